@@ -1,0 +1,457 @@
+"""Every error that grantway raises, as one tree.
+
+::
+
+    GrantwayError
+    |- RequestInvalidError              the caller's fault; nothing was sent
+    |  |- UnknownGrantTypeError         no plugin registered this grant_type
+    |  |- ConfigurationError            a provider, dialect or client that cannot work
+    |  `- InsecureEndpointError         http:// to another machine
+    |- TransportError                   no usable answer
+    |  |- ConnectionFailedError         never sent: any grant may be tried again
+    |  |- OutcomeUnknownError           sent, and the answer was lost
+    |  |- ProviderUnavailableError      refused with 429 or 503: nothing was done
+    |  |- RedirectRefusedError          a token request is never redirected
+    |  |- ResponseInvalidError          an answer that is not a token answer
+    |  `- ResponseTooLargeError         an answer past the cap
+    |- TokenError                       the provider said no
+    |  |- InvalidRequestException       invalid_request
+    |  |- InvalidClientException        invalid_client
+    |  |- InvalidGrantException         invalid_grant
+    |  |- UnauthorizedClientException   unauthorized_client
+    |  |- UnsupportedGrantTypeException unsupported_grant_type
+    |  |- InvalidScopeException         invalid_scope
+    |  |- AuthorizationPendingException authorization_pending
+    |  |- SlowDownException             slow_down
+    |  |- AccessDeniedException         access_denied
+    |  |- ExpiredTokenException         expired_token
+    |  |- InternalServerException       server_error
+    |  |- InvalidClientMetadataException  invalid_client_metadata
+    |  |- InvalidRedirectUriException   invalid_redirect_uri
+    |  `- UnknownTokenError             any other code, kept as it came
+    |- FlowError                        a login that a person began and that did not end in a code
+    |  |- FlowCancelledError
+    |  |- FlowTimeoutError
+    |  `- RedirectMismatchError         state or iss is not the one that was sent
+    `- RegistryError                    plugins
+       |- GrantConflictError
+       |- GrantInvalidError
+       `- PluginLoadError
+
+The eleven names from ``InvalidRequestException`` to ``InternalServerException`` are those of
+AWS's ``SSOOIDC.Client.create_token``. No error carries a secret: what a provider says is quoted
+only after the values that were sent have been cut out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about the call that failed. Holds no secret.
+
+    Attributes:
+        status: HTTP status of the last answer, or None when there was none.
+        request_id: The provider's id of the request, for its support desk.
+        provider: The host that was asked.
+        grant_type: The grant that was asked for, or None for another endpoint.
+        step: Which endpoint: ``token``, ``device_authorization``, ...
+        attempts: How many times the request was sent or tried.
+        headers: Headers of the answer, lower-case names, without cookies.
+    """
+
+    status: int | None = None
+    request_id: str | None = None
+    provider: str | None = None
+    grant_type: str | None = None
+    step: str = "token"
+    attempts: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class GrantwayError(Exception):
+    """The root: ``except GrantwayError`` catches all that grantway raises on purpose.
+
+    Attributes:
+        code: A stable word for programs to match; never changes between versions.
+        message: What happened and what to do, for a person.
+        evidence: What is known about the call.
+    """
+
+    code: str = "grantway_error"
+
+    def __init__(self, message: str, *, evidence: Evidence | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.evidence = evidence or Evidence()
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.message!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions cross process pools; keyword-only arguments need this to survive pickling.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(
+    kind: type[GrantwayError], args: tuple[Any, ...], state: dict[str, Any]
+) -> GrantwayError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+# --- The caller's fault; nothing was sent -------------------------------------------------------
+
+
+class RequestInvalidError(GrantwayError, ValueError):
+    """The request breaks its grant's schema. Nothing was sent.
+
+    Attributes:
+        errors: Field name -> the rules it breaks. Never holds the values.
+    """
+
+    code = "request_invalid"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.errors: dict[str, list[str]] = {k: list(v) for k, v in (errors or {}).items()}
+
+
+class UnknownGrantTypeError(RequestInvalidError):
+    """No plugin registered this grant_type. The message lists those that are and the nearest.
+
+    Attributes:
+        registered: The grant types that can be asked for, sorted.
+        nearest: The one that was probably meant, or None.
+    """
+
+    code = "unknown_grant_type"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        registered: Sequence[str] = (),
+        nearest: str | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, errors={"grant_type": [message]}, evidence=evidence)
+        self.registered = tuple(registered)
+        self.nearest = nearest
+
+
+class ConfigurationError(RequestInvalidError):
+    """A provider, dialect or client was described in a way that cannot work."""
+
+    code = "configuration_invalid"
+
+
+class InsecureEndpointError(ConfigurationError):
+    """An endpoint is plain http on a host that is not this machine (RFC 6749 section 3.2)."""
+
+    code = "insecure_endpoint"
+
+
+# --- No usable answer ---------------------------------------------------------------------------
+
+
+class TransportError(GrantwayError):
+    """The provider gave no usable answer."""
+
+    code = "transport_error"
+
+
+class ConnectionFailedError(TransportError):
+    """The request never left: name lookup, connect or TLS failed. Any grant may try again."""
+
+    code = "connection_failed"
+
+
+class OutcomeUnknownError(TransportError):
+    """The request was sent and the answer was lost, so it may or may not have been carried out.
+
+    A single-use code or a rotated refresh token may already be spent. The refresh token that the
+    caller holds is untouched: keep it, and try again once; ``invalid_grant`` then means that the
+    lost answer held its successor.
+    """
+
+    code = "outcome_unknown"
+
+
+class ProviderUnavailableError(TransportError):
+    """The provider refused to work on the request now (429 or 503). Nothing was done.
+
+    Attributes:
+        retry_after: Seconds the provider asked to wait, or None when it did not say.
+    """
+
+    code = "provider_unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.retry_after = retry_after
+
+
+class RedirectRefusedError(TransportError):
+    """The endpoint answered with a redirect. Credentials are never sent on to another address."""
+
+    code = "redirect_refused"
+
+
+class ResponseInvalidError(TransportError):
+    """The answer is not a token answer: HTML, empty, cut short, a list, no access token.
+
+    Attributes:
+        excerpt: The beginning of the answer, printable and with sent values cut out.
+    """
+
+    code = "response_invalid"
+
+    def __init__(
+        self, message: str, *, excerpt: str = "", evidence: Evidence | None = None
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.excerpt = excerpt
+
+
+class ResponseTooLargeError(ResponseInvalidError):
+    """The answer is larger than the cap; the rest was not read."""
+
+    code = "response_too_large"
+
+
+# --- The provider said no -----------------------------------------------------------------------
+
+
+class TokenError(GrantwayError):
+    """The provider answered with an OAuth error (RFC 6749 section 5.2).
+
+    Attributes:
+        error: The code on the wire, such as ``invalid_grant``.
+        error_description: The provider's own words, or None.
+        error_uri: A page about the error, or None.
+        reason: The finer cause that AWS adds, or None.
+        operation_name: The AWS name of the call, for ``str()``, or None.
+    """
+
+    code = "token_error"
+    #: The code that stands for this class on the wire.
+    wire: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        reason: str | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        self.error = error or self.wire
+        super().__init__(message or error_description or self.error, evidence=evidence)
+        self.error_description = error_description
+        self.error_uri = error_uri
+        self.reason = reason
+        self.operation_name: str | None = None
+
+    @property
+    def response(self) -> dict[str, Any]:
+        """The error in the shape of botocore's ``ClientError.response``."""
+        seen = self.evidence
+        name = type(self).__name__
+        answer: dict[str, Any] = {
+            "Error": {
+                "Message": self.error_description or "",
+                "Code": self.error if isinstance(self, UnknownTokenError) else name,
+            },
+            "ResponseMetadata": {
+                "RequestId": seen.request_id or "",
+                "HTTPStatusCode": seen.status,
+                "HTTPHeaders": dict(seen.headers),
+                "RetryAttempts": seen.attempts - 1,
+            },
+            "error": self.error,
+        }
+        if self.error_description is not None:
+            answer["error_description"] = self.error_description
+        if self.reason is not None:
+            answer["reason"] = self.reason
+        return answer
+
+
+class InvalidRequestException(TokenError):  # noqa: N818 - the eleven keep the names AWS gave them
+    """A parameter is missing, malformed or given twice (RFC 6749 section 5.2)."""
+
+    code = wire = "invalid_request"
+
+
+class InvalidClientException(TokenError):  # noqa: N818
+    """The client is unknown, expired, or did not prove who it is (RFC 6749 section 5.2)."""
+
+    code = wire = "invalid_client"
+
+
+class InvalidGrantException(TokenError):  # noqa: N818
+    """The code or refresh token is spent, expired, revoked or another client's."""
+
+    code = wire = "invalid_grant"
+
+
+class UnauthorizedClientException(TokenError):  # noqa: N818
+    """This client may not use this grant (RFC 6749 section 5.2)."""
+
+    code = wire = "unauthorized_client"
+
+
+class UnsupportedGrantTypeException(TokenError):  # noqa: N818
+    """The provider does not know this grant_type (RFC 6749 section 5.2)."""
+
+    code = wire = "unsupported_grant_type"
+
+
+class InvalidScopeException(TokenError):  # noqa: N818
+    """The scope is unknown, malformed or wider than what was granted."""
+
+    code = wire = "invalid_scope"
+
+
+class AuthorizationPendingException(TokenError):  # noqa: N818
+    """The person has not decided yet; poll again after the interval (RFC 8628 section 3.5)."""
+
+    code = wire = "authorization_pending"
+
+
+class SlowDownException(TokenError):  # noqa: N818
+    """Polled too fast; add five seconds to the interval for good (RFC 8628 section 3.5)."""
+
+    code = wire = "slow_down"
+
+
+class AccessDeniedException(TokenError):  # noqa: N818
+    """The person, or a policy, said no."""
+
+    code = wire = "access_denied"
+
+
+class ExpiredTokenException(TokenError):  # noqa: N818
+    """The device code ran out before anybody approved it (RFC 8628 section 3.5)."""
+
+    code = wire = "expired_token"
+
+
+class InternalServerException(TokenError):  # noqa: N818
+    """The provider failed; whether the request was carried out is not known."""
+
+    code = wire = "server_error"
+
+
+class InvalidClientMetadataException(TokenError):  # noqa: N818
+    """A registration was refused for one of its fields (RFC 7591 section 3.2.2)."""
+
+    code = wire = "invalid_client_metadata"
+
+
+class InvalidRedirectUriException(TokenError):  # noqa: N818
+    """A registration was refused for its redirect URI (RFC 7591 section 3.2.2)."""
+
+    code = wire = "invalid_redirect_uri"
+
+
+class UnknownTokenError(TokenError):
+    """An error code that has no class of its own; ``error`` keeps it as it came."""
+
+    code = "unknown_token_error"
+
+
+#: Every class that stands for a code on the wire, and nothing else.
+TOKEN_ERRORS: tuple[type[TokenError], ...] = (
+    InvalidRequestException,
+    InvalidClientException,
+    InvalidGrantException,
+    UnauthorizedClientException,
+    UnsupportedGrantTypeException,
+    InvalidScopeException,
+    AuthorizationPendingException,
+    SlowDownException,
+    AccessDeniedException,
+    ExpiredTokenException,
+    InternalServerException,
+    InvalidClientMetadataException,
+    InvalidRedirectUriException,
+)
+
+
+# --- A login that did not come to its end -------------------------------------------------------
+
+
+class FlowError(GrantwayError):
+    """A login that needs a person did not end in something to redeem."""
+
+    code = "flow_failed"
+
+
+class FlowCancelledError(FlowError):
+    """The caller cancelled the login while it waited."""
+
+    code = "flow_cancelled"
+
+
+class FlowTimeoutError(FlowError):
+    """Nobody finished the login in time."""
+
+    code = "flow_timeout"
+
+
+class RedirectMismatchError(FlowError):
+    """The redirect that came back is not the answer to this login (wrong ``state`` or ``iss``)."""
+
+    code = "redirect_mismatch"
+
+
+# --- Plugins ------------------------------------------------------------------------------------
+
+
+class RegistryError(GrantwayError):
+    """The plugins cannot be made into one registry."""
+
+    code = "registry_error"
+
+
+class GrantConflictError(RegistryError):
+    """Two owners bring the same name. The message names both, with their versions."""
+
+    code = "grant_conflict"
+
+
+class GrantInvalidError(RegistryError):
+    """A plugin's grant cannot be used: no schema, an empty grant_type, ..."""
+
+    code = "grant_invalid"
+
+
+class PluginLoadError(RegistryError):
+    """A plugin could not be loaded. The message names it, the distribution and the reason."""
+
+    code = "plugin_load_failed"

@@ -1,0 +1,190 @@
+"""What a grant is: a grant_type, a schema, and what a second send would do.
+
+A grant is a value, built once and shared by every call and thread. It decides; the core acts:
+a grant never sends, retries, stores or writes headers.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields
+
+from .exceptions import Evidence, RequestInvalidError
+from .token import Token
+
+REDACTED = "***"
+
+
+class Replay(enum.Enum):
+    """What happens when the same request reaches the provider twice."""
+
+    #: No harm: the provider just issues another token (client_credentials).
+    SAFE = "safe"
+    #: Harmless only within the time the dialect states (refresh tokens with a reuse window).
+    WINDOWED = "windowed"
+    #: Single use: a second send fails, and may revoke what the first one issued.
+    NEVER = "never"
+
+
+class Params(dict[str, Any]):
+    """Validated parameters on their way. Its repr shows names and never a value."""
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(self)})"
+
+    __str__ = __repr__
+
+
+class Text(fields.String):
+    """A non-empty string of characters that may travel (RFC 6749 appendix A: VSCHAR).
+
+    Args:
+        example: Shown in the error, so that a reader sees what was expected.
+        minimum: Least number of characters.
+        maximum: Greatest number of characters.
+    """
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
+        "invalid": "must be a string, like {example}",
+        "empty": "must not be empty; expected something like {example}",
+        "characters": "has a control or non-ASCII character; expected something like {example}",
+        "length": "must be {minimum} to {maximum} characters long, like {example}",
+        "required": "is required, like {example}",
+        "null": "must not be null; expected something like {example}",
+    }
+
+    _visible = re.compile(r"[\x20-\x7e]+")
+
+    def __init__(
+        self, *, example: str, minimum: int = 1, maximum: int = 65_536, **options: Any
+    ) -> None:
+        self.example, self.minimum, self.maximum = example, minimum, maximum
+        super().__init__(**options)
+
+    def make_error(self, key: str, **details: Any) -> ValidationError:
+        """Put the example into every message of this field."""
+        return super().make_error(
+            key, example=self.example, minimum=self.minimum, maximum=self.maximum, **details
+        )
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        if not value:
+            raise self.make_error("empty")
+        if not self._visible.fullmatch(value):
+            raise self.make_error("characters")
+        if not self.minimum <= len(value) <= self.maximum:
+            raise self.make_error("length")
+        return value
+
+
+class Scope(fields.Field[tuple[str, ...]]):
+    """A scope: a list of names, or one string of names with spaces (RFC 6749 section 3.3)."""
+
+    default_error_messages = {  # noqa: RUF012
+        "invalid": 'must be a list of names or a string, like ["read", "write"] or "read write"',
+        "name": "holds a name with a space, quote, backslash or non-ASCII character",
+        "null": 'must not be null; leave it out, or give names like ["read"]',
+        "required": 'is required, like ["read", "write"]',
+    }
+
+    _name = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> tuple[str, ...]:
+        names = value.split() if isinstance(value, str) else value
+        if not isinstance(names, (list, tuple, set, frozenset)) or not all(
+            isinstance(name, str) for name in names
+        ):
+            raise self.make_error("invalid")
+        if not all(self._name.fullmatch(name) for name in names):
+            raise self.make_error("name")
+        return tuple(dict.fromkeys(sorted(names) if isinstance(names, (set, frozenset)) else names))
+
+
+class GrantSchema(Schema):
+    """Base of a grant's schema: unknown names are errors, and all errors come at once."""
+
+    class Meta:
+        """A misspelt parameter must not be dropped silently."""
+
+        unknown = RAISE
+
+    error_messages = {  # noqa: RUF012
+        "unknown": "is not a parameter of this grant; provider-specific ones go into extra={...}",
+        "type": "must be a mapping of parameter names to values",
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Grant:
+    """One grant, as the registry holds it.
+
+    Subclass it where the answer needs the grant's own judgement (see ``settle``).
+
+    Attributes:
+        grant_type: The exact, case-sensitive string on the wire.
+        schema: One marshmallow instance, reused for every call.
+        replay: What a second send does.
+        secret: Names of parameters that must never show.
+        repeatable: Names of parameters that may stand more than once (RFC 8707 ``resource``).
+        summary: One line for tables and errors.
+    """
+
+    grant_type: str
+    schema: Schema
+    replay: Replay = Replay.NEVER
+    secret: frozenset[str] = frozenset()
+    repeatable: frozenset[str] = frozenset()
+    summary: str = ""
+
+    def load(self, params: Mapping[str, Any]) -> Params:
+        """Check parameters against the schema.
+
+        Args:
+            params: RFC names to values, without ``grant_type``.
+
+        Raises:
+            RequestInvalidError: names every field that breaks a rule; quotes no value.
+        """
+        try:
+            return Params(self.schema.load(params))
+        except ValidationError as invalid:
+            errors = _flatten(invalid.normalized_messages())
+        # Raised outside the except block: the ValidationError holds the values that were given.
+        listing = "; ".join(f"{name} {rule}" for name, rules in errors.items() for rule in rules)
+        raise RequestInvalidError(
+            f"Nothing was sent: {listing} (grant_type {self.grant_type})",
+            errors=errors,
+            evidence=Evidence(grant_type=self.grant_type),
+        )
+
+    def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+        """Turn the provider's answer into the caller's token; by default, leave it as it is.
+
+        Args:
+            params: What was sent, validated.
+            token: What came back.
+        """
+        return token
+
+
+def _flatten(messages: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
+    """Bring marshmallow's nested messages to ``field.0.name -> rules``."""
+    flat: dict[str, list[str]] = {}
+    for name, rules in messages.items():
+        path = f"{prefix}{name}"
+        if isinstance(rules, Mapping):
+            flat.update(_flatten(rules, f"{path}."))
+        else:
+            flat[path] = [str(rule) for rule in rules]
+    return flat

@@ -1,0 +1,119 @@
+"""Every hook: the whole contract between grantway and a plugin.
+
+A plugin is a module or object with functions named after these, each marked with
+``grantway.hookimpl``, and named in the entry-point group ``grantway.v1``::
+
+    [project.entry-points."grantway.v1"]
+    my_grant = "my_package.my_grant"
+
+The ``register`` hooks are called once, when a registry is built, and their results are frozen.
+Nothing calls a plugin's hook on the way of a token but ``grantway_observe``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .dialect import Dialect
+    from .exceptions import TokenError
+    from .grant import Grant
+    from .middleware import Middleware
+    from .middleware.observe import Event
+
+PROJECT = "grantway"
+#: Entry-point group; the number is the version of this contract.
+ENTRY_POINT_GROUP = "grantway.v1"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def grantway_register_grants() -> Iterable[Grant]:
+    """Bring grants.
+
+    ::
+
+        @grantway.hookimpl
+        def grantway_register_grants():
+            return [Grant(grant_type="urn:example:coupon", schema=CouponSchema())]
+
+    Returns:
+        Grants, each with a grant_type that no other plugin brings.
+    """
+    raise NotImplementedError  # the specification has no behaviour of its own
+
+
+@hookspec
+def grantway_register_dialects() -> Iterable[Dialect]:
+    """Bring dialects, which a ``Provider`` then asks for by name.
+
+    ::
+
+        @grantway.hookimpl
+        def grantway_register_dialects():
+            return [Dialect(name="comma", request=RequestShape(scope_separator=","))]
+
+    Returns:
+        Dialects, each with a name that no other plugin brings.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_middleware() -> Iterable[Middleware]:
+    """Bring middleware that runs around the error mapping of every call.
+
+    ::
+
+        def stamp(exchange, call_next):
+            return call_next(exchange)
+
+        @grantway.hookimpl
+        def grantway_register_middleware():
+            return [stamp]
+
+    Returns:
+        Callables ``(exchange, call_next) -> answer``; the first one returned runs outermost.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_errors() -> Mapping[str, type[TokenError]]:
+    """Bring exception classes for error codes that have none.
+
+    ::
+
+        class CouponSpent(TokenError):
+            code = wire = "coupon_spent"
+
+        @grantway.hookimpl
+        def grantway_register_errors():
+            return {"coupon_spent": CouponSpent}
+
+    Returns:
+        Code on the wire -> class. The standard codes cannot be taken over.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_observe(event: Event) -> None:
+    """Be told of every call as it starts, waits to be retried, and ends.
+
+    ::
+
+        @grantway.hookimpl
+        def grantway_observe(event):
+            print(event.kind, event.grant_type, event.milliseconds)
+
+    An observer that raises is counted and logged once; the token still arrives.
+
+    Args:
+        event: What happened. Holds no secret.
+    """

@@ -1,0 +1,1 @@
+"""The three standard grants, one file each, registered like any stranger's."""

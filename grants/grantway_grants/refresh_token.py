@@ -1,0 +1,48 @@
+"""The refresh token grant (RFC 6749 section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway.hookspecs import hookimpl
+from grantway.token import Token
+
+GRANT_TYPE = "refresh_token"
+
+
+class RefreshTokenSchema(GrantSchema):
+    """``refresh_token``, and a ``scope`` no wider than the one that was granted."""
+
+    refresh_token = Text(required=True, example='"rt-2YotnFZFEjr1zCsicMWpAA"')
+    scope = Scope()
+
+
+@dataclass(frozen=True, eq=False)
+class RefreshToken(Grant):
+    """Gets a new access token for a refresh token."""
+
+    def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+        """Keep the old refresh token when the answer brings none (RFC 6749 section 6)."""
+        if token.refresh_token:
+            return token
+        return replace(token, refresh_token=params["refresh_token"])
+
+
+#: Many providers rotate refresh tokens, so a second send is not safe unless the dialect states
+#: a window.
+REFRESH_TOKEN = RefreshToken(
+    grant_type=GRANT_TYPE,
+    schema=RefreshTokenSchema(),
+    replay=Replay.WINDOWED,
+    secret=frozenset({"refresh_token"}),
+    summary="A new access token for a refresh token (RFC 6749 section 6)",
+)
+
+
+@hookimpl
+def grantway_register_grants() -> list[Grant]:
+    """Bring the refresh token grant."""
+    return [REFRESH_TOKEN]
