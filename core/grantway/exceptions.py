@@ -171,9 +171,19 @@ class InsecureEndpointError(ConfigurationError):
 
 
 class TransportError(GrantwayError):
-    """The provider gave no usable answer."""
+    """The provider gave no usable answer.
+
+    Attributes:
+        excerpt: The beginning of the answer, printable and with sent values cut out; often empty.
+    """
 
     code = "transport_error"
+
+    def __init__(
+        self, message: str, *, excerpt: str = "", evidence: Evidence | None = None
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.excerpt = excerpt
 
 
 class ConnectionFailedError(TransportError):
@@ -207,9 +217,10 @@ class ProviderUnavailableError(TransportError):
         message: str,
         *,
         retry_after: float | None = None,
+        excerpt: str = "",
         evidence: Evidence | None = None,
     ) -> None:
-        super().__init__(message, evidence=evidence)
+        super().__init__(message, excerpt=excerpt, evidence=evidence)
         self.retry_after = retry_after
 
 
@@ -220,19 +231,9 @@ class RedirectRefusedError(TransportError):
 
 
 class ResponseInvalidError(TransportError):
-    """The answer is not a token answer: HTML, empty, cut short, a list, no access token.
-
-    Attributes:
-        excerpt: The beginning of the answer, printable and with sent values cut out.
-    """
+    """The answer is not a token answer: HTML, empty, cut short, a list, no access token."""
 
     code = "response_invalid"
-
-    def __init__(
-        self, message: str, *, excerpt: str = "", evidence: Evidence | None = None
-    ) -> None:
-        super().__init__(message, evidence=evidence)
-        self.excerpt = excerpt
 
 
 class ResponseTooLargeError(ResponseInvalidError):

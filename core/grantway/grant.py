@@ -17,8 +17,6 @@ from marshmallow import RAISE, Schema, ValidationError, fields
 from .exceptions import Evidence, RequestInvalidError
 from .token import Token
 
-REDACTED = "***"
-
 
 class Replay(enum.Enum):
     """What happens when the same request reaches the provider twice."""
@@ -32,7 +30,13 @@ class Replay(enum.Enum):
 
 
 class Params(dict[str, Any]):
-    """Validated parameters on their way. Its repr shows names and never a value."""
+    """Validated parameters on their way. Its repr shows names and never a value.
+
+    Attributes:
+        extra_secrets: Values of provider-specific parameters that must not show.
+    """
+
+    extra_secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Params({', '.join(self)})"

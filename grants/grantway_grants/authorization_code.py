@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 
@@ -11,7 +13,7 @@ GRANT_TYPE = "authorization_code"
 class CodeVerifier(Text):
     """43 to 128 unreserved characters (RFC 7636 section 4.1)."""
 
-    _visible = __import__("re").compile(r"[A-Za-z0-9\-._~]+")
+    _visible = re.compile(r"[A-Za-z0-9\-._~]+")
 
 
 class AuthorizationCodeSchema(GrantSchema):

@@ -1,0 +1,198 @@
+"""grantway: a pluggable OAuth grant framework.
+
+::
+
+    import grantway
+
+    provider = grantway.Provider.discover("https://login.example.com")
+    client = grantway.Client(provider, client_id="my-client", client_secret="...")
+    token = client.create_token(grant_type="refresh_token", refresh_token="...")
+
+Importing the package costs next to nothing: a name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .client_auth import ClientAuth, ClientSecretBasic, ClientSecretPost, NoAuth
+    from .dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+    from .event import Event
+    from .exceptions import (
+        AccessDeniedException,
+        AuthorizationPendingException,
+        ConfigurationError,
+        ConnectionFailedError,
+        Evidence,
+        ExpiredTokenException,
+        FlowCancelledError,
+        FlowError,
+        FlowTimeoutError,
+        GrantConflictError,
+        GrantInvalidError,
+        GrantwayError,
+        InsecureEndpointError,
+        InternalServerException,
+        InvalidClientException,
+        InvalidClientMetadataException,
+        InvalidGrantException,
+        InvalidRedirectUriException,
+        InvalidRequestException,
+        InvalidScopeException,
+        OutcomeUnknownError,
+        PluginLoadError,
+        ProviderUnavailableError,
+        RedirectMismatchError,
+        RedirectRefusedError,
+        RegistryError,
+        RequestInvalidError,
+        ResponseInvalidError,
+        ResponseTooLargeError,
+        SlowDownException,
+        TokenError,
+        TransportError,
+        UnauthorizedClientException,
+        UnknownGrantTypeError,
+        UnknownTokenError,
+        UnsupportedGrantTypeException,
+    )
+    from .grant import Grant, GrantSchema, Replay, Scope, Text
+    from .hookspecs import hookimpl
+    from .middleware.retry import RetryPolicy
+    from .provider import Provider
+    from .registry import PluginStatus, Registry, build_registry, default_registry
+    from .token import Token
+    from .transport import RequestsTransport
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "client": ("Client",),
+    "client_auth": ("ClientAuth", "ClientSecretBasic", "ClientSecretPost", "NoAuth"),
+    "dialect": ("AnswerShape", "Dialect", "ErrorShape", "RequestShape"),
+    "event": ("Event",),
+    "exceptions": (
+        "AccessDeniedException",
+        "AuthorizationPendingException",
+        "ConfigurationError",
+        "ConnectionFailedError",
+        "Evidence",
+        "ExpiredTokenException",
+        "FlowCancelledError",
+        "FlowError",
+        "FlowTimeoutError",
+        "GrantConflictError",
+        "GrantInvalidError",
+        "GrantwayError",
+        "InsecureEndpointError",
+        "InternalServerException",
+        "InvalidClientException",
+        "InvalidClientMetadataException",
+        "InvalidGrantException",
+        "InvalidRedirectUriException",
+        "InvalidRequestException",
+        "InvalidScopeException",
+        "OutcomeUnknownError",
+        "PluginLoadError",
+        "ProviderUnavailableError",
+        "RedirectMismatchError",
+        "RedirectRefusedError",
+        "RegistryError",
+        "RequestInvalidError",
+        "ResponseInvalidError",
+        "ResponseTooLargeError",
+        "SlowDownException",
+        "TokenError",
+        "TransportError",
+        "UnauthorizedClientException",
+        "UnknownGrantTypeError",
+        "UnknownTokenError",
+        "UnsupportedGrantTypeException",
+    ),
+    "grant": ("Grant", "GrantSchema", "Replay", "Scope", "Text"),
+    "hookspecs": ("hookimpl",),
+    "middleware.retry": ("RetryPolicy",),
+    "provider": ("Provider",),
+    "registry": ("PluginStatus", "Registry", "build_registry", "default_registry"),
+    "token": ("Token",),
+    "transport": ("RequestsTransport",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AccessDeniedException",
+    "AnswerShape",
+    "AuthorizationPendingException",
+    "Client",
+    "ClientAuth",
+    "ClientSecretBasic",
+    "ClientSecretPost",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "Dialect",
+    "ErrorShape",
+    "Event",
+    "Evidence",
+    "ExpiredTokenException",
+    "FlowCancelledError",
+    "FlowError",
+    "FlowTimeoutError",
+    "Grant",
+    "GrantConflictError",
+    "GrantInvalidError",
+    "GrantSchema",
+    "GrantwayError",
+    "InsecureEndpointError",
+    "InternalServerException",
+    "InvalidClientException",
+    "InvalidClientMetadataException",
+    "InvalidGrantException",
+    "InvalidRedirectUriException",
+    "InvalidRequestException",
+    "InvalidScopeException",
+    "NoAuth",
+    "OutcomeUnknownError",
+    "PluginLoadError",
+    "PluginStatus",
+    "Provider",
+    "ProviderUnavailableError",
+    "RedirectMismatchError",
+    "RedirectRefusedError",
+    "Registry",
+    "RegistryError",
+    "Replay",
+    "RequestInvalidError",
+    "RequestShape",
+    "RequestsTransport",
+    "ResponseInvalidError",
+    "ResponseTooLargeError",
+    "RetryPolicy",
+    "Scope",
+    "SlowDownException",
+    "Text",
+    "Token",
+    "TokenError",
+    "TransportError",
+    "UnauthorizedClientException",
+    "UnknownGrantTypeError",
+    "UnknownTokenError",
+    "UnsupportedGrantTypeException",
+    "build_registry",
+    "default_registry",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,154 @@
+"""The front door: a client of one provider."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .client_auth import ClientAuth, client_auth
+from .deadline import Deadline
+from .dispatcher import Dispatcher
+from .exceptions import ConfigurationError
+from .middleware.retry import RetryPolicy
+from .provider import Provider
+from .registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .http import Transport
+    from .token import Token
+
+
+class Client:
+    """A client of one provider. Make one and keep it: it holds connections. Safe for threads.
+
+    Args:
+        provider: Who is asked.
+        client_id: This client's name at the provider.
+        client_secret: Its secret; None for a public client.
+        auth: ``none``, ``client_secret_basic``, ``client_secret_post``, or an object with
+            ``authenticate(draft)``; by default what the dialect names.
+        registry: Where grants come from; by default all installed plugins.
+        transport: Sends the requests; by default one of its own.
+        retry: When to send again.
+        timeout: Seconds for one call, over all attempts and waits.
+
+    Raises:
+        ConfigurationError: an argument cannot work; names it.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        client_id: str,
+        client_secret: str | None = None,
+        auth: str | ClientAuth | None = None,
+        registry: Registry | None = None,
+        transport: Transport | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        if not isinstance(provider, Provider):
+            raise ConfigurationError(
+                "provider: must be a grantway.Provider, like "
+                'Provider(token_endpoint="https://example.com/token").'
+            )
+        if timeout <= 0:
+            raise ConfigurationError(f"timeout: seconds, and more than zero, not {timeout}.")
+        if transport is None:
+            from .transport import RequestsTransport  # noqa: PLC0415 - only where it is needed
+
+            transport = RequestsTransport()
+        self.provider = provider
+        self.registry = registry or default_registry()
+        self.dispatcher = Dispatcher(self.registry, provider, transport, retry or RetryPolicy())
+        shape = self.dispatcher.dialect.request
+        if auth is None or isinstance(auth, str):
+            auth = client_auth(
+                auth or shape.client_auth, client_id, client_secret, credentials=shape.basic
+            )
+        self.auth: ClientAuth = auth
+        self._transport = transport
+        self._timeout = timeout
+
+    @property
+    def client_id(self) -> str:
+        """This client's name at the provider."""
+        return self.auth.client_id
+
+    def create_token(
+        self,
+        *,
+        grant_type: str,
+        extra: Mapping[str, str | list[str]] | None = None,
+        timeout: float | None = None,
+        cancel: threading.Event | None = None,
+        **params: Any,
+    ) -> Token:
+        """Ask the provider for a token (RFC 6749 section 4 and its extensions).
+
+        Args:
+            grant_type: Which grant; the registry's names are exact.
+            extra: Provider-specific parameters, sent as they are.
+            timeout: Seconds for this call instead of the client's.
+            cancel: Ends a wait between two attempts at once when it is set.
+            **params: The grant's parameters, by their RFC names.
+
+        Returns:
+            The token.
+
+        Raises:
+            UnknownGrantTypeError: no plugin registered the grant; nothing was sent.
+            RequestInvalidError: parameters break the grant's schema; nothing was sent.
+            TokenError: the provider said no; one class a code.
+            OutcomeUnknownError: it was sent and the answer was lost.
+            TransportError: any other way to get no usable answer.
+        """
+        grant = self.registry.grant(grant_type)
+        deadline = Deadline(timeout or self._timeout, cancel)
+        return self.dispatcher.token(grant, params, self.auth, deadline, extra)[0]
+
+    def call(
+        self,
+        step: str,
+        *,
+        timeout: float | None = None,
+        cancel: threading.Event | None = None,
+        **params: Any,
+    ) -> dict[str, Any]:
+        """Ask another endpoint, authenticated as this client.
+
+        Args:
+            step: ``device_authorization``, ``revocation``, ...: the endpoint's metadata name
+                without ``_endpoint``.
+            timeout: Seconds for this call instead of the client's.
+            cancel: Ends a wait between two attempts at once when it is set.
+            **params: RFC names to values; None is left out.
+
+        Returns:
+            The fields of the answer, RFC names; empty for an empty answer.
+        """
+        deadline = Deadline(timeout or self._timeout, cancel)
+        return self.dispatcher.call(step, params, self.auth, deadline).payload
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.provider.host!r}, client_id={self.client_id!r})"

@@ -1,0 +1,131 @@
+"""How a client proves who it is (RFC 6749 section 2.3): small frozen strategies."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+from urllib.parse import quote_plus
+
+from .exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from .exchange import Draft
+
+
+class ClientAuth(Protocol):
+    """One way of client authentication."""
+
+    @property
+    def client_id(self) -> str:
+        """The client's public name."""
+        ...
+
+    def authenticate(self, draft: Draft) -> None:
+        """Add the proof to the fields or headers of a request."""
+        ...
+
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never show, in every form in which they travel."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoAuth:
+    """``none``: a public client only names itself."""
+
+    client_id: str
+
+    def authenticate(self, draft: Draft) -> None:
+        """Name the client in the body."""
+        draft.fields.setdefault("client_id", self.client_id)
+
+    def secrets(self) -> tuple[str, ...]:
+        """There are none."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecretPost:
+    """``client_secret_post``: id and secret in the body."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+
+    def authenticate(self, draft: Draft) -> None:
+        """Put id and secret into the body."""
+        draft.fields["client_id"] = self.client_id
+        draft.fields["client_secret"] = self.client_secret
+
+    def secrets(self) -> tuple[str, ...]:
+        """The secret, plain and as it travels in a form."""
+        return (self.client_secret, quote_plus(self.client_secret))
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecretBasic:
+    """``client_secret_basic``: id and secret in the Authorization header.
+
+    Attributes:
+        client_id: The client's public name.
+        client_secret: The secret.
+        credentials: ``encoded`` form-encodes both first, as RFC 6749 section 2.3.1 demands;
+            ``raw`` is for providers that do not decode them.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    credentials: Literal["encoded", "raw"] = "encoded"
+    _header: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        convert = quote_plus if self.credentials == "encoded" else str
+        if self.credentials == "raw" and ":" in self.client_id:
+            raise ConfigurationError(
+                "client_id: holds a colon, which raw Basic credentials cannot carry; use "
+                "client_secret_post, or a dialect that form-encodes Basic credentials."
+            )
+        pair = f"{convert(self.client_id)}:{convert(self.client_secret)}".encode()
+        object.__setattr__(self, "_header", f"Basic {base64.b64encode(pair).decode()}")
+
+    def authenticate(self, draft: Draft) -> None:
+        """Set the Authorization header."""
+        draft.headers["Authorization"] = self._header
+
+    def secrets(self) -> tuple[str, ...]:
+        """The secret, plain, form-encoded, and inside the header."""
+        return (self.client_secret, quote_plus(self.client_secret), self._header[6:])
+
+
+def client_auth(
+    method: str,
+    client_id: str,
+    client_secret: str | None,
+    *,
+    credentials: Literal["encoded", "raw"] = "encoded",
+) -> ClientAuth:
+    """Make the strategy for a method's registered name.
+
+    Args:
+        method: ``none``, ``client_secret_basic`` or ``client_secret_post`` (RFC 7591 section 2).
+        client_id: The client's public name.
+        client_secret: The secret; None for a public client, whatever the method says.
+        credentials: How Basic carries them.
+
+    Raises:
+        ConfigurationError: the method is not one of these.
+    """
+    if not isinstance(client_id, str) or not client_id:
+        raise ConfigurationError('client_id: must be a non-empty string, like "my-client".')
+    if client_secret is None or method == "none":
+        return NoAuth(client_id)
+    if not isinstance(client_secret, str) or not client_secret:
+        raise ConfigurationError("client_secret: must be a non-empty string, or None.")
+    if method == "client_secret_post":
+        return ClientSecretPost(client_id, client_secret)
+    if method == "client_secret_basic":
+        return ClientSecretBasic(client_id, client_secret, credentials)
+    raise ConfigurationError(
+        f"auth: {method!r} is not known; use none, client_secret_basic or client_secret_post, "
+        "or give an object with authenticate(draft)."
+    )

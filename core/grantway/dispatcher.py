@@ -1,0 +1,139 @@
+"""Picks the strategy, checks the request against it, and runs the chain built for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import RequestInvalidError
+from .exchange import Exchange, Wire
+from .grant import Grant, Params
+from .middleware import compose
+from .middleware.errors import MapErrors
+from .middleware.observe import Observe
+from .middleware.retry import RetryPolicy, RetrySends
+from .provider import Provider, require_dialect
+
+if TYPE_CHECKING:
+    from .client_auth import ClientAuth
+    from .deadline import Deadline
+    from .dialect import Answer
+    from .http import Transport
+    from .registry import Registry
+    from .token import Token
+
+#: Names that the core writes itself.
+_RESERVED = frozenset(
+    {"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
+)
+_SECRET_NAME = re.compile("secret|password|token|assertion|code|key", re.IGNORECASE)
+
+
+class Dispatcher:
+    """One provider's way through the registry. Built once a client; safe for threads.
+
+    Args:
+        registry: Where grants, dialects and middleware come from.
+        provider: Who is asked.
+        transport: Sends the requests.
+        retry: When to send again.
+    """
+
+    def __init__(
+        self, registry: Registry, provider: Provider, transport: Transport, retry: RetryPolicy
+    ) -> None:
+        self.registry = registry
+        self.provider = provider
+        self.dialect = require_dialect(provider.dialect, registry.dialects)
+        self.observe = Observe(registry.observers)
+        self._host = provider.host
+        self._token_endpoint = provider.token_endpoint
+        self._run = compose(
+            [
+                self.observe,
+                *registry.middleware,
+                MapErrors(registry.errors),
+                RetrySends(retry),
+            ],
+            Wire(transport),
+        )
+
+    def token(
+        self,
+        grant: Grant,
+        params: Mapping[str, Any],
+        client: ClientAuth,
+        deadline: Deadline,
+        extra: Mapping[str, Any] | None = None,
+    ) -> tuple[Token, Answer]:
+        """Ask for a token; also gives the answer it came in.
+
+        Raises:
+            RequestInvalidError: the parameters break the grant's schema; nothing was sent.
+            TokenError: the provider said no.
+            TransportError: there was no usable answer.
+        """
+        loaded = grant.load(params)
+        if extra:
+            _add_extra(grant, loaded, extra)
+        exchange = Exchange(
+            "token",
+            self._token_endpoint,
+            self._host,
+            grant,
+            loaded,
+            client,
+            self.dialect,
+            deadline,
+        )
+        answer = self._run(exchange)
+        token = answer.token
+        assert token is not None  # MapErrors raised for every answer without one
+        return grant.settle(loaded, token), answer
+
+    def call(
+        self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
+    ) -> Answer:
+        """Ask another endpoint of the provider, such as ``device_authorization``.
+
+        Args:
+            step: The endpoint's name without ``_endpoint``.
+            params: RFC names to values; None is left out.
+            client: How the client proves who it is.
+            deadline: One end for all attempts.
+        """
+        sent = Params({name: value for name, value in params.items() if value is not None})
+        exchange = Exchange(
+            step,
+            self.provider.endpoint(step),
+            self._host,
+            None,
+            sent,
+            client,
+            self.dialect,
+            deadline,
+        )
+        return self._run(exchange)
+
+
+def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
+    """Add provider-specific parameters that the schema does not know."""
+    errors: dict[str, list[str]] = {}
+    for name, value in extra.items():
+        if name in _RESERVED or name in grant.schema.fields:
+            errors[f"extra.{name}"] = ["belongs to the request itself; give it by its own name"]
+        elif not (
+            isinstance(value, str)
+            or (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value))
+        ):
+            errors[f"extra.{name}"] = ['must be a string or a list of strings, like "value"']
+    if errors:
+        listing = "; ".join(f"{name} {rules[0]}" for name, rules in errors.items())
+        raise RequestInvalidError(f"Nothing was sent: {listing}", errors=errors)
+    params.update(extra)
+    params.extra_secrets = tuple(
+        value
+        for name, value in extra.items()
+        if isinstance(value, str) and _SECRET_NAME.search(name)
+    )

@@ -1,0 +1,136 @@
+"""What travels down the middleware chain, what comes back up, and the bottom of the chain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .dialect import Answer, Dialect
+from .exceptions import Evidence
+from .grant import Params
+from .http import HttpRequest, Transport
+
+if TYPE_CHECKING:
+    from .client_auth import ClientAuth
+    from .deadline import Deadline
+    from .event import Event
+    from .grant import Grant
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request to one endpoint, from the first attempt to the last.
+
+    Attributes:
+        step: Which endpoint: ``token``, ``device_authorization``, ``revocation``, ...
+        url: Where it goes.
+        host: The provider's host, for errors and events.
+        grant: The grant, or None for an endpoint that takes no grant.
+        params: Validated parameters, RFC names.
+        client: How the client proves who it is.
+        dialect: How the request and its answer look.
+        deadline: One end for all attempts.
+        attempts: Sends begun so far.
+        sent_at: Unix time of the latest send.
+        emit: Tells the observers, or None when nobody listens.
+        call_id: The number of the call in its events.
+    """
+
+    step: str
+    url: str
+    host: str
+    grant: Grant | None
+    params: Params = field(repr=False)
+    client: ClientAuth
+    dialect: Dialect
+    deadline: Deadline
+    attempts: int = 0
+    sent_at: float = 0.0
+    emit: Callable[[Event], None] | None = None
+    call_id: int = 0
+
+    @property
+    def grant_type(self) -> str | None:
+        """The grant's name, or None."""
+        return self.grant.grant_type if self.grant is not None else None
+
+    def evidence(self, answer: Answer | None = None) -> Evidence:
+        """What is known about the call so far."""
+        headers = answer.headers if answer is not None else {}
+        return Evidence(
+            status=answer.status if answer is not None else None,
+            request_id=headers.get("x-amzn-requestid") or headers.get("x-request-id"),
+            provider=self.host,
+            grant_type=self.grant_type,
+            step=self.step,
+            attempts=max(1, self.attempts),
+            headers=public_headers(headers),
+        )
+
+    def secrets(self) -> list[str]:
+        """Every secret value in this request, for cutting out of what is shown."""
+        names = self.grant.secret if self.grant is not None else _SECRET_PARAMS
+        own = [str(self.params[name]) for name in names if name in self.params]
+        return [*own, *self.params.extra_secrets, *self.client.secrets()]
+
+
+#: Parameters that are secret at endpoints that take no grant.
+_SECRET_PARAMS = ("token", "client_secret", "refresh_token", "code", "device_code")
+#: Headers of an answer that may hold a secret.
+_PRIVATE_HEADERS = frozenset({"set-cookie", "authorization", "location", "dpop-nonce"})
+
+
+def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the headers that may hold a secret."""
+    return {name: value for name, value in headers.items() if name not in _PRIVATE_HEADERS}
+
+
+@dataclass(slots=True)
+class Draft:
+    """A request while the client's proof is added to it.
+
+    Attributes:
+        url: Where it will go; the audience of a signed proof.
+        fields: RFC names to values of the body.
+        headers: Headers of the request.
+    """
+
+    url: str
+    fields: dict[str, Any] = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+
+
+class Wire:
+    """The bottom of the chain: authenticate the client, encode, send, decode."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def __call__(self, exchange: Exchange) -> Answer:
+        """Send the exchange once."""
+        fields: dict[str, Any] = (
+            {"grant_type": exchange.grant.grant_type} if exchange.grant is not None else {}
+        )
+        fields.update(exchange.params)
+        dialect = exchange.dialect
+        draft = Draft(exchange.url, fields, dict(dialect.headers))
+        exchange.client.authenticate(draft)
+        body = dialect.encode(draft.fields)
+        exchange.attempts += 1
+        exchange.sent_at = time.time()
+        response = self._transport.send(
+            HttpRequest("POST", exchange.url, draft.headers, body), exchange.deadline
+        )
+        answer = dialect.decode(response)
+        answer.attempts = exchange.attempts
+        if exchange.grant is None:
+            if not response.body.strip() and response.status in dialect.answer.success:
+                answer.problem = None  # a revocation answers with an empty body (RFC 7009)
+        elif answer.error is None and answer.problem is None:
+            try:
+                answer.token = dialect.token(answer.payload, exchange.sent_at)
+            except ValueError as unreadable:
+                answer.problem, answer.body = str(unreadable), response.body
+        return answer

@@ -1,0 +1,97 @@
+"""One HTTP request and its answer, and where a secret may be sent. Loads no HTTP library."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from .exceptions import ConfigurationError, InsecureEndpointError
+
+if TYPE_CHECKING:
+    from .deadline import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request. Headers and body hold secrets, so they stay out of the repr."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One answer: status, headers (lower-case names; repeated ones joined by a comma), body."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """Sends one request and returns one answer of any status but a redirect."""
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        """Send once; never retry, never follow a redirect.
+
+        Raises:
+            ConnectionFailedError: nothing reached the server.
+            OutcomeUnknownError: the request may have reached it, and no answer came back.
+            RedirectRefusedError: the server pointed elsewhere.
+            ResponseTooLargeError: the answer is past the cap.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close idle connections."""
+        ...
+
+
+def require_secure(url: str, name: str) -> str:
+    """Check that an endpoint is https, or http on this machine (RFC 6749 section 3.2, RFC 8252).
+
+    Args:
+        url: The endpoint.
+        name: What it is called, for the error.
+
+    Returns:
+        Its host and port.
+
+    Raises:
+        InsecureEndpointError: plain http to another machine.
+        ConfigurationError: not an absolute http or https address, or one with credentials in it.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except (ValueError, AttributeError, TypeError):
+        parts, host = None, None
+    if parts is None or not host or parts.scheme not in ("http", "https"):
+        raise ConfigurationError(
+            f'{name}: must be an absolute https address, like "https://example.com/token".'
+        )
+    if parts.username is not None or parts.fragment or any(c.isspace() for c in url):
+        raise ConfigurationError(
+            f"{name}: must have no user name, password, fragment or space in the address."
+        )
+    if parts.scheme == "http" and not is_loopback(host):
+        raise InsecureEndpointError(
+            f"{name}: http://{host} would send secrets in the clear; use https. Plain http is "
+            "accepted on this machine only (127.0.0.1, [::1], localhost)."
+        )
+    return parts.netloc
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,174 @@
+"""When a request may be sent again, by what is known of the first send."""
+
+from __future__ import annotations
+
+import enum
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from grantway.event import Event
+from grantway.exceptions import (
+    ConfigurationError,
+    ConnectionFailedError,
+    OutcomeUnknownError,
+    TransportError,
+)
+from grantway.grant import Replay
+
+if TYPE_CHECKING:
+    from grantway.dialect import Answer
+    from grantway.exchange import Exchange
+
+    from . import Next
+
+
+class Outcome(enum.Enum):
+    """What is known of a send."""
+
+    #: An answer that settles it, good or bad.
+    FINAL = "final"
+    #: Nothing reached the provider.
+    NEVER_SENT = "never_sent"
+    #: The provider said that it did nothing (429, 503).
+    REFUSED = "refused"
+    #: It may or may not have been carried out.
+    UNKNOWN = "unknown"
+
+
+_REFUSED = frozenset({429, 503})
+_UNKNOWN = frozenset({500, 502, 504})
+#: Codes with which a provider says "not now" rather than "no".
+_NOT_NOW = frozenset(
+    {"", "temporarily_unavailable", "server_error", "too_many_requests", "unknown_error"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long.
+
+    Attributes:
+        attempts: Sends at most, the first included.
+        base: Seconds; the wait before attempt n is random between 0 and ``base * 2**n``.
+        longest: Longest such wait in seconds.
+        retry_after_cap: Longest Retry-After, in seconds, that is waited for.
+    """
+
+    attempts: int = 3
+    base: float = 0.2
+    longest: float = 5.0
+    retry_after_cap: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigurationError(f"RetryPolicy.attempts: at least 1, not {self.attempts}.")
+        for name in ("base", "longest", "retry_after_cap"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"RetryPolicy.{name}: seconds, and not negative.")
+
+
+class RetrySends:
+    """Sends again where that is safe, and never where it could spend a code twice."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+
+    def __call__(self, exchange: Exchange, call_next: Next) -> Answer:
+        """Send, and again while the outcome and the grant allow it."""
+        began = time.monotonic()
+        lost: Answer | OutcomeUnknownError | None = None
+        while True:
+            result, outcome, why = _send(exchange, call_next)
+            if outcome is Outcome.UNKNOWN and lost is None and not isinstance(
+                result, ConnectionFailedError
+            ):
+                lost = result
+            wait = self._wait(
+                exchange, outcome, result, time.monotonic() - began, lost=lost is not None
+            )
+            if wait is None:
+                if outcome is not Outcome.FINAL and lost is not None:
+                    # A later attempt that never arrived does not settle what the first one did.
+                    result = lost
+                if isinstance(result, TransportError):
+                    raise result
+                return result
+            _announce(exchange, why, wait, result, began)
+            exchange.deadline.wait(wait)
+
+    def _wait(
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        result: Answer | TransportError,
+        elapsed: float,
+        *,
+        lost: bool,
+    ) -> float | None:
+        """Seconds until the next send, or None when there must be none."""
+        policy, deadline = self._policy, exchange.deadline
+        if outcome is Outcome.FINAL or exchange.attempts >= policy.attempts or deadline.cancelled:
+            return None
+        ceiling = min(policy.longest, policy.base * 2 ** max(0, exchange.attempts - 1))
+        wait = random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
+        if outcome is Outcome.REFUSED and not isinstance(result, TransportError):
+            asked = result.retry_after
+            if asked is not None:
+                if asked > policy.retry_after_cap:
+                    return None
+                wait = max(wait, asked)
+        if lost and not _repeatable(exchange, elapsed + wait):
+            return None
+        return wait if wait < deadline.remaining() else None
+
+
+def _send(
+    exchange: Exchange, call_next: Next
+) -> tuple[Answer | ConnectionFailedError | OutcomeUnknownError, Outcome, str]:
+    try:
+        answer = call_next(exchange)
+    except ConnectionFailedError as error:
+        return error, Outcome.NEVER_SENT, error.code
+    except OutcomeUnknownError as error:
+        return error, Outcome.UNKNOWN, error.code
+    return answer, _judge(answer), f"status {answer.status}"
+
+
+def _judge(answer: Answer) -> Outcome:
+    code = answer.error.code if answer.error is not None else ""
+    if answer.status in _REFUSED and code in _NOT_NOW:
+        return Outcome.REFUSED
+    if answer.status in _UNKNOWN and code in _NOT_NOW:
+        return Outcome.UNKNOWN
+    return Outcome.FINAL
+
+
+def _repeatable(exchange: Exchange, elapsed: float) -> bool:
+    if exchange.grant is None:
+        # Starting a device flow or revoking twice does no harm.
+        return True
+    if exchange.grant.replay is Replay.SAFE:
+        return True
+    return exchange.grant.replay is Replay.WINDOWED and elapsed < exchange.dialect.replay_window
+
+
+def _announce(
+    exchange: Exchange, why: str, wait: float, result: Answer | TransportError, began: float
+) -> None:
+    if exchange.emit is not None:
+        exchange.emit(
+            Event(
+                kind="retry",
+                call_id=exchange.call_id,
+                step=exchange.step,
+                provider=exchange.host,
+                grant_type=exchange.grant_type,
+                attempt=exchange.attempts,
+                milliseconds=(time.monotonic() - began) * 1000,
+                outcome=why,
+                wait=wait,
+                status=None if isinstance(result, TransportError) else result.status,
+            )
+        )

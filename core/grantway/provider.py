@@ -1,0 +1,193 @@
+"""Who is asked: a provider's endpoints, its metadata (RFC 8414) and its dialect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from .deadline import Deadline
+from .dialect import RFC6749, Dialect
+from .exceptions import ConfigurationError, Evidence, ResponseInvalidError
+from .http import HttpRequest, Transport, require_secure
+from .redaction import excerpt
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_ENDPOINTS = (
+    "token_endpoint",
+    "authorization_endpoint",
+    "device_authorization_endpoint",
+    "registration_endpoint",
+    "revocation_endpoint",
+)
+
+
+def _no_metadata() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider's endpoints and how it speaks. Immutable; share it freely.
+
+    Attributes:
+        token_endpoint: Where tokens are asked for.
+        dialect: Name of a registered dialect, or a ``Dialect``.
+        issuer: The provider's identifier (RFC 8414), checked against ``iss`` (RFC 9207).
+        authorization_endpoint: Where a browser is sent.
+        device_authorization_endpoint: Where a device flow starts (RFC 8628).
+        registration_endpoint: Where clients register (RFC 7591).
+        revocation_endpoint: Where tokens are given up (RFC 7009).
+        metadata: Everything else that discovery found.
+
+    Raises:
+        InsecureEndpointError: an endpoint is plain http on another machine.
+        ConfigurationError: an endpoint is not an absolute address.
+    """
+
+    token_endpoint: str
+    dialect: str | Dialect = RFC6749
+    issuer: str | None = None
+    authorization_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
+    registration_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=_no_metadata, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in _ENDPOINTS:
+            url = getattr(self, name)
+            if url is not None or name == "token_endpoint":
+                require_secure(url, name)
+
+    @property
+    def host(self) -> str:
+        """Host and port of the token endpoint."""
+        return urlsplit(self.token_endpoint).netloc
+
+    def endpoint(self, step: str) -> str:
+        """The address of ``{step}_endpoint``.
+
+        Raises:
+            ConfigurationError: this provider has none.
+        """
+        name = f"{step}_endpoint"
+        url = getattr(self, name, None) if name in _ENDPOINTS else None
+        url = url or self.metadata.get(name)
+        if not isinstance(url, str) or not url:
+            raise ConfigurationError(
+                f"{name}: this provider has none. Give it to Provider({name}=...), or use "
+                "Provider.discover(issuer) if the provider publishes it."
+            )
+        if name not in _ENDPOINTS:
+            require_secure(url, name)
+        return url
+
+    @classmethod
+    def discover(
+        cls,
+        issuer: str,
+        *,
+        dialect: str | Dialect = RFC6749,
+        timeout: float = 10.0,
+        transport: Transport | None = None,
+    ) -> Self:
+        """Read the provider's published metadata (RFC 8414, then OpenID Connect Discovery).
+
+        Args:
+            issuer: The provider's identifier, an https address (http on this machine).
+            dialect: How it speaks.
+            timeout: Seconds for both attempts together.
+            transport: Sends the requests; by default one of its own.
+
+        Raises:
+            ResponseInvalidError: neither document is there, or it is not this issuer's.
+            TransportError: the provider could not be reached.
+        """
+        require_secure(issuer, "issuer")
+        if transport is None:
+            from .transport import RequestsTransport  # noqa: PLC0415 - requests loads when needed
+
+            own = RequestsTransport()
+            try:
+                found = _read_metadata(issuer, own, Deadline(timeout))
+            finally:
+                own.close()
+        else:
+            found = _read_metadata(issuer, transport, Deadline(timeout))
+        named = {name: found.pop(name) for name in _ENDPOINTS if isinstance(found.get(name), str)}
+        found.pop("issuer")
+        if "token_endpoint" not in named:
+            raise ResponseInvalidError(
+                f"The metadata of {issuer} has no token_endpoint.",
+                evidence=Evidence(provider=urlsplit(issuer).netloc, step="discovery"),
+            )
+        return cls(**named, issuer=issuer, dialect=dialect, metadata=MappingProxyType(found))
+
+
+def _addresses(issuer: str) -> tuple[str, str]:
+    """RFC 8414 puts the well-known part before the path, OpenID Connect behind it."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    return (
+        urlunsplit(parts._replace(path=f"/.well-known/oauth-authorization-server{path}")),
+        urlunsplit(parts._replace(path=f"{path}/.well-known/openid-configuration")),
+    )
+
+
+_OK, _NOT_FOUND = 200, 404
+
+
+def _read_metadata(issuer: str, transport: Transport, deadline: Deadline) -> dict[str, Any]:
+    host = urlsplit(issuer).netloc
+    problem, status, shown = "", 0, ""
+    for address in _addresses(issuer):
+        response = transport.send(
+            HttpRequest("GET", address, {"Accept": "application/json"}), deadline
+        )
+        status = response.status
+        if status != _OK:
+            problem = problem or f"{urlsplit(address).path} answered {status}"
+            continue
+        try:
+            found = json.loads(response.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            problem = f"{urlsplit(address).path} is not a JSON object"
+            shown = excerpt(response.body)
+            continue
+        # RFC 8414 section 3.3: another issuer's document would let it receive our secrets.
+        if found.get("issuer") != issuer:
+            problem = (
+                f"the document names the issuer {str(found.get('issuer'))[:200]!r}; "
+                "use exactly that address if it is the right one"
+            )
+            continue
+        return found
+    raise ResponseInvalidError(
+        f"Discovery of {issuer} failed: {problem}.",
+        excerpt=shown,
+        evidence=Evidence(provider=host, status=status, step="discovery"),
+    )
+
+
+def require_dialect(dialect: str | Dialect, known: Mapping[str, Dialect]) -> Dialect:
+    """Turn a dialect's name into the dialect.
+
+    Raises:
+        ConfigurationError: lists the names that are registered.
+    """
+    if isinstance(dialect, Dialect):
+        return dialect
+    try:
+        return known[dialect]
+    except KeyError:
+        raise ConfigurationError(
+            f"dialect: {dialect!r} is not registered; there are {', '.join(sorted(known))}."
+        ) from None

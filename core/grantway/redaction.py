@@ -1,0 +1,44 @@
+"""Cutting secrets out of text that will be shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote_plus
+
+MASK = "***"
+_EXCERPT = 160
+_READ = 4096
+# A value this short would mask half of any text, and is no secret worth the name.
+_SHORTEST = 4
+
+_JSON_VALUE = re.compile(r'("(?:[^"\\]|\\.)*"\s*:\s*)"(?:[^"\\]|\\.)*(?:"|$)')
+_FORM_VALUE = re.compile(r"([A-Za-z_][\w.-]*)=([^&\s<>\"']+)")
+_LONG_RUN = re.compile(r"[A-Za-z0-9_\-.~+/=]{20,}")
+_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*(?:>|$)", re.IGNORECASE | re.DOTALL)
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """Replace every secret that was sent, in its plain and form-encoded form."""
+    forms = {form for value in secrets for form in (value, quote_plus(value))}
+    for form in sorted(forms, key=len, reverse=True):
+        if len(form) >= _SHORTEST:
+            text = text.replace(form, MASK)
+    return text
+
+
+def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
+    """The beginning of an answer nobody could read, fit to be shown.
+
+    Markup goes, values of JSON and form fields go, long runs that could be tokens go, and so does
+    every secret that was sent. At most 160 characters remain.
+    """
+    text = body[:_READ].decode("utf-8", "replace").lstrip("\ufeff")
+    text = scrub(text, secrets)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    text = _JSON_VALUE.sub(rf'\1"{MASK}"', text)
+    text = _FORM_VALUE.sub(rf"\1={MASK}", text)
+    text = _LONG_RUN.sub(MASK, text)
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 3]}..."

@@ -1,0 +1,326 @@
+"""The one place that touches ``requests``. It knows HTTP and sockets, and nothing of OAuth.
+
+What it can tell that a plain session cannot is whether a request that failed may have reached
+the server. The connection notes when the body is handed to the socket: a failure before that is
+``ConnectionFailedError`` (never sent), a failure after it ``OutcomeUnknownError``. And it keeps one
+deadline over the whole exchange, also against a server that drips a byte at a time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
+from urllib3.response import BaseHTTPResponse
+
+from .deadline import Deadline
+from .exceptions import (
+    ConfigurationError,
+    ConnectionFailedError,
+    Evidence,
+    OutcomeUnknownError,
+    RedirectRefusedError,
+    ResponseTooLargeError,
+    TransportError,
+)
+from .http import HttpRequest, HttpResponse
+
+#: Largest answer that is read, in bytes.
+MAX_ANSWER = 1024 * 1024
+_REDIRECT_FROM, _REDIRECT_TO = 300, 400
+#: The shortest socket timeout: zero would make the socket non-blocking.
+_LEAST = 0.001
+
+
+@dataclass(slots=True)
+class _Flight:
+    """The request that this thread is sending now."""
+
+    deadline: Deadline
+    read_timeout: float
+    left: bool = False
+    status: int | None = None
+
+
+class _Current(threading.local):
+    flight: _Flight | None = None
+
+
+_current = _Current()
+
+
+class _BoundedRaw(io.RawIOBase):
+    """A socket's reading side whose every read ends with the deadline."""
+
+    def __init__(self, sock: socket.socket, flight: _Flight) -> None:
+        super().__init__()
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._flight = flight
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        flight = self._flight
+        remaining = flight.deadline.remaining()
+        if remaining <= 0:
+            raise TimeoutError("the deadline of the call has passed")
+        self._sock.settimeout(max(_LEAST, min(flight.read_timeout, remaining)))
+        return cast("io.RawIOBase", self._raw).readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedSocket:
+    """Stands in for the socket where ``http.client`` makes its reader."""
+
+    def __init__(self, sock: socket.socket, flight: _Flight) -> None:
+        self._sock, self._flight = sock, flight
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_BoundedRaw(self._sock, self._flight))
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is read under the deadline, its status line and headers included."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        flight = _current.flight
+        reader = sock if flight is None else cast("socket.socket", _BoundedSocket(sock, flight))
+        super().__init__(reader, *args, **options)
+
+    def begin(self) -> None:
+        super().begin()
+        if _current.flight is not None:
+            _current.flight.status = self.status
+
+
+class _Noting:
+    """Notes when the body of a request is handed to the socket."""
+
+    response_class = _Response
+    _in_body = False
+
+    def putrequest(self, *args: Any, **options: Any) -> None:
+        self._in_body = False
+        super().putrequest(*args, **options)  # type: ignore[misc]
+
+    def endheaders(self, *args: Any, **options: Any) -> None:
+        super().endheaders(*args, **options)  # type: ignore[misc]
+        self._in_body = True
+
+    def send(self, data: Any) -> None:
+        # A server cannot act on a POST whose body never left, so headers alone do not count.
+        if self._in_body and _current.flight is not None:
+            _current.flight.left = True
+        super().send(data)  # type: ignore[misc]
+
+
+class _HttpConnection(_Noting, HTTPConnection):
+    pass
+
+
+class _HttpsConnection(_Noting, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with connections of ours, giving back urllib3's answer as it is.
+
+    What ``requests`` adds to an answer (cookies, history, charset guesses) costs as much as the
+    exchange itself and serves nothing here.
+    """
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, **options)
+        self._use_our_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        self._use_our_pools(manager)
+        return manager
+
+    @staticmethod
+    def _use_our_pools(manager: PoolManager) -> None:
+        manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
+        return resp
+
+
+class RequestsTransport:
+    """Sends through ``requests``' adapter on a pool of kept connections. Safe for threads.
+
+    Nothing in the environment changes what it does: no proxy, no netrc and no CA bundle is taken
+    from there.
+
+    Args:
+        connect_timeout: Seconds to reach the server, TLS included.
+        read_timeout: Seconds between two pieces of the answer.
+        max_answer: Largest answer that is read, in bytes.
+        pool_size: Connections kept for each host.
+        ca_bundle: Path of the certificates to trust instead of certifi's.
+        proxies: Scheme -> proxy address, as ``requests`` takes them.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 20.0,
+        max_answer: int = MAX_ANSWER,
+        pool_size: int = 32,
+        ca_bundle: str | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> None:
+        for name, value in (
+            ("connect_timeout", connect_timeout),
+            ("read_timeout", read_timeout),
+            ("max_answer", max_answer),
+            ("pool_size", pool_size),
+        ):
+            if value <= 0:
+                raise ConfigurationError(f"{name}: must be greater than zero, not {value}.")
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._max_answer = max_answer
+        self._verify: bool | str = ca_bundle or True
+        self._proxies = dict(proxies) if proxies else None
+        self._adapter = _Adapter(pool_connections=16, pool_maxsize=pool_size, max_retries=0)
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        """Send once; see ``grantway.http.Transport``."""
+        remaining = deadline.remaining()
+        if remaining <= 0:
+            raise ConnectionFailedError(
+                f"The deadline of {deadline.seconds:g} s passed before the request was sent."
+            )
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url = request.method, request.url
+        prepared.headers = cast("Any", request.headers)
+        prepared.headers.setdefault("User-Agent", USER_AGENT)
+        prepared.headers["Accept-Encoding"] = "identity"
+        if request.body:
+            prepared.headers["Content-Length"] = str(len(request.body))
+            prepared.body = request.body
+        flight = _Flight(deadline, self._read_timeout)
+        outer, _current.flight = _current.flight, flight
+        try:
+            answer = cast(
+                "BaseHTTPResponse",
+                self._adapter.send(
+                    prepared,
+                    stream=True,
+                    timeout=(min(self._connect_timeout, remaining), self._read_timeout),
+                    verify=self._verify,
+                    proxies=self._proxies,
+                ),
+            )
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            if _REDIRECT_FROM <= answer.status < _REDIRECT_TO:
+                answer.close()
+                failure: TransportError = _redirect(answer.status, headers)
+            else:
+                body = answer.read(self._max_answer + 1)
+                if len(body) <= self._max_answer:
+                    answer.release_conn()
+                    return HttpResponse(answer.status, headers, body)
+                answer.close()
+                failure = ResponseTooLargeError(
+                    f"The answer is larger than {self._max_answer} bytes; the rest was not read.",
+                    evidence=Evidence(status=answer.status, headers=headers),
+                )
+        except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as error:
+            failure = _failure(error, flight, request.url)
+        finally:
+            _current.flight = outer
+        # Raised here, outside the except block: what requests raises holds the whole request.
+        raise failure
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._adapter.close()
+
+
+def _redirect(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
+    # The query of a redirect may hold a code or token; where it points is enough.
+    target = urlsplit(headers.get("location", ""))
+    where = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
+    return RedirectRefusedError(
+        f"The endpoint answered {status} and pointed to {where or 'nowhere'}. Secrets are not sent "
+        "on to another address; if that one is right, configure it as the endpoint.",
+        evidence=Evidence(status=status),
+    )
+
+
+def _failure(error: Exception, flight: _Flight, url: str) -> TransportError:
+    host = urlsplit(url).netloc
+    what = _describe(error)
+    if not flight.left:
+        return ConnectionFailedError(
+            f"Could not reach {host}: {what}. Nothing was sent; trying again is safe."
+        )
+    return OutcomeUnknownError(
+        f"The request was sent to {host} and the answer was lost: {what}. It may or may not have "
+        "been carried out. A refresh token that you hold is still yours to try once more; a "
+        "single-use code may be spent, so start that login again if it is refused.",
+        evidence=Evidence(status=flight.status),
+    )
+
+
+def _describe(error: BaseException) -> str:
+    """The innermost cause in words. requests wraps urllib3, which wraps the socket's error."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    last = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        last = cause
+        inner = getattr(cause, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
+        cause = inner or cause.__cause__ or cause.__context__
+    if isinstance(last, (requests.Timeout, ReadTimeoutError, TimeoutError)):
+        return "timed out"
+    if isinstance(last, (SSLError, requests.exceptions.SSLError)) or "ssl" in type(last).__module__:
+        return f"TLS failed ({getattr(last, 'verify_message', '') or getattr(last, 'reason', '')})"
+    if isinstance(last, http.client.RemoteDisconnected):
+        return "the server closed the connection without an answer"
+    if isinstance(last, http.client.IncompleteRead):
+        return "the answer was cut short"
+    if isinstance(last, OSError) and last.strerror:
+        return last.strerror.lower()
+    return type(last).__name__
+
+
+def _user_agent() -> str:
+    from . import __version__  # noqa: PLC0415 - the package is lazy, and this module is part of it
+
+    return f"grantway/{__version__}"
+
+
+USER_AGENT = _user_agent()

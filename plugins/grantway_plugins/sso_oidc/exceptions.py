@@ -1,0 +1,79 @@
+"""grantway's exceptions in the clothes that botocore's users expect.
+
+Code written for boto3 catches ``client.exceptions.SomethingException``, or botocore's own
+``ClientError``. The first is always grantway's class of that name. So that the second works too,
+an error also joins botocore's family when the program has loaded botocore; botocore is never
+loaded for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+from grantway.exceptions import TOKEN_ERRORS, RequestInvalidError, TokenError
+
+_BY_NAME: dict[str, type[TokenError]] = {kind.__name__: kind for kind in TOKEN_ERRORS}
+
+
+class Exceptions:
+    """``client.exceptions``: the classes by AWS's names, and ``ClientError`` above them."""
+
+    ClientError = TokenError
+
+    def __getattr__(self, name: str) -> type[TokenError]:
+        try:
+            return _BY_NAME[name]
+        except KeyError:
+            raise AttributeError(
+                f"{name} is not an exception of this client; there are {', '.join(_BY_NAME)}."
+            ) from None
+
+    def __dir__(self) -> list[str]:
+        return ["ClientError", *_BY_NAME]
+
+
+def as_client_error(error: TokenError, operation: str) -> TokenError:
+    """The error with botocore's text, and of botocore's family where that is loaded."""
+    kind = _joined(type(error), "ClientError")
+    twin: TokenError = kind.__new__(kind)
+    twin.__dict__.update(error.__dict__)
+    code = error.response["Error"]["Code"]
+    twin.message = (
+        f"An error occurred ({code}) when calling the {operation} operation: "
+        f"{error.error_description or ''}"
+    )
+    twin.args = (twin.message,)
+    twin.operation_name = operation
+    return twin
+
+
+def param_validation_error(message: str, errors: dict[str, list[str]]) -> RequestInvalidError:
+    """A refusal before sending, of botocore's family where that is loaded."""
+    kind = _joined(RequestInvalidError, "ParamValidationError")
+    error: RequestInvalidError = kind.__new__(kind)
+    RequestInvalidError.__init__(error, message, errors=errors)
+    return error
+
+
+def _joined(kind: type[Any], family: str) -> type[Any]:
+    botocore = sys.modules.get("botocore.exceptions")
+    return kind if botocore is None else _join(kind, getattr(botocore, family))
+
+
+@cache
+def _join(kind: type[Any], family: type[Any]) -> type[Any]:
+    def reduce(self: Any) -> Any:
+        # The joined class cannot be imported by name elsewhere; the plain one can.
+        plain = kind.__new__(kind)
+        plain.__dict__.update(self.__dict__)
+        plain.args = self.args
+        return plain.__reduce__()
+
+    # __init__ stays grantway's: botocore's would rebuild the message from a template.
+    return type(
+        kind.__name__,
+        (kind, family),
+        {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduce},
+    )

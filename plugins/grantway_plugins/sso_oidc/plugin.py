@@ -1,0 +1,68 @@
+"""The dialect of AWS's SSO-OIDC: JSON bodies, camelCase, and errors named in a header.
+
+Source: the service model ``sso-oidc`` of botocore (rest-json 1.1).
+"""
+
+from __future__ import annotations
+
+from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway.exceptions import TOKEN_ERRORS
+from grantway.hookspecs import hookimpl
+
+#: RFC name -> AWS name, requests.
+REQUEST_NAMES = {
+    "client_id": "clientId",
+    "client_name": "clientName",
+    "client_secret": "clientSecret",
+    "client_type": "clientType",
+    "code_verifier": "codeVerifier",
+    "device_code": "deviceCode",
+    "entitled_application_arn": "entitledApplicationArn",
+    "grant_type": "grantType",
+    "grant_types": "grantTypes",
+    "issuer_url": "issuerUrl",
+    "redirect_uri": "redirectUri",
+    "redirect_uris": "redirectUris",
+    "refresh_token": "refreshToken",
+    "start_url": "startUrl",
+}
+#: RFC name -> AWS name, answers.
+ANSWER_NAMES = {
+    "access_token": "accessToken",
+    "authorization_endpoint": "authorizationEndpoint",
+    "client_id": "clientId",
+    "client_id_issued_at": "clientIdIssuedAt",
+    "client_secret": "clientSecret",
+    "client_secret_expires_at": "clientSecretExpiresAt",
+    "device_code": "deviceCode",
+    "expires_in": "expiresIn",
+    "id_token": "idToken",
+    "refresh_token": "refreshToken",
+    "token_endpoint": "tokenEndpoint",
+    "token_type": "tokenType",
+    "user_code": "userCode",
+    "verification_uri": "verificationUri",
+    "verification_uri_complete": "verificationUriComplete",
+}
+
+AWS_SSO_OIDC = Dialect(
+    name="aws-sso-oidc",
+    request=RequestShape(
+        encoding="json",
+        names=REQUEST_NAMES,
+        scope_separator=None,
+        client_auth="client_secret_post",
+    ),
+    answer=AnswerShape(names={aws: rfc for rfc, aws in ANSWER_NAMES.items()}),
+    error=ErrorShape(
+        header="x-amzn-errortype",
+        code_at=(("code",), ("Code",), ("__type",), ("error",)),
+        codes={kind.__name__: kind.wire for kind in TOKEN_ERRORS},
+    ),
+)
+
+
+@hookimpl
+def grantway_register_dialects() -> list[Dialect]:
+    """Bring the dialect ``aws-sso-oidc``."""
+    return [AWS_SSO_OIDC]
