@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .client_auth import ClientAuth, client_auth
 from .deadline import Deadline
+from .dialect import Dialect
 from .dispatcher import Dispatcher
 from .exceptions import ConfigurationError
 from .middleware.retry import RetryPolicy
@@ -79,6 +80,11 @@ class Client:
     def client_id(self) -> str:
         """This client's name at the provider."""
         return self.auth.client_id
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the provider speaks."""
+        return self.dispatcher.dialect
 
     def create_token(
         self,

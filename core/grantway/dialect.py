@@ -10,9 +10,9 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
 from .exceptions import ConfigurationError
+from .http import HttpResponse
 from .redaction import excerpt
 from .token import Token
-from .http import HttpResponse
 
 Path = tuple[str, ...]
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -29,6 +29,7 @@ class RequestShape:
         client_auth: The method used where the client does not name one.
         basic: Whether Basic credentials are form-encoded first (RFC 6749 section 2.3.1) or raw.
         headers: Sent with every request.
+        authorization_names: RFC name -> name in the query of an authorization request.
     """
 
     encoding: Literal["form", "json"] = "form"
@@ -37,6 +38,7 @@ class RequestShape:
     client_auth: str = "client_secret_basic"
     basic: Literal["encoded", "raw"] = "encoded"
     headers: Mapping[str, str] = field(default_factory=dict)
+    authorization_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,25 @@ class Dialect:
         if shape.encoding == "json":
             return json.dumps(written, separators=(",", ":")).encode()
         return urlencode(written, doseq=True).encode("ascii")
+
+    def authorization_url(self, endpoint: str, fields: Mapping[str, Any]) -> str:
+        """Write an authorization request (RFC 6749 section 4.1.1) as an address.
+
+        Args:
+            endpoint: The authorization endpoint, which may have a query already.
+            fields: RFC names to values; None is left out.
+        """
+        names = self.request.authorization_names
+        separator = self.request.scope_separator or " "
+        query = urlencode(
+            {
+                names.get(name, name): separator.join(value) if name == "scope" else value
+                for name, value in fields.items()
+                if value is not None
+            },
+            doseq=True,
+        )
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
 
     # --- answers ----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
@@ -56,13 +56,13 @@ class Text(fields.String):
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
         "invalid": "must be a string, like {example}",
         "empty": "must not be empty; expected something like {example}",
-        "characters": "has a control or non-ASCII character; expected something like {example}",
+        "characters": "has a character that cannot stand there; expected something like {example}",
         "length": "must be {minimum} to {maximum} characters long, like {example}",
         "required": "is required, like {example}",
         "null": "must not be null; expected something like {example}",
     }
 
-    _visible = re.compile(r"[\x20-\x7e]+")
+    characters = re.compile(r"[\x20-\x7e]+")
 
     def __init__(
         self, *, example: str, minimum: int = 1, maximum: int = 65_536, **options: Any
@@ -83,7 +83,7 @@ class Text(fields.String):
             raise self.make_error("invalid")
         if not value:
             raise self.make_error("empty")
-        if not self._visible.fullmatch(value):
+        if not self.characters.fullmatch(value):
             raise self.make_error("characters")
         if not self.minimum <= len(value) <= self.maximum:
             raise self.make_error("length")
@@ -161,9 +161,9 @@ class Grant:
             RequestInvalidError: names every field that breaks a rule; quotes no value.
         """
         try:
-            return Params(self.schema.load(params))
+            return Params(cast("dict[str, Any]", self.schema.load(params)))
         except ValidationError as invalid:
-            errors = _flatten(invalid.normalized_messages())
+            errors = _flatten(invalid.messages_dict)
         # Raised outside the except block: the ValidationError holds the values that were given.
         listing = "; ".join(f"{name} {rule}" for name, rules in errors.items() for rule in rules)
         raise RequestInvalidError(

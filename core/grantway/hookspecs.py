@@ -19,10 +19,10 @@ import pluggy
 
 if TYPE_CHECKING:
     from .dialect import Dialect
+    from .event import Event
     from .exceptions import TokenError
     from .grant import Grant
     from .middleware import Middleware
-    from .middleware.observe import Event
 
 PROJECT = "grantway"
 #: Entry-point group; the number is the version of this contract.

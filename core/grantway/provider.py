@@ -61,7 +61,7 @@ class Provider:
 
     def __post_init__(self) -> None:
         for name in _ENDPOINTS:
-            url = getattr(self, name)
+            url: Any = getattr(self, name)
             if url is not None or name == "token_endpoint":
                 require_secure(url, name)
 

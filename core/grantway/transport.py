@@ -112,7 +112,7 @@ class _Response(http.client.HTTPResponse):
 class _Noting:
     """Notes when the body of a request is handed to the socket."""
 
-    response_class = _Response
+    response_class: Any = _Response
     _in_body = False
 
     def putrequest(self, *args: Any, **options: Any) -> None:
@@ -139,11 +139,11 @@ class _HttpsConnection(_Noting, HTTPSConnection):
 
 
 class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
+    ConnectionCls = cast("Any", _HttpConnection)
 
 
 class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
+    ConnectionCls = cast("Any", _HttpsConnection)
 
 
 class _Adapter(HTTPAdapter):

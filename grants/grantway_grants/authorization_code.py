@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+from grantway.client import Client
+from grantway.exceptions import ConfigurationError, Evidence, FlowError, RedirectMismatchError
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
+from grantway.middleware.errors import refusal_class
+from grantway.token import Token
 
 GRANT_TYPE = "authorization_code"
 
@@ -13,7 +26,7 @@ GRANT_TYPE = "authorization_code"
 class CodeVerifier(Text):
     """43 to 128 unreserved characters (RFC 7636 section 4.1)."""
 
-    _visible = re.compile(r"[A-Za-z0-9\-._~]+")
+    characters = re.compile(r"[A-Za-z0-9\-._~]+")
 
 
 class AuthorizationCodeSchema(GrantSchema):
@@ -40,3 +53,239 @@ AUTHORIZATION_CODE = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Bring the authorization code grant."""
     return [AUTHORIZATION_CODE]
+
+
+def code_challenge(code_verifier: str) -> str:
+    """The S256 challenge of a verifier (RFC 7636 section 4.2)."""
+    digest = hashlib.sha256(code_verifier.encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """One login that has begun. Keep it until the redirect comes back.
+
+    Attributes:
+        url: Where to send the person's browser.
+        redirect_uri: Where the browser will come back to.
+        state: Ties the redirect to this login; a secret.
+        code_verifier: Proves that the code is ours (RFC 7636); a secret.
+    """
+
+    url: str = field(repr=False)
+    redirect_uri: str
+    state: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+
+
+class AuthorizationCodeFlow:
+    """A login in a browser: begin it, send the person there, finish with the redirect.
+
+    ::
+
+        flow = AuthorizationCodeFlow(client, scope=["read"])
+        request = flow.begin("http://127.0.0.1:8400/callback")
+        print(request.url)
+        token = flow.finish(request, input("Paste the address you were sent to: "))
+
+    Args:
+        client: Who logs in; its provider needs an ``authorization_endpoint``.
+        scope: Scope names to ask for.
+        extra: Provider-specific parameters of the authorization request, such as ``prompt``.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        scope: list[str] | tuple[str, ...] | str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._client = client
+        self._scope = Scope().deserialize(scope) if scope is not None else None
+        self._extra = dict(extra or {})
+
+    def begin(self, redirect_uri: str) -> AuthorizationRequest:
+        """Make the address of the login, with a fresh state and verifier.
+
+        Args:
+            redirect_uri: Where the browser comes back to, as it is registered.
+
+        Raises:
+            ConfigurationError: the provider has no authorization endpoint.
+        """
+        state = secrets.token_urlsafe(32)
+        code_verifier = secrets.token_urlsafe(32)
+        fields = {
+            "response_type": "code",
+            "client_id": self._client.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": self._scope,
+            "state": state,
+            "code_challenge": code_challenge(code_verifier),
+            "code_challenge_method": "S256",
+        }
+        if taken := sorted(set(fields) & set(self._extra)):
+            raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
+        url = self._client.dialect.authorization_url(
+            self._client.provider.endpoint("authorization"), {**fields, **self._extra}
+        )
+        return AuthorizationRequest(url, redirect_uri, state, code_verifier)
+
+    def finish(
+        self,
+        request: AuthorizationRequest,
+        redirect: str,
+        *,
+        cancel: threading.Event | None = None,
+    ) -> Token:
+        """Redeem the code in the redirect that came back.
+
+        Args:
+            request: What ``begin`` gave.
+            redirect: The whole address that the browser was sent to, or its query.
+            cancel: Ends waits between attempts at once when it is set.
+
+        Raises:
+            RedirectMismatchError: it is not the answer to this login, or not from this provider.
+            AccessDeniedException: the person said no; other TokenErrors likewise.
+        """
+        code = self.code(request, redirect)
+        return self._client.create_token(
+            grant_type=GRANT_TYPE,
+            code=code,
+            redirect_uri=request.redirect_uri,
+            code_verifier=request.code_verifier,
+            cancel=cancel,
+        )
+
+    def code(self, request: AuthorizationRequest, redirect: str) -> str:
+        """The code in a redirect, once ``state`` and ``iss`` have been checked.
+
+        Raises:
+            RedirectMismatchError: it is not the answer to this login, or not from this provider.
+            TokenError: the provider answered with an error.
+        """
+        evidence = Evidence(
+            provider=self._client.provider.host, grant_type=GRANT_TYPE, step="authorization"
+        )
+        answer = _query(redirect, evidence)
+        state = answer.get("state", "")
+        if not hmac.compare_digest(state.encode(), request.state.encode()):
+            raise RedirectMismatchError(
+                "The redirect is not the answer to this login: its state is "
+                f"{'another' if state else 'missing'}. Start the login again and use the newest "
+                "address.",
+                evidence=evidence,
+            )
+        self._check_issuer(answer.get("iss"), evidence)
+        if error := answer.get("error"):
+            described = answer.get("error_description")
+            raise refusal_class(error, self._client.registry.errors)(
+                f"The login was refused with {error}" + (f": {described}" if described else ""),
+                error=error,
+                error_description=described,
+                error_uri=answer.get("error_uri"),
+                evidence=evidence,
+            )
+        if not answer.get("code"):
+            raise FlowError("The redirect holds neither a code nor an error.", evidence=evidence)
+        return answer["code"]
+
+    def _check_issuer(self, iss: str | None, evidence: Evidence) -> None:
+        """Refuse an answer from another provider (RFC 9207 section 2.4)."""
+        provider = self._client.provider
+        promised = provider.metadata.get("authorization_response_iss_parameter_supported") is True
+        if iss is None and not promised:
+            return
+        if provider.issuer is not None and iss != provider.issuer:
+            raise RedirectMismatchError(
+                f"The redirect {'names another issuer' if iss else 'names no issuer'}; this "
+                f"login was sent to {provider.issuer}. The code was not used.",
+                evidence=evidence,
+            )
+
+
+def _query(redirect: str, evidence: Evidence) -> dict[str, str]:
+    text = redirect.strip()
+    query = urlsplit(text).query or (text.lstrip("?") if "://" not in text else "")
+    answer: dict[str, str] = {}
+    for name, values in parse_qs(query, keep_blank_values=True).items():
+        if len(values) > 1:
+            raise RedirectMismatchError(
+                f"The redirect gives {name} more than once (RFC 6749 section 3.1).",
+                evidence=evidence,
+            )
+        answer[name] = values[0]
+    if not answer:
+        raise RedirectMismatchError(
+            "That is not the address of a redirect: copy the whole address that the browser "
+            "shows after the login, with everything behind the question mark.",
+            evidence=evidence,
+        )
+    return answer
+
+
+def login(
+    client: Client,
+    *,
+    scope: list[str] | tuple[str, ...] | str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    redirect_uri: str = "http://127.0.0.1/callback",
+    open_browser: Callable[[str], object] | None = None,
+    timeout: float = 300.0,
+    cancel: threading.Event | None = None,
+) -> Token:
+    """Log in with the browser of this machine (RFC 8252 section 7.3).
+
+    Listens on 127.0.0.1 (or [::1]) alone, for as long as the login takes.
+
+    Args:
+        client: Who logs in.
+        scope: Scope names to ask for.
+        extra: Provider-specific parameters of the authorization request.
+        redirect_uri: As it is registered. Without a port, a free one is taken.
+        open_browser: Opens an address; by default the system's browser. Print the address
+            instead where there is none.
+        timeout: Seconds the person has.
+        cancel: Ends the wait at once when it is set.
+
+    Raises:
+        FlowTimeoutError: nobody came back in time.
+        FlowCancelledError: ``cancel`` was set.
+        AccessDeniedException: the person said no.
+    """
+    from .loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
+
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra)
+    with LoopbackListener(redirect_uri) as listener:
+        request = flow.begin(listener.redirect_uri)
+        if open_browser is None:
+            import webbrowser  # noqa: PLC0415 - the same
+
+            open_browser = webbrowser.open
+        open_browser(request.url)
+        redirect = listener.wait(request.state, timeout=timeout, cancel=cancel)
+    return flow.finish(request, redirect, cancel=cancel)
+
+
+def login_by_paste(
+    client: Client,
+    ask: Callable[[str], str],
+    *,
+    redirect_uri: str,
+    scope: list[str] | tuple[str, ...] | str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Token:
+    """Log in with a browser on another machine: show the address, take the redirect back.
+
+    Args:
+        client: Who logs in.
+        ask: Shows the login's address and gives back the address that the browser ended at.
+        redirect_uri: As it is registered; nothing needs to listen there.
+        scope: Scope names to ask for.
+        extra: Provider-specific parameters of the authorization request.
+    """
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra)
+    request = flow.begin(redirect_uri)
+    return flow.finish(request, ask(request.url))

@@ -1,9 +1,28 @@
-"""The device authorization grant (RFC 8628)."""
+"""The device authorization grant (RFC 8628): log in here, approve on another device."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from grantway.client import Client
+from grantway.deadline import Deadline
+from grantway.exceptions import (
+    AuthorizationPendingException,
+    ConnectionFailedError,
+    Evidence,
+    FlowTimeoutError,
+    OutcomeUnknownError,
+    ProviderUnavailableError,
+    ResponseInvalidError,
+    SlowDownException,
+)
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
+from grantway.token import Token
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -29,3 +48,193 @@ DEVICE_CODE = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Bring the device code grant."""
     return [DEVICE_CODE]
+
+
+#: Seconds between polls where the provider states none (RFC 8628 section 3.2).
+DEFAULT_INTERVAL = 5.0
+#: Seconds that each ``slow_down`` adds for good (RFC 8628 section 3.5).
+SLOWER = 5.0
+#: Longest pause, in seconds, that repeated network failures lead to.
+LONGEST_PAUSE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAuthorization:
+    """What the person is shown, and what is polled with (RFC 8628 section 3.2).
+
+    Attributes:
+        device_code: For polling; a secret.
+        user_code: What the person types.
+        verification_uri: Where the person types it.
+        verification_uri_complete: The same with the code in it, for a QR code; or None.
+        expires_in: Lifetime of the codes in seconds.
+        interval: Least seconds between two polls.
+        started_at: Monotonic time of the answer.
+    """
+
+    device_code: str = field(repr=False)
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None
+    expires_in: float
+    interval: float
+    started_at: float = field(repr=False)
+
+    def remaining(self) -> float:
+        """Seconds until the codes expire; zero or less when they have."""
+        return self.started_at + self.expires_in - time.monotonic()
+
+
+class DeviceFlow:
+    """A device login: start it, show the person what to do, wait for the token.
+
+    ::
+
+        flow = DeviceFlow(client, scope=["read"])
+        authorization = flow.start()
+        print(authorization.verification_uri, authorization.user_code)
+        token = flow.wait(authorization)
+
+    Args:
+        client: Who logs in; its provider needs a ``device_authorization_endpoint``.
+        scope: Scope names to ask for.
+        extra: Provider-specific parameters of the start, such as AWS's ``start_url``.
+        pause: Waits so many seconds between polls; by default real time, cut short by ``cancel``.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        scope: list[str] | tuple[str, ...] | str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        pause: Callable[[float], None] | None = None,
+    ) -> None:
+        self._client = client
+        self._scope = Scope().deserialize(scope) if scope is not None else None
+        self._extra = dict(extra or {})
+        self._pause = pause
+
+    def start(self, *, cancel: threading.Event | None = None) -> DeviceAuthorization:
+        """Ask for a pair of codes (RFC 8628 section 3.1).
+
+        Raises:
+            TokenError: the provider refused.
+            ResponseInvalidError: the answer lacks a code or an address.
+        """
+        answer = self._client.call(
+            "device_authorization", cancel=cancel, scope=self._scope, **self._extra
+        )
+        # Google's early servers said verification_url, and many followed.
+        for old, name in (
+            ("verification_url", "verification_uri"),
+            ("verification_url_complete", "verification_uri_complete"),
+        ):
+            answer.setdefault(name, answer.get(old))
+        missing = [
+            name
+            for name in ("device_code", "user_code", "verification_uri")
+            if not isinstance(answer.get(name), str) or not answer[name]
+        ]
+        lifetime, interval = answer.get("expires_in", 600), answer.get("interval")
+        if not _is_seconds(lifetime):
+            missing.append("expires_in")
+        if missing:
+            raise ResponseInvalidError(
+                f"{self._client.provider.host} started a device login without "
+                f"{', '.join(missing)} (RFC 8628 section 3.2).",
+                evidence=Evidence(provider=self._client.provider.host, step="device_authorization"),
+            )
+        return DeviceAuthorization(
+            device_code=answer["device_code"],
+            user_code=answer["user_code"],
+            verification_uri=answer["verification_uri"],
+            verification_uri_complete=answer["verification_uri_complete"],
+            expires_in=float(lifetime),
+            interval=float(interval)
+            if interval is not None and _is_seconds(interval)
+            else DEFAULT_INTERVAL,
+            started_at=time.monotonic(),
+        )
+
+    def wait(
+        self,
+        authorization: DeviceAuthorization,
+        *,
+        cancel: threading.Event | None = None,
+        on_poll: Callable[[str], None] | None = None,
+    ) -> Token:
+        """Poll until the person has decided (RFC 8628 section 3.4).
+
+        Args:
+            authorization: What ``start`` gave.
+            cancel: Ends the wait at once when it is set.
+            on_poll: Told the outcome of each poll: ``authorization_pending``, ``slow_down``,
+                or the code of a network failure.
+
+        Raises:
+            AccessDeniedException: the person said no.
+            ExpiredTokenException: the provider says that the codes have expired.
+            FlowTimeoutError: they expired while nobody answered.
+            FlowCancelledError: ``cancel`` was set.
+        """
+        interval = pause = authorization.interval
+        while True:
+            remaining = authorization.remaining()
+            if remaining <= 0:
+                raise FlowTimeoutError(
+                    f"Nobody approved {authorization.user_code} within "
+                    f"{authorization.expires_in:g} s; start the login again.",
+                    evidence=Evidence(provider=self._client.provider.host, grant_type=GRANT_TYPE),
+                )
+            self._rest(min(pause, remaining), cancel)
+            try:
+                return self._client.create_token(
+                    grant_type=GRANT_TYPE, device_code=authorization.device_code, cancel=cancel
+                )
+            except AuthorizationPendingException as waiting:
+                pause, said = interval, waiting.code
+            except SlowDownException as slower:
+                interval += SLOWER
+                pause, said = interval, slower.code
+            except (ConnectionFailedError, OutcomeUnknownError) as failed:
+                # RFC 8628 section 3.5: poll less often after a timeout; the code is still good.
+                pause, said = min(pause * 2 or 1.0, LONGEST_PAUSE), failed.code
+            except ProviderUnavailableError as refused:
+                pause = min(max(pause * 2 or 1.0, refused.retry_after or 0.0), LONGEST_PAUSE)
+                said = refused.code
+            if on_poll is not None:
+                on_poll(said)
+
+    def _rest(self, seconds: float, cancel: threading.Event | None) -> None:
+        if self._pause is not None:
+            self._pause(seconds)
+        else:
+            Deadline(seconds, cancel).wait(seconds)
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+
+
+def login(
+    client: Client,
+    prompt: Callable[[DeviceAuthorization], None],
+    *,
+    scope: list[str] | tuple[str, ...] | str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    cancel: threading.Event | None = None,
+) -> Token:
+    """Log in on another device, from start to token.
+
+    Args:
+        client: Who logs in.
+        prompt: Shows the person the address and the code; called once.
+        scope: Scope names to ask for.
+        extra: Provider-specific parameters of the start.
+        cancel: Ends the wait at once when it is set.
+    """
+    flow = DeviceFlow(client, scope=scope, extra=extra)
+    authorization = flow.start(cancel=cancel)
+    prompt(authorization)
+    return flow.wait(authorization, cancel=cancel)

@@ -45,11 +45,21 @@ _REFUSED = frozenset({429, 503})
 _SERVER_FAULT = 500
 
 
+def refusal_class(code: str, more: Mapping[str, type[TokenError]]) -> type[TokenError]:
+    """The class of an error code; ``UnknownTokenError`` for one that has none.
+
+    Args:
+        code: The code on the wire.
+        more: The registry's classes, which stand behind the standard ones.
+    """
+    return STANDARD.get(code) or more.get(code) or UnknownTokenError
+
+
 class MapErrors:
     """Raises the exception for an answer that is not a success."""
 
     def __init__(self, more: Mapping[str, type[TokenError]]) -> None:
-        self._classes = {**more, **STANDARD}
+        self._more = more
 
     def __call__(self, exchange: Exchange, call_next: Next) -> Answer:
         """Pass a success through; raise anything else."""
@@ -65,10 +75,12 @@ class MapErrors:
             raise _unusable(exchange, answer, answer.problem)
         return answer
 
-    def _refusal(self, exchange: Exchange, answer: Answer, said: WireError) -> TransportError | TokenError:
+    def _refusal(
+        self, exchange: Exchange, answer: Answer, said: WireError
+    ) -> TransportError | TokenError:
         secrets = exchange.secrets()
         code = scrub(said.code, secrets)
-        kind = self._classes.get(code, UnknownTokenError)
+        kind = refusal_class(code, self._more)
         if kind is UnknownTokenError and answer.status in _REFUSED:
             return _unavailable(exchange, answer, f"it said {code}")
         description = scrub(said.description, secrets) if said.description else None
@@ -116,4 +128,3 @@ def _unavailable(exchange: Exchange, answer: Answer, problem: str) -> ProviderUn
         excerpt=answer.excerpt(exchange.secrets()),
         evidence=exchange.evidence(answer),
     )
-

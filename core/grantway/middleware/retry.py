@@ -81,8 +81,10 @@ class RetrySends:
         lost: Answer | OutcomeUnknownError | None = None
         while True:
             result, outcome, why = _send(exchange, call_next)
-            if outcome is Outcome.UNKNOWN and lost is None and not isinstance(
-                result, ConnectionFailedError
+            if (
+                outcome is Outcome.UNKNOWN
+                and lost is None
+                and not isinstance(result, ConnectionFailedError)
             ):
                 lost = result
             wait = self._wait(

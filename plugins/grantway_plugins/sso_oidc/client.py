@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from marshmallow import Schema, ValidationError, fields
 
@@ -192,7 +192,9 @@ class SSOOIDCClient:
         Returns:
             ``clientId``, ``clientSecret``, their times (epoch seconds) and endpoints.
         """
-        return self._call("registration", "RegisterClient", _REGISTER_CLIENT, kwargs, _CLIENT_FIELDS)
+        return self._call(
+            "registration", "RegisterClient", _REGISTER_CLIENT, kwargs, _CLIENT_FIELDS
+        )
 
     def start_device_authorization(self, **kwargs: Any) -> dict[str, Any]:
         """StartDeviceAuthorization: ``clientId``, ``clientSecret`` and ``startUrl``.
@@ -243,9 +245,9 @@ class SSOOIDCClient:
 def _load(schema: Schema, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Check the parameters as botocore does, without quoting a value."""
     try:
-        loaded: dict[str, Any] = schema.load(kwargs)
+        loaded = cast("dict[str, Any]", schema.load(kwargs))
     except ValidationError as invalid:
-        messages = invalid.normalized_messages()
+        messages = invalid.messages_dict
     else:
         return loaded
     known = sorted(str(field.data_key) for field in schema.fields.values())
@@ -266,9 +268,7 @@ def _load(schema: Schema, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answer(found: Mapping[str, Any], shown: tuple[str, ...], answer: Answer) -> dict[str, Any]:
     result = {
-        ANSWER_NAMES.get(name, name): found[name]
-        for name in shown
-        if found.get(name) is not None
+        ANSWER_NAMES.get(name, name): found[name] for name in shown if found.get(name) is not None
     }
     headers = public_headers(answer.headers)
     result["ResponseMetadata"] = {

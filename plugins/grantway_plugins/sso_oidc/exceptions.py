@@ -9,10 +9,11 @@ loaded for it.
 from __future__ import annotations
 
 import sys
-from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from grantway.exceptions import TOKEN_ERRORS, RequestInvalidError, TokenError
+
+E = TypeVar("E", bound=Exception)
 
 _BY_NAME: dict[str, type[TokenError]] = {kind.__name__: kind for kind in TOKEN_ERRORS}
 
@@ -36,8 +37,7 @@ class Exceptions:
 
 def as_client_error(error: TokenError, operation: str) -> TokenError:
     """The error with botocore's text, and of botocore's family where that is loaded."""
-    kind = _joined(type(error), "ClientError")
-    twin: TokenError = kind.__new__(kind)
+    twin = _blank(_joined(type(error), "ClientError"))
     twin.__dict__.update(error.__dict__)
     code = error.response["Error"]["Code"]
     twin.message = (
@@ -51,29 +51,37 @@ def as_client_error(error: TokenError, operation: str) -> TokenError:
 
 def param_validation_error(message: str, errors: dict[str, list[str]]) -> RequestInvalidError:
     """A refusal before sending, of botocore's family where that is loaded."""
-    kind = _joined(RequestInvalidError, "ParamValidationError")
-    error: RequestInvalidError = kind.__new__(kind)
+    error = _blank(_joined(RequestInvalidError, "ParamValidationError"))
     RequestInvalidError.__init__(error, message, errors=errors)
     return error
 
 
-def _joined(kind: type[Any], family: str) -> type[Any]:
+def _blank(kind: type[E]) -> E:
+    """An instance whose state is filled in by hand; botocore's __init__ must not run."""
+    return kind.__new__(kind)
+
+
+def _joined(kind: type[E], family: str) -> type[E]:
     botocore = sys.modules.get("botocore.exceptions")
     return kind if botocore is None else _join(kind, getattr(botocore, family))
 
 
-@cache
-def _join(kind: type[Any], family: type[Any]) -> type[Any]:
-    def reduce(self: Any) -> Any:
+# A handful of classes, kept for good: ``except`` needs them to be the same each time.
+_made: dict[tuple[type, type], type] = {}
+
+
+def _join(kind: type[E], family: type[Exception]) -> type[E]:
+    def reduce(self: E) -> Any:
         # The joined class cannot be imported by name elsewhere; the plain one can.
-        plain = kind.__new__(kind)
+        plain = _blank(kind)
         plain.__dict__.update(self.__dict__)
         plain.args = self.args
         return plain.__reduce__()
 
-    # __init__ stays grantway's: botocore's would rebuild the message from a template.
-    return type(
-        kind.__name__,
-        (kind, family),
-        {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduce},
-    )
+    if (kind, family) not in _made:
+        _made[kind, family] = type(
+            kind.__name__,
+            (kind, family),
+            {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduce},
+        )
+    return _made[kind, family]

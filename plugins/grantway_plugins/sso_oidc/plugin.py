@@ -52,6 +52,7 @@ AWS_SSO_OIDC = Dialect(
         names=REQUEST_NAMES,
         scope_separator=None,
         client_auth="client_secret_post",
+        authorization_names={"scope": "scopes"},
     ),
     answer=AnswerShape(names={aws: rfc for rfc, aws in ANSWER_NAMES.items()}),
     error=ErrorShape(
