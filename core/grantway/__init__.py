@@ -12,9 +12,12 @@ Importing the package costs next to nothing: a name is loaded when it is first u
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# Type checkers know the name; importing ``typing`` for it would be most of this module's cost.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .client import Client
     from .client_auth import ClientAuth, ClientSecretBasic, ClientSecretPost, NoAuth
     from .dialect import AnswerShape, Dialect, ErrorShape, RequestShape
@@ -184,7 +187,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load a public name when it is first used."""
     home = _HOME.get(name)
     if home is None:

@@ -61,9 +61,8 @@ class Provider:
 
     def __post_init__(self) -> None:
         for name in _ENDPOINTS:
-            url: Any = getattr(self, name)
-            if url is not None or name == "token_endpoint":
-                require_secure(url, name)
+            if name == "token_endpoint" or getattr(self, name) is not None:
+                require_secure(getattr(self, name), name)
 
     @property
     def host(self) -> str:
