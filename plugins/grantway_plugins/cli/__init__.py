@@ -1,0 +1,19 @@
+"""The command line, ``grantway``. Each command is a file, loaded when it is run."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; say how to get it where its libraries are missing."""
+    try:
+        from .app import app  # noqa: PLC0415 - click is an extra
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"click", "rich"}:
+            raise
+        sys.exit(
+            f"grantway: the command line needs {missing.name}; "
+            "install it with: pip install 'grantway[all]'"
+        )
+    app(prog_name="grantway")

@@ -1,0 +1,55 @@
+"""The group of commands, and what every command does with an error."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from grantway import __version__
+from grantway.exceptions import GrantwayError
+
+#: Command -> what it does; each has a module of its own, which is loaded when it is run.
+COMMANDS = {
+    "demo": "Run all three grants against an issuer of your own, and show each step.",
+    "serve": "Run the embedded issuer.",
+}
+
+
+class _Lazy(click.Group):
+    """Loads a command's module only when that command is run; help needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            module = import_module(f"{__package__}.{cmd_name}")
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").startswith("grantway"):
+                raise
+            raise click.ClickException(
+                f"{cmd_name} needs {missing.name}; install it with: pip install 'grantway[all]'"
+            ) from None
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Show grantway's own errors as a sentence; anything else is a defect and keeps its trace."""
+        try:
+            return super().invoke(ctx)
+        except GrantwayError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="grantway")
+def app() -> None:
+    """OAuth tokens for programs, gateways and command lines."""

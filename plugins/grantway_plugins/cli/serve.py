@@ -1,0 +1,94 @@
+"""``grantway serve``: the embedded issuer in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from grantway_plugins.issuer import IssuerSettings, Lifetimes, default_database, serve
+
+_LIFETIMES = Lifetimes()
+
+
+def _seconds(name: str, meaning: str) -> Any:
+    """An option for one lifetime, named after its field."""
+    return click.option(
+        f"--{name.replace('_', '-')}-seconds",
+        name,
+        type=float,
+        default=getattr(_LIFETIMES, name),
+        show_default=True,
+        help=meaning,
+    )
+
+
+@click.command(name="serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8400, show_default=True, help="Port; 0 picks a free one.")
+@click.option(
+    "--database",
+    type=str,
+    default=None,
+    help="Database file, :memory:, or an SQLAlchemy URL. Default: a file in your data folder.",
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["process", "power"]),
+    default="process",
+    show_default=True,
+    help="What an answered token survives: the end of the process, or a loss of power too.",
+)
+@click.option(
+    "--approve",
+    type=click.Choice(["page", "auto"]),
+    default="page",
+    show_default=True,
+    help="Who approves a login: a person at the page, or everything at once (loopback only).",
+)
+@click.option("--issuer", default=None, help="Public URL of this issuer, behind a proxy.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    help="Address of a proxy whose X-Forwarded-* headers are believed. Repeatable.",
+)
+@click.option(
+    "--insecure-http",
+    is_flag=True,
+    help="Listen without TLS on an address that others can reach.",
+)
+@_seconds("access_token", "Lifetime of an access token.")
+@_seconds("authorization_code", "Lifetime of an authorization code, at most 600.")
+@_seconds("device_code", "Lifetime of a device code.")
+@_seconds("device_interval", "Wait between two polls of a device.")
+@_seconds("registration", "Lifetime of a client's registration.")
+@_seconds("refresh_family", "Longest life of a login, however often it is refreshed.")
+@_seconds("refresh_reuse_window", "How long a refresh token just replaced still works.")
+def command(  # noqa: PLR0917 - click gives options by name
+    host: str,
+    port: int,
+    database: str | None,
+    durability: Literal["process", "power"],
+    approve: Literal["page", "auto"],
+    issuer: str | None,
+    trusted_proxies: tuple[str, ...],
+    insecure_http: bool,
+    **lifetimes: float,
+) -> None:
+    """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
+
+    It answers RFC 6749 and AWS's SSO-OIDC on one port, and prints its address when it is ready.
+    """
+    settings = IssuerSettings(issuer=issuer, approve=approve, lifetimes=Lifetimes(**lifetimes))
+    where: str | Path = database if database is not None else default_database()
+    serve(
+        settings,
+        host=host,
+        port=port,
+        database=where,
+        durability=durability,
+        trusted_proxies=trusted_proxies,
+        insecure_http=insecure_http,
+    )
