@@ -1,0 +1,75 @@
+"""The pages of the documentation and the blocks of code in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+_FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block.
+
+    Attributes:
+        language: The first word behind the backticks.
+        options: The rest of that line.
+        code: What stands between the fences, without their indentation.
+        line: The number of its first line in the page.
+    """
+
+    language: str
+    options: str
+    code: str
+    line: int
+
+    @property
+    def runs(self) -> bool:
+        """Whether the examples test executes it."""
+        return self.language == "python" and "no-run" not in self.options.split()
+
+    @property
+    def is_output(self) -> bool:
+        """Whether it shows what the blocks above it print."""
+        return self.language == "text" and 'title="Output"' in self.options
+
+
+def pages() -> list[Path]:
+    """Every page: the site's and the README."""
+    return [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
+
+
+def name_of(page: Path) -> str:
+    """A page as a test names it."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order.
+
+    Raises:
+        ValueError: a fence is never closed.
+    """
+    found: list[Block] = []
+    lines = page.read_text(encoding="utf-8").splitlines()
+    number = 0
+    while number < len(lines):
+        opening = _FENCE.match(lines[number])
+        number += 1
+        if opening is None:
+            continue
+        start, indent = number, len(opening["indent"])
+        while number < len(lines) and lines[number].strip() != opening["ticks"]:
+            number += 1
+        if number == len(lines):
+            raise ValueError(f"{name_of(page)}:{start}: the fence is never closed")
+        language, _, options = opening["info"].strip().partition(" ")
+        code = "\n".join(line[indent:] for line in lines[start:number]) + "\n"
+        found.append(Block(language, options.strip(), code, start + 1))
+        number += 1
+    return found
