@@ -30,8 +30,9 @@ class Client:
         provider: Who is asked.
         client_id: This client's name at the provider.
         client_secret: Its secret; None for a public client.
-        auth: ``none``, ``client_secret_basic``, ``client_secret_post``, or an object with
-            ``authenticate(draft)``; by default what the dialect names.
+        auth: ``none``, ``client_secret_basic``, ``client_secret_post``, a method that a plugin
+            registered, or an object with ``authenticate(draft)``; by default what the dialect
+            names.
         registry: Where grants come from; by default all installed plugins.
         transport: Sends the requests; by default one of its own.
         retry: When to send again.
@@ -70,7 +71,11 @@ class Client:
         shape = self.dispatcher.dialect.request
         if auth is None or isinstance(auth, str):
             auth = client_auth(
-                auth or shape.client_auth, client_id, client_secret, credentials=shape.basic
+                auth or shape.client_auth,
+                client_id,
+                client_secret,
+                credentials=shape.basic,
+                more=self.registry.client_auth,
             )
         self.auth: ClientAuth = auth
         self._transport = transport

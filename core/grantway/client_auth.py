@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import quote_plus
 
@@ -22,7 +24,7 @@ class ClientAuth(Protocol):
         ...
 
     def authenticate(self, draft: Draft) -> None:
-        """Add the proof to the fields or headers of a request."""
+        """Add the proof to the fields or headers of a request; called anew for every send."""
         ...
 
     def secrets(self) -> tuple[str, ...]:
@@ -97,35 +99,46 @@ class ClientSecretBasic:
         return (self.client_secret, quote_plus(self.client_secret), self._header[6:])
 
 
+#: Makes a strategy of a client_id and a client_secret, which may be None.
+ClientAuthFactory = Callable[[str, str | None], ClientAuth]
+#: The methods that need no plugin.
+STANDARD_METHODS = ("none", "client_secret_basic", "client_secret_post")
+
+
 def client_auth(
     method: str,
     client_id: str,
     client_secret: str | None,
     *,
     credentials: Literal["encoded", "raw"] = "encoded",
+    more: Mapping[str, ClientAuthFactory] = MappingProxyType({}),
 ) -> ClientAuth:
     """Make the strategy for a method's registered name.
 
     Args:
-        method: ``none``, ``client_secret_basic`` or ``client_secret_post`` (RFC 7591 section 2).
+        method: ``none``, ``client_secret_basic`` or ``client_secret_post`` (RFC 7591 section 2),
+            or one of ``more``.
         client_id: The client's public name.
-        client_secret: The secret; None for a public client, whatever the method says.
+        client_secret: The secret; None for a public client, which then only names itself.
         credentials: How Basic carries them.
+        more: Methods that plugins brought.
 
     Raises:
         ConfigurationError: the method is not one of these.
     """
     if not isinstance(client_id, str) or not client_id:
         raise ConfigurationError('client_id: must be a non-empty string, like "my-client".')
+    if method in more:
+        return more[method](client_id, client_secret)
+    if method not in STANDARD_METHODS:
+        raise ConfigurationError(
+            f"auth: {method!r} is not known; use {', '.join([*STANDARD_METHODS, *sorted(more)])}, "
+            "or give an object with authenticate(draft)."
+        )
     if client_secret is None or method == "none":
         return NoAuth(client_id)
     if not isinstance(client_secret, str) or not client_secret:
         raise ConfigurationError("client_secret: must be a non-empty string, or None.")
     if method == "client_secret_post":
         return ClientSecretPost(client_id, client_secret)
-    if method == "client_secret_basic":
-        return ClientSecretBasic(client_id, client_secret, credentials)
-    raise ConfigurationError(
-        f"auth: {method!r} is not known; use none, client_secret_basic or client_secret_post, "
-        "or give an object with authenticate(draft)."
-    )
+    return ClientSecretBasic(client_id, client_secret, credentials)

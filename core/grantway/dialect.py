@@ -229,13 +229,18 @@ class Dialect:
 
     # --- answers ----------------------------------------------------------------------------
 
-    def decode(self, response: HttpResponse) -> Answer:
-        """Read an answer of any status. Never raises for what the provider sent."""
+    def decode(self, response: HttpResponse, *, also: frozenset[int] = frozenset()) -> Answer:
+        """Read an answer of any status. Never raises for what the provider sent.
+
+        Args:
+            response: The answer.
+            also: Statuses that mean success besides those of the answer's shape.
+        """
         answer = Answer(response.status, response.headers)
         found, problem = self._parse(response)
         if found is not None:
             found = self.amend(found)
-        succeeded = response.status in self.answer.success
+        succeeded = response.status in self.answer.success or response.status in also
         answer.error = self._error(response, found or {}, succeeded=succeeded)
         if answer.error is not None:
             return answer

@@ -56,7 +56,7 @@ class Dispatcher:
                 MapErrors(registry.errors),
                 RetrySends(retry),
             ],
-            Wire(transport),
+            Wire(transport, provider),
         )
 
     def token(

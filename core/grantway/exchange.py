@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .deadline import Deadline
     from .event import Event
     from .grant import Grant
+    from .provider import Provider
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +37,7 @@ class Exchange:
         sent_at: Unix time of the latest send.
         emit: Tells the observers, or None when nobody listens.
         call_id: The number of the call in its events.
+        proofs: Secrets that the client's proof of the latest send is made of.
     """
 
     step: str
@@ -50,6 +52,7 @@ class Exchange:
     sent_at: float = 0.0
     emit: Callable[[Event], None] | None = None
     call_id: int = 0
+    proofs: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def grant_type(self) -> str | None:
@@ -73,11 +76,11 @@ class Exchange:
         """Every secret value in this request, for cutting out of what is shown."""
         names = self.grant.secret if self.grant is not None else _SECRET_PARAMS
         own = [str(self.params[name]) for name in names if name in self.params]
-        return [*own, *self.params.extra_secrets, *self.client.secrets()]
+        return [*own, *self.params.extra_secrets, *self.client.secrets(), *self.proofs]
 
 
 #: Parameters that are secret at endpoints that take no grant.
-_SECRET_PARAMS = ("token", "client_secret", "refresh_token", "code", "device_code")
+_SECRET_PARAMS = ("token", "client_secret", "refresh_token", "code", "device_code", "state")
 #: Headers of an answer that may hold a secret.
 _PRIVATE_HEADERS = frozenset({"set-cookie", "authorization", "location", "dpop-nonce"})
 
@@ -89,48 +92,74 @@ def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Draft:
-    """A request while the client's proof is added to it.
+    """A request while the client's proof is added to it; made anew for every send.
 
     Attributes:
-        url: Where it will go; the audience of a signed proof.
+        url: Where it will go. A strategy may name another address of the same provider (RFC 8705
+            section 5).
         fields: RFC names to values of the body.
         headers: Headers of the request.
+        step: Which endpoint: ``token``, ``device_authorization``, ...
+        provider: Who is asked.
+        secrets: Values in the proof that must never show, such as a signed assertion.
+        learn: Called with the answer, for a proof that depends on what the provider said. True
+            sends once more, with a new draft; only for a provider that did nothing.
     """
 
     url: str
     fields: dict[str, Any] = field(repr=False)
     headers: dict[str, str] = field(repr=False)
+    step: str
+    provider: Provider
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    learn: Callable[[Answer], bool] | None = None
+
+
+#: What a created resource is answered with (RFC 9126 section 2.2, RFC 7591 section 3.2.1).
+_CREATED = frozenset({201})
 
 
 class Wire:
     """The bottom of the chain: authenticate the client, encode, send, decode."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, provider: Provider) -> None:
         self._transport = transport
+        self._provider = provider
 
     def __call__(self, exchange: Exchange) -> Answer:
-        """Send the exchange once."""
+        """Send the exchange once, or twice where the client's proof lacked what was asked for."""
+        draft, answer = self._send(exchange)
+        if draft.learn is not None and draft.learn(answer):
+            draft, answer = self._send(exchange)
+            if draft.learn is not None:
+                draft.learn(answer)
+        return answer
+
+    def _send(self, exchange: Exchange) -> tuple[Draft, Answer]:
         fields: dict[str, Any] = (
             {"grant_type": exchange.grant.grant_type} if exchange.grant is not None else {}
         )
         fields.update(exchange.params)
         dialect = exchange.dialect
-        draft = Draft(exchange.url, fields, dict(dialect.headers))
+        draft = Draft(exchange.url, fields, dict(dialect.headers), exchange.step, self._provider)
         exchange.client.authenticate(draft)
+        exchange.proofs = draft.secrets
         body = dialect.encode(draft.fields)
         exchange.attempts += 1
         exchange.sent_at = time.time()
         response = self._transport.send(
-            HttpRequest("POST", exchange.url, draft.headers, body), exchange.deadline
+            HttpRequest("POST", draft.url, draft.headers, body), exchange.deadline
         )
-        answer = dialect.decode(response)
-        answer.attempts = exchange.attempts
         if exchange.grant is None:
+            answer = dialect.decode(response, also=_CREATED)
             if not response.body.strip() and response.status in dialect.answer.success:
                 answer.problem = None  # a revocation answers with an empty body (RFC 7009)
-        elif answer.error is None and answer.problem is None:
-            try:
-                answer.token = dialect.token(answer.payload, exchange.sent_at)
-            except ValueError as unreadable:
-                answer.problem, answer.body = str(unreadable), response.body
-        return answer
+        else:
+            answer = dialect.decode(response)
+            if answer.error is None and answer.problem is None:
+                try:
+                    answer.token = dialect.token(answer.payload, exchange.sent_at)
+                except ValueError as unreadable:
+                    answer.problem, answer.body = str(unreadable), response.body
+        answer.attempts = exchange.attempts
+        return draft, answer

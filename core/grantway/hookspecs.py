@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from .client_auth import ClientAuthFactory
     from .dialect import Dialect
     from .event import Event
     from .exceptions import TokenError
@@ -98,6 +99,34 @@ def grantway_register_errors() -> Mapping[str, type[TokenError]]:
 
     Returns:
         Code on the wire -> class. The standard codes cannot be taken over.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_client_auth() -> Mapping[str, ClientAuthFactory]:
+    """Bring ways for a client to prove who it is, which ``Client(auth=...)`` asks for by name.
+
+    ::
+
+        @dataclass(frozen=True)
+        class ApiKey:
+            client_id: str
+            key: str = field(repr=False)
+
+            def authenticate(self, draft):
+                draft.headers["X-Api-Key"] = self.key
+
+            def secrets(self):
+                return (self.key,)
+
+        @grantway.hookimpl
+        def grantway_register_client_auth():
+            return {"api_key": lambda client_id, client_secret: ApiKey(client_id, client_secret)}
+
+    Returns:
+        Method -> callable of client_id and client_secret (or None) that makes the strategy. The
+        standard methods cannot be taken over.
     """
     raise NotImplementedError
 

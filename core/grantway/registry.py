@@ -15,6 +15,7 @@ import pluggy
 from marshmallow import Schema
 
 from . import hookspecs
+from .client_auth import STANDARD_METHODS, ClientAuthFactory
 from .dialect import RFC6749, Dialect
 from .exceptions import (
     GrantConflictError,
@@ -55,6 +56,7 @@ class Registry:
     Attributes:
         grants: grant_type -> grant.
         dialects: Name -> dialect; ``rfc6749`` is always there.
+        client_auth: Method -> factory of a client's proof, beyond the standard ones.
         errors: Code on the wire -> exception class, beyond the standard ones.
         middleware: Plugins' middleware, outermost first.
         observers: Name and callable of each observer.
@@ -63,6 +65,7 @@ class Registry:
 
     grants: Mapping[str, Grant]
     dialects: Mapping[str, Dialect]
+    client_auth: Mapping[str, ClientAuthFactory]
     errors: Mapping[str, type[TokenError]]
     middleware: tuple[Middleware, ...]
     observers: tuple[tuple[str, Callable[[Event], None]], ...]
@@ -105,11 +108,15 @@ class _Draft:
 
     grants: dict[str, Grant] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=lambda: {RFC6749.name: RFC6749})
+    client_auth: dict[str, ClientAuthFactory] = field(default_factory=dict)
     errors: dict[str, type[TokenError]] = field(default_factory=dict)
     middleware: list[Middleware] = field(default_factory=list)
     observers: list[tuple[str, Callable[[Event], None]]] = field(default_factory=list)
     owners: dict[tuple[str, str], str] = field(
-        default_factory=lambda: {("dialect", RFC6749.name): "grantway"}
+        default_factory=lambda: {
+            ("dialect", RFC6749.name): "grantway",
+            **{("client authentication", method): "grantway" for method in STANDARD_METHODS},
+        }
     )
 
     def claim(self, kind: str, name: str, owner: str) -> None:
@@ -158,6 +165,7 @@ def build_registry(
     return Registry(
         grants=MappingProxyType(draft.grants),
         dialects=MappingProxyType(draft.dialects),
+        client_auth=MappingProxyType(draft.client_auth),
         errors=MappingProxyType(draft.errors),
         middleware=tuple(draft.middleware),
         observers=tuple(draft.observers),
@@ -219,6 +227,7 @@ class _Brought:
 
     grants: tuple[Grant, ...]
     dialects: tuple[Dialect, ...]
+    client_auth: Mapping[str, ClientAuthFactory]
     errors: Mapping[str, type[TokenError]]
     middleware: tuple[Middleware, ...]
     observe: Callable[[Event], None] | None
@@ -248,15 +257,16 @@ class _Brought:
         for dialect in dialects:
             if not isinstance(dialect, Dialect):
                 raise RegistryError(f"grantway_register_dialects gave a {type(dialect).__name__}")
+        client_auth = dict(returned("grantway_register_client_auth", {}))
         errors = dict(returned("grantway_register_errors", {}))
         for code, kind in errors.items():
             if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
                 raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
         middleware = tuple(returned("grantway_register_middleware", ()))
-        for layer in middleware:
-            if not callable(layer):
-                raise RegistryError(f"the middleware {type(layer).__name__} cannot be called")
-        return cls(grants, dialects, errors, middleware, hooks.get("grantway_observe"))
+        _check_callables("client authentication", client_auth.values())
+        _check_callables("middleware", middleware)
+        observe = hooks.get("grantway_observe")
+        return cls(grants, dialects, client_auth, errors, middleware, observe)
 
     def take(self, draft: _Draft, owner: str) -> None:
         """Put everything into the draft.
@@ -270,12 +280,21 @@ class _Brought:
         for dialect in self.dialects:
             draft.claim("dialect", dialect.name, owner)
             draft.dialects[dialect.name] = dialect
+        for method, factory in self.client_auth.items():
+            draft.claim("client authentication", method, owner)
+            draft.client_auth[method] = factory
         for code, kind in self.errors.items():
             draft.claim("error code", code, owner)
             draft.errors[code] = kind
         draft.middleware.extend(self.middleware)
         if self.observe is not None:
             draft.observers.append((owner, self.observe))
+
+
+def _check_callables(kind: str, brought: Iterable[object]) -> None:
+    for one in brought:
+        if not callable(one):
+            raise RegistryError(f"the {kind} {type(one).__name__} cannot be called")
 
 
 def _check_grant(grant: object) -> None:
