@@ -1,0 +1,80 @@
+"""Client authentication at the token endpoint (RFC 6749 section 2.3)."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+
+from .decision import Refusal
+from .randomness import digest
+from .records import Client
+from .transaction import Transaction
+from .wire import Dialect, WireRequest
+
+#: Every method a client can be registered with.
+METHODS = ("none", "client_secret_basic", "client_secret_post")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says about who sends it.
+
+    Attributes:
+        client_id: The client's name.
+        method: The one authentication method that was used.
+        secret: What was presented, or None.
+    """
+
+    client_id: str
+    method: str
+    secret: str | None = field(default=None, repr=False)
+
+
+def credentials_of(request: WireRequest) -> Credentials:
+    """Find out who a request claims to come from.
+
+    Raises:
+        Refusal: nobody, or by two methods at once.
+    """
+    client_id, secret = request.text("client_id"), request.text("client_secret")
+    if request.basic is not None:
+        if secret is not None or (client_id is not None and client_id != request.basic[0]):
+            raise Refusal(
+                "invalid_request", "The client authenticates by the header and by the body; use one"
+            )
+        return Credentials(request.basic[0], "client_secret_basic", request.basic[1])
+    if client_id is None:
+        if request.dialect is Dialect.AWS:
+            raise Refusal("invalid_request", "clientId is required")
+        raise Refusal("invalid_client", "client_id is missing, and no Authorization header came")
+    if secret is None:
+        return Credentials(client_id, "none")
+    return Credentials(client_id, "client_secret_post", secret)
+
+
+def authenticate(credentials: Credentials, transaction: Transaction, now: float) -> Client:
+    """Check who a request claims to come from.
+
+    Raises:
+        Refusal: the client is unknown or expired, used another method than its own, or gave a
+            wrong secret; which of these is told only where it gives nothing away.
+    """
+    client = transaction.client(credentials.client_id)
+    if client is None or not _proves(client, credentials):
+        raise Refusal(
+            "invalid_client", "The client is unknown, or did not prove itself as it registered"
+        )
+    if now >= client.expires_at:
+        raise Refusal("invalid_client", "The client's registration has expired; register again")
+    return client
+
+
+def _proves(client: Client, credentials: Credentials) -> bool:
+    registered = client.authentication
+    if registered.method != credentials.method:
+        return False
+    if registered.secret_digest is None:
+        return registered.method == "none"
+    return credentials.secret is not None and hmac.compare_digest(
+        digest(credentials.secret), registered.secret_digest
+    )

@@ -1,0 +1,193 @@
+"""Opening the database: its file, its schema version, and what every failure means.
+
+SQLite is asked before it is trusted: a file that is damaged or belongs to something else is
+refused before anything is written to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from . import tables
+from .errors import (
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreForeignError,
+    StoreReadOnlyError,
+)
+
+Durability = Literal["process", "power"]
+
+#: How long a writer waits for another process's transaction, in milliseconds.
+BUSY_TIMEOUT = 2000
+#: Databases up to this size are read through on opening, in bytes.
+CHECKED_SIZE = 16 * 2**20
+
+_HEADER = b"SQLite format 3\x00"
+
+
+def default_path() -> Path:
+    """Where the issuer keeps its database when nobody says: the user's data folder."""
+    from platformdirs import user_data_path  # noqa: PLC0415 - only needed for the default
+
+    return user_data_path("grantway", appauthor=False) / "issuer.sqlite3"
+
+
+def open_database(database: str | Path, *, durability: Durability = "process") -> sa.Engine:
+    """Open the issuer's database, making it when it is not there.
+
+    Args:
+        database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
+        durability: What an answered token survives: the death of the process, or a power cut too
+            (``synchronous=FULL``, one sync a commit).
+
+    Raises:
+        StoreError: the database is damaged, locked, read-only or foreign. Nothing was changed.
+    """
+    name = str(database)
+    if "://" in name:
+        engine = sa.create_engine(name, hide_parameters=True)
+    elif name == ":memory:":
+        engine = sa.create_engine(
+            "sqlite://",
+            poolclass=StaticPool,
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,
+        )
+    else:
+        path = Path(name).expanduser().absolute()
+        _inspect_or_make(path)
+        engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": BUSY_TIMEOUT / 1000},
+            hide_parameters=True,
+            pool_size=1,
+        )
+    if engine.dialect.name == "sqlite":
+        _take_transactions_from_pysqlite(engine, durability)
+    try:
+        with engine.begin() as connection:
+            _make_or_check_schema(connection)
+    except DBAPIError as failed:
+        engine.dispose()
+        raise store_error(failed.orig, name) from None
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def store_error(cause: object, name: str = "the database") -> StoreError:
+    """Tell what a driver's error means for the operator."""
+    code = (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreBusyError(
+            f"{name} is locked by another process; stop that process, or wait and try again"
+        )
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return StoreCorruptError(
+            f"{name} is damaged or not an SQLite database; nothing was changed. "
+            "Restore it from a backup, or name another file"
+        )
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return StoreReadOnlyError(
+            f"{name} cannot be opened for writing; give this user write access to the file and "
+            "its folder, or name another file"
+        )
+    kind = getattr(cause, "sqlite_errorname", None) or type(cause).__name__
+    return StoreError(f"{name} failed ({kind}); look at its disk space and its server")
+
+
+def _take_transactions_from_pysqlite(engine: sa.Engine, durability: Durability) -> None:
+    """Begin writers at once: pysqlite's own BEGIN is deferred, and a late upgrade fails as busy."""
+    synchronous = "FULL" if durability == "power" else "NORMAL"
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _inspect_or_make(path: Path) -> None:
+    """Look at the file without changing it; make it, for this user alone, when it is not there."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            header = file.read(len(_HEADER))
+    except FileExistsError:
+        raise StoreReadOnlyError(f"{path.parent} is not a folder; name another file") from None
+    except OSError as failed:
+        raise StoreReadOnlyError(
+            f"{path} cannot be opened for writing ({failed.strerror}); give this user write "
+            "access to the file and its folder, or name another file"
+        ) from None
+    if not size:
+        return
+    if header != _HEADER:
+        raise StoreCorruptError(
+            f"{path} is not an SQLite database; nothing was changed. Name another file"
+        )
+    try:
+        with closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT / 1000)
+        ) as connection:
+            _inspect(connection, path, whole=size <= CHECKED_SIZE)
+    except sqlite3.Error as failed:
+        raise store_error(failed, str(path)) from None
+    path.chmod(0o600)
+
+
+def _inspect(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if found and tables.schema.name not in found:
+        raise StoreForeignError(
+            f"{path} is a database of something else; nothing was changed. Name another file"
+        )
+    if found:
+        _check_version(
+            [row for (row,) in connection.execute(f"SELECT version FROM {tables.schema.name}")],  # noqa: S608 - the name is ours
+            str(path),
+        )
+    if whole and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise StoreCorruptError(
+            f"{path} is damaged; nothing was changed. Restore it from a backup, or name another "
+            "file"
+        )
+
+
+def _make_or_check_schema(connection: sa.Connection) -> None:
+    tables.metadata.create_all(connection)
+    versions = list(connection.scalars(sa.select(tables.schema.c.version)))
+    if not versions:
+        connection.execute(tables.schema.insert(), {"version": tables.SCHEMA_VERSION})
+    else:
+        _check_version(versions, connection.engine.url.database or "the database")
+
+
+def _check_version(versions: list[int], name: str) -> None:
+    if versions != [tables.SCHEMA_VERSION]:
+        listing = ", ".join(str(version) for version in versions) or "none"
+        raise StoreForeignError(
+            f"{name} has schema version {listing} and this issuer needs {tables.SCHEMA_VERSION}; "
+            "nothing was changed. Use the version that made it, or name another file"
+        )

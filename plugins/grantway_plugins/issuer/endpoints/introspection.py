@@ -1,0 +1,65 @@
+"""Telling a resource server what a token is worth (RFC 7662)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..authentication import authenticate, credentials_of
+from ..decision import Refusal
+from ..issuer import Issuer
+from ..randomness import digest
+from ..transaction import Transaction
+from ..wire import Answer, WireRequest, answer_json
+
+
+def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Answer]:
+    """Return the work; whoever asks must prove itself (RFC 7662 section 2.1).
+
+    Raises:
+        Refusal: the request is refused without asking the database.
+    """
+    token = request.text("token")
+    credentials = credentials_of(request)
+    if credentials.method == "none":
+        raise Refusal("invalid_client", "Introspection needs a client with a secret")
+    if token is None:
+        raise Refusal("invalid_request", "token is required")
+    key = digest(token)
+
+    def work(transaction: Transaction) -> Answer:
+        now = issuer.clock()
+        authenticate(credentials, transaction, now)
+        return answer_json(200, _facts(key, issuer, now, transaction))
+
+    return work
+
+
+def _facts(key: bytes, issuer: Issuer, now: float, transaction: Transaction) -> dict[str, Any]:
+    access = transaction.access_token(key)
+    if access is not None:
+        if access.family.revoked or now >= access.expires_at:
+            return {"active": False}
+        return {
+            "active": True,
+            "scope": " ".join(access.scope),
+            "client_id": access.family.client_id,
+            "sub": access.family.subject,
+            "iss": issuer.settings.url,
+            "token_type": "Bearer",
+            "iat": int(access.issued_at),
+            "exp": int(access.expires_at),
+        }
+    refresh = transaction.refresh_token(key)
+    if refresh is None or refresh.family.revoked or now >= refresh.family.expires_at:
+        return {"active": False}
+    if refresh.used_at is not None:
+        return {"active": False}
+    return {
+        "active": True,
+        "scope": " ".join(refresh.family.scope),
+        "client_id": refresh.family.client_id,
+        "sub": refresh.family.subject,
+        "iss": issuer.settings.url,
+        "exp": int(refresh.family.expires_at),
+    }

@@ -1,0 +1,33 @@
+"""What the issuer says about itself (RFC 8414)."""
+
+from __future__ import annotations
+
+import json
+
+from ..authentication import METHODS
+from ..issuer import Issuer
+from ..wire import Answer
+
+
+def metadata(issuer: Issuer) -> Answer:
+    """The metadata document; it claims nothing that is not there."""
+    url = issuer.settings.url
+    with_secret = [method for method in METHODS if method != "none"]
+    content = {
+        "issuer": url,
+        "authorization_endpoint": f"{url}/authorize",
+        "token_endpoint": f"{url}/token",
+        "device_authorization_endpoint": f"{url}/device_authorization",
+        "registration_endpoint": f"{url}/register",
+        "introspection_endpoint": f"{url}/introspect",
+        "revocation_endpoint": f"{url}/revoke",
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": sorted(issuer.grants),
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": list(METHODS),
+        "introspection_endpoint_auth_methods_supported": with_secret,
+        "revocation_endpoint_auth_methods_supported": list(METHODS),
+        "authorization_response_iss_parameter_supported": True,
+    }
+    return Answer(200, ((b"content-type", b"application/json"),), json.dumps(content).encode())

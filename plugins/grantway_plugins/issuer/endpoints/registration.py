@@ -1,0 +1,218 @@
+"""Registering clients: AWS's RegisterClient and RFC 7591."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from grantway.exceptions import ConfigurationError
+from grantway.grant import Scope, Text
+from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from ..authentication import METHODS
+from ..decision import Refusal
+from ..issuer import Issuer
+from ..randomness import digest, new_id, new_secret
+from ..records import Authentication, Client
+from ..redirect_uri import check_redirect_uri
+from ..transaction import Transaction
+from ..wire import Answer, Dialect, answer_json
+
+
+class Name(fields.String):
+    """What a person is shown: printable, and short enough for a page."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise ValidationError("must be printable text, like 'My tool'")
+        if len(value) > 200:  # noqa: PLR2004 - the number is the rule, and its text is below
+            raise ValidationError("must be at most 200 characters long")
+        return value
+
+
+class RedirectUri(fields.String):
+    """A place that a browser may be sent to."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        try:
+            return check_redirect_uri(value)
+        except ConfigurationError as wrong:
+            reason = wrong.message
+        raise ValidationError(reason)
+
+
+def _names() -> fields.List[str]:
+    return fields.List(
+        Text(example="'refresh_token'", maximum=200), validate=validate.Length(max=50)
+    )
+
+
+def _redirect_uris() -> fields.List[str]:
+    return fields.List(RedirectUri(), validate=validate.Length(max=50))
+
+
+class RegisterClientSchema(Schema):
+    """RegisterClient's members. Those that only concern AWS's directory are ignored."""
+
+    class Meta:
+        """AWS may add members."""
+
+        unknown = EXCLUDE
+
+    client_name = Name(required=True, data_key="clientName")
+    client_type = fields.String(
+        required=True, data_key="clientType", validate=validate.OneOf(["public"])
+    )
+    scopes = Scope(data_key="scopes")
+    redirect_uris = _redirect_uris()
+    redirect_uris.data_key = "redirectUris"
+    grant_types = _names()
+    grant_types.data_key = "grantTypes"
+
+
+class ClientMetadataSchema(Schema):
+    """RFC 7591 section 2; unknown metadata is ignored, as it says."""
+
+    class Meta:
+        """Unknown metadata is ignored."""
+
+        unknown = EXCLUDE
+
+    client_name = Name()
+    redirect_uris = _redirect_uris()
+    grant_types = _names()
+    response_types = fields.List(fields.String(validate=validate.OneOf(["code"])))
+    scope = Scope()
+    token_endpoint_auth_method = fields.String(validate=validate.OneOf(METHODS))
+
+
+_REGISTER_CLIENT = RegisterClientSchema()
+_CLIENT_METADATA = ClientMetadataSchema()
+
+Work = Callable[[Transaction], Answer]
+
+
+def register_client(issuer: Issuer, members: Mapping[str, Any]) -> Work:
+    """RegisterClient: AWS's clients are public, and prove themselves by a secret all the same.
+
+    Raises:
+        Refusal: a member breaks its rule.
+    """
+    loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
+    grant_types = _grant_types(issuer, loaded.get("grant_types") or sorted(issuer.grants))
+    if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
+        raise Refusal("invalid_redirect_uri", "redirectUris is required for authorization_code")
+    secret = new_secret("gws")
+    now = issuer.clock()
+    client = Client(
+        client_id=new_id(),
+        name=loaded["client_name"],
+        kind="aws",
+        authentication=Authentication("client_secret_post", digest(secret)),
+        grant_types=grant_types,
+        scope=loaded.get("scopes") or issuer.settings.default_scopes,
+        redirect_uris=tuple(loaded.get("redirect_uris") or ()),
+        issued_at=now,
+        expires_at=now + issuer.settings.lifetimes.registration,
+    )
+
+    def work(transaction: Transaction) -> Answer:
+        transaction.add_client(client)
+        url = issuer.settings.url
+        content = {
+            "clientId": client.client_id,
+            "clientSecret": secret,
+            "clientIdIssuedAt": int(client.issued_at),
+            "clientSecretExpiresAt": int(client.expires_at),
+            "authorizationEndpoint": f"{url}/authorize",
+            "tokenEndpoint": f"{url}/token",
+        }
+        return answer_json(200, content, Dialect.AWS)
+
+    return work
+
+
+def register(issuer: Issuer, members: Mapping[str, Any]) -> Work:
+    """Dynamic client registration (RFC 7591).
+
+    Raises:
+        Refusal: a member breaks its rule.
+    """
+    loaded = _load(_CLIENT_METADATA, members, "invalid_client_metadata")
+    grant_types = _grant_types(issuer, loaded.get("grant_types") or [AUTHORIZATION_CODE])
+    if AUTHORIZATION_CODE in grant_types and not loaded.get("redirect_uris"):
+        raise Refusal("invalid_redirect_uri", "redirect_uris is required for authorization_code")
+    method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
+    secret = None if method == "none" else new_secret("gws")
+    now = issuer.clock()
+    client_id = new_id()
+    client = Client(
+        client_id=client_id,
+        name=loaded.get("client_name") or client_id,
+        kind="rfc",
+        authentication=Authentication(method, None if secret is None else digest(secret)),
+        grant_types=grant_types,
+        scope=loaded.get("scope") or issuer.settings.default_scopes,
+        redirect_uris=tuple(loaded.get("redirect_uris") or ()),
+        issued_at=now,
+        expires_at=now + issuer.settings.lifetimes.registration,
+    )
+
+    def work(transaction: Transaction) -> Answer:
+        transaction.add_client(client)
+        content: dict[str, Any] = {
+            "client_id": client.client_id,
+            "client_id_issued_at": int(client.issued_at),
+            "client_name": client.name,
+            "grant_types": sorted(client.grant_types),
+            "redirect_uris": list(client.redirect_uris),
+            "scope": " ".join(client.scope),
+            "token_endpoint_auth_method": method,
+        }
+        if AUTHORIZATION_CODE in client.grant_types:
+            content["response_types"] = ["code"]
+        if secret is not None:
+            content["client_secret"] = secret
+            content["client_secret_expires_at"] = int(client.expires_at)
+        return answer_json(201, content)
+
+    return work
+
+
+def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema.load(members)
+    except ValidationError as invalid:
+        messages = invalid.normalized_messages()
+    else:
+        return loaded
+    if any(name in messages for name in ("redirect_uris", "redirectUris")):
+        error = "invalid_redirect_uri"
+    elif "clientType" in messages and "clientType" in members:
+        error = "invalid_client_metadata"
+    elif any(name in messages for name in ("scopes",)):
+        error = "invalid_scope"
+    raise Refusal(error, _sentence(messages))
+
+
+def _sentence(messages: Mapping[str, Any]) -> str:
+    """Marshmallow's messages as one line that quotes no value."""
+    parts = []
+    for name, rules in messages.items():
+        while isinstance(rules, Mapping):
+            rules = next(iter(rules.values()))  # noqa: PLW2901 - down to the first rule
+        parts.append(f"{name}: {'; '.join(str(rule) for rule in rules)}")
+    return " ".join(parts).replace('"', "'").replace("\\", "/")
+
+
+def _grant_types(issuer: Issuer, asked: list[str]) -> frozenset[str]:
+    unknown = set(asked) - set(issuer.grants)
+    if unknown:
+        known = ", ".join(sorted(issuer.grants))
+        raise Refusal("invalid_client_metadata", f"A grant type is not one of {known}")
+    return frozenset(asked)

@@ -1,0 +1,98 @@
+"""The token endpoint: CreateToken and RFC 6749 section 3.2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from grantway.exceptions import RequestInvalidError
+from grantway.grant import Params
+
+from ..authentication import authenticate, credentials_of
+from ..decision import Denial, GrantRequest, Issue, Refusal
+from ..issuer import IssuedGrant, Issuer
+from ..randomness import digest, new_secret
+from ..records import Client
+from ..transaction import Transaction
+from ..wire import Answer, Dialect, WireRequest, answer_json, camel
+
+REFRESH_TOKEN = "refresh_token"
+
+
+def create_token(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Answer | Denial]:
+    """Judge what needs no database, and return the work that does.
+
+    Raises:
+        Refusal: the request is refused without asking the database.
+    """
+    issued = _grant(issuer, request)
+    params = _load(issued, request)
+    credentials = credentials_of(request)
+
+    def work(transaction: Transaction) -> Answer | Denial:
+        now = issuer.clock()
+        client = authenticate(credentials, transaction, now)
+        if issued.grant.grant_type not in client.grant_types:
+            return Denial(
+                "unauthorized_client",
+                f"The client is not registered for {issued.grant.grant_type}",
+            )
+        decision = issued.decision.decide(
+            GrantRequest(params, client, now, issuer.settings), transaction
+        )
+        if isinstance(decision, Denial):
+            return decision
+        content = _issue(decision, client, now, issuer, transaction)
+        if request.dialect is Dialect.AWS:
+            del content["scope"]
+            content = {camel(name): value for name, value in content.items()}
+        return answer_json(200, content, request.dialect)
+
+    return work
+
+
+def _grant(issuer: Issuer, request: WireRequest) -> IssuedGrant:
+    grant_type = request.text("grant_type")
+    if grant_type is None:
+        raise Refusal("invalid_request", f"{request.shown('grant_type')} is required")
+    issued = issuer.grants.get(grant_type)
+    if issued is None:
+        known = ", ".join(sorted(issuer.grants))
+        raise Refusal("unsupported_grant_type", f"The grant type is not one of {known}")
+    return issued
+
+
+def _load(issued: IssuedGrant, request: WireRequest) -> Params:
+    try:
+        return issued.grant.load(
+            {name: value for name, value in request.params.items() if name in issued.names}
+        )
+    except RequestInvalidError as invalid:
+        errors = invalid.errors
+    broken = "; ".join(
+        f"{request.shown(name)} {rule}" for name, rules in errors.items() for rule in rules
+    )
+    # RFC 6749 section 5.2 allows neither quotes nor backslashes in a description.
+    raise Refusal("invalid_request", broken.replace('"', "'").replace("\\", "/"))
+
+
+def _issue(
+    issue: Issue, client: Client, now: float, issuer: Issuer, transaction: Transaction
+) -> dict[str, Any]:
+    """Make the tokens, keep their digests, and return the answer's members by their RFC names."""
+    if issue.new:
+        transaction.add_family(issue.family)
+    expires_at = min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at)
+    access_token = new_secret("gwa")
+    transaction.add_access_token(digest(access_token), issue.family, issue.scope, (now, expires_at))
+    content: dict[str, Any] = {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": int(expires_at - now),
+    }
+    if REFRESH_TOKEN in client.grant_types:
+        refresh_token = new_secret("gwr")
+        transaction.add_refresh_token(digest(refresh_token), issue.family, issue.parent)
+        content["refresh_token"] = refresh_token
+    content["scope"] = " ".join(issue.scope)
+    return content

@@ -1,0 +1,48 @@
+"""Tokens, codes and their digests: the only place that makes or hashes one."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+#: No vowels, so no words; no letters that look alike (RFC 8628 section 6.1).
+USER_CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
+USER_CODE_LENGTH = 8
+
+
+def new_secret(prefix: str) -> str:
+    """Make a token, code or client secret of 256 random bits.
+
+    Args:
+        prefix: Says what it is, so that a scanner for leaked secrets can find it.
+    """
+    return f"{prefix}_{secrets.token_urlsafe(32)}"
+
+
+def new_id() -> str:
+    """Make an identifier that is no secret: 128 random bits."""
+    return secrets.token_hex(16)
+
+
+def digest(secret: str) -> bytes:
+    """The SHA-256 by which a secret is known at rest.
+
+    Every secret here has at least 128 random bits of our own, so a slow hash would protect
+    nothing; the short-lived user code is guarded by throttling.
+    """
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def new_user_code() -> str:
+    """Make a user code, without its hyphen."""
+    return "".join(secrets.choice(USER_CODE_ALPHABET) for _ in range(USER_CODE_LENGTH))
+
+
+def plain_user_code(typed: str) -> str:
+    """Drop what a person may add or leave out: case, hyphens, spaces and other punctuation."""
+    return "".join(each for each in typed.upper() if "A" <= each <= "Z" or "0" <= each <= "9")
+
+
+def shown_user_code(plain: str) -> str:
+    """A user code as a person sees it: ``WDJB-MJHT``."""
+    return f"{plain[:4]}-{plain[4:]}"

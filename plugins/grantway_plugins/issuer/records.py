@@ -1,0 +1,133 @@
+"""What the store holds, as values. None carries a token, code or secret."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["aws", "rfc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registration.
+
+    Attributes:
+        client_id: Its public name.
+        name: What a person is shown.
+        kind: ``aws`` where RegisterClient made it, ``rfc`` where RFC 7591 did.
+        authentication: How it proves itself at the token endpoint.
+        grant_types: What it may ask for.
+        scope: The scopes it may have.
+        redirect_uris: Where a browser may be sent.
+        issued_at: Seconds since the epoch.
+        expires_at: Seconds since the epoch.
+    """
+
+    client_id: str
+    name: str
+    kind: Kind
+    authentication: Authentication
+    grant_types: frozenset[str]
+    scope: tuple[str, ...]
+    redirect_uris: tuple[str, ...]
+    issued_at: float
+    expires_at: float
+
+    @property
+    def must_use_pkce(self) -> bool:
+        """Public clients must (RFC 8252 section 6), and all of AWS's are public."""
+        return self.kind == "aws" or self.authentication.method == "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """How a client proves itself: the one registered method, and the digest of its secret."""
+
+    method: str
+    secret_digest: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One approval: whose tokens, for which client and scopes, until when."""
+
+    family_id: str
+    client_id: str
+    subject: str
+    scope: tuple[str, ...]
+    expires_at: float
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token and its family; ``used_at`` is when it was replaced, or None."""
+
+    digest: bytes = field(repr=False)
+    used_at: float | None
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An access token and its family."""
+
+    scope: tuple[str, ...]
+    issued_at: float
+    expires_at: float
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where a code was sent, and whether the client named the place itself."""
+
+    uri: str
+    given: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCode:
+    """A code; ``family_id`` names what it was redeemed for, or is None while it can be."""
+
+    digest: bytes = field(repr=False)
+    client_id: str
+    redirect: Redirect
+    scope: tuple[str, ...]
+    subject: str
+    challenge: str | None = field(repr=False)
+    expires_at: float
+    family_id: str | None = None
+
+
+class DeviceStatus(enum.Enum):
+    """Where a device code stands. Denied and redeemed are final."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    REDEEMED = "redeemed"
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How a device has asked so far: the interval it was told, how often, and when last."""
+
+    interval: float
+    count: int = 0
+    last: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """A device code and the person's answer to it."""
+
+    digest: bytes = field(repr=False)
+    client_id: str
+    scope: tuple[str, ...]
+    subject: str | None
+    status: DeviceStatus
+    expires_at: float
+    polling: Polling

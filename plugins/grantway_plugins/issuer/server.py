@@ -1,0 +1,279 @@
+"""Running the issuer: in a thread of a program, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+import uvicorn
+from grantway.exceptions import ConfigurationError
+from grantway.grant import Grant
+
+from .app import App
+from .database import Durability
+from .issuer import Issuer, issued_grants
+from .settings import IssuerSettings
+from .store import Store
+
+#: Seconds that requests in flight get when the server is told to stop.
+GRACE = 10
+
+_log = logging.getLogger(__name__)
+
+
+class IssuerServer:
+    """An issuer that listens in a background thread.
+
+    ::
+
+        with IssuerServer() as server:
+            requests.get(f"{server.url}/.well-known/oauth-authorization-server")
+
+    Args:
+        settings: The operator's choices.
+        database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
+        host: Address to listen on.
+        port: Port to listen on; 0 picks a free one.
+        durability: What an answered token survives: ``process`` or ``power``.
+        grants: grant_type -> grant; by default all registered ones.
+        clock: Seconds since the epoch; tests can hold it still.
+        trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
+        insecure_http: Listen beyond this machine without TLS, because something in front has it.
+
+    Raises:
+        ConfigurationError: the settings do not go together, or the address cannot be used.
+        StoreError: the database cannot be used. Nothing was changed.
+    """
+
+    def __init__(
+        self,
+        settings: IssuerSettings | None = None,
+        *,
+        database: str | Path = ":memory:",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        durability: Durability = "process",
+        grants: Mapping[str, Grant] | None = None,
+        clock: Callable[[], float] = time.time,
+        trusted_proxies: Sequence[str] = (),
+        insecure_http: bool = False,
+    ) -> None:
+        settings = settings or IssuerSettings()
+        _check_host(host, settings, insecure_http=insecure_http)
+        issued = issued_grants(grants)
+        self._socket = _listen(host, port)
+        try:
+            #: The address it listens on.
+            self.address: str = _address(host, self._socket)
+            #: The URL that clients use, and the issuer's name.
+            self.url: str = settings.issuer or self.address
+            #: The operator's choices, with the issuer's URL filled in.
+            self.settings = replace(settings, issuer=self.url)
+            #: The database.
+            self.store = Store(database, durability=durability, clock=clock)
+        except BaseException:
+            self._socket.close()
+            raise
+        app = App(Issuer(self.settings, issued, clock), self.store)
+        self._ready = threading.Event()
+        self._server = _Server(_config(app, trusted_proxies), self._ready.set)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen in a background thread; returns when requests are answered."""
+        if self.settings.approve == "auto":
+            _warn_of_auto_approval()
+        self._thread = threading.Thread(target=self._run, name="grantway-issuer", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """Answer what is in flight, stop listening, close the database. May be called twice."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+        self._socket.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Listen in this thread until ``stop_soon``; then finish as ``stop`` does.
+
+        Args:
+            on_ready: Called when requests are answered.
+        """
+        if self.settings.approve == "auto":
+            _warn_of_auto_approval()
+        self._server.on_ready = on_ready
+        try:
+            self._run()
+        finally:
+            self._socket.close()
+            self.store.close()
+
+    def stop_soon(self) -> None:
+        """Ask ``run`` to end; safe in a signal handler."""
+        self._server.should_exit = True
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+        finally:
+            self._ready.set()
+
+
+def serve(
+    settings: IssuerSettings | None = None,
+    *,
+    database: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    durability: Durability = "process",
+    trusted_proxies: Sequence[str] = (),
+    insecure_http: bool = False,
+) -> None:
+    """Run an issuer in the main thread until SIGTERM or SIGINT, and end cleanly.
+
+    Prints ``grantway issuer listening on <address>`` when it is ready.
+
+    Args:
+        settings: The operator's choices.
+        database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
+        host: Address to listen on.
+        port: Port to listen on; 0 picks a free one.
+        durability: What an answered token survives: ``process`` or ``power``.
+        trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
+        insecure_http: Listen beyond this machine without TLS, because something in front has it.
+
+    Raises:
+        ConfigurationError: the settings do not go together, or the address cannot be used.
+        StoreError: the database cannot be used. Nothing was changed.
+    """
+    server = IssuerServer(
+        settings,
+        database=database,
+        host=host,
+        port=port,
+        durability=durability,
+        trusted_proxies=trusted_proxies,
+        insecure_http=insecure_http,
+    )
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.stop_soon()
+
+    previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        server.run(
+            lambda: print(f"grantway issuer listening on {server.address}", flush=True)  # noqa: T201
+        )
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handlers, telling when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(app: App, trusted_proxies: Sequence[str]) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_host(host: str, settings: IssuerSettings, *, insecure_http: bool) -> None:
+    if is_loopback(host):
+        return
+    if settings.approve == "auto":
+        raise ConfigurationError(
+            "approve=auto gives tokens to anyone who asks, so host must be 127.0.0.1",
+            errors={"approve": ["must be page on a host that others reach"]},
+        )
+    if not insecure_http:
+        raise ConfigurationError(
+            f"host {host} is reached by others and there is no TLS here; listen on 127.0.0.1, or "
+            "put a proxy with TLS in front and allow insecure_http",
+            errors={"host": ["must be 127.0.0.1 without TLS"]},
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except (OSError, OverflowError) as failed:
+        listener.close()
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port} ({failed}); stop what listens there, or use port 0",
+            errors={"port": ["cannot be listened on"]},
+        ) from None
+    return listener
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def _warn_of_auto_approval() -> None:
+    _log.warning("approve=auto: every request is approved and nobody is asked; for tests only")

@@ -1,0 +1,120 @@
+"""What an operator may choose, checked when it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from grantway.exceptions import ConfigurationError
+from grantway.grant import Scope
+from marshmallow import ValidationError
+
+Approve = Literal["page", "auto"]
+DAY = 86_400.0
+
+
+def _refuse(name: str, rule: str) -> ConfigurationError:
+    return ConfigurationError(f"{name} {rule}", errors={name: [rule]})
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """How long each thing lives, in seconds.
+
+    Attributes:
+        access_token: An access token.
+        authorization_code: An authorization code, at most 600 (RFC 6749 section 4.1.2).
+        device_code: A device code and its user code.
+        device_interval: The wait between polls that a device is told first.
+        registration: A client's registration.
+        refresh_family: All refresh tokens that descend from one approval; absolute, so that
+            refreshing does not lengthen it.
+        refresh_reuse_window: How long the refresh token just replaced still works, for the
+            answer that got lost and for several processes that refresh at once. 0 for never.
+
+    Raises:
+        ConfigurationError: names the field that breaks its rule.
+    """
+
+    access_token: float = 3600.0
+    authorization_code: float = 600.0
+    device_code: float = 600.0
+    device_interval: float = 5.0
+    registration: float = 90 * DAY
+    refresh_family: float = 90 * DAY
+    refresh_reuse_window: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        limits: Mapping[str, float] = {"authorization_code": 600.0, "refresh_reuse_window": 3600.0}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise _refuse(each.name, "must be a number of seconds, like 600")
+            least = 0.0 if each.name in {"refresh_reuse_window", "device_interval"} else 1.0
+            most = limits.get(each.name, 3650 * DAY)
+            if not least <= value <= most:
+                raise _refuse(each.name, f"must be {least:g} to {most:g} seconds")
+
+
+@dataclass(frozen=True)
+class IssuerSettings:
+    """Who the issuer is and how it decides.
+
+    Attributes:
+        issuer: The URL that names the issuer (RFC 8414 section 2), without query, fragment or
+            path; None means the address it listens on.
+        approve: ``page`` asks a person; ``auto`` approves everything at once, for demos and tests
+            on this machine alone.
+        subject: Who approves: the ``sub`` of every token.
+        default_scopes: The scopes of a registration that names none.
+        lifetimes: How long things live.
+
+    Raises:
+        ConfigurationError: names the field that breaks its rule.
+    """
+
+    issuer: str | None = None
+    approve: Approve = "page"
+    subject: str = "local-user"
+    default_scopes: tuple[str, ...] = ("sso:account:access",)
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if self.issuer is not None:
+            _check_issuer(self.issuer)
+        if self.approve not in get_args(Approve):
+            raise _refuse("approve", 'must be "page" or "auto"')
+        if not isinstance(self.subject, str) or not self.subject.isprintable() or not self.subject:
+            raise _refuse("subject", 'must be printable text, like "local-user"')
+        try:
+            Scope().deserialize(self.default_scopes)
+        except ValidationError as invalid:
+            raise _refuse("default_scopes", str(invalid.messages[0])) from None
+
+    @property
+    def url(self) -> str:
+        """The issuer's URL, once it is known.
+
+        Raises:
+            ConfigurationError: it was not given, and no server has filled it in.
+        """
+        if self.issuer is None:
+            raise _refuse("issuer", "is needed, like http://127.0.0.1:8400")
+        return self.issuer
+
+
+def _check_issuer(issuer: str) -> None:
+    example = "like https://login.example.com"
+    try:
+        parts = urlsplit(issuer)
+        port_known = parts.port is None or parts.port > 0
+    except ValueError:
+        raise _refuse("issuer", f"must be a URL, {example}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_known:
+        raise _refuse("issuer", f"must be an http or https URL, {example}")
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or issuer.endswith("?"):
+        raise _refuse("issuer", f"must have no path, query, fragment or user, {example}")

@@ -1,0 +1,195 @@
+"""The store: one thread that owns the database and commits for many requests at once.
+
+Requests that arrive while a transaction runs share the next one (group commit), and no answer
+leaves before its transaction is committed. If one of them fails unexpectedly, the transaction is
+rolled back and each runs again alone, so a failure is nobody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from cachetools import LRUCache
+from sqlalchemy.exc import DBAPIError
+
+from .database import Durability, open_database, store_error
+from .errors import StoreBusyError, StoreError
+from .records import Client
+from .transaction import Transaction
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+
+#: Requests that share one transaction at most.
+BATCH = 64
+#: Seconds between two prunings.
+PRUNE_EVERY = 60.0
+KNOWN_CLIENTS = 4096
+
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """The issuer's database behind its one thread.
+
+    Args:
+        database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
+        durability: ``process`` or ``power``, see ``open_database``.
+        clock: Seconds since the epoch, for pruning.
+
+    Raises:
+        StoreError: the database cannot be used. Nothing was changed.
+    """
+
+    def __init__(
+        self,
+        database: str | Path,
+        *,
+        durability: Durability = "process",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = open_database(database, durability=durability)
+        self._clock = clock
+        self._known_clients: LRUCache[str, Client] = LRUCache(KNOWN_CLIENTS)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._closing = threading.Lock()
+        self._thread = threading.Thread(target=self._serve, name="grantway-store", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Work[T]) -> T:
+        """Do work in a transaction and wait for its commit; for threads that may block.
+
+        Args:
+            work: May be called twice, so it must change nothing but the transaction.
+
+        Raises:
+            StoreError: the database failed; nothing of the work was done.
+        """
+        future: Future[T] = Future()
+        self._submit(_Job(work, future))
+        return future.result()
+
+    async def arun(self, work: Work[T]) -> T:
+        """Do work in a transaction and wait for its commit, without blocking the event loop.
+
+        Args:
+            work: May be called twice, so it must change nothing but the transaction.
+
+        Raises:
+            StoreError: the database failed; nothing of the work was done.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._submit(_Job(work, future))
+        return await future
+
+    def close(self) -> None:
+        """Finish what was asked, then close the database. May be called twice."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+
+    def _submit(self, job: _Job) -> None:
+        with self._closing:
+            if self._closed:
+                raise StoreError("The store is closed")
+            self._jobs.put(job)
+
+    def _serve(self) -> None:
+        prune_at = time.monotonic()
+        open_for_work = True
+        while open_for_work:
+            batch: list[_Job] = []
+            try:
+                job = self._jobs.get(timeout=max(0.0, prune_at - time.monotonic()))
+                while job is not None:
+                    batch.append(job)
+                    if len(batch) == BATCH:
+                        break
+                    job = self._jobs.get_nowait()
+                else:
+                    open_for_work = False
+            except queue.Empty:
+                pass
+            if batch:
+                _deliver(self._commit(batch))
+            if time.monotonic() >= prune_at:
+                prune_at = time.monotonic() + PRUNE_EVERY
+                self._prune()
+        self._engine.dispose()
+
+    def _commit(self, batch: list[_Job]) -> list[_Outcome]:
+        """Run all in one transaction; the commit comes before any outcome is known outside."""
+        try:
+            with self._engine.begin() as connection:
+                transaction = Transaction(connection, self._known_clients)
+                outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
+                transaction.flush()
+        except Exception as failed:  # noqa: BLE001 - whatever it is, only its own request may see it
+            error = _as_store_error(failed)
+            if isinstance(error, StoreBusyError) or len(batch) == 1:
+                return [(job, None, error) for job in batch]
+        else:
+            return outcomes
+        return [outcome for job in batch for outcome in self._commit([job])]
+
+    def _prune(self) -> None:
+        try:
+            with self._engine.begin() as connection:
+                Transaction(connection, self._known_clients).prune(self._clock())
+        except sa.exc.SQLAlchemyError as failed:
+            _log.warning("Pruning failed and will be tried again: %s", _as_store_error(failed))
+
+
+class _Job:
+    """Work, and who waits for it."""
+
+    __slots__ = ("future", "work")
+
+    def __init__(self, work: Work[Any], future: Future[Any] | asyncio.Future[Any]) -> None:
+        self.work = work
+        self.future = future
+
+
+_Outcome = tuple[_Job, Any, Exception | None]
+
+
+def _as_store_error(failed: Exception) -> Exception:
+    return store_error(failed.orig) if isinstance(failed, DBAPIError) else failed
+
+
+def _deliver(outcomes: list[_Outcome]) -> None:
+    """Wake each event loop once for all that it waits for."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+    for outcome in outcomes:
+        future = outcome[0].future
+        if isinstance(future, Future):
+            _settle([outcome])
+        else:
+            loops.setdefault(future.get_loop(), []).append(outcome)
+    for loop, its_own in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle, its_own)
+        except RuntimeError:
+            _log.warning("A server stopped before %d answers could leave", len(its_own))
+
+
+def _settle(outcomes: list[_Outcome]) -> None:
+    for job, result, error in outcomes:
+        if job.future.done():
+            continue
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)

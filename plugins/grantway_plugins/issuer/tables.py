@@ -1,0 +1,88 @@
+"""The tables: digests and facts, never a token, code or secret."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
+
+#: Raised with every change of a table.
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+schema = Table("grantway_issuer_schema", metadata, Column("version", Integer, nullable=False))
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("auth_method", String(32), nullable=False),
+    Column("secret_digest", LargeBinary),
+    Column("grant_types", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("redirect_uris", Text, nullable=False),
+    Column("issued_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+#: One approval, and everything that was issued for it.
+families = Table(
+    "families",
+    metadata,
+    Column("family_id", String(32), primary_key=True),
+    Column("client_id", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("revoked_at", Double),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("family_id", String(32), nullable=False),
+    Column("parent", LargeBinary, index=True),
+    Column("used_at", Double),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("family_id", String(32), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("issued_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+authorization_codes = Table(
+    "authorization_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("client_id", String(64), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("redirect_uri_given", Integer, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("challenge", String(128)),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("family_id", String(32)),
+)
+
+device_codes = Table(
+    "device_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_code_digest", LargeBinary, nullable=False, unique=True),
+    Column("client_id", String(64), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("subject", Text),
+    Column("status", String(16), nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("interval", Double, nullable=False),
+    Column("polls", Integer, nullable=False),
+    Column("polled_at", Double),
+)

@@ -1,0 +1,398 @@
+"""What can be asked of the store inside one transaction.
+
+Every change that must happen once is an UPDATE with its condition, and the row count tells who
+won. Statements are built once: SQLAlchemy then finds their compiled form in its cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import MutableMapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from .records import (
+    AccessToken,
+    Authentication,
+    AuthorizationCode,
+    Client,
+    DeviceCode,
+    DeviceStatus,
+    Family,
+    Polling,
+    Redirect,
+    RefreshToken,
+)
+from .tables import (
+    access_tokens,
+    authorization_codes,
+    clients,
+    device_codes,
+    families,
+    refresh_tokens,
+)
+
+#: How long spent and expired things stay known after their end, in seconds, so that a replay is
+#: told from a code that never was.
+REMEMBERED = 86_400.0
+#: Rows that one pruning deletes from each table, so that it never holds up requests for long.
+PRUNED_AT_ONCE = 2000
+
+_CLIENT = sa.select(clients).where(clients.c.client_id == bindparam("id"))
+_FAMILY_COLUMNS = (
+    families.c.family_id,
+    families.c.client_id,
+    families.c.subject,
+    families.c.scope,
+    families.c.expires_at,
+    families.c.revoked_at,
+)
+_REFRESH_TOKEN = (
+    sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
+    .join_from(refresh_tokens, families, refresh_tokens.c.family_id == families.c.family_id)
+    .where(refresh_tokens.c.digest == bindparam("key"))
+    # Where there are several writers, the family must not be revoked while it is read.
+    .with_for_update(of=families)
+)
+_SPEND_REFRESH_TOKEN = (
+    sa.update(refresh_tokens)
+    .where(refresh_tokens.c.digest == bindparam("key"), refresh_tokens.c.used_at.is_(None))
+    .values(used_at=bindparam("now"))
+)
+_USED_SUCCESSOR = (
+    sa.select(sa.literal(1))
+    .where(refresh_tokens.c.parent == bindparam("key"), refresh_tokens.c.used_at.is_not(None))
+    .limit(1)
+)
+_REVOKE_FAMILY = (
+    sa.update(families)
+    .where(families.c.family_id == bindparam("id"), families.c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+)
+_ACCESS_TOKEN = (
+    sa.select(
+        access_tokens.c.scope.label("token_scope"),
+        access_tokens.c.issued_at,
+        access_tokens.c.expires_at.label("token_expires_at"),
+        *_FAMILY_COLUMNS,
+    )
+    .join_from(access_tokens, families, access_tokens.c.family_id == families.c.family_id)
+    .where(access_tokens.c.digest == bindparam("key"))
+)
+_FORGET_ACCESS_TOKEN = sa.delete(access_tokens).where(access_tokens.c.digest == bindparam("key"))
+_AUTHORIZATION_CODE = sa.select(authorization_codes).where(
+    authorization_codes.c.digest == bindparam("key")
+)
+_SPEND_AUTHORIZATION_CODE = (
+    sa.update(authorization_codes)
+    .where(authorization_codes.c.digest == bindparam("key"))
+    .where(authorization_codes.c.family_id.is_(None))
+    .values(family_id=bindparam("family"))
+)
+_DEVICE_CODE = sa.select(device_codes).where(device_codes.c.digest == bindparam("key"))
+_USER_CODE = sa.select(device_codes).where(device_codes.c.user_code_digest == bindparam("key"))
+_POLLED = (
+    sa.update(device_codes)
+    .where(device_codes.c.digest == bindparam("key"))
+    .values(
+        polls=device_codes.c.polls + 1,
+        polled_at=bindparam("now"),
+        interval=device_codes.c.interval + bindparam("slower", type_=sa.Double()),
+    )
+)
+_MOVE_DEVICE_CODE = (
+    sa.update(device_codes)
+    .where(device_codes.c.digest == bindparam("key"))
+    .where(device_codes.c.status == bindparam("before"))
+    .values(status=bindparam("after"))
+)
+_DECIDE_DEVICE_CODE = (
+    sa.update(device_codes)
+    .where(device_codes.c.digest == bindparam("key"))
+    .where(device_codes.c.status == DeviceStatus.PENDING.value)
+    .values(status=bindparam("after"), subject=bindparam("who"))
+)
+_PRUNE = {
+    table: sa.delete(table).where(
+        key.in_(sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNED_AT_ONCE))
+    )
+    for table, key in (
+        (access_tokens, access_tokens.c.digest),
+        (refresh_tokens, refresh_tokens.c.digest),
+        (authorization_codes, authorization_codes.c.digest),
+        (device_codes, device_codes.c.digest),
+        (families, families.c.family_id),
+        (clients, clients.c.client_id),
+    )
+}
+
+
+class Transaction:
+    """One transaction's view of the store.
+
+    New tokens are gathered and written together by ``flush``: their digests are unknown to the
+    world until the transaction is committed, so nothing can ask for them earlier.
+
+    Args:
+        connection: Where the transaction runs.
+        known_clients: Registrations that were read before. They never change, so they are read
+            once; their end is compared with the clock each time.
+    """
+
+    def __init__(
+        self, connection: sa.Connection, known_clients: MutableMapping[str, Client]
+    ) -> None:
+        self._connection = connection
+        self._known_clients = known_clients
+        self._new_refresh_tokens: list[dict[str, Any]] = []
+        self._new_access_tokens: list[dict[str, Any]] = []
+
+    # --- clients ---
+
+    def client(self, client_id: str) -> Client | None:
+        """The registration of this name, expired or not."""
+        known = self._known_clients.get(client_id)
+        if known is not None:
+            return known
+        row = self._connection.execute(_CLIENT, {"id": client_id}).one_or_none()
+        if row is None:
+            return None
+        client = Client(
+            client_id=row.client_id,
+            name=row.name,
+            kind=row.kind,
+            authentication=Authentication(row.auth_method, row.secret_digest),
+            grant_types=frozenset(json.loads(row.grant_types)),
+            scope=tuple(row.scope.split()),
+            redirect_uris=tuple(json.loads(row.redirect_uris)),
+            issued_at=row.issued_at,
+            expires_at=row.expires_at,
+        )
+        self._known_clients[client_id] = client
+        return client
+
+    def add_client(self, client: Client) -> None:
+        """Keep a registration."""
+        self._connection.execute(
+            clients.insert(),
+            {
+                "client_id": client.client_id,
+                "name": client.name,
+                "kind": client.kind,
+                "auth_method": client.authentication.method,
+                "secret_digest": client.authentication.secret_digest,
+                "grant_types": json.dumps(sorted(client.grant_types)),
+                "scope": " ".join(client.scope),
+                "redirect_uris": json.dumps(client.redirect_uris),
+                "issued_at": client.issued_at,
+                "expires_at": client.expires_at,
+            },
+        )
+
+    # --- families and their tokens ---
+
+    def add_family(self, family: Family) -> None:
+        """Keep an approval."""
+        self._connection.execute(
+            families.insert(),
+            {
+                "family_id": family.family_id,
+                "client_id": family.client_id,
+                "subject": family.subject,
+                "scope": " ".join(family.scope),
+                "expires_at": family.expires_at,
+            },
+        )
+
+    def revoke_family(self, family_id: str, now: float) -> None:
+        """End everything that one approval issued."""
+        self._connection.execute(_REVOKE_FAMILY, {"id": family_id, "now": now})
+
+    def add_refresh_token(self, digest: bytes, family: Family, parent: bytes | None) -> None:
+        """Keep a refresh token, and which one it replaces."""
+        self._new_refresh_tokens.append(
+            {
+                "digest": digest,
+                "family_id": family.family_id,
+                "parent": parent,
+                "expires_at": family.expires_at,
+            }
+        )
+
+    def add_access_token(
+        self,
+        digest: bytes,
+        family: Family,
+        scope: tuple[str, ...],
+        lifetime: tuple[float, float],
+    ) -> None:
+        """Keep an access token; ``lifetime`` is when it was issued and when it ends."""
+        self._new_access_tokens.append(
+            {
+                "digest": digest,
+                "family_id": family.family_id,
+                "scope": " ".join(scope),
+                "issued_at": lifetime[0],
+                "expires_at": lifetime[1],
+            }
+        )
+
+    def flush(self) -> None:
+        """Write the tokens gathered so far."""
+        if self._new_refresh_tokens:
+            self._connection.execute(refresh_tokens.insert(), self._new_refresh_tokens)
+            self._new_refresh_tokens = []
+        if self._new_access_tokens:
+            self._connection.execute(access_tokens.insert(), self._new_access_tokens)
+            self._new_access_tokens = []
+
+    def refresh_token(self, digest: bytes) -> RefreshToken | None:
+        """The refresh token of this digest, spent or not."""
+        row = self._connection.execute(_REFRESH_TOKEN, {"key": digest}).one_or_none()
+        return None if row is None else RefreshToken(digest, row[0], _family(row[1:]))
+
+    def spend_refresh_token(self, digest: bytes, now: float) -> bool:
+        """Mark a refresh token as replaced; False when it already was."""
+        return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
+
+    def has_used_successor(self, digest: bytes) -> bool:
+        """Whether a token that replaced this one has itself been used."""
+        return self._connection.execute(_USED_SUCCESSOR, {"key": digest}).first() is not None
+
+    def access_token(self, digest: bytes) -> AccessToken | None:
+        """The access token of this digest."""
+        row = self._connection.execute(_ACCESS_TOKEN, {"key": digest}).one_or_none()
+        if row is None:
+            return None
+        return AccessToken(tuple(row[0].split()), row[1], row[2], _family(row[3:]))
+
+    def forget_access_token(self, digest: bytes) -> None:
+        """End one access token."""
+        self._connection.execute(_FORGET_ACCESS_TOKEN, {"key": digest})
+
+    # --- authorization codes ---
+
+    def add_authorization_code(self, code: AuthorizationCode) -> None:
+        """Keep a code that a browser was sent away with."""
+        self._connection.execute(
+            authorization_codes.insert(),
+            {
+                "digest": code.digest,
+                "client_id": code.client_id,
+                "redirect_uri": code.redirect.uri,
+                "redirect_uri_given": int(code.redirect.given),
+                "scope": " ".join(code.scope),
+                "subject": code.subject,
+                "challenge": code.challenge,
+                "expires_at": code.expires_at,
+            },
+        )
+
+    def authorization_code(self, digest: bytes) -> AuthorizationCode | None:
+        """The code of this digest, redeemed or not."""
+        row = self._connection.execute(_AUTHORIZATION_CODE, {"key": digest}).one_or_none()
+        if row is None:
+            return None
+        return AuthorizationCode(
+            digest=row.digest,
+            client_id=row.client_id,
+            redirect=Redirect(row.redirect_uri, bool(row.redirect_uri_given)),
+            scope=tuple(row.scope.split()),
+            subject=row.subject,
+            challenge=row.challenge,
+            expires_at=row.expires_at,
+            family_id=row.family_id,
+        )
+
+    def spend_authorization_code(self, digest: bytes, family_id: str) -> bool:
+        """Redeem a code for this family; False when it already was redeemed."""
+        return self._changed(_SPEND_AUTHORIZATION_CODE, {"key": digest, "family": family_id})
+
+    # --- device codes ---
+
+    def add_device_code(self, code: DeviceCode, user_code_digest: bytes) -> None:
+        """Keep a device code and the user code that belongs to it."""
+        self._connection.execute(
+            device_codes.insert(),
+            {
+                "digest": code.digest,
+                "user_code_digest": user_code_digest,
+                "client_id": code.client_id,
+                "scope": " ".join(code.scope),
+                "subject": code.subject,
+                "status": code.status.value,
+                "expires_at": code.expires_at,
+                "interval": code.polling.interval,
+                "polls": 0,
+            },
+        )
+
+    def device_code(self, digest: bytes) -> DeviceCode | None:
+        """The device code of this digest, whatever became of it."""
+        return self._device_code(_DEVICE_CODE, digest)
+
+    def device_code_for_user_code(self, user_code_digest: bytes) -> DeviceCode | None:
+        """The device code that a person means."""
+        return self._device_code(_USER_CODE, user_code_digest)
+
+    def record_poll(self, digest: bytes, now: float, *, slower: float = 0.0) -> None:
+        """Remember that a device asked; ``slower`` seconds are added to its interval for good."""
+        self._connection.execute(_POLLED, {"key": digest, "now": now, "slower": slower})
+
+    def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
+        """Take the person's answer; False when there already is one."""
+        return self._changed(
+            _DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "who": subject}
+        )
+
+    def redeem_device_code(self, digest: bytes) -> bool:
+        """Redeem an approved device code; False when somebody else did."""
+        return self._changed(
+            _MOVE_DEVICE_CODE,
+            {
+                "key": digest,
+                "before": DeviceStatus.APPROVED.value,
+                "after": DeviceStatus.REDEEMED.value,
+            },
+        )
+
+    # --- housekeeping ---
+
+    def prune(self, now: float) -> int:
+        """Delete some of what ended long ago. Spent codes and tokens stay to expose replays.
+
+        Returns:
+            How many rows went.
+        """
+        return sum(
+            self._connection.execute(
+                statement, {"before": now if table is access_tokens else now - REMEMBERED}
+            ).rowcount
+            for table, statement in _PRUNE.items()
+        )
+
+    def _device_code(self, statement: sa.Select[Any], digest: bytes) -> DeviceCode | None:
+        row = self._connection.execute(statement, {"key": digest}).one_or_none()
+        if row is None:
+            return None
+        return DeviceCode(
+            digest=row.digest,
+            client_id=row.client_id,
+            scope=tuple(row.scope.split()),
+            subject=row.subject,
+            status=DeviceStatus(row.status),
+            expires_at=row.expires_at,
+            polling=Polling(row.interval, row.polls, row.polled_at),
+        )
+
+    def _changed(self, statement: sa.Update, values: dict[str, Any]) -> bool:
+        return self._connection.execute(statement, values).rowcount == 1
+
+
+def _family(row: Any) -> Family:
+    family_id, client_id, subject, scope, expires_at, revoked_at = row
+    return Family(
+        family_id, client_id, subject, tuple(scope.split()), expires_at, revoked_at is not None
+    )

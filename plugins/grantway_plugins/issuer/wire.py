@@ -1,0 +1,254 @@
+"""Requests and answers on the wire, in both dialects, parsed and rendered in this one place.
+
+JSON with camelCase names is AWS's dialect; a form is RFC 6749's. The issuer inside knows only
+RFC names.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from grantway.exceptions import TOKEN_ERRORS
+
+from .decision import Denial, Refusal
+
+#: The largest body that is read, in bytes.
+BODY_CAP = 65_536
+
+Header = tuple[bytes, bytes]
+
+_AWS_NAMES = MappingProxyType({each.wire: each.__name__ for each in TOKEN_ERRORS})
+_STATUS = MappingProxyType({"invalid_client": 401, "server_error": 500})
+_JSON: Header = (b"content-type", b"application/json")
+_NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+class Dialect(enum.Enum):
+    """How one request speaks, and so its answer."""
+
+    AWS = "aws-sso-oidc"
+    RFC = "rfc6749"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, ready to be sent."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A request after parsing.
+
+    Attributes:
+        dialect: How it speaks.
+        params: RFC names to values; what was empty or null is left out.
+        basic: Client id and secret of the Authorization header, or None.
+    """
+
+    dialect: Dialect
+    params: Mapping[str, Any] = field(repr=False)
+    basic: tuple[str, str] | None = field(default=None, repr=False)
+
+    def text(self, name: str) -> str | None:
+        """A parameter that must be one string.
+
+        Raises:
+            Refusal: it is something else.
+        """
+        value = self.params.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise Refusal("invalid_request", f"{self.shown(name)} must be a string")
+
+    def shown(self, name: str) -> str:
+        """A parameter's name as this dialect spells it."""
+        return camel(name) if self.dialect is Dialect.AWS else name
+
+
+def camel(name: str) -> str:
+    """``client_id`` -> ``clientId``."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def snake(name: str) -> str:
+    """``clientId`` -> ``client_id``."""
+    return _HUMP.sub(r"_\1", name).lower()
+
+
+def dialect_of(content_type: str) -> Dialect | None:
+    """The dialect of a content type, or None for one that is neither form nor JSON."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return Dialect.AWS
+    if media_type == "application/x-www-form-urlencoded":
+        return Dialect.RFC
+    return None
+
+
+def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Read a form (RFC 6749 appendix B).
+
+    Args:
+        body: The form, percent-encoded.
+        repeatable: Names that may stand more than once; these become lists.
+
+    Raises:
+        Refusal: not a form, or a parameter stands twice.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=1000,
+        )
+    except ValueError:  # UnicodeDecodeError is one
+        raise Refusal("invalid_request", "The body is not a form in UTF-8") from None
+    return _once(((name, value or None) for name, value in pairs), repeatable)
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; names keep their spelling.
+
+    Raises:
+        Refusal: not a JSON object, or a name stands twice in one.
+    """
+    try:
+        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Refusal("invalid_request", "The body is not a JSON object in UTF-8") from None
+    if not isinstance(value, dict):
+        raise Refusal("invalid_request", "The body must be a JSON object")
+    return value
+
+
+def aws_names(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn camelCase names into RFC names.
+
+    Raises:
+        Refusal: two names are the same then.
+    """
+    return _once((snake(name), value) for name, value in members.items())
+
+
+def parse_basic(authorization: str) -> tuple[str, str] | None:
+    """Client id and secret of an Authorization header (RFC 6749 section 2.3.1).
+
+    Raises:
+        Refusal: it is a Basic header that cannot be read.
+    """
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+        client_id, colon, secret = pair.partition(":")
+        if colon:
+            return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+    except (binascii.Error, ValueError):
+        pass
+    raise Refusal("invalid_client", "The Authorization header is not a readable Basic pair")
+
+
+def answer_json(
+    status: int,
+    content: Mapping[str, Any],
+    dialect: Dialect = Dialect.RFC,
+    headers: tuple[Header, ...] = (),
+) -> Answer:
+    """An answer that must not be stored.
+
+    Args:
+        status: HTTP status.
+        content: The body's members, already named as the dialect does.
+        dialect: AWS's answers carry a request id.
+        headers: More headers.
+    """
+    if dialect is Dialect.AWS:
+        headers = (*headers, (b"x-amzn-requestid", str(uuid.uuid4()).encode()))
+    body = json.dumps(content, separators=(",", ":")).encode()
+    return Answer(status, (_JSON, *_NO_STORE, *headers), body)
+
+
+def answer_denial(
+    denial: Denial,
+    dialect: Dialect,
+    *,
+    status: int | None = None,
+    headers: tuple[Header, ...] = (),
+) -> Answer:
+    """The answer that says no (RFC 6749 section 5.2), in its dialect.
+
+    Args:
+        denial: What was decided.
+        dialect: How the request spoke.
+        status: HTTP status, where it is not the error's usual one.
+        headers: More headers.
+    """
+    content = {"error": denial.error, "error_description": denial.description}
+    if dialect is Dialect.AWS:
+        name = _AWS_NAMES.get(denial.error, "InvalidRequestException")
+        headers = (*headers, (b"x-amzn-errortype", name.encode()))
+        content["message"] = denial.description
+        if denial.reason is not None:
+            content["reason"] = denial.reason
+    return answer_json(status or _STATUS.get(denial.error, 400), content, dialect, headers)
+
+
+def answer_basic_challenge(denial: Denial, dialect: Dialect) -> Answer:
+    """The answer to failed Basic authentication (RFC 6749 section 5.2)."""
+    challenge = (b"www-authenticate", b'Basic realm="grantway", charset="UTF-8"')
+    return answer_denial(denial, dialect, headers=(challenge,))
+
+
+def answer_busy(dialect: Dialect) -> Answer:
+    """Nothing was done, and the same request may be sent again."""
+    denial = Denial("server_error", "The database is busy and nothing was done; try again")
+    status = 500 if dialect is Dialect.AWS else 503  # AWS's clients retry 500
+    return answer_denial(denial, dialect, status=status, headers=((b"retry-after", b"1"),))
+
+
+def _once(
+    pairs: Iterable[tuple[str, Any]], repeatable: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Collect pairs, leaving out None.
+
+    Raises:
+        Refusal: a name stands twice.
+    """
+    collected: dict[str, Any] = {}
+    seen: set[str] = set()
+    for name, value in pairs:
+        if name in repeatable:
+            if value is not None:
+                collected.setdefault(name, []).append(value)
+            continue
+        if name in seen:
+            shown = name if name.isascii() and name.isidentifier() else "a parameter"
+            raise Refusal("invalid_request", f"{shown:.64} stands twice")
+        seen.add(name)
+        if value is not None:
+            collected[name] = value
+    return collected
+
+
+def _no_constant(_name: str) -> Any:
+    raise ValueError
