@@ -114,9 +114,7 @@ class App:
         if isinstance(body, _BodyProblem):
             return body.answer(speaks)
         if spoken is None or spoken not in post.accepts:
-            wanted = " or ".join(
-                sorted(_MEDIA_TYPES[each] for each in post.accepts)
-            )
+            wanted = " or ".join(sorted(_MEDIA_TYPES[each] for each in post.accepts))
             denial = Denial("invalid_request", f"The content type must be {wanted}")
             return answer_denial(denial, speaks, status=415)
         basic_tried = headers.get(b"authorization", "")[:6].lower() == "basic "
@@ -129,20 +127,25 @@ class App:
             basic = parse_basic(headers[b"authorization"]) if basic_tried else None
             work = post.endpoint(self._issuer, WireRequest(speaks, params, basic))
         except Refusal as refused:
-            return _denied(refused.denial, speaks, basic_tried=basic_tried)
+            outcome: Answer | Denial = refused.denial
+        else:
+            outcome = await self._carry_out(work, speaks)
+        if isinstance(outcome, Answer):
+            return outcome
+        if outcome.error == "invalid_client" and basic_tried:
+            return answer_basic_challenge(outcome, speaks)
+        return answer_denial(outcome, speaks)
+
+    async def _carry_out(self, work: Work, speaks: Dialect) -> Answer | Denial:
         try:
-            outcome = await self._store.arun(_refusals_are_denials(work))
+            return await self._store.arun(_refusals_are_denials(work))
         except StoreError as failed:
             if not isinstance(failed, StoreBusyError):
-                _log.error("A request could not be carried out: %s", failed)
+                _log.error("A request could not be carried out: %s", failed)  # noqa: TRY400 - a traceback says no more
             return answer_busy(speaks)
         except Exception as failed:  # noqa: BLE001 - the last line: an answer, and no secret in it
-            _log.error("A request failed: %s", type(failed).__name__)  # noqa: TRY400
-            denial = Denial("server_error", "The issuer failed; nothing was done")
-            return answer_denial(denial, speaks)
-        if isinstance(outcome, Denial):
-            return _denied(outcome, speaks, basic_tried=basic_tried)
-        return outcome
+            _log.error("A request failed: %s", type(failed).__name__)  # noqa: TRY400 - nor may it
+            return Denial("server_error", "The issuer failed; nothing was done")
 
 
 class _Post:
@@ -184,17 +187,9 @@ def _refusals_are_denials(work: Work) -> Work:
     return guarded
 
 
-def _denied(denial: Denial, dialect: Dialect, *, basic_tried: bool) -> Answer:
-    if denial.error == "invalid_client" and basic_tried:
-        return answer_basic_challenge(denial, dialect)
-    return answer_denial(denial, dialect)
-
-
 def _not_allowed(allowed: str, dialect: Dialect) -> Answer:
     denial = Denial("invalid_request", f"Only {allowed} is allowed here")
-    return answer_denial(
-        denial, dialect, status=405, headers=((b"allow", allowed.encode()),)
-    )
+    return answer_denial(denial, dialect, status=405, headers=((b"allow", allowed.encode()),))
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:

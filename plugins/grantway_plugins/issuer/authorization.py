@@ -44,7 +44,7 @@ class Asked:
     challenge: str | None = field(repr=False)
 
 
-def judge(
+def judge(  # noqa: PLR0911 - a ladder of rules, each with its own answer
     issuer: Issuer, params: Mapping[str, str], transaction: Transaction
 ) -> Refused | SentBack | Asked:
     """Check an authorization request.

@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 import uvicorn
+
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Grant
 
@@ -256,7 +257,8 @@ def _check_host(host: str, settings: IssuerSettings, *, insecure_http: bool) -> 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle's delay off; without it, each call costs 44 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

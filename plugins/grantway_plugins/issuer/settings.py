@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
+from marshmallow import ValidationError
+
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope
-from marshmallow import ValidationError
 
 Approve = Literal["page", "auto"]
 DAY = 86_400.0

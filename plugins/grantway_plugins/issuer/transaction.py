@@ -114,9 +114,14 @@ _DECIDE_DEVICE_CODE = (
     .where(device_codes.c.status == DeviceStatus.PENDING.value)
     .values(status=bindparam("after"), subject=bindparam("who"))
 )
+# Built once, so that SQLAlchemy finds their cache key on them.
+_ADD_REFRESH_TOKEN = refresh_tokens.insert()
+_ADD_ACCESS_TOKEN = access_tokens.insert()
 _PRUNE = {
     table: sa.delete(table).where(
-        key.in_(sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNED_AT_ONCE))
+        key.in_(
+            sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNED_AT_ONCE)
+        )
     )
     for table, key in (
         (access_tokens, access_tokens.c.digest),
@@ -242,10 +247,10 @@ class Transaction:
     def flush(self) -> None:
         """Write the tokens gathered so far."""
         if self._new_refresh_tokens:
-            self._connection.execute(refresh_tokens.insert(), self._new_refresh_tokens)
+            self._connection.execute(_ADD_REFRESH_TOKEN, self._new_refresh_tokens)
             self._new_refresh_tokens = []
         if self._new_access_tokens:
-            self._connection.execute(access_tokens.insert(), self._new_access_tokens)
+            self._connection.execute(_ADD_ACCESS_TOKEN, self._new_access_tokens)
             self._new_access_tokens = []
 
     def refresh_token(self, digest: bytes) -> RefreshToken | None:

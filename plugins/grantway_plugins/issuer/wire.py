@@ -14,6 +14,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
@@ -86,6 +87,7 @@ def camel(name: str) -> str:
     return first + "".join(part.capitalize() for part in rest)
 
 
+@lru_cache(256)
 def snake(name: str) -> str:
     """``clientId`` -> ``client_id``."""
     return _HUMP.sub(r"_\1", name).lower()
@@ -132,7 +134,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
         Refusal: not a JSON object, or a name stands twice in one.
     """
     try:
-        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        value = _DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Refusal("invalid_request", "The body is not a JSON object in UTF-8") from None
     if not isinstance(value, dict):
@@ -184,7 +186,7 @@ def answer_json(
     """
     if dialect is Dialect.AWS:
         headers = (*headers, (b"x-amzn-requestid", str(uuid.uuid4()).encode()))
-    body = json.dumps(content, separators=(",", ":")).encode()
+    body = _ENCODER.encode(content).encode()
     return Answer(status, (_JSON, *_NO_STORE, *headers), body)
 
 
@@ -252,3 +254,8 @@ def _once(
 
 def _no_constant(_name: str) -> Any:
     raise ValueError
+
+
+# Building either for each request costs more than using it.
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))

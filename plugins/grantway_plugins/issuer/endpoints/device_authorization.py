@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from grantway.grant import Scope, Text
-from grantway_grants.device_code import GRANT_TYPE
 from marshmallow import EXCLUDE, Schema, ValidationError
 
-from ..authentication import authenticate, credentials_of
-from ..decision import Denial, Refusal
-from ..issuer import Issuer
-from ..randomness import digest, new_secret, new_user_code, shown_user_code
-from ..records import Client, DeviceCode, DeviceStatus, Polling
-from ..transaction import Transaction
-from ..wire import Answer, Dialect, WireRequest, answer_json, camel
+from grantway.grant import Scope, Text
+from grantway_grants.device_code import GRANT_TYPE
+from grantway_plugins.issuer.authentication import authenticate, credentials_of
+from grantway_plugins.issuer.decision import Denial, Refusal
+from grantway_plugins.issuer.issuer import Issuer
+from grantway_plugins.issuer.randomness import digest, new_secret, new_user_code, shown_user_code
+from grantway_plugins.issuer.records import Client, DeviceCode, DeviceStatus, Polling
+from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest, answer_json, camel
 
 
 class StartDeviceAuthorizationSchema(Schema):
@@ -77,7 +77,7 @@ def _load(request: WireRequest) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = _SCHEMAS[request.dialect].load(dict(request.params))
     except ValidationError as invalid:
-        messages = invalid.normalized_messages()
+        messages = invalid.messages_dict
     else:
         return loaded
     broken = "; ".join(f"{request.shown(name)} {rules[0]}" for name, rules in messages.items())

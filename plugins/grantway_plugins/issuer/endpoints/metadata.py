@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from ..authentication import METHODS
-from ..issuer import Issuer
-from ..wire import Answer
+from grantway_plugins.issuer.authentication import METHODS
+from grantway_plugins.issuer.issuer import Issuer
+from grantway_plugins.issuer.wire import Answer
 
 
 def metadata(issuer: Issuer) -> Answer:

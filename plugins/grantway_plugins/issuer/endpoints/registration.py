@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
-
-from ..authentication import METHODS
-from ..decision import Refusal
-from ..issuer import Issuer
-from ..randomness import digest, new_id, new_secret
-from ..records import Authentication, Client
-from ..redirect_uri import check_redirect_uri
-from ..transaction import Transaction
-from ..wire import Answer, Dialect, answer_json
+from grantway_plugins.issuer.authentication import METHODS
+from grantway_plugins.issuer.decision import Refusal
+from grantway_plugins.issuer.issuer import Issuer
+from grantway_plugins.issuer.randomness import digest, new_id, new_secret
+from grantway_plugins.issuer.records import Authentication, Client
+from grantway_plugins.issuer.redirect_uri import check_redirect_uri
+from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.wire import Answer, Dialect, answer_json
 
 
 class Name(fields.String):
@@ -188,7 +188,7 @@ def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, A
     try:
         loaded: dict[str, Any] = schema.load(members)
     except ValidationError as invalid:
-        messages = invalid.normalized_messages()
+        messages = invalid.messages_dict
     else:
         return loaded
     if any(name in messages for name in ("redirect_uris", "redirectUris")):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..authentication import authenticate, credentials_of
-from ..decision import Denial, Refusal
-from ..issuer import Issuer
-from ..randomness import digest
-from ..transaction import Transaction
-from ..wire import Answer, WireRequest, answer_json
+from grantway_plugins.issuer.authentication import authenticate, credentials_of
+from grantway_plugins.issuer.decision import Denial, Refusal
+from grantway_plugins.issuer.issuer import Issuer
+from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.wire import Answer, WireRequest, answer_json
 
 
 def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Answer | Denial]:

@@ -7,14 +7,13 @@ from typing import Any
 
 from grantway.exceptions import RequestInvalidError
 from grantway.grant import Params
-
-from ..authentication import authenticate, credentials_of
-from ..decision import Denial, GrantRequest, Issue, Refusal
-from ..issuer import IssuedGrant, Issuer
-from ..randomness import digest, new_secret
-from ..records import Client
-from ..transaction import Transaction
-from ..wire import Answer, Dialect, WireRequest, answer_json, camel
+from grantway_plugins.issuer.authentication import authenticate, credentials_of
+from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue, Refusal
+from grantway_plugins.issuer.issuer import IssuedGrant, Issuer
+from grantway_plugins.issuer.randomness import digest, new_secret
+from grantway_plugins.issuer.records import Client
+from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest, answer_json, camel
 
 REFRESH_TOKEN = "refresh_token"
 

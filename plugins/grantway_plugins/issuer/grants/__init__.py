@@ -8,8 +8,8 @@ from types import MappingProxyType
 from grantway_grants import authorization_code as authorization_code_grant
 from grantway_grants import device_code as device_code_grant
 from grantway_grants import refresh_token as refresh_token_grant
+from grantway_plugins.issuer.decision import IssuerGrant
 
-from ..decision import IssuerGrant
 from .authorization_code import AuthorizationCodeIssuer
 from .device_code import DeviceCodeIssuer
 from .refresh_token import RefreshTokenIssuer

@@ -6,10 +6,10 @@ import base64
 import hashlib
 import hmac
 
-from ..decision import Denial, GrantRequest, Issue
-from ..randomness import digest, new_id
-from ..records import AuthorizationCode, Family
-from ..transaction import Transaction
+from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
+from grantway_plugins.issuer.randomness import digest, new_id
+from grantway_plugins.issuer.records import AuthorizationCode, Family
+from grantway_plugins.issuer.transaction import Transaction
 
 
 class AuthorizationCodeIssuer:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..decision import Denial, GrantRequest, Issue
-from ..randomness import digest, new_id
-from ..records import DeviceCode, DeviceStatus, Family
-from ..transaction import Transaction
+from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
+from grantway_plugins.issuer.randomness import digest, new_id
+from grantway_plugins.issuer.records import DeviceCode, DeviceStatus, Family
+from grantway_plugins.issuer.transaction import Transaction
 
 #: Added to the interval for good each time a device polls too early, in seconds.
 SLOW_DOWN = 5.0
@@ -59,9 +59,7 @@ def _polled_too_early(code: DeviceCode, request: GrantRequest) -> bool:
     return since < polling.interval
 
 
-def _redeemed(
-    code: DeviceCode, request: GrantRequest, transaction: Transaction
-) -> Issue | Denial:
+def _redeemed(code: DeviceCode, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
     family = Family(
         family_id=new_id(),
         client_id=code.client_id,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..decision import Denial, GrantRequest, Issue
-from ..randomness import digest
-from ..records import RefreshToken
-from ..transaction import Transaction
+from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
+from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.records import RefreshToken
+from grantway_plugins.issuer.transaction import Transaction
 
 
 class RefreshTokenIssuer:
@@ -22,10 +22,8 @@ class RefreshTokenIssuer:
         token = transaction.refresh_token(key)
         if token is None or token.family.client_id != request.client.client_id:
             return _denied("is unknown")
-        if token.family.revoked:
-            return _denied("was revoked")
-        if request.now >= token.family.expires_at:
-            return _denied("has expired")
+        if token.family.revoked or request.now >= token.family.expires_at:
+            return _denied("was revoked or has expired")
         scope = _narrowed(request, token)
         if scope is None:
             return Denial("invalid_scope", "scope asks for more than was granted; leave it out")

@@ -11,15 +11,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ..authorization import Asked, Refused, SentBack, approve, deny, judge
-from ..decision import Refusal
-from ..issuer import Issuer
-from ..randomness import digest, plain_user_code, shown_user_code
-from ..records import Client, DeviceCode, DeviceStatus
-from ..redirect_uri import origin
-from ..store import Store
-from ..transaction import Transaction
-from ..wire import BODY_CAP, parse_form
+from grantway_plugins.issuer.authorization import Asked, Refused, SentBack, approve, deny, judge
+from grantway_plugins.issuer.decision import Refusal
+from grantway_plugins.issuer.issuer import Issuer
+from grantway_plugins.issuer.randomness import digest, plain_user_code, shown_user_code
+from grantway_plugins.issuer.records import Client, DeviceCode, DeviceStatus
+from grantway_plugins.issuer.redirect_uri import origin
+from grantway_plugins.issuer.store import Store
+from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.wire import BODY_CAP, parse_form
+
 from .session import Session, Sessions
 from .throttle import Throttle
 
@@ -157,7 +158,9 @@ class Pages:
         ):
             return _message("Already answered", "This code was answered before.", 409)
         if approved:
-            return _message("Approved", "Your device will go on by itself. You can close this page.")
+            return _message(
+                "Approved", "Your device will go on by itself. You can close this page."
+            )
         return _message("Denied", "The device gets no access. You can close this page.")
 
     async def _find_code(
@@ -213,7 +216,9 @@ async def _stylesheet(_request: Request) -> Response:
     )
 
 
-def _page(template: str, status: int = 200, *, form_action: str = "'self'", **values: Any) -> Response:
+def _page(
+    template: str, status: int = 200, *, form_action: str = "'self'", **values: Any
+) -> Response:
     policy = (
         "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
         f"form-action {form_action}"
@@ -273,5 +278,3 @@ async def _form(request: Request) -> dict[str, str] | Response:
     except Refusal:
         return _message("Not a form", "The form could not be read.", 400)
     return form
-
-
