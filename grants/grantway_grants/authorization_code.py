@@ -14,7 +14,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from grantway.client import Client
-from grantway.exceptions import ConfigurationError, Evidence, FlowError, RedirectMismatchError
+from grantway.exceptions import (
+    ConfigurationError,
+    Evidence,
+    FlowError,
+    RedirectMismatchError,
+    ResponseInvalidError,
+)
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 from grantway.middleware.errors import refusal_class
@@ -92,6 +98,8 @@ class AuthorizationCodeFlow:
         client: Who logs in; its provider needs an ``authorization_endpoint``.
         scope: Scope names to ask for.
         extra: Provider-specific parameters of the authorization request, such as ``prompt``.
+        par: Whether to push the request to the provider first, so that the browser carries only a
+            reference to it (RFC 9126). None does so where the provider's metadata requires it.
     """
 
     def __init__(
@@ -100,19 +108,29 @@ class AuthorizationCodeFlow:
         *,
         scope: list[str] | tuple[str, ...] | str | None = None,
         extra: Mapping[str, Any] | None = None,
+        par: bool | None = None,
     ) -> None:
         self._client = client
+        if par is None:
+            required = client.provider.metadata.get("require_pushed_authorization_requests")
+            par = required is True
+        self._par = par
         self._scope = Scope().deserialize(scope) if scope is not None else None
         self._extra = dict(extra or {})
 
-    def begin(self, redirect_uri: str) -> AuthorizationRequest:
+    def begin(
+        self, redirect_uri: str, *, cancel: threading.Event | None = None
+    ) -> AuthorizationRequest:
         """Make the address of the login, with a fresh state and verifier.
 
         Args:
             redirect_uri: Where the browser comes back to, as it is registered.
+            cancel: Ends waits between attempts to push the request at once when it is set.
 
         Raises:
-            ConfigurationError: the provider has no authorization endpoint.
+            ConfigurationError: the provider has no authorization endpoint, or none to push to.
+            TokenError: the provider refused the pushed request.
+            TransportError: the request could not be pushed.
         """
         state = secrets.token_urlsafe(32)
         code_verifier = secrets.token_urlsafe(32)
@@ -127,10 +145,28 @@ class AuthorizationCodeFlow:
         }
         if taken := sorted(set(fields) & set(self._extra)):
             raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
-        url = self._client.dialect.authorization_url(
-            self._client.provider.endpoint("authorization"), {**fields, **self._extra}
-        )
+        endpoint = self._client.provider.endpoint("authorization")
+        query = {**fields, **self._extra}
+        if self._par:
+            query = self._push(query, cancel)
+        url = self._client.dialect.authorization_url(endpoint, query)
         return AuthorizationRequest(url, redirect_uri, state, code_verifier)
+
+    def _push(self, fields: Mapping[str, Any], cancel: threading.Event | None) -> dict[str, Any]:
+        """Leave the request with the provider; gives what the browser carries instead."""
+        answer = self._client.call("pushed_authorization_request", cancel=cancel, **fields)
+        reference = answer.get("request_uri")
+        if not isinstance(reference, str) or not reference:
+            raise ResponseInvalidError(
+                f"{self._client.provider.host} took the pushed request and gave no request_uri "
+                "(RFC 9126 section 2.2).",
+                evidence=Evidence(
+                    provider=self._client.provider.host,
+                    grant_type=GRANT_TYPE,
+                    step="pushed_authorization_request",
+                ),
+            )
+        return {"client_id": self._client.client_id, "request_uri": reference}
 
     def finish(
         self,
@@ -231,6 +267,7 @@ def login(
     *,
     scope: list[str] | tuple[str, ...] | str | None = None,
     extra: Mapping[str, Any] | None = None,
+    par: bool | None = None,
     redirect_uri: str = "http://127.0.0.1/callback",
     open_browser: Callable[[str], object] | None = None,
     timeout: float = 300.0,
@@ -244,6 +281,7 @@ def login(
         client: Who logs in.
         scope: Scope names to ask for.
         extra: Provider-specific parameters of the authorization request.
+        par: Whether to push the request first; see ``AuthorizationCodeFlow``.
         redirect_uri: As it is registered. Without a port, a free one is taken.
         open_browser: Opens an address; by default the system's browser. Print the address
             instead where there is none.
@@ -257,15 +295,16 @@ def login(
     """
     from .loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
 
-    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra)
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, par=par)
     with LoopbackListener(redirect_uri) as listener:
-        request = flow.begin(listener.redirect_uri)
+        request = flow.begin(listener.redirect_uri, cancel=cancel)
+        listener.expect(request.state)
         if open_browser is None:
             import webbrowser  # noqa: PLC0415 - the same
 
             open_browser = webbrowser.open
         open_browser(request.url)
-        redirect = listener.wait(request.state, timeout=timeout, cancel=cancel)
+        redirect = listener.wait(timeout=timeout, cancel=cancel)
     return flow.finish(request, redirect, cancel=cancel)
 
 
@@ -276,6 +315,7 @@ def login_by_paste(
     redirect_uri: str,
     scope: list[str] | tuple[str, ...] | str | None = None,
     extra: Mapping[str, Any] | None = None,
+    par: bool | None = None,
 ) -> Token:
     """Log in with a browser on another machine: show the address, take the redirect back.
 
@@ -285,7 +325,8 @@ def login_by_paste(
         redirect_uri: As it is registered; nothing needs to listen there.
         scope: Scope names to ask for.
         extra: Provider-specific parameters of the authorization request.
+        par: Whether to push the request first; see ``AuthorizationCodeFlow``.
     """
-    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra)
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, par=par)
     request = flow.begin(redirect_uri)
     return flow.finish(request, ask(request.url))

@@ -23,8 +23,8 @@ _PAGE = """<!doctype html>
 """
 #: Seconds a connection may keep a thread of the listener.
 _PATIENCE = 10
-#: Seconds between two looks at ``cancel`` while waiting.
-_GLANCE = 0.1
+#: Seconds between two looks at ``cancel``, and at whether to stop listening.
+_GLANCE = 0.02
 
 
 class LoopbackListener:
@@ -70,11 +70,18 @@ class LoopbackListener:
             daemon=True,
         )
 
-    def wait(self, state: str, *, timeout: float, cancel: threading.Event | None = None) -> str:
-        """Wait for the redirect that carries a state; others are answered and ignored.
+    def expect(self, state: str) -> None:
+        """Say which redirect is waited for, before the browser is sent out.
 
         Args:
-            state: What the login sent.
+            state: What the login sends; a redirect with another one is answered and ignored.
+        """
+        self._state = state
+
+    def wait(self, *, timeout: float, cancel: threading.Event | None = None) -> str:
+        """Wait for the redirect that carries the expected state.
+
+        Args:
             timeout: Seconds.
             cancel: Ends the wait at once when it is set.
 
@@ -85,7 +92,6 @@ class LoopbackListener:
             FlowTimeoutError: nobody came.
             FlowCancelledError: ``cancel`` was set.
         """
-        self._state = state
         end = time.monotonic() + timeout
         while not self._arrived.wait(min(_GLANCE, max(0.0, end - time.monotonic()))):
             if cancel is not None and cancel.is_set():

@@ -42,7 +42,7 @@ class _Lazy(click.Group):
             formatter.write_dl(sorted(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Show grantway's own errors as a sentence; anything else is a defect and keeps its trace."""
+        """Show grantway's own errors as a sentence; a defect keeps its traceback."""
         try:
             return super().invoke(ctx)
         except GrantwayError as error:

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.text import Text
 
 from grantway.client import Client
-from grantway.exceptions import GrantwayError
+from grantway.exceptions import FlowError, GrantwayError
 from grantway.provider import Provider
 from grantway.token import Token
 from grantway.transport import RequestsTransport
 from grantway_grants import authorization_code, device_code, refresh_token
 from grantway_plugins import sso_oidc
-from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes, Person
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
+from grantway_plugins.issuer.person import Person
 
 from .tape import Recording, Tape
 
@@ -69,31 +70,31 @@ class Demo:
         self._console = console
         self._tape = Tape(RequestsTransport())
         self._shown = 0
+        self._person = Person()
         self.outcomes: dict[str, Outcome] = {}
 
     def run(self, issuer: str) -> None:
         """Register a client and ask for a token by each grant."""
-        self._person = Person()
         provider = Provider.discover(issuer, dialect=self._dialect, transport=self._tape)
         client_id, client_secret = self._register(issuer)
         self._show("Register a client")
         client = Client(
-            provider, client_id=client_id, client_secret=client_secret, transport=self._tape
+            provider,
+            client_id=client_id,
+            client_secret=client_secret,
+            # What RegisterClient gives is used in the body, whatever the dialect.
+            auth="client_secret_post",
+            transport=self._tape,
         )
-        with client:
+        with client, self._person:
             self._try("Device code", device_code.GRANT_TYPE, lambda: self._device(client))
             token = self._try(
                 "Authorization code with PKCE",
                 authorization_code.GRANT_TYPE,
                 lambda: self._browser(client),
             )
-            held = token.refresh_token if token is not None else None
             self._try(
-                "Refresh token",
-                refresh_token.GRANT_TYPE,
-                lambda: client.create_token(
-                    grant_type=refresh_token.GRANT_TYPE, refresh_token=held
-                ),
+                "Refresh token", refresh_token.GRANT_TYPE, lambda: self._refresh(client, token)
             )
 
     def _register(self, issuer: str) -> tuple[str, str]:
@@ -122,9 +123,7 @@ class Demo:
 
         def approve(said: str) -> None:
             if not approved:
-                self._person.approve_device(
-                    authorization.verification_uri, authorization.user_code
-                )
+                self._person.approve_device(authorization.verification_uri, authorization.user_code)
                 approved.append(said)
                 self._say("the person approves at the issuer's page")
 
@@ -133,10 +132,19 @@ class Demo:
     def _browser(self, client: Client) -> Token:
         def open_browser(url: str) -> None:
             self._say("the browser opens the issuer's page, and the person approves")
-            self._person.approve_authorization(url)
+            back = self._person.approve_authorization(url)
+            self._person.visit(back)
 
         return authorization_code.login(
             client, scope=_SCOPES, redirect_uri=_REDIRECT, open_browser=open_browser, timeout=30
+        )
+
+    @staticmethod
+    def _refresh(client: Client, token: Token | None) -> Token:
+        if token is None:
+            raise FlowError("There is nothing to refresh: the login before it failed.")
+        return client.create_token(
+            grant_type=refresh_token.GRANT_TYPE, refresh_token=token.refresh_token
         )
 
     def _try(self, title: str, grant_type: str, ask: Callable[[], Token]) -> Token | None:

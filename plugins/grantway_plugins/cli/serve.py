@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import click
 
-from grantway_plugins.issuer import IssuerSettings, Lifetimes, default_database, serve
+from grantway_plugins.issuer import IssuerSettings, Lifetimes, serve
+from grantway_plugins.issuer.database import default_path
 
 _LIFETIMES = Lifetimes()
 
@@ -82,7 +83,7 @@ def command(  # noqa: PLR0917 - click gives options by name
     It answers RFC 6749 and AWS's SSO-OIDC on one port, and prints its address when it is ready.
     """
     settings = IssuerSettings(issuer=issuer, approve=approve, lifetimes=Lifetimes(**lifetimes))
-    where: str | Path = database if database is not None else default_database()
+    where: str | Path = database if database is not None else default_path()
     serve(
         settings,
         host=host,

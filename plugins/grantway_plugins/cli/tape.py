@@ -20,7 +20,14 @@ _SHOWN = frozenset(
         *("redirect_uris", "redirectUris", "grant_types", "grantTypes", "token_type", "tokenType"),
         *("expires_in", "expiresIn", "interval", "user_code", "userCode", "start_url", "startUrl"),
         *("verification_uri", "verificationUri", "error", "error_description", "message"),
-        *("token_endpoint_auth_method", "issuer", "client_id_issued_at", "clientIdIssuedAt"),
+        *(
+            "token_endpoint_auth_method",
+            "issuer",
+            "tokenEndpoint",
+            "authorizationEndpoint",
+            "client_id_issued_at",
+            "clientIdIssuedAt",
+        ),
         *("client_secret_expires_at", "clientSecretExpiresAt", "response_types"),
     }
 )

@@ -74,6 +74,17 @@ class Person:
         """
         return self._at_authorization(url, "approve")
 
+    def visit(self, url: str) -> str:
+        """Go where a redirect leads.
+
+        Returns:
+            The words of the page.
+
+        Raises:
+            FlowError: the page is an error page; the message is what it says.
+        """
+        return self._read(self._browser.get(url, timeout=TIMEOUT)).text
+
     def deny_authorization(self, url: str) -> str:
         """Keep a client out; as ``approve_authorization``, with ``error`` in the redirect."""
         return self._at_authorization(url, "deny")
