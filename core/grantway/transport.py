@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,7 +185,13 @@ class RequestsTransport:
         max_answer: Largest answer that is read, in bytes.
         pool_size: Connections kept for each host.
         ca_bundle: Path of the certificates to trust instead of certifi's.
+        client_certificate: Paths of this client's certificate and its private key, or of one PEM
+            file with both, for mutual TLS (RFC 8705). Each new connection reads them anew, so a
+            renewed certificate is used without a restart.
         proxies: Scheme -> proxy address, as ``requests`` takes them.
+
+    Raises:
+        ConfigurationError: an argument cannot work; names it.
     """
 
     def __init__(
@@ -195,6 +202,7 @@ class RequestsTransport:
         max_answer: int = MAX_ANSWER,
         pool_size: int = 32,
         ca_bundle: str | None = None,
+        client_certificate: str | tuple[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
         for name, value in (
@@ -209,6 +217,9 @@ class RequestsTransport:
         self._read_timeout = read_timeout
         self._max_answer = max_answer
         self._verify: bool | str = ca_bundle or True
+        self._certificate = client_certificate
+        if client_certificate is not None:
+            _check_certificate(client_certificate)
         self._proxies = dict(proxies) if proxies else None
         self._adapter = _Adapter(pool_connections=16, pool_maxsize=pool_size, max_retries=0)
 
@@ -237,6 +248,7 @@ class RequestsTransport:
                     stream=True,
                     timeout=(min(self._connect_timeout, remaining), self._read_timeout),
                     verify=self._verify,
+                    cert=self._certificate,
                     proxies=self._proxies,
                 ),
             )
@@ -264,6 +276,22 @@ class RequestsTransport:
     def close(self) -> None:
         """Close idle connections."""
         self._adapter.close()
+
+
+def _check_certificate(paths: str | tuple[str, str]) -> None:
+    """Refuse files that no connection could use."""
+    certificate, key = (paths, None) if isinstance(paths, str) else paths
+    try:
+        # Without a password at hand, OpenSSL would ask for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        reason: str | None = error.strerror
+        if isinstance(error, ssl.SSLError):  # OpenSSL names few of its reasons
+            reason = error.reason or "not such files, or the key has a password"
+        raise ConfigurationError(
+            f"client_certificate: cannot be used ({reason}); give the paths of a PEM certificate "
+            "and of its PEM private key without a password."
+        ) from None
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
