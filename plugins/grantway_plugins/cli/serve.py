@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import click
 
 from grantway_plugins.issuer import IssuerSettings, Lifetimes, serve
 from grantway_plugins.issuer.database import default_path
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 _LIFETIMES = Lifetimes()
 
 
-def _seconds(name: str, meaning: str) -> Any:
+def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
     """An option for one lifetime, named after its field."""
     return click.option(
         f"--{name.replace('_', '-')}-seconds",

@@ -1,0 +1,118 @@
+"""``grantway serve`` as an operator uses it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from grantway_plugins import sso_oidc
+from grantway_plugins.issuer.person import Person
+
+GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
+READY = re.compile(r"grantway issuer listening on (http://127\.0\.0\.1:\d+)\n")
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    with subprocess.Popen(
+        [*GRANTWAY, "serve", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            ready = READY.fullmatch(process.stdout.readline())
+            assert ready is not None
+            yield ready[1], process
+        finally:
+            process.kill()
+
+
+def refused(*options: str) -> str:
+    done = subprocess.run(
+        [*GRANTWAY, "serve", "--port", "0", *options],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def login(client: sso_oidc.SSOOIDCClient) -> tuple[dict[str, str], dict[str, object]]:
+    registered = client.register_client(clientName="test", clientType="public")
+    who = {name: registered[name] for name in ("clientId", "clientSecret")}
+    started = client.start_device_authorization(**who, startUrl="https://example.com/start")
+    with Person() as person:
+        person.approve_device(started["verificationUriComplete"])
+    token = client.create_token(**who, grantType=DEVICE_CODE, deviceCode=started["deviceCode"])
+    return who, token
+
+
+def test_sigterm_ends_it_cleanly_and_the_next_start_knows_every_token(tmp_path: Path) -> None:
+    database = str(tmp_path / "issuer.sqlite3")
+    with serving("--database", database) as (url, process):
+        with sso_oidc.client("us-east-1", url) as client:
+            who, token = login(client)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert errors == ""
+    with serving("--database", database) as (url, _), sso_oidc.client("us-east-1", url) as client:
+        again = client.create_token(
+            **who, grantType="refresh_token", refreshToken=token["refreshToken"]
+        )
+    assert again["accessToken"] != token["accessToken"]
+
+
+def test_its_lifetimes_can_be_set() -> None:
+    with (
+        serving("--database", ":memory:", "--access-token-seconds", "77") as (url, _),
+        sso_oidc.client("us-east-1", url) as client,
+    ):
+        _, token = login(client)
+    assert token["expiresIn"] == 77
+
+
+def test_approving_everything_is_loud() -> None:
+    with serving("--database", ":memory:", "--approve", "auto") as (url, process):
+        with sso_oidc.client("us-east-1", url) as client:
+            registered = client.register_client(clientName="test", clientType="public")
+            who = {name: registered[name] for name in ("clientId", "clientSecret")}
+            started = client.start_device_authorization(**who, startUrl="https://example.com/start")
+            client.create_token(**who, grantType=DEVICE_CODE, deviceCode=started["deviceCode"])
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert "every request is approved" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--host", "0.0.0.0", "--database", ":memory:"], "host"),
+        (["--host", "0.0.0.0", "--approve", "auto", "--insecure-http"], "approve"),
+        (["--device-code-seconds", "0"], "device_code"),
+        (["--authorization-code-seconds", "601"], "authorization_code"),
+        (["--issuer", "not a url"], "issuer"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(options: list[str], says: str) -> None:
+    assert says in refused(*options)
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not a database, and worth keeping")
+    assert str(notes) in refused("--database", str(notes))
+    assert notes.read_text() == "not a database, and worth keeping"
