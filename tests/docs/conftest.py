@@ -17,6 +17,7 @@ def issuer() -> Iterator[str]:
     """The address of ``grantway serve``, run as the documentation says."""
     start = "from grantway_plugins.cli import main; main()"
     options = ["--port", "0", "--database", ":memory:", "--approve", "auto"]
+    options += ["--device-interval-seconds", "0"]
     with Program([sys.executable, "-c", start, "serve", *options]) as program:
         line = program.read_line()
         while not line.startswith(READY):

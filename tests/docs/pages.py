@@ -8,6 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+HERE = Path(__file__).parent
+#: Where ``grantway serve`` listens when nobody says.
+DEFAULT_ISSUER = "http://127.0.0.1:8400"
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
 
@@ -41,12 +45,20 @@ class Block:
 
 def pages() -> list[Path]:
     """Every page: the site's and the README."""
-    return [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
+    return [*sorted(DOCS.rglob("*.md")), README]
 
 
 def name_of(page: Path) -> str:
     """A page as a test names it."""
     return page.relative_to(ROOT).as_posix()
+
+
+def preamble(page: Path) -> list[Path]:
+    """The pages whose examples a reader of this page has typed in before."""
+    if page == README:
+        return [HERE / "before_the_readme.md"]
+    index = page.with_name("index.md")
+    return [index] if page.parent != DOCS and page != index and index.exists() else []
 
 
 def blocks(page: Path) -> list[Block]:

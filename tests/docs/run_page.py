@@ -1,7 +1,7 @@
-"""Runs the examples of one page in one namespace, as a reader would who types them all in.
+"""Runs the examples of one page, as a reader would who types them all in.
 
-It is a program of its own: ``python -W error run_page.py PAGE``. What the blocks print is compared
-with the blocks titled "Output", in which ``...`` stands for anything.
+It is a program of its own: ``python -W error run_page.py PAGE ISSUER``. See ``test_examples.py`` for
+what a page may rely on.
 """
 
 from __future__ import annotations
@@ -10,44 +10,55 @@ import contextlib
 import difflib
 import doctest
 import io
-import linecache
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pages import blocks, name_of
+from pages import DEFAULT_ISSUER, blocks, name_of, preamble
 
 
-def run(page: Path) -> None:
-    """Run a page's blocks.
+class Page:
+    """A page whose examples are run.
 
-    Raises:
-        AssertionError: a block printed something else than the page shows.
+    Args:
+        issuer: The address of the issuer that stands in for the one at its default address.
     """
-    name = name_of(page)
-    linecache.checkcache(str(page))
-    namespace: dict[str, object] = {"__name__": "__main__"}
-    printed = io.StringIO()
-    for block in blocks(page):
-        if block.runs:
-            # Blank lines in front make a traceback show the line of the page.
-            code = compile("\n" * (block.line - 1) + block.code, str(page), "exec")
-            with contextlib.redirect_stdout(printed):
-                exec(code, namespace)
-        elif block.is_output:
-            shown, got = block.code.rstrip(), printed.getvalue().rstrip()
-            printed = io.StringIO()
-            if not doctest.OutputChecker().check_output(
-                f"{shown}\n", f"{got}\n", doctest.ELLIPSIS
-            ):
-                difference = "\n".join(
-                    difflib.unified_diff(
-                        shown.splitlines(), got.splitlines(), "the page", "printed", lineterm=""
-                    )
-                )
-                raise AssertionError(f"{name}:{block.line}: another output\n{difference}")
+
+    def __init__(self, issuer: str) -> None:
+        self._issuer = issuer
+        self._namespace: dict[str, object] = {"__name__": "__main__"}
+
+    def run(self, page: Path) -> None:
+        """Run a page's blocks.
+
+        Raises:
+            AssertionError: they printed something else than the page shows.
+        """
+        printed = io.StringIO()
+        for block in blocks(page):
+            text = block.code.replace(DEFAULT_ISSUER, self._issuer)
+            if block.runs:
+                # Blank lines in front make a traceback show the line of the page.
+                code = compile("\n" * (block.line - 1) + text, str(page), "exec")
+                with contextlib.redirect_stdout(printed):
+                    exec(code, self._namespace)
+            elif block.is_output:
+                _compare(text, printed.getvalue(), f"{name_of(page)}:{block.line}")
+                printed = io.StringIO()
+
+
+def _compare(shown: str, printed: str, where: str) -> None:
+    shown, printed = shown.rstrip() + "\n", printed.rstrip() + "\n"
+    if not doctest.OutputChecker().check_output(shown, printed, doctest.ELLIPSIS):
+        difference = difflib.unified_diff(
+            shown.splitlines(), printed.splitlines(), "the page", "printed", lineterm=""
+        )
+        raise AssertionError(f"{where}: another output\n" + "\n".join(difference))
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    _page = Path(sys.argv[1]).resolve()
+    _run = Page(sys.argv[2])
+    for _each in (*preamble(_page), _page):
+        _run.run(_each)
