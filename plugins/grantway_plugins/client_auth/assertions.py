@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #: Tells the assertion from every other JWT that the key may sign (draft-ietf-oauth-rfc7523bis).
 TYP = "client-authentication+jwt"
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +43,7 @@ class PrivateKeyJwt:
     key: InitVar[SigningKey | KeySource]
     audience: str | None = None
     lifetime: int = 60
-    header: Mapping[str, Any] = field(default=_NOTHING, repr=False)
+    header: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _key: SigningKey = field(init=False, repr=False)
 
     def __post_init__(self, key: SigningKey | KeySource) -> None:
@@ -82,7 +80,7 @@ class ClientSecretJwt:
     alg: str = "HS256"
     audience: str | None = None
     lifetime: int = 60
-    header: Mapping[str, Any] = field(default=_NOTHING, repr=False)
+    header: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _key: SigningKey = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -164,7 +164,7 @@ def signing_key(given: SigningKey | KeySource) -> SigningKey:
 
 
 def _parse(source: object, password: str | bytes | None) -> Key:
-    if isinstance(source, (RSAKey, ECKey, OKPKey)):
+    if isinstance(source, Key):
         return _require_private(source)
     if isinstance(source, Mapping):
         return _parse_jwk(dict(source))
@@ -222,7 +222,8 @@ def _parse_pem(pem: bytes, password: bytes | None) -> Key:
 def _require_private(key: Key) -> Key:
     if not isinstance(key, OctKey) and key.is_private:
         return key
-    raise ConfigurationError(f"key: must be {_EXPECTED}, not a {key.key_type} key without one.")
+    half = "symmetric key" if isinstance(key, OctKey) else "public key"
+    raise ConfigurationError(f"key: must be {_EXPECTED}, not a {half}.")
 
 
 def _require_long(bits: int) -> None:
