@@ -6,80 +6,32 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from .exceptions import ConfigurationError
 from .http import HttpResponse
 from .redaction import excerpt
+from .shape import AnswerShape, ErrorShape, Path, RequestShape, refuse, text
+from .shape import seconds as check_seconds
 from .token import Token
 
-Path = tuple[str, ...]
-_EMPTY: Mapping[str, str] = MappingProxyType({})
+__all__ = [
+    "RFC6749",
+    "Answer",
+    "AnswerShape",
+    "Dialect",
+    "ErrorShape",
+    "Path",
+    "RequestShape",
+    "WireError",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class RequestShape:
-    """How a request is written.
-
-    Attributes:
-        encoding: ``form`` (RFC 6749 appendix B) or ``json``.
-        names: RFC name -> name on the wire, for those that differ.
-        scope_separator: Between scope names; None sends a list (JSON) or repeats the field (form).
-        client_auth: The method used where the client does not name one.
-        basic: Whether Basic credentials are form-encoded first (RFC 6749 section 2.3.1) or raw.
-        headers: Sent with every request.
-        authorization_names: RFC name -> name in the query of an authorization request.
-    """
-
-    encoding: Literal["form", "json"] = "form"
-    names: Mapping[str, str] = field(default_factory=dict)
-    scope_separator: str | None = " "
-    client_auth: str = "client_secret_basic"
-    basic: Literal["encoded", "raw"] = "encoded"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    authorization_names: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerShape:
-    """Where a successful answer keeps its parts.
-
-    Attributes:
-        names: Name on the wire -> RFC name, for those that differ.
-        token_at: Path to the object that holds the token, when it is nested.
-        success: Statuses that mean success.
-        form: Whether an answer may be a form rather than JSON.
-        scope_separators: Characters between scope names.
-        zero_never_expires: Whether ``expires_in: 0`` means that the token does not expire.
-    """
-
-    names: Mapping[str, str] = field(default_factory=dict)
-    token_at: Path = ()
-    success: frozenset[int] = frozenset({200})
-    form: bool = False
-    scope_separators: str = " "
-    zero_never_expires: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorShape:
-    """Where an error answer keeps its parts.
-
-    Attributes:
-        header: Header that names the error, lower case, or None. ``Name``, ``Name:http://...``
-            and ``namespace#Name`` are all read as ``Name``.
-        code_at: Paths to the code in the body, tried in order.
-        description_at: Paths to the text, tried in order.
-        codes: The provider's code -> the RFC's.
-        failed: Field and value that mark an error by themselves, such as ``("ok", False)``.
-    """
-
-    header: str | None = None
-    code_at: tuple[Path, ...] = (("error",),)
-    description_at: tuple[Path, ...] = (("error_description",), ("message",))
-    codes: Mapping[str, str] = field(default_factory=dict)
-    failed: tuple[str, Any] | None = None
+_BOM = b"\xef\xbb\xbf"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: What belongs to the token itself; beside a nested token it is another token's.
+_TOKEN_FIELDS = frozenset(
+    {"access_token", "expires_in", "id_token", "refresh_token", "scope", "token_type"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +42,7 @@ class WireError:
         code: RFC code, or the provider's own where there is none.
         description: The provider's words, or None.
         uri: ``error_uri``, or None.
-        reason: AWS's finer cause, or None.
+        reason: The finer cause, such as AWS's ``reason``, or None.
     """
 
     code: str
@@ -142,8 +94,41 @@ class Answer:
         return excerpt(self.body, secrets)
 
 
-def _no_amendment(payload: dict[str, Any]) -> dict[str, Any]:
-    return payload
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a dialect works out when it is made, so that no call has to.
+
+    The mappings are copies: changing the one that was given changes nothing.
+    """
+
+    headers: Mapping[str, str]
+    request_names: Mapping[str, str]
+    authorization_names: Mapping[str, str]
+    constants: Mapping[str, str]
+    answer_names: Mapping[str, str]
+    token_types: Mapping[str, str]
+    codes: Mapping[str, str]
+    one_separator: tuple[str, Mapping[int, str]]
+
+    @classmethod
+    def of(cls, request: RequestShape, answer: AnswerShape, error: ErrorShape) -> _Plan:
+        content = "json" if request.encoding == "json" else "x-www-form-urlencoded"
+        headers = {"Accept": "application/json", "Content-Type": f"application/{content}"}
+        for name, value in request.headers.items():
+            if name.lower() == "accept":
+                del headers["Accept"]
+            headers[name] = value
+        first, *others = dict.fromkeys(answer.scope_separators + (request.scope_separator or ""))
+        return cls(
+            headers=MappingProxyType(headers),
+            request_names=dict(request.names),
+            authorization_names=dict(request.authorization_names),
+            constants=dict(request.constants),
+            answer_names=dict(answer.names),
+            token_types=dict(answer.token_types),
+            codes=dict(error.codes),
+            one_separator=(first, {ord(other): first for other in others}),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,54 +142,59 @@ class Dialect:
         error: An error.
         replay_window: Seconds within which a refresh token may be presented again after its
             answer was lost; 0 where the provider states none.
-        amend: Called with the decoded object before anything is looked up in it; the way out for
-            what data cannot say.
+        amend: Called with the decoded object before anything is looked up in it, and gives the
+            object to look in; the one way out for what data cannot say.
+
+    Raises:
+        ConfigurationError: names the attribute that cannot work.
     """
 
     name: str
-    request: RequestShape = RequestShape()
-    answer: AnswerShape = AnswerShape()
-    error: ErrorShape = ErrorShape()
+    request: RequestShape = field(default_factory=RequestShape)
+    answer: AnswerShape = field(default_factory=AnswerShape)
+    error: ErrorShape = field(default_factory=ErrorShape)
     replay_window: float = 0.0
-    amend: Callable[[dict[str, Any]], dict[str, Any]] = _no_amendment
-    headers: Mapping[str, str] = field(init=False, repr=False)
+    amend: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    _plan: _Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._check()
-        content = "json" if self.request.encoding == "json" else "x-www-form-urlencoded"
-        headers = {
-            "Accept": "application/json",
-            "Content-Type": f"application/{content}",
-            **self.request.headers,
-        }
-        object.__setattr__(self, "headers", MappingProxyType(headers))
+        text("Dialect.name", self.name)
+        if any(character.isspace() for character in self.name):
+            refuse("Dialect.name", f"must have no space, unlike {self.name!r:.80}")
+        at = f"Dialect {self.name}"
+        for part, kind in (
+            ("request", RequestShape),
+            ("answer", AnswerShape),
+            ("error", ErrorShape),
+        ):
+            if not isinstance(getattr(self, part), kind):
+                refuse(f"{at}: {part}", f"must be an instance of {kind.__name__}")
+        check_seconds(f"{at}: replay_window", self.replay_window)
+        amend: Any = self.amend
+        if amend is not None and not callable(amend):
+            refuse(f"{at}: amend", "must be callable, or None")
+        object.__setattr__(self, "_plan", _Plan.of(self.request, self.answer, self.error))
 
-    def _check(self) -> None:
-        if not self.name:
-            raise ConfigurationError("Dialect.name: must not be empty.")
-        if self.request.encoding not in ("form", "json"):
-            raise ConfigurationError(
-                f"Dialect {self.name}: request.encoding must be 'form' or 'json', "
-                f"not {self.request.encoding!r}."
-            )
-        if self.replay_window < 0:
-            raise ConfigurationError(
-                f"Dialect {self.name}: replay_window is a number of seconds and cannot be negative."
-            )
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of every request."""
+        return self._plan.headers
 
     # --- requests ---------------------------------------------------------------------------
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
         """Write the fields of a request (RFC names) as a body."""
-        shape = self.request
-        names = shape.names
-        written: dict[str, Any] = {}
+        names = self._plan.request_names
+        separator = self.request.scope_separator
+        written: dict[str, Any] = dict(self._plan.constants)
         for name, value in fields.items():
-            if name == "scope" and shape.scope_separator is not None:
-                value = shape.scope_separator.join(value)  # noqa: PLW2901 - the wire's form of it
-            if value is not None:
+            if value is None:
+                continue
+            if name == "scope" and separator is not None and not isinstance(value, str):
+                written[names.get(name, name)] = separator.join(value)
+            else:
                 written[names.get(name, name)] = value
-        if shape.encoding == "json":
+        if self.request.encoding == "json":
             return json.dumps(written, separators=(",", ":")).encode()
         return urlencode(written, doseq=True).encode("ascii")
 
@@ -215,11 +205,13 @@ class Dialect:
             endpoint: The authorization endpoint, which may have a query already.
             fields: RFC names to values; None is left out.
         """
-        names = self.request.authorization_names
+        names = self._plan.authorization_names
         separator = self.request.scope_separator or " "
         query = urlencode(
             {
-                names.get(name, name): separator.join(value) if name == "scope" else value
+                names.get(name, name): separator.join(value)
+                if name == "scope" and not isinstance(value, str)
+                else value
                 for name, value in fields.items()
                 if value is not None
             },
@@ -237,37 +229,31 @@ class Dialect:
             also: Statuses that mean success besides those of the answer's shape.
         """
         answer = Answer(response.status, response.headers)
-        found, problem = self._parse(response)
-        if found is not None:
-            found = self.amend(found)
         succeeded = response.status in self.answer.success or response.status in also
-        answer.error = self._error(response, found or {}, succeeded=succeeded)
+        found, problem = self._parse(response)
+        if found is not None and self.amend is not None:
+            found, problem = self._amended(found)
+        payload = self._payload(found) if found is not None else None
+        answer.error = self._error(response, found, payload, succeeded=succeeded)
         if answer.error is not None:
             return answer
         if problem is None and not succeeded:
             problem = f"status {response.status} without an OAuth error code"
-        if problem is None and found is not None:
-            for step in self.answer.token_at:
-                found = found.get(step) if isinstance(found, dict) else None
-            if not isinstance(found, dict):
-                problem = f"no object at {'.'.join(self.answer.token_at)}"
-        if problem is not None or found is None:
+        if problem is None and payload is None:
+            places = " or ".join(".".join(path) for path in self.answer.token_at)
+            problem = f"the answer has no object at {places}"
+        if problem is not None or payload is None:
             answer.problem, answer.body = problem, response.body
             return answer
-        names = self.answer.names
-        answer.payload = (
-            {names.get(name, name): value for name, value in found.items()} if names else found
-        )
+        answer.payload = payload
         return answer
 
     def _parse(self, response: HttpResponse) -> tuple[dict[str, Any] | None, str | None]:
-        body = response.body
-        if body.startswith(b"\xef\xbb\xbf"):
-            body = body[3:]
-        if not body.strip():
+        body = response.body.removeprefix(_BOM).strip()
+        if not body:
             return None, "the answer is empty"
         kind = response.headers.get("content-type", "")
-        if self.answer.form and "json" not in kind and body[:1] not in b"{[" and b"=" in body:
+        if self.answer.form and "json" not in kind and body[:1] not in b"{[<" and b"=" in body:
             try:
                 return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True)), None
             except ValueError:
@@ -282,28 +268,83 @@ class Dialect:
             return None, f"the answer is a JSON {_json_kind(found)}, not an object"
         return found, None
 
+    def _amended(self, found: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+        assert self.amend is not None
+        try:
+            amended: Any = self.amend(found)
+        except Exception as error:  # noqa: BLE001 - an answer nobody foresaw must not lose the call
+            return None, f"the dialect {self.name} cannot read it: amend raised {_kind(error)}"
+        if not isinstance(amended, dict):
+            return None, f"the dialect {self.name} cannot read it: amend gave a {_kind(amended)}"
+        return amended, None
+
+    def _payload(self, found: dict[str, Any]) -> dict[str, Any] | None:
+        """The object at the first path that holds a token; else the first object; RFC names."""
+        objects = []
+        for path in self.answer.token_at:
+            here: Any = found
+            for step in path:
+                here = here.get(step) if isinstance(here, dict) else None
+            if isinstance(here, dict):
+                payload = self._renamed(here)
+                if path:
+                    beside = self._renamed(found)
+                    payload.update(
+                        (name, value)
+                        for name, value in beside.items()
+                        if name not in payload and name not in _TOKEN_FIELDS and name != path[0]
+                    )
+                if payload.get("access_token"):
+                    return payload
+                objects.append(payload)
+        return objects[0] if objects else None
+
+    def _renamed(self, found: dict[str, Any]) -> dict[str, Any]:
+        names = self._plan.answer_names
+        if not names:
+            return found
+        renamed = {}
+        for name, value in found.items():
+            target = names.get(name, name)
+            renamed[name if target in found else target] = value
+        return renamed
+
     def _error(
-        self, response: HttpResponse, found: dict[str, Any], *, succeeded: bool
+        self,
+        response: HttpResponse,
+        found: dict[str, Any] | None,
+        payload: dict[str, Any] | None,
+        *,
+        succeeded: bool,
     ) -> WireError | None:
         shape = self.error
         raw = ""
         if not succeeded and shape.header is not None:
             raw = response.headers.get(shape.header, "")
-        if not raw and (found or not succeeded):
-            raw = _first_text(found, shape.code_at)
-        failed = shape.failed is not None and found.get(shape.failed[0]) == shape.failed[1]
+        failed = False
+        if found:
+            if shape.ok is not None:
+                name, value = shape.ok
+                failed = name in found and found[name] != value
+            raw = raw or _first(found, shape.code_at)
         if not raw and not failed:
             return None
-        if succeeded and not failed and _first_text(found, (("access_token",),)):
+        if succeeded and not failed and payload and _text(payload.get("access_token")):
             # Some providers send ``"error": ""`` or notes beside a token that works.
             return None
-        code = raw.split(":", 1)[0].rsplit("#", 1)[-1].strip() if raw else "unknown_error"
+        said = found or _NOTHING
         return WireError(
-            code=shape.codes.get(code, code),
-            description=_first_text(found, shape.description_at) or None,
-            uri=_first_text(found, (("error_uri",),)) or None,
-            reason=_first_text(found, (("reason",),)) or None,
+            code=self._code(raw) if raw else "unknown_error",
+            description=_first_text(said, shape.description_at) or None,
+            uri=_first_text(said, (("error_uri",),)) or None,
+            reason=_first(said, shape.reason_at) or None,
         )
+
+    def _code(self, raw: str) -> str:
+        codes = self._plan.codes
+        if raw not in codes and self.error.header is not None:
+            raw = raw.split(":", 1)[0].rsplit("#", 1)[-1].strip()
+        return codes.get(raw, raw)
 
     def token(self, payload: dict[str, Any], received_at: float) -> Token:
         """Make a token of a payload (RFC 6749 section 5.1).
@@ -319,9 +360,10 @@ class Dialect:
         if not isinstance(access_token, str) or not access_token:
             raise ValueError("access_token is missing, null or empty")
         expires_in = self._seconds(payload.pop("expires_in", None))
+        token_type = _text(payload.pop("token_type", None)) or "Bearer"
         return Token(
             access_token=access_token,
-            token_type=_text(payload.pop("token_type", None)) or "Bearer",
+            token_type=self._plan.token_types.get(token_type, token_type),
             expires_in=expires_in,
             expires_at=None if expires_in is None else received_at + expires_in,
             refresh_token=_text(payload.pop("refresh_token", None)),
@@ -347,14 +389,18 @@ class Dialect:
             return tuple(name for name in value if isinstance(name, str))
         if not isinstance(value, str):
             return None
-        separators = self.answer.scope_separators
-        for other in separators[1:]:
-            value = value.replace(other, separators[0])
-        return tuple(name for name in value.split(separators[0]) if name)
+        separator, others = self._plan.one_separator
+        if others:
+            value = value.translate(others)
+        return tuple(name for name in value.split(separator) if name)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
 
 
 def _json_kind(value: Any) -> str:
@@ -368,19 +414,36 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _first_text(found: dict[str, Any], paths: tuple[Path, ...]) -> str:
-    """The first non-empty string at one of the paths; a number in a path indexes a list."""
+def _at(found: Mapping[str, Any], path: Path) -> Any:
+    """What is at a path; a number in it indexes a list."""
+    here: Any = found
+    for step in path:
+        if isinstance(here, dict):
+            here = here.get(step)
+        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
+            here = here[int(step)]
+        else:
+            return None
+    return here
+
+
+def _first_text(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
+    """The first non-empty string at one of the paths."""
     for path in paths:
-        here: Any = found
-        for step in path:
-            if isinstance(here, dict):
-                here = here.get(step)
-            elif isinstance(here, list) and step.isdigit() and int(step) < len(here):
-                here = here[int(step)]
-            else:
-                here = None
+        here = _at(found, path)
         if isinstance(here, str) and here:
             return here
+    return ""
+
+
+def _first(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
+    """The first non-empty string or whole number at one of the paths, as a string."""
+    for path in paths:
+        here = _at(found, path)
+        if isinstance(here, str) and here:
+            return here
+        if isinstance(here, int) and not isinstance(here, bool):
+            return str(here)
     return ""
 
 
