@@ -1,0 +1,105 @@
+"""The AWS SDK for JavaScript, as a Python object."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from tests.interop import node_packages
+from tests.interop.program import STARTUP_SECONDS, Program
+
+
+class AwsJsError(Exception):
+    """What the SDK threw.
+
+    Attributes:
+        name: The error's own name, such as ``InvalidGrantException``.
+        class_name: The name of the class that it is made of.
+        is_instance: Whether ``instanceof`` the class that the SDK exports by that name holds.
+        error: The OAuth error code, as the SDK gives it.
+        error_description: The OAuth description, as the SDK gives it.
+        reason: AWS's own reason, on the errors that have one.
+        status: HTTP status, or None when there was no answer.
+        attempts: How many times the SDK asked.
+    """
+
+    def __init__(self, thrown: dict[str, Any]) -> None:
+        super().__init__(f"{thrown['name']}: {thrown['message']}")
+        self.name: str = thrown["name"]
+        self.message: str = thrown["message"]
+        self.class_name: str = thrown["className"]
+        self.is_instance: bool = thrown["isInstance"]
+        self.error: str | None = thrown.get("error")
+        self.error_description: str | None = thrown.get("error_description")
+        self.reason: str | None = thrown.get("reason")
+        self.status: int | None = thrown.get("status")
+        self.attempts: int | None = thrown.get("attempts")
+
+
+class AwsJsClient:
+    """One Node process with ``@aws-sdk/client-sso-oidc`` in it; calls are answered in turn.
+
+    Args:
+        endpoint: Where the service is. None leaves it to each call.
+        max_attempts: How often the SDK may ask before it gives up.
+    """
+
+    def __init__(self, endpoint: str | None = None, *, max_attempts: int = 1) -> None:
+        self._endpoint = endpoint
+        self._max_attempts = max_attempts
+        self._ids = itertools.count(1)
+        self._turn = threading.Lock()
+        self._exits = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        node_packages.install()
+        script = node_packages.FOLDER / "aws_client.mjs"
+        # The person's own AWS settings would choose regions, endpoints and retries.
+        own = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        with contextlib.ExitStack() as exits:
+            self._program = exits.enter_context(Program([node_packages.NODE, script], env=own))
+            self._program.read_json(STARTUP_SECONDS)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    def call(
+        self,
+        command: str,
+        parameters: dict[str, Any],
+        *,
+        endpoint: str | None = None,
+        max_attempts: int | None = None,
+    ) -> dict[str, Any]:
+        """Send one command, such as ``CreateToken``.
+
+        Raises:
+            AwsJsError: The SDK threw.
+        """
+        with self._turn:
+            call_id = next(self._ids)
+            self._program.write_json(
+                {
+                    "id": call_id,
+                    "endpoint": endpoint or self._endpoint,
+                    "maxAttempts": max_attempts or self._max_attempts,
+                    "command": command,
+                    "input": parameters,
+                }
+            )
+            answer = self._program.read_json()
+        assert answer["id"] == call_id, answer
+        if not answer["ok"]:
+            raise AwsJsError(answer["error"])
+        return answer["output"]

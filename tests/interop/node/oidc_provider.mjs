@@ -1,0 +1,153 @@
+// An OpenID provider on loopback for the tests: prints one JSON line when it is ready and ends
+// on SIGTERM or when its standard input closes, so it cannot outlive the test that started it.
+//
+//   node oidc_provider.mjs ['{"port": 0, "ttl": {"DeviceCode": 2}}']
+
+import { createServer } from 'node:http';
+import { randomBytes } from 'node:crypto';
+
+import { Provider } from 'oidc-provider';
+
+const { port = 0, ttl = {} } = JSON.parse(process.argv[2] ?? '{}');
+
+const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
+const PERSONAL = ['authorization_code', 'refresh_token', DEVICE_CODE];
+const SCOPES = ['openid', 'offline_access', 'read', 'write'];
+
+// The adapter that comes with oidc-provider forgets its oldest entries past a thousand, which
+// would turn a long run's live refresh tokens into invalid_grant.
+class MapAdapter {
+  static #rows = new Map();
+  static #byUid = new Map();
+  static #byUserCode = new Map();
+  static #byGrant = new Map();
+
+  static #indexed = new Set(['AccessToken', 'AuthorizationCode', 'RefreshToken', 'DeviceCode']);
+
+  #model;
+
+  constructor(model) {
+    this.#model = model;
+  }
+
+  #key(id) {
+    return `${this.#model}:${id}`;
+  }
+
+  async upsert(id, payload) {
+    const key = this.#key(id);
+    MapAdapter.#rows.set(key, payload);
+    if (payload.uid) MapAdapter.#byUid.set(payload.uid, key);
+    if (payload.userCode) MapAdapter.#byUserCode.set(payload.userCode, key);
+    if (payload.grantId && MapAdapter.#indexed.has(this.#model)) {
+      const keys = MapAdapter.#byGrant.get(payload.grantId) ?? new Set();
+      MapAdapter.#byGrant.set(payload.grantId, keys.add(key));
+    }
+  }
+
+  async find(id) {
+    return MapAdapter.#rows.get(this.#key(id));
+  }
+
+  async findByUid(uid) {
+    return MapAdapter.#rows.get(MapAdapter.#byUid.get(uid));
+  }
+
+  async findByUserCode(userCode) {
+    return MapAdapter.#rows.get(MapAdapter.#byUserCode.get(userCode));
+  }
+
+  async consume(id) {
+    MapAdapter.#rows.get(this.#key(id)).consumed = Math.floor(Date.now() / 1000);
+  }
+
+  async destroy(id) {
+    MapAdapter.#rows.delete(this.#key(id));
+  }
+
+  async revokeByGrantId(grantId) {
+    for (const key of MapAdapter.#byGrant.get(grantId) ?? []) MapAdapter.#rows.delete(key);
+    MapAdapter.#byGrant.delete(grantId);
+  }
+}
+
+const secret = () => randomBytes(24).toString('base64url');
+
+function client(id, method, { clientSecret, grants = PERSONAL } = {}) {
+  return {
+    client_id: id,
+    ...(clientSecret && { client_secret: clientSecret }),
+    token_endpoint_auth_method: method,
+    // Only a native client may use http redirects to loopback, with any port (RFC 8252 7.3).
+    application_type: 'native',
+    redirect_uris: ['http://127.0.0.1/callback'],
+    response_types: ['code'],
+    grant_types: grants,
+    scope: SCOPES.join(' '),
+  };
+}
+
+const clients = {
+  basic: client('basic', 'client_secret_basic', {
+    clientSecret: secret(),
+    grants: [...PERSONAL, 'client_credentials'],
+  }),
+  // RFC 6749 2.3.1 form-encodes both halves of a Basic credential; plain ones never show it.
+  awkward: client('awk ward:1+1%', 'client_secret_basic', {
+    clientSecret: `${secret()}: +/%20&=`,
+  }),
+  post: client('post', 'client_secret_post', {
+    clientSecret: secret(),
+    grants: [...PERSONAL, 'client_credentials'],
+  }),
+  public: client('public', 'none'),
+};
+
+const server = createServer();
+await new Promise((resolve, reject) => {
+  server.once('error', reject);
+  server.listen(port, '127.0.0.1', resolve);
+});
+
+const issuer = `http://127.0.0.1:${server.address().port}`;
+const provider = new Provider(issuer, {
+  adapter: MapAdapter,
+  clients: Object.values(clients),
+  scopes: SCOPES,
+  claims: { openid: ['sub'] },
+  cookies: { keys: [secret()] },
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  issueRefreshToken: async (ctx, asking) => asking.grantTypeAllowed('refresh_token'),
+  expiresWithSession: async () => false,
+  ttl: {
+    AccessToken: 3600,
+    AuthorizationCode: 60,
+    ClientCredentials: 3600,
+    DeviceCode: 600,
+    Grant: 86400,
+    IdToken: 3600,
+    Interaction: 600,
+    RefreshToken: 86400,
+    Session: 86400,
+    ...ttl,
+  },
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: true },
+    deviceFlow: { enabled: true },
+    introspection: { enabled: true },
+    revocation: { enabled: true },
+  },
+});
+provider.on('server_error', (ctx, error) => console.error(error));
+server.on('request', provider.callback());
+
+function leave() {
+  server.close(() => process.exit(0));
+  server.closeAllConnections();
+}
+process.once('SIGTERM', leave);
+process.stdin.once('end', leave).once('error', leave).resume();
+
+console.log(JSON.stringify({ issuer, clients }));

@@ -1,0 +1,146 @@
+"""A program run beside the tests, spoken to in lines and never left running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+STARTUP_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
+EXIT_SECONDS = 10.0
+
+
+class ProgramError(Exception):
+    """The program ended, or said nothing in time; the text quotes its last words."""
+
+
+class Program:
+    """A child process in a group of its own, with a line to read and a line to write.
+
+    Args:
+        command: The program and its arguments.
+        cwd: Where to run it.
+        env: Variables set on top of this process's own.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = [str(part) for part in command]
+        self._cwd = cwd
+        self._env = {**os.environ, **(env or {})}
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        # A file and not a pipe: nobody reads it until something goes wrong, and a full pipe
+        # would stop the program.
+        self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=self._cwd,
+            env=self._env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process's id, which is also its group's."""
+        return self._process.pid
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def read_line(self, timeout: float = ANSWER_SECONDS) -> str:
+        """The next line of standard output.
+
+        Raises:
+            ProgramError: It ended first, or `timeout` seconds passed.
+        """
+        try:
+            line = self._lines.get(timeout=timeout)
+        except queue.Empty:
+            raise ProgramError(self._report(f"said nothing for {timeout:g} s")) from None
+        if line is None:
+            self._lines.put(None)
+            status = self._process.wait(EXIT_SECONDS)
+            raise ProgramError(self._report(f"ended with status {status}"))
+        return line
+
+    def read_json(self, timeout: float = ANSWER_SECONDS) -> Any:
+        """The next line, parsed."""
+        return json.loads(self.read_line(timeout))
+
+    def write_json(self, value: object) -> None:
+        """Send one line to the program.
+
+        Raises:
+            ProgramError: It has ended.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(value) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise ProgramError(self._report("no longer listens")) from None
+
+    def stop(self) -> int:
+        """Ask the program to end with SIGTERM, then make it; safe to repeat.
+
+        Returns:
+            Its exit status, negative for the signal that ended it.
+        """
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGKILL
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(EXIT_SECONDS)
+            self._reader.join(EXIT_SECONDS)
+            for stream in (self._process.stdin, self._process.stdout, self._stderr):
+                # Bytes that it never read are lost with it.
+                with contextlib.suppress(BrokenPipeError):
+                    stream and stream.close()
+
+    def errors(self) -> str:
+        """What it has written to standard error so far."""
+        self._stderr.seek(0)
+        return self._stderr.read()
+
+    def _report(self, what: str) -> str:
+        return f"{' '.join(self._command[:2])} {what}; its standard error:\n{self.errors()[-4000:]}"
