@@ -17,9 +17,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
 from cachetools import LRUCache
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .database import Durability, open_database, store_error
 from .errors import StoreBusyError, StoreError
@@ -148,7 +147,7 @@ class Store:
         try:
             with self._engine.begin() as connection:
                 Transaction(connection, self._known_clients).prune(self._clock())
-        except sa.exc.SQLAlchemyError as failed:
+        except SQLAlchemyError as failed:
             _log.warning("Pruning failed and will be tried again: %s", _as_store_error(failed))
 
 

@@ -75,11 +75,9 @@ def device_authorization(
 
 def _load(request: WireRequest) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = _SCHEMAS[request.dialect].load(dict(request.params))
+        return dict(_SCHEMAS[request.dialect].load(dict(request.params)))
     except ValidationError as invalid:
         messages = invalid.messages_dict
-    else:
-        return loaded
     broken = "; ".join(f"{request.shown(name)} {rules[0]}" for name, rules in messages.items())
     raise Refusal("invalid_request", broken.replace('"', "'"))
 

@@ -186,11 +186,9 @@ def register(issuer: Issuer, members: Mapping[str, Any]) -> Work:
 
 def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = schema.load(members)
+        return dict(schema.load(members))
     except ValidationError as invalid:
         messages = invalid.messages_dict
-    else:
-        return loaded
     if any(name in messages for name in ("redirect_uris", "redirectUris")):
         error = "invalid_redirect_uri"
     elif "clientType" in messages and "clientType" in members:

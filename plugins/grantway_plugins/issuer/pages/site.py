@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import resources
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from grantway_plugins.issuer.authorization import Asked, Refused, SentBack, approve, deny, judge
 from grantway_plugins.issuer.decision import Refusal
+from grantway_plugins.issuer.errors import StoreBusyError, StoreError
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.randomness import digest, plain_user_code, shown_user_code
 from grantway_plugins.issuer.records import Client, DeviceCode, DeviceStatus
@@ -24,12 +26,15 @@ from grantway_plugins.issuer.wire import BODY_CAP, parse_form
 from .session import Session, Sessions
 from .throttle import Throttle
 
+_log = logging.getLogger(__name__)
 _TEMPLATES = Environment(
     loader=PackageLoader("grantway_plugins.issuer.pages"),
     autoescape=select_autoescape(default=True),
     undefined=StrictUndefined,
 )
-_STYLESHEET = (resources.files(__package__) / "templates" / "issuer.css").read_text("utf-8")
+_STYLESHEET = (resources.files("grantway_plugins.issuer.pages") / "templates/issuer.css").read_text(
+    "utf-8"
+)
 
 
 class Pages:
@@ -52,7 +57,8 @@ class Pages:
                 Route("/device", self._show_device, methods=["GET"]),
                 Route("/device", self._answer_device, methods=["POST"]),
                 Route("/static/issuer.css", _stylesheet, methods=["GET"]),
-            ]
+            ],
+            exception_handlers={StoreError: _unavailable},
         )
 
     # --- /authorize ---
@@ -206,6 +212,14 @@ class Pages:
         )
         response.headers["retry-after"] = str(seconds)
         return response
+
+
+async def _unavailable(_request: Request, failed: Exception) -> Response:
+    if not isinstance(failed, StoreBusyError):
+        _log.error("A page could not be shown: %s", failed)
+    response = _message("Busy", "Nothing was done. Try again in a moment.", 503)
+    response.headers["retry-after"] = "1"
+    return response
 
 
 async def _stylesheet(_request: Request) -> Response:

@@ -1,0 +1,247 @@
+"""What comes over HTTP: methods, bodies, headers, and bytes that nobody meant."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote_from_bytes, urlsplit
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.plugins.issuer.conftest import Caller
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+POSTS = (
+    "/token",
+    "/device_authorization",
+    "/introspect",
+    "/revoke",
+    "/client/register",
+    "/register",
+)
+
+
+def post(caller: Caller, path: str, body: bytes, content_type: str) -> requests.Response:
+    return caller.http.post(caller.url + path, data=body, headers={"content-type": content_type})
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_only_post(caller: Caller, path: str) -> None:
+    answer = caller.http.get(caller.url + path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["error"] == "invalid_request"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/", "/token/", "/nothing"])
+def test_an_unknown_path(caller: Caller, path: str) -> None:
+    answer = caller.http.get(caller.url + path)
+    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", POSTS)
+@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "", "json"])
+def test_another_content_type(caller: Caller, path: str, content_type: str) -> None:
+    answer = post(caller, path, b"x=1", content_type)
+    assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
+
+
+@pytest.mark.parametrize("content_type", [FORM, JSON])
+@pytest.mark.parametrize("size", [65_537, 500_000, 3_000_000])
+def test_a_body_over_the_cap(caller: Caller, content_type: str, size: int) -> None:
+    answer = post(caller, "/token", b"a" * size, content_type)
+    assert (answer.status_code, answer.json()["error"]) == (413, "invalid_request")
+    assert ("x-amzn-errortype" in answer.headers) is (content_type == JSON)
+
+
+def test_a_body_at_the_cap_in_pieces(caller: Caller) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"grant_type=refresh_token&x="
+        yield b"a" * 60_000
+
+    answer = caller.http.post(f"{caller.url}/token", data=pieces(), headers={"content-type": FORM})
+    assert answer.json()["error"] == "invalid_request"
+    assert "refresh_token" in answer.json()["error_description"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"grant_type=a&grant_type=b", FORM),
+        (b"grant_type=a&x=1&x=", FORM),
+        (b'{"grantType": "a", "grantType": "b"}', JSON),
+        (b'{"grantType": "a", "x": 1, "x": null}', JSON),
+        (b'{"grantType": "a", "grant_type": "a"}', JSON),
+        (b"grant_type=%ff", FORM),
+        (b"\xff", FORM),
+        (b"{", JSON),
+        (b"[]", JSON),
+        (b"", JSON),
+        (b"[" * 60_000, JSON),
+        (b'{"grantType": NaN}', JSON),
+        (b'{"grantType": ' + b"9" * 5000 + b"}", JSON),
+        (b'{"grantType": "refresh_token"}', JSON),
+        (b'{"grantType": 7}', JSON),
+        (b'{"grantType": "refresh_token", "refreshToken": {"a": 1}}', JSON),
+        (b'{"grantType": "refresh_token", "refreshToken": "x", "clientId": []}', JSON),
+        (b"grant_type=refresh_token", FORM),
+        (b"grant_type=refresh_token&refresh_token=", FORM),
+        (b"", FORM),
+    ],
+)
+def test_bad_input_is_invalid_request(caller: Caller, body: bytes, content_type: str) -> None:
+    answer = post(caller, "/token", body, content_type)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert answer.headers["cache-control"] == "no-store"
+    if content_type == JSON:
+        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert answer.headers["x-amzn-requestid"]
+        assert answer.json()["message"] == answer.json()["error_description"]
+
+
+def test_the_broken_fields_are_named_all_at_once(aws: Caller) -> None:
+    answer = aws.as_aws("/token", grantType="authorization_code", codeVerifier="short")
+    assert "code is required" in answer.json()["message"]
+    assert "codeVerifier" in answer.json()["message"]
+    assert "short" not in answer.json()["message"].replace("codeVerifier", "")
+
+
+def test_what_the_grant_does_not_know_is_ignored(rfc: Caller) -> None:
+    token = rfc.login()["refresh_token"]
+    assert rfc.refresh(token, audience="x", code="").status_code == 200
+
+
+def test_answers_with_tokens_are_not_stored(rfc: Caller) -> None:
+    answer = rfc.refresh(rfc.login()["refresh_token"])
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"] == JSON
+
+
+def test_metadata_says_where_everything_is(caller: Caller) -> None:
+    for path in ("oauth-authorization-server", "openid-configuration"):
+        found = caller.http.get(f"{caller.url}/.well-known/{path}").json()
+        assert found["issuer"] == caller.url
+        assert found["code_challenge_methods_supported"] == ["S256"]
+        assert found["authorization_response_iss_parameter_supported"] is True
+        for name, url in found.items():
+            if name.endswith("_endpoint"):
+                assert caller.http.get(url).status_code != 404
+        assert "jwks_uri" not in found
+
+
+def test_health(caller: Caller) -> None:
+    assert caller.http.get(f"{caller.url}/health").json() == {"status": "ok"}
+
+
+def test_a_connection_serves_many_requests_without_delay(caller: Caller) -> None:
+    """With Nagle's delay on, each of these takes 40 ms and more."""
+    connection = http.client.HTTPConnection(urlsplit(caller.url).netloc)
+    connection.connect()
+    before = connection.sock.getsockname()
+    for _ in range(50):
+        connection.request("POST", "/token", b"{}", {"content-type": JSON})
+        assert connection.getresponse().read()
+    assert connection.sock.getsockname() == before
+    connection.close()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=50),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(
+    [
+        "clientId",
+        "clientSecret",
+        "grantType",
+        "refreshToken",
+        "deviceCode",
+        "code",
+        "codeVerifier",
+        "redirectUri",
+        "scope",
+        "startUrl",
+        "clientName",
+        "clientType",
+        "scopes",
+        "redirectUris",
+        "grantTypes",
+        "redirect_uris",
+        "token",
+    ]
+) | st.text(max_size=8)
+#: Well-formed values, so that some requests get far.
+KNOWN = st.fixed_dictionaries(
+    {},
+    optional={
+        "grantType": st.sampled_from(["refresh_token", "authorization_code", "x"]),
+        "clientName": st.just("x"),
+        "clientType": st.just("public"),
+        "clientId": st.just("x"),
+        "refreshToken": st.just("x"),
+    },
+)
+FUZZ = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def judged(answer: requests.Response) -> None:
+    assert answer.status_code in range(200, 500), answer.status_code
+    assert isinstance(answer.json(), dict)
+    assert answer.status_code < 300 or answer.json()["error"]
+
+
+@FUZZ
+@given(path=st.sampled_from(POSTS), content_type=st.sampled_from([FORM, JSON]), body=st.binary())
+def test_any_bytes_get_a_json_answer(
+    caller: Caller, path: str, content_type: str, body: bytes
+) -> None:
+    judged(post(caller, path, body, content_type))
+
+
+@FUZZ
+@given(path=st.sampled_from(POSTS), known=KNOWN, extra=st.dictionaries(NAMES, VALUES, max_size=5))
+def test_any_json_object_gets_a_json_answer(
+    caller: Caller, path: str, known: dict[str, Any], extra: dict[str, Any]
+) -> None:
+    judged(post(caller, path, json.dumps({**known, **extra}).encode(), JSON))
+
+
+@FUZZ
+@given(
+    path=st.sampled_from(POSTS),
+    fields=st.dictionaries(
+        st.sampled_from(["client_id", "client_secret", "grant_type", "token", "refresh_token"])
+        | st.text(st.characters(codec="utf-8"), max_size=8),
+        st.sampled_from(["refresh_token", "x"])
+        | st.text(st.characters(codec="utf-8"), max_size=30),
+        max_size=5,
+    ),
+    basic=st.none() | st.binary(max_size=30),
+)
+def test_any_form_gets_a_json_answer(
+    caller: Caller, path: str, fields: dict[str, str], basic: bytes | None
+) -> None:
+    headers = {"content-type": FORM}
+    if basic is not None:
+        headers["authorization"] = f"Basic {base64.b64encode(basic).decode()}"
+    judged(caller.http.post(caller.url + path, data=fields, headers=headers))
+
+
+@FUZZ
+@given(query=st.binary(max_size=60))
+def test_any_query_gets_a_page(caller: Caller, query: bytes) -> None:
+    for path in ("/authorize", "/device"):
+        answer = caller.http.get(f"{caller.url}{path}?user_code={quote_from_bytes(query)}")
+        assert answer.status_code in range(200, 500)

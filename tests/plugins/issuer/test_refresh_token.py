@@ -1,0 +1,147 @@
+"""Refreshing: rotation, reuse, binding, scope and lifetime."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
+from grantway_plugins.issuer.person import Person
+from tests.plugins.issuer.conftest import Caller, Clock
+
+
+def refused(answer: requests.Response, error: str = "invalid_grant") -> None:
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
+def test_every_refresh_brings_new_tokens_that_work(rfc: Caller) -> None:
+    first = rfc.login()
+    second = rfc.refresh(first["refresh_token"]).json()
+    third = rfc.refresh(second["refresh_token"]).json()
+    assert len({first["refresh_token"], second["refresh_token"], third["refresh_token"]}) == 3
+    assert rfc.active(third["access_token"])
+    assert third["token_type"] == "Bearer"
+    assert third["expires_in"] == 3600
+
+
+def test_the_token_just_replaced_works_within_the_window(rfc: Caller, clock: Clock) -> None:
+    first = rfc.login()["refresh_token"]
+    one = rfc.refresh(first).json()["refresh_token"]
+    clock.tick(29)
+    other = rfc.refresh(first).json()["refresh_token"]
+    clock.tick(3600)
+    for successor in (one, other):
+        assert rfc.refresh(successor).status_code == 200
+
+
+def test_reuse_after_the_window_revokes_the_family(rfc: Caller, clock: Clock) -> None:
+    tokens = rfc.login()
+    newest = rfc.refresh(tokens["refresh_token"]).json()
+    clock.tick(30)
+    refused(rfc.refresh(tokens["refresh_token"]))
+    refused(rfc.refresh(newest["refresh_token"]))
+    assert not rfc.active(tokens["access_token"])
+    assert not rfc.active(newest["access_token"])
+
+
+def test_reuse_of_an_older_one_within_the_window_revokes_the_family(rfc: Caller) -> None:
+    first = rfc.login()["refresh_token"]
+    second = rfc.refresh(first).json()["refresh_token"]
+    third = rfc.refresh(second).json()["refresh_token"]
+    refused(rfc.refresh(first))
+    refused(rfc.refresh(third))
+
+
+def test_parallel_refreshes_of_one_token_all_get_working_successors(
+    rfc: Caller, server: IssuerServer, clock: Clock
+) -> None:
+    first = rfc.login()["refresh_token"]
+
+    def refresh(_number: int) -> requests.Response:
+        with rfc.clone() as other:
+            return other.refresh(first)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(refresh, range(32)))
+    successors = {answer.json()["refresh_token"] for answer in answers}
+    assert len(successors) == 32
+    clock.tick(60)
+    assert {rfc.refresh(each).status_code for each in successors} == {200}
+
+
+def test_without_a_window_parallel_reuse_ends_the_family(clock: Clock) -> None:
+    settings = IssuerSettings(lifetimes=Lifetimes(refresh_reuse_window=0))
+    with IssuerServer(settings, clock=clock) as strict:
+        from_scratch = Caller(strict.url).register_rfc()
+        first = from_scratch.login()["refresh_token"]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: from_scratch.refresh(first), range(8)))
+        won = [answer for answer in answers if answer.status_code == 200]
+        assert len(won) == 1
+        refused(from_scratch.refresh(won[0].json()["refresh_token"]))
+        from_scratch.http.close()
+
+
+def test_scope_narrows_for_one_token_and_never_widens(rfc: Caller) -> None:
+    first = rfc.login()
+    narrow = rfc.refresh(first["refresh_token"], scope="b").json()
+    assert narrow["scope"] == "b"
+    refused(rfc.refresh(narrow["refresh_token"], scope="a c"), "invalid_scope")
+    assert rfc.refresh(narrow["refresh_token"]).json()["scope"] == "a b"
+
+
+def test_a_refused_scope_does_not_use_up_the_token(rfc: Caller, clock: Clock) -> None:
+    first = rfc.login()["refresh_token"]
+    refused(rfc.refresh(first, scope="c"), "invalid_scope")
+    clock.tick(3600)
+    assert rfc.refresh(first).status_code == 200
+
+
+def test_a_refresh_token_is_bound_to_its_client(rfc: Caller, aws: Caller) -> None:
+    mine = rfc.login()["refresh_token"]
+    refused(aws.as_aws("/token", grantType="refresh_token", refreshToken=mine))
+    assert rfc.refresh(mine).status_code == 200
+
+
+def test_refreshing_does_not_lengthen_the_family(clock: Clock) -> None:
+    with IssuerServer(
+        IssuerSettings(lifetimes=Lifetimes(refresh_family=100)), clock=clock
+    ) as short:
+        client = Caller(short.url).register_rfc()
+        token = client.login()["refresh_token"]
+        clock.tick(99)
+        answer = client.refresh(token).json()
+        assert answer["expires_in"] == 1
+        clock.tick(1)
+        refused(client.refresh(answer["refresh_token"]))
+        client.http.close()
+
+
+def test_a_client_without_the_grant_gets_no_refresh_token(caller: Caller) -> None:
+    caller.register_rfc(grant_types=["authorization_code"])
+    assert "refresh_token" not in caller.login()
+    refused(caller.refresh("anything"), "unauthorized_client")
+
+
+def test_aws_scope_has_no_effect_and_every_answer_has_a_refresh_token(
+    aws: Caller, person: Person
+) -> None:
+    started = aws.as_aws("/device_authorization", startUrl="https://d-1.awsapps.com/start").json()
+    person.approve_device(started["verificationUriComplete"])
+    tokens = aws.as_aws(
+        "/token",
+        grantType="urn:ietf:params:oauth:grant-type:device_code",
+        deviceCode=started["deviceCode"],
+    ).json()
+    answer = aws.as_aws(
+        "/token", grantType="refresh_token", refreshToken=tokens["refreshToken"], scope=["nope"]
+    )
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"accessToken", "tokenType", "expiresIn", "refreshToken"}
+
+
+@pytest.mark.parametrize("token", ["unknown", "gwr_" + "A" * 43])
+def test_an_unknown_token_is_invalid_grant(rfc: Caller, token: str) -> None:
+    refused(rfc.refresh(token))

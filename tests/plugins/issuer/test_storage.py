@@ -1,0 +1,289 @@
+"""The database: what rests in it, what is refused, and what happens when it is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from grantway_plugins.issuer import (
+    IssuerServer,
+    IssuerSettings,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreForeignError,
+    StoreReadOnlyError,
+)
+from grantway_plugins.issuer.store import Store
+from grantway_plugins.issuer.transaction import Transaction
+from tests.plugins.issuer.conftest import Caller, Clock
+
+
+@pytest.fixture
+def disk(clock: Clock, tmp_path: Path) -> Iterator[Caller]:
+    """A client of an issuer whose database is on disk."""
+    with (
+        IssuerServer(IssuerSettings(), database=tmp_path / "data" / "x.db", clock=clock) as server,
+        Caller(server.url) as caller,
+    ):
+        yield caller.register_rfc()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process's write transaction."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def test_files_are_this_users_alone(disk: Caller, tmp_path: Path) -> None:
+    disk.login()
+    folder = tmp_path / "data"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
+    assert modes["x.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
+def test_no_token_code_or_secret_rests_in_the_files(disk: Caller, tmp_path: Path) -> None:
+    started = disk.start()
+    code = disk.sent_back()["code"]
+    tokens = disk.redeem(code).json()
+    again = disk.refresh(tokens["refresh_token"]).json()
+    resting = b"".join(each.read_bytes() for each in (tmp_path / "data").iterdir())
+    assert disk.id.encode() in resting
+    secrets = [
+        disk.secret,
+        code,
+        started["device_code"],
+        started["user_code"],
+        started["user_code"].replace("-", ""),
+        tokens["access_token"],
+        tokens["refresh_token"],
+        again["access_token"],
+        again["refresh_token"],
+    ]
+    assert [each for each in secrets if each.encode() in resting] == []
+
+
+def test_secrets_are_long_and_never_alike(rfc: Caller) -> None:
+    tokens = [rfc.login() for _ in range(3)]
+    seen = {each[name] for each in tokens for name in ("access_token", "refresh_token")}
+    assert len(seen) == 6
+    assert min(len(each) for each in seen) >= 43
+
+
+def test_what_was_answered_is_there_after_a_restart(clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with IssuerServer(database=path, clock=clock) as server, Caller(server.url) as caller:
+        caller.register_rfc()
+        token = caller.login()["refresh_token"]
+        started = caller.start()
+    with IssuerServer(database=path, clock=clock) as server, caller.clone() as again:
+        again.url = server.url
+        assert again.refresh(token).status_code == 200
+        assert again.poll(started["device_code"]).json()["error"] == "authorization_pending"
+
+
+def test_a_busy_database_is_a_server_error_that_may_be_retried(
+    disk: Caller, tmp_path: Path
+) -> None:
+    token = disk.login()["refresh_token"]
+    with locked(tmp_path / "data" / "x.db"):
+        answer = disk.refresh(token)
+        aws = disk.aws("/client/register", clientName="x", clientType="public")
+        page = disk.http.get(f"{disk.url}/device?user_code=BBBB-BBBB")
+    assert (answer.status_code, answer.json()["error"]) == (503, "server_error")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["cache-control"] == "no-store"
+    assert (aws.status_code, aws.json()["error"]) == (500, "server_error")
+    assert aws.headers["x-amzn-errortype"] == "InternalServerException"
+    assert (page.status_code, page.headers["retry-after"]) == (503, "1")
+    assert disk.refresh(token).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"x", b"\0" * 4096])
+def test_what_is_not_a_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreCorruptError, match="not an SQLite database"):
+        Store(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("keep", [100, 5000])
+def test_a_damaged_database_is_refused_and_left_alone(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "x.db"
+    Store(path).close()
+    content = path.read_bytes()[:keep] + b"\xff" * 20_000
+    path.write_bytes(content)
+    with pytest.raises(StoreCorruptError, match=r"(?s)damaged.*backup"):
+        Store(path)
+    assert path.read_bytes() == content
+
+
+def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    content = path.read_bytes()
+    with pytest.raises(StoreForeignError, match="something else"):
+        Store(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("change", ["version = version + 1", None])
+def test_another_schema_version_is_refused(tmp_path: Path, change: str | None) -> None:
+    path = tmp_path / "x.db"
+    Store(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            f"UPDATE grantway_issuer_schema SET {change}"
+            if change
+            else "DELETE FROM grantway_issuer_schema"
+        )
+    with pytest.raises(StoreForeignError, match=r"schema version (2|none)"):
+        Store(path)
+
+
+def test_a_locked_database_is_refused_on_opening(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    Store(path).close()
+    with locked(path), pytest.raises(StoreBusyError, match="locked by another process"):
+        Store(path)
+    Store(path).close()
+
+
+def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
+
+    path = tmp_path / "x.db"
+    Store(path).close()
+    with pytest.raises(StoreReadOnlyError):
+        Store(path / "under-a-file.db")
+    with pytest.raises(StoreReadOnlyError):
+        Store(tmp_path)
+
+
+def test_pruning_keeps_what_exposes_replays(
+    rfc: Caller, server: IssuerServer, clock: Clock
+) -> None:
+    code = rfc.sent_back()["code"]
+    first = rfc.redeem(code).json()
+    rfc.refresh(first["refresh_token"])
+    device_code = rfc.start()["device_code"]
+    clock.tick(4000)
+    assert server.store.run(lambda transaction: transaction.prune(clock())) == 2  # access tokens
+    assert rfc.poll(device_code).json()["error"] == "expired_token"
+    assert rfc.redeem(code).json()["error"] == "invalid_grant"
+    clock.tick(91 * 86400)
+    assert server.store.run(lambda transaction: transaction.prune(clock())) == 6
+    assert server.store.run(lambda transaction: transaction.prune(clock())) == 0
+
+
+def test_a_failure_in_a_shared_transaction_is_nobody_elses(clock: Clock) -> None:
+    store = Store(":memory:", clock=clock)
+
+    def spoil(transaction: Transaction) -> None:
+        transaction.revoke_family("x", 1.0)
+        raise ValueError("spoilt")
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(
+            *(store.arun(spoil if each == 3 else _nothing) for each in range(8)),
+            return_exceptions=True,
+        )
+
+    futures = asyncio.run(together())
+    assert [type(each) for each in futures] == [str] * 3 + [ValueError] + [str] * 4
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.run(_nothing)
+
+
+def _nothing(transaction: Transaction) -> str:
+    return "done"
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_no_answered_token_is_lost_to_sigkill(tmp_path: Path, durability: str) -> None:
+    """Killed under load, again and again; every token that was answered still works."""
+    path = tmp_path / "x.db"
+    held: dict[tuple[str, str], str] = {}
+    for _round in range(3):
+        held = _refresh_until_killed(path, durability, held)
+    with running(path, durability) as (url, _process):
+        for (client_id, secret), token in held.items():
+            with Caller(url) as caller:
+                caller.id, caller.secret = client_id, secret
+                answer = caller.refresh(token)
+                assert answer.status_code == 200, answer.text
+
+
+def _refresh_until_killed(
+    path: Path, durability: str, held: dict[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
+    """Refresh in eight threads, kill the issuer when enough came back, and return what is held."""
+    answered = threading.Semaphore(0)
+
+    def work(mine: tuple[tuple[str, str], str]) -> tuple[tuple[str, str], str]:
+        (client_id, secret), token = mine
+        with Caller(url) as caller:
+            caller.id, caller.secret = client_id, secret
+            while True:
+                try:
+                    answer = caller.refresh(token)
+                except requests.ConnectionError:
+                    return (client_id, secret), token
+                assert answer.status_code == 200, answer.text
+                token = answer.json()["refresh_token"]
+                answered.release()
+
+    with running(path, durability) as (url, process), ThreadPoolExecutor(8) as pool:
+        if not held:
+            with Caller(url) as caller:
+                for _client in range(8):
+                    caller.register_rfc(token_endpoint_auth_method="client_secret_post")
+                    tokens = caller.poll(caller.start()["device_code"]).json()
+                    held[caller.id, caller.secret] = tokens["refresh_token"]
+        results = [pool.submit(work, mine) for mine in held.items()]
+        for _answer in range(300):
+            assert answered.acquire(timeout=30)
+        process.kill()
+        return dict(result.result() for result in results)
+
+
+@contextmanager
+def running(path: Path, durability: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """An issuer in a process of its own."""
+    program = (
+        "import sys; from grantway_plugins.issuer import IssuerSettings, serve; "
+        "serve(IssuerSettings(approve='auto'), database=sys.argv[1], durability=sys.argv[2])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path), durability],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[-1], process
+        finally:
+            process.kill()
