@@ -1,0 +1,159 @@
+"""Pushed authorization requests (RFC 9126): the browser carries a reference and no more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import pytest
+
+import grantway
+from grantway.deadline import Deadline
+from grantway.exceptions import ConfigurationError, InvalidRequestException, ResponseInvalidError
+from grantway.http import HttpRequest, HttpResponse
+from grantway.middleware.retry import RetryPolicy
+from grantway_grants.authorization_code import AuthorizationCodeFlow, code_challenge, login_by_paste
+
+REDIRECT = "http://127.0.0.1:8400/callback"
+PAR = "https://as.example/par"
+REFERENCE = "urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"
+
+
+@dataclass
+class Endpoints:
+    """Answers each address with its own list of answers."""
+
+    script: dict[str, list[tuple[int, dict[str, Any]]]]
+    requests: list[HttpRequest] = field(default_factory=list)
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        self.requests.append(request)
+        status, body = self.script[request.url].pop(0)
+        return HttpResponse(status, {}, json.dumps(body).encode())
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def pushed(*more: tuple[int, dict[str, Any]]) -> Endpoints:
+    return Endpoints({PAR: [*more, (201, {"request_uri": REFERENCE, "expires_in": 60})]})
+
+
+def client(transport: Endpoints, **metadata: Any) -> grantway.Client:
+    return grantway.Client(
+        grantway.Provider(
+            "https://as.example/token",
+            authorization_endpoint="https://as.example/authorize?tenant=1",
+            metadata=metadata,
+        ),
+        client_id="my-client",
+        client_secret="secret-1234",
+        transport=transport,
+        retry=RetryPolicy(base=0),
+    )
+
+
+def supported(**more: Any) -> dict[str, Any]:
+    return {"pushed_authorization_request_endpoint": PAR, **more}
+
+
+def test_the_browser_carries_only_a_reference() -> None:
+    transport = pushed()
+    flow = AuthorizationCodeFlow(
+        client(transport, **supported()), scope="read write", extra={"prompt": "login"}, par=True
+    )
+    request = flow.begin(REDIRECT)
+    assert parse_qs(urlsplit(request.url).query) == {
+        "tenant": ["1"],
+        "client_id": ["my-client"],
+        "request_uri": [REFERENCE],
+    }
+    (sent,) = transport.requests
+    assert sent.headers["Authorization"].startswith("Basic ")
+    assert dict(parse_qsl(sent.body.decode())) == {
+        "response_type": "code",
+        "client_id": "my-client",
+        "redirect_uri": REDIRECT,
+        "scope": "read write",
+        "state": request.state,
+        "code_challenge": code_challenge(request.code_verifier),
+        "code_challenge_method": "S256",
+        "prompt": "login",
+    }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "par", "expected"),
+    [
+        ({"require_pushed_authorization_requests": True}, None, True),
+        ({"require_pushed_authorization_requests": True}, False, False),
+        ({"require_pushed_authorization_requests": "yes"}, None, False),
+        ({}, None, False),
+        ({}, True, True),
+    ],
+)
+def test_it_is_pushed_where_the_provider_requires_it_or_the_caller_says_so(
+    metadata: dict[str, Any], par: bool | None, expected: bool
+) -> None:
+    flow = AuthorizationCodeFlow(client(pushed(), **supported(**metadata)), par=par)
+    assert ("request_uri" in flow.begin(REDIRECT).url) is expected
+
+
+def test_the_code_is_redeemed_as_ever() -> None:
+    transport = pushed()
+    transport.script["https://as.example/token"] = [(200, {"access_token": "at-1"})]
+
+    def person(url: str) -> str:
+        (push,) = transport.requests
+        state = dict(parse_qsl(push.body.decode()))["state"]
+        return f"{REDIRECT}?code=c-1&state={state}"
+
+    got = login_by_paste(client(transport, **supported()), person, redirect_uri=REDIRECT, par=True)
+    assert got.access_token == "at-1"
+    push, redeem = (dict(parse_qsl(request.body.decode())) for request in transport.requests)
+    assert code_challenge(redeem["code_verifier"]) == push["code_challenge"]
+
+
+def test_a_push_whose_answer_is_lost_is_repeated() -> None:
+    transport = pushed((502, {}))
+    flow = AuthorizationCodeFlow(client(transport, **supported()), par=True)
+    assert "request_uri" in flow.begin(REDIRECT).url
+    assert len(transport.requests) == 2
+
+
+def test_a_refused_push_ends_the_login_before_the_browser_opens() -> None:
+    refused = (400, {"error": "invalid_request", "error_description": "no such redirect_uri"})
+    flow = AuthorizationCodeFlow(client(Endpoints({PAR: [refused]}), **supported()), par=True)
+    with pytest.raises(InvalidRequestException, match="no such redirect_uri") as caught:
+        flow.begin(REDIRECT)
+    assert caught.value.evidence.step == "pushed_authorization_request"
+
+
+def test_an_error_that_echoes_the_state_does_not_show_it() -> None:
+    class Echo(Endpoints):
+        def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+            state = dict(parse_qsl(request.body.decode()))["state"]
+            body = {"error": "invalid_request", "error_description": f"bad {state}"}
+            return HttpResponse(400, {}, json.dumps(body).encode())
+
+    flow = AuthorizationCodeFlow(client(Echo({}), **supported()), par=True)
+    with pytest.raises(InvalidRequestException) as caught:
+        flow.begin(REDIRECT)
+    assert caught.value.error_description == "bad ***"
+
+
+@pytest.mark.parametrize("body", [{}, {"request_uri": ""}, {"request_uri": 7}])
+def test_an_answer_without_a_reference_is_no_answer(body: dict[str, Any]) -> None:
+    flow = AuthorizationCodeFlow(client(Endpoints({PAR: [(201, body)]}), **supported()), par=True)
+    with pytest.raises(ResponseInvalidError, match="no request_uri"):
+        flow.begin(REDIRECT)
+
+
+def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> None:
+    transport = pushed()
+    flow = AuthorizationCodeFlow(client(transport), par=True)
+    with pytest.raises(ConfigurationError, match="pushed_authorization_request_endpoint"):
+        flow.begin(REDIRECT)
+    assert not transport.requests

@@ -1,0 +1,68 @@
+"""A certificate authority for one test run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_DAY = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A certificate and its key, as files and as they are."""
+
+    certificate: str
+    key: str
+    x509: x509.Certificate
+    private: ec.EllipticCurvePrivateKey
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        return self.certificate, self.key
+
+
+def issue(folder: Path, name: str, authority: Identity | None = None) -> Identity:
+    """Make a certificate for a name and for 127.0.0.1; without an authority it signs itself."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    signer = authority.private if authority else private
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(authority.x509.subject if authority else subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _DAY)
+        .not_valid_after(now + _DAY)
+        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .sign(signer, hashes.SHA256())
+    )
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return Identity(str(certificate), str(key), made, private)
