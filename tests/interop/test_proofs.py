@@ -1,0 +1,222 @@
+"""Signed assertions, client certificates, DPoP and pushed requests, judged by oidc-provider."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cryptography.hazmat.primitives.serialization import Encoding
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+import grantway
+from grantway.client_auth import ClientAuth, NoAuth
+from grantway.exceptions import GrantwayError, InvalidClientException, TokenError
+from grantway.grant import Grant, GrantSchema, Replay, Scope
+from grantway_grants.authorization_code import login_by_paste
+from grantway_plugins.client_auth import ClientSecretJwt, DPoP, MutualTls, PrivateKeyJwt, SigningKey
+from tests.interop import node_packages
+from tests.interop.oidc_provider import OidcProvider
+from tests.interop.program import STARTUP_SECONDS, Program
+from tests.plugins.client_auth.certificates import Identity, issue
+
+CALLBACK = "http://127.0.0.1:8400/callback"
+KEYS: dict[str, Key] = {
+    "RSA": RSAKey.generate_key(2048, {"kid": "rsa"}),
+    "EC": ECKey.generate_key("P-256", {"kid": "ec"}),
+    "OKP": OKPKey.generate_key("Ed25519", {"kid": "okp"}),
+}
+
+
+class MachineSchema(GrantSchema):
+    """``client_credentials``, as far as these tests need it."""
+
+    scope = Scope()
+
+
+@dataclass(frozen=True)
+class Machines:
+    """A plugin with the shortest grant in which a client proves who it is."""
+
+    grant_type: str = "client_credentials"
+
+    @grantway.hookimpl
+    def grantway_register_grants(self) -> list[Grant]:
+        return [Grant(self.grant_type, MachineSchema(), Replay.SAFE)]
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running provider, and the certificates that it knows."""
+
+    provider: grantway.Provider
+    clients: dict[str, Any]
+    authority: Identity
+    issued: Identity
+    self_signed: Identity
+    registry: grantway.Registry
+
+    def client(
+        self, name: str, auth: ClientAuth, certificate: Identity | None = None
+    ) -> grantway.Client:
+        return grantway.Client(
+            self.provider,
+            client_id=self.clients[name]["client_id"],
+            auth=auth,
+            registry=self.registry,
+            transport=grantway.RequestsTransport(
+                ca_bundle=self.authority.certificate,
+                client_certificate=certificate.paths if certificate else None,
+            ),
+        )
+
+    def machine_token(
+        self, name: str, auth: ClientAuth, certificate: Identity | None = None
+    ) -> grantway.Token:
+        with self.client(name, auth, certificate) as client:
+            return client.create_token(grant_type="client_credentials", scope="read")
+
+
+def certificate_jwk(identity: Identity) -> dict[str, Any]:
+    der = base64.b64encode(identity.x509.public_bytes(Encoding.DER)).decode()
+    public = ECKey.import_key(identity.private).as_dict(private=False)
+    return {**public, "x5c": [der]}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = issue(folder, "authority")
+    own = issue(folder, "server", authority)
+    self_signed = issue(folder, "self-signed")
+    settings = {
+        "tls": {
+            "key": Path(own.key).read_text(),
+            "cert": Path(own.certificate).read_text(),
+            "ca": Path(authority.certificate).read_text(),
+        },
+        "jwks": {"keys": [key.as_dict(private=False) for key in KEYS.values()]},
+        "certificateJwk": certificate_jwk(self_signed),
+    }
+    node_packages.install()
+    script = node_packages.FOLDER / "oidc_provider_proofs.mjs"
+    with Program([node_packages.NODE, script, json.dumps(settings)]) as program:
+        ready = program.read_json(STARTUP_SECONDS)
+        installed = grantway.default_registry().grants
+        yield Server(
+            provider=grantway.Provider.discover(ready["issuer"]),
+            clients=ready["clients"],
+            authority=authority,
+            issued=issue(folder, "issued", authority),
+            self_signed=self_signed,
+            registry=grantway.build_registry(
+                {} if "client_credentials" in installed else {"machines": Machines()}
+            ),
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "alg"),
+    [
+        ("RSA", "RS256"),
+        ("RSA", "PS256"),
+        ("EC", "ES256"),
+        ("OKP", "EdDSA"),
+        ("OKP", "Ed25519"),
+    ],
+)
+def test_private_key_jwt(server: Server, kind: str, alg: str) -> None:
+    auth = PrivateKeyJwt("key", SigningKey(KEYS[kind], alg=alg))
+    with server.client("key", auth) as client:
+        for _ in range(2):  # a repeated jti would be refused
+            assert client.create_token(grant_type="client_credentials", scope="read").access_token
+    audience = server.provider.token_endpoint
+    assert server.machine_token("key", PrivateKeyJwt("key", KEYS[kind], audience=audience))
+
+
+def test_a_key_that_is_not_registered_is_refused(server: Server) -> None:
+    with pytest.raises(InvalidClientException):
+        server.machine_token("key", PrivateKeyJwt("key", ECKey.generate_key("P-256")))
+    stranger = PrivateKeyJwt("key", KEYS["EC"], audience="https://other.example")
+    with pytest.raises(InvalidClientException):
+        server.machine_token("key", stranger)
+
+
+def test_client_secret_jwt(server: Server) -> None:
+    secret = server.clients["secret"]["client_secret"]
+    assert server.machine_token("secret", ClientSecretJwt("secret", secret)).access_token
+    with pytest.raises(InvalidClientException):
+        server.machine_token("secret", ClientSecretJwt("secret", secret[::-1]))
+
+
+def test_mutual_tls_at_the_alias_that_the_metadata_names(server: Server) -> None:
+    assert server.machine_token("issued", MutualTls("issued"), server.issued).access_token
+    assert server.machine_token("selfSigned", MutualTls("self-signed"), server.self_signed)
+    for name, certificate in [("issued", server.self_signed), ("selfSigned", server.issued)]:
+        with pytest.raises(InvalidClientException):
+            server.machine_token(name, MutualTls(server.clients[name]["client_id"]), certificate)
+    with pytest.raises(InvalidClientException):
+        server.machine_token("issued", MutualTls("issued"))
+
+
+@pytest.mark.parametrize("kind", ["RSA", "EC", "OKP"])
+def test_dpop_with_the_nonce_that_the_provider_asks_for(server: Server, kind: str) -> None:
+    dpop = DPoP(PrivateKeyJwt("dpop", KEYS["EC"]), KEYS[kind])
+    assert server.machine_token("dpop", dpop).token_type == "DPoP"
+    assert server.machine_token("dpop", dpop).token_type == "DPoP"
+
+
+def test_dpop_is_what_the_provider_insists_on(server: Server) -> None:
+    with pytest.raises(TokenError):
+        server.machine_token("dpop", PrivateKeyJwt("dpop", KEYS["EC"]))
+
+
+def log_in(server: Server, client: grantway.Client) -> grantway.Token:
+    person = OidcProvider()
+
+    def browse(url: str) -> str:
+        assert "request_uri=" in url
+        assert "code_challenge" not in url
+        return person.authorize(url)
+
+    return login_by_paste(
+        client,
+        browse,
+        redirect_uri=CALLBACK,
+        scope="openid offline_access read",
+        extra={"prompt": "consent"},
+    )
+
+
+@pytest.mark.parametrize("name", ["dpopPublic", "dpop"])
+def test_a_whole_login_pushed_and_bound(server: Server, name: str) -> None:
+    """PAR, a login, the code, a refresh and a resource, all with one key."""
+    who = server.clients[name]["client_id"]
+    inner = NoAuth(who) if name == "dpopPublic" else PrivateKeyJwt(who, KEYS["EC"])
+    dpop = DPoP(inner, ECKey.generate_key("P-256"))
+    with server.client(name, dpop) as client:
+        token = log_in(server, client)
+        assert token.token_type == "DPoP"
+        token = client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
+    url = server.provider.metadata["userinfo_endpoint"]
+    assert who_am_i(dpop, url, token) == (200, "alice")
+    # Another key cannot use the token, nor the refresh token of a public client.
+    thief = DPoP(inner, ECKey.generate_key("P-256"))
+    assert who_am_i(thief, url, token)[0] == 401
+    if name == "dpopPublic":
+        with server.client(name, thief) as client, pytest.raises(GrantwayError):
+            client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
+
+
+def who_am_i(dpop: DPoP, url: str, token: grantway.Token) -> tuple[int, str]:
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
+        if dpop.heard(url, answer.status_code, answer.headers):
+            answer = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
+    return answer.status_code, answer.json().get("sub", "")
