@@ -28,6 +28,20 @@
     |  |- InternalServerException       server_error
     |  |- InvalidClientMetadataException  invalid_client_metadata
     |  |- InvalidRedirectUriException   invalid_redirect_uri
+    |  |- TemporarilyUnavailableError   temporarily_unavailable
+    |  |- UnsupportedResponseTypeError  unsupported_response_type
+    |  |- UnsupportedTokenTypeError     unsupported_token_type
+    |  |- InvalidTargetError            invalid_target
+    |  |- InvalidTokenError             invalid_token
+    |  |- InsufficientScopeError        insufficient_scope
+    |  |- InteractionRequiredError      interaction_required
+    |  |  |- LoginRequiredError         login_required
+    |  |  |- ConsentRequiredError       consent_required
+    |  |  `- AccountSelectionRequiredError account_selection_required
+    |  |- InvalidRequestUriError        invalid_request_uri
+    |  |- InvalidRequestObjectError     invalid_request_object
+    |  |- InvalidDpopProofError         invalid_dpop_proof
+    |  |- UseDpopNonceError             use_dpop_nonce
     |  `- UnknownTokenError             any other code, kept as it came
     |- FlowError                        a login that a person began and that did not end in a code
     |  |- FlowCancelledError
@@ -39,7 +53,9 @@
        `- PluginLoadError
 
 The eleven names from ``InvalidRequestException`` to ``InternalServerException`` are those of
-AWS's ``SSOOIDC.Client.create_token``. No error carries a secret: what a provider says is quoted
+AWS's ``SSOOIDC.Client.create_token``, and the two of a registration are AWS's as well. A code of
+the OAuth registry has a class where a program would act on it; any other is kept in
+``UnknownTokenError.error``. No error carries a secret: what a provider says is quoted
 only after the values that were sent have been cut out of it.
 """
 
@@ -380,6 +396,90 @@ class InvalidRedirectUriException(TokenError):  # noqa: N818
     code = wire = "invalid_redirect_uri"
 
 
+class TemporarilyUnavailableError(TokenError):
+    """The provider is overloaded or being serviced; try again later (RFC 6749 4.1.2.1)."""
+
+    code = wire = "temporarily_unavailable"
+
+
+class UnsupportedResponseTypeError(TokenError):
+    """The provider does not give this kind of authorization response (RFC 6749 section 4.1.2.1)."""
+
+    code = wire = "unsupported_response_type"
+
+
+class UnsupportedTokenTypeError(TokenError):
+    """The provider cannot revoke this kind of token (RFC 7009 section 2.2.1)."""
+
+    code = wire = "unsupported_token_type"
+
+
+class InvalidTargetError(TokenError):
+    """The ``resource`` or ``audience`` is unknown or not allowed (RFC 8707 section 2, RFC 8693)."""
+
+    code = wire = "invalid_target"
+
+
+class InvalidTokenError(TokenError):
+    """The access token is expired, revoked or malformed: get another (RFC 6750 section 3.1)."""
+
+    code = wire = "invalid_token"
+
+
+class InsufficientScopeError(TokenError):
+    """The access token was not granted enough: ask for more scope (RFC 6750 section 3.1)."""
+
+    code = wire = "insufficient_scope"
+
+
+class InteractionRequiredError(TokenError):
+    """Only a person at a browser can go on (OpenID Connect Core section 3.1.2.6)."""
+
+    code = wire = "interaction_required"
+
+
+class LoginRequiredError(InteractionRequiredError):
+    """The person has to log in (OpenID Connect Core section 3.1.2.6)."""
+
+    code = wire = "login_required"
+
+
+class ConsentRequiredError(InteractionRequiredError):
+    """The person has to consent (OpenID Connect Core section 3.1.2.6)."""
+
+    code = wire = "consent_required"
+
+
+class AccountSelectionRequiredError(InteractionRequiredError):
+    """The person has to choose an account (OpenID Connect Core section 3.1.2.6)."""
+
+    code = wire = "account_selection_required"
+
+
+class InvalidRequestUriError(TokenError):
+    """The pushed request is expired, spent or unknown: push it again (RFC 9101, RFC 9126)."""
+
+    code = wire = "invalid_request_uri"
+
+
+class InvalidRequestObjectError(TokenError):
+    """The signed request cannot be read or verified (RFC 9101 section 6)."""
+
+    code = wire = "invalid_request_object"
+
+
+class InvalidDpopProofError(TokenError):
+    """The proof of possession is malformed or out of date: check the clock (RFC 9449 section 5)."""
+
+    code = wire = "invalid_dpop_proof"
+
+
+class UseDpopNonceError(TokenError):
+    """The proof of possession must carry the nonce that the provider gave (RFC 9449 section 8)."""
+
+    code = wire = "use_dpop_nonce"
+
+
 class UnknownTokenError(TokenError):
     """An error code that has no class of its own; ``error`` keeps it as it came."""
 
@@ -401,6 +501,20 @@ TOKEN_ERRORS: tuple[type[TokenError], ...] = (
     InternalServerException,
     InvalidClientMetadataException,
     InvalidRedirectUriException,
+    TemporarilyUnavailableError,
+    UnsupportedResponseTypeError,
+    UnsupportedTokenTypeError,
+    InvalidTargetError,
+    InvalidTokenError,
+    InsufficientScopeError,
+    InteractionRequiredError,
+    LoginRequiredError,
+    ConsentRequiredError,
+    AccountSelectionRequiredError,
+    InvalidRequestUriError,
+    InvalidRequestObjectError,
+    InvalidDpopProofError,
+    UseDpopNonceError,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from grantway.exceptions import (
@@ -11,6 +12,7 @@ from grantway.exceptions import (
     OutcomeUnknownError,
     ProviderUnavailableError,
     ResponseInvalidError,
+    TemporarilyUnavailableError,
     TokenError,
     TransportError,
     UnknownTokenError,
@@ -25,24 +27,77 @@ if TYPE_CHECKING:
 
 #: Code on the wire -> class, for the codes that have a class in core.
 STANDARD: Mapping[str, type[TokenError]] = {kind.wire: kind for kind in TOKEN_ERRORS}
-#: What a person can do about a code.
-_ADVICE = {
-    "invalid_request": "check the parameters against what this provider documents",
-    "invalid_client": "check client_id, client_secret and the client authentication method; the "
-    "registration may have expired",
-    "invalid_grant": "the code or refresh token is spent, expired, revoked or another client's; "
-    "log in again",
-    "unauthorized_client": "allow this grant in the client's registration",
-    "unsupported_grant_type": "this provider does not know the grant",
-    "invalid_scope": "ask for scopes that the client is registered for",
-    "authorization_pending": "poll again after the interval",
-    "slow_down": "add five seconds to the interval",
-    "access_denied": "the person or a policy refused",
-    "expired_token": "start the device login again",
-    "server_error": "the provider failed; whether it carried out the request is not known",
-}
+#: Every code of the OAuth registry that a request can be refused with -> what a person can do.
+#: Those without a class become ``UnknownTokenError``, or the class that a plugin brings.
+REGISTERED: Mapping[str, str] = MappingProxyType(
+    {
+        # RFC 6749: the token endpoint and the authorization endpoint
+        "invalid_request": "check the parameters against what this provider documents",
+        "invalid_client": "check client_id, client_secret and the client authentication method; "
+        "the registration may have expired",
+        "invalid_grant": "the code or refresh token is spent, expired, revoked or another "
+        "client's; log in again",
+        "unauthorized_client": "allow this grant in the client's registration",
+        "unsupported_grant_type": "this provider does not know the grant",
+        "invalid_scope": "ask for scopes that the client is registered for",
+        "access_denied": "the person or a policy refused",
+        "unsupported_response_type": "this provider does not offer the authorization code flow",
+        "server_error": "the provider failed; whether it carried out the request is not known",
+        "temporarily_unavailable": "try again later",
+        # RFC 8628: device authorization
+        "authorization_pending": "poll again after the interval",
+        "slow_down": "add five seconds to the interval",
+        "expired_token": "start the device login again",
+        # RFC 7009: revocation
+        "unsupported_token_type": "this provider cannot revoke this kind of token",
+        # RFC 8693 and 8707: token exchange, resource indicators
+        "invalid_target": "ask for a resource or audience that the client may use",
+        # RFC 6750 and 9470: using a token
+        "invalid_token": "get another access token",
+        "insufficient_scope": "log in again and ask for more scope",
+        "insufficient_user_authentication": "log in again with the acr_values that were asked for",
+        # OpenID Connect Core and its extensions
+        "interaction_required": "log in at a browser, without prompt=none",
+        "login_required": "log in at a browser, without prompt=none",
+        "consent_required": "log in at a browser and consent, without prompt=none",
+        "account_selection_required": "log in at a browser and choose an account",
+        "unmet_authentication_requirements": "log in with the acr_values that were asked for",
+        "registration_not_supported": "leave out the parameter registration",
+        # RFC 9101 and 9126: signed and pushed requests
+        "invalid_request_uri": "push the request again; it may be used once and expires soon",
+        "invalid_request_object": "check the key and the claims of the signed request",
+        "request_not_supported": "send the parameters without a signed request",
+        "request_uri_not_supported": "send the parameters without request_uri",
+        # RFC 9449: DPoP
+        "invalid_dpop_proof": "check this machine's clock and the key of the proof",
+        "use_dpop_nonce": "repeat the request with the nonce of the DPoP-Nonce header",
+        # RFC 7591: registration
+        "invalid_redirect_uri": "register a redirect URI that this provider accepts",
+        "invalid_client_metadata": "correct the field that the provider names",
+        "invalid_software_statement": "get another software statement",
+        "unapproved_software_statement": "have the software statement approved by this provider",
+        # RFC 9396: rich authorization requests
+        "invalid_authorization_details": "check authorization_details against the provider's types",
+        # RFC 9200: ACE
+        "unsupported_pop_key": "use a kind of key that this provider supports",
+        "incompatible_ace_profiles": "use an ACE profile that this provider supports",
+        # OpenID CIBA
+        "expired_login_hint_token": "get another login_hint_token",
+        "unknown_user_id": "the hint names nobody that this provider knows",
+        "missing_user_code": "ask the person for the user code",
+        "invalid_user_code": "ask the person for the user code again",
+        "invalid_binding_message": "use a shorter binding_message of plain characters",
+        "transaction_failed": "start the authentication again",
+        # UMA 2.0
+        "need_info": "give the claims that the provider asks for",
+        "request_denied": "the resource's owner refused",
+        "request_submitted": "ask again later; the resource's owner has to decide",
+    }
+)
 _REFUSED = frozenset({429, 503})
 _SERVER_FAULT = 500
+#: With a status that refuses the request, these say no more than the status does.
+_NOT_TODAY = (UnknownTokenError, TemporarilyUnavailableError)
 
 
 def refusal_class(code: str, more: Mapping[str, type[TokenError]]) -> type[TokenError]:
@@ -81,12 +136,12 @@ class MapErrors:
         secrets = exchange.secrets()
         code = scrub(said.code, secrets)
         kind = refusal_class(code, self._more)
-        if kind is UnknownTokenError and answer.status in _REFUSED:
+        if kind in _NOT_TODAY and answer.status in _REFUSED:
             return _unavailable(exchange, answer, f"it said {code}")
         description = scrub(said.description, secrets) if said.description else None
         where = f"{exchange.host} refused the {exchange.step} request"
         words = f": {description}" if description and description != code else ""
-        advice = f" ({_ADVICE[code]})" if code in _ADVICE else ""
+        advice = f" ({REGISTERED[code]})" if code in REGISTERED else ""
         return kind(
             f"{where} with {code}{words}{advice}",
             error=code,

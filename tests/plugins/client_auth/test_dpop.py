@@ -13,7 +13,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 import grantway
-from grantway import NoAuth, UnknownTokenError
+from grantway import NoAuth, UseDpopNonceError
 from grantway.exceptions import ConnectionFailedError, InvalidGrantException, ResponseInvalidError
 from grantway.http import HttpRequest, HttpResponse
 from grantway.middleware.retry import RetryPolicy
@@ -176,7 +176,7 @@ def test_a_single_use_code_survives_the_question_for_a_nonce() -> None:
 )
 def test_the_question_is_answered_once(script: list[Any]) -> None:
     transport = Scripted(list(script))
-    with pytest.raises(UnknownTokenError) as caught:
+    with pytest.raises(UseDpopNonceError) as caught:
         refresh(transport, make())
     assert caught.value.error == "use_dpop_nonce"
     assert caught.value.evidence.attempts == len(transport.requests) == len(script)
