@@ -5,15 +5,15 @@
     GrantwayError
     |- RequestInvalidError              the caller's fault; nothing was sent
     |  |- UnknownGrantTypeError         no plugin registered this grant_type
-    |  |- ConfigurationError            a provider, dialect or client that cannot work
-    |  `- InsecureEndpointError         http:// to another machine
+    |  `- ConfigurationError            a provider, dialect or client that cannot work
+    |     `- InsecureEndpointError      http:// to another machine
     |- TransportError                   no usable answer
     |  |- ConnectionFailedError         never sent: any grant may be tried again
     |  |- OutcomeUnknownError           sent, and the answer was lost
     |  |- ProviderUnavailableError      refused with 429 or 503: nothing was done
     |  |- RedirectRefusedError          a token request is never redirected
-    |  |- ResponseInvalidError          an answer that is not a token answer
-    |  `- ResponseTooLargeError         an answer past the cap
+    |  `- ResponseInvalidError          an answer that is not a token answer
+    |     `- ResponseTooLargeError      an answer past the cap
     |- TokenError                       the provider said no
     |  |- InvalidRequestException       invalid_request
     |  |- InvalidClientException        invalid_client

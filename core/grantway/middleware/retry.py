@@ -51,7 +51,7 @@ class RetryPolicy:
 
     Attributes:
         attempts: Sends at most, the first included.
-        base: Seconds; the wait before attempt n is random between 0 and ``base * 2**n``.
+        base: Seconds; the wait after send n is random between 0 and ``base * 2**(n - 1)``.
         longest: Longest such wait in seconds.
         retry_after_cap: Longest Retry-After, in seconds, that is waited for.
     """
