@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Grant
@@ -98,6 +99,9 @@ class IssuerServer:
         self._thread = threading.Thread(target=self._run, name="grantway-issuer", daemon=True)
         self._thread.start()
         self._ready.wait()
+        if not self._server.started:
+            self.stop()
+            raise ConfigurationError(f"The issuer could not start on {self.address}; see the log")
 
     def stop(self) -> None:
         """Answer what is in flight, stop listening, close the database. May be called twice."""
@@ -211,15 +215,25 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Quiet(HttpToolsProtocol):
+    """Uvicorn's protocol without its access log, which would tell user codes.
+
+    The setting ``access_log`` would silence the logger for the whole program instead.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.access_log = False
+
+
 def _config(app: App, trusted_proxies: Sequence[str]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=_Quiet,
         loop="asyncio",
         ws="none",
         lifespan="off",
         log_config=None,
-        access_log=False,
         server_header=False,
         date_header=True,
         timeout_keep_alive=30,

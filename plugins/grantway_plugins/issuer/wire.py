@@ -32,6 +32,8 @@ _AWS_NAMES = MappingProxyType({each.wire: each.__name__ for each in TOKEN_ERRORS
 _STATUS = MappingProxyType({"invalid_client": 401, "server_error": 500})
 _JSON: Header = (b"content-type", b"application/json")
 _NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+#: What a parameter's name looks like; anything else could be a secret in the wrong place.
+_NAME = re.compile(r"[A-Za-z_]{1,40}")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -244,8 +246,8 @@ def _once(
                 collected.setdefault(name, []).append(value)
             continue
         if name in seen:
-            shown = name if name.isascii() and name.isidentifier() else "a parameter"
-            raise Refusal("invalid_request", f"{shown:.64} stands twice")
+            shown = name if _NAME.fullmatch(name) else "a parameter"
+            raise Refusal("invalid_request", f"{shown} stands twice")
         seen.add(name)
         if value is not None:
             collected[name] = value

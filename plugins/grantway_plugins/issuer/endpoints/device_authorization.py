@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
@@ -75,7 +75,8 @@ def device_authorization(
 
 def _load(request: WireRequest) -> dict[str, Any]:
     try:
-        return dict(_SCHEMAS[request.dialect].load(dict(request.params)))
+        loaded = _SCHEMAS[request.dialect].load(dict(request.params))
+        return cast("dict[str, Any]", loaded)
     except ValidationError as invalid:
         messages = invalid.messages_dict
     broken = "; ".join(f"{request.shown(name)} {rules[0]}" for name, rules in messages.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
@@ -186,7 +186,7 @@ def register(issuer: Issuer, members: Mapping[str, Any]) -> Work:
 
 def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, Any]:
     try:
-        return dict(schema.load(members))
+        return cast("dict[str, Any]", schema.load(members))
     except ValidationError as invalid:
         messages = invalid.messages_dict
     if any(name in messages for name in ("redirect_uris", "redirectUris")):

@@ -1,0 +1,217 @@
+"""Starting and stopping, who may reach it, and what it says in its log."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from grantway.exceptions import ConfigurationError, FlowError
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer.authentication import Credentials
+from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer.records import Authentication, RefreshToken
+from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest
+from tests.plugins.issuer.conftest import VERIFIER, Caller, Clock
+
+PROGRAM = "import sys; from grantway_plugins.issuer import serve; serve(database=sys.argv[1])"
+
+
+def issuer_process(path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_after_what_is_in_flight(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with issuer_process(tmp_path / "x.db") as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert re.fullmatch(r"grantway issuer listening on http://127\.0\.0\.1:\d+\n", line)
+        url = line.split()[-1]
+        body = b'{"clientName": "x", "clientType": "public"}'
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection.putrequest("POST", "/client/register")
+        connection.putheader("content-type", "application/json")
+        connection.putheader("content-length", str(len(body)))
+        connection.endheaders(body[:5])
+        assert requests.get(f"{url}/health", timeout=10).ok  # by now it has seen the beginning
+        process.send_signal(number)
+        _until_refused(url)
+        connection.send(body[5:])
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    # A database that was closed has folded its write-ahead log back in.
+    assert [each.name for each in tmp_path.iterdir()] == ["x.db"]
+
+
+def _until_refused(url: str) -> None:
+    """Wait until nothing listens any more."""
+    parts = urlsplit(url)
+    while True:
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10).close()
+        except ConnectionError:
+            return
+
+
+def test_it_stops_twice_and_frees_its_port() -> None:
+    server = IssuerServer()
+    server.start()
+    port = int(server.url.rsplit(":", 1)[1])
+    server.stop()
+    server.stop()
+    with IssuerServer(port=port) as again:
+        assert requests.get(f"{again.url}/health", timeout=10).ok
+
+
+def test_it_may_stop_without_having_started() -> None:
+    IssuerServer().stop()
+
+
+def test_a_port_that_is_taken(server: IssuerServer) -> None:
+    port = int(server.url.rsplit(":", 1)[1])
+    with pytest.raises(ConfigurationError, match="Cannot listen"):
+        IssuerServer(port=port)
+
+
+def test_another_issuer_url(clock: Clock) -> None:
+    settings = IssuerSettings(issuer="https://login.example.com")
+    with IssuerServer(settings, clock=clock) as server, Caller(server.address) as caller:
+        caller.register_rfc()
+        started = caller.start()
+        assert started["verification_uri"] == "https://login.example.com/device"
+        page = caller.http.get(f"{server.address}/device")
+        assert "Secure" in page.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
+def test_beyond_this_machine_only_when_told(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"TLS") as raised:
+        IssuerServer(host=host)
+    assert "host" in raised.value.errors
+    with pytest.raises(ConfigurationError, match="approve=auto"):
+        IssuerServer(IssuerSettings(approve="auto"), host=host, insecure_http=True)
+
+
+def test_beyond_this_machine_when_told() -> None:
+    with IssuerServer(host="0.0.0.0", insecure_http=True) as server:
+        port = server.address.rsplit(":", 1)[1]
+        assert requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
+
+
+def test_auto_approval_is_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    with IssuerServer(IssuerSettings(approve="auto")):
+        pass
+    assert [
+        record.levelname for record in caplog.records if "approve=auto" in record.getMessage()
+    ] == ["WARNING"]
+
+
+@pytest.mark.parametrize(("trusted", "status"), [((), 429), (("127.0.0.1",), 400)])
+def test_forwarded_addresses_are_believed_only_from_named_proxies(
+    clock: Clock, trusted: tuple[str, ...], status: int
+) -> None:
+    with IssuerServer(clock=clock, trusted_proxies=trusted) as server:
+        answers = [
+            requests.get(
+                f"{server.url}/device?user_code=BBBB-BBBB",
+                headers={"x-forwarded-for": f"192.0.2.{number}"},
+                timeout=10,
+            )
+            for number in range(6)
+        ]
+    assert answers[-1].status_code == status
+
+
+def test_no_secret_is_logged_or_told(
+    rfc: Caller, aws: Caller, person: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    code = rfc.sent_back()["code"]
+    tokens = rfc.redeem(code).json()
+    started = aws.start()
+    person.approve_device(started["verification_uri_complete"])
+    secrets = [
+        rfc.secret,
+        aws.secret,
+        code,
+        VERIFIER,
+        tokens["access_token"],
+        tokens["refresh_token"],
+        started["device_code"],
+        started["user_code"],
+    ]
+    answers = [
+        rfc.redeem(code),
+        rfc.redeem(code, code_verifier=VERIFIER[1:]),
+        rfc.refresh(tokens["refresh_token"], scope="zzz"),
+        rfc.refresh(tokens["refresh_token"], client_secret=rfc.secret),
+        aws.refresh(tokens["refresh_token"]),
+        aws.as_aws(
+            "/token", grantType="authorization_code", code=code, codeVerifier="!" + VERIFIER
+        ),
+        aws.as_aws("/token", grantType=code),
+        aws.aws("/token", clientId=aws.secret, clientSecret=aws.id, grantType="refresh_token"),
+        aws.aws("/client/register", clientName=[code], clientType=aws.secret),
+        rfc.rfc("/token", **{code: "x"}),
+        rfc.http.post(f"{rfc.url}/token", data={code: ["x", "y"]}),
+    ]
+    ours = "\n".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith("urllib3")
+    )
+    for answer in answers:
+        assert answer.status_code >= 400
+        ours += answer.text + str(answer.headers)
+    assert [secret for secret in secrets if secret in ours] == []
+
+
+def test_values_do_not_show_secrets() -> None:
+    values: list[Any] = [
+        Credentials("id", "client_secret_post", "hush"),
+        Answer(200, (), b"hush"),
+        WireRequest(Dialect.RFC, {"code": "hush"}, ("id", "hush")),
+        Authentication("none", b"hush"),
+        RefreshToken(b"hush", None, None),  # type: ignore[arg-type]
+    ]
+    assert "hush" not in repr(values)
+
+
+def test_a_failure_within_is_an_answer_without_a_traceback(
+    rfc: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_self: Transaction, _digest: bytes) -> None:
+        raise ValueError("with a secret in it")
+
+    monkeypatch.setattr(Transaction, "refresh_token", fail)
+    answer = rfc.refresh("x")
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+    assert "secret in it" not in answer.text + caplog.text
+    assert "ValueError" in caplog.text
+
+
+def test_the_person_tells_what_the_page_says(rfc: Caller, person: Person) -> None:
+    with pytest.raises(FlowError, match="not one that the client registered"):
+        person.approve_authorization(rfc.authorize_url(redirect_uri="https://evil.example"))
+    with pytest.raises(FlowError, match="Code shown on the device"):
+        person.approve_device(f"{rfc.url}/device")

@@ -1,0 +1,63 @@
+"""Settings are checked when they are made, and the error names the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from grantway.exceptions import ConfigurationError
+from grantway_plugins.issuer import IssuerSettings, Lifetimes
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("access_token", 0),
+        ("access_token", "3600"),
+        ("access_token", True),
+        ("access_token", float("nan")),
+        ("authorization_code", 601),
+        ("device_code", float("inf")),
+        ("device_interval", -1),
+        ("registration", None),
+        ("refresh_family", -5),
+        ("refresh_reuse_window", -1),
+    ],
+)
+def test_a_lifetime_that_cannot_be(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=field) as raised:
+        Lifetimes(**{field: value})
+    assert list(raised.value.errors) == [field]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("issuer", "login.example.com"),
+        ("issuer", "ftp://login.example.com"),
+        ("issuer", "https://login.example.com/path"),
+        ("issuer", "https://login.example.com/"),
+        ("issuer", "https://login.example.com?x"),
+        ("issuer", "https://login.example.com#x"),
+        ("issuer", "https://user@login.example.com"),
+        ("issuer", "https://login.example.com:x"),
+        ("issuer", "https://[::1"),
+        ("issuer", ""),
+        ("approve", "yes"),
+        ("subject", ""),
+        ("subject", "a\nb"),
+        ("default_scopes", ('a"',)),
+        ("default_scopes", 7),
+    ],
+)
+def test_a_setting_that_cannot_be(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=field) as raised:
+        IssuerSettings(**{field: value})
+    assert list(raised.value.errors) == [field]
+
+
+def test_the_issuer_is_needed_where_no_server_fills_it_in() -> None:
+    with pytest.raises(ConfigurationError, match="issuer"):
+        _ = IssuerSettings().url
+    assert IssuerSettings(issuer="https://login.example.com").url == "https://login.example.com"
