@@ -58,10 +58,11 @@ class AwsJsClient:
     def __enter__(self) -> Self:
         node_packages.install()
         script = node_packages.FOLDER / "aws_client.mjs"
-        # The person's own AWS settings would choose regions, endpoints and retries.
-        own = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        # Whoever runs the tests may have AWS settings, which would choose retries and more.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        env |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         with contextlib.ExitStack() as exits:
-            self._program = exits.enter_context(Program([node_packages.NODE, script], env=own))
+            self._program = exits.enter_context(Program([node_packages.NODE, script], env=env))
             self._program.read_json(STARTUP_SECONDS)
             self._exits = exits.pop_all()
         return self

@@ -30,7 +30,7 @@ class Program:
     Args:
         command: The program and its arguments.
         cwd: Where to run it.
-        env: Variables set on top of this process's own.
+        env: Its whole environment; None for this process's own.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Program:
     ) -> None:
         self._command = [str(part) for part in command]
         self._cwd = cwd
-        self._env = {**os.environ, **(env or {})}
+        self._env = env
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -71,6 +71,10 @@ class Program:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+            # Bytes that it never read are lost with it.
+            with contextlib.suppress(BrokenPipeError):
+                stream and stream.close()
 
     @property
     def pid(self) -> int:
@@ -124,18 +128,14 @@ class Program:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            return -signal.SIGKILL
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(EXIT_SECONDS)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(EXIT_SECONDS)
             self._reader.join(EXIT_SECONDS)
-            for stream in (self._process.stdin, self._process.stdout, self._stderr):
-                # Bytes that it never read are lost with it.
-                with contextlib.suppress(BrokenPipeError):
-                    stream and stream.close()
+        return self._process.returncode
 
     def errors(self) -> str:
         """What it has written to standard error so far."""
