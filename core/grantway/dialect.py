@@ -282,9 +282,7 @@ class Dialect:
         """The object at the first path that holds a token; else the first object; RFC names."""
         objects = []
         for path in self.answer.token_at:
-            here: Any = found
-            for step in path:
-                here = here.get(step) if isinstance(here, dict) else None
+            here = _at(found, path)
             if isinstance(here, dict):
                 payload = self._renamed(here)
                 if path:

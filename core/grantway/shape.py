@@ -91,7 +91,8 @@ class AnswerShape:
         names: Name on the wire -> RFC name, for those that differ. A field that has its RFC name
             already is never overwritten.
         token_at: Paths to the object that holds the token, tried in order; ``()`` is the answer
-            itself. Other fields beside a nested object go to ``Token.extra``.
+            itself. A number in a path indexes a list. Other fields beside a nested object go to
+            ``Token.extra``.
         success: Statuses that mean success.
         form: Whether an answer may be a form rather than JSON.
         scope_separators: Characters between scope names, besides the request's.

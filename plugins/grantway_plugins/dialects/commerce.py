@@ -1,0 +1,59 @@
+"""eBay, Mailchimp, PayPal, plentymarkets, Wix."""
+
+from __future__ import annotations
+
+from grantway.dialect import AnswerShape, Dialect, RequestShape
+
+#: ``token_type`` says whose token it is; Basic credentials are not form-encoded.
+#:
+#: - "Exchanging the authorization code for a User access token",
+#:   https://developer.ebay.com/api-docs/static/oauth-auth-code-grant-request.html
+#: - "Using a refresh token to update a User access token",
+#:   https://developer.ebay.com/api-docs/static/oauth-refresh-token-request.html
+EBAY = Dialect(
+    name="ebay",
+    request=RequestShape(basic="raw"),
+    answer=AnswerShape(
+        token_types={"Application Access Token": "Bearer", "User Access Token": "Bearer"}
+    ),
+)
+
+#: ``expires_in: 0`` means that the token does not expire; ``scope`` is null.
+#:
+#: - "Access Data on Behalf of Other Users with OAuth 2",
+#:   https://mailchimp.com/developer/marketing/guides/access-user-data-oauth-2/
+MAILCHIMP = Dialect(
+    name="mailchimp",
+    request=RequestShape(client_auth="client_secret_post"),
+    answer=AnswerShape(zero_never_expires=True),
+)
+
+#: ``expires_in`` may be a string; Basic credentials are not form-encoded.
+#:
+#: - "Get started with PayPal REST APIs", https://developer.paypal.com/api/rest/
+#: - "Authentication", https://developer.paypal.com/api/rest/authentication/
+PAYPAL = Dialect(name="paypal", request=RequestShape(basic="raw"))
+
+#: The names of the answer are in camelCase.
+#:
+#: - "REST API: Getting started",
+#:   https://developers.plentymarkets.com/en-gb/developers/main/rest-api-guides/getting-started.html
+PLENTYMARKETS = Dialect(
+    name="plentymarkets",
+    answer=AnswerShape(
+        names={
+            "accessToken": "access_token",
+            "expiresIn": "expires_in",
+            "refreshToken": "refresh_token",
+            "tokenType": "token_type",
+        }
+    ),
+)
+
+#: The request is JSON; the legacy answer has no ``token_type``.
+#:
+#: - "Create Access Token",
+#:   https://dev.wix.com/docs/rest/app-management/oauth-2/create-access-token
+#: - "Refresh an Access Token",
+#:   https://dev.wix.com/docs/rest/app-management/oauth-2/refresh-an-access-token
+WIX = Dialect(name="wix", request=RequestShape(encoding="json", client_auth="client_secret_post"))

@@ -1,0 +1,30 @@
+"""GitHub."""
+
+from __future__ import annotations
+
+from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+
+#: Errors come with status 200 and codes of GitHub's own; scopes are separated by commas; an answer
+#: to a request without ``Accept: application/json`` is a form.
+#:
+#: - "Authorizing OAuth apps",
+#:   https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
+#: - "Troubleshooting OAuth app access token request errors",
+#:   https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors
+#: - "Refreshing user access tokens",
+#:   https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens
+GITHUB = Dialect(
+    name="github",
+    request=RequestShape(client_auth="client_secret_post"),
+    answer=AnswerShape(form=True, scope_separators=","),
+    error=ErrorShape(
+        codes={
+            "bad_refresh_token": "invalid_grant",
+            "bad_verification_code": "invalid_grant",
+            "device_flow_disabled": "unauthorized_client",
+            "incorrect_client_credentials": "invalid_client",
+            "incorrect_device_code": "invalid_grant",
+            "redirect_uri_mismatch": "invalid_grant",
+        }
+    ),
+)

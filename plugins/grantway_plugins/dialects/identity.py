@@ -1,0 +1,50 @@
+"""Identity services: Auth0, Keycloak, Okta, WorkOS."""
+
+from __future__ import annotations
+
+from grantway.dialect import Dialect, ErrorShape, RequestShape
+
+#: Speaks the standard. A rotated refresh token may be presented again only where the tenant
+#: configures an overlap period, which is off by default: give that number of seconds with
+#: ``dataclasses.replace(AUTH0, replay_window=...)``.
+#:
+#: - "Configure Refresh Token Rotation",
+#:   https://auth0.com/docs/secure/tokens/refresh-tokens/configure-refresh-token-rotation
+#: - "Authentication API: get token",
+#:   https://auth0.com/docs/api/authentication/authorization-code-flow/get-token
+AUTH0 = Dialect(name="auth0", request=RequestShape(client_auth="client_secret_post"))
+
+#: Speaks the standard. Reuse of a refresh token is limited by a count, not by time.
+#:
+#: - "Securing applications with OpenID Connect",
+#:   https://www.keycloak.org/securing-apps/oidc-layers
+#: - "Server Administration Guide: session and token timeouts",
+#:   https://www.keycloak.org/docs/latest/server_admin/index.html#_timeouts
+KEYCLOAK = Dialect(name="keycloak")
+
+#: Some refusals have Okta's general shape, ``errorCode`` and ``errorSummary``. A rotated refresh
+#: token stays good for 30 seconds unless the application's grace period says otherwise.
+#:
+#: - "Refresh access tokens and rotate refresh tokens",
+#:   https://developer.okta.com/docs/guides/refresh-tokens/main/
+#: - "Okta error codes", https://developer.okta.com/docs/reference/error-codes/
+OKTA = Dialect(
+    name="okta",
+    error=ErrorShape(
+        code_at=(("error",), ("errorCode",)),
+        description_at=(("error_description",), ("errorSummary",)),
+    ),
+    replay_window=30,
+)
+
+#: The answer has neither ``token_type`` nor ``expires_in``; some refusals have ``code`` and
+#: ``message``. A lost answer to a refresh may be asked for again within 30 seconds.
+#:
+#: - "Session resilience", https://workos.com/docs/authkit/session-resilience
+#: - "Authentication", https://workos.com/docs/reference/authkit/authentication
+WORKOS = Dialect(
+    name="workos",
+    request=RequestShape(client_auth="client_secret_post"),
+    error=ErrorShape(code_at=(("error",), ("code",))),
+    replay_window=30,
+)

@@ -1,0 +1,51 @@
+"""Meta: Facebook, Instagram, Threads."""
+
+from __future__ import annotations
+
+from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+
+_REQUEST = RequestShape(scope_separator=",", client_auth="client_secret_post")
+# The number beside it is only the status again.
+_ERROR = ErrorShape(code_at=(("error_type",),), description_at=(("error_message",),))
+
+#: ``error`` is an object with a numeric code; scopes are separated by commas; old versions answered
+#: with a form and ``expires`` for ``expires_in``.
+#:
+#: - "Handle Errors", https://developers.facebook.com/docs/graph-api/guides/error-handling
+#: - "Manually Build a Login Flow",
+#:   https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
+FACEBOOK = Dialect(
+    name="facebook",
+    request=_REQUEST,
+    answer=AnswerShape(names={"expires": "expires_in"}, form=True),
+    error=ErrorShape(
+        code_at=(("error", "code"), ("error", "type")),
+        description_at=(("error", "message"),),
+        reason_at=(("error", "error_subcode"),),
+        codes={
+            "1": "server_error",
+            "2": "temporarily_unavailable",
+            "4": "temporarily_unavailable",
+            "100": "invalid_request",
+            "190": "invalid_grant",
+        },
+    ),
+)
+
+#: The token is in a list, ``data``, and its scope is named ``permissions``; a refusal has
+#: ``error_type`` and ``error_message``.
+#:
+#: - "Business Login for Instagram",
+#:   https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/business-login
+INSTAGRAM = Dialect(
+    name="instagram",
+    request=_REQUEST,
+    answer=AnswerShape(token_at=(("data", "0"), ()), names={"permissions": "scope"}),
+    error=_ERROR,
+)
+
+#: A refusal has ``error_type`` and ``error_message``; the answer has no ``token_type``.
+#:
+#: - "Get Access Tokens and Permissions",
+#:   https://developers.facebook.com/docs/threads/get-started/get-access-tokens-and-permissions
+THREADS = Dialect(name="threads", request=_REQUEST, error=_ERROR)

@@ -1,0 +1,28 @@
+"""Microsoft: Entra ID (Azure AD), both versions of its endpoints."""
+
+from __future__ import annotations
+
+from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+
+#: Version 1 writes its numbers as strings and names the page of a device login
+#: ``verification_url``; both versions have codes of their own for that login, and put the finer
+#: cause of a refusal into ``suberror``.
+#:
+#: - "OAuth 2.0 authorization code flow",
+#:   https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
+#: - "OAuth 2.0 device authorization grant",
+#:   https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-device-code
+#: - "Authorize access using OAuth 2.0 and Azure AD (v1.0)",
+#:   https://learn.microsoft.com/en-us/previous-versions/azure/active-directory/azuread-dev/v1-protocols-oauth-code
+MICROSOFT = Dialect(
+    name="microsoft",
+    request=RequestShape(client_auth="client_secret_post"),
+    answer=AnswerShape(names={"verification_url": "verification_uri"}),
+    error=ErrorShape(
+        reason_at=(("suberror",),),
+        codes={
+            "authorization_declined": "access_denied",
+            "bad_verification_code": "invalid_grant",
+        },
+    ),
+)
