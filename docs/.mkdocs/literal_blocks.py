@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - mkdocstrings loads it by its path
 """Docstrings announce an example by ``::``, which Markdown does not know."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs the examples of one page, as a reader would who types them all in.
 
-It is a program of its own: ``python -W error run_page.py PAGE ISSUER``. See ``test_examples.py`` for
-what a page may rely on.
+It is a program of its own: ``python -W error run_page.py PAGE ISSUER``. What a page may rely on is
+told in ``test_examples.py``.
 """
 
 from __future__ import annotations
