@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .exceptions import (
         AccessDeniedException,
         AccountSelectionRequiredError,
+        Attempt,
         AuthorizationPendingException,
         ConfigurationError,
         ConnectionFailedError,
@@ -92,6 +93,7 @@ _HOMES = {
     "exceptions": (
         "AccessDeniedException",
         "AccountSelectionRequiredError",
+        "Attempt",
         "AuthorizationPendingException",
         "ConfigurationError",
         "ConnectionFailedError",
@@ -155,6 +157,7 @@ __all__ = [
     "AccessDeniedException",
     "AccountSelectionRequiredError",
     "AnswerShape",
+    "Attempt",
     "AuthorizationPendingException",
     "Client",
     "ClientAuth",

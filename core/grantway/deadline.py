@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import time
 
-from .exceptions import FlowCancelledError
-
 
 class Deadline:
     """The moment at which a call gives up, on the monotonic clock.
@@ -32,14 +30,14 @@ class Deadline:
         """Whether the caller has called it off."""
         return self._cancel is not None and self._cancel.is_set()
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         """Wait, but no longer than the deadline.
 
-        Raises:
-            FlowCancelledError: the caller set ``cancel``.
+        Returns:
+            True when the caller set ``cancel``; the rest of the time was not waited.
         """
         pause = max(0.0, min(seconds, self.remaining()))
         if self._cancel is None:
             time.sleep(pause)
-        elif self._cancel.wait(pause):
-            raise FlowCancelledError("Cancelled by the caller while waiting.")
+            return False
+        return self._cancel.wait(pause)

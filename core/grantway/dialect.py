@@ -286,6 +286,7 @@ class Dialect:
             if isinstance(here, dict):
                 payload = self._renamed(here)
                 if path:
+                    payload = dict(payload)  # what it was taken from may go to ``extra``
                     beside = self._renamed(found)
                     payload.update(
                         (name, value)

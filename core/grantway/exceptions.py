@@ -67,6 +67,25 @@ from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One send of a call.
+
+    Attributes:
+        outcome: ``final``, ``never_sent``, ``refused`` or ``unknown``.
+        reason: The error's ``code``, or ``status 503``.
+        status: HTTP status of the answer, or None when there was none.
+        milliseconds: How long it took.
+        wait: Seconds that were waited after it, or None when it was the last.
+    """
+
+    outcome: str
+    reason: str
+    status: int | None
+    milliseconds: float
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known about the call that failed. Holds no secret.
 
@@ -78,6 +97,7 @@ class Evidence:
         step: Which endpoint: ``token``, ``device_authorization``, ...
         attempts: How many times the request was sent or tried.
         headers: Headers of the answer, lower-case names, without cookies.
+        history: Each attempt in order, when there was more than one, or the one failed.
     """
 
     status: int | None = None
@@ -87,6 +107,7 @@ class Evidence:
     step: str = "token"
     attempts: int = 1
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    history: tuple[Attempt, ...] = ()
 
 
 class GrantwayError(Exception):

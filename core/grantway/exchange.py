@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .dialect import Answer, Dialect
-from .exceptions import Evidence
+from .exceptions import Attempt, Evidence
 from .grant import Params
 from .http import HttpRequest, Transport
 
@@ -37,6 +37,7 @@ class Exchange:
         sent_at: Unix time of the latest send.
         emit: Tells the observers, or None when nobody listens.
         call_id: The number of the call in its events.
+        history: Each attempt that did not settle the call, and the one after it.
         proofs: Secrets that the client's proof of the latest send is made of.
     """
 
@@ -52,6 +53,7 @@ class Exchange:
     sent_at: float = 0.0
     emit: Callable[[Event], None] | None = None
     call_id: int = 0
+    history: list[Attempt] = field(default_factory=list)
     proofs: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -70,6 +72,7 @@ class Exchange:
             step=self.step,
             attempts=max(1, self.attempts),
             headers=public_headers(headers),
+            history=tuple(self.history),
         )
 
     def secrets(self) -> list[str]:

@@ -14,6 +14,7 @@ from grantway.exceptions import (
     AuthorizationPendingException,
     ConnectionFailedError,
     Evidence,
+    FlowCancelledError,
     FlowTimeoutError,
     OutcomeUnknownError,
     ProviderUnavailableError,
@@ -211,6 +212,8 @@ class DeviceFlow:
             self._pause(seconds)
         else:
             Deadline(seconds, cancel).wait(seconds)
+        if cancel is not None and cancel.is_set():
+            raise FlowCancelledError("The login was cancelled while it waited for approval.")
 
 
 def _is_seconds(value: object) -> bool:

@@ -6,12 +6,15 @@ import enum
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from grantway.event import Event
 from grantway.exceptions import (
+    Attempt,
     ConfigurationError,
     ConnectionFailedError,
+    FlowCancelledError,
+    GrantwayError,
     OutcomeUnknownError,
     TransportError,
 )
@@ -80,25 +83,25 @@ class RetrySends:
         began = time.monotonic()
         lost: Answer | OutcomeUnknownError | None = None
         while True:
+            sent_at = time.monotonic()
             result, outcome, why = _send(exchange, call_next)
-            if (
-                outcome is Outcome.UNKNOWN
-                and lost is None
-                and not isinstance(result, ConnectionFailedError)
-            ):
+            now = time.monotonic()
+            if outcome is Outcome.UNKNOWN and lost is None:
+                assert not isinstance(result, ConnectionFailedError)
                 lost = result
-            wait = self._wait(
-                exchange, outcome, result, time.monotonic() - began, lost=lost is not None
-            )
+            wait = self._wait(exchange, outcome, result, now - began, lost=lost is not None)
+            attempt = (outcome, why, result, (now - sent_at) * 1000)
+            if exchange.emit is not None:
+                _announce(exchange, "attempt", attempt, None)
+            if outcome is not Outcome.FINAL or exchange.history:
+                exchange.history.append(_attempt(attempt, wait))
             if wait is None:
-                if outcome is not Outcome.FINAL and lost is not None:
-                    # A later attempt that never arrived does not settle what the first one did.
-                    result = lost
-                if isinstance(result, TransportError):
-                    raise result
-                return result
-            _announce(exchange, why, wait, result, began)
-            exchange.deadline.wait(wait)
+                # A later attempt that never arrived does not settle what the first one did.
+                return _given(result if outcome is Outcome.FINAL else lost or result)
+            if exchange.emit is not None:
+                _announce(exchange, "retry", attempt, wait)
+            if exchange.deadline.wait(wait):
+                return _given(lost or _cancelled(exchange))
 
     def _wait(
         self,
@@ -138,6 +141,19 @@ def _send(
     return answer, _judge(answer), f"status {answer.status}"
 
 
+def _given(result: Answer | GrantwayError) -> Answer:
+    if isinstance(result, GrantwayError):
+        raise result
+    return result
+
+
+def _cancelled(exchange: Exchange) -> FlowCancelledError:
+    return FlowCancelledError(
+        "Cancelled by the caller before another attempt; the ones before it did nothing.",
+        evidence=exchange.evidence(),
+    )
+
+
 def _judge(answer: Answer) -> Outcome:
     code = answer.error.code if answer.error is not None else ""
     if answer.status in _REFUSED and code in _NOT_NOW:
@@ -156,21 +172,35 @@ def _repeatable(exchange: Exchange, elapsed: float) -> bool:
     return exchange.grant.replay is Replay.WINDOWED and elapsed < exchange.dialect.replay_window
 
 
+#: Outcome, reason, what came of it, and milliseconds.
+_Sent = tuple[Outcome, str, "Answer | TransportError", float]
+
+
+def _status(result: Answer | TransportError) -> int | None:
+    return result.evidence.status if isinstance(result, TransportError) else result.status
+
+
+def _attempt(sent: _Sent, wait: float | None) -> Attempt:
+    outcome, why, result, milliseconds = sent
+    return Attempt(outcome.value, why, _status(result), milliseconds, wait)
+
+
 def _announce(
-    exchange: Exchange, why: str, wait: float, result: Answer | TransportError, began: float
+    exchange: Exchange, kind: Literal["attempt", "retry"], sent: _Sent, wait: float | None
 ) -> None:
-    if exchange.emit is not None:
-        exchange.emit(
-            Event(
-                kind="retry",
-                call_id=exchange.call_id,
-                step=exchange.step,
-                provider=exchange.host,
-                grant_type=exchange.grant_type,
-                attempt=exchange.attempts,
-                milliseconds=(time.monotonic() - began) * 1000,
-                outcome=why,
-                wait=wait,
-                status=None if isinstance(result, TransportError) else result.status,
-            )
+    assert exchange.emit is not None
+    outcome, why, result, milliseconds = sent
+    exchange.emit(
+        Event(
+            kind=kind,
+            call_id=exchange.call_id,
+            step=exchange.step,
+            provider=exchange.host,
+            grant_type=exchange.grant_type,
+            attempt=exchange.attempts,
+            milliseconds=milliseconds,
+            outcome=why if outcome is not Outcome.FINAL else outcome.value,
+            wait=wait or 0.0,
+            status=_status(result),
         )
+    )
