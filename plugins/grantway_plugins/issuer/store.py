@@ -57,6 +57,8 @@ class Store:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = open_database(database, durability=durability)
+        driver = self._engine.dialect.loaded_dbapi
+        self._driver_error: type[Exception] = driver.Error
         self._clock = clock
         self._known_clients: LRUCache[str, Client] = LRUCache(KNOWN_CLIENTS)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -136,7 +138,7 @@ class Store:
                 outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
                 transaction.flush()
         except Exception as failed:  # noqa: BLE001 - whatever it is, only its own request may see it
-            error = _as_store_error(failed)
+            error = self._as_store_error(failed)
             if isinstance(error, StoreBusyError) or len(batch) == 1:
                 return [(job, None, error) for job in batch]
         else:
@@ -147,8 +149,13 @@ class Store:
         try:
             with self._engine.begin() as connection:
                 Transaction(connection, self._known_clients).prune(self._clock())
-        except SQLAlchemyError as failed:
-            _log.warning("Pruning failed and will be tried again: %s", _as_store_error(failed))
+        except (SQLAlchemyError, self._driver_error) as failed:
+            _log.warning("Pruning failed and will be tried again: %s", self._as_store_error(failed))
+
+    def _as_store_error(self, failed: Exception) -> Exception:
+        """A driver's error, bare or as SQLAlchemy wraps it, as ours; any other stays."""
+        cause = failed.orig if isinstance(failed, DBAPIError) else failed
+        return store_error(cause) if isinstance(cause, self._driver_error) else failed
 
 
 class _Job:
@@ -162,10 +169,6 @@ class _Job:
 
 
 _Outcome = tuple[_Job, Any, Exception | None]
-
-
-def _as_store_error(failed: Exception) -> Exception:
-    return store_error(failed.orig) if isinstance(failed, DBAPIError) else failed
 
 
 def _deliver(outcomes: list[_Outcome]) -> None:

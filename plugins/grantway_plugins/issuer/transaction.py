@@ -1,7 +1,7 @@
 """What can be asked of the store inside one transaction.
 
 Every change that must happen once is an UPDATE with its condition, and the row count tells who
-won. Statements are built once: SQLAlchemy then finds their compiled form in its cache.
+won.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
+
+from grantway_plugins.issuer.prepared import Cursor, Prepared
 
 from .records import (
     AccessToken,
@@ -40,7 +42,17 @@ REMEMBERED = 86_400.0
 #: Rows that one pruning deletes from each table, so that it never holds up requests for long.
 PRUNED_AT_ONCE = 2000
 
-_CLIENT = sa.select(clients).where(clients.c.client_id == bindparam("id"))
+
+def _insert(table: sa.Table, *left_out: str) -> Prepared:
+    """An INSERT that takes a value for each column but those left out."""
+    return Prepared(
+        sa.insert(table).values(
+            {each.name: bindparam(each.name) for each in table.c if each.name not in left_out}
+        )
+    )
+
+
+_CLIENT = Prepared(sa.select(clients).where(clients.c.client_id == bindparam("id")))
 _FAMILY_COLUMNS = (
     families.c.family_id,
     families.c.client_id,
@@ -49,29 +61,29 @@ _FAMILY_COLUMNS = (
     families.c.expires_at,
     families.c.revoked_at,
 )
-_REFRESH_TOKEN = (
+_REFRESH_TOKEN = Prepared(
     sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
     .join_from(refresh_tokens, families, refresh_tokens.c.family_id == families.c.family_id)
     .where(refresh_tokens.c.digest == bindparam("key"))
     # Where there are several writers, the family must not be revoked while it is read.
     .with_for_update(of=families)
 )
-_SPEND_REFRESH_TOKEN = (
+_SPEND_REFRESH_TOKEN = Prepared(
     sa.update(refresh_tokens)
     .where(refresh_tokens.c.digest == bindparam("key"), refresh_tokens.c.used_at.is_(None))
     .values(used_at=bindparam("now"))
 )
-_USED_SUCCESSOR = (
+_USED_SUCCESSOR = Prepared(
     sa.select(sa.literal(1))
     .where(refresh_tokens.c.parent == bindparam("key"), refresh_tokens.c.used_at.is_not(None))
     .limit(1)
 )
-_REVOKE_FAMILY = (
+_REVOKE_FAMILY = Prepared(
     sa.update(families)
     .where(families.c.family_id == bindparam("id"), families.c.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"))
 )
-_ACCESS_TOKEN = (
+_ACCESS_TOKEN = Prepared(
     sa.select(
         access_tokens.c.scope.label("token_scope"),
         access_tokens.c.issued_at,
@@ -81,19 +93,23 @@ _ACCESS_TOKEN = (
     .join_from(access_tokens, families, access_tokens.c.family_id == families.c.family_id)
     .where(access_tokens.c.digest == bindparam("key"))
 )
-_FORGET_ACCESS_TOKEN = sa.delete(access_tokens).where(access_tokens.c.digest == bindparam("key"))
-_AUTHORIZATION_CODE = sa.select(authorization_codes).where(
-    authorization_codes.c.digest == bindparam("key")
+_FORGET_ACCESS_TOKEN = Prepared(
+    sa.delete(access_tokens).where(access_tokens.c.digest == bindparam("key"))
 )
-_SPEND_AUTHORIZATION_CODE = (
+_AUTHORIZATION_CODE = Prepared(
+    sa.select(authorization_codes).where(authorization_codes.c.digest == bindparam("key"))
+)
+_SPEND_AUTHORIZATION_CODE = Prepared(
     sa.update(authorization_codes)
     .where(authorization_codes.c.digest == bindparam("key"))
     .where(authorization_codes.c.family_id.is_(None))
     .values(family_id=bindparam("family"))
 )
-_DEVICE_CODE = sa.select(device_codes).where(device_codes.c.digest == bindparam("key"))
-_USER_CODE = sa.select(device_codes).where(device_codes.c.user_code_digest == bindparam("key"))
-_POLLED = (
+_DEVICE_CODE = Prepared(sa.select(device_codes).where(device_codes.c.digest == bindparam("key")))
+_USER_CODE = Prepared(
+    sa.select(device_codes).where(device_codes.c.user_code_digest == bindparam("key"))
+)
+_POLLED = Prepared(
     sa.update(device_codes)
     .where(device_codes.c.digest == bindparam("key"))
     .values(
@@ -102,25 +118,30 @@ _POLLED = (
         interval=device_codes.c.interval + bindparam("slower", type_=sa.Double()),
     )
 )
-_MOVE_DEVICE_CODE = (
+_MOVE_DEVICE_CODE = Prepared(
     sa.update(device_codes)
     .where(device_codes.c.digest == bindparam("key"))
     .where(device_codes.c.status == bindparam("before"))
     .values(status=bindparam("after"))
 )
-_DECIDE_DEVICE_CODE = (
+_DECIDE_DEVICE_CODE = Prepared(
     sa.update(device_codes)
     .where(device_codes.c.digest == bindparam("key"))
     .where(device_codes.c.status == DeviceStatus.PENDING.value)
     .values(status=bindparam("after"), subject=bindparam("who"))
 )
-# Built once, so that SQLAlchemy finds their cache key on them.
-_ADD_REFRESH_TOKEN = refresh_tokens.insert()
-_ADD_ACCESS_TOKEN = access_tokens.insert()
+_ADD_CLIENT = _insert(clients)
+_ADD_FAMILY = _insert(families, "revoked_at")
+_ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")
+_ADD_ACCESS_TOKEN = _insert(access_tokens)
+_ADD_AUTHORIZATION_CODE = _insert(authorization_codes, "family_id")
+_ADD_DEVICE_CODE = _insert(device_codes, "polled_at")
 _PRUNE = {
-    table: sa.delete(table).where(
-        key.in_(
-            sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNED_AT_ONCE)
+    table: Prepared(
+        sa.delete(table).where(
+            key.in_(
+                sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNED_AT_ONCE)
+            )
         )
     )
     for table, key in (
@@ -149,7 +170,7 @@ class Transaction:
     def __init__(
         self, connection: sa.Connection, known_clients: MutableMapping[str, Client]
     ) -> None:
-        self._connection = connection
+        self._cursor = Cursor(connection)
         self._known_clients = known_clients
         self._new_refresh_tokens: list[dict[str, Any]] = []
         self._new_access_tokens: list[dict[str, Any]] = []
@@ -161,27 +182,28 @@ class Transaction:
         known = self._known_clients.get(client_id)
         if known is not None:
             return known
-        row = self._connection.execute(_CLIENT, {"id": client_id}).one_or_none()
+        row = self._cursor.row(_CLIENT, {"id": client_id})
         if row is None:
             return None
+        _, name, kind, method, secret, grant_types, scope, redirect_uris, issued, expires = row
         client = Client(
-            client_id=row.client_id,
-            name=row.name,
-            kind=row.kind,
-            authentication=Authentication(row.auth_method, row.secret_digest),
-            grant_types=frozenset(json.loads(row.grant_types)),
-            scope=tuple(row.scope.split()),
-            redirect_uris=tuple(json.loads(row.redirect_uris)),
-            issued_at=row.issued_at,
-            expires_at=row.expires_at,
+            client_id=client_id,
+            name=name,
+            kind=kind,
+            authentication=Authentication(method, secret),
+            grant_types=frozenset(json.loads(grant_types)),
+            scope=tuple(scope.split()),
+            redirect_uris=tuple(json.loads(redirect_uris)),
+            issued_at=issued,
+            expires_at=expires,
         )
         self._known_clients[client_id] = client
         return client
 
     def add_client(self, client: Client) -> None:
         """Keep a registration."""
-        self._connection.execute(
-            clients.insert(),
+        self._cursor.change(
+            _ADD_CLIENT,
             {
                 "client_id": client.client_id,
                 "name": client.name,
@@ -200,8 +222,8 @@ class Transaction:
 
     def add_family(self, family: Family) -> None:
         """Keep an approval."""
-        self._connection.execute(
-            families.insert(),
+        self._cursor.change(
+            _ADD_FAMILY,
             {
                 "family_id": family.family_id,
                 "client_id": family.client_id,
@@ -213,7 +235,7 @@ class Transaction:
 
     def revoke_family(self, family_id: str, now: float) -> None:
         """End everything that one approval issued."""
-        self._connection.execute(_REVOKE_FAMILY, {"id": family_id, "now": now})
+        self._cursor.change(_REVOKE_FAMILY, {"id": family_id, "now": now})
 
     def add_refresh_token(self, digest: bytes, family: Family, parent: bytes | None) -> None:
         """Keep a refresh token, and which one it replaces."""
@@ -247,15 +269,15 @@ class Transaction:
     def flush(self) -> None:
         """Write the tokens gathered so far."""
         if self._new_refresh_tokens:
-            self._connection.execute(_ADD_REFRESH_TOKEN, self._new_refresh_tokens)
+            self._cursor.change_all(_ADD_REFRESH_TOKEN, self._new_refresh_tokens)
             self._new_refresh_tokens = []
         if self._new_access_tokens:
-            self._connection.execute(_ADD_ACCESS_TOKEN, self._new_access_tokens)
+            self._cursor.change_all(_ADD_ACCESS_TOKEN, self._new_access_tokens)
             self._new_access_tokens = []
 
     def refresh_token(self, digest: bytes) -> RefreshToken | None:
         """The refresh token of this digest, spent or not."""
-        row = self._connection.execute(_REFRESH_TOKEN, {"key": digest}).one_or_none()
+        row = self._cursor.row(_REFRESH_TOKEN, {"key": digest})
         return None if row is None else RefreshToken(digest, row[0], _family(row[1:]))
 
     def spend_refresh_token(self, digest: bytes, now: float) -> bool:
@@ -264,25 +286,25 @@ class Transaction:
 
     def has_used_successor(self, digest: bytes) -> bool:
         """Whether a token that replaced this one has itself been used."""
-        return self._connection.execute(_USED_SUCCESSOR, {"key": digest}).first() is not None
+        return self._cursor.row(_USED_SUCCESSOR, {"key": digest}) is not None
 
     def access_token(self, digest: bytes) -> AccessToken | None:
         """The access token of this digest."""
-        row = self._connection.execute(_ACCESS_TOKEN, {"key": digest}).one_or_none()
+        row = self._cursor.row(_ACCESS_TOKEN, {"key": digest})
         if row is None:
             return None
         return AccessToken(tuple(row[0].split()), row[1], row[2], _family(row[3:]))
 
     def forget_access_token(self, digest: bytes) -> None:
         """End one access token."""
-        self._connection.execute(_FORGET_ACCESS_TOKEN, {"key": digest})
+        self._cursor.change(_FORGET_ACCESS_TOKEN, {"key": digest})
 
     # --- authorization codes ---
 
     def add_authorization_code(self, code: AuthorizationCode) -> None:
         """Keep a code that a browser was sent away with."""
-        self._connection.execute(
-            authorization_codes.insert(),
+        self._cursor.change(
+            _ADD_AUTHORIZATION_CODE,
             {
                 "digest": code.digest,
                 "client_id": code.client_id,
@@ -297,18 +319,19 @@ class Transaction:
 
     def authorization_code(self, digest: bytes) -> AuthorizationCode | None:
         """The code of this digest, redeemed or not."""
-        row = self._connection.execute(_AUTHORIZATION_CODE, {"key": digest}).one_or_none()
+        row = self._cursor.row(_AUTHORIZATION_CODE, {"key": digest})
         if row is None:
             return None
+        _, client_id, redirect_uri, given, scope, subject, challenge, expires_at, family_id = row
         return AuthorizationCode(
-            digest=row.digest,
-            client_id=row.client_id,
-            redirect=Redirect(row.redirect_uri, bool(row.redirect_uri_given)),
-            scope=tuple(row.scope.split()),
-            subject=row.subject,
-            challenge=row.challenge,
-            expires_at=row.expires_at,
-            family_id=row.family_id,
+            digest=digest,
+            client_id=client_id,
+            redirect=Redirect(redirect_uri, bool(given)),
+            scope=tuple(scope.split()),
+            subject=subject,
+            challenge=challenge,
+            expires_at=expires_at,
+            family_id=family_id,
         )
 
     def spend_authorization_code(self, digest: bytes, family_id: str) -> bool:
@@ -319,8 +342,8 @@ class Transaction:
 
     def add_device_code(self, code: DeviceCode, user_code_digest: bytes) -> None:
         """Keep a device code and the user code that belongs to it."""
-        self._connection.execute(
-            device_codes.insert(),
+        self._cursor.change(
+            _ADD_DEVICE_CODE,
             {
                 "digest": code.digest,
                 "user_code_digest": user_code_digest,
@@ -344,7 +367,7 @@ class Transaction:
 
     def record_poll(self, digest: bytes, now: float, *, slower: float = 0.0) -> None:
         """Remember that a device asked; ``slower`` seconds are added to its interval for good."""
-        self._connection.execute(_POLLED, {"key": digest, "now": now, "slower": slower})
+        self._cursor.change(_POLLED, {"key": digest, "now": now, "slower": slower})
 
     def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
         """Take the person's answer; False when there already is one."""
@@ -372,28 +395,29 @@ class Transaction:
             How many rows went.
         """
         return sum(
-            self._connection.execute(
+            self._cursor.change(
                 statement, {"before": now if table is access_tokens else now - REMEMBERED}
-            ).rowcount
+            )
             for table, statement in _PRUNE.items()
         )
 
-    def _device_code(self, statement: sa.Select[Any], digest: bytes) -> DeviceCode | None:
-        row = self._connection.execute(statement, {"key": digest}).one_or_none()
+    def _device_code(self, statement: Prepared, digest: bytes) -> DeviceCode | None:
+        row = self._cursor.row(statement, {"key": digest})
         if row is None:
             return None
+        key, _, client_id, scope, subject, status, expires_at, interval, polls, polled_at = row
         return DeviceCode(
-            digest=row.digest,
-            client_id=row.client_id,
-            scope=tuple(row.scope.split()),
-            subject=row.subject,
-            status=DeviceStatus(row.status),
-            expires_at=row.expires_at,
-            polling=Polling(row.interval, row.polls, row.polled_at),
+            digest=bytes(key),
+            client_id=client_id,
+            scope=tuple(scope.split()),
+            subject=subject,
+            status=DeviceStatus(status),
+            expires_at=expires_at,
+            polling=Polling(interval, polls, polled_at),
         )
 
-    def _changed(self, statement: sa.Update, values: dict[str, Any]) -> bool:
-        return self._connection.execute(statement, values).rowcount == 1
+    def _changed(self, statement: Prepared, values: dict[str, Any]) -> bool:
+        return self._cursor.change(statement, values) == 1
 
 
 def _family(row: Any) -> Family:

@@ -1,0 +1,77 @@
+"""Statements of SQLAlchemy Core, compiled once and run on the driver's own cursor.
+
+SQLAlchemy writes the SQL for each database and owns connections and transactions. Its result
+layer is left out: for rows this small it costs four times what SQLite itself does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.dml import UpdateBase
+
+Values = Mapping[str, Any]
+
+
+class Prepared:
+    """A statement that is compiled when a dialect first needs it.
+
+    Args:
+        statement: With a named ``bindparam`` for each value that is given later.
+    """
+
+    def __init__(self, statement: sa.Select[Any] | UpdateBase) -> None:
+        self._statement = statement
+        self._compiled: dict[str, tuple[str, list[str] | None, dict[str, Any]]] = {}
+
+    def on(self, dialect: sa.Dialect) -> tuple[str, list[str] | None, dict[str, Any]]:
+        """The SQL, the order of its parameters (None where they go by name), and fixed values."""
+        known = self._compiled.get(dialect.driver)
+        if known is None:
+            compiled = self._statement.compile(dialect=dialect)
+            names = list(compiled.positiontup or ()) if compiled.positional else None
+            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            known = self._compiled[dialect.driver] = (str(compiled), names, fixed)
+        return known
+
+
+class Cursor:
+    """A driver's cursor that runs prepared statements.
+
+    Args:
+        connection: Whose transaction it works in.
+    """
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._cursor: Any = connection.connection.cursor()
+        self._dialect = connection.dialect
+
+    def row(self, prepared: Prepared, values: Values) -> Any:
+        """Run a query and return its first row, or None."""
+        self._run(prepared, values)
+        return self._cursor.fetchone()
+
+    def change(self, prepared: Prepared, values: Values) -> int:
+        """Run a change and return how many rows it met."""
+        self._run(prepared, values)
+        count: int = self._cursor.rowcount
+        return count
+
+    def change_all(self, prepared: Prepared, rows: list[dict[str, Any]]) -> None:
+        """Run a change once for each row of values."""
+        sql, names, _fixed = prepared.on(self._dialect)
+        if names is None:
+            self._cursor.executemany(sql, rows)
+        else:
+            self._cursor.executemany(sql, [[row[name] for name in names] for row in rows])
+
+    def _run(self, prepared: Prepared, values: Values) -> None:
+        sql, names, fixed = prepared.on(self._dialect)
+        if fixed:
+            values = {**fixed, **values}
+        if names is None:
+            self._cursor.execute(sql, values)
+        else:
+            self._cursor.execute(sql, [values[name] for name in names])
