@@ -1,0 +1,134 @@
+"""Every registered dialect writes what its provider documents, and reads what it answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+import grantway
+from grantway.deadline import Deadline
+from grantway.http import HttpRequest, HttpResponse
+from tests.docs.pages import DOCS
+from tests.plugins.dialects.documented import (
+    BASIC,
+    REFUSALS,
+    REQUESTS,
+    STANDARD,
+    SUCCESSES,
+    Refusal,
+    Request,
+    Success,
+    response,
+)
+
+REGISTRY = grantway.build_registry(strict=True)
+
+
+@dataclass
+class OneAnswer:
+    """A transport with one answer."""
+
+    answer: HttpResponse
+    requests: list[HttpRequest] = field(default_factory=list)
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        self.requests.append(request)
+        return self.answer
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def client(dialect: str, transport: OneAnswer) -> grantway.Client:
+    return grantway.Client(
+        grantway.Provider(token_endpoint="https://login.example/token", dialect=dialect),
+        client_id="my-client",
+        client_secret="s3cret",
+        registry=REGISTRY,
+        transport=transport,
+    )
+
+
+def named(case: Request | Success | Refusal) -> str:
+    return f"{case.dialect}-{case.code}" if isinstance(case, Refusal) else case.dialect
+
+
+@pytest.mark.parametrize("case", REQUESTS, ids=named)
+def test_a_request_is_written_as_documented(case: Request) -> None:
+    anywhere = {"access_token": "at", "accessToken": "at", "body": {"access_token": "at"}}
+    transport = OneAnswer(HttpResponse(200, {}, json.dumps(anywhere).encode()))
+    asking = client(case.dialect, transport)
+    asking.create_token(**STANDARD, scope=["a", "b"])
+    (sent,) = transport.requests
+    kind = "json" if case.json else "x-www-form-urlencoded"
+    assert sent.headers["Content-Type"] == f"application/{kind}"
+    assert sent.headers["Accept"] == "application/json"
+    assert sent.headers.get("Authorization") == (BASIC if case.basic else None)
+    body = json.loads(sent.body) if case.json else dict(parse_qsl(sent.body.decode()))
+    assert body == case.body
+    url = asking.dialect.authorization_url(
+        "https://login.example/authorize", {"client_id": "my-client", "scope": ("a", "b")}
+    )
+    assert dict(parse_qsl(urlsplit(url).query)) == (
+        case.login if "client_key" in case.login else {"client_id": "my-client", **case.login}
+    )
+
+
+@pytest.mark.parametrize("case", SUCCESSES, ids=named)
+def test_a_documented_success_becomes_a_token(case: Success) -> None:
+    token = client(case.dialect, OneAnswer(response(case))).create_token(**STANDARD)
+    assert token.access_token == case.access_token
+    assert token.token_type.lower() == case.token_type.lower()
+    assert token.expires_in == case.expires_in
+    assert token.refresh_token == case.refresh_token
+    assert token.scope == case.scope
+    assert dict(token.extra) == case.extra
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=named)
+def test_a_documented_refusal_becomes_its_exception(case: Refusal) -> None:
+    asking = client(case.dialect, OneAnswer(response(case)))
+    with pytest.raises(grantway.TokenError) as caught:
+        asking.create_token(**STANDARD)
+    assert type(caught.value) is case.error
+    assert caught.value.error == case.code
+    assert caught.value.error_description == case.description
+    assert caught.value.reason == case.reason
+    assert caught.value.evidence.status == case.status
+
+
+def test_a_login_on_a_device_finds_its_page_under_the_old_name() -> None:
+    body = {"device_code": "4/4-GMM", "user_code": "GQVQ-JKEC", "expires_in": 1800, "interval": 5}
+    page = "https://www.google.com/device"
+    for dialect in ("google", "microsoft"):
+        answer = REGISTRY.dialects[dialect].decode(
+            HttpResponse(200, {}, json.dumps({**body, "verification_url": page}).encode())
+        )
+        assert answer.payload == {**body, "verification_uri": page}
+
+
+@pytest.mark.parametrize("dialect", sorted(REGISTRY.dialects))
+def test_a_registered_dialect_is_tested(dialect: str) -> None:
+    for cases in (REQUESTS, SUCCESSES, REFUSALS):
+        assert dialect in {case.dialect for case in cases}  # type: ignore[attr-defined]
+
+
+def test_the_page_lists_every_registered_dialect_and_its_window() -> None:
+    text = (DOCS / "reference" / "dialects.md").read_text(encoding="utf-8")
+    rows = [row for row in text.splitlines() if re.match(r"\| `[a-z]", row)]
+    listed = {}
+    for row in rows:
+        name, provider, deviation, window = (cell.strip() for cell in row.strip("|").split(" | "))
+        assert provider
+        assert deviation
+        listed[name.strip("`")] = window
+    windows = {
+        name: f"{dialect.replay_window:g} s" if dialect.replay_window else "-"
+        for name, dialect in REGISTRY.dialects.items()
+    }
+    assert listed == windows
+    assert list(listed) == ["rfc6749", *sorted(set(listed) - {"rfc6749"})]

@@ -1,0 +1,300 @@
+"""What a dialect of any provider can say, and what every dialect bears without being told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from grantway import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway.dialect import RFC6749, Answer
+from grantway.http import HttpResponse
+from grantway.token import Token
+
+
+def answer(
+    dialect: Dialect, body: Any, status: int = 200, **headers: str
+) -> tuple[Answer, Token | None]:
+    """An answer, and the token in it."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    decoded = dialect.decode(HttpResponse(status, named, raw))
+    good = decoded.error is None and decoded.problem is None
+    return decoded, dialect.token(dict(decoded.payload), 1000.0) if good else None
+
+
+def token(dialect: Dialect, body: Any, status: int = 200, **headers: str) -> Token:
+    decoded, found = answer(dialect, body, status, **headers)
+    assert found is not None, decoded
+    return found
+
+
+GOOD = {"access_token": "at", "token_type": "Bearer"}
+
+
+# --- Borne by every dialect ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "seconds"),
+    [
+        (3600, 3600),
+        (3600.9, 3600),
+        ("3600", 3600),
+        ("3600.0", 3600),
+        (" 3600 ", 3600),
+        (0, 0),
+        ("", None),
+        (None, None),
+        (True, None),
+    ],
+)
+def test_a_lifetime_may_be_a_number_a_string_or_nothing(stated: Any, seconds: int | None) -> None:
+    found = token(RFC6749, {**GOOD, "expires_in": stated})
+    assert found.expires_in == seconds
+    assert found.expires_at == (None if seconds is None else 1000.0 + seconds)
+
+
+@pytest.mark.parametrize("stated", ["soon", -1, "-1", [3600], {}, "1e999", "NaN"])
+def test_a_lifetime_that_is_none_is_not_guessed(stated: Any) -> None:
+    with pytest.raises(ValueError, match=r"^expires_in is (not a number of seconds|negative)$"):
+        RFC6749.token({**GOOD, "expires_in": stated}, 0.0)
+
+
+@pytest.mark.parametrize("missing", [{}, {"token_type": None}, {"token_type": ""}])
+def test_a_missing_token_type_is_bearer(missing: dict[str, Any]) -> None:
+    assert token(RFC6749, {"access_token": "at", **missing}).token_type == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("stated", "scope"),
+    [
+        ("a b", ("a", "b")),
+        ("  a   b ", ("a", "b")),
+        (["a", "b"], ("a", "b")),
+        (["a", None, 1], ("a",)),
+        ("", ()),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_a_scope_may_be_a_string_a_list_or_null(stated: Any, scope: tuple[str, ...] | None) -> None:
+    assert token(RFC6749, {**GOOD, "scope": stated}).scope == scope
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert token(RFC6749, b"\xef\xbb\xbf" + json.dumps(GOOD).encode()).access_token == "at"
+
+
+@pytest.mark.parametrize("value", [None, "", 7, [], {}])
+def test_no_access_token_is_never_a_success(value: Any) -> None:
+    with pytest.raises(ValueError, match="access_token is missing, null or empty"):
+        RFC6749.token({**GOOD, "access_token": value}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "the answer is empty"),
+        (b" \r\n", "the answer is empty"),
+        (b"<!DOCTYPE html><html>", "the answer is HTML"),
+        (b'{"access_token": "at', "the answer is not complete JSON"),
+        (b"[]", "the answer is a JSON list, not an object"),
+        (b"null", "the answer is a JSON null, not an object"),
+        (b'"at"', "the answer is a JSON string, not an object"),
+        (b"NaN", "the answer is not complete JSON"),
+        (b"[" * 100_000, "the answer is not complete JSON"),
+    ],
+)
+def test_what_is_no_answer_is_a_problem_and_no_token(body: bytes, problem: str) -> None:
+    for dialect in (RFC6749, Dialect(name="form", answer=AnswerShape(form=True))):
+        decoded, found = answer(dialect, body)
+        assert (decoded.problem, found) == (problem, None)
+
+
+def test_an_error_with_status_200_is_an_error() -> None:
+    decoded, _ = answer(RFC6749, {"error": "invalid_grant"})
+    assert decoded.error is not None
+    assert decoded.error.code == "invalid_grant"
+
+
+def test_an_empty_error_beside_a_token_is_none() -> None:
+    assert token(RFC6749, {**GOOD, "error": "", "error_description": "fine"}).access_token == "at"
+
+
+def test_a_repeated_field_is_repeated_in_a_form_and_a_list_in_json() -> None:
+    fields = {"resource": ["https://a.example", "https://b.example"], "scope": None}
+    assert parse_qsl(RFC6749.encode(fields).decode()) == [
+        ("resource", "https://a.example"),
+        ("resource", "https://b.example"),
+    ]
+    as_json = Dialect(name="json", request=RequestShape(encoding="json"))
+    assert json.loads(as_json.encode(fields)) == {"resource": fields["resource"]}
+
+
+def test_a_scope_that_is_a_string_already_is_not_taken_apart() -> None:
+    assert RFC6749.encode({"scope": "read write"}) == b"scope=read+write"
+    assert RFC6749.authorization_url("https://a.example/?x=1", {"scope": "read"}) == (
+        "https://a.example/?x=1&scope=read"
+    )
+
+
+# --- Said by a dialect --------------------------------------------------------------------------
+
+
+def test_a_token_may_be_nested_and_what_is_beside_it_is_kept() -> None:
+    dialect = Dialect(name="nested", answer=AnswerShape(token_at=(("data", "token"), ())))
+    nested = {
+        "data": {"token": {"access_token": "at", "id": "inner"}},
+        "refresh_token": "another token's",
+        "id": "outer",
+        "team": "T1",
+    }
+    found = token(dialect, nested)
+    assert (found.access_token, found.refresh_token) == ("at", None)
+    assert found.extra == {"id": "inner", "team": "T1"}
+    assert token(dialect, GOOD).access_token == "at"
+    only = replace(dialect, answer=AnswerShape(token_at=(("data", "token"),)))
+    assert answer(only, GOOD)[0].problem == "the answer has no object at data.token"
+    assert answer(only, {"data": [1]})[0].problem == "the answer has no object at data.token"
+
+
+def test_a_field_that_has_its_name_already_is_not_overwritten() -> None:
+    dialect = Dialect(name="old", answer=AnswerShape(names={"expires": "expires_in"}))
+    assert token(dialect, {**GOOD, "expires": "60"}).expires_in == 60
+    both = token(dialect, {**GOOD, "expires_in": 3600, "expires": "2027-01-01"})
+    assert both.expires_in == 3600
+    assert both.extra == {"expires": "2027-01-01"}
+
+
+def test_zero_may_mean_that_a_token_never_expires() -> None:
+    dialect = Dialect(name="zero", answer=AnswerShape(zero_never_expires=True))
+    for stated in (0, "0", "0.0"):
+        assert token(dialect, {**GOOD, "expires_in": stated}).expires_in is None
+    assert token(dialect, {**GOOD, "expires_in": 60}).expires_in == 60
+
+
+def test_a_status_may_mean_success() -> None:
+    dialect = Dialect(name="created", answer=AnswerShape(success=frozenset({201})))
+    assert token(dialect, GOOD, 201).access_token == "at"
+    assert answer(dialect, GOOD, 200)[0].problem == "status 200 without an OAuth error code"
+    assert answer(RFC6749, GOOD, 201)[0].problem == "status 201 without an OAuth error code"
+
+
+def test_the_separator_of_requests_separates_in_answers_too() -> None:
+    dialect = Dialect(name="comma", request=RequestShape(scope_separator=","))
+    assert dialect.encode({"scope": ("a", "b")}) == b"scope=a%2Cb"
+    for stated in ("a,b", "a b", "a, b"):
+        assert token(dialect, {**GOOD, "scope": stated}).scope == ("a", "b")
+    assert token(RFC6749, {**GOOD, "scope": "a,b"}).scope == ("a,b",)
+
+
+def test_constants_are_sent_and_a_caller_may_say_otherwise() -> None:
+    dialect = Dialect(name="constant", request=RequestShape(constants={"action": "ask"}))
+    assert dialect.encode({"code": "c"}) == b"action=ask&code=c"
+    assert dialect.encode({"action": "revoke"}) == b"action=revoke"
+
+
+def test_headers_of_a_dialect_take_the_place_of_the_usual() -> None:
+    request = RequestShape(headers={"accept": "text/json", "X-Version": "2"})
+    assert dict(Dialect(name="headers", request=request).headers) == {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "accept": "text/json",
+        "X-Version": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "failed"),
+    [
+        ({**GOOD, "ok": True}, False),
+        (GOOD, False),
+        ({**GOOD, "ok": False}, True),
+        ({**GOOD, "ok": None}, True),
+        ({"ok": False, "error": "nope"}, True),
+    ],
+)
+def test_a_field_may_say_that_an_answer_is_an_error(body: dict[str, Any], failed: bool) -> None:
+    dialect = Dialect(name="ok", error=ErrorShape(ok=("ok", True)))
+    decoded, _ = answer(dialect, body)
+    assert (decoded.error is not None) is failed
+    if decoded.error is not None:
+        assert decoded.error.code == body.get("error", "unknown_error")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"error": {"code": 190}}, "190"),
+        ({"error": {"code": "spent"}}, "invalid_grant"),
+        ({"error": {"code": True, "type": "typed"}}, "typed"),
+        ({"errors": [{"code": 17}]}, "17"),
+        ({"errors": []}, None),
+        ({"errors": "none"}, None),
+        ({"error": {"code": 0}}, "0"),
+    ],
+)
+def test_a_code_may_be_nested_listed_or_a_number(body: dict[str, Any], code: str | None) -> None:
+    dialect = Dialect(
+        name="deep",
+        error=ErrorShape(
+            code_at=(("error", "code"), ("error", "type"), ("errors", "0", "code")),
+            codes={"spent": "invalid_grant"},
+        ),
+    )
+    decoded, _ = answer(dialect, body, 400)
+    assert (decoded.error.code if decoded.error else None) == code
+
+
+def test_a_code_is_kept_as_it_came_unless_a_header_names_errors() -> None:
+    for sent in ("urn:example:spent", "ns#Spent"):
+        decoded, _ = answer(RFC6749, {"error": sent}, 400)
+        assert decoded.error is not None
+        assert decoded.error.code == sent
+
+
+@pytest.mark.parametrize(
+    "header", ["Spent", "Spent:http://internal.example/", "com.example#Spent", " com#Spent : x"]
+)
+@pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b'{"error": "other"}'])
+def test_a_header_may_name_the_error_whatever_the_body_is(header: str, body: bytes) -> None:
+    shape = ErrorShape(header="x-error", codes={"Spent": "invalid_grant"})
+    decoded, _ = answer(Dialect(name="header", error=shape), body, 400, x_error=header)
+    assert decoded.error is not None
+    assert decoded.error.code == "invalid_grant"
+
+
+def test_amend_sees_the_answer_first() -> None:
+    def unwrap(found: dict[str, Any]) -> dict[str, Any]:
+        return dict(found["result"][-1])
+
+    dialect = Dialect(name="last", amend=unwrap)
+    assert token(dialect, {"result": [{}, GOOD]}).access_token == "at"
+
+
+@pytest.mark.parametrize(
+    ("amend", "said"),
+    [
+        (lambda found: found["no such field"], "amend raised KeyError"),
+        (lambda found: None, "amend gave a NoneType"),
+    ],
+)
+def test_an_amendment_that_fails_is_a_problem_of_the_answer(amend: Any, said: str) -> None:
+    """The request has been carried out by then: nothing but a typed error may come of it."""
+    decoded, found = answer(Dialect(name="broken", amend=amend), GOOD)
+    assert found is None
+    assert decoded.problem == f"the dialect broken cannot read it: {said}"
+
+
+def test_changing_what_a_dialect_was_made_of_changes_nothing() -> None:
+    names = {"client_id": "app"}
+    codes = {"spent": "invalid_grant"}
+    dialect = Dialect(name="kept", request=RequestShape(names=names), error=ErrorShape(codes=codes))
+    names["client_id"] = codes["spent"] = "changed"
+    assert dialect.encode({"client_id": "c"}) == b"app=c"
+    decoded, _ = answer(dialect, {"error": "spent"}, 400)
+    assert decoded.error is not None
+    assert decoded.error.code == "invalid_grant"
