@@ -6,21 +6,27 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tests.interop.program import STARTUP_SECONDS, Program
 
 _READY = re.compile(r"grantway issuer listening on (http://127\.0\.0\.1:\d+)\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A running issuer."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def grantway_serve(*options: str) -> Iterator[str]:
-    """Run the issuer on a free port of loopback.
+def serving(*options: str) -> Iterator[Serving]:
+    """Run the issuer on a free port of loopback until the block ends, and see it end cleanly.
 
     Args:
         options: Options of ``grantway serve``; without ``--database`` it keeps nothing.
-
-    Yields:
-        Its URL, when it answers.
     """
     kept = () if "--database" in options else ("--database", ":memory:")
     command = [sys.executable, "-m", "grantway_plugins.cli", "serve", "--port", "0"]
@@ -28,5 +34,12 @@ def grantway_serve(*options: str) -> Iterator[str]:
         line = program.read_line(STARTUP_SECONDS)
         ready = _READY.fullmatch(line)
         assert ready is not None, line
-        yield ready[1]
+        yield Serving(ready[1], program.pid)
         assert program.stop() == 0, program.errors()
+
+
+@contextmanager
+def grantway_serve(*options: str) -> Iterator[str]:
+    """The URL of an issuer that runs as `serving` does."""
+    with serving(*options) as running:
+        yield running.url

@@ -40,9 +40,11 @@ class OidcProvider:
             characters), ``post`` and ``public``. All may use the redirect URI
             ``http://127.0.0.1:<any port>/callback``; the scopes are openid, offline_access,
             read and write; ``basic`` and ``post`` may use client_credentials too.
+        pid: Its process.
     """
 
     issuer: str
+    pid: int
     clients: dict[str, RegisteredClient]
 
     def __init__(self, *, ttl: Mapping[str, int] | None = None) -> None:

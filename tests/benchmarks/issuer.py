@@ -1,0 +1,343 @@
+"""How many refreshes a second the issuer answers, beside npm's oidc-provider.
+
+Run from the repository's root:
+``python -m tests.benchmarks.issuer [--rounds N] [--seconds S] [--directory PATH]``
+
+Each server has one core to itself and the load generator another. Eight clients keep their
+connections and each refreshes its own chain of tokens: every request carries the refresh token
+of the answer before it. The servers take turns, and each ratio is the median of the ratios
+within every round, so that what else the machine does falls on both sides of it. Answers a second
+of different runs are not comparable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import math
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+import requests
+
+from tests.interop.grantway_serve import serving
+from tests.interop.oidc_provider import OidcProvider
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+CLIENTS = 8
+#: A run ends after so many answers, however fast the server is.
+MOST_ANSWERS = 100_000
+#: Seconds beyond a run's own that it may take before it is given up.
+GRACE = 30.0
+TIMEOUT = 30.0
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_REFRESH_TOKEN = re.compile(rb'"refresh_token": *"([^"]+)"')
+
+
+@dataclass
+class Target:
+    """A kind of request to one server.
+
+    Attributes:
+        name: The server and what it is asked.
+        durability: What an answered token survives there.
+        url: The token endpoint.
+        pid: The server's process.
+        auth: The Authorization header.
+        chains: A refresh token for each client, or nothing to ask for client_credentials.
+        rates: Answers a second of each round.
+        seconds: How long each answer took.
+        load: The share of its core that the load generator needed, of each round.
+        server: Seconds of processor time that the server took for an answer, of each round.
+    """
+
+    name: str
+    durability: str
+    url: str
+    pid: int
+    auth: str
+    chains: list[bytes] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    load: list[float] = field(default_factory=list)
+    server: list[float] = field(default_factory=list)
+
+
+class _Client(asyncio.Protocol):
+    """One kept connection: sends the next request as soon as it has the answer."""
+
+    def __init__(self, target: Target, place: int, may_ask: Callable[[], bool]) -> None:
+        self._place = place
+        self._chains = target.chains
+        self._may_ask = may_ask
+        parts = urlsplit(target.url)
+        self._head = (
+            f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
+            f"authorization: {target.auth}\r\naccept: application/json\r\n"
+            "content-type: application/x-www-form-urlencoded\r\ncontent-length: "
+        ).encode()
+        self._answer = b""
+        self.seconds: list[float] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._chains:
+            token = self._chains[self._place]
+            body = b"grant_type=refresh_token&refresh_token=" + token
+        else:
+            body = b"grant_type=client_credentials"
+        self._began = time.perf_counter()
+        self._transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        end = self._answer.find(b"\r\n\r\n")
+        length = _LENGTH.search(self._answer, 0, end) if end >= 0 else None
+        if length is None or len(self._answer) < end + 4 + int(length[1]):
+            return
+        self.seconds.append(time.perf_counter() - self._began)
+        answer, self._answer = self._answer, b""
+        if not answer.startswith(b"HTTP/1.1 200"):
+            self._end(RuntimeError(answer.decode(errors="replace")))
+            return
+        if self._chains:
+            token = _REFRESH_TOKEN.search(answer, end)
+            assert token is not None, answer
+            self._chains[self._place] = token[1]
+        if self._may_ask():
+            self._ask()
+        else:
+            self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc or ConnectionError("the server closed the connection"))
+
+    def _end(self, error: Exception | None) -> None:
+        if not self.done.done():
+            if error is None:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(error)
+        self._transport.close()
+
+
+async def _run(target: Target, seconds: float) -> tuple[list[float], float]:
+    """Ask for `seconds`; returns how long each answer took, and how long all of it took."""
+    loop = asyncio.get_running_loop()
+    left = MOST_ANSWERS
+    until = time.perf_counter() + seconds
+
+    def may_ask() -> bool:
+        nonlocal left
+        left -= 1
+        return left > 0 and time.perf_counter() < until
+
+    parts = urlsplit(target.url)
+    began = time.perf_counter()
+    made = [
+        await loop.create_connection(
+            lambda place=place: _Client(target, place, may_ask), parts.hostname, parts.port
+        )
+        for place in range(CLIENTS)
+    ]
+    clients = [client for _, client in made]
+    try:
+        async with asyncio.timeout(seconds + GRACE):
+            await asyncio.gather(*(client.done for client in clients))
+    finally:
+        for transport, _ in made:
+            transport.close()
+    took = time.perf_counter() - began
+    return [each for client in clients for each in client.seconds], took
+
+
+def measure(targets: list[Target], rounds: int, seconds: float) -> None:
+    """Let the targets take turns; the first round is longer and only warms them up."""
+    for number in range(rounds + 1):
+        for target in targets:
+            busy, server = time.process_time(), _processor_seconds(target.pid)
+            answers, took = asyncio.run(_run(target, seconds if number else 2 * seconds))
+            busy, server = time.process_time() - busy, _processor_seconds(target.pid) - server
+            if number:
+                target.rates.append(len(answers) / took)
+                target.seconds += answers
+                target.load.append(busy / took)
+                target.server.append(server / len(answers))
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process has used so far; nan where the system does not tell in this way."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return math.nan
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _basic(client_id: str, client_secret: str | None) -> str:
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret or '')}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def _device_login(
+    http: requests.Session, auth: str, start: str, token: str, approve: Callable[[str], None]
+) -> bytes:
+    """The refresh token of a new login."""
+    headers = {"authorization": auth}
+    started = http.post(start, data={"scope": "read"}, headers=headers, timeout=TIMEOUT).json()
+    approve(started["verification_uri_complete"])
+    form = {"grant_type": DEVICE_CODE, "device_code": started["device_code"]}
+    answer = http.post(token, data=form, headers=headers, timeout=TIMEOUT)
+    answer.raise_for_status()
+    return urlencode({"": answer.json()["refresh_token"]})[1:].encode()
+
+
+@contextmanager
+def _grantway(directory: Path, durability: str, http: requests.Session) -> Iterator[Target]:
+    database = str(directory / f"{durability}.sqlite3")
+    options = ("--database", database, "--durability", durability, "--approve", "auto")
+    survives = {
+        "process": "SQLite file, WAL, synchronous=NORMAL: SIGKILL at any moment",
+        "power": "SQLite file, WAL, synchronous=FULL: a power cut too",
+    }
+    with serving(*options) as server:
+        url = server.url
+        answer = http.post(
+            f"{url}/register",
+            json={"grant_types": [DEVICE_CODE, "refresh_token"], "scope": "read"},
+            timeout=TIMEOUT,
+        )
+        answer.raise_for_status()
+        registered = answer.json()
+        auth = _basic(registered["client_id"], registered["client_secret"])
+        start, token = f"{url}/device_authorization", f"{url}/token"
+        yield Target(
+            name=f"grantway serve --durability {durability}, refresh",
+            durability=survives[durability],
+            url=token,
+            pid=server.pid,
+            auth=auth,
+            chains=[
+                _device_login(http, auth, start, token, lambda _uri: None) for _ in range(CLIENTS)
+            ],
+        )
+
+
+@contextmanager
+def _oidc_provider(http: requests.Session) -> Iterator[list[Target]]:
+    with OidcProvider() as provider:
+        client = provider.clients["basic"]
+        auth = _basic(client.client_id, client.client_secret)
+        start, token = f"{provider.issuer}/device/auth", f"{provider.issuer}/token"
+        memory = "none: a Map in memory that never evicts"
+        yield [
+            Target(
+                name="oidc-provider, refresh",
+                durability=memory,
+                url=token,
+                pid=provider.pid,
+                auth=auth,
+                chains=[
+                    _device_login(http, auth, start, token, provider.approve_device)
+                    for _ in range(CLIENTS)
+                ],
+            ),
+            Target("oidc-provider, client_credentials", memory, token, provider.pid, auth),
+        ]
+
+
+def _cores() -> tuple[int, int] | None:
+    """One core for the server and one for the load, or None where they cannot be chosen."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[-1], cores[0]) if len(cores) > 1 else None
+
+
+@contextmanager
+def _on_core(core: int | None) -> Iterator[None]:
+    """Run on one core; what is started meanwhile stays there for good."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _ratio(target: Target, other: Target) -> float:
+    return statistics.median(
+        mine / theirs for mine, theirs in zip(target.rates, other.rates, strict=True)
+    )
+
+
+def _report(targets: list[Target], *, pinned: bool) -> None:
+    refresh = next(each for each in targets if each.name == "oidc-provider, refresh")
+    credentials = next(each for each in targets if not each.chains)
+    where = "server on one core, load on another" if pinned else "cores not pinned"
+    print(f"\n{CLIENTS} clients on kept connections, {where}, {len(targets[0].rates)} rounds\n")
+    print(
+        "| server, request | x oidc-provider's refresh | x its client_credentials | answers/s"
+        " (rounds) | median, p99 ms | server's processor time an answer | generator busy"
+        " | an answered token survives |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for target in targets:
+        rate = statistics.median(target.rates)
+        centiles = statistics.quantiles(target.seconds, n=100)
+        print(
+            f"| {target.name} | {_ratio(target, refresh):.2f} | {_ratio(target, credentials):.2f}"
+            f" | {rate:.0f} ({min(target.rates):.0f}-{max(target.rates):.0f})"
+            f" | {centiles[49] * 1000:.1f}, {centiles[98] * 1000:.1f}"
+            f" | {statistics.median(target.server) * 1e6:.0f} us"
+            f" | {statistics.median(target.load):.0%} | {target.durability} |"
+        )
+
+
+def main() -> None:
+    """Start the servers, measure, print."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=15)
+    options.add_argument("--seconds", type=float, default=1.0, help="of one run of one server")
+    options.add_argument("--directory", help="where SQLite keeps its files; must be on a disk")
+    chosen = options.parse_args()
+    cores = _cores()
+    server_core, load_core = cores or (None, None)
+    with ExitStack() as exits:
+        http = exits.enter_context(requests.Session())
+        http.trust_env = False
+        directory = Path(exits.enter_context(tempfile.TemporaryDirectory(dir=chosen.directory)))
+        with _on_core(server_core):
+            targets = [
+                exits.enter_context(_grantway(directory, "process", http)),
+                *exits.enter_context(_oidc_provider(http)),
+                exits.enter_context(_grantway(directory, "power", http)),
+            ]
+        exits.enter_context(_on_core(load_core))
+        measure(targets, chosen.rounds, chosen.seconds)
+        _report(targets, pinned=cores is not None)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
