@@ -7,10 +7,10 @@ layer is left out: for rows this small it costs four times what SQLite itself do
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.compiler import SQLCompiler
 
 Values = Mapping[str, Any]
 
@@ -22,7 +22,7 @@ class Prepared:
         statement: With a named ``bindparam`` for each value that is given later.
     """
 
-    def __init__(self, statement: sa.Select[Any] | UpdateBase) -> None:
+    def __init__(self, statement: sa.ClauseElement) -> None:
         self._statement = statement
         self._compiled: dict[str, tuple[str, list[str] | None, dict[str, Any]]] = {}
 
@@ -30,7 +30,7 @@ class Prepared:
         """The SQL, the order of its parameters (None where they go by name), and fixed values."""
         known = self._compiled.get(dialect.driver)
         if known is None:
-            compiled = self._statement.compile(dialect=dialect)
+            compiled = cast("SQLCompiler", self._statement.compile(dialect=dialect))
             names = list(compiled.positiontup or ()) if compiled.positional else None
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
             known = self._compiled[dialect.driver] = (str(compiled), names, fixed)
