@@ -1,0 +1,97 @@
+"""Whatever bytes a provider sends, a dialect gives a token, an error or a problem, and no other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+import grantway
+from grantway.dialect import Answer
+from grantway.http import HttpResponse
+from grantway.token import Token
+
+DIALECTS = st.sampled_from(list(grantway.build_registry(strict=True).dialects.values()))
+STATUSES = st.sampled_from([200, 201, 204, 400, 401, 429, 500, 503])
+KINDS = st.sampled_from(
+    ["", "application/json", "text/html", "text/plain", "application/x-www-form-urlencoded"]
+)
+# Names that some dialect looks for, so that what is drawn gets past the first look.
+NAMES = st.sampled_from(
+    [
+        "access_token",
+        "accessToken",
+        "authed_user",
+        "body",
+        "code",
+        "data",
+        "error",
+        "error_code",
+        "errorCode",
+        "error_type",
+        "errors",
+        "expires",
+        "expires_in",
+        "message",
+        "ok",
+        "refresh_token",
+        "scope",
+        "status",
+        "success",
+        "suberror",
+        "token_type",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+def read(dialect: grantway.Dialect, response: HttpResponse) -> Answer:
+    answer = dialect.decode(response)
+    outcomes = [answer.error is not None, answer.problem is not None]
+    assert sum(outcomes) <= 1
+    if any(outcomes):
+        assert answer.payload == {}
+    else:
+        try:
+            token = dialect.token(answer.payload, 0.0)
+        except ValueError:
+            pass  # the exchange makes a problem of it
+        else:
+            assert isinstance(token, Token)
+            assert token.access_token
+            assert token.expires_in is None or token.expires_in >= 0
+    if answer.error is not None:
+        assert answer.error.code
+        assert isinstance(answer.error.code, str)
+    return answer
+
+
+@given(DIALECTS, STATUSES, KINDS, st.binary(max_size=300))
+def test_any_bytes(dialect: grantway.Dialect, status: int, kind: str, body: bytes) -> None:
+    read(dialect, HttpResponse(status, {"content-type": kind}, body))
+
+
+@given(DIALECTS, STATUSES, KINDS, st.dictionaries(NAMES, JSON, max_size=8))
+def test_any_object(
+    dialect: grantway.Dialect, status: int, kind: str, body: dict[str, Any]
+) -> None:
+    read(dialect, HttpResponse(status, {"content-type": kind}, json.dumps(body).encode()))
+
+
+@given(DIALECTS, st.text(min_size=1).filter(lambda text: text.strip() == text))
+def test_what_is_sent_is_what_was_given(dialect: grantway.Dialect, code: str) -> None:
+    code = code.encode("utf-8", "replace").decode()
+    body = dialect.encode({"code": code, "resource": [code, "second"]})
+    if dialect.request.encoding == "json":
+        sent = json.loads(body)
+    else:
+        sent = parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+        sent["code"] = sent["code"][0]
+    assert (sent["code"], sent["resource"]) == (code, [code, "second"])
