@@ -6,7 +6,8 @@ is told the connection it plays on, and says whether the connection goes on afte
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import datetime as dt
 import ipaddress
 import json
 import socket
@@ -107,6 +108,12 @@ class Stage:
         while self.sock.recv(65536):
             pass
 
+    def waits_for_more(self) -> bool:
+        """Wait for a request to begin; False when the client has gone."""
+        if isinstance(self.sock, ssl.SSLSocket):  # which cannot peek
+            return bool(self.buffer) or self._more()
+        return bool(self.buffer or self.sock.recv(1, socket.MSG_PEEK))
+
     def _more(self) -> bool:
         piece = self.sock.recv(65536)
         self.buffer += piece
@@ -186,8 +193,8 @@ def close_after_request(stage: Stage) -> bool:
     return False
 
 
-def reset_at_connect(stage: Stage) -> bool:
-    """Reset as soon as the connection is there."""
+def reset_early(stage: Stage) -> bool:
+    """Reset as soon as anything has arrived."""
     stage.reset()
     return False
 
@@ -302,10 +309,8 @@ class FaultServer:
         with self._lock:
             for sock in self._open:
                 if sock.fileno() >= 0:
-                    try:
+                    with contextlib.suppress(OSError):
                         sock.shutdown(socket.SHUT_RDWR)
-                    except OSError:
-                        pass
                     sock.close()
         for thread in self._threads:
             thread.join(10)
@@ -341,9 +346,8 @@ class FaultServer:
                     self._open.append(sock)
             stage = Stage(self, sock)
             # An act is drawn when a request begins, so that an idle connection draws none.
-            while (stage.buffer or sock.recv(1, socket.MSG_PEEK)) if self._tls is None else True:
-                if not self._next()(stage):
-                    break
+            while stage.waits_for_more() and self._next()(stage):
+                pass
         except OSError:
             pass
         finally:
@@ -360,15 +364,15 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
     """A self-signed certificate for 127.0.0.1: the server's context, and the file to trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "grantway tests")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),

@@ -22,7 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
+from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
 from .deadline import Deadline
@@ -42,6 +42,8 @@ MAX_ANSWER = 1024 * 1024
 _REDIRECT_FROM, _REDIRECT_TO = 300, 400
 #: The shortest socket timeout: zero would make the socket non-blocking.
 _LEAST = 0.001
+#: Most characters of an address that an error shows.
+_SHOWN = 200
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class _Flight:
     deadline: Deadline
     read_timeout: float
     left: bool = False
+    ended: bool = False
     status: int | None = None
 
 
@@ -79,7 +82,9 @@ class _BoundedRaw(io.RawIOBase):
         if remaining <= 0:
             raise TimeoutError("the deadline of the call has passed")
         self._sock.settimeout(max(_LEAST, min(flight.read_timeout, remaining)))
-        return cast("io.RawIOBase", self._raw).readinto(buffer)
+        count = cast("io.RawIOBase", self._raw).readinto(buffer)
+        flight.ended = count == 0
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -106,8 +111,12 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        if _current.flight is not None:
-            _current.flight.status = self.status
+        flight = _current.flight
+        if flight is not None:
+            if flight.ended:
+                # http.client takes the end of the connection for the end of the headers.
+                raise http.client.IncompleteRead(b"")
+            flight.status = self.status
 
 
 class _Noting:
@@ -115,6 +124,10 @@ class _Noting:
 
     response_class: Any = _Response
     _in_body = False
+
+    def connect(self) -> None:
+        self._in_body = False  # what is sent to open a proxy's tunnel is no body
+        super().connect()  # type: ignore[misc]
 
     def putrequest(self, *args: Any, **options: Any) -> None:
         self._in_body = False
@@ -211,7 +224,7 @@ class RequestsTransport:
             ("max_answer", max_answer),
             ("pool_size", pool_size),
         ):
-            if value <= 0:
+            if not value > 0:  # NaN neither
                 raise ConfigurationError(f"{name}: must be greater than zero, not {value}.")
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
@@ -259,6 +272,10 @@ class RequestsTransport:
             else:
                 body = answer.read(self._max_answer + 1)
                 if len(body) <= self._max_answer:
+                    if answer.length_remaining:
+                        # urllib3 tells only those who read on; half a form would pass for a token.
+                        answer.close()
+                        raise IncompleteRead(len(body), answer.length_remaining)
                     answer.release_conn()
                     return HttpResponse(answer.status, headers, body)
                 answer.close()
@@ -296,13 +313,23 @@ def _check_certificate(paths: str | tuple[str, str]) -> None:
 
 def _redirect(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
     # The query of a redirect may hold a code or token; where it points is enough.
-    target = urlsplit(headers.get("location", ""))
-    where = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
+    where = _place(headers.get("location", ""))
     return RedirectRefusedError(
         f"The endpoint answered {status} and pointed to {where or 'nowhere'}. Secrets are not sent "
         "on to another address; if that one is right, configure it as the endpoint.",
         evidence=Evidence(status=status),
     )
+
+
+def _place(location: str) -> str:
+    """Scheme, host, port and path of an address, fit to be shown."""
+    try:
+        target = urlsplit(location)
+        port = f":{target.port}" if target.port is not None else ""
+    except ValueError:
+        return "an address that cannot be read"
+    host = f"{target.scheme}://{target.hostname}{port}" if target.hostname else ""
+    return "".join(c if c.isprintable() else "?" for c in f"{host}{target.path}")[:_SHOWN]
 
 
 def _failure(error: Exception, flight: _Flight, url: str) -> TransportError:

@@ -1,0 +1,313 @@
+"""What the transport tells apart at the socket, and what it never does."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grantway.deadline import Deadline
+from grantway.exceptions import (
+    ConfigurationError,
+    ConnectionFailedError,
+    OutcomeUnknownError,
+    RedirectRefusedError,
+    ResponseTooLargeError,
+    TransportError,
+)
+from grantway.http import HttpRequest
+from grantway.transport import MAX_ANSWER, RequestsTransport
+from tests import faults
+from tests.faults import Act, FaultServer
+
+SECRET = "rt-very-secret-0123456789"
+
+
+@pytest.fixture
+def transport() -> Iterator[RequestsTransport]:
+    sender = RequestsTransport(connect_timeout=2, read_timeout=0.4)
+    yield sender
+    sender.close()
+
+
+def post(url: str) -> HttpRequest:
+    return HttpRequest("POST", f"{url}/token", {"X-Test": "1"}, b"refresh_token=" + SECRET.encode())
+
+
+def test_an_answer_comes_back_whole(transport: RequestsTransport) -> None:
+    with FaultServer(faults.answer(418, b"short", {"X-One": "1"})) as server:
+        got = transport.send(post(server.url), Deadline(5))
+    assert (got.status, got.body, got.headers["x-one"]) == (418, b"short", "1")
+    (seen,) = server.requests
+    assert (seen.method, seen.target) == ("POST", "/token")
+    assert seen.body == b"refresh_token=" + SECRET.encode()
+    assert seen.headers["accept-encoding"] == "identity"
+    assert seen.headers["user-agent"].startswith("grantway/")
+
+
+def test_connections_are_kept(transport: RequestsTransport) -> None:
+    with FaultServer(faults.answer()) as server:
+        for _ in range(3):
+            transport.send(post(server.url), Deadline(5))
+    assert (len(server.requests), server.connections) == (3, 1)
+
+
+def test_a_refused_connection_was_never_sent(transport: RequestsTransport) -> None:
+    with pytest.raises(ConnectionFailedError, match="Nothing was sent") as caught:
+        transport.send(post(f"http://127.0.0.1:{faults.free_port()}"), Deadline(5))
+    assert caught.value.__context__ is None
+
+
+def test_an_unknown_host_was_never_sent(transport: RequestsTransport) -> None:
+    with pytest.raises(ConnectionFailedError):
+        transport.send(post("https://does-not-exist.invalid"), Deadline(5))
+
+
+def test_a_passed_deadline_sends_nothing(transport: RequestsTransport) -> None:
+    with FaultServer(faults.answer()) as server, pytest.raises(ConnectionFailedError):
+        transport.send(post(server.url), Deadline(-1))
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(faults.reset_unread, id="reset before it was read"),
+        pytest.param(faults.reset_after_request, id="reset after it was read"),
+        pytest.param(faults.close_after_request, id="closed after it was read"),
+        pytest.param(faults.stall, id="no answer"),
+        pytest.param(faults.stall_body, id="stalled body"),
+        pytest.param(faults.half(), id="half a body"),
+        pytest.param(faults.half(b""), id="no body though one was promised"),
+        pytest.param(faults.chunk_cut, id="chunk cut short"),
+        pytest.param(faults.chunks_cut, id="chunks without an end"),
+        pytest.param(faults.raw(b"HTTP/1.1 200 OK\r\nContent-Le"), id="half a head"),
+        pytest.param(faults.raw(b"SSH-2.0-OpenSSH_9.9\r\n"), id="not HTTP"),
+        pytest.param(
+            faults.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\n{}"), id="two lengths"
+        ),
+        pytest.param(
+            faults.raw(b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200 + b"\r\n"), id="200 headers"
+        ),
+        pytest.param(
+            faults.raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), id="long header"
+        ),
+    ],
+)
+def test_once_the_body_left_the_outcome_is_unknown(transport: RequestsTransport, act: Act) -> None:
+    with (
+        FaultServer(act, faults.answer()) as server,
+        pytest.raises(OutcomeUnknownError, match="may or may not") as caught,
+    ):
+        transport.send(post(server.url), Deadline(5))
+    error = caught.value
+    assert error.__context__ is None
+    assert error.__cause__ is None
+    assert SECRET not in str(error)
+    assert server.connections == 1
+    # What is left of that connection is not used for the next request.
+    with FaultServer(act, faults.answer()) as server:
+        with pytest.raises(OutcomeUnknownError):
+            transport.send(post(server.url), Deadline(5))
+        assert transport.send(post(server.url), Deadline(5)).status == 200
+
+
+def test_an_early_reset_is_one_of_the_two_and_sent_once(
+    transport: RequestsTransport,
+) -> None:
+    # Which of the two depends on whether the reset overtakes the body.
+    with (
+        FaultServer(faults.reset_early) as server,
+        pytest.raises((ConnectionFailedError, OutcomeUnknownError)),
+    ):
+        transport.send(post(server.url), Deadline(5))
+    assert (server.connections, server.requests) == (1, [])
+
+
+def test_the_status_of_a_half_answer_is_kept(transport: RequestsTransport) -> None:
+    with FaultServer(faults.stall_body) as server, pytest.raises(OutcomeUnknownError) as caught:
+        transport.send(post(server.url), Deadline(5))
+    assert caught.value.evidence.status == 200
+
+
+@pytest.mark.parametrize("act", [faults.drip_head, faults.drip_body], ids=["head", "body"])
+def test_a_drip_ends_with_the_deadline(transport: RequestsTransport, act: Act) -> None:
+    began = time.monotonic()
+    with FaultServer(act) as server, pytest.raises(OutcomeUnknownError, match="timed out"):
+        transport.send(post(server.url), Deadline(1))
+    assert 0.9 <= time.monotonic() - began < 4
+
+
+def test_an_endless_answer_is_not_read_past_the_cap(transport: RequestsTransport) -> None:
+    with FaultServer(faults.endless) as server, pytest.raises(ResponseTooLargeError) as caught:
+        transport.send(post(server.url), Deadline(10))
+    assert caught.value.evidence.status == 200
+
+
+def test_the_cap_is_one_mebibyte(transport: RequestsTransport) -> None:
+    with FaultServer(
+        faults.answer(200, b"x" * MAX_ANSWER), faults.answer(200, b"x" * (MAX_ANSWER + 1))
+    ) as server:
+        assert len(transport.send(post(server.url), Deadline(10)).body) == 1024 * 1024
+        with pytest.raises(ResponseTooLargeError, match="1048576"):
+            transport.send(post(server.url), Deadline(10))
+
+
+def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
+    transport: RequestsTransport,
+) -> None:
+    with FaultServer(faults.close_after(faults.answer()), faults.answer()) as server:
+        transport.send(post(server.url), Deadline(5))
+        assert server.closed.wait(5)
+        assert transport.send(post(server.url), Deadline(5)).status == 200
+    assert (len(server.requests), server.connections) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nothing_is_sent_on_after_a_redirect(transport: RequestsTransport, status: int) -> None:
+    with FaultServer(faults.answer()) as other:
+        where = f"{other.url}/elsewhere?code=abc&token=def"
+        with (
+            FaultServer(faults.answer(status, b"", {"Location": where})) as server,
+            pytest.raises(RedirectRefusedError) as caught,
+        ):
+            transport.send(post(server.url), Deadline(5))
+    error = caught.value
+    assert other.connections == 0
+    assert len(server.requests) == 1
+    assert f"{other.url}/elsewhere" in str(error)
+    assert "abc" not in str(error)
+    assert "def" not in str(error)
+    assert error.evidence.status == status
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://[broken", "http://host:port/x", "//user:pw@host/x", "", "x\x1b[31my", "/token/"],
+)
+def test_a_redirect_to_anywhere_is_one_error(transport: RequestsTransport, location: str) -> None:
+    with (
+        FaultServer(faults.answer(307, b"", {"Location": location})) as server,
+        pytest.raises(RedirectRefusedError) as caught,
+    ):
+        transport.send(post(server.url), Deadline(5))
+    assert "pw" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_tls_to_a_plain_port_was_never_sent(transport: RequestsTransport) -> None:
+    with FaultServer(faults.raw(b"HTTP/1.1 400 Bad\r\n\r\n")) as server:
+        url = server.url.replace("http://", "https://")
+        # The server reads the handshake as a request that never ends.
+        with pytest.raises(ConnectionFailedError):
+            transport.send(post(url), Deadline(1))
+    assert server.requests == []
+
+
+def test_an_untrusted_certificate_was_never_sent(
+    transport: RequestsTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, trusted = faults.certificate(tmp_path)
+    # What requests itself would obey.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
+    monkeypatch.setenv("CURL_CA_BUNDLE", trusted)
+    with (
+        FaultServer(faults.answer(), tls=context) as server,
+        pytest.raises(ConnectionFailedError, match="TLS failed"),
+    ):
+        transport.send(post(server.url), Deadline(5))
+    assert server.requests == []
+
+
+def test_a_trusted_certificate_works(tmp_path: Path) -> None:
+    context, trusted = faults.certificate(tmp_path)
+    sender = RequestsTransport(ca_bundle=trusted)
+    with FaultServer(faults.answer(), tls=context) as server:
+        assert sender.send(post(server.url), Deadline(5)).status == 200
+        assert sender.send(post(server.url), Deadline(5)).status == 200
+        sender.close()
+    assert server.connections == 1
+
+
+def test_a_plain_request_to_a_tls_port_spends_nothing(
+    transport: RequestsTransport, tmp_path: Path
+) -> None:
+    context, _ = faults.certificate(tmp_path)
+    with FaultServer(faults.answer(), tls=context) as server:
+        url = server.url.replace("https://", "http://")
+        # The bytes did leave, so "never sent" would be a lie.
+        with pytest.raises(OutcomeUnknownError):
+            transport.send(post(url), Deadline(2))
+    assert server.requests == []
+
+
+def test_the_environment_sets_no_proxy(
+    transport: RequestsTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{faults.free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with FaultServer(faults.answer()) as server:
+        assert transport.send(post(server.url), Deadline(5)).status == 200
+    assert "HTTP_PROXY" in os.environ
+
+
+def test_a_proxy_is_used_when_asked_for() -> None:
+    with FaultServer(faults.answer()) as proxy:
+        sender = RequestsTransport(proxies={"http": proxy.url})
+        assert sender.send(post("http://localhost:9"), Deadline(5)).status == 200
+        sender.close()
+    assert proxy.requests[0].target == "http://localhost:9/token"
+
+
+def test_a_proxy_that_refuses_the_tunnel_was_never_sent() -> None:
+    with FaultServer(faults.raw(faults.message(502, b"no"))) as proxy:
+        sender = RequestsTransport(proxies={"https": proxy.url})
+        for _ in range(2):
+            with pytest.raises(ConnectionFailedError):
+                sender.send(post("https://localhost:9"), Deadline(5))
+        sender.close()
+    assert {seen.method for seen in proxy.requests} == {"CONNECT"}
+
+
+def test_threads_share_one_transport(transport: RequestsTransport) -> None:
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(10):
+                assert transport.send(post(server.url), Deadline(10)).status == 200
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion below
+            failures.append(error)
+
+    with FaultServer(faults.answer()) as server:
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert len(server.requests) == 80
+    assert server.connections <= 8
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "max_answer", "pool_size"])
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_a_limit_that_cannot_work_is_named(name: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        RequestsTransport(**{name: value})  # type: ignore[arg-type]
+
+
+def test_every_failure_is_a_transport_error() -> None:
+    kinds = (
+        ConnectionFailedError,
+        OutcomeUnknownError,
+        RedirectRefusedError,
+        ResponseTooLargeError,
+    )
+    assert all(issubclass(kind, TransportError) for kind in kinds)
