@@ -249,7 +249,7 @@ def _refresh_until_killed(
             while True:
                 try:
                     answer = caller.refresh(token)
-                except requests.ConnectionError:
+                except requests.RequestException:  # refused, broken off, or half an answer
                     return (client_id, secret), token
                 assert answer.status_code == 200, answer.text
                 token = answer.json()["refresh_token"]
@@ -279,11 +279,12 @@ def running(path: Path, durability: str) -> Iterator[tuple[str, subprocess.Popen
     with subprocess.Popen(
         [sys.executable, "-c", program, str(path), durability],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().split()[-1], process
+            line = process.stdout.readline()
+            assert line.startswith("grantway issuer listening on "), line
+            yield line.split()[-1], process
         finally:
             process.kill()

@@ -1,0 +1,32 @@
+"""The same statements serve SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+
+from grantway_plugins.issuer import transaction
+from grantway_plugins.issuer.prepared import Prepared
+
+STATEMENTS = [
+    each
+    for value in vars(transaction).values()
+    for each in (value.values() if isinstance(value, dict) else [value])
+    if isinstance(each, Prepared)
+]
+
+
+def test_every_statement_is_written_for_both() -> None:
+    assert len(STATEMENTS) > 20
+    for statement in STATEMENTS:
+        sql, names, _fixed = statement.on(sqlite.dialect())
+        assert names is not None
+        assert sql.count("?") == len(names)
+        sql, names, _fixed = statement.on(psycopg.dialect())
+        assert names is None
+        assert "%(" in sql
+
+
+def test_a_family_is_locked_where_there_are_several_writers() -> None:
+    sql, _names, _fixed = transaction._REFRESH_TOKEN.on(psycopg.dialect())
+    assert "FOR UPDATE OF families" in sql
