@@ -10,7 +10,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
@@ -114,6 +114,22 @@ class Scope(fields.Field[tuple[str, ...]]):
             raise self.make_error("name")
         return tuple(dict.fromkeys(sorted(names) if isinstance(names, (set, frozenset)) else names))
 
+    def names(self, value: Any) -> tuple[str, ...] | None:
+        """Check a scope outside a schema; None stays None.
+
+        Raises:
+            RequestInvalidError: it is not a scope.
+        """
+        if value is None:
+            return None
+        try:
+            return cast("tuple[str, ...]", self.deserialize(value))
+        except ValidationError as invalid:
+            rules = [str(rule) for rule in invalid.messages]
+        raise RequestInvalidError(
+            f"Nothing was sent: scope {'; '.join(rules)}", errors={"scope": rules}
+        )
+
 
 class GrantSchema(Schema):
     """Base of a grant's schema: unknown names are errors, and all errors come at once."""
@@ -180,6 +196,18 @@ class Grant:
             token: What came back.
         """
         return token
+
+
+class IssuerSide(Protocol):
+    """The issuer's side of a grant: may these tokens be issued?
+
+    The core hands it on as it is. What it is asked, and what it may answer, belongs to the issuer:
+    see ``grantway_plugins.issuer``.
+    """
+
+    def decide(self, request: Any, transaction: Any) -> Any:
+        """Judge a token request that kept the grant's schema."""
+        ...
 
 
 def _flatten(messages: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .dialect import Dialect
     from .event import Event
     from .exceptions import TokenError
-    from .grant import Grant
+    from .grant import Grant, IssuerSide
     from .middleware import Middleware
 
 PROJECT = "grantway"
@@ -47,6 +47,33 @@ def grantway_register_grants() -> Iterable[Grant]:
         Grants, each with a grant_type that no other plugin brings.
     """
     raise NotImplementedError  # the specification has no behaviour of its own
+
+
+@hookspec
+def grantway_register_issuer_grants() -> Mapping[str, IssuerSide]:
+    """Bring the issuer's side of grants, so that the embedded issuer answers them.
+
+    ::
+
+        class Coupons:
+            def decide(self, request, transaction):
+                if request.params["coupon"] != "SPRING-2031":
+                    return Denial("invalid_grant", "The coupon is unknown")
+                return request.issue(subject="coupon-holder")
+
+        @grantway.hookimpl
+        def grantway_register_issuer_grants():
+            return {"urn:example:coupon": Coupons()}
+
+    ``Denial`` comes from ``grantway_plugins.issuer``. Before ``decide`` is called the issuer has
+    authenticated the client and checked the parameters against the grant's schema; afterwards it
+    stores, issues and answers.
+
+    Returns:
+        grant_type -> object with ``decide(request, transaction)``. One without a registered grant
+        of that grant_type is not offered.
+    """
+    raise NotImplementedError
 
 
 @hookspec

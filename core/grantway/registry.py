@@ -18,6 +18,7 @@ from . import hookspecs
 from .client_auth import STANDARD_METHODS, ClientAuthFactory
 from .dialect import RFC6749, Dialect
 from .exceptions import (
+    TOKEN_ERRORS,
     GrantConflictError,
     GrantInvalidError,
     PluginLoadError,
@@ -25,7 +26,7 @@ from .exceptions import (
     TokenError,
     UnknownGrantTypeError,
 )
-from .grant import Grant, Replay
+from .grant import Grant, IssuerSide, Replay
 
 if TYPE_CHECKING:
     from .event import Event
@@ -55,6 +56,7 @@ class Registry:
 
     Attributes:
         grants: grant_type -> grant.
+        issuer_grants: grant_type -> the issuer's side of it.
         dialects: Name -> dialect; ``rfc6749`` is always there.
         client_auth: Method -> factory of a client's proof, beyond the standard ones.
         errors: Code on the wire -> exception class, beyond the standard ones.
@@ -64,6 +66,7 @@ class Registry:
     """
 
     grants: Mapping[str, Grant]
+    issuer_grants: Mapping[str, IssuerSide]
     dialects: Mapping[str, Dialect]
     client_auth: Mapping[str, ClientAuthFactory]
     errors: Mapping[str, type[TokenError]]
@@ -107,6 +110,7 @@ class _Draft:
     """A registry while it is being filled; remembers who brought what."""
 
     grants: dict[str, Grant] = field(default_factory=dict)
+    issuer_grants: dict[str, IssuerSide] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=lambda: {RFC6749.name: RFC6749})
     client_auth: dict[str, ClientAuthFactory] = field(default_factory=dict)
     errors: dict[str, type[TokenError]] = field(default_factory=dict)
@@ -164,6 +168,7 @@ def build_registry(
         statuses.append(PluginStatus(name, owner, "failed" if reason else "loaded", reason))
     return Registry(
         grants=MappingProxyType(draft.grants),
+        issuer_grants=MappingProxyType(draft.issuer_grants),
         dialects=MappingProxyType(draft.dialects),
         client_auth=MappingProxyType(draft.client_auth),
         errors=MappingProxyType(draft.errors),
@@ -200,12 +205,12 @@ def _add(
     try:
         plugin = load()
         manager.register(plugin, name)
-    except Exception as error:  # noqa: BLE001 - one broken plugin must not stop the others
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - one plugin must not stop the others
         return f"{type(error).__name__}: {error}"
     try:
         _refuse_unknown_hooks(manager, plugin)
         brought = _Brought.read(manager, plugin)
-    except Exception as error:  # noqa: BLE001 - the same
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the same
         manager.unregister(plugin)
         return f"{type(error).__name__}: {error}"
     brought.take(draft, name)
@@ -226,6 +231,7 @@ class _Brought:
     """What one plugin returned from its hooks, checked."""
 
     grants: tuple[Grant, ...]
+    issuer_grants: Mapping[str, IssuerSide]
     dialects: tuple[Dialect, ...]
     client_auth: Mapping[str, ClientAuthFactory]
     errors: Mapping[str, type[TokenError]]
@@ -253,20 +259,26 @@ class _Brought:
         grants = tuple(returned("grantway_register_grants", ()))
         for grant in grants:
             _check_grant(grant)
+        _check_once("grant", [grant.grant_type for grant in grants])
+        issuer_grants = dict(returned("grantway_register_issuer_grants", {}))
+        for grant_type, side in issuer_grants.items():
+            if not callable(getattr(side, "decide", None)):
+                raise GrantInvalidError(f"the issuer's side of {grant_type} has no decide()")
         dialects = tuple(returned("grantway_register_dialects", ()))
         for dialect in dialects:
             if not isinstance(dialect, Dialect):
                 raise RegistryError(f"grantway_register_dialects gave a {type(dialect).__name__}")
+        _check_once("dialect", [dialect.name for dialect in dialects])
         client_auth = dict(returned("grantway_register_client_auth", {}))
         errors = dict(returned("grantway_register_errors", {}))
-        for code, kind in errors.items():
-            if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
-                raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
+        _check_errors(errors)
         middleware = tuple(returned("grantway_register_middleware", ()))
         _check_callables("client authentication", client_auth.values())
         _check_callables("middleware", middleware)
         observe = hooks.get("grantway_observe")
-        return cls(grants, dialects, client_auth, errors, middleware, observe)
+        if observe is not None and not _takes_one(observe):
+            raise RegistryError("grantway_observe must take one argument, the event")
+        return cls(grants, issuer_grants, dialects, client_auth, errors, middleware, observe)
 
     def take(self, draft: _Draft, owner: str) -> None:
         """Put everything into the draft.
@@ -277,6 +289,9 @@ class _Brought:
         for grant in self.grants:
             draft.claim("grant", grant.grant_type, owner)
             draft.grants[grant.grant_type] = grant
+        for grant_type, side in self.issuer_grants.items():
+            draft.claim("issuer's side of the grant", grant_type, owner)
+            draft.issuer_grants[grant_type] = side
         for dialect in self.dialects:
             draft.claim("dialect", dialect.name, owner)
             draft.dialects[dialect.name] = dialect
@@ -289,6 +304,29 @@ class _Brought:
         draft.middleware.extend(self.middleware)
         if self.observe is not None:
             draft.observers.append((owner, self.observe))
+
+
+def _check_errors(errors: Mapping[str, object]) -> None:
+    for code, kind in errors.items():
+        if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
+            raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
+        if any(code == standard.wire for standard in TOKEN_ERRORS):
+            raise RegistryError(f"the error code {code!r} has a class already")
+
+
+def _takes_one(observe: Callable[..., object]) -> bool:
+    # pluggy lets an implementation leave arguments out; ours is called without pluggy.
+    try:
+        inspect.signature(observe).bind(None)
+    except TypeError:
+        return False
+    return True
+
+
+def _check_once(kind: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise RegistryError(f"the {kind} {name!r} is brought twice")
 
 
 def _check_callables(kind: str, brought: Iterable[object]) -> None:

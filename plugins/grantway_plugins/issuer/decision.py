@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from grantway.grant import Params
 
+from .randomness import new_id
 from .records import Client, Family
 from .settings import IssuerSettings
-from .transaction import Transaction
+
+if TYPE_CHECKING:
+    # A client's process loads decisions with their grants, and may have no database library.
+    from .transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,37 @@ class GrantRequest:
     now: float
     settings: IssuerSettings
 
+    def issue(
+        self,
+        *,
+        subject: str,
+        scope: tuple[str, ...] | None = None,
+        lifetime: float | None = None,
+        refresh_token: bool = True,
+        members: Mapping[str, str] = MappingProxyType({}),
+    ) -> Issue | Denial:
+        """Yes, as the beginning of a new approval; or the denial of a scope that is too wide.
+
+        Args:
+            subject: Whose tokens they are.
+            scope: The scopes to issue; by default those asked for, or else all that the client is
+                registered for.
+            lifetime: Seconds that the approval lasts; by default the operator's ``refresh_family``.
+            refresh_token: Whether a refresh token belongs to it.
+            members: More members of the answer, RFC names.
+        """
+        issued = scope or tuple(self.params.get("scope") or ()) or self.client.scope
+        if not set(issued) <= set(self.client.scope):
+            return Denial("invalid_scope", "scope asks for more than the client is registered for")
+        family = Family(
+            family_id=new_id(),
+            client_id=self.client.client_id,
+            subject=subject,
+            scope=issued,
+            expires_at=self.now + (lifetime or self.settings.lifetimes.refresh_family),
+        )
+        return Issue(family, issued, new=True, refresh_token=refresh_token, members=members)
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:
@@ -38,12 +75,16 @@ class Issue:
         scope: The access token's scopes, no wider than the family's.
         new: Whether the family begins here.
         parent: Digest of the refresh token that is being replaced, or None.
+        refresh_token: Whether a client that may refresh gets a refresh token.
+        members: More members of the answer, RFC names. They cannot take the place of the tokens'.
     """
 
     family: Family
     scope: tuple[str, ...]
     new: bool = False
     parent: bytes | None = None
+    refresh_token: bool = True
+    members: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

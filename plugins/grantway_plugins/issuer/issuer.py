@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,13 +10,14 @@ from types import MappingProxyType
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Grant
-from grantway.registry import default_registry
+from grantway.registry import Registry, default_registry
 
 from .decision import IssuerGrant
-from .grants import STANDARD
 from .settings import IssuerSettings
 
 Clock = Callable[[], float]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,26 +48,30 @@ class Issuer:
     clock: Clock = time.time
 
 
-def issued_grants(
-    grants: Mapping[str, Grant] | None = None,
-    decisions: Mapping[str, IssuerGrant] = STANDARD,
-) -> Mapping[str, IssuedGrant]:
-    """Join the registered grants with the issuer's decisions.
+def issued_grants(registry: Registry | None = None) -> Mapping[str, IssuedGrant]:
+    """Join the registered grants with the issuer's sides of them.
+
+    A grant without an issuer's side is not offered, and neither is one that has nothing else.
 
     Args:
-        grants: grant_type -> grant; by default all registered ones.
-        decisions: grant_type -> decision. A grant without one is not offered.
+        registry: Where both come from; by default all installed plugins.
 
     Raises:
-        ConfigurationError: a decision's grant is not registered.
+        ConfigurationError: there is no grant to offer.
     """
-    registered = default_registry().grants if grants is None else grants
-    missing = sorted(set(decisions) - set(registered))
-    if missing:
+    registry = registry or default_registry()
+    sides = registry.issuer_grants
+    lost = sorted(set(sides) - set(registry.grants))
+    if lost:
+        _log.warning("Not offered, because no plugin registered the grant: %s", ", ".join(lost))
+    issued = {
+        name: IssuedGrant(registry.grants[name], sides[name])
+        for name in sides
+        if name in registry.grants
+    }
+    if not issued:
         raise ConfigurationError(
-            f"The issuer decides {', '.join(missing)}, which no plugin registered; "
-            "reinstall grantway, or pass grants that hold them"
+            "The issuer has no grant to offer: no plugin brings a grant with its issuer's side; "
+            "see registry.plugins, or reinstall grantway"
         )
-    return MappingProxyType(
-        {name: IssuedGrant(registered[name], decision) for name, decision in decisions.items()}
-    )
+    return MappingProxyType(issued)

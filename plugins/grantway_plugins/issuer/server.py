@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from grantway.exceptions import ConfigurationError
-from grantway.grant import Grant
+from grantway.registry import Registry
 
 from .app import App
 from .database import Durability
@@ -48,7 +48,8 @@ class IssuerServer:
         host: Address to listen on.
         port: Port to listen on; 0 picks a free one.
         durability: What an answered token survives: ``process`` or ``power``.
-        grants: grant_type -> grant; by default all registered ones.
+        registry: Where grants and the issuer's sides of them come from; by default all installed
+            plugins.
         clock: Seconds since the epoch; tests can hold it still.
         trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
         insecure_http: Listen beyond this machine without TLS, because something in front has it.
@@ -66,14 +67,14 @@ class IssuerServer:
         host: str = "127.0.0.1",
         port: int = 0,
         durability: Durability = "process",
-        grants: Mapping[str, Grant] | None = None,
+        registry: Registry | None = None,
         clock: Callable[[], float] = time.time,
         trusted_proxies: Sequence[str] = (),
         insecure_http: bool = False,
     ) -> None:
         settings = settings or IssuerSettings()
         _check_host(host, settings, insecure_http=insecure_http)
-        issued = issued_grants(grants)
+        issued = issued_grants(registry)
         self._socket = _listen(host, port)
         try:
             #: The address it listens on.

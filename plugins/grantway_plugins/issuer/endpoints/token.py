@@ -85,11 +85,12 @@ def _issue(
     access_token = new_secret("gwa")
     transaction.add_access_token(digest(access_token), issue.family, issue.scope, (now, expires_at))
     content: dict[str, Any] = {
+        **issue.members,
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": int(expires_at - now),
     }
-    if REFRESH_TOKEN in client.grant_types:
+    if issue.refresh_token and REFRESH_TOKEN in client.grant_types:
         refresh_token = new_secret("gwr")
         transaction.add_refresh_token(digest(refresh_token), issue.family, issue.parent)
         content["refresh_token"] = refresh_token

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.randomness import digest, new_id
 from grantway_plugins.issuer.records import AuthorizationCode, Family
-from grantway_plugins.issuer.transaction import Transaction
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer.transaction import Transaction
 
 
 class AuthorizationCodeIssuer:

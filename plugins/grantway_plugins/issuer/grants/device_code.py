@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.randomness import digest, new_id
 from grantway_plugins.issuer.records import DeviceCode, DeviceStatus, Family
-from grantway_plugins.issuer.transaction import Transaction
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer.transaction import Transaction
 
 #: Added to the interval for good each time a device polls too early, in seconds.
 SLOW_DOWN = 5.0

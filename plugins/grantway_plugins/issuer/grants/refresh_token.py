@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.randomness import digest
 from grantway_plugins.issuer.records import RefreshToken
-from grantway_plugins.issuer.transaction import Transaction
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer.transaction import Transaction
 
 
 class RefreshTokenIssuer:
