@@ -59,8 +59,7 @@ class Client:
                 "provider: must be a grantway.Provider, like "
                 'Provider(token_endpoint="https://example.com/token").'
             )
-        if timeout <= 0:
-            raise ConfigurationError(f"timeout: seconds, and more than zero, not {timeout}.")
+        _check_timeout(timeout)
         if transport is None:
             from .transport import RequestsTransport  # noqa: PLC0415 - only where it is needed
 
@@ -120,7 +119,7 @@ class Client:
             TransportError: any other way to get no usable answer.
         """
         grant = self.registry.grant(grant_type)
-        deadline = Deadline(timeout or self._timeout, cancel)
+        deadline = self._deadline(timeout, cancel)
         return self.dispatcher.token(grant, params, self.auth, deadline, extra)[0]
 
     def call(
@@ -143,8 +142,14 @@ class Client:
         Returns:
             The fields of the answer, RFC names; empty for an empty answer.
         """
-        deadline = Deadline(timeout or self._timeout, cancel)
+        deadline = self._deadline(timeout, cancel)
         return self.dispatcher.call(step, params, self.auth, deadline).payload
+
+    def _deadline(self, timeout: float | None, cancel: threading.Event | None) -> Deadline:
+        if timeout is None:
+            return Deadline(self._timeout, cancel)
+        _check_timeout(timeout)
+        return Deadline(timeout, cancel)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -163,3 +168,8 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self.provider.host!r}, client_id={self.client_id!r})"
+
+
+def _check_timeout(timeout: float) -> None:
+    if not timeout > 0:  # NaN neither
+        raise ConfigurationError(f"timeout: seconds, and more than zero, not {timeout}.")

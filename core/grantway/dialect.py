@@ -85,8 +85,8 @@ class Answer:
         from urllib3.util import Retry  # noqa: PLC0415
 
         try:
-            return max(0.0, Retry().parse_retry_after(value))
-        except InvalidHeader:
+            return max(0.0, float(Retry().parse_retry_after(value)))
+        except (InvalidHeader, ValueError, OverflowError):  # a year or a number past all bounds
             return None
 
     def excerpt(self, secrets: list[str]) -> str:

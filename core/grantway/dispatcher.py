@@ -14,6 +14,7 @@ from .middleware.errors import MapErrors
 from .middleware.observe import Observe
 from .middleware.retry import RetryPolicy, RetrySends
 from .provider import Provider, require_dialect
+from .redaction import texts
 
 if TYPE_CHECKING:
     from .client_auth import ClientAuth
@@ -128,12 +129,20 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
             or (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value))
         ):
             errors[f"extra.{name}"] = ['must be a string or a list of strings, like "value"']
+        elif not all(_travels(text) for text in (name, *texts(value))):
+            errors[f"extra.{name!a}"] = ["holds half a character (a lone surrogate)"]
     if errors:
         listing = "; ".join(f"{name} {rules[0]}" for name, rules in errors.items())
         raise RequestInvalidError(f"Nothing was sent: {listing}", errors=errors)
     params.update(extra)
     params.extra_secrets = tuple(
-        value
-        for name, value in extra.items()
-        if isinstance(value, str) and _SECRET_NAME.search(name)
+        text for name, value in extra.items() if _SECRET_NAME.search(name) for text in texts(value)
     )
+
+
+def _travels(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

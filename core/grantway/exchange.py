@@ -11,6 +11,7 @@ from .dialect import Answer, Dialect
 from .exceptions import Attempt, Evidence
 from .grant import Params
 from .http import HttpRequest, Transport
+from .redaction import scrub, texts
 
 if TYPE_CHECKING:
     from .client_auth import ClientAuth
@@ -63,7 +64,7 @@ class Exchange:
 
     def evidence(self, answer: Answer | None = None) -> Evidence:
         """What is known about the call so far."""
-        headers = answer.headers if answer is not None else {}
+        headers = self.shown(answer.headers) if answer is not None else {}
         return Evidence(
             status=answer.status if answer is not None else None,
             request_id=headers.get("x-amzn-requestid") or headers.get("x-request-id"),
@@ -71,19 +72,37 @@ class Exchange:
             grant_type=self.grant_type,
             step=self.step,
             attempts=max(1, self.attempts),
-            headers=public_headers(headers),
+            headers=headers,
             history=tuple(self.history),
         )
 
     def secrets(self) -> list[str]:
         """Every secret value in this request, for cutting out of what is shown."""
         names = self.grant.secret if self.grant is not None else _SECRET_PARAMS
-        own = [str(self.params[name]) for name in names if name in self.params]
+        own = [text for name in names if name in self.params for text in texts(self.params[name])]
         return [*own, *self.params.extra_secrets, *self.client.secrets(), *self.proofs]
+
+    def shown(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Headers of an answer without those that are private and without what was sent."""
+        secrets = self.secrets()
+        return {name: scrub(value, secrets) for name, value in public_headers(headers).items()}
 
 
 #: Parameters that are secret at endpoints that take no grant.
-_SECRET_PARAMS = ("token", "client_secret", "refresh_token", "code", "device_code", "state")
+_SECRET_PARAMS = (
+    "token",
+    "client_secret",
+    "client_assertion",
+    "assertion",
+    "refresh_token",
+    "code",
+    "code_verifier",
+    "device_code",
+    "id_token_hint",
+    "login_hint_token",
+    "password",
+    "state",
+)
 #: Headers of an answer that may hold a secret.
 _PRIVATE_HEADERS = frozenset({"set-cookie", "authorization", "location", "dpop-nonce"})
 

@@ -75,7 +75,7 @@ def require_secure(url: str, name: str) -> str:
         raise ConfigurationError(
             f'{name}: must be an absolute https address, like "https://example.com/token".'
         )
-    if parts.username is not None or parts.fragment or any(c.isspace() for c in url):
+    if parts.username is not None or parts.fragment or not url.isprintable() or " " in url:
         raise ConfigurationError(
             f"{name}: must have no user name, password, fragment or space in the address."
         )

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .deadline import Deadline
 from .dialect import RFC6749, Dialect
-from .exceptions import ConfigurationError, Evidence, ResponseInvalidError
+from .exceptions import ConfigurationError, Evidence, RedirectRefusedError, ResponseInvalidError
 from .http import HttpRequest, Transport, require_secure
 from .redaction import excerpt
 
@@ -109,6 +109,8 @@ class Provider:
             TransportError: the provider could not be reached.
         """
         require_secure(issuer, "issuer")
+        if urlsplit(issuer).query:
+            raise ConfigurationError("issuer: must have no query (RFC 8414 section 2).")
         if transport is None:
             from .transport import RequestsTransport  # noqa: PLC0415 - requests loads when needed
 
@@ -146,16 +148,22 @@ def _read_metadata(issuer: str, transport: Transport, deadline: Deadline) -> dic
     host = urlsplit(issuer).netloc
     problem, status, shown = "", 0, ""
     for address in _addresses(issuer):
-        response = transport.send(
-            HttpRequest("GET", address, {"Accept": "application/json"}), deadline
-        )
+        try:
+            response = transport.send(
+                HttpRequest("GET", address, {"Accept": "application/json"}), deadline
+            )
+        except RedirectRefusedError as elsewhere:
+            # Many sites send every unknown address to a login page.
+            status = elsewhere.evidence.status or 0
+            problem = problem or f"{urlsplit(address).path} answered {status}"
+            continue
         status = response.status
         if status != _OK:
             problem = problem or f"{urlsplit(address).path} answered {status}"
             continue
         try:
             found = json.loads(response.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             problem = f"{urlsplit(address).path} is not a JSON object"

@@ -8,14 +8,28 @@ from urllib.parse import quote_plus
 
 MASK = "***"
 _EXCERPT = 160
+_LINE = 500
 _READ = 4096
 # A value this short would mask half of any text, and is no secret worth the name.
 _SHORTEST = 4
 
-_JSON_VALUE = re.compile(r'("(?:[^"\\]|\\.)*"\s*:\s*)"(?:[^"\\]|\\.)*(?:"|$)')
+_JSON_VALUE = re.compile(r'("(?:[^"\\]|\\.)*"\s*:\s*)"(?:[^"\\]|\\.)*+(?:"|\\?$)')
+_JSON_ITEM = re.compile(r'"(?:[^"\\]|\\.)*+(?:"(?!\s*:)|\\?$)')
 _FORM_VALUE = re.compile(r"([A-Za-z_][\w.-]*)=([^&\s<>\"']+)")
+_LAST_RUN = re.compile(r"\S+\Z")
 _LONG_RUN = re.compile(r"[A-Za-z0-9_\-.~+/=]{20,}")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*(?:>|$)", re.IGNORECASE | re.DOTALL)
+
+
+def texts(value: object) -> list[str]:
+    """The strings that a parameter's value is made of."""
+    return [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+
+
+def printable(text: str) -> str:
+    """A provider's words as one line that no terminal or log takes for more."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _LINE else f"{line[: _LINE - 3]}..."
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
@@ -33,11 +47,15 @@ def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
     Markup goes, values of JSON and form fields go, long runs that could be tokens go, and so does
     every secret that was sent. At most 160 characters remain.
     """
-    text = body[:_READ].decode("utf-8", "replace").lstrip("\ufeff")
-    text = scrub(text, secrets)
+    text = scrub(body.decode("utf-8", "replace").lstrip("\ufeff"), secrets)
+    if len(text) > _READ:
+        # What the cut goes through may be the beginning of a token.
+        text = _LAST_RUN.sub("", text[:_READ])
     if "<" in text:
         text = _TAG.sub(" ", text)
     text = _JSON_VALUE.sub(rf'\1"{MASK}"', text)
+    if text.lstrip()[:1] in ("[", "{"):
+        text = _JSON_ITEM.sub(f'"{MASK}"', text)
     text = _FORM_VALUE.sub(rf"\1={MASK}", text)
     text = _LONG_RUN.sub(MASK, text)
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -24,6 +24,7 @@ from grantway.exceptions import (
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 from grantway.middleware.errors import refusal_class
+from grantway.redaction import printable
 from grantway.token import Token
 
 GRANT_TYPE = "authorization_code"
@@ -115,7 +116,7 @@ class AuthorizationCodeFlow:
             required = client.provider.metadata.get("require_pushed_authorization_requests")
             par = required is True
         self._par = par
-        self._scope = Scope().deserialize(scope) if scope is not None else None
+        self._scope = Scope().names(scope)
         self._extra = dict(extra or {})
 
     def begin(
@@ -218,7 +219,8 @@ class AuthorizationCodeFlow:
         if error := answer.get("error"):
             described = answer.get("error_description")
             raise refusal_class(error, self._client.registry.errors)(
-                f"The login was refused with {error}" + (f": {described}" if described else ""),
+                f"The login was refused with {printable(error)}"
+                + (f": {printable(described)}" if described else ""),
                 error=error,
                 error_description=described,
                 error_uri=answer.get("error_uri"),
@@ -243,8 +245,12 @@ class AuthorizationCodeFlow:
 
 
 def _query(redirect: str, evidence: Evidence) -> dict[str, str]:
-    text = redirect.strip()
-    query = urlsplit(text).query or (text.lstrip("?") if "://" not in text else "")
+    # What a terminal could not decode must not break the checks.
+    text = redirect.strip().encode("utf-8", "replace").decode()
+    try:
+        query = urlsplit(text).query or (text.lstrip("?") if "://" not in text else "")
+    except ValueError:
+        query = ""
     answer: dict[str, str] = {}
     for name, values in parse_qs(query, keep_blank_values=True).items():
         if len(values) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -112,7 +113,7 @@ class DeviceFlow:
         pause: Callable[[float], None] | None = None,
     ) -> None:
         self._client = client
-        self._scope = Scope().deserialize(scope) if scope is not None else None
+        self._scope = Scope().names(scope)
         self._extra = dict(extra or {})
         self._pause = pause
 
@@ -137,10 +138,11 @@ class DeviceFlow:
             for name in ("device_code", "user_code", "verification_uri")
             if not isinstance(answer.get(name), str) or not answer[name]
         ]
-        lifetime, interval = answer.get("expires_in", 600), answer.get("interval")
-        if not _is_seconds(lifetime):
+        lifetime = _seconds(answer.get("expires_in", 600))
+        interval = _seconds(answer.get("interval"))
+        if lifetime is None:
             missing.append("expires_in")
-        if missing:
+        if missing or lifetime is None:
             raise ResponseInvalidError(
                 f"{self._client.provider.host} started a device login without "
                 f"{', '.join(missing)} (RFC 8628 section 3.2).",
@@ -151,10 +153,8 @@ class DeviceFlow:
             user_code=answer["user_code"],
             verification_uri=answer["verification_uri"],
             verification_uri_complete=answer["verification_uri_complete"],
-            expires_in=float(lifetime),
-            interval=float(interval)
-            if interval is not None and _is_seconds(interval)
-            else DEFAULT_INTERVAL,
+            expires_in=lifetime,
+            interval=DEFAULT_INTERVAL if interval is None else interval,
             started_at=time.monotonic(),
         )
 
@@ -216,8 +216,15 @@ class DeviceFlow:
             raise FlowCancelledError("The login was cancelled while it waited for approval.")
 
 
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+def _seconds(value: object) -> float | None:
+    """A number of seconds, or a string of one, as some providers write it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def login(

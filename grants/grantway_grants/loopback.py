@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import socket
 import threading
 import time
@@ -42,9 +43,13 @@ class LoopbackListener:
     """
 
     def __init__(self, redirect_uri: str) -> None:
-        parts = urlsplit(redirect_uri)
+        try:
+            parts = urlsplit(redirect_uri)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
         # Names such as localhost may lead elsewhere (RFC 8252 section 8.3).
-        if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "::1") or parts.fragment:
+        if host not in ("127.0.0.1", "::1") or parts.scheme != "http" or parts.fragment:
             raise ConfigurationError(
                 "redirect_uri: a login on this machine comes back to http://127.0.0.1/... or "
                 "http://[::1]/..., without a fragment."
@@ -53,14 +58,14 @@ class LoopbackListener:
         self._redirect = ""
         self._state = ""
         try:
-            self._server = _Server(self, parts.hostname, parts.port or 0)
+            self._server = _Server(self, host, port or 0)
         except OSError as error:
             raise ConfigurationError(
-                f"redirect_uri: port {parts.port} cannot be used ({error.strerror}); leave it "
+                f"redirect_uri: port {port} cannot be used ({error.strerror}); leave it "
                 "out to take a free one."
             ) from None
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        self._base = f"http://{host}:{self._server.server_port}"
+        shown = f"[{host}]" if ":" in host else host
+        self._base = f"http://{shown}:{self._server.server_port}"
         self.path = parts.path or "/"
         self.redirect_uri = f"{self._base}{parts.path}" + (f"?{parts.query}" if parts.query else "")
         self._thread = threading.Thread(
@@ -112,12 +117,16 @@ class LoopbackListener:
         # changes nothing.
         if not self._state or not hmac.compare_digest(given[0].encode(), self._state.encode()):
             return 400, "Not this login", "This is not the answer to the login that is waiting."
-        if not self._arrived.is_set():
+        if not self._redirect:
             self._redirect = f"{self._base}{target}"
-            self._arrived.set()
         if "error" in parse_qs(parts.query):
             return 200, "The login did not succeed", "You can close this window."
         return 200, "You are logged in", "You can close this window and return to the program."
+
+    def settle(self) -> None:
+        """End the wait if the redirect has come; called once its page is written."""
+        if self._redirect:
+            self._arrived.set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -130,8 +139,9 @@ class LoopbackListener:
 
 
 class _Server(ThreadingHTTPServer):
-    # A second login must not share the port and take the first one's redirect.
-    allow_reuse_address = False
+    # A second login must not share the port and take the first one's redirect. On Windows this
+    # would let it; elsewhere it spares the next login the minute for which a closed port rests.
+    allow_reuse_address = os.name != "nt"
     daemon_threads = True
     block_on_close = False
 
@@ -152,7 +162,15 @@ class _Callback(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a page, and hand the redirect over."""
-        status, title, text = cast("_Server", self.server).listener.offer(self.path)
+        listener = cast("_Server", self.server).listener
+        status, title, text = listener.offer(self.path)
+        try:
+            self._show(status, title, text)
+        finally:
+            # Only now, since the program may end with the login.
+            listener.settle()
+
+    def _show(self, status: int, title: str, text: str) -> None:
         body = _PAGE.format(title=title, text=text).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")

@@ -17,7 +17,7 @@ from grantway.exceptions import (
     TransportError,
     UnknownTokenError,
 )
-from grantway.redaction import scrub
+from grantway.redaction import printable, scrub
 
 if TYPE_CHECKING:
     from grantway.dialect import Answer, WireError
@@ -122,7 +122,12 @@ class MapErrors:
             answer = call_next(exchange)
         except TransportError as error:
             seen = error.evidence
-            error.evidence = replace(exchange.evidence(), status=seen.status, headers=seen.headers)
+            # Where a redirect points may repeat what was sent.
+            error.message = scrub(error.message, exchange.secrets())
+            error.args = (error.message,)
+            error.evidence = replace(
+                exchange.evidence(), status=seen.status, headers=exchange.shown(seen.headers)
+            )
             raise
         if answer.error is not None:
             raise self._refusal(exchange, answer, answer.error)
@@ -134,20 +139,21 @@ class MapErrors:
         self, exchange: Exchange, answer: Answer, said: WireError
     ) -> TransportError | TokenError:
         secrets = exchange.secrets()
-        code = scrub(said.code, secrets)
-        kind = refusal_class(code, self._more)
+        kind = refusal_class(said.code, self._more)
+        # A known code is the provider's word, even where a secret happens to be part of it.
+        code = scrub(said.code, secrets) if kind is UnknownTokenError else said.code
         if kind in _NOT_TODAY and answer.status in _REFUSED:
-            return _unavailable(exchange, answer, f"it said {code}")
+            return _unavailable(exchange, answer, f"it said {printable(code)}")
         description = scrub(said.description, secrets) if said.description else None
         where = f"{exchange.host} refused the {exchange.step} request"
-        words = f": {description}" if description and description != code else ""
+        words = f": {printable(description)}" if description and description != code else ""
         advice = f" ({REGISTERED[code]})" if code in REGISTERED else ""
         return kind(
-            f"{where} with {code}{words}{advice}",
+            f"{where} with {printable(code)}{words}{advice}",
             error=code,
             error_description=description,
-            error_uri=said.uri,
-            reason=said.reason,
+            error_uri=scrub(said.uri, secrets) if said.uri else None,
+            reason=scrub(said.reason, secrets) if said.reason else None,
             evidence=exchange.evidence(answer),
         )
 
