@@ -55,7 +55,7 @@ class Dispatcher:
                 self.observe,
                 *registry.middleware,
                 MapErrors(registry.errors),
-                RetrySends(retry),
+                RetrySends(retry, registry.errors),
             ],
             Wire(transport, provider),
         )

@@ -325,7 +325,7 @@ class TokenError(GrantwayError):
                 "Code": self.error if isinstance(self, UnknownTokenError) else name,
             },
             "ResponseMetadata": {
-                "RequestId": seen.request_id or "",
+                **({"RequestId": seen.request_id} if seen.request_id else {}),
                 "HTTPStatusCode": seen.status,
                 "HTTPHeaders": dict(seen.headers),
                 "RetryAttempts": seen.attempts - 1,

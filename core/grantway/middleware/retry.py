@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 import random
 import time
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from grantway.event import Event
 from grantway.exceptions import (
+    TOKEN_ERRORS,
     Attempt,
     ConfigurationError,
     ConnectionFailedError,
@@ -41,11 +43,13 @@ class Outcome(enum.Enum):
 
 
 _REFUSED = frozenset({429, 503})
-_UNKNOWN = frozenset({500, 502, 504})
+_SERVER_FAULT = 500
 #: Codes with which a provider says "not now" rather than "no".
 _NOT_NOW = frozenset(
     {"", "temporarily_unavailable", "server_error", "too_many_requests", "unknown_error"}
 )
+#: Codes that mean the same with every status: a second send would be answered alike.
+_DEFINITE = frozenset(kind.wire for kind in TOKEN_ERRORS) - _NOT_NOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,16 @@ class RetryPolicy:
 
 
 class RetrySends:
-    """Sends again where that is safe, and never where it could spend a code twice."""
+    """Sends again where that is safe, and never where it could spend a code twice.
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    Args:
+        policy: How often and how long.
+        definite: Error codes that settle a request with every status, beside the standard ones.
+    """
+
+    def __init__(self, policy: RetryPolicy, definite: Iterable[str] = ()) -> None:
         self._policy = policy
+        self._definite = _DEFINITE.union(definite)
 
     def __call__(self, exchange: Exchange, call_next: Next) -> Answer:
         """Send, and again while the outcome and the grant allow it."""
@@ -84,7 +94,7 @@ class RetrySends:
         lost: Answer | OutcomeUnknownError | None = None
         while True:
             sent_at = time.monotonic()
-            result, outcome, why = _send(exchange, call_next)
+            result, outcome, why = _send(exchange, call_next, self._definite)
             now = time.monotonic()
             if outcome is Outcome.UNKNOWN and lost is None:
                 assert not isinstance(result, ConnectionFailedError)
@@ -130,7 +140,7 @@ class RetrySends:
 
 
 def _send(
-    exchange: Exchange, call_next: Next
+    exchange: Exchange, call_next: Next, definite: Container[str]
 ) -> tuple[Answer | ConnectionFailedError | OutcomeUnknownError, Outcome, str]:
     try:
         answer = call_next(exchange)
@@ -138,7 +148,7 @@ def _send(
         return error, Outcome.NEVER_SENT, error.code
     except OutcomeUnknownError as error:
         return error, Outcome.UNKNOWN, error.code
-    return answer, _judge(answer), f"status {answer.status}"
+    return answer, _judge(answer, definite), f"status {answer.status}"
 
 
 def _given(result: Answer | GrantwayError) -> Answer:
@@ -154,11 +164,11 @@ def _cancelled(exchange: Exchange) -> FlowCancelledError:
     )
 
 
-def _judge(answer: Answer) -> Outcome:
+def _judge(answer: Answer, definite: Container[str]) -> Outcome:
     code = answer.error.code if answer.error is not None else ""
-    if answer.status in _REFUSED and code in _NOT_NOW:
-        return Outcome.REFUSED
-    if answer.status in _UNKNOWN and code in _NOT_NOW:
+    if answer.status in _REFUSED:
+        return Outcome.FINAL if code in definite else Outcome.REFUSED
+    if answer.status >= _SERVER_FAULT and code in _NOT_NOW:
         return Outcome.UNKNOWN
     return Outcome.FINAL
 

@@ -33,12 +33,34 @@ if TYPE_CHECKING:
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 
 
+class _String(fields.String):
+    """A string and nothing else; marshmallow's takes bytes as well, botocore does not."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        return value
+
+
+class _Strings(fields.List[str]):
+    """A list or tuple of strings; marshmallow's takes anything that can be iterated."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> list[str | None]:
+        if not isinstance(value, (list, tuple)):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 def _text(name: str, *, required: bool = False) -> fields.String:
-    return fields.String(data_key=name, required=required)
+    return _String(data_key=name, required=required)
 
 
 def _texts(name: str) -> fields.List[str]:
-    return fields.List(fields.String(), data_key=name)
+    return _Strings(_String(), data_key=name)
 
 
 class CreateTokenInput(Schema):
@@ -271,8 +293,9 @@ def _answer(found: Mapping[str, Any], shown: tuple[str, ...], answer: Answer) ->
         ANSWER_NAMES.get(name, name): found[name] for name in shown if found.get(name) is not None
     }
     headers = public_headers(answer.headers)
+    request_id = headers.get("x-amzn-requestid")
     result["ResponseMetadata"] = {
-        "RequestId": headers.get("x-amzn-requestid", ""),
+        **({"RequestId": request_id} if request_id else {}),
         "HTTPStatusCode": answer.status,
         "HTTPHeaders": headers,
         "RetryAttempts": answer.attempts - 1,

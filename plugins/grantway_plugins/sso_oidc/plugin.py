@@ -58,6 +58,7 @@ AWS_SSO_OIDC = Dialect(
     error=ErrorShape(
         header="x-amzn-errortype",
         code_at=(("code",), ("Code",), ("__type",), ("error",)),
+        description_at=(("error_description",), ("message",), ("Message",)),
         codes={kind.__name__: kind.wire for kind in TOKEN_ERRORS},
     ),
 )

@@ -1,0 +1,176 @@
+"""The tree of errors: as drawn, with stable codes, and able to travel."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+
+import pytest
+
+from grantway import exceptions
+from grantway.exceptions import (
+    TOKEN_ERRORS,
+    Attempt,
+    Evidence,
+    GrantwayError,
+    InvalidGrantException,
+    ProviderUnavailableError,
+    RequestInvalidError,
+    TokenError,
+    TransportError,
+    UnknownGrantTypeError,
+    UnknownTokenError,
+)
+
+ALL: list[type[GrantwayError]] = [
+    value
+    for value in vars(exceptions).values()
+    if inspect.isclass(value) and issubclass(value, GrantwayError)
+]
+EVIDENCE = Evidence(
+    status=400,
+    request_id="req-1",
+    provider="example.com",
+    grant_type="refresh_token",
+    attempts=2,
+    headers={"x-one": "1"},
+    history=(Attempt("refused", "status 503", 503, 1.5, 0.1),),
+)
+#: The codes programs match on: a change here breaks them.
+CODES = {
+    "GrantwayError": "grantway_error",
+    "RequestInvalidError": "request_invalid",
+    "UnknownGrantTypeError": "unknown_grant_type",
+    "ConfigurationError": "configuration_invalid",
+    "InsecureEndpointError": "insecure_endpoint",
+    "TransportError": "transport_error",
+    "ConnectionFailedError": "connection_failed",
+    "OutcomeUnknownError": "outcome_unknown",
+    "ProviderUnavailableError": "provider_unavailable",
+    "RedirectRefusedError": "redirect_refused",
+    "ResponseInvalidError": "response_invalid",
+    "ResponseTooLargeError": "response_too_large",
+    "TokenError": "token_error",
+    "UnknownTokenError": "unknown_token_error",
+    "FlowError": "flow_failed",
+    "FlowCancelledError": "flow_cancelled",
+    "FlowTimeoutError": "flow_timeout",
+    "RedirectMismatchError": "redirect_mismatch",
+    "RegistryError": "registry_error",
+    "GrantConflictError": "grant_conflict",
+    "GrantInvalidError": "grant_invalid",
+    "PluginLoadError": "plugin_load_failed",
+}
+
+
+def drawn() -> dict[str, str | None]:
+    """Class -> parent, as the docstring of the module draws the tree."""
+    tree: dict[str, str | None] = {}
+    above: list[str] = []
+    lines = (exceptions.__doc__ or "").split("::\n", 1)[1].splitlines()
+    for line in lines:
+        found = re.match(r"    ((?:[| ]  )*)([|`]- )?([A-Z]\w+)(?:\s|$)", line)
+        if found is None:
+            if tree and line.strip():
+                break
+            continue
+        depth = len(found[1]) // 3 + (1 if found[2] else 0)
+        tree[found[3]] = above[depth - 1] if depth else None
+        above[depth:] = [found[3]]
+    return tree
+
+
+def test_the_tree_is_as_drawn() -> None:
+    real = {
+        kind.__name__: None if kind is GrantwayError else kind.__bases__[0].__name__ for kind in ALL
+    }
+    assert drawn() == real
+
+
+def test_codes_are_stable_and_unique() -> None:
+    codes = {kind.__name__: kind.code for kind in ALL}
+    wires = {kind.__name__: kind.wire for kind in TOKEN_ERRORS}
+    assert codes == {**CODES, **wires}
+    assert len(set(codes.values())) == len(codes)
+
+
+def test_each_class_of_a_code_on_the_wire_is_in_the_table() -> None:
+    leaves = {
+        kind
+        for kind in ALL
+        if issubclass(kind, TokenError) and kind not in (TokenError, UnknownTokenError)
+    }
+    assert leaves == set(TOKEN_ERRORS)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_survives_pickling_and_copying(kind: type[GrantwayError]) -> None:
+    error = kind("what happened", evidence=EVIDENCE)
+    error.add_note("a note")
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(twin) is kind
+        assert (str(twin), twin.args, twin.__dict__) == (str(error), error.args, error.__dict__)
+        assert twin.evidence == EVIDENCE
+
+
+def test_the_fields_of_each_kind_travel() -> None:
+    request = RequestInvalidError("no", errors={"code": ["is required"]})
+    grant = UnknownGrantTypeError("no", registered=["a", "b"], nearest="a")
+    busy = ProviderUnavailableError("busy", retry_after=3.0, excerpt="soon")
+    token = InvalidGrantException(error_description="spent", reason="REUSED", error_uri="https://x")
+    assert pickle.loads(pickle.dumps(request)).errors == {"code": ["is required"]}
+    twin = pickle.loads(pickle.dumps(grant))
+    assert (twin.registered, twin.nearest) == (("a", "b"), "a")
+    twin = pickle.loads(pickle.dumps(busy))
+    assert (twin.retry_after, twin.excerpt) == (3.0, "soon")
+    twin = pickle.loads(pickle.dumps(token))
+    assert (twin.error_description, twin.reason, twin.error_uri) == ("spent", "REUSED", "https://x")
+    assert twin.response == token.response
+
+
+def test_a_subclass_of_a_plugin_survives_pickling() -> None:
+    twin = pickle.loads(pickle.dumps(CouponSpent(error_description="spent")))
+    assert isinstance(twin, CouponSpent)
+    assert (twin.error, twin.code) == ("coupon_spent", "coupon_spent")
+
+
+class CouponSpent(TokenError):  # noqa: N818 - as a plugin may name it
+    """As a plugin brings it."""
+
+    code = wire = "coupon_spent"
+
+
+def test_what_a_person_reads_is_the_message() -> None:
+    assert str(TransportError("lost")) == "lost"
+    assert repr(TransportError("lost")) == "TransportError('lost')"
+    assert str(InvalidGrantException()) == "invalid_grant"
+    assert str(InvalidGrantException(error_description="spent")) == "spent"
+
+
+def test_a_request_error_is_a_value_error() -> None:
+    assert issubclass(RequestInvalidError, ValueError)
+
+
+def test_the_response_has_botocores_shape() -> None:
+    error = InvalidGrantException(error_description="spent", reason="REUSED", evidence=EVIDENCE)
+    assert error.response == {
+        "Error": {"Message": "spent", "Code": "InvalidGrantException"},
+        "ResponseMetadata": {
+            "RequestId": "req-1",
+            "HTTPStatusCode": 400,
+            "HTTPHeaders": {"x-one": "1"},
+            "RetryAttempts": 1,
+        },
+        "error": "invalid_grant",
+        "error_description": "spent",
+        "reason": "REUSED",
+    }
+
+
+def test_an_unknown_code_is_its_own_name_in_the_response() -> None:
+    response = UnknownTokenError(error="quota").response
+    assert response["Error"]["Code"] == "quota"
+    assert "error_description" not in response
+    assert "reason" not in response
