@@ -175,6 +175,9 @@ class Dialect:
             refuse(f"{at}: amend", "must be callable, or None")
         object.__setattr__(self, "_plan", _Plan.of(self.request, self.answer, self.error))
 
+    def __repr__(self) -> str:
+        return f"Dialect({self.name!r})"
+
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers of every request."""
@@ -368,7 +371,7 @@ class Dialect:
             refresh_token=_text(payload.pop("refresh_token", None)),
             id_token=_text(payload.pop("id_token", None)),
             scope=self._scope(payload.pop("scope", None)),
-            extra=MappingProxyType(payload),
+            extra=payload,
         )
 
     def _seconds(self, value: Any) -> int | None:

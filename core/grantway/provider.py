@@ -51,13 +51,13 @@ class Provider:
     """
 
     token_endpoint: str
-    dialect: str | Dialect = RFC6749
+    dialect: str | Dialect = field(default=RFC6749, hash=False)
     issuer: str | None = None
     authorization_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
     registration_endpoint: str | None = None
     revocation_endpoint: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=_no_metadata, repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=_no_metadata, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         for name in _ENDPOINTS:
@@ -79,8 +79,9 @@ class Provider:
         url = getattr(self, name, None) if name in _ENDPOINTS else None
         url = url or self.metadata.get(name)
         if not isinstance(url, str) or not url:
+            given = f"{name}=..." if name in _ENDPOINTS else f'metadata={{"{name}": ...}}'
             raise ConfigurationError(
-                f"{name}: this provider has none. Give it to Provider({name}=...), or use "
+                f"{name}: this provider has none. Give it to Provider({given}), or use "
                 "Provider.discover(issuer) if the provider publishes it."
             )
         if name not in _ENDPOINTS:

@@ -5,12 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
-
-
-def _no_extra() -> Mapping[str, Any]:
-    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +34,7 @@ class Token:
     refresh_token: str | None = None
     id_token: str | None = None
     scope: tuple[str, ...] | None = None
-    extra: Mapping[str, Any] = field(default_factory=_no_extra)
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def expired(self, leeway: float = 0.0) -> bool:
         """Whether it has ended, or will within ``leeway`` seconds. False when it never said."""
@@ -59,17 +54,3 @@ class Token:
         return f"Token({', '.join(shown)})"
 
     __str__ = __repr__
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # MappingProxyType does not pickle; tokens do travel between processes.
-        fields = (
-            self.access_token,
-            self.token_type,
-            self.expires_in,
-            self.expires_at,
-            self.refresh_token,
-            self.id_token,
-            self.scope,
-            dict(self.extra),
-        )
-        return (Token, fields)

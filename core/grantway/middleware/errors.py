@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from grantway.exceptions import (
     TOKEN_ERRORS,
+    InternalServerException,
     OutcomeUnknownError,
     ProviderUnavailableError,
     ResponseInvalidError,
@@ -142,7 +143,11 @@ class MapErrors:
         kind = refusal_class(said.code, self._more)
         # A known code is the provider's word, even where a secret happens to be part of it.
         code = scrub(said.code, secrets) if kind is UnknownTokenError else said.code
-        if kind in _NOT_TODAY and answer.status in _REFUSED:
+        if answer.status in _REFUSED and (
+            # Where a header names the error, as at AWS, the class is the provider's own word.
+            kind in _NOT_TODAY
+            or (kind is InternalServerException and exchange.dialect.error.header is None)
+        ):
             return _unavailable(exchange, answer, f"it said {printable(code)}")
         description = scrub(said.description, secrets) if said.description else None
         where = f"{exchange.host} refused the {exchange.step} request"

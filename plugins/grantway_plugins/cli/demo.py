@@ -221,7 +221,7 @@ def command(*, as_json: bool, dialect: DialectName) -> None:
     """Run all three grants against an issuer of your own, and show each step.
 
     The issuer listens on a free port of 127.0.0.1 and keeps its database in memory. A program
-    plays the person: it opens the issuer's pages and clicks Approve. Every request goes over a
+    plays the person: it opens the issuer's pages and presses Allow. Every request goes over a
     real socket; secrets are masked. Nothing is left running.
     """
     console = Console(quiet=as_json, highlight=False, soft_wrap=True)

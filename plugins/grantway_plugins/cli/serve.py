@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from grantway.exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings, Lifetimes, serve
 from grantway_plugins.issuer.database import default_path
 
@@ -85,14 +86,28 @@ def command(  # noqa: PLR0917 - click gives options by name
 
     It answers RFC 6749 and AWS's SSO-OIDC on one port, and prints its address when it is ready.
     """
-    settings = IssuerSettings(issuer=issuer, approve=approve, lifetimes=Lifetimes(**lifetimes))
     where: str | Path = database if database is not None else default_path()
-    serve(
-        settings,
-        host=host,
-        port=port,
-        database=where,
-        durability=durability,
-        trusted_proxies=trusted_proxies,
-        insecure_http=insecure_http,
-    )
+    try:
+        serve(
+            IssuerSettings(issuer=issuer, approve=approve, lifetimes=Lifetimes(**lifetimes)),
+            host=host,
+            port=port,
+            database=where,
+            durability=durability,
+            trusted_proxies=trusted_proxies,
+            insecure_http=insecure_http,
+        )
+    except ConfigurationError as error:
+        raise click.ClickException(_by_option(error, frozenset(lifetimes))) from None
+
+
+def _by_option(error: ConfigurationError, lifetimes: frozenset[str]) -> str:
+    """Name the options that were given, not the fields behind them."""
+    lines = [
+        f"--{name.replace('_', '-')}{'-seconds' if name in lifetimes else ''} {rule}"
+        for name, rules in error.errors.items()
+        for rule in rules
+    ]
+    if error.errors.keys() <= lifetimes:
+        return "; ".join(lines)
+    return f"{error.message.replace('insecure_http', '--insecure-http')} ({'; '.join(lines)})"

@@ -102,8 +102,8 @@ def test_approving_everything_is_loud() -> None:
     [
         (["--host", "0.0.0.0", "--database", ":memory:"], "host"),
         (["--host", "0.0.0.0", "--approve", "auto", "--insecure-http"], "approve"),
-        (["--device-code-seconds", "0"], "device_code"),
-        (["--authorization-code-seconds", "601"], "authorization_code"),
+        (["--device-code-seconds", "0"], "--device-code-seconds must be"),
+        (["--authorization-code-seconds", "601"], "--authorization-code-seconds must be"),
         (["--issuer", "not a url"], "issuer"),
     ],
 )
