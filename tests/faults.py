@@ -266,6 +266,7 @@ class FaultServer:
     Args:
         *script: One act for each request; the last one is repeated.
         tls: What to speak TLS with, or None for plain sockets.
+        port: Where to listen; 0 for any free port.
 
     Attributes:
         requests: Every request that was read to its end.
@@ -273,14 +274,14 @@ class FaultServer:
         closed: Set when ``close_after`` has closed its connection.
     """
 
-    def __init__(self, *script: Act, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._script = list(script)
         self._played = 0
         self._tls = tls
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.requests: list[Received] = []
         self.connections = 0

@@ -1,0 +1,175 @@
+"""One refresh by each client, set up as its documentation shows, with a timeout of three seconds.
+
+Each function is told where the provider is and gives a function that refreshes once and returns
+the access token. Nothing here says when to try again: that is what each client decides.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+CLIENT_ID = "client"
+CLIENT_SECRET = "s" * 32
+REFRESH_TOKEN = "rt-very-secret-0123456789"
+#: Seconds that every client is told to wait for a piece of the answer.
+TIMEOUT = 3
+
+Refresh = Callable[[], object]
+
+
+def grantway(base: str) -> Refresh:
+    import grantway as package
+    from grantway.transport import RequestsTransport
+
+    client = package.Client(
+        package.Provider(token_endpoint=f"{base}/token"),
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        transport=RequestsTransport(connect_timeout=TIMEOUT, read_timeout=TIMEOUT),
+        timeout=3 * TIMEOUT,
+    )
+    return lambda: (
+        client.create_token(grant_type="refresh_token", refresh_token=REFRESH_TOKEN).access_token
+    )
+
+
+def requests_oauth2client(base: str) -> Refresh:
+    from requests_oauth2client import OAuth2Client
+
+    client = OAuth2Client(
+        token_endpoint=f"{base}/token",
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        testing=True,
+    )
+    return lambda: (
+        client.refresh_token(REFRESH_TOKEN, requests_kwargs={"timeout": TIMEOUT}).access_token
+    )
+
+
+def authlib(base: str) -> Refresh:
+    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback; Authlib refuses http otherwise
+    from authlib.integrations.requests_client import OAuth2Session
+
+    session = OAuth2Session(CLIENT_ID, CLIENT_SECRET, token_endpoint=f"{base}/token")
+    return lambda: session.refresh_token(
+        f"{base}/token", refresh_token=REFRESH_TOKEN, timeout=TIMEOUT
+    )["access_token"]
+
+
+def requests_oauthlib(base: str) -> Refresh:
+    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the same
+    from requests_oauthlib import OAuth2Session
+
+    session = OAuth2Session(CLIENT_ID)
+    return lambda: session.refresh_token(
+        f"{base}/token",
+        refresh_token=REFRESH_TOKEN,
+        auth=(CLIENT_ID, CLIENT_SECRET),
+        timeout=TIMEOUT,
+    )["access_token"]
+
+
+def msal(base: str) -> Refresh:
+    import msal as package
+    import requests
+
+    #: msal takes https only, so its session sends this address to the server of the benchmark.
+    authority = "https://login.example/tenant"
+
+    class ToLoopback(requests.adapters.HTTPAdapter):
+        def send(self, request: Any, **options: Any) -> Any:
+            if "/.well-known/" in request.url:
+                found = requests.Response()
+                found.status_code, found.request = 200, request
+                found._content = (
+                    f'{{"issuer": "{authority}", "token_endpoint": "{authority}/token",'
+                    f' "authorization_endpoint": "{authority}/authorize"}}'
+                ).encode()
+                return found
+            request.url = request.url.replace(authority, base)
+            return super().send(request, **options)
+
+    session = requests.Session()
+    session.mount(authority, ToLoopback())
+    # What msal does with its argument ``timeout`` where it makes the session itself.
+    session.request = functools.partial(session.request, timeout=TIMEOUT)  # type: ignore[method-assign]
+    app = package.ConfidentialClientApplication(
+        CLIENT_ID,
+        client_credential=CLIENT_SECRET,
+        oidc_authority=authority,
+        instance_discovery=False,
+        http_client=session,
+    )
+
+    def refresh() -> object:
+        answer = app.acquire_token_by_refresh_token(REFRESH_TOKEN, scopes=["read"])
+        if "error" in answer:
+            raise ReturnedError(answer["error"])
+        return answer.get("access_token")
+
+    return refresh
+
+
+class ReturnedError(Exception):
+    """An error that came as a return value."""
+
+
+def google_auth(base: str) -> Refresh:
+    from google.auth.transport.requests import Request
+    from google.oauth2.credentials import Credentials
+
+    credentials = Credentials(
+        token=None,
+        refresh_token=REFRESH_TOKEN,
+        token_uri=f"{base}/token",
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+    )
+    request = functools.partial(Request(), timeout=TIMEOUT)
+
+    def refresh() -> object:
+        credentials.refresh(request)
+        return credentials.token
+
+    return refresh
+
+
+def boto3(base: str) -> Refresh:
+    import boto3 as package
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    client = package.client(
+        "sso-oidc",
+        region_name="us-east-1",
+        endpoint_url=base,
+        config=Config(signature_version=UNSIGNED, connect_timeout=TIMEOUT, read_timeout=TIMEOUT),
+    )
+    return lambda: client.create_token(
+        clientId=CLIENT_ID,
+        clientSecret=CLIENT_SECRET,
+        grantType="refresh_token",
+        refreshToken=REFRESH_TOKEN,
+    ).get("accessToken")
+
+
+#: Name of the distribution -> how it refreshes.
+PEERS: dict[str, Callable[[str], Refresh]] = {
+    "grantway": grantway,
+    "requests-oauth2client": requests_oauth2client,
+    "Authlib": authlib,
+    "requests-oauthlib": requests_oauthlib,
+    "msal": msal,
+    "google-auth": google_auth,
+    "boto3": boto3,
+}
+
+
+def versions() -> dict[str, str]:
+    """The distributions and their versions."""
+    return {name: metadata.version(name) for name in PEERS}

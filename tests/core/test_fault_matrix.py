@@ -1,0 +1,372 @@
+"""What each grant does in each fault: the table below is the specification.
+
+``python -m tests.core.test_fault_matrix`` prints it as markdown, as the documentation shows it.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grantway import Client, Provider, Token
+from grantway.dialect import RFC6749, Dialect
+from grantway.exceptions import (
+    ConnectionFailedError,
+    OutcomeUnknownError,
+    ProviderUnavailableError,
+    RedirectRefusedError,
+    ResponseInvalidError,
+    ResponseTooLargeError,
+    TransportError,
+)
+from grantway.grant import Grant, GrantSchema, Replay, Scope
+from grantway.hookspecs import hookimpl
+from grantway.middleware.retry import RetryPolicy
+from grantway.registry import Registry, build_registry
+from grantway.transport import RequestsTransport
+from grantway_grants.device_code import DeviceAuthorization, DeviceFlow
+from tests import faults
+from tests.bad_networks import ASKED, ASKED_BY_DATE, ASKED_TOO_LONG, FAULTS, Scene, scene
+from tests.faults import FaultServer
+
+PAGE = Path(__file__).parents[2] / "docs/explanation/bad-networks.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault.
+
+    Attributes:
+        fault: Its name.
+        error: What is raised when it does not pass; None where it does no harm.
+        sends: How often each grant of ``GRANTS`` is tried, in their order.
+    """
+
+    fault: str
+    error: type[TransportError] | None
+    sends: tuple[int, int, int, int, int]
+
+
+NEVER_SENT = REFUSED = (3, 3, 3, 3, 3)
+#: Only what may be repeated is repeated.
+UNKNOWN = (1, 3, 1, 1, 3)
+ONCE = (1, 1, 1, 1, 1)
+
+SPECIFICATION = (
+    # Nothing was sent: everything may be tried again.
+    Row("connection refused", ConnectionFailedError, NEVER_SENT),
+    Row("unknown host", ConnectionFailedError, NEVER_SENT),
+    Row("TLS to a plain port", ConnectionFailedError, NEVER_SENT),
+    # The dead connection is noticed before anything is written to it.
+    Row("kept connection closed between two calls", None, ONCE),
+    # It left, and nobody knows what became of it.
+    Row("reset before the first byte of the answer", OutcomeUnknownError, UNKNOWN),
+    Row("reset after the request was read", OutcomeUnknownError, UNKNOWN),
+    Row("closed after the request was read", OutcomeUnknownError, UNKNOWN),
+    Row("half an answer", OutcomeUnknownError, UNKNOWN),
+    Row("no answer", OutcomeUnknownError, UNKNOWN),
+    Row("body stalls", OutcomeUnknownError, UNKNOWN),
+    # A drip lasts until the deadline of the whole call, so there is no time for another attempt.
+    Row("head drips", OutcomeUnknownError, ONCE),
+    Row("body drips", OutcomeUnknownError, ONCE),
+    Row("endless body", ResponseTooLargeError, ONCE),
+    Row("302 to another host", RedirectRefusedError, ONCE),
+    Row("307 to another host", RedirectRefusedError, ONCE),
+    # The provider says that it did nothing.
+    Row("429, Retry-After in seconds", ProviderUnavailableError, REFUSED),
+    Row("429, Retry-After as a date", ProviderUnavailableError, REFUSED),
+    Row("429, Retry-After of an hour", ProviderUnavailableError, ONCE),
+    Row("503, Retry-After in seconds", ProviderUnavailableError, REFUSED),
+    Row("503, Retry-After as a date", ProviderUnavailableError, REFUSED),
+    Row("503, Retry-After of an hour", ProviderUnavailableError, ONCE),
+    Row("500, a page", OutcomeUnknownError, UNKNOWN),
+    Row("502, a page", OutcomeUnknownError, UNKNOWN),
+    Row("504, a page", OutcomeUnknownError, UNKNOWN),
+    # A whole answer that is no token: asking again would bring the same.
+    Row("200, a page", ResponseInvalidError, ONCE),
+    Row("200, empty", ResponseInvalidError, ONCE),
+    Row("200, JSON cut short", ResponseInvalidError, ONCE),
+    Row("200, a list", ResponseInvalidError, ONCE),
+    Row("200, access_token null", ResponseInvalidError, ONCE),
+)
+#: Shortest and longest wait, in seconds, that Retry-After leads to. Dates have whole seconds.
+WAITS = {"in seconds": (ASKED, ASKED), "as a date": (ASKED_BY_DATE - 2, ASKED_BY_DATE)}
+#: What a device login polls through; anything else ends it.
+POLLED_THROUGH = (ConnectionFailedError, OutcomeUnknownError, ProviderUnavailableError)
+
+
+# --- The grants ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """One grant as the matrix asks for it."""
+
+    grant_type: str
+    params: dict[str, Any]
+    dialect: Dialect = RFC6749
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not show."""
+        return [*self.params.values(), CLIENT_SECRET]
+
+
+CLIENT_SECRET = "cs-very-secret-0123456789"
+REFRESH_TOKEN = "rt-very-secret-0123456789"
+DEVICE_CODE = "dc-very-secret-0123456789"
+REFRESH = {"refresh_token": REFRESH_TOKEN}
+GRANTS = {
+    # A provider that promises nothing may rotate: presenting the old one twice may end the login.
+    "refresh token": Case("refresh_token", REFRESH),
+    "refresh token, window of 30 s": Case(
+        "refresh_token", REFRESH, Dialect(name="patient", replay_window=30)
+    ),
+    "authorization code": Case(
+        "authorization_code", {"code": "ac-very-secret-0123456789", "code_verifier": "v" * 43}
+    ),
+    "device code": Case(
+        "urn:ietf:params:oauth:grant-type:device_code", {"device_code": DEVICE_CODE}
+    ),
+    "a grant that is `SAFE`": Case("client_credentials", {}),
+}
+
+
+class ClientCredentialsSchema(GrantSchema):
+    """``scope``."""
+
+    scope = Scope()
+
+
+class ClientCredentials:
+    """A plugin with a grant that may be repeated."""
+
+    @staticmethod
+    @hookimpl
+    def grantway_register_grants() -> list[Grant]:
+        return [Grant("client_credentials", ClientCredentialsSchema(), replay=Replay.SAFE)]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return build_registry({"client_credentials": ClientCredentials()})
+
+
+class Waits(threading.Event):
+    """A cancellation that never comes: notes the waits, and does not wait.
+
+    Attributes:
+        seconds: How long it was to wait, each time.
+        meanwhile: What happens during a wait.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.seconds.append(timeout)
+        self.meanwhile()
+        return False
+
+
+@dataclass
+class Caller:
+    """Asks for one grant, again and again, with what it holds."""
+
+    client: Client
+    case: Case
+    waits: Waits = field(default_factory=Waits)
+
+    def __call__(self) -> Token:
+        return self.client.create_token(
+            grant_type=self.case.grant_type, cancel=self.waits, **self.case.params
+        )
+
+    def poll(self) -> Token:
+        """Wait for a device login as its flow does, without the pauses."""
+        flow = DeviceFlow(self.client, pause=self.waits.seconds.append)
+        return flow.wait(
+            DeviceAuthorization(
+                device_code=DEVICE_CODE,
+                user_code="WDJB-MJHT",
+                verification_uri="https://example.com/device",
+                verification_uri_complete=None,
+                expires_in=600,
+                interval=5,
+                started_at=time.monotonic(),
+            ),
+            cancel=self.waits,
+        )
+
+
+@contextmanager
+def calling(registry: Registry, grant: str, fault: str, there: Scene) -> Iterator[Caller]:
+    case = GRANTS[grant]
+    slow = FAULTS[fault].slow
+    transport = RequestsTransport(connect_timeout=5, read_timeout=0.25 if slow else 10)
+    client = Client(
+        Provider(token_endpoint=there.token_endpoint, dialect=case.dialect),
+        client_id="client",
+        client_secret=CLIENT_SECRET,
+        registry=registry,
+        transport=transport,
+        retry=RetryPolicy(attempts=3),
+        timeout=0.6 if "drips" in fault else 20,
+    )
+    with client:
+        yield Caller(client, case)
+
+
+def assert_nothing_shows(error: BaseException, case: Case, log: str) -> None:
+    """No secret in anything that an error carries, nor in any log."""
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    shown = [
+        str(error),
+        repr(error),
+        repr(vars(error)),
+        "".join(traceback.format_exception(error)),
+        pickle.dumps(error).decode("latin-1"),
+        log,
+    ]
+    for secret in case.secrets:
+        assert not any(secret in text for text in shown)
+
+
+# --- The matrix ---------------------------------------------------------------------------------
+
+
+def cells(*, passing: bool = False) -> list[Any]:
+    """Every fault that does harm, with every grant; or those that can pass while a call goes on."""
+    return [
+        pytest.param(row, grant, sends, id=f"{row.fault} - {grant}")
+        for row in SPECIFICATION
+        for grant, sends in zip(GRANTS, row.sends, strict=True)
+        if row.error is not None and (FAULTS[row.fault].arrives or not passing)
+    ]
+
+
+def test_every_fault_is_specified_once() -> None:
+    assert [row.fault for row in SPECIFICATION] == list(FAULTS)
+
+
+@pytest.mark.parametrize(("row", "grant", "sends"), cells())
+def test_a_fault_that_stays(
+    row: Row, grant: str, sends: int, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends in the error of the row after that many attempts, in time, and all is kept."""
+    caplog.set_level(logging.DEBUG)
+    fault = FAULTS[row.fault]
+    assert row.error is not None
+    with (
+        scene(row.fault, times=sends) as there,
+        calling(registry, grant, row.fault, there) as call,
+    ):
+        began = time.monotonic()
+        with pytest.raises(row.error) as caught:
+            call()
+        assert time.monotonic() - began < 10
+        error = caught.value
+        assert type(error) is row.error
+        assert error.evidence.attempts == sends
+        assert len(there.arrived) == (sends if fault.arrives else 0)
+        assert len(call.waits.seconds) == sends - 1
+        shortest, longest = next(
+            (bounds for how, bounds in WAITS.items() if row.fault.endswith(how)), (0, 5)
+        )
+        assert all(shortest <= wait <= longest for wait in call.waits.seconds)
+        if isinstance(error, ProviderUnavailableError):
+            assert error.retry_after is not None
+            assert shortest <= error.retry_after <= (longest if sends > 1 else ASKED_TOO_LONG)
+        assert there.elsewhere.connections == 0
+        assert_nothing_shows(error, call.case, caplog.text)
+        if fault.arrives:
+            # What the caller holds is untouched, and so is the client: the next call goes well.
+            token = call()
+            assert token.access_token == "at-1"
+            assert token.refresh_token == call.case.params.get("refresh_token")
+            assert len(there.arrived) == sends + 1
+
+
+@pytest.mark.parametrize(("row", "grant", "sends"), cells(passing=True))
+def test_a_fault_that_passes(row: Row, grant: str, sends: int, registry: Registry) -> None:
+    """Where another attempt is allowed, one fault costs a wait and no more."""
+    assert row.error is not None
+    with scene(row.fault, times=1) as there, calling(registry, grant, row.fault, there) as call:
+        polls = grant == "device code"
+        ask: Callable[[], Token] = call.poll if polls else call
+        if sends > 1 or (polls and issubclass(row.error, POLLED_THROUGH)):
+            assert ask().access_token == "at-1"
+            assert len(there.arrived) == 2
+        else:
+            with pytest.raises(row.error):
+                ask()
+            assert len(there.arrived) == 1
+        assert there.elsewhere.connections == 0
+
+
+@pytest.mark.parametrize("grant", GRANTS)
+def test_a_server_that_comes_up_between_two_attempts(grant: str, registry: Registry) -> None:
+    name = "connection refused"
+    with ExitStack() as stack:
+        there = stack.enter_context(scene(name))
+        call = stack.enter_context(calling(registry, grant, name, there))
+        port = int(there.base.rpartition(":")[2])
+        servers: list[FaultServer] = []
+
+        def come_up() -> None:
+            servers.append(stack.enter_context(FaultServer(faults.answer(), port=port)))
+
+        call.waits.meanwhile = come_up
+        assert call().access_token == "at-1"
+        assert (len(servers[0].requests), len(call.waits.seconds)) == (1, 1)
+
+
+@pytest.mark.parametrize("grant", GRANTS)
+def test_a_kept_connection_that_the_server_closed(grant: str, registry: Registry) -> None:
+    """The commonest fault of all costs nothing: not even a single-use code."""
+    name = "kept connection closed between two calls"
+    with scene(name, times=1) as there, calling(registry, grant, name, there) as call:
+        call()
+        assert there.server is not None
+        assert there.server.closed.wait(5)
+        assert call().access_token == "at-1"
+        assert len(there.arrived) == there.server.connections == 2
+        assert call.waits.seconds == []
+
+
+# --- The documentation --------------------------------------------------------------------------
+
+
+def markdown() -> str:
+    """The specification as a table."""
+    lines = [
+        "| " + " | ".join(["fault", *GRANTS, "error"]) + " |",
+        "|---|" + "--:|" * len(GRANTS) + "---|",
+    ]
+    for row in SPECIFICATION:
+        error = f"`{row.error.__name__}`" if row.error else "none: the token comes"
+        sends = [str(count) if FAULTS[row.fault].arrives else f"({count})" for count in row.sends]
+        lines.append("| " + " | ".join([row.fault, *sends, error]) + " |")
+    return "\n".join(lines)
+
+
+def test_the_documentation_shows_this_table() -> None:
+    assert markdown() in PAGE.read_text()
+
+
+if __name__ == "__main__":
+    print(markdown())
