@@ -130,6 +130,8 @@ def observe(peer: str, name: str, times: int | None) -> Seen:
         said = process.stdout.read().strip().splitlines()
         process.stdin.close()
         process.stdout.close()
+        if not said and elapsed < LIMIT and megabytes < LARGE:
+            raise RuntimeError(f"{peer} did not begin, or ended without a word, in: {name}")
         return _judge(there, json.loads(said[-1]) if said else None, elapsed, megabytes)
 
 
