@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import quote_plus
 
 from .exceptions import ConfigurationError
+from .http import can_travel
 
 if TYPE_CHECKING:
     from .exchange import Draft
@@ -126,7 +127,7 @@ def client_auth(
     Raises:
         ConfigurationError: the method is not one of these.
     """
-    if not isinstance(client_id, str) or not client_id:
+    if not isinstance(client_id, str) or not client_id or not can_travel(client_id):
         raise ConfigurationError('client_id: must be a non-empty string, like "my-client".')
     if method in more:
         return more[method](client_id, client_secret)
@@ -137,7 +138,7 @@ def client_auth(
         )
     if client_secret is None or method == "none":
         return NoAuth(client_id)
-    if not isinstance(client_secret, str) or not client_secret:
+    if not isinstance(client_secret, str) or not client_secret or not can_travel(client_secret):
         raise ConfigurationError("client_secret: must be a non-empty string, or None.")
     if method == "client_secret_post":
         return ClientSecretPost(client_id, client_secret)

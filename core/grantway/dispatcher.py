@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .exceptions import RequestInvalidError
 from .exchange import Exchange, Wire
 from .grant import Grant, Params
+from .http import can_travel
 from .middleware import compose
 from .middleware.errors import MapErrors
 from .middleware.observe import Observe
@@ -129,7 +130,7 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
             or (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value))
         ):
             errors[f"extra.{name}"] = ['must be a string or a list of strings, like "value"']
-        elif not all(_travels(text) for text in (name, *texts(value))):
+        elif not all(can_travel(text) for text in (name, *texts(value))):
             errors[f"extra.{name!a}"] = ["holds half a character (a lone surrogate)"]
     if errors:
         listing = "; ".join(f"{name} {rules[0]}" for name, rules in errors.items())
@@ -138,11 +139,3 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
     params.extra_secrets = tuple(
         text for name, value in extra.items() if _SECRET_NAME.search(name) for text in texts(value)
     )
-
-
-def _travels(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

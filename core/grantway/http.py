@@ -87,6 +87,15 @@ def require_secure(url: str, name: str) -> str:
     return parts.netloc
 
 
+def can_travel(text: str) -> bool:
+    """Whether UTF-8 can carry a text; half a character (a lone surrogate) it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine."""
     if host == "localhost":

@@ -14,7 +14,7 @@ _READ = 4096
 _SHORTEST = 4
 
 _JSON_VALUE = re.compile(r'("(?:[^"\\]|\\.)*"\s*:\s*)"(?:[^"\\]|\\.)*+(?:"|\\?$)')
-_JSON_ITEM = re.compile(r'"(?:[^"\\]|\\.)*+(?:"(?!\s*:)|\\?$)')
+_JSON_STRING = re.compile(r'("(?:[^"\\]|\\.)*+"\s*:)|"(?:[^"\\]|\\.)*+(?:"|\\?$)')
 _FORM_VALUE = re.compile(r"([A-Za-z_][\w.-]*)=([^&\s<>\"']+)")
 _LAST_RUN = re.compile(r"\S+\Z")
 _LONG_RUN = re.compile(r"[A-Za-z0-9_\-.~+/=]{20,}")
@@ -55,7 +55,8 @@ def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
         text = _TAG.sub(" ", text)
     text = _JSON_VALUE.sub(rf'\1"{MASK}"', text)
     if text.lstrip()[:1] in ("[", "{"):
-        text = _JSON_ITEM.sub(f'"{MASK}"', text)
+        # The items of lists as well; names stay.
+        text = _JSON_STRING.sub(lambda found: found[1] or f'"{MASK}"', text)
     text = _FORM_VALUE.sub(rf"\1={MASK}", text)
     text = _LONG_RUN.sub(MASK, text)
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

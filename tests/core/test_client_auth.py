@@ -1,0 +1,144 @@
+"""How a client proves who it is (RFC 6749 section 2.3)."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from typing import Any
+from urllib.parse import unquote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grantway import (
+    Client,
+    ClientSecretBasic,
+    ClientSecretPost,
+    ConfigurationError,
+    NoAuth,
+    Provider,
+)
+from grantway.client_auth import client_auth
+from grantway.dialect import Dialect, RequestShape
+from tests import faults
+from tests.faults import FaultServer, Received
+
+SECRET = "s3cr:t+/=&%é ü"
+
+
+def sent(**options: Any) -> Received:
+    """The request of one refresh."""
+    dialect = options.pop("dialect", None)
+    with FaultServer(faults.answer()) as server:
+        provider = Provider(
+            token_endpoint=server.token_endpoint, **({"dialect": dialect} if dialect else {})
+        )
+        with Client(provider, client_id=options.pop("client_id", "my:id é"), **options) as client:
+            client.create_token(grant_type="refresh_token", refresh_token="rt-1")
+    (request,) = server.requests
+    return request
+
+
+def credentials(request: Received) -> tuple[str, str]:
+    kind, _, value = request.headers["authorization"].partition(" ")
+    assert kind == "Basic"
+    name, _, secret = base64.b64decode(value).decode().partition(":")
+    return name, secret
+
+
+def test_basic_credentials_are_form_encoded_first() -> None:
+    request = sent(client_secret=SECRET)
+    name, secret = credentials(request)
+    assert (name, secret) == ("my%3Aid+%C3%A9", "s3cr%3At%2B%2F%3D%26%25%C3%A9+%C3%BC")
+    assert "client_id" not in request.form
+    assert "client_secret" not in request.form
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_basic_credentials_come_back_as_they_were(client_id: str, secret: str) -> None:
+    proof = ClientSecretBasic(client_id, secret)
+    pair = base64.b64decode(proof._header[6:]).decode()
+    assert [unquote_plus(part) for part in pair.split(":")] == [client_id, secret]
+
+
+def test_raw_credentials_are_sent_as_they_are() -> None:
+    raw = Dialect(name="raw", request=RequestShape(basic="raw"))
+    assert credentials(sent(client_id="my-id", client_secret=SECRET, dialect=raw)) == (
+        "my-id",
+        SECRET,
+    )
+
+
+def test_raw_credentials_cannot_carry_a_colon_in_the_name() -> None:
+    with pytest.raises(ConfigurationError, match="colon"):
+        ClientSecretBasic("my:id", SECRET, "raw")
+
+
+def test_post_puts_both_into_the_body() -> None:
+    request = sent(client_secret=SECRET, auth="client_secret_post")
+    assert (request.form["client_id"], request.form["client_secret"]) == (["my:id é"], [SECRET])
+    assert "authorization" not in request.headers
+
+
+@pytest.mark.parametrize("options", [{}, {"auth": "none", "client_secret": SECRET}])
+def test_a_public_client_only_names_itself(options: Any) -> None:
+    request = sent(**options)
+    assert request.form["client_id"] == ["my:id é"]
+    assert "client_secret" not in request.form
+    assert "authorization" not in request.headers
+
+
+@pytest.mark.parametrize(
+    "proof", [ClientSecretBasic("c", "s-123456"), ClientSecretPost("c", "s-123456")]
+)
+def test_a_proof_shows_no_secret(proof: Any) -> None:
+    shown = f"{proof!r} {proof}"
+    assert "c" in shown
+    assert not any(form in shown for form in proof.secrets())
+    assert "s-123456" in proof.secrets()
+    assert pickle.loads(pickle.dumps(proof)) == proof
+
+
+@pytest.mark.parametrize("secret", [None, "s"])
+def test_an_unknown_method_is_refused_with_those_there_are(secret: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="client_secret_basic"):
+        client_auth("client_secret_bsaic", "c", secret)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret", "field"),
+    [("", "s", "client_id"), (None, "s", "client_id"), ("c", "", "client_secret"),
+     ("c", b"s", "client_secret"), ("c\ud800", "s", "client_id"),
+     ("c", "secret-value\ud800", "client_secret")],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_what_cannot_be_a_name_or_a_secret_is_refused(
+    method: str, client_id: Any, secret: Any, field: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=field) as caught:
+        client_auth(method, client_id, secret)
+    assert "secret-value" not in repr(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_an_object_of_ones_own_is_used_as_it_is() -> None:
+    class Mine:
+        client_id = "mine"
+
+        def authenticate(self, draft: Any) -> None:
+            draft.headers["X-Mine"] = draft.step
+
+        def secrets(self) -> tuple[str, ...]:
+            return ()
+
+    assert sent(auth=Mine()).headers["x-mine"] == "token"
+
+
+def test_a_client_shows_whose_it_is_and_no_secret() -> None:
+    client = Client(
+        Provider(token_endpoint="https://example.com/token"), client_id="c", client_secret=SECRET
+    )
+    assert repr(client) == "Client('example.com', client_id='c')"
+    assert NoAuth("c").secrets() == ()
+    client.close()

@@ -1,0 +1,80 @@
+"""What was sent, and what looks like a token, is cut out of what is shown."""
+
+from __future__ import annotations
+
+import json
+import string
+from urllib.parse import quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grantway.redaction import MASK, excerpt, printable, scrub
+
+SECRETS = st.text(alphabet=string.ascii_letters + string.digits + '-._~+/=&%"<', min_size=6)
+#: A token of the answer, which nobody here has sent: too short to stand out by itself.
+SHORT = "tok-abc123"
+
+
+@given(SECRETS, st.text(max_size=200), st.text(max_size=50))
+def test_a_secret_is_cut_wherever_it_stands(secret: str, before: str, after: str) -> None:
+    shown = excerpt(f"{before}{secret}{after}".encode("utf-8", "replace"), [secret])
+    assert secret not in shown
+    form = excerpt(f"x {quote_plus(secret)} y".encode(), [secret])
+    assert quote_plus(secret) not in form
+
+
+@given(SECRETS, st.integers(4000, 4200))
+def test_a_secret_at_the_cut_is_not_shown_in_part(secret: str, spaces: int) -> None:
+    shown = excerpt(b" " * spaces + secret.encode(), [secret])
+    assert shown in ("", MASK)
+
+
+def test_a_token_at_the_cut_is_not_shown_in_part() -> None:
+    assert excerpt(b" " * 4090 + b"eyJhbGciOiJub25lIn0.e30.signature") == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"access_token": "{SHORT}"}}',
+        f'{{"access_token":"{SHORT}',
+        f'{{"access_token":"{SHORT}\\',
+        f'{{"a": {{"b": ["{SHORT}", "{SHORT}"]}}}}',
+        f'["{SHORT}", "{SHORT}',
+        json.dumps({"a": f'quote " {SHORT}'}),
+        f"access_token={SHORT}&token_type=bearer",
+        f"<html><p>token={SHORT}</p></html>",
+        f"<script>var token = '{SHORT}'</script>",
+        f"<input type=hidden value='{SHORT}'>",
+        f"<input type=hidden value='{SHORT}",
+    ],
+)
+def test_values_of_an_answer_are_not_shown(body: str) -> None:
+    assert SHORT not in excerpt(body.encode())
+
+
+def test_what_is_left_is_readable() -> None:
+    page = b"\xef\xbb\xbf<html><title>502  Bad\nGateway</title>\x1b[31m nginx</html>"
+    assert excerpt(page) == "502 Bad Gateway [31m nginx"
+    assert excerpt(b'{"status": 17, "text": "x"}') == '{"status": 17, "text": "***"}'
+    assert len(excerpt(b"word " * 2000)) == 160
+
+
+@given(st.binary(max_size=5000))
+def test_any_bytes_give_one_printable_line(body: bytes) -> None:
+    shown = excerpt(body)
+    assert shown.isprintable()
+    assert len(shown) <= 160
+
+
+def test_longer_secrets_go_first_and_trifles_stay() -> None:
+    assert scrub("abcdef abcd ab", ["abcd", "abcdef", "ab"]) == "*** *** ab"
+
+
+@given(st.text())
+def test_words_of_a_provider_are_one_line(text: str) -> None:
+    line = printable(text)
+    assert line.isprintable()
+    assert len(line) <= 500
