@@ -1,0 +1,248 @@
+"""Which addresses are trusted, and how a provider's own document is read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from grantway import (
+    Client,
+    ConfigurationError,
+    ConnectionFailedError,
+    InsecureEndpointError,
+    Provider,
+    ResponseInvalidError,
+    UnknownGrantTypeError,
+)
+from grantway.dialect import Dialect
+from grantway.exceptions import GrantwayError
+from tests import faults
+from tests.faults import Act, FaultServer, Stage
+
+OAUTH = "/.well-known/oauth-authorization-server"
+OPENID = "/.well-known/openid-configuration"
+
+
+def document(issuer: str, **more: Any) -> dict[str, Any]:
+    return {"issuer": issuer, "token_endpoint": f"{issuer}/token", **more}
+
+
+def site(pages: Any) -> Act:
+    """A site of pages by path; ``pages`` makes them of the site's own address."""
+
+    def act(stage: Stage) -> bool:
+        request = stage.read_request()
+        if request is None:
+            return False
+        status, body = pages(stage.server.url).get(request.target, (404, b"not here"))
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Location": "/login"} if 300 <= status < 400 else {}
+        stage.send(faults.message(status, content, headers))
+        return True
+
+    return act
+
+
+def discover(pages: Any, path: str = "") -> tuple[Provider, list[str]]:
+    with FaultServer(site(pages)) as server:
+        provider = Provider.discover(f"{server.url}{path}", timeout=5)
+    return provider, [request.target for request in server.requests]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/token",
+        "https://example.com:8443/token?tenant=1",
+        "https://[2001:db8::1]/token",
+        "http://127.0.0.1:8080/token",
+        "http://127.8.8.8/token",
+        "http://[::1]:8080/token",
+        "http://localhost/token",
+    ],
+)
+def test_https_and_this_machine_are_trusted(url: str) -> None:
+    assert Provider(token_endpoint=url).token_endpoint == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/token",
+        "http://10.0.0.1/token",
+        "http://0.0.0.0/token",
+        "http://localhost.example.com/token",
+        "http://app.localhost/token",
+        "http://127.0.0.1.example.com/token",
+        "http://[2001:db8::1]/token",
+        "HTTP://EXAMPLE.COM/token",
+    ],
+)
+def test_plain_http_to_another_machine_is_refused(url: str) -> None:
+    with pytest.raises(InsecureEndpointError, match="use https"):
+        Provider(token_endpoint=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.com/token",
+        "/token",
+        "//example.com/token",
+        "ftp://example.com/token",
+        "file:///etc/passwd",
+        "https://",
+        "https:///token",
+        "https://example.com:port/",
+        "https://example.com:99999/",
+        "https://[::1/token",
+        "https://user@example.com/token",
+        "https://user:password@example.com/token",
+        "https://@example.com/token",
+        "https://example.com/token#part",
+        "https://exam ple.com/token",
+        "https://example.com/to\nken",
+        "https://example.com/to\x00ken",
+        "https://example.com\\@evil.example/",
+        None,
+        17,
+        b"https://example.com/token",
+    ],
+)
+def test_what_is_no_plain_address_is_refused_by_name(url: Any) -> None:
+    with pytest.raises(ConfigurationError, match="token_endpoint") as caught:
+        Provider(token_endpoint=url)
+    assert "password" not in str(caught.value).replace("user name, password", "")
+
+
+def test_each_endpoint_is_checked() -> None:
+    with pytest.raises(InsecureEndpointError, match="revocation_endpoint"):
+        Provider(token_endpoint="https://example.com/t", revocation_endpoint="http://example.com/r")
+
+
+def test_an_endpoint_that_is_missing_is_named() -> None:
+    provider = Provider(token_endpoint="https://example.com/t")
+    with pytest.raises(ConfigurationError, match="device_authorization_endpoint"):
+        provider.endpoint("device_authorization")
+
+
+def test_an_endpoint_of_the_metadata_is_checked_when_it_is_used() -> None:
+    provider = Provider(
+        token_endpoint="https://example.com/t",
+        metadata={
+            "introspection_endpoint": "https://example.com/i",
+            "pushed_authorization_request_endpoint": "http://example.com/par",
+        },
+    )
+    assert provider.endpoint("introspection") == "https://example.com/i"
+    with pytest.raises(InsecureEndpointError):
+        provider.endpoint("pushed_authorization_request")
+
+
+def test_a_dialect_that_is_not_registered_lists_those_that_are() -> None:
+    provider = Provider(token_endpoint="https://example.com/t", dialect="rfc6479")
+    with pytest.raises(ConfigurationError, match="rfc6749"):
+        Client(provider, client_id="c")
+
+
+def test_discovery_reads_the_rfcs_document() -> None:
+    provider, asked = discover(
+        lambda url: {
+            OAUTH: (200, document(url, revocation_endpoint=f"{url}/r", acr_values_supported=["1"]))
+        }
+    )
+    assert asked == [OAUTH]
+    assert provider.token_endpoint == f"{provider.issuer}/token"
+    assert provider.revocation_endpoint == f"{provider.issuer}/r"
+    assert dict(provider.metadata) == {"acr_values_supported": ["1"]}
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 500])
+def test_discovery_then_reads_openids(status: int) -> None:
+    provider, asked = discover(
+        lambda url: {OAUTH: (status, b"<html>"), OPENID: (200, document(url))}
+    )
+    assert asked == [OAUTH, OPENID]
+    assert provider.issuer is not None
+
+
+def test_the_path_of_an_issuer_stands_in_the_right_place() -> None:
+    for wanted in (f"{OAUTH}/tenant/1", f"/tenant/1{OPENID}"):
+        provider, asked = discover(
+            lambda url, wanted=wanted: {wanted: (200, document(f"{url}/tenant/1"))}, "/tenant/1"
+        )
+        assert asked[-1] == wanted
+        assert str(provider.issuer).endswith("/tenant/1")
+
+
+def test_another_issuers_document_is_refused() -> None:
+    for said in ("https://evil.example", None, 7, ["x"]):
+        with pytest.raises(ResponseInvalidError, match="names the issuer"):
+            discover(lambda url, said=said: {OAUTH: (200, {**document(url), "issuer": said})})
+
+
+def test_a_slash_more_is_another_issuer() -> None:
+    with pytest.raises(ResponseInvalidError, match="use exactly that address"):
+        discover(lambda url: {OAUTH: (200, document(url))}, "/")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>log in</html>",
+        b"[]",
+        b"null",
+        b'"x"',
+        b'{"issuer": "http',
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_a_document_that_is_none_is_one_error(body: bytes) -> None:
+    with pytest.raises(ResponseInvalidError) as caught:
+        discover(lambda _url: {OAUTH: (200, body), OPENID: (200, body)})
+    assert caught.value.evidence.step == "discovery"
+    assert caught.value.evidence.status == 200
+
+
+def test_a_document_with_a_byte_order_mark_is_read() -> None:
+    provider, _ = discover(
+        lambda url: {OAUTH: (200, b"\xef\xbb\xbf" + json.dumps(document(url)).encode())}
+    )
+    assert provider.token_endpoint
+
+
+@pytest.mark.parametrize("endpoint", [None, 7, "", "http://example.com/token", "/token"])
+def test_a_document_without_a_usable_token_endpoint_is_refused(endpoint: Any) -> None:
+    with pytest.raises(GrantwayError, match="token_endpoint"):
+        discover(lambda url: {OAUTH: (200, {**document(url), "token_endpoint": endpoint})})
+
+
+@pytest.mark.parametrize(
+    "issuer", ["http://example.com", "example.com", "https://example.com?x=1", "https://u@e.com"]
+)
+def test_an_issuer_that_cannot_be_is_not_asked(issuer: str) -> None:
+    with pytest.raises(ConfigurationError, match="issuer"):
+        Provider.discover(issuer)
+
+
+def test_an_issuer_that_is_not_there_is_a_connection_error() -> None:
+    with pytest.raises(ConnectionFailedError):
+        Provider.discover(f"http://127.0.0.1:{faults.free_port()}", timeout=5)
+
+
+def test_discovery_keeps_the_dialect() -> None:
+    own = Dialect(name="own")
+    with FaultServer(site(lambda url: {OAUTH: (200, document(url))})) as server:
+        assert Provider.discover(server.url, dialect=own).dialect is own
+
+
+def test_a_client_needs_a_provider() -> None:
+    with pytest.raises(ConfigurationError, match="provider"):
+        Client("https://example.com", client_id="c")  # type: ignore[arg-type]
+    assert issubclass(UnknownGrantTypeError, ValueError)
