@@ -282,6 +282,10 @@ def test_a_fault_that_stays(
         error = caught.value
         assert type(error) is row.error
         assert error.evidence.attempts == sends
+        assert [attempt.wait for attempt in error.evidence.history] in (
+            [*call.waits.seconds, None],
+            [] if sends == 1 else None,
+        )
         assert len(there.arrived) == (sends if fault.arrives else 0)
         assert len(call.waits.seconds) == sends - 1
         shortest, longest = next(
