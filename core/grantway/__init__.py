@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         InvalidTokenError,
         LoginRequiredError,
         OutcomeUnknownError,
+        PluginIncompatibleError,
         PluginLoadError,
         ProviderUnavailableError,
         RedirectMismatchError,
@@ -78,8 +79,10 @@ if TYPE_CHECKING:
     from .grant import Grant, GrantSchema, Replay, Scope, Text
     from .hookspecs import hookimpl
     from .middleware.retry import RetryPolicy
+    from .plugin import PluginStatus
+    from .process import default_registry, register, register_plugin, reload, unregister
     from .provider import Provider
-    from .registry import PluginStatus, Registry, build_registry, default_registry
+    from .registry import Registry, build_registry
     from .token import Token
     from .transport import RequestsTransport
 
@@ -123,6 +126,7 @@ _HOMES = {
         "InvalidTokenError",
         "LoginRequiredError",
         "OutcomeUnknownError",
+        "PluginIncompatibleError",
         "PluginLoadError",
         "ProviderUnavailableError",
         "RedirectMismatchError",
@@ -147,7 +151,9 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "middleware.retry": ("RetryPolicy",),
     "provider": ("Provider",),
-    "registry": ("PluginStatus", "Registry", "build_registry", "default_registry"),
+    "plugin": ("PluginStatus",),
+    "process": ("default_registry", "register", "register_plugin", "reload", "unregister"),
+    "registry": ("Registry", "build_registry"),
     "token": ("Token",),
     "transport": ("RequestsTransport",),
 }
@@ -197,6 +203,7 @@ __all__ = [
     "LoginRequiredError",
     "NoAuth",
     "OutcomeUnknownError",
+    "PluginIncompatibleError",
     "PluginLoadError",
     "PluginStatus",
     "Provider",
@@ -229,6 +236,10 @@ __all__ = [
     "build_registry",
     "default_registry",
     "hookimpl",
+    "register",
+    "register_plugin",
+    "reload",
+    "unregister",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ from .dialect import Dialect
 from .dispatcher import Dispatcher
 from .exceptions import ConfigurationError
 from .middleware.retry import RetryPolicy
+from .process import default_registry
 from .provider import Provider
-from .registry import Registry, default_registry
+from .registry import Registry
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from .grant import Grant
     from .http import Transport
     from .token import Token
 
@@ -33,13 +35,17 @@ class Client:
         auth: ``none``, ``client_secret_basic``, ``client_secret_post``, a method that a plugin
             registered, or an object with ``authenticate(draft)``; by default what the dialect
             names.
-        registry: Where grants come from; by default all installed plugins.
+        registry: Where grants come from; by default this process's, whose changes the client
+            follows: its next call finds what was registered or reloaded.
+        grants: More grants, for this client alone.
         transport: Sends the requests; by default one of its own.
         retry: When to send again.
         timeout: Seconds for one call, over all attempts and waits.
 
     Raises:
         ConfigurationError: an argument cannot work; names it.
+        GrantConflictError: one of ``grants`` is registered already and does not say ``replaces``.
+        GrantInvalidError: one of ``grants`` cannot be used.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class Client:
         client_secret: str | None = None,
         auth: str | ClientAuth | None = None,
         registry: Registry | None = None,
+        grants: Iterable[Grant] = (),
         transport: Transport | None = None,
         retry: RetryPolicy | None = None,
         timeout: float = 30.0,
@@ -65,8 +72,12 @@ class Client:
 
             transport = RequestsTransport()
         self.provider = provider
-        self.registry = registry or default_registry()
-        self.dispatcher = Dispatcher(self.registry, provider, transport, retry or RetryPolicy())
+        self._transport = transport
+        self._timeout = timeout
+        self._retry = retry or RetryPolicy()
+        self._grants = tuple(grants)
+        self._follows = registry is None
+        self._wired = self._wire(default_registry() if registry is None else registry)
         shape = self.dispatcher.dialect.request
         if auth is None or isinstance(auth, str):
             auth = client_auth(
@@ -77,8 +88,25 @@ class Client:
                 more=self.registry.client_auth,
             )
         self.auth: ClientAuth = auth
-        self._transport = transport
-        self._timeout = timeout
+
+    @property
+    def registry(self) -> Registry:
+        """Where this client's next call finds its grant."""
+        return self.dispatcher.registry
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The way through the registry as it is now; a call keeps the one that it began with."""
+        base, dispatcher = self._wired
+        if not self._follows or base is (current := default_registry()):
+            return dispatcher
+        # Two threads may both do it: what they make is the same, and the last one stays.
+        self._wired = wired = self._wire(current)
+        return wired[1]
+
+    def _wire(self, base: Registry) -> tuple[Registry, Dispatcher]:
+        registry = base.with_grants(self._grants)
+        return base, Dispatcher(registry, self.provider, self._transport, self._retry)
 
     @property
     def client_id(self) -> str:
@@ -118,9 +146,10 @@ class Client:
             OutcomeUnknownError: it was sent and the answer was lost.
             TransportError: any other way to get no usable answer.
         """
-        grant = self.registry.grant(grant_type)
+        dispatcher = self.dispatcher
+        grant = dispatcher.registry.grant(grant_type)
         deadline = self._deadline(timeout, cancel)
-        return self.dispatcher.token(grant, params, self.auth, deadline, extra)[0]
+        return dispatcher.token(grant, params, self.auth, deadline, extra)[0]
 
     def call(
         self,

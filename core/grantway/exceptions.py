@@ -51,6 +51,7 @@
        |- GrantConflictError
        |- GrantInvalidError
        `- PluginLoadError
+          `- PluginIncompatibleError    made for another version of the hooks
 
 The eleven names from ``InvalidRequestException`` to ``InternalServerException`` are those of
 AWS's ``SSOOIDC.Client.create_token``, and the two of a registration are AWS's as well. A code of
@@ -591,3 +592,9 @@ class PluginLoadError(RegistryError):
     """A plugin could not be loaded. The message names it, the distribution and the reason."""
 
     code = "plugin_load_failed"
+
+
+class PluginIncompatibleError(PluginLoadError):
+    """A plugin was made for another version of the hooks. The message names both versions."""
+
+    code = "plugin_incompatible"

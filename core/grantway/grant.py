@@ -158,6 +158,8 @@ class Grant:
         secret: Names of parameters that must never show.
         repeatable: Names of parameters that may stand more than once (RFC 8707 ``resource``).
         summary: One line for tables and errors.
+        single_use: Names of parameters that a provider takes once; ``replay`` must fit.
+        replaces: Distribution whose grant of the same grant_type this one takes the place of.
     """
 
     grant_type: str
@@ -166,6 +168,8 @@ class Grant:
     secret: frozenset[str] = frozenset()
     repeatable: frozenset[str] = frozenset()
     summary: str = ""
+    single_use: frozenset[str] = frozenset()
+    replaces: str = ""
 
     def load(self, params: Mapping[str, Any]) -> Params:
         """Check parameters against the schema.

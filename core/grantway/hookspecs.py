@@ -29,6 +29,9 @@ PROJECT = "grantway"
 #: Entry-point group; the number is the version of this contract.
 ENTRY_POINT_GROUP = "grantway.v1"
 
+#: What a plugin may declare as ``GRANTWAY_API``, to be refused with a reason by any other version.
+API = 1
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

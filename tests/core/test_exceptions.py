@@ -61,6 +61,7 @@ CODES = {
     "RegistryError": "registry_error",
     "GrantConflictError": "grant_conflict",
     "GrantInvalidError": "grant_invalid",
+    "PluginIncompatibleError": "plugin_incompatible",
     "PluginLoadError": "plugin_load_failed",
 }
 

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Grant
-from grantway.registry import Registry, default_registry
+from grantway.process import default_registry
+from grantway.registry import Registry
 
 from .decision import IssuerGrant
 from .settings import IssuerSettings

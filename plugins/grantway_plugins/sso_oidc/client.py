@@ -18,8 +18,9 @@ from grantway.exceptions import ConfigurationError, TokenError
 from grantway.exchange import Draft, public_headers
 from grantway.grant import Grant, Params
 from grantway.middleware.retry import RetryPolicy
+from grantway.process import default_registry
 from grantway.provider import Provider
-from grantway.registry import Registry, default_registry
+from grantway.registry import Registry
 from grantway.transport import RequestsTransport
 
 from .exceptions import Exceptions, as_client_error, param_validation_error

@@ -1,0 +1,273 @@
+"""What one plugin brought, read once and checked."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from . import hookspecs
+from .dialect import Dialect
+from .exceptions import (
+    TOKEN_ERRORS,
+    GrantInvalidError,
+    PluginIncompatibleError,
+    PluginLoadError,
+    RegistryError,
+    TokenError,
+)
+from .grant import Grant, IssuerSide
+from .grant_rules import check_grant
+from .plugin import PluginStatus
+
+if TYPE_CHECKING:
+    from .client_auth import ClientAuthFactory
+    from .event import Event
+    from .middleware import Middleware
+
+GRANT = "grant"
+ISSUER_SIDE = "issuer's side of the grant"
+DIALECT = "dialect"
+CLIENT_AUTH = "client authentication"
+ERROR_CODE = "error code"
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+def hook_manager() -> pluggy.PluginManager:
+    """A manager that knows the hooks and no plugin."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What one plugin returned from its hooks, checked.
+
+    Attributes:
+        status: Who brought it.
+        grants: Its grants.
+        issuer_grants: grant_type -> the issuer's side.
+        dialects: Its dialects.
+        client_auth: Method -> factory.
+        errors: Code on the wire -> class.
+        middleware: Its middleware, outermost first.
+        observe: Its observer, or None.
+    """
+
+    status: PluginStatus
+    grants: Sequence[Grant] = ()
+    issuer_grants: Mapping[str, IssuerSide] = field(default_factory=dict)
+    dialects: Sequence[Dialect] = ()
+    client_auth: Mapping[str, ClientAuthFactory] = field(default_factory=dict)
+    errors: Mapping[str, type[TokenError]] = field(default_factory=dict)
+    middleware: Sequence[Middleware] = ()
+    observe: Callable[[Event], None] | None = None
+
+    @classmethod
+    def read(
+        cls,
+        status: PluginStatus,
+        plugin: object,
+        *,
+        manager: pluggy.PluginManager | None = None,
+        arguments: Mapping[str, object] = _NONE,
+    ) -> Contribution:
+        """Call the register hooks of one plugin, once.
+
+        Everything is read before anything of it is used, so that a plugin that breaks half way
+        leaves nothing behind.
+
+        Args:
+            status: Who brings it.
+            plugin: Module or object with hooks, or a bare grant.
+            manager: Knows the hooks.
+            arguments: What hooks may ask for by name; each gets those that it names, so that a new
+                one breaks no plugin.
+
+        Raises:
+            RegistryError: it cannot be used; says why.
+        """
+        if isinstance(plugin, Grant):
+            return cls.of_grants(status, [plugin])
+        _check_plugin(plugin)
+        manager = manager or hook_manager()
+        manager.register(plugin, status.path)
+        try:
+            return cls._read(status, plugin, manager, arguments)
+        finally:
+            manager.unregister(plugin)
+
+    @classmethod
+    def _read(
+        cls,
+        status: PluginStatus,
+        plugin: object,
+        manager: pluggy.PluginManager,
+        arguments: Mapping[str, object],
+    ) -> Contribution:
+        _refuse_unknown_hooks(manager, plugin)
+        hooks = {
+            caller.name: implementation
+            for caller in manager.get_hookcallers(plugin) or ()
+            for implementation in caller.get_hookimpls()
+            if implementation.plugin is plugin
+        }
+        if not hooks:
+            raise PluginLoadError(
+                "it has no hook; name the module or object whose functions are marked with "
+                "grantway.hookimpl"
+            )
+
+        def returned(hook: str, empty: Any) -> Any:
+            found = hooks.get(hook)
+            if found is None:
+                return empty
+            brought = found.function(*(arguments[name] for name in found.argnames))
+            if brought is None or isinstance(brought, str):
+                raise RegistryError(
+                    f"{hook} gave {brought!r}; it must give {type(empty).__name__}s"
+                )
+            return brought
+
+        grants = tuple(returned("grantway_register_grants", ()))
+        dialects = tuple(returned("grantway_register_dialects", ()))
+        contribution = cls(
+            status,
+            grants,
+            dict(returned("grantway_register_issuer_grants", {})),
+            dialects,
+            dict(returned("grantway_register_client_auth", {})),
+            dict(returned("grantway_register_errors", {})),
+            tuple(returned("grantway_register_middleware", ())),
+            _observer(hooks.get("grantway_observe")),
+        )
+        contribution.check()
+        return contribution
+
+    @classmethod
+    def of_grants(
+        cls,
+        status: PluginStatus,
+        grants: Iterable[Grant],
+        issuer_grants: Mapping[str, IssuerSide] = _NONE,
+    ) -> Contribution:
+        """What application code registers without a plugin.
+
+        Raises:
+            RegistryError: it cannot be used; says why.
+        """
+        contribution = cls(status, tuple(grants), issuer_grants)
+        contribution.check()
+        return contribution
+
+    def check(self) -> None:
+        """Refuse what cannot be used.
+
+        Raises:
+            RegistryError: says what and why.
+        """
+        for grant in self.grants:
+            check_grant(grant)
+        _check_once(GRANT, [grant.grant_type for grant in self.grants])
+        for grant_type, side in self.issuer_grants.items():
+            if not callable(getattr(side, "decide", None)):
+                raise GrantInvalidError(
+                    f"the issuer's side of {grant_type} has no decide(request, transaction)"
+                )
+        for dialect in self.dialects:
+            if not isinstance(dialect, Dialect):
+                raise RegistryError(f"grantway_register_dialects gave a {type(dialect).__name__}")
+        _check_once(DIALECT, [dialect.name for dialect in self.dialects])
+        _check_errors(self.errors)
+        _check_callables(CLIENT_AUTH, self.client_auth.values())
+        _check_callables("middleware", self.middleware)
+
+    def names(self) -> Iterator[tuple[str, str, Any]]:
+        """Everything that only one plugin can bring: kind, name, value."""
+        yield from ((GRANT, grant.grant_type, grant) for grant in self.grants)
+        yield from ((ISSUER_SIDE, name, side) for name, side in self.issuer_grants.items())
+        yield from ((DIALECT, dialect.name, dialect) for dialect in self.dialects)
+        yield from ((CLIENT_AUTH, method, factory) for method, factory in self.client_auth.items())
+        yield from ((ERROR_CODE, code, error) for code, error in self.errors.items())
+
+    def replaces(self, kind: str, name: str) -> str:
+        """The distribution whose grant this plugin says it takes the place of; mostly empty."""
+        if kind not in {GRANT, ISSUER_SIDE}:
+            return ""
+        return next((grant.replaces for grant in self.grants if grant.grant_type == name), "")
+
+
+def _check_plugin(plugin: object) -> None:
+    api = getattr(plugin, "GRANTWAY_API", hookspecs.API)
+    if api != hookspecs.API:
+        raise PluginIncompatibleError(
+            f"it declares GRANTWAY_API = {api!r}, and this grantway has {hookspecs.API}; install a "
+            "version of the plugin, or of grantway, that fits"
+        )
+    if inspect.isclass(plugin):
+        raise PluginLoadError(f"it is a class; give an instance, {plugin.__name__}()")
+    for name in dir(plugin):
+        if name.startswith(f"{hookspecs.PROJECT}_"):
+            function = inspect.getattr_static(plugin, name)
+            if inspect.isroutine(function) and not _is_marked(function):
+                raise PluginLoadError(
+                    f"{name} is not marked: put @grantway.hookimpl above it, or name it otherwise"
+                )
+
+
+def _is_marked(function: object) -> bool:
+    if isinstance(function, (staticmethod, classmethod)):
+        function = function.__func__
+    return hasattr(function, f"{hookspecs.PROJECT}_impl")
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    known = [name for name in dir(hookspecs) if name.startswith("grantway_")]
+    for caller in manager.get_hookcallers(plugin) or ():
+        if not caller.has_spec():
+            near = difflib.get_close_matches(caller.name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+            raise PluginLoadError(f"there is no hook {caller.name}{hint}")
+
+
+def _observer(hook: Any) -> Callable[[Event], None] | None:
+    """The observer as it is called: with the event, if it asks for it."""
+    if hook is None:
+        return None
+    function: Callable[..., None] = hook.function
+    if "event" in hook.argnames:
+        return function
+    if "event" in hook.kwargnames or inspect.signature(function).parameters:
+        raise RegistryError("grantway_observe must take one argument, the event, without default")
+
+    def observe(_event: Event) -> None:
+        function()
+
+    return observe
+
+
+def _check_errors(errors: Mapping[str, object]) -> None:
+    for code, kind in errors.items():
+        if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
+            raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
+        if any(code == standard.wire for standard in TOKEN_ERRORS):
+            raise RegistryError(f"the error code {code!r} has a class already")
+
+
+def _check_once(kind: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise RegistryError(f"the {kind} {name!r} is brought twice")
+
+
+def _check_callables(kind: str, brought: Iterable[object]) -> None:
+    for one in brought:
+        if not callable(one):
+            raise RegistryError(f"the {kind} {type(one).__name__} cannot be called")

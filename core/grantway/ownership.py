@@ -1,0 +1,165 @@
+"""Who has a name when several plugins bring it. The order of loading never decides.
+
+1. The host's ``prefer`` decides.
+2. Else a grant that ``replaces`` another's goes before it.
+3. Else what grantway itself brings stays, and who else brings it is refused.
+4. Else nobody has it, and all who bring it are refused: which of two strangers gets the secrets of
+   a caller is not ours to guess.
+
+Who is refused is refused whole, so that no plugin is half there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from .client_auth import STANDARD_METHODS
+from .contribution import CLIENT_AUTH, DIALECT, GRANT, ISSUER_SIDE, Contribution
+from .dialect import RFC6749
+from .exceptions import RegistryError
+from .plugin import APPLICATION, PluginStatus, normal
+
+#: The distribution whose names strangers cannot take by accident.
+OWN = "grantway"
+
+Key = tuple[str, str]
+#: Names that the core has without any plugin.
+_BUILT_IN = Contribution(PluginStatus("core", OWN))
+_BUILT_IN_NAMES: tuple[Key, ...] = (
+    (DIALECT, RFC6749.name),
+    *((CLIENT_AUTH, method) for method in STANDARD_METHODS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who brings what.
+
+    Attributes:
+        owners: Kind and name -> who has it.
+        values: Kind and name -> what it is.
+        conflicts: Kind and name -> why nobody has it.
+        refused: Reason and contribution of each that lost a conflict.
+    """
+
+    owners: Mapping[Key, Contribution]
+    values: Mapping[Key, Any]
+    conflicts: Mapping[Key, str]
+    refused: tuple[tuple[str, Contribution], ...]
+
+
+def settle(contributions: Sequence[Contribution], prefer: Mapping[str, str]) -> Ownership:
+    """Give every name to one owner, or to none.
+
+    Args:
+        contributions: What plugins brought.
+        prefer: grant_type -> plugin or distribution whose grant counts.
+
+    Raises:
+        RegistryError: ``prefer`` names nobody who brings that grant.
+    """
+    _check_prefer(contributions, prefer)
+    refused: dict[Contribution, str] = {}
+    conflicts: dict[Key, str] = {}
+    while True:
+        claims = _claims([each for each in contributions if each not in refused])
+        owners: dict[Key, tuple[Contribution, Any]] = {}
+        losers: dict[Contribution, str] = {}
+        for key, claimants in claims.items():
+            if len(claimants) == 1:
+                owners[key] = claimants[0]
+                continue
+            left = _left([claimant for claimant, _ in claimants], key, prefer)
+            own = [each for each in left if _is_own(each)]
+            if len(left) > 1:
+                reason = _reason(key, left, stays=bool(own))
+                losers |= {each: reason for each in left if each not in own}
+                conflicts |= {} if own else {key: reason}
+            else:
+                owners[key] = next(claim for claim in claimants if claim[0] is left[0])
+        if not losers:
+            break
+        refused |= losers
+    return Ownership(
+        MappingProxyType({key: claim[0] for key, claim in owners.items()}),
+        MappingProxyType(
+            {key: value for key, (who, value) in owners.items() if who is not _BUILT_IN}
+        ),
+        MappingProxyType(conflicts),
+        tuple((reason, each) for each, reason in refused.items()),
+    )
+
+
+def _claims(contributions: Sequence[Contribution]) -> dict[Key, list[tuple[Contribution, Any]]]:
+    claims: dict[Key, list[tuple[Contribution, Any]]] = {
+        key: [(_BUILT_IN, None)] for key in _BUILT_IN_NAMES
+    }
+    for contribution in contributions:
+        for kind, name, value in contribution.names():
+            claims.setdefault((kind, name), []).append((contribution, value))
+    return claims
+
+
+def _left(
+    claimants: Sequence[Contribution], key: Key, prefer: Mapping[str, str]
+) -> list[Contribution]:
+    """Those who still bring a name once the host, and the plugins themselves, have decided."""
+    kind, name = key
+    if kind in {GRANT, ISSUER_SIDE} and name in prefer:
+        preferred = [each for each in claimants if each.status.goes_by(prefer[name])]
+        if preferred:
+            return preferred
+    replaced = {normal(each.replaces(kind, name)) for each in claimants} - {""}
+    return [
+        each
+        for each in claimants
+        if normal(each.status.distribution or APPLICATION) not in replaced
+        # Within one distribution it says nothing about who of the two is meant.
+        or normal(each.replaces(kind, name)) == normal(each.status.distribution or APPLICATION)
+    ] or list(claimants)
+
+
+def _is_own(contribution: Contribution) -> bool:
+    return normal(contribution.status.distribution) == OWN
+
+
+def _reason(key: Key, claimants: Sequence[Contribution], *, stays: bool) -> str:
+    kind, name = key
+    brought = " and ".join(
+        f"{each.status.owner} ({each.status.name})" if each is not _BUILT_IN else OWN
+        for each in claimants
+    )
+    others = [each.status for each in claimants if not _is_own(each)]
+    outcome = (
+        "grantway's own stays." if stays else "The order of loading never decides: neither is used."
+    )
+    last = others[-1]
+    named = last.distribution or last.name
+    ways = [f"leave {named} out (GRANTWAY_PLUGINS=-{named})"] if last.distribution else []
+    if kind in {GRANT, ISSUER_SIDE}:
+        first = claimants[0].status
+        ways.append(f"choose one: build_registry(prefer={{{name!r}: {named!r}}})")
+        ways.append(
+            f"or, as the author of one, say so: Grant(..., replaces="
+            f"{first.distribution or APPLICATION!r})"
+        )
+    elif not ways:
+        ways.append("give one of them another name")
+    return f"The {kind} {name!r} is brought by {brought}. {outcome} To mend it, {', '.join(ways)}."
+
+
+def _check_prefer(contributions: Sequence[Contribution], prefer: Mapping[str, str]) -> None:
+    for grant_type, chosen in prefer.items():
+        who = [
+            each.status
+            for each in contributions
+            if any(grant.grant_type == grant_type for grant in each.grants)
+        ]
+        if not any(status.goes_by(chosen) for status in who):
+            brought = ", ".join(status.path for status in who) or "nobody"
+            raise RegistryError(
+                f"prefer: {chosen!r} does not bring the grant {grant_type!r}; {brought} does."
+            )
