@@ -1,0 +1,205 @@
+"""The device flow (RFC 8628), against a scripted server and without waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from grantway import (
+    AccessDeniedException,
+    Client,
+    ConfigurationError,
+    ExpiredTokenException,
+    FlowCancelledError,
+    FlowTimeoutError,
+    Provider,
+    RequestInvalidError,
+    ResponseInvalidError,
+    RetryPolicy,
+    Token,
+)
+from grantway_grants.device_code import DeviceAuthorization, DeviceFlow, login
+from tests import faults
+from tests.faults import Act, FaultServer
+
+STARTED: dict[str, Any] = {
+    "device_code": "dc-very-secret-0123456789",
+    "user_code": "ABCD-EFGH",
+    "verification_uri": "https://example.com/device",
+    "verification_uri_complete": "https://example.com/device?user_code=ABCD-EFGH",
+    "expires_in": 600,
+    "interval": 5,
+}
+PENDING = faults.answer(400, {"error": "authorization_pending"})
+SLOW = faults.answer(400, {"error": "slow_down"})
+TOKEN = faults.answer()
+
+
+@contextmanager
+def device(*script: Act, started: Any = STARTED) -> Iterator[tuple[Client, FaultServer]]:
+    """A client of a server that starts a login and then plays a script."""
+    with FaultServer(faults.answer(200, started), *script) as server:
+        provider = Provider(
+            token_endpoint=server.token_endpoint,
+            device_authorization_endpoint=f"{server.url}/device_authorization",
+        )
+        # One attempt: what is told apart here is the flow's own polling.
+        with Client(provider, client_id="c", retry=RetryPolicy(attempts=1)) as client:
+            yield client, server
+
+
+def poll(*script: Act) -> tuple[Token, list[float], list[str]]:
+    """The token, the pauses before the polls, and what each poll said."""
+    pauses: list[float] = []
+    said: list[str] = []
+    with device(*script) as (client, _):
+        flow = DeviceFlow(client, pause=pauses.append)
+        token = flow.wait(flow.start(), on_poll=said.append)
+    return token, pauses, said
+
+
+def test_from_start_to_token() -> None:
+    shown: list[DeviceAuthorization] = []
+    quick = {**STARTED, "interval": 0}
+    with device(PENDING, TOKEN, started=quick) as (client, server):
+        token = login(client, shown.append, scope=["a", "b"], extra={"audience": "x"})
+    assert token.access_token == "at-1"
+    start, *polls = server.requests
+    assert start.target == "/device_authorization"
+    assert start.form == {"client_id": ["c"], "scope": ["a b"], "audience": ["x"]}
+    assert [request.target for request in polls] == ["/token", "/token"]
+    assert polls[0].form == {
+        "client_id": ["c"],
+        "grant_type": ["urn:ietf:params:oauth:grant-type:device_code"],
+        "device_code": [STARTED["device_code"]],
+    }
+    (authorization,) = shown
+    assert authorization.user_code == "ABCD-EFGH"
+    assert authorization.verification_uri_complete == STARTED["verification_uri_complete"]
+    assert STARTED["device_code"] not in repr(authorization)
+
+
+def test_it_rests_before_every_poll() -> None:
+    _, pauses, said = poll(PENDING, PENDING, TOKEN)
+    assert pauses == [5, 5, 5]
+    assert said == ["authorization_pending"] * 2
+
+
+def test_each_slow_down_adds_five_seconds_for_good() -> None:
+    _, pauses, said = poll(SLOW, PENDING, SLOW, PENDING, TOKEN)
+    assert pauses == [5, 10, 10, 15, 15]
+    assert said.count("slow_down") == 2
+
+
+def test_it_polls_less_often_while_the_network_fails() -> None:
+    lost = faults.close_after_request
+    _, pauses, said = poll(lost, lost, lost, lost, lost, PENDING, TOKEN)
+    assert pauses == [5, 10, 20, 40, 60, 60, 5]
+    assert said[:5] == ["outcome_unknown"] * 5
+
+
+def test_a_busy_provider_is_given_the_time_it_asks_for() -> None:
+    _, pauses, said = poll(
+        faults.answer(503, b"", {"Retry-After": "33"}), faults.answer(429, b""), TOKEN
+    )
+    assert pauses == [5, 33, 60]
+    assert said == ["provider_unavailable"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [("access_denied", AccessDeniedException), ("expired_token", ExpiredTokenException)],
+)
+def test_a_definite_answer_ends_it(error: str, kind: type[Exception]) -> None:
+    with device(faults.answer(400, {"error": error}), TOKEN) as (client, server):
+        flow = DeviceFlow(client, pause=lambda seconds: None)
+        with pytest.raises(kind):
+            flow.wait(flow.start())
+    assert len(server.requests) == 2
+
+
+def test_it_ends_when_the_codes_have_expired() -> None:
+    with device(PENDING, started={**STARTED, "expires_in": 0.3, "interval": 0.1}) as (client, _):
+        flow = DeviceFlow(client)
+        began = time.monotonic()
+        with pytest.raises(FlowTimeoutError, match="ABCD-EFGH"):
+            flow.wait(flow.start())
+        assert time.monotonic() - began < 5
+
+
+def test_cancelling_ends_the_rest_at_once() -> None:
+    cancel = threading.Event()
+    with device(PENDING, started={**STARTED, "interval": 300}) as (client, server):
+        flow = DeviceFlow(client)
+        authorization = flow.start()
+        threading.Timer(0.1, cancel.set).start()
+        began = time.monotonic()
+        with pytest.raises(FlowCancelledError):
+            flow.wait(authorization, cancel=cancel)
+        assert time.monotonic() - began < 5
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "attribute", "value"),
+    [
+        ({"verification_uri": None, "verification_url": "https://e.com/d"}, "verification_uri",
+         "https://e.com/d"),
+        ({"verification_uri_complete": None}, "verification_uri_complete", None),
+        ({"interval": None}, "interval", 5),
+        ({"interval": "7"}, "interval", 7),
+        ({"interval": -1}, "interval", 5),
+        ({"interval": []}, "interval", 5),
+        ({"expires_in": "900"}, "expires_in", 900),
+        ({"expires_in": None}, "expires_in", 600),
+    ],
+)  # fmt: skip
+def test_what_providers_write_otherwise(change: Any, attribute: str, value: object) -> None:
+    started = {name: v for name, v in {**STARTED, **change}.items() if v is not None}
+    with device(started=started) as (client, _):
+        assert getattr(DeviceFlow(client).start(), attribute) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("device_code", None),
+        ("device_code", ""),
+        ("user_code", 7),
+        ("verification_uri", []),
+        ("expires_in", "soon"),
+        ("expires_in", -1),
+        ("expires_in", True),
+        ("expires_in", "inf"),
+        ("expires_in", 10**400),
+    ],
+)
+def test_a_start_that_cannot_be_used_names_the_field(field: str, value: Any) -> None:
+    with (
+        device(started={**STARTED, field: value}) as (client, _),
+        pytest.raises(ResponseInvalidError, match=field) as caught,
+    ):
+        DeviceFlow(client).start()
+    assert STARTED["device_code"] not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [DeviceFlow])
+def test_a_bad_scope_is_refused_before_anything_is_sent(make: Callable[..., object]) -> None:
+    with device() as (client, server):
+        with pytest.raises(RequestInvalidError, match="scope") as caught:
+            make(client, scope=["secret name"])
+        assert "secret name" not in repr(caught.value)
+    assert server.connections == 0
+
+
+def test_a_provider_without_the_endpoint_is_a_configuration_error() -> None:
+    with (
+        Client(Provider(token_endpoint="https://example.com/t"), client_id="c") as client,
+        pytest.raises(ConfigurationError, match="device_authorization_endpoint"),
+    ):
+        DeviceFlow(client).start()
