@@ -1,0 +1,282 @@
+"""The login in a browser (RFC 6749 section 4.1, RFC 7636, RFC 9207), without a browser."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.request import urlopen
+
+import pytest
+
+from grantway import (
+    AccessDeniedException,
+    Client,
+    ConfigurationError,
+    FlowCancelledError,
+    FlowError,
+    FlowTimeoutError,
+    GrantwayError,
+    Provider,
+    RedirectMismatchError,
+    RequestInvalidError,
+    TokenError,
+    UnknownTokenError,
+)
+from grantway_grants.authorization_code import (
+    AuthorizationCodeFlow,
+    AuthorizationRequest,
+    code_challenge,
+    login,
+    login_by_paste,
+)
+from tests import faults
+from tests.faults import FaultServer
+
+CODE = "code-very-secret-0123456789"
+REDIRECT = "http://127.0.0.1:8400/callback"
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer(faults.answer()) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: FaultServer) -> Iterator[Client]:
+    with make_client(server) as made:
+        yield made
+
+
+def make_client(server: FaultServer, **provider: Any) -> Client:
+    return Client(
+        Provider(
+            token_endpoint=server.token_endpoint,
+            authorization_endpoint=f"{server.url}/authorize?tenant=1",
+            **provider,
+        ),
+        client_id="c",
+    )
+
+
+def redirect(request: AuthorizationRequest, **fields: str) -> str:
+    return f"{request.redirect_uri}?{urlencode({'state': request.state, **fields})}"
+
+
+def test_the_vector_of_rfc_7636_appendix_b() -> None:
+    verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    assert code_challenge(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def test_a_login_begins_with_everything_the_rfcs_ask_for(client: Client) -> None:
+    flow = AuthorizationCodeFlow(client, scope="read write", extra={"prompt": "consent"})
+    request = flow.begin(REDIRECT)
+    parts = urlsplit(request.url)
+    query = {name: value for name, (value,) in parse_qs(parts.query, strict_parsing=True).items()}
+    assert parts.path == "/authorize"
+    assert query == {
+        "tenant": "1",
+        "response_type": "code",
+        "client_id": "c",
+        "redirect_uri": REDIRECT,
+        "scope": "read write",
+        "state": request.state,
+        "code_challenge": code_challenge(request.code_verifier),
+        "code_challenge_method": "S256",
+        "prompt": "consent",
+    }
+    assert len(request.code_verifier) >= 43
+    again = flow.begin(REDIRECT)
+    assert again.state != request.state
+    assert again.code_verifier != request.code_verifier
+    for secret in (request.state, request.code_verifier):
+        assert secret not in repr(request)
+
+
+def test_finish_redeems_the_code(client: Client, server: FaultServer) -> None:
+    flow = AuthorizationCodeFlow(client)
+    request = flow.begin(REDIRECT)
+    token = flow.finish(request, redirect(request, code=CODE))
+    assert token.access_token == "at-1"
+    assert server.requests[0].form == {
+        "grant_type": ["authorization_code"],
+        "code": [CODE],
+        "redirect_uri": [REDIRECT],
+        "code_verifier": [request.code_verifier],
+        "client_id": ["c"],
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda request, good: good.replace(request.state, "other"),
+        lambda request, good: good.replace(f"state={request.state}&", ""),
+        lambda request, good: good.replace(request.state, ""),
+        lambda request, good: good.replace(request.state, quote("é\ud800", errors="replace")),
+        lambda request, good: good.replace(request.state, "é\udce9"),
+        lambda request, good: f"{good}&code=another",
+        lambda request, good: f"{good}&state={request.state}",
+        lambda request, good: request.redirect_uri,
+        lambda request, good: "",
+        lambda request, good: "http://[broken",
+        lambda request, good: "I closed the window",
+    ],
+)
+def test_what_is_not_the_answer_to_this_login_is_never_redeemed(
+    client: Client, server: FaultServer, change: Any
+) -> None:
+    flow = AuthorizationCodeFlow(client)
+    request = flow.begin(REDIRECT)
+    with pytest.raises(RedirectMismatchError) as caught:
+        flow.finish(request, change(request, redirect(request, code=CODE)))
+    assert server.connections == 0
+    assert CODE not in str(caught.value)
+    assert request.state not in str(caught.value)
+    assert CODE.encode() not in pickle.dumps(caught.value)
+
+
+ISSUER = "https://login.example.com"
+PROMISED = {"authorization_response_iss_parameter_supported": True}
+
+
+@pytest.mark.parametrize(
+    ("provider", "iss", "accepted"),
+    [
+        ({"issuer": ISSUER}, ISSUER, True),
+        ({"issuer": ISSUER}, None, True),
+        ({"issuer": ISSUER}, "https://evil.example", False),
+        ({"issuer": ISSUER}, f"{ISSUER}/", False),
+        ({"issuer": ISSUER}, "", False),
+        ({"issuer": ISSUER, "metadata": PROMISED}, ISSUER, True),
+        ({"issuer": ISSUER, "metadata": PROMISED}, None, False),
+        ({}, "https://anything.example", True),
+    ],
+)
+@pytest.mark.parametrize("what", [{"code": CODE}, {"error": "access_denied"}])
+def test_the_issuer_in_the_redirect_is_checked(
+    server: FaultServer, provider: Any, iss: str | None, accepted: bool, what: dict[str, str]
+) -> None:
+    with make_client(server, **provider) as client:
+        flow = AuthorizationCodeFlow(client)
+        request = flow.begin(REDIRECT)
+        address = redirect(request, **what, **({} if iss is None else {"iss": iss}))
+        if not accepted:
+            with pytest.raises(RedirectMismatchError, match=ISSUER):
+                flow.code(request, address)
+        elif "error" in what:
+            with pytest.raises(AccessDeniedException):
+                flow.code(request, address)
+        else:
+            assert flow.code(request, address) == CODE
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [("access_denied", AccessDeniedException), ("very_own_error", UnknownTokenError)],
+)
+def test_an_error_in_the_redirect_is_its_class(
+    client: Client, server: FaultServer, error: str, kind: type[TokenError]
+) -> None:
+    flow = AuthorizationCodeFlow(client)
+    request = flow.begin(REDIRECT)
+    address = redirect(
+        request, error=error, error_description="No \x1b[31mway", error_uri="https://e"
+    )
+    with pytest.raises(kind) as caught:
+        flow.finish(request, address)
+    assert type(caught.value) is kind
+    assert (caught.value.error, caught.value.error_uri) == (error, "https://e")
+    assert caught.value.evidence.step == "authorization"
+    assert str(caught.value).isprintable()
+    assert server.connections == 0
+
+
+def test_a_redirect_with_neither_is_an_error_of_the_flow(client: Client) -> None:
+    flow = AuthorizationCodeFlow(client)
+    request = flow.begin(REDIRECT)
+    with pytest.raises(FlowError, match="neither"):
+        flow.finish(request, redirect(request))
+
+
+@pytest.mark.parametrize("cut", [lambda a: a, lambda a: f"  {a}\n", lambda a: a.split("?")[1],
+                                 lambda a: "?" + a.split("?")[1]])  # fmt: skip
+def test_a_person_may_paste_the_address_or_its_query(client: Client, cut: Any) -> None:
+    asked: list[str] = []
+
+    def ask(url: str) -> str:
+        asked.append(url)
+        state = parse_qs(urlsplit(url).query)["state"][0]
+        return str(cut(f"{REDIRECT}?code={CODE}&state={state}"))
+
+    token = login_by_paste(client, ask, redirect_uri=REDIRECT, scope=["a"])
+    assert token.access_token == "at-1"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["state", "code_challenge", "client_id", "scope", "redirect_uri"])
+def test_what_the_flow_writes_cannot_be_given(client: Client, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        AuthorizationCodeFlow(client, extra={name: "x"}).begin(REDIRECT)
+
+
+def test_a_bad_scope_is_refused(client: Client) -> None:
+    with pytest.raises(RequestInvalidError, match="scope"):
+        AuthorizationCodeFlow(client, scope=['"'])
+
+
+def test_a_provider_without_the_endpoint_is_a_configuration_error(server: FaultServer) -> None:
+    with (
+        Client(Provider(token_endpoint=server.token_endpoint), client_id="c") as client,
+        pytest.raises(ConfigurationError, match="authorization_endpoint"),
+    ):
+        AuthorizationCodeFlow(client).begin(REDIRECT)
+
+
+def visit(url: str, **fields: str) -> None:
+    """Come back as a browser would that was logged in already: before the opener returns."""
+    query = parse_qs(urlsplit(url).query)
+    back = urlencode({"state": query["state"][0], **fields})
+    with urlopen(f"{query['redirect_uri'][0]}?{back}", timeout=10) as page:
+        page.read()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_login_in_the_browser_of_this_machine(
+    client: Client, server: FaultServer, host: str
+) -> None:
+    token = login(
+        client,
+        redirect_uri=f"http://{host}/callback",
+        open_browser=lambda url: visit(url, code=CODE),
+        timeout=20,
+    )
+    assert token.access_token == "at-1"
+    assert server.requests[0].form["redirect_uri"][0].startswith(f"http://{host}:")
+
+
+def test_a_refused_login_in_the_browser(client: Client, server: FaultServer) -> None:
+    with pytest.raises(AccessDeniedException):
+        login(client, open_browser=lambda url: visit(url, error="access_denied"), timeout=20)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_nobody_comes_back(client: Client, cancelled: bool) -> None:
+    cancel = threading.Event()
+    ports: list[int] = []
+
+    def open_browser(url: str) -> None:
+        redirect_uri = parse_qs(urlsplit(url).query)["redirect_uri"][0]
+        ports.append(urlsplit(redirect_uri).port or 0)
+        if cancelled:
+            cancel.set()
+
+    kind: type[GrantwayError] = FlowCancelledError if cancelled else FlowTimeoutError
+    with pytest.raises(kind):
+        login(client, open_browser=open_browser, timeout=60 if cancelled else 0.1, cancel=cancel)
+    with pytest.raises(OSError, match="refused"):
+        urlopen(f"http://127.0.0.1:{ports[0]}/callback", timeout=5)
