@@ -1,364 +1,73 @@
-"""Servers that misbehave on purpose, on loopback sockets, and what they saw.
-
-A ``FaultServer`` plays a script: one act for each request, the last act again and again. An act
-is told the connection it plays on, and says whether the connection goes on afterwards.
-"""
+"""The public fault server, and the certificate that only our own tests need."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import ipaddress
-import json
-import socket
 import ssl
-import struct
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import parse_qs
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-#: Seconds between two bytes of a drip: far below every read timeout in the tests.
-DRIP = 0.02
-TOKEN = {"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600}
-
-
-@dataclass(frozen=True)
-class Received:
-    """One request that was read to its end."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def form(self) -> dict[str, list[str]]:
-        """The body as a form."""
-        return parse_qs(self.body.decode(), keep_blank_values=True)
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
-
-
-@dataclass
-class Stage:
-    """One connection, as an act sees it."""
-
-    server: FaultServer
-    sock: socket.socket
-    buffer: bytes = field(default=b"")
-
-    def read_request(self) -> Received | None:
-        """Read one whole request and note it; None when the client has gone."""
-        while b"\r\n\r\n" not in self.buffer:
-            if not self._more():
-                return None
-        head, _, rest = self.buffer.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {}
-        for line in lines:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
-        length = int(headers.get("content-length", "0"))
-        self.buffer = rest
-        while len(self.buffer) < length:
-            if not self._more():
-                return None
-        body, self.buffer = self.buffer[:length], self.buffer[length:]
-        method, target, _ = first.split(" ")
-        received = Received(method, target, headers, body)
-        self.server.requests.append(received)
-        return received
-
-    def wait_until_sent(self) -> None:
-        """Wait until the client has handed over a whole request, without reading any of it."""
-        while True:
-            seen = self.sock.recv(65536, socket.MSG_PEEK)
-            head, ended, body = seen.partition(b"\r\n\r\n")
-            if ended:
-                length = next(
-                    int(line.split(b":")[1])
-                    for line in head.split(b"\r\n")
-                    if line.lower().startswith(b"content-length:")
-                )
-                if len(body) >= length:
-                    return
-
-    def send(self, data: bytes) -> None:
-        """Send bytes."""
-        self.sock.sendall(data)
-
-    def reset(self) -> None:
-        """End the connection with RST, so that nothing more is readable for the client."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
-
-    def wait_for_client(self) -> None:
-        """Hold the connection until the client gives up."""
-        while self.sock.recv(65536):
-            pass
-
-    def waits_for_more(self) -> bool:
-        """Wait for a request to begin; False when the client has gone."""
-        if isinstance(self.sock, ssl.SSLSocket):  # which cannot peek
-            return bool(self.buffer) or self._more()
-        return bool(self.buffer or self.sock.recv(1, socket.MSG_PEEK))
-
-    def _more(self) -> bool:
-        piece = self.sock.recv(65536)
-        self.buffer += piece
-        return bool(piece)
-
-
-#: Plays one request; True keeps the connection for the next act.
-Act = Callable[[Stage], bool]
-
-
-def raw(data: bytes, *, keep: bool = False) -> Act:
-    """Read a request and answer with exactly these bytes."""
-
-    def act(stage: Stage) -> bool:
-        if stage.read_request() is None:
-            return False
-        stage.send(data)
-        return keep
-
-    return act
-
-
-def message(
-    status: int, body: bytes, headers: Mapping[str, str] | None = None, *, length: int | None = None
-) -> bytes:
-    """The bytes of an HTTP answer."""
-    lines = [f"HTTP/1.1 {status} Scripted"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    lines.append(f"Content-Length: {len(body) if length is None else length}")
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
-
-
-def answer(
-    status: int = 200,
-    body: bytes | Mapping[str, Any] | list[Any] = TOKEN,
-    headers: Mapping[str, str] | None = None,
-    *,
-    keep: bool = True,
-) -> Act:
-    """Read a request and answer it properly."""
-    if not isinstance(body, bytes):
-        body = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **(headers or {})}
-    return raw(message(status, body, headers), keep=keep)
-
-
-def close_after(act: Act) -> Act:
-    """Play an act, then close the connection without having announced it."""
-
-    def closing(stage: Stage) -> bool:
-        act(stage)
-        stage.sock.shutdown(socket.SHUT_RDWR)
-        stage.sock.close()
-        stage.server.closed.set()
-        return False
-
-    return closing
-
-
-def reset_unread(stage: Stage) -> bool:
-    """Reset once the whole request has arrived, having read none of it."""
-    stage.wait_until_sent()
-    stage.reset()
-    return False
-
-
-def reset_after_request(stage: Stage) -> bool:
-    """Read the request, then reset: it may well have been carried out."""
-    stage.read_request()
-    stage.reset()
-    return False
-
-
-def close_after_request(stage: Stage) -> bool:
-    """Read the request, then close without a word."""
-    stage.read_request()
-    return False
-
-
-def reset_early(stage: Stage) -> bool:
-    """Reset as soon as anything has arrived."""
-    stage.reset()
-    return False
-
-
-def half(body: bytes = b'{"access_token": "at-1", "tok', promised: int = 500) -> Act:
-    """Promise more than is sent, then close."""
-    return raw(message(200, body, {"Content-Type": "application/json"}, length=promised))
-
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-#: A chunk that ends early, and a list of chunks without its end.
-chunk_cut = raw(CHUNKED + b'40\r\n{"access_token": "at-1"')
-chunks_cut = raw(CHUNKED + b'18\r\n{"access_token": "at-1"}\r\n')
-
-
-def stall(stage: Stage) -> bool:
-    """Read the request and never answer."""
-    stage.read_request()
-    stage.wait_for_client()
-    return False
-
-
-def stall_body(stage: Stage) -> bool:
-    """Send the head and the beginning of the body, and nothing more."""
-    stage.read_request()
-    stage.send(message(200, b'{"access', length=500))
-    stage.wait_for_client()
-    return False
-
-
-def drip(data: bytes) -> Act:
-    """Read the request, then send one byte at a time for as long as somebody listens."""
-
-    def act(stage: Stage) -> bool:
-        stage.read_request()
-        for at in range(len(data)):
-            stage.send(data[at : at + 1])
-            if stage.server.stopped.wait(DRIP):
-                break
-        return False
-
-    return act
-
-
-drip_head = drip(b"HTTP/1.1 200 OK\r\n" + b"X-Padding: 0123456789\r\n" * 500)
-
-
-def drip_body(stage: Stage) -> bool:
-    """Send the head at once and the body a byte at a time."""
-    stage.read_request()
-    stage.send(message(200, b"", length=10_000))
-    while not stage.server.stopped.wait(DRIP):
-        stage.send(b" ")
-    return False
-
-
-def endless(stage: Stage) -> bool:
-    """Send a body that never ends."""
-    stage.read_request()
-    stage.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-    while not stage.server.stopped.is_set():
-        stage.send(b" " * 65536)
-    return False
-
-
-class FaultServer:
-    """Plays a script on a free loopback port.
-
-    Args:
-        *script: One act for each request; the last one is repeated.
-        tls: What to speak TLS with, or None for plain sockets.
-        port: Where to listen; 0 for any free port.
-
-    Attributes:
-        requests: Every request that was read to its end.
-        connections: Connections accepted.
-        closed: Set when ``close_after`` has closed its connection.
-    """
-
-    def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
-        self._script = list(script)
-        self._played = 0
-        self._tls = tls
-        self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
-        self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self.port: int = self._listener.getsockname()[1]
-        self.requests: list[Received] = []
-        self.connections = 0
-        self.closed = threading.Event()
-        self.stopped = threading.Event()
-
-    @property
-    def url(self) -> str:
-        """Its address, without a path."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
-
-    @property
-    def token_endpoint(self) -> str:
-        """Where tokens are asked for."""
-        return f"{self.url}/token"
-
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.stopped.set()
-        # A thread in accept() is woken by a shutdown, not by a close.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        with self._lock:
-            for sock in self._open:
-                if sock.fileno() >= 0:
-                    with contextlib.suppress(OSError):
-                        sock.shutdown(socket.SHUT_RDWR)
-                    sock.close()
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive()
-
-    def _start(self, run: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=run, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _next(self) -> Act:
-        with self._lock:
-            act = self._script[min(self._played, len(self._script) - 1)]
-            self._played += 1
-            return act
-
-    def _accept(self) -> None:
-        while not self.stopped.is_set():
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            with self._lock:
-                self.connections += 1
-                self._open.append(sock)
-            self._start(self._serve, sock)
-
-    def _serve(self, sock: socket.socket) -> None:
-        try:
-            if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_side=True)
-                with self._lock:
-                    self._open.append(sock)
-            stage = Stage(self, sock)
-            # An act is drawn when a request begins, so that an idle connection draws none.
-            while stage.waits_for_more() and self._next()(stage):
-                pass
-        except OSError:
-            pass
-        finally:
-            sock.close()
-
-
-def free_port() -> int:
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+from grantway.testing.faults import (
+    CHUNKED,
+    DRIP,
+    TOKEN,
+    Act,
+    FaultServer,
+    Received,
+    Stage,
+    answer,
+    chunk_cut,
+    chunks_cut,
+    close_after,
+    close_after_request,
+    drip,
+    drip_body,
+    drip_head,
+    endless,
+    free_port,
+    half,
+    message,
+    raw,
+    reset_after_request,
+    reset_early,
+    reset_unread,
+    stall,
+    stall_body,
+)
+
+__all__ = [
+    "CHUNKED",
+    "DRIP",
+    "TOKEN",
+    "Act",
+    "FaultServer",
+    "Received",
+    "Stage",
+    "answer",
+    "certificate",
+    "chunk_cut",
+    "chunks_cut",
+    "close_after",
+    "close_after_request",
+    "drip",
+    "drip_body",
+    "drip_head",
+    "endless",
+    "free_port",
+    "half",
+    "message",
+    "raw",
+    "reset_after_request",
+    "reset_early",
+    "reset_unread",
+    "stall",
+    "stall_body",
+]
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
