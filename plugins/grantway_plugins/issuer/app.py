@@ -125,7 +125,7 @@ class App:
                 members = parse_json(body)
                 params = members if post.speaks else aws_names(members)
             else:
-                params = parse_form(body)
+                params = parse_form(body, repeatable=self._issuer.repeatable)
             basic = parse_basic(headers[b"authorization"]) if basic_tried else None
             work = post.endpoint(self._issuer, WireRequest(speaks, params, basic))
         except Refusal as refused:

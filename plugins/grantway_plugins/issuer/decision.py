@@ -41,6 +41,7 @@ class GrantRequest:
         scope: tuple[str, ...] | None = None,
         lifetime: float | None = None,
         refresh_token: bool = True,
+        audience: tuple[str, ...] = (),
         members: Mapping[str, str] = MappingProxyType({}),
     ) -> Issue | Denial:
         """Yes, as the beginning of a new approval; or the denial of a scope that is too wide.
@@ -51,6 +52,7 @@ class GrantRequest:
                 registered for.
             lifetime: Seconds that the approval lasts; by default the operator's ``refresh_family``.
             refresh_token: Whether a refresh token belongs to it.
+            audience: Whom the access token is for; empty for anyone.
             members: More members of the answer, RFC names.
         """
         issued = scope or tuple(self.params.get("scope") or ()) or self.client.scope
@@ -63,7 +65,14 @@ class GrantRequest:
             scope=issued,
             expires_at=self.now + (lifetime or self.settings.lifetimes.refresh_family),
         )
-        return Issue(family, issued, new=True, refresh_token=refresh_token, members=members)
+        return Issue(
+            family,
+            issued,
+            new=True,
+            refresh_token=refresh_token,
+            audience=audience,
+            members=members,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ class Issue:
         new: Whether the family begins here.
         parent: Digest of the refresh token that is being replaced, or None.
         refresh_token: Whether a client that may refresh gets a refresh token.
+        audience: Whom the access token is for, as introspection tells; empty for anyone.
         members: More members of the answer, RFC names. They cannot take the place of the tokens'.
     """
 
@@ -84,6 +94,7 @@ class Issue:
     new: bool = False
     parent: bytes | None = None
     refresh_token: bool = True
+    audience: tuple[str, ...] = ()
     members: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -42,11 +42,18 @@ class Issuer:
         settings: The operator's choices.
         grants: grant_type -> the grant from both sides.
         clock: Seconds since the epoch.
+        repeatable: Parameters that may stand more than once.
     """
 
     settings: IssuerSettings
     grants: Mapping[str, IssuedGrant]
     clock: Clock = time.time
+    repeatable: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Know the parameters that may stand more than once, of whichever grant."""
+        each = (issued.grant.repeatable for issued in self.grants.values())
+        object.__setattr__(self, "repeatable", frozenset().union(*each))
 
 
 def issued_grants(registry: Registry | None = None) -> Mapping[str, IssuedGrant]:

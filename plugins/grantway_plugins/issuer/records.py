@@ -36,6 +36,11 @@ class Client:
     expires_at: float
 
     @property
+    def confidential(self) -> bool:
+        """Whether it can keep a secret (RFC 6749 section 2.1); AWS's clients say they cannot."""
+        return self.kind == "rfc" and self.authentication.method != "none"
+
+    @property
     def must_use_pkce(self) -> bool:
         """Public clients must (RFC 8252 section 6), and all of AWS's are public."""
         return self.kind == "aws" or self.authentication.method == "none"
@@ -72,12 +77,13 @@ class RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An access token and its family."""
+    """An access token and its family; ``audience`` is whom it is for, or empty for anyone."""
 
     scope: tuple[str, ...]
     issued_at: float
     expires_at: float
     family: Family
+    audience: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
 
 #: Raised with every change of a table.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -55,6 +55,15 @@ access_tokens = Table(
     Column("family_id", String(32), nullable=False),
     Column("scope", Text, nullable=False),
     Column("issued_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("audience", Text),
+)
+
+#: What a plugin's grant takes once, such as an assertion by its ``jti``.
+spent = Table(
+    "spent",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
     Column("expires_at", Double, nullable=False, index=True),
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
+from sqlalchemy.dialects import postgresql
 
 from grantway_plugins.issuer.prepared import Cursor, Prepared
 
@@ -34,6 +35,7 @@ from .tables import (
     device_codes,
     families,
     refresh_tokens,
+    spent,
 )
 
 #: How long spent and expired things stay known after their end, in seconds, so that a replay is
@@ -88,6 +90,7 @@ _ACCESS_TOKEN = Prepared(
         access_tokens.c.scope.label("token_scope"),
         access_tokens.c.issued_at,
         access_tokens.c.expires_at.label("token_expires_at"),
+        access_tokens.c.audience,
         *_FAMILY_COLUMNS,
     )
     .join_from(access_tokens, families, access_tokens.c.family_id == families.c.family_id)
@@ -136,6 +139,12 @@ _ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")
 _ADD_ACCESS_TOKEN = _insert(access_tokens)
 _ADD_AUTHORIZATION_CODE = _insert(authorization_codes, "family_id")
 _ADD_DEVICE_CODE = _insert(device_codes, "polled_at")
+# SQLite writes this clause as PostgreSQL does; the row count tells whether it was there.
+_SPEND = Prepared(
+    postgresql.insert(spent)
+    .values(digest=bindparam("key"), expires_at=bindparam("until"))
+    .on_conflict_do_nothing()
+)
 _PRUNE = {
     table: Prepared(
         sa.delete(table).where(
@@ -149,6 +158,7 @@ _PRUNE = {
         (refresh_tokens, refresh_tokens.c.digest),
         (authorization_codes, authorization_codes.c.digest),
         (device_codes, device_codes.c.digest),
+        (spent, spent.c.digest),
         (families, families.c.family_id),
         (clients, clients.c.client_id),
     )
@@ -254,6 +264,7 @@ class Transaction:
         family: Family,
         scope: tuple[str, ...],
         lifetime: tuple[float, float],
+        audience: tuple[str, ...] = (),
     ) -> None:
         """Keep an access token; ``lifetime`` is when it was issued and when it ends."""
         self._new_access_tokens.append(
@@ -263,6 +274,7 @@ class Transaction:
                 "scope": " ".join(scope),
                 "issued_at": lifetime[0],
                 "expires_at": lifetime[1],
+                "audience": json.dumps(audience) if audience else None,
             }
         )
 
@@ -293,11 +305,25 @@ class Transaction:
         row = self._cursor.row(_ACCESS_TOKEN, {"key": digest})
         if row is None:
             return None
-        return AccessToken(tuple(row[0].split()), row[1], row[2], _family(row[3:]))
+        scope, issued_at, expires_at, audience, *family = row
+        for_whom = tuple(json.loads(audience)) if audience else ()
+        return AccessToken(tuple(scope.split()), issued_at, expires_at, _family(family), for_whom)
 
     def forget_access_token(self, digest: bytes) -> None:
         """End one access token."""
         self._cursor.change(_FORGET_ACCESS_TOKEN, {"key": digest})
+
+    # --- what a plugin's grant takes once ---
+
+    def spend(self, digest: bytes, until: float) -> bool:
+        """Take something that must not be taken twice, such as an assertion; False the second time.
+
+        Args:
+            digest: What tells it from all others, of every grant; see ``randomness.digest``.
+            until: When it is refused for another reason, in seconds since the epoch. It stays
+                known for a day longer.
+        """
+        return self._changed(_SPEND, {"key": digest, "until": until})
 
     # --- authorization codes ---
 

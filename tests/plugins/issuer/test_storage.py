@@ -158,7 +158,7 @@ def test_another_schema_version_is_refused(tmp_path: Path, change: str | None) -
             if change
             else "DELETE FROM grantway_issuer_schema"
         )
-    with pytest.raises(StoreForeignError, match=r"schema version (2|none)"):
+    with pytest.raises(StoreForeignError, match=r"schema version (\d+|none) and"):
         Store(path)
 
 

@@ -40,7 +40,9 @@ def _facts(key: bytes, issuer: Issuer, now: float, transaction: Transaction) -> 
     if access is not None:
         if access.family.revoked or now >= access.expires_at:
             return {"active": False}
+        audience = {"aud": list(access.audience)} if access.audience else {}
         return {
+            **audience,
             "active": True,
             "scope": " ".join(access.scope),
             "client_id": access.family.client_id,

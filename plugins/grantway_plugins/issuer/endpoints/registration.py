@@ -12,6 +12,7 @@ from grantway.grant import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
 from grantway_plugins.issuer.authentication import METHODS
 from grantway_plugins.issuer.decision import Refusal
+from grantway_plugins.issuer.grants import STANDARD
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer.records import Authentication, Client
@@ -104,7 +105,9 @@ def register_client(issuer: Issuer, members: Mapping[str, Any]) -> Work:
         Refusal: a member breaks its rule.
     """
     loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
-    grant_types = _grant_types(issuer, loaded.get("grant_types") or sorted(issuer.grants))
+    # What AWS itself would give; anything else has to be asked for.
+    usual = [name for name in STANDARD if name in issuer.grants]
+    grant_types = _grant_types(issuer, loaded.get("grant_types") or usual)
     if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
         raise Refusal("invalid_redirect_uri", "redirectUris is required for authorization_code")
     secret = new_secret("gws")

@@ -83,7 +83,9 @@ def _issue(
         transaction.add_family(issue.family)
     expires_at = min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at)
     access_token = new_secret("gwa")
-    transaction.add_access_token(digest(access_token), issue.family, issue.scope, (now, expires_at))
+    transaction.add_access_token(
+        digest(access_token), issue.family, issue.scope, (now, expires_at), issue.audience
+    )
     content: dict[str, Any] = {
         **issue.members,
         "access_token": access_token,
