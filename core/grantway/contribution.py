@@ -130,10 +130,9 @@ class Contribution:
             if found is None:
                 return empty
             brought = found.function(*(arguments[name] for name in found.argnames))
-            if brought is None or isinstance(brought, str):
-                raise RegistryError(
-                    f"{hook} gave {brought!r}; it must give {type(empty).__name__}s"
-                )
+            if not isinstance(brought, Mapping if isinstance(empty, dict) else Iterable):
+                wanted = "a mapping" if isinstance(empty, dict) else "a list"
+                raise RegistryError(f"{hook} gave a {type(brought).__name__}, not {wanted}")
             return brought
 
         grants = tuple(returned("grantway_register_grants", ()))
@@ -238,19 +237,13 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None
 
 
 def _observer(hook: Any) -> Callable[[Event], None] | None:
-    """The observer as it is called: with the event, if it asks for it."""
+    """The observer, which is called without pluggy and so must take the event."""
     if hook is None:
         return None
-    function: Callable[..., None] = hook.function
-    if "event" in hook.argnames:
-        return function
-    if "event" in hook.kwargnames or inspect.signature(function).parameters:
-        raise RegistryError("grantway_observe must take one argument, the event, without default")
-
-    def observe(_event: Event) -> None:
-        function()
-
-    return observe
+    if tuple(hook.argnames) != ("event",):
+        raise RegistryError("grantway_observe must take one argument, the event")
+    function: Callable[[Event], None] = hook.function
+    return function
 
 
 def _check_errors(errors: Mapping[str, object]) -> None:

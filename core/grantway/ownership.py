@@ -128,6 +128,7 @@ def _is_own(contribution: Contribution) -> bool:
 
 def _reason(key: Key, claimants: Sequence[Contribution], *, stays: bool) -> str:
     kind, name = key
+    claimants = sorted(claimants, key=lambda each: not _is_own(each))
     brought = " and ".join(
         f"{each.status.owner} ({each.status.name})" if each is not _BUILT_IN else OWN
         for each in claimants

@@ -1,0 +1,33 @@
+"""A folder that distributions can be installed into, and a process without plugins of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grantway import process
+from tests.core.registry.distributions import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("GRANTWAY_PLUGINS", raising=False)
+    yield Site(tmp_path)
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(
+            sys.modules[name].__file__
+        ):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers for its process is gone afterwards."""
+    monkeypatch.setattr(process, "_current", None)
+    monkeypatch.setattr(process, "_installed", None)
+    monkeypatch.setattr(process, "_application", {})

@@ -1,0 +1,155 @@
+"""Two owners of one name: the order of loading never decides."""
+
+from __future__ import annotations
+
+import pytest
+
+import grantway
+from tests.core.registry.distributions import Site, coupon
+
+TYPE = "urn:example:coupon"
+
+
+def states(registry: grantway.Registry) -> dict[str, str]:
+    return {
+        each.distribution: each.state
+        for each in registry.plugins
+        if each.distribution != "grantway"
+    }
+
+
+def grant(grant_type: str = TYPE, replaces: str = "") -> grantway.Grant:
+    return grantway.Grant(
+        grant_type=grant_type, schema=grantway.GrantSchema(), summary="mine", replaces=replaces
+    )
+
+
+@pytest.mark.parametrize("first", ["acme", "zeta"])
+def test_neither_of_two_strangers_is_used(site: Site, first: str) -> None:
+    site.install(f"{first}-coupons", coupon(), version="1.2")
+    site.install("midi-coupons", coupon(), version="2.0")
+    registry = grantway.build_registry()
+    assert states(registry) == {f"{first}-coupons": "failed", "midi-coupons": "failed"}
+    assert "refresh_token" in registry.grants
+    with pytest.raises(grantway.GrantConflictError) as raised:
+        registry.grant(TYPE)
+    one, other = sorted([f"{first}-coupons 1.2", "midi-coupons 2.0"])
+    loser, winner = other.split()[0], one.split()[0]
+    assert str(raised.value) == (
+        f"Nothing was sent. The grant {TYPE!r} is brought by {one} (coupon) and {other} (coupon). "
+        "The order of loading never decides: neither is used. To mend it, leave "
+        f"{loser} out (GRANTWAY_PLUGINS=-{loser}), choose one: build_registry(prefer="
+        f"{{{TYPE!r}: {loser!r}}}), or, as the author of one, say so: "
+        f"Grant(..., replaces={winner!r})."
+    )
+    with pytest.raises(grantway.GrantConflictError, match="is brought by"):
+        grantway.build_registry(strict=True)
+
+
+def test_what_grantway_brings_stays(site: Site) -> None:
+    site.install("acme-refresh", coupon("refresh_token"))
+    registry = grantway.build_registry()
+    assert states(registry) == {"acme-refresh": "failed"}
+    assert registry.owner("refresh_token").distribution == "grantway"
+    reason = next(each.reason for each in registry.plugins if each.distribution == "acme-refresh")
+    assert reason.startswith(
+        "The grant 'refresh_token' is brought by grantway 0.1.0 (refresh_token)"
+    )
+    assert "grantway's own stays." in reason
+
+
+def test_a_grant_replaces_another_only_if_it_says_so(site: Site) -> None:
+    site.install("acme-refresh", coupon("refresh_token", ", replaces='grantway'"))
+    registry = grantway.build_registry(strict=True)
+    assert registry.owner("refresh_token").distribution == "acme-refresh"
+    assert "coupon" in registry.grants["refresh_token"].schema.fields
+    # The rest of what was replaced is still there.
+    assert "refresh_token" in registry.issuer_grants
+
+
+def test_two_that_replace_the_same_are_in_conflict_and_it_stays(site: Site) -> None:
+    for name in ("acme-refresh", "best-refresh"):
+        site.install(name, coupon("refresh_token", ", replaces='grantway'"))
+    registry = grantway.build_registry()
+    assert states(registry) == {"acme-refresh": "failed", "best-refresh": "failed"}
+    assert registry.owner("refresh_token").distribution == "grantway"
+
+
+@pytest.mark.parametrize("chosen", ["acme-coupons", "best-coupons", "best-coupons/coupon"])
+def test_the_host_chooses_by_name(site: Site, chosen: str) -> None:
+    site.install("acme-coupons", coupon())
+    site.install("best-coupons", coupon())
+    registry = grantway.build_registry(prefer={TYPE: chosen}, strict=True)
+    assert registry.owner(TYPE).distribution == chosen.split("/", maxsplit=1)[0]
+    assert set(states(registry).values()) == {"loaded"}
+
+
+def test_the_host_goes_before_what_a_plugin_says(site: Site) -> None:
+    site.install("acme-refresh", coupon("refresh_token", ", replaces='grantway'"))
+    registry = grantway.build_registry(prefer={"refresh_token": "grantway"}, strict=True)
+    assert registry.owner("refresh_token").distribution == "grantway"
+
+
+def test_a_preference_for_nobody_is_an_error(site: Site) -> None:
+    site.install("acme-coupons", coupon())
+    with pytest.raises(grantway.RegistryError) as raised:
+        grantway.build_registry(prefer={TYPE: "best-coupons"})
+    assert str(raised.value) == (
+        f"prefer: 'best-coupons' does not bring the grant {TYPE!r}; acme-coupons/coupon does."
+    )
+
+
+def test_a_plugin_in_conflict_is_refused_whole_and_others_get_back_what_it_took(
+    site: Site,
+) -> None:
+    both = coupon("refresh_token", ", replaces='grantway'").replace(
+        "return [",
+        f"return [Grant(grant_type='{TYPE}', schema=CouponSchema()), ",
+    )
+    site.install("acme-both", both)
+    site.install("best-coupons", coupon())
+    registry = grantway.build_registry()
+    assert states(registry) == {"acme-both": "failed", "best-coupons": "failed"}
+    assert registry.owner("refresh_token").distribution == "grantway"
+
+
+def test_the_programs_own_conflict_is_raised_at_once(site: Site) -> None:
+    site.install("acme-coupons", coupon(), version="3.1")
+    with pytest.raises(grantway.GrantConflictError, match=r"acme-coupons 3\.1 \(coupon\) and appl"):
+        grantway.build_registry({"mine": grant()})
+    registry = grantway.build_registry({"mine": grant(replaces="acme-coupons")})
+    assert registry.grants[TYPE].summary == "mine"
+
+
+@pytest.mark.parametrize("brings", ["grants", "dialects", "errors"])
+def test_every_kind_of_name_has_one_owner(brings: str) -> None:
+    class One:
+        @grantway.hookimpl
+        def grantway_register_grants(self) -> list[grantway.Grant]:
+            return [grant()] if brings == "grants" else []
+
+        @grantway.hookimpl
+        def grantway_register_dialects(self) -> list[grantway.Dialect]:
+            return [grantway.Dialect(name="comma")] if brings == "dialects" else []
+
+        @grantway.hookimpl
+        def grantway_register_errors(self) -> dict[str, type[grantway.TokenError]]:
+            spent = {"coupon_spent": grantway.UnknownTokenError}
+            return spent if brings == "errors" else {}
+
+    with pytest.raises(grantway.GrantConflictError, match="application"):
+        grantway.build_registry({"one": One(), "two": One()}, entry_points=False)
+
+
+def test_the_built_in_dialect_cannot_be_taken_over() -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_dialects(self) -> list[grantway.Dialect]:
+            return [grantway.Dialect(name="rfc6749")]
+
+    with pytest.raises(grantway.GrantConflictError) as raised:
+        grantway.build_registry({"mine": Plugin()}, entry_points=False)
+    assert str(raised.value) == (
+        "The dialect 'rfc6749' is brought by grantway and application (mine). grantway's own "
+        "stays. To mend it, give one of them another name."
+    )

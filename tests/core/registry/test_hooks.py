@@ -1,0 +1,196 @@
+"""The contract of hooks: each is tested, an argument can be added, one can be deprecated."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+import pytest
+
+import grantway
+from grantway import hookspecs
+from grantway.contribution import Contribution
+from grantway.deadline import Deadline
+from grantway.dialect import Answer
+from grantway.exchange import Exchange
+from grantway.grant import IssuerSide
+from grantway.http import HttpRequest, HttpResponse
+from grantway.plugin import PluginStatus
+
+if TYPE_CHECKING:
+    from grantway.middleware import Middleware, Next
+
+TESTS = Path(__file__).parents[2]
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("grantway_"))
+
+
+def implemented() -> Iterator[str]:
+    """The hooks that tests implement, in their own code."""
+    for file in TESTS.rglob("test_*.py"):
+        if "node_modules" in file.parts:
+            continue
+        text = file.read_text(encoding="utf-8")
+        if "grantway_" in text:
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef) and node.name in HOOKS:
+                    yield node.name
+
+
+def test_every_hook_is_implemented_by_a_test() -> None:
+    untested = set(HOOKS) - set(implemented())
+    assert not untested, f"no test implements {sorted(untested)}"
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_a_specification_with_types(hook: str) -> None:
+    function = getattr(hookspecs, hook)
+    assert hasattr(function, "grantway_spec")
+    assert "return" in function.__annotations__
+
+
+@pytest.mark.parametrize("hook", [name for name in HOOKS if "_register_" in name])
+def test_the_specification_itself_brings_nothing(hook: str) -> None:
+    with pytest.raises(NotImplementedError):
+        getattr(hookspecs, hook)()
+
+
+def manager(specification: Any) -> pluggy.PluginManager:
+    """Knows a later version of one hook."""
+    later = ModuleType("later")
+    setattr(later, specification.__name__, specification)
+    made = pluggy.PluginManager("grantway")
+    made.add_hookspecs(later)
+    return made
+
+
+def grant(summary: str) -> grantway.Grant:
+    return grantway.Grant(
+        grant_type="urn:example:x", schema=grantway.GrantSchema(), summary=summary
+    )
+
+
+def test_an_argument_added_later_breaks_no_plugin() -> None:
+    @hookspecs.hookspec
+    def grantway_register_grants(host: str) -> None:
+        """Grants, for a host."""
+
+    @grantway.hookimpl(specname="grantway_register_grants")
+    def old() -> list[grantway.Grant]:
+        return [grant("old")]
+
+    @grantway.hookimpl(specname="grantway_register_grants")
+    def new(host: str) -> list[grantway.Grant]:
+        return [grant(f"for {host}")]
+
+    for function, summary in ((old, "old"), (new, "for login.example.com")):
+        contribution = Contribution.read(
+            PluginStatus("x"),
+            SimpleNamespace(brings=function),
+            manager=manager(grantway_register_grants),
+            arguments={"host": "login.example.com"},
+        )
+        assert [each.summary for each in contribution.grants] == [summary]
+
+
+def test_a_deprecated_hook_warns_and_still_counts() -> None:
+    @hookspecs.hookspec(warn_on_impl=DeprecationWarning("use grantway_register_things"))
+    def grantway_register_grants() -> None:
+        """The old way."""
+
+    @grantway.hookimpl(specname="grantway_register_grants")
+    def old() -> list[grantway.Grant]:
+        return [grant("old")]
+
+    with pytest.warns(DeprecationWarning, match="use grantway_register_things"):
+        contribution = Contribution.read(
+            PluginStatus("x"),
+            SimpleNamespace(brings=old),
+            manager=manager(grantway_register_grants),
+        )
+    assert [each.summary for each in contribution.grants] == ["old"]
+
+
+class Transport:
+    """Answers everything with a token."""
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        body = b'{"access_token": "t", "token_type": "Bearer"}'
+        return HttpResponse(200, {"content-type": "application/json"}, body)
+
+    def close(self) -> None:
+        pass
+
+
+def client(plugin: object) -> grantway.Client:
+    return grantway.Client(
+        grantway.Provider(token_endpoint="https://login.example.com/token"),
+        client_id="me",
+        registry=grantway.build_registry({"watch": plugin}, entry_points=False, strict=True),
+        transport=Transport(),
+    )
+
+
+def test_middleware_runs_around_every_call() -> None:
+    order: list[str] = []
+
+    def outer(exchange: Exchange, call_next: Next) -> Answer:
+        order.append(f"outer {exchange.step}")
+        return call_next(exchange)
+
+    def inner(exchange: Exchange, call_next: Next) -> Answer:
+        order.append("inner")
+        answer = call_next(exchange)
+        order.append(f"answer {answer.status}")
+        return answer
+
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_grants(self) -> list[grantway.Grant]:
+            return [grant("x")]
+
+        @grantway.hookimpl
+        def grantway_register_middleware(self) -> list[Middleware]:
+            return [outer, inner]
+
+    assert client(Plugin()).create_token(grant_type="urn:example:x")
+    assert order == ["outer token", "inner", "answer 200"]
+
+
+def test_the_issuers_side_of_a_grant_is_frozen_with_it() -> None:
+    class Side:
+        def decide(self, request: Any, transaction: Any) -> Any:
+            raise NotImplementedError
+
+    side = Side()
+
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_issuer_grants(self) -> dict[str, IssuerSide]:
+            return {"urn:example:x": side}
+
+    registry = grantway.build_registry({"mine": Plugin()}, entry_points=False, strict=True)
+    assert registry.issuer_grants == {"urn:example:x": side}
+    with pytest.raises(TypeError):
+        registry.issuer_grants["urn:example:y"] = side  # type: ignore[index]
+
+
+def test_an_observer_that_raises_is_named_and_the_token_arrives(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_observe(self, event: grantway.Event) -> None:
+            raise RuntimeError("full disk")
+
+        @grantway.hookimpl
+        def grantway_register_grants(self) -> list[grantway.Grant]:
+            return [grant("x")]
+
+    asking = client(Plugin())
+    assert asking.create_token(grant_type="urn:example:x").access_token
+    assert asking.dispatcher.observe.failures == {"application/watch": 3}
+    assert "application/watch" in caplog.text

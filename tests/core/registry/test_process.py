@@ -1,0 +1,242 @@
+"""Grants from application code, for a client or the process; reload while calls go on."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+import grantway
+from grantway import process
+from grantway.deadline import Deadline
+from grantway.http import HttpRequest, HttpResponse
+from tests.core.registry.distributions import Site, coupon
+
+PROVIDER = grantway.Provider(token_endpoint="https://login.example.com/token")
+TYPE = "urn:example:coupon"
+TOKEN = HttpResponse(
+    200, {"content-type": "application/json"}, b'{"access_token": "t", "token_type": "Bearer"}'
+)
+
+
+def grant(grant_type: str = TYPE, **more: Any) -> grantway.Grant:
+    return grantway.Grant(grant_type=grant_type, schema=grantway.GrantSchema(), **more)
+
+
+class Answering:
+    """Answers with a token at once, or when it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.go = threading.Event()
+        self.go.set()
+        self.seen: list[str] = []
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        self.seen.append(parse_qs(request.body.decode())["grant_type"][0])
+        self.asked.set()
+        assert self.go.wait(30)
+        return TOKEN
+
+    def close(self) -> None:
+        pass
+
+
+def client(transport: Answering | None = None, **options: Any) -> grantway.Client:
+    return grantway.Client(PROVIDER, client_id="me", transport=transport or Answering(), **options)
+
+
+def test_three_lines_for_one_client() -> None:
+    mine = grantway.Grant(grant_type=TYPE, schema=grantway.GrantSchema())
+    asking = grantway.Client(PROVIDER, client_id="me", grants=[mine], transport=Answering())
+    assert asking.create_token(grant_type=TYPE)
+    with pytest.raises(grantway.UnknownGrantTypeError):
+        client().create_token(grant_type=TYPE)
+
+
+def test_three_lines_for_the_process() -> None:
+    before = client()
+    grantway.register(grantway.Grant(grant_type=TYPE, schema=grantway.GrantSchema()))
+    assert client().create_token(grant_type=TYPE)
+    assert before.create_token(grant_type=TYPE)
+    assert grantway.default_registry().owner(TYPE).owner == "application"
+
+
+def test_a_client_with_a_registry_of_its_own_keeps_it() -> None:
+    own = client(registry=grantway.build_registry(strict=True))
+    grantway.register(grant())
+    with pytest.raises(grantway.UnknownGrantTypeError):
+        own.create_token(grant_type=TYPE)
+
+
+def test_a_client_with_grants_of_its_own_follows_the_process_too() -> None:
+    asking = client(grants=[grant("urn:example:own")])
+    grantway.register(grant())
+    assert {TYPE, "urn:example:own", "refresh_token"} <= set(asking.registry.grants)
+
+
+def test_taking_a_name_needs_a_word() -> None:
+    grantway.register(grant())
+    with pytest.raises(grantway.GrantConflictError, match="application"):
+        client(grants=[grant()])
+    assert client(grants=[grant(summary="mine", replaces="application")]).registry.grants[TYPE]
+    with pytest.raises(grantway.GrantConflictError, match=r"grantway 0\.1\.0 \(refresh_token\)"):
+        grantway.register(grant("refresh_token"))
+    grantway.register(grant("refresh_token", replaces="grantway", summary="mine"))
+    assert grantway.default_registry().grants["refresh_token"].summary == "mine"
+
+
+def test_what_is_registered_can_be_taken_back() -> None:
+    grantway.register(grant())
+    with pytest.raises(grantway.RegistryError, match="'urn:example:coupon' is registered already"):
+        grantway.register(grant())
+    grantway.unregister(TYPE)
+    assert TYPE not in grantway.default_registry().grants
+    with pytest.raises(
+        grantway.RegistryError, match=r"registered no 'urn.*; it registered nothing"
+    ):
+        grantway.unregister(TYPE)
+
+
+def test_a_plugin_object_for_the_process() -> None:
+    calls: list[str] = []
+
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_grants(self) -> list[grantway.Grant]:
+            calls.append("grants")
+            return [grant()]
+
+        @grantway.hookimpl
+        def grantway_observe(self, event: grantway.Event) -> None:
+            calls.append(event.kind)
+
+    grantway.register_plugin("mine", Plugin())
+    client().create_token(grant_type=TYPE)
+    grantway.reload()
+    grantway.register(grant("urn:example:other"))
+    assert calls == ["grants", "start", "attempt", "end"], "a hook that registers is called once"
+    grantway.unregister("mine")
+    assert TYPE not in grantway.default_registry().grants
+
+
+def test_an_issuers_side_from_application_code() -> None:
+    class Side:
+        def decide(self, request: Any, transaction: Any) -> Any:
+            raise NotImplementedError
+
+    side = Side()
+    grantway.register(grant(), issuer=side)
+    assert grantway.default_registry().issuer_grants[TYPE] is side
+
+
+def test_reload_finds_what_was_installed_and_forgets_what_is_gone(site: Site) -> None:
+    asking = client()
+    grantway.register(grant("urn:example:mine"))
+    site.install("acme-coupons", coupon())
+    assert TYPE in grantway.reload(strict=True).grants
+    assert asking.registry.owner(TYPE).distribution == "acme-coupons"
+    site.uninstall("acme-coupons")
+    grantway.reload()
+    assert TYPE not in asking.registry.grants
+    assert "urn:example:mine" in asking.registry.grants
+
+
+def test_a_reload_that_fails_changes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = grantway.default_registry()
+    site.install("acme-coupons", "import no_such_library")
+    with pytest.raises(grantway.PluginLoadError):
+        grantway.reload(strict=True)
+    assert grantway.default_registry() is before
+    grantway.register(grant())
+    registered = grantway.default_registry()
+    site.install("best-coupons", coupon())
+    with pytest.raises(grantway.GrantConflictError):
+        grantway.reload()
+    assert grantway.default_registry() is registered
+
+
+def test_a_call_that_has_begun_finishes_with_the_registry_it_began_with() -> None:
+    transport = Answering()
+    transport.go.clear()
+    asking = client(transport)
+    grantway.register(grant())
+    tokens: list[grantway.Token] = []
+    call = threading.Thread(target=lambda: tokens.append(asking.create_token(grant_type=TYPE)))
+    call.start()
+    assert transport.asked.wait(30)
+    grantway.unregister(TYPE)
+    with pytest.raises(grantway.UnknownGrantTypeError):
+        asking.create_token(grant_type=TYPE)
+    transport.go.set()
+    call.join(30)
+    assert len(tokens) == 1
+
+
+def test_add_remove_and_reload_under_load(site: Site) -> None:
+    site.install("acme-coupons", coupon("urn:example:installed"))
+    asking = client()
+    stop = threading.Event()
+    done: list[int] = []
+    wrong: list[BaseException] = []
+
+    def call() -> None:
+        count = 0
+        try:
+            while not stop.is_set():
+                asking.create_token(grant_type="urn:example:installed", coupon="c")
+                with suppress(grantway.UnknownGrantTypeError):  # it comes and goes
+                    asking.create_token(grant_type=TYPE)
+                count += 1
+        except BaseException as error:  # noqa: BLE001 - a thread's error would be lost
+            wrong.append(error)
+        done.append(count)
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(40):
+        grantway.register(grant())
+        grantway.reload()
+        grantway.unregister(TYPE)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert wrong == []
+    assert len(done) == 8
+    assert min(done) > 0
+
+
+def test_many_threads_register_at_once_and_nothing_is_lost() -> None:
+    barrier = threading.Barrier(8)
+
+    def add(number: int) -> None:
+        barrier.wait(30)
+        for each in range(10):
+            grantway.register(grant(f"urn:example:{number}:{each}"))
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(grantway.default_registry().grants) == 83
+
+
+def test_the_first_look_up_of_many_threads_builds_one_registry() -> None:
+    barrier = threading.Barrier(8)
+    seen: list[grantway.Registry] = []
+
+    def look() -> None:
+        barrier.wait(30)
+        seen.append(process.default_registry())
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len({id(each) for each in seen}) == 1

@@ -1,0 +1,205 @@
+"""Each installed plugin has a state and a reason; one that is broken takes nothing else down."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import grantway
+from grantway import PluginStatus
+from tests.core.registry.distributions import Site, coupon
+
+STANDARD = {
+    "authorization_code",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:device_code",
+}
+MISSPELT = coupon().replace("grantway_register_grants", "grantway_register_grant")
+UNMARKED = coupon().replace("@hookimpl\n", "")
+BROKEN = {
+    "import error": ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_lib"),
+    "exits": ("raise SystemExit(3)", "SystemExit: 3"),
+    "misspelt hook": (
+        MISSPELT,
+        (
+            "PluginLoadError: there is no hook grantway_register_grant; "
+            "did you mean grantway_register_grants?"
+        ),
+    ),
+    "unmarked hook": (
+        UNMARKED,
+        (
+            "PluginLoadError: grantway_register_grants is not marked: "
+            "put @grantway.hookimpl above it, or name it otherwise"
+        ),
+    ),
+    "no hook": (
+        "x = 1",
+        (
+            "PluginLoadError: it has no hook; name the module or object whose functions are marked "
+            "with grantway.hookimpl"
+        ),
+    ),
+    "hook raises": (
+        coupon().replace("return [", "raise RuntimeError('no configuration')\n    return ["),
+        "RuntimeError: no configuration",
+    ),
+    "unknown argument": (
+        coupon().replace("register_grants()", "register_grants(host)"),
+        "PluginValidationError: Plugin 'acme-coupons/coupon' for hook 'grantway_register_grants'",
+    ),
+    "forgets to return": (
+        coupon().replace("return [", "[").replace("})]", "})"),
+        "RegistryError: grantway_register_grants gave a NoneType, not a list",
+    ),
+}
+
+
+def status(registry: grantway.Registry, distribution: str) -> PluginStatus:
+    return next(each for each in registry.plugins if each.distribution == distribution)
+
+
+def test_a_stranger_is_loaded_beside_the_standard_grants(site: Site) -> None:
+    module = site.install("acme-coupons", coupon(), version="1.2")
+    registry = grantway.build_registry(strict=True)
+    assert set(registry.grants) == {*STANDARD, "urn:example:coupon"}
+    assert status(registry, "acme-coupons") == PluginStatus(
+        "coupon", "acme-coupons", "1.2", module, "loaded", ""
+    )
+    assert status(registry, "acme-coupons").owner == "acme-coupons 1.2"
+    assert registry.owner("urn:example:coupon").path == "acme-coupons/coupon"
+    assert registry.owner("refresh_token").distribution == "grantway"
+
+
+@pytest.mark.parametrize(("source", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_named_with_its_reason(site: Site, source: str, reason: str) -> None:
+    site.install("acme-coupons", source)
+    site.install("best-coupons", coupon("urn:example:best"))
+    registry = grantway.build_registry()
+    assert status(registry, "acme-coupons").state == "failed"
+    assert status(registry, "acme-coupons").reason.startswith(reason)
+    assert set(registry.grants) == {*STANDARD, "urn:example:best"}
+    with pytest.raises(grantway.PluginLoadError) as raised:
+        grantway.build_registry(strict=True)
+    assert str(raised.value).startswith(
+        f"The plugin coupon of acme-coupons 1.0 could not be loaded: {reason}"
+    )
+
+
+def test_a_plugin_that_breaks_half_way_leaves_nothing_behind(site: Site) -> None:
+    half = (
+        coupon()
+        + """
+@hookimpl
+def grantway_register_errors():
+    return {"coupon_spent": int}
+"""
+    )
+    site.install("acme-coupons", half)
+    registry = grantway.build_registry()
+    assert set(registry.grants) == STANDARD
+    assert status(registry, "acme-coupons").reason == (
+        "RegistryError: the class for the error code 'coupon_spent' is not a TokenError"
+    )
+
+
+def test_a_plugin_for_another_version_of_the_hooks_is_told_so(site: Site) -> None:
+    site.install("acme-coupons", coupon(), group="grantway.v2")
+    registry = grantway.build_registry()
+    assert status(registry, "acme-coupons").state == "incompatible"
+    assert status(registry, "acme-coupons").reason == (
+        "made for grantway.v2, and this grantway loads grantway.v1; install a version of "
+        "acme-coupons for grantway.v1, or a grantway that loads grantway.v2"
+    )
+    assert "acme_coupons" not in sys.modules
+    with pytest.raises(grantway.PluginLoadError, match=r"made for grantway\.v2"):
+        grantway.build_registry(strict=True)
+
+
+def test_a_distribution_may_serve_several_versions_of_the_hooks(site: Site) -> None:
+    points = "[grantway.v1]\ncoupon = acme_coupons\n[grantway.v2]\ncoupon = acme_coupons:later\n"
+    site.install("acme-coupons", coupon(), entry_points=points)
+    registry = grantway.build_registry(strict=True)
+    assert status(registry, "acme-coupons").state == "loaded"
+    assert len([each for each in registry.plugins if each.distribution == "acme-coupons"]) == 1
+
+
+@pytest.mark.parametrize("declared", ["2", "0", "'1'", "None"])
+def test_a_declared_version_that_does_not_fit_is_told_so(site: Site, declared: str) -> None:
+    site.install("acme-coupons", f"GRANTWAY_API = {declared}\n{coupon()}")
+    registry = grantway.build_registry()
+    assert status(registry, "acme-coupons").state == "incompatible"
+    assert status(registry, "acme-coupons").reason == (
+        f"it declares GRANTWAY_API = {declared}, and this grantway has 1; install a version of "
+        "the plugin, or of grantway, that fits"
+    )
+
+
+def test_a_declared_version_that_fits_is_loaded(site: Site) -> None:
+    site.install("acme-coupons", f"GRANTWAY_API = 1\n{coupon()}")
+    assert status(grantway.build_registry(strict=True), "acme-coupons").state == "loaded"
+
+
+def test_one_name_in_two_distributions_is_two_plugins(site: Site) -> None:
+    site.install("acme-coupons", coupon("urn:example:acme"))
+    site.install("best-coupons", coupon("urn:example:best"), version="2.0")
+    registry = grantway.build_registry(strict=True)
+    assert {"urn:example:acme", "urn:example:best"} <= set(registry.grants)
+    assert status(registry, "acme-coupons").reason == (
+        "best-coupons 2.0 has a plugin named coupon too; this one is acme-coupons/coupon"
+    )
+
+
+def test_one_name_twice_in_one_distribution_is_refused(site: Site) -> None:
+    points = "[grantway.v1]\ncoupon = acme_coupons\ncoupon = acme_coupons:other\n"
+    site.install("acme-coupons", coupon(), entry_points=points)
+    registry = grantway.build_registry()
+    assert status(registry, "acme-coupons").state == "failed"
+    assert status(registry, "acme-coupons").reason == (
+        "acme-coupons 1.0 gives the entry point coupon of grantway.v1 twice: acme_coupons and "
+        "acme_coupons:other; each needs a name of its own"
+    )
+    assert "acme_coupons" not in sys.modules
+
+
+def test_a_distribution_that_is_listed_twice_is_loaded_once(site: Site) -> None:
+    points = "[grantway.v1]\ncoupon = acme_coupons\ncoupon = acme_coupons\n"
+    site.install("acme-coupons", coupon(), entry_points=points)
+    registry = grantway.build_registry(strict=True)
+    assert status(registry, "acme-coupons").reason == ""
+
+
+@pytest.mark.parametrize("damage", [b"[grantway.v1]\ncoupon\n", b"[grantway.v1]\n\xff\xfe = a\n"])
+def test_damaged_metadata_is_its_own_plugins_failure(site: Site, damage: bytes) -> None:
+    site.install("acme-coupons", coupon())
+    next(site.folder.glob("*.dist-info/entry_points.txt")).write_bytes(damage)
+    registry = grantway.build_registry()
+    assert set(registry.grants) == STANDARD
+
+
+def test_a_distribution_without_metadata_still_has_a_state(site: Site) -> None:
+    site.install("acme-coupons", "import no_such_library")
+    next(site.folder.glob("*.dist-info/METADATA")).unlink()
+    registry = grantway.build_registry()
+    failed = [each for each in registry.plugins if each.state == "failed"]
+    assert [each.source for each in failed] == ["acme_coupons"]
+
+
+def test_a_name_that_is_missing_tells_of_the_plugins_that_are_not_loaded(site: Site) -> None:
+    site.install("acme-coupons", "import no_such_library")
+    with pytest.raises(grantway.UnknownGrantTypeError) as raised:
+        grantway.build_registry().grant("urn:example:coupon")
+    assert "Plugins that are not loaded: acme-coupons/coupon (failed)." in str(raised.value)
+
+
+def test_an_object_a_class_and_a_grant_from_the_program() -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_errors(self) -> dict[str, type[grantway.TokenError]]:
+            return {"coupon_spent": grantway.UnknownTokenError}
+
+    registry = grantway.build_registry({"errors": Plugin()}, entry_points=False, strict=True)
+    assert set(registry.errors) == {"coupon_spent"}
+    with pytest.raises(grantway.PluginLoadError, match=r"it is a class; give an instance, Plugin"):
+        grantway.build_registry({"errors": Plugin}, entry_points=False, strict=True)
