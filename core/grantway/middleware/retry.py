@@ -69,10 +69,10 @@ class RetryPolicy:
     retry_after_cap: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
+        if not self.attempts >= 1:  # NaN neither
             raise ConfigurationError(f"RetryPolicy.attempts: at least 1, not {self.attempts}.")
         for name in ("base", "longest", "retry_after_cap"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ConfigurationError(f"RetryPolicy.{name}: seconds, and not negative.")
 
 

@@ -1,0 +1,76 @@
+"""The order of the layers, and where a plugin's middleware stands among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from grantway import Client, InvalidGrantException, Provider, build_registry, hookimpl
+from grantway.middleware import compose
+from tests import faults
+from tests.faults import FaultServer
+
+
+def test_the_first_layer_is_outermost() -> None:
+    seen: list[str] = []
+
+    def layer(name: str) -> Any:
+        def run(exchange: Any, call_next: Any) -> Any:
+            seen.append(f"{name} in")
+            answer = call_next(exchange)
+            seen.append(f"{name} out")
+            return answer
+
+        return run
+
+    chain = compose([layer("a"), layer("b")], lambda exchange: f"answer to {exchange}")
+    assert chain("question") == "answer to question"  # type: ignore[arg-type, comparison-overlap]
+    assert seen == ["a in", "b in", "b out", "a out"]
+
+
+class Stamps:
+    """Two layers that note what passes them."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def outer(self, exchange: Any, call_next: Any) -> Any:
+        try:
+            answer = call_next(exchange)
+        except InvalidGrantException:
+            self.seen.append("outer: refused")
+            raise
+        self.seen.append(f"outer: {answer.token.access_token} after {answer.attempts}")
+        return answer
+
+    def inner(self, exchange: Any, call_next: Any) -> Any:
+        self.seen.append(f"inner: {exchange.step} {exchange.grant_type}")
+        return call_next(exchange)
+
+    @hookimpl
+    def grantway_register_middleware(self) -> list[Any]:
+        return [self.outer, self.inner]
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ([faults.answer()], "outer: at-1 after 1"),
+        # A plugin stands around the retries, so one call passes it once.
+        ([faults.answer(503, b""), faults.answer()], "outer: at-1 after 2"),
+        # And around the mapping, so it sees the exception that the caller sees.
+        ([faults.answer(400, {"error": "invalid_grant"})], "outer: refused"),
+    ],
+)
+def test_a_plugins_middleware_sees_a_call_as_the_caller_does(script: Any, told: str) -> None:
+    stamps = Stamps()
+    registry = build_registry({"stamps": stamps})
+    with FaultServer(*script) as server:
+        provider = Provider(token_endpoint=server.token_endpoint)
+        with Client(provider, client_id="c", registry=registry) as client:
+            try:
+                client.create_token(grant_type="refresh_token", refresh_token="rt-1")
+            except InvalidGrantException:
+                assert told == "outer: refused"
+    assert stamps.seen == ["inner: token refresh_token", told]

@@ -1,0 +1,313 @@
+"""When a request is sent again: what each outcome allows, and that no wait outlives its call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from email.utils import formatdate
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from grantway import (
+    Client,
+    ConfigurationError,
+    Event,
+    FlowCancelledError,
+    Grant,
+    GrantSchema,
+    InternalServerException,
+    InvalidGrantException,
+    OutcomeUnknownError,
+    Provider,
+    ProviderUnavailableError,
+    Registry,
+    Replay,
+    RetryPolicy,
+    SlowDownException,
+    Text,
+    UnknownTokenError,
+    build_registry,
+    hookimpl,
+)
+from grantway.dialect import Dialect
+from grantway.exceptions import ConnectionFailedError, TransportError
+from grantway.transport import RequestsTransport
+from tests import faults
+from tests.faults import Act, FaultServer
+
+QUICK = RetryPolicy(base=0.001)
+LOST = faults.close_after_request
+TOKEN = faults.answer()
+
+
+class CouponSchema(GrantSchema):
+    """One secret field."""
+
+    coupon = Text(required=True, example='"ABC"')
+
+
+class Coupons:
+    """One grant of each replay class, named after it."""
+
+    @hookimpl
+    def grantway_register_grants(self) -> list[Grant]:
+        return [
+            Grant(replay.value, CouponSchema(), replay=replay, secret=frozenset({"coupon"}))
+            for replay in Replay
+        ]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return build_registry({"coupons": Coupons()})
+
+
+def ask(
+    registry: Registry,
+    server: FaultServer | SimpleNamespace,
+    replay: Replay,
+    *,
+    retry: RetryPolicy = QUICK,
+    window: float = 0.0,
+    read_timeout: float = 0.3,
+    **options: Any,
+) -> Any:
+    """Ask for a token; gives it, or the exception."""
+    provider = Provider(
+        token_endpoint=server.token_endpoint, dialect=Dialect(name="d", replay_window=window)
+    )
+    transport = RequestsTransport(read_timeout=read_timeout)
+    with Client(
+        provider, client_id="c", registry=registry, transport=transport, retry=retry
+    ) as client:
+        try:
+            return client.create_token(grant_type=replay.value, coupon="coupon-secret", **options)
+        except (TransportError, FlowCancelledError, InternalServerException, SlowDownException,
+                InvalidGrantException, UnknownTokenError) as error:  # fmt: skip
+            return error
+
+
+UNKNOWN = {
+    "closed": LOST,
+    "half": faults.half(),
+    "stalled": faults.stall,
+    "500": faults.answer(500, b"<html>"),
+    "501": faults.answer(501, b""),
+    "502": faults.answer(502, b"<html>"),
+    "504": faults.answer(504, b""),
+    "520": faults.answer(520, b"<html>"),
+}
+
+
+@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
+@pytest.mark.parametrize(
+    ("replay", "window", "sends"),
+    [
+        (Replay.SAFE, 0, 2),
+        (Replay.WINDOWED, 60, 2),
+        (Replay.WINDOWED, 0, 1),
+        (Replay.NEVER, 0, 1),
+        (Replay.NEVER, 60, 1),
+    ],
+)
+def test_an_unknown_outcome_is_repeated_only_where_that_is_harmless(
+    registry: Registry, fault: Act, replay: Replay, window: float, sends: int
+) -> None:
+    with FaultServer(fault, TOKEN) as server:
+        result = ask(registry, server, replay, window=window)
+    assert len(server.requests) == sends
+    if sends == 1:
+        assert type(result) is OutcomeUnknownError
+        assert result.evidence.attempts == 1
+        assert "coupon-secret" not in str(result)
+    else:
+        assert result.access_token == "at-1"
+
+
+@pytest.mark.parametrize("replay", Replay)
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"error": "rate_limited"}', b'{"error": "temporarily_unavailable"}']
+)
+def test_a_refusal_is_repeated_for_every_grant(
+    registry: Registry, replay: Replay, status: int, body: bytes
+) -> None:
+    with FaultServer(faults.answer(status, body), TOKEN) as server:
+        assert ask(registry, server, replay).access_token == "at-1"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refusal_that_stays_names_every_attempt(registry: Registry, status: int) -> None:
+    with FaultServer(faults.answer(status, b"busy")) as server:
+        error = ask(registry, server, Replay.NEVER)
+    assert type(error) is ProviderUnavailableError
+    assert error.evidence.status == status
+    assert error.evidence.attempts == len(server.requests) == 3
+    assert [attempt.outcome for attempt in error.evidence.history] == ["refused"] * 3
+    assert [attempt.wait is None for attempt in error.evidence.history] == [False, False, True]
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+@pytest.mark.parametrize(
+    ("code", "kind"), [("invalid_grant", InvalidGrantException), ("slow_down", SlowDownException)]
+)
+def test_a_definite_error_is_never_repeated(
+    registry: Registry, status: int, code: str, kind: type[Exception]
+) -> None:
+    with FaultServer(faults.answer(status, {"error": code})) as server:
+        assert type(ask(registry, server, Replay.SAFE)) is kind
+    assert len(server.requests) == 1
+
+
+def test_a_connection_that_never_was_is_tried_again_for_every_grant(registry: Registry) -> None:
+    nowhere = SimpleNamespace(token_endpoint=f"http://127.0.0.1:{faults.free_port()}/token")
+    error = ask(registry, nowhere, Replay.NEVER)
+    assert type(error) is ConnectionFailedError
+    assert error.evidence.attempts == 3
+    assert [attempt.outcome for attempt in error.evidence.history] == ["never_sent"] * 3
+
+
+def test_a_later_refusal_does_not_settle_what_the_first_send_did(registry: Registry) -> None:
+    with FaultServer(LOST, faults.answer(503, b"")) as server:
+        error = ask(registry, server, Replay.SAFE)
+    assert type(error) is OutcomeUnknownError
+    assert [attempt.outcome for attempt in error.evidence.history] == [
+        "unknown",
+        "refused",
+        "refused",
+    ]
+
+
+def test_the_window_is_counted_from_the_first_send(registry: Registry) -> None:
+    with FaultServer(faults.stall, TOKEN) as server:
+        error = ask(registry, server, Replay.WINDOWED, window=0.2, read_timeout=0.5)
+    assert type(error) is OutcomeUnknownError
+    assert len(server.requests) == 1
+
+
+def test_retry_after_in_seconds_is_waited_for(registry: Registry) -> None:
+    with FaultServer(faults.answer(503, b"", {"Retry-After": "1"}), TOKEN) as server:
+        began = time.monotonic()
+        assert ask(registry, server, Replay.NEVER).access_token == "at-1"
+    assert time.monotonic() - began >= 0.9
+
+
+def test_retry_after_as_a_date_is_waited_for(registry: Registry) -> None:
+    with FaultServer(
+        faults.answer(429, b"", {"Retry-After": formatdate(time.time() + 2, usegmt=True)}), TOKEN
+    ) as server:
+        began = time.monotonic()
+        assert ask(registry, server, Replay.NEVER).access_token == "at-1"
+    assert time.monotonic() - began >= 0.5
+
+
+def test_retry_after_past_the_cap_is_not_waited_for(registry: Registry) -> None:
+    with FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server:
+        began = time.monotonic()
+        error = ask(registry, server, Replay.SAFE)
+    assert time.monotonic() - began < 5
+    assert (type(error), error.retry_after) == (ProviderUnavailableError, 3600)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "soon", "-5", "1.5", "9" * 400, "9" * 5000, "Fri, 31 Dec 99999 23:59:59 GMT",
+     "Mon, 01 Jan 0001 00:00:00 GMT", "\xff"],
+    ids=lambda value: value[:12],
+)  # fmt: skip
+def test_a_retry_after_of_any_kind_breaks_nothing(registry: Registry, value: str) -> None:
+    with FaultServer(faults.answer(503, b"", {"Retry-After": value})) as server:
+        assert type(ask(registry, server, Replay.NEVER)) is ProviderUnavailableError
+    assert server.requests
+
+
+def test_waits_grow_are_random_and_capped(registry: Registry) -> None:
+    waits: list[list[float]] = []
+    policy = RetryPolicy(attempts=5, base=0.01, longest=0.025)
+    for _ in range(4):
+        with FaultServer(faults.answer(503, b"")) as server:
+            error = ask(registry, server, Replay.SAFE, retry=policy)
+        waits.append([attempt.wait for attempt in error.evidence.history[:-1]])
+    for row in waits:
+        for wait, ceiling in zip(row, (0.01, 0.02, 0.025, 0.025), strict=True):
+            assert 0 <= wait <= ceiling
+    assert len({tuple(row) for row in waits}) == 4
+
+
+def test_one_deadline_covers_every_attempt(registry: Registry) -> None:
+    with FaultServer(faults.stall) as server:
+        began = time.monotonic()
+        policy = RetryPolicy(attempts=100, base=0.001)
+        error = ask(registry, server, Replay.SAFE, retry=policy, timeout=1)
+    assert time.monotonic() - began < 5
+    assert type(error) is OutcomeUnknownError
+    assert 2 <= len(server.requests) <= 10
+
+
+def test_a_wait_past_the_deadline_is_not_begun(registry: Registry) -> None:
+    with FaultServer(faults.answer(503, b"", {"Retry-After": "20"})) as server:
+        began = time.monotonic()
+        error = ask(registry, server, Replay.SAFE, timeout=2)
+    assert time.monotonic() - began < 2
+    assert type(error) is ProviderUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(faults.answer(503, b""), FlowCancelledError), (LOST, OutcomeUnknownError)]
+)
+def test_cancelling_ends_a_wait_and_hides_no_unknown_outcome(
+    registry: Registry, fault: Act, kind: type[Exception]
+) -> None:
+    cancel = threading.Event()
+
+    def cancelling(stage: faults.Stage) -> bool:
+        threading.Timer(0.1, cancel.set).start()
+        return fault(stage)
+
+    slow = RetryPolicy(base=1000, longest=1000)
+    with FaultServer(cancelling) as server:
+        began = time.monotonic()
+        error = ask(registry, server, Replay.SAFE, retry=slow, cancel=cancel, timeout=5000)
+    assert time.monotonic() - began < 5
+    assert type(error) is kind
+    assert len(server.requests) == 1
+    assert error.evidence.attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("attempts", 0), ("attempts", -1), ("base", -0.1), ("longest", -1), ("retry_after_cap", -1),
+     ("attempts", float("nan")), ("base", float("nan")), ("longest", float("nan")),
+     ("retry_after_cap", float("nan"))],
+)  # fmt: skip
+def test_a_policy_that_cannot_work_names_the_field(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=field):
+        RetryPolicy(**{field: value})
+
+
+def test_observers_hear_of_each_attempt_and_wait() -> None:
+    heard: list[Event] = []
+
+    class Ears(Coupons):
+        @hookimpl
+        def grantway_observe(self, event: Event) -> None:
+            heard.append(event)
+
+    with FaultServer(faults.answer(503, b""), LOST, TOKEN) as server:
+        ask(build_registry({"ears": Ears()}), server, Replay.SAFE)
+    told = [(event.kind, event.attempt, event.outcome, event.status) for event in heard]
+    assert told == [
+        ("start", 0, "", None),
+        ("attempt", 1, "status 503", 503),
+        ("retry", 1, "status 503", 503),
+        ("attempt", 2, "outcome_unknown", None),
+        ("retry", 2, "outcome_unknown", None),
+        ("attempt", 3, "final", 200),
+        ("end", 3, "ok", 200),
+    ]
+    assert len({event.call_id for event in heard}) == 1
+    assert "coupon-secret" not in repr(heard)
