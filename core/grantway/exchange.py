@@ -102,6 +102,7 @@ _SECRET_PARAMS = (
     "login_hint_token",
     "password",
     "state",
+    "user_code",
 )
 #: Headers of an answer that may hold a secret.
 _PRIVATE_HEADERS = frozenset({"set-cookie", "authorization", "location", "dpop-nonce"})

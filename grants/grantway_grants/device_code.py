@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,21 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grantway.client import Client
-from grantway.deadline import Deadline
-from grantway.exceptions import (
-    AuthorizationPendingException,
-    ConnectionFailedError,
-    Evidence,
-    FlowCancelledError,
-    FlowTimeoutError,
-    OutcomeUnknownError,
-    ProviderUnavailableError,
-    ResponseInvalidError,
-    SlowDownException,
-)
+from grantway.exceptions import Evidence, FlowTimeoutError, ResponseInvalidError
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 from grantway.token import Token
+
+from .polling import DEFAULT_INTERVAL, poll, seconds
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -50,14 +40,6 @@ DEVICE_CODE = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Bring the device code grant."""
     return [DEVICE_CODE]
-
-
-#: Seconds between polls where the provider states none (RFC 8628 section 3.2).
-DEFAULT_INTERVAL = 5.0
-#: Seconds that each ``slow_down`` adds for good (RFC 8628 section 3.5).
-SLOWER = 5.0
-#: Longest pause, in seconds, that repeated network failures lead to.
-LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +120,8 @@ class DeviceFlow:
             for name in ("device_code", "user_code", "verification_uri")
             if not isinstance(answer.get(name), str) or not answer[name]
         ]
-        lifetime = _seconds(answer.get("expires_in", 600))
-        interval = _seconds(answer.get("interval"))
+        lifetime = seconds(answer.get("expires_in", 600))
+        interval = seconds(answer.get("interval"))
         if lifetime is None:
             missing.append("expires_in")
         if missing or lifetime is None:
@@ -179,52 +161,28 @@ class DeviceFlow:
             FlowTimeoutError: they expired while nobody answered.
             FlowCancelledError: ``cancel`` was set.
         """
-        interval = pause = authorization.interval
-        while True:
-            remaining = authorization.remaining()
-            if remaining <= 0:
-                raise FlowTimeoutError(
-                    f"Nobody approved {authorization.user_code} within "
-                    f"{authorization.expires_in:g} s; start the login again.",
-                    evidence=Evidence(provider=self._client.provider.host, grant_type=GRANT_TYPE),
-                )
-            self._rest(min(pause, remaining), cancel)
-            try:
-                return self._client.create_token(
-                    grant_type=GRANT_TYPE, device_code=authorization.device_code, cancel=cancel
-                )
-            except AuthorizationPendingException as waiting:
-                pause, said = interval, waiting.code
-            except SlowDownException as slower:
-                interval += SLOWER
-                pause, said = interval, slower.code
-            except (ConnectionFailedError, OutcomeUnknownError) as failed:
-                # RFC 8628 section 3.5: poll less often after a timeout; the code is still good.
-                pause, said = min(pause * 2 or 1.0, LONGEST_PAUSE), failed.code
-            except ProviderUnavailableError as refused:
-                pause = min(max(pause * 2 or 1.0, refused.retry_after or 0.0), LONGEST_PAUSE)
-                said = refused.code
-            if on_poll is not None:
-                on_poll(said)
 
-    def _rest(self, seconds: float, cancel: threading.Event | None) -> None:
-        if self._pause is not None:
-            self._pause(seconds)
-        else:
-            Deadline(seconds, cancel).wait(seconds)
-        if cancel is not None and cancel.is_set():
-            raise FlowCancelledError("The login was cancelled while it waited for approval.")
+        def ask() -> Token:
+            return self._client.create_token(
+                grant_type=GRANT_TYPE, device_code=authorization.device_code, cancel=cancel
+            )
 
+        def too_late() -> FlowTimeoutError:
+            return FlowTimeoutError(
+                f"Nobody approved {authorization.user_code} within "
+                f"{authorization.expires_in:g} s; start the login again.",
+                evidence=Evidence(provider=self._client.provider.host, grant_type=GRANT_TYPE),
+            )
 
-def _seconds(value: object) -> float | None:
-    """A number of seconds, or a string of one, as some providers write it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return seconds if 0 <= seconds < math.inf else None
+        return poll(
+            ask,
+            interval=authorization.interval,
+            remaining=authorization.remaining,
+            too_late=too_late,
+            pause=self._pause,
+            cancel=cancel,
+            on_poll=on_poll,
+        )
 
 
 def login(
