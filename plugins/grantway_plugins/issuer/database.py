@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from . import tables
+from .checkpoint import FALLBACK_PAGES
 from .errors import (
     StoreBusyError,
     StoreCorruptError,
@@ -118,6 +119,7 @@ def _take_transactions_from_pysqlite(engine: sa.Engine, durability: Durability) 
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={FALLBACK_PAGES}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

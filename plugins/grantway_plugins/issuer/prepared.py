@@ -53,6 +53,12 @@ class Cursor:
         self._run(prepared, values)
         return self._cursor.fetchone()
 
+    def rows(self, prepared: Prepared, values: Values) -> list[Any]:
+        """Run a query and return all its rows."""
+        self._run(prepared, values)
+        found: list[Any] = self._cursor.fetchall()
+        return found
+
     def change(self, prepared: Prepared, values: Values) -> int:
         """Run a change and return how many rows it met."""
         self._run(prepared, values)

@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 from cachetools import LRUCache
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from .checkpoint import Checkpointer
 from .database import Durability, open_database, store_error
 from .errors import StoreBusyError, StoreError
 from .records import Client
-from .transaction import Transaction
+from .transaction import PRUNED_AT_ONCE, Transaction
 
 T = TypeVar("T")
 Work = Callable[[Transaction], T]
@@ -60,6 +61,8 @@ class Store:
         driver = self._engine.dialect.loaded_dbapi
         self._driver_error: type[Exception] = driver.Error
         self._clock = clock
+        path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        self._checkpointer = Checkpointer(path) if path else None
         self._known_clients: LRUCache[str, Client] = LRUCache(KNOWN_CLIENTS)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
@@ -125,9 +128,14 @@ class Store:
                 pass
             if batch:
                 _deliver(self._commit(batch))
+                if self._checkpointer is not None:
+                    self._checkpointer.changed()
             if time.monotonic() >= prune_at:
-                prune_at = time.monotonic() + PRUNE_EVERY
-                self._prune()
+                # A backlog is worked off in small parts, between which requests are answered.
+                left = self._prune() >= PRUNED_AT_ONCE
+                prune_at = time.monotonic() + (0 if left else PRUNE_EVERY)
+        if self._checkpointer is not None:
+            self._checkpointer.stop()
         self._engine.dispose()
 
     def _commit(self, batch: list[_Job]) -> list[_Outcome]:
@@ -145,12 +153,13 @@ class Store:
             return outcomes
         return [outcome for job in batch for outcome in self._commit([job])]
 
-    def _prune(self) -> None:
+    def _prune(self) -> int:
         try:
             with self._engine.begin() as connection:
-                Transaction(connection, self._known_clients).prune(self._clock())
+                return Transaction(connection, self._known_clients).prune(self._clock())
         except (SQLAlchemyError, self._driver_error) as failed:
             _log.warning("Pruning failed and will be tried again: %s", self._as_store_error(failed))
+            return 0
 
     def _as_store_error(self, failed: Exception) -> Exception:
         """A driver's error, bare or as SQLAlchemy wraps it, as ours; any other stays."""

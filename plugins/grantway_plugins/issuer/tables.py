@@ -38,14 +38,17 @@ families = Table(
     Column("revoked_at", Double),
 )
 
+# The digests of both kinds of token begin with their family, and SQLite keeps the rows in that
+# order: a refresh changes one page of each table, however large they are. A refresh token ends
+# with its family, so it needs no index of its own to be pruned.
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
     Column("family_id", String(32), nullable=False),
-    Column("parent", LargeBinary, index=True),
+    Column("parent", LargeBinary),
     Column("used_at", Double),
-    Column("expires_at", Double, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )
 
 access_tokens = Table(
@@ -57,6 +60,7 @@ access_tokens = Table(
     Column("issued_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
     Column("audience", Text),
+    sqlite_with_rowid=False,
 )
 
 #: What a plugin's grant takes once, such as an assertion by its ``jti``.

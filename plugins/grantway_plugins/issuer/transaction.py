@@ -15,6 +15,7 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 
 from grantway_plugins.issuer.prepared import Cursor, Prepared
+from grantway_plugins.issuer.randomness import digests_of_family
 
 from .records import (
     AccessToken,
@@ -77,6 +78,7 @@ _SPEND_REFRESH_TOKEN = Prepared(
 )
 _USED_SUCCESSOR = Prepared(
     sa.select(sa.literal(1))
+    .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
     .where(refresh_tokens.c.parent == bindparam("key"), refresh_tokens.c.used_at.is_not(None))
     .limit(1)
 )
@@ -155,14 +157,23 @@ _PRUNE = {
     )
     for table, key in (
         (access_tokens, access_tokens.c.digest),
-        (refresh_tokens, refresh_tokens.c.digest),
         (authorization_codes, authorization_codes.c.digest),
         (device_codes, device_codes.c.digest),
         (spent, spent.c.digest),
-        (families, families.c.family_id),
         (clients, clients.c.client_id),
     )
 }
+_ENDED_FAMILIES = Prepared(
+    sa.select(families.c.family_id)
+    .where(families.c.expires_at < bindparam("before"))
+    .limit(PRUNED_AT_ONCE)
+)
+_DROP_FAMILY = Prepared(sa.delete(families).where(families.c.family_id == bindparam("id")))
+_DROP_REFRESH_TOKENS = Prepared(
+    sa.delete(refresh_tokens).where(
+        refresh_tokens.c.digest.between(bindparam("low"), bindparam("high"))
+    )
+)
 
 
 class Transaction:
@@ -254,7 +265,6 @@ class Transaction:
                 "digest": digest,
                 "family_id": family.family_id,
                 "parent": parent,
-                "expires_at": family.expires_at,
             }
         )
 
@@ -296,9 +306,11 @@ class Transaction:
         """Mark a refresh token as replaced; False when it already was."""
         return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
 
-    def has_used_successor(self, digest: bytes) -> bool:
+    def has_used_successor(self, token: RefreshToken) -> bool:
         """Whether a token that replaced this one has itself been used."""
-        return self._cursor.row(_USED_SUCCESSOR, {"key": digest}) is not None
+        low, high = digests_of_family(token.family.family_id)
+        values = {"low": low, "high": high, "key": token.digest}
+        return self._cursor.row(_USED_SUCCESSOR, values) is not None
 
     def access_token(self, digest: bytes) -> AccessToken | None:
         """The access token of this digest."""
@@ -418,14 +430,19 @@ class Transaction:
         """Delete some of what ended long ago. Spent codes and tokens stay to expose replays.
 
         Returns:
-            How many rows went.
+            How many rows went; there may be more when it is at least ``PRUNED_AT_ONCE``.
         """
-        return sum(
+        gone = sum(
             self._cursor.change(
                 statement, {"before": now if table is access_tokens else now - REMEMBERED}
             )
             for table, statement in _PRUNE.items()
         )
+        for (family_id,) in self._cursor.rows(_ENDED_FAMILIES, {"before": now - REMEMBERED}):
+            low, high = digests_of_family(family_id)
+            gone += self._cursor.change(_DROP_REFRESH_TOKENS, {"low": low, "high": high})
+            gone += self._cursor.change(_DROP_FAMILY, {"id": family_id})
+        return gone
 
     def _device_code(self, statement: Prepared, digest: bytes) -> DeviceCode | None:
         row = self._cursor.row(statement, {"key": digest})

@@ -8,7 +8,7 @@ from typing import Any
 from grantway_plugins.issuer.authentication import authenticate, credentials_of
 from grantway_plugins.issuer.decision import Refusal
 from grantway_plugins.issuer.issuer import Issuer
-from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.randomness import family_digest
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, WireRequest, answer_json
 
@@ -25,7 +25,7 @@ def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], 
         raise Refusal("invalid_client", "Introspection needs a client with a secret")
     if token is None:
         raise Refusal("invalid_request", "token is required")
-    key = digest(token)
+    key = family_digest(token)
 
     def work(transaction: Transaction) -> Answer:
         now = issuer.clock()

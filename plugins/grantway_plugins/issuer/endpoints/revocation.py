@@ -7,7 +7,7 @@ from collections.abc import Callable
 from grantway_plugins.issuer.authentication import authenticate, credentials_of
 from grantway_plugins.issuer.decision import Denial, Refusal
 from grantway_plugins.issuer.issuer import Issuer
-from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.randomness import family_digest
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, WireRequest, answer_json
 
@@ -22,7 +22,7 @@ def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Answ
     credentials = credentials_of(request)
     if token is None:
         raise Refusal("invalid_request", "token is required")
-    key = digest(token)
+    key = family_digest(token)
 
     def work(transaction: Transaction) -> Answer | Denial:
         now = issuer.clock()

@@ -10,7 +10,7 @@ from grantway.grant import Params
 from grantway_plugins.issuer.authentication import authenticate, credentials_of
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue, Refusal
 from grantway_plugins.issuer.issuer import IssuedGrant, Issuer
-from grantway_plugins.issuer.randomness import digest, new_secret
+from grantway_plugins.issuer.randomness import family_digest, new_family_secret
 from grantway_plugins.issuer.records import Client
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest, answer_json, camel
@@ -82,9 +82,13 @@ def _issue(
     if issue.new:
         transaction.add_family(issue.family)
     expires_at = min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at)
-    access_token = new_secret("gwa")
+    access_token = new_family_secret("gwa", issue.family.family_id)
     transaction.add_access_token(
-        digest(access_token), issue.family, issue.scope, (now, expires_at), issue.audience
+        family_digest(access_token),
+        issue.family,
+        issue.scope,
+        (now, expires_at),
+        issue.audience,
     )
     content: dict[str, Any] = {
         **issue.members,
@@ -93,8 +97,8 @@ def _issue(
         "expires_in": int(expires_at - now),
     }
     if issue.refresh_token and REFRESH_TOKEN in client.grant_types:
-        refresh_token = new_secret("gwr")
-        transaction.add_refresh_token(digest(refresh_token), issue.family, issue.parent)
+        refresh_token = new_family_secret("gwr", issue.family.family_id)
+        transaction.add_refresh_token(family_digest(refresh_token), issue.family, issue.parent)
         content["refresh_token"] = refresh_token
     content["scope"] = " ".join(issue.scope)
     return content

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
-from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.randomness import family_digest
 from grantway_plugins.issuer.records import RefreshToken
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class RefreshTokenIssuer:
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
         """See ``IssuerGrant``."""
-        key = digest(request.params["refresh_token"])
+        key = family_digest(request.params["refresh_token"])
         token = transaction.refresh_token(key)
         if token is None or token.family.client_id != request.client.client_id:
             return _denied("is unknown")
@@ -36,7 +36,7 @@ class RefreshTokenIssuer:
         # A lost race means that another writer replaced it this moment.
         used_at = request.now if token.used_at is None else token.used_at
         if request.now - used_at < request.settings.lifetimes.refresh_reuse_window and (
-            not transaction.has_used_successor(key)
+            not transaction.has_used_successor(token)
         ):
             return Issue(token.family, scope, parent=key)
         transaction.revoke_family(token.family.family_id, request.now)
