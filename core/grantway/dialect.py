@@ -336,7 +336,7 @@ class Dialect:
             return None
         said = found or _NOTHING
         return WireError(
-            code=self._code(raw) if raw else "unknown_error",
+            code=self._code(raw) or "unknown_error",
             description=_first_text(said, shape.description_at) or None,
             uri=_first_text(said, (("error_uri",),)) or None,
             reason=_first(said, shape.reason_at) or None,

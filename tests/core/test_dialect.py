@@ -1,0 +1,211 @@
+"""Requests as they are written, answers as they are read, in the two dialects of core's users."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grantway.dialect import RFC6749, AnswerShape, Dialect
+from grantway.exceptions import TOKEN_ERRORS
+from grantway.http import HttpResponse
+from grantway_plugins.sso_oidc.plugin import ANSWER_NAMES, AWS_SSO_OIDC, REQUEST_NAMES
+
+BOTH = pytest.mark.parametrize("dialect", [RFC6749, AWS_SSO_OIDC], ids=lambda each: each.name)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+NAMES = st.text(
+    st.characters(codec="ascii", exclude_characters=' "\\', min_codepoint=33), min_size=1
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+FIELDS = ("access_token", "token_type", "expires_in", "refresh_token", "id_token", "scope", "error")
+
+
+def response(body: Any, status: int = 200, **headers: str) -> HttpResponse:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpResponse(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw)
+
+
+# --- requests -----------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(TEXTS, TEXTS))
+def test_a_form_comes_back_as_it_was(fields: dict[str, str]) -> None:
+    fields.pop("scope", None)
+    read = parse_qs(RFC6749.encode(fields).decode("ascii"), strict_parsing=bool(fields))
+    assert read == {name: [value] for name, value in fields.items()}
+
+
+@given(st.dictionaries(st.sampled_from(sorted(REQUEST_NAMES)), TEXTS))
+def test_json_comes_back_under_the_names_of_aws(fields: dict[str, str]) -> None:
+    read = json.loads(AWS_SSO_OIDC.encode(fields))
+    assert read == {REQUEST_NAMES[name]: value for name, value in fields.items()}
+
+
+@given(st.lists(NAMES, min_size=1))
+def test_scopes_are_one_field_or_a_list(names: list[str]) -> None:
+    assert parse_qs(RFC6749.encode({"scope": names}).decode())["scope"] == [" ".join(names)]
+    assert json.loads(AWS_SSO_OIDC.encode({"scope": names})) == {"scope": names}
+    assert parse_qs(RFC6749.encode({"scope": " ".join(names)}).decode()) == {
+        "scope": [" ".join(names)]
+    }
+
+
+def test_none_is_left_out_and_a_list_repeats() -> None:
+    assert RFC6749.encode({"a": None, "resource": ["x", "y"]}) == b"resource=x&resource=y"
+    assert AWS_SSO_OIDC.encode({"code": None, "code_verifier": "v"}) == b'{"codeVerifier":"v"}'
+
+
+def test_an_authorization_address_keeps_its_own_query() -> None:
+    fields = {"client_id": "c", "scope": ("a", "b"), "state": None}
+    url = RFC6749.authorization_url("https://example.com/a?tenant=1", fields)
+    assert parse_qs(urlsplit(url).query) == {"tenant": ["1"], "client_id": ["c"], "scope": ["a b"]}
+    assert "scopes=a+b" in AWS_SSO_OIDC.authorization_url("https://example.com/a", fields)
+
+
+@BOTH
+def test_headers_say_what_is_sent_and_wanted(dialect: Dialect) -> None:
+    kind = "json" if dialect is AWS_SSO_OIDC else "x-www-form-urlencoded"
+    assert dict(dialect.headers) == {
+        "Accept": "application/json",
+        "Content-Type": f"application/{kind}",
+    }
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def check(dialect: Dialect, answered: HttpResponse) -> None:
+    """An answer is exactly one of three things, and a payload is a token or a named problem."""
+    answer = dialect.decode(answered)
+    if answer.error is not None:
+        assert answer.error.code
+        return
+    if answer.problem is not None:
+        assert answer.body == answered.body
+        return
+    assert answered.status == 200
+    try:
+        token = dialect.token(answer.payload, 1.0)
+    except ValueError as problem:
+        assert str(problem)  # noqa: PT017 - the text is what the error for the caller is made of
+    else:
+        assert token.access_token
+        assert token.expires_in is None or token.expires_at == 1.0 + token.expires_in
+
+
+@BOTH
+@given(body=st.binary(), status=st.integers(100, 599), kind=st.text(), error=st.text())
+def test_any_bytes_are_an_answer(
+    dialect: Dialect, body: bytes, status: int, kind: str, error: str
+) -> None:
+    headers = {"content-type": kind, "x-amzn-errortype": error, "retry-after": kind}
+    answered = HttpResponse(status, headers, body)
+    check(dialect, answered)
+    after = dialect.decode(answered).retry_after
+    assert after is None or after >= 0
+
+
+@BOTH
+@given(found=st.dictionaries(st.sampled_from([*FIELDS, *ANSWER_NAMES.values()]), JSON))
+def test_any_values_are_an_answer(dialect: Dialect, found: dict[str, Any]) -> None:
+    check(dialect, response(found))
+    check(dialect, response(found, 400))
+
+
+@given(JSON)
+def test_a_whole_document_of_any_shape_is_an_answer(found: Any) -> None:
+    check(RFC6749, response(found))
+    check(Dialect(name="form", answer=AnswerShape(form=True)), response(found, content_type="x/y"))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n", b"\n\n"])
+def test_a_byte_order_mark_and_blanks_are_passed_over(mark: bytes) -> None:
+    answer = RFC6749.decode(response(mark + b'{"access_token": "at"}\n'))
+    assert RFC6749.token(answer.payload, 0).access_token == "at"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(3600, 3600), ("3600", 3600), ("3600.0", 3600), (3599.9, 3599), (0, 0), (None, None),
+     ("", None), (True, None)],
+)  # fmt: skip
+def test_a_lifetime_is_read_in_every_form(value: Any, seconds: int | None) -> None:
+    token = RFC6749.token({"access_token": "at", "expires_in": value}, 100.0)
+    assert token.expires_in == seconds
+    assert token.expires_at == (None if seconds is None else 100.0 + seconds)
+
+
+@pytest.mark.parametrize("value", ["soon", -1, "-1", [], {}, "nan", "inf", 10**400, 1e400])
+def test_a_lifetime_that_is_none_is_named_and_not_quoted(value: Any) -> None:
+    with pytest.raises(ValueError, match="expires_in") as caught:
+        RFC6749.token({"access_token": "at", "expires_in": value}, 0)
+    assert str(value) not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", [None, "", 7, [], {"token": "x"}, False])
+def test_an_access_token_is_a_text(value: Any) -> None:
+    with pytest.raises(ValueError, match="access_token"):
+        RFC6749.token({"access_token": value}, 0)
+
+
+def test_what_a_token_holds() -> None:
+    token = RFC6749.token(
+        {"access_token": "at", "token_type": "DPoP", "scope": "b a", "session_state": "s"}, 0
+    )
+    assert (token.token_type, token.scope, dict(token.extra)) == (
+        "DPoP",
+        ("b", "a"),
+        {"session_state": "s"},
+    )
+    assert RFC6749.token({"access_token": "at"}, 0).scope is None
+    assert RFC6749.token({"access_token": "at"}, 0).token_type == "Bearer"
+
+
+FORMS: dict[str, Any] = {
+    "header": lambda name: response(b"", 400, x_amzn_errortype=name),
+    "header with an address": lambda name: response(b"", 400, x_amzn_errortype=f"{name}:http://x/"),
+    "header with a namespace": lambda name: response(b"", 400, x_amzn_errortype=f"a.b#{name}"),
+    "header with both": lambda name: response({}, 400, x_amzn_errortype=f"a.b#{name}:http://x/#y"),
+    "header before the body": lambda name: response(
+        {"code": "Other", "error": "other"}, 400, x_amzn_errortype=name
+    ),
+    "header beside HTML": lambda name: response(b"<html>", 400, x_amzn_errortype=name),
+    "code": lambda name: response({"code": name, "error": "other"}, 400),
+    "Code": lambda name: response({"Code": name}, 400),
+    "__type": lambda name: response({"__type": name, "error": "other"}, 400),
+    "__type with a namespace": lambda name: response({"__type": f"com.amazonaws#{name}"}, 400),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", TOKEN_ERRORS[:13], ids=lambda kind: kind.__name__)
+def test_every_form_of_an_error_of_aws(form: str, kind: Any) -> None:
+    answer = AWS_SSO_OIDC.decode(FORMS[form](kind.__name__))
+    assert answer.error is not None
+    assert answer.error.code == kind.wire
+
+
+@BOTH
+@pytest.mark.parametrize("kind", TOKEN_ERRORS, ids=lambda kind: kind.wire)
+def test_a_body_with_error_alone(dialect: Dialect, kind: Any) -> None:
+    for status in (200, 400, 500):
+        answer = dialect.decode(response({"error": kind.wire}, status))
+        assert answer.error is not None
+        assert answer.error.code == kind.wire
+
+
+def test_a_note_beside_a_token_is_no_error() -> None:
+    for note in ("", "none", None):
+        assert RFC6749.decode(response({"access_token": "at", "error": note})).error is None
+        aws = AWS_SSO_OIDC.decode(response({"accessToken": "at", "error": note}))
+        assert aws.error is None
+    assert RFC6749.decode(response({"access_token": "", "error": "no"})).error is not None
