@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from grantway.exceptions import GrantwayError, OutcomeUnknownError, TokenError
-from grantway.grant import Grant, GrantSchema, Replay
+from grantway.grant import Grant, GrantSchema, Params, Replay
 from grantway.http import HttpResponse
 from grantway.token import Token
 
@@ -264,6 +264,8 @@ def _echoed(specimen: Specimen, request: Mapping[str, Any]) -> Iterator[Fault]:
                         "cut out, and add nothing of the request",
                     )
                     return
+            except Exception:  # noqa: BLE001 - the rule ``requests`` tells of it
+                return
 
 
 def replay(specimen: Specimen) -> Iterator[Fault]:
@@ -318,6 +320,14 @@ def requests(specimen: Specimen) -> Iterator[Fault]:
         return
     payload = {"access_token": "at-conformance", "token_type": "Bearer", "expires_in": 3600}
     for request in specimen.requests:
+        loaded = specimen.grant.load(request)
+        if not isinstance(loaded, Params):
+            yield Fault(
+                "requests",
+                f"load gave a {type(loaded).__name__}, which shows its values when it is printed",
+                "return what Grant.load returns, a grantway.grant.Params",
+            )
+            return
         try:
             token = specimen.ask(request, json_answer(200, payload))
         except Exception as error:  # noqa: BLE001 - settle is the author's code

@@ -1,0 +1,449 @@
+"""``assert_grant_conforms``: a good grant keeps all rules, and each has one that breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from marshmallow import INCLUDE, Schema, ValidationError, fields, pre_load, validates_schema
+
+from grantway import Grant, GrantSchema, Replay, RequestInvalidError, Scope, Text, Token, TokenError
+from grantway.testing import Fault, NonconformingGrantError, assert_grant_conforms
+from grantway.testing.rules import RULES, looks_secret
+
+RULE_NAMES = {"registration", *(rule.__name__.replace("_", "-") for rule in RULES)}
+
+
+class CouponSchema(GrantSchema):
+    """A coupon, how much of it to spend, and where."""
+
+    coupon_code = Text(required=True, example='"SPRING-2031"', maximum=64)
+    amount = fields.Integer(
+        metadata={"example": 5},
+        error_messages={
+            "null": "must not be null; it is something like 5",
+            "invalid": "must be a whole number, like 5",
+        },
+    )
+    resource = fields.List(
+        Text(example='"https://shop.example.com"'),
+        error_messages={
+            "null": "must not be null; it is something like an address",
+            "invalid": 'must be a list, like ["https://shop.example.com"]',
+        },
+    )
+    scope = Scope()
+
+
+class CouponSpentError(TokenError):
+    """The coupon was used before."""
+
+    code = wire = "coupon_spent"
+
+
+GOOD = Grant(
+    grant_type="urn:example:coupon",
+    schema=CouponSchema(),
+    replay=Replay.NEVER,
+    secret=frozenset({"coupon_code"}),
+    repeatable=frozenset({"resource"}),
+    single_use=frozenset({"coupon_code"}),
+    summary="A token for a coupon",
+)
+
+
+def faults(grant: object, **options: Any) -> tuple[Fault, ...]:
+    with pytest.raises(NonconformingGrantError) as caught:
+        assert_grant_conforms(cast("Grant", grant), **options)
+    return caught.value.faults
+
+
+def the_fault(grant: object, **options: Any) -> Fault:
+    found = faults(grant, **options)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def with_schema(schema: Schema, **more: Any) -> Grant:
+    """A grant that keeps every rule that its schema keeps."""
+    secret = frozenset({"coupon_code"} & set(schema.fields))
+    return Grant("urn:example:coupon", schema, secret=secret, summary="A test", **more)
+
+
+def test_a_good_grant_conforms() -> None:
+    assert_grant_conforms(GOOD, errors={"coupon_spent": CouponSpentError})
+
+
+def test_the_message_names_the_rule_what_is_wrong_and_how_to_mend_it() -> None:
+    with pytest.raises(AssertionError) as caught:
+        assert_grant_conforms(replace(GOOD, summary="", secret=frozenset(), single_use=frozenset()))
+    assert str(caught.value) == (
+        "the grant urn:example:coupon does not conform:\n"
+        "  secret-names: its field coupon_code has the name of a secret, and is not in secret, so "
+        "it would show in errors\n"
+        '    To mend it: secret=frozenset({"coupon_code"}), or, if everybody may read it, '
+        'assert_grant_conforms(..., public={"coupon_code"})\n'
+        "  docs: it has no summary\n"
+        '    To mend it: summary="A token for a coupon"'
+    )
+
+
+# --- registration -------------------------------------------------------------------------------
+
+
+class Misspelling(Schema):
+    """A schema that keeps what it does not know."""
+
+    class Meta:
+        """Marshmallow's own choice is RAISE, too."""
+
+        unknown = INCLUDE
+
+    coupon_code = Text(required=True, example='"SPRING-2031"')
+
+
+@pytest.mark.parametrize(
+    ("grant", "told"),
+    [
+        ("coupon", "gave a str, not a grantway.Grant"),
+        (replace(GOOD, grant_type=""), "has an empty grant_type"),
+        (replace(GOOD, grant_type=cast("str", None)), "has an empty grant_type"),
+        (replace(GOOD, grant_type=" urn:example:coupon"), "has a space"),
+        (replace(GOOD, schema=cast("Schema", None)), "it has no schema"),
+        (replace(GOOD, schema=cast("Schema", CouponSchema)), "give an instance, CouponSchema()"),
+        (with_schema(Misspelling()), "accepts unknown fields"),
+        (replace(GOOD, secret=frozenset({"coupon"})), "secret names coupon, which its schema"),
+        (replace(GOOD, repeatable=frozenset({"audience"})), "repeatable names audience"),
+        (replace(GOOD, replay=cast("Replay", "never")), "replay must be a grantway.Replay"),
+        (replace(GOOD, replay=Replay.SAFE), "is single use (it is in single_use); use Replay."),
+    ],
+)
+def test_what_grantway_refuses_to_register_does_not_conform(grant: object, told: str) -> None:
+    fault = the_fault(grant)
+    assert fault.rule == "registration"
+    assert told in fault.what
+
+
+# --- what the schema takes and says -------------------------------------------------------------
+
+
+class NoExample(GrantSchema):
+    """A parameter of which nobody knows what it looks like."""
+
+    number = fields.Integer(
+        required=True,
+        error_messages=dict.fromkeys(("required", "null", "invalid"), "like 5"),
+    )
+
+
+def test_without_a_good_request_the_author_is_asked_for_one() -> None:
+    fault = the_fault(with_schema(NoExample()))
+    assert fault.rule == "requests"
+    assert "example={...}" in fault.mend
+    assert_grant_conforms(with_schema(NoExample()), example={"number": 5})
+
+
+def test_an_example_with_a_name_that_the_schema_lacks_is_told() -> None:
+    (fault, *_) = faults(with_schema(NoExample()), example={"nummer": 5})
+    assert "nummer of example= is not in its schema" in fault.what
+
+
+@dataclass(frozen=True, eq=False)
+class Insatiable(Grant):
+    """Wants more of an answer than the RFC promises."""
+
+    def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+        return replace(token, scope=token.extra["scopes"])
+
+
+def test_settle_takes_a_plain_answer() -> None:
+    grant = Insatiable("urn:example:coupon", CouponSchema(), summary="A test")
+    grant = replace(grant, secret=GOOD.secret, repeatable=GOOD.repeatable)
+    fault = the_fault(grant)
+    assert fault.rule == "requests"
+    assert "settle raised KeyError" in fault.what
+
+
+class Dropping(CouponSchema):
+    """Drops what it does not know before marshmallow sees it."""
+
+    @pre_load
+    def drop(self, data: Any, **_: Any) -> Any:
+        return {name: value for name, value in data.items() if name in self.fields}
+
+
+def test_a_schema_that_drops_unknown_names_is_found_out() -> None:
+    rules = {fault.rule for fault in faults(replace(GOOD, schema=Dropping()))}
+    assert "unknown-names" in rules
+
+
+class Careless(CouponSchema):
+    """Takes every value for a string."""
+
+    @pre_load
+    def tidy(self, data: Any, **_: Any) -> Any:
+        return {name: value.strip() if name == "scope" else value for name, value in data.items()}
+
+
+def test_odd_values_do_not_make_a_schema_fall_over() -> None:
+    found = faults(replace(GOOD, schema=Careless()), example={"scope": "read"})
+    odd = next(fault for fault in found if fault.rule == "odd-values")
+    assert "AttributeError came out of its schema when scope was a NoneType" in odd.what
+
+
+class Terse(GrantSchema):
+    """Marshmallow's own messages."""
+
+    amount = fields.Integer(required=True, metadata={"example": 5})
+
+
+def test_an_error_without_an_example_is_told_with_its_words() -> None:
+    found = faults(with_schema(Terse()))
+    assert {fault.rule for fault in found} == {"examples"}
+    assert [fault.what.partition("; it says: ")[2] for fault in found] == [
+        "Missing data for required field.",
+        "Field may not be null.",
+        "Not a valid integer.",
+    ]
+
+
+class Undemanding(GrantSchema):
+    """Takes anything."""
+
+    claims = fields.Raw(metadata={"example": {"sub": "me"}}, allow_none=True)
+
+
+def test_a_field_that_takes_anything_never_explains_itself() -> None:
+    fault = the_fault(with_schema(Undemanding()))
+    assert (fault.rule, fault.what) == (
+        "examples",
+        "its field claims says nothing when it is of the wrong type",
+    )
+
+
+class OneByOne(CouponSchema):
+    """Stops at the first error."""
+
+    @pre_load
+    def stop(self, data: Any, **_: Any) -> Any:
+        if not isinstance(data.get("coupon_code", ""), str):
+            raise ValidationError({"coupon_code": ["must be a string, like SPRING-2031"]})
+        return data
+
+
+def test_an_error_that_hides_another_is_told() -> None:
+    found = faults(replace(GOOD, schema=OneByOne()))
+    hidden = next(fault for fault in found if fault.rule == "all-errors")
+    assert hidden.what.startswith("amount, resource, scope are wrong, and not told")
+
+
+# --- secrets ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("code", "device_code", "refresh_token", "client_secret", "code_verifier", "apiKey"),
+        *("assertion", "password", "subject_token", "id_token_hint", "signingKey", "otp"),
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    assert looks_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("scope", "redirect_uri", "audience", "subject_token_type", "token_type_hint", "key_id"),
+        *("code_challenge", "code_challenge_method", "login_hint", "monkey", "tokenType", ""),
+    ],
+)
+def test_names_of_what_is_no_secret(name: str) -> None:
+    assert not looks_secret(name)
+
+
+def test_a_secret_by_its_use_is_named_in_secret() -> None:
+    class Hidden(GrantSchema):
+        """Two secrets without the name of one."""
+
+        coupon = Text(required=True, example='"SPRING-2031"')
+        pepper = Text(example='"chili"', load_only=True)
+
+    grant = with_schema(Hidden(), single_use=frozenset({"coupon"}))
+    found = {fault.what for fault in faults(grant) if fault.rule == "secret-names"}
+    assert {what.partition(",")[0] for what in found} == {
+        "its field coupon is single use",
+        "its field pepper is load_only",
+    }
+
+
+def test_what_only_looks_secret_is_said_to_be_public() -> None:
+    class Region(GrantSchema):
+        """Where."""
+
+        country_code = Text(required=True, example='"CH"')
+
+    found = faults(with_schema(Region()))
+    assert "secret-names" in {fault.rule for fault in found}
+    with pytest.raises(NonconformingGrantError) as caught:  # a class in a function is not pickled
+        assert_grant_conforms(with_schema(Region()), public={"country_code"})
+    assert {fault.rule for fault in caught.value.faults} == {"pickling"}
+
+
+class Quoting(GrantSchema):
+    """Repeats what it was given."""
+
+    coupon_code = Text(required=True, example='"SPRING-2031"')
+
+    @validates_schema
+    def check(self, data: Any, **_: Any) -> None:
+        if len(data["coupon_code"]) > 12:
+            raise ValidationError({"coupon_code": [f"{data['coupon_code']} is not like SPRING"]})
+
+
+def test_a_schema_that_quotes_a_secret_is_found_out() -> None:
+    fault = the_fault(with_schema(Quoting()))
+    assert fault.rule == "secret-values"
+    assert "coupon_code shows in its attributes, its pickle, its traceback, repr(), str()" in (
+        fault.what
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Chaining(Grant):
+    """Raises from the error that holds what was given."""
+
+    def load(self, params: Mapping[str, Any]) -> Any:
+        try:
+            return self.schema.load(params)
+        except ValidationError as invalid:
+            raise RequestInvalidError("No.", errors=invalid.normalized_messages()) from invalid
+
+
+def test_an_error_raised_from_one_that_holds_the_secret_is_found_out() -> None:
+    grant = Chaining("urn:example:coupon", CouponSchema(), summary="A test")
+    found = faults(replace(grant, secret=GOOD.secret, repeatable=GOOD.repeatable))
+    assert any("what it was raised from" in fault.what for fault in found)
+    assert "load gave a dict, which shows its values" in found[0].what
+
+
+class TalkativeError(TokenError):
+    """Says more than it was told to."""
+
+    code = wire = "coupon_spent"
+
+    def __init__(self, message: str = "", **options: Any) -> None:
+        super().__init__(f"{message} (coupon SPRING-2031)", **options)
+
+
+def test_an_error_class_that_shows_a_secret_is_found_out() -> None:
+    found = faults(GOOD, errors={"coupon_spent": TalkativeError})
+    assert any(
+        fault.rule == "secret-values"
+        and "of TalkativeError when the provider repeats" in fault.what
+        for fault in found
+    )
+
+
+# --- the rest -----------------------------------------------------------------------------------
+
+
+def test_safe_contradicts_the_name_of_a_single_use_field() -> None:
+    fault = the_fault(replace(GOOD, replay=Replay.SAFE, single_use=frozenset()))
+    assert fault.rule == "replay"
+    assert "replay=Replay.NEVER" in fault.mend
+    assert_grant_conforms(
+        replace(GOOD, replay=Replay.SAFE, single_use=frozenset()), public={"coupon_code"}
+    )
+
+
+def test_a_list_is_repeatable() -> None:
+    fault = the_fault(replace(GOOD, repeatable=frozenset()))
+    assert (fault.rule, fault.mend) == (
+        "repeatable",
+        'repeatable=frozenset({"resource"}), or take one string',
+    )
+
+
+def test_what_is_repeatable_is_a_list() -> None:
+    fault = the_fault(replace(GOOD, repeatable=frozenset({"resource", "amount"})))
+    assert "amount is in repeatable, and its schema takes one value" in fault.what
+
+
+def test_a_grant_of_a_class_in_a_function_cannot_be_pickled() -> None:
+    class Local(CouponSchema):
+        """Nobody else finds it."""
+
+    fault = the_fault(replace(GOOD, schema=Local()))
+    assert fault.rule == "pickling"
+    assert "it cannot be pickled: " in fault.what
+    assert "at the top of a module" in fault.mend
+
+
+class UndocumentedError(TokenError):  # noqa: D101 - that is what is tested
+    code = wire = "coupon_lost"
+
+
+class FormError(TokenError):
+    """Cannot be made again from its parts."""
+
+    code = wire = "coupon_spent"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FormError, ())
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "told"),
+    [
+        ("coupon_lost", UndocumentedError, "has no docstring"),
+        ("coupon_gone", CouponSpentError, "is registered for coupon_gone, and its wire is"),
+        ("coupon_spent", FormError, "changes when it is pickled"),
+    ],
+)
+def test_an_error_class_keeps_its_rules(code: str, kind: type[TokenError], told: str) -> None:
+    fault = the_fault(GOOD, errors={code: kind})
+    assert fault.rule == "errors"
+    assert told in fault.what
+
+
+class Undocumented(CouponSchema):  # noqa: D101 - that is what is tested
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class UndocumentedGrant(Grant):  # noqa: D101 - that is what is tested
+    pass
+
+
+@pytest.mark.parametrize(
+    ("grant", "told"),
+    [
+        (replace(GOOD, summary=" "), "it has no summary"),
+        (replace(GOOD, summary="a\nb"), "its summary is not one line of at most 100 characters"),
+        (replace(GOOD, summary="a" * 101), "its summary is not one line"),
+        (replace(GOOD, schema=Undocumented()), "its class Undocumented has no docstring"),
+        (
+            UndocumentedGrant(
+                GOOD.grant_type,
+                GOOD.schema,
+                secret=GOOD.secret,
+                repeatable=GOOD.repeatable,
+                summary=GOOD.summary,
+            ),
+            "its class UndocumentedGrant has no docstring",
+        ),
+    ],
+)
+def test_a_grant_is_documented(grant: Grant, told: str) -> None:
+    fault = the_fault(grant)
+    assert fault.rule == "docs"
+    assert told in fault.what
+
+
+def test_every_rule_has_a_grant_that_breaks_it_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in sorted(RULE_NAMES) if f'"{name}"' not in text] == []
