@@ -13,6 +13,9 @@ from grantway.exceptions import GrantwayError
 #: Command -> what it does; each has a module of its own, which is loaded when it is run.
 COMMANDS = {
     "demo": "Run all three grants against an issuer of your own, and show each step.",
+    "doctor": "Explain what is wrong with this installation and how to mend it.",
+    "grants": "Show each registered grant: its fields, its replay class, and who brought it.",
+    "plugins": "Show each installed plugin, and whether it is loaded or why not.",
     "serve": "Run the embedded issuer.",
 }
 

@@ -1,0 +1,57 @@
+"""``grantway doctor``: what is wrong here, and what mends it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import sys
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from grantway import __version__
+
+from .checks import findings
+
+_SIGNS = {"problem": ("problem", "red"), "note": ("note", "yellow"), "ok": ("ok", "green")}
+
+
+@click.command(name="doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option(
+    "--provider",
+    default=None,
+    help="Ask this provider too: does it answer, and do the clocks agree?",
+)
+def command(*, as_json: bool, provider: str | None) -> None:
+    """Explain what is wrong with this installation and how to mend it.
+
+    Looks at plugins, extras, the issuer's database, and variables that are ignored or lead
+    elsewhere. Changes nothing, and sends nothing but what --provider asks for. Ends with status 1
+    when there is a problem.
+    """
+    found = list(findings(provider))
+    problems = [each for each in found if each.level == "problem"]
+    if as_json:
+        report = {
+            "ok": not problems,
+            "grantway": __version__,
+            "python": platform.python_version(),
+            "findings": [dataclasses.asdict(each) for each in found],
+        }
+        click.echo(json.dumps(report, indent=2))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(f"grantway {__version__}, Python {platform.python_version()}")
+        for each in found:
+            sign, style = _SIGNS[each.level]
+            console.print(
+                Text.assemble((f"{sign:8}", style), (each.about, "bold"), f": {each.found}")
+            )
+            if each.mend:
+                console.print(Text(f"        -> {each.mend}", style="cyan"))
+        console.print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
+    if problems:
+        sys.exit(1)

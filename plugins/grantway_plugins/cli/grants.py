@@ -1,0 +1,74 @@
+"""``grantway grants``: every grant there is, and what it takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from grantway.grant import Grant
+from grantway.process import default_registry
+from grantway.registry import Registry
+
+from .plugins import as_dict as plugin_as_dict
+from .plugins import folding
+
+
+@click.command(name="grants")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def command(*, as_json: bool) -> None:
+    """Show each registered grant: its fields, its replay class, and who brought it.
+
+    In the table a field with * is required. A name that several plugins want and none has is told
+    of below it.
+    """
+    registry = default_registry()
+    grants = [as_dict(registry, grant) for _, grant in sorted(registry.grants.items())]
+    contested = contested_names(registry)
+    if as_json:
+        click.echo(json.dumps({"grants": grants, "conflicts": contested}, indent=2))
+        return
+    console = Console(highlight=False)
+    table = folding("grant_type", "owner", "replay", "issuer", "fields")
+    for each in grants:
+        fields = [f"{field['name']}{'*' if field['required'] else ''}" for field in each["fields"]]
+        table.add_row(
+            Text(each["grant_type"]),
+            Text(each["owner"]),
+            each["replay"],
+            "yes" if each["issuer_side"] else "no",
+            Text(" ".join(fields)),
+        )
+    console.print(table)
+    for reason in contested.values():
+        console.print(Text(f"\n{reason}", style="red"), soft_wrap=True)
+
+
+def as_dict(registry: Registry, grant: Grant) -> dict[str, Any]:
+    """A grant as ``--json`` prints it."""
+    fields = [
+        {
+            "name": name,
+            "required": field.required,
+            "secret": name in grant.secret,
+            "repeatable": name in grant.repeatable,
+            "single_use": name in grant.single_use,
+        }
+        for name, field in grant.schema.fields.items()
+    ]
+    return {
+        "grant_type": grant.grant_type,
+        **plugin_as_dict(registry.owner(grant.grant_type)),
+        "replay": grant.replay.value,
+        "issuer_side": grant.grant_type in registry.issuer_grants,
+        "fields": fields,
+        "summary": grant.summary,
+    }
+
+
+def contested_names(registry: Registry) -> dict[str, str]:
+    """Name -> why nobody has it, for each that several plugins bring."""
+    return {name: reason for (_, name), reason in registry.origins.owned.conflicts.items()}

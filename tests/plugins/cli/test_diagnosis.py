@@ -1,0 +1,240 @@
+"""``grantway plugins``, ``grants`` and ``doctor``: what is here, what is wrong, what mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import grantway
+from grantway_plugins.cli import checks
+from grantway_plugins.cli.app import app
+from grantway_plugins.issuer import IssuerServer
+from tests.core.registry.distributions import Site, coupon
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment of somebody who has set nothing up."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "GRANTWAY_", "SSL_")) or name.lower().endswith(
+            ("_proxy", "ca_bundle")
+        ):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def as_json(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def finding(about: str, *arguments: str) -> dict[str, str]:
+    found = as_json("doctor", *arguments)["findings"]
+    matching: list[dict[str, str]] = [each for each in found if each["about"].startswith(about)]
+    assert len(matching) == 1, found
+    return matching[0]
+
+
+def test_plugins_are_shown_with_owner_source_status_and_reason(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("acme-coupons", "import no_such_library", version="1.2")
+    monkeypatch.setenv("GRANTWAY_PLUGINS", "-dialects")
+    shown = {each["name"]: each for each in as_json("plugins")}
+    assert shown["coupon"] == {
+        "name": "coupon",
+        "owner": "acme-coupons 1.2",
+        "distribution": "acme-coupons",
+        "version": "1.2",
+        "source": "acme_coupons",
+        "status": "failed",
+        "reason": "ModuleNotFoundError: No module named 'no_such_library'",
+    }
+    assert shown["dialects"]["status"] == "blocked"
+    assert shown["refresh_token"]["status"] == "loaded"
+    table = run("plugins").stdout
+    assert "acme-coupons/coupon" in table
+    assert "acme-coupons/coupon: ModuleNotFoundError: No module named 'no_such_library'" in table
+    assert "blocked by GRANTWAY_PLUGINS" in table
+
+
+def test_grants_are_shown_with_schema_and_replay_class(site: Site) -> None:
+    site.install("acme-coupons", coupon(more=", secret=frozenset({'coupon'}), summary='A coupon'"))
+    shown = {each["grant_type"]: each for each in as_json("grants")["grants"]}
+    assert shown["urn:example:coupon"] == {
+        "grant_type": "urn:example:coupon",
+        "name": "coupon",
+        "owner": "acme-coupons 1.0",
+        "distribution": "acme-coupons",
+        "version": "1.0",
+        "source": "acme_coupons",
+        "status": "loaded",
+        "reason": "",
+        "replay": "never",
+        "issuer_side": False,
+        "fields": [
+            {
+                "name": "coupon",
+                "required": True,
+                "secret": True,
+                "repeatable": False,
+                "single_use": False,
+            }
+        ],
+        "summary": "A coupon",
+    }
+    assert shown["refresh_token"]["issuer_side"] is True
+    assert shown["refresh_token"]["replay"] == "windowed"
+    assert "coupon*" in run("grants").stdout
+
+
+def test_a_grant_that_two_want_is_told_of(site: Site) -> None:
+    site.install("acme-coupons", coupon())
+    site.install("best-coupons", coupon())
+    reason = as_json("grants")["conflicts"]["urn:example:coupon"]
+    assert "acme-coupons 1.0 (coupon) and best-coupons 1.0 (coupon)" in reason
+    assert reason in run("grants").stdout
+
+
+def test_a_doctor_with_nothing_to_do_says_so() -> None:
+    done = run("doctor")
+    assert done.exit_code == 0, done.stdout
+    assert done.stdout.startswith(f"grantway {grantway.__version__}, Python ")
+    assert done.stdout.endswith("0 problems\n")
+    assert as_json("doctor")["ok"] is True
+
+
+def test_a_broken_plugin_is_a_problem_with_a_remedy(site: Site) -> None:
+    site.install("acme-coupons", "import no_such_library")
+    assert run("doctor").exit_code == 1
+    assert finding("plugin acme-coupons/coupon") == {
+        "level": "problem",
+        "about": "plugin acme-coupons/coupon (acme-coupons 1.0)",
+        "found": "failed: ModuleNotFoundError: No module named 'no_such_library'",
+        "mend": "Correct or uninstall acme-coupons; until then "
+        "GRANTWAY_PLUGINS=-acme-coupons/coupon leaves it out.",
+    }
+    assert "-> Correct or uninstall acme-coupons" in run("doctor").stdout
+
+
+def test_the_remedy_for_a_broken_plugin_works(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.install("acme-coupons", "import no_such_library")
+    monkeypatch.setenv("GRANTWAY_PLUGINS", "-acme-coupons/coupon")
+    assert run("doctor").exit_code == 0
+    assert finding("plugin acme-coupons/coupon")["mend"] == (
+        "Wanted? Then take it off the list: GRANTWAY_PLUGINS=-acme-coupons/coupon."
+    )
+
+
+def test_an_incompatible_plugin_is_a_problem(site: Site) -> None:
+    site.install("acme-coupons", coupon(), group="grantway.v2")
+    found = finding("plugin acme-coupons/coupon")
+    assert found["level"] == "problem"
+    assert found["found"].startswith("incompatible: made for grantway.v2")
+    assert found["mend"] == "Install a version that fits, or uninstall acme-coupons."
+
+
+def test_a_wrong_choice_of_plugins_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRANTWAY_PLUGINS", "grantwy")
+    assert finding("plugins")["mend"] == "Correct GRANTWAY_PLUGINS."
+    assert run("plugins").exit_code == 1
+    assert "no installed plugin or distribution is named 'grantwy'" in run("plugins").stderr
+
+
+def test_no_grants_at_all_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRANTWAY_PLUGINS", "none")
+    assert finding("plugins")["level"] == "problem"
+
+
+def test_a_missing_extra_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_is_installed", lambda library: library != "joserfc")
+    assert finding("extra jose") == {
+        "level": "note",
+        "about": "extra jose",
+        "found": "joserfc not installed",
+        "mend": "For what needs it: pip install 'grantway[jose]'.",
+    }
+    assert finding("extra issuer")["level"] == "ok"
+
+
+@pytest.mark.parametrize("name", sorted(checks._IGNORED))
+@pytest.mark.parametrize("spelt", [str.upper, str.lower])
+def test_a_variable_that_is_ignored_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, name: str, spelt: Any
+) -> None:
+    monkeypatch.setenv(spelt(name), "https://user:hunter2@proxy")
+    found = finding(spelt(name))
+    assert found["level"] == "note"
+    assert "RequestsTransport(" in found["mend"]
+    assert "hunter2" not in run("doctor").stdout
+
+
+def test_an_endpoint_in_the_environment_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8400")
+    assert finding("AWS_ENDPOINT_URL")["found"].endswith("own clients to 127.0.0.1:8400")
+    assert finding("AWS_REGION")["level"] == "note"
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert run("doctor").exit_code == 0
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://10.0.0.1")
+    assert finding("AWS_ENDPOINT_URL")["level"] == "problem"
+
+
+def test_the_folder_of_the_database(tmp_path: Path) -> None:
+    home = tmp_path / "data" / "grantway"
+    assert finding("issuer's database")["found"] == "will be made"
+    home.mkdir(parents=True)
+    (home / "issuer.sqlite3").touch(0o600)
+    assert finding("issuer's database")["found"] == "can be used"
+    (home / "issuer.sqlite3").chmod(0o644)
+    exposed = finding("issuer's database")
+    assert exposed["found"].startswith("others on this machine can read")
+    assert exposed["mend"] == f"Run chmod go= {home / 'issuer.sqlite3'}"
+    (home / "issuer.sqlite3").unlink()
+    home.rmdir()
+    home.touch()
+    assert finding("issuer's database")["found"] == f"{home} is not a folder"
+
+
+def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever runs the tests as root may write everywhere.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert finding("issuer's database")["found"].endswith("cannot be written by this user")
+
+
+def test_a_clock_from_before_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert finding("clock")["found"].startswith("it says 1970-01-01")
+
+
+def test_a_provider_that_answers_and_one_that_does_not() -> None:
+    with IssuerServer() as server:
+        found = finding("provider", "--provider", server.url)
+        assert found["found"] == f"answers; tokens come from {server.url}/token"
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        found = finding("provider", "--provider", nobody)
+    assert found["level"] == "problem"
+    assert found["found"].startswith("ConnectionFailedError: ")
+
+
+@pytest.mark.parametrize(("skew", "side"), [(-300.0, "behind"), (300.0, "ahead of")])
+def test_a_clock_that_differs_from_the_providers(
+    monkeypatch: pytest.MonkeyPatch, skew: float, side: str
+) -> None:
+    with IssuerServer() as server:
+        real = time.time
+        monkeypatch.setattr(checks.time, "time", lambda: real() + skew)
+        found = list(checks.reachable(server.url))
+        monkeypatch.undo()
+    assert any(side in each.found and each.about == "clock" for each in found)
