@@ -58,7 +58,14 @@ class _Registry(JWSRegistry):
         return self.algorithms[name]
 
 
-_registry = _Registry()
+#: For a JWT whose algorithm has been checked against ``algorithms_of`` its key.
+REGISTRY = _Registry()
+
+
+def algorithms_of(key: Key) -> tuple[str, ...]:
+    """The algorithms that a key signs by, the usual one first; none for a shared secret."""
+    kind = key.curve_name if isinstance(key, (ECKey, OKPKey)) else key.key_type
+    return ALGORITHMS.get(kind, ())
 
 
 class SigningKey:
@@ -87,7 +94,7 @@ class SigningKey:
     ) -> None:
         key = _parse(source, password)
         kind = key.curve_name if isinstance(key, (ECKey, OKPKey)) else key.key_type
-        known = ALGORITHMS.get(kind, ())
+        known = algorithms_of(key)
         self._key = key
         self.alg = alg or key.alg or (known[0] if known else "")
         self.kid = kid or key.kid
@@ -139,7 +146,7 @@ class SigningKey:
             claims: The payload.
         """
         # joserfc takes a mapping apart by item assignment, so both are copied.
-        return jwt.encode({**header, "alg": self.alg}, {**claims}, self._key, registry=_registry)
+        return jwt.encode({**header, "alg": self.alg}, {**claims}, self._key, registry=REGISTRY)
 
     def _try(self, name: str) -> None:
         """Sign once, so that a key for encryption or of a damaged JWK is refused where it came."""

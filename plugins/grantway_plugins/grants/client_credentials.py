@@ -1,0 +1,43 @@
+"""The client credentials grant (RFC 6749 section 4.4): a program acts for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grantway.grant import Grant, GrantSchema, IssuerSide, Replay, Scope
+from grantway.hookspecs import hookimpl
+
+from .fields import Several, Uri
+
+GRANT_TYPE = "client_credentials"
+
+
+class ClientCredentialsSchema(GrantSchema):
+    """``scope``, and the ``resource`` that the token is for (RFC 8707)."""
+
+    scope = Scope()
+    resource = Several(Uri(example='"https://api.example.com/"'))
+
+
+#: Nothing is spent: a second send gets another token, and the first one harms nobody.
+CLIENT_CREDENTIALS = Grant(
+    grant_type=GRANT_TYPE,
+    schema=ClientCredentialsSchema(),
+    replay=Replay.SAFE,
+    repeatable=frozenset({"resource"}),
+    summary="A token for the client itself (RFC 6749 section 4.4)",
+)
+
+
+@hookimpl
+def grantway_register_grants() -> list[Grant]:
+    """Bring the client credentials grant."""
+    return [CLIENT_CREDENTIALS]
+
+
+@hookimpl
+def grantway_register_issuer_grants() -> Mapping[str, IssuerSide]:
+    """Bring how the issuer decides it."""
+    from .issuer.client_credentials import ClientCredentialsIssuer  # noqa: PLC0415 - the other end
+
+    return {GRANT_TYPE: ClientCredentialsIssuer()}

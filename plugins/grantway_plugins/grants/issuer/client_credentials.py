@@ -1,0 +1,29 @@
+"""A program asks for itself (RFC 6749 section 4.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer.transaction import Transaction
+
+
+class ClientCredentialsIssuer:
+    """Issues an access token whose subject is the client; never a refresh token.
+
+    Only for a client that keeps a secret (RFC 6749 section 4.4.2).
+    """
+
+    def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+        """See ``IssuerGrant``."""
+        client = request.client
+        if not client.confidential:
+            return Denial("unauthorized_client", "Only a client that keeps a secret may ask so")
+        return request.issue(
+            subject=client.client_id,
+            lifetime=request.settings.lifetimes.access_token,
+            refresh_token=False,
+            audience=request.params.get("resource", ()),
+        )

@@ -1,0 +1,76 @@
+"""Token exchange (RFC 8693): one token for another, narrower or for somewhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, validates_schema
+
+from grantway.grant import Grant, GrantSchema, IssuerSide, Replay, Scope, Text
+from grantway.hookspecs import hookimpl
+
+from .fields import TOKEN_TYPE, Several, Uri
+
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
+#: The token types of RFC 8693 section 3.
+ACCESS_TOKEN = f"{TOKEN_TYPE}access_token"
+REFRESH_TOKEN = f"{TOKEN_TYPE}refresh_token"
+ID_TOKEN = f"{TOKEN_TYPE}id_token"
+SAML1 = f"{TOKEN_TYPE}saml1"
+SAML2 = f"{TOKEN_TYPE}saml2"
+JWT = f"{TOKEN_TYPE}jwt"
+
+
+def _token_type(*, required: bool = False) -> Uri:
+    return Uri(required=required, example=f'"{ACCESS_TOKEN}"')
+
+
+class TokenExchangeSchema(GrantSchema):
+    """The parameters of RFC 8693 section 2.1."""
+
+    subject_token = Text(required=True, example='"accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC"')
+    subject_token_type = _token_type(required=True)
+    actor_token = Text(example='"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"')
+    actor_token_type = _token_type()
+    requested_token_type = _token_type()
+    resource = Several(Uri(example='"https://api.example.com/"'))
+    audience = Several(Text(example='"orders"'))
+    scope = Scope()
+
+    @validates_schema
+    def _check_actor(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """An actor's token and its type come together, or not at all (RFC 8693 section 2.1)."""
+        for name, other in (
+            ("actor_token_type", "actor_token"),
+            ("actor_token", "actor_token_type"),
+        ):
+            if other in data and name not in data:
+                raise ValidationError(f"is required with {other}", name)
+
+
+#: An exchange leaves an ordinary subject token as good as it was, but what is spent by it depends
+#: on the type of the token (RFC 8693 section 2.1): a refresh token may rotate, and an assertion may
+#: be good once. The class has to hold for all of them.
+TOKEN_EXCHANGE = Grant(
+    grant_type=GRANT_TYPE,
+    schema=TokenExchangeSchema(),
+    replay=Replay.NEVER,
+    secret=frozenset({"subject_token", "actor_token"}),
+    repeatable=frozenset({"resource", "audience"}),
+    summary="A token for another token (RFC 8693)",
+)
+
+
+@hookimpl
+def grantway_register_grants() -> list[Grant]:
+    """Bring token exchange."""
+    return [TOKEN_EXCHANGE]
+
+
+@hookimpl
+def grantway_register_issuer_grants() -> Mapping[str, IssuerSide]:
+    """Bring how the issuer decides it."""
+    from .issuer.token_exchange import TokenExchangeIssuer  # noqa: PLC0415 - the other end
+
+    return {GRANT_TYPE: TokenExchangeIssuer()}
