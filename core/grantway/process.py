@@ -7,7 +7,8 @@ with; the next one finds the new.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from .contribution import Contribution
@@ -112,6 +113,23 @@ def reload(
     )
     with _lock:
         return _assemble(found, _application)
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Begin with nothing loaded and nothing registered; put back what there was at the end.
+
+    For tests: see ``grantway.testing.isolated_registry``.
+    """
+    global _application, _current, _installed
+    with _lock:
+        kept = _application, _current, _installed
+        _application, _current, _installed = {}, None, None
+    try:
+        yield
+    finally:
+        with _lock:
+            _application, _current, _installed = kept
 
 
 def _add(contribution: Contribution) -> None:

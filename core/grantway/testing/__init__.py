@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from .clock import FrozenClock
     from .conformance import NonconformingGrantError, assert_grant_conforms
     from .faults import Act, FaultServer, Received, Stage
+    from .isolation import Register, isolated_registry
     from .rules import Fault
 
 _HOMES = {
     "clock": ("FrozenClock",),
     "conformance": ("NonconformingGrantError", "assert_grant_conforms"),
     "faults": ("Act", "FaultServer", "Received", "Stage"),
+    "isolation": ("Register", "isolated_registry"),
     "rules": ("Fault",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -39,9 +41,11 @@ __all__ = [
     "FrozenClock",
     "NonconformingGrantError",
     "Received",
+    "Register",
     "Stage",
     "assert_grant_conforms",
     "faults",
+    "isolated_registry",
 ]
 
 

@@ -287,24 +287,34 @@ def replay(specimen: Specimen) -> Iterator[Fault]:
 
 
 def repeatable(specimen: Specimen) -> Iterator[Fault]:
-    """What stands several times on the wire is a list in the schema, and the other way round."""
+    """What stands several times on the wire may be a list, and nothing else becomes one."""
     grant = specimen.grant
-    for name, each in specimen.fields.items():
-        is_list = isinstance(each, (fields.List, fields.Tuple))
-        if name in grant.repeatable and not is_list:
-            yield Fault(
-                "repeatable",
-                f"its field {name} is in repeatable, and its schema takes one value",
-                f"{name} = fields.List(Text(example=...)), or take it out of repeatable",
-            )
-        if is_list and name not in grant.repeatable:
-            yield Fault(
-                "repeatable",
-                f"its field {name} is a list, which stands several times on the wire, and is not "
-                "in repeatable, so the issuer would refuse the second",
-                f"repeatable=frozenset({{{_names(grant.repeatable | {name})}}}), or take one "
-                "string",
-            )
+    told: set[str] = set()
+    for request in specimen.requests:
+        loaded = grant.load(request)
+        for name, value in request.items():
+            one = value[0] if isinstance(value, list) and value else value
+            several = specimen.takes({**request, name: [one, one]})
+            # A scope's names are joined into one string.
+            is_list = isinstance(loaded.get(name), (list, tuple)) and name != "scope"
+            if name in told:
+                continue
+            if name in grant.repeatable and not several:
+                told.add(name)
+                yield Fault(
+                    "repeatable",
+                    f"its field {name} is in repeatable, and takes no list",
+                    f"{name} = fields.List(Text(example=...)), or take it out of repeatable",
+                )
+            elif is_list and name not in grant.repeatable:
+                told.add(name)
+                yield Fault(
+                    "repeatable",
+                    f"its field {name} becomes a list, which stands several times on the wire, "
+                    "and is not in repeatable, so the issuer would refuse the second",
+                    f"repeatable=frozenset({{{_names(grant.repeatable | {name})}}}), or make it "
+                    "one string",
+                )
 
 
 def requests(specimen: Specimen) -> Iterator[Fault]:
@@ -320,7 +330,7 @@ def requests(specimen: Specimen) -> Iterator[Fault]:
         return
     payload = {"access_token": "at-conformance", "token_type": "Bearer", "expires_in": 3600}
     for request in specimen.requests:
-        loaded = specimen.grant.load(request)
+        loaded: object = specimen.grant.load(request)
         if not isinstance(loaded, Params):
             yield Fault(
                 "requests",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from grantway.registry import build_registry
 
 #: A name that no grant has.
 UNKNOWN = "no_such_parameter"
+
+
+_LIKE = re.compile(r"\b(?:like|such as|e\.g\.) (.+)")
 
 
 class Wrong:
@@ -59,7 +63,7 @@ class Specimen:
     def requests(self) -> list[dict[str, Any]]:
         """Requests that keep the schema and together have as many parameters as can be told."""
         full = {**self._examples, **self.example}
-        if self._loads(full):
+        if self.takes(full):
             return [full]
         least = {
             name: value
@@ -67,27 +71,37 @@ class Specimen:
             if name in self.example or self.fields[name].required
         }
         more = [{**least, name: value} for name, value in full.items() if name not in least]
-        return [request for request in (least, *more) if self._loads(request)]
+        return [request for request in (least, *more) if self.takes(request)]
 
     @cached_property
     def _examples(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, each in self.fields.items():
             shown = getattr(each, "example", None) or each.metadata.get("example")
-            if isinstance(shown, str):
-                try:
-                    found[name] = json.loads(shown)
-                except ValueError:
-                    found[name] = shown
+            if isinstance(each, Scope):
+                found[name] = ["read"]
+            elif isinstance(shown, str):
+                found[name] = _value(shown)
             elif shown is not None:
                 found[name] = shown
-            elif isinstance(each, Scope):
-                found[name] = ["read"]
-            elif isinstance(each, fields.List) and (inner := getattr(each.inner, "example", None)):
-                found[name] = [json.loads(inner)]
+            elif (said := self._said(name)) is not None:
+                found[name] = said
         return found
 
-    def _loads(self, request: Mapping[str, Any]) -> bool:
+    def _said(self, name: str) -> Any:
+        """The example in what a parameter says of a wrong value, or None."""
+        try:
+            errors = self.judge({name: Wrong()})
+        except OddError:
+            return None
+        for path, rules in errors.items():
+            for rule in rules if path.partition(".")[0] == name else ():
+                if example := _LIKE.search(rule):
+                    return _value(example[1])
+        return None
+
+    def takes(self, request: Mapping[str, Any]) -> bool:
+        """Whether a request keeps the schema."""
         try:
             return not self.judge(request)
         except OddError:
@@ -155,6 +169,14 @@ class Specimen:
     def grantway_register_errors(self) -> Mapping[str, type[TokenError]]:
         """Bring its errors."""
         return self.errors
+
+
+def _value(shown: str) -> Any:
+    """What an example in an error stands for: the JSON it begins with, or the words."""
+    try:
+        return json.JSONDecoder().raw_decode(shown)[0]
+    except ValueError:
+        return shown
 
 
 class _Canned:

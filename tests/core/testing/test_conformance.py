@@ -364,13 +364,13 @@ def test_a_list_is_repeatable() -> None:
     fault = the_fault(replace(GOOD, repeatable=frozenset()))
     assert (fault.rule, fault.mend) == (
         "repeatable",
-        'repeatable=frozenset({"resource"}), or take one string',
+        'repeatable=frozenset({"resource"}), or make it one string',
     )
 
 
 def test_what_is_repeatable_is_a_list() -> None:
     fault = the_fault(replace(GOOD, repeatable=frozenset({"resource", "amount"})))
-    assert "amount is in repeatable, and its schema takes one value" in fault.what
+    assert "amount is in repeatable, and takes no list" in fault.what
 
 
 def test_a_grant_of_a_class_in_a_function_cannot_be_pickled() -> None:

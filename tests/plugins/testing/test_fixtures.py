@@ -1,0 +1,254 @@
+"""The pytest fixtures, used as a plugin's author uses them."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway import Grant, GrantSchema, Replay, Text, build_registry, default_registry
+from grantway.testing import (
+    FaultServer,
+    FrozenClock,
+    Register,
+    assert_grant_conforms,
+    faults,
+    isolated_registry,
+)
+from grantway_grants import authorization_code, device_code
+from grantway_plugins.issuer import Denial, IssuerSettings
+from grantway_plugins.testing import LiveIssuer, plugin
+from grantway_plugins.testing.live_issuer import REDIRECT_URI
+
+
+class CouponSchema(GrantSchema):
+    """A coupon."""
+
+    coupon = Text(required=True, example='"SPRING-2031"')
+
+
+COUPON = Grant(
+    grant_type="urn:example:coupon",
+    schema=CouponSchema(),
+    replay=Replay.NEVER,
+    secret=frozenset({"coupon"}),
+    summary="A token for a coupon",
+)
+
+
+class Coupons:
+    """Knows one coupon."""
+
+    def decide(self, request: Any, transaction: Any) -> Any:
+        if request.params["coupon"] != "SPRING-2031":
+            return Denial("invalid_grant", "The coupon is unknown")
+        return request.issue(subject="coupon-holder")
+
+
+class CouponPlugin:
+    """The same through the hooks."""
+
+    @grantway.hookimpl
+    def grantway_register_grants(self) -> list[Grant]:
+        return [COUPON]
+
+    @grantway.hookimpl
+    def grantway_register_issuer_grants(self) -> dict[str, Any]:
+        return {COUPON.grant_type: Coupons()}
+
+
+# --- the registry -------------------------------------------------------------------------------
+
+
+def test_a_plugin_is_registered_for_every_client_of_the_test(grantway_register: Register) -> None:
+    registry = grantway_register(CouponPlugin())
+    assert registry.grant(COUPON.grant_type) is COUPON
+    assert default_registry() is grantway_register.registry is registry
+
+
+def test_nothing_of_another_test_is_left(grantway_register: Register) -> None:
+    assert COUPON.grant_type not in grantway_register.registry.grants
+
+
+def test_a_grant_is_registered_with_its_issuer_side(grantway_register: Register) -> None:
+    coupons = Coupons()
+    registry = grantway_register(COUPON, issuer=coupons)
+    assert registry.issuer_grants[COUPON.grant_type] is coupons
+
+
+def test_an_issuer_side_goes_with_a_grant_only(grantway_register: Register) -> None:
+    with pytest.raises(TypeError, match="only with a grant"):
+        grantway_register(CouponPlugin(), issuer=Coupons())
+
+
+def test_the_registry_of_before_is_put_back() -> None:
+    before = default_registry()
+    with isolated_registry() as register:
+        assert register(COUPON) is not before
+        assert default_registry() is register.registry
+    assert default_registry() is before
+
+
+class TestPluginsOfStrangers:
+    """What else is installed stays out."""
+
+    @pytest.fixture(autouse=True)
+    def stranger(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another distribution with a plugin, which breaks everything it can."""
+        info = tmp_path / "stranger-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[grantway.v1]\nstranger = stranger_plugin\n")
+        (tmp_path / "stranger_plugin.py").write_text(
+            "import grantway\n\n"
+            "@grantway.hookimpl\n"
+            "def grantway_register_grants():\n"
+            "    return [grantway.Grant('urn:stranger', grantway.GrantSchema())]\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+
+    def test_it_is_there(self) -> None:
+        assert "urn:stranger" in build_registry().grants
+
+    def test_it_is_not_loaded(self, grantway_register: Register) -> None:
+        assert "urn:stranger" not in grantway_register.registry.grants
+        assert {plugin.state for plugin in grantway_register.registry.plugins} == {
+            "loaded",
+            "blocked",
+        }
+
+    class TestAskedFor:
+        """It is loaded where a suite says so."""
+
+        @pytest.fixture
+        def grantway_installed(self) -> Collection[str]:
+            return ["grantway", "stranger"]
+
+        def test_it_is_loaded(self, grantway_register: Register) -> None:
+            assert "urn:stranger" in grantway_register.registry.grants
+
+
+# --- the issuer ---------------------------------------------------------------------------------
+
+
+def test_the_issuer_answers_a_plugin(
+    grantway_register: Register, grantway_issuer: LiveIssuer
+) -> None:
+    grantway_register(COUPON, issuer=Coupons())
+    client = grantway_issuer.client(scope=["read"])
+    token = client.create_token(grant_type=COUPON.grant_type, coupon="SPRING-2031")
+    assert token.scope == ("read",)
+    with pytest.raises(grantway.InvalidGrantException, match="The coupon is unknown"):
+        client.create_token(grant_type=COUPON.grant_type, coupon="SPRING-1999")
+
+
+def test_a_plugin_that_comes_too_late_is_told(
+    grantway_register: Register, grantway_issuer: LiveIssuer
+) -> None:
+    assert grantway_issuer.url
+    grantway_register(COUPON, issuer=Coupons())
+    with pytest.raises(grantway.RegistryError, match="before grantway_issuer is first used"):
+        grantway_issuer.client()
+
+
+def test_a_registration_that_cannot_be_is_told(grantway_issuer: LiveIssuer) -> None:
+    with pytest.raises(grantway.ResponseInvalidError, match="refused the client"):
+        grantway_issuer.client(grant_types=["urn:example:unknown"])
+
+
+@pytest.mark.parametrize("auth", ["none", "client_secret_post", "client_secret_basic"])
+def test_a_device_logs_in(grantway_issuer: LiveIssuer, auth: str) -> None:
+    client = grantway_issuer.client(auth=auth, timeout=10)
+    token = device_code.login(client, lambda _: None, scope=["write"])
+    assert token.scope == ("write",)
+
+
+def test_time_passes_when_the_clock_is_stepped(
+    grantway_issuer: LiveIssuer, grantway_clock: FrozenClock
+) -> None:
+    flow = device_code.DeviceFlow(grantway_issuer.client())
+    authorization = flow.start()
+    grantway_clock.step(authorization.expires_in)
+    with pytest.raises(grantway.ExpiredTokenException):
+        flow.wait(authorization)
+
+
+class TestAPersonDecides:
+    """Where the settings say so."""
+
+    @pytest.fixture
+    def grantway_issuer_settings(self) -> IssuerSettings:
+        return IssuerSettings()
+
+    def test_no(self, grantway_issuer: LiveIssuer) -> None:
+        person = grantway_issuer.person()
+        flow = authorization_code.AuthorizationCodeFlow(grantway_issuer.client())
+        request = flow.begin(REDIRECT_URI)
+        assert "error=access_denied" in person.deny_authorization(request.url)
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_faults_are_played_in_order(
+    grantway_register: Register, grantway_faults: Callable[..., FaultServer]
+) -> None:
+    grantway_register(COUPON)
+    server = grantway_faults(faults.reset_early, faults.answer())
+    provider = grantway.Provider(token_endpoint=server.token_endpoint)
+    with grantway.Client(provider, client_id="me") as client:
+        with pytest.raises(grantway.OutcomeUnknownError):
+            client.create_token(grant_type=COUPON.grant_type, coupon="SPRING-2031")
+        assert client.create_token(grant_type=COUPON.grant_type, coupon="SPRING-2031")
+    assert [received.form["coupon"] for received in server.requests] == [["SPRING-2031"]]
+
+
+# --- what grantway itself brings ----------------------------------------------------------------
+
+
+OWN = build_registry(only=["grantway"])
+#: Where a field's example is cut short for its reader.
+ABBREVIATED = {
+    "urn:ietf:params:oauth:grant-type:saml2-bearer": {"assertion": "PHNhbWw6QXNzZXJ0aW9uLz4"}
+}
+
+
+@pytest.mark.parametrize("grant_type", sorted(OWN.grants))
+def test_grantways_own_grants_conform(grant_type: str) -> None:
+    assert_grant_conforms(OWN.grant(grant_type), example=ABBREVIATED.get(grant_type, {}))
+
+
+# --- cost ---------------------------------------------------------------------------------------
+
+#: What would make every test suite slower if the plugin imported it.
+HEAVY = ("grantway", "marshmallow", "pluggy_", "requests", "sqlalchemy", "starlette", "uvicorn")
+
+
+def test_pytest_starts_without_importing_grantway(tmp_path: Path) -> None:
+    (tmp_path / "test_empty.py").write_text(
+        "import sys\n\n"
+        "def test_nothing_is_loaded(request):\n"
+        "    assert request.config.pluginmanager.hasplugin('grantway')\n"
+        f"    assert [name for name in {HEAVY} if name in sys.modules] == []\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_fixture_says_what_it_is_for() -> None:
+    fixtures = {name: each for name, each in vars(plugin).items() if name.startswith("grantway_")}
+    assert len(fixtures) == 6
+    for fixture in fixtures.values():
+        assert inspect.getdoc(fixture)
