@@ -1,0 +1,119 @@
+"""What the registry costs: on the way of a token, and at start-up.
+
+Run: ``python tests/benchmarks/registry.py [--calls N] [--rounds N]``
+
+1. Choosing a grant and validating its parameters, with 3 and with 200 registered grants: the
+   median of rounds, in microseconds. It must be at most 25, and the same for both.
+2. Start-up with 0, 10 and 50 more plugins installed, each in a distribution of its own: the time
+   from the first look-up to a registry in a new process, in milliseconds. The same with all of
+   them blocked, which imports none: the difference is what importing the plugins costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import grantway
+from grantway.registry import Registry
+from tests.core.registry.distributions import Site, coupon
+
+LIMIT = 25.0
+PARAMS = {"refresh_token": "r" * 43, "scope": ["read", "write"]}
+START = """
+import json, sys, time
+import grantway.process, grantway.client_auth, grantway.grant
+before = set(sys.modules)
+began = time.perf_counter()
+registry = grantway.default_registry()
+took = time.perf_counter() - began
+print(json.dumps({
+    "milliseconds": took * 1000,
+    "grants": len(registry.grants),
+    "imported": len([name for name in set(sys.modules) - before if name.startswith("bench_")]),
+}))
+"""
+
+
+def chosen_and_validated(registry: Registry, calls: int) -> float:
+    """Microseconds for one look-up with validation."""
+    began = time.perf_counter()
+    for _ in range(calls):
+        registry.grant("refresh_token").load(PARAMS)
+    return (time.perf_counter() - began) / calls * 1e6
+
+
+def with_grants(count: int) -> Registry:
+    """The three standard grants, and as many more as make up the count."""
+    names = ("authorization_code", "device_code", "refresh_token")
+    registry = grantway.build_registry(only=names, strict=True)
+    more = [
+        grantway.Grant(grant_type=f"urn:example:{number}", schema=grantway.GrantSchema())
+        for number in range(max(0, count - len(registry.grants)))
+    ]
+    return registry.with_grants(more)
+
+
+def start_up(plugins: int, rounds: int, choice: str = "") -> dict[str, float]:
+    """Milliseconds from the first look-up to a registry, in new processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = Site(Path(folder))
+        for number in range(plugins):
+            site.install(f"bench-{number}", coupon(f"urn:bench:{number}"))
+        environment = {**os.environ, "PYTHONPATH": folder, "GRANTWAY_PLUGINS": choice}
+        runs = [
+            json.loads(
+                subprocess.run(
+                    [sys.executable, "-c", START],
+                    env=environment,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+            )
+            for _ in range(rounds + 1)
+        ][1:]  # the first one compiles the modules
+    return {
+        "milliseconds": round(statistics.median(run["milliseconds"] for run in runs), 1),
+        "grants": runs[0]["grants"],
+        "imported": runs[0]["imported"],
+    }
+
+
+def main() -> None:
+    """Measure, print, and fail past the limit."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+
+    registries = {count: with_grants(count) for count in (3, 200)}
+    rounds: dict[int, list[float]] = {count: [] for count in registries}
+    for _ in range(options.rounds):
+        for count, registry in registries.items():  # in turns: the machine's mood hits both
+            rounds[count].append(chosen_and_validated(registry, options.calls))
+    medians = {count: statistics.median(times) for count, times in rounds.items()}
+    for count, microseconds in medians.items():
+        print(f"choose and validate, {count:3} grants asked for: {microseconds:5.1f} us")
+    for plugins, choice in ((0, ""), (10, ""), (50, ""), (50, "grantway")):
+        figures = start_up(plugins, options.rounds, choice)
+        blocked = ", blocked" if choice else ""
+        print(
+            f"start-up, {plugins:2} more plugins{blocked}: {figures['milliseconds']:.1f} ms, "
+            f"{figures['grants']} grants, {figures['imported']} plugin modules imported"
+        )
+    if max(medians.values()) > LIMIT:
+        sys.exit(f"more than {LIMIT} us")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tokens for coupons, for those who ask and for the embedded issuer."""

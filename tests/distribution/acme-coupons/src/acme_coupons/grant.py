@@ -1,0 +1,29 @@
+"""The grant: what a client sends."""
+
+from grantway import Grant, GrantSchema, Replay, Scope, Text, hookimpl
+
+GRANT_TYPE = "urn:acme:coupon"
+GRANTWAY_API = 1
+
+
+class CouponSchema(GrantSchema):
+    """A coupon, and what to spend it on."""
+
+    coupon = Text(required=True, example='"SPRING-2031"', maximum=64)
+    scope = Scope()
+
+
+COUPON = Grant(
+    grant_type=GRANT_TYPE,
+    schema=CouponSchema(),
+    replay=Replay.NEVER,
+    secret=frozenset({"coupon"}),
+    single_use=frozenset({"coupon"}),
+    summary="A token for a coupon",
+)
+
+
+@hookimpl
+def grantway_register_grants() -> list[Grant]:
+    """Bring the coupon grant."""
+    return [COUPON]

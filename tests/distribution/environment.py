@@ -1,0 +1,109 @@
+"""A virtual environment with nothing of this one, and distributions to put into it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run pip, and show what it said where it failed."""
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def build(source: Path, folder: Path) -> Path:
+    """Build a wheel from a source tree."""
+    folder.mkdir()
+    pip("wheel", "--no-deps", "--wheel-dir", folder, source)
+    return next(folder.glob("*.whl"))
+
+
+def wheel(
+    folder: Path, name: str, source: str, entry_points: str = "", group: str = "grantway.v1"
+) -> Path:
+    """Write a wheel of one module."""
+    module = name.replace("-", "_")
+    info = f"{module}-2.0.dist-info"
+    files = {
+        f"{module}.py": source,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+        f"{info}/entry_points.txt": entry_points or f"[{group}]\nvariant = {module}\n",
+    }
+    record = ""
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+        record += f"{path},sha256={digest.decode()},{len(text.encode())}\n"
+    made = folder / f"{module}-2.0-py3-none-any.whl"
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+        archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
+    return made
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def install(self, *wheels: str | Path) -> None:
+        pip("--python", self.python, "install", *wheels)
+
+    def install_variant(self, made: Path) -> None:
+        pip("--python", self.python, "install", "--no-deps", "--no-index", made)
+
+    def uninstall(self, name: str) -> None:
+        pip("--python", self.python, "uninstall", "--yes", name)
+
+    def run(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "GRANTWAY_", "AWS_", "COV_"))
+        }
+        return subprocess.run(
+            [self.python, "-W", "error", *arguments],
+            cwd=self.folder,
+            env={**kept, **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def grantway(self, *arguments: str, **variables: str) -> Any:
+        """What a command prints with ``--json``."""
+        done = self.run("-m", "grantway_plugins.cli", *arguments, "--json", **variables)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def plugin(self, path: str, **variables: str) -> dict[str, str]:
+        """One plugin's line of ``grantway plugins``."""
+        shown: list[dict[str, str]] = self.grantway("plugins", **variables)
+        return next(each for each in shown if f"{each['distribution']}/{each['name']}" == path)
+
+    def end_to_end(self, **variables: str) -> dict[str, Any]:
+        done = self.run(HERE / "end_to_end.py", **variables)
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told

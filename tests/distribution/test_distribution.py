@@ -1,0 +1,185 @@
+"""A grant of a separate distribution: built, installed beside grantway, run, then broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.distribution.environment import HERE, ROOT, Environment, build, wheel
+
+TYPE = "urn:acme:coupon"
+GRANT = f"""
+from grantway import Grant, GrantSchema, hookimpl
+
+@hookimpl
+def grantway_register_grants():
+    return [Grant(grant_type="{TYPE}", schema=GrantSchema())]
+"""
+OBSERVER = """
+from grantway import hookimpl
+
+@hookimpl
+def grantway_observe(event):
+    raise RuntimeError("full disk")
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Grantway and acme-coupons, each from its wheel."""
+    folder = tmp_path_factory.mktemp("distribution")
+    ours, theirs = build(ROOT, folder / "a"), build(HERE / "acme-coupons", folder / "b")
+    made = Environment(folder / "environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", made.folder], check=True)
+    made.install(f"{ours}[cli,issuer]", theirs)
+    return made
+
+
+@contextmanager
+def installed(environment: Environment, made: Path) -> Iterator[None]:
+    name = made.name.split("-")[0]
+    environment.install_variant(made)
+    try:
+        yield
+    finally:
+        environment.uninstall(name)
+
+
+def test_it_is_found(environment: Environment) -> None:
+    assert environment.plugin("acme-coupons/coupon") == {
+        "name": "coupon",
+        "owner": "acme-coupons 1.2",
+        "distribution": "acme-coupons",
+        "version": "1.2",
+        "source": "acme_coupons.grant",
+        "status": "loaded",
+        "reason": "",
+    }
+    grant = next(g for g in environment.grantway("grants")["grants"] if g["grant_type"] == TYPE)
+    assert grant["issuer_side"] is True
+    assert [field["name"] for field in grant["fields"]] == ["coupon", "scope"]
+    assert environment.grantway("doctor")["ok"] is True
+
+
+def test_it_runs_from_one_end_to_the_other(environment: Environment) -> None:
+    told = environment.end_to_end()
+    assert {TYPE, "refresh_token"} <= set(told.pop("supported"))
+    assert told == {
+        "scope": ["read"],
+        "refresh_token": None,
+        "errors": [
+            "InvalidGrantException: The coupon is unknown",
+            (
+                "RequestInvalidError: Nothing was sent: coupon must not be empty; "
+                f'expected something like "SPRING-2031" (grant_type {TYPE})'
+            ),
+        ],
+        "observers": {},
+    }
+
+
+VARIANTS = {
+    "import error": (
+        {"source": "import no_such_library"},
+        "failed",
+        "ModuleNotFoundError: No module named 'no_such_library'",
+    ),
+    "wrong group": (
+        {"source": GRANT, "group": "grantway.v2"},
+        "incompatible",
+        (
+            "made for grantway.v2, and this grantway loads grantway.v1; install a version of "
+            "variant for grantway.v1, or a grantway that loads grantway.v2"
+        ),
+    ),
+    "wrong version": (
+        {"source": f"GRANTWAY_API = 2\n{GRANT}"},
+        "incompatible",
+        (
+            "it declares GRANTWAY_API = 2, and this grantway has 1; install a version of the "
+            "plugin, or of grantway, that fits"
+        ),
+    ),
+    "misspelt hook": (
+        {"source": GRANT.replace("register_grants", "regster_grants")},
+        "failed",
+        (
+            "PluginLoadError: there is no hook grantway_regster_grants; "
+            "did you mean grantway_register_grants?"
+        ),
+    ),
+    "same name twice in one distribution": (
+        {
+            "source": GRANT,
+            "entry_points": "[grantway.v1]\nvariant = variant\nvariant = variant:other\n",
+        },
+        "failed",
+        (
+            "variant 2.0 gives the entry point variant of grantway.v1 twice: variant and "
+            "variant:other; each needs a name of its own"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "state", "reason"), VARIANTS.values(), ids=VARIANTS)
+def test_one_that_is_broken_says_why_and_the_others_work(
+    environment: Environment, tmp_path: Path, parts: dict[str, str], state: str, reason: str
+) -> None:
+    with installed(environment, wheel(tmp_path, "variant", **parts)):
+        found = environment.plugin("variant/variant")
+        assert (found["status"], found["reason"]) == (state, reason)
+        assert environment.end_to_end()["scope"] == ["read"]
+
+
+def test_a_grant_that_two_bring(environment: Environment, tmp_path: Path) -> None:
+    conflict = (
+        "The grant 'urn:acme:coupon' is brought by acme-coupons 1.2 (coupon) and variant 2.0 "
+        "(variant). The order of loading never decides: neither is used. To mend it, leave variant "
+        "out (GRANTWAY_PLUGINS=-variant), choose one: "
+        "build_registry(prefer={'urn:acme:coupon': 'variant'}), or, as the author of one, say so: "
+        "Grant(..., replaces='acme-coupons')."
+    )
+    with installed(environment, wheel(tmp_path, "variant", GRANT)):
+        for path in ("acme-coupons/coupon", "variant/variant"):
+            found = environment.plugin(path)
+            assert (found["status"], found["reason"]) == ("failed", conflict)
+        grants = environment.grantway("grants")
+        assert grants["conflicts"] == {TYPE: conflict}
+        assert "refresh_token" in {each["grant_type"] for each in grants["grants"]}
+        asked = f"import grantway; grantway.default_registry().grant({TYPE!r})"
+        done = environment.run("-c", asked)
+        assert done.stderr.splitlines()[-1] == (
+            f"grantway.exceptions.GrantConflictError: Nothing was sent. {conflict}"
+        )
+        # The remedy that it names works.
+        assert environment.end_to_end(GRANTWAY_PLUGINS="-variant")["scope"] == ["read"]
+
+
+def test_an_observer_that_raises_is_counted_and_the_token_arrives(
+    environment: Environment, tmp_path: Path
+) -> None:
+    with installed(environment, wheel(tmp_path, "variant", OBSERVER)):
+        told = environment.end_to_end()
+    assert told["scope"] == ["read"]
+    assert told["observers"]["variant/variant"] > 0
+
+
+def test_one_name_in_two_distributions(environment: Environment, tmp_path: Path) -> None:
+    source = GRANT.replace(TYPE, "urn:variant:coupon")
+    points = "[grantway.v1]\ncoupon = variant\n"
+    with installed(environment, wheel(tmp_path, "variant", source, points)):
+        assert environment.plugin("acme-coupons/coupon")["reason"] == (
+            "variant 2.0 has a plugin named coupon too; this one is acme-coupons/coupon"
+        )
+        found = environment.plugin("variant/coupon")
+        assert (found["status"], found["reason"]) == (
+            "loaded",
+            "acme-coupons 1.2 has a plugin named coupon too; this one is variant/coupon",
+        )
+        assert environment.end_to_end()["scope"] == ["read"]
