@@ -125,6 +125,7 @@ class Client:
         extra: Mapping[str, str | list[str]] | None = None,
         timeout: float | None = None,
         cancel: threading.Event | None = None,
+        attempts: int | None = None,
         **params: Any,
     ) -> Token:
         """Ask the provider for a token (RFC 6749 section 4 and its extensions).
@@ -134,6 +135,7 @@ class Client:
             extra: Provider-specific parameters, sent as they are.
             timeout: Seconds for this call instead of the client's.
             cancel: Ends a wait between two attempts at once when it is set.
+            attempts: Sends at most, instead of the client's policy.
             **params: The grant's parameters, by their RFC names.
 
         Returns:
@@ -149,7 +151,10 @@ class Client:
         dispatcher = self.dispatcher
         grant = dispatcher.registry.grant(grant_type)
         deadline = self._deadline(timeout, cancel)
-        return dispatcher.token(grant, params, self.auth, deadline, extra)[0]
+        if attempts is not None and not attempts >= 1:
+            raise ConfigurationError(f"attempts: at least 1, not {attempts}.")
+        token, _ = dispatcher.token(grant, params, self.auth, deadline, extra, attempts=attempts)
+        return token
 
     def call(
         self,

@@ -68,6 +68,8 @@ class Dispatcher:
         client: ClientAuth,
         deadline: Deadline,
         extra: Mapping[str, Any] | None = None,
+        *,
+        attempts: int | None = None,
     ) -> tuple[Token, Answer]:
         """Ask for a token; also gives the answer it came in.
 
@@ -88,6 +90,7 @@ class Dispatcher:
             client,
             self.dialect,
             deadline,
+            most_attempts=attempts,
         )
         answer = self._run(exchange)
         token = answer.token

@@ -38,6 +38,7 @@ class Exchange:
         sent_at: Unix time of the latest send.
         emit: Tells the observers, or None when nobody listens.
         call_id: The number of the call in its events.
+        most_attempts: Sends at most, or None for what the client's policy says.
         history: Each attempt that did not settle the call, and the one after it.
         proofs: Secrets that the client's proof of the latest send is made of.
     """
@@ -54,6 +55,7 @@ class Exchange:
     sent_at: float = 0.0
     emit: Callable[[Event], None] | None = None
     call_id: int = 0
+    most_attempts: int | None = None
     history: list[Attempt] = field(default_factory=list)
     proofs: tuple[str, ...] = field(default=(), repr=False)
 

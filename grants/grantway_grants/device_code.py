@@ -26,7 +26,6 @@ class DeviceCodeSchema(GrantSchema):
     scope = Scope()
 
 
-#: A poll is repeated by the flow, which knows the interval; the retry middleware must not.
 DEVICE_CODE = Grant(
     grant_type=GRANT_TYPE,
     schema=DeviceCodeSchema(),
@@ -164,7 +163,10 @@ class DeviceFlow:
 
         def ask() -> Token:
             return self._client.create_token(
-                grant_type=GRANT_TYPE, device_code=authorization.device_code, cancel=cancel
+                grant_type=GRANT_TYPE,
+                device_code=authorization.device_code,
+                cancel=cancel,
+                attempts=1,  # a poll is repeated by the flow, which knows the interval
             )
 
         def too_late() -> FlowTimeoutError:

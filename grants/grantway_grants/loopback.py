@@ -47,7 +47,7 @@ class LoopbackListener:
             parts = urlsplit(redirect_uri)
             host, port = parts.hostname, parts.port
         except ValueError:
-            host, port = None, None
+            parts, host, port = urlsplit(""), None, None
         # Names such as localhost may lead elsewhere (RFC 8252 section 8.3).
         if host not in ("127.0.0.1", "::1") or parts.scheme != "http" or parts.fragment:
             raise ConfigurationError(

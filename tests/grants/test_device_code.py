@@ -20,7 +20,6 @@ from grantway import (
     Provider,
     RequestInvalidError,
     ResponseInvalidError,
-    RetryPolicy,
     Token,
 )
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow, login
@@ -48,8 +47,7 @@ def device(*script: Act, started: Any = STARTED) -> Iterator[tuple[Client, Fault
             token_endpoint=server.token_endpoint,
             device_authorization_endpoint=f"{server.url}/device_authorization",
         )
-        # One attempt: what is told apart here is the flow's own polling.
-        with Client(provider, client_id="c", retry=RetryPolicy(attempts=1)) as client:
+        with Client(provider, client_id="c") as client:
             yield client, server
 
 
@@ -109,6 +107,15 @@ def test_a_busy_provider_is_given_the_time_it_asks_for() -> None:
     )
     assert pauses == [5, 33, 60]
     assert said == ["provider_unavailable"] * 2
+
+
+@pytest.mark.parametrize("act", [faults.answer(429, b""), faults.answer(503, b"")])
+def test_no_poll_comes_before_its_interval(act: Act) -> None:
+    pauses: list[float] = []
+    with device(act, act, TOKEN) as (client, server):
+        flow = DeviceFlow(client, pause=pauses.append)
+        flow.wait(flow.start())
+    assert len(server.requests) == 1 + len(pauses)
 
 
 @pytest.mark.parametrize(

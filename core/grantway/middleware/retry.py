@@ -124,7 +124,8 @@ class RetrySends:
     ) -> float | None:
         """Seconds until the next send, or None when there must be none."""
         policy, deadline = self._policy, exchange.deadline
-        if outcome is Outcome.FINAL or exchange.attempts >= policy.attempts or deadline.cancelled:
+        most = exchange.most_attempts or policy.attempts
+        if outcome is Outcome.FINAL or exchange.attempts >= most or deadline.cancelled:
             return None
         ceiling = min(policy.longest, policy.base * 2 ** max(0, exchange.attempts - 1))
         wait = random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret

@@ -238,6 +238,15 @@ def test_waits_grow_are_random_and_capped(registry: Registry) -> None:
     assert len({tuple(row) for row in waits}) == 4
 
 
+def test_one_call_may_have_its_own_limit(registry: Registry) -> None:
+    with FaultServer(faults.answer(503, b"")) as server:
+        error = ask(registry, server, Replay.SAFE, attempts=1)
+        assert type(error) is ProviderUnavailableError
+        assert len(server.requests) == 1
+        with pytest.raises(ConfigurationError, match="attempts"):
+            ask(registry, server, Replay.SAFE, attempts=0)
+
+
 def test_one_deadline_covers_every_attempt(registry: Registry) -> None:
     with FaultServer(faults.stall) as server:
         began = time.monotonic()
