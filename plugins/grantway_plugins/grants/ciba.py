@@ -36,7 +36,6 @@ class CibaSchema(GrantSchema):
     auth_req_id = Text(required=True, example='"1c266114-a1be-4252-8ad1-04986c5b9ac1"')
 
 
-#: A poll is repeated by the flow, which knows the interval; the retry middleware must not.
 CIBA = Grant(
     grant_type=GRANT_TYPE,
     schema=CibaSchema(),
@@ -183,7 +182,10 @@ class CibaFlow:
 
         def ask() -> Token:
             return self._client.create_token(
-                grant_type=GRANT_TYPE, auth_req_id=authentication.auth_req_id, cancel=cancel
+                grant_type=GRANT_TYPE,
+                auth_req_id=authentication.auth_req_id,
+                cancel=cancel,
+                attempts=1,  # a poll is repeated by the flow, which knows the interval
             )
 
         def too_late() -> FlowTimeoutError:

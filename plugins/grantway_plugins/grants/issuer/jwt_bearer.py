@@ -21,7 +21,7 @@ try:
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry, Key
 
-    from grantway_plugins.client_auth.keys import REGISTRY, algorithms_of
+    from grantway_plugins.client_auth.keys import LEAST_RSA, REGISTRY, algorithms_of
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"Checking JWTs needs {missing.name}: pip install 'grantway[jose]'.", name=missing.name
@@ -63,14 +63,16 @@ class TrustedIssuer:
 
 
 def _public(jwk: Mapping[str, Any]) -> Key:
+    if jwk.get("kty") not in ("RSA", "EC", "OKP") or "d" in jwk:
+        raise ConfigurationError("jwks: must be public keys of RSA, EC or OKP.")
+    if jwk["kty"] == "RSA" and len(str(jwk.get("n"))) * 6 // 8 * 8 < LEAST_RSA:
+        raise ConfigurationError(f"jwks: an RSA key needs at least {LEAST_RSA} bits.")
     try:
         key = JWKRegistry.import_key(dict(jwk))
     except (JoseError, ValueError, TypeError, KeyError) as error:
         problem = type(error).__name__
     else:
-        if algorithms_of(key) and not key.is_private:
-            return key
-        problem = "it is not a public key"
+        return key
     # Raised outside the except block: joserfc's error may quote the key.
     raise ConfigurationError(f"jwks: a key cannot be used ({problem}).")
 

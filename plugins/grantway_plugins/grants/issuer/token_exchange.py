@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
-from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.randomness import family_digest
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer.records import AccessToken
@@ -28,7 +28,7 @@ class TokenExchangeIssuer:
         unknown = _unknown_kind(request)
         if unknown:
             return Denial("invalid_request", unknown)
-        subject = transaction.access_token(digest(request.params["subject_token"]))
+        subject = transaction.access_token(family_digest(request.params["subject_token"]))
         if not _usable(subject, request):
             return Denial("invalid_request", "The subject_token is unknown, expired or not yours")
         scope = _narrowed(subject, request)

@@ -1,0 +1,48 @@
+"""The embedded issuer with a clock that stands still, and clients that ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+import grantway
+from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
+from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
+from grantway_plugins.issuer import IssuerServer
+from tests.plugins.issuer.conftest import Caller, Clock
+
+Register = Callable[..., Caller]
+
+PARTNER = "https://idp.example"
+PARTNERS_KEY = ECKey.generate_key("P-256", {"kid": "2031-1"})
+GRANTS = [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE, jwt_bearer.GRANT_TYPE]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server(clock: Clock) -> Iterator[IssuerServer]:
+    partners = JwtBearerIssuer([TrustedIssuer(PARTNER, PARTNERS_KEY.as_dict(private=False))])
+    registry = grantway.build_registry({"partners": partners}, strict=True)
+    with IssuerServer(registry=registry, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+def register(server: IssuerServer) -> Iterator[Register]:
+    """Registers a confidential client for these grants, unless told otherwise."""
+    with ExitStack() as exits:
+
+        def make(**metadata: Any) -> Caller:
+            caller = exits.enter_context(Caller(server.url))
+            asked = {"grant_types": [*GRANTS, "refresh_token"], "redirect_uris": []}
+            return caller.register_rfc(**{**asked, **metadata})
+
+        yield make

@@ -1,0 +1,156 @@
+"""A login on the person's own device: asking, waiting, and every way it ends."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway.http import HttpRequest, HttpResponse
+from grantway_plugins.grants.ciba import GRANT_TYPE, BackchannelAuthentication, CibaFlow
+from tests.plugins.client_auth.scripted import (
+    TOKEN_ENDPOINT,
+    Scripted,
+    answer,
+    form,
+    refusal,
+    token,
+)
+
+ASKED = {"auth_req_id": "a-secret-request-id", "expires_in": 120, "interval": 2}
+
+
+class Login:
+    """A flow against a script, and the pauses that it made."""
+
+    def __init__(self, *script: HttpResponse | Exception) -> None:
+        self.transport = Scripted(list(script))
+        self.pauses: list[float] = []
+        provider = grantway.Provider(
+            TOKEN_ENDPOINT,
+            metadata={"backchannel_authentication_endpoint": "https://as.example/ciba"},
+        )
+        client = grantway.Client(
+            provider, client_id="me", client_secret="s3cr3t", transport=self.transport
+        )
+        self.flow = CibaFlow(client, scope="openid read", pause=self.pauses.append)
+
+    @property
+    def sent(self) -> list[HttpRequest]:
+        return self.transport.requests
+
+    def start(self, **params: Any) -> BackchannelAuthentication:
+        return self.flow.start(**{"login_hint": "alice", **params})
+
+
+def test_from_the_request_to_the_token() -> None:
+    login = Login(answer(200, ASKED), refusal("authorization_pending"), token())
+    asked = login.start(binding_message="W4SCT", requested_expiry=120)
+    assert "a-secret-request-id" not in repr(asked)
+    heard: list[str] = []
+    assert login.flow.wait(asked, on_poll=heard.append).access_token == "at-1"
+    assert heard == ["authorization_pending"]
+    assert login.pauses == [2, 2]
+    assert login.sent[0].url == "https://as.example/ciba"
+    assert form(login.sent[0]) == {
+        "scope": "openid read",
+        "login_hint": "alice",
+        "binding_message": "W4SCT",
+        "requested_expiry": "120",
+    }
+    assert form(login.sent[2]) == {"grant_type": GRANT_TYPE, "auth_req_id": "a-secret-request-id"}
+
+
+def test_slow_down_lasts() -> None:
+    login = Login(
+        answer(200, {**ASKED, "interval": None}),
+        refusal("slow_down"),
+        refusal("authorization_pending"),
+        token(),
+    )
+    login.flow.wait(login.start())
+    assert login.pauses == [5, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("access_denied", grantway.AccessDeniedException),
+        ("expired_token", grantway.ExpiredTokenException),
+        ("transaction_failed", grantway.UnknownTokenError),
+    ],
+)
+def test_a_no_ends_the_wait(code: str, error: type[grantway.TokenError]) -> None:
+    login = Login(answer(200, ASKED), refusal(code))
+    with pytest.raises(error):
+        login.flow.wait(login.start())
+
+
+def test_the_provider_does_not_know_the_person() -> None:
+    login = Login(refusal("unknown_user_id"))
+    with pytest.raises(grantway.TokenError, match="names nobody") as refused:
+        login.start()
+    assert refused.value.error == "unknown_user_id"
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        {"login_hint": None},
+        {"id_token_hint": "an-id-token"},
+        {"login_hint_token": "t0ken", "id_token_hint": "an-id-token"},
+    ],
+)
+def test_exactly_one_hint_says_who_is_asked(hints: dict[str, str | None]) -> None:
+    login = Login()
+    with pytest.raises(grantway.RequestInvalidError, match="says who is asked") as refused:
+        login.start(**hints)
+    assert not login.sent
+    assert "an-id-token" not in str(refused.value)
+
+
+def test_extra_takes_no_parameter_of_ours() -> None:
+    login = Login()
+    with pytest.raises(grantway.ConfigurationError, match="scope"):
+        login.start(extra={"scope": "all", "acr_values": "1"})
+
+
+def test_a_secret_of_the_request_does_not_show() -> None:
+    login = Login(refusal("invalid_user_code", "0000-1111 is wrong"))
+    with pytest.raises(grantway.TokenError) as refused:
+        login.start(user_code="0000-1111")
+    assert "0000-1111" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "missing", [{"auth_req_id": ""}, {"auth_req_id": 7}, {"expires_in": None}, {"expires_in": "x"}]
+)
+def test_an_answer_that_nobody_can_wait_with(missing: dict[str, Any]) -> None:
+    login = Login(answer(200, {**ASKED, **missing}))
+    with pytest.raises(grantway.ResponseInvalidError, match="auth_req_id"):
+        login.start()
+
+
+def test_nobody_answers() -> None:
+    login = Login(answer(200, {**ASKED, "expires_in": 0}))
+    with pytest.raises(grantway.FlowTimeoutError, match="did not answer"):
+        login.flow.wait(login.start())
+
+
+def test_a_wait_can_be_cancelled() -> None:
+    login = Login(answer(200, ASKED))
+    asked = login.start()
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(grantway.FlowCancelledError):
+        login.flow.wait(asked, cancel=cancel)
+
+
+def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> None:
+    client = grantway.Client(
+        grantway.Provider(TOKEN_ENDPOINT), client_id="me", transport=Scripted([])
+    )
+    with pytest.raises(grantway.ConfigurationError, match="backchannel_authentication_endpoint"):
+        CibaFlow(client).start(login_hint="alice")

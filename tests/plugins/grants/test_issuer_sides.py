@@ -1,0 +1,187 @@
+"""What the embedded issuer issues for client credentials and exchanged tokens, and to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from grantway_plugins.grants import client_credentials, token_exchange
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, REFRESH_TOKEN
+from grantway_plugins.issuer import IssuerServer
+from tests.plugins.grants.conftest import GRANTS, Register
+from tests.plugins.issuer.conftest import Caller, Clock
+
+
+def own(caller: Caller, **params: Any) -> requests.Response:
+    return caller.as_rfc("/token", grant_type=client_credentials.GRANT_TYPE, **params)
+
+
+def own_token(caller: Caller, **params: Any) -> str:
+    answer = own(caller, **params)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_token"])
+
+
+def exchange(caller: Caller, subject_token: str, **params: Any) -> requests.Response:
+    asked = {"subject_token": subject_token, "subject_token_type": ACCESS_TOKEN, **params}
+    return caller.as_rfc("/token", grant_type=token_exchange.GRANT_TYPE, **asked)
+
+
+def facts(caller: Caller, token: str) -> dict[str, Any]:
+    answer = caller.as_rfc("/introspect", token=token)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def said(answer: requests.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]
+
+
+def test_the_metadata_names_them(server: IssuerServer) -> None:
+    document = requests.get(f"{server.url}/.well-known/oauth-authorization-server", timeout=10)
+    assert set(GRANTS) < set(document.json()["grant_types_supported"])
+    assert "password" not in document.json()["grant_types_supported"]
+
+
+# --- client credentials ---
+
+
+def test_a_client_asks_for_itself(register: Register) -> None:
+    caller = register()
+    answer = own(caller, scope="a").json()
+    assert set(answer) == {"access_token", "token_type", "expires_in", "scope"}
+    assert (answer["scope"], answer["expires_in"]) == ("a", 3600)
+    known = facts(caller, answer["access_token"])
+    assert (known["sub"], known["client_id"]) == (caller.id, caller.id)
+    assert "aud" not in known
+
+
+def test_a_resource_is_the_audience(register: Register) -> None:
+    caller = register()
+    one = own_token(caller, resource="https://a.example/")
+    assert facts(caller, one)["aud"] == ["https://a.example/"]
+    two = own_token(caller, resource=["https://a.example/", "https://b.example/"])
+    assert facts(caller, two)["aud"] == ["https://a.example/", "https://b.example/"]
+    assert said(own(caller, resource="orders")) == (400, "invalid_request")
+
+
+def test_no_more_scopes_than_registered(register: Register) -> None:
+    assert said(own(register(), scope="a c")) == (400, "invalid_scope")
+
+
+@pytest.mark.parametrize("grant_type", [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE])
+def test_only_for_clients_that_keep_a_secret(
+    server: IssuerServer, register: Register, grant_type: str
+) -> None:
+    token = own_token(register())
+    params = {"subject_token": token, "subject_token_type": ACCESS_TOKEN}
+    params = params if grant_type == token_exchange.GRANT_TYPE else {}
+    public = register(token_endpoint_auth_method="none")
+    answer = public.as_rfc("/token", grant_type=grant_type, **params)
+    assert said(answer) == (400, "unauthorized_client")
+    with Caller(server.url) as aws:
+        aws.register_aws(grantTypes=[grant_type])
+        answer = aws.as_rfc("/token", grant_type=grant_type, **params)
+        assert said(answer) == (400, "unauthorized_client")
+
+
+@pytest.mark.parametrize("kind", ["rfc", "aws"])
+def test_only_for_clients_that_are_registered_for_it(
+    server: IssuerServer, register: Register, kind: str
+) -> None:
+    with Caller(server.url) as other:
+        caller = other.register_aws() if kind == "aws" else register(grant_types=["refresh_token"])
+        assert said(own(caller)) == (400, "unauthorized_client")
+        assert said(exchange(caller, "t")) == (400, "unauthorized_client")
+
+
+# --- token exchange ---
+
+
+def test_a_token_for_somebody_elses(register: Register, clock: Clock) -> None:
+    front, back = register(), register()
+    subject = own_token(front)
+    clock.tick(600)
+    answer = exchange(back, subject, scope="b", audience="orders").json()
+    assert answer["issued_token_type"] == ACCESS_TOKEN
+    assert (answer["scope"], answer["expires_in"]) == ("b", 3000)
+    assert "refresh_token" not in answer
+    known = facts(front, answer["access_token"])
+    assert (known["sub"], known["client_id"], known["aud"]) == (front.id, back.id, ["orders"])
+    assert facts(front, subject)["active"]
+
+
+def test_it_ends_with_the_token_that_it_was_made_of(register: Register, clock: Clock) -> None:
+    caller = register()
+    subject = own_token(caller)
+    clock.tick(3599)
+    made = exchange(caller, subject).json()["access_token"]
+    again = exchange(caller, made).json()
+    assert again["expires_in"] == 1
+    clock.tick(1)
+    assert not caller.active(again["access_token"])
+
+
+def test_scopes_only_become_fewer(register: Register) -> None:
+    front, back = register(), register(scope="b c")
+    assert exchange(back, own_token(front)).json()["scope"] == "b"
+    assert said(exchange(back, own_token(front, scope="a"))) == (400, "invalid_scope")
+    assert said(exchange(back, own_token(front), scope="b c")) == (400, "invalid_scope")
+    assert said(exchange(back, own_token(front), scope="a")) == (400, "invalid_scope")
+
+
+def test_a_token_for_somebody_never_becomes_one_for_anybody(register: Register) -> None:
+    front, back, stranger = register(), register(), register()
+    bound = exchange(front, own_token(front), audience=back.id).json()["access_token"]
+    kept = exchange(back, bound).json()["access_token"]
+    assert facts(back, kept)["aud"] == [back.id]
+    onward = exchange(back, bound, audience="a", resource="https://b.example/").json()
+    assert facts(back, onward["access_token"])["aud"] == ["a", "https://b.example/"]
+    assert said(exchange(stranger, bound)) == (400, "invalid_request")
+    assert exchange(front, bound).status_code == 200
+
+
+@pytest.mark.parametrize("why", ["unknown", "revoked", "expired", "refresh token"])
+def test_only_a_live_access_token_of_this_issuer(
+    server: IssuerServer, register: Register, clock: Clock, why: str
+) -> None:
+    caller = register()
+    token = own_token(caller)
+    if why == "unknown":
+        token = "somebody-elses"
+    elif why == "revoked":
+        assert caller.as_rfc("/revoke", token=token).status_code == 200
+    elif why == "expired":
+        clock.tick(3600)
+    else:
+        with Caller(server.url) as person:
+            token = person.register_rfc().login()["refresh_token"]
+    answer = exchange(caller, token)
+    assert said(answer) == (400, "invalid_request")
+    assert token not in answer.text
+
+
+def test_the_end_of_an_approval_ends_what_can_be_exchanged(
+    server: IssuerServer, register: Register
+) -> None:
+    caller = register()
+    with Caller(server.url) as person:
+        tokens = person.register_rfc().login()
+        assert exchange(caller, tokens["access_token"]).status_code == 200
+        person.as_rfc("/revoke", token=tokens["refresh_token"])
+    assert said(exchange(caller, tokens["access_token"])) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"subject_token_type": REFRESH_TOKEN},
+        {"requested_token_type": REFRESH_TOKEN},
+        {"actor_token": "t", "actor_token_type": ACCESS_TOKEN},
+    ],
+)
+def test_what_is_not_offered(register: Register, params: dict[str, str]) -> None:
+    caller = register()
+    assert said(exchange(caller, own_token(caller), **params)) == (400, "invalid_request")
