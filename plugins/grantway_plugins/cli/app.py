@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "Run all three grants against an issuer of your own, and show each step.",
     "doctor": "Explain what is wrong with this installation and how to mend it.",
     "grants": "Show each registered grant: its fields, its replay class, and who brought it.",
+    "new-plugin": "Make a package with a grant of your own, its issuer's side and tests.",
     "plugins": "Show each installed plugin, and whether it is loaded or why not.",
     "serve": "Run the embedded issuer.",
 }
@@ -30,7 +31,7 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         try:
-            module = import_module(f"{__package__}.{cmd_name}")
+            module = import_module(f"{__package__}.{cmd_name.replace('-', '_')}")
         except ModuleNotFoundError as missing:
             if (missing.name or "").startswith("grantway"):
                 raise

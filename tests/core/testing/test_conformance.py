@@ -135,7 +135,7 @@ class NoExample(GrantSchema):
 
     number = fields.Integer(
         required=True,
-        error_messages=dict.fromkeys(("required", "null", "invalid"), "like 5"),
+        error_messages=dict.fromkeys(("required", "null", "invalid"), "like a number"),
     )
 
 

@@ -1,0 +1,34 @@
+"""The grant keeps grantway's rules, is found where it is installed, and is sent once."""
+
+from collections.abc import Callable
+
+import grantway
+import pytest
+from grantway.testing import FaultServer, Register, assert_grant_conforms, faults
+
+from example_grant import GRANT_TYPE, VOUCHER
+
+
+def test_it_conforms() -> None:
+    assert_grant_conforms(VOUCHER)
+
+
+def test_it_is_found_once_it_is_installed() -> None:
+    registry = grantway.build_registry(only=["grantway", "example-grant"], strict=True)
+    assert registry.grant(GRANT_TYPE) is VOUCHER
+    assert registry.owner(GRANT_TYPE).distribution == "example-grant"
+    assert GRANT_TYPE in registry.issuer_grants
+
+
+def test_a_voucher_is_not_sent_again_when_the_answer_was_lost(
+    grantway_register: Register, grantway_faults: Callable[..., FaultServer]
+) -> None:
+    registry = grantway_register(VOUCHER)
+    server = grantway_faults(faults.reset_after_request, faults.answer())
+    provider = grantway.Provider(token_endpoint=server.token_endpoint)
+    with (
+        grantway.Client(provider, client_id="tests", registry=registry) as client,
+        pytest.raises(grantway.OutcomeUnknownError),
+    ):
+        client.create_token(grant_type=GRANT_TYPE, voucher="SPRING-2031")
+    assert len(server.requests) == 1
