@@ -29,8 +29,6 @@ from grantway.exceptions import (
     ResponseTooLargeError,
     TransportError,
 )
-from grantway.grant import Grant, GrantSchema, Replay, Scope
-from grantway.hookspecs import hookimpl
 from grantway.middleware.retry import RetryPolicy
 from grantway.registry import Registry, build_registry
 from grantway.transport import RequestsTransport
@@ -142,24 +140,9 @@ GRANTS = {
 }
 
 
-class ClientCredentialsSchema(GrantSchema):
-    """``scope``."""
-
-    scope = Scope()
-
-
-class ClientCredentials:
-    """A plugin with a grant that may be repeated."""
-
-    @staticmethod
-    @hookimpl
-    def grantway_register_grants() -> list[Grant]:
-        return [Grant("client_credentials", ClientCredentialsSchema(), replay=Replay.SAFE)]
-
-
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return build_registry({"client_credentials": ClientCredentials()})
+    return build_registry()
 
 
 class Waits(threading.Event):

@@ -17,7 +17,6 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 import grantway
 from grantway.client_auth import ClientAuth, NoAuth
 from grantway.exceptions import GrantwayError, InvalidClientException, TokenError
-from grantway.grant import Grant, GrantSchema, Replay, Scope
 from grantway_grants.authorization_code import login_by_paste
 from grantway_plugins.client_auth import ClientSecretJwt, DPoP, MutualTls, PrivateKeyJwt, SigningKey
 from tests.interop import node_packages
@@ -33,23 +32,6 @@ KEYS: dict[str, Key] = {
 }
 
 
-class MachineSchema(GrantSchema):
-    """``client_credentials``, as far as these tests need it."""
-
-    scope = Scope()
-
-
-@dataclass(frozen=True)
-class Machines:
-    """A plugin with the shortest grant in which a client proves who it is."""
-
-    grant_type: str = "client_credentials"
-
-    @grantway.hookimpl
-    def grantway_register_grants(self) -> list[Grant]:
-        return [Grant(self.grant_type, MachineSchema(), Replay.SAFE)]
-
-
 @dataclass(frozen=True)
 class Server:
     """The running provider, and the certificates that it knows."""
@@ -59,7 +41,6 @@ class Server:
     authority: Identity
     issued: Identity
     self_signed: Identity
-    registry: grantway.Registry
 
     def client(
         self, name: str, auth: ClientAuth, certificate: Identity | None = None
@@ -68,7 +49,6 @@ class Server:
             self.provider,
             client_id=self.clients[name]["client_id"],
             auth=auth,
-            registry=self.registry,
             transport=grantway.RequestsTransport(
                 ca_bundle=self.authority.certificate,
                 client_certificate=certificate.paths if certificate else None,
@@ -107,16 +87,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     script = node_packages.FOLDER / "oidc_provider_proofs.mjs"
     with Program([node_packages.NODE, script, json.dumps(settings)]) as program:
         ready = program.read_json(STARTUP_SECONDS)
-        installed = grantway.default_registry().grants
         yield Server(
             provider=grantway.Provider.discover(ready["issuer"]),
             clients=ready["clients"],
             authority=authority,
             issued=issue(folder, "issued", authority),
             self_signed=self_signed,
-            registry=grantway.build_registry(
-                {} if "client_credentials" in installed else {"machines": Machines()}
-            ),
         )
 
 

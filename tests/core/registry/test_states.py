@@ -10,10 +10,16 @@ import grantway
 from grantway import PluginStatus
 from tests.core.registry.distributions import Site, coupon
 
-STANDARD = {
+#: What grantway itself brings.
+OWN = {
     "authorization_code",
+    "client_credentials",
     "refresh_token",
     "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:ietf:params:oauth:grant-type:saml2-bearer",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+    "urn:openid:params:grant-type:ciba",
 }
 MISSPELT = coupon().replace("grantway_register_grants", "grantway_register_grant")
 UNMARKED = coupon().replace("@hookimpl\n", "")
@@ -63,7 +69,7 @@ def status(registry: grantway.Registry, distribution: str) -> PluginStatus:
 def test_a_stranger_is_loaded_beside_the_standard_grants(site: Site) -> None:
     module = site.install("acme-coupons", coupon(), version="1.2")
     registry = grantway.build_registry(strict=True)
-    assert set(registry.grants) == {*STANDARD, "urn:example:coupon"}
+    assert set(registry.grants) == {*OWN, "urn:example:coupon"}
     assert status(registry, "acme-coupons") == PluginStatus(
         "coupon", "acme-coupons", "1.2", module, "loaded", ""
     )
@@ -79,7 +85,7 @@ def test_a_broken_plugin_is_named_with_its_reason(site: Site, source: str, reaso
     registry = grantway.build_registry()
     assert status(registry, "acme-coupons").state == "failed"
     assert status(registry, "acme-coupons").reason.startswith(reason)
-    assert set(registry.grants) == {*STANDARD, "urn:example:best"}
+    assert set(registry.grants) == {*OWN, "urn:example:best"}
     with pytest.raises(grantway.PluginLoadError) as raised:
         grantway.build_registry(strict=True)
     assert str(raised.value).startswith(
@@ -98,7 +104,7 @@ def grantway_register_errors():
     )
     site.install("acme-coupons", half)
     registry = grantway.build_registry()
-    assert set(registry.grants) == STANDARD
+    assert set(registry.grants) == OWN
     assert status(registry, "acme-coupons").reason == (
         "RegistryError: the class for the error code 'coupon_spent' is not a TokenError"
     )
@@ -175,7 +181,7 @@ def test_damaged_metadata_is_its_own_plugins_failure(site: Site, damage: bytes) 
     site.install("acme-coupons", coupon())
     next(site.folder.glob("*.dist-info/entry_points.txt")).write_bytes(damage)
     registry = grantway.build_registry()
-    assert set(registry.grants) == STANDARD
+    assert set(registry.grants) == OWN
 
 
 def test_a_distribution_without_metadata_still_has_a_state(site: Site) -> None:
