@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import SSOOIDCClient, client
+    from .drop_in import SSOOIDCClient, client
 
 __all__ = ["SSOOIDCClient", "client"]
 
@@ -24,6 +24,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    module = import_module(f"{__name__}.client")
+    module = import_module(f"{__name__}.drop_in")
     globals().update({public: getattr(module, public) for public in __all__})
     return globals()[name]
