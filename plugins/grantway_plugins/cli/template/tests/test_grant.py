@@ -8,15 +8,17 @@ from grantway.testing import FaultServer, Register, assert_grant_conforms, fault
 
 from example_grant import GRANT_TYPE, VOUCHER
 
+DISTRIBUTION = "example-grant"
+
 
 def test_it_conforms() -> None:
     assert_grant_conforms(VOUCHER)
 
 
 def test_it_is_found_once_it_is_installed() -> None:
-    registry = grantway.build_registry(only=["grantway", "example-grant"], strict=True)
+    registry = grantway.build_registry(only=["grantway", DISTRIBUTION], strict=True)
     assert registry.grant(GRANT_TYPE) is VOUCHER
-    assert registry.owner(GRANT_TYPE).distribution == "example-grant"
+    assert registry.owner(GRANT_TYPE).distribution == DISTRIBUTION
     assert GRANT_TYPE in registry.issuer_grants
 
 

@@ -1,0 +1,144 @@
+"""``grantway new-plugin``: what it writes, what it refuses, and that what it writes works."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import grantway
+from grantway_plugins.cli.app import app
+from grantway_plugins.cli.new_plugin import LONGEST, TEMPLATE, files
+from tests.distribution.environment import ROOT, Environment, build
+
+NAME = "acme-coupons"
+
+
+def new_plugin(*arguments: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["new-plugin", *map(str, arguments)])
+    return done.exit_code, done.output
+
+
+def test_it_writes_a_package_and_tells_what_comes_next(tmp_path: Path) -> None:
+    status, shown = new_plugin(NAME, "--into", tmp_path)
+    assert status == 0, shown
+    made = tmp_path / NAME
+    expected = {
+        *("README.md", "pyproject.toml", "src/acme_coupons/__init__.py"),
+        *("src/acme_coupons/grant.py", "src/acme_coupons/issuer.py", "src/acme_coupons/plugin.py"),
+        *("src/acme_coupons/py.typed", "tests/test_grant.py", "tests/test_issuer.py"),
+    }
+    written = {p.relative_to(made).as_posix() for p in made.rglob("*") if p.is_file()}
+    assert written == expected
+    for path in expected:
+        assert str(made / path) in shown
+    assert "pip install -e '.[test]'\n  pytest" in shown
+
+
+def test_nothing_of_the_template_s_own_name_is_left() -> None:
+    for path, text in files(NAME):
+        assert not re.search("example.grant", f"{path}{text}", re.IGNORECASE), path
+    assert f"grantway>={grantway.__version__}" in dict(files(NAME))[Path("pyproject.toml")]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Acme Coupons", "such as acme-coupons."),
+        ("acme_coupons", "such as acme-coupons."),
+        ("-", "such as acme-coupons."),
+        ("../acme", "such as acme."),
+        ("acme--coupons", "such as acme-coupons."),
+        ("2fast", "such as fast."),
+        ("käse", "lower-case letters"),
+        ("a" * (LONGEST + 1), "at most 40 characters"),
+        ("json", "such as json-grant."),
+        ("grantway", "a module grantway already"),
+        ("class", "a module class already"),
+        ("tests", "a module tests already"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(name: str, told: str, tmp_path: Path) -> None:
+    status, shown = new_plugin("--into", tmp_path, "--", name)
+    assert status == 1
+    assert told in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / ".keep").write_text("mine")
+    status, shown = new_plugin(NAME, "--into", tmp_path)
+    assert (status, "is not empty, and nothing in it was touched" in shown) == (1, True)
+    assert [path.name for path in (tmp_path / NAME).iterdir()] == [".keep"]
+
+
+def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("mine")
+    assert new_plugin(NAME, "--into", tmp_path)[0] == 1
+    assert (tmp_path / NAME).read_text() == "mine"
+
+
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    assert new_plugin(NAME, "--into", tmp_path)[0] == 0
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status, shown = new_plugin(NAME, "--into", tmp_path / "file" / "below")
+    assert status == 1
+    assert "Cannot write" in shown
+    assert "Traceback" not in shown
+
+
+def run(folder: Path, *command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["a", NAME, "z-" + "a" * (LONGEST - 2)])
+def test_it_is_clean_in_style_whatever_its_name(name: str, tmp_path: Path) -> None:
+    assert new_plugin(name, "--into", tmp_path)[0] == 0
+    run(tmp_path / name, "ruff", "check", "--no-cache", ".")
+    run(tmp_path / name, "ruff", "format", "--no-cache", "--check", ".")
+
+
+def test_its_types_are_strict(tmp_path: Path) -> None:
+    assert new_plugin(NAME, "--into", tmp_path)[0] == 0
+    run(tmp_path / NAME, "mypy", "--cache-dir", os.devnull)
+
+
+def test_the_template_holds_no_file_that_is_not_written() -> None:
+    there = [
+        path
+        for path in TEMPLATE.rglob("*")
+        if path.is_file() and not {"__pycache__", ".ruff_cache"} & set(path.parts)
+    ]
+    assert len(there) == len(list(files(NAME)))
+
+
+def test_its_own_tests_pass_where_grantway_was_installed_from_its_wheel(tmp_path: Path) -> None:
+    # The command comes from the wheel as well, so what it copies is known to be in there.
+    made = Environment(tmp_path / "environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", made.folder], check=True)
+    made.install(f"{build(ROOT, tmp_path / 'wheel')}[cli,testing]")
+    done = made.run("-m", "grantway_plugins.cli", "new-plugin", NAME)
+    assert done.returncode == 0, done.stderr
+    package = made.folder / NAME
+
+    made.install("--no-index", build(package, tmp_path / "theirs"))
+    done = made.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", package, package)
+    assert done.returncode == 0, done.stdout
+    assert "8 passed" in done.stdout
+    assert made.plugin(f"{NAME}/{NAME}")["status"] == "loaded"
+    grants = made.grantway("grants")["grants"]
+    grant = next(each for each in grants if each["grant_type"] == f"urn:example:{NAME}")
+    assert (grant["issuer_side"], grant["replay"]) == (True, "never")
