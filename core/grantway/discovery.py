@@ -72,28 +72,16 @@ def _of(distribution: metadata.Distribution, owner: PluginStatus) -> Iterator[Fo
         yield Found(replace(owner, name="?", state="failed", reason=reason), _nothing)
         return
     ours = [point for point in points if point.group == hookspecs.ENTRY_POINT_GROUP]
-    by_name: dict[str, list[str]] = {}
-    for point in ours:
-        values = by_name.setdefault(point.name, [])
-        if point.value not in values:
-            values.append(point.value)
-    for point in ours:
-        if by_name.pop(point.name, None) is None:
-            continue
-        values = [each.value for each in ours if each.name == point.name]
-        status = replace(owner, name=point.name, source=point.value)
-        if len(set(values)) > 1:
-            status = replace(
-                status,
-                source=", ".join(values),
-                state="failed",
-                reason=(
-                    f"{owner.owner} gives the entry point {point.name} of "
-                    f"{hookspecs.ENTRY_POINT_GROUP} twice: {' and '.join(values)}; "
-                    "each needs a name of its own"
-                ),
+    for name in dict.fromkeys(point.name for point in ours):
+        same = {point.value: point for point in ours if point.name == name}
+        status = replace(owner, name=name, source=", ".join(same))
+        if len(same) > 1:
+            reason = (
+                f"{owner.owner} gives the entry point {name} of {hookspecs.ENTRY_POINT_GROUP} "
+                f"twice: {' and '.join(same)}; each needs a name of its own"
             )
-        yield Found(status, point.load)
+            status = replace(status, state="failed", reason=reason)
+        yield Found(status, next(iter(same.values())).load)
     # A distribution may serve several versions of the hooks; it has one for us then.
     for point in points if not ours else ():
         reason = (

@@ -145,8 +145,6 @@ def _assemble(installed: Registry | None, application: Mapping[str, Contribution
     global _application, _current, _installed
     if installed is None:
         installed = build_registry()
-    made = installed
-    for contribution in application.values():
-        made = made.with_contribution(contribution)
+    made = installed.with_contributions([*application.values()])
     _installed, _application, _current = installed, dict(application), made
     return made

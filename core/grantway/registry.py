@@ -127,13 +127,15 @@ class Registry:
             GrantInvalidError: one cannot be used.
         """
         more = Contribution.of_grants(PluginStatus("grants", source="grants="), grants)
-        return self.with_contribution(more) if more.grants else self
+        return self.with_contributions([more] if more.grants else [])
 
-    def with_contribution(self, more: Contribution) -> Registry:
-        """Another registry that has this too; this one stays as it is."""
+    def with_contributions(self, more: Sequence[Contribution]) -> Registry:
+        """Another registry that has these too; this one stays as it is."""
+        if not more:
+            return self
         return assemble(
-            [*self.origins.contributions, more],
-            [*self.origins.plugins, more.status],
+            [*self.origins.contributions, *more],
+            [*self.origins.plugins, *(each.status for each in more)],
             self.origins.prefer,
         )
 
@@ -189,7 +191,8 @@ def build_registry(
             except (Exception, SystemExit) as error:  # noqa: BLE001 - one must not stop the others
                 status = _refused(status, error)  # noqa: PLW2901 - the same plugin's new status
         if strict and status.state in {"failed", "incompatible"}:
-            raise PluginLoadError(
+            error_class = PluginLoadError if status.state == "failed" else PluginIncompatibleError
+            raise error_class(
                 f"The plugin {status.name} of {status.owner} could not be loaded: {status.reason}"
             )
         statuses.append(status)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import itertools
+import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +24,7 @@ from grantway.exchange import Exchange
 from grantway.grant import IssuerSide
 from grantway.http import HttpRequest, HttpResponse
 from grantway.plugin import PluginStatus
+from grantway_plugins.issuer import Denial
 
 if TYPE_CHECKING:
     from grantway.middleware import Middleware, Next
@@ -50,6 +55,22 @@ def test_a_hook_is_a_specification_with_types(hook: str) -> None:
     function = getattr(hookspecs, hook)
     assert hasattr(function, "grantway_spec")
     assert "return" in function.__annotations__
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_in_a_hooks_docstring_runs(hook: str) -> None:
+    text = inspect.getdoc(getattr(hookspecs, hook)) or ""
+    lines = text.split("::\n", 1)[1].splitlines()
+    example = list(itertools.takewhile(lambda line: line[:1] in ("", " "), lines))
+    names: dict[str, Any] = {name: getattr(grantway, name) for name in grantway.__all__}
+    names |= {"grantway": grantway, "CouponSchema": grantway.GrantSchema, "Denial": Denial}
+    names |= {"dataclass": dataclass, "field": field}
+    exec(textwrap.dedent("\n".join(example)), names)
+    plugin = SimpleNamespace(**{hook: names[hook]})
+    (status,) = grantway.build_registry(
+        {"example": plugin}, entry_points=False, strict=True
+    ).plugins
+    assert status.state == "loaded"
 
 
 @pytest.mark.parametrize("hook", [name for name in HOOKS if "_register_" in name])
