@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import requests
+
 from tests.interop import node_packages
 from tests.interop.browser import Browser, Page
 from tests.interop.program import STARTUP_SECONDS, Program
@@ -39,7 +41,8 @@ class OidcProvider:
         clients: By name: ``basic``, ``awkward`` (Basic credentials full of reserved
             characters), ``post`` and ``public``. All may use the redirect URI
             ``http://127.0.0.1:<any port>/callback``; the scopes are openid, offline_access,
-            read and write; ``basic`` and ``post`` may use client_credentials too.
+            read and write; ``basic`` and ``post`` may use client_credentials too, and a further
+            one, ``ciba``, backchannel authentication with ``alice`` as the only login hint.
         pid: Its process.
     """
 
@@ -95,6 +98,17 @@ class OidcProvider:
                     break
                 page = browser.submit(form)
         assert "interrupted" in page.text, page.text
+
+    def decide_on_the_phone(self, binding_message: str, decision: str) -> None:
+        """Be the person whose phone shows this message; ``approve`` or ``deny``."""
+        with requests.Session() as phone:
+            phone.trust_env = False
+            answer = phone.post(
+                f"{self.issuer}/phone",
+                params={"binding_message": binding_message, "decision": decision},
+                timeout=10,
+            )
+        assert answer.status_code == 204, answer.text
 
     def authorize(self, url: str) -> str:
         """Open an authorization URL, sign in and agree.

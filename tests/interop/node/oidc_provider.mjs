@@ -6,11 +6,12 @@
 import { createServer } from 'node:http';
 import { randomBytes } from 'node:crypto';
 
-import { Provider } from 'oidc-provider';
+import { errors, Provider } from 'oidc-provider';
 
 const { port = 0, ttl = {} } = JSON.parse(process.argv[2] ?? '{}');
 
 const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
+const CIBA = 'urn:openid:params:grant-type:ciba';
 const PERSONAL = ['authorization_code', 'refresh_token', DEVICE_CODE];
 const SCOPES = ['openid', 'offline_access', 'read', 'write'];
 
@@ -101,7 +102,17 @@ const clients = {
     grants: [...PERSONAL, 'client_credentials'],
   }),
   public: client('public', 'none'),
+  ciba: {
+    ...client('ciba', 'client_secret_basic', {
+      clientSecret: secret(),
+      grants: [...PERSONAL, CIBA],
+    }),
+    backchannel_token_delivery_mode: 'poll',
+  },
 };
+
+// What a person's phone shows, by its binding message.
+const phone = new Map();
 
 const server = createServer();
 await new Promise((resolve, reject) => {
@@ -133,6 +144,19 @@ const provider = new Provider(issuer, {
     ...ttl,
   },
   features: {
+    ciba: {
+      enabled: true,
+      deliveryModes: ['poll'],
+      processLoginHint: async (ctx, hint) => (hint === 'alice' ? 'alice' : undefined),
+      triggerAuthenticationDevice: async (ctx, request) => {
+        phone.set(ctx.oidc.params.binding_message, request);
+      },
+      validateBindingMessage: async (ctx, message) => {
+        if (!/^[A-Z0-9-]{1,20}$/.test(message ?? '')) throw new errors.InvalidBindingMessage();
+      },
+      validateRequestContext: async () => {},
+      verifyUserCode: async () => {},
+    },
     clientCredentials: { enabled: true },
     devInteractions: { enabled: true },
     deviceFlow: { enabled: true },
@@ -141,7 +165,31 @@ const provider = new Provider(issuer, {
   },
 });
 provider.on('server_error', (ctx, error) => console.error(error));
-server.on('request', provider.callback());
+
+async function decide(url) {
+  const request = phone.get(url.searchParams.get('binding_message'));
+  if (url.searchParams.get('decision') === 'deny') {
+    return provider.backchannelResult(request, new errors.AccessDenied());
+  }
+  const { accountId, clientId, params } = request;
+  const grant = new provider.Grant({ accountId, clientId });
+  grant.addOIDCScope(params.scope);
+  await grant.save();
+  return provider.backchannelResult(request, grant);
+}
+
+const callback = provider.callback();
+server.on('request', (request, response) => {
+  const url = new URL(request.url, issuer);
+  if (url.pathname !== '/phone') {
+    callback(request, response);
+    return;
+  }
+  decide(url).then(
+    () => response.writeHead(204).end(),
+    (error) => response.writeHead(500).end(String(error)),
+  );
+});
 
 function leave() {
   server.close(() => process.exit(0));
