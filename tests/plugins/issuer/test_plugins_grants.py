@@ -1,0 +1,141 @@
+"""A grant that a plugin brings, at the issuer: the plugin decides, the core issues."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway.grant import IssuerSide
+from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerServer
+from grantway_plugins.issuer.issuer import issued_grants
+from tests.plugins.issuer.conftest import Caller
+
+TYPE = "urn:example:coupon"
+GRANT = grantway.Grant(
+    grant_type=TYPE,
+    schema=grantway.GrantSchema.from_dict({"scope": grantway.Scope()})(),
+)
+
+
+class Plugin:
+    """Brings a grant, its issuer's side, or both."""
+
+    def __init__(self, side: Any, grants: tuple[grantway.Grant, ...] = (GRANT,)) -> None:
+        self.side, self.grants = side, grants
+
+    @grantway.hookimpl
+    def grantway_register_grants(self) -> tuple[grantway.Grant, ...]:
+        return self.grants
+
+    @grantway.hookimpl
+    def grantway_register_issuer_grants(self) -> dict[str, IssuerSide]:
+        return {TYPE: self.side}
+
+
+class Decides:
+    """Answers as a test says."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
+        return request.issue(subject="the winner", **self.options)
+
+
+class Raises:
+    """Breaks."""
+
+    def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
+        raise RuntimeError("hunter2")
+
+
+class Nonsense:
+    """Answers what is no decision."""
+
+    def decide(self, request: GrantRequest, transaction: Any) -> Any:
+        return "yes"
+
+
+def registry(side: Any, grants: tuple[grantway.Grant, ...] = (GRANT,)) -> grantway.Registry:
+    return grantway.build_registry({"mine": Plugin(side, grants)}, strict=True)
+
+
+def answer(side: Any, **params: str) -> Any:
+    with IssuerServer(registry=registry(side)) as server, Caller(server.url) as caller:
+        caller.register_rfc(grant_types=[TYPE, "refresh_token"])
+        return caller.as_rfc("/token", grant_type=TYPE, **params)
+
+
+def test_the_plugin_decides_and_the_issuer_issues() -> None:
+    tokens = answer(Decides(), scope="a").json()
+    assert tokens["scope"] == "a"
+    assert tokens["access_token"].startswith("gwa_")
+    assert tokens["refresh_token"].startswith("gwr_")
+
+
+def test_a_decision_may_leave_out_the_refresh_token_and_add_members() -> None:
+    members = {"issued_token_type": "urn:example:t", "access_token": "mine"}
+    tokens = answer(Decides(refresh_token=False, members=members)).json()
+    assert "refresh_token" not in tokens
+    assert tokens["issued_token_type"] == "urn:example:t"
+    assert tokens["access_token"].startswith("gwa_"), "a plugin makes no tokens"
+
+
+def test_an_approval_that_ends_soon_ends_its_tokens() -> None:
+    assert answer(Decides(lifetime=60.0)).json()["expires_in"] <= 60
+
+
+def test_a_scope_past_the_registration_is_denied() -> None:
+    refused = answer(Decides(), scope="a admin")
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
+
+
+@pytest.mark.parametrize("side", [Raises(), Nonsense()])
+def test_a_side_that_breaks_is_an_answer_without_its_secrets(
+    side: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = answer(side)
+    assert (refused.status_code, refused.json()["error"]) == (500, "server_error")
+    assert "hunter2" not in refused.text + caplog.text
+
+
+def test_a_side_without_its_grant_is_not_offered_and_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        offered = issued_grants(registry(Decides(), ()))
+    assert TYPE not in offered
+    assert "refresh_token" in offered
+    assert f"Not offered, because no plugin registered the grant: {TYPE}" in caplog.text
+
+
+def test_nothing_to_offer_is_an_error() -> None:
+    with pytest.raises(grantway.ConfigurationError, match="The issuer has no grant to offer"):
+        IssuerServer(registry=grantway.build_registry(entry_points=False))
+
+
+def test_the_standard_sides_come_through_the_same_door() -> None:
+    found = grantway.default_registry()
+    standard = {
+        "authorization_code",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:device_code",
+    }
+    assert standard <= set(found.issuer_grants)
+    blocked = grantway.build_registry(block=["grantway/issuer"])
+    assert not standard & set(blocked.issuer_grants)
+
+
+def test_a_client_loads_no_database_for_the_issuers_sides() -> None:
+    code = (
+        "import sys, grantway; assert grantway.default_registry().issuer_grants;"
+        "from grantway_plugins.issuer import Denial, Issue, GrantRequest;"
+        "print([m for m in ('sqlalchemy', 'starlette', 'uvicorn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
