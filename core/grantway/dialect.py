@@ -375,15 +375,16 @@ class Dialect:
         )
 
     def _seconds(self, value: Any) -> int | None:
-        """Read a lifetime: a number, or a string of one; null and empty mean not stated."""
-        if value is None or value == "" or isinstance(value, bool):
+        """Read a lifetime: a number, or a string of one; anything else means not stated.
+
+        A token that was issued is never thrown away for it, and with it a new refresh token.
+        """
+        if isinstance(value, bool):
             return None
         try:
-            seconds = int(float(value))
+            seconds = max(0, int(float(value)))
         except (TypeError, ValueError, OverflowError):
-            raise ValueError("expires_in is not a number of seconds") from None
-        if seconds < 0:
-            raise ValueError("expires_in is negative")
+            return None
         return None if seconds == 0 and self.answer.zero_never_expires else seconds
 
     def _scope(self, value: Any) -> tuple[str, ...] | None:

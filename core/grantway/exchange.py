@@ -177,8 +177,11 @@ class Wire:
         )
         if exchange.grant is None:
             answer = dialect.decode(response, also=_CREATED)
-            if not response.body.strip() and response.status in dialect.answer.success:
-                answer.problem = None  # a revocation answers with an empty body (RFC 7009)
+            if response.status in dialect.answer.success and (
+                # RFC 7009 section 2.2: the body of a revocation means nothing.
+                exchange.step == "revocation" or not response.body.strip()
+            ):
+                answer.problem = None
         else:
             answer = dialect.decode(response)
             if answer.error is None and answer.problem is None:

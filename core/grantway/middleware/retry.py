@@ -90,6 +90,8 @@ class RetrySends:
 
     def __call__(self, exchange: Exchange, call_next: Next) -> Answer:
         """Send, and again while the outcome and the grant allow it."""
+        if exchange.deadline.cancelled:
+            raise _cancelled(exchange)
         began = time.monotonic()
         lost: Answer | OutcomeUnknownError | None = None
         while True:
@@ -160,7 +162,9 @@ def _given(result: Answer | GrantwayError) -> Answer:
 
 def _cancelled(exchange: Exchange) -> FlowCancelledError:
     return FlowCancelledError(
-        "Cancelled by the caller before another attempt; the ones before it did nothing.",
+        "Cancelled by the caller before another attempt; the ones before it did nothing."
+        if exchange.attempts
+        else "Cancelled by the caller; nothing was sent.",
         evidence=exchange.evidence(),
     )
 

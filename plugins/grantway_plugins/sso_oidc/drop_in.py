@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields
 from grantway.deadline import Deadline
 from grantway.dialect import Answer
 from grantway.dispatcher import Dispatcher
-from grantway.exceptions import ConfigurationError, TokenError
+from grantway.exceptions import ConfigurationError, TokenError, TransportError
 from grantway.exchange import Draft, public_headers
 from grantway.grant import Grant, Params
 from grantway.middleware.retry import RetryPolicy
@@ -23,7 +23,7 @@ from grantway.provider import Provider
 from grantway.registry import Registry
 from grantway.transport import RequestsTransport
 
-from .exceptions import Exceptions, as_client_error, param_validation_error
+from .exceptions import Exceptions, as_botocore_error, param_validation_error
 from .plugin import ANSWER_NAMES, AWS_SSO_OIDC
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ class SSOOIDCClient:
             token, answer = self._dispatcher.token(
                 grant, Params(params), _IN_PARAMS, Deadline(self._timeout)
             )
-        except TokenError as error:
-            failure = as_client_error(error, "CreateToken")
+        except (TokenError, TransportError) as error:
+            failure = as_botocore_error(error, "CreateToken")
         else:
             found = {
                 "access_token": token.access_token,
@@ -245,8 +245,8 @@ class SSOOIDCClient:
         params = _load(schema, kwargs)
         try:
             answer = self._dispatcher.call(step, params, _IN_PARAMS, Deadline(self._timeout))
-        except TokenError as error:
-            failure = as_client_error(error, operation)
+        except (TokenError, TransportError) as error:
+            failure = as_botocore_error(error, operation)
         else:
             return _answer(answer.payload, shown, answer)
         raise failure

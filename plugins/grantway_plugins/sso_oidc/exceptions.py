@@ -11,7 +11,13 @@ from __future__ import annotations
 import sys
 from typing import Any, TypeVar
 
-from grantway.exceptions import TOKEN_ERRORS, RequestInvalidError, TokenError
+from grantway.exceptions import (
+    TOKEN_ERRORS,
+    ConnectionFailedError,
+    RequestInvalidError,
+    TokenError,
+    TransportError,
+)
 
 E = TypeVar("E", bound=Exception)
 
@@ -35,8 +41,18 @@ class Exceptions:
         return ["ClientError", *_BY_NAME]
 
 
-def as_client_error(error: TokenError, operation: str) -> TokenError:
-    """The error with botocore's text, and of botocore's family where that is loaded."""
+def as_botocore_error(
+    error: TokenError | TransportError, operation: str
+) -> TokenError | TransportError:
+    """The error of botocore's family where that is loaded, and a refusal in botocore's words."""
+    if isinstance(error, TransportError):
+        reached = not isinstance(error, ConnectionFailedError)
+        lost = _blank(
+            _joined(type(error), "HTTPClientError" if reached else "EndpointConnectionError")
+        )
+        lost.__dict__.update(error.__dict__)
+        lost.args = error.args
+        return lost
     twin = _blank(_joined(type(error), "ClientError"))
     twin.__dict__.update(error.__dict__)
     code = error.response["Error"]["Code"]

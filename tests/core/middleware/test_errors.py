@@ -65,7 +65,6 @@ NO_TOKEN: dict[str, Any] = {
     "null token": b'{"access_token": null}',
     "empty token": b'{"access_token": ""}',
     "a number for a token": b'{"access_token": 1}',
-    "odd lifetime": b'{"access_token": "at-1", "expires_in": "soon"}',
     "deep": b"[" * 100_000,
     "long number": b'{"access_token": ' + b"9" * 5000 + b"}",
     "no text": b"\xff\xfe\x00\xd8",

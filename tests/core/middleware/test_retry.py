@@ -287,6 +287,16 @@ def test_cancelling_ends_a_wait_and_hides_no_unknown_outcome(
     assert error.evidence.attempts == 1
 
 
+def test_what_was_cancelled_before_is_not_sent(registry: Registry) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with FaultServer(faults.answer()) as server:
+        error = ask(registry, server, Replay.SAFE, cancel=cancel)
+    assert type(error) is FlowCancelledError
+    assert "nothing was sent" in str(error)
+    assert server.connections == 0
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("attempts", 0), ("attempts", -1), ("base", -0.1), ("longest", -1), ("retry_after_cap", -1),

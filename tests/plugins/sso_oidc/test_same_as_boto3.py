@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ParamValidationError,
+)
 
-from grantway.exceptions import TOKEN_ERRORS
+from grantway.exceptions import TOKEN_ERRORS, OutcomeUnknownError
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.plugins.sso_oidc.aws import CALL, ours, stock
@@ -233,3 +239,23 @@ def test_the_other_operations_give_the_same_dicts() -> None:
             )
             client.close()
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("make", [stock, ours])
+def test_a_service_that_cannot_be_reached_is_caught_alike(make: Any) -> None:
+    client = make(f"http://127.0.0.1:{faults.free_port()}")
+    with pytest.raises(EndpointConnectionError):
+        client.create_token(**CALL)
+    client.close()
+
+
+@pytest.mark.parametrize("make", [stock, ours])
+def test_an_answer_that_never_came_is_caught_alike(make: Any) -> None:
+    with FaultServer(faults.reset_after_request) as server:
+        client = make(server.url)
+        with pytest.raises(HTTPClientError) as lost:
+            client.create_token(**CALL)
+        client.close()
+    if make is ours:
+        assert isinstance(lost.value, OutcomeUnknownError)
+        assert isinstance(pickle.loads(pickle.dumps(lost.value)), OutcomeUnknownError)
