@@ -1,0 +1,81 @@
+"""The issuer's sides of the grants that ship as plugins, asked by somebody else's client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import time
+from typing import Any
+
+import pytest
+import requests
+import requests_oauth2client as roc
+from joserfc.jwk import ECKey
+
+import grantway
+from grantway_plugins.client_auth import SigningKey
+from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
+from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
+from grantway_plugins.issuer import IssuerServer
+
+PARTNER = "https://idp.example"
+KEY = ECKey.generate_key("P-256")
+GRANTS = [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE, jwt_bearer.GRANT_TYPE]
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    partners = JwtBearerIssuer([TrustedIssuer(PARTNER, KEY.as_dict(private=False))])
+    registry = grantway.build_registry({"partners": partners}, strict=True)
+    with IssuerServer(registry=registry) as server:
+        yield server.url
+
+
+@pytest.fixture
+def client(issuer: str) -> Iterator[roc.OAuth2Client]:
+    with requests.Session() as session:
+        session.trust_env = False
+        asked = {"grant_types": GRANTS, "scope": "read write"}
+        made = session.post(f"{issuer}/register", json=asked, timeout=10).json()
+        document = session.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=10)
+        yield roc.OAuth2Client.from_discovery_document(
+            document.json(),
+            issuer=issuer,
+            auth=roc.ClientSecretBasic(made["client_id"], made["client_secret"]),
+            session=session,
+            testing=True,
+        )
+
+
+def claims(client: roc.OAuth2Client, token: roc.BearerToken) -> dict[str, Any]:
+    found = client.introspect_token(token)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_client_credentials(client: roc.OAuth2Client) -> None:
+    token = client.client_credentials(scope="read", resource=["https://a.example/", "urn:b"])
+    assert token.scope == "read"
+    assert token.refresh_token is None
+    known = claims(client, token)
+    assert (known["sub"], known["aud"]) == (client.client_id, ["https://a.example/", "urn:b"])
+
+
+def test_token_exchange(client: roc.OAuth2Client) -> None:
+    subject = client.client_credentials()
+    token = client.token_exchange(subject_token=subject, audience=["orders"], scope="write")
+    assert token.as_dict()["issued_token_type"] == token_exchange.ACCESS_TOKEN
+    assert claims(client, token)["aud"] == ["orders"]
+    with pytest.raises(roc.InvalidRequest):
+        client.token_exchange(subject_token="x", subject_token_type=token_exchange.JWT)
+    with pytest.raises(roc.InvalidScope):
+        client.token_exchange(subject_token=token, scope="read")
+
+
+def test_jwt_bearer(issuer: str, client: roc.OAuth2Client) -> None:
+    now = int(time())
+    statement = {"iss": PARTNER, "sub": "alice", "aud": issuer, "exp": now + 60, "jti": "1"}
+    assertion = SigningKey(KEY).sign({}, statement)
+    token = client.jwt_bearer(assertion, scope="read")
+    assert claims(client, token)["sub"] == "alice"
+    with pytest.raises(roc.InvalidGrant):
+        client.jwt_bearer(assertion)
