@@ -70,7 +70,14 @@ class Client:
         if transport is None:
             from .transport import RequestsTransport  # noqa: PLC0415 - only where it is needed
 
-            transport = RequestsTransport()
+            transport = RequestsTransport.within(timeout)
+        elif (least := getattr(transport, "attempt_seconds", 0.0)) > timeout:
+            raise ConfigurationError(
+                f"timeout: {timeout:g} s for the whole call is less than the {least:g} s that the "
+                "transport gives one attempt (connect_timeout and read_timeout); lengthen the one "
+                "or shorten the other.",
+                errors={"timeout": [f"must be at least {least:g}"]},
+            )
         self.provider = provider
         self._transport = transport
         self._timeout = timeout

@@ -15,7 +15,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -39,6 +39,8 @@ from .http import HttpRequest, HttpResponse
 
 #: Largest answer that is read, in bytes.
 MAX_ANSWER = 1024 * 1024
+#: Seconds to reach a server, and between two pieces of its answer.
+CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 20.0
 _REDIRECT_FROM, _REDIRECT_TO = 300, 400
 #: The shortest socket timeout: zero would make the socket non-blocking.
 _LEAST = 0.001
@@ -210,8 +212,8 @@ class RequestsTransport:
     def __init__(
         self,
         *,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 20.0,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        read_timeout: float = READ_TIMEOUT,
         max_answer: int = MAX_ANSWER,
         pool_size: int = 32,
         ca_bundle: str | None = None,
@@ -226,6 +228,8 @@ class RequestsTransport:
         ):
             if not value > 0:  # NaN neither
                 raise ConfigurationError(f"{name}: must be greater than zero, not {value}.")
+        #: The longest that the first byte of an answer may take, connecting included.
+        self.attempt_seconds = connect_timeout + read_timeout
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._max_answer = max_answer
@@ -235,6 +239,15 @@ class RequestsTransport:
             _check_certificate(client_certificate)
         self._proxies = dict(proxies) if proxies else None
         self._adapter = _Adapter(pool_connections=16, pool_maxsize=pool_size, max_retries=0)
+
+    @classmethod
+    def within(cls, timeout: float) -> Self:
+        """One whose single attempt fits into a call of so many seconds."""
+        connect_timeout = min(CONNECT_TIMEOUT, timeout / 2)
+        return cls(
+            connect_timeout=connect_timeout,
+            read_timeout=min(READ_TIMEOUT, timeout - connect_timeout),
+        )
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         """Send once; see ``grantway.http.Transport``."""

@@ -199,7 +199,9 @@ class Caller:
 def calling(registry: Registry, grant: str, fault: str, there: Scene) -> Iterator[Caller]:
     case = GRANTS[grant]
     slow = FAULTS[fault].slow
-    transport = RequestsTransport(connect_timeout=5, read_timeout=0.25 if slow else 10)
+    transport = RequestsTransport(
+        connect_timeout=0.3 if slow else 5, read_timeout=0.25 if slow else 10
+    )
     client = Client(
         Provider(token_endpoint=there.token_endpoint, dialect=case.dialect),
         client_id="client",
