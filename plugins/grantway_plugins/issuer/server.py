@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
@@ -20,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from grantway.exceptions import ConfigurationError
+from grantway.http import is_loopback
 from grantway.registry import Registry
 
 from .app import App
@@ -242,16 +242,6 @@ def _config(app: App, trusted_proxies: Sequence[str]) -> uvicorn.Config:
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_host(host: str, settings: IssuerSettings, *, insecure_http: bool) -> None:
