@@ -7,8 +7,8 @@
     auth = PrivateKeyJwt("my-client", SigningKey(Path("key.pem").read_text(), kid="2024-1"))
     client = grantway.Client(provider, client_id="my-client", auth=auth)
 
-``MutualTls`` needs nothing but grantway; the others need its extra ``jose``. Importing the package
-loads none of them.
+``MutualTls`` needs nothing but grantway, ``AwsIam`` its extra ``aws``, and the others its extra
+``jose``. Importing the package loads none of them.
 """
 
 from importlib import import_module
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .assertions import ClientSecretJwt, PrivateKeyJwt
+    from .aws_iam import AwsIam
     from .dpop import DPoP
     from .keys import SigningKey
     from .mutual_tls import MutualTls
 
 _HOME = {
+    "AwsIam": "aws_iam",
     "ClientSecretJwt": "assertions",
     "DPoP": "dpop",
     "MutualTls": "mutual_tls",
@@ -28,7 +30,7 @@ _HOME = {
     "SigningKey": "keys",
 }
 
-__all__ = ["ClientSecretJwt", "DPoP", "MutualTls", "PrivateKeyJwt", "SigningKey"]
+__all__ = ["AwsIam", "ClientSecretJwt", "DPoP", "MutualTls", "PrivateKeyJwt", "SigningKey"]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,12 +24,16 @@ REQUEST_NAMES = {
     "redirect_uri": "redirectUri",
     "redirect_uris": "redirectUris",
     "refresh_token": "refreshToken",
+    "requested_token_type": "requestedTokenType",
     "start_url": "startUrl",
+    "subject_token": "subjectToken",
+    "subject_token_type": "subjectTokenType",
 }
 #: RFC name -> AWS name, answers.
 ANSWER_NAMES = {
     "access_token": "accessToken",
     "authorization_endpoint": "authorizationEndpoint",
+    "aws_additional_details": "awsAdditionalDetails",
     "client_id": "clientId",
     "client_id_issued_at": "clientIdIssuedAt",
     "client_secret": "clientSecret",
@@ -37,6 +41,7 @@ ANSWER_NAMES = {
     "device_code": "deviceCode",
     "expires_in": "expiresIn",
     "id_token": "idToken",
+    "issued_token_type": "issuedTokenType",
     "refresh_token": "refreshToken",
     "token_endpoint": "tokenEndpoint",
     "token_type": "tokenType",
