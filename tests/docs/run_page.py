@@ -12,6 +12,7 @@ import doctest
 import io
 import sys
 from pathlib import Path
+from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -27,7 +28,10 @@ class Page:
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
-        self._namespace: dict[str, object] = {"__name__": "__main__"}
+        # What is typed in is the program, so that its classes can be found again by their names.
+        self._program, self._ours = ModuleType("__main__"), sys.modules["__main__"]
+        sys.modules["__main__"] = self._program
+        self._namespace = vars(self._program)
 
     def run(self, page: Path) -> None:
         """Run a page's blocks.

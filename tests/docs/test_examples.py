@@ -63,8 +63,9 @@ def test_examples_that_do_not_run_here_compile(page: Path) -> None:
             compile(block.code, f"{name_of(page)}:{block.line}", "exec")
 
 
-def test_the_tests_that_the_pytest_page_shows_pass(tmp_path: Path) -> None:
-    page = DOCS / "how-to" / "test-with-pytest.md"
+@pytest.mark.parametrize(("name", "count"), [("test-with-pytest.md", 3), ("test-a-plugin.md", 7)])
+def test_the_tests_that_a_page_shows_pass(name: str, count: int, tmp_path: Path) -> None:
+    page = DOCS / "how-to" / name
     module = tmp_path / "test_page.py"
     module.write_text("\n".join(block.code for block in blocks(page) if block.runs), "utf-8")
     done = subprocess.run(
@@ -77,4 +78,4 @@ def test_the_tests_that_the_pytest_page_shows_pass(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert f"{count} passed" in done.stdout

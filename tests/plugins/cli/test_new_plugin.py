@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import grantway
 from grantway_plugins.cli.app import app
 from grantway_plugins.cli.new_plugin import LONGEST, TEMPLATE, files
 from tests.distribution.environment import ROOT, Environment, build
+from tests.docs.pages import DOCS, blocks
 
 NAME = "acme-coupons"
 
@@ -125,20 +127,43 @@ def test_the_template_holds_no_file_that_is_not_written() -> None:
     assert len(there) == len(list(files(NAME)))
 
 
-def test_its_own_tests_pass_where_grantway_was_installed_from_its_wheel(tmp_path: Path) -> None:
-    # The command comes from the wheel as well, so what it copies is known to be in there.
-    made = Environment(tmp_path / "environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", made.folder], check=True)
-    made.install(f"{build(ROOT, tmp_path / 'wheel')}[cli,testing]")
-    done = made.run("-m", "grantway_plugins.cli", "new-plugin", NAME)
-    assert done.returncode == 0, done.stderr
-    package = made.folder / NAME
+def test_the_tutorial_s_package_passes_its_tests_beside_grantway_s_wheel(tmp_path: Path) -> None:
+    """The page is followed to the letter: what it says to type is typed, what it shows is shown.
 
-    made.install("--no-index", build(package, tmp_path / "theirs"))
-    done = made.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", package, package)
-    assert done.returncode == 0, done.stdout
-    assert "8 passed" in done.stdout
-    assert made.plugin(f"{NAME}/{NAME}")["status"] == "loaded"
-    grants = made.grantway("grants")["grants"]
-    grant = next(each for each in grants if each["grant_type"] == f"urn:example:{NAME}")
-    assert (grant["issuer_side"], grant["replay"]) == (True, "never")
+    grantway comes from its wheel, so what the command copies is known to be in there.
+    """
+    made = Environment(tmp_path / "environment")
+    subprocess.run([sys.executable, "-m", "venv", made.folder], check=True)
+    made.install(f"{build(ROOT, tmp_path / 'wheel')}[cli,issuer]")
+    folder, said = tmp_path / "reader", ""
+    folder.mkdir()
+    for block in blocks(DOCS / "tutorial" / "your-own-grant.md"):
+        if block.language == "bash" and "no-run" not in block.options:
+            said, folder = typed(block.code, folder, made)
+        elif block.language == "text":
+            shown = doctest.OutputChecker().check_output(block.code, said, doctest.ELLIPSIS)
+            assert shown, f"line {block.line}:\n{said}"
+        elif title := re.search('title="(.+)"', block.options):
+            (folder / title[1]).write_text(block.code, encoding="utf-8")
+    assert made.plugin("acme-coupons/acme-coupons")["status"] == "loaded"
+    run(folder, "ruff", "check", "--no-cache", ".")
+    run(folder, "ruff", "format", "--no-cache", "--check", ".")
+
+
+def typed(commands: str, folder: Path, made: Environment) -> tuple[str, Path]:
+    """What a terminal shows for some commands, and where it is afterwards."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "PYTEST_", "GRANTWAY_", "COV_"))
+    }
+    done = subprocess.run(
+        ["bash", "-c", f"{commands}\npwd >&2"],
+        cwd=folder,
+        env={**kept, "PATH": f"{made.python.parent}{os.pathsep}{kept['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout, Path(done.stderr.splitlines()[-1])
