@@ -26,6 +26,7 @@ JWT_BEARER = Grant(
     schema=JwtBearerSchema(),
     replay=Replay.NEVER,
     secret=frozenset({"assertion"}),
+    single_use=frozenset({"assertion"}),
     repeatable=frozenset({"resource"}),
     summary="A token for a signed JWT about somebody (RFC 7523)",
 )

@@ -62,6 +62,7 @@ SAML_BEARER = Grant(
     schema=SamlBearerSchema(),
     replay=Replay.NEVER,
     secret=frozenset({"assertion"}),
+    single_use=frozenset({"assertion"}),
     repeatable=frozenset({"resource"}),
     summary="A token for a SAML 2.0 assertion (RFC 7522)",
 )

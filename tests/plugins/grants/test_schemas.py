@@ -11,6 +11,7 @@ import pytest
 
 import grantway
 from grantway.exceptions import ConfigurationError
+from grantway.testing import assert_grant_conforms
 from grantway_plugins.grants import (
     ciba,
     client_credentials,
@@ -55,6 +56,11 @@ def client(registry: grantway.Registry, transport: Scripted) -> grantway.Client:
         transport=transport,
         retry=grantway.RetryPolicy(base=0),
     )
+
+
+@BY_NAME
+def test_it_keeps_the_rules_of_a_grant(grant: grantway.Grant, params: dict[str, Any]) -> None:
+    assert_grant_conforms(grant, example=params)
 
 
 @BY_NAME
