@@ -61,8 +61,16 @@ def grantway_issuer(
 
     It starts when it is first asked for something, so register plugins before that.
     """
-    from .live_issuer import LiveIssuer
-
+    try:
+        from .live_issuer import LiveIssuer
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("grantway"):
+            raise
+        pytest.fail(
+            f"grantway_issuer needs {missing.name}; install it with: "
+            "pip install 'grantway[testing]'",
+            pytrace=False,
+        )
     # A clock that nobody can step would stop the issuer's time for good.
     held = "grantway_clock" in request.fixturenames
     clock = request.getfixturevalue("grantway_clock") if held else None

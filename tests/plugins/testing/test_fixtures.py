@@ -227,24 +227,42 @@ def test_grantways_own_grants_conform(grant_type: str) -> None:
 # --- cost ---------------------------------------------------------------------------------------
 
 #: What would make every test suite slower if the plugin imported it.
-HEAVY = ("grantway", "marshmallow", "pluggy_", "requests", "sqlalchemy", "starlette", "uvicorn")
+HEAVY = ("grantway", "marshmallow", "requests", "sqlalchemy", "starlette", "uvicorn")
 
 
-def test_pytest_starts_without_importing_grantway(tmp_path: Path) -> None:
-    (tmp_path / "test_empty.py").write_text(
-        "import sys\n\n"
-        "def test_nothing_is_loaded(request):\n"
-        "    assert request.config.pluginmanager.hasplugin('grantway')\n"
-        f"    assert [name for name in {HEAVY} if name in sys.modules] == []\n"
-    )
-    done = subprocess.run(
+def suite(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
+    """Run a suite of one test in a process of its own."""
+    (folder / "test_suite.py").write_text(test)
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_pytest_starts_without_importing_grantway(tmp_path: Path) -> None:
+    done = suite(
+        tmp_path,
+        "import sys\n\n"
+        "def test_nothing_is_loaded(request):\n"
+        "    assert request.config.pluginmanager.hasplugin('grantway')\n"
+        f"    assert [name for name in {HEAVY} if name in sys.modules] == []\n",
+    )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
+    done = suite(
+        tmp_path,
+        "import sys\n\nsys.modules['uvicorn'] = None\n\n"
+        "def test_an_issuer(grantway_issuer):\n    pass\n",
+    )
+    assert "grantway_issuer needs uvicorn; install it with: pip install 'grantway[testing]'" in (
+        done.stdout
+    )
+    assert "Traceback" not in done.stdout
 
 
 def test_every_fixture_says_what_it_is_for() -> None:
