@@ -19,6 +19,7 @@ from .endpoints.registration import register, register_client
 from .endpoints.revocation import revoke
 from .endpoints.token import create_token
 from .errors import StoreBusyError, StoreError
+from .host import is_own_host
 from .issuer import Issuer
 from .pages import Pages
 from .store import Store
@@ -69,6 +70,8 @@ class App:
         self._issuer = issuer
         self._store = store
         self._pages = Pages(issuer, store)
+        # Where everything is approved at once, no endpoint is for a stranger's page.
+        self._guards_all = issuer.settings.approve == "auto"
         document = metadata(issuer)
         self._gets: Mapping[str, Answer] = {
             "/.well-known/oauth-authorization-server": document,
@@ -89,6 +92,9 @@ class App:
         if scope["type"] != "http":
             return
         path, method = scope["path"], scope["method"]
+        if (path in _PAGES or self._guards_all) and not self._is_meant(scope):
+            await _send(send, _MISDIRECTED)
+            return
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":
@@ -105,6 +111,10 @@ class App:
         else:
             denial = Denial("not_found", "There is nothing at this path")
             await _send(send, answer_denial(denial, Dialect.RFC, status=404))
+
+    def _is_meant(self, scope: Scope) -> bool:
+        host = _headers(scope).get(b"host")
+        return host is None or is_own_host(host, self._issuer.settings.url)
 
     async def _post(self, post: _Post, scope: Scope, receive: Receive) -> Answer:
         headers = _headers(scope)
@@ -187,6 +197,17 @@ def _refusals_are_denials(work: Work) -> Work:
             return refused.denial
 
     return guarded
+
+
+_MISDIRECTED = answer_denial(
+    Denial(
+        "invalid_request",
+        "The issuer does not go by the name in the Host header; use its own address, or give it "
+        "this name with --issuer",
+    ),
+    Dialect.RFC,
+    status=421,
+)
 
 
 def _not_allowed(allowed: str, dialect: Dialect) -> Answer:

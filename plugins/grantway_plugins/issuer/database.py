@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from . import tables
@@ -55,9 +55,9 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
     Raises:
         StoreError: the database is damaged, locked, read-only or foreign. Nothing was changed.
     """
-    name = str(database)
+    name = _plain(str(database))
     if "://" in name:
-        engine = sa.create_engine(name, hide_parameters=True)
+        engine = _engine_of_url(name)
     elif name == ":memory:":
         engine = sa.create_engine(
             "sqlite://",
@@ -86,6 +86,30 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
         engine.dispose()
         raise
     return engine
+
+
+def _plain(name: str) -> str:
+    """The path that an SQLite URL names, so that it is looked at before use as any path is."""
+    if not name.startswith(("sqlite://", "sqlite+pysqlite://")):
+        return name
+    try:
+        url = sa.make_url(name)
+    except ArgumentError:
+        return name
+    return name if url.query else url.database or ":memory:"
+
+
+def _engine_of_url(name: str) -> sa.Engine:
+    try:
+        return sa.create_engine(name, hide_parameters=True)
+    except ModuleNotFoundError as missing:
+        raise StoreError(f"This database needs {missing.name}; install it with pip") from None
+    except SQLAlchemyError:
+        # The URL may hold a password, so it is not quoted.
+        raise StoreError(
+            "The database is not a URL that SQLAlchemy knows; name a file, :memory:, or a URL like "
+            "sqlite:////var/lib/grantway/issuer.sqlite3"
+        ) from None
 
 
 def store_error(cause: object, name: str = "the database") -> StoreError:

@@ -171,7 +171,11 @@ _ENDED_FAMILIES = Prepared(
 _DROP_FAMILY = Prepared(sa.delete(families).where(families.c.family_id == bindparam("id")))
 _DROP_REFRESH_TOKENS = Prepared(
     sa.delete(refresh_tokens).where(
-        refresh_tokens.c.digest.between(bindparam("low"), bindparam("high"))
+        refresh_tokens.c.digest.in_(
+            sa.select(refresh_tokens.c.digest)
+            .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
+            .limit(bindparam("most", type_=sa.Integer()))
+        )
     )
 )
 
@@ -438,9 +442,15 @@ class Transaction:
             )
             for table, statement in _PRUNE.items()
         )
+        left = PRUNED_AT_ONCE
         for (family_id,) in self._cursor.rows(_ENDED_FAMILIES, {"before": now - REMEMBERED}):
             low, high = digests_of_family(family_id)
-            gone += self._cursor.change(_DROP_REFRESH_TOKENS, {"low": low, "high": high})
+            values = {"low": low, "high": high, "most": left}
+            dropped = self._cursor.change(_DROP_REFRESH_TOKENS, values)
+            gone += dropped
+            left -= dropped
+            if not left:
+                break  # the family goes once it has no tokens
             gone += self._cursor.change(_DROP_FAMILY, {"id": family_id})
         return gone
 

@@ -74,13 +74,18 @@ class WireRequest:
             Refusal: it is something else.
         """
         value = self.params.get(name)
-        if value is None or isinstance(value, str):
+        if value is None or (isinstance(value, str) and _is_text(value)):
             return value
         raise Refusal("invalid_request", f"{self.shown(name)} must be a string")
 
     def shown(self, name: str) -> str:
         """A parameter's name as this dialect spells it."""
         return camel(name) if self.dialect is Dialect.AWS else name
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be stored: JSON can spell half a surrogate pair, which is no character."""
+    return value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def camel(name: str) -> str:

@@ -245,3 +245,10 @@ def test_any_query_gets_a_page(caller: Caller, query: bytes) -> None:
     for path in ("/authorize", "/device"):
         answer = caller.http.get(f"{caller.url}{path}?user_code={quote_from_bytes(query)}")
         assert answer.status_code in range(200, 500)
+
+
+@pytest.mark.parametrize("member", ["clientId", "clientSecret", "refreshToken"])
+def test_half_a_character_is_the_callers_fault(aws: Caller, member: str) -> None:
+    members = {"clientId": aws.id, "clientSecret": aws.secret, "refreshToken": "x"}
+    answer = aws.aws("/token", **{"grantType": "refresh_token", **members, member: "\ud800"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -198,6 +201,25 @@ def test_case_and_punctuation_of_a_user_code_do_not_count(
     typed = {"lower": code.lower(), "spaces": f" {code} .", "plain": code.replace("-", "")}
     person.approve_device(started["verification_uri"], typed[spelling])
     assert rfc.poll(started["device_code"]).status_code == 200
+
+
+def test_wrong_codes_count_before_they_are_looked_up(rfc: Caller, server: IssuerServer) -> None:
+    """Many sent at once would otherwise all be looked at."""
+    released = threading.Event()
+    right = rfc.start()["verification_uri_complete"]
+    wrong = f"{rfc.url}/device?user_code=BBBB-BBBB"
+    with ThreadPoolExecutor(6) as pool:
+        held = pool.submit(server.store.run, lambda _transaction: released.wait(20))
+        try:
+            guesses = [pool.submit(requests.get, wrong, timeout=20) for _ in range(5)]
+            end = time.monotonic() + 10
+            while server.store._jobs.qsize() < 5 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert requests.get(right, timeout=5).status_code == 429
+        finally:
+            released.set()
+        assert held.result()
+        assert {each.result().status_code for each in guesses} == {429}
 
 
 def test_five_wrong_codes_in_a_row_make_everybody_at_this_address_wait(

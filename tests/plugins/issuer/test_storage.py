@@ -26,8 +26,10 @@ from grantway_plugins.issuer import (
     StoreForeignError,
     StoreReadOnlyError,
 )
+from grantway_plugins.issuer.randomness import family_digest, new_family_secret, new_id
+from grantway_plugins.issuer.records import Family
 from grantway_plugins.issuer.store import Store
-from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.transaction import PRUNED_AT_ONCE, Transaction
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
@@ -142,10 +144,23 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE photos (name TEXT)")
     content = path.read_bytes()
-    with pytest.raises(StoreForeignError, match="something else"):
-        Store(path)
+    for name in (path, f"sqlite:///{path}"):
+        with pytest.raises(StoreForeignError, match="something else"):
+            Store(name)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["sqlite://", "sqlite:///:memory:"])
+def test_memory_can_be_named_by_a_url(name: str) -> None:
+    with IssuerServer(database=name) as server, Caller(server.url) as caller:
+        caller.register_rfc()
+
+
+def test_a_url_of_no_database_is_told_without_its_password() -> None:
+    with pytest.raises(StoreError, match="not a URL that SQLAlchemy knows") as caught:
+        Store("nothing://me:open-sesame@127.0.0.1/x")
+    assert "sesame" not in str(caught.value)
 
 
 @pytest.mark.parametrize("change", ["version = version + 1", None])
@@ -194,6 +209,25 @@ def test_pruning_keeps_what_exposes_replays(
     clock.tick(91 * 86400)
     assert server.store.run(lambda transaction: transaction.prune(clock())) == 6
     assert server.store.run(lambda transaction: transaction.prune(clock())) == 0
+
+
+def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
+    """So that requests are answered in between."""
+    store = Store(":memory:", clock=clock)
+    many = PRUNED_AT_ONCE + 500
+    family = Family(new_id(), "client", "me", ("a",), clock() - 1)
+
+    def fill(transaction: Transaction) -> None:
+        transaction.add_family(family)
+        for _ in range(many):
+            token = new_family_secret("gwr", family.family_id)
+            transaction.add_refresh_token(family_digest(token), family, None)
+
+    store.run(fill)
+    clock.tick(100_000)
+    gone = [store.run(lambda transaction: transaction.prune(clock())) for _ in range(3)]
+    store.close()
+    assert gone == [PRUNED_AT_ONCE, 500 + 1, 0]
 
 
 def test_a_failure_in_a_shared_transaction_is_nobody_elses(clock: Clock) -> None:

@@ -178,6 +178,8 @@ class Pages:
         wait = self._throttle.wait(*keys)
         if wait > 0:
             return self._throttled(wait)
+        # Counted before it is looked up, or many sent at once would all be looked at.
+        self._throttle.wrong(*keys)
         key = digest(plain_user_code(typed))
         now = self._issuer.clock()
 
@@ -192,7 +194,6 @@ class Pages:
         if found is not None:
             self._throttle.right(*keys)
             return found
-        self._throttle.wrong(*keys)
         wait = self._throttle.wait(*keys)
         if wait > 0:
             return self._throttled(wait)

@@ -1,0 +1,77 @@
+"""The ``Host`` header: a page that points its own name at this machine gets nothing."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer.host import is_own_host
+from tests.plugins.issuer.conftest import Caller
+
+STRANGER = {"host": "pictures.example:8400"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:8400",
+        "[::1]:8400",
+        "localhost:8400",
+        "issuer.localhost",
+        "192.0.2.7:8400",
+        "login.example.com",
+        "LOGIN.example.com:443",
+    ],
+)
+def test_its_own_names(host: str) -> None:
+    assert is_own_host(host, "https://login.example.com")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "pictures.example",
+        "pictures.example:8400",
+        "127.0.0.1.pictures.example",
+        "login.example.com.pictures.example",
+        "localhost.pictures.example",
+        "127.0.0.1@pictures.example",
+        "[::1",
+    ],
+)
+def test_names_of_strangers(host: str) -> None:
+    assert not is_own_host(host, "https://login.example.com")
+
+
+@pytest.mark.parametrize("path", ["/device", "/authorize", "/static/issuer.css"])
+def test_a_page_is_not_shown_under_a_strangers_name(caller: Caller, path: str) -> None:
+    answer = caller.http.get(caller.url + path, headers=STRANGER)
+    assert answer.status_code == 421
+    assert "csrf" not in answer.text
+
+
+def test_a_decision_under_a_strangers_name_is_not_taken(rfc: Caller) -> None:
+    started = rfc.start()
+    form = {"user_code": started["user_code"], "decision": "approve", "csrf": "x"}
+    answer = rfc.http.post(f"{rfc.url}/device", data=form, headers=STRANGER)
+    assert answer.status_code == 421
+    assert rfc.poll(started["device_code"]).json()["error"] == "authorization_pending"
+
+
+def test_programs_may_use_any_name_that_leads_to_it(caller: Caller) -> None:
+    members = {"clientName": "A tool", "clientType": "public"}
+    answer = caller.http.post(f"{caller.url}/client/register", json=members, headers=STRANGER)
+    assert answer.status_code == 200
+
+
+def test_where_all_is_approved_nothing_is_given_under_a_strangers_name() -> None:
+    with IssuerServer(IssuerSettings(approve="auto")) as server, Caller(server.url) as caller:
+        members = {"clientName": "A tool", "clientType": "public"}
+        answer = caller.http.post(f"{server.url}/client/register", json=members, headers=STRANGER)
+        assert (answer.status_code, answer.json()["error"]) == (421, "invalid_request")
+        port = urlsplit(server.url).port
+        known = caller.http.get(f"{server.url}/health", headers={"host": f"localhost:{port}"})
+        assert known.status_code == 200
