@@ -158,8 +158,8 @@ class Client:
         dispatcher = self.dispatcher
         grant = dispatcher.registry.grant(grant_type)
         deadline = self._deadline(timeout, cancel)
-        if attempts is not None and not attempts >= 1:
-            raise ConfigurationError(f"attempts: at least 1, not {attempts}.")
+        if attempts is not None and (not isinstance(attempts, int) or attempts < 1):
+            raise ConfigurationError(f"attempts: a whole number from 1, not {attempts!r}.")
         token, _ = dispatcher.token(grant, params, self.auth, deadline, extra, attempts=attempts)
         return token
 
@@ -212,5 +212,5 @@ class Client:
 
 
 def _check_timeout(timeout: float) -> None:
-    if not timeout > 0:  # NaN neither
-        raise ConfigurationError(f"timeout: seconds, and more than zero, not {timeout}.")
+    if not isinstance(timeout, (int, float)) or not timeout > 0:  # NaN neither
+        raise ConfigurationError(f"timeout: seconds, and more than zero, not {timeout!r}.")

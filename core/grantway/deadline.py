@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+#: Seconds, far more than any wait; the system takes no number much larger.
+_LONGEST = threading.TIMEOUT_MAX / 2
+
 
 class Deadline:
     """The moment at which a call gives up, on the monotonic clock.
@@ -36,7 +39,7 @@ class Deadline:
         Returns:
             True when the caller set ``cancel``; the rest of the time was not waited.
         """
-        pause = max(0.0, min(seconds, self.remaining()))
+        pause = max(0.0, min(seconds, self.remaining(), _LONGEST))
         if self._cancel is None:
             time.sleep(pause)
             return False

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from .http import HttpResponse
-from .redaction import excerpt
+from .exceptions import RequestInvalidError
+from .http import HttpResponse, can_travel
+from .redaction import excerpt, texts
 from .shape import AnswerShape, ErrorShape, Path, RequestShape, refuse, text
 from .shape import seconds as check_seconds
 from .token import Token
@@ -84,8 +86,10 @@ class Answer:
         from urllib3.exceptions import InvalidHeader  # noqa: PLC0415 - only failures need it
         from urllib3.util import Retry  # noqa: PLC0415
 
+        reader = Retry()
+        reader.retry_after_max = sys.maxsize  # what a provider said is not cut; who waits decides
         try:
-            return max(0.0, float(Retry().parse_retry_after(value)))
+            return max(0.0, float(reader.parse_retry_after(value)))
         except (InvalidHeader, ValueError, OverflowError):  # a year or a number past all bounds
             return None
 
@@ -199,7 +203,7 @@ class Dialect:
                 written[names.get(name, name)] = value
         if self.request.encoding == "json":
             return json.dumps(written, separators=(",", ":")).encode()
-        return urlencode(written, doseq=True).encode("ascii")
+        return _form(written).encode("ascii")
 
     def authorization_url(self, endpoint: str, fields: Mapping[str, Any]) -> str:
         """Write an authorization request (RFC 6749 section 4.1.1) as an address.
@@ -210,15 +214,14 @@ class Dialect:
         """
         names = self._plan.authorization_names
         separator = self.request.scope_separator or " "
-        query = urlencode(
+        query = _form(
             {
                 names.get(name, name): separator.join(value)
                 if name == "scope" and not isinstance(value, str)
                 else value
                 for name, value in fields.items()
                 if value is not None
-            },
-            doseq=True,
+            }
         )
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
 
@@ -396,6 +399,20 @@ class Dialect:
         if others:
             value = value.translate(others)
         return tuple(name for name in value.split(separator) if name)
+
+
+def _form(fields: Mapping[str, Any]) -> str:
+    try:
+        return urlencode(fields, doseq=True)
+    except UnicodeEncodeError:
+        rule = "holds half a character (a lone surrogate)"
+        errors = {
+            ascii(name)[1:-1]: [rule]
+            for name, value in fields.items()
+            if not all(can_travel(part) for part in (name, *texts(value)))
+        }
+    # Raised outside the except block: the UnicodeEncodeError holds the value that was given.
+    raise RequestInvalidError(f"Nothing was sent: {', '.join(errors)} {rule}", errors=errors)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .exceptions import RequestInvalidError
 from .exchange import Exchange, Wire
 from .grant import Grant, Params
+from .grant_rules import RESERVED
 from .http import can_travel
 from .middleware import compose
 from .middleware.errors import MapErrors
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .token import Token
 
-#: Names that the core writes itself.
-_RESERVED = frozenset(
-    {"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
-)
 _SECRET_NAME = re.compile("secret|password|token|assertion|code|key", re.IGNORECASE)
 
 
@@ -125,8 +122,11 @@ class Dispatcher:
 def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
     """Add provider-specific parameters that the schema does not know."""
     errors: dict[str, list[str]] = {}
+    if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
+        rule = 'must map names to values, like {"audience": "api"}'
+        raise RequestInvalidError(f"Nothing was sent: extra {rule}", errors={"extra": [rule]})
     for name, value in extra.items():
-        if name in _RESERVED or name in grant.schema.fields:
+        if name in RESERVED or name in grant.schema.fields:
             errors[f"extra.{name}"] = ["belongs to the request itself; give it by its own name"]
         elif not (
             isinstance(value, str)

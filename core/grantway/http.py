@@ -13,6 +13,11 @@ from .exceptions import ConfigurationError, InsecureEndpointError
 if TYPE_CHECKING:
     from .deadline import Deadline
 
+#: Statuses with which a server says that it did nothing.
+REFUSED = frozenset({429, 503})
+#: From here on a status says that the server failed, and not what came of the request.
+SERVER_FAULT = 500
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:

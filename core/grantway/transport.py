@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import ssl
 import threading
@@ -226,8 +227,8 @@ class RequestsTransport:
             ("max_answer", max_answer),
             ("pool_size", pool_size),
         ):
-            if not value > 0:  # NaN neither
-                raise ConfigurationError(f"{name}: must be greater than zero, not {value}.")
+            if not isinstance(value, (int, float)) or not 0 < value < math.inf:  # NaN neither
+                raise ConfigurationError(f"{name}: must be greater than zero, not {value!r}.")
         #: The longest that the first byte of an answer may take, connecting included.
         self.attempt_seconds = connect_timeout + read_timeout
         self._connect_timeout = connect_timeout

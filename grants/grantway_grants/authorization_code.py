@@ -255,7 +255,7 @@ def _query(redirect: str, evidence: Evidence) -> dict[str, str]:
     for name, values in parse_qs(query, keep_blank_values=True).items():
         if len(values) > 1:
             raise RedirectMismatchError(
-                f"The redirect gives {name} more than once (RFC 6749 section 3.1).",
+                f"The redirect gives {printable(name)} more than once (RFC 6749 section 3.1).",
                 evidence=evidence,
             )
         answer[name] = values[0]

@@ -109,7 +109,10 @@ class LoopbackListener:
 
     def offer(self, target: str) -> tuple[int, str, str]:
         """Judge one request: status, title and text of the page that answers it."""
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError:  # such as http://[
+            parts = urlsplit("")
         if parts.path != self.path:
             return 404, "Not here", "This address only waits for the end of a login."
         given = parse_qs(parts.query).get("state", [""])

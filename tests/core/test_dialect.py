@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grantway.dialect import RFC6749, AnswerShape, Dialect
-from grantway.exceptions import TOKEN_ERRORS
+from grantway.dialect import RFC6749, Answer, AnswerShape, Dialect
+from grantway.exceptions import TOKEN_ERRORS, RequestInvalidError
 from grantway.http import HttpResponse
 from grantway_plugins.sso_oidc.plugin import ANSWER_NAMES, AWS_SSO_OIDC, REQUEST_NAMES
 
@@ -216,3 +216,45 @@ def test_a_note_beside_a_token_is_no_error() -> None:
         aws = AWS_SSO_OIDC.decode(response({"accessToken": "at", "error": note}))
         assert aws.error is None
     assert RFC6749.decode(response({"access_token": "", "error": "no"})).error is not None
+
+
+def test_the_example_of_rfc_6749_appendix_b() -> None:
+    assert RFC6749.encode({"p": " %&+\u00a3\u20ac"}) == b"p=+%25%26%2B%C2%A3%E2%82%AC"
+
+
+def test_the_example_of_rfc_6749_section_5_1() -> None:
+    answer = RFC6749.decode(
+        response(
+            {
+                "access_token": "2YotnFZFEjr1zCsicMWpAA",
+                "token_type": "example",
+                "expires_in": 3600,
+                "refresh_token": "tGzv3JOkF0XG5Qx2TlKWIA",
+                "example_parameter": "example_value",
+            }
+        )
+    )
+    token = RFC6749.token(answer.payload, 0.0)
+    assert (token.access_token, token.token_type) == ("2YotnFZFEjr1zCsicMWpAA", "example")
+    assert (token.expires_in, token.refresh_token) == (3600, "tGzv3JOkF0XG5Qx2TlKWIA")
+    assert token.extra == {"example_parameter": "example_value"}
+
+
+@given(st.text() | st.integers(min_value=0).map(str) | st.dates().map(str))
+def test_any_retry_after_is_seconds_or_none(value: str) -> None:
+    after = Answer(503, {"retry-after": value}).retry_after
+    assert after is None or 0 <= after < float("inf")
+
+
+def test_a_retry_after_of_days_is_not_cut() -> None:
+    assert Answer(503, {"retry-after": "172800"}).retry_after == 172_800
+
+
+def test_what_cannot_travel_is_refused_by_name_and_not_quoted() -> None:
+    fields = {"client_id": "c", "start_url": "secret-\ud800", "resource": ["x", "\udfff"]}
+    for write in (RFC6749.encode, lambda each: RFC6749.authorization_url("https://e.com/a", each)):
+        with pytest.raises(RequestInvalidError) as caught:
+            write(fields)
+        assert sorted(caught.value.errors) == ["resource", "start_url"]
+        assert caught.value.__context__ is None
+        assert "secret" not in str(caught.value)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grantway import (
     Client,
@@ -16,8 +19,10 @@ from grantway import (
     ResponseInvalidError,
     UnknownGrantTypeError,
 )
+from grantway.deadline import Deadline
 from grantway.dialect import Dialect
 from grantway.exceptions import GrantwayError
+from grantway.http import HttpRequest, HttpResponse
 from tests import faults
 from tests.faults import Act, FaultServer, Stage
 
@@ -246,3 +251,42 @@ def test_a_client_needs_a_provider() -> None:
     with pytest.raises(ConfigurationError, match="provider"):
         Client("https://example.com", client_id="c")  # type: ignore[arg-type]
     assert issubclass(UnknownGrantTypeError, ValueError)
+
+
+@dataclass
+class Page:
+    """Answers every address with the same."""
+
+    status: int
+    body: bytes
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        return HttpResponse(self.status, {}, self.body)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+ISSUER = "https://example.com"
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.just(ISSUER),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+MEMBERS = ["token_endpoint", "authorization_endpoint", "mtls_endpoint_aliases", "x"]
+
+
+@given(
+    st.integers(100, 599),
+    st.binary()
+    | st.dictionaries(st.sampled_from(MEMBERS), VALUES).map(
+        lambda found: json.dumps({"issuer": ISSUER, **found}).encode()
+    ),
+)
+def test_any_document_is_a_provider_or_one_of_our_errors(status: int, body: bytes) -> None:
+    try:
+        provider = Provider.discover(ISSUER, transport=Page(status, body))
+    except GrantwayError:
+        return
+    assert provider.issuer == ISSUER
+    assert isinstance(provider.token_endpoint, str)

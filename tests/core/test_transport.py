@@ -297,8 +297,8 @@ def test_threads_share_one_transport(transport: RequestsTransport) -> None:
 
 
 @pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "max_answer", "pool_size"])
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
-def test_a_limit_that_cannot_work_is_named(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None])
+def test_a_limit_that_cannot_work_is_named(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=name):
         RequestsTransport(**{name: value})  # type: ignore[arg-type]
 

@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from urllib.request import urlopen
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grantway import (
     AccessDeniedException,
@@ -280,3 +282,39 @@ def test_nobody_comes_back(client: Client, cancelled: bool) -> None:
         login(client, open_browser=open_browser, timeout=60 if cancelled else 0.1, cancel=cancel)
     with pytest.raises(OSError, match="refused"):
         urlopen(f"http://127.0.0.1:{ports[0]}/callback", timeout=5)
+
+
+def test_a_name_that_is_given_twice_cannot_reach_the_terminal(client: Client) -> None:
+    flow = AuthorizationCodeFlow(client)
+    with pytest.raises(RedirectMismatchError) as caught:
+        flow.code(flow.begin(REDIRECT), "?%1b[2J=1&%1b[2J=2")
+    assert str(caught.value).isprintable()
+
+
+@pytest.fixture(scope="module")
+def plain() -> Client:
+    return Client(
+        Provider("https://as.example/token", authorization_endpoint="https://as.example/a"),
+        client_id="c",
+    )
+
+
+LOGIN = AuthorizationRequest("https://as.example/a", REDIRECT, "the-state", "v" * 43)
+
+
+@given(
+    st.text()
+    | st.text().map(lambda text: f"{REDIRECT}?{text}")
+    | st.dictionaries(
+        st.sampled_from(["code", "error", "error_description", "iss"]), st.text()
+    ).map(
+        lambda found: f"{REDIRECT}?{urlencode({'state': 'the-state', **found}, errors='replace')}"
+    )
+)
+def test_any_redirect_is_a_code_or_one_of_our_errors(plain: Client, redirect: str) -> None:
+    try:
+        code = AuthorizationCodeFlow(plain).code(LOGIN, redirect)
+    except GrantwayError as error:
+        assert str(error).isprintable()  # noqa: PT017 - both ends are right
+    else:
+        assert code

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grantway import (
     AccessDeniedException,
@@ -17,11 +22,14 @@ from grantway import (
     ExpiredTokenException,
     FlowCancelledError,
     FlowTimeoutError,
+    GrantwayError,
     Provider,
     RequestInvalidError,
     ResponseInvalidError,
     Token,
 )
+from grantway.deadline import Deadline
+from grantway.http import HttpRequest, HttpResponse
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow, login
 from tests import faults
 from tests.faults import Act, FaultServer
@@ -210,3 +218,79 @@ def test_a_provider_without_the_endpoint_is_a_configuration_error() -> None:
         pytest.raises(ConfigurationError, match="device_authorization_endpoint"),
     ):
         DeviceFlow(client).start()
+
+
+@dataclass
+class Start:
+    """Answers every request with the same body."""
+
+    body: bytes
+    bodies: list[bytes] = field(default_factory=list)
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        self.bodies.append(request.body)
+        return HttpResponse(200, {}, self.body)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def started_with(body: bytes) -> tuple[Client, Start]:
+    transport = Start(body)
+    provider = Provider(
+        "https://example.com/token", device_authorization_endpoint="https://example.com/device"
+    )
+    return Client(provider, client_id="1406020730", transport=transport), transport
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
+
+
+@given(
+    st.binary()
+    | st.dictionaries(st.sampled_from([*STARTED, "verification_url"]), VALUES).map(
+        lambda change: json.dumps({**STARTED, **change}).encode()
+    )
+)
+def test_any_answer_to_a_start_is_a_login_or_one_of_our_errors(body: bytes) -> None:
+    client, _ = started_with(body)
+    try:
+        authorization = DeviceFlow(client).start()
+    except GrantwayError:
+        return
+    assert authorization.device_code
+    assert authorization.interval >= 0
+    assert math.isfinite(authorization.remaining())
+
+
+def test_an_interval_past_all_bounds_can_be_waited_for_and_cancelled() -> None:
+    client, _ = started_with(
+        json.dumps({**STARTED, "interval": 1e300, "expires_in": 1e300}).encode()
+    )
+    cancel = threading.Event()
+    flow = DeviceFlow(client)
+    authorization = flow.start()
+    threading.Timer(0.1, cancel.set).start()
+    with pytest.raises(FlowCancelledError):
+        flow.wait(authorization, cancel=cancel)
+
+
+def test_the_examples_of_rfc_8628() -> None:
+    client, transport = started_with(
+        b'{"device_code": "GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS", "user_code": "WDJB-MJHT",'
+        b'"verification_uri": "https://example.com/device", "verification_uri_complete":'
+        b'"https://example.com/device?user_code=WDJB-MJHT", "expires_in": 1800, "interval": 5}'
+    )
+    authorization = DeviceFlow(client).start()
+    assert transport.bodies == [b"client_id=1406020730"]
+    assert (authorization.user_code, authorization.interval) == ("WDJB-MJHT", 5)
+    with pytest.raises(GrantwayError):
+        client.create_token(
+            grant_type="urn:ietf:params:oauth:grant-type:device_code",
+            device_code=authorization.device_code,
+        )
+    assert transport.bodies[1] == (
+        b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code"
+        b"&device_code=GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS"
+        b"&client_id=1406020730"
+    )

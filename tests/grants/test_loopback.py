@@ -57,6 +57,8 @@ def test_others_are_answered_and_change_nothing(listener: LoopbackListener) -> N
     assert get(listener, "/callback")[0] == 400
     assert get(listener, "/callback?code=x&state=other")[0] == 400
     assert get(listener, "/callback?code=x&state=%ff%00")[0] == 400
+    # Python's own client refuses to send this one.
+    assert listener.offer("http://[/callback?code=x&state=the-state")[0] == 404
     assert get(listener, "/callback?code=x&state=the-state", "POST")[0] == 501
     with pytest.raises(FlowTimeoutError):
         listener.wait(timeout=0.05)

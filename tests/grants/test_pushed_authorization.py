@@ -8,10 +8,17 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import grantway
 from grantway.deadline import Deadline
-from grantway.exceptions import ConfigurationError, InvalidRequestException, ResponseInvalidError
+from grantway.exceptions import (
+    ConfigurationError,
+    GrantwayError,
+    InvalidRequestException,
+    ResponseInvalidError,
+)
 from grantway.http import HttpRequest, HttpResponse
 from grantway.middleware.retry import RetryPolicy
 from grantway_grants.authorization_code import AuthorizationCodeFlow, code_challenge, login_by_paste
@@ -157,3 +164,19 @@ def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> N
     with pytest.raises(ConfigurationError, match="pushed_authorization_request_endpoint"):
         flow.begin(REDIRECT)
     assert not transport.requests
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(), max_size=2)
+
+
+@given(
+    st.sampled_from([200, 201, 400, 503]),
+    st.dictionaries(st.sampled_from(["request_uri", "expires_in", "error"]), VALUES) | VALUES,
+)
+def test_any_answer_to_a_push_is_an_address_or_one_of_our_errors(status: int, body: Any) -> None:
+    transport = Endpoints({PAR: [(status, body)] * 3})
+    try:
+        request = AuthorizationCodeFlow(client(transport, **supported()), par=True).begin(REDIRECT)
+    except GrantwayError:
+        return
+    assert request.url.isascii()

@@ -18,6 +18,7 @@ from grantway.exceptions import (
     TransportError,
     UnknownTokenError,
 )
+from grantway.http import REFUSED, SERVER_FAULT
 from grantway.redaction import printable, scrub
 
 if TYPE_CHECKING:
@@ -95,8 +96,6 @@ REGISTERED: Mapping[str, str] = MappingProxyType(
         "request_submitted": "ask again later; the resource's owner has to decide",
     }
 )
-_REFUSED = frozenset({429, 503})
-_SERVER_FAULT = 500
 #: With a status that refuses the request, these say no more than the status does.
 _NOT_TODAY = (UnknownTokenError, TemporarilyUnavailableError)
 
@@ -143,12 +142,15 @@ class MapErrors:
         kind = refusal_class(said.code, self._more)
         # A known code is the provider's word, even where a secret happens to be part of it.
         code = scrub(said.code, secrets) if kind is UnknownTokenError else said.code
-        if answer.status in _REFUSED and (
-            # Where a header names the error, as at AWS, the class is the provider's own word.
-            kind in _NOT_TODAY
-            or (kind is InternalServerException and exchange.dialect.error.header is None)
+        # Where a header names the error, as at AWS, the class is the provider's own word.
+        named = exchange.dialect.error.header is not None
+        if answer.status in REFUSED and (
+            kind in _NOT_TODAY or (kind is InternalServerException and not named)
         ):
             return _unavailable(exchange, answer, f"it said {printable(code)}")
+        if answer.status >= SERVER_FAULT and kind is UnknownTokenError and not named:
+            # Frameworks write their own failures under "error"; that is no OAuth code.
+            return _unusable(exchange, answer, f"it said {printable(code)}")
         description = scrub(said.description, secrets) if said.description else None
         where = f"{exchange.host} refused the {exchange.step} request"
         words = f": {printable(description)}" if description and description != code else ""
@@ -164,11 +166,11 @@ class MapErrors:
 
 
 def _unusable(exchange: Exchange, answer: Answer, problem: str) -> TransportError:
-    if answer.status in _REFUSED:
+    if answer.status in REFUSED:
         return _unavailable(exchange, answer, problem)
     shown = answer.excerpt(exchange.secrets())
     quoted = f" It began: {shown}" if shown else ""
-    if answer.status >= _SERVER_FAULT:
+    if answer.status >= SERVER_FAULT:
         return OutcomeUnknownError(
             f"{exchange.host} failed with status {answer.status}: {problem}. Whether the request "
             f"was carried out is not known; the refresh token that you hold is untouched.{quoted}",

@@ -39,8 +39,7 @@ class Observe:
             return call_next(exchange)
         call_id, began = next(_call_ids), time.perf_counter()
 
-        def emit(event: Event) -> None:
-            self._tell(event)
+        emit = self._tell
 
         def event(kind: str, outcome: str = "", status: int | None = None) -> Event:
             return Event(

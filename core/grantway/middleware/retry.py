@@ -13,7 +13,6 @@ from grantway.event import Event
 from grantway.exceptions import (
     TOKEN_ERRORS,
     Attempt,
-    ConfigurationError,
     ConnectionFailedError,
     FlowCancelledError,
     GrantwayError,
@@ -21,6 +20,8 @@ from grantway.exceptions import (
     TransportError,
 )
 from grantway.grant import Replay
+from grantway.http import REFUSED, SERVER_FAULT
+from grantway.shape import refuse, seconds
 
 if TYPE_CHECKING:
     from grantway.dialect import Answer
@@ -42,12 +43,12 @@ class Outcome(enum.Enum):
     UNKNOWN = "unknown"
 
 
-_REFUSED = frozenset({429, 503})
-_SERVER_FAULT = 500
 #: Codes with which a provider says "not now" rather than "no".
 _NOT_NOW = frozenset(
     {"", "temporarily_unavailable", "server_error", "too_many_requests", "unknown_error"}
 )
+#: Doublings of a wait; any more would pass every ceiling.
+_MOST_DOUBLINGS = 64
 #: Codes that mean the same with every status: a second send would be answered alike.
 _DEFINITE = frozenset(kind.wire for kind in TOKEN_ERRORS) - _NOT_NOW
 
@@ -61,6 +62,9 @@ class RetryPolicy:
         base: Seconds; the wait after send n is random between 0 and ``base * 2**(n - 1)``.
         longest: Longest such wait in seconds.
         retry_after_cap: Longest Retry-After, in seconds, that is waited for.
+
+    Raises:
+        ConfigurationError: names the attribute that cannot work.
     """
 
     attempts: int = 3
@@ -69,11 +73,10 @@ class RetryPolicy:
     retry_after_cap: float = 30.0
 
     def __post_init__(self) -> None:
-        if not self.attempts >= 1:  # NaN neither
-            raise ConfigurationError(f"RetryPolicy.attempts: at least 1, not {self.attempts}.")
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            refuse("RetryPolicy.attempts", f"must be a whole number from 1, not {self.attempts!r}")
         for name in ("base", "longest", "retry_after_cap"):
-            if not getattr(self, name) >= 0:
-                raise ConfigurationError(f"RetryPolicy.{name}: seconds, and not negative.")
+            seconds(f"RetryPolicy.{name}", getattr(self, name))
 
 
 class RetrySends:
@@ -93,13 +96,12 @@ class RetrySends:
         if exchange.deadline.cancelled:
             raise _cancelled(exchange)
         began = time.monotonic()
-        lost: Answer | OutcomeUnknownError | None = None
+        lost: Answer | TransportError | None = None
         while True:
             sent_at = time.monotonic()
             result, outcome, why = _send(exchange, call_next, self._definite)
             now = time.monotonic()
             if outcome is Outcome.UNKNOWN and lost is None:
-                assert not isinstance(result, ConnectionFailedError)
                 lost = result
             wait = self._wait(exchange, outcome, result, now - began, lost=lost is not None)
             attempt = (outcome, why, result, (now - sent_at) * 1000)
@@ -129,7 +131,8 @@ class RetrySends:
         most = exchange.most_attempts or policy.attempts
         if outcome is Outcome.FINAL or exchange.attempts >= most or deadline.cancelled:
             return None
-        ceiling = min(policy.longest, policy.base * 2 ** max(0, exchange.attempts - 1))
+        doublings = min(max(0, exchange.attempts - 1), _MOST_DOUBLINGS)
+        ceiling = min(policy.longest, policy.base * 2**doublings)
         wait = random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
         if outcome is Outcome.REFUSED and not isinstance(result, TransportError):
             asked = result.retry_after
@@ -144,13 +147,16 @@ class RetrySends:
 
 def _send(
     exchange: Exchange, call_next: Next, definite: Container[str]
-) -> tuple[Answer | ConnectionFailedError | OutcomeUnknownError, Outcome, str]:
+) -> tuple[Answer | TransportError, Outcome, str]:
     try:
         answer = call_next(exchange)
     except ConnectionFailedError as error:
         return error, Outcome.NEVER_SENT, error.code
     except OutcomeUnknownError as error:
         return error, Outcome.UNKNOWN, error.code
+    except TransportError as error:
+        # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
+        return error, Outcome.FINAL, error.code
     return answer, _judge(answer, definite), f"status {answer.status}"
 
 
@@ -171,11 +177,11 @@ def _cancelled(exchange: Exchange) -> FlowCancelledError:
 
 def _judge(answer: Answer, definite: Container[str]) -> Outcome:
     code = answer.error.code if answer.error is not None else ""
-    if answer.status in _REFUSED:
-        return Outcome.FINAL if code in definite else Outcome.REFUSED
-    if answer.status >= _SERVER_FAULT and code in _NOT_NOW:
-        return Outcome.UNKNOWN
-    return Outcome.FINAL
+    if code in definite:
+        return Outcome.FINAL
+    if answer.status in REFUSED:
+        return Outcome.REFUSED
+    return Outcome.UNKNOWN if answer.status >= SERVER_FAULT else Outcome.FINAL
 
 
 def _repeatable(exchange: Exchange, elapsed: float) -> bool:

@@ -31,8 +31,10 @@ from grantway import (
     build_registry,
     hookimpl,
 )
+from grantway.deadline import Deadline
 from grantway.dialect import Dialect
 from grantway.exceptions import ConnectionFailedError, TransportError
+from grantway.http import HttpRequest, HttpResponse
 from grantway.transport import RequestsTransport
 from tests import faults
 from tests.faults import Act, FaultServer
@@ -97,6 +99,7 @@ UNKNOWN = {
     "501": faults.answer(501, b""),
     "502": faults.answer(502, b"<html>"),
     "504": faults.answer(504, b""),
+    "500 of Spring": faults.answer(500, {"status": 500, "error": "Internal Server Error"}),
     "520": faults.answer(520, b"<html>"),
 }
 
@@ -243,8 +246,9 @@ def test_one_call_may_have_its_own_limit(registry: Registry) -> None:
         error = ask(registry, server, Replay.SAFE, attempts=1)
         assert type(error) is ProviderUnavailableError
         assert len(server.requests) == 1
-        with pytest.raises(ConfigurationError, match="attempts"):
-            ask(registry, server, Replay.SAFE, attempts=0)
+        for limit in (0, -1, 1.5, "2"):
+            with pytest.raises(ConfigurationError, match="attempts"):
+                ask(registry, server, Replay.SAFE, attempts=limit)
 
 
 def test_one_deadline_covers_every_attempt(registry: Registry) -> None:
@@ -299,7 +303,9 @@ def test_what_was_cancelled_before_is_not_sent(registry: Registry) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("attempts", 0), ("attempts", -1), ("base", -0.1), ("longest", -1), ("retry_after_cap", -1),
+    [("attempts", 0), ("attempts", -1), ("attempts", 2.5), ("attempts", "3"), ("attempts", None),
+     ("base", "1"), ("longest", float("inf")),
+     ("base", -0.1), ("longest", -1), ("retry_after_cap", -1),
      ("attempts", float("nan")), ("base", float("nan")), ("longest", float("nan")),
      ("retry_after_cap", float("nan"))],
 )  # fmt: skip
@@ -330,3 +336,51 @@ def test_observers_hear_of_each_attempt_and_wait() -> None:
     ]
     assert len({event.call_id for event in heard}) == 1
     assert "coupon-secret" not in repr(heard)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "status"),
+    [
+        (faults.answer(307, b"", {"Location": "https://example.com/"}), "redirect_refused", 307),
+        (faults.endless, "response_too_large", 200),
+    ],
+    ids=["redirect", "endless"],
+)
+def test_an_attempt_that_no_answer_came_of_is_told_and_kept(
+    fault: Act, code: str, status: int
+) -> None:
+    heard: list[Event] = []
+
+    class Ears(Coupons):
+        @hookimpl
+        def grantway_observe(self, event: Event) -> None:
+            heard.append(event)
+
+    with FaultServer(faults.answer(503, b""), fault) as server:
+        error = ask(build_registry({"ears": Ears()}), server, Replay.NEVER, read_timeout=5.0)
+    assert [event.kind for event in heard] == ["start", "attempt", "retry", "attempt", "end"]
+    assert (heard[3].outcome, heard[3].status) == ("final", status)
+    assert [(sent.outcome, sent.reason) for sent in error.evidence.history] == [
+        ("refused", "status 503"),
+        ("final", code),
+    ]
+
+
+def test_a_wait_after_very_many_attempts_has_its_ceiling_too() -> None:
+    class Refusing:
+        sent = 0
+
+        def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+            self.sent += 1
+            return HttpResponse(503, {}, b"")
+
+        def close(self) -> None:
+            """There is nothing to close."""
+
+    transport = Refusing()
+    policy = RetryPolicy(attempts=1100, base=1e-9, longest=1e-9)
+    provider = Provider("https://example.com/token")
+    client = Client(provider, client_id="c", transport=transport, retry=policy)
+    with pytest.raises(ProviderUnavailableError):
+        client.create_token(grant_type="refresh_token", refresh_token="rt-1")
+    assert transport.sent == 1100
