@@ -74,7 +74,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
                 return key
 
             def authenticate_user(self, subject: str) -> str | None:
-                return subject if subject == "alice" else None
+                return subject if subject == "user-1" else None
 
             def has_granted_permission(self, client: _Client, user: str) -> bool:
                 return True

@@ -42,7 +42,7 @@ class OidcProvider:
             characters), ``post`` and ``public``. All may use the redirect URI
             ``http://127.0.0.1:<any port>/callback``; the scopes are openid, offline_access,
             read and write; ``basic`` and ``post`` may use client_credentials too, and a further
-            one, ``ciba``, backchannel authentication with ``alice`` as the only login hint.
+            one, ``ciba``, backchannel authentication with ``user-1`` as the only login hint.
         pid: Its process.
     """
 
@@ -138,6 +138,6 @@ class OidcProvider:
             if not page.forms:
                 return page
             (form,) = page.forms
-            login = {"login": "alice", "password": "any"} if "login" in form.fields else {}
+            login = {"login": "user-1", "password": "any"} if "login" in form.fields else {}
             page = browser.submit(form, **login)
         raise AssertionError(f"still asked after {MOST_PAGES} pages:\n{page.text}")

@@ -37,7 +37,7 @@ def client() -> Iterator[grantway.Client]:
 
 def assertion(**claims: Any) -> str:
     now = int(time())
-    usual = {"iss": PARTNER, "sub": "alice", "aud": ISSUER, "iat": now, "exp": now + 60}
+    usual = {"iss": PARTNER, "sub": "user-1", "aud": ISSUER, "iat": now, "exp": now + 60}
     return SigningKey(KEY).sign({}, {**usual, **claims})
 
 
@@ -57,7 +57,7 @@ def test_jwt_bearer(client: grantway.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "claims", [{"sub": "mallory"}, {"aud": "https://other.example"}, {"exp": 1}, {"iss": "x"}]
+    "claims", [{"sub": "someone-else"}, {"aud": "https://other.example"}, {"exp": 1}, {"iss": "x"}]
 )
 def test_an_assertion_that_it_does_not_believe(
     client: grantway.Client, claims: dict[str, Any]

@@ -51,7 +51,7 @@ def test_a_login_on_the_persons_own_device(
     oidc_provider: OidcProvider, client_of: ClientMaker
 ) -> None:
     flow = CibaFlow(client_of("ciba"), scope=["openid", "read"], pause=lambda _seconds: None)
-    asked = flow.start(login_hint="alice", binding_message="W4-SCT", requested_expiry=60)
+    asked = flow.start(login_hint="user-1", binding_message="W4-SCT", requested_expiry=60)
     assert 50 < asked.expires_in <= 60
     polls: list[str] = []
 
@@ -70,7 +70,7 @@ def test_a_login_on_the_persons_own_device(
 
 def test_the_person_says_no(oidc_provider: OidcProvider, client_of: ClientMaker) -> None:
     flow = CibaFlow(client_of("ciba"), pause=lambda _seconds: None)
-    asked = flow.start(login_hint="alice", binding_message="NO-THANKS")
+    asked = flow.start(login_hint="user-1", binding_message="NO-THANKS")
     oidc_provider.decide_on_the_phone("NO-THANKS", "deny")
     with pytest.raises(grantway.AccessDeniedException):
         flow.wait(asked)
@@ -82,5 +82,5 @@ def test_what_the_provider_refuses_to_ask_about(client_of: ClientMaker) -> None:
         flow.start(login_hint="nobody", binding_message="A")
     assert unknown.value.error == "unknown_user_id"
     with pytest.raises(grantway.TokenError) as wrong:
-        flow.start(login_hint="alice", binding_message="lower case")
+        flow.start(login_hint="user-1", binding_message="lower case")
     assert wrong.value.error == "invalid_binding_message"

@@ -73,9 +73,9 @@ def test_token_exchange(client: roc.OAuth2Client) -> None:
 
 def test_jwt_bearer(issuer: str, client: roc.OAuth2Client) -> None:
     now = int(time())
-    statement = {"iss": PARTNER, "sub": "alice", "aud": issuer, "exp": now + 60, "jti": "1"}
+    statement = {"iss": PARTNER, "sub": "user-1", "aud": issuer, "exp": now + 60, "jti": "1"}
     assertion = SigningKey(KEY).sign({}, statement)
     token = client.jwt_bearer(assertion, scope="read")
-    assert claims(client, token)["sub"] == "alice"
+    assert claims(client, token)["sub"] == "user-1"
     with pytest.raises(roc.InvalidGrant):
         client.jwt_bearer(assertion)

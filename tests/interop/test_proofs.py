@@ -180,7 +180,7 @@ def test_a_whole_login_pushed_and_bound(server: Server, name: str) -> None:
         assert token.token_type == "DPoP"
         token = client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
     url = server.provider.metadata["userinfo_endpoint"]
-    assert who_am_i(dpop, url, token) == (200, "alice")
+    assert who_am_i(dpop, url, token) == (200, "user-1")
     # Another key cannot use the token, nor the refresh token of a public client.
     thief = DPoP(inner, ECKey.generate_key("P-256"))
     assert who_am_i(thief, url, token)[0] == 401

@@ -78,7 +78,7 @@ class CibaFlow:
     ::
 
         flow = CibaFlow(client, scope=["openid"])
-        asked = flow.start(login_hint="alice@example.com", binding_message="W4SCT")
+        asked = flow.start(login_hint="user@example.com", binding_message="W4SCT")
         token = flow.wait(asked)
 
     Args:

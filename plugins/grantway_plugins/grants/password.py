@@ -31,7 +31,7 @@ class _Unicode(Text):
 class PasswordSchema(GrantSchema):
     """``username`` and ``password`` of a person, and a ``scope``."""
 
-    username = _Unicode(required=True, example='"alice"')
+    username = _Unicode(required=True, example='"user-1"')
     password = _Unicode(required=True, example='"correct horse battery staple"')
     scope = Scope()
 

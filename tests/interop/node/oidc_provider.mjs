@@ -147,7 +147,7 @@ const provider = new Provider(issuer, {
     ciba: {
       enabled: true,
       deliveryModes: ['poll'],
-      processLoginHint: async (ctx, hint) => (hint === 'alice' ? 'alice' : undefined),
+      processLoginHint: async (ctx, hint) => (hint === 'user-1' ? 'user-1' : undefined),
       triggerAuthenticationDevice: async (ctx, request) => {
         phone.set(ctx.oidc.params.binding_message, request);
       },

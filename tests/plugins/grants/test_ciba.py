@@ -42,7 +42,7 @@ class Login:
         return self.transport.requests
 
     def start(self, **params: Any) -> BackchannelAuthentication:
-        return self.flow.start(**{"login_hint": "alice", **params})
+        return self.flow.start(**{"login_hint": "user-1", **params})
 
 
 def test_from_the_request_to_the_token() -> None:
@@ -56,7 +56,7 @@ def test_from_the_request_to_the_token() -> None:
     assert login.sent[0].url == "https://as.example/ciba"
     assert form(login.sent[0]) == {
         "scope": "openid read",
-        "login_hint": "alice",
+        "login_hint": "user-1",
         "binding_message": "W4SCT",
         "requested_expiry": "120",
     }
@@ -153,4 +153,4 @@ def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> N
         grantway.Provider(TOKEN_ENDPOINT), client_id="me", transport=Scripted([])
     )
     with pytest.raises(grantway.ConfigurationError, match="backchannel_authentication_endpoint"):
-        CibaFlow(client).start(login_hint="alice")
+        CibaFlow(client).start(login_hint="user-1")

@@ -31,7 +31,7 @@ class Partner:
         """A good one, but for what is given; None leaves a claim out."""
         usual = {
             "iss": PARTNER,
-            "sub": "alice",
+            "sub": "user-1",
             "aud": self._server.url,
             "iat": int(self._clock()),
             "exp": int(self._clock()) + 60,
@@ -64,7 +64,7 @@ def test_a_token_for_the_one_whom_the_assertion_names(caller: Caller, partner: P
     answer = redeem(caller, partner.assertion(), scope="a", resource="https://a.example/").json()
     assert "refresh_token" not in answer
     known = caller.as_rfc("/introspect", token=answer["access_token"]).json()
-    assert (known["sub"], known["client_id"]) == ("alice", caller.id)
+    assert (known["sub"], known["client_id"]) == ("user-1", caller.id)
     assert (known["scope"], known["aud"]) == ("a", ["https://a.example/"])
 
 
@@ -85,7 +85,7 @@ def test_one_with_a_jti_is_good_once(caller: Caller, partner: Partner, clock: Cl
     assert redeem(caller, assertion, scope="c").status_code == 400
     assert redeem(caller, assertion).status_code == 200
     assert "redeemed before" in refused(redeem(caller, assertion))
-    assert "redeemed before" in refused(redeem(caller, partner.assertion(sub="bob")))
+    assert "redeemed before" in refused(redeem(caller, partner.assertion(sub="user-2")))
     assert redeem(caller, partner.assertion(jti="twice")).status_code == 200
 
 
@@ -165,7 +165,7 @@ def test_a_stranger_who_signs_in_the_partners_name(caller: Caller, partner: Part
     refused(redeem(caller, partner.assertion()))
     partner.key = SigningKey(PARTNERS_KEY)
     head, _payload, signature = partner.assertion().split(".")
-    _head, payload, _signature = partner.assertion(sub="mallory").split(".")
+    _head, payload, _signature = partner.assertion(sub="someone-else").split(".")
     refused(redeem(caller, f"{head}.{payload}.{signature}"))
 
 
@@ -174,7 +174,7 @@ def test_the_public_key_is_no_shared_secret(
 ) -> None:
     """The classic confusion: HS256 with the public key, which everybody knows."""
     secret = OctKey.import_key(str(PARTNERS_KEY.as_dict(private=False)))
-    claims = {"iss": PARTNER, "sub": "alice", "aud": server.url, "exp": int(clock()) + 60}
+    claims = {"iss": PARTNER, "sub": "user-1", "aud": server.url, "exp": int(clock()) + 60}
     refused(redeem(caller, jwt.encode({"alg": "HS256"}, claims, secret)))
     refused(redeem(caller, "eyJhbGciOiJub25lIn0." + partner.assertion().split(".")[1] + ".AA"))
 

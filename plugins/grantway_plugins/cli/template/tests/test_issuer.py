@@ -12,7 +12,7 @@ from example_grant.issuer import Vouchers
 @pytest.fixture
 def client(grantway_register: Register, grantway_issuer: LiveIssuer) -> grantway.Client:
     """A client of an issuer that knows one voucher."""
-    grantway_register(VOUCHER, issuer=Vouchers({"SPRING-2031": "alice"}))
+    grantway_register(VOUCHER, issuer=Vouchers({"SPRING-2031": "user-1"}))
     return grantway_issuer.client(scope=["read"])
 
 
