@@ -175,6 +175,9 @@ class _Adapter(HTTPAdapter):
     ) -> None:
         super().init_poolmanager(connections, maxsize, block, **options)
         self._use_our_pools(self.poolmanager)
+        #: Scheme and host -> its pool, as long as the manager keeps it.
+        self._pools: dict[tuple[str, str], Any] = {}
+        self._most_pools = connections
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
@@ -184,6 +187,20 @@ class _Adapter(HTTPAdapter):
     @staticmethod
     def _use_our_pools(manager: PoolManager) -> None:
         manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *args: Any, **options: Any
+    ) -> Any:
+        # requests works out the pool of a host anew for every request, a twentieth of its cost.
+        # A transport has one proxy, one trust and one certificate, so that the host decides.
+        place = urlsplit(cast("str", request.url))[:2]
+        pool = self._pools.get(place)
+        if pool is None or pool.pool is None:  # closed, or dropped for other hosts
+            pool = super().get_connection_with_tls_context(request, *args, **options)
+            if len(self._pools) >= self._most_pools:
+                self._pools.clear()
+            self._pools[place] = pool
+        return pool
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
         return resp

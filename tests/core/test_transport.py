@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -311,3 +312,14 @@ def test_every_failure_is_a_transport_error() -> None:
         ResponseTooLargeError,
     )
     assert all(issubclass(kind, TransportError) for kind in kinds)
+
+
+def test_more_hosts_than_are_kept_and_a_use_after_close(transport: RequestsTransport) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(FaultServer(faults.answer())) for _ in range(18)]
+        for _ in range(2):
+            for server in servers:
+                assert transport.send(post(server.url), Deadline(5)).status == 200
+        transport.close()
+        assert transport.send(post(servers[-1].url), Deadline(5)).status == 200
+    assert [len(server.requests) for server in servers] == [2] * 17 + [3]
