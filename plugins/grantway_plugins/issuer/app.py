@@ -26,6 +26,7 @@ from .store import Store
 from .transaction import Transaction
 from .wire import (
     BODY_CAP,
+    BODY_TIME,
     Answer,
     Dialect,
     WireRequest,
@@ -45,8 +46,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Work = Callable[[Transaction], Answer | Denial]
 
-#: Seconds that a client may take to send its body.
-BODY_TIME = 30.0
 #: What is read and dropped of a body over the cap, so that its sender gets to read the answer.
 _DRAINED = 16 * BODY_CAP
 

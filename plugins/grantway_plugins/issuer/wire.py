@@ -25,6 +25,8 @@ from .decision import Denial, Refusal
 
 #: The largest body that is read, in bytes.
 BODY_CAP = 65_536
+#: Seconds that a client may take to send its body.
+BODY_TIME = 30.0
 
 Header = tuple[bytes, bytes]
 

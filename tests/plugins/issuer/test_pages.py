@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -278,3 +280,19 @@ def test_auto_approves_at_once(clock: Clock) -> None:
         assert caller.poll(caller.start()["device_code"]).status_code == 200
         answer = show(caller, caller.authorize_url())
         assert caller.redeem(query_of(answer.headers["location"])["code"]).status_code == 200
+
+
+def test_a_form_that_breaks_off_is_no_error_in_the_log(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = urlsplit(caller.url)
+    assert address.hostname
+    assert address.port
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(
+            b"POST /device HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\nuser_code=B"
+        )
+        time.sleep(0.1)
+    time.sleep(0.1)
+    assert show(caller, f"{caller.url}/device").status_code == 200
+    assert "Traceback" not in caplog.text

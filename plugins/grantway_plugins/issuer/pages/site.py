@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -21,7 +22,7 @@ from grantway_plugins.issuer.records import Client, DeviceCode, DeviceStatus
 from grantway_plugins.issuer.redirect_uri import origin
 from grantway_plugins.issuer.store import Store
 from grantway_plugins.issuer.transaction import Transaction
-from grantway_plugins.issuer.wire import BODY_CAP, parse_form
+from grantway_plugins.issuer.wire import BODY_CAP, BODY_TIME, parse_form
 
 from .session import Session, Sessions
 from .throttle import Throttle
@@ -284,10 +285,14 @@ def _query(request: Request) -> dict[str, str]:
 
 async def _form(request: Request) -> dict[str, str] | Response:
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_CAP:
-            return _message("Too large", "The form is too large.", 413)
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_CAP:
+                    return _message("Too large", "The form is too large.", 413)
+    except (ClientDisconnect, TimeoutError):
+        return _message("Incomplete", "The form did not arrive whole. Send it again.", 400)
     try:
         form: dict[str, str] = parse_form(body)
     except Refusal:
