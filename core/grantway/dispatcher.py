@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .token import Token
 
-_SECRET_NAME = re.compile("secret|password|token|assertion|code|key", re.IGNORECASE)
+#: Names of what a provider may be sent and must not show, unless they only say of what kind it is.
+_SECRET_NAME = re.compile(
+    "(?!.*(_type|_type_hint|_method)$)(.*(secret|password|token|assertion|code|key)|state$)",
+    re.IGNORECASE,
+)
 
 
 class Dispatcher:
@@ -106,6 +110,7 @@ class Dispatcher:
             deadline: One end for all attempts.
         """
         sent = Params({name: value for name, value in params.items() if value is not None})
+        sent.extra_secrets = _secrets(sent)
         exchange = Exchange(
             step,
             self.provider.endpoint(step),
@@ -139,6 +144,11 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
         listing = "; ".join(f"{name} {rules[0]}" for name, rules in errors.items())
         raise RequestInvalidError(f"Nothing was sent: {listing}", errors=errors)
     params.update(extra)
-    params.extra_secrets = tuple(
-        text for name, value in extra.items() if _SECRET_NAME.search(name) for text in texts(value)
+    params.extra_secrets = _secrets(extra)
+
+
+def _secrets(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values that their names give away as secret, where no schema tells."""
+    return tuple(
+        text for name, value in params.items() if _SECRET_NAME.match(name) for text in texts(value)
     )

@@ -80,7 +80,7 @@ class Exchange:
 
     def secrets(self) -> list[str]:
         """Every secret value in this request, for cutting out of what is shown."""
-        names = self.grant.secret if self.grant is not None else _SECRET_PARAMS
+        names = self.grant.secret if self.grant is not None else ()
         own = [text for name in names if name in self.params for text in texts(self.params[name])]
         return [*own, *self.params.extra_secrets, *self.client.secrets(), *self.proofs]
 
@@ -90,22 +90,6 @@ class Exchange:
         return {name: scrub(value, secrets) for name, value in public_headers(headers).items()}
 
 
-#: Parameters that are secret at endpoints that take no grant.
-_SECRET_PARAMS = (
-    "token",
-    "client_secret",
-    "client_assertion",
-    "assertion",
-    "refresh_token",
-    "code",
-    "code_verifier",
-    "device_code",
-    "id_token_hint",
-    "login_hint_token",
-    "password",
-    "state",
-    "user_code",
-)
 #: Headers of an answer that may hold a secret.
 _PRIVATE_HEADERS = frozenset({"set-cookie", "authorization", "location", "dpop-nonce"})
 

@@ -33,7 +33,7 @@ class Params(dict[str, Any]):
     """Validated parameters on their way. Its repr shows names and never a value.
 
     Attributes:
-        extra_secrets: Values of provider-specific parameters that must not show.
+        extra_secrets: Values that must not show, of parameters that no schema knows.
     """
 
     extra_secrets: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _EXCERPT = 160
@@ -33,12 +33,22 @@ def printable(text: str) -> str:
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret that was sent, in its plain and form-encoded form."""
-    forms = {form for value in secrets for form in (value, quote_plus(value))}
+    """Replace every secret that was sent: plain, form- or percent-encoded, or escaped in JSON."""
+    forms = {form for value in secrets for form in _forms(value)}
     for form in sorted(forms, key=len, reverse=True):
         if len(form) >= _SHORTEST:
             text = text.replace(form, MASK)
     return text
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    return (
+        value,
+        quote_plus(value, errors="replace"),
+        quote(value, errors="replace"),
+        quote(value, safe="", errors="replace"),
+        value.replace("/", "\\/"),
+    )
 
 
 def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:

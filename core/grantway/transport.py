@@ -315,7 +315,7 @@ class RequestsTransport:
                     evidence=Evidence(status=answer.status, headers=headers),
                 )
         except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as error:
-            failure = _failure(error, flight, request.url)
+            failure = _failure(error, flight, request)
         finally:
             _current.flight = outer
         # Raised here, outside the except block: what requests raises holds the whole request.
@@ -363,13 +363,13 @@ def _place(location: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in f"{host}{target.path}")[:_SHOWN]
 
 
-def _failure(error: Exception, flight: _Flight, url: str) -> TransportError:
-    host = urlsplit(url).netloc
+def _failure(error: Exception, flight: _Flight, request: HttpRequest) -> TransportError:
+    host = urlsplit(request.url).netloc
     what = _describe(error)
     if not flight.left:
-        return ConnectionFailedError(
-            f"Could not reach {host}: {what}. Nothing was sent; trying again is safe."
-        )
+        # A request without a body may have left; it only asks, so that it does no harm.
+        again = "Nothing was sent; trying" if request.body else "Trying"
+        return ConnectionFailedError(f"Could not reach {host}: {what}. {again} again is safe.")
     return OutcomeUnknownError(
         f"The request was sent to {host} and the answer was lost: {what}. It may or may not have "
         "been carried out. A refresh token that you hold is still yours to try once more; a "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
 import grantway
+from grantway.deadline import Deadline
 from grantway.exceptions import ConfigurationError, RequestInvalidError
+from grantway.http import HttpRequest, HttpResponse
 from grantway.transport import RequestsTransport
 
 
@@ -35,3 +39,27 @@ def test_extra_is_a_mapping_of_names(extra: Any) -> None:
     with pytest.raises(RequestInvalidError, match="extra must map names") as refused:
         client.create_token(grant_type="refresh_token", refresh_token="rt-1", extra=extra)
     assert list(refused.value.errors) == ["extra"]
+
+
+class Echo:
+    """Refuses every request and repeats what it was sent."""
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        sent = " ".join(value for _, value in parse_qsl(request.body.decode()))
+        body = {"error": "invalid_request", "error_description": sent}
+        return HttpResponse(400, {}, json.dumps(body).encode())
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_another_endpoint_that_echoes_a_secret_does_not_show_it() -> None:
+    provider = grantway.Provider(
+        token_endpoint="https://example.com/token", revocation_endpoint="https://example.com/r"
+    )
+    client = grantway.Client(provider, client_id="a", transport=Echo())
+    for name in ("token", "registration_access_token", "api_key", "state", "user_code"):
+        params: dict[str, Any] = {"token_type_hint": "refresh_token", name: "value-123"}
+        with pytest.raises(grantway.InvalidRequestException) as refused:
+            client.call("revocation", **params)
+        assert refused.value.error_description == "refresh_token *** a"

@@ -241,6 +241,15 @@ def test_an_issuer_that_is_not_there_is_a_connection_error() -> None:
         Provider.discover(f"http://127.0.0.1:{faults.free_port()}", timeout=5)
 
 
+def test_a_lost_document_is_not_told_as_never_asked_for() -> None:
+    with (
+        FaultServer(faults.close_after_request) as server,
+        pytest.raises(ConnectionFailedError, match=r"Trying again is safe") as caught,
+    ):
+        Provider.discover(server.url, timeout=5)
+    assert "Nothing was sent" not in str(caught.value)
+
+
 def test_discovery_keeps_the_dialect() -> None:
     own = Dialect(name="own")
     with FaultServer(site(lambda url: {OAUTH: (200, document(url))})) as server:

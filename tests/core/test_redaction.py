@@ -78,3 +78,15 @@ def test_words_of_a_provider_are_one_line(text: str) -> None:
     line = printable(text)
     assert line.isprintable()
     assert len(line) <= 500
+
+
+@pytest.mark.parametrize(
+    "echo",
+    ["ab%20c/d%2Be%3D%3D", "ab%20c%2Fd%2Be%3D%3D", "ab+c%2Fd%2Be%3D%3D", "ab c\\/d+e=="],
+)
+def test_a_secret_is_cut_in_every_form_in_which_it_is_echoed(echo: str) -> None:
+    assert scrub(f"bad {echo}.", ["ab c/d+e=="]) == "bad ***."
+
+
+def test_a_secret_that_cannot_travel_is_cut_too() -> None:
+    assert scrub("bad secret-\ud800", ["secret-\ud800"]) == "bad ***"
