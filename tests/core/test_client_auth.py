@@ -21,6 +21,7 @@ from grantway import (
 )
 from grantway.client_auth import client_auth
 from grantway.dialect import Dialect, RequestShape
+from grantway.exchange import Draft
 from tests import faults
 from tests.faults import FaultServer, Received
 
@@ -142,3 +143,10 @@ def test_a_client_shows_whose_it_is_and_no_secret() -> None:
     assert repr(client) == "Client('example.com', client_id='c')"
     assert NoAuth("c").secrets() == ()
     client.close()
+
+
+def test_the_example_of_rfc_6749_section_2_3_1() -> None:
+    draft = Draft("https://e.com/t", {}, {}, "token", Provider("https://e.com/t"))
+    ClientSecretBasic("s6BhdRkqt3", "7Fjfp0ZBr1KtDRbnfVdmIw").authenticate(draft)
+    encoded = "czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3"
+    assert draft.headers == {"Authorization": f"Basic {encoded}"}
