@@ -315,7 +315,7 @@ def client(
     """Make a client, as ``boto3.client("sso-oidc", ...)`` does.
 
     Args:
-        region_name: AWS region; by default ``AWS_REGION`` or ``AWS_DEFAULT_REGION``.
+        region_name: AWS region; by default ``AWS_DEFAULT_REGION``, as boto3, or ``AWS_REGION``.
         endpoint_url: Another address of the service; by default
             ``AWS_ENDPOINT_URL_SSO_OIDC``, ``AWS_ENDPOINT_URL``, or the region's own.
         registry: Where grants come from; by default all installed plugins.
@@ -326,10 +326,11 @@ def client(
         ConfigurationError: there is no region, or it does not look like one.
     """
     env = os.environ.get
-    region = region_name or env("AWS_REGION") or env("AWS_DEFAULT_REGION")
+    region = region_name or env("AWS_DEFAULT_REGION") or env("AWS_REGION")
     if not region or not _REGION.fullmatch(region):
         raise ConfigurationError(
-            'region_name: must be an AWS region, like "eu-west-1"; give it here or in AWS_REGION.'
+            'region_name: must be an AWS region, like "eu-west-1"; give it here or in '
+            "AWS_DEFAULT_REGION."
         )
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     endpoint = (

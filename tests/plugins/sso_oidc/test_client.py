@@ -61,6 +61,9 @@ def test_the_region_decides_the_endpoint(region: str, endpoint: str) -> None:
 
 
 def test_the_environment_gives_region_and_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other AWS tools' variable; where both are set, boto3's own counts.
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    assert sso_oidc.client().meta.region_name == "eu-west-3"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     client = sso_oidc.client()
