@@ -224,6 +224,18 @@ def test_wrong_codes_count_before_they_are_looked_up(rfc: Caller, server: Issuer
         assert {each.result().status_code for each in guesses} == {429}
 
 
+@pytest.mark.parametrize("part", ["image", "iframe", "empty"])
+def test_a_part_of_a_strangers_page_enters_no_code(caller: Caller, part: str) -> None:
+    """It could make the person wait, again and again."""
+    wrong = f"{caller.url}/device?user_code=BBBB-BBBB"
+    for _ in range(6):
+        answer = requests.get(wrong, headers={"sec-fetch-dest": part}, timeout=20)
+        assert answer.status_code == 200
+    assert (
+        requests.get(wrong, headers={"sec-fetch-dest": "document"}, timeout=20).status_code == 400
+    )
+
+
 def test_five_wrong_codes_in_a_row_make_everybody_at_this_address_wait(
     rfc: Caller, person: Person, clock: Clock
 ) -> None:
@@ -292,7 +304,7 @@ def test_a_form_that_breaks_off_is_no_error_in_the_log(
         connection.sendall(
             b"POST /device HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\nuser_code=B"
         )
-        time.sleep(0.1)
-    time.sleep(0.1)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
     assert show(caller, f"{caller.url}/device").status_code == 200
     assert "Traceback" not in caplog.text

@@ -115,7 +115,8 @@ class Pages:
     async def _show_device(self, request: Request) -> Response:
         session = self._sessions.of(request)
         typed = request.query_params.get("user_code")
-        if typed is None:
+        # As an image or a frame of a stranger's page, it would make the person wait.
+        if typed is None or request.headers.get("sec-fetch-dest", "document") != "document":
             response = _page("device_entry.html", csrf=session.csrf, wrong="")
         else:
             response = await self._show_code(request, session, typed)
