@@ -12,6 +12,7 @@ from .deadline import Deadline
 from .dialect import Dialect
 from .dispatcher import Dispatcher
 from .exceptions import ConfigurationError
+from .grant import Grant, Params
 from .middleware.retry import RetryPolicy
 from .process import default_registry
 from .provider import Provider
@@ -20,7 +21,6 @@ from .registry import Registry
 if TYPE_CHECKING:
     from typing import Self
 
-    from .grant import Grant
     from .http import Transport
     from .token import Token
 
@@ -155,6 +155,7 @@ class Client:
             OutcomeUnknownError: it was sent and the answer was lost.
             TransportError: any other way to get no usable answer.
         """
+        params = Params(params)  # tools that show the locals of a traceback then show no value
         dispatcher = self.dispatcher
         grant = dispatcher.registry.grant(grant_type)
         deadline = self._deadline(timeout, cancel)
@@ -183,6 +184,7 @@ class Client:
         Returns:
             The fields of the answer, RFC names; empty for an empty answer.
         """
+        params = Params(params)
         deadline = self._deadline(timeout, cancel)
         return self.dispatcher.call(step, params, self.auth, deadline).payload
 

@@ -145,19 +145,20 @@ class Wire:
         return answer
 
     def _send(self, exchange: Exchange) -> tuple[Draft, Answer]:
-        fields: dict[str, Any] = (
-            {"grant_type": exchange.grant.grant_type} if exchange.grant is not None else {}
-        )
+        # Neither the fields nor the body stand in a local that a traceback could show.
+        fields = Params()
+        if exchange.grant is not None:
+            fields["grant_type"] = exchange.grant.grant_type
         fields.update(exchange.params)
         dialect = exchange.dialect
         draft = Draft(exchange.url, fields, dict(dialect.headers), exchange.step, self._provider)
         exchange.client.authenticate(draft)
         exchange.proofs = draft.secrets
-        body = dialect.encode(draft.fields)
         exchange.attempts += 1
         exchange.sent_at = time.time()
         response = self._transport.send(
-            HttpRequest("POST", draft.url, draft.headers, body), exchange.deadline
+            HttpRequest("POST", draft.url, draft.headers, dialect.encode(draft.fields)),
+            exchange.deadline,
         )
         if exchange.grant is None:
             answer = dialect.decode(response, also=_CREATED)

@@ -1,0 +1,56 @@
+"""Tools that report errors with the locals of each frame find no secret in ours."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+
+import grantway
+from tests import faults
+from tests.faults import Act, FaultServer
+
+REFRESH_TOKEN = "rt-very-secret-0123456789"
+CLIENT_SECRET = "cs-very-secret-0123456789"
+#: Kept here so that the test's own frame, which is shown too, holds no secret.
+REQUEST = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
+
+
+def _ask(url: str) -> traceback.TracebackException:
+    client = grantway.Client(
+        grantway.Provider(token_endpoint=f"{url}/token"),
+        client_id="client",
+        client_secret=CLIENT_SECRET,
+        retry=grantway.RetryPolicy(attempts=1),
+    )
+    with client, pytest.raises(grantway.GrantwayError) as caught:
+        client.create_token(**REQUEST)
+    return traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+
+
+def _assert_clean(shown: traceback.TracebackException) -> None:
+    text = "".join(shown.format())
+    assert "exchange = Exchange(" in text
+    assert REFRESH_TOKEN not in text
+    assert CLIENT_SECRET not in text
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(
+            faults.answer(400, b'{"error": "invalid_grant", "error_description": "spent"}'),
+            id="refused",
+        ),
+        pytest.param(faults.answer(200, b"<html>"), id="a page"),
+        pytest.param(faults.answer(500, b""), id="failed"),
+        pytest.param(faults.reset_after_request, id="lost"),
+    ],
+)
+def test_an_answer_that_is_no_token(act: Act) -> None:
+    with FaultServer(act) as server:
+        _assert_clean(_ask(server.url))
+
+
+def test_a_server_that_is_not_there() -> None:
+    _assert_clean(_ask(f"http://127.0.0.1:{faults.free_port()}"))
