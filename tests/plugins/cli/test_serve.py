@@ -102,6 +102,7 @@ def test_approving_everything_is_loud() -> None:
     [
         (["--host", "0.0.0.0", "--database", ":memory:"], "host"),
         (["--host", "0.0.0.0", "--approve", "auto", "--insecure-http"], "approve"),
+        (["--host", "0.0.0.0", "--insecure-http"], "--issuer must be"),
         (["--device-code-seconds", "0"], "--device-code-seconds must be"),
         (["--authorization-code-seconds", "601"], "--authorization-code-seconds must be"),
         (["--issuer", "not a url"], "issuer"),

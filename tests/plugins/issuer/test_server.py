@@ -115,9 +115,17 @@ def test_beyond_this_machine_only_when_told(host: str) -> None:
 
 
 def test_beyond_this_machine_when_told() -> None:
-    with IssuerServer(host="0.0.0.0", insecure_http=True) as server:
+    settings = IssuerSettings(issuer="https://login.example.com")
+    with IssuerServer(settings, host="0.0.0.0", insecure_http=True) as server:
         port = server.address.rsplit(":", 1)[1]
         assert requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_every_address_names_no_issuer(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="issuer must be") as raised:
+        IssuerServer(host=host, insecure_http=True)
+    assert list(raised.value.errors) == ["issuer"]
 
 
 def test_auto_approval_is_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
