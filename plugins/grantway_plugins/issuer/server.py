@@ -258,7 +258,7 @@ def _check_host(host: str, settings: IssuerSettings, *, insecure_http: bool) -> 
             "put a proxy with TLS in front and allow insecure_http",
             errors={"host": ["must be 127.0.0.1 without TLS"]},
         )
-    if settings.issuer is None and host in {"", "0.0.0.0", "::"}:
+    if settings.issuer is None and host in {"", "0.0.0.0", "::"}:  # noqa: S104 - refused here
         rule = "must be the URL that clients use, like https://login.example.com"
         raise ConfigurationError(
             f"host {host} means every address, and none of them can name the issuer: issuer {rule}",
