@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from .process import default_registry, register, register_plugin, reload, unregister
     from .provider import Provider
     from .registry import Registry, build_registry
+    from .stores import Store
     from .token import Token
     from .transport import RequestsTransport
 
@@ -154,6 +155,7 @@ _HOMES = {
     "plugin": ("PluginStatus",),
     "process": ("default_registry", "register", "register_plugin", "reload", "unregister"),
     "registry": ("Registry", "build_registry"),
+    "stores": ("Store",),
     "token": ("Token",),
     "transport": ("RequestsTransport",),
 }
@@ -221,6 +223,7 @@ __all__ = [
     "RetryPolicy",
     "Scope",
     "SlowDownException",
+    "Store",
     "TemporarilyUnavailableError",
     "Text",
     "Token",

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from .client_auth import ClientAuthFactory
     from .event import Event
     from .middleware import Middleware
+    from .stores import StoreFactory
 
 GRANT = "grant"
 ISSUER_SIDE = "issuer's side of the grant"
 DIALECT = "dialect"
 CLIENT_AUTH = "client authentication"
 ERROR_CODE = "error code"
+STORE = "store"
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -57,6 +59,7 @@ class Contribution:
         dialects: Its dialects.
         client_auth: Method -> factory.
         errors: Code on the wire -> class.
+        stores: Name -> factory.
         middleware: Its middleware, outermost first.
         observe: Its observer, or None.
     """
@@ -67,6 +70,7 @@ class Contribution:
     dialects: Sequence[Dialect] = ()
     client_auth: Mapping[str, ClientAuthFactory] = field(default_factory=dict)
     errors: Mapping[str, type[TokenError]] = field(default_factory=dict)
+    stores: Mapping[str, StoreFactory] = field(default_factory=dict)
     middleware: Sequence[Middleware] = ()
     observe: Callable[[Event], None] | None = None
 
@@ -144,6 +148,7 @@ class Contribution:
             dialects,
             dict(returned("grantway_register_client_auth", {})),
             dict(returned("grantway_register_errors", {})),
+            dict(returned("grantway_register_stores", {})),
             tuple(returned("grantway_register_middleware", ())),
             _observer(hooks.get("grantway_observe")),
         )
@@ -186,6 +191,7 @@ class Contribution:
         _check_once(DIALECT, [dialect.name for dialect in self.dialects])
         _check_errors(self.errors)
         _check_callables(CLIENT_AUTH, self.client_auth.values())
+        _check_callables(STORE, self.stores.values())
         _check_callables("middleware", self.middleware)
 
     def names(self) -> Iterator[tuple[str, str, Any]]:
@@ -195,6 +201,7 @@ class Contribution:
         yield from ((DIALECT, dialect.name, dialect) for dialect in self.dialects)
         yield from ((CLIENT_AUTH, method, factory) for method, factory in self.client_auth.items())
         yield from ((ERROR_CODE, code, error) for code, error in self.errors.items())
+        yield from ((STORE, name, factory) for name, factory in self.stores.items())
 
     def replaces(self, kind: str, name: str) -> str:
         """The distribution whose grant this plugin says it takes the place of; mostly empty."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .exceptions import TokenError
     from .grant import Grant, IssuerSide
     from .middleware import Middleware
+    from .stores import StoreFactory
 
 PROJECT = "grantway"
 #: Entry-point group; the number is the version of this contract.
@@ -157,6 +158,35 @@ def grantway_register_client_auth() -> Mapping[str, ClientAuthFactory]:
     Returns:
         Method -> callable of client_id and client_secret (or None) that makes the strategy. The
         standard methods cannot be taken over.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_stores() -> Mapping[str, StoreFactory]:
+    """Bring places where tokens rest, which ``Registry.store`` makes by name.
+
+    ::
+
+        class DictStore:
+            def __init__(self, *, label=""):
+                self.label, self._tokens = label, {}
+
+            def load(self, key):
+                return self._tokens.get(key)
+
+            def save(self, key, token):
+                self._tokens[key] = token
+
+            def delete(self, key):
+                self._tokens.pop(key, None)
+
+        @grantway.hookimpl
+        def grantway_register_stores():
+            return {"dict": DictStore}
+
+    Returns:
+        Name -> callable that takes the store's options by name and makes a ``grantway.Store``.
     """
     raise NotImplementedError
 

@@ -15,12 +15,14 @@ from .contribution import (
     ERROR_CODE,
     GRANT,
     ISSUER_SIDE,
+    STORE,
     Contribution,
     hook_manager,
 )
 from .dialect import RFC6749, Dialect
 from .discovery import installed
 from .exceptions import (
+    ConfigurationError,
     GrantConflictError,
     PluginIncompatibleError,
     PluginLoadError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from .client_auth import ClientAuthFactory
     from .event import Event
     from .middleware import Middleware
+    from .stores import Store, StoreFactory
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Registry:
         dialects: Name -> dialect; ``rfc6749`` is always there.
         client_auth: Method -> factory of a client's proof, beyond the standard ones.
         errors: Code on the wire -> exception class, beyond the standard ones.
+        stores: Name -> factory of a place where tokens rest.
         middleware: Plugins' middleware, outermost first.
         observers: Name and callable of each observer.
         origins: Where all this came from.
@@ -75,6 +79,7 @@ class Registry:
     dialects: Mapping[str, Dialect]
     client_auth: Mapping[str, ClientAuthFactory]
     errors: Mapping[str, type[TokenError]]
+    stores: Mapping[str, StoreFactory]
     middleware: tuple[Middleware, ...]
     observers: tuple[tuple[str, Callable[[Event], None]], ...]
     origins: Origins = field(repr=False)
@@ -110,6 +115,24 @@ class Registry:
             registered=known,
             nearest=nearest,
         )
+
+    def store(self, name: str, **options: Any) -> Store:
+        """Make a store.
+
+        Args:
+            name: As it is registered.
+            **options: The store's own.
+
+        Raises:
+            ConfigurationError: no plugin brings it; lists those that are there.
+        """
+        factory = self.stores.get(name)
+        if factory is None:
+            raise ConfigurationError(
+                f"store: {name!r} is not registered; there are {', '.join(sorted(self.stores))}.",
+                errors={"store": ["must be the name of a registered store"]},
+            )
+        return factory(**options)
 
     def owner(self, grant_type: str) -> PluginStatus:
         """The plugin that brought a grant.
@@ -245,7 +268,7 @@ def assemble(
     reasons = {contribution.status.path: reason for reason, contribution in owned.refused}
     loaded = [each for each in contributions if each.status.path not in reasons]
     tables: dict[str, dict[str, Any]] = {
-        kind: {} for kind in (GRANT, ISSUER_SIDE, DIALECT, CLIENT_AUTH, ERROR_CODE)
+        kind: {} for kind in (GRANT, ISSUER_SIDE, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE)
     }
     tables[DIALECT][RFC6749.name] = RFC6749
     for (kind, name), value in owned.values.items():
@@ -256,6 +279,7 @@ def assemble(
         dialects=MappingProxyType(tables[DIALECT]),
         client_auth=MappingProxyType(tables[CLIENT_AUTH]),
         errors=MappingProxyType(tables[ERROR_CODE]),
+        stores=MappingProxyType(tables[STORE]),
         middleware=tuple(one for each in loaded for one in each.middleware),
         observers=tuple((each.status.path, each.observe) for each in loaded if each.observe),
         origins=Origins(

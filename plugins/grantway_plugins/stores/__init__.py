@@ -1,0 +1,1 @@
+"""Places for tokens, each registered by the hook that a stranger's store would use."""
