@@ -231,15 +231,20 @@ class _BodyProblem:
 
 
 async def _body(headers: Mapping[bytes, str], receive: Receive) -> bytes | _BodyProblem:
-    message = await receive() if headers.get(b"content-length") != "0" else {}
-    if not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        return body if len(body) <= BODY_CAP else _TOO_LARGE
+    if headers.get(b"content-length") == "0":
+        return b""
     try:
         async with asyncio.timeout(BODY_TIME):
-            return await _rest(message["body"], receive)
+            message = await receive()
+            if message.get("more_body"):
+                return await _rest(message["body"], receive)
     except TimeoutError:
         return _BodyProblem(408, f"The body took more than {BODY_TIME:g} seconds")
+    except asyncio.CancelledError:
+        # The server is stopping and has waited for this request as long as it waits for any.
+        return _BodyProblem(503, "The issuer stopped before the body was complete")
+    body: bytes = message.get("body", b"")
+    return body if len(body) <= BODY_CAP else _TOO_LARGE
 
 
 async def _rest(first: bytes, receive: Receive) -> bytes | _BodyProblem:

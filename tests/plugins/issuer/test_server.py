@@ -223,3 +223,35 @@ def test_the_person_tells_what_the_page_says(rfc: Caller, person: Person) -> Non
         person.approve_authorization(rfc.authorize_url(redirect_uri="https://evil.example"))
     with pytest.raises(FlowError, match="Code shown on the device"):
         person.approve_device(f"{rfc.url}/device")
+
+
+STALLED = (
+    b"POST /token HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 10\r\n"
+    b"content-type: application/x-www-form-urlencoded\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("begun", [b"", b"grant"])
+def test_a_body_that_never_comes_is_answered(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    monkeypatch.setattr("grantway_plugins.issuer.app.BODY_TIME", 0.2)
+    with IssuerServer() as server:
+        port = int(server.address.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as stalled:
+            stalled.sendall(STALLED + begun)
+            assert stalled.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("begun", [b"", b"grant"])
+def test_it_stops_though_a_body_never_comes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, begun: bytes
+) -> None:
+    monkeypatch.setattr("grantway_plugins.issuer.server.GRACE", 1)
+    with IssuerServer() as server:
+        port = int(server.address.rsplit(":", 1)[1])
+        stalled = socket.create_connection(("127.0.0.1", port), timeout=10)
+        stalled.sendall(STALLED + begun)
+        # Another request is answered, so the stalled one has been read too.
+        assert requests.get(f"{server.address}/health", timeout=10).ok
+    with stalled:
+        assert stalled.recv(4096).startswith(b"HTTP/1.1 503 ")
+    assert not [record for record in caplog.records if record.exc_info]
