@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from grantway.event import Event
 from grantway.exceptions import GrantwayError
@@ -39,11 +39,11 @@ class Observe:
             return call_next(exchange)
         call_id, began = next(_call_ids), time.perf_counter()
 
-        emit = self._tell
-
-        def event(kind: str, outcome: str = "", status: int | None = None) -> Event:
+        def event(
+            kind: Literal["start", "end"], outcome: str = "", status: int | None = None
+        ) -> Event:
             return Event(
-                kind="start" if kind == "start" else "end",
+                kind=kind,
                 call_id=call_id,
                 step=exchange.step,
                 provider=exchange.host,
@@ -54,7 +54,8 @@ class Observe:
                 status=status,
             )
 
-        exchange.emit, exchange.call_id = emit, call_id
+        emit = exchange.emit = self._tell
+        exchange.call_id = call_id
         emit(event("start"))
         try:
             answer = call_next(exchange)
