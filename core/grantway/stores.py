@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,22 +15,69 @@ class Store(Protocol):
 
     A key is text that says nothing about the token. A store may forget a token, as when it is
     full, and must never give one to another key.
+
+    Whoever refreshes a token does it while it holds the key's lock, and reads the store again
+    once it has it: that is how one refresh is enough for all who share the store.
     """
 
     def load(self, key: str) -> Token | None:
-        """The token that was saved last, or None."""
+        """The token that was saved last, or None.
+
+        Raises:
+            StoreUnreadableError: the store cannot be reached, or not be understood; names where,
+                and what to do. Never for a key that was not saved.
+        """
         ...
 
-    def save(self, key: str, token: Token) -> None:
+    def save(self, key: str, token: Token, *, fence: int = 0) -> None:
         """Keep a token in place of the one before.
 
         When it returns, the token outlives whatever the store promises to outlive; when it cannot
         promise that, it raises, because a refresh token that was replaced cannot be had again.
+        The token before is lost only when the new one is kept.
+
+        Args:
+            key: Whose token.
+            token: The token.
+            fence: What ``lock`` gave, where the saver holds the lock. 0 saves over anything.
+
+        Raises:
+            LeaseLostError: a later holder of the lock has saved or deleted; nothing was changed.
+            StoreSaveError: it could not be saved; says why and what to do.
         """
         ...
 
-    def delete(self, key: str) -> None:
-        """Forget a token; one that is not there is no error."""
+    def delete(self, key: str, *, fence: int = 0) -> None:
+        """Forget a token; one that is not there is no error.
+
+        Args:
+            key: Whose token.
+            fence: As for ``save``.
+
+        Raises:
+            LeaseLostError: a later holder of the lock has saved or deleted; nothing was changed.
+            StoreError: it could not be deleted.
+        """
+        ...
+
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
+        """Hold the key alone, among all who share this store, while the ``with`` block runs.
+
+        Not reentrant: a second ``lock`` of the same key waits, in the same thread too. A holder
+        that dies sets the lock free: at once where the system notices, or when its lease ends.
+
+        Args:
+            key: Which key; keys do not wait for each other.
+            timeout: Seconds to wait for it at most.
+
+        Returns:
+            A context manager that gives the fence: a number greater than that of every holder of
+            this key before, or 0 where the lock cannot be lost while its holder lives.
+
+        Raises:
+            StoreLockError: on entering, it was not to be had in time; names where it lies.
+            StoreUnreadableError: on entering, the store cannot be reached.
+        """
         ...
 
 
