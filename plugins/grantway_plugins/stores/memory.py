@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
 from grantway.exceptions import ConfigurationError
-from grantway.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from grantway.stores import StoreFactory
     from grantway.token import Token
 
 
@@ -57,9 +54,3 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self)} of {self._tokens.maxsize:g} entries)"
-
-
-@hookimpl
-def grantway_register_stores() -> Mapping[str, StoreFactory]:
-    """Bring the store ``memory``."""
-    return {"memory": MemoryStore}
