@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .exceptions import StoreUnreadableError
+from .exceptions import StoreSaveError, StoreUnreadableError
 from .token import Token
 
 #: Stands in every record, so that a later layout can be told from this one.
@@ -15,7 +15,11 @@ _TEXTS = ("access_token", "token_type", "refresh_token", "id_token")
 
 
 def encode(token: Token) -> bytes:
-    """The token, secrets and all, as UTF-8 JSON."""
+    """The token, secrets and all, as UTF-8 JSON.
+
+    Raises:
+        StoreSaveError: ``extra`` holds what JSON has no word for; quotes nothing.
+    """
     record: dict[str, Any] = {
         "version": VERSION,
         "access_token": token.access_token,
@@ -28,7 +32,14 @@ def encode(token: Token) -> bytes:
         "extra": dict(token.extra),
     }
     kept = {name: value for name, value in record.items() if value is not None and value != {}}
-    return json.dumps(kept, separators=(",", ":")).encode()
+    try:
+        return json.dumps(kept, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        record.clear()
+        kept.clear()
+    raise StoreSaveError(
+        "extra: holds a value that JSON has no word for; keep text, numbers, lists and maps there."
+    )
 
 
 def decode(data: bytes | str, where: str) -> Token:
@@ -41,21 +52,12 @@ def decode(data: bytes | str, where: str) -> Token:
     Raises:
         StoreUnreadableError: it is not such a record, or one of a later version; quotes nothing.
     """
-    try:
-        record = json.loads(data)
-    except ValueError:  # bad UTF-8 is one too
-        record = None
-    # Raised outside the except block: the ValueError holds the record, and with it the secrets.
-    if not isinstance(record, dict):
-        raise StoreUnreadableError(f"{where}: is not a stored token (not a JSON object).")
-    if record.get("version") != VERSION:
-        raise StoreUnreadableError(
-            f"{where}: is not a token of version {VERSION} of the records; a newer grantway may "
-            "have written it."
-        )
-    wrong = _wrong(record)
-    if wrong:
-        raise StoreUnreadableError(f"{where}: is not a stored token ({wrong} is of another type).")
+    record, problem = _read(data)
+    # A report that shows the locals of each frame would show the secrets with them.
+    del data
+    if problem:
+        record.clear()
+        raise StoreUnreadableError(f"{where}: {problem}.")
     scope = record.get("scope")
     return Token(
         access_token=record["access_token"],
@@ -67,6 +69,33 @@ def decode(data: bytes | str, where: str) -> Token:
         scope=None if scope is None else tuple(scope),
         extra=record.get("extra", {}),
     )
+
+
+def written_later(data: bytes | str) -> bool:
+    """Whether it is a record of a later version, which is to be left as it is."""
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    version = record.get("version") if isinstance(record, dict) else None
+    return isinstance(version, int) and version > VERSION
+
+
+def _read(data: bytes | str) -> tuple[dict[str, Any], str]:
+    """What ``encode`` wrote, and what is wrong with it, or nothing."""
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):  # bad UTF-8 is a ValueError too
+        record = None
+    if not isinstance(record, dict):
+        return {}, "is not a stored token (not a JSON object)"
+    if record.get("version") != VERSION:
+        return record, (
+            f"is not a token of version {VERSION} of the records; a newer grantway may have "
+            "written it"
+        )
+    wrong = _wrong(record)
+    return record, f"is not a stored token ({wrong} is of another type)" if wrong else ""
 
 
 def _wrong(record: dict[str, Any]) -> str | None:
