@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .decision import Refusal
 from .randomness import digest
 from .records import Client
-from .transaction import Transaction
 from .wire import Dialect, WireRequest
+
+if TYPE_CHECKING:
+    # A gateway in front of another issuer reads credentials without a database library.
+    from .transaction import Transaction
 
 #: Every method a client can be registered with.
 METHODS = ("none", "client_secret_basic", "client_secret_post")

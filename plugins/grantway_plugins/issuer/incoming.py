@@ -1,0 +1,95 @@
+"""A posted request by what its headers say of it: how it speaks, and how it wants its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .decision import Denial
+from .wire import (
+    Answer,
+    Dialect,
+    WireRequest,
+    answer_basic_challenge,
+    answer_denial,
+    aws_names,
+    dialect_of,
+    parse_basic,
+    parse_form,
+    parse_json,
+)
+
+#: Every dialect.
+BOTH = frozenset(Dialect)
+
+_MEDIA_TYPES = {
+    Dialect.AWS: "application/json",
+    Dialect.RFC: "application/x-www-form-urlencoded",
+}
+
+
+class Incoming:
+    """A posted request, before its body is parsed.
+
+    Args:
+        headers: Lower-case names.
+        accepts: The dialects that the endpoint reads.
+        speaks: The one that it answers in; by default the one that it is asked in.
+    """
+
+    __slots__ = ("_accepts", "_authorization", "_keeps_names", "_spoken", "_typed", "speaks")
+
+    def __init__(
+        self,
+        headers: Mapping[bytes, str],
+        accepts: frozenset[Dialect] = BOTH,
+        speaks: Dialect | None = None,
+    ) -> None:
+        authorization = headers.get(b"authorization", "")
+        self._authorization = authorization if authorization[:6].lower() == "basic " else None
+        self._accepts = accepts
+        self._keeps_names = speaks is not None
+        self._typed = b"content-type" in headers
+        self._spoken = dialect_of(headers.get(b"content-type", ""))
+        self.speaks = speaks or self._spoken or Dialect.RFC
+
+    def unread(self, body: bytes) -> Answer | None:
+        """The answer to a content type that the endpoint does not read, or None if it does."""
+        if not body and not self._typed and Dialect.RFC in self._accepts:
+            self._spoken = Dialect.RFC  # a form without fields, sent by many without a type
+        if self._spoken in self._accepts:
+            return None
+        wanted = " or ".join(sorted(_MEDIA_TYPES[each] for each in self._accepts))
+        denial = Denial("invalid_request", f"The content type must be {wanted}")
+        return answer_denial(denial, self.speaks, status=415)
+
+    def parse(self, body: bytes, repeatable: frozenset[str]) -> WireRequest:
+        """Read the body and the Authorization header.
+
+        Args:
+            body: What was posted.
+            repeatable: Parameters of a form that may stand more than once.
+
+        Raises:
+            Refusal: they cannot be read, or a parameter stands twice.
+        """
+        if self._spoken is Dialect.AWS:
+            members = parse_json(body)
+            params = members if self._keeps_names else aws_names(members)
+        else:
+            params = parse_form(body, repeatable=repeatable)
+        basic = None if self._authorization is None else parse_basic(self._authorization)
+        return WireRequest(self.speaks, params, basic)
+
+    def answer(self, outcome: Answer | Denial) -> Answer:
+        """What is sent back. Failed Basic authentication is challenged (RFC 6749 section 5.2)."""
+        if isinstance(outcome, Answer):
+            return outcome
+        if outcome.error == "invalid_client" and self._authorization is not None:
+            return answer_basic_challenge(outcome, self.speaks)
+        return answer_denial(outcome, self.speaks)
+
+
+def not_allowed(allowed: str, dialect: Dialect) -> Answer:
+    """The answer to another method than those allowed."""
+    denial = Denial("invalid_request", f"Only {allowed} is allowed here")
+    return answer_denial(denial, dialect, status=405, headers=((b"allow", allowed.encode()),))

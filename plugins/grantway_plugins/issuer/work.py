@@ -1,0 +1,45 @@
+"""The work that an endpoint leaves to the database, and what is said when it fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .decision import Denial, Refusal
+from .errors import StoreBusyError, StoreError
+from .wire import Answer, Dialect, answer_busy
+
+if TYPE_CHECKING:
+    from .transaction import Transaction
+
+Work = Callable[["Transaction"], Answer | Denial]
+
+_log = logging.getLogger(__name__)
+
+
+def refusals_are_denials(work: Work) -> Work:
+    """Work that returns what it refuses, so that no refusal rolls a transaction back."""
+
+    def guarded(transaction: Transaction) -> Answer | Denial:
+        try:
+            return work(transaction)
+        except Refusal as refused:
+            return refused.denial
+
+    return guarded
+
+
+def failed(error: Exception, dialect: Dialect) -> Answer | Denial:
+    """What is said, and logged, of work that could not be done: never what the error holds.
+
+    Args:
+        error: What was raised.
+        dialect: How the request spoke.
+    """
+    if isinstance(error, StoreError):
+        if not isinstance(error, StoreBusyError):
+            _log.error("A request could not be carried out: %s", error)
+        return answer_busy(dialect)
+    _log.error("A request failed: %s", type(error).__name__)
+    return Denial("server_error", "The issuer failed; nothing was done")
