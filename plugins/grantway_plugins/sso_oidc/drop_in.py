@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -19,19 +18,17 @@ from grantway.exchange import Draft, public_headers
 from grantway.grant import Grant, Params
 from grantway.middleware.retry import RetryPolicy
 from grantway.process import default_registry
-from grantway.provider import Provider
 from grantway.registry import Registry
 from grantway.transport import RequestsTransport
 
+from .endpoint import endpoint_of, is_region, provider_at
 from .exceptions import Exceptions, as_botocore_error, param_validation_error
-from .plugin import ANSWER_NAMES, AWS_SSO_OIDC
+from .plugin import ANSWER_NAMES
 
 if TYPE_CHECKING:
     from typing import Self
 
     from grantway.http import Transport
-
-_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 
 
 class _String(fields.String):
@@ -163,13 +160,7 @@ class SSOOIDCClient:
         transport: Transport,
         timeout: float,
     ) -> None:
-        base = endpoint_url.rstrip("/")
-        provider = Provider(
-            token_endpoint=f"{base}/token",
-            device_authorization_endpoint=f"{base}/device_authorization",
-            registration_endpoint=f"{base}/client/register",
-            dialect=AWS_SSO_OIDC,
-        )
+        provider = provider_at(endpoint_url)
         self.exceptions = Exceptions()
         self.meta = SimpleNamespace(endpoint_url=endpoint_url, region_name=region_name)
         self._transport = transport
@@ -327,21 +318,14 @@ def client(
     """
     env = os.environ.get
     region = region_name or env("AWS_DEFAULT_REGION") or env("AWS_REGION")
-    if not region or not _REGION.fullmatch(region):
+    if not region or not is_region(region):
         raise ConfigurationError(
             'region_name: must be an AWS region, like "eu-west-1"; give it here or in '
             "AWS_DEFAULT_REGION."
         )
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    endpoint = (
-        endpoint_url
-        or env("AWS_ENDPOINT_URL_SSO_OIDC")
-        or env("AWS_ENDPOINT_URL")
-        or f"https://oidc.{region}.{suffix}"
-    )
     return SSOOIDCClient(
         region_name=region,
-        endpoint_url=endpoint,
+        endpoint_url=endpoint_of(region, endpoint_url),
         registry=registry or default_registry(),
         transport=transport or RequestsTransport(),
         timeout=timeout,
