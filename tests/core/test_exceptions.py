@@ -16,13 +16,18 @@ from grantway.exceptions import (
     Evidence,
     GrantwayError,
     InvalidGrantException,
+    ProviderPausedError,
     ProviderUnavailableError,
     RequestInvalidError,
+    StoreLockError,
+    StoreSaveError,
     TokenError,
     TransportError,
     UnknownGrantTypeError,
     UnknownTokenError,
+    WaitTimeoutError,
 )
+from grantway.token import Token
 
 ALL: list[type[GrantwayError]] = [
     value
@@ -58,6 +63,15 @@ CODES = {
     "FlowCancelledError": "flow_cancelled",
     "FlowTimeoutError": "flow_timeout",
     "RedirectMismatchError": "redirect_mismatch",
+    "CredentialError": "credential_error",
+    "LoginNeededError": "login_needed",
+    "WaitTimeoutError": "wait_timeout",
+    "ProviderPausedError": "provider_paused",
+    "StoreError": "store_failed",
+    "StoreUnreadableError": "store_unreadable",
+    "StoreSaveError": "store_save_failed",
+    "StoreLockError": "store_locked",
+    "LeaseLostError": "lease_lost",
     "RegistryError": "registry_error",
     "GrantConflictError": "grant_conflict",
     "GrantInvalidError": "grant_invalid",
@@ -129,6 +143,18 @@ def test_the_fields_of_each_kind_travel() -> None:
     twin = pickle.loads(pickle.dumps(token))
     assert (twin.error_description, twin.reason, twin.error_uri) == ("spent", "REUSED", "https://x")
     assert twin.response == token.response
+    paused = ProviderPausedError("later", retry_after=7.5)
+    assert pickle.loads(pickle.dumps(paused)).retry_after == 7.5
+    unsaved = StoreSaveError("full", token=Token("at", refresh_token="rt"))
+    assert pickle.loads(pickle.dumps(unsaved)).token == Token("at", refresh_token="rt")
+    assert pickle.loads(pickle.dumps(StoreSaveError("full"))).token is None
+
+
+def test_an_error_that_carries_a_token_does_not_show_it() -> None:
+    unsaved = StoreSaveError("the disk is full", token=Token("at-1", refresh_token="rt-1"))
+    for text in (str(unsaved), repr(unsaved), repr(vars(unsaved))):
+        assert "at-1" not in text
+        assert "rt-1" not in text
 
 
 def test_a_subclass_of_a_plugin_survives_pickling() -> None:
@@ -152,6 +178,11 @@ def test_what_a_person_reads_is_the_message() -> None:
 
 def test_a_request_error_is_a_value_error() -> None:
     assert issubclass(RequestInvalidError, ValueError)
+
+
+@pytest.mark.parametrize("kind", [WaitTimeoutError, StoreLockError])
+def test_what_ran_out_of_time_is_a_timeout_error(kind: type[GrantwayError]) -> None:
+    assert issubclass(kind, TimeoutError)
 
 
 def test_the_response_has_botocores_shape() -> None:

@@ -1,15 +1,18 @@
-"""The store ``memory``, found by name as anybody's store would be."""
+"""The store ``memory``: the contract, and what it forgets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+import os
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
 
 import grantway
 from grantway import Store, Token
+from grantway.exceptions import StoreLockError
+from grantway_plugins.stores.key_locks import ThreadLocks
 from grantway_plugins.stores.memory import MemoryStore
 from tests.plugins.stores.contract import StoreContract
 
@@ -22,6 +25,10 @@ class TestMemoryStore(StoreContract):
         return grantway.default_registry().store("memory")
 
 
+def ended(name: str, refresh_token: str | None = None) -> Token:
+    return Token(name, expires_in=1, expires_at=time.time() - 1, refresh_token=refresh_token)
+
+
 def test_it_is_bounded_and_forgets_what_was_unused_for_longest() -> None:
     store = MemoryStore(entries=3)
     for key in "abc":
@@ -32,6 +39,91 @@ def test_it_is_bounded_and_forgets_what_was_unused_for_longest() -> None:
     assert [store.load(key) is not None for key in "abcd"] == [True, False, True, True]
 
 
+def test_it_is_bounded_at_any_size_and_keeps_the_newest() -> None:
+    store = MemoryStore(entries=10_000)
+    for number in range(25_000):
+        store.save(f"key {number}", Token(f"at-{number}"))
+    assert len(store) == 10_000
+    assert repr(store) == "MemoryStore(10000 of 10000 entries)"
+    kept = [n for n in range(25_000) if store.load(f"key {n}") == Token(f"at-{n}")]
+    assert len(kept) == 10_000
+    # In the order of use but for how the keys fell on the shards.
+    assert min(kept) > 25_000 - 2 * 10_000
+    assert kept[-5000:] == list(range(20_000, 25_000))
+
+
+def test_what_ended_is_forgotten_without_any_call_that_does_much() -> None:
+    store = MemoryStore(entries=100_000)
+    for number in range(20_000):
+        store.save(f"old {number}", Token("at", expires_at=time.time() + 1e6))
+    for number in range(20_000):  # all at one moment
+        store.save(f"old {number}", ended("at"))
+    most = 0
+    for number in range(20_000):
+        before = len(store)
+        store.save(f"new {number}", Token("at"))
+        most = max(most, before + 1 - len(store))
+    assert most == 4
+    assert len(store) == 20_000
+    assert all(store.load(f"new {number}") for number in range(20_000))
+
+
+def test_what_ended_does_not_pile_up_where_keys_come_and_go() -> None:
+    store = MemoryStore(entries=100_000)
+    for number in range(20_000):
+        store.save(f"key {number}", ended("at"))
+    assert len(store) < 10
+
+
+def test_a_refresh_token_is_not_forgotten_because_the_access_token_ended() -> None:
+    store = MemoryStore(entries=1000)
+    for number in range(100):
+        store.save(f"kept {number}", ended("at", f"rt-{number}"))
+    for number in range(900):
+        store.save(f"new {number}", Token("at"))
+    assert len(store) == 1000
+    assert all(store.load(f"kept {number}") for number in range(100))
+
+
+def test_looking_for_what_ended_is_no_use_of_it() -> None:
+    store = MemoryStore(entries=3)
+    for key in "abc":
+        store.save(key, Token(key))
+    for _ in range(5):
+        store.save("c", Token("c"))
+    store.save("d", Token("d"))
+    assert [store.load(key) is not None for key in "abcd"] == [False, True, True, True]
+
+
+def test_deleting_in_any_order_keeps_the_rest() -> None:
+    store = MemoryStore(entries=100)
+    keys = [f"key {number}" for number in range(100)]
+    for key in keys:
+        store.save(key, Token(key))
+    for step, start in ((7, 0), (3, 1), (1, 0)):
+        for key in keys[start::step]:
+            store.delete(key)
+        keys = [key for number, key in enumerate(keys) if (number - start) % step or number < start]
+        assert len(store) == len(keys)
+        assert all(store.load(key) == Token(key) for key in keys)
+    assert len(store) == 0
+
+
+def test_an_entry_takes_at_most_400_bytes_beside_key_and_token() -> None:
+    keys = [f"key {number}" for number in range(20_000)]
+    tokens = [Token("at") for _ in keys]
+    store = MemoryStore()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for key, token in zip(keys, tokens, strict=True):
+            store.save(key, token)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / len(keys) <= 400
+
+
 @pytest.mark.parametrize("entries", [0, -1, 1.5, "many", True, None])
 def test_a_size_that_cannot_be_is_named(entries: Any) -> None:
     with pytest.raises(grantway.ConfigurationError, match="entries") as refused:
@@ -39,35 +131,26 @@ def test_a_size_that_cannot_be_is_named(entries: Any) -> None:
     assert list(refused.value.errors) == ["entries"]
 
 
-def test_a_store_that_nobody_brings_lists_those_that_are_there() -> None:
-    with pytest.raises(grantway.ConfigurationError, match=r"'keyring'.*memory") as refused:
-        grantway.default_registry().store("keyring")
-    assert list(refused.value.errors) == ["store"]
+def test_the_table_of_locks_holds_only_those_in_use() -> None:
+    locks = ThreadLocks()
+    with locks.hold("a", 0, "here"), locks.hold("b", 0, "here"):
+        with pytest.raises(StoreLockError, match="here"), locks.hold("a", 0, "here"):
+            pass
+        assert len(locks) == 2
+    assert len(locks) == 0
 
 
-def plugin(stores: Mapping[str, Callable[..., Any]]) -> SimpleNamespace:
-    @grantway.hookimpl
-    def grantway_register_stores() -> Mapping[str, Callable[..., Any]]:
-        return stores
-
-    return SimpleNamespace(grantway_register_stores=grantway_register_stores)
-
-
-def test_a_plugins_store_is_made_with_its_options() -> None:
-    registry = grantway.build_registry({"mine": plugin({"small": MemoryStore})})
-    store = registry.store("small", entries=1)
-    assert isinstance(store, MemoryStore)
-    assert "of 1 entries" in repr(store)
-
-
-def test_what_cannot_make_a_store_is_refused() -> None:
-    broken: Any = MemoryStore()
-    registry = grantway.build_registry({"mine": plugin({"small": broken})})
-    (status,) = [each for each in registry.plugins if each.name == "mine"]
-    assert (status.state, "cannot be called" in status.reason) == ("failed", True)
-    assert "small" not in registry.stores
-
-
-def test_a_name_that_is_taken_stays_with_grantway() -> None:
-    with pytest.raises(grantway.GrantConflictError, match="'memory'"):
-        grantway.build_registry({"mine": plugin({"memory": MemoryStore})})
+def test_a_fork_does_not_wait_for_threads_it_does_not_have() -> None:
+    locks = ThreadLocks()
+    with locks.hold("key", 0, "here"):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with locks.hold("key", 0, "here"):
+                    status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(StoreLockError), locks.hold("key", 0, "here"):
+            pass

@@ -1,0 +1,35 @@
+"""The store ``file``: the contract, and what disks and killed writers do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import grantway
+from grantway import Store
+from grantway_plugins.stores.file import FileStore
+from grantway_plugins.stores.file_format import path_of
+from tests.plugins.stores.contract import DurableStoreContract, StoreContract
+from tests.plugins.stores.processes import Opener
+
+
+class TestFileStore(StoreContract, DurableStoreContract):
+    """The contract, kept by the store that the registry makes."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return grantway.default_registry().store("file", folder=tmp_path / "tokens")
+
+    @pytest.fixture
+    def again(self, tmp_path: Path) -> Opener:
+        return partial(FileStore, tmp_path / "tokens")
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Callable[[str, bytes], None]:
+        def write(key: str, data: bytes) -> None:
+            Path(path_of(str(tmp_path / "tokens"), key)).write_bytes(data)
+
+        return write

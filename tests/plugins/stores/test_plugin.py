@@ -1,0 +1,70 @@
+"""Stores by name: those of grantway, and those of anybody's plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway_plugins.stores import plugin as ours
+from grantway_plugins.stores.memory import MemoryStore
+
+
+def plugin(stores: Mapping[str, Callable[..., Any]]) -> SimpleNamespace:
+    @grantway.hookimpl
+    def grantway_register_stores() -> Mapping[str, Callable[..., Any]]:
+        return stores
+
+    return SimpleNamespace(grantway_register_stores=grantway_register_stores)
+
+
+def test_every_store_of_grantway_is_there_by_name() -> None:
+    assert set(grantway.default_registry().stores) >= {
+        "memory",
+        "file",
+        "aws-cli",
+        "keyring",
+        "redis",
+        "sql",
+        "encrypted",
+    }
+
+
+def test_a_store_whose_library_is_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ours._STORES, "lost", ("no_such_module", "LostStore", "lost"))
+    factory = ours.grantway_register_stores()["lost"]
+    with pytest.raises(
+        grantway.ConfigurationError, match=r"'lost'.*pip install 'grantway\[lost\]'"
+    ):
+        factory()
+
+
+def test_a_store_that_nobody_brings_lists_those_that_are_there() -> None:
+    with pytest.raises(grantway.ConfigurationError, match=r"'floppy'.*file.*memory") as refused:
+        grantway.default_registry().store("floppy")
+    assert list(refused.value.errors) == ["store"]
+
+
+def test_a_plugins_store_is_made_with_its_options() -> None:
+    registry = grantway.build_registry({"mine": plugin({"small": MemoryStore})})
+    store = registry.store("small", entries=1)
+    assert isinstance(store, MemoryStore)
+    assert "of 1 entries" in repr(store)
+
+
+def test_what_cannot_make_a_store_is_refused() -> None:
+    broken: Any = MemoryStore()
+    registry = grantway.build_registry({"mine": plugin({"small": broken})})
+    (status,) = [each for each in registry.plugins if each.name == "mine"]
+    assert (status.state, "cannot be called" in status.reason) == ("failed", True)
+    assert "small" not in registry.stores
+
+
+def test_a_name_that_is_taken_stays_with_grantway() -> None:
+    with pytest.raises(grantway.GrantConflictError, match="'memory'"):
+        grantway.build_registry({"mine": plugin({"memory": MemoryStore})})
