@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .client import Client
     from .client_auth import ClientAuth, ClientSecretBasic, ClientSecretPost, NoAuth
+    from .credential import Credential
     from .dialect import AnswerShape, Dialect, ErrorShape, RequestShape
     from .event import Event
     from .exceptions import (
@@ -85,10 +86,12 @@ if TYPE_CHECKING:
         UseDpopNonceError,
         WaitTimeoutError,
     )
+    from .freshness import Freshness
     from .grant import Grant, GrantSchema, Replay, Scope, Text
     from .hookspecs import hookimpl
     from .middleware.retry import RetryPolicy
     from .plugin import PluginStatus
+    from .pool import CredentialPool
     from .process import default_registry, register, register_plugin, reload, unregister
     from .provider import Provider
     from .registry import Registry, build_registry
@@ -101,6 +104,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "client": ("Client",),
     "client_auth": ("ClientAuth", "ClientSecretBasic", "ClientSecretPost", "NoAuth"),
+    "credential": ("Credential",),
     "dialect": ("AnswerShape", "Dialect", "ErrorShape", "RequestShape"),
     "event": ("Event",),
     "exceptions": (
@@ -166,11 +170,13 @@ _HOMES = {
         "UseDpopNonceError",
         "WaitTimeoutError",
     ),
+    "freshness": ("Freshness",),
     "grant": ("Grant", "GrantSchema", "Replay", "Scope", "Text"),
     "hookspecs": ("hookimpl",),
     "middleware.retry": ("RetryPolicy",),
     "provider": ("Provider",),
     "plugin": ("PluginStatus",),
+    "pool": ("CredentialPool",),
     "process": ("default_registry", "register", "register_plugin", "reload", "unregister"),
     "registry": ("Registry", "build_registry"),
     "stores": ("Store",),
@@ -192,7 +198,9 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailedError",
     "ConsentRequiredError",
+    "Credential",
     "CredentialError",
+    "CredentialPool",
     "Dialect",
     "ErrorShape",
     "Event",
@@ -201,6 +209,7 @@ __all__ = [
     "FlowCancelledError",
     "FlowError",
     "FlowTimeoutError",
+    "Freshness",
     "Grant",
     "GrantConflictError",
     "GrantInvalidError",

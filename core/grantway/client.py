@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,12 @@ from .registry import Registry
 if TYPE_CHECKING:
     from typing import Self
 
+    from .credential import Credential
+    from .freshness import Freshness
     from .http import Transport
+    from .pool import CredentialPool
+    from .recipe import OnToken
+    from .stores import Store
     from .token import Token
 
 
@@ -187,6 +193,115 @@ class Client:
         params = Params(params)
         deadline = self._deadline(timeout, cancel)
         return self.dispatcher.call(step, params, self.auth, deadline).payload
+
+    def credential(
+        self,
+        *,
+        grant_type: str,
+        subject: str = "",
+        key: str | None = None,
+        store: Store | None = None,
+        freshness: Freshness | None = None,
+        on_token: OnToken | None = None,
+        extra: Mapping[str, str | list[str]] | None = None,
+        refresh: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> Credential:
+        """Keep a token fresh: the promise of a valid one. Nothing is sent yet.
+
+        The first token comes from the store, or else from the grant; the next ones from its
+        refresh token where there is one. A grant that a person begins needs no code here: log in,
+        and give the token to ``Credential.accept``.
+
+        Args:
+            grant_type: Which grant brings the first token.
+            subject: Whose token it is, where the parameters do not tell: a tenant, a user.
+            key: The token's name in the store; by default a fingerprint of the provider, the
+                client, the subject and every parameter.
+            store: Where the token rests; None keeps it in this process alone.
+            freshness: When it is renewed; by default what the provider's dialect says.
+            on_token: Called with every new token, after it was stored and before it is used.
+                What it raises goes to the caller, and the token is tried again with the next call.
+            extra: Provider-specific parameters, sent with the grant as they are.
+            refresh: More parameters for a refresh, such as ``scope`` where the provider wants it.
+            **params: The grant's parameters, by their RFC names. One that is callable is called
+                for each request, as for an assertion that must be new each time.
+
+        Raises:
+            UnknownGrantTypeError: no plugin registered the grant.
+            RequestInvalidError: a parameter breaks the grant's schema.
+            ConfigurationError: an argument cannot work.
+        """
+        from .credential import Credential  # noqa: PLC0415 - only where it is needed
+        from .recipe import Recipe  # noqa: PLC0415
+
+        recipe = Recipe(
+            self,
+            grant_type=grant_type,
+            params=params,
+            extra=extra,
+            refresh=refresh,
+            store=store,
+            freshness=freshness,
+            on_token=on_token,
+            name=key,
+        )
+        return Credential(recipe, subject)
+
+    def credential_pool(
+        self,
+        *,
+        grant_type: str,
+        entries: int = 100_000,
+        store: Store | None = None,
+        freshness: Freshness | None = None,
+        on_token: OnToken | None = None,
+        extra: Mapping[str, str | list[str]] | None = None,
+        refresh: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> CredentialPool:
+        """Keep many tokens fresh, one a name, that are asked for in the same way.
+
+        The name is the credential's ``subject``: ``pool.token("tenant-7")``. Where tenants
+        differ in more, as in their scope or their client, give ``CredentialPool`` a function.
+
+        Args:
+            grant_type: As for ``credential``, like everything that is not named here.
+            entries: CredentialPool that are kept at most.
+            store: As for ``credential``. Needed where a person begins the grant: what is forgotten
+                past ``entries`` could not be had again.
+            freshness: As for ``credential``.
+            on_token: As for ``credential``.
+            extra: As for ``credential``.
+            refresh: As for ``credential``.
+            **params: As for ``credential``.
+        """
+        from .credential import Credential  # noqa: PLC0415 - only where it is needed
+        from .pool import CredentialPool  # noqa: PLC0415
+        from .recipe import Recipe  # noqa: PLC0415
+
+        recipe = Recipe(
+            self,
+            grant_type=grant_type,
+            params=params,
+            extra=extra,
+            refresh=refresh,
+            store=store,
+            freshness=freshness,
+            on_token=on_token,
+        )
+        if store is None and (recipe.waits_for_login or recipe.spent_at_once):
+            raise ConfigurationError(
+                f"store: is needed for {grant_type}, which a person begins: past {entries} names "
+                "the first is forgotten, and without a store its refresh token would be lost.",
+                errors={"store": ["is required for this grant"]},
+            )
+        return CredentialPool(partial(Credential, recipe), entries=entries)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one call, over all attempts and waits."""
+        return self._timeout
 
     def _deadline(self, timeout: float | None, cancel: threading.Event | None) -> Deadline:
         if timeout is None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from .exceptions import RequestInvalidError
+from .freshness import Freshness
 from .http import HttpResponse, can_travel
 from .redaction import excerpt, texts
 from .shape import AnswerShape, ErrorShape, Path, RequestShape, refuse, text
@@ -146,6 +147,7 @@ class Dialect:
         error: An error.
         replay_window: Seconds within which a refresh token may be presented again after its
             answer was lost; 0 where the provider states none.
+        freshness: How long before its end a credential renews a token.
         amend: Called with the decoded object before anything is looked up in it, and gives the
             object to look in; the one way out for what data cannot say.
 
@@ -158,6 +160,7 @@ class Dialect:
     answer: AnswerShape = field(default_factory=AnswerShape)
     error: ErrorShape = field(default_factory=ErrorShape)
     replay_window: float = 0.0
+    freshness: Freshness = field(default_factory=Freshness)
     amend: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     _plan: _Plan = field(init=False, repr=False, compare=False)
 

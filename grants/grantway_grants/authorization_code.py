@@ -52,6 +52,7 @@ AUTHORIZATION_CODE = Grant(
     schema=AuthorizationCodeSchema(),
     replay=Replay.NEVER,
     secret=frozenset({"code", "code_verifier"}),
+    single_use=frozenset({"code"}),
     summary="A token for the code of a login in a browser, with PKCE (RFC 6749, 7636, 8252)",
 )
 

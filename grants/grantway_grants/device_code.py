@@ -31,6 +31,7 @@ DEVICE_CODE = Grant(
     schema=DeviceCodeSchema(),
     replay=Replay.NEVER,
     secret=frozenset({"device_code"}),
+    single_use=frozenset({"device_code"}),
     summary="A token once a person has approved on another device (RFC 8628)",
 )
 

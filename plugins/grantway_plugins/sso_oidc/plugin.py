@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
 from grantway.exceptions import TOKEN_ERRORS
+from grantway.freshness import Freshness
 from grantway.hookspecs import hookimpl
 
 #: RFC name -> AWS name, requests.
@@ -52,6 +53,8 @@ ANSWER_NAMES = {
 
 AWS_SSO_OIDC = Dialect(
     name="aws-sso-oidc",
+    # As botocore has it, so that programs which share a login agree on when it is renewed.
+    freshness=Freshness(advisory=900, mandatory=600),
     request=RequestShape(
         encoding="json",
         names=REQUEST_NAMES,

@@ -1,0 +1,52 @@
+"""A name for a token that differs when anything differs that makes it another token."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+#: Secrets shorter than this could be guessed from their hash, as a password could.
+_GUESSABLE = 32
+_ROUNDS = 100_000
+
+
+def fingerprint(facts: Mapping[str, Any], secret: frozenset[str] = frozenset()) -> str:
+    """The SHA-256 of names and values, each with its length before it, as 64 hex digits.
+
+    No two different mappings of texts, numbers, lists and mappings give the same input to the
+    hash, so two tenants never share a key. The order of names does not count, that of a list does.
+
+    Args:
+        facts: Names to values.
+        secret: Names whose values are secret, at any depth; a short one is stretched, so that
+            nobody who sees the fingerprint can try passwords against it.
+    """
+    return hashlib.sha256(_bytes(facts, secret, "")).hexdigest()
+
+
+def _bytes(value: Any, secret: frozenset[str], name: str) -> bytes:
+    if value is None:
+        return _framed(b"n", b"")
+    if isinstance(value, Mapping):
+        members = sorted((str(key), each) for key, each in value.items())
+        return _framed(
+            b"m",
+            b"".join(
+                _framed(b"k", key.encode("utf-8", "surrogatepass")) + _bytes(each, secret, key)
+                for key, each in members
+            ),
+        )
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    if isinstance(value, (list, tuple)):
+        return _framed(b"l", b"".join(_bytes(each, secret, name) for each in value))
+    text = str(value).encode("utf-8", "surrogatepass")
+    if name in secret and len(text) < _GUESSABLE:
+        return _framed(b"h", hashlib.pbkdf2_hmac("sha256", text, b"grantway", _ROUNDS))
+    kind = type(value).__name__.encode()
+    return _framed(b"v", _framed(b"t", kind) + text)
+
+
+def _framed(kind: bytes, content: bytes) -> bytes:
+    return kind + str(len(content)).encode() + b":" + content

@@ -1,0 +1,79 @@
+"""One piece of work a key at a time: whoever comes while it runs waits for the same result.
+
+The work runs in a thread of its own, and not in that of the caller who came first. So a caller
+whose deadline ends, or who is interrupted, leaves without taking with it a refresh token that is
+on its way; and a caller in an event loop waits like any other.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+
+from .token import Token
+
+_lock = threading.Lock()
+_flights: dict[Hashable, Future[Token]] = {}
+
+
+def join(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
+    """The result of the work that runs under this key; it is started if none does.
+
+    The thread is no daemon: a process that ends waits for it, so that a new refresh token is
+    stored and not thrown away between its arrival and its saving.
+
+    Args:
+        key: Equal for what must not run twice at once.
+        work: Called without arguments, in the context (``contextvars``) of who started it.
+    """
+    with _lock:
+        flight = _flights.get(key)
+        if flight is not None:
+            return flight
+        flight = _flights[key] = Future()
+    context = contextvars.copy_context()
+    thread = threading.Thread(
+        target=context.run, args=(_fly, key, flight, work), name="grantway-refresh"
+    )
+    try:
+        thread.start()
+    except RuntimeError:
+        # No thread is to be had: the interpreter is ending, or the system is out of them.
+        _fly(key, flight, work)
+    return flight
+
+
+def under_way(key: Hashable) -> bool:
+    """Whether work runs under this key."""
+    return key in _flights
+
+
+def _fly(key: Hashable, flight: Future[Token], work: Callable[[], Token]) -> None:
+    try:
+        token = work()
+    except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
+        _land(key, flight)
+        flight.set_exception(error)
+    else:
+        _land(key, flight)
+        flight.set_result(token)
+
+
+def _land(key: Hashable, flight: Future[Token]) -> None:
+    # Before the result is set: who is told of it and comes again must find no flight that is over.
+    with _lock:
+        if _flights.get(key) is flight:
+            del _flights[key]
+
+
+def _after_fork() -> None:
+    # The child has none of its parent's threads, so nothing that it inherits would ever land.
+    global _lock, _flights
+    _lock, _flights = threading.Lock(), {}
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

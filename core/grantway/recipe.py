@@ -1,0 +1,167 @@
+"""How a token is obtained and renewed: the part that many credentials have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import ConfigurationError, LoginNeededError
+from .fingerprint import fingerprint
+from .freshness import Freshness
+from .grant import Params
+from .stores import Store
+from .token import Token
+
+if TYPE_CHECKING:
+    from .client import Client
+
+_REFRESH = "refresh_token"
+
+#: Called with every new token, after it was stored and before it is used.
+OnToken = Callable[[Token], None]
+
+
+class Recipe:
+    """What is asked for, of whom, and where the answer rests. Shared; nothing in it changes.
+
+    Args:
+        client: Asks the provider.
+        grant_type: How the first token comes, and each one that no refresh token brings.
+        params: The grant's parameters. A value that is callable is called for each request.
+        extra: Provider-specific parameters, sent with the grant.
+        refresh: More parameters for a refresh, such as ``scope`` where the provider wants it.
+        store: Where the token rests; None keeps it in this process alone.
+        freshness: When it is renewed; by default what the provider's dialect says.
+        on_token: Called with every new token.
+        name: The token's name in the store; by default a fingerprint of all that makes the token
+            different from another.
+
+    Raises:
+        UnknownGrantTypeError: no plugin registered the grant.
+        RequestInvalidError: a parameter breaks the grant's schema.
+        ConfigurationError: an argument cannot work.
+    """
+
+    __slots__ = (
+        "_facts",
+        "client",
+        "extra",
+        "freshness",
+        "grant_type",
+        "name",
+        "on_token",
+        "params",
+        "refresh",
+        "spent_at_once",
+        "store",
+        "variable",
+        "waits_for_login",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        grant_type: str,
+        params: Mapping[str, Any],
+        extra: Mapping[str, str | list[str]] | None,
+        refresh: Mapping[str, Any] | None,
+        store: Store | None,
+        freshness: Freshness | None,
+        on_token: OnToken | None,
+        name: str | None = None,
+    ) -> None:
+        grant = client.registry.grant(grant_type)
+        if refresh and _REFRESH in refresh:
+            raise ConfigurationError(
+                "refresh: must not hold refresh_token; the last token has it.",
+                errors={"refresh": ["must not hold refresh_token"]},
+            )
+        self.client = client
+        self.grant_type = grant_type
+        self.params = Params(params)
+        self.extra = Params(extra or {})
+        self.refresh = Params(refresh or {})
+        self.store = store
+        self.freshness = client.dialect.freshness if freshness is None else freshness
+        self.on_token = on_token
+        self.name = name
+        #: Parameters that are made anew for each request, so that they name no token.
+        self.variable = frozenset(name for name, value in params.items() if callable(value))
+        once = grant.single_use or ({_REFRESH} if grant_type == _REFRESH else frozenset())
+        #: A person must begin it, and has not: the first token comes by ``accept``.
+        self.waits_for_login = bool(once) and not once & params.keys()
+        #: What was given buys one token and no second.
+        self.spent_at_once = bool((once & params.keys()) - self.variable)
+        # Read as the grant reads them, so that "a b" and ["a", "b"] name one scope.
+        known = params
+        if not self.waits_for_login and not self.variable:
+            known = grant.load(params)
+        self._facts = "" if name else self._digest(known, grant.secret)
+
+    def _digest(self, known: Mapping[str, Any], secret: frozenset[str]) -> str:
+        client = self.client
+        facts = {
+            "version": 1,
+            "issuer": client.provider.issuer,
+            "token_endpoint": client.provider.token_endpoint,
+            "dialect": client.dialect.name,
+            "client_id": client.client_id,
+            "grant_type": self.grant_type,
+            "params": {name: v for name, v in known.items() if name not in self.variable},
+            "extra": self.extra,
+            "refresh": self.refresh,
+        }
+        return fingerprint(facts, secret)
+
+    def key(self, subject: str) -> str:
+        """The name of the token in a store.
+
+        Args:
+            subject: Whose token it is, where the parameters do not tell.
+        """
+        return self.name or fingerprint({"facts": self._facts, "subject": subject})
+
+    def check_subject(self, subject: str) -> None:
+        """Refuse a token without a name of its own.
+
+        Raises:
+            ConfigurationError: a parameter is made anew each time, and neither a subject nor a
+                name tells whose token it brings.
+        """
+        if self.variable and not subject and not self.name:
+            raise ConfigurationError(
+                f"subject: {', '.join(sorted(self.variable))} is made anew for each request, so "
+                'say whose token it brings, like subject="tenant-7".',
+                errors={"subject": ["is required where a parameter is callable"]},
+            )
+
+    def first(self) -> Token:
+        """Ask with the grant itself.
+
+        Raises:
+            GrantwayError: there was no token.
+        """
+        if self.waits_for_login:
+            raise LoginNeededError(
+                f"No token is stored for client {self.client.client_id!r} at "
+                f"{self.client.provider.host}: log in, and give the token to accept()."
+            )
+        values = {name: v() if callable(v) else v for name, v in self.params.items()}
+        return self.client.create_token(
+            grant_type=self.grant_type, extra=dict(self.extra) or None, **Params(values)
+        )
+
+    def next(self, refresh_token: str) -> Token:
+        """Ask with a refresh token.
+
+        Raises:
+            GrantwayError: there was no token.
+        """
+        extra = dict(self.extra) if self.grant_type == _REFRESH else {}
+        given: dict[str, Any] = dict(self.refresh)
+        if self.grant_type == _REFRESH and "scope" in self.params:
+            given.setdefault("scope", self.params["scope"])
+        return self.client.create_token(
+            grant_type=_REFRESH, extra=extra or None, **Params(given, refresh_token=refresh_token)
+        )
