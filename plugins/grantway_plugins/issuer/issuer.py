@@ -27,11 +27,6 @@ class IssuedGrant:
 
     grant: Grant
     decision: IssuerGrant
-    names: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Know the parameters; an unknown one on the wire is ignored (RFC 6749 section 3.2)."""
-        object.__setattr__(self, "names", frozenset(self.grant.schema.fields))
 
 
 @dataclass(frozen=True)

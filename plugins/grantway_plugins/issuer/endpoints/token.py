@@ -8,8 +8,9 @@ from typing import Any
 from grantway.exceptions import RequestInvalidError
 from grantway.grant import Params
 from grantway_plugins.issuer.authentication import authenticate, credentials_of
-from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue, Refusal
+from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.issuer import IssuedGrant, Issuer
+from grantway_plugins.issuer.parameters import broken, grant_type_of, params_of, unsupported
 from grantway_plugins.issuer.randomness import family_digest, new_family_secret
 from grantway_plugins.issuer.records import Client
 from grantway_plugins.issuer.transaction import Transaction
@@ -51,28 +52,18 @@ def create_token(issuer: Issuer, request: WireRequest) -> Callable[[Transaction]
 
 
 def _grant(issuer: Issuer, request: WireRequest) -> IssuedGrant:
-    grant_type = request.text("grant_type")
-    if grant_type is None:
-        raise Refusal("invalid_request", f"{request.shown('grant_type')} is required")
-    issued = issuer.grants.get(grant_type)
+    issued = issuer.grants.get(grant_type_of(request))
     if issued is None:
-        known = ", ".join(sorted(issuer.grants))
-        raise Refusal("unsupported_grant_type", f"The grant type is not one of {known}")
+        raise unsupported(issuer.grants)
     return issued
 
 
 def _load(issued: IssuedGrant, request: WireRequest) -> Params:
     try:
-        return issued.grant.load(
-            {name: value for name, value in request.params.items() if name in issued.names}
-        )
+        return issued.grant.load(params_of(issued.grant, request))
     except RequestInvalidError as invalid:
         errors = invalid.errors
-    broken = "; ".join(
-        f"{request.shown(name)} {rule}" for name, rules in errors.items() for rule in rules
-    )
-    # RFC 6749 section 5.2 allows neither quotes nor backslashes in a description.
-    raise Refusal("invalid_request", broken.replace('"', "'").replace("\\", "/"))
+    raise broken(errors, request)
 
 
 def _issue(

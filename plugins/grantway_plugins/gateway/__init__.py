@@ -1,0 +1,43 @@
+"""Grantway inside a gateway: a token endpoint to mount.
+
+``TokenEndpoint`` answers token requests in any WSGI or ASGI framework. ``Broker`` settles them by a
+provider behind the gateway, ``EmbeddedIssuer`` by the issuer in the same process. Importing the
+package loads none of it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .broker import Broker
+    from .clients import ClientRule, Principal, hash_secret
+    from .embedded import EmbeddedIssuer
+    from .token_endpoint import Settlement, TokenEndpoint
+
+_HOME = {
+    "Broker": "broker",
+    "ClientRule": "clients",
+    "EmbeddedIssuer": "embedded",
+    "Principal": "clients",
+    "Settlement": "token_endpoint",
+    "TokenEndpoint": "token_endpoint",
+    "hash_secret": "clients",
+}
+
+__all__ = [
+    "Broker",
+    "ClientRule",
+    "EmbeddedIssuer",
+    "Principal",
+    "Settlement",
+    "TokenEndpoint",
+    "hash_secret",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,130 @@
+"""Who may ask the gateway for tokens: the callers' own credentials, never the gateway's."""
+
+from __future__ import annotations
+
+import hmac
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from grantway.exceptions import ConfigurationError
+from grantway_plugins.issuer.authentication import credentials_of
+from grantway_plugins.issuer.decision import Refusal
+from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.wire import WireRequest
+
+#: Characters of base64 that hold 128 bits.
+SHORTEST_SECRET = 22
+
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller that has proved who it is.
+
+    Attributes:
+        client_id: Its name at the gateway.
+        grant_types: What it may ask for; None for whatever the endpoint serves.
+    """
+
+    client_id: str
+    grant_types: frozenset[str] | None = None
+
+
+#: Called with client id and secret (None where none was sent). Only ``True`` or a ``Principal``
+#: lets the caller in.
+ClientRule = Callable[[str, str | None], "bool | Principal | None"]
+
+
+def hash_secret(secret: str) -> str:
+    """The form in which a mapping of clients holds a secret: ``sha256:`` and 64 hex digits.
+
+    A fast hash protects random secrets only, such as ``secrets.token_urlsafe(32)``. For passwords
+    that people chose, give a function that uses a slow one.
+
+    Args:
+        secret: At least 22 characters.
+
+    Raises:
+        ConfigurationError: it is shorter.
+    """
+    if not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"secret: must have at least {SHORTEST_SECRET} characters, made at random, like "
+            "secrets.token_urlsafe(32); for passwords that people chose, give clients a function "
+            "with a slow hash."
+        )
+    return f"sha256:{digest(secret).hex()}"
+
+
+def client_rule(clients: ClientRule | Mapping[str, str | None] | None) -> ClientRule:
+    """The rule that an embedder gave, as a function.
+
+    Args:
+        clients: A function; client ids to what ``hash_secret`` gave, or to None for a client that
+            has no secret; or None, which lets nobody in.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if clients is None:
+        return _nobody
+    if isinstance(clients, Mapping):
+        return _listed(dict(clients))
+    if not callable(clients) or inspect.iscoroutinefunction(clients):
+        raise ConfigurationError(
+            "clients: must be a function of client id and secret (not async; it runs in a worker "
+            'thread), or a mapping like {"shop": hash_secret(...)}.'
+        )
+    return clients
+
+
+def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
+    """Find out who asks, by what the caller sent in the header or in the body.
+
+    Raises:
+        Refusal: nobody, by two methods at once, or not somebody whom the rule lets in.
+    """
+    if request.params.get("client_assertion") is not None:
+        raise Refusal("invalid_client", "A client authenticates by a secret here, not an assertion")
+    given = credentials_of(request)
+    if not given.client_id.isprintable():
+        raise Refusal("invalid_client", "The client id has a character that cannot stand there")
+    found = rule(given.client_id, given.secret)
+    if isinstance(found, Principal):
+        return found
+    if found is True:
+        return Principal(given.client_id)
+    if found is not False and found is not None:
+        _log.error("Nobody is let in: clients gave a %s, not a bool", type(found).__name__)
+    raise Refusal("invalid_client", "The client is unknown, or did not prove who it is")
+
+
+def _nobody(_client_id: str, _secret: str | None) -> bool:
+    return False
+
+
+def _listed(clients: dict[str, str | None]) -> ClientRule:
+    for client_id, kept in clients.items():
+        if not isinstance(client_id, str) or not client_id:
+            raise ConfigurationError('clients: must map names of clients, like "shop".')
+        if kept is not None and not (isinstance(kept, str) and _HASH.fullmatch(kept)):
+            raise ConfigurationError(
+                f"clients: what stands for {client_id!a} must be made by hash_secret(...), or be "
+                "None for a client without a secret; a secret itself is not kept."
+            )
+
+    def rule(client_id: str, secret: str | None) -> bool:
+        if client_id not in clients:
+            return False
+        kept = clients[client_id]
+        if kept is None or secret is None:
+            return kept is None and secret is None
+        return hmac.compare_digest(kept, f"sha256:{digest(secret).hex()}")
+
+    return rule
