@@ -308,7 +308,7 @@ class Credential:
             trouble.failures += 1
             most = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(trouble.failures - 1, 16))
             pause = most * random.uniform(0.5, 1.0)  # noqa: S311 - it protects nothing
-            if isinstance(error, (TokenError, TransportError)):
+            if isinstance(error, (TokenError, TransportError, ProviderPausedError)):
                 pause = max(pause, min(getattr(error, "retry_after", None) or 0.0, _PATIENCE))
                 trouble.paused_until = _monotonic() + pause
         if self._alive():

@@ -93,6 +93,7 @@ DIALECT: list[tuple[str, tuple[Any, ...]]] = [
     ("answer", (None, {}, RequestShape())),
     ("error", (None, {}, RequestShape())),
     ("replay_window", (-1, -0.5, math.nan, math.inf, "30", None, True)),
+    ("freshness", (None, 300, (300, 30))),
     ("amend", ("amend", 1, {})),
 ]
 
