@@ -1,0 +1,199 @@
+"""A store around another one, which then holds nothing that can be read without the key.
+
+AES-256-GCM rather than Fernet: it authenticates data beside the ciphertext, which here is the key
+under which the token lies, so that nobody who can write to the store can give one tenant's token
+to another. Nonces are random, for which NIST SP 800-38D section 8.3 allows 2**32 saves with one
+encryption key: a hundred a second for more than a year. Rotate the key before that.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from grantway import record
+from grantway.exceptions import ConfigurationError, StoreUnreadableError
+from grantway.process import default_registry
+from grantway.token import Token
+
+from . import store_keys
+from .masked import Masked
+
+if TYPE_CHECKING:
+    from grantway.stores import Store
+
+    from .store_keys import KeySource
+
+#: Token type of what the store around which this stands is given.
+TOKEN_TYPE = "encrypted"
+
+#: Before every ciphertext, so that a later layout can be told from this one.
+_LAYOUT = "1"
+_NONCE = 12
+
+
+class EncryptedStore:
+    """Keeps tokens in another store, encrypted.
+
+    The other store sees the key under which a token lies, how long the token is, and, of a token
+    without a refresh token, when it ends, so that it can forget it then. Who can write to that
+    store can delete tokens and put back older ones, and nothing else: what was changed, or moved
+    to another key, is refused.
+
+    Args:
+        inner: A store, the name of a registered one, or its options with its name as ``kind``:
+            ``{"kind": "file", "folder": "tokens"}``.
+        key: 32 bytes, or their base64 text, as from ``generate_key``. Of several, the first
+            encrypts and every one decrypts.
+        key_env: Name of the environment variable that holds the key, or several with commas
+            between them; conventionally ``GRANTWAY_STORE_KEY``.
+        key_ring: Service in the operating system's key ring, such as ``grantway``, where the key
+            lies; the first one is made there.
+
+    Raises:
+        ConfigurationError: not one of ``key``, ``key_env`` and ``key_ring``, or what it names is
+            no key; or the inner store cannot be made.
+        StoreUnreadableError: the key ring cannot be used.
+    """
+
+    def __init__(
+        self,
+        inner: Store | str | Mapping[str, Any],
+        *,
+        key: bytes | str | Sequence[bytes | str] | None = None,
+        key_env: str | None = None,
+        key_ring: str | None = None,
+    ) -> None:
+        hidden = Masked(key)
+        del key  # a report that shows the locals of each frame would show it
+        self._source = _source(hidden, key_env, key_ring)
+        self._ciphers = _ciphers(self._source)
+        self._inner = _inner(inner)
+
+    def load(self, key: str) -> Token | None:
+        """See ``grantway.Store``.
+
+        Raises:
+            StoreUnreadableError: also where a token was encrypted with another key, was changed,
+                or is not encrypted. It stays as it is.
+        """
+        envelope = self._inner.load(key)
+        if envelope is None:
+            return None
+        if envelope.token_type != TOKEN_TYPE:
+            raise StoreUnreadableError(
+                f"{self!r}: a token there is not encrypted. Save it once through this store, or "
+                "log in again."
+            )
+        plain = self._open(key, envelope.access_token)
+        return record.decode(plain.value, f"{self!r}, decrypted")
+
+    def save(self, key: str, token: Token, *, fence: int = 0) -> None:
+        """See ``grantway.Store``."""
+        self._inner.save(key, self._seal(key, token), fence=fence)
+
+    def delete(self, key: str, *, fence: int = 0) -> None:
+        """See ``grantway.Store``."""
+        self._inner.delete(key, fence=fence)
+
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
+        """See ``grantway.Store``; the inner store's."""
+        return self._inner.lock(key, timeout)
+
+    def close(self) -> None:
+        """Close the inner store, where it is one that is closed."""
+        close = getattr(self._inner, "close", None)
+        if close is not None:
+            close()
+
+    def _seal(self, key: str, token: Token) -> Token:
+        key_id, cipher = next(iter(self._ciphers.items()))
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = cipher.encrypt(nonce, record.encode(token), _beside(key_id, key))
+        text = base64.urlsafe_b64encode(nonce + sealed).decode()
+        # With a refresh token it is worth keeping past the access token's end.
+        ends = token.expires_at if token.refresh_token is None else None
+        return Token(f"{_LAYOUT}.{key_id}.{text}", TOKEN_TYPE, expires_at=ends)
+
+    def _open(self, key: str, text: str) -> Masked[bytes]:
+        layout, _, rest = text.partition(".")
+        key_id, _, sealed = rest.partition(".")
+        if layout != _LAYOUT:
+            raise StoreUnreadableError(
+                f"{self!r}: a token there is not encrypted in version {_LAYOUT} of this layout; "
+                "a newer grantway may have written it."
+            )
+        if key_id not in self._ciphers:  # another process may have rotated it
+            self._ciphers = _ciphers(self._source)
+        if key_id not in self._ciphers:
+            raise StoreUnreadableError(
+                f"{self!r}: a token there is encrypted with the key whose id is {key_id[:16]!r}, "
+                f"and the keys given are {', '.join(self._ciphers)}. Give that key too, after "
+                "the newest, or log in again. Nothing was removed."
+            )
+        with suppress(InvalidTag, ValueError):  # ValueError: no base64, or too short
+            data = base64.urlsafe_b64decode(sealed)
+            # One text for one ciphertext: base64 has spare bits, and the decoder skips the unknown.
+            if base64.urlsafe_b64encode(data).decode() == sealed:
+                beside = _beside(key_id, key)
+                return Masked(self._ciphers[key_id].decrypt(data[:_NONCE], data[_NONCE:], beside))
+        raise StoreUnreadableError(
+            f"{self!r}: a token there was changed, or moved from another key, after it was "
+            "encrypted. Nothing was removed; find out who writes to the store, delete the token, "
+            "and log in again."
+        )
+
+    def __repr__(self) -> str:
+        # A report on what __init__ refused asks before there is one.
+        return f"EncryptedStore({getattr(self, '_inner', None)!r})"
+
+
+def _source(key: Masked[Any], key_env: str | None, key_ring: str | None) -> KeySource:
+    given = sum(one is not None for one in (key.value, key_env, key_ring))
+    if given != 1:
+        raise ConfigurationError(
+            f"one of key, key_env and key_ring must be given, not {given} of them.",
+            errors={name: ["exactly one of the three"] for name in ("key", "key_env", "key_ring")},
+        )
+    if key_env is not None:
+        return store_keys.from_environment(key_env)
+    if key_ring is not None:
+        return store_keys.from_key_ring(key_ring)
+    return store_keys.given(key)
+
+
+def _ciphers(source: KeySource) -> dict[str, AESGCM]:
+    """Id of a key -> what encrypts with it, the newest first."""
+    return {_id(Masked(key)): AESGCM(key) for key in source().value}
+
+
+def _id(key: Masked[bytes]) -> str:
+    """Tells keys apart, and tells nothing else about them: they are random."""
+    return hashlib.sha256(b"grantway store key\0" + key.value).hexdigest()[:16]
+
+
+def _beside(key_id: str, key: str) -> bytes:
+    """What is authenticated with the ciphertext. No id holds a dot, so no two agree."""
+    return f"{_LAYOUT}.{key_id}.{key}".encode("utf-8", "surrogatepass")
+
+
+def _inner(inner: Store | str | Mapping[str, Any]) -> Store:
+    if isinstance(inner, str):
+        return default_registry().store(inner)
+    if isinstance(inner, Mapping) and isinstance(inner.get("kind"), str):
+        options = dict(inner)
+        return default_registry().store(options.pop("kind"), **options)
+    if hasattr(inner, "load"):
+        return cast("Store", inner)
+    raise ConfigurationError(
+        "inner: the store to encrypt: a store, the name of one, or its options with its name as "
+        'kind, like {"kind": "file"}.',
+        errors={"inner": ["must be a store, or name one"]},
+    )

@@ -1,0 +1,119 @@
+"""Key rings that need no desktop, for the tests of what lies in one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked, PasswordDeleteError
+from keyrings.alt.file import PlaintextKeyring
+
+from grantway import Store
+from grantway_plugins.stores.key_ring import KeyRingStore
+
+#: Characters that Windows takes at most: CRED_MAX_CREDENTIAL_BLOB_SIZE is 2,560 bytes of UTF-16.
+WINDOWS_LIMIT = 1_280
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class DiskRing(KeyringBackend):
+    """In a file that survives SIGKILL, and as narrow as Windows'.
+
+    ``keyrings.alt`` writes its file in place, so that a kill can empty it.
+    """
+
+    priority: Any = -1  # it is never chosen by itself
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with closing(self._open()) as base, base:
+            base.execute("CREATE TABLE IF NOT EXISTS ring (name TEXT PRIMARY KEY, value TEXT)")
+
+    def get_password(self, service: str, username: str) -> str | None:
+        with closing(self._open()) as base:
+            row = base.execute("SELECT value FROM ring WHERE name = ?", (username,)).fetchone()
+        return row and str(row[0])
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        if len(password) > WINDOWS_LIMIT:
+            raise OSError(1783, "CredWrite", "The stub received bad data")
+        with closing(self._open()) as base, base:
+            base.execute("REPLACE INTO ring VALUES (?, ?)", (username, password))
+
+    def delete_password(self, service: str, username: str) -> None:
+        with closing(self._open()) as base, base:
+            if not base.execute("DELETE FROM ring WHERE name = ?", (username,)).rowcount:
+                raise PasswordDeleteError(username)
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._file, timeout=30)
+
+
+class MortalRing(KeyringBackend):
+    """In memory, with the limit of Windows and the replacing of macOS; dies when told to.
+
+    Attributes:
+        entries: What it holds.
+        steps: Changes it makes before it dies.
+    """
+
+    priority: Any = -1
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+        self.steps = 1_000_000
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get(username)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        if len(password) > WINDOWS_LIMIT:
+            raise OSError(1783, "CredWrite", "The stub received bad data")
+        if username in self.entries:  # macOS deletes the item, and then adds the new one
+            self.delete_password(service, username)
+        self._step()
+        self.entries[username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._step()
+        if self.entries.pop(username, None) is None:
+            raise PasswordDeleteError(username)
+
+    def _step(self) -> None:
+        if self.steps == 0:
+            raise Killed
+        self.steps -= 1
+
+
+class LockedRing(KeyringBackend):
+    """Nobody unlocks it, and its errors quote what they were given."""
+
+    priority: Any = -1
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise KeyringLocked(username)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise KeyringLocked(password)
+
+
+class FullRing(DiskRing):
+    """Reads, and refuses to write, quoting what it was given."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise OSError(f"no room for {password}")
+
+
+def on_disk(folder: Path) -> Store:
+    return KeyRingStore(backend=DiskRing(folder / "ring.db"), folder=folder / "locks")
+
+
+def plaintext(folder: Path) -> Store:
+    ring = PlaintextKeyring().with_properties(file_path=str(folder / "ring.cfg"))
+    return KeyRingStore(backend=ring, folder=folder / "locks")

@@ -1,0 +1,463 @@
+"""The store ``encrypted``: what lies in the other store is unreadable, and stays where it is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import keyring.core
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import grantway
+from grantway import Store, Token
+from grantway.exceptions import ConfigurationError, StoreSaveError, StoreUnreadableError
+from grantway_plugins.stores.encrypted import EncryptedStore
+from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.store_keys import generate_key, rotate_key_in_ring
+from tests.plugins.stores import rings
+from tests.plugins.stores.contract import (
+    ENOUGH,
+    MARK,
+    WHOLE,
+    DurableStoreContract,
+    StoreContract,
+    shown,
+)
+from tests.plugins.stores.processes import Opener
+
+#: A key of these tests, and another.
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+OTHER = base64.urlsafe_b64encode(bytes(range(32, 64))).decode()
+
+
+def over_file(folder: Path, key: str = KEY) -> EncryptedStore:
+    return EncryptedStore({"kind": "file", "folder": str(folder)}, key=key)
+
+
+class TestEncryptedStore(StoreContract):
+    """The contract, kept over a store in memory."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        return EncryptedStore("memory", key=KEY)
+
+
+class TestEncryptedFile(StoreContract, DurableStoreContract):
+    """The contract, kept over files."""
+
+    @pytest.fixture
+    def again(self, tmp_path: Path) -> Opener:
+        return partial(over_file, tmp_path)
+
+    @pytest.fixture
+    def store(self, again: Opener) -> Store:
+        return again()
+
+    @pytest.fixture
+    def spoil(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[str, bytes], None]:
+        def spoil(key: str, data: bytes) -> None:
+            # As near as it can be: these bytes, encrypted with the right key.
+            with monkeypatch.context() as patched:
+                patched.setattr("grantway.record.encode", lambda token: data)
+                envelope = over_file(tmp_path)._seal(key, Token(""))
+            file = grantway.default_registry().store("file", folder=str(tmp_path))
+            file.save(key, envelope)
+
+        return spoil
+
+    def test_nothing_of_a_token_can_be_read_in_the_files(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        store.save("key", WHOLE)
+        held = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+        assert b"access_token" in held
+        for part in (MARK.encode(), b"DPoP", b"read", b"write", b"authed_user", b"1000000000"):
+            assert part not in held
+
+
+@pytest.fixture
+def inner() -> MemoryStore:
+    return MemoryStore()
+
+
+def sealed(inner: Store, key: str = "key") -> str:
+    envelope = inner.load(key)
+    assert envelope is not None
+    return envelope.access_token
+
+
+def put(inner: Store, text: str, key: str = "key") -> None:
+    inner.save(key, Token(text, "encrypted"))
+
+
+# --- What the inner store sees ------------------------------------------------------------------
+
+
+def test_the_inner_store_is_told_when_a_token_without_a_refresh_token_ends(
+    inner: MemoryStore,
+) -> None:
+    store = EncryptedStore(inner, key=KEY)
+    lasting = Token("at", expires_at=4e9, expires_in=60, scope=("read",), extra={"a": 1})
+    store.save("key", lasting)
+    envelope = inner.load("key")
+    assert envelope == Token(sealed(inner), "encrypted", expires_at=4e9)
+    assert store.load("key") == lasting
+    store.save("key", Token("at", expires_at=4e9, refresh_token="rt"))
+    assert inner.load("key") == Token(sealed(inner), "encrypted")
+
+
+def test_one_token_twice_is_two_ciphertexts(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, key=KEY)
+    seen = set()
+    for _ in range(100):
+        store.save("key", WHOLE)
+        seen.add(sealed(inner))
+    assert len(seen) == 100
+
+
+# --- Who can write to the inner store -----------------------------------------------------------
+
+
+@given(st.data())
+def test_any_bit_that_is_flipped_is_refused(data: st.DataObject) -> None:
+    inner = MemoryStore()
+    store = EncryptedStore(inner, key=KEY)
+    store.save("key", WHOLE)
+    text = bytearray(sealed(inner).encode())
+    place = data.draw(st.integers(0, len(text) - 1), "place")
+    text[place] ^= 1 << data.draw(st.integers(0, 6), "bit")
+    put(inner, text.decode())
+    before = inner.load("key")
+    with pytest.raises(StoreUnreadableError) as refused:
+        store.load("key")
+    assert MARK not in shown(refused.value)
+    assert inner.load("key") == before
+
+
+@given(st.data())
+def test_any_byte_of_the_ciphertext_that_is_changed_is_refused(data: st.DataObject) -> None:
+    inner = MemoryStore()
+    store = EncryptedStore(inner, key=KEY)
+    store.save("key", WHOLE)
+    before, _, text = sealed(inner).rpartition(".")
+    raw = bytearray(base64.urlsafe_b64decode(text))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    put(inner, f"{before}.{base64.urlsafe_b64encode(raw).decode()}")
+    with pytest.raises(StoreUnreadableError, match="was changed, or moved"):
+        store.load("key")
+
+
+@given(st.text())
+def test_any_other_text_is_refused(text: str) -> None:
+    inner = MemoryStore()
+    store = EncryptedStore(inner, key=KEY)
+    store.save("key", WHOLE)
+    head = sealed(inner).rpartition(".")[0]
+    for other in (text, f"1.{text}", f"{head}.{text}", sealed(inner)[: len(text)]):
+        put(inner, other, "other")
+        with pytest.raises(StoreUnreadableError):
+            store.load("other")
+
+
+def test_a_ciphertext_that_was_moved_to_another_key_is_refused(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, key=KEY)
+    store.save("one tenant", WHOLE)
+    put(inner, sealed(inner, "one tenant"), "another tenant")
+    with pytest.raises(StoreUnreadableError, match="moved from another key") as refused:
+        store.load("another tenant")
+    assert MARK not in shown(refused.value)
+    assert store.load("one tenant") == WHOLE
+
+
+def test_a_token_that_is_not_encrypted_is_refused(inner: MemoryStore) -> None:
+    inner.save("key", WHOLE)
+    with pytest.raises(StoreUnreadableError, match="not encrypted") as refused:
+        EncryptedStore(inner, key=KEY).load("key")
+    assert MARK not in shown(refused.value)
+    assert inner.load("key") == WHOLE
+
+
+def test_a_token_of_a_later_layout_is_left_as_it_is(inner: MemoryStore) -> None:
+    put(inner, "2.whatever")
+    with pytest.raises(StoreUnreadableError, match="newer grantway"):
+        EncryptedStore(inner, key=KEY).load("key")
+    assert sealed(inner) == "2.whatever"
+
+
+# --- Keys ---------------------------------------------------------------------------------------
+
+
+def test_the_wrong_key_is_said_to_be_wrong_and_removes_nothing(inner: MemoryStore) -> None:
+    EncryptedStore(inner, key=KEY).save("key", WHOLE)
+    with pytest.raises(StoreUnreadableError, match="key whose id is") as refused:
+        EncryptedStore(inner, key=OTHER).load("key")
+    seen = shown(refused.value)
+    assert not [secret for secret in (KEY, OTHER, MARK) if secret in seen]
+    assert EncryptedStore(inner, key=KEY).load("key") == WHOLE
+
+
+def test_of_several_keys_the_first_encrypts_and_every_one_decrypts(inner: MemoryStore) -> None:
+    old, new = EncryptedStore(inner, key=KEY), EncryptedStore(inner, key=[OTHER, KEY])
+    old.save("key", WHOLE)
+    assert new.load("key") == WHOLE
+    new.save("key", Token("newer"))
+    with pytest.raises(StoreUnreadableError):
+        old.load("key")
+    # Once every token was saved, the old key can go.
+    assert EncryptedStore(inner, key=OTHER).load("key") == Token("newer")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        bytes(range(32)),
+        base64.b64encode(bytes(range(32))).decode(),
+        KEY.rstrip("="),
+        f" {KEY} , {OTHER} ",
+        [KEY, OTHER],
+        (bytes(range(32)), OTHER),
+    ],
+)
+def test_a_key_may_be_bytes_or_their_base64(
+    inner: MemoryStore, key: bytes | str | Sequence[bytes | str]
+) -> None:
+    EncryptedStore(inner, key=KEY).save("key", WHOLE)
+    assert EncryptedStore(inner, key=key).load("key") == WHOLE
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        b"",
+        b"0123456789abcdef",
+        "not-a-key-but-very-secret",
+        KEY[:-2],
+        KEY + KEY,
+        f"{KEY},",
+        f"{KEY};{OTHER}",
+        "\u00e4" * 43,
+        [],
+        [KEY, "not-a-key-but-very-secret"],
+        7,
+    ],
+)
+def test_what_is_no_key_is_refused_and_not_quoted(inner: MemoryStore, key: Any) -> None:
+    with pytest.raises(ConfigurationError, match="generate_key") as refused:
+        EncryptedStore(inner, key=key)
+    assert list(refused.value.errors) == ["key"]
+    seen = shown(refused.value)
+    assert not [secret for secret in (KEY, OTHER, "very-secret") if secret in seen]
+
+
+def test_a_made_key_is_random_and_fits(inner: MemoryStore) -> None:
+    keys = {generate_key() for _ in range(100)}
+    assert {len(base64.urlsafe_b64decode(key)) for key in keys} == {32}
+    assert len(keys) == 100
+    store = EncryptedStore(inner, key=keys.pop())
+    store.save("key", WHOLE)
+    assert store.load("key") == WHOLE
+
+
+def test_keys_come_from_an_environment_variable(
+    inner: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRANTWAY_STORE_KEY", KEY)
+    EncryptedStore(inner, key_env="GRANTWAY_STORE_KEY").save("key", WHOLE)
+    monkeypatch.setenv("GRANTWAY_STORE_KEY", f"{OTHER},{KEY}")
+    assert EncryptedStore(inner, key_env="GRANTWAY_STORE_KEY").load("key") == WHOLE
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "very-secret-but-no-key"])
+def test_a_variable_without_a_key_is_named(
+    inner: MemoryStore, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv("GRANTWAY_STORE_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("GRANTWAY_STORE_KEY", value)
+    with pytest.raises(ConfigurationError, match=r"GRANTWAY_STORE_KEY.*generate_key") as refused:
+        EncryptedStore(inner, key_env="GRANTWAY_STORE_KEY")
+    assert "very-secret" not in shown(refused.value)
+
+
+@pytest.mark.parametrize("given", [{}, {"key": KEY, "key_env": "A"}, {"key": KEY, "key_ring": "a"}])
+def test_one_place_for_keys_is_given(inner: MemoryStore, given: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=f"not {len(given)} of them") as refused:
+        EncryptedStore(inner, **cast("dict[str, Any]", given))
+    assert KEY not in shown(refused.value)
+
+
+# --- Keys in the key ring -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> rings.MortalRing:
+    """The key ring of the process, with its lock in a folder of the test."""
+    ring = rings.MortalRing()
+    monkeypatch.setattr(keyring.core, "_keyring_backend", ring)
+    _state_lies_in(tmp_path, monkeypatch)
+    return ring
+
+
+def _state_lies_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "HOME", "LOCALAPPDATA"):  # Linux, macOS, Windows
+        monkeypatch.setenv(name, str(folder))
+
+
+def test_a_key_is_made_in_the_key_ring_and_found_there(
+    inner: MemoryStore, ring: rings.MortalRing
+) -> None:
+    EncryptedStore(inner, key_ring="grantway").save("key", WHOLE)
+    kept = dict(ring.entries)
+    assert EncryptedStore(inner, key_ring="grantway").load("key") == WHOLE
+    assert ring.entries == kept
+    assert len(kept) == 1
+
+
+def test_a_key_that_was_rotated_is_taken_up_by_programs_that_run(
+    inner: MemoryStore, ring: rings.MortalRing
+) -> None:
+    running = EncryptedStore(inner, key_ring="grantway")
+    running.save("old", Token("old"))
+    rotate_key_in_ring("grantway")
+    begun = EncryptedStore(inner, key_ring="grantway")
+    assert begun.load("old") == Token("old")
+    begun.save("new", Token("new"))
+    assert running.load("new") == Token("new")
+    running.save("old", Token("old again"))
+    ids = {sealed(inner, key).split(".")[1] for key in ("old", "new")}
+    assert len(ids) == 1
+
+
+def test_a_first_key_may_be_made_by_rotating(inner: MemoryStore, ring: rings.MortalRing) -> None:
+    rotate_key_in_ring()
+    EncryptedStore(inner, key_ring="grantway").save("key", WHOLE)
+    assert EncryptedStore(inner, key_ring="grantway").load("key") == WHOLE
+
+
+def test_what_is_no_key_in_the_key_ring_is_left_there(
+    inner: MemoryStore, ring: rings.MortalRing
+) -> None:
+    EncryptedStore(inner, key_ring="grantway")
+    (entry,) = ring.entries
+    digest = "1:9:1:b3e8b0b0a3a4a1d0fd5fbd6c4a9ab9a2b8c6dd0d1dbd8f4f6b0e7de0cbb7bb36"
+    for value in (f"{digest}:very-secret", "very-secret"):
+        ring.entries[entry] = value
+        for use in (lambda: EncryptedStore(inner, key_ring="grantway"), rotate_key_in_ring):
+            with pytest.raises(StoreUnreadableError, match="encryption-keys") as refused:
+                use()
+            assert "very-secret" not in shown(refused.value)
+        assert ring.entries == {entry: value}
+
+
+def test_a_key_ring_that_is_locked_says_so(
+    inner: MemoryStore, ring: rings.MortalRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring.core, "_keyring_backend", rings.LockedRing())
+    with pytest.raises(StoreUnreadableError, match="unlock it"):
+        EncryptedStore(inner, key_ring="grantway")
+
+
+START: Any = None
+
+
+def _begin(start: Any) -> None:
+    globals()["START"] = start
+
+
+def _save_with_the_first_key(folder: Path, number: int) -> int:
+    START.wait(ENOUGH)
+    store = EncryptedStore({"kind": "file", "folder": str(folder)}, key_ring="grantway")
+    store.save(f"key {number}", Token(f"at-{number}"))
+    return os.getpid()
+
+
+def test_eight_processes_that_begin_at_once_make_one_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _state_lies_in(tmp_path, monkeypatch)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyrings.alt.file.PlaintextKeyring")
+    monkeypatch.setenv("KEYRING_PROPERTY_FILE_PATH", str(tmp_path / "ring.cfg"))
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(8, spawn, _begin, (spawn.Barrier(8),)) as pool:
+        saved = pool.map(_save_with_the_first_key, [tmp_path / "tokens"] * 8, range(8))
+        assert len(set(saved)) == 8
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    store = EncryptedStore(
+        {"kind": "file", "folder": str(tmp_path / "tokens")}, key_ring="grantway"
+    )
+    assert [store.load(f"key {number}") for number in range(8)] == [
+        Token(f"at-{number}") for number in range(8)
+    ]
+
+
+# --- Made by name, and what it leaves to the inner store ----------------------------------------
+
+
+def test_it_is_made_from_the_words_of_a_profile(tmp_path: Path, inner: MemoryStore) -> None:
+    registry = grantway.default_registry()
+    options = json.loads(json.dumps({"inner": {"kind": "memory", "entries": 3}, "key": KEY}))
+    store = registry.store("encrypted", **options)
+    store.save("key", WHOLE)
+    assert store.load("key") == WHOLE
+    assert options["inner"]["kind"] == "memory"
+    assert "MemoryStore" in repr(store)
+    assert KEY not in repr(store)
+
+
+@pytest.mark.parametrize("inner", [None, 7, {}, {"folder": "a"}, {"kind": 7}, []])
+def test_an_inner_store_that_cannot_be_is_named(inner: Any) -> None:
+    with pytest.raises(ConfigurationError, match="inner") as refused:
+        EncryptedStore(inner, key=KEY)
+    assert list(refused.value.errors) == ["inner"]
+    assert KEY not in shown(refused.value)
+
+
+class Recording(MemoryStore):
+    """Notes the fences it is given, refuses to save, and is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[Any] = []
+
+    def save(self, key: str, token: Token, *, fence: int = 0) -> None:
+        self.said.append(("save", fence))
+        raise StoreSaveError("the disk is full")
+
+    def delete(self, key: str, *, fence: int = 0) -> None:
+        self.said.append(("delete", fence))
+
+    def close(self) -> None:
+        self.said.append("close")
+
+
+def test_fences_errors_and_closing_go_through() -> None:
+    inner = Recording()
+    store = EncryptedStore(inner, key=KEY)
+    with pytest.raises(StoreSaveError, match="the disk is full") as unsaved:
+        store.save("key", WHOLE, fence=7)
+    assert MARK not in shown(unsaved.value)
+    store.delete("key", fence=8)
+    store.close()
+    assert inner.said == [("save", 7), ("delete", 8), "close"]
+    EncryptedStore("memory", key=KEY).close()
+
+
+def test_the_lock_is_the_inner_stores(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, key=KEY)
+    held = threading.Event()
+    with store.lock("key", ENOUGH), pytest.raises(TimeoutError), inner.lock("key", 0):
+        held.set()
+    assert not held.is_set()

@@ -1,0 +1,230 @@
+"""The store ``keyring``, and that no crash tears or loses what lies in a key ring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import keyring.core
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends import fail, null
+
+import grantway
+from grantway import Store, Token
+from grantway.exceptions import ConfigurationError, StoreError, StoreSaveError, StoreUnreadableError
+from grantway.record import encode
+from grantway_plugins.stores import ring_text
+from grantway_plugins.stores.file_format import name_of
+from grantway_plugins.stores.key_ring import KeyRingStore
+from grantway_plugins.stores.masked import Masked
+from grantway_plugins.stores.ring_text import RingText
+from tests.plugins.stores import rings
+from tests.plugins.stores.contract import MARK, WHOLE, DurableStoreContract, StoreContract, shown
+from tests.plugins.stores.processes import Opener
+
+LONG = Token("a" * 1000, refresh_token="r" * 5000)
+NEW = Token("b" * 4000, id_token="i" * 5000)
+
+
+class TestKeyRingStore(StoreContract, DurableStoreContract):
+    """The contract, kept in a key ring that holds no more a value than Windows' does."""
+
+    @pytest.fixture
+    def again(self, tmp_path: Path) -> Opener:
+        return partial(rings.on_disk, tmp_path)
+
+    @pytest.fixture
+    def store(self, again: Opener) -> Store:
+        return again()
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Callable[[str, bytes], None]:
+        ring = RingText("grantway", rings.DiskRing(tmp_path / "ring.db"), tmp_path / "locks")
+
+        def spoil(key: str, data: bytes) -> None:
+            with ring.alone():
+                ring.write(name_of(key), Masked(data.decode("latin-1")))
+
+        return spoil
+
+
+class TestPlaintextKeyring(StoreContract):
+    """The contract, kept in a key ring that keeps one file for all its entries."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return rings.plaintext(tmp_path)
+
+
+@pytest.fixture
+def mortal() -> rings.MortalRing:
+    return rings.MortalRing()
+
+
+def over(ring: KeyringBackend, folder: Path) -> KeyRingStore:
+    return KeyRingStore(backend=ring, folder=folder)
+
+
+def test_a_crash_at_any_step_of_a_save_leaves_one_of_the_two_tokens(tmp_path: Path) -> None:
+    steps = 0
+    seen = []
+    while True:
+        ring = rings.MortalRing()
+        store = over(ring, tmp_path)
+        store.save("key", Token("first"))
+        store.save("key", LONG)
+        ring.steps = steps
+        try:
+            store.save("key", NEW)
+        except rings.Killed:
+            died = True
+        else:
+            died = False
+        ring.steps = 1_000_000
+        seen.append(store.load("key"))
+        assert seen[-1] in (LONG, NEW), f"after {steps} steps"
+        store.save("key", LONG)
+        assert store.load("key") == LONG
+        store.save("key", Token("last"))
+        assert len(ring.entries) == 1, f"after {steps} steps: entries are left behind"
+        if not died:
+            break
+        steps += 1
+    assert steps > 10
+    assert seen == [LONG] * seen.count(LONG) + [NEW] * seen.count(NEW)
+    assert seen[-1] == NEW
+
+
+def test_a_crash_at_any_step_of_a_delete_brings_no_older_token_back(tmp_path: Path) -> None:
+    steps = 0
+    died = True
+    while died:
+        ring = rings.MortalRing()
+        store = over(ring, tmp_path)
+        store.save("key", LONG)
+        # A crash between keeping the new token and deleting the one before.
+        ring.steps = len(encode(NEW)) // ring_text.PART + 1
+        with pytest.raises(rings.Killed):
+            store.save("key", NEW)
+        assert {name.split("/")[1] for name in ring.entries} == {"0", "1"}
+        assert store.load("key") == NEW
+        ring.steps = steps
+        try:
+            store.delete("key")
+            died = False
+        except rings.Killed:
+            steps += 1
+        ring.steps = 1_000_000
+        assert store.load("key") in ([NEW, None] if died else [None])
+        store.delete("key")
+        assert ring.entries == {}
+    assert steps > 10
+
+
+@pytest.mark.parametrize("length", [1, 1_149, 1_150, 1_151, 2_300, 2_301, 100_000])
+def test_a_text_of_any_length_is_kept(
+    mortal: rings.MortalRing, tmp_path: Path, length: int
+) -> None:
+    ring = RingText("grantway", mortal, tmp_path)
+    text = ("0123456789\n:" * (length // 12 + 1))[:length]
+    with ring.alone():
+        ring.write("name", Masked(text))
+        assert ring.read("name") == text
+    assert len(mortal.entries) == -(-length // ring_text.PART)
+
+
+@pytest.mark.parametrize("change", ["", "x", "1:2:3", None])
+def test_what_somebody_changed_is_no_token(
+    mortal: rings.MortalRing, tmp_path: Path, change: str | None
+) -> None:
+    store = over(mortal, tmp_path)
+    store.save("key", LONG)
+    for entry, was in list(mortal.entries.items()):
+        if change is not None:
+            mortal.entries[entry] = change
+        elif entry.endswith(("/1", "/0")) and "/0/" not in entry:
+            mortal.entries[entry] = was[:-1]
+        else:
+            del mortal.entries[entry]
+        before = dict(mortal.entries)
+        with pytest.raises(StoreUnreadableError, match="missing or was changed"):
+            store.load("key")
+        assert mortal.entries == before
+        mortal.entries[entry] = was
+    assert store.load("key") == LONG
+
+
+def made(kind: Callable[..., KeyringBackend]) -> KeyringBackend:
+    """An instance of a class of keyring's own, whose constructors have no types."""
+    return kind()
+
+
+@pytest.mark.parametrize(
+    ("ring", "advice"),
+    [
+        pytest.param(made(fail.Keyring), "none on this machine.*install a backend", id="none"),
+        pytest.param(made(rings.LockedRing), "is locked.*unlock it", id="locked"),
+    ],
+)
+def test_a_key_ring_that_cannot_be_used_says_what_to_do(
+    tmp_path: Path, ring: KeyringBackend, advice: str
+) -> None:
+    store = over(ring, tmp_path)
+    with pytest.raises(StoreUnreadableError, match=advice):
+        store.load("key")
+    with pytest.raises(StoreSaveError, match=f"{advice}.*not saved") as unsaved:
+        store.save("key", WHOLE)
+    assert MARK not in shown(unsaved.value)
+    with pytest.raises(StoreError, match=advice):
+        store.delete("key")
+
+
+def test_a_token_that_is_refused_leaves_the_one_before_and_is_quoted_nowhere(
+    tmp_path: Path,
+) -> None:
+    over(rings.DiskRing(tmp_path / "ring.db"), tmp_path).save("key", Token("before"))
+    store = over(rings.FullRing(tmp_path / "ring.db"), tmp_path)
+    with pytest.raises(StoreSaveError, match=r"OSError.*one before is kept") as unsaved:
+        store.save("key", WHOLE)
+    assert MARK not in shown(unsaved.value)
+    assert store.load("key") == Token("before")
+
+
+def test_a_disabled_key_ring_that_keeps_nothing_is_not_believed(tmp_path: Path) -> None:
+    store = over(made(null.Keyring), tmp_path)
+    assert store.load("key") is None
+    with pytest.raises(StoreSaveError, match="disabled") as unsaved:
+        store.save("key", WHOLE)
+    assert MARK not in shown(unsaved.value)
+
+
+def test_a_backend_that_cannot_be_loaded_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "no_such_package.Keyring")
+    store = KeyRingStore(folder=tmp_path)
+    with pytest.raises(StoreUnreadableError, match="PYTHON_KEYRING_BACKEND"):
+        store.load("key")
+    assert "grantway" in repr(store)
+
+
+def test_it_is_made_by_name_over_the_key_ring_that_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mortal: rings.MortalRing
+) -> None:
+    monkeypatch.setattr(keyring.core, "_keyring_backend", mortal)
+    store = grantway.default_registry().store("keyring", service="mine", folder=str(tmp_path))
+    assert isinstance(store, KeyRingStore)
+    store.save("a key that says who", Token("at"))
+    assert len(mortal.entries) == 1
+    assert "who" not in next(iter(mortal.entries))
+    assert "MortalRing" in repr(store)
+    assert "mine" in repr(store)
+
+
+@pytest.mark.parametrize("service", ["", None, 7])
+def test_a_service_that_cannot_be_is_named(service: str) -> None:
+    with pytest.raises(ConfigurationError, match="service"):
+        KeyRingStore(service)
