@@ -18,7 +18,7 @@ def encode(token: Token) -> bytes:
     """The token, secrets and all, as UTF-8 JSON.
 
     Raises:
-        StoreSaveError: ``extra`` holds what JSON has no word for; quotes nothing.
+        StoreSaveError: it holds what JSON has no word for; quotes nothing.
     """
     record: dict[str, Any] = {
         "version": VERSION,
@@ -38,7 +38,8 @@ def encode(token: Token) -> bytes:
         record.clear()
         kept.clear()
     raise StoreSaveError(
-        "extra: holds a value that JSON has no word for; keep text, numbers, lists and maps there."
+        "the token holds a value that JSON has no word for; keep text, numbers, lists and maps "
+        "in its fields and in extra."
     )
 
 

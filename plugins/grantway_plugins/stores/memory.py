@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grantway.token import Token
 
 #: A table is copied as it grows, which stops every reader: one of this size takes 0.1 ms.
-_SHARD = 2048
+_SHARD = 1024
 #: Entries that a call looks at to find those that ended. More than one, so that looking goes
 #: faster than saving.
 _LOOKS = 4

@@ -1,0 +1,100 @@
+"""The quick way to a stored token: the same place and fields as the store, and little to load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from grantway import Token
+from grantway.record import VERSION, encode
+from grantway_plugins.stores import file_format
+from grantway_plugins.stores.file import FileStore
+
+TOKEN = Token("at", expires_at=1e9, refresh_token="rt", scope=("read",))
+
+
+def test_it_finds_what_the_store_saved(tmp_path: Path) -> None:
+    FileStore(tmp_path).save("key", TOKEN)
+    assert file_format.peek(str(tmp_path), "key") == {
+        "version": VERSION,
+        "access_token": "at",
+        "token_type": "Bearer",
+        "expires_at": 1e9,
+        "refresh_token": "rt",
+        "scope": ["read"],
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"half", b"[1]", b"\xff", b"[" * 200_000, encode(TOKEN).replace(b":1,", b":2,", 1)],
+    ids=["empty", "half", "list", "no text", "deep", "a later version"],
+)
+def test_what_needs_the_whole_store_is_none(tmp_path: Path, data: bytes) -> None:
+    assert file_format.peek(str(tmp_path), "key") is None
+    Path(file_format.path_of(str(tmp_path), "key")).write_bytes(data)
+    assert file_format.peek(str(tmp_path), "key") is None
+    assert file_format.peek(str(tmp_path / "nowhere"), "key") is None
+
+
+@pytest.mark.parametrize("state", [None, "", "  ", "relative", "/srv/state"])
+@pytest.mark.parametrize("linux", [True, False])
+def test_the_default_folder_is_where_platformdirs_puts_it(
+    monkeypatch: pytest.MonkeyPatch, state: str | None, linux: bool
+) -> None:
+    if state is None:
+        monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    else:
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+    monkeypatch.setattr(file_format, "_LINUX", linux)
+    expected = platformdirs.user_state_path("grantway") / "tokens"
+    assert Path(file_format.default_folder()) == expected
+    assert repr(FileStore()) == f"FileStore({str(expected)!r})"
+
+
+def test_names_tell_nothing_and_differ_where_case_does_not(tmp_path: Path) -> None:
+    keys = ["a", "A", "a/b", "", "../a", "CON", "a" * 5000, "\ud800"]
+    paths = {file_format.path_of(str(tmp_path), key).lower() for key in keys}
+    assert len(paths) == len(keys)
+    assert {Path(path).parent for path in paths} == {Path(str(tmp_path).lower())}
+
+
+def loaded_by(code: str) -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(run.stdout.split())
+
+
+def test_looking_loads_next_to_nothing(tmp_path: Path) -> None:
+    FileStore(tmp_path).save("key", TOKEN)
+    look = (
+        "from grantway_plugins.stores.file_format import default_folder, peek\n"
+        "default_folder()\n"
+        f"assert peek({str(tmp_path)!r}, 'key')"
+    )
+    new = loaded_by(look) - loaded_by("")
+    assert "json" in new
+    heavy = {"typing", "pathlib", "dataclasses", "logging", "tempfile", "platformdirs", "filelock"}
+    assert not heavy & new
+    assert {name for name in new if name.startswith("grantway")} == {
+        "grantway_plugins",
+        "grantway_plugins.stores",
+        "grantway_plugins.stores.file_format",
+    }
+
+
+def test_reading_by_the_store_loads_no_locks(tmp_path: Path) -> None:
+    read = (
+        "from grantway_plugins.stores.file import FileStore\n"
+        f"FileStore({str(tmp_path)!r}).load('key')"
+    )
+    assert not {"filelock", "platformdirs", "requests", "pluggy"} & loaded_by(read)
