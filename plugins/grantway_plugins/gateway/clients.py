@@ -93,9 +93,9 @@ def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
     if request.params.get("client_assertion") is not None:
         raise Refusal("invalid_client", "A client authenticates by a secret here, not an assertion")
     given = credentials_of(request)
-    if not given.client_id.isprintable():
-        raise Refusal("invalid_client", "The client id has a character that cannot stand there")
-    found = rule(given.client_id, given.secret)
+    if not (given.client_id + (given.secret or "")).isprintable():
+        raise Refusal("invalid_client", "Id or secret has a character that cannot stand there")
+    found: object = rule(given.client_id, given.secret)
     if isinstance(found, Principal):
         return found
     if found is True:

@@ -20,16 +20,16 @@ from grantway.exceptions import (
     TemporarilyUnavailableError,
     TokenError,
     TransportError,
-    UnknownGrantTypeError,
     UseDpopNonceError,
 )
 from grantway.grant import Grant, Replay
 from grantway_plugins.issuer.decision import Denial
-from grantway_plugins.issuer.parameters import broken, plain, unsupported
+from grantway_plugins.issuer.parameters import broken, plain
 from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest, answer_denial
 
 _LONGEST_CODE = 100
 _FROM_REFUSED = 400
+_NOT_NOW = "The provider is not available and nothing was done"
 #: The gateway's own proof was refused; the caller's has been checked here and was good.
 _OUR_FAULT = (InvalidClientException, InvalidDpopProofError, UseDpopNonceError)
 
@@ -45,22 +45,15 @@ def told(
         grant: The grant that was asked for.
         upstream: How the provider speaks, for its replay window.
     """
-    if isinstance(error, ConfigurationError):
-        return _failed(request, 500, "The gateway is not set up to ask its provider")
-    if isinstance(error, UnknownGrantTypeError):
-        return unsupported(dict.fromkeys(error.registered)).denial
-    if isinstance(error, RequestInvalidError):
+    if isinstance(error, RequestInvalidError) and not isinstance(error, ConfigurationError):
         return broken(error.errors, request).denial
     if isinstance(error, TokenError):
         return _refused(error, request, grant, upstream)
     if isinstance(error, (ProviderUnavailableError, ProviderPausedError)):
-        return unavailable(
-            request, "The provider is not available and nothing was done", error.retry_after
-        )
-    if isinstance(error, ConnectionFailedError):
-        return unavailable(request, "The provider could not be reached and nothing was sent")
+        return unavailable(request, _NOT_NOW, error.retry_after)
     if isinstance(error, TransportError):
         return _no_answer(error, request, grant, upstream)
+    # A configuration that cannot work, or what a plugin's middleware raised.
     return _failed(request, 500, "The gateway failed")
 
 
@@ -102,7 +95,7 @@ def _refused(
     if isinstance(error, InternalServerException):
         return _failed(request, 502, f"The provider failed; {may_repeat(grant, upstream)}")
     if isinstance(error, TemporarilyUnavailableError):
-        return unavailable(request, "The provider is not available and nothing was done")
+        return unavailable(request, _NOT_NOW)
     code = plain(error.error)[:_LONGEST_CODE]
     description = plain(error.error_description or "The provider refused the request")
     return Denial(code, description, None if error.reason is None else plain(error.reason))
@@ -111,6 +104,8 @@ def _refused(
 def _no_answer(
     error: TransportError, request: WireRequest, grant: Grant, upstream: UpstreamDialect
 ) -> Answer:
+    if isinstance(error, ConnectionFailedError):
+        return unavailable(request, "The provider could not be reached and nothing was sent")
     status = error.evidence.status
     if isinstance(error, OutcomeUnknownError):
         what = "The provider's answer was lost" if status is None else "The provider failed"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 
+_READ = ((b"content-type", "CONTENT_TYPE"), (b"authorization", "HTTP_AUTHORIZATION"))
+
+
 class WsgiTokenEndpoint:
     """A WSGI application that is a token endpoint at whatever path it is mounted.
 
@@ -47,14 +50,7 @@ class WsgiTokenEndpoint:
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, str]]:
     # A server joins what stands twice by a comma, which neither header can hold.
-    return [
-        (name, environ[key])
-        for name, key in (
-            (b"content-type", "CONTENT_TYPE"),
-            (b"authorization", "HTTP_AUTHORIZATION"),
-        )
-        if environ.get(key)
-    ]
+    return [(name, environ[key]) for name, key in _READ if environ.get(key)]
 
 
 def _body(environ: WSGIEnvironment) -> bytes | BodyProblem:

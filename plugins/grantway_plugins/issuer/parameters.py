@@ -43,9 +43,8 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
         if request.dialect is Dialect.RFC and len(value) == 1:
             params[name] = value[0]  # only another grant may repeat it
         elif not isinstance(known[name], Scope):  # AWS's is a list
-            raise Refusal(
-                "invalid_request", f"{request.shown(name)} must stand once, and be no list"
-            )
+            rule = "must stand once, and be no list"
+            raise Refusal("invalid_request", f"{request.shown(name)} {rule}")
     return params
 
 
