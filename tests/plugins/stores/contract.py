@@ -356,7 +356,7 @@ class DurableStoreContract:
         store.save("key", WHOLE)
         store.save("other", Token("at of another"))
         spoil("key", data)
-        refused = None
+        found = refused = None
         try:
             found = store.load("key")
         except StoreUnreadableError as error:
