@@ -1,16 +1,16 @@
 """Where the file store keeps a key, and the quick way to read it.
 
 A command that is run for each request has no time to import grantway. What it needs to find a
-token that is still good stands here, and this module imports nothing but the standard library.
+token that is still good stands here, and this module imports nothing but the standard library:
+and of that, as it is loaded, only what every Python has loaded already.
 """
 
-# Importing pathlib would take longer than all that is done here.
-# ruff: noqa: PTH111, PTH117, PTH118, PTH123
+# Importing pathlib would take longer than all that is done here, and json and hashlib as long as
+# starting Python does.
+# ruff: noqa: PLC0415, PTH111, PTH117, PTH118, PTH123
 
-import json
 import os
 import sys
-from hashlib import sha256
 
 # Type checkers know the name; importing ``typing`` for it would cost more than the rest.
 TYPE_CHECKING = False
@@ -28,13 +28,15 @@ def default_folder() -> str:
         if not os.path.isabs(state):
             state = os.path.join(os.path.expanduser("~"), ".local", "state")
         return os.path.join(state, "grantway", "tokens")
-    import platformdirs  # noqa: PLC0415 - only where it is needed
+    import platformdirs
 
     return os.path.join(platformdirs.user_state_dir("grantway"), "tokens")
 
 
 def name_of(key: str) -> str:
     """A file name that no other key has, on a file system that ignores case too."""
+    from hashlib import sha256
+
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -48,11 +50,39 @@ def peek(folder: str, key: str) -> "dict[str, Any] | None":
 
     See ``grantway.record`` for the fields; a record of another version is None.
     """
+    return read(path_of(folder, key))
+
+
+def read(path: str) -> "dict[str, Any] | None":
+    """As ``peek``, of a file whose path is known."""
     try:
-        with open(path_of(folder, key), "rb") as file:
-            record = json.loads(file.read())
+        with open(path, "rb") as file:
+            record = _parsed(file.read().decode())
     except (OSError, ValueError, RecursionError):
         return None
     if isinstance(record, dict) and record.get("version") == 1:
         return record
     return None
+
+
+class _Rules:
+    """What ``json.loads`` asks of its scanner."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int = float, int
+    parse_constant = float
+
+
+def _parsed(text: str) -> object:
+    try:
+        from _json import make_scanner
+    except ImportError:  # another Python than CPython
+        import json
+
+        return json.loads(text)
+    try:
+        record, end = make_scanner(_Rules)(text, 0)
+    except StopIteration:
+        return None
+    return record if not text[end:].strip() else None
