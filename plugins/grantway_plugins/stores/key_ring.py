@@ -11,7 +11,7 @@ from grantway.exceptions import StoreError, StoreSaveError
 
 from .file_format import name_of
 from .masked import Masked
-from .ring_text import RingText
+from .ring_text import LONGEST, RingText
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -33,9 +33,11 @@ class KeyRingStore:
             ``PYTHON_KEYRING_BACKEND`` or ``keyringrc.cfg``.
         folder: Where the lock files lie; without it, the user's folder for state. Whoever shares
             the key ring must share it.
+        longest: Characters of the longest value that the key ring takes: 1,280 on Windows, and
+            16,000 elsewhere.
 
     Raises:
-        ConfigurationError: ``service`` is no text.
+        ConfigurationError: ``service`` is no text, or ``longest`` leaves no room.
     """
 
     def __init__(
@@ -44,8 +46,9 @@ class KeyRingStore:
         *,
         backend: KeyringBackend | None = None,
         folder: str | Path | None = None,
+        longest: int = LONGEST,
     ) -> None:
-        self._ring = RingText(service, backend, folder)
+        self._ring = RingText(service, backend, folder, longest)
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -35,8 +36,10 @@ from .file_format import default_folder
 from .file_lock import KeyLocks
 from .masked import Masked
 
-#: Characters of a part, so that it and what stands before it stay under Windows' 1,280.
-PART = 1_150
+#: Characters of a value: what Windows takes at most, and what no other key ring refuses.
+LONGEST = 1_280 if sys.platform == "win32" else 16_000
+#: Characters that stand before the first part, at most.
+_BEFORE = 100
 #: Seconds to wait for another process, which may be waiting for a person to unlock the ring.
 PATIENCE = 60.0
 
@@ -63,6 +66,10 @@ class RingText:
         service: The name under which the key ring shows the entries.
         backend: The key ring; without it, the one that ``keyring`` finds or is told to use.
         folder: Where the lock lies; without it, the user's folder for state.
+        longest: Characters of the longest value that the key ring takes.
+
+    Raises:
+        ConfigurationError: ``service`` is no text, or ``longest`` leaves no room.
     """
 
     def __init__(
@@ -70,13 +77,20 @@ class RingText:
         service: str,
         backend: KeyringBackend | None = None,
         folder: str | Path | None = None,
+        longest: int = LONGEST,
     ) -> None:
         if not isinstance(service, str) or not service:
             raise ConfigurationError(
                 f"service: a non-empty text, not {service!r}.",
                 errors={"service": ["must be a non-empty text"]},
             )
+        if not isinstance(longest, int) or longest <= _BEFORE:
+            raise ConfigurationError(
+                f"longest: a whole number past {_BEFORE}, not {longest!r}.",
+                errors={"longest": [f"must be a whole number past {_BEFORE}"]},
+            )
         self.service = service
+        self._room = longest - _BEFORE
         self._backend = backend
         self.locks = KeyLocks(Path(folder) if folder else _folder())
 
@@ -110,10 +124,10 @@ class RingText:
         number = 1 - used
         generation = 1 + max((slot.generation for slot in slots), default=0)
         digest = hashlib.sha256(text.value.encode()).hexdigest()
-        count = max(1, -(-len(text.value) // PART))
+        count = max(1, -(-len(text.value) // self._room))
         for index in range(1, count):
-            self._set(f"{name}/{number}/{index}", _part(text, index))
-        head = Masked(f"1:{generation}:{count}:{digest}:{_part(text, 0).value}")
+            self._set(f"{name}/{number}/{index}", self._part(text, index))
+        head = Masked(f"1:{generation}:{count}:{digest}:{self._part(text, 0).value}")
         self._set(f"{name}/{number}", head)
         kept = self._slot(name, number)
         if kept is None or kept.text != text:
@@ -157,6 +171,9 @@ class RingText:
         agrees = hashlib.sha256(whole.value.encode()).hexdigest() == match[3]
         return _Slot(number, int(match[1]), whole if agrees else None)
 
+    def _part(self, text: Masked[str], index: int) -> Masked[str]:
+        return Masked(text.value[index * self._room : (index + 1) * self._room])
+
     def _clear(self, place: str) -> None:
         self._delete(place)
         self._trim(place, 1)
@@ -196,10 +213,6 @@ class RingText:
         return f"key ring {type(ring).__module__}.{type(ring).__name__} (service {self.service})"
 
 
-def _part(text: Masked[str], index: int) -> Masked[str]:
-    return Masked(text.value[index * PART : (index + 1) * PART])
-
-
 def _folder() -> Path:
     return Path(default_folder()).with_name("key-ring")
 
@@ -217,4 +230,7 @@ def _advice(kind: type[Exception]) -> str:
             "the backend that PYTHON_KEYRING_BACKEND or keyringrc.cfg names cannot be loaded; "
             "install it, or correct the name."
         )
-    return "it refused; `python -m keyring diagnose` tells which it is. Unlock it, and try again."
+    return (
+        "it refused. Unlock it, and try again; where it takes short values only, give a smaller "
+        "longest. `python -m keyring diagnose` tells which one is used."
+    )

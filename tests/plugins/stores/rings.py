@@ -111,7 +111,8 @@ class FullRing(DiskRing):
 
 
 def on_disk(folder: Path) -> Store:
-    return KeyRingStore(backend=DiskRing(folder / "ring.db"), folder=folder / "locks")
+    ring = DiskRing(folder / "ring.db")
+    return KeyRingStore(backend=ring, folder=folder / "locks", longest=WINDOWS_LIMIT)
 
 
 def plaintext(folder: Path) -> Store:

@@ -25,6 +25,8 @@ from tests.plugins.stores.contract import MARK, WHOLE, DurableStoreContract, Sto
 from tests.plugins.stores.processes import Opener
 
 LONG = Token("a" * 1000, refresh_token="r" * 5000)
+#: Characters of a text that go into one value of such a key ring.
+ROOM = rings.WINDOWS_LIMIT - ring_text._BEFORE
 NEW = Token("b" * 4000, id_token="i" * 5000)
 
 
@@ -41,7 +43,8 @@ class TestKeyRingStore(StoreContract, DurableStoreContract):
 
     @pytest.fixture
     def spoil(self, tmp_path: Path) -> Callable[[str, bytes], None]:
-        ring = RingText("grantway", rings.DiskRing(tmp_path / "ring.db"), tmp_path / "locks")
+        disk = rings.DiskRing(tmp_path / "ring.db")
+        ring = RingText("grantway", disk, tmp_path / "locks", rings.WINDOWS_LIMIT)
 
         def spoil(key: str, data: bytes) -> None:
             with ring.alone():
@@ -64,7 +67,7 @@ def mortal() -> rings.MortalRing:
 
 
 def over(ring: KeyringBackend, folder: Path) -> KeyRingStore:
-    return KeyRingStore(backend=ring, folder=folder)
+    return KeyRingStore(backend=ring, folder=folder, longest=rings.WINDOWS_LIMIT)
 
 
 def test_a_crash_at_any_step_of_a_save_leaves_one_of_the_two_tokens(tmp_path: Path) -> None:
@@ -105,7 +108,7 @@ def test_a_crash_at_any_step_of_a_delete_brings_no_older_token_back(tmp_path: Pa
         store = over(ring, tmp_path)
         store.save("key", LONG)
         # A crash between keeping the new token and deleting the one before.
-        ring.steps = len(encode(NEW)) // ring_text.PART + 1
+        ring.steps = len(encode(NEW)) // ROOM + 1
         with pytest.raises(rings.Killed):
             store.save("key", NEW)
         assert {name.split("/")[1] for name in ring.entries} == {"0", "1"}
@@ -123,16 +126,16 @@ def test_a_crash_at_any_step_of_a_delete_brings_no_older_token_back(tmp_path: Pa
     assert steps > 10
 
 
-@pytest.mark.parametrize("length", [1, 1_149, 1_150, 1_151, 2_300, 2_301, 100_000])
+@pytest.mark.parametrize("length", [1, ROOM - 1, ROOM, ROOM + 1, 2 * ROOM, 2 * ROOM + 1, 100_000])
 def test_a_text_of_any_length_is_kept(
     mortal: rings.MortalRing, tmp_path: Path, length: int
 ) -> None:
-    ring = RingText("grantway", mortal, tmp_path)
+    ring = RingText("grantway", mortal, tmp_path, rings.WINDOWS_LIMIT)
     text = ("0123456789\n:" * (length // 12 + 1))[:length]
     with ring.alone():
         ring.write("name", Masked(text))
         assert ring.read("name") == text
-    assert len(mortal.entries) == -(-length // ring_text.PART)
+    assert len(mortal.entries) == -(-length // ROOM)
 
 
 @pytest.mark.parametrize("change", ["", "x", "1:2:3", None])
@@ -228,3 +231,19 @@ def test_it_is_made_by_name_over_the_key_ring_that_was_chosen(
 def test_a_service_that_cannot_be_is_named(service: str) -> None:
     with pytest.raises(ConfigurationError, match="service"):
         KeyRingStore(service)
+
+
+@pytest.mark.parametrize("longest", [100, 0, -1, 1e4, None])
+def test_a_length_that_cannot_be_is_named(longest: int) -> None:
+    with pytest.raises(ConfigurationError, match="longest"):
+        KeyRingStore(longest=longest)
+
+
+def test_a_length_past_what_the_key_ring_takes_loses_nothing(
+    mortal: rings.MortalRing, tmp_path: Path
+) -> None:
+    over(mortal, tmp_path).save("key", LONG)
+    store = KeyRingStore(backend=mortal, folder=tmp_path, longest=rings.WINDOWS_LIMIT * 2)
+    with pytest.raises(StoreSaveError, match="give a smaller longest"):
+        store.save("key", NEW)
+    assert store.load("key") == LONG
