@@ -66,7 +66,7 @@ def test_the_tree_of_exceptions_is_drawn_as_it_is() -> None:
         if inspect.isclass(kind) and issubclass(kind, exceptions.GrantwayError)
     }
     real = {
-        name: kind.__base__.__name__ if name != "GrantwayError" else None
+        name: kind.__bases__[0].__name__ if name != "GrantwayError" else None
         for name, kind in classes.items()
     }
     assert tree() == real
