@@ -186,6 +186,13 @@ class Credential:
             trouble.spent, trouble.unsaved = True, None
             self._until = 0.0
 
+    def holds_the_only_copy(self) -> bool:
+        """Whether a token would be lost with this credential: one on its way, or not yet saved."""
+        trouble = self._trouble
+        return (trouble is not None and trouble.unsaved is not None) or flight.under_way(
+            self._flight
+        )
+
     def __repr__(self) -> str:
         return f"Credential({self._recipe.grant_type!r}, {self._recipe.client!r})"
 
@@ -210,10 +217,13 @@ class Credential:
         return self._join(token)
 
     def _join(self, seen: Token) -> Future[Token]:
+        return flight.join(self._flight, partial(self._renew, seen))
+
+    @property
+    def _flight(self) -> Hashable:
+        """By the store and its key: other credentials of the same token wait for the same work."""
         store = self._recipe.store
-        # By the store and its key: other credentials of the same token wait for the same work.
-        key: Hashable = id(self) if store is None else (id(store), self.key)
-        return flight.join(key, partial(self._renew, seen))
+        return id(self) if store is None else (id(store), self.key)
 
     def _landed(self, work: Future[Token]) -> Token:
         """The token that the work brought, or its error: a copy for each, as raising writes."""

@@ -173,12 +173,11 @@ class Dialect:
             ("request", RequestShape),
             ("answer", AnswerShape),
             ("error", ErrorShape),
+            ("freshness", Freshness),
         ):
             if not isinstance(getattr(self, part), kind):
                 refuse(f"{at}: {part}", f"must be an instance of {kind.__name__}")
         check_seconds(f"{at}: replay_window", self.replay_window)
-        if not isinstance(self.freshness, Freshness):
-            refuse(f"{at}: freshness", "must be an instance of Freshness")
         amend: Any = self.amend
         if amend is not None and not callable(amend):
             refuse(f"{at}: amend", "must be callable, or None")

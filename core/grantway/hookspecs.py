@@ -170,16 +170,26 @@ def grantway_register_stores() -> Mapping[str, StoreFactory]:
 
         class DictStore:
             def __init__(self, *, label=""):
-                self.label, self._tokens = label, {}
+                self.label, self._tokens, self._locks = label, {}, {}
 
             def load(self, key):
                 return self._tokens.get(key)
 
-            def save(self, key, token):
+            def save(self, key, token, *, fence=0):
                 self._tokens[key] = token
 
-            def delete(self, key):
+            def delete(self, key, *, fence=0):
                 self._tokens.pop(key, None)
+
+            @contextmanager
+            def lock(self, key, timeout):
+                lock = self._locks.setdefault(key, threading.Lock())
+                if not lock.acquire(timeout=timeout):
+                    raise grantway.StoreLockError(f"{self.label}: in use for {timeout:g} s")
+                try:
+                    yield 0
+                finally:
+                    lock.release()
 
         @grantway.hookimpl
         def grantway_register_stores():
