@@ -9,7 +9,7 @@ all that can be added to it is noise. Figures of different runs are not comparab
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import gc
 import random
 import resource
@@ -17,6 +17,7 @@ import sys
 import time
 import timeit
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 CALLS = 20_000
@@ -61,7 +62,7 @@ def _hits() -> dict[str, Callable[[], object]]:
 
     from botocore.tokens import DeferredRefreshableToken, FrozenAuthToken
 
-    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     deferred = DeferredRefreshableToken("sso", lambda: FrozenAuthToken("a" * 43, end))
     calls["botocore: get_frozen_token()"] = deferred.get_frozen_token
 
@@ -69,8 +70,7 @@ def _hits() -> dict[str, Callable[[], object]]:
 
     google = Credentials(
         "a" * 43,
-        expiry=datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-        + datetime.timedelta(hours=1),
+        expiry=dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(hours=1),
     )
     calls["google-auth: before_request()"] = lambda: google.before_request(
         None, "GET", "http://127.0.0.1/", {}
@@ -186,8 +186,7 @@ def _each(look_up: Callable[[str], object], order: list[str]) -> float:
 
 
 def _resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _weight(pool: Any, names: list[str]) -> float:
