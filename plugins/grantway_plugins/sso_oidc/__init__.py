@@ -1,4 +1,4 @@
-"""AWS's SSO-OIDC: its dialect, and a drop-in for ``boto3.client("sso-oidc")``.
+"""AWS's SSO-OIDC: its dialect, a drop-in for ``boto3.client("sso-oidc")``, and AWS's logins.
 
 ::
 
@@ -6,6 +6,9 @@
 
     client = sso_oidc.client(region_name="eu-west-1")
     registration = client.register_client(clientName="my-tool", clientType="public")
+
+    with sso_oidc.sso_session("my-session") as session:
+        token = session.credential().token()
 """
 
 from __future__ import annotations
@@ -14,16 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .drop_in import SSOOIDCClient, client
+    from .session import SsoSession, sso_session
 
-__all__ = ["SSOOIDCClient", "client"]
+__all__ = ["SSOOIDCClient", "SsoSession", "client", "sso_session"]
+
+_HOMES = {
+    "SSOOIDCClient": "drop_in",
+    "client": "drop_in",
+    "SsoSession": "session",
+    "sso_session": "session",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the client when it is first asked for; the dialect alone needs none of it."""
-    if name not in __all__:
+    """Load what is asked for when it first is; the dialect alone needs none of it."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    module = import_module(f"{__name__}.drop_in")
-    globals().update({public: getattr(module, public) for public in __all__})
-    return globals()[name]
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found

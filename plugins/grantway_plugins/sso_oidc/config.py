@@ -49,7 +49,10 @@ def config_path() -> Path:
 
 
 def read_config(
-    name: str | None = None, *, profile: str | None = None, path: str | Path | None = None
+    name: str | None = None,
+    *,
+    profile: str | None = None,
+    path: str | os.PathLike[str] | None = None,
 ) -> SsoConfig:
     """Read a session, or the one that a profile names.
 

@@ -158,6 +158,10 @@ class AwsCliStore(FileStore):
             found = self._registrations.get(_digest(refresh_token))
         return {} if found is None else found.value
 
+    def path(self, key: str) -> Path:
+        """The file of a key."""
+        return self.folder / name_of(key)
+
     def read(self, path: Path) -> Fields:
         """The fields of a file of the cache; None where there are none that can be understood.
 
@@ -180,7 +184,7 @@ class AwsCliStore(FileStore):
         return f"AwsCliStore({str(self.folder)!r})"
 
     def _path(self, key: str) -> Path:
-        return self.folder / name_of(key)
+        return self.path(key)
 
     def _before(self, key: str, fence: int) -> Fields:
         found = self._held.get((key, fence))

@@ -1,0 +1,327 @@
+"""One login of ``~/.aws/config``: logged in, kept fresh, and shared with the AWS tools.
+
+::
+
+    from grantway_plugins import sso_oidc
+
+    with sso_oidc.sso_session("my-session") as session:
+        session.login_on_device(lambda shown: print(shown.verification_uri_complete))
+        token = session.credential().token()
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from grantway.client import Client
+from grantway.exceptions import InvalidClientException, LoginNeededError
+from grantway.transport import RequestsTransport
+from grantway_grants import authorization_code
+from grantway_grants.device_code import DeviceAuthorization, DeviceFlow
+from grantway_plugins.stores.aws_cli import DEFAULT_FOLDER, AwsCliStore
+
+from .config import SsoConfig, read_config
+from .endpoint import endpoint_of, provider_at
+from .registration import REDIRECT_URI, Registration, RegistrationCache, Way
+from .times import read_time
+
+if TYPE_CHECKING:
+    import threading
+    from typing import Self
+
+    from grantway.credential import Credential
+    from grantway.exchange import Draft
+    from grantway.freshness import Freshness
+    from grantway.http import Transport
+    from grantway.recipe import OnToken
+    from grantway.registry import Registry
+    from grantway.token import Token
+
+_REFRESH = "refresh_token"
+
+
+def sso_session(
+    name: str | None = None,
+    *,
+    profile: str | None = None,
+    config_file: str | os.PathLike[str] | None = None,
+    folder: str | os.PathLike[str] = DEFAULT_FOLDER,
+    endpoint_url: str | None = None,
+    registry: Registry | None = None,
+    transport: Transport | None = None,
+    timeout: float = 30.0,
+) -> SsoSession:
+    """Read a login from the AWS tools' configuration. Nothing is sent yet.
+
+    Args:
+        name: The NAME of a section ``[sso-session NAME]``.
+        profile: A profile that names a session, or is an older one with a start URL of its own;
+            by default ``AWS_PROFILE``, ``AWS_DEFAULT_PROFILE`` or ``default``.
+        config_file: The file to read; by default ``AWS_CONFIG_FILE``, or ``~/.aws/config``.
+        folder: The AWS CLI's cache.
+        endpoint_url: Another address of the service; by default ``AWS_ENDPOINT_URL_SSO_OIDC``,
+            ``AWS_ENDPOINT_URL``, or that of the session's region.
+        registry: Where grants come from; by default all installed plugins.
+        transport: Sends the requests; by default one of its own.
+        timeout: Seconds for one call, over all attempts and waits.
+
+    Raises:
+        ConfigurationError: the file, section or field that is missing or wrong, and its rule.
+    """
+    config = read_config(name, profile=profile, path=config_file)
+    return SsoSession(
+        config,
+        folder=folder,
+        endpoint_url=endpoint_url,
+        registry=registry,
+        transport=transport,
+        timeout=timeout,
+    )
+
+
+class SsoSession:
+    """One login. Made by ``sso_session``; safe for threads. Close it when it is done with.
+
+    Attributes:
+        config: How it is configured.
+        provider: Who is asked.
+        store: The AWS CLI's cache.
+        key: The token's name in it.
+    """
+
+    def __init__(
+        self,
+        config: SsoConfig,
+        *,
+        folder: str | os.PathLike[str] = DEFAULT_FOLDER,
+        endpoint_url: str | None = None,
+        registry: Registry | None = None,
+        transport: Transport | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self.config = config
+        self.provider = provider_at(endpoint_of(config.region, endpoint_url))
+        self.store = AwsCliStore(folder, start_url=config.start_url, region=config.region)
+        self.key = config.key
+        self._transport = transport or RequestsTransport.within(timeout)
+        self._registrations = RegistrationCache(self.store, config)
+        self._options: dict[str, Any] = {
+            "registry": registry,
+            "transport": self._transport,
+            "timeout": timeout,
+        }
+        self._client = _StoredClient(self, **self._options)
+
+    def credential(
+        self, *, freshness: Freshness | None = None, on_token: OnToken | None = None
+    ) -> Credential:
+        """The login's token, kept fresh with the registration that lies beside it.
+
+        A refresh token belongs to the registration that it was issued to. When that has ended,
+        no other can refresh it: ``Credential.token`` raises ``LoginNeededError``, with the command
+        that logs in.
+
+        Args:
+            freshness: When the token is renewed; by default at botocore's times.
+            on_token: Called with every new token, before it is used.
+        """
+        return self._client.credential(
+            grant_type=_REFRESH,
+            store=self.store,
+            key=self.key,
+            freshness=freshness,
+            on_token=on_token,
+            # Asked for where no refresh token is stored, or the stored one was refused.
+            refresh_token=self._ask_for_login,
+        )
+
+    def login_on_device(
+        self,
+        prompt: Callable[[DeviceAuthorization], None],
+        *,
+        cancel: threading.Event | None = None,
+        on_poll: Callable[[str], None] | None = None,
+    ) -> Token:
+        """Log in with a code that is typed in on any device (RFC 8628), and store the token.
+
+        Args:
+            prompt: Shows the person the address and the code; called once.
+            cancel: Ends the wait at once when it is set.
+            on_poll: Told the outcome of each poll that brought no token.
+
+        Raises:
+            AccessDeniedException: the person said no; other TokenErrors likewise.
+            FlowTimeoutError: nobody approved in time.
+            FlowCancelledError: ``cancel`` was set.
+            TransportError: the service gave no usable answer.
+            StoreError: the token could not be stored.
+        """
+        registration = self._registrations.load("device")
+        try:
+            registration = registration or self._register("device")
+            flow, authorization = self._start(registration, cancel)
+        except InvalidClientException:
+            # The service has forgotten a client that this machine remembers.
+            registration = self._register("device")
+            flow, authorization = self._start(registration, cancel)
+        prompt(authorization)
+        return self._accept(flow.wait(authorization, cancel=cancel, on_poll=on_poll), registration)
+
+    def login_with_browser(
+        self,
+        *,
+        open_browser: Callable[[str], object] | None = None,
+        timeout: float = 300.0,
+        cancel: threading.Event | None = None,
+    ) -> Token:
+        """Log in with the browser of this machine (RFC 8252, PKCE), and store the token.
+
+        Args:
+            open_browser: Opens an address; by default the system's browser.
+            timeout: Seconds the person has.
+            cancel: Ends the wait at once when it is set.
+
+        Raises:
+            AccessDeniedException: the person said no; other TokenErrors likewise.
+            FlowTimeoutError: nobody came back in time.
+            FlowCancelledError: ``cancel`` was set.
+            TransportError: the service gave no usable answer.
+            StoreError: the token could not be stored.
+        """
+        registration = self._registrations.load("browser") or self._register("browser")
+        try:
+            token = authorization_code.login(
+                self._registered(registration),
+                scope=self._registrations.scopes,
+                redirect_uri=REDIRECT_URI,
+                open_browser=open_browser,
+                timeout=timeout,
+                cancel=cancel,
+            )
+        except InvalidClientException:
+            self._registrations.forget()  # so that the next login begins with another
+            raise
+        return self._accept(token, registration)
+
+    def logout(self) -> bool:
+        """Remove the token from the cache, for the AWS tools too.
+
+        AWS itself is not told: an access token that was copied before works until its end.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            StoreError: it could not be removed.
+        """
+        with self.store.lock(self.key, self._client.timeout):
+            there = self.store.load(self.key) is not None
+            self.store.delete(self.key)
+        return there
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"SsoSession({self.key!r} at {self.provider.host!r})"
+
+    def _register(self, way: Way) -> Registration:
+        return self._registrations.register(self._client, way)
+
+    def _registered(self, registration: Registration) -> Client:
+        return Client(
+            self.provider,
+            client_id=registration.client_id,
+            client_secret=registration.client_secret,
+            **self._options,
+        )
+
+    def _start(
+        self, registration: Registration, cancel: threading.Event | None
+    ) -> tuple[DeviceFlow, DeviceAuthorization]:
+        start_url = {"start_url": self.config.start_url}
+        flow = DeviceFlow(self._registered(registration), extra=start_url)
+        return flow, flow.start(cancel=cancel)
+
+    def _accept(self, token: Token, registration: Registration) -> Token:
+        whole = replace(token, extra={**token.extra, **registration.fields()})
+        self.credential().accept(whole)
+        return token
+
+    def _ask_for_login(self) -> NoReturn:
+        raise _log_in(self.config, "no token is stored, or it can no longer be refreshed")
+
+
+class _StoredRegistration:
+    """Client authentication by the registration that a refresh token was stored with."""
+
+    def __init__(self, store: AwsCliStore, config: SsoConfig) -> None:
+        self._store = store
+        self._config = config
+
+    @property
+    def client_id(self) -> str:
+        """What errors call the client: its registration may be another tomorrow."""
+        return f"sso-session {self._config.key}"
+
+    def authenticate(self, draft: Draft) -> None:
+        """Add the registration's id and secret.
+
+        Raises:
+            LoginNeededError: it has ended, or there is none; nothing was sent.
+        """
+        if draft.step == "registration":
+            return  # a client that registers has no name yet
+        registration = _as_registration(self._store.registration_of(draft.fields[_REFRESH]))
+        if registration is None:
+            raise _log_in(self._config, "no client registration is stored beside its token")
+        if registration.expires_at <= time.time():
+            raise _log_in(self._config, "its client registration has ended")
+        draft.fields["client_id"] = registration.client_id
+        draft.fields["client_secret"] = registration.client_secret
+        draft.secrets = (*draft.secrets, registration.client_secret)
+
+    def secrets(self) -> tuple[str, ...]:
+        """There are none that last; that of a send the draft keeps."""
+        return ()
+
+
+class _StoredClient(Client):
+    """Refreshes, and says what to do when the service does not know the registration any more."""
+
+    def __init__(self, session: SsoSession, **options: Any) -> None:
+        auth = _StoredRegistration(session.store, session.config)
+        super().__init__(session.provider, client_id=auth.client_id, auth=auth, **options)
+        self._config = session.config
+
+    def create_token(self, *, grant_type: str, **options: Any) -> Token:
+        """As ``Client.create_token``."""
+        try:
+            return super().create_token(grant_type=grant_type, **options)
+        except InvalidClientException as refused:
+            evidence = refused.evidence
+        error = _log_in(self._config, "the service does not take its client registration")
+        error.evidence = evidence
+        raise error
+
+
+def _as_registration(fields: Mapping[str, str]) -> Registration | None:
+    expires_at = read_time(fields.get("registrationExpiresAt"))
+    if expires_at is None or not fields["clientId"] or not fields["clientSecret"]:
+        return None
+    return Registration(fields["clientId"], fields["clientSecret"], expires_at)
+
+
+def _log_in(config: SsoConfig, why: str) -> LoginNeededError:
+    return LoginNeededError(f"{config.key}: {why}. Log in again: {config.login_command}")
