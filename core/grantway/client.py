@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .credential import Credential
     from .freshness import Freshness
     from .http import Transport
+    from .middleware import Middleware
     from .pool import CredentialPool
     from .recipe import OnToken
     from .stores import Store
@@ -44,6 +45,8 @@ class Client:
         registry: Where grants come from; by default this process's, whose changes the client
             follows: its next call finds what was registered or reloaded.
         grants: More grants, for this client alone.
+        middleware: Runs around every call of this client, inside that of the registry's plugins;
+            sees grantway's errors, and each call once, whatever is sent again.
         transport: Sends the requests; by default one of its own.
         retry: When to send again.
         timeout: Seconds for one call, over all attempts and waits.
@@ -63,6 +66,7 @@ class Client:
         auth: str | ClientAuth | None = None,
         registry: Registry | None = None,
         grants: Iterable[Grant] = (),
+        middleware: Iterable[Middleware] = (),
         transport: Transport | None = None,
         retry: RetryPolicy | None = None,
         timeout: float = 30.0,
@@ -89,6 +93,7 @@ class Client:
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
         self._grants = tuple(grants)
+        self._middleware = tuple(middleware)
         self._follows = registry is None
         self._wired = self._wire(default_registry() if registry is None else registry)
         shape = self.dispatcher.dialect.request
@@ -119,7 +124,9 @@ class Client:
 
     def _wire(self, base: Registry) -> tuple[Registry, Dispatcher]:
         registry = base.with_grants(self._grants)
-        return base, Dispatcher(registry, self.provider, self._transport, self._retry)
+        return base, Dispatcher(
+            registry, self.provider, self._transport, self._retry, self._middleware
+        )
 
     @property
     def client_id(self) -> str:

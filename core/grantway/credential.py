@@ -85,6 +85,11 @@ class Credential:
         return self._recipe.key(self._subject)
 
     @property
+    def fresh(self) -> bool:
+        """Whether ``token()`` returns at once and has nothing to do."""
+        return _monotonic() < self._until_monotonic and _time() < self._until
+
+    @property
     def last_error(self) -> Exception | None:
         """Why no new token came the last time, or None since one came."""
         return None if self._trouble is None else self._trouble.error

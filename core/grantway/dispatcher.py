@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import RequestInvalidError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .deadline import Deadline
     from .dialect import Answer
     from .http import Transport
+    from .middleware import Middleware
     from .registry import Registry
     from .token import Token
 
@@ -41,10 +42,16 @@ class Dispatcher:
         provider: Who is asked.
         transport: Sends the requests.
         retry: When to send again.
+        middleware: More of it, inside the registry's.
     """
 
     def __init__(
-        self, registry: Registry, provider: Provider, transport: Transport, retry: RetryPolicy
+        self,
+        registry: Registry,
+        provider: Provider,
+        transport: Transport,
+        retry: RetryPolicy,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         self.registry = registry
         self.provider = provider
@@ -56,6 +63,7 @@ class Dispatcher:
             [
                 self.observe,
                 *registry.middleware,
+                *middleware,
                 MapErrors(registry.errors),
                 RetrySends(retry, registry.errors),
             ],

@@ -74,3 +74,18 @@ def test_a_plugins_middleware_sees_a_call_as_the_caller_does(script: Any, told: 
             except InvalidGrantException:
                 assert told == "outer: refused"
     assert stamps.seen == ["inner: token refresh_token", told]
+
+
+def test_a_clients_own_middleware_stands_inside_that_of_plugins() -> None:
+    stamps = Stamps()
+
+    def own(exchange: Any, call_next: Any) -> Any:
+        stamps.seen.append(f"own: {exchange.host}")
+        return call_next(exchange)
+
+    registry = build_registry({"stamps": stamps})
+    with FaultServer(faults.answer()) as server:
+        provider = Provider(token_endpoint=server.token_endpoint)
+        with Client(provider, client_id="c", registry=registry, middleware=[own]) as client:
+            client.create_token(grant_type="refresh_token", refresh_token="rt-1")
+    assert stamps.seen[1:] == [f"own: {provider.host}", "outer: at-1 after 1"]
