@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grantway.exceptions import StoreLockError, StoreUnreadableError
+from grantway.exceptions import ConfigurationError, StoreLockError, StoreUnreadableError
 
 from .file_format import name_of
 from .file_problems import advice
@@ -47,6 +47,7 @@ class KeyLocks:
         Raises:
             StoreLockError: it was not to be had in time; names the file.
             StoreUnreadableError: the file cannot be made or locked; names it, and what to do.
+            ConfigurationError: filelock is not installed.
         """
         path = self._folder / f"{name_of(key)}.lock"
         end = time.monotonic() + timeout
@@ -58,8 +59,13 @@ class KeyLocks:
                 lock.release()
 
     def _acquire(self, path: Path, left: float, timeout: float) -> BaseFileLock:
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - reading a token needs none
-
+        try:
+            from filelock import FileLock, Timeout  # noqa: PLC0415 - reading a token needs none
+        except ModuleNotFoundError:
+            raise ConfigurationError(
+                "locks between processes need filelock; install it with: "
+                "pip install 'grantway[file]'"
+            ) from None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A lock of its own for each holder: one that is shared counts, and so lets its

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,3 +34,15 @@ class TestFileStore(StoreContract, DurableStoreContract):
             Path(path_of(str(tmp_path / "tokens"), key)).write_bytes(data)
 
         return write
+
+
+def test_a_lock_without_its_library_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path)
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    with (
+        pytest.raises(grantway.ConfigurationError, match=r"pip install 'grantway\[file\]'"),
+        store.lock("key", 1),
+    ):
+        pass
