@@ -81,8 +81,9 @@ def _parsed(text: str) -> object:
         import json
 
         return json.loads(text)
+    rules: Any = _Rules  # not the scanner itself, which the type stubs ask for
     try:
-        record, end = make_scanner(_Rules)(text, 0)
+        record, end = make_scanner(rules)(text, 0)
     except StopIteration:
         return None
     return record if not text[end:].strip() else None
