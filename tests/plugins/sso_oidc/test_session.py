@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -159,6 +160,15 @@ def test_one_registration_serves_each_way_of_login(
     fields = json.loads(registrations.path.read_text(encoding="utf-8"))
     assert sorted(fields) == ["clientId", "clientSecret", "expiresAt", "scopes"]
     assert fields["scopes"] == ["sso:account:access"]
+
+
+def test_a_registration_lies_where_the_aws_cli_looks_for_it(session: SsoSession) -> None:
+    facts = (
+        '{"region": "eu-west-1", "scopes": ["sso:account:access"], "session_name": "dev", '
+        f'"startUrl": "{START_URL}", "tool": "botocore"}}'
+    )
+    path = RegistrationCache(session.store, session.config).path
+    assert path.name == f"{hashlib.sha1(facts.encode()).hexdigest()}.json"
 
 
 @pytest.mark.parametrize("left", [-1, 55])

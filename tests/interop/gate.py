@@ -1,0 +1,83 @@
+"""A gate before a service: requests wait until so many are there, and then all go in at once."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self, cast
+from urllib.parse import urlsplit
+
+#: Seconds that a request waits for the others, and for its answer.
+PATIENCE = 30.0
+
+
+class Gate:
+    """A gate on a port of its own.
+
+    Args:
+        service: The address of the service behind it.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.service = urlsplit(service).netloc
+        self.barrier = threading.Barrier(1)
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def expect(self, requests: int) -> None:
+        """Let nobody in before so many have come."""
+        self.barrier = threading.Barrier(requests)
+
+    def open(self) -> None:
+        """Let everybody in as they come."""
+        self.expect(1)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.barrier.abort()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        gate = cast("_Server", self.server).gate
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        gate.barrier.wait(PATIENCE)
+        behind = http.client.HTTPConnection(gate.service, timeout=PATIENCE)
+        try:
+            behind.request("POST", self.path, body, {"Content-Type": self.headers["Content-Type"]})
+            answer = behind.getresponse()
+            said = answer.read()
+            self.send_response(answer.status)
+            for name in ("Content-Type", "x-amzn-ErrorType"):
+                if value := answer.headers.get(name):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+        finally:
+            behind.close()
+
+    def log_message(self, *_about: object) -> None:
+        """Says nothing."""
