@@ -242,6 +242,8 @@ class Client:
         from .credential import Credential  # noqa: PLC0415 - only where it is needed
         from .recipe import Recipe  # noqa: PLC0415
 
+        params = Params(params)  # as in create_token
+        extra, refresh = Params(extra or {}), Params(refresh or {})
         recipe = Recipe(
             self,
             grant_type=grant_type,
@@ -274,7 +276,7 @@ class Client:
 
         Args:
             grant_type: As for ``credential``, like everything that is not named here.
-            entries: CredentialPool that are kept at most.
+            entries: Credentials that are kept at most; past 4,096, up to an eighth more.
             store: As for ``credential``. Needed where a person begins the grant: what is forgotten
                 past ``entries`` could not be had again.
             freshness: As for ``credential``.
@@ -287,6 +289,8 @@ class Client:
         from .pool import CredentialPool  # noqa: PLC0415
         from .recipe import Recipe  # noqa: PLC0415
 
+        params = Params(params)  # as in create_token
+        extra, refresh = Params(extra or {}), Params(refresh or {})
         recipe = Recipe(
             self,
             grant_type=grant_type,

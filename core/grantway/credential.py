@@ -10,13 +10,14 @@ import random
 import threading
 import time
 from collections.abc import Hashable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import partial
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from . import flight
 from .deadline import Deadline
 from .exceptions import (
+    ConfigurationError,
     GrantwayError,
     LoginNeededError,
     ProviderPausedError,
@@ -24,6 +25,7 @@ from .exceptions import (
     TransportError,
     WaitTimeoutError,
 )
+from .fork import fork_safe_lock
 from .recipe import Recipe
 from .renewal import Renewal, Trouble
 from .token import Token
@@ -32,15 +34,26 @@ logger = logging.getLogger("grantway")
 _time, _monotonic = time.time, time.monotonic
 
 #: Guards the few assignments that belong together. Never held over anything that waits.
-_lock = threading.RLock()
+_lock = fork_safe_lock()
 
 #: Stands where no token has come yet; a caller never sees it.
 _NOTHING = Token("")
 _FOREVER = float("inf")
+#: The system takes no number much larger.
+_LONGEST_WAIT = threading.TIMEOUT_MAX / 2
 
 #: Seconds that a provider is left alone after a failure, doubled with each; and at most, also
 #: where its ``Retry-After`` asks for more.
 _FIRST_PAUSE, _LONGEST_PAUSE, _PATIENCE = 0.5, 60.0, 3600.0
+#: Seconds at least between two renewals that bring one and the same token.
+_SAME_AGAIN = 1.0
+
+
+class _Seen(NamedTuple):
+    """What a credential was like when somebody began to wait."""
+
+    token: Token
+    failures: int
 
 
 class Credential:
@@ -114,16 +127,21 @@ class Credential:
             return self._token
         deadline = self._deadline(timeout)
         while True:
-            step = self._step(deadline)
+            step, seen = self._step(deadline)
             if isinstance(step, Token):
                 return step
             if isinstance(step, Future):
                 try:
-                    step.exception(max(0.0, deadline.remaining()))
+                    step.exception(_left(deadline))
+                except CancelledError:
+                    continue
                 except TimeoutError:
                     self._give_up(deadline)
-                return self._landed(step)
-            deadline.wait(step)
+                token = self._landed(step, seen)
+                if token is not None:
+                    return token
+            else:
+                deadline.wait(step)
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """As ``token()``, for event loops: a fresh token comes at once, and no wait blocks.
@@ -136,14 +154,17 @@ class Credential:
         deadline = self._deadline(timeout)
         while True:
             # Starting the work may mean a thread, and never the network or the store.
-            step = self._step(deadline)
+            step, seen = self._step(deadline)
             if isinstance(step, Token):
                 return step
             if isinstance(step, Future):
-                if not await _lands(step, max(0.0, deadline.remaining())):
+                if not await _lands(step, _left(deadline)):
                     self._give_up(deadline)
-                return self._landed(step)
-            await asyncio.sleep(step)
+                token = self._landed(step, seen)
+                if token is not None:
+                    return token
+            else:
+                await asyncio.sleep(step)
 
     def invalidate(self, token: Token) -> None:
         """Say that a token did not work where it was used, as after a 401: it is not used again.
@@ -173,7 +194,11 @@ class Credential:
             # With the lock, lest a refresh under way save its token over this one.
             with store.lock(self.key, self._recipe.client.timeout) as fence:
                 store.save(self.key, token, fence=fence)
-        self._settle(token)
+        with _lock:
+            if self._trouble is not None:
+                # A login may bring back what was refused before.
+                self._trouble.rejected = self._trouble.refused = None
+            self._settle(token)
 
     def forget(self) -> None:
         """Remove the token, here and from the store, as at a logout.
@@ -188,8 +213,11 @@ class Credential:
         with _lock:
             trouble = self._note()
             trouble.rejected, trouble.refused = self._token.access_token, self._token.refresh_token
-            trouble.spent, trouble.unsaved = True, None
-            self._until = 0.0
+            trouble.refusal = trouble.unsaved = None
+            trouble.spent = True
+            # Another nothing than before, so that a renewal under way brings nobody its token.
+            self._token = Token("")
+            self._until = self._end = 0.0
 
     def holds_the_only_copy(self) -> bool:
         """Whether a token would be lost with this credential: one on its way, or not yet saved."""
@@ -203,26 +231,29 @@ class Credential:
 
     # --- What a caller does next ------------------------------------------------------------------
 
-    def _step(self, deadline: Deadline) -> Token | float | Future[Token]:
+    def _step(self, deadline: Deadline) -> tuple[Token | float | Future[Token], _Seen]:
         """A token; or work under way; or the seconds to wait before the next step."""
-        token, trouble = self._token, self._trouble
-        pause = 0.0 if trouble is None else trouble.paused_until - _monotonic()
-        if self._alive():
-            if pause <= 0:
+        with _lock:
+            seen = self._seen()
+            if self.fresh:  # it came since the caller looked
+                return seen.token, seen
+            paused_until = 0.0 if self._trouble is None else self._trouble.paused_until
+            pause = paused_until - _monotonic()
+            alive = self._alive()
+            if alive:
                 # Before the work begins, which sets its own marks when it ends.
-                self._mark(_FOREVER)
-                self._join(token)
-            else:
-                self._mark(pause)
-            return token
+                self._mark(pause if pause > 0 else _FOREVER)
         if pause > 0:
+            if alive:
+                return seen.token, seen
             if pause > deadline.remaining():
                 self._refuse(pause)
-            return pause
-        return self._join(token)
-
-    def _join(self, seen: Token) -> Future[Token]:
-        return flight.join(self._flight, partial(self._renew, seen))
+            return pause, seen
+        work = flight.join(self._flight, partial(self._renew, seen.token))
+        if alive:
+            work.add_done_callback(partial(self._learn, seen))
+            return seen.token, seen
+        return work, seen
 
     @property
     def _flight(self) -> Hashable:
@@ -230,22 +261,49 @@ class Credential:
         store = self._recipe.store
         return id(self) if store is None else (id(store), self.key)
 
-    def _landed(self, work: Future[Token]) -> Token:
-        """The token that the work brought, or its error: a copy for each, as raising writes."""
+    def _landed(self, work: Future[Token], seen: _Seen) -> Token | None:
+        """The token that the work brought, or None where it is to be tried again.
+
+        Raises:
+            Exception: the work's error: a copy for each who waited, as raising writes into it.
+        """
+        self._learn(seen, work)
+        if work.cancelled():
+            return None
         error = work.exception()
-        if error is None:
+        if error is not None:
+            raise _twin(error)
+        token = work.result()
+        # Another credential, whose work it was, does not know what was said to this one.
+        return None if self._rejected(token) else token
+
+    def _learn(self, seen: _Seen, work: Future[Token]) -> None:
+        """Take up how work ended that may have been another credential's of the same token.
+
+        Whoever comes late with it changes nothing: a token that came since is not replaced by the
+        one before, and a failure counts once.
+        """
+        if work.cancelled():
+            self._until = 0.0
+            return
+        error = work.exception()
+        if isinstance(error, Exception):
+            self._stumble(error, seen)
+        elif error is None:
             token = work.result()
-            if token is not self._token:  # the work of another credential of this token
-                self._settle(token)
-            return token
-        if not isinstance(error, GrantwayError):
-            raise error
-        if self._note().error is not error:  # the work of another credential of this token
-            self._stumble(error)
-        raise _twin(error)
+            with _lock:
+                if self._token is seen.token and not self._rejected(token):
+                    self._settle(token)
 
     def _deadline(self, timeout: float | None) -> Deadline:
-        return Deadline(self._recipe.client.timeout if timeout is None else timeout)
+        if timeout is None:
+            return Deadline(self._recipe.client.timeout)
+        if not isinstance(timeout, (int, float)) or not timeout >= 0:  # NaN neither
+            raise ConfigurationError(
+                f"timeout: seconds to wait, zero or more, not {timeout!r}.",
+                errors={"timeout": ["must be zero or more"]},
+            )
+        return Deadline(timeout)
 
     def _give_up(self, deadline: Deadline) -> NoReturn:
         raise WaitTimeoutError(
@@ -261,7 +319,7 @@ class Credential:
             f"and is left alone for another {pause:.1f} s.",
             retry_after=pause,
             evidence=error.evidence if isinstance(error, GrantwayError) else None,
-        ) from (_twin(error) if isinstance(error, GrantwayError) else None)
+        ) from (None if error is None else _twin(error))
 
     # --- How fresh --------------------------------------------------------------------------------
 
@@ -279,6 +337,8 @@ class Credential:
     def _mark(self, seconds: float) -> None:
         """Let the token go out without a thought for so many seconds, or to its end."""
         with _lock:
+            if self._rejected(self._token):
+                return
             self._until_monotonic = min(self._end_monotonic, _monotonic() + seconds)
             self._until = min(self._end, _time() + seconds)
 
@@ -295,30 +355,43 @@ class Credential:
             self._until, self._until_monotonic = now + advisory, monotonic + advisory
             if trouble is not None:
                 trouble.failures, trouble.paused_until = 0, 0.0
-                trouble.error = trouble.unsaved = None
+                trouble.error = trouble.refusal = trouble.unsaved = None
+                if trouble.rejected == token.access_token:
+                    trouble.rejected = None  # the provider gave it again, and has no other
                 if trouble.rejected is None and trouble.refused is None:
                     self._trouble = None
         return token
 
     # --- The work, one thread at a time -----------------------------------------------------------
 
-    def _renew(self, seen: Token) -> Token:
-        """Bring a token in place of ``seen``, which ends soon, or has."""
-        if self._token is not seen and self._alive():
-            return self._token  # it came while this work was being started
+    def _renew(self, before: Token) -> Token:
+        """Bring a token in place of the one before, which ends soon, or has."""
         with _lock:
+            seen = self._seen()
+            if seen.token is not before and self._alive():
+                return seen.token  # it came while this work was being started
             trouble = self._note()
-        held = None if seen is _NOTHING else seen
+        held = seen.token if seen.token.access_token else None
         try:
-            return self._settle(Renewal(self._recipe, self.key, held, trouble).run())
+            token = Renewal(self._recipe, self.key, held, trouble).run()
         except Exception as error:
-            self._stumble(error)
+            self._stumble(error, seen)
             raise
+        with _lock:
+            if self._token is seen.token:  # and nobody logged in or out meanwhile
+                self._settle(token)
+                if token.access_token == seen.token.access_token and not self.fresh:
+                    # The provider gives the same until it ends; asking all the time is no use.
+                    half = (self._end_monotonic - _monotonic()) / 2
+                    self._mark(max(_SAME_AGAIN, half))
+        return token
 
-    def _stumble(self, error: Exception) -> None:
+    def _stumble(self, error: Exception, seen: _Seen) -> None:
         """Remember a failure, and leave the provider alone for a while."""
         with _lock:
             trouble = self._note()
+            if self._token is not seen.token or trouble.failures != seen.failures:
+                return
             trouble.error = error
             trouble.failures += 1
             most = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(trouble.failures - 1, 16))
@@ -326,15 +399,20 @@ class Credential:
             if isinstance(error, (TokenError, TransportError, ProviderPausedError)):
                 pause = max(pause, min(getattr(error, "retry_after", None) or 0.0, _PATIENCE))
                 trouble.paused_until = _monotonic() + pause
-        if self._alive():
-            # What only a person can mend is not tried again while the token lives.
-            self._mark(_FOREVER if isinstance(error, LoginNeededError) else pause)
+            alive = self._alive()
+            if alive:
+                # What only a person can mend is not tried again while the token lives.
+                self._mark(_FOREVER if isinstance(error, LoginNeededError) else pause)
+        if alive:
             logger.warning(
                 "renewal failed (%s); the live token of %s goes out for another %.0f s",
                 getattr(error, "code", type(error).__name__),
                 self._recipe.client.provider.host,
                 self._end_monotonic - _monotonic(),
             )
+
+    def _seen(self) -> _Seen:
+        return _Seen(self._token, 0 if self._trouble is None else self._trouble.failures)
 
     def _note(self) -> Trouble:
         """Where troubles are noted; called with the lock."""
@@ -357,8 +435,18 @@ async def _lands(work: Future[Token], seconds: float) -> bool:
     return work.done()
 
 
-def _twin(error: GrantwayError) -> GrantwayError:
+def _left(deadline: Deadline) -> float:
+    return max(0.0, min(deadline.remaining(), _LONGEST_WAIT))
+
+
+def _twin(error: BaseException) -> BaseException:
     """A copy to raise: many threads that raise one object write into one traceback."""
-    twin = copy.copy(error).with_traceback(error.__traceback__)
-    twin.__cause__ = error.__cause__
-    return twin
+    try:
+        twin = copy.copy(error)
+    except Exception:  # noqa: BLE001 - a program's own error may not let itself be copied
+        return error
+    if type(twin) is not type(error):
+        return error
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    twin.__suppress_context__ = error.__suppress_context__
+    return twin.with_traceback(error.__traceback__)

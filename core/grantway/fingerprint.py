@@ -29,23 +29,20 @@ def _bytes(value: Any, secret: frozenset[str], name: str) -> bytes:
     if value is None:
         return _framed(b"n", b"")
     if isinstance(value, Mapping):
-        members = sorted((str(key), each) for key, each in value.items())
-        return _framed(
-            b"m",
-            b"".join(
-                _framed(b"k", key.encode("utf-8", "surrogatepass")) + _bytes(each, secret, key)
-                for key, each in members
-            ),
+        members = sorted(
+            _framed(b"k", _bytes(key, frozenset(), "")) + _bytes(each, secret, str(key))
+            for key, each in value.items()
         )
+        return _framed(b"m", b"".join(members))
     if isinstance(value, (set, frozenset)):
-        value = sorted(value)
+        return _framed(b"l", b"".join(sorted(_bytes(each, secret, name) for each in value)))
     if isinstance(value, (list, tuple)):
         return _framed(b"l", b"".join(_bytes(each, secret, name) for each in value))
     text = str(value).encode("utf-8", "surrogatepass")
+    kind = _framed(b"t", type(value).__name__.encode())
     if name in secret and len(text) < _GUESSABLE:
-        return _framed(b"h", hashlib.pbkdf2_hmac("sha256", text, b"grantway", _ROUNDS))
-    kind = type(value).__name__.encode()
-    return _framed(b"v", _framed(b"t", kind) + text)
+        return _framed(b"h", hashlib.pbkdf2_hmac("sha256", kind + text, b"grantway", _ROUNDS))
+    return _framed(b"v", kind + text)
 
 
 def _framed(kind: bytes, content: bytes) -> bytes:

@@ -30,19 +30,33 @@ def join(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
         work: Called without arguments, in the context (``contextvars``) of who started it.
     """
     with _lock:
-        flight = _flights.get(key)
-        if flight is not None:
-            return flight
-        flight = _flights[key] = Future()
+        found = _flights.get(key)
+        if found is not None:
+            return found
+    return _start(key, work)
+
+
+def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
     context = contextvars.copy_context()
+    flight: Future[Token] = Future()
     thread = threading.Thread(
         target=context.run, args=(_fly, key, flight, work), name="grantway-refresh"
     )
     try:
-        thread.start()
-    except RuntimeError:
-        # No thread is to be had: the interpreter is ending, or the system is out of them.
-        _fly(key, flight, work)
+        with _lock:
+            found = _flights.setdefault(key, flight)
+        if found is not flight:
+            return found
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread is to be had: the interpreter is ending, or the system is out of them.
+            _fly(key, flight, work)
+    except BaseException:
+        # As by Ctrl-C. Where the thread has not begun it must not, and nobody may wait for it.
+        if flight.cancel():
+            _land(key, flight)
+        raise
     return flight
 
 
@@ -52,6 +66,8 @@ def under_way(key: Hashable) -> bool:
 
 
 def _fly(key: Hashable, flight: Future[Token], work: Callable[[], Token]) -> None:
+    if not flight.set_running_or_notify_cancel():
+        return
     try:
         token = work()
     except BaseException as error:  # noqa: BLE001 - it belongs to those who wait

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from cachetools import FIFOCache
 
 from .credential import Credential
 from .exceptions import ConfigurationError, StoreSaveError
+from .fork import fork_safe_lock
 from .token import Token
 
 #: Entries in use that are passed over to find one that is not, so that no caller waits long.
@@ -18,6 +18,9 @@ _CHANCES = 16
 _PART = 4096
 #: Names do not fall into parts evenly, so that each gets some more room than its share.
 _SLACK = 1.125
+
+#: Held while a name comes in and another goes out, of whichever pool: that is quickly done.
+_lock = fork_safe_lock()
 
 
 class CredentialPool:
@@ -36,7 +39,7 @@ class CredentialPool:
         ConfigurationError: ``entries`` is not a whole number from 1.
     """
 
-    __slots__ = ("_last", "_lock", "_make", "_parts")
+    __slots__ = ("_last", "_make", "_parts")
 
     def __init__(self, make: Callable[[str], Credential], *, entries: int = 100_000) -> None:
         if not isinstance(entries, int) or isinstance(entries, bool) or entries < 1:
@@ -51,7 +54,6 @@ class CredentialPool:
         # in a dict and changes nothing. (An LRU cache changes its order with every look.)
         self._parts: list[FIFOCache[str, Credential]] = [FIFOCache(room) for _ in range(parts)]
         self._last = parts - 1
-        self._lock = threading.Lock()
 
     def token(self, name: str, timeout: float | None = None) -> Token:
         """A valid token; see ``Credential.token``.
@@ -108,7 +110,7 @@ class CredentialPool:
             )
         made = self._make(name)
         part = self._parts[hash(name) & self._last]
-        with self._lock:
+        with _lock:
             try:
                 return part[name]  # another thread was first
             except KeyError:

@@ -101,17 +101,19 @@ class Recipe:
 
     def _digest(self, known: Mapping[str, Any], secret: frozenset[str]) -> str:
         client = self.client
-        facts = {
-            "version": 1,
-            "issuer": client.provider.issuer,
-            "token_endpoint": client.provider.token_endpoint,
-            "dialect": client.dialect.name,
-            "client_id": client.client_id,
-            "grant_type": self.grant_type,
-            "params": {name: v for name, v in known.items() if name not in self.variable},
-            "extra": self.extra,
-            "refresh": self.refresh,
-        }
+        facts = Params(
+            {
+                "version": 1,
+                "issuer": client.provider.issuer,
+                "token_endpoint": client.provider.token_endpoint,
+                "dialect": client.dialect.name,
+                "client_id": client.client_id,
+                "grant_type": self.grant_type,
+                "params": {name: v for name, v in known.items() if name not in self.variable},
+                "extra": self.extra,
+                "refresh": self.refresh,
+            }
+        )
         return fingerprint(facts, secret)
 
     def key(self, subject: str) -> str:
@@ -147,21 +149,20 @@ class Recipe:
                 f"No token is stored for client {self.client.client_id!r} at "
                 f"{self.client.provider.host}: log in, and give the token to accept()."
             )
-        values = {name: v() if callable(v) else v for name, v in self.params.items()}
+        values = Params({name: v() if callable(v) else v for name, v in self.params.items()})
         return self.client.create_token(
-            grant_type=self.grant_type, extra=dict(self.extra) or None, **Params(values)
+            grant_type=self.grant_type, extra=Params(self.extra) or None, **values
         )
 
-    def next(self, refresh_token: str) -> Token:
-        """Ask with a refresh token.
+    def next(self, last: Token) -> Token:
+        """Ask with the refresh token of the last token.
 
         Raises:
             GrantwayError: there was no token.
         """
-        extra = dict(self.extra) if self.grant_type == _REFRESH else {}
-        given: dict[str, Any] = dict(self.refresh)
+        extra = Params(self.extra if self.grant_type == _REFRESH else {})
+        given = Params(self.refresh)
         if self.grant_type == _REFRESH and "scope" in self.params:
             given.setdefault("scope", self.params["scope"])
-        return self.client.create_token(
-            grant_type=_REFRESH, extra=extra or None, **Params(given, refresh_token=refresh_token)
-        )
+        given["refresh_token"] = last.refresh_token
+        return self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)

@@ -12,6 +12,7 @@ from .exceptions import (
     LeaseLostError,
     LoginNeededError,
     OutcomeUnknownError,
+    ResponseInvalidError,
     StoreError,
     StoreSaveError,
     TokenError,
@@ -34,11 +35,21 @@ class Trouble:
         error: The last failure.
         rejected: An access token that did not work where it was used.
         refused: A refresh token that the provider refused.
+        refusal: What it said then.
         spent: What the program gave for the first token is used up.
-        unsaved: A token that came and could not be stored, and the refresh token it replaced.
+        unsaved: A token that came and could not be stored, and the one in whose place it came.
     """
 
-    __slots__ = ("error", "failures", "paused_until", "refused", "rejected", "spent", "unsaved")
+    __slots__ = (
+        "error",
+        "failures",
+        "paused_until",
+        "refusal",
+        "refused",
+        "rejected",
+        "spent",
+        "unsaved",
+    )
 
     def __init__(self) -> None:
         self.failures = 0
@@ -46,8 +57,9 @@ class Trouble:
         self.error: Exception | None = None
         self.rejected: str | None = None
         self.refused: str | None = None
+        self.refusal: TokenError | None = None
         self.spent = False
-        self.unsaved: tuple[Token, str | None] | None = None
+        self.unsaved: tuple[Token, Token | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +106,14 @@ class Renewal:
 
     def _replace(self, last: Token | None, fence: int) -> Token:
         """Ask the provider: with the refresh token if there is one, else with the grant."""
-        store, had, refusal = self.recipe.store, last is not None, None
+        store, had = self.recipe.store, last is not None
+        refusal: TokenError | None = None
         while last and last.refresh_token and last.refresh_token != self.trouble.refused:
-            used = last.refresh_token
             try:
-                return self._keep(self.recipe.next(used), used, fence)
+                return self._keep(self.recipe.next(last), last, fence)
             except _GONE as error:
-                refusal, self.trouble.refused = error, used
+                self.trouble.refused = last.refresh_token
+                self.trouble.refusal = refusal = error
             # Not all who write to a store take its lock: they may have used it a moment ago.
             last = None if store is None else store.load(self.key)
             if self._fresh(last):
@@ -113,14 +126,15 @@ class Renewal:
         """Ask with the grant itself, if what it needs is there and not used up."""
         recipe = self.recipe
         if recipe.waits_for_login or (recipe.spent_at_once and (had or self.trouble.spent)):
+            refusal = refusal or self.trouble.refusal
             raise self._login_needed(refusal) from refusal
         try:
             return recipe.first()
         except _GONE as error:
             if not recipe.spent_at_once:
                 raise
-            refusal = error
-        except OutcomeUnknownError:
+            self.trouble.refusal = refusal = error
+        except (OutcomeUnknownError, ResponseInvalidError):
             # A code that was sent is not sent again: a provider may take that for theft and
             # revoke what it issued (RFC 6749 section 4.1.2). A refresh token is all there is.
             self.trouble.spent = recipe.grant_type != "refresh_token"
@@ -141,7 +155,7 @@ class Renewal:
             evidence=refusal.evidence,
         )
 
-    def _keep(self, token: Token, replaced: str | None, fence: int) -> Token:
+    def _keep(self, token: Token, replaced: Token | None, fence: int) -> Token:
         """Store a token and tell of it; until both are done it is not given out, nor lost."""
         self.trouble.unsaved = (token, replaced)
         try:
@@ -176,7 +190,14 @@ class Renewal:
         if self.trouble.unsaved is None:
             return stored
         token, replaced = self.trouble.unsaved
-        if stored is None or stored.refresh_token == replaced or stored == token:
+        # By its tokens: a store may keep a time or a scope in another form. One that has lost its
+        # refresh token lost it because ours had taken its place at the provider.
+        if (
+            stored is None
+            or stored.access_token == token.access_token
+            or stored.refresh_token is None
+            or (replaced is not None and stored.refresh_token == replaced.refresh_token)
+        ):
             return self._keep(token, replaced, fence)
         self.trouble.unsaved = None  # another login or refresh came in between, and counts
         return stored
