@@ -23,7 +23,7 @@ def length_of(content_length: str | None) -> int | BodyProblem | None:
     """A Content-Length header; None where there is none."""
     if content_length is None:
         return None
-    digits = content_length.strip()
+    digits = content_length.strip(" \t")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
         return BodyProblem(400, "The Content-Length is not a number of bytes")
     return int(digits)

@@ -174,7 +174,8 @@ class TokenEndpoint:
             return unread
         try:
             request = incoming.parse(body, self._settlement.repeatable)
-            if self._allow is not None and grant_type_of(request) not in self._allow:
+            grant_type = grant_type_of(request)
+            if self._allow is not None and grant_type not in self._allow:
                 raise unsupported(self._allow)
         except Refusal as refused:
             return incoming.answer(refused.denial)

@@ -23,11 +23,14 @@ from grantway.exceptions import (
     UseDpopNonceError,
 )
 from grantway.grant import Grant, Replay
+from grantway.http import SERVER_FAULT
 from grantway_plugins.issuer.decision import Denial
 from grantway_plugins.issuer.parameters import broken, plain
 from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest, answer_denial
 
 _LONGEST_CODE = 100
+#: What a client polls with, so that it asks again whatever became of one answer.
+_POLLED = frozenset({"auth_req_id", "device_code"})
 _FROM_REFUSED = 400
 _NOT_NOW = "The provider is not available and nothing was done"
 #: The gateway's own proof was refused; the caller's has been checked here and was good.
@@ -77,6 +80,8 @@ def may_repeat(grant: Grant, upstream: UpstreamDialect) -> str:
     """What a caller may do when nobody knows what came of its request."""
     if grant.replay is Replay.SAFE:
         return "the same request may be sent again"
+    if _POLLED & set(grant.schema.fields):
+        return "poll again after the interval"
     if "refresh_token" in grant.schema.fields:
         window = (
             f" within {upstream.replay_window:g} seconds"
@@ -108,7 +113,8 @@ def _no_answer(
         return unavailable(request, "The provider could not be reached and nothing was sent")
     status = error.evidence.status
     if isinstance(error, OutcomeUnknownError):
-        what = "The provider's answer was lost" if status is None else "The provider failed"
+        failed = status is not None and status >= SERVER_FAULT
+        what = "The provider failed" if failed else "The provider's answer was lost"
         said = f"{what} and what it did is not known; {may_repeat(grant, upstream)}"
         return _failed(request, 504 if status is None else 502, said)
     what = "The provider did not answer as a token endpoint does"

@@ -1,0 +1,113 @@
+"""A provider behind the gateway, the gateway's client of it, and who may ask the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+
+import grantway
+from grantway.testing import FaultServer, Register
+from grantway_plugins.gateway import Broker, TokenEndpoint, hash_secret
+from grantway_plugins.issuer import Denial, GrantRequest, Issue
+from grantway_plugins.testing.live_issuer import LiveIssuer
+from tests.plugins.gateway.frameworks import FRAMEWORKS
+
+COUPON_TYPE = "urn:acme:coupon"
+#: What the gateway shows the provider.
+OURS = "gateway-very-secret-0123456789"
+#: What a caller shows the gateway.
+THEIRS = "shop-very-secret-0123456789"
+SHOP = {"client_id": "shop", "client_secret": THEIRS}
+CLIENTS = {"shop": hash_secret(THEIRS), "kiosk": None}
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+
+
+class CouponSchema(grantway.GrantSchema):
+    """A coupon, what to spend it on, and where."""
+
+    coupon = grantway.Text(required=True, example='"SPRING-2031"', maximum=64)
+    scope = grantway.Scope()
+
+
+COUPON = grantway.Grant(
+    grant_type=COUPON_TYPE,
+    schema=CouponSchema(),
+    replay=grantway.Replay.NEVER,
+    secret=frozenset({"coupon"}),
+    single_use=frozenset({"coupon"}),
+    summary="A token for a coupon",
+)
+
+
+class Coupons:
+    """The issuer's side of it."""
+
+    def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
+        if request.params["coupon"] != "SPRING-2031":
+            return Denial("invalid_grant", "The coupon is unknown")
+        return request.issue(subject="the winner")
+
+
+Serve = Callable[[str, TokenEndpoint], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Mount an endpoint in a framework; gives its address."""
+    with ExitStack() as running:
+
+        def start(framework: str, endpoint: TokenEndpoint) -> str:
+            return f"{running.enter_context(FRAMEWORKS[framework](endpoint))}/token"
+
+        yield start
+
+
+@pytest.fixture
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture
+def upstream(grantway_register: Register, grantway_issuer: LiveIssuer) -> LiveIssuer:
+    """A live provider that knows coupons."""
+    grantway_register(COUPON, issuer=Coupons())
+    return grantway_issuer
+
+
+@pytest.fixture
+def broker(upstream: LiveIssuer) -> Broker:
+    """A broker to the live provider."""
+    return Broker(upstream.client(scope=["read", "write"], registry=None), clients=CLIENTS)
+
+
+Brokered = Callable[..., tuple[Broker, FaultServer]]
+
+
+@pytest.fixture
+def brokered(grantway_register: Register, grantway_faults: Any) -> Iterator[Brokered]:
+    """A broker to a provider that plays a script."""
+    with ExitStack() as clients:
+
+        def make(*script: Any, retry: Any = None, **options: Any) -> tuple[Broker, FaultServer]:
+            server = grantway_faults(*script)
+            client = clients.enter_context(
+                grantway.Client(
+                    grantway.Provider(
+                        token_endpoint=server.token_endpoint, **options.pop("provider", {})
+                    ),
+                    client_id="gateway",
+                    client_secret=OURS,
+                    retry=retry or grantway.RetryPolicy(attempts=1),
+                    timeout=options.pop("client_timeout", 30.0),
+                )
+            )
+            return Broker(client, **{"clients": CLIENTS, **options}), server
+
+        yield make

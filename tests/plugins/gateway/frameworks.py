@@ -1,0 +1,100 @@
+"""The endpoint as each framework mounts it, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import django
+import fastapi
+import flask
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from grantway_plugins.gateway import TokenEndpoint
+from tests.plugins.gateway.servers import asgi_server, werkzeug_server, wsgiref_server
+
+
+@contextmanager
+def bare_asgi(endpoint: TokenEndpoint) -> Iterator[str]:
+    with asgi_server(endpoint.asgi) as url:
+        yield url
+
+
+@contextmanager
+def starlette_app(endpoint: TokenEndpoint) -> Iterator[str]:
+    with asgi_server(Starlette(routes=[Route("/token", endpoint.asgi)])) as url:
+        yield url
+
+
+@contextmanager
+def fastapi_app(endpoint: TokenEndpoint) -> Iterator[str]:
+    app = fastapi.FastAPI(routes=[Route("/token", endpoint.asgi)])
+    with asgi_server(app) as url:
+        yield url
+
+
+@contextmanager
+def bare_wsgi(endpoint: TokenEndpoint) -> Iterator[str]:
+    with wsgiref_server(endpoint.wsgi) as url:
+        yield url
+
+
+@contextmanager
+def flask_app(endpoint: TokenEndpoint) -> Iterator[str]:
+    app = flask.Flask("gateway")
+    methods = ["GET", "POST", "PUT", "DELETE"]
+    app.add_url_rule("/token", "token", lambda: endpoint.wsgi, methods=methods)
+    with werkzeug_server(app) as url:
+        yield url
+
+
+@contextmanager
+def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
+    if not settings.configured:
+        settings.configure(ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF=__name__, LOGGING_CONFIG=None)
+        django.setup()
+
+    @csrf_exempt
+    def token(request: HttpRequest) -> HttpResponse:
+        answer = endpoint.answer(request.method, request.headers, request)
+        return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+    urls: Any = ModuleType("urls")
+    urls.urlpatterns = [path("token", token)]
+    handler = WSGIHandler()
+
+    def application(environ: Any, start_response: Any) -> Any:
+        return handler(environ, start_response)
+
+    with _urls(urls), werkzeug_server(application) as url:
+        yield url
+
+
+@contextmanager
+def _urls(urls: ModuleType) -> Iterator[None]:
+    from django.urls import clear_url_caches  # noqa: PLC0415 - beside what it undoes
+
+    urlpatterns[:] = urls.urlpatterns
+    clear_url_caches()
+    try:
+        yield
+    finally:
+        urlpatterns[:] = []
+        clear_url_caches()
+
+
+#: Django's routes; each test has its own.
+urlpatterns: list[Any] = []
+
+Mount = Callable[[TokenEndpoint], Any]
+ASGI: dict[str, Mount] = {"asgi": bare_asgi, "starlette": starlette_app, "fastapi": fastapi_app}
+WSGI: dict[str, Mount] = {"wsgi": bare_wsgi, "flask": flask_app, "django": django_app}
+FRAMEWORKS: dict[str, Mount] = {**ASGI, **WSGI}

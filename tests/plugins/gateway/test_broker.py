@@ -1,0 +1,303 @@
+"""What callers are told when the provider behind the gateway refuses, fails or is silent."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+import grantway
+from grantway.testing import faults
+from grantway_plugins.gateway import Broker, TokenEndpoint
+from tests.faults import free_port
+from tests.plugins.gateway.conftest import (
+    CLIENTS,
+    COUPON,
+    COUPON_TYPE,
+    OURS,
+    SHOP,
+    THEIRS,
+    Brokered,
+    Serve,
+)
+
+REFRESH = {"grant_type": "refresh_token", "refresh_token": "rt-very-secret", **SHOP}
+AWS = {
+    "grantType": "refresh_token",
+    "refreshToken": "rt-very-secret",
+    "clientId": "shop",
+    "clientSecret": THEIRS,
+}
+
+
+def refusal(error: str, status: int = 400, **more: str) -> Any:
+    return faults.answer(status, {"error": error, **more})
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ("invalid_request", 400),
+        ("invalid_grant", 400),
+        ("unauthorized_client", 400),
+        ("unsupported_grant_type", 400),
+        ("invalid_scope", 400),
+        ("authorization_pending", 400),
+        ("slow_down", 400),
+        ("access_denied", 400),
+        ("expired_token", 400),
+        ("invalid_target", 400),
+        ("a_code_of_its_own", 400),
+    ],
+)
+def test_what_the_provider_refuses_is_refused_alike(
+    error: str, status: int, brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, _ = brokered(refusal(error, error_description='Because "I" say so\\\né.'))
+    url = serve("asgi", TokenEndpoint(settlement))
+    answer = http.post(url, data=REFRESH)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    # RFC 6749 section 5.2: printable ASCII without quotes and backslashes.
+    assert answer.json()["error_description"] == "Because 'I' say so/??."
+
+    answer = http.post(url, json=AWS)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    kind = next((each for each in grantway.exceptions.TOKEN_ERRORS if each.wire == error), None)
+    name = kind.__name__ if kind else "InvalidRequestException"
+    assert answer.headers["x-amzn-errortype"] == name
+
+
+@pytest.mark.parametrize("error", ["invalid_client", "use_dpop_nonce", "invalid_dpop_proof"])
+def test_the_gateways_own_proof_refused_is_no_fault_of_the_caller(
+    error: str,
+    brokered: Brokered,
+    serve: Serve,
+    http: requests.Session,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settlement, _ = brokered(refusal(error, 401, error_description=f"bad secret {OURS}"))
+    url = serve("asgi", TokenEndpoint(settlement))
+    answer = http.post(url, data=REFRESH)
+    assert (answer.status_code, answer.json()["error"]) == (502, "server_error")
+    assert "gateway's own credentials" in answer.json()["error_description"]
+    assert "www-authenticate" not in answer.headers
+    assert OURS not in answer.text + caplog.text
+
+
+def test_secrets_that_the_provider_quotes_are_cut_out(
+    brokered: Brokered, serve: Serve, http: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = f"{OURS} and rt-very-secret"
+    settlement, _ = brokered(refusal("invalid_grant", error_description=words))
+    url = serve("asgi", TokenEndpoint(settlement))
+    for answer in (http.post(url, data=REFRESH), http.post(url, json=AWS)):
+        assert answer.json()["error_description"] == "*** and ***"
+    assert "secret" not in caplog.text
+
+
+NOT_NOW = "temporarily_unavailable"
+UNTRIED = "the same request may be sent again"
+UNKNOWN = "keep the refresh token and send it once more"
+HTML = {"Content-Type": "text/html"}
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (faults.answer(503, b"", {"Retry-After": "7"}), (503, NOT_NOW, "7", UNTRIED)),
+        (faults.answer(429, b"", {"Retry-After": "0"}), (503, NOT_NOW, "0", UNTRIED)),
+        (faults.answer(503, b""), (503, NOT_NOW, None, UNTRIED)),
+        (refusal("temporarily_unavailable"), (503, NOT_NOW, None, UNTRIED)),
+        (refusal("server_error", 500), (502, "server_error", None, UNKNOWN)),
+        (faults.answer(500, b"<html>oops</html>", HTML), (502, "server_error", None, UNKNOWN)),
+        (faults.answer(200, b"<html>login</html>", HTML), (502, "server_error", None, UNKNOWN)),
+        (faults.answer(404, b"<html>", HTML), (502, "server_error", None, "not answer as a token")),
+        (faults.answer(302, b"", {"Location": "/x"}), (502, "server_error", None, "not answer as")),
+        (faults.reset_after_request, (504, "server_error", None, UNKNOWN)),
+        (faults.close_after_request, (504, "server_error", None, UNKNOWN)),
+        (faults.half(), (502, "server_error", None, UNKNOWN)),
+        (faults.endless, (502, "server_error", None, UNKNOWN)),
+    ],
+)
+def test_a_provider_that_fails(
+    act: Any,
+    told: tuple[int, str, str | None, str],
+    brokered: Brokered,
+    serve: Serve,
+    http: requests.Session,
+) -> None:
+    status, error, retry_after, says = told
+    settlement, _ = brokered(act)
+    url = serve("asgi", TokenEndpoint(settlement))
+    answer = http.post(url, data=REFRESH)
+    assert (answer.status_code, answer.json()["error"]) == (status, error), answer.text
+    assert answer.headers.get("retry-after") == retry_after
+    assert says in answer.json()["error_description"]
+    assert "oops" not in answer.text
+
+    answer = http.post(url, json=AWS)
+    assert (answer.status_code, answer.json()["error"]) == (status, "server_error")
+    assert answer.headers["x-amzn-errortype"] == "InternalServerException"
+    assert answer.headers.get("retry-after") == retry_after
+
+
+def test_a_provider_that_is_silent(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, _ = brokered(faults.stall, timeout=0.3)
+    for framework in ("asgi", "wsgi"):
+        answer = http.post(serve(framework, TokenEndpoint(settlement)), data=REFRESH)
+        assert (answer.status_code, answer.json()["error"]) == (504, "server_error")
+        assert UNKNOWN in answer.json()["error_description"]
+
+
+def test_a_provider_that_is_not_there(
+    grantway_register: Any, serve: Serve, http: requests.Session
+) -> None:
+    nowhere = grantway.Provider(token_endpoint=f"http://127.0.0.1:{free_port()}/token")
+    retry = grantway.RetryPolicy(attempts=2, base=0.01)
+    with grantway.Client(nowhere, client_id="gateway", retry=retry) as client:
+        answer = http.post(
+            serve("asgi", TokenEndpoint(Broker(client, clients=CLIENTS))), data=REFRESH
+        )
+    assert (answer.status_code, answer.json()["error"]) == (503, NOT_NOW)
+    assert "nothing was sent" in answer.json()["error_description"]
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"grant_type": "client_credentials"}, "the same request may be sent again"),
+        ({"grant_type": COUPON_TYPE, "coupon": "c"}, "do not send the same request again"),
+        (
+            {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "d"},
+            "poll again after the interval",
+        ),
+    ],
+)
+def test_whether_it_may_be_repeated_follows_from_the_grant(
+    params: dict[str, str],
+    says: str,
+    brokered: Brokered,
+    serve: Serve,
+    http: requests.Session,
+) -> None:
+    grantway.register(COUPON)
+    settlement, server = brokered(faults.reset_after_request)
+    answer = http.post(serve("asgi", TokenEndpoint(settlement)), data={**params, **SHOP})
+    assert (answer.status_code, len(server.requests)) == (504, 1)
+    assert says in answer.json()["error_description"]
+
+
+def test_a_replay_window_is_told(brokered: Brokered, serve: Serve, http: requests.Session) -> None:
+    dialect = grantway.Dialect(name="windowed", replay_window=30.0)
+    settlement, _ = brokered(faults.reset_after_request, provider={"dialect": dialect})
+    answer = http.post(serve("asgi", TokenEndpoint(settlement)), data=REFRESH)
+    assert "send it once more within 30 seconds" in answer.json()["error_description"]
+
+
+def test_broken_parameters_are_named_as_they_are_spelt_and_not_sent(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(settlement))
+    data = {"grant_type": "authorization_code", "code_verifier": "short", **SHOP}
+    answer = http.post(url, data=data)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert "code is required" in answer.json()["error_description"]
+    assert "code_verifier" in answer.json()["error_description"]
+    members = {"grantType": "authorization_code", "codeVerifier": "short"}
+    answer = http.post(url, json={**members, "clientId": "shop", "clientSecret": THEIRS})
+    assert "codeVerifier" in answer.json()["message"]
+    assert not server.requests
+
+
+def test_a_middleware_that_raises_is_a_failure_of_the_gateway(
+    grantway_register: Any,
+    brokered: Brokered,
+    serve: Serve,
+    http: requests.Session,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    raised: list[Exception] = [grantway.GrantwayError("hunter2"), RuntimeError("hunter2")]
+
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_middleware(self) -> list[Any]:
+            def middleware(exchange: Any, call_next: Any) -> Any:
+                raise raised.pop()
+
+            return [middleware]
+
+    grantway_register(Plugin())
+    settlement, _ = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(settlement))
+    for _ in range(2):
+        answer = http.post(url, data=REFRESH)
+        assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+        assert "hunter2" not in answer.text + caplog.text
+
+
+class Gate:
+    """A provider that answers when it is told to, and counts who waits."""
+
+    def __init__(self) -> None:
+        self.open, self.arrived = threading.Event(), threading.Semaphore(0)
+
+    def __call__(self, stage: faults.Stage) -> bool:
+        if stage.read_request() is None:
+            return False
+        self.arrived.release()
+        assert self.open.wait(20)
+        stage.send(faults.message(200, b'{"access_token": "at"}'))
+        return True
+
+
+def test_more_than_may_wait_are_turned_away_at_once_and_the_loop_goes_on(
+    brokered: Brokered, serve: Serve
+) -> None:
+    gate = Gate()
+    settlement, server = brokered(gate, threads=2, waiting=1)
+    url = serve("asgi", TokenEndpoint(settlement))
+    answers: queue.SimpleQueue[requests.Response] = queue.SimpleQueue()
+
+    def ask() -> None:
+        answers.put(requests.post(url, data=REFRESH, timeout=20))
+
+    with ThreadPoolExecutor(8) as callers:
+        for _ in range(2):
+            callers.submit(ask)
+        for _ in range(2):
+            assert gate.arrived.acquire(timeout=10)
+        # Two are under way. Of six more, one waits and five are turned away while it does.
+        for _ in range(6):
+            callers.submit(ask)
+        for _ in range(5):
+            turned_away = answers.get(timeout=10)
+            assert turned_away.status_code == 503
+            assert turned_away.json()["error"] == NOT_NOW
+            assert turned_away.headers["retry-after"] == "1"
+        assert requests.get(url, timeout=10).status_code == 405, "the event loop is not blocked"
+        assert len(server.requests) == 2
+        gate.open.set()
+        assert [answers.get(timeout=10).status_code for _ in range(3)] == [200, 200, 200]
+    assert len(server.requests) == 3
+
+
+def test_a_wait_for_a_thread_counts_against_the_whole_time(
+    brokered: Brokered, serve: Serve
+) -> None:
+    gate = Gate()
+    settlement, server = brokered(gate, threads=1, waiting=1, timeout=0.5)
+    url = serve("asgi", TokenEndpoint(settlement))
+    with ThreadPoolExecutor(2) as callers:
+        both = [callers.submit(requests.post, url, data=REFRESH, timeout=20) for _ in range(2)]
+        statuses = sorted(each.result(20).status_code for each in both)
+    # The first was sent, and its answer never came; the second had no time left to be sent.
+    assert statuses == [503, 504]
+    assert len(server.requests) == 1
+    gate.open.set()

@@ -1,0 +1,116 @@
+"""Who may ask the gateway: nobody whom no rule lets in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+import grantway
+from grantway.testing import faults
+from grantway_plugins.gateway import TokenEndpoint, hash_secret
+from tests.plugins.gateway.conftest import CLIENTS, SHOP, THEIRS, Brokered, Serve
+
+ASK = {"grant_type": "client_credentials"}
+
+
+def ask(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests.Response:
+    settlement, server = brokered(faults.answer(), clients=clients)
+    url = serve("asgi", TokenEndpoint(settlement))
+    answer = requests.post(url, data={**ASK, **data}, timeout=10)
+    assert len(server.requests) == (answer.status_code == 200)
+    return answer
+
+
+def test_by_default_nobody_may(brokered: Brokered, serve: Serve) -> None:
+    answer = ask(brokered, serve, None, **SHOP)
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (SHOP, 200),
+        ({"client_id": "kiosk"}, 200),
+        ({"client_id": "kiosk", "client_secret": THEIRS}, 401),
+        ({"client_id": "shop"}, 401),
+        ({"client_id": "shop", "client_secret": ""}, 401),
+        ({"client_id": "shop", "client_secret": THEIRS + "x"}, 401),
+        ({"client_id": "shop", "client_secret": CLIENTS["shop"]}, 401),
+        ({"client_id": "nobody", "client_secret": THEIRS}, 401),
+        ({"client_id": "", "client_secret": THEIRS}, 401),
+        ({}, 401),
+        ({**SHOP, "client_assertion": "a.b.c"}, 401),
+    ],
+)
+def test_a_mapping_of_hashes(
+    sent: dict[str, str], status: int, brokered: Brokered, serve: Serve
+) -> None:
+    assert ask(brokered, serve, CLIENTS, **sent).status_code == status
+
+
+def test_two_methods_at_once_are_refused(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(settlement))
+    answer = http.post(url, data={**ASK, **SHOP}, auth=("shop", THEIRS))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert not server.requests
+
+
+@pytest.mark.parametrize("gives", [1, "yes", object(), {}, [True]])
+def test_only_true_lets_in(
+    gives: Any, brokered: Brokered, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(brokered, serve, lambda *_: gives, **SHOP).status_code == 401
+    assert f"clients gave a {type(gives).__name__}, not a bool" in caplog.text
+    assert THEIRS not in caplog.text
+
+
+def test_a_rule_that_raises_lets_nobody_in(
+    brokered: Brokered, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rule(client_id: str, secret: str | None) -> bool:
+        raise LookupError(f"no {secret}")
+
+    answer = ask(brokered, serve, rule, **SHOP)
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+    assert THEIRS not in answer.text + caplog.text
+
+
+@pytest.mark.parametrize("smuggled", ["shop\0", "shop\r\nx: y", "\u2028"])
+@pytest.mark.parametrize("place", ["client_id", "client_secret"])
+def test_control_characters_never_reach_the_rule(
+    smuggled: str, place: str, brokered: Brokered, serve: Serve
+) -> None:
+    asked: list[Any] = []
+
+    def rule(*given: Any) -> bool:
+        asked.append(given)
+        return True
+
+    assert ask(brokered, serve, rule, **{**SHOP, place: smuggled}).status_code == 401
+    assert not asked
+
+
+async def _late(_client_id: str, _secret: str | None) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [{"shop": THEIRS}, {"shop": "sha256:"}, {"": None}, {7: None}, "shop", 7, _late],
+)
+def test_rules_that_cannot_work_are_refused(clients: Any, brokered: Brokered) -> None:
+    with pytest.raises(grantway.ConfigurationError, match="clients: ") as caught:
+        brokered(faults.answer(), clients=clients)
+    assert THEIRS not in str(caught.value)
+
+
+def test_a_hash_is_for_random_secrets_only() -> None:
+    assert hash_secret(THEIRS) == hash_secret(THEIRS) != hash_secret(THEIRS + "x")
+    with pytest.raises(grantway.ConfigurationError, match="at least 22 characters") as caught:
+        hash_secret("hunter2")
+    assert "hunter2" not in str(caught.value)

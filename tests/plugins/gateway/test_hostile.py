@@ -1,0 +1,376 @@
+"""What nobody meant, or somebody meant badly: it gets an answer, and nothing goes upstream."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import string
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from grantway.testing import faults
+from grantway_plugins.gateway import TokenEndpoint
+from grantway_plugins.gateway.streams import length_of, read_stream
+from grantway_plugins.issuer.asgi import DRAINED, BodyProblem
+from grantway_plugins.issuer.wire import BODY_CAP
+from tests.plugins.gateway.conftest import COUPON, FORM, JSON, OURS, SHOP, THEIRS, Brokered, Serve
+from tests.plugins.gateway.frameworks import ASGI, FRAMEWORKS
+
+each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+REFRESH = (
+    b"grant_type=refresh_token&refresh_token=rt&client_id=shop&client_secret=" + THEIRS.encode()
+)
+AWS = {
+    "grantType": "refresh_token",
+    "refreshToken": "rt",
+    "clientId": "shop",
+    "clientSecret": THEIRS,
+}
+
+
+def post(http: requests.Session, url: str, body: Any, content_type: str) -> requests.Response:
+    return http.post(url, data=body, headers={"content-type": content_type}, timeout=20)
+
+
+def judged(answer: requests.Response, status: int, content_type: str) -> None:
+    assert (answer.status_code, answer.json()["error"]) == (status, "invalid_request"), answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    if content_type == JSON:
+        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert answer.json()["message"] == answer.json()["error_description"]
+
+
+@each_framework
+@pytest.mark.parametrize("content_type", [FORM, JSON])
+def test_a_body_over_the_cap(
+    framework: str, content_type: str, brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    for size in (BODY_CAP + 1, 500_000):
+        judged(post(http, url, b"a" * size, content_type), 413, content_type)
+    fits = REFRESH + b"&x=" + b"a" * (BODY_CAP - len(REFRESH) - 3)
+    assert post(http, url, fits, FORM).status_code == 200
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("framework", [*ASGI, "flask"])
+def test_a_chunked_body_over_the_cap(
+    framework: str, brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    def pieces(count: int) -> Iterator[bytes]:
+        yield REFRESH + b"&x="
+        for _ in range(count):
+            yield b"a" * 10_000
+
+    settlement, _ = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    judged(post(http, url, pieces(7), FORM), 413, FORM)
+    assert post(http, url, pieces(6), FORM).status_code == 200
+
+
+def head(url: str, *lines: str) -> bytes:
+    own = (f"POST {urlsplit(url).path} HTTP/1.1", "Host: 127.0.0.1", *lines)
+    return "\r\n".join(own).encode("latin-1") + b"\r\n\r\n"
+
+
+def raw(url: str, sent: bytes) -> bytes:
+    """Send bytes and leave the connection open; gives the whole answer."""
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
+        sock.sendall(sent)
+        answer = b""
+        while b"}" not in answer:
+            piece = sock.recv(65_536)
+            assert piece, answer
+            answer += piece
+        return answer
+
+
+@pytest.mark.parametrize("framework", ASGI)
+@pytest.mark.parametrize("begun", [b"", b"grant_type=x"])
+def test_a_body_that_never_comes(
+    framework: str, begun: bytes, brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement, body_seconds=0.3))
+    sent = head(url, f"Content-Type: {FORM}", "Content-Length: 500") + begun
+    assert raw(url, sent).startswith(b"HTTP/1.1 408 ")
+    assert not server.requests
+    assert post(http, url, REFRESH, FORM).status_code == 200
+
+
+def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
+    settlement, server = brokered(faults.answer())
+    for framework in ("wsgi", "flask", "django"):
+        url = serve(framework, TokenEndpoint(settlement))
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
+            sock.sendall(head(url, f"Content-Type: {FORM}", "Content-Length: 500") + REFRESH)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(65_536).split(b" ")[1] == b"400", framework
+    assert not server.requests
+
+
+BAD = [
+    (b"grant_type=refresh_token&grant_type=client_credentials", FORM),
+    (REFRESH + b"&refresh_token=other", FORM),
+    (REFRESH + b"&client_id=other", FORM),
+    (REFRESH + b"&unknown=1&unknown=2", FORM),
+    (b"refresh_token=rt", FORM),
+    (b"grant_type=", FORM),
+    (b"", FORM),
+    (b"grant_type", FORM),
+    (b"grant_type=%ff", FORM),
+    (b"grant_type=\xff\xfe", FORM),
+    (json.dumps(AWS).encode(), FORM),
+    (REFRESH, JSON),
+    (b'{"grantType": "a", "grantType": "b"}', JSON),
+    (b'{"grantType": "refresh_token", "grant_type": "refresh_token"}', JSON),
+    (b'{"grantType": ["refresh_token"]}', JSON),
+    (b'{"grantType": {"a": "b"}}', JSON),
+    (b'{"grantType": "refresh_token", "clientId": ["shop"]}', JSON),
+    (json.dumps({**AWS, "refreshToken": ["rt"]}).encode(), JSON),
+    (json.dumps({**AWS, "refreshToken": {"rt": 1}}).encode(), JSON),
+    (json.dumps({**AWS, "refreshToken": "r\0t"}).encode(), JSON),
+    (json.dumps({**AWS, "refreshToken": "rt\r\nX-Evil: 1"}).encode(), JSON),
+    (json.dumps({**AWS, "refreshToken": "\ud800"}).encode(), JSON),
+    (json.dumps({**AWS, "clientSecret": "\ud800"}).encode(), JSON),
+    (b"[" * 60_000, JSON),
+    (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, JSON),
+    (b'{"grantType": NaN}', JSON),
+    (b'{"grantType": "\xff"}', JSON),
+    (b"[]", JSON),
+    (b"null", JSON),
+    (b"", JSON),
+]
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "flask"])
+@pytest.mark.parametrize(("body", "content_type"), BAD)
+def test_bad_input_is_named_and_not_sent(
+    framework: str,
+    body: bytes,
+    content_type: str,
+    brokered: Brokered,
+    serve: Serve,
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    answer = requests.post(url, data=body, headers={"content-type": content_type}, timeout=10)
+    judged(answer, 400, content_type)
+    assert THEIRS not in answer.text
+    assert not server.requests
+
+
+@each_framework
+def test_another_content_type(
+    framework: str, brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    for content_type in ("text/plain", "multipart/form-data; boundary=x", f"{JSON}, {FORM}", "x"):
+        judged(post(http, url, REFRESH, content_type), 415, content_type)
+    judged(post(http, url, REFRESH, ""), 415, "")
+    assert not server.requests
+    for content_type in (f"{FORM}; charset=UTF-8", FORM.upper()):
+        assert post(http, url, REFRESH, content_type).status_code == 200
+
+
+@pytest.mark.parametrize("framework", ASGI)
+@pytest.mark.parametrize(
+    "twice",
+    [
+        ("Content-Type: application/json", f"Content-Type: {FORM}"),
+        (f"Content-Type: {FORM}", "Authorization: Basic c2hvcDp4", "authorization: Basic eDp5"),
+    ],
+)
+def test_a_header_that_stands_twice(
+    framework: str, twice: tuple[str, ...], brokered: Brokered, serve: Serve
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    answer = raw(url, head(url, *twice, f"Content-Length: {len(REFRESH)}") + REFRESH)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"A header stands twice" in answer
+    assert not server.requests
+
+
+@pytest.mark.parametrize("framework", ["wsgi", "flask", "django"])
+def test_a_header_that_stands_twice_proves_nobody_under_wsgi(
+    framework: str, brokered: Brokered, serve: Serve
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    twice = ("Authorization: Basic c2hvcDp4", "Authorization: Basic eDp5")
+    body = b"grant_type=client_credentials"
+    lines = (f"Content-Type: {FORM}", *twice, f"Content-Length: {len(body)}")
+    assert raw(url, head(url, *lines) + body).split(b" ")[1] == b"401"
+    assert not server.requests
+
+
+@pytest.mark.parametrize("framework", ["asgi", "wsgi"])
+@pytest.mark.parametrize(
+    "authorization",
+    ["Basic", "Basic !", "Basic c2hvcA==", "Basic /w==", "basic " + "A" * 4000],
+)
+def test_a_basic_header_that_cannot_be_read(
+    framework: str, authorization: str, brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    headers = {"content-type": FORM, "authorization": authorization}
+    answer = http.post(url, data=b"grant_type=client_credentials", headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert not server.requests
+
+
+def test_what_is_smuggled_in_stays_in_its_field(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(settlement))
+    token = "rt&client_id=evil&grant_type=x%0d%0a"
+    data = {"grant_type": "refresh_token", "refresh_token": token, **SHOP}
+    assert http.post(url, data=data).status_code == 200
+    assert server.requests[0].form == {"grant_type": ["refresh_token"], "refresh_token": [token]}
+    # What is in the query is not read (RFC 6749 section 2.3.1).
+    answer = http.post(f"{url}?client_id=shop&client_secret={THEIRS}", data={"grant_type": "x"})
+    assert answer.status_code == 401
+
+
+def test_a_parameter_that_may_stand_twice_does_for_its_own_grant_only(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(settlement))
+    two = [("resource", "https://a.example/"), ("resource", "https://b.example/")]
+    asked = [("grant_type", "client_credentials"), *SHOP.items()]
+    assert http.post(url, data=[*asked, *two]).status_code == 200
+    assert server.requests[-1].form["resource"] == ["https://a.example/", "https://b.example/"]
+    members = {"grantType": "client_credentials", "resource": [each for _, each in two]}
+    mine = {"clientId": "shop", "clientSecret": THEIRS}
+    assert http.post(url, json={**members, **mine}).status_code == 200
+    twice = http.post(url, data=[*asked, ("scope", "a"), ("scope", "b")])
+    judged(twice, 400, FORM)
+
+
+# --- any bytes ----------------------------------------------------------------------------------
+
+FUZZ = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=50),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(
+    ["clientId", "clientSecret", "grantType", "refreshToken", "code", "scope", "resource", "extra"]
+) | st.text(max_size=8)
+WELL_FORMED = st.fixed_dictionaries(
+    {},
+    optional={
+        "grantType": st.sampled_from(["refresh_token", "client_credentials", COUPON.grant_type]),
+        "clientId": st.sampled_from(["shop", "kiosk"]),
+        "clientSecret": st.just(THEIRS),
+        "refreshToken": st.just("rt"),
+    },
+)
+LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
+
+
+def sound(endpoint: TokenEndpoint, headers: dict[str, str], body: bytes) -> None:
+    answer = endpoint.answer("POST", headers, body)
+    assert answer.status in {200, 400, 401, 413, 415}, answer.body
+    said = json.loads(answer.body)
+    assert (answer.status == 200) == ("error" not in said)
+    assert answer.headers["cache-control"] == "no-store"
+    for name, value in answer.headers.items():
+        assert set(name + value) <= set(string.printable) - set("\r\n\x0b\x0c"), name
+    assert OURS.encode() not in answer.body
+    if "error" in said:
+        assert set(said["error_description"]) <= set(string.printable) - set('\\"\r\n\t\x0b\x0c')
+
+
+@FUZZ
+@given(content_type=st.sampled_from([FORM, JSON]) | LATIN, auth=LATIN, body=st.binary())
+def test_any_bytes_get_an_answer(
+    content_type: str, auth: str, body: bytes, brokered: Brokered
+) -> None:
+    settlement, _ = brokered(faults.answer())
+    sound(TokenEndpoint(settlement), {"Content-Type": content_type, "Authorization": auth}, body)
+
+
+@FUZZ
+@given(known=WELL_FORMED, more=st.dictionaries(NAMES, VALUES, max_size=5))
+def test_any_json_object_gets_an_answer(
+    known: dict[str, Any], more: dict[str, Any], brokered: Brokered
+) -> None:
+    settlement, _ = brokered(faults.answer())
+    body = json.dumps({**known, **more}).encode()
+    sound(TokenEndpoint(settlement), {"Content-Type": JSON}, body)
+
+
+class Pieces:
+    """A stream that gives what it likes, never more than it is asked for."""
+
+    def __init__(self, body: bytes, sizes: list[int]) -> None:
+        self._body, self._sizes = io.BytesIO(body), sizes
+        self.asked = 0
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._body.read(min(size, self._sizes.pop() if self._sizes else size))
+        self.asked += len(piece)
+        return piece
+
+
+@FUZZ
+@given(
+    size=st.integers(0, 3 * BODY_CAP) | st.integers(DRAINED - 2, DRAINED + 2),
+    length=st.none() | st.integers(0, 2 * DRAINED),
+    sizes=st.lists(st.integers(1, BODY_CAP), max_size=20),
+)
+def test_a_body_is_read_whole_or_not_at_all(
+    size: int, length: int | None, sizes: list[int]
+) -> None:
+    body = bytes(size)
+    stream = Pieces(body, sizes)
+    taken = read_stream(stream, length)
+    assert stream.asked <= DRAINED
+    if length is not None:
+        assert stream.asked <= length
+        whole = body[:length] if len(body) >= length else None
+    else:
+        whole = body
+    if whole is not None and len(whole) <= BODY_CAP:
+        assert taken == whole
+    else:
+        assert isinstance(taken, BodyProblem)
+
+
+@given(st.text(max_size=30) | st.integers().map(str))
+def test_a_content_length_is_a_number_or_a_problem(given_length: str) -> None:
+    length = length_of(given_length)
+    if isinstance(length, int):
+        assert length == int(given_length.strip(" \t")) >= 0
+    else:
+        assert isinstance(length, BodyProblem)
+
+
+@pytest.mark.parametrize(("raised", "status"), [(TimeoutError(), 408), (ConnectionError(), 400)])
+def test_a_stream_that_breaks(raised: Exception, status: int, brokered: Brokered) -> None:
+    class Breaks:
+        def read(self, size: int, /) -> bytes:
+            raise raised
+
+    settlement, _ = brokered(faults.answer())
+    answer = TokenEndpoint(settlement).answer("POST", {"Content-Type": FORM}, Breaks())
+    assert answer.status == status

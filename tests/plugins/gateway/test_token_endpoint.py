@@ -1,0 +1,335 @@
+"""The endpoint in every framework: both dialects in and out, whoever settles."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+
+import grantway
+from grantway.testing import Register, faults
+from grantway_plugins.gateway import Broker, EmbeddedIssuer, Principal, TokenEndpoint
+from grantway_plugins.testing.live_issuer import LiveIssuer
+from tests.plugins.gateway.conftest import (
+    CLIENTS,
+    COUPON,
+    COUPON_TYPE,
+    FORM,
+    JSON,
+    OURS,
+    SHOP,
+    THEIRS,
+    Brokered,
+    Coupons,
+    Serve,
+)
+from tests.plugins.gateway.frameworks import FRAMEWORKS
+
+FIRST = {"grant_type": COUPON_TYPE, "coupon": "SPRING-2031", "scope": "read"}
+each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+
+
+@each_framework
+def test_a_form_is_answered_by_the_rfc(
+    framework: str, broker: Broker, serve: Serve, http: requests.Session
+) -> None:
+    url = serve(framework, TokenEndpoint(broker))
+    answer = http.post(url, data=FIRST, auth=("shop", THEIRS))
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"] == JSON
+    assert "x-amzn-requestid" not in answer.headers
+    token = answer.json()
+    assert token["access_token"].startswith("gwa_")
+    assert (token["token_type"], token["scope"]) == ("Bearer", "read")
+    assert token["expires_in"] > 3000
+
+    refreshed = http.post(
+        url,
+        data={"grant_type": "refresh_token", "refresh_token": token["refresh_token"], **SHOP},
+    )
+    assert refreshed.status_code == 200, refreshed.text
+    assert refreshed.json()["refresh_token"] != token["refresh_token"]
+
+
+@each_framework
+def test_json_is_answered_as_aws_does(
+    framework: str, broker: Broker, serve: Serve, http: requests.Session
+) -> None:
+    url = serve(framework, TokenEndpoint(broker))
+    asked = {
+        "grantType": COUPON_TYPE,
+        "coupon": "SPRING-2031",
+        "scope": ["read", "write"],
+        "clientId": "shop",
+        "clientSecret": THEIRS,
+    }
+    answer = http.post(url, json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-amzn-requestid"]
+    assert answer.headers["cache-control"] == "no-store"
+    token = answer.json()
+    assert {"accessToken", "tokenType", "expiresIn", "refreshToken"} <= set(token)
+    assert token["scope"] == ["read", "write"]
+
+    refused = http.post(url, json={**asked, "coupon": "AUTUMN-2031"})
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    assert refused.headers["x-amzn-errortype"] == "InvalidGrantException"
+    assert refused.json()["message"] == "The coupon is unknown"
+
+
+@each_framework
+def test_boto3_and_grantway_are_clients_of_it(framework: str, broker: Broker, serve: Serve) -> None:
+    url = serve(framework, TokenEndpoint(broker))
+    aws: Any = boto3.client(
+        "sso-oidc",
+        region_name="eu-west-1",
+        endpoint_url=url.removesuffix("/token"),
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    with grantway.Client(
+        grantway.Provider(token_endpoint=url), client_id="shop", client_secret=THEIRS
+    ) as client:
+        first = client.create_token(grant_type=COUPON_TYPE, coupon="SPRING-2031")
+        with pytest.raises(grantway.InvalidGrantException, match="unknown"):
+            client.create_token(grant_type=COUPON_TYPE, coupon="AUTUMN-2031")
+    mine = {"clientId": "shop", "clientSecret": THEIRS, "grantType": "refresh_token"}
+    token = aws.create_token(**mine, refreshToken=first.refresh_token)
+    assert token["accessToken"] != first.access_token
+    with pytest.raises(aws.exceptions.InvalidGrantException):
+        aws.create_token(**mine, refreshToken="never issued")
+    with pytest.raises(aws.exceptions.InvalidClientException):
+        aws.create_token(**{**mine, "clientSecret": "wrong"}, refreshToken="x")
+    aws.close()
+
+
+@each_framework
+def test_failed_basic_authentication_is_challenged(
+    framework: str, broker: Broker, serve: Serve, http: requests.Session
+) -> None:
+    url = serve(framework, TokenEndpoint(broker))
+    by_header = http.post(url, data=FIRST, auth=("shop", "wrong"))
+    assert (by_header.status_code, by_header.json()["error"]) == (401, "invalid_client")
+    assert by_header.headers["www-authenticate"].startswith("Basic realm=")
+    by_body = http.post(url, data={**FIRST, **SHOP, "client_secret": "wrong"})
+    assert (by_body.status_code, by_body.json()["error"]) == (401, "invalid_client")
+    assert "www-authenticate" not in by_body.headers
+
+
+@each_framework
+def test_only_post(framework: str, broker: Broker, serve: Serve, http: requests.Session) -> None:
+    url = serve(framework, TokenEndpoint(broker))
+    for method in ("GET", "PUT", "DELETE"):
+        answer = http.request(method, url)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert answer.json()["error"] == "invalid_request"
+    assert http.head(url).status_code == 405
+
+
+@pytest.mark.parametrize("framework", ["starlette", "flask"])
+def test_a_grant_that_is_registered_later_is_served_at_once(
+    framework: str,
+    grantway_register: Register,
+    brokered: Brokered,
+    serve: Serve,
+    http: requests.Session,
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(settlement))
+    unknown = http.post(url, data={**FIRST, **SHOP})
+    assert (unknown.status_code, unknown.json()["error"]) == (400, "unsupported_grant_type")
+    assert "refresh_token" in unknown.json()["error_description"]
+    assert not server.requests
+
+    grantway_register(COUPON)
+    assert http.post(url, data={**FIRST, **SHOP}).json()["access_token"] == "at-1"
+    assert server.requests[-1].form["coupon"] == ["SPRING-2031"]
+    grantway.reload(only=["grantway"])
+    assert http.post(url, data={**FIRST, **SHOP}).status_code == 200
+
+    grantway.unregister(COUPON_TYPE)
+    gone = http.post(url, data={**FIRST, **SHOP})
+    assert gone.json()["error"] == "unsupported_grant_type"
+
+
+@each_framework
+def test_the_issuer_in_the_same_process_settles(
+    framework: str,
+    grantway_register: Register,
+    grantway_issuer: LiveIssuer,
+    serve: Serve,
+    http: requests.Session,
+) -> None:
+    server = grantway_issuer.server
+    settlement = EmbeddedIssuer(server.store, server.settings)
+    url = serve(framework, TokenEndpoint(settlement))
+    registered = grantway_issuer.client(grant_types=["client_credentials", "refresh_token"])
+    with grantway.Client(
+        grantway.Provider(token_endpoint=url), client_id=registered.client_id, auth=registered.auth
+    ) as client:
+        token = client.create_token(grant_type="client_credentials", scope=["read"])
+        assert token.scope == ("read",)
+        # A grant that is registered later is known at once, and the client's registration decides.
+        grantway_register(COUPON, issuer=Coupons())
+        with pytest.raises(grantway.UnauthorizedClientException, match="not registered for"):
+            client.create_token(grant_type=COUPON_TYPE, coupon="SPRING-2031")
+    unknown = http.post(url, data={**FIRST, **SHOP})
+    assert (unknown.status_code, unknown.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("framework", ["asgi", "wsgi"])
+def test_a_closed_store_is_no_fault_of_the_grant(
+    framework: str, grantway_issuer: LiveIssuer, serve: Serve, http: requests.Session
+) -> None:
+    server = grantway_issuer.server
+    url = serve(framework, TokenEndpoint(EmbeddedIssuer(server.store, server.settings)))
+    server.store.close()
+    data = {"grant_type": "refresh_token", "refresh_token": "x", **SHOP}
+    answer = http.post(url, data=data)
+    assert (answer.status_code, answer.json()["error"]) == (503, "server_error")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_what_is_not_allowed_is_not_served(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(settlement, allow=["refresh_token"]))
+    answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
+    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+    assert answer.json()["error_description"] == "The grant type is not one of refresh_token"
+    assert not server.requests
+    data = {"grant_type": "refresh_token", "refresh_token": "rt", **SHOP}
+    assert http.post(url, data=data).status_code == 200
+
+
+def test_the_gateways_credentials_go_upstream_and_the_callers_do_not(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(settlement))
+    data = {
+        "grant_type": "refresh_token",
+        "refresh_token": "rt",
+        "redirect_uri": "not of this grant",
+        "timeout": "0.001",
+        "attempts": "9",
+        "extra": "x",
+        "code": "",
+    }
+    assert http.post(url, data=data, auth=("shop", THEIRS)).status_code == 200
+    (sent,) = server.requests
+    assert sent.form == {"grant_type": ["refresh_token"], "refresh_token": ["rt"]}
+    assert THEIRS not in str(sent)
+    basic = requests.auth._basic_auth_str("gateway", OURS)  # type: ignore[attr-defined]
+    assert sent.headers["authorization"] == basic
+
+
+def test_what_the_provider_adds_is_passed_on_without_the_gateways_secret(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    said = {
+        "access_token": "at",
+        "token_type": "Bearer",
+        "issued_token_type": "urn:x",
+        "team": {"id": "T1", "roles": ["a"]},
+        "echo": f"you are gateway:{OURS}",
+        "nested": {"deep": [OURS]},
+        "client_secret": OURS,
+    }
+    body = json.dumps(said).replace('"T1"', '"T1", "n": 7').encode()[:-1] + b', "huge": 1e999}'
+    settlement, _ = brokered(faults.answer(200, body, {"Content-Type": "application/json"}))
+    url = serve("asgi", TokenEndpoint(settlement))
+    data = {"grant_type": "client_credentials", **SHOP}
+    assert http.post(url, data=data).json() == {
+        "access_token": "at",
+        "token_type": "Bearer",
+        "issued_token_type": "urn:x",
+        "team": {"id": "T1", "roles": ["a"], "n": 7},
+    }
+    members = {"grantType": "client_credentials", "clientId": "shop", "clientSecret": THEIRS}
+    assert http.post(url, json=members).json()["issuedTokenType"] == "urn:x"
+
+
+def test_an_endpoint_without_a_framework(brokered: Brokered) -> None:
+    settlement, _ = brokered(faults.answer())
+    endpoint = TokenEndpoint(settlement)
+    body = f"grant_type=client_credentials&client_id=shop&client_secret={THEIRS}".encode()
+    answer = endpoint.answer("POST", {"Content-Type": FORM, "Content-Length": "9999"}, body)
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert json.loads(answer.body)["access_token"] == "at-1"
+    assert endpoint.answer("GET", {}, b"").status == 405
+    assert endpoint.answer("POST", {"content-type": FORM}, b"a" * 65_537).status == 413
+    assert (
+        "connection" not in endpoint.answer("POST", {"content-type": FORM}, b"=" * 65_537).headers
+    )
+
+
+def test_arguments_that_cannot_work_are_refused(brokered: Brokered) -> None:
+    settlement, _ = brokered(faults.answer())
+    with pytest.raises(grantway.ConfigurationError, match="allow: must be a list"):
+        TokenEndpoint(settlement, allow="refresh_token")
+    with pytest.raises(grantway.ConfigurationError, match="body_seconds: seconds"):
+        TokenEndpoint(settlement, body_seconds=0)
+    for name in ("threads", "timeout", "waiting"):
+        with pytest.raises(grantway.ConfigurationError, match=f"{name}: "):
+            brokered(faults.answer(), **{name: -1})
+
+
+def test_a_settlement_of_ones_own_that_breaks_tells_nothing(
+    serve: Serve, http: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        repeatable: frozenset[str] = frozenset()
+
+        def settle(self, request: Any) -> Any:
+            raise RuntimeError("hunter2")
+
+        async def asettle(self, request: Any) -> Any:
+            raise RuntimeError("hunter2")
+
+    for framework in ("asgi", "wsgi"):
+        url = serve(framework, TokenEndpoint(Broken()))
+        answer = http.post(url, data={"grant_type": "x"})
+        assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+        assert "hunter2" not in answer.text + caplog.text
+    assert caplog.text.count("RuntimeError") == 2
+
+
+def test_a_client_may_be_limited_to_some_grants(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    def rule(client_id: str, secret: str | None) -> Principal | None:
+        return Principal(client_id, frozenset({"refresh_token"})) if secret == THEIRS else None
+
+    settlement, server = brokered(faults.answer(), clients=rule)
+    url = serve("asgi", TokenEndpoint(settlement))
+    answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
+    assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
+    assert not server.requests
+    data = {"grant_type": "refresh_token", "refresh_token": "rt", **SHOP}
+    assert http.post(url, data=data).status_code == 200
+
+
+def test_importing_it_loads_neither_frameworks_nor_a_database() -> None:
+    code = (
+        "import sys; from grantway_plugins.gateway import Broker, TokenEndpoint;"
+        "heavy = ('sqlalchemy', 'starlette', 'uvicorn', 'anyio', 'flask', 'django');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_shows_a_secret(brokered: Brokered) -> None:
+    settlement, _ = brokered(faults.answer())
+    assert OURS not in repr(TokenEndpoint(settlement))
+    assert "CLIENTS" not in repr(settlement)
+    assert all(kept not in repr(settlement) for kept in CLIENTS.values() if kept)
