@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import io
 import math
+import os
 import socket
 import ssl
 import threading
@@ -256,7 +257,11 @@ class RequestsTransport:
         if client_certificate is not None:
             _check_certificate(client_certificate)
         self._proxies = dict(proxies) if proxies else None
-        self._adapter = _Adapter(pool_connections=16, pool_maxsize=pool_size, max_retries=0)
+        self._pool_size = pool_size
+        self._process, self._adapter = os.getpid(), self._connections()
+        #: What came with a fork. Not closed, since another thread of the parent may have held its
+        #: locks, and not let go, since that would close it.
+        self._inherited: list[_Adapter] = []
 
     @classmethod
     def within(cls, timeout: float) -> Self:
@@ -267,8 +272,15 @@ class RequestsTransport:
             read_timeout=min(READ_TIMEOUT, timeout - connect_timeout),
         )
 
+    def _connections(self) -> _Adapter:
+        return _Adapter(pool_connections=16, pool_maxsize=self._pool_size, max_retries=0)
+
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         """Send once; see ``grantway.http.Transport``."""
+        if self._process != os.getpid():
+            # Two processes that send through one connection read each other's tokens.
+            self._inherited.append(self._adapter)
+            self._process, self._adapter = os.getpid(), self._connections()
         remaining = deadline.remaining()
         if remaining <= 0:
             raise ConnectionFailedError(
