@@ -28,13 +28,13 @@ from typing import NamedTuple, TypeVar
 
 import keyring
 from keyring.backend import KeyringBackend
-from keyring.errors import InitError, KeyringLocked, NoKeyringError
 
 from grantway.exceptions import ConfigurationError, StoreLockError, StoreUnreadableError
 
 from .file_format import default_folder
 from .file_lock import KeyLocks
 from .masked import Masked
+from .ring_choice import advice, trusted
 
 #: Characters of a value: what Windows takes at most, and what no other key ring refuses.
 LONGEST = 1_280 if sys.platform == "win32" else 16_000
@@ -199,11 +199,16 @@ class RingText:
 
     def _ask(self, do: Callable[[KeyringBackend], Answer]) -> Answer:
         try:
-            return do(self._backend or keyring.get_keyring())
+            return do(self._ring())
         except Exception as error:  # noqa: BLE001 - backends raise what their systems raise
             kind = type(error)
         # Raised outside the except block: a backend's frames hold the secret.
-        raise StoreUnreadableError(f"{self}: {_advice(kind)} ({kind.__name__})")
+        raise StoreUnreadableError(f"{self}: {advice(kind)} ({kind.__name__})")
+
+    def _ring(self) -> KeyringBackend:
+        if self._backend is None:
+            self._backend = trusted()
+        return self._backend
 
     def __str__(self) -> str:
         try:
@@ -215,22 +220,3 @@ class RingText:
 
 def _folder() -> Path:
     return Path(default_folder()).with_name("key-ring")
-
-
-def _advice(kind: type[Exception]) -> str:
-    if issubclass(kind, NoKeyringError):
-        return (
-            "there is none on this machine. Start one (GNOME Keyring, KWallet), install a "
-            "backend for keyring, or use another store, such as 'encrypted' over 'file'."
-        )
-    if issubclass(kind, (KeyringLocked, InitError)):
-        return "it is locked. Log in to the desktop, or unlock it, and try again."
-    if issubclass(kind, ImportError):
-        return (
-            "the backend that PYTHON_KEYRING_BACKEND or keyringrc.cfg names cannot be loaded; "
-            "install it, or correct the name."
-        )
-    return (
-        "it refused. Unlock it, and try again; where it takes short values only, give a smaller "
-        "longest. `python -m keyring diagnose` tells which one is used."
-    )

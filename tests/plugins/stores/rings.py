@@ -60,12 +60,15 @@ class MortalRing(KeyringBackend):
 
     Attributes:
         entries: What it holds.
+        priority: Of the class, so low that it is never chosen by itself; of an instance, as high
+            as that of an operating system's.
         steps: Changes it makes before it dies.
     """
 
     priority: Any = -1
 
     def __init__(self) -> None:
+        self.priority = 5
         self.entries: dict[str, str] = {}
         self.steps = 1_000_000
 

@@ -6,6 +6,7 @@ import base64
 import json
 import multiprocessing
 import os
+import string
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import keyring
 import keyring.core
 import pytest
 from hypothesis import given
@@ -157,6 +159,21 @@ def test_any_byte_of_the_ciphertext_that_is_changed_is_refused(data: st.DataObje
     put(inner, f"{before}.{base64.urlsafe_b64encode(raw).decode()}")
     with pytest.raises(StoreUnreadableError, match="was changed, or moved"):
         store.load("key")
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_another_text_of_the_same_ciphertext_is_refused(inner: MemoryStore, length: int) -> None:
+    store = EncryptedStore(inner, key=KEY)
+    store.save("key", Token("a" * length))
+    text = sealed(inner)
+    head, bare, padding = text.rpartition(".")[0], text.rstrip("="), text.count("=")
+    last = string.ascii_letters + string.digits + "-_"
+    others = {f"{bare[:-1]}{each}{'=' * padding}" for each in last}
+    others |= {f"{text}=", f"{text}\n", f"{text}!", text.replace(f"{head}.", f"{head}.\n")}
+    for other in others - {text}:
+        put(inner, other)
+        with pytest.raises(StoreUnreadableError):
+            store.load("key")
 
 
 @given(st.text())
@@ -365,11 +382,15 @@ def test_what_is_no_key_in_the_key_ring_is_left_there(
 def test_a_key_ring_that_is_locked_says_so(
     inner: MemoryStore, ring: rings.MortalRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keyring.core, "_keyring_backend", rings.LockedRing())
+    locked = rings.LockedRing()
+    locked.priority = 5
+    monkeypatch.setattr(keyring.core, "_keyring_backend", locked)
     with pytest.raises(StoreUnreadableError, match="unlock it"):
         EncryptedStore(inner, key_ring="grantway")
 
 
+#: Key rings without a key that the processes come upon together.
+TURNS = 10
 START: Any = None
 
 
@@ -377,10 +398,15 @@ def _begin(start: Any) -> None:
     globals()["START"] = start
 
 
+def _over_the_ring(folder: Path, turn: int) -> EncryptedStore:
+    return EncryptedStore({"kind": "file", "folder": str(folder)}, key_ring=f"grantway {turn}")
+
+
 def _save_with_the_first_key(folder: Path, number: int) -> int:
-    START.wait(ENOUGH)
-    store = EncryptedStore({"kind": "file", "folder": str(folder)}, key_ring="grantway")
-    store.save(f"key {number}", Token(f"at-{number}"))
+    keyring.get_keyring()  # found before, so that all begin at once
+    for turn in range(TURNS):
+        START.wait(ENOUGH)
+        _over_the_ring(folder, turn).save(f"{turn} {number}", Token(f"at {turn} {number}"))
     return os.getpid()
 
 
@@ -395,12 +421,10 @@ def test_eight_processes_that_begin_at_once_make_one_key(
         saved = pool.map(_save_with_the_first_key, [tmp_path / "tokens"] * 8, range(8))
         assert len(set(saved)) == 8
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
-    store = EncryptedStore(
-        {"kind": "file", "folder": str(tmp_path / "tokens")}, key_ring="grantway"
-    )
-    assert [store.load(f"key {number}") for number in range(8)] == [
-        Token(f"at-{number}") for number in range(8)
-    ]
+    for turn in range(TURNS):
+        store = _over_the_ring(tmp_path / "tokens", turn)
+        for number in range(8):
+            assert store.load(f"{turn} {number}") == Token(f"at {turn} {number}")
 
 
 # --- Made by name, and what it leaves to the inner store ----------------------------------------

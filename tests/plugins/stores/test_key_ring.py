@@ -10,6 +10,8 @@ import keyring.core
 import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
+from keyring.backends.chainer import ChainerBackend
+from keyrings.alt.file import PlaintextKeyring
 
 import grantway
 from grantway import Store, Token
@@ -247,3 +249,61 @@ def test_a_length_past_what_the_key_ring_takes_loses_nothing(
     with pytest.raises(StoreSaveError, match="give a smaller longest"):
         store.save("key", NEW)
     assert store.load("key") == LONG
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a plain text key ring, which keyring falls back to."""
+    file = tmp_path / "ring.cfg"
+    ring = PlaintextKeyring().with_properties(file_path=str(file))
+    monkeypatch.setattr(keyring.core, "_keyring_backend", ring)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
+    return file
+
+
+def test_a_key_ring_that_nobody_chose_or_recommends_is_not_used(
+    tmp_path: Path, plain: Path
+) -> None:
+    store = KeyRingStore(folder=tmp_path)
+    with pytest.raises(StoreSaveError, match="name it in PYTHON_KEYRING_BACKEND"):
+        store.save("key", WHOLE)
+    with pytest.raises(StoreUnreadableError, match="does not recommend"):
+        store.load("key")
+    assert not plain.exists()
+
+
+@pytest.mark.parametrize("by", ["environment", "file"])
+def test_a_key_ring_that_was_chosen_by_name_is_used(
+    tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    name = "keyrings.alt.file.PlaintextKeyring"
+    if by == "environment":
+        monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
+    else:
+        config = keyring.core._config_path()
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(f"[backend]\ndefault-keyring={name}\n")
+        assert config.is_relative_to(tmp_path)
+    store = KeyRingStore(folder=tmp_path)
+    store.save("key", WHOLE)
+    assert store.load("key") == WHOLE
+    assert plain.exists()
+
+
+def test_a_chain_is_as_good_as_the_key_ring_that_it_writes_to(
+    tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatch, mortal: rings.MortalRing
+) -> None:
+    lowest = keyring.core.get_keyring()
+    chain = made(ChainerBackend)
+    for backends, used in (([mortal, lowest], True), ([lowest], False)):
+        monkeypatch.setattr(ChainerBackend, "backends", backends)
+        monkeypatch.setattr(keyring.core, "_keyring_backend", chain)
+        store = KeyRingStore(folder=tmp_path)
+        if used:
+            store.save("key", WHOLE)
+            assert mortal.entries
+        else:
+            with pytest.raises(StoreSaveError, match="does not recommend"):
+                store.save("key", WHOLE)
+    assert not plain.exists()
