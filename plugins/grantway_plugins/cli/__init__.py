@@ -7,6 +7,11 @@ import sys
 
 def main() -> None:
     """Run the command line; say how to get it where its libraries are missing."""
+    if sys.argv[1:2] == ["token"]:
+        from .quick import answer  # noqa: PLC0415 - the other commands have no use for it
+
+        if answer(sys.argv[2:]):
+            return
     try:
         from .app import app  # noqa: PLC0415 - click is an extra
     except ModuleNotFoundError as missing:

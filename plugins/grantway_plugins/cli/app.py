@@ -8,17 +8,28 @@ from typing import Any
 import click
 
 from grantway import __version__
-from grantway.exceptions import GrantwayError
+from grantway.exceptions import GrantwayError, LoginNeededError
 
 #: Command -> what it does; each has a module of its own, which is loaded when it is run.
 COMMANDS = {
     "demo": "Run all three grants against an issuer of your own, and show each step.",
     "doctor": "Explain what is wrong with this installation and how to mend it.",
     "grants": "Show each registered grant: its fields, its replay class, and who brought it.",
+    "login": "Log in to a profile: on another device, in a browser, or by pasting.",
+    "logout": "Revoke a profile's token, and forget it.",
     "new-plugin": "Make a package with a grant of your own, its issuer's side and tests.",
     "plugins": "Show each installed plugin, and whether it is loaded or why not.",
     "serve": "Run the embedded issuer.",
+    "status": "Show each profile: logged in or not, as whom, and for how long.",
+    "token": "Print a valid access token of a profile, and nothing else.",
 }
+
+#: The exit status where only a login helps. 1 is any other error, and 2 click's for a wrong option.
+LOGIN_NEEDED = 3
+
+
+class _LoginNeeded(click.ClickException):
+    exit_code = LOGIN_NEEDED
 
 
 class _Lazy(click.Group):
@@ -50,7 +61,8 @@ class _Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except GrantwayError as error:
-            raise click.ClickException(str(error)) from None
+            needed = isinstance(error, LoginNeededError)
+            raise (_LoginNeeded if needed else click.ClickException)(str(error)) from None
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -89,11 +89,15 @@ class FileStore:
         """See ``grantway.Store``; the fence is 0."""
         return self._locks.hold(key, timeout)
 
-    def __repr__(self) -> str:
-        return f"FileStore({str(self._folder)!r})"
+    def path(self, key: str) -> Path:
+        """The file in which the token of a key lies, or would."""
+        return self._path(key)
 
     def _path(self, key: str) -> Path:
         return Path(path_of(str(self._folder), key))
+
+    def __repr__(self) -> str:
+        return f"FileStore({str(self._folder)!r})"
 
     def _replace(self, path: Path, data: bytes) -> str:
         """Put the data in place of what is there, or say why not and leave that as it is."""

@@ -1,0 +1,69 @@
+"""``grantway logout``: the token is revoked, and forgotten."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from grantway.exceptions import GrantwayError
+from grantway.token import Token
+from grantway_plugins.profiles import load
+from grantway_plugins.profiles.profile import Profile
+
+from .options import config_option
+
+
+@click.command(name="logout")
+@click.argument("name")
+@config_option
+def command(name: str, config: str | None) -> None:
+    """Revoke the token of the profile NAME at its provider, and forget it here.
+
+    It is forgotten also where it could not be revoked; that is told, and the status is 1. A
+    client that had registered itself is forgotten with it.
+    """
+    with load(name, config) as profile:
+        # With the lock, lest a refresh under way store another token behind our back.
+        with profile.store.lock(profile.key, profile.timeout) as fence:
+            stored = profile.store.load(profile.key)
+            problem = "" if stored is None else _revoke(profile, stored)
+            profile.store.delete(profile.key, fence=fence)
+        if profile.registrations is not None:
+            profile.registrations.forget(profile.timeout)
+    if stored is None:
+        click.echo(f"Nobody was logged in to {name}.")
+        return
+    click.echo(f"Logged out of {name}.")
+    if problem:
+        click.echo(problem, err=True)
+        sys.exit(1)
+
+
+def _revoke(profile: Profile, stored: Token) -> str:
+    """Give the token up (RFC 7009); says why that failed."""
+    # The refresh token first: a provider may end the access tokens of its login with it.
+    held = {"refresh_token": stored.refresh_token, "access_token": stored.access_token}
+    if profile.registrations is not None and profile.registrations.load() is None:
+        return _told("the registration of the client that it was issued to has expired.")
+    try:
+        client = profile.client()
+    except GrantwayError as error:
+        return _told(str(error))
+    if client.provider.revocation_endpoint is None:
+        click.echo(f"{client.provider.host} takes no tokens back; this one works until it ends.")
+        return ""
+    for kind, token in held.items():
+        if token:
+            try:
+                client.call("revocation", token=token, token_type_hint=kind)
+            except GrantwayError as error:
+                return _told(str(error))
+    return ""
+
+
+def _told(reason: str) -> str:
+    return (
+        f"The token was forgotten here and could not be revoked: {reason} "
+        "It works until it ends; revoke it where the provider lists your sessions."
+    )

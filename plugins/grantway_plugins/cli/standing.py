@@ -1,0 +1,151 @@
+"""How a profile stands: logged in or not, as whom, until when. Holds no secret."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from grantway.exceptions import GrantwayError
+from grantway.freshness import remaining
+from grantway.redaction import printable
+from grantway_plugins.profiles.profile import Profile
+
+if TYPE_CHECKING:
+    from grantway.token import Token
+    from grantway_plugins.profiles.file import ProfileFile
+
+#: ``fresh``: a token is there. ``renewable``: it has ended, and the next use renews it.
+#: ``on demand``: none is there, and the next use asks for one. ``broken``: see the error.
+State = Literal["fresh", "renewable", "on demand", "login needed", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What ``grantway status`` shows of one profile.
+
+    Attributes:
+        profile: Its name.
+        state: Whether a token is there, or how one would be had.
+        provider: Whom it asks.
+        client_id: As whom the program asks; None before it has registered.
+        subject: Who logged in, where an ID token says so (which is not verified here).
+        scope: What was granted, or else what is asked for.
+        expires_at: Unix time at which the token ends; None where it never said.
+        renews_at: Unix time from which the next use renews it.
+        refreshable: Whether it can be renewed without a person.
+        store: The kind of store in which it rests.
+        error: What is wrong with the profile.
+    """
+
+    profile: str
+    state: State
+    provider: str = ""
+    client_id: str | None = None
+    subject: str | None = None
+    scope: tuple[str, ...] | None = None
+    expires_at: float | None = None
+    renews_at: float | None = None
+    refreshable: bool = False
+    store: str = ""
+    error: str = ""
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether a token can be had without a person."""
+        return self.state in {"fresh", "renewable", "on demand"}
+
+    def as_json(self) -> dict[str, Any]:
+        """The standing as ``--json`` prints it."""
+        return {
+            "profile": self.profile,
+            "logged_in": self.logged_in,
+            "state": self.state,
+            "provider": self.provider,
+            "client_id": self.client_id,
+            "subject": self.subject,
+            "scope": None if self.scope is None else list(self.scope),
+            "expires_at": _time(self.expires_at),
+            "renews_at": _time(self.renews_at),
+            "refreshable": self.refreshable,
+            "store": self.store,
+            "error": self.error or None,
+        }
+
+
+def standing(file: ProfileFile, name: str) -> Standing:
+    """How one profile stands. Only its store is asked; a mistake in it is told in ``error``.
+
+    Args:
+        file: The file of the profiles.
+        name: Which.
+    """
+    try:
+        with Profile(file, name) as profile:
+            return of(profile, profile.store.load(profile.key))
+    except GrantwayError as error:
+        return Standing(name, "broken", error=str(error))
+
+
+def of(profile: Profile, token: Token | None) -> Standing:
+    """How a profile stands with this token in its store."""
+    provider = profile.table["provider"]
+    client_id = profile.table.get("client_id")
+    if profile.registrations is not None and (registered := profile.registrations.load()):
+        client_id = registered.access_token
+    ends_soon, usable = (0.0, 0.0) if token is None else profile.freshness.lives(token)
+    renewable = not profile.needs_login(token)
+    state: State = "login needed"
+    if usable > 0:
+        state = "fresh"
+    elif renewable:
+        state = "renewable" if token is not None else "on demand"
+    ends = token is not None and token.expires_at is not None
+    return Standing(
+        profile=profile.name,
+        state=state,
+        provider=provider.get("issuer") or provider["token_endpoint"],
+        client_id=client_id,
+        subject=None if token is None else _subject(token),
+        scope=profile.scope if token is None or token.scope is None else token.scope,
+        expires_at=token.expires_at if token is not None else None,
+        renews_at=time.time() + max(0.0, ends_soon) if ends and renewable else None,
+        refreshable=renewable and token is not None,
+        store=profile.table["store"]["kind"],
+    )
+
+
+def _subject(token: Token) -> str | None:
+    """Who an ID token says that logged in; only for people to read, so it is not verified."""
+    try:
+        payload = (token.id_token or "").split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return None
+    names = ("email", "preferred_username", "sub") if isinstance(claims, dict) else ()
+    found = next((claims[name] for name in names if isinstance(claims.get(name), str)), None)
+    return printable(found) if found else None
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds // 1, UTC):%FT%TZ}"
+
+
+def span(seconds: float) -> str:
+    """A time that a person reads at a glance, like ``2 h 5 min``."""
+    left = int(max(0.0, seconds))
+    days, hours, minutes = left // 86_400, left // 3600 % 24, left // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left % 60} s" if minutes else f"{left} s"
+
+
+def ends_in(token: Token) -> str:
+    """How long a token has left, in words."""
+    left = remaining(token)
+    return "does not say when it ends" if left == float("inf") else f"ends in {span(left)}"

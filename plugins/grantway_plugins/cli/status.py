@@ -1,0 +1,69 @@
+"""``grantway status``: how each profile stands."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from grantway_plugins.profiles import ProfileFile
+
+from .app import LOGIN_NEEDED
+from .options import config_option
+from .standing import Standing, span, standing
+
+_STYLES = {"fresh": "green", "renewable": "green", "on demand": "", "login needed": "yellow"}
+
+
+@click.command(name="status")
+@click.argument("name", required=False)
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list and nothing else.")
+def command(name: str | None, config: str | None, *, as_json: bool) -> None:
+    """Show each profile, or the profile NAME: logged in or not, as whom, and for how long.
+
+    Only the stores are asked, and no secret is shown. With NAME it ends with status 3 when a
+    login is needed, and with 1 when the profile is broken.
+    """
+    file = ProfileFile(config)
+    shown = [standing(file, each) for each in ([name] if name else file.names)]
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in shown], indent=2))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        if not shown:
+            console.print(Text(f"{file.path} holds no profiles."))
+        for each in shown:
+            console.print(_lines(each))
+    if name and not shown[0].logged_in:
+        sys.exit(1 if shown[0].state == "broken" else LOGIN_NEEDED)
+
+
+def _lines(each: Standing) -> Text:
+    lines = Text.assemble(
+        (each.profile, "bold"), "  ", (each.state, _STYLES.get(each.state, "red"))
+    )
+    facts = {
+        "as": each.subject,
+        "client": each.client_id,
+        "at": each.provider,
+        "scope": None if each.scope is None else " ".join(each.scope),
+        "ends": None if each.expires_at is None else _when(each.expires_at, "ended"),
+        "renewed": None if each.renews_at is None else _when(each.renews_at, "at the next use"),
+        "refreshable": ("yes" if each.refreshable else "no") if each.state == "fresh" else None,
+        "store": each.store,
+        "error": each.error,
+    }
+    for name, value in facts.items():
+        if value:
+            lines.append(f"\n  {name:12}", style="dim").append(value)
+    return lines
+
+
+def _when(moment: float, passed: str) -> str:
+    left = moment - time.time()
+    return f"in {span(left)}" if left >= 1 else passed

@@ -1,0 +1,68 @@
+"""``grantway token``: a valid access token on standard output. See ``quick`` for the fast way."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+
+import click
+
+from grantway.token import Token
+from grantway_plugins.profiles import load
+from grantway_plugins.profiles.profile import Profile
+
+from .options import config_option
+from .quick import as_process, write_note
+
+
+@click.command(name="token")
+@click.argument("name")
+@config_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print an object with the token, its type and its end."
+)
+def command(name: str, config: str | None, *, as_json: bool) -> None:
+    """Print a valid access token of the profile NAME, and nothing else.
+
+    A stored token that is fresh is printed without asking anybody. One that has ended is renewed
+    first, by one process at a time. Ends with status 3 when only a login helps, and with 1 for
+    any other failure.
+    """
+    # Not closed: a token that ends soon is renewed by a thread, which outlives this function.
+    profile = load(name, config)
+    token = profile.token()
+    click.echo(_as_json(token) if as_json else token.access_token)
+    leave_note(profile, token)
+
+
+def _as_json(token: Token) -> str:
+    plain = as_process(token.access_token, token.token_type, token.expires_at)
+    if plain is not None:
+        return plain
+    fields = {"Version": 1, "AccessToken": token.access_token, "TokenType": token.token_type}
+    if token.expires_at is not None:
+        fields["Expiration"] = f"{datetime.fromtimestamp(token.expires_at // 1, UTC):%FT%TZ}"
+    return json.dumps(fields)
+
+
+def leave_note(profile: Profile, token: Token) -> None:
+    """Tell the next ``grantway token`` where this token lies, if it lies in a file.
+
+    Args:
+        profile: Whose token.
+        token: The one that was stored last.
+    """
+    from grantway_plugins.stores.file import FileStore  # noqa: PLC0415 - an extra
+
+    fresh = profile.freshness.lives(token)[0]
+    if not isinstance(profile.store, FileStore) or fresh <= 0:
+        return
+    write_note(
+        name=profile.name,
+        config=str(profile.file.path),
+        stamp=profile.file.stamp,
+        path=str(profile.store.path(profile.key)),
+        access_token=token.access_token,
+        until=time.time() + fresh,
+    )

@@ -1,0 +1,156 @@
+"""From checked tables to what they describe: a provider, a secret, a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grantway.exceptions import ConfigurationError
+from grantway.process import default_registry
+from grantway.provider import Provider, require_dialect
+
+from .tables import SECRETS
+from .toml_file import Path_, TomlFile
+
+if TYPE_CHECKING:
+    from grantway.dialect import Dialect
+    from grantway.http import Transport
+    from grantway.stores import Store
+
+
+class Parts:
+    """Makes what the tables of one file describe; its errors name file, line and key.
+
+    Args:
+        toml: The file.
+    """
+
+    def __init__(self, toml: TomlFile) -> None:
+        self._toml = toml
+        self._folder = toml.path.parent
+
+    def dialect(self, table: Mapping[str, Any], at: Path_) -> Dialect:
+        """The dialect of a provider.
+
+        Args:
+            table: A provider, as ``ProviderField`` reads it.
+            at: Where it stands.
+
+        Raises:
+            ConfigurationError: no such dialect is registered.
+        """
+        try:
+            return require_dialect(table["dialect"], default_registry().dialects)
+        except ConfigurationError as error:
+            problem = str(error).removeprefix("dialect: ")
+        raise self._toml.wrong([((*at, "dialect"), problem)])
+
+    def provider(
+        self, table: Mapping[str, Any], at: Path_, transport: Transport | None = None
+    ) -> Provider:
+        """The provider; one whose endpoints are not given is asked for them.
+
+        Args:
+            table: A provider, as ``ProviderField`` reads it.
+            at: Where it stands.
+            transport: Asks the provider.
+
+        Raises:
+            ConfigurationError: no such dialect is registered.
+            TransportError: the provider could not be asked.
+        """
+        dialect = self.dialect(table, at)
+        if "token_endpoint" in table:
+            return Provider(**{**table, "dialect": dialect})
+        found = Provider.discover(table["issuer"], dialect=dialect, transport=transport)
+        own = {name: value for name, value in table.items() if name.endswith("_endpoint")}
+        if not own:
+            return found
+        # An endpoint that the file names counts more than the one that was found.
+        kept = {name: getattr(found, name) for name in found.__dataclass_fields__}
+        return Provider(**{**kept, **own})
+
+    def secret(self, table: Mapping[str, Any], at: Path_) -> str | None:
+        """A client's secret, from where it lies; None for a client without.
+
+        Args:
+            table: A client, as ``ClientTable`` reads it.
+            at: Where it stands.
+
+        Raises:
+            ConfigurationError: it is not where the table says.
+        """
+        name = next((each for each in SECRETS if each in table), None)
+        if name is None:
+            return None
+        where = table[name]
+        if name == "client_secret":
+            return str(where)
+        if name == "client_secret_env":
+            found, problem = os.environ.get(where), f"names the variable {where}, which is not set"
+        elif name == "client_secret_file":
+            found, problem = _read(self.path(where))
+        else:
+            found, problem = _from_key_ring(where, table["client_id"])
+        if found:
+            return found
+        raise self._toml.wrong([((*at, name), problem)])
+
+    def store(self, table: Mapping[str, Any], at: Path_) -> Store:
+        """A store. A relative ``folder`` is one beside the file.
+
+        Args:
+            table: A store, as ``StoreField`` reads it.
+            at: Where it stands.
+
+        Raises:
+            ConfigurationError: it is not registered, or an option cannot work.
+        """
+        options = self._placed(table)
+        try:
+            return default_registry().store(options.pop("kind"), **options)
+        except ConfigurationError as error:
+            problem = str(error)
+        except TypeError as error:  # an option that the store does not take
+            problem = str(error).rpartition("() ")[2]
+        raise self._toml.wrong([(at, f"cannot be made: {problem}")])
+
+    def path(self, named: str) -> Path:
+        """A path of the file's, which is relative to the file's own folder."""
+        return self._folder / Path(named).expanduser()
+
+    def _placed(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        options = dict(table)
+        if isinstance(options.get("folder"), str):
+            options["folder"] = str(self.path(options["folder"]))
+        if isinstance(options.get("inner"), Mapping):
+            options["inner"] = self._placed(options["inner"])
+        return options
+
+
+def _read(path: Path) -> tuple[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        return "", f"names {path}, which cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        return "", f"names {path}, which is not UTF-8"
+    return text, f"names {path}, which is empty"
+
+
+def _from_key_ring(service: str, user: str) -> tuple[str | None, str]:
+    try:
+        import keyring  # noqa: PLC0415 - an extra, and slow to load
+        from keyring.errors import KeyringError  # noqa: PLC0415
+    except ModuleNotFoundError:
+        return None, "needs keyring; install it with: pip install 'grantway[keyring]'"
+    try:
+        found = keyring.get_password(service, user)
+    except KeyringError as error:
+        return None, f"cannot be read from the key ring ({type(error).__name__})"
+    return found, (
+        f"names {service}, where the key ring has nothing for {user}; "
+        f"put it there with: keyring set {service} {user}"
+    )

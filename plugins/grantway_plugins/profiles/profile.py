@@ -1,0 +1,303 @@
+"""A profile: a client, whom it asks, for what, and where the token rests."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from grantway.client import Client
+from grantway.exceptions import GrantwayError, InvalidClientException, LoginNeededError
+from grantway.fingerprint import fingerprint
+from grantway.freshness import Freshness
+from grantway.process import default_registry
+from grantway.transport import RequestsTransport
+
+from .file import ProfileFile
+from .parts import Parts
+from .registration import Registrations, metadata_of
+from .tables import LOGINS
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from grantway.credential import Credential
+    from grantway.provider import Provider
+    from grantway.stores import Store
+    from grantway.token import Token
+
+_TIMEOUT = 30.0
+
+
+def load(name: str, path: str | Path | None = None) -> Profile:
+    """Read a profile. Nothing is asked of anybody yet.
+
+    Args:
+        name: The NAME of the table ``[profiles.NAME]``.
+        path: The file; without it ``GRANTWAY_CONFIG``, or ``grantway/config.toml`` in the user's
+            folder for configuration.
+
+    Raises:
+        ConfigurationError: file, line and rule of every mistake.
+    """
+    return Profile(ProfileFile(path), name)
+
+
+class Profile:
+    """One profile of a file; close it, or use it in a ``with`` block.
+
+    Args:
+        file: The file.
+        name: The profile's name.
+
+    Attributes:
+        name: The profile's name.
+        file: The file.
+        table: What it says, checked.
+
+    Raises:
+        ConfigurationError: file, line and rule of every mistake.
+    """
+
+    def __init__(self, file: ProfileFile, name: str) -> None:
+        self.table = file.table(name)
+        self.name = name
+        self.file = file
+        self._at = ("profiles", name)
+        self._parts = Parts(file.toml)
+        self._open: list[Client | RequestsTransport] = []
+
+    # --- What it says -----------------------------------------------------------------------------
+
+    @property
+    def grant(self) -> str | None:
+        """The grant that brings a token, or None where a person logs in."""
+        named: str | None = self.table.get("grant")
+        return None if named in LOGINS else named
+
+    @property
+    def login(self) -> str:
+        """How a person logs in: ``auto``, ``browser``, ``device`` or ``paste``."""
+        return str(self.table.get("login", LOGINS.get(self.table.get("grant", ""), "auto")))
+
+    @property
+    def scope(self) -> tuple[str, ...] | None:
+        """What is asked for, or None where nothing is said."""
+        return self.table.get("scope")
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Provider-specific parameters."""
+        return dict(self.table.get("extra", {}))
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where a browser comes back to."""
+        return str(self.table["redirect_uri"])
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one call."""
+        return float(self.table.get("timeout", _TIMEOUT))
+
+    @cached_property
+    def key(self) -> str:
+        """The token's name in the store.
+
+        It differs when anything differs that makes it another token, and the provider need not be
+        asked for it.
+        """
+        table, secret = self.table, frozenset[str]()
+        if table.get("params"):
+            secret = default_registry().grant(table["grant"]).secret
+        facts = {
+            "version": 1,
+            "provider": table["provider"],
+            "client_id": table.get("client_id"),
+            "grant": self.grant,
+            "scope": self.scope,
+            "params": table.get("params", {}),
+            "extra": self.extra,
+        }
+        return f"profile {self.name} {fingerprint(facts, secret)}"
+
+    @cached_property
+    def store(self) -> Store:
+        """Where the token rests.
+
+        Raises:
+            ConfigurationError: it cannot be made.
+        """
+        return self._parts.store(self.table["store"], (*self._at, "store"))
+
+    @cached_property
+    def freshness(self) -> Freshness:
+        """When the token is renewed."""
+        if "freshness" in self.table:
+            return Freshness(**self.table["freshness"])
+        return self._parts.dialect(self.table["provider"], (*self._at, "provider")).freshness
+
+    @cached_property
+    def registrations(self) -> Registrations | None:
+        """Where the client's registration lies; None where the profile names its client."""
+        return (
+            None if "client_id" in self.table else Registrations(self.store, f"{self.key} client")
+        )
+
+    # --- Who is asked -----------------------------------------------------------------------------
+
+    @cached_property
+    def provider(self) -> Provider:
+        """Whom it asks; one whose endpoints are not given is asked for them.
+
+        Raises:
+            TransportError: the provider could not be asked.
+        """
+        at = (*self._at, "provider")
+        return self._parts.provider(self.table["provider"], at, self._transport)
+
+    @cached_property
+    def _transport(self) -> RequestsTransport:
+        transport = RequestsTransport.within(self.timeout)
+        self._open.append(transport)
+        return transport
+
+    def client(self, *, instead_of: str | None = None) -> Client:
+        """The client. Where the profile names none, one registers itself and is remembered.
+
+        Args:
+            instead_of: The ``client_id`` of a registration that the provider forgot.
+
+        Raises:
+            ConfigurationError: the secret is not where the profile says, or there is no
+                ``client_id`` and the provider registers nobody.
+            TokenError: the provider refused to register a client.
+            TransportError: the provider gave no usable answer.
+            StoreError: a registration could not be read or kept.
+        """
+        table = self.table
+        if self.registrations is None:
+            client_id, auth = table["client_id"], table.get("auth")
+            secret = self._parts.secret(table, self._at)
+        else:
+            if not self.provider.registration_endpoint:
+                rule = "is missing, and the provider has no registration_endpoint to get one from"
+                raise self.file.toml.wrong([((*self._at, "client_id"), rule)])
+            made = self.registrations.obtain(
+                self.provider,
+                self._transport,
+                metadata_of(f"grantway {self.name}", self.provider, self.scope, self.redirect_uri),
+                self.timeout,
+                instead_of=instead_of,
+            )
+            client_id, secret = made.access_token, made.extra.get("client_secret")
+            auth = table.get("auth") or made.extra["auth"]
+        client = Client(
+            self.provider,
+            client_id=client_id,
+            client_secret=secret,
+            auth=auth,
+            transport=self._transport,
+            timeout=self.timeout,
+        )
+        del secret  # a report that shows the locals of each frame would show it
+        return client
+
+    # --- Its token --------------------------------------------------------------------------------
+
+    def credential(self, client: Client | None = None) -> Credential:
+        """The promise of a valid token.
+
+        Args:
+            client: Who asks, where the caller has it already.
+
+        Raises:
+            GrantwayError: as for ``client``.
+        """
+        client = self.client() if client is None else client
+        # What a person begins comes by ``accept``, and is kept by refreshing it.
+        params = dict(self.table.get("params", {})) if self.grant else {}
+        if self.grant and self.scope:
+            params["scope"] = self.scope
+        return client.credential(
+            grant_type=self.grant or "refresh_token",
+            key=self.key,
+            store=self.store,
+            freshness=self.freshness,
+            extra=self.extra if self.grant else None,
+            **params,
+        )
+
+    def token(self) -> Token:
+        """A valid token. One that is stored and fresh is given without asking anybody.
+
+        A token that ends soon is given as well, while a thread fetches the next.
+
+        Raises:
+            LoginNeededError: none can be had without a person.
+            GrantwayError: there is none for another reason; as ``Credential.token``.
+        """
+        stored = self.store.load(self.key)
+        ends_soon, usable = (0.0, 0.0) if stored is None else self.freshness.lives(stored)
+        if stored is not None and ends_soon > 0:
+            return stored
+        if self.needs_login(stored):
+            if stored is not None and usable > 0:
+                return stored
+            raise self._login_needed(None)
+        try:
+            token = (credential := self.credential()).token()
+            # The first call took it from the store. This one finds that it ends soon.
+            return token if self.freshness.lives(token)[0] > 0 else credential.token()
+        except LoginNeededError as error:
+            refusal = error
+        except InvalidClientException as error:
+            if self.registrations is None:
+                raise
+            refusal = LoginNeededError(str(error), evidence=error.evidence)
+            refusal.__cause__ = error
+        except GrantwayError:
+            if stored is not None and usable > 0:
+                return stored
+            raise
+        raise self._login_needed(refusal) from refusal
+
+    def needs_login(self, stored: Token | None) -> bool:
+        """Whether no other token than the stored one can be had without a person.
+
+        Args:
+            stored: What the store holds.
+        """
+        if self.grant is not None:
+            return False
+        if stored is None or not stored.refresh_token:
+            return True
+        return self.registrations is not None and self.registrations.load() is None
+
+    def _login_needed(self, error: LoginNeededError | None) -> LoginNeededError:
+        cause = None if error is None else error.__cause__
+        reason = f" ({cause})" if cause is not None else ""
+        return LoginNeededError(
+            f"Profile {self.name} needs a login{reason}; run: grantway login {self.name}",
+            evidence=None if error is None else error.evidence,
+        )
+
+    def close(self) -> None:
+        """Close idle connections."""
+        while self._open:
+            self._open.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Profile({self.name!r}, {str(self.file.path)!r})"

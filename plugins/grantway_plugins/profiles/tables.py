@@ -1,0 +1,218 @@
+"""The tables of which a configuration is made: provider, client, store, freshness.
+
+Each is a schema of its own, so that a profile and a gateway describe the same thing alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from grantway.exceptions import ConfigurationError
+from grantway.freshness import Freshness
+from grantway.grant import Scope, Text
+from grantway.http import require_secure
+
+from .toml_file import TableSchema
+
+#: The grants that a person begins -> how they log in.
+LOGINS = {
+    "authorization_code": "browser",
+    "device_code": "device",
+    "urn:ietf:params:oauth:grant-type:device_code": "device",
+}
+WAYS = ("auto", "browser", "device", "paste")
+#: Where a client's secret can come from; one of them at most.
+SECRETS = ("client_secret", "client_secret_env", "client_secret_file", "client_secret_keyring")
+
+
+class Address(fields.String):
+    """An https address, or http on this machine."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
+        "invalid": 'must be an address, like "https://login.example.com"'
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        text = super()._deserialize(value, attr, data, **options)
+        try:
+            require_secure(text, "")
+        except ConfigurationError as error:
+            problem = str(error).removeprefix(": ")
+        else:
+            return str(text)
+        raise ValidationError(problem)
+
+
+class Number(fields.Float):
+    """A number; text that could be read as one is none."""
+
+    default_error_messages = {"invalid": "must be a number, like 30"}  # noqa: RUF012
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.make_error("invalid")
+        return float(value)
+
+
+class ProviderTable(TableSchema):
+    """``provider = {...}``: either an issuer that publishes its endpoints, or the endpoints."""
+
+    issuer = Address()
+    token_endpoint = Address()
+    authorization_endpoint = Address()
+    device_authorization_endpoint = Address()
+    registration_endpoint = Address()
+    revocation_endpoint = Address()
+    dialect = Text(example='"rfc6749"', load_default="rfc6749")
+
+    @validates_schema
+    def tell_incomplete(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse a table that names nobody to ask."""
+        if "issuer" not in data and "token_endpoint" not in data:
+            raise ValidationError(
+                "needs issuer, where the provider publishes its endpoints, or token_endpoint"
+            )
+
+
+class ProviderField(fields.Field[dict[str, Any]]):
+    """An issuer's address, or a table (see ``ProviderTable``)."""
+
+    default_error_messages = {  # noqa: RUF012
+        "required": 'is missing; give the issuer\'s address, like "https://login.example.com"',
+        "invalid": "must be the issuer's address, or a table with issuer or token_endpoint",
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> dict[str, Any]:
+        if isinstance(value, str):
+            return {"issuer": Address().deserialize(value), "dialect": "rfc6749"}
+        if not isinstance(value, Mapping):
+            raise self.make_error("invalid")
+        return cast("dict[str, Any]", ProviderTable().load(value))
+
+
+class StoreField(fields.Field[dict[str, Any]]):
+    """A registered store: its name, or a table of its options with the name as ``kind``."""
+
+    default_error_messages = {  # noqa: RUF012
+        "invalid": 'must be the name of a store, like "file", or a table with kind and its options',
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> dict[str, Any]:
+        table = {"kind": value} if isinstance(value, str) else value
+        if not isinstance(table, Mapping):
+            raise self.make_error("invalid")
+        if not isinstance(table.get("kind"), str) or not table["kind"]:
+            raise ValidationError({"kind": ['must be the name of a store, like "file"']})
+        return dict(table)
+
+
+class FreshnessTable(TableSchema):
+    """``freshness = {...}``: when a token is renewed (see ``grantway.Freshness``)."""
+
+    advisory = Number()
+    mandatory = Number()
+    jitter = Number()
+
+    @validates_schema
+    def tell_order(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse windows that cannot be."""
+        try:
+            Freshness(**data)
+        except ConfigurationError as error:
+            problem = str(error).removeprefix("freshness: ")
+        else:
+            return
+        raise ValidationError(problem)
+
+
+class ClientTable(TableSchema):
+    """Who asks: a client's name, its secret and how it is shown."""
+
+    client_id = Text(example='"my-client"')
+    client_secret = Text(example='"..."')
+    client_secret_env = Text(example='"MY_CLIENT_SECRET"')
+    client_secret_file = Text(example='"secret.txt"')
+    client_secret_keyring = Text(example='"my-service"')
+    auth = Text(example='"client_secret_basic"')
+    timeout = Number(
+        validate=validate.Range(min=0, min_inclusive=False, error="must be more than 0")
+    )
+
+    @validates_schema
+    def tell_secrets(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse two secrets, and a secret of nobody."""
+        given = [name for name in SECRETS if name in data]
+        if len(given) > 1:
+            rule = f"cannot stand beside {given[0]}; give one of them"
+            raise ValidationError({given[-1]: [rule]})
+        if given and "client_id" not in data:
+            raise ValidationError({given[0]: ["needs client_id beside it"]})
+
+
+class Extra(fields.Field[dict[str, Any]]):
+    """Provider-specific parameters: names to text, or to lists of text."""
+
+    default_error_messages = {"invalid": "must be a table of names to text"}  # noqa: RUF012
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self.make_error("invalid")
+        wrong = {
+            name: ["must be text, or a list of text"]
+            for name, each in value.items()
+            if not isinstance(each, str)
+            and not (isinstance(each, list) and all(isinstance(one, str) for one in each))
+        }
+        if wrong:
+            raise ValidationError(wrong)
+        return dict(value)
+
+
+class ProfileTable(ClientTable):
+    """``[profiles.NAME]``: a client, whom it asks, for what, and where the token rests."""
+
+    provider = ProviderField(required=True)
+    grant = Text(example='"client_credentials"')
+    scope = Scope()
+    params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
+    extra = Extra()
+    login = fields.String(
+        validate=validate.OneOf(WAYS, error="must be one of {choices}"),
+        error_messages={"invalid": f"must be one of {', '.join(WAYS)}"},
+    )
+    redirect_uri = Text(
+        example='"http://127.0.0.1/callback"', load_default="http://127.0.0.1/callback"
+    )
+    store = StoreField(load_default=lambda: {"kind": "file"})
+    freshness = fields.Nested(FreshnessTable)
+
+    @validates_schema
+    def tell_ill_matched(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse parameters of no grant, and a scope that stands twice."""
+        params, grant = data.get("params"), data.get("grant")
+        begun_by_person = grant is None or grant in LOGINS
+        if params is not None and begun_by_person:
+            raise ValidationError({"params": ["are those of a grant that needs no person"]})
+        if params and "scope" in params:
+            raise ValidationError({"params": {"scope": ["stands outside of params, as scope"]}})
+        if "login" in data and not begun_by_person:
+            raise ValidationError({"login": [f"has no meaning for {grant}, which needs no person"]})
+        if data.get("login", "auto") != "auto" and LOGINS.get(grant or "", data["login"]) != (
+            "browser" if data["login"] == "paste" else data["login"]
+        ):
+            raise ValidationError({"login": [f"is not how {grant} begins; leave one of them out"]})
+        if "client_id" not in data and not begun_by_person:
+            raise ValidationError({"client_id": ["is missing; only for a login one is registered"]})

@@ -1,0 +1,184 @@
+"""A TOML file whose mistakes are told with the line on which they stand."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
+
+from grantway.exceptions import ConfigurationError
+
+#: Names of tables and keys, from the outermost.
+Path_ = tuple[str, ...]
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+
+
+class TableSchema(Schema):
+    """Base of the schema of a table: unknown keys are errors that name the nearest right one."""
+
+    class Meta:
+        """Unknown keys are told by ``tell_unknown``, which knows what was meant."""
+
+        unknown = EXCLUDE
+
+    error_messages = {"type": "must be a table"}  # noqa: RUF012 - marshmallow reads it so
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def tell_unknown(self, data: object, original_data: object, **_options: Any) -> None:
+        """Refuse each key that the schema does not have."""
+        if not isinstance(original_data, Mapping):
+            return
+        known = {each.data_key or name for name, each in self.fields.items()}
+        unknown = {
+            name: [f"is no key here; {nearest(name, known)}"]
+            for name in original_data
+            if name not in known
+        }
+        if unknown:
+            raise ValidationError(cast("dict[str, Any]", unknown))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What was probably meant, or all that there is."""
+    there = sorted(known)
+    close = difflib.get_close_matches(name, there, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"there are {', '.join(there)}" if there else "there are none"
+
+
+class TomlFile:
+    """A file that was read, and where in it everything stands.
+
+    Args:
+        path: The file.
+        data: What it says, instead of what stands in it now.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is no TOML; names the line.
+    """
+
+    def __init__(self, path: Path, data: bytes | None = None) -> None:
+        self.path = path
+        self._text, problem = _read(path, data)
+        self.data: dict[str, Any] = {}
+        if not problem:
+            try:
+                self.data = tomllib.loads(self._text)
+            except tomllib.TOMLDecodeError as error:
+                problem = str(error)
+        if problem:
+            line = _LINE.search(problem)
+            where = f"{path}, line {line[1]}" if line else f"{path}"
+            raise ConfigurationError(f"{where}: {_LINE.sub('', problem)}.")
+
+    def check(self, schema: Schema, table: Mapping[str, Any], at: Path_ = ()) -> dict[str, Any]:
+        """A table as its schema reads it.
+
+        Args:
+            schema: Its rules.
+            table: What stands in the file.
+            at: Where it stands.
+
+        Raises:
+            ConfigurationError: file, line and rule of every mistake; quotes no value.
+        """
+        try:
+            return cast("dict[str, Any]", schema.load(table))
+        except ValidationError as invalid:
+            mistakes = list(_flat(invalid.messages_dict))
+        # Raised outside the except block: the ValidationError holds the values, secrets too.
+        raise self.wrong([((*at, *path), rule) for path, rule in mistakes])
+
+    def wrong(self, mistakes: Iterable[tuple[Path_, str]]) -> ConfigurationError:
+        """The error that tells of mistakes, each at its place."""
+        lines, errors = [], dict[str, list[str]]()
+        for path, rule in sorted(mistakes, key=lambda each: self.line(each[0]) or 0):
+            line = self.line(path)
+            where = f"{self.path}, line {line}" if line else f"{self.path}"
+            lines.append(f"{where}: {dotted(path)} {rule}")
+            errors.setdefault(dotted(path), []).append(rule)
+        return ConfigurationError("\n".join(lines), errors=errors)
+
+    def line(self, path: Path_) -> int | None:
+        """The line of a key, or of the table in which it stands or is missing; counts from 1.
+
+        None where the file names neither.
+        """
+        while path:
+            if path in self._lines:
+                return self._lines[path]
+            path = path[:-1]
+        return None
+
+    @property
+    def _lines(self) -> dict[Path_, int]:
+        if not hasattr(self, "_places"):
+            self._places = dict(_places(self._text))
+        return self._places
+
+
+def dotted(path: Path_) -> str:
+    """A key as it could stand in the file, like ``profiles.work.scope``."""
+    return ".".join(name if _BARE.fullmatch(name) else f'"{name}"' for name in path)
+
+
+def _read(path: Path, data: bytes | None) -> tuple[str, str]:
+    """The text, and what keeps it from being read."""
+    try:
+        return (path.read_bytes() if data is None else data).decode(), ""
+    except FileNotFoundError:
+        return "", "there is no such file; it holds a table [profiles.NAME] for each login"
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].count(b"\n")
+        return "", f"is not UTF-8 (at line {before + 1}, column 1)"
+    except OSError as error:
+        return "", f"cannot be read ({error.strerror})"
+
+
+def _flat(messages: Mapping[Any, Any], path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
+    for name, inner in messages.items():
+        # marshmallow names a list's items by number, and what is wrong with the whole _schema.
+        here = path if name == "_schema" or isinstance(name, int) else (*path, str(name))
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, here)
+        else:
+            yield from ((here, str(rule)) for rule in inner)
+
+
+def _places(text: str) -> Iterator[tuple[Path_, int]]:
+    """Each table and key with its line; the last of a name counts.
+
+    The parser tells no places. Each line that could be a header or the beginning of a key is
+    given to it alone: so quotes and dots are read by its rules. A line in a text of several lines
+    may look like one; that misplaces a message and nothing else.
+    """
+    table: Path_ = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("["):
+            if header := _path(line):
+                table = header
+                yield table, number
+        elif "=" in line and (key := _path(f"{line.split('=', 1)[0]}= 0")):
+            yield from ((table + key[:depth], number) for depth in range(1, len(key) + 1))
+
+
+def _path(line: str) -> Path_:
+    """The names in a line that holds one table or key and nothing else."""
+    try:
+        found: object = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ()
+    path: Path_ = ()
+    while isinstance(found, dict) and found:
+        name, found = next(iter(found.items()))
+        path += (name,)
+        if isinstance(found, list):  # an array of tables, which its first stands for
+            found = found[0]
+    return path
