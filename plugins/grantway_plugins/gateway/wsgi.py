@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 
+_NO_LENGTH = BodyProblem(411, "This server needs the length of a body: send Content-Length")
 _READ = ((b"content-type", "CONTENT_TYPE"), (b"authorization", "HTTP_AUTHORIZATION"))
 
 
@@ -58,5 +59,6 @@ def _body(environ: WSGIEnvironment) -> bytes | BodyProblem:
     if isinstance(length, BodyProblem):
         return length
     if length is None and not environ.get("wsgi.input_terminated"):
-        return b""  # without a length, a read could wait for the next request
+        # Without a length, a read could wait for the next request.
+        return _NO_LENGTH if environ.get("HTTP_TRANSFER_ENCODING") else b""
     return read_stream(cast("Readable", environ["wsgi.input"]), length)

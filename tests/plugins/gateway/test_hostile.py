@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import socket
 import string
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -76,6 +78,15 @@ def test_a_chunked_body_over_the_cap(
     assert post(http, url, pieces(6), FORM).status_code == 200
 
 
+def test_a_chunked_body_where_the_server_reads_none(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    settlement, server = brokered(faults.answer())
+    url = serve("wsgi", TokenEndpoint(settlement))
+    judged(post(http, url, iter([REFRESH]), FORM), 411, FORM)
+    assert not server.requests
+
+
 def head(url: str, *lines: str) -> bytes:
     own = (f"POST {urlsplit(url).path} HTTP/1.1", "Host: 127.0.0.1", *lines)
     return "\r\n".join(own).encode("latin-1") + b"\r\n\r\n"
@@ -104,6 +115,31 @@ def test_a_body_that_never_comes(
     assert raw(url, sent).startswith(b"HTTP/1.1 408 ")
     assert not server.requests
     assert post(http, url, REFRESH, FORM).status_code == 200
+
+
+def test_a_thousand_connections_that_send_nothing(
+    brokered: Brokered, serve: Serve, http: requests.Session, many_files: None
+) -> None:
+    settlement, _ = brokered(faults.answer())
+    url = serve("starlette", TokenEndpoint(settlement))
+    begun = head(url, f"Content-Type: {FORM}", "Content-Length: 500")
+    with ExitStack() as held:
+        for number in range(1000):
+            idle = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15)
+            held.enter_context(idle)
+            if number % 2:  # every other one begins, and goes no further
+                idle.sendall(begun)
+        assert post(http, url, REFRESH, FORM).status_code == 200
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Both ends of a thousand connections are files of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
