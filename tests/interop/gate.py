@@ -79,5 +79,5 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             behind.close()
 
-    def log_message(self, *_about: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Says nothing."""

@@ -12,36 +12,32 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from grantway.client import Client
-from grantway.exceptions import InvalidClientException, LoginNeededError
+from grantway.exceptions import InvalidClientException
 from grantway.transport import RequestsTransport
-from grantway_grants import authorization_code
+from grantway_grants import authorization_code, refresh_token
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow
 from grantway_plugins.stores.aws_cli import DEFAULT_FOLDER, AwsCliStore
 
 from .config import SsoConfig, read_config
 from .endpoint import endpoint_of, provider_at
 from .registration import REDIRECT_URI, Registration, RegistrationCache, Way
-from .times import read_time
+from .stored_client import StoredClient, login_needed
 
 if TYPE_CHECKING:
     import threading
     from typing import Self
 
     from grantway.credential import Credential
-    from grantway.exchange import Draft
     from grantway.freshness import Freshness
     from grantway.http import Transport
     from grantway.recipe import OnToken
     from grantway.registry import Registry
     from grantway.token import Token
-
-_REFRESH = "refresh_token"
 
 
 def sso_session(
@@ -114,7 +110,7 @@ class SsoSession:
             "transport": self._transport,
             "timeout": timeout,
         }
-        self._client = _StoredClient(self, **self._options)
+        self._client = StoredClient(self.provider, self.store, config, **self._options)
 
     def credential(
         self, *, freshness: Freshness | None = None, on_token: OnToken | None = None
@@ -130,7 +126,7 @@ class SsoSession:
             on_token: Called with every new token, before it is used.
         """
         return self._client.credential(
-            grant_type=_REFRESH,
+            grant_type=refresh_token.GRANT_TYPE,
             store=self.store,
             key=self.key,
             freshness=freshness,
@@ -260,68 +256,4 @@ class SsoSession:
         return token
 
     def _ask_for_login(self) -> NoReturn:
-        raise _log_in(self.config, "no token is stored, or it can no longer be refreshed")
-
-
-class _StoredRegistration:
-    """Client authentication by the registration that a refresh token was stored with."""
-
-    def __init__(self, store: AwsCliStore, config: SsoConfig) -> None:
-        self._store = store
-        self._config = config
-
-    @property
-    def client_id(self) -> str:
-        """What errors call the client: its registration may be another tomorrow."""
-        return f"sso-session {self._config.key}"
-
-    def authenticate(self, draft: Draft) -> None:
-        """Add the registration's id and secret.
-
-        Raises:
-            LoginNeededError: it has ended, or there is none; nothing was sent.
-        """
-        if draft.step == "registration":
-            return  # a client that registers has no name yet
-        registration = _as_registration(self._store.registration_of(draft.fields[_REFRESH]))
-        if registration is None:
-            raise _log_in(self._config, "no client registration is stored beside its token")
-        if registration.expires_at <= time.time():
-            raise _log_in(self._config, "its client registration has ended")
-        draft.fields["client_id"] = registration.client_id
-        draft.fields["client_secret"] = registration.client_secret
-        draft.secrets = (*draft.secrets, registration.client_secret)
-
-    def secrets(self) -> tuple[str, ...]:
-        """There are none that last; that of a send the draft keeps."""
-        return ()
-
-
-class _StoredClient(Client):
-    """Refreshes, and says what to do when the service does not know the registration any more."""
-
-    def __init__(self, session: SsoSession, **options: Any) -> None:
-        auth = _StoredRegistration(session.store, session.config)
-        super().__init__(session.provider, client_id=auth.client_id, auth=auth, **options)
-        self._config = session.config
-
-    def create_token(self, *, grant_type: str, **options: Any) -> Token:
-        """As ``Client.create_token``."""
-        try:
-            return super().create_token(grant_type=grant_type, **options)
-        except InvalidClientException as refused:
-            evidence = refused.evidence
-        error = _log_in(self._config, "the service does not take its client registration")
-        error.evidence = evidence
-        raise error
-
-
-def _as_registration(fields: Mapping[str, str]) -> Registration | None:
-    expires_at = read_time(fields.get("registrationExpiresAt"))
-    if expires_at is None or not fields["clientId"] or not fields["clientSecret"]:
-        return None
-    return Registration(fields["clientId"], fields["clientSecret"], expires_at)
-
-
-def _log_in(config: SsoConfig, why: str) -> LoginNeededError:
-    return LoginNeededError(f"{config.key}: {why}. Log in again: {config.login_command}")
+        raise login_needed(self.config, "no token is stored, or it can no longer be refreshed")

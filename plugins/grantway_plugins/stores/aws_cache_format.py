@@ -77,10 +77,10 @@ def _as_record(fields: Fields, written_at: float) -> Masked[str]:
     """The record of a store of grantway's own that says the same."""
     found = fields.value or {}
     ours = found.get(_OURS)
+    made: dict[str, Any] = {"version": record.VERSION}
     if isinstance(ours, dict) and ours.get("of") == _mark(found):
-        made = dict(ours)
+        made.update(ours)
     else:  # an AWS tool has written the token
-        made = {"version": record.VERSION}
         expires_at = read_time(found.get("expiresAt"))
         if expires_at is not None:
             made["expires_at"] = expires_at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,32 @@ def test_a_device_login_is_stored_and_kept_fresh(
     assert second["refreshToken"] != first["refreshToken"]
     assert second["clientId"] == first["clientId"]
     assert second["registrationExpiresAt"] == first["registrationExpiresAt"]
+    assert renewed.extra["clientId"] == first["clientId"]
+
+
+def test_a_token_whose_file_is_removed_meanwhile_is_saved_whole(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    log_in(session, grantway_issuer)
+    before = stored(session)
+    change(session, expiresAt=ended(-1))
+    path = session.store.path(session.key)
+    # After the answer came, and before it is saved.
+    credential = session.credential()
+    session.store.save = _removing_first(path, session.store.save)  # type: ignore[method-assign]
+    credential.token()
+    after = stored(session)
+    assert after["accessToken"] != before["accessToken"]
+    assert after["clientSecret"] == before["clientSecret"]
+
+
+def _removing_first(path: Path, save: Callable[..., None]) -> Callable[..., None]:
+    def removed(key: str, token: Token, *, fence: int = 0) -> None:
+        if fence:
+            path.unlink()
+        save(key, token, fence=fence)
+
+    return removed
 
 
 def test_a_browser_login_is_stored_and_kept_fresh(

@@ -1,0 +1,111 @@
+"""A client that refreshes each token with the registration that lies beside it in the cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from grantway.client import Client
+from grantway.exceptions import Evidence, InvalidClientException, LoginNeededError
+
+from .registration import Registration
+from .times import read_time
+
+if TYPE_CHECKING:
+    from grantway.exchange import Draft
+    from grantway.provider import Provider
+    from grantway.token import Token
+    from grantway_plugins.stores.aws_cli import AwsCliStore
+
+    from .config import SsoConfig
+
+_REFRESH = "refresh_token"
+
+
+def login_needed(
+    config: SsoConfig, why: str, *, evidence: Evidence | None = None
+) -> LoginNeededError:
+    """The error that says why, and which command logs in."""
+    return LoginNeededError(
+        f"{config.key}: {why}. Log in again: {config.login_command}", evidence=evidence
+    )
+
+
+class StoredClient(Client):
+    """Registers clients, and refreshes tokens that were loaded from the cache.
+
+    Args:
+        provider: Who is asked.
+        store: The cache.
+        config: The login.
+        **options: Arguments of ``Client``.
+    """
+
+    def __init__(
+        self, provider: Provider, store: AwsCliStore, config: SsoConfig, **options: Any
+    ) -> None:
+        auth = _StoredRegistration(store, config)
+        super().__init__(provider, client_id=auth.client_id, auth=auth, **options)
+        self._store = store
+        self._config = config
+
+    def create_token(self, *, grant_type: str, **options: Any) -> Token:
+        """As ``Client.create_token``; the token has its registration in ``extra``.
+
+        Raises:
+            LoginNeededError: the registration has ended, or the service does not take it.
+        """
+        try:
+            token = super().create_token(grant_type=grant_type, **options)
+        except InvalidClientException as refused:
+            evidence = refused.evidence
+        else:
+            # Wherever it is saved, even where the file was removed meanwhile, it is whole.
+            kept = self._store.registration_of(options.get(_REFRESH, ""))
+            return replace(token, extra={**token.extra, **kept})
+        raise login_needed(
+            self._config, "the service does not take its client registration", evidence=evidence
+        )
+
+
+class _StoredRegistration:
+    """Client authentication by the registration that a refresh token was stored with."""
+
+    def __init__(self, store: AwsCliStore, config: SsoConfig) -> None:
+        self._store = store
+        self._config = config
+
+    @property
+    def client_id(self) -> str:
+        """What errors call the client: its registration may be another tomorrow."""
+        return f"sso-session {self._config.key}"
+
+    def authenticate(self, draft: Draft) -> None:
+        """Add the registration's id and secret.
+
+        Raises:
+            LoginNeededError: it has ended, or there is none; nothing was sent.
+        """
+        if draft.step == "registration":
+            return  # a client that registers has no name yet
+        registration = _as_registration(self._store.registration_of(draft.fields[_REFRESH]))
+        if registration is None:
+            raise login_needed(self._config, "no client registration is stored beside its token")
+        if registration.expires_at <= time.time():
+            raise login_needed(self._config, "its client registration has ended")
+        draft.fields["client_id"] = registration.client_id
+        draft.fields["client_secret"] = registration.client_secret
+        draft.secrets = (*draft.secrets, registration.client_secret)
+
+    def secrets(self) -> tuple[str, ...]:
+        """There are none that last; that of a send the draft keeps."""
+        return ()
+
+
+def _as_registration(fields: Mapping[str, str]) -> Registration | None:
+    expires_at = read_time(fields.get("registrationExpiresAt"))
+    if expires_at is None or not fields["clientId"] or not fields["clientSecret"]:
+        return None
+    return Registration(fields["clientId"], fields["clientSecret"], expires_at)
