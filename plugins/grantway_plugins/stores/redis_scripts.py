@@ -1,0 +1,84 @@
+"""What the server does in one step, as Lua: the lease of a key, and changes under its fence.
+
+All of a key lies in one hash, so that a cluster keeps it in one place and one expiry is enough:
+
+    token     the record, as long as there is one
+    fence     the number that the last lease was given
+    changed   the fence of the last holder that saved or deleted
+    owner     who holds the lease, as long as somebody does
+    until     when it ends, by the server's clock, in milliseconds
+
+A fence is the server's clock in milliseconds, or one more than the last where that is greater.
+So fences grow even when the server has forgotten the key, or all of its data.
+"""
+
+from __future__ import annotations
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function text(number) return string.format('%.0f', number) end
+"""
+
+# An expiry is only put off: the token may be one that is kept for longer.
+_OUTLAST = """
+local function outlast(milliseconds)
+  local left = redis.call('PTTL', KEYS[1])
+  if left >= 0 and left < milliseconds then
+    redis.call('PEXPIRE', KEYS[1], text(milliseconds))
+  end
+end
+"""
+
+#: Owner, length of the lease, time to be remembered after it -> fence, or nil.
+TAKE = f"""{_NOW}{_OUTLAST}
+local held = redis.call('HMGET', KEYS[1], 'owner', 'until', 'fence')
+if held[1] and held[1] ~= ARGV[1] and tonumber(held[2]) > now then return false end
+local new = redis.call('EXISTS', KEYS[1]) == 0
+local fence = math.max(now, (tonumber(held[3]) or 0) + 1)
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + ARGV[2]), 'fence', text(fence))
+if new then redis.call('PEXPIRE', KEYS[1], text(ARGV[2] + ARGV[3])) end
+outlast(ARGV[2] + ARGV[3])
+return text(fence)
+"""
+
+#: The same -> 1, or 0 where it is another's by now.
+RENEW = f"""{_NOW}{_OUTLAST}
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'until', text(now + ARGV[2]))
+outlast(ARGV[2] + ARGV[3])
+return 1
+"""
+
+#: Owner.
+GIVE_UP = """
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+return redis.call('HDEL', KEYS[1], 'owner', 'until')
+"""
+
+#: Fence, time that a fence is remembered, time until the key expires or -1, and the record, unless
+#: it is to be deleted -> 1, or 0 where a later holder has changed it.
+CHANGE = f"""{_NOW}
+local fence = tonumber(ARGV[1])
+if fence > 0 then
+  local known = redis.call('HMGET', KEYS[1], 'changed', 'fence')
+  if known[1] then
+    if tonumber(known[1]) > fence then return 0 end
+  elseif tonumber(known[2] or 0) ~= fence and fence < now - ARGV[2] then
+    return 0
+  end
+  redis.call('HSET', KEYS[1], 'changed', text(fence))
+  if tonumber(known[2] or 0) < fence then redis.call('HSET', KEYS[1], 'fence', text(fence)) end
+end
+if ARGV[4] then
+  redis.call('HSET', KEYS[1], 'token', ARGV[4])
+else
+  redis.call('HDEL', KEYS[1], 'token')
+end
+if tonumber(ARGV[3]) < 0 then
+  redis.call('PERSIST', KEYS[1])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+return 1
+"""

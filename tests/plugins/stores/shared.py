@@ -1,0 +1,161 @@
+"""What every store promises that machines share: leases that end, and fences that outlive them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from grantway import Store, Token
+from grantway.exceptions import LeaseLostError, StoreLockError
+from tests.plugins.stores.processes import PATIENCE, Opener, peer
+
+#: Seconds of the leases of these tests: long enough to be renewed on a busy machine.
+LEASE = 1.2
+
+
+class SharedStoreContract:
+    """Inherit it beside ``StoreContract`` and ``DurableStoreContract``; it takes their fixtures.
+
+    The stores have leases of ``LEASE`` seconds.
+    """
+
+    def test_a_holder_that_lives_keeps_the_lock_past_its_lease(self, store: Store) -> None:
+        with store.lock("key", 0) as fence:
+            with pytest.raises(StoreLockError), store.lock("key", LEASE * 1.5):
+                pass
+            store.save("key", Token("at"), fence=fence)
+
+    def test_a_holder_that_was_stopped_past_its_lease_is_refused(
+        self, store: Store, again: Opener
+    ) -> None:
+        with peer(save_when_told, again) as late:
+            theirs, process = late.hear()
+            with stopped(process), store.lock("key", PATIENCE) as ours:
+                assert ours > theirs
+                store.save("key", Token("newer"), fence=ours)
+            late.tell("save")
+            assert late.hear() == "LeaseLostError"
+        assert store.load("key") == Token("newer")
+
+    def test_its_token_is_kept_where_the_next_holder_has_saved_none(
+        self, store: Store, again: Opener
+    ) -> None:
+        with peer(save_when_told, again) as late:
+            _theirs, process = late.hear()
+            with stopped(process), store.lock("key", PATIENCE):
+                pass
+            late.tell("save")
+            assert late.hear() == "saved"
+        assert store.load("key") == Token("late")
+
+    def test_eight_processes_never_hold_it_at_once(
+        self, store: Store, again: Opener, tmp_path: Path
+    ) -> None:
+        with ExitStack() as stack:
+            crowd = [stack.enter_context(peer(take_turns, again)) for _ in range(8)]
+            for each in crowd:
+                each.tell((50, tmp_path / "inside"))
+            fences = [fence for each in crowd for fence in each.hear()]
+        assert len(set(fences)) == 400
+        last = store.load("key")
+        assert last is not None
+        assert last.extra == {"turn": 400, "fence": max(fences)}
+
+    def test_a_fork_uses_it_beside_its_parent(self, store: Store, again: Opener) -> None:
+        with peer(fork, again) as forking:
+            assert forking.hear() == (0, Token("of the child"), Token("of the parent"))
+
+    def test_a_token_of_a_key_that_was_forgotten_is_saved_unless_its_holder_is_too_old(
+        self, store: Store
+    ) -> None:
+        with store.lock("another key", 0) as fence:
+            pass
+        hours = 3_600_000
+        with pytest.raises(LeaseLostError):
+            store.save("key", Token("brought back"), fence=fence - 2 * hours)
+        assert store.load("key") is None
+        store.save("key", Token("at"), fence=fence)
+        assert store.load("key") == Token("at")
+
+    def test_a_lease_that_was_lost_is_told(
+        self, store: Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.WARNING), store.lock("key", 0):
+            self.seize("key")
+            with pytest.raises(StoreLockError), store.lock("key", LEASE):
+                pass
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "lost" in caplog.text
+
+    def seize(self, key: str) -> None:
+        """Put another owner into the lease of a key, for a long time."""
+        raise NotImplementedError
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Another process stands still meanwhile."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+# --- What the other process does ---------------------------------------------------------------
+
+
+def save_when_told(store: Store, line: Connection) -> None:
+    """Take the lock, and save with its fence once told to."""
+    with store.lock("key", PATIENCE) as fence:
+        line.send((fence, os.getpid()))
+        line.recv()
+        try:
+            store.save("key", Token("late"), fence=fence)
+        except LeaseLostError:
+            line.send("LeaseLostError")
+        else:
+            line.send("saved")
+
+
+def take_turns(store: Store, line: Connection) -> None:
+    """Count in the token under the lock; a file shows that nobody else is inside."""
+    times, inside = line.recv()
+    fences = []
+    for _ in range(times):
+        with store.lock("key", PATIENCE) as fence:
+            os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
+            before = store.load("key")
+            turn = 1 if before is None else before.extra["turn"] + 1
+            assert before is None or before.extra["fence"] < fence
+            token = Token("at", refresh_token="rt", extra={"turn": turn, "fence": fence})
+            store.save("key", token, fence=fence)
+            inside.unlink()
+        fences.append(fence)
+    line.send(fences)
+
+
+def fork(store: Store, line: Connection) -> None:
+    """Use the store, fork, and use it on both sides."""
+    store.save("key", Token("of the parent"))
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            with store.lock("key", PATIENCE) as fence:
+                if store.load("key") == Token("of the parent"):
+                    store.save("key", Token("of the child"), fence=fence)
+                    status = 0
+        finally:
+            os._exit(status)
+    _child, status = os.waitpid(child, 0)
+    seen = store.load("key")
+    store.save("key", Token("of the parent"))
+    line.send((status, seen, store.load("key")))

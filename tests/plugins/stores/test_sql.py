@@ -1,0 +1,395 @@
+"""The store ``sql``: an SQLite file among processes, and a PostgreSQL server."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from grantway import Token
+from grantway.exceptions import (
+    ConfigurationError,
+    StoreError,
+    StoreLockError,
+    StoreSaveError,
+    StoreUnreadableError,
+)
+from grantway_plugins.stores.sql import SqlStore
+from grantway_plugins.stores.sql_database import digest
+from tests.plugins.stores.contract import (
+    ENOUGH,
+    MARK,
+    WHOLE,
+    DurableStoreContract,
+    StoreContract,
+    shown,
+)
+from tests.plugins.stores.processes import Opener, peer
+from tests.plugins.stores.shared import LEASE, SharedStoreContract
+from tests.postgres import PostgresServer, postgres_server
+
+PREFIXES = (f"t{number}_" for number in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
+    """What is the same on both databases; give the fixture ``url``."""
+
+    @pytest.fixture
+    def again(self, url: str) -> Opener:
+        return functools.partial(SqlStore, url=url, prefix=next(PREFIXES), lease=LEASE)
+
+    @pytest.fixture
+    def store(self, again: Opener) -> Iterator[SqlStore]:
+        self.opened = another(again)
+        with closing(self.opened) as store:
+            yield store
+
+    @pytest.fixture
+    def spoil(self, store: SqlStore) -> Callable[[str, bytes], None]:
+        def spoil(key: str, data: bytes) -> None:
+            change(store, key, record=data)
+
+        return spoil
+
+    def seize(self, key: str) -> None:
+        change(self.opened, key, owner="another", held_until=2**53)
+
+    def test_processes_make_its_tables_at_once(self, again: Opener) -> None:
+        with ExitStack() as stack:
+            crowd = [stack.enter_context(peer(come_up, again)) for _ in range(4)]
+            for each in crowd:
+                assert each.hear() == "up"
+            for each in crowd:
+                each.tell("now")
+            assert [each.hear() for each in crowd] == [None] * 4
+
+    def test_tables_of_a_later_version_are_left_alone(self, store: SqlStore, again: Opener) -> None:
+        store.save("key", WHOLE)
+        with store._database.engine.connect() as connection:
+            connection.execute(sa.update(store._database.tables.version).values(version=2))
+        with closing(another(again)) as older:
+            with pytest.raises(StoreUnreadableError, match=r"says version 2.*needs 1"):
+                older.load("key")
+            with pytest.raises(StoreUnreadableError, match="says version 2"):
+                older.save("key", Token("at"))
+        assert store.load("key") == WHOLE
+
+    @pytest.mark.parametrize("name", ["tokens", "version"])
+    def test_a_table_of_something_else_is_left_alone(self, url: str, name: str) -> None:
+        prefix = next(PREFIXES)
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"CREATE TABLE {prefix}{name} (mine INTEGER)")
+        with (
+            closing(SqlStore(url, prefix=prefix)) as store,
+            pytest.raises(StoreUnreadableError, match=f"{prefix}{name} is .*something else"),
+        ):
+            store.load("key")
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql(f"SELECT mine FROM {prefix}{name}").all() == []
+            inspector = sa.inspect(connection)
+            assert [each for each in inspector.get_table_names() if each.startswith(prefix)] == [
+                f"{prefix}{name}"
+            ]
+        engine.dispose()
+
+    def test_what_is_needed_no_more_is_removed(self, store: SqlStore, again: Opener) -> None:
+        store.save("kept", Token("at", refresh_token="rt"))
+        store.save("unstated", Token("at"))
+        store.save("ended", Token("at", expires_at=time.time() - 1))
+        store.delete("deleted")
+        assert len(rows(store)) == 4
+        assert store.load("ended") is not None  # for an hour
+        for key in ("ended", "deleted"):
+            change(store, key, forget_at=1)
+        assert store.load("ended") is None
+        with closing(another(again)) as other:
+            other.save("kept", Token("at", refresh_token="rt-2"))
+        assert {row.key for row in rows(store)} == {digest("kept"), digest("unstated")}
+
+    def test_how_long_a_token_is_kept(self, url: str) -> None:
+        with closing(SqlStore(url, prefix=next(PREFIXES), keep_for=86_400)) as store:
+            store.save("day", Token("at", refresh_token="rt"))
+            store.save("hours", Token("at", expires_at=time.time() + 7_200))
+            store.save("hour", Token("at", expires_at=time.time() + 60))
+            left = {row.key: row.forget_at / 1000 - time.time() for row in rows(store)}
+        assert left[digest("day")] == pytest.approx(86_400, abs=60)
+        assert left[digest("hours")] == pytest.approx(7_260, abs=60)
+        assert left[digest("hour")] == pytest.approx(3_630, abs=60)
+
+    def test_a_few_connections_are_enough_for_many_threads(self, url: str) -> None:
+        with closing(SqlStore(url, prefix=next(PREFIXES), connections=2)) as store:
+            start = threading.Barrier(8)
+
+            def work(key: str) -> Token | None:
+                start.wait(ENOUGH)
+                with store.lock(key, ENOUGH) as fence:
+                    store.save(key, Token(key), fence=fence)
+                return store.load(key)
+
+            with ThreadPoolExecutor(8) as pool:
+                assert list(pool.map(work, "abcdefgh")) == [Token(key) for key in "abcdefgh"]
+            assert store._database.engine.pool.checkedin() <= 2  # type: ignore[attr-defined]
+
+
+class TestSqlite(SqlContract):
+    """The contract in a file."""
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/made/tokens.sqlite3"
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> None:
+        (tmp_path / "made").mkdir(mode=0o700)
+
+
+class TestPostgres(SqlContract):
+    """The contract on a server."""
+
+    @pytest.fixture
+    def url(self, postgres: PostgresServer) -> str:
+        return postgres.url
+
+
+def another(again: Opener) -> SqlStore:
+    store = again()
+    assert isinstance(store, SqlStore)
+    return store
+
+
+def come_up(store: Any, line: Any) -> None:
+    """Use a store for the first time, once told to."""
+    line.send("up")
+    line.recv()
+    line.send(store.load("key"))
+
+
+def change(store: SqlStore, key: str, **values: Any) -> None:
+    table = store._database.tables.tokens
+    with store._database.engine.connect() as connection:
+        statement = sa.update(table).where(table.c.key == digest(key)).values(**values)
+        assert connection.execute(statement).rowcount == 1
+
+
+def rows(store: SqlStore) -> list[Any]:
+    with store._database.engine.connect() as connection:
+        return list(connection.execute(sa.select(store._database.tables.tokens)).all())
+
+
+# --- Options -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"url": "mysql://u:" + MARK + "@h/d"}, "url"),
+        ({"url": "sqlite://"}, "url"),
+        ({"url": "sqlite:///:memory:"}, "url"),
+        ({"url": MARK}, "url"),
+        ({"url": "postgresql+nothing://u:" + MARK + "@h/d"}, "url"),
+        ({"url": "sqlite:///x", "prefix": "drop table"}, "prefix"),
+        ({"url": "sqlite:///x", "prefix": ""}, "prefix"),
+        ({"url": "sqlite:///x", "lease": 0}, "lease"),
+        ({"url": "sqlite:///x", "lease": True}, "lease"),
+        ({"url": "sqlite:///x", "lease": 1e6}, "lease"),
+        ({"url": "sqlite:///x", "keep_for": 60}, "keep_for"),
+        ({"url": "sqlite:///x", "keep_for": "long"}, "keep_for"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigurationError, match=field) as refused:
+        SqlStore(**options)
+    assert list(refused.value.errors) == [field]
+    assert MARK not in shown(refused.value)
+
+
+# --- SQLite ------------------------------------------------------------------------------------
+
+
+def test_the_file_is_this_users_alone(tmp_path: Path) -> None:
+    with closing(SqlStore(f"sqlite:///{tmp_path}/made/here.db")) as store:
+        store.save("key", WHOLE)
+        modes = {
+            each.name: stat.S_IMODE(each.stat().st_mode) for each in (tmp_path / "made").iterdir()
+        }
+    assert modes["here.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("Not a database. " * 100)
+    with closing(SqlStore(f"sqlite:///{path}")) as store:
+        with pytest.raises(StoreUnreadableError, match=r"notes\.txt.*no SQLite database"):
+            store.load("key")
+        with pytest.raises(StoreSaveError, match="no SQLite database") as failed:
+            store.save("key", WHOLE)
+    assert MARK not in shown(failed.value)
+    assert path.read_text() == "Not a database. " * 100
+
+
+def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        closing(SqlStore(f"sqlite:///{tmp_path}/file/tokens.db")) as store,
+        pytest.raises(StoreUnreadableError, match="cannot be made"),
+    ):
+        store.load("key")
+
+
+def test_a_file_that_is_kept_locked(tmp_path: Path) -> None:
+    with closing(SqlStore(f"sqlite:///{tmp_path}/x.db", timeout=0.1)) as store:
+        store.save("key", WHOLE)
+        with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as another:
+            another.execute("BEGIN IMMEDIATE")
+            assert store.load("key") == WHOLE
+            with pytest.raises(StoreSaveError, match=r"x\.db.*locked") as failed:
+                store.save("key", Token("at-" + MARK))
+            with pytest.raises(StoreUnreadableError, match="cannot be locked"):
+                store.lock("key", 0).__enter__()
+            with pytest.raises(StoreError, match="not deleted"):
+                store.delete("key")
+            another.execute("ROLLBACK")
+        assert MARK not in shown(failed.value)
+        assert store.load("key") == WHOLE
+
+
+def test_a_file_that_can_grow_no_more_keeps_the_token_before(tmp_path: Path) -> None:
+    with closing(SqlStore(f"sqlite:///{tmp_path}/x.db", connections=1)) as store:
+        store.save("key", WHOLE)
+        with store._database.engine.connect() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}").all()
+        with pytest.raises(StoreSaveError, match="disk is full") as failed:
+            store.save("key", Token("x" * 100_000, refresh_token=MARK))
+        assert MARK not in shown(failed.value)
+        assert store.load("key") == WHOLE
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_shows_in_nothing(postgres: PostgresServer) -> None:
+    postgres.ask_for_password("locked_out", "right")
+    url = postgres.url_of("locked_out", MARK)
+    with closing(SqlStore(url)) as store:
+        assert MARK not in repr(store)
+        for work in (
+            lambda: store.load("key"),
+            lambda: store.save("key", WHOLE),
+            lambda: store.lock("key", 0).__enter__(),
+        ):
+            with pytest.raises(StoreError, match="user name or password") as refused:
+                work()
+            assert str(postgres.folder) in str(refused.value)
+            assert MARK not in shown(refused.value)
+
+
+def test_a_user_who_may_not_make_tables_is_told_so_and_may_use_them(
+    postgres: PostgresServer,
+) -> None:
+    postgres.sql("CREATE ROLE modest LOGIN")
+    url, prefix = postgres.url_of("modest"), next(PREFIXES)
+    with closing(SqlStore(url, prefix=prefix)) as store:
+        with pytest.raises(StoreUnreadableError, match="grant the user"):
+            store.load("key")
+        with closing(SqlStore(postgres.url, prefix=prefix)) as owner:
+            owner.save("key", WHOLE)
+        postgres.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {prefix}tokens TO modest")
+        postgres.sql(f"GRANT SELECT ON {prefix}version TO modest")
+        with store.lock("key", 0) as fence:
+            store.save("key", Token("at"), fence=fence)
+        assert store.load("key") == Token("at")
+
+
+def test_a_database_that_is_not_there(postgres: PostgresServer) -> None:
+    with (
+        closing(SqlStore(postgres.url.replace("/postgres?", "/nowhere?"))) as store,
+        pytest.raises(StoreUnreadableError, match=r"nowhere.*no such database"),
+    ):
+        store.load("key")
+
+
+def test_a_server_that_takes_no_changes(postgres: PostgresServer) -> None:
+    prefix = next(PREFIXES)
+    with closing(SqlStore(postgres.url, prefix=prefix)) as owner:
+        owner.save("key", WHOLE)
+    postgres.sql("CREATE ROLE reader LOGIN SUPERUSER")
+    postgres.sql("ALTER ROLE reader SET default_transaction_read_only = on")
+    with closing(SqlStore(postgres.url_of("reader"), prefix=prefix)) as store:
+        assert store.load("key") == WHOLE
+        with pytest.raises(StoreSaveError, match="takes no changes"):
+            store.save("key", Token("at"))
+
+
+def test_a_statement_that_takes_too_long(postgres: PostgresServer) -> None:
+    prefix = next(PREFIXES)
+    with closing(SqlStore(postgres.url, prefix=prefix, timeout=0.2)) as store:
+        store.save("key", WHOLE)
+        engine = sa.create_engine(postgres.url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"LOCK TABLE {prefix}tokens")
+            with pytest.raises(StoreSaveError, match="did not answer in time"):
+                store.save("key", Token("at"))
+        engine.dispose()
+        assert store.load("key") == WHOLE
+
+
+def test_commits_wait_for_the_disk_though_the_server_is_set_not_to(
+    postgres: PostgresServer,
+) -> None:
+    postgres.sql("CREATE ROLE hasty LOGIN SUPERUSER")
+    for given, used in (("off", "on"), ("remote_apply", "remote_apply")):
+        postgres.sql(f"ALTER ROLE hasty SET synchronous_commit = {given}")
+        with closing(SqlStore(postgres.url_of("hasty"))) as store:
+            with store._database.engine.connect() as connection:
+                shown = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
+            assert shown == used
+
+
+def test_a_server_that_stops_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        postgres_server() as server,
+        closing(SqlStore(server.url, lease=LEASE)) as store,
+    ):
+        store.save("key", WHOLE)
+        server.restart()
+        # The connections that were open are noticed to be closed, and nobody sees it.
+        assert store.load("key") == WHOLE
+        with store.lock("key", 0) as fence:
+            server.stop()
+            with pytest.raises(StoreSaveError, match=r"cannot be reached|stopping") as failed:
+                store.save("key", Token("at-" + MARK), fence=fence)
+            assert MARK not in shown(failed.value)
+        assert "not set free" in caplog.text
+        with pytest.raises(StoreUnreadableError, match="cannot be read"):
+            store.load("key")
+        with pytest.raises(StoreUnreadableError, match="cannot be locked"):
+            store.lock("key", 1).__enter__()
+        server.restart()
+        assert store.load("key") == WHOLE
+        # The lease outlived the server, and ends by itself.
+        with store.lock("key", ENOUGH) as later:
+            assert later > fence
+            store.save("key", Token("newer"), fence=later)
+        with pytest.raises(StoreLockError), store.lock("key", 0), store.lock("key", 0):
+            pass
