@@ -78,9 +78,13 @@ def _as_record(fields: Fields, written_at: float) -> Masked[str]:
     found = fields.value or {}
     ours = found.get(_OURS)
     made: dict[str, Any] = {"version": record.VERSION}
-    if isinstance(ours, dict) and ours.get("of") == _mark(found):
+    if (
+        isinstance(ours, dict)
+        and ours.get("of") == _mark(found)
+        and ours.get("version") == record.VERSION
+    ):
         made.update(ours)
-    else:  # an AWS tool has written the token
+    else:  # an AWS tool has written the token, or a later grantway
         expires_at = read_time(found.get("expiresAt"))
         if expires_at is not None:
             made["expires_at"] = expires_at

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -56,13 +56,19 @@ class TestAwsCliStore(StoreContract, DurableStoreContract):
     def test_a_record_of_a_later_version_is_left_as_it_is(
         self, store: grantway.Store, spoil: Callable[[str, bytes], None]
     ) -> None:
-        """The format has no version; what a later grantway keeps beside it must not hurt."""
+        """The format has no version; what a later grantway keeps beside the token must not hurt."""
         store.save("key", WHOLE)
-        later = {"accessToken": "at", "expiresAt": "2099-01-02T03:04:05Z", "grantway": {"of": 2}}
+        path = cast("AwsCliStore", store).path("key")
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        later = {
+            **fields,
+            "grantway": {**fields["grantway"], "version": 2, "scope": "another form"},
+        }
         spoil("key", json.dumps(later).encode())
         found = store.load("key")
         assert found is not None
-        assert found.access_token == "at"
+        assert (found.access_token, found.expires_at) == (WHOLE.access_token, WHOLE.expires_at)
+        assert json.loads(path.read_text(encoding="utf-8")) == later
 
 
 @pytest.fixture
