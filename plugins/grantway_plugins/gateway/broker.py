@@ -44,7 +44,7 @@ class Broker:
             gives True or a ``Principal``; or a mapping of client ids to what ``hash_secret`` gave,
             None for a client without a secret. By default nobody may.
         timeout: Seconds for one request, over the wait for a thread and all attempts upstream.
-        threads: Calls upstream at once, for each event loop. Under WSGI the server's threads count.
+        threads: Calls upstream at once, under ASGI. Under WSGI the server's threads count.
         waiting: Requests that may wait for a thread; more are turned away with status 503.
 
     Raises:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 from grantway.exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from anyio import CapacityLimiter
-    from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
 
@@ -20,10 +19,10 @@ class Full(Exception):  # noqa: N818 - nothing has failed
 
 
 class Workers:
-    """Runs calls in threads, for an event loop that must not block.
+    """Runs calls in threads, for event loops that must not block.
 
     Args:
-        threads: Calls at once, for each event loop.
+        threads: Calls at once. A thread begins when it is needed.
         waiting: Calls that may wait for a thread; one more is refused.
 
     Raises:
@@ -34,42 +33,31 @@ class Workers:
         for name, value, least in (("threads", threads, 1), ("waiting", waiting, 0)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigurationError(f"{name}: a whole number from {least}, not {value!r}.")
-        self._threads, self._most = threads, threads + waiting
-        self._lanes: RunVar[_Lane] | None = None
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="grantway-gateway")
+        self._most = threads + waiting
+        self._calls = 0
+        self._counting = threading.Lock()
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Run a call in a thread. Once it runs it is not abandoned, even if its caller is.
+        """Run a call in a thread, with the caller's context variables.
+
+        Once it runs it goes on and keeps its thread, even where nobody waits for it any more.
 
         Raises:
             Full: it was not run, and nothing of it was done.
         """
-        from anyio.to_thread import run_sync  # noqa: PLC0415 - only an event loop needs it
-
-        lane = self._lane()
-        if lane.calls >= self._most:
-            raise Full
-        lane.calls += 1
+        with self._counting:
+            if self._calls >= self._most:
+                raise Full
+            self._calls += 1
         try:
-            return await run_sync(call, limiter=lane.limiter)
-        finally:
-            lane.calls -= 1
+            future = self._threads.submit(copy_context().run, call)
+        except BaseException:
+            self._ended()
+            raise
+        future.add_done_callback(self._ended)
+        return await asyncio.wrap_future(future)
 
-    def _lane(self) -> _Lane:
-        from anyio import CapacityLimiter  # noqa: PLC0415 - the same
-        from anyio.lowlevel import RunVar  # noqa: PLC0415
-
-        if self._lanes is None:
-            self._lanes = RunVar("grantway_workers")
-        lane: Any = self._lanes.get(None)
-        if lane is None:
-            lane = _Lane(CapacityLimiter(self._threads))
-            self._lanes.set(lane)
-        return lane  # type: ignore[no-any-return]
-
-
-@dataclass
-class _Lane:
-    """What one event loop has under way; a limiter belongs to one loop."""
-
-    limiter: CapacityLimiter
-    calls: int = 0
+    def _ended(self, _future: Any = None) -> None:
+        with self._counting:
+            self._calls -= 1

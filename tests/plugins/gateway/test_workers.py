@@ -1,0 +1,84 @@
+"""Threads for calls that block: so many at once, so many waiting, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextvars import ContextVar
+
+import pytest
+
+from grantway_plugins.gateway.workers import Full, Workers
+
+
+def test_who_gives_up_waiting_makes_room() -> None:
+    workers = Workers(1, 1)
+    began, goes_on = threading.Event(), threading.Event()
+
+    def block() -> str:
+        began.set()
+        assert goes_on.wait(20)
+        return "done"
+
+    async def run() -> None:
+        first = asyncio.create_task(workers.run(block))
+        assert await asyncio.to_thread(began.wait, 10)
+        waits = asyncio.create_task(workers.run(lambda: "never run"))
+        await asyncio.sleep(0)
+        with pytest.raises(Full):
+            await workers.run(lambda: "turned away")
+        waits.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        second = asyncio.create_task(workers.run(lambda: "after"))
+        await asyncio.sleep(0)
+        goes_on.set()
+        assert await first == "done"
+        assert await second == "after"
+
+    asyncio.run(run())
+
+
+def test_a_call_that_runs_is_not_abandoned() -> None:
+    workers = Workers(1, 0)
+    began, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def block() -> None:
+        began.set()
+        assert goes_on.wait(20)
+        ended.set()
+
+    async def run() -> None:
+        task = asyncio.create_task(workers.run(block))
+        assert await asyncio.to_thread(began.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(Full):
+            await workers.run(lambda: None)
+        goes_on.set()
+        assert await asyncio.to_thread(ended.wait, 10)
+
+    asyncio.run(run())
+
+
+def test_what_a_call_raises_comes_back_and_makes_room() -> None:
+    workers = Workers(1, 0)
+
+    def fail() -> None:
+        raise LookupError
+
+    async def run() -> None:
+        for _ in range(3):
+            with pytest.raises(LookupError):
+                await workers.run(fail)
+
+    asyncio.run(run())
+
+
+def test_it_outlives_an_event_loop_and_keeps_the_context() -> None:
+    workers = Workers(1, 1)
+    tenant: ContextVar[str] = ContextVar("tenant")
+    for name in ("a", "b"):
+        tenant.set(name)
+        assert asyncio.run(workers.run(tenant.get)) == name
