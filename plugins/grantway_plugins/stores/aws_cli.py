@@ -233,9 +233,8 @@ def _settled(path: Path) -> tuple[Masked[bytes | None], float]:
         except OSError as error:
             problem = advice(error)
             break
-        if fields_of(data).value is not None or not 0 <= time.time() - written_at < _SETTLES:
-            return data, written_at
-        if time.monotonic() >= end:
+        at_rest = time.time() - written_at >= _SETTLES or time.monotonic() >= end
+        if at_rest or fields_of(data).value is not None:
             return data, written_at
         time.sleep(_GLANCE)
     raise StoreUnreadableError(f"{path}: cannot be read: {problem}")
