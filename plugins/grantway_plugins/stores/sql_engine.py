@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -145,22 +146,35 @@ def explain(error: Exception) -> str:
 
 def _prepare(engine: sa.Engine, timeout: float) -> None:
     """What each new connection is told before it is used."""
-    statements = (
-        # FULL: a save is on the disk when it returns.
-        ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
-        if engine.dialect.name == "sqlite"
-        # A server may wait for more than its own disk, and not for less.
-        else (
-            (
-                f"SELECT set_config('statement_timeout', '{int(timeout * 1000)}', false), "
-                "CASE WHEN current_setting('synchronous_commit') = 'off' "
-                "THEN set_config('synchronous_commit', 'on', false) END"
-            ),
-        )
-    )
+    lite = engine.dialect.name == "sqlite"
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         with closing(connection.cursor()) as cursor:
-            for statement in statements:
-                cursor.execute(statement)
+            if lite:
+                _keep_log(cursor, timeout)
+                # A save is on the disk when it returns.
+                cursor.execute("PRAGMA synchronous=FULL")
+            else:
+                # A server may be set to wait for more than its own disk, and not for less.
+                cursor.execute(
+                    f"SELECT set_config('statement_timeout', '{int(timeout * 1000)}', false), "
+                    "CASE WHEN current_setting('synchronous_commit') = 'off' "
+                    "THEN set_config('synchronous_commit', 'on', false) END"
+                )
+
+
+def _keep_log(cursor: Any, timeout: float) -> None:
+    """Let readers read while one writes; for the first connection to a file, a change of it."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as failed:
+            # SQLite waits for no other process here, as it does everywhere else.
+            busy = (failed.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
