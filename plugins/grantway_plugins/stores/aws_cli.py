@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -122,6 +123,12 @@ class AwsCliStore(FileStore):
         self.write(path, fields)
         if fence:
             self._held[key, fence] = fields
+
+    def _understood(self, path: Path) -> Token | None:
+        with contextlib.suppress(StoreUnreadableError, OSError):
+            data, written_at = _settled(path)
+            return None if data.value is None else decode(fields_of(data), written_at, str(path))
+        return None
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``; with a fence, what an AWS tool has written meanwhile stays.

@@ -146,7 +146,7 @@ class FileStore:
             raise StoreUnreadableError(
                 f"{problem} It could not be set aside as {aside.name}: {advice(error)}"
             ) from None
-        token = _understood(aside)
+        token = self._understood(aside)
         if token is None:
             _log.warning("%s It was set aside as %s; log in again.", problem, aside.name)
             return None
@@ -157,6 +157,12 @@ class FileStore:
         aside.unlink()
         return token
 
+    def _understood(self, path: Path) -> Token | None:
+        """The token of a file, if it is whole; another format of files has its own."""
+        with contextlib.suppress(StoreUnreadableError, OSError):
+            return decode(path.read_bytes(), "")
+        return None
+
 
 def _read(path: Path) -> bytes | None:
     try:
@@ -165,12 +171,6 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise StoreUnreadableError(f"{path}: cannot be read: {advice(error)}") from None
-
-
-def _understood(path: Path) -> Token | None:
-    with contextlib.suppress(StoreUnreadableError, OSError):
-        return decode(path.read_bytes(), "")
-    return None
 
 
 def _sync_folder(folder: Path) -> None:

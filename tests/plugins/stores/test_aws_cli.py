@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -287,3 +288,15 @@ def test_a_file_that_breaks_meanwhile_gets_its_registration_back(
     found = store.load("dev")
     assert found is not None
     assert (found.refresh_token, found.extra) == ("rt-ours", REGISTRATION)
+
+
+def test_a_good_file_that_came_between_the_look_and_the_move_goes_back(tmp_path: Path) -> None:
+    store = AwsCliStore(tmp_path, start_url="https://d-0000000000.awsapps.com/start")
+    store.save("corp", Token("at-good", expires_in=3600, expires_at=time.time() + 3600))
+    (path,) = tmp_path.glob("*.json")
+    # As if it had been corrupt when it was looked at, and another tool had mended it since.
+    token = store._set_aside(path, "is not whole.")
+    assert token is not None
+    assert token.access_token == "at-good"
+    assert store.load("corp") is not None
+    assert not list(tmp_path.glob("*.corrupt-*"))
