@@ -1,0 +1,32 @@
+"""What a 401 says about itself (``WWW-Authenticate``, RFC 9110 section 11.6.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.request import parse_http_list
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+#: A part between commas: a scheme, a parameter, or a scheme and its first parameter.
+_PART = re.compile(
+    rf"(?:(?P<scheme>{_WORD})(?:[ \t]+(?![ \t=])|$))?(?:(?P<name>{_WORD})[ \t]*=(?P<value>.*))?"
+)
+
+
+def errors_of(challenges: str, schemes: Collection[str]) -> set[str]:
+    """The ``error`` codes of the challenges of some schemes (RFC 6750 section 3).
+
+    Args:
+        challenges: The header's value; of repeated ones, joined by commas.
+        schemes: In lower case.
+    """
+    found, ours = set(), False
+    for part in parse_http_list(challenges):
+        seen = _PART.match(part)
+        if seen is None:
+            continue
+        if seen["scheme"]:
+            ours = seen["scheme"].lower() in schemes
+        if ours and (seen["name"] or "").lower() == "error":
+            found.add(seen["value"].strip().strip('"'))
+    return found

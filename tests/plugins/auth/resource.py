@@ -1,0 +1,182 @@
+"""A resource that asks the issuer about every token, and an application that uses it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import requests
+
+import grantway
+from grantway.credential import Credential
+
+CLIENT_CREDENTIALS = "client_credentials"
+REVOKED = 'Bearer realm="things, all", error="invalid_token", error_description="say \\"please\\""'
+
+
+class Application:
+    """A client that may ask for tokens, revoke them and introspect them, and counts its tokens."""
+
+    def __init__(self, issuer: str) -> None:
+        made = requests.post(
+            f"{issuer}/register",
+            json={
+                "scope": "read write",
+                "grant_types": [CLIENT_CREDENTIALS],
+                "token_endpoint_auth_method": "client_secret_basic",
+            },
+            timeout=10,
+        )
+        assert made.status_code == 201, made.text
+        self.issuer = issuer
+        self.secrets = (made.json()["client_id"], made.json()["client_secret"])
+        self.client = grantway.Client(
+            grantway.Provider.discover(issuer),
+            client_id=self.secrets[0],
+            client_secret=self.secrets[1],
+        )
+        #: Every token that the issuer gave out.
+        self.tokens: list[str] = []
+
+    def credential(self, **options: Any) -> Credential:
+        return self.client.credential(
+            grant_type=CLIENT_CREDENTIALS,
+            scope=["read"],
+            on_token=lambda token: self.tokens.append(token.access_token),
+            **options,
+        )
+
+    def revoke(self, token: grantway.Token) -> None:
+        answer = requests.post(
+            f"{self.issuer}/revoke",
+            data={"token": token.access_token},
+            auth=self.secrets,
+            timeout=10,
+        )
+        assert answer.status_code == 200, answer.text
+
+    def active(self, token: str) -> bool:
+        answer = requests.post(
+            f"{self.issuer}/introspect", data={"token": token}, auth=self.secrets, timeout=10
+        )
+        assert answer.status_code == 200, answer.text
+        return bool(answer.json()["active"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        self.client.close()
+
+
+class Seen:
+    """One request that a resource was sent."""
+
+    def __init__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        self.method, self.path, self.headers, self.body = method, path, headers, body
+
+
+#: What else a path answers: status and headers.
+Answers = dict[str, tuple[int, dict[str, str]]]
+
+
+class Resource:
+    """Answers 200 and what it was sent to whoever has a live token, and 401 to all others.
+
+    Args:
+        active: Whether a token is worth something.
+        answers: Paths that answer something else. Their tokens are not looked at, unless the
+            status is 0.
+        header: Where it looks for the token, and the word before it.
+        tls: Of its certificate.
+    """
+
+    def __init__(
+        self,
+        active: Callable[[str], bool],
+        answers: Answers | None = None,
+        header: tuple[str, str] = ("authorization", "Bearer "),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.seen: list[Seen] = []
+        self._active, self._answers, self._header = active, answers or {}, header
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def answer(self) -> None:
+                seen = Seen(
+                    self.command,
+                    self.path,
+                    {name.lower(): value for name, value in self.headers.items()},
+                    b"".join(self.chunks()),
+                )
+                outer.seen.append(seen)
+                status, headers = outer.judge(seen)
+                content = json.dumps({"sent": seen.body.decode("latin-1")}).encode()
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PUT = answer  # noqa: N815 - the names of the base class
+
+            def chunks(self) -> Iterable[bytes]:
+                if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                    yield self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                    return
+                while size := int(self.rfile.readline(), 16):
+                    yield self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+
+            def log_message(self, *_words: Any) -> None:
+                """Say nothing."""
+
+        class Server(ThreadingHTTPServer):
+            # Many threads come at once, and all are waited for at the end.
+            request_queue_size = 256
+            daemon_threads = False
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._scheme = "http"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def url(self) -> str:
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
+
+    def judge(self, seen: Seen) -> tuple[int, dict[str, str]]:
+        if seen.path in self._answers:
+            return self._answers[seen.path]
+        name, prefix = self._header
+        token = seen.headers.get(name, "")
+        if token.startswith(prefix) and self._active(token.removeprefix(prefix)):
+            return 200, {}
+        return 401, {"WWW-Authenticate": REVOKED}
+
+    @property
+    def carried(self) -> list[str]:
+        """The ``Authorization`` of every request, in order."""
+        return [seen.headers.get("authorization", "") for seen in self.seen]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

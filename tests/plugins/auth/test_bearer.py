@@ -1,0 +1,192 @@
+"""The part that sends nothing: headers, origins, challenges, and when another token may help."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+
+import pytest
+
+import grantway
+from grantway_plugins.auth import Bearer
+from grantway_plugins.auth.body import Body
+from grantway_plugins.auth.challenge import errors_of
+from grantway_plugins.auth.origin import origin_of
+
+HERE = "https://api.example.com/things?a=1#top"
+INVALID = 'Bearer error="invalid_token"'
+
+
+def token(text: str, kind: str = "Bearer") -> grantway.Token:
+    return grantway.Token(text, token_type=kind)
+
+
+@pytest.mark.parametrize(
+    ("bearer", "expected"),
+    [
+        (Bearer(), ("Authorization", "Bearer abc")),
+        (Bearer(scheme="token"), ("Authorization", "token abc")),
+        (Bearer(header="X-Api-Key", scheme=""), ("X-Api-Key", "abc")),
+    ],
+)
+def test_the_header_is_as_it_was_asked_for(bearer: Bearer, expected: tuple[str, str]) -> None:
+    assert bearer.present(HERE).header(token("abc", "bearer")) == expected
+    assert "abc" not in repr(bearer)
+
+
+def test_a_named_scheme_takes_a_token_of_another_type_but_none_that_needs_a_proof() -> None:
+    assert Bearer(scheme="Bearer").value(token("abc", "bot")) == "Bearer abc"
+    with pytest.raises(grantway.ConfigurationError, match=r"DPoP\.headers") as caught:
+        Bearer(scheme="DPoP").value(token("abc", "DPoP"))
+    assert list(caught.value.errors) == ["token_type"]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"header": ""}, "header"),
+        ({"header": "X Y"}, "header"),
+        ({"header": "X:"}, "header"),
+        ({"scheme": "Bearer "}, "scheme"),
+        ({"scheme": "a\r\nb"}, "scheme"),
+        ({"origins": "https://api.example.com"}, "origins"),
+        ({"origins": ["api.example.com"]}, "origins"),
+        ({"origins": ["https:///path"]}, "origins"),
+        ({"origins": ["https://api.example.com:port"]}, "origins"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(options: dict[str, str], field: str) -> None:
+    with pytest.raises(grantway.ConfigurationError) as caught:
+        Bearer(**options)  # type: ignore[arg-type]
+    assert list(caught.value.errors) == [field]
+    assert str(caught.value).startswith(f"{field}: ")
+
+
+def test_an_origin_in_the_clear_on_another_machine_is_refused() -> None:
+    with pytest.raises(grantway.InsecureEndpointError, match="origins: http://api"):
+        Bearer(origins=["http://api.example.com"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://API.example.com", "https://api.example.com:443/x"),
+        ("http://localhost:80", "http://localhost"),
+        ("https://[::1]:8443/a", "https://[::1]:8443/b"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://user:secret@api.example.com", "https://api.example.com"),
+    ],
+)
+def test_two_addresses_of_one_origin(one: str, other: str) -> None:
+    bearer = Bearer(origins=[one])
+    assert bearer.present(other).origin == origin_of(one, "url")
+    assert "secret" not in str(origin_of(one, "url"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com.",
+        "https://api.example.com.evil.example",
+        "https://api.example.com:444",
+        "https://api.example.com@evil.example",
+        "https://evil.example/https://api.example.com",
+        "https://evil.example\\@api.example.com",
+        "https://sub.api.example.com",
+        "//api.example.com",
+        "ftp://api.example.com",
+        "",
+    ],
+)
+def test_another_origin_is_another_however_it_looks(url: str) -> None:
+    with pytest.raises(grantway.ConfigurationError, match=r"^url: "):
+        Bearer(origins=["https://api.example.com"]).present(url)
+
+
+@pytest.mark.parametrize(
+    ("challenges", "errors"),
+    [
+        ("", set()),
+        ("Bearer", set()),
+        ('Bearer realm="x"', set()),
+        (INVALID, {"invalid_token"}),
+        ("bearer error=invalid_token", {"invalid_token"}),
+        ('Bearer realm="a, error=\\"no\\"" , error = "invalid_token"', {"invalid_token"}),
+        ('Basic realm="x", error="no", Bearer scope="a b", error="invalid_token"', {"invalid_token"}),
+        ('Negotiate abc==, Bearer error="insufficient_scope"', {"insufficient_scope"}),
+        ('Bearer error="invalid_token", DPoP error="invalid_dpop_proof"', {"invalid_token"}),
+        ('Bearer error="a", Token error="b"', {"a", "b"}),
+        (", ,,=\"", set()),
+        ('Bearer error="', {""}),
+    ],
+)
+def test_a_challenge_is_read(challenges: str, errors: set[str]) -> None:
+    assert errors_of(challenges, {"bearer", "token"}) == errors
+
+
+def test_a_long_challenge_is_read_in_time() -> None:
+    begin = time.process_time()
+    errors_of("a " * 50_000 + ", " * 50_000 + "=" * 50_000, {"bearer"})
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("challenge", ["", INVALID, 'Basic realm="login"', "Bearer"])
+def test_another_token_may_help_once(challenge: str) -> None:
+    sending = Bearer().present(HERE)
+    sending.header(token(f"first-{len(challenge)}"))
+    assert sending.rejected(401, challenge)
+    sending.header(token(f"second-{len(challenge)}"))
+    assert not sending.rejected(401, challenge)
+
+
+def test_a_new_token_that_is_refused_too_is_not_replaced_at_that_origin() -> None:
+    bearer = Bearer()
+    sending = bearer.present(HERE)
+    sending.header(token("old"))
+    assert sending.rejected(401, INVALID)
+    sending.header(token("new"))
+    sending.rejected(401, INVALID)
+    for url, text, expected in [
+        (HERE, "new", False),
+        (HERE, "newer", True),
+        ("https://elsewhere.example.com", "new", True),
+    ]:
+        later = bearer.present(url)
+        later.header(token(text))
+        assert later.rejected(401, INVALID) is expected
+
+
+def test_a_new_token_that_works_may_be_replaced_when_it_is_refused_later() -> None:
+    sending = Bearer().present(HERE)
+    sending.header(token("one"))
+    assert sending.rejected(401, INVALID)
+    sending.header(token("two"))
+    assert not sending.rejected(200, "")
+    later = Bearer().present(HERE)
+    later.header(token("two"))
+    assert later.rejected(401, INVALID)
+
+
+def test_a_body_is_rewound_to_where_it_was() -> None:
+    file = io.BytesIO(b"0123456789")
+    file.seek(4)
+    body = Body(file)
+    assert file.read() == b"456789"
+    assert body.rewind()
+    assert file.read() == b"456789"
+    file.close()
+    assert not body.rewind()
+
+
+@pytest.mark.parametrize("body", [None, b"x", bytearray(b"x"), "x"])
+def test_what_is_in_memory_can_be_sent_again(body: object) -> None:
+    assert Body(body).rewind()
+
+
+def test_a_stream_cannot_be_sent_again() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb"):
+        assert not Body(pipe).rewind()
+    assert not Body(iter([b"x"])).rewind()
+    assert not Body([b"x"]).rewind()

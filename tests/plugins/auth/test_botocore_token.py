@@ -1,0 +1,228 @@
+"""boto3's clients of services that take a bearer token, against a resource on this machine."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.tokens import FrozenAuthToken
+
+import grantway
+from grantway_plugins.auth import BotocoreTokenProvider
+from tests.plugins.auth.resource import Answers, Application, Resource
+from tests.plugins.client_auth.certificates import issue
+
+Serve = Callable[..., Resource]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """That of the resource, which boto3 trusts; and no configuration of the machine's own."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    made = issue(tmp_path, "resource")
+    monkeypatch.setenv("AWS_CA_BUNDLE", made.certificate)
+    return made.paths
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def serve(
+    application: Application, certificate: tuple[str, str], opened: ExitStack
+) -> Callable[[Answers | None], Resource]:
+    def start(answers: Answers | None = None) -> Resource:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+        return opened.enter_context(Resource(application.active, answers, tls=tls))
+
+    return start
+
+
+@pytest.fixture
+def connect(opened: ExitStack) -> Callable[..., Any]:
+    """A client of a service, made by a session that has the provider."""
+
+    def connect(
+        provider: BotocoreTokenProvider,
+        url: str,
+        service: str = "codecatalyst",
+        **config: Any,
+    ) -> Any:
+        core = botocore.session.get_session()
+        provider.install(core)
+        session = boto3.Session(botocore_session=core, region_name="us-west-2")
+        client = session.client(
+            service, endpoint_url=url, config=Config(signature_version="bearer", **config)
+        )
+        opened.callback(client.close)
+        return client
+
+    return connect
+
+
+def test_a_call_carries_the_token(
+    application: Application, serve: Serve, connect: Callable[..., Any]
+) -> None:
+    credential, resource = application.credential(), serve()
+    client = connect(BotocoreTokenProvider(credential), resource.url)
+    assert application.tokens == []  # making a client asks for nothing
+    client.verify_session()
+    client.list_spaces()
+    assert resource.carried == [f"Bearer {application.tokens[0]}"] * 2
+    assert len(application.tokens) == 1
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
+def test_a_revoked_token_is_replaced_and_the_call_sent_again(
+    application: Application, serve: Serve, connect: Callable[..., Any], mode: str
+) -> None:
+    credential, resource = application.credential(), serve()
+    client = connect(BotocoreTokenProvider(credential), resource.url, retries={"mode": mode})
+    for _ in range(2):
+        application.revoke(credential.token())
+        answer = client.list_spaces(nextToken="more")
+        assert answer["ResponseMetadata"]["RetryAttempts"] == 1
+    first, second, third = (f"Bearer {token}" for token in application.tokens)
+    assert resource.carried == [first, second, second, third]
+    assert {json.loads(seen.body)["nextToken"] for seen in resource.seen} == {"more"}
+
+
+@pytest.mark.parametrize(
+    ("start", "statuses"), [(0, [200]), (3, [401, 200])], ids=["whole", "from its middle"]
+)
+def test_a_file_is_sent_again_where_botocore_rewinds_it_rightly(
+    application: Application,
+    serve: Serve,
+    connect: Callable[..., Any],
+    start: int,
+    statuses: list[int],
+) -> None:
+    """botocore rewinds to the beginning, so a file that began elsewhere is left alone."""
+    credential, resource = application.credential(), serve()
+    client = connect(BotocoreTokenProvider(credential), resource.url, "bedrock-runtime")
+    application.revoke(credential.token())
+    for status in statuses:
+        body = io.BytesIO(b"0123456789")
+        body.seek(start)
+        if status == 200:
+            client.invoke_model(modelId="m", body=body)
+            continue
+        with pytest.raises(ClientError):
+            client.invoke_model(modelId="m", body=body)
+    assert [seen.body for seen in resource.seen] == [b"0123456789"[start:]] * 2
+    assert len(application.tokens) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "challenge", "sent"),
+    [(401, 'Bearer error="insufficient_scope"', 1), (403, "", 1), (401, "", 2)],
+)
+def test_an_error_that_stays_is_a_client_error(
+    application: Application,
+    serve: Serve,
+    connect: Callable[..., Any],
+    status: int,
+    challenge: str,
+    sent: int,
+) -> None:
+    resource = serve({"/session": (status, {"WWW-Authenticate": challenge})})
+    client = connect(BotocoreTokenProvider(application.credential()), resource.url)
+    with pytest.raises(ClientError) as caught:
+        client.verify_session()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert len(resource.seen) == len(application.tokens) == sent
+
+
+def test_threads_with_a_revoked_token_fetch_one(
+    application: Application, serve: Serve, connect: Callable[..., Any]
+) -> None:
+    credential, resource = application.credential(), serve()
+    provider = BotocoreTokenProvider(credential)
+    client = connect(provider, resource.url, max_pool_connections=64)
+    application.revoke(credential.token())
+    with ThreadPoolExecutor(64) as pool:
+        calls = [pool.submit(client.list_spaces) for _ in range(64)]
+        assert {each.result()["ResponseMetadata"]["HTTPStatusCode"] for each in calls} == {200}
+    assert len(application.tokens) == 2
+    assert resource.carried.count(f"Bearer {application.tokens[1]}") == 64
+
+
+def test_the_token_goes_only_where_it_is_meant_for(
+    application: Application, serve: Serve, connect: Callable[..., Any]
+) -> None:
+    resource, credential = serve(), application.credential()
+    provider = BotocoreTokenProvider(credential, origins=["https://codecatalyst.global.api.aws"])
+    client = connect(provider, resource.url)
+    with pytest.raises(grantway.ConfigurationError, match="meant for https://codecatalyst"):
+        client.verify_session()
+    assert resource.seen == []
+
+
+def test_the_token_is_for_the_services_that_are_named(application: Application) -> None:
+    provider = BotocoreTokenProvider(application.credential(), services=["codecatalyst"])
+    session = botocore.session.get_session()
+    provider.install(session)
+    chain = session.get_component("token_provider")
+    assert chain.get_provider("grantway") is provider
+    assert chain.load_token(signing_name="codecatalyst") is not None
+    assert provider.load_token(signing_name="bedrock") is None
+    assert provider.load_token() is None
+
+
+def test_another_bearer_token_of_the_session_is_left_alone(
+    application: Application,
+    serve: Serve,
+    connect: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "theirs")
+    resource, credential = serve(), application.credential()
+    provider = BotocoreTokenProvider(credential, services=["codecatalyst"])
+    client = connect(provider, resource.url, "bedrock-runtime")
+    with pytest.raises(ClientError):
+        client.invoke_model(modelId="m", body=b"x")
+    assert resource.carried == ["Bearer theirs"]
+    assert application.tokens == []
+
+
+def test_the_end_of_a_token_is_told_and_the_token_not_printed(application: Application) -> None:
+    credential = application.credential()
+    token = credential.token()
+    provider = BotocoreTokenProvider(credential)
+    frozen = provider.load_token().get_frozen_token()
+    assert isinstance(frozen, FrozenAuthToken)
+    assert frozen.token == token.access_token
+    assert frozen.expiration is not None
+    assert frozen.expiration.timestamp() == pytest.approx(token.expires_at)
+    shown = f"{frozen!r} {frozen} {provider!r} {provider.load_token()!r}"
+    assert token.access_token not in shown
+    credential.accept(replace(token, expires_at=None, expires_in=None))
+    assert provider.load_token().get_frozen_token().expiration is None
+
+
+def test_a_token_of_another_type_is_refused(application: Application) -> None:
+    credential = application.credential()
+    credential.accept(replace(credential.token(), token_type="DPoP"))
+    with pytest.raises(grantway.ConfigurationError, match="DPoP"):
+        BotocoreTokenProvider(credential).load_token().get_frozen_token()
