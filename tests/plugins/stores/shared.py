@@ -7,13 +7,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from grantway import Store, Token
 from grantway.exceptions import LeaseLostError, StoreLockError
+from tests.plugins.stores import holders
 from tests.plugins.stores.processes import PATIENCE, Opener, peer
 
 #: Seconds of the leases of these tests: long enough to be renewed on a busy machine.
@@ -35,7 +35,7 @@ class SharedStoreContract:
     def test_a_holder_that_was_stopped_past_its_lease_is_refused(
         self, store: Store, again: Opener
     ) -> None:
-        with peer(save_when_told, again) as late:
+        with peer(holders.save_when_told, again) as late:
             theirs, process = late.hear()
             with stopped(process), store.lock("key", PATIENCE) as ours:
                 assert ours > theirs
@@ -47,7 +47,7 @@ class SharedStoreContract:
     def test_its_token_is_kept_where_the_next_holder_has_saved_none(
         self, store: Store, again: Opener
     ) -> None:
-        with peer(save_when_told, again) as late:
+        with peer(holders.save_when_told, again) as late:
             _theirs, process = late.hear()
             with stopped(process), store.lock("key", PATIENCE):
                 pass
@@ -59,7 +59,7 @@ class SharedStoreContract:
         self, store: Store, again: Opener, tmp_path: Path
     ) -> None:
         with ExitStack() as stack:
-            crowd = [stack.enter_context(peer(take_turns, again)) for _ in range(8)]
+            crowd = [stack.enter_context(peer(holders.take_turns, again)) for _ in range(8)]
             for each in crowd:
                 each.tell((50, tmp_path / "inside"))
             fences = [fence for each in crowd for fence in each.hear()]
@@ -69,7 +69,7 @@ class SharedStoreContract:
         assert last.extra == {"turn": 400, "fence": max(fences)}
 
     def test_a_fork_uses_it_beside_its_parent(self, store: Store, again: Opener) -> None:
-        with peer(fork, again) as forking:
+        with peer(holders.fork, again) as forking:
             assert forking.hear() == (0, Token("of the child"), Token("of the parent"))
 
     def test_a_token_of_a_key_that_was_forgotten_is_saved_unless_its_holder_is_too_old(
@@ -107,55 +107,3 @@ def stopped(process: int) -> Iterator[None]:
         yield
     finally:
         os.kill(process, signal.SIGCONT)
-
-
-# --- What the other process does ---------------------------------------------------------------
-
-
-def save_when_told(store: Store, line: Connection) -> None:
-    """Take the lock, and save with its fence once told to."""
-    with store.lock("key", PATIENCE) as fence:
-        line.send((fence, os.getpid()))
-        line.recv()
-        try:
-            store.save("key", Token("late"), fence=fence)
-        except LeaseLostError:
-            line.send("LeaseLostError")
-        else:
-            line.send("saved")
-
-
-def take_turns(store: Store, line: Connection) -> None:
-    """Count in the token under the lock; a file shows that nobody else is inside."""
-    times, inside = line.recv()
-    fences = []
-    for _ in range(times):
-        with store.lock("key", PATIENCE) as fence:
-            os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
-            before = store.load("key")
-            turn = 1 if before is None else before.extra["turn"] + 1
-            assert before is None or before.extra["fence"] < fence
-            token = Token("at", refresh_token="rt", extra={"turn": turn, "fence": fence})
-            store.save("key", token, fence=fence)
-            inside.unlink()
-        fences.append(fence)
-    line.send(fences)
-
-
-def fork(store: Store, line: Connection) -> None:
-    """Use the store, fork, and use it on both sides."""
-    store.save("key", Token("of the parent"))
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            with store.lock("key", PATIENCE) as fence:
-                if store.load("key") == Token("of the parent"):
-                    store.save("key", Token("of the child"), fence=fence)
-                    status = 0
-        finally:
-            os._exit(status)
-    _child, status = os.waitpid(child, 0)
-    seen = store.load("key")
-    store.save("key", Token("of the parent"))
-    line.send((status, seen, store.load("key")))

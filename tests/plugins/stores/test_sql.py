@@ -27,6 +27,7 @@ from grantway.exceptions import (
 )
 from grantway_plugins.stores.sql import SqlStore
 from grantway_plugins.stores.sql_database import digest
+from tests.plugins.stores import holders
 from tests.plugins.stores.contract import (
     ENOUGH,
     MARK,
@@ -73,7 +74,7 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
 
     def test_processes_make_its_tables_at_once(self, again: Opener) -> None:
         with ExitStack() as stack:
-            crowd = [stack.enter_context(peer(come_up, again)) for _ in range(4)]
+            crowd = [stack.enter_context(peer(holders.come_up, again)) for _ in range(4)]
             for each in crowd:
                 assert each.hear() == "up"
             for each in crowd:
@@ -173,13 +174,6 @@ def another(again: Opener) -> SqlStore:
     store = again()
     assert isinstance(store, SqlStore)
     return store
-
-
-def come_up(store: Any, line: Any) -> None:
-    """Use a store for the first time, once told to."""
-    line.send("up")
-    line.recv()
-    line.send(store.load("key"))
 
 
 def change(store: SqlStore, key: str, **values: Any) -> None:
