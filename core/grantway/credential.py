@@ -220,11 +220,13 @@ class Credential:
             self._until = self._end = 0.0
 
     def holds_the_only_copy(self) -> bool:
-        """Whether a token would be lost with this credential: one on its way, or not yet saved."""
+        """Whether a token would be lost with this credential, as its store did not take it."""
         trouble = self._trouble
-        return (trouble is not None and trouble.unsaved is not None) or flight.under_way(
-            self._flight
-        )
+        return trouble is not None and trouble.unsaved is not None
+
+    def under_way(self) -> bool:
+        """Whether a token is being fetched, which goes on without who waits for it."""
+        return flight.under_way(self._flight)
 
     def __repr__(self) -> str:
         return f"Credential({self._recipe.grant_type!r}, {self._recipe.client!r})"

@@ -131,15 +131,18 @@ def _make_room(part: FIFOCache[str, Credential]) -> None:
     try:
         while len(part) and len(passed) < 2 * _CHANCES:
             name, credential = part.popitem()
-            if not credential.holds_the_only_copy():
+            if not (credential.holds_the_only_copy() or credential.under_way()):
                 if not credential.used or len(passed) >= _CHANCES:
                     return
                 credential.used = False
             passed.append((name, credential))
-        for at, (_, credential) in enumerate(passed):
-            if not credential.holds_the_only_copy():
-                del passed[at]
-                return
+        # One whose token is on its way goes before any caller is turned away: who waits for it
+        # gets it, and the store has it then.
+        for busy in (False, True):
+            for at, (_, credential) in enumerate(passed):
+                if not credential.holds_the_only_copy() and credential.under_way() <= busy:
+                    del passed[at]
+                    return
     finally:
         part.update(passed)
     raise StoreSaveError(

@@ -1,0 +1,44 @@
+"""A clock that moves, and providers that do what the test says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from grantway import Client, credential, exchange, freshness, token
+from tests.core.credential.scenes import Clock, client_of, settle_down
+from tests.faults import Act, FaultServer
+
+#: Starts a provider that plays a script, and a client of it.
+Start = Callable[..., tuple[Client, FaultServer]]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clocks that a token's life is measured with."""
+    moved = Clock()
+    wall, monotonic = time.time, time.monotonic
+    stand_in = SimpleNamespace(time=lambda: wall() + moved.wall, perf_counter=time.perf_counter)
+    for module in (freshness, token, exchange):
+        monkeypatch.setattr(module, "time", stand_in)
+    monkeypatch.setattr(credential, "_time", stand_in.time)
+    monkeypatch.setattr(credential, "_monotonic", lambda: monotonic() + moved.monotonic)
+    return moved
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a provider that plays a script, and a client of it."""
+    with ExitStack() as running:
+
+        def begin(*script: Act, **options: Any) -> tuple[Client, FaultServer]:
+            server = running.enter_context(FaultServer(*script))
+            return running.enter_context(client_of(server, **options)), server
+
+        yield begin
+        settle_down()

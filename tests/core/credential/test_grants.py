@@ -1,0 +1,268 @@
+"""What is sent for the first token and for the next, by grant."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any, ClassVar
+
+import pytest
+
+from grantway import Client, Provider, RetryPolicy, Token
+from grantway.exceptions import (
+    ConfigurationError,
+    ConnectionFailedError,
+    GrantwayError,
+    LoginNeededError,
+    RequestInvalidError,
+    UnknownGrantTypeError,
+)
+from grantway_plugins.stores.memory import MemoryStore
+from tests import faults
+from tests.core.credential.conftest import Start
+from tests.core.credential.scenes import SECRET, Clock, issue, refuse, token
+from tests.faults import Act, FaultServer
+
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+CODE: dict[str, Any] = {
+    "grant_type": "authorization_code",
+    "code": "code-0123456789",
+    "redirect_uri": "http://127.0.0.1/callback",
+    "code_verifier": "v" * 43,
+}
+ONCE = [
+    pytest.param(CODE, id="authorization_code"),
+    pytest.param({"grant_type": DEVICE, "device_code": "dc-0123456789"}, id="device_code"),
+    pytest.param({"grant_type": BEARER, "assertion": "a.b.c"}, id="assertion"),
+]
+
+
+def sent(server: FaultServer, name: str) -> list[str | None]:
+    return [each.form.get(name, [None])[0] for each in server.requests]
+
+
+def test_client_credentials_are_asked_again_and_again(start: Start, clock: Clock) -> None:
+    client, server = start(issue(refresh_token=None))
+    credential = client.credential(**SECRET, scope=["read", "write"], extra={"audience": "api"})
+    for rounds in (1, 2, 3):
+        assert credential.token().access_token == f"at-{rounds}"
+        clock.step(3600)
+    assert sent(server, "grant_type") == ["client_credentials"] * 3
+    assert sent(server, "scope") == ["read write"] * 3
+    assert sent(server, "audience") == ["api"] * 3
+
+
+@pytest.mark.parametrize("given", ONCE)
+def test_what_works_once_is_sent_once(given: dict[str, Any], start: Start, clock: Clock) -> None:
+    client, server = start(issue(refresh_token=None))
+    credential = client.credential(**given)
+    credential.token()
+    clock.step(3600)
+    for _ in range(3):
+        with pytest.raises(LoginNeededError):
+            credential.token()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("given", ONCE)
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(faults.reset_after_request, id="lost"),
+        pytest.param(faults.answer(200, b"<html>"), id="page"),
+        pytest.param(faults.answer(502, b""), id="502"),
+        pytest.param(refuse(), id="refused"),
+    ],
+)
+def test_what_works_once_is_not_sent_again_when_it_may_have_worked(
+    given: dict[str, Any], act: Act, start: Start, clock: Clock
+) -> None:
+    client, server = start(act, issue())
+    credential = client.credential(**given)
+    with pytest.raises(GrantwayError):
+        credential.token()
+    clock.step(60)
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("given", ONCE)
+def test_what_never_left_is_sent_again(given: dict[str, Any], clock: Clock) -> None:
+    port = faults.free_port()
+    provider = Provider(token_endpoint=f"http://127.0.0.1:{port}/token")
+    once = RetryPolicy(attempts=1)
+    with Client(provider, client_id="client", client_secret="s", retry=once) as client:
+        credential = client.credential(**given)
+        with pytest.raises(ConnectionFailedError):
+            credential.token()
+        clock.step(60)
+        with FaultServer(issue(), port=port):
+            assert credential.token().access_token == "at-1"
+
+
+def test_a_refresh_token_goes_before_the_grant(start: Start, clock: Clock) -> None:
+    client, server = start(issue())
+    credential = client.credential(**CODE)
+    for _ in range(3):
+        credential.token()
+        clock.step(3600)
+    assert sent(server, "grant_type") == ["authorization_code", "refresh_token", "refresh_token"]
+    assert sent(server, "refresh_token") == [None, "rt-1", "rt-2"]
+
+
+def test_a_grant_that_can_be_repeated_follows_a_refusal(start: Start, clock: Clock) -> None:
+    client, server = start(issue(), refuse(), issue())
+    credential = client.credential(**SECRET)
+    credential.token()
+    clock.step(3600)
+    assert credential.token().access_token == "at-3"
+    kinds = ["client_credentials", "refresh_token", "client_credentials"]
+    assert sent(server, "grant_type") == kinds
+
+
+class TestSeed:
+    """The grant refresh_token, with the first refresh token given."""
+
+    SEED: ClassVar[dict[str, Any]] = {"grant_type": "refresh_token", "refresh_token": "rt-seed"}
+
+    def test_it_is_sent_once_and_then_its_successors(self, start: Start, clock: Clock) -> None:
+        client, server = start(issue())
+        credential = client.credential(**self.SEED, scope=["read"])
+        for _ in range(3):
+            credential.token()
+            clock.step(3600)
+        assert sent(server, "refresh_token") == ["rt-seed", "rt-1", "rt-2"]
+        assert sent(server, "scope") == ["read"] * 3
+
+    def test_what_is_stored_comes_before_it(self, start: Start, clock: Clock) -> None:
+        client, server = start(issue())
+        store = MemoryStore()
+        client.credential(**self.SEED, store=store).token()
+        clock.step(3600)
+        # As after a restart, with the same configuration.
+        assert client.credential(**self.SEED, store=store).token().access_token == "at-2"
+        assert sent(server, "refresh_token") == ["rt-seed", "rt-1"]
+
+    def test_it_is_not_tried_once_its_successor_was_refused(
+        self, start: Start, clock: Clock
+    ) -> None:
+        client, server = start(issue(), refuse())
+        credential = client.credential(**self.SEED, store=MemoryStore())
+        credential.token()
+        clock.step(3600)
+        for _ in range(2):
+            with pytest.raises(LoginNeededError):
+                credential.token()
+        assert sent(server, "refresh_token") == ["rt-seed", "rt-1"]
+
+    def test_a_network_error_does_not_use_it_up(self, start: Start, clock: Clock) -> None:
+        client, server = start(faults.reset_after_request, issue())
+        credential = client.credential(**self.SEED)
+        with pytest.raises(GrantwayError):
+            credential.token()
+        clock.step(60)
+        assert credential.token().access_token == "at-2"
+        assert sent(server, "refresh_token") == ["rt-seed", "rt-seed"]
+
+    def test_refused_it_is_not_sent_again(self, start: Start) -> None:
+        client, server = start(refuse(words="spent in May"))
+        credential = client.credential(**self.SEED)
+        for _ in range(3):
+            with pytest.raises(LoginNeededError, match="spent in May"):
+                credential.token()
+        assert len(server.requests) == 1
+
+
+class TestCallable:
+    """A parameter that is made anew for each request."""
+
+    def test_each_request_has_its_own(self, start: Start, clock: Clock) -> None:
+        client, server = start(issue(refresh_token=None))
+        made = (f"a.{number}.c" for number in count())
+        credential = client.credential(
+            grant_type=BEARER, assertion=lambda: next(made), subject="tenant-7"
+        )
+        for _ in range(3):
+            credential.token()
+            clock.step(3600)
+        assert sent(server, "assertion") == ["a.0.c", "a.1.c", "a.2.c"]
+
+    def test_whose_it_is_must_be_told(self, start: Start) -> None:
+        client, _ = start(issue())
+        with pytest.raises(ConfigurationError, match="assertion is made anew") as caught:
+            client.credential(grant_type=BEARER, assertion=lambda: "a.b.c")
+        assert "subject" in caught.value.errors
+        client.credential(grant_type=BEARER, assertion=lambda: "a.b.c", key="mine")
+
+    def test_subjects_have_keys_of_their_own_and_each_call_the_same(self, start: Start) -> None:
+        client, _ = start(issue())
+        keys = [
+            client.credential(grant_type=BEARER, assertion=lambda: "a.b.c", subject=each).key
+            for each in ("a", "b", "a")
+        ]
+        assert keys[0] == keys[2] != keys[1]
+
+    def test_what_it_raises_goes_to_the_caller(self, start: Start) -> None:
+        client, server = start(issue())
+
+        def broken() -> str:
+            raise OSError("the key is not there")
+
+        credential = client.credential(grant_type=BEARER, assertion=broken, subject="a")
+        with pytest.raises(OSError, match="the key is not there"):
+            credential.token()
+        assert not server.requests
+
+
+class TestMoreParameters:
+    """Where ``extra`` and ``refresh`` go."""
+
+    def test_extra_goes_with_the_grant_and_refresh_with_a_refresh(
+        self, start: Start, clock: Clock
+    ) -> None:
+        client, server = start(issue())
+        credential = client.credential(
+            **SECRET, extra={"audience": "api"}, refresh={"scope": ["read"]}
+        )
+        for _ in range(2):
+            credential.token()
+            clock.step(3600)
+        assert sent(server, "audience") == ["api", None]
+        assert sent(server, "scope") == [None, "read"]
+
+    def test_extra_goes_with_every_request_of_the_grant_refresh_token(
+        self, start: Start, clock: Clock
+    ) -> None:
+        client, server = start(issue())
+        credential = client.credential(
+            grant_type="refresh_token", refresh_token="rt-0", extra={"audience": "api"}
+        )
+        for _ in range(2):
+            credential.token()
+            clock.step(3600)
+        assert sent(server, "audience") == ["api", "api"]
+
+    def test_the_refresh_token_is_not_given_there(self, start: Start) -> None:
+        client, _ = start(issue())
+        with pytest.raises(ConfigurationError, match="the last token has it"):
+            client.credential(**SECRET, refresh={"refresh_token": "rt"})
+
+
+def test_a_wrong_parameter_is_refused_before_anything_is_sent(start: Start) -> None:
+    client, server = start(issue())
+    with pytest.raises(RequestInvalidError, match="scoep"):
+        client.credential(**SECRET, scoep=["read"])
+    with pytest.raises(UnknownGrantTypeError):
+        client.credential(grant_type="client_credential")
+    assert not server.requests
+
+
+def test_the_token_of_a_login_is_used_and_stored(start: Start) -> None:
+    client, server = start(issue())
+    store = MemoryStore()
+    credential = client.credential(grant_type=DEVICE, store=store)
+    credential.accept(token(9))
+    assert credential.token() == store.load(credential.key)
+    assert isinstance(client.credential(grant_type=DEVICE, store=store).token(), Token)
+    assert not server.requests

@@ -1,0 +1,174 @@
+"""Forked children, and a process that ends during a renewal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from grantway_plugins.stores.file import FileStore
+from tests.core.credential.scenes import PATIENCE, Gate, issue
+from tests.faults import FaultServer
+
+BEGIN = """
+import os, signal, sys, threading, time
+import grantway
+from grantway_plugins.stores.file import FileStore
+
+url, folder = sys.argv[1:]
+client = grantway.Client(
+    grantway.Provider(token_endpoint=url), client_id="client", client_secret="s"
+)
+"""
+
+
+def script(text: str, server: FaultServer, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", BEGIN + textwrap.dedent(text), server.token_endpoint, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result(process: subprocess.Popen[str]) -> str:
+    with process:
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert err == ""
+    return out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_child_forked_during_a_renewal_renews_by_itself(tmp_path: Path) -> None:
+    gate = Gate()
+    with FaultServer(gate, issue()) as server:
+        process = script(
+            """
+            credential = client.credential(grant_type="client_credentials")
+            waiting = threading.Thread(target=credential.token)
+            waiting.start()
+            sys.stdin.read(1)
+            child = os.fork()
+            if not child:
+                signal.alarm(20)
+                print(credential.token().access_token, flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            print("child done", flush=True)
+            waiting.join()
+            print(credential.token().access_token)
+            """.replace("sys.stdin.read(1)", "while not os.path.exists(folder): time.sleep(0.01)"),
+            server,
+            tmp_path / "go",
+        )
+        gate.wait()
+        (tmp_path / "go").touch()
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at-1\n"
+        assert process.stdout.readline() == "child done\n"
+        gate.opened.set()
+        assert result(process) == "at-2\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_children_do_not_send_through_the_connection_of_their_parent(tmp_path: Path) -> None:
+    """Or one would read the other's token."""
+    with FaultServer(issue()) as server:
+        process = script(
+            """
+            client.create_token(grant_type="client_credentials")
+            children = []
+            for _ in range(4):
+                child = os.fork()
+                if not child:
+                    signal.alarm(20)
+                    client.create_token(grant_type="client_credentials")
+                    client.create_token(grant_type="client_credentials")
+                    os._exit(0)
+                children.append(child)
+            for child in children:
+                assert os.waitpid(child, 0)[1] == 0
+            client.create_token(grant_type="client_credentials")
+            client.close()
+            """,
+            server,
+            tmp_path,
+        )
+        result(process)
+        # One for each process, and each keeps its own: ten requests.
+        assert server.connections == 5
+        assert len(server.requests) == 10
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_fork_finds_every_lock_free_and_the_token_whole(tmp_path: Path) -> None:
+    """Threads that take every lock all the time, and many forks meanwhile."""
+    with FaultServer(issue()) as server:
+        process = script(
+            """
+            from grantway import Token
+            pool = client.credential_pool(grant_type="client_credentials", entries=4)
+            token = Token("at-old", expires_in=3600, expires_at=time.time() + 3600)
+            stop = threading.Event()
+
+            def churn(number):
+                while not stop.is_set():
+                    for name in "abcdefgh":
+                        credential = pool.credential(name)
+                        credential.accept(token)
+                        credential.invalidate(token)
+
+            threads = [threading.Thread(target=churn, args=(n,)) for n in range(3)]
+            for thread in threads:
+                thread.start()
+            for _ in range(60):
+                child = os.fork()
+                if not child:
+                    signal.alarm(20)
+                    fresh = pool.credential("new")
+                    fresh.accept(token)
+                    assert fresh.token() is token
+                    assert len(pool) <= 4
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            stop.set()
+            for thread in threads:
+                thread.join()
+            client.close()
+            print("done")
+            """,
+            server,
+            tmp_path,
+        )
+        assert result(process) == "done\n"
+
+
+def test_a_process_that_ends_waits_until_the_token_is_stored(tmp_path: Path) -> None:
+    gate = Gate()
+    with FaultServer(gate) as server:
+        process = script(
+            """
+            credential = client.credential(
+                grant_type="client_credentials", store=FileStore(folder), key="mine"
+            )
+            try:
+                credential.token(timeout=0.01)
+            except grantway.WaitTimeoutError:
+                print("left", flush=True)
+            """,
+            server,
+            tmp_path,
+        )
+        gate.wait()
+        assert process.stdout is not None
+        assert process.stdout.readline() == "left\n"
+        assert process.poll() is None
+        gate.opened.set()
+        result(process)
+    stored = FileStore(tmp_path).load("mine")
+    assert stored is not None
+    assert stored.refresh_token == "rt-1"

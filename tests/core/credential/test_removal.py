@@ -1,0 +1,218 @@
+"""What makes a token go: the provider's word that it is worth nothing, and a logout."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from grantway.exceptions import GrantwayError, LoginNeededError
+from grantway_plugins.stores.memory import MemoryStore
+from tests import faults
+from tests.core.credential.conftest import Start
+from tests.core.credential.doubles import FaultyStore
+from tests.core.credential.scenes import Clock, Gate, issue, refuse, settle_down, token
+from tests.faults import Act
+
+DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(faults.reset_after_request, id="reset"),
+        pytest.param(faults.answer(500, b""), id="500"),
+        pytest.param(faults.answer(503, b""), id="503"),
+        pytest.param(faults.answer(200, b"<html>"), id="page"),
+        pytest.param(refuse("invalid_client", 401), id="invalid_client"),
+        pytest.param(refuse("unauthorized_client"), id="unauthorized_client"),
+        pytest.param(refuse("invalid_scope"), id="invalid_scope"),
+        pytest.param(refuse("something_else"), id="unknown"),
+    ],
+)
+def test_no_other_failure_removes_the_refresh_token(act: Act, start: Start, clock: Clock) -> None:
+    client, server = start(act, issue())
+    store = MemoryStore()
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    clock.step(3600)
+    with pytest.raises(GrantwayError) as caught:
+        credential.token()
+    assert not isinstance(caught.value, LoginNeededError)
+    stored = store.load(credential.key)
+    assert stored is not None
+    assert stored.refresh_token == "rt-9"
+    clock.step(10)
+    assert credential.token().access_token == "at-2"
+    assert [each.form["refresh_token"] for each in server.requests] == [["rt-9"], ["rt-9"]]
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "expired_token"])
+def test_a_refused_refresh_token_is_removed_and_not_sent_again(
+    code: str, start: Start, clock: Clock
+) -> None:
+    client, server = start(refuse(code, words="revoked on Monday"))
+    store = MemoryStore()
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    clock.step(3600)
+    for _ in range(5):
+        with pytest.raises(LoginNeededError, match="revoked on Monday"):
+            credential.token()
+    assert len(server.requests) == 1
+    assert store.load(credential.key) is None
+    credential.accept(token(10, lives=7200, expires_in=7200))
+    assert credential.token().access_token == "at-10"
+    assert credential.last_error is None
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+def test_a_live_access_token_outlives_its_refresh_token(
+    with_store: bool, start: Start, clock: Clock
+) -> None:
+    client, server = start(refuse(words="revoked on Monday"))
+    store = MemoryStore() if with_store else None
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    clock.step(3500)
+    for _ in range(5):
+        assert credential.token().access_token == "at-9"
+        settle_down()
+        clock.step(5)
+    if store is not None:
+        stored = store.load(credential.key)
+        assert stored is not None
+        assert (stored.access_token, stored.refresh_token) == ("at-9", None)
+    assert isinstance(credential.last_error, LoginNeededError)
+    clock.step(180)
+    # What the provider said while nobody waited is told to whoever needs it.
+    with pytest.raises(LoginNeededError, match="revoked on Monday"):
+        credential.token()
+    assert len(server.requests) == 1
+
+
+def test_a_login_may_bring_back_what_was_refused(start: Start, clock: Clock) -> None:
+    client, server = start(refuse(), issue())
+    credential = client.credential(**DEVICE)
+    credential.accept(token(9))
+    clock.step(3600)
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    credential.accept(token(9, lives=7200))
+    clock.step(3600)
+    assert credential.token().access_token == "at-2"
+    assert len(server.requests) == 2
+
+
+def test_what_someone_else_refreshed_without_the_lock_is_found(start: Start, clock: Clock) -> None:
+    store = MemoryStore()
+
+    def other_was_first(stage: faults.Stage) -> bool:
+        store.save(credential.key, token(50, lives=7200, expires_in=7200))
+        return refuse()(stage)
+
+    client, server = start(other_was_first)
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    clock.step(3600)
+    assert credential.token().access_token == "at-50"
+    assert len(server.requests) == 1
+
+
+def test_a_newer_refresh_token_with_a_dead_access_token_is_tried(
+    start: Start, clock: Clock
+) -> None:
+    store = MemoryStore()
+
+    def other_was_first(stage: faults.Stage) -> bool:
+        store.save(credential.key, token(50))
+        return refuse()(stage)
+
+    client, server = start(other_was_first, issue())
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    clock.step(3600)
+    assert credential.token().access_token == "at-2"
+    assert [each.form["refresh_token"] for each in server.requests] == [["rt-9"], ["rt-50"]]
+
+
+def test_a_refusal_removes_nothing_that_a_later_holder_saved(start: Start, clock: Clock) -> None:
+    store = FaultyStore()
+    client, _ = start(refuse())
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    clock.step(3600)
+    newer = token(50, lives=7200, expires_in=7200)
+    store.meanwhile = lambda: MemoryStore.save(store, credential.key, newer)
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    assert credential.token() == newer
+
+
+# --- logout ---------------------------------------------------------------------------------------
+
+
+def test_a_logout_forgets_here_and_in_the_store(start: Start) -> None:
+    client, server = start(issue())
+    store = MemoryStore()
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    credential.forget()
+    assert store.load(credential.key) is None
+    assert not credential.fresh
+    with pytest.raises(LoginNeededError, match="log in"):
+        credential.token()
+    assert not server.requests
+    credential.accept(token(10))
+    assert credential.token().access_token == "at-10"
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+def test_a_logout_counts_over_a_renewal_under_way(
+    with_store: bool, start: Start, clock: Clock
+) -> None:
+    gate = Gate()
+    client, server = start(gate)
+    store = MemoryStore() if with_store else None
+    credential = client.credential(**DEVICE, store=store)
+    credential.accept(token(9))
+    clock.step(3500)
+    credential.token()
+    gate.wait()
+    with ThreadPoolExecutor(1) as threads:
+        leaving = threads.submit(credential.forget)
+        if not with_store:  # with one, it waits for the lock that the renewal holds
+            leaving.result()
+        gate.opened.set()
+        leaving.result()
+    settle_down()
+    assert store is None or store.load(credential.key) is None
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    assert len(server.requests) == 1
+
+
+def test_a_seed_is_not_used_again_after_a_logout(start: Start) -> None:
+    client, server = start(issue())
+    credential = client.credential(grant_type="refresh_token", refresh_token="rt-seed")
+    credential.token()
+    credential.forget()
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    assert len(server.requests) == 1
+
+
+def test_a_logout_of_a_program_asks_anew(start: Start) -> None:
+    client, _ = start(issue())
+    credential = client.credential(grant_type="client_credentials")
+    credential.token()
+    credential.forget()
+    assert credential.token().access_token == "at-2"
+
+
+def test_nothing_stored_and_nothing_given_is_told_without_a_request(start: Start) -> None:
+    client, server = start(issue())
+    with pytest.raises(LoginNeededError, match=r"accept\(\)"):
+        client.credential(**DEVICE).token()
+    assert not server.requests

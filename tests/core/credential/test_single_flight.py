@@ -1,0 +1,116 @@
+"""One request for all who want the same token."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from grantway import Freshness
+from grantway_plugins.stores.file import FileStore
+from grantway_plugins.stores.memory import MemoryStore
+from tests.core.credential.conftest import Start
+from tests.core.credential.scenes import (
+    SECRET,
+    Clock,
+    Gate,
+    at_once,
+    issue,
+    refuse,
+    settle_down,
+    token,
+)
+
+EXACT = Freshness(jitter=0)
+
+
+def test_64_threads_at_the_first_token(start: Start) -> None:
+    client, server = start(issue())
+    credential = client.credential(**SECRET)
+    assert {each.access_token for each in at_once([credential.token] * 64)} == {"at-1"}
+    assert len(server.requests) == 1
+
+
+def test_credentials_on_one_store_and_key_share_a_request(start: Start, clock: Clock) -> None:
+    gate = Gate()
+    client, server = start(gate)
+    store = MemoryStore()
+    credentials = [client.credential(**SECRET, store=store) for _ in range(16)]
+    with ThreadPoolExecutor(16) as threads:
+        waiting = [threads.submit(each.token) for each in credentials]
+        gate.wait()
+        gate.opened.set()
+        assert {each.result().access_token for each in waiting} == {"at-1"}
+    assert all(each.fresh for each in credentials)
+    clock.step(3600)
+    assert {each.access_token for each in at_once([c.token for c in credentials])} == {"at-2"}
+    assert len(server.requests) == 2
+
+
+def test_stores_on_one_folder_share_a_request(start: Start, tmp_path: Path) -> None:
+    client, server = start(issue())
+    credentials = [client.credential(**SECRET, store=FileStore(tmp_path)) for _ in range(8)]
+    assert {each.access_token for each in at_once([c.token for c in credentials])} == {"at-1"}
+    assert len(server.requests) == 1
+
+
+def test_without_a_store_each_has_its_own(start: Start) -> None:
+    client, server = start(issue())
+    credentials = [client.credential(**SECRET) for _ in range(3)]
+    assert len({each.token().access_token for each in credentials}) == 3
+    assert len(server.requests) == 3
+
+
+def test_others_do_not_wait(start: Start) -> None:
+    gate = Gate()
+    client, _ = start(gate, issue())
+    store = MemoryStore()
+    slow = client.credential(**SECRET, subject="slow", store=store)
+    quick = client.credential(**SECRET, subject="quick", store=store)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(slow.token)
+        gate.wait()
+        assert quick.token().access_token
+        gate.opened.set()
+        waiting.result()
+
+
+def test_a_background_renewal_of_one_is_learnt_by_the_other(start: Start, clock: Clock) -> None:
+    gate = Gate()
+    client, server = start(gate)
+    store = MemoryStore()
+    one, other = (client.credential(**SECRET, store=store, freshness=EXACT) for _ in range(2))
+    for each in (one, other):
+        each.accept(token(9))
+    clock.step(3400)
+    for each in (one, other):
+        assert each.token().access_token == "at-9"
+    gate.wait()
+    gate.opened.set()
+    settle_down()
+    assert one.token() is other.token()
+    assert other.fresh
+    assert len(server.requests) == 1
+
+
+def test_a_failed_background_renewal_of_one_pauses_the_other(start: Start, clock: Clock) -> None:
+    gate = Gate(refuse("invalid_client", 401))
+    client, server = start(gate, issue())
+    store = MemoryStore()
+    one, other = (client.credential(**SECRET, store=store, freshness=EXACT) for _ in range(2))
+    for each in (one, other):
+        each.accept(token(9))
+    clock.step(3400)
+    for each in (one, other):
+        each.token()
+    gate.opened.set()
+    settle_down()
+    for each in (one, other):
+        assert each.last_error is not None
+        each.token()
+    settle_down()
+    assert len(server.requests) == 1
+    # And it is tried again before the token ends.
+    clock.step(2)
+    other.token()
+    settle_down()
+    assert other.token().access_token == "at-2"
