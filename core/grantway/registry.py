@@ -29,7 +29,7 @@ from .exceptions import (
     TokenError,
     UnknownGrantTypeError,
 )
-from .grant import Grant, IssuerSide
+from .grant import Grant, IssuerSide, Params
 from .ownership import Ownership, settle
 from .plugin import PluginStatus
 from .selection import Selection
@@ -126,6 +126,7 @@ class Registry:
         Raises:
             ConfigurationError: no plugin brings it; lists those that are there.
         """
+        options = Params(options)  # tools that show the locals of a traceback then show no value
         factory = self.stores.get(name)
         if factory is None:
             raise ConfigurationError(

@@ -54,3 +54,14 @@ def test_an_answer_that_is_no_token(act: Act) -> None:
 
 def test_a_server_that_is_not_there() -> None:
     _assert_clean(_ask(f"http://127.0.0.1:{faults.free_port()}"))
+
+
+#: As ``REQUEST``: what the test's own frame shows must be no secret.
+OPTIONS = {"url": "postgresql+nothing://user:db-very-secret-0123456789@127.0.0.1/tokens"}
+
+
+def test_a_store_that_cannot_be_made() -> None:
+    with pytest.raises(grantway.GrantwayError) as caught:
+        grantway.default_registry().store("sql", **OPTIONS)
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "very-secret" not in "".join(shown.format())

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from grantway.exceptions import ConfigurationError
+from grantway.grant import Params
 from grantway.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _STORES = {
 
 def _factory(name: str, module: str, kind: str, extra: str) -> StoreFactory:
     def make(**options: Any) -> Store:
+        options = Params(options)  # tools that show the locals of a traceback then show no value
         try:
             home = import_module(f"{__package__}.{module}")
         except ModuleNotFoundError as missing:

@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError
 _WORDS = {
     "CLUSTERDOWN": "its cluster is down; see CLUSTER INFO on that server",
     "MISCONF": "it cannot write to its disk, so it takes no changes; make room, or see its log",
-    "MOVED": "it is a node of a cluster; make the store with cluster=True",
+    "MOVED": "it is a node of a cluster, which is not followed; name a single server or a proxy",
     "NOREPLICAS": "fewer replicas are connected than its min-replicas-to-write; start them",
     "WRONGTYPE": "something else lies under the name of this key; give the store another prefix",
 }
