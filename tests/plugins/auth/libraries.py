@@ -15,6 +15,8 @@ from grantway_plugins.auth import HttpxAuth, RequestsAuth, TokenSource
 
 @dataclass(frozen=True)
 class Answer:
+    """What every library tells of an answer."""
+
     status: int
     text: str
     challenge: str

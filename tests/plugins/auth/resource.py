@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable
@@ -103,12 +105,21 @@ class Resource:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.seen: list[Seen] = []
+        self._open: set[socket.socket] = set()
         self._active, self._answers, self._header = active, answers or {}, header
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                outer._open.add(self.connection)
+
+            def finish(self) -> None:
+                outer._open.discard(self.connection)
+                super().finish()
 
             def answer(self) -> None:
                 seen = Seen(
@@ -139,7 +150,7 @@ class Resource:
                     self.rfile.readline()
                 self.rfile.readline()
 
-            def log_message(self, *_words: Any) -> None:
+            def log_message(self, format: str, *_words: Any) -> None:  # noqa: A002 - its name
                 """Say nothing."""
 
         class Server(ThreadingHTTPServer):
@@ -179,4 +190,7 @@ class Resource:
     def __exit__(self, *_problem: object) -> None:
         self._server.shutdown()
         self._thread.join()
+        for each in list(self._open):  # kept by a client for a next request
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self._server.server_close()

@@ -118,7 +118,7 @@ def test_a_file_is_sent_again_where_botocore_rewinds_it_rightly(
     start: int,
     statuses: list[int],
 ) -> None:
-    """botocore rewinds to the beginning, so a file that began elsewhere is left alone."""
+    """It rewinds to the beginning, so a file that began elsewhere is left alone."""
     credential, resource = application.credential(), serve()
     client = connect(BotocoreTokenProvider(credential), resource.url, "bedrock-runtime")
     application.revoke(credential.token())
@@ -135,17 +135,17 @@ def test_a_file_is_sent_again_where_botocore_rewinds_it_rightly(
 
 
 @pytest.mark.parametrize(
-    ("status", "challenge", "sent"),
-    [(401, 'Bearer error="insufficient_scope"', 1), (403, "", 1), (401, "", 2)],
+    ("answer", "sent"),
+    [((401, 'Bearer error="insufficient_scope"'), 1), ((403, ""), 1), ((401, ""), 2)],
 )
 def test_an_error_that_stays_is_a_client_error(
     application: Application,
     serve: Serve,
     connect: Callable[..., Any],
-    status: int,
-    challenge: str,
+    answer: tuple[int, str],
     sent: int,
 ) -> None:
+    status, challenge = answer
     resource = serve({"/session": (status, {"WWW-Authenticate": challenge})})
     client = connect(BotocoreTokenProvider(application.credential()), resource.url)
     with pytest.raises(ClientError) as caught:

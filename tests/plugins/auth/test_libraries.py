@@ -214,7 +214,9 @@ def test_the_token_goes_only_where_it_is_meant_for(
     credential = application.credential()
     with pytest.raises(grantway.ConfigurationError, match=r"meant for https://api\.example\.com,"):
         send(credential, resource.url, origins=["https://api.example.com"])
-    with pytest.raises(grantway.InsecureEndpointError, match=r"http://api\.example\.com would send"):
+    with pytest.raises(
+        grantway.InsecureEndpointError, match=r"http://api\.example\.com would send"
+    ):
         send(credential, "http://api.example.com/things")
     assert (resource.seen, application.tokens) == ([], [])
     assert send(credential, resource.url, origins=[resource.url]).status == 200
@@ -263,9 +265,11 @@ def test_a_server_that_breaks_off_after_the_refusal_is_an_error_of_the_library(
 ) -> None:
     refused = faults.answer(401)
     credential = application.credential()
-    with FaultServer(refused, faults.close_after_request) as broken:
-        with pytest.raises((httpx.TransportError, requests.ConnectionError)):
-            send(credential, broken.url, b"x")
+    with (
+        FaultServer(refused, faults.close_after_request) as broken,
+        pytest.raises((httpx.TransportError, requests.ConnectionError)),
+    ):
+        send(credential, broken.url, b"x")
     assert len(application.tokens) == 2
 
 
