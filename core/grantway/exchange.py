@@ -38,7 +38,10 @@ class Exchange:
         sent_at: Unix time of the latest send.
         emit: Tells the observers, or None when nobody listens.
         call_id: The number of the call in its events.
-        most_attempts: Sends at most, or None for what the client's policy says.
+        most_attempts: Sends at most, or None for what the client's policy says. Middleware may
+            lower it while the call runs: what is waiting to be sent again is then not sent.
+        on_refusal: Called when a send was refused for now (429, 503), with the seconds that the
+            provider asked to wait, or None, and before it is decided whether to send again.
         history: Each attempt that did not settle the call, and the one after it.
         proofs: Secrets that the client's proof of the latest send is made of.
     """
@@ -56,6 +59,7 @@ class Exchange:
     emit: Callable[[Event], None] | None = None
     call_id: int = 0
     most_attempts: int | None = None
+    on_refusal: Callable[[float | None], None] | None = None
     history: list[Attempt] = field(default_factory=list)
     proofs: tuple[str, ...] = field(default=(), repr=False)
 

@@ -103,6 +103,7 @@ class RetrySends:
             now = time.monotonic()
             if outcome is Outcome.UNKNOWN and lost is None:
                 lost = result
+            _tell_refusal(exchange, outcome, result)
             wait = self._wait(exchange, outcome, result, now - began, lost=lost is not None)
             attempt = (outcome, why, result, (now - sent_at) * 1000)
             if exchange.emit is not None:
@@ -116,6 +117,11 @@ class RetrySends:
                 _announce(exchange, "retry", attempt, wait)
             if exchange.deadline.wait(wait):
                 return _given(lost or _cancelled(exchange))
+            if exchange.attempts >= self._most(exchange):  # lowered while this call waited
+                return _given(lost or result)
+
+    def _most(self, exchange: Exchange) -> int:
+        return exchange.most_attempts or self._policy.attempts
 
     def _wait(
         self,
@@ -128,8 +134,8 @@ class RetrySends:
     ) -> float | None:
         """Seconds until the next send, or None when there must be none."""
         policy, deadline = self._policy, exchange.deadline
-        most = exchange.most_attempts or policy.attempts
-        if outcome is Outcome.FINAL or exchange.attempts >= most or deadline.cancelled:
+        enough = exchange.attempts >= self._most(exchange)
+        if outcome is Outcome.FINAL or enough or deadline.cancelled:
             return None
         doublings = min(max(0, exchange.attempts - 1), _MOST_DOUBLINGS)
         ceiling = min(policy.longest, policy.base * 2**doublings)
@@ -158,6 +164,13 @@ def _send(
         # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
         return error, Outcome.FINAL, error.code
     return answer, _judge(answer, definite), f"status {answer.status}"
+
+
+def _tell_refusal(exchange: Exchange, outcome: Outcome, result: Answer | TransportError) -> None:
+    if outcome is Outcome.REFUSED and not isinstance(result, TransportError):
+        told = exchange.on_refusal
+        if told is not None:
+            told(result.retry_after)
 
 
 def _given(result: Answer | GrantwayError) -> Answer:

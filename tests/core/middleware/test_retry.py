@@ -384,3 +384,36 @@ def test_a_wait_after_very_many_attempts_has_its_ceiling_too() -> None:
     with pytest.raises(ProviderUnavailableError):
         client.create_token(grant_type="refresh_token", refresh_token="rt-1")
     assert transport.sent == 1100
+
+
+def test_middleware_may_lower_the_attempts_of_a_call_that_waits_and_hear_of_refusals() -> None:
+    asked: list[float | None] = []
+    waiting: list[Any] = []
+
+    def stop(exchange: Any, call_next: Any) -> Any:
+        exchange.on_refusal = asked.append
+        waiting.append(exchange)
+        return call_next(exchange)
+
+    class Ears(Coupons):
+        @hookimpl
+        def grantway_observe(self, event: Event) -> None:
+            if event.kind == "retry" and event.attempt == 2:
+                waiting[0].most_attempts = 1
+
+    script = faults.answer(429, b"", {"Retry-After": "0"}), LOST, TOKEN
+    with (
+        FaultServer(*script) as server,
+        Client(
+            Provider(token_endpoint=server.token_endpoint),
+            client_id="c",
+            registry=build_registry({"ears": Ears()}),
+            middleware=[stop],
+            retry=QUICK,
+        ) as client,
+        # What the lost send did is not known, and it is not the refusal before it that counts.
+        pytest.raises(OutcomeUnknownError) as error,
+    ):
+        client.create_token(grant_type=Replay.SAFE.value, coupon="ABC")
+    assert (asked, len(server.requests)) == ([0.0], 2)
+    assert len(error.value.evidence.history) == 2

@@ -1,0 +1,565 @@
+"""A provider that stalls, fails or says when to come back, and the threads that would ask it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway.exchange import Exchange
+from grantway_plugins.gateway import Broker, TokenEndpoint
+from grantway_plugins.gateway.protection import (
+    BreakerRules,
+    BulkheadRules,
+    Notice,
+    Protection,
+    ProtectionState,
+)
+from tests import faults
+from tests.faults import FaultServer
+from tests.plugins.gateway.conftest import FORM
+from tests.plugins.gateway.crowd import PATIENCE, Clock, Crowd, Held, ask, asking, fail, until
+
+DOWN = faults.answer(500, b"")
+GRANTED = faults.answer()
+LATER = faults.answer(429, b"", {"Retry-After": "30"})
+
+
+def refused(code: str) -> Any:
+    return faults.answer(400, {"error": code})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def protection(clock: Clock, **rules: Any) -> Protection:
+    bulkhead = {name: rules.pop(name) for name in ("at_once", "waiting") if name in rules}
+    return Protection(
+        "login",
+        breaker=BreakerRules(**{"failures": 3, "open_for": 5.0, **rules}),
+        bulkhead=BulkheadRules(**{"at_once": 64, **bulkhead}),
+        clock=clock,
+        luck=lambda: 0.0,
+    )
+
+
+# --- The bulkhead ---------------------------------------------------------------------------------
+
+
+def test_no_more_are_in_flight_and_in_line_than_may_and_the_rest_is_turned_away(
+    clock: Clock,
+) -> None:
+    held, guard = Held(), protection(clock, at_once=4, waiting=8)
+    with FaultServer(held) as server, asking(server, guard) as client:
+        crowd = Crowd(64, lambda: ask(client))
+        # They are turned away while the provider holds every call that it was sent.
+        shed = crowd.wait_for(52)
+        held.wait_for(4)
+        assert (guard.state().in_flight, guard.state().waiting) == (4, 8)
+        assert [type(each) for each in shed] == [grantway.ProviderPausedError] * 52
+        assert {each.retry_after for each in shed} == {1.0}
+        assert {each.evidence.attempts for each in shed} == {0}
+        assert len(server.requests) == 4
+        held.gate.set()
+        tokens = [each for each in crowd.join() if isinstance(each, grantway.Token)]
+        assert (len(tokens), len(server.requests), held.most) == (12, 12, 4)
+    assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
+
+
+def test_who_waits_longer_than_its_deadline_is_not_sent(clock: Clock) -> None:
+    held, guard = Held(), protection(clock, at_once=1)
+    with FaultServer(held) as server, asking(server, guard) as client:
+        first = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        with pytest.raises(
+            grantway.ProviderPausedError, match="time ended while it waited"
+        ) as late:
+            ask(client, timeout=0.05)
+        assert late.value.retry_after == 1.0
+        assert guard.state().waiting == 0
+        held.gate.set()
+        first.join()
+        assert len(server.requests) == 1
+
+
+def test_who_waited_has_only_the_rest_of_its_deadline(clock: Clock) -> None:
+    deadlines: list[tuple[float, float]] = []
+
+    def before(exchange: Exchange, call_next: Any) -> Any:
+        deadlines.append((exchange.deadline.at, exchange.deadline.remaining()))
+        return call_next(exchange)
+
+    held, guard = Held(), protection(clock, at_once=1)
+    with FaultServer(held) as server, asking(server, before, guard, before) as client:
+        first = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        second = Crowd(1, lambda: ask(client))
+        until(lambda: guard.state().waiting == 1)
+        held.gate.set()
+        first.join()
+        second.join()
+    _, _, (came_at, came_with), (sent_at, sent_with) = deadlines
+    assert sent_at == came_at
+    assert sent_with < came_with
+
+
+def test_a_wait_ends_when_the_caller_calls_it_off(clock: Clock) -> None:
+    held, guard, cancel = Held(), protection(clock, at_once=1), threading.Event()
+    with FaultServer(held) as server, asking(server, guard) as client:
+        first = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        second = Crowd(1, lambda: ask(client, cancel=cancel))
+        until(lambda: guard.state().waiting == 1)
+        cancel.set()
+        (error,) = second.join()
+        assert isinstance(error, grantway.FlowCancelledError)
+        held.gate.set()
+        first.join()
+        assert (len(server.requests), guard.state().waiting) == (1, 0)
+
+
+def test_who_waits_is_told_as_soon_as_the_breaker_opens(clock: Clock) -> None:
+    held, guard = Held(500, b""), protection(clock, at_once=1, failures=1)
+    with FaultServer(held) as server, asking(server, guard) as client:
+        first = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        waiting = Crowd(8, lambda: ask(client))
+        until(lambda: guard.state().waiting == 8)
+        held.gate.set()
+        errors = waiting.join()
+        first.join()
+        assert {type(each) for each in errors} == {grantway.ProviderPausedError}
+        assert {each.retry_after for each in errors} == {5.0}
+        assert len(server.requests) == 1
+
+
+# --- The breaker ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (DOWN, "outcome_unknown"),
+        (faults.answer(503, b""), "provider_unavailable"),
+        (faults.answer(429, b""), "provider_unavailable"),
+        (faults.answer(200, b"<html>"), "response_invalid"),
+        (faults.answer(302, b"", {"Location": "https://example.com/"}), "redirect_refused"),
+        (faults.close_after_request, "outcome_unknown"),
+        (refused("server_error"), "server_error"),
+        (refused("temporarily_unavailable"), "temporarily_unavailable"),
+    ],
+)
+def test_a_provider_that_fails_is_left_alone(act: Any, code: str, clock: Clock) -> None:
+    guard = protection(clock)
+    with FaultServer(act) as server, asking(server, guard) as client:
+        fail(client, 3)
+        came = len(server.requests)
+        with pytest.raises(grantway.ProviderPausedError) as paused:
+            ask(client)
+        assert (paused.value.retry_after, len(server.requests)) == (5.0, came)
+        state = guard.state()
+    assert (state.breaker, state.why) == ("open", f"3 failures in a row, the last: {code}")
+    assert state.until is not None
+
+
+def test_a_provider_that_is_not_there_is_left_alone(clock: Clock) -> None:
+    guard = protection(clock)
+    with FaultServer(GRANTED) as server:
+        pass
+    with asking(server, guard) as client:
+        fail(client, 3)
+        with pytest.raises(grantway.ProviderPausedError):
+            ask(client)
+    assert guard.state().why.endswith("connection_failed")
+
+
+@pytest.mark.parametrize(
+    "code", ["invalid_grant", "invalid_client", "invalid_scope", "slow_down", "of_our_own"]
+)
+def test_a_refusal_is_an_answer_and_opens_nothing(code: str, clock: Clock) -> None:
+    guard = protection(clock, failures=1)
+    with FaultServer(refused(code)) as server, asking(server, guard) as client:
+        fail(client, 30)
+        assert len(server.requests) == 30
+    assert guard.state().breaker == "closed"
+
+
+def test_what_was_never_sent_says_nothing_of_the_provider(clock: Clock) -> None:
+    def broken(exchange: Exchange, call_next: Any) -> Any:
+        raise grantway.ConfigurationError("a middleware that cannot work")
+
+    guard = protection(clock, failures=1)
+    with FaultServer(GRANTED) as server, asking(server, guard, broken) as client:
+        for _ in range(3):
+            with pytest.raises(grantway.ConfigurationError):
+                ask(client)
+    assert (guard.state().breaker, guard.state().in_flight) == ("closed", 0)
+
+
+@pytest.fixture
+def half_open(clock: Clock) -> Iterator[SimpleNamespace]:
+    """A provider whose breaker opened and may be tried again; the probe is held."""
+    held = Held()
+    guard = protection(clock)
+    with (
+        FaultServer(DOWN, DOWN, DOWN, held) as server,
+        asking(server, guard, retry=grantway.RetryPolicy(attempts=1)) as client,
+    ):
+        fail(client, 3)
+        clock.now += 5.0
+        assert guard.state().breaker == "half_open"
+        yield SimpleNamespace(held=held, guard=guard, server=server, client=client)
+
+
+def test_one_call_of_64_tries_whether_it_has_recovered(half_open: Any) -> None:
+    crowd = Crowd(64, lambda: ask(half_open.client))
+    shed = crowd.wait_for(63)
+    half_open.held.wait_for(1)
+    assert {type(each) for each in shed} == {grantway.ProviderPausedError}
+    assert {each.retry_after for each in shed} == {1.0}
+    assert len(half_open.server.requests) == 4
+    half_open.held.gate.set()
+    assert [type(each) for each in crowd.join()[63:]] == [grantway.Token]
+    assert half_open.guard.state().breaker == "closed"
+    assert {type(each) for each in Crowd(64, lambda: ask(half_open.client)).join()} == {
+        grantway.Token
+    }
+
+
+def test_a_probe_that_fails_doubles_the_pause_up_to_the_longest(clock: Clock) -> None:
+    guard = protection(clock, longest=18.0)
+    pauses = []
+    with (
+        FaultServer(DOWN) as server,
+        # Another attempt would be safe for this grant; a probe is one request all the same.
+        asking(server, guard, retry=grantway.RetryPolicy(attempts=1)) as client,
+        asking(server, guard, retry=grantway.RetryPolicy(attempts=3, base=0.0)) as patient,
+    ):
+        fail(client, 3)
+        for probes in range(4):
+            assert len(server.requests) == 3 + probes
+            with pytest.raises(grantway.ProviderPausedError) as paused:
+                ask(client)
+            pauses.append(paused.value.retry_after)
+            clock.now += paused.value.retry_after
+            fail(patient, 1)
+    assert pauses == [5.0, 10.0, 18.0, 18.0]
+    assert guard.state().why == (
+        "3 failures in a row, the last: outcome_unknown; the probe failed too (outcome_unknown)"
+    )
+
+
+def test_a_probe_that_is_refused_has_found_a_provider_that_answers(clock: Clock) -> None:
+    guard = protection(clock)
+    script = (DOWN, DOWN, DOWN, refused("invalid_grant"), GRANTED)
+    with FaultServer(*script) as server, asking(server, guard) as client:
+        fail(client, 3)
+        clock.now += 5.0
+        fail(client, 1)
+        assert ask(client).access_token == "at-1"
+
+
+def test_a_call_from_before_it_opened_neither_closes_nor_opens_it(clock: Clock) -> None:
+    held, guard = Held(), protection(clock)
+    with FaultServer(held, DOWN, DOWN, DOWN) as server, asking(server, guard) as client:
+        early = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        fail(client, 3)
+        held.gate.set()
+        assert isinstance(early.join()[0], grantway.Token)
+        assert guard.state().breaker == "open"
+
+
+def test_a_share_of_failures_opens_it_where_there_are_enough_calls(clock: Clock) -> None:
+    guard = protection(clock, failures=100, share=0.5, least_calls=10, window=30.0)
+    with FaultServer(*[DOWN, GRANTED] * 4, DOWN, DOWN) as server, asking(server, guard) as client:
+        for _ in range(4):
+            fail(client, 1)
+            ask(client)
+        fail(client, 1)
+        assert guard.state().breaker == "closed"
+        fail(client, 1)
+    assert guard.state().why == "6 of 10 calls in 30 s failed, the last: outcome_unknown"
+
+
+def test_calls_that_have_left_the_window_no_longer_count(clock: Clock) -> None:
+    guard = protection(clock, failures=100, share=0.5, least_calls=4, window=30.0)
+    with FaultServer(DOWN) as server, asking(server, guard) as client:
+        fail(client, 3)
+        clock.now += 31.0
+        fail(client, 3)
+        assert guard.state().breaker == "closed"
+        fail(client, 1)
+        assert guard.state().breaker == "open"
+
+
+# --- Retry-After ----------------------------------------------------------------------------------
+
+
+def test_what_one_caller_was_told_holds_for_all(clock: Clock) -> None:
+    guard = protection(clock)
+    with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
+        with pytest.raises(grantway.ProviderUnavailableError):
+            ask(client)
+        for passed in (0.0, 29.5):
+            clock.now += passed
+            errors = Crowd(32, lambda: ask(client)).join()
+            assert {type(each) for each in errors} == {grantway.ProviderPausedError}
+            assert {each.retry_after for each in errors} == {30.0 - passed}
+            assert guard.state().why == "the provider said when to come back (Retry-After)"
+        assert len(server.requests) == 1
+        clock.now += 0.5
+        assert ask(client).access_token == "at-1"
+        assert guard.state().breaker == "closed"
+
+
+def test_who_waits_in_line_is_told_as_well(clock: Clock) -> None:
+    held, guard = Held(), protection(clock, at_once=2)
+    with FaultServer(held, LATER) as server, asking(server, guard) as client:
+        first = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        told = Crowd(5, lambda: ask(client)).join()
+        kinds = sorted(type(each).__name__ for each in told)
+        assert kinds == ["ProviderPausedError"] * 4 + ["ProviderUnavailableError"]
+        assert len(server.requests) == 2
+        held.gate.set()
+        first.join()
+
+
+def test_it_is_heeded_only_so_long(clock: Clock) -> None:
+    guard = protection(clock, retry_after_cap=60.0)
+    year = faults.answer(503, b"", {"Retry-After": "31536000"})
+    with FaultServer(year, GRANTED) as server, asking(server, guard) as client:
+        fail(client, 1)
+        with pytest.raises(grantway.ProviderPausedError) as paused:
+            ask(client)
+        assert paused.value.retry_after == 60.0
+        clock.now += 60.0
+        ask(client)
+
+
+def test_a_running_call_is_not_sent_again_while_nothing_may_be(clock: Clock) -> None:
+    """Its own policy would wait for the Retry-After, and hold a place meanwhile."""
+    guard = protection(clock)
+    patient = grantway.RetryPolicy(attempts=3, base=0.0)
+    with (
+        FaultServer(faults.answer(429, b"", {"Retry-After": "1"}), GRANTED) as server,
+        asking(server, guard, retry=patient) as client,
+    ):
+        with pytest.raises(grantway.ProviderUnavailableError) as error:
+            ask(client)
+        assert (error.value.retry_after, len(server.requests)) == (1.0, 1)
+
+
+def test_a_call_that_waits_for_its_next_attempt_hears_of_it_too(clock: Clock) -> None:
+    guard = protection(clock)
+    asked: list[grantway.Client] = []
+
+    @grantway.hookimpl
+    def grantway_observe(event: grantway.Event) -> None:
+        if event.kind == "retry" and asked:
+            fail(asked.pop(), 1)  # another caller, who is told to come back later
+
+    registry = grantway.build_registry(
+        {"watch": SimpleNamespace(grantway_observe=grantway_observe)}
+    )
+    patient = grantway.RetryPolicy(attempts=3, base=0.01)
+    with (
+        FaultServer(faults.answer(503, b""), LATER, GRANTED) as server,
+        asking(server, guard) as other,
+        asking(server, guard, retry=patient, registry=registry) as client,
+    ):
+        asked.append(other)
+        with pytest.raises(grantway.ProviderUnavailableError):
+            ask(client)
+        assert len(server.requests) == 2
+
+
+# --- Who uses it ----------------------------------------------------------------------------------
+
+
+def test_a_credential_waits_with_it_and_goes_on_giving_its_token(clock: Clock) -> None:
+    guard = protection(clock)
+    with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
+        fail(client, 1)
+        credential = client.credential(grant_type="client_credentials")
+        with pytest.raises(grantway.ProviderPausedError) as paused:
+            credential.token(timeout=0.5)
+        assert paused.value.retry_after == 30.0
+        assert isinstance(credential.last_error, grantway.ProviderPausedError)
+        assert len(server.requests) == 1
+
+
+def test_the_broker_passes_on_when_to_come_back(clock: Clock) -> None:
+    guard = protection(clock)
+    with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
+        endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
+        body = b"grant_type=client_credentials&client_id=shop"
+        for _ in range(2):
+            answer = endpoint.answer("POST", {"Content-Type": FORM}, body)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+        assert len(server.requests) == 1
+
+
+def test_a_listener_hears_all_and_one_that_raises_is_in_nobodys_way(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Notice] = []
+
+    def broken(notice: Notice) -> None:
+        raise ValueError(notice.kind)
+
+    guard = protection(clock, failures=1)
+    guard.listen(broken)
+    guard.listen(heard.append)
+    with (
+        FaultServer(DOWN, GRANTED) as server,
+        asking(server, guard) as client,
+        caplog.at_level(logging.INFO, "grantway_plugins"),
+    ):
+        fail(client, 1)
+        with pytest.raises(grantway.ProviderPausedError):
+            ask(client)
+        clock.now += 5.0
+        ask(client)
+    assert [(each.kind, each.state.breaker, each.reason) for each in heard] == [
+        ("load", "closed", ""),
+        ("load", "open", ""),
+        ("breaker", "open", ""),
+        ("shed", "open", "open"),
+        ("load", "half_open", ""),
+        ("breaker", "half_open", ""),
+        ("load", "closed", ""),
+        ("breaker", "closed", ""),
+    ]
+    assert "A listener of login raised ValueError" in caplog.text
+    assert "login: breaker open: 1 failures in a row" in caplog.text
+
+
+def test_nothing_is_kept_of_a_caller(clock: Clock) -> None:
+    guard = protection(clock, failures=10_000, share=1.0, least_calls=10_000)
+
+    def reachable() -> int:
+        seen, todo = set(), [guard._breaker, guard._bulkhead]
+        while todo:
+            each: Any = todo.pop()
+            if id(each) not in seen and not isinstance(each, type):
+                seen.add(id(each))
+                todo.extend(
+                    found
+                    for found in gc.get_referents(each)
+                    if isinstance(found, (dict, list, set, tuple, str, int, float))
+                    or type(found).__module__.startswith("grantway")
+                )
+        return len(seen)
+
+    with FaultServer(*[DOWN, GRANTED] * 100, DOWN) as server, asking(server, guard) as client:
+        counts = []
+        for _ in range(4):
+            for _ in range(25):
+                fail(client, 1)
+                ask(client)
+            counts.append(reachable())
+    assert max(counts) - min(counts) <= 4  # numbers that grow out of the small ones
+    gc.collect()
+    assert not any(type(each) is Exchange for each in gc.get_objects())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
+    held = Held()
+    with FaultServer(DOWN, held, GRANTED) as server:
+        program = f"""
+            import os, signal, threading, time
+            import grantway
+            from grantway_plugins.gateway.protection import *
+            guard = Protection(
+                "login",
+                breaker=BreakerRules(failures=1, open_for=0.01),
+                bulkhead=BulkheadRules(at_once=1, waiting=0),
+            )
+            client = grantway.Client(
+                grantway.Provider(token_endpoint={server.token_endpoint!r}),
+                client_id="c", client_secret="s", middleware=[guard],
+                retry=grantway.RetryPolicy(attempts=1),
+            )
+            def ask():
+                return client.create_token(grant_type="client_credentials")
+            try:
+                ask()
+            except grantway.OutcomeUnknownError:
+                pass
+            while guard.state().breaker != "half_open":
+                time.sleep(0.01)
+            probe = threading.Thread(target=ask)
+            probe.start()
+            print("asked", flush=True)
+            input()
+            child = os.fork()
+            if not child:
+                signal.alarm(20)
+                before, token = guard.state().in_flight, ask().access_token
+                print(before, token, guard.state().breaker, flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            print(guard.state().in_flight, flush=True)
+            probe.join()
+            client.close()
+        """
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                assert process.stdout.readline() == "asked\n"
+                held.wait_for(1)
+                process.stdin.write("\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "0 at-1 closed\n"
+                assert process.stdout.readline() == "1\n"
+            finally:
+                held.gate.set()
+            assert process.wait(PATIENCE) == 0
+
+
+# --- What cannot work -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (BreakerRules, "failures", 0),
+        (BreakerRules, "failures", True),
+        (BreakerRules, "least_calls", 1.5),
+        (BreakerRules, "share", 0),
+        (BreakerRules, "share", 1.1),
+        (BreakerRules, "share", float("nan")),
+        (BreakerRules, "share", "half"),
+        (BreakerRules, "window", 0),
+        (BreakerRules, "open_for", -1),
+        (BreakerRules, "longest", 1.0),
+        (BreakerRules, "retry_after_cap", float("inf")),
+        (BulkheadRules, "at_once", 0),
+        (BulkheadRules, "waiting", -1),
+        (BulkheadRules, "come_back", 0),
+    ],
+)
+def test_a_rule_that_cannot_work_is_named(kind: Any, name: str, value: Any) -> None:
+    with pytest.raises(grantway.ConfigurationError, match=rf"{kind.__name__}\.{name}: "):
+        kind(**{name: value})

@@ -1,0 +1,137 @@
+"""The breaker against a plain account of what it was told, in any order of events."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from grantway_plugins.gateway.protection.breaker import Breaker, BreakerRules, Ticket
+from tests.plugins.gateway.crowd import Clock
+
+RULES = BreakerRules(
+    failures=3,
+    share=0.5,
+    window=10.0,
+    least_calls=6,
+    open_for=4.0,
+    longest=20.0,
+    retry_after_cap=50.0,
+)
+SECONDS = st.one_of(st.sampled_from([0.5, 1.0, 4.0, 10.0, 20.0, 50.0]), st.floats(0.0, 60.0))
+
+
+class BreakerMachine(RuleBasedStateMachine):
+    """Calls begin and end, time passes, and the provider says when to come back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.luck = 0.0
+        self.breaker = Breaker(RULES, self.clock, lambda: self.luck)
+        self.calls: list[Ticket] = []
+        self.probes: list[Ticket] = []
+        self.told_until = 0.0
+        #: Of the calls that count since it last closed, whether each failed.
+        self.row = 0
+        self.term: list[Ticket] = []
+
+    def closed(self) -> bool:
+        return not self.breaker.why or self.breaker.why.startswith("the provider said")
+
+    @rule(luck=st.floats(0.0, 1.0))
+    def chance(self, luck: float) -> None:
+        self.luck = luck
+
+    @rule(seconds=SECONDS)
+    def time_passes(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @rule(asked=SECONDS)
+    def come_back(self, asked: float) -> None:
+        self.breaker.come_back_in(asked)
+        if asked > 0:
+            self.told_until = max(self.told_until, self.clock.now + min(asked, 50.0))
+            assert self.breaker.pause() is not None
+
+    @precondition(lambda self: self.breaker.pause() is None)
+    @rule()
+    def a_call_begins(self) -> None:
+        assert self.clock.now >= self.told_until
+        before = self.breaker.state
+        ticket = self.breaker.admit()
+        self.calls.append(ticket)
+        if before == "half_open":
+            self.probes.append(ticket)
+            pause = self.breaker.pause()
+            assert pause is not None
+            assert pause.reason == "probing"
+        else:
+            self.term.append(ticket)
+
+    @precondition(lambda self: bool(self.calls))
+    @rule(data=st.data(), failed=st.sampled_from([True, False, None]))
+    def a_call_ends(self, data: st.DataObject, failed: bool | None) -> None:
+        ticket = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
+        opened, until = self.breaker._open_until is not None, self.breaker._open_until
+        self.breaker.settle(ticket, failed, "test")
+        now_open = self.breaker._open_until is not None
+        if ticket in self.probes:
+            self.probes.remove(ticket)
+            assert now_open is (failed is not False)
+            if not now_open:
+                self.row, self.term = 0, []
+        elif opened or ticket not in self.term:
+            # It began before the breaker moved: nothing changes.
+            assert self.breaker._open_until == until
+        elif failed is not None:
+            self.row = self.row + 1 if failed else 0
+            if self.row >= RULES.failures:
+                assert now_open
+            if not failed:
+                assert not now_open
+        if now_open and not opened:
+            self.term = []
+        if now_open and self.breaker._open_until != until:
+            assert self.breaker._open_until is not None
+            assert 2.0 <= self.breaker._open_until - self.clock.now <= RULES.longest
+
+    @rule()
+    def fork(self) -> None:
+        self.breaker.forget_calls()
+        self.calls, self.probes, self.term = [], [], []
+
+    @invariant()
+    def at_most_one_probe(self) -> None:
+        assert len(self.probes) <= 1
+
+    @invariant()
+    def it_says_what_it_does(self) -> None:
+        pause, state = self.breaker.pause(), self.breaker.state
+        assert (self.breaker.left > 0) is (state == "open")
+        if state == "open":
+            assert pause is not None
+            assert pause.seconds == self.breaker.left > 0
+            assert self.breaker.why
+        elif state == "half_open":
+            assert (pause is not None) is bool(self.probes)
+        else:
+            assert pause is None
+            assert not self.breaker.why
+
+    @invariant()
+    def no_pause_is_for_ever(self) -> None:
+        assert self.breaker.left <= max(RULES.longest, RULES.retry_after_cap)
+
+    def teardown(self) -> None:
+        """Whatever happened, a provider that is well again is asked again."""
+        for ticket in self.calls:
+            self.breaker.settle(ticket, failed=True)
+        self.clock.now += max(RULES.longest, RULES.retry_after_cap)
+        assert self.breaker.pause() is None
+        self.breaker.settle(self.breaker.admit(), failed=False)
+        assert self.breaker.state == "closed"
+
+
+TestBreaker = BreakerMachine.TestCase
+TestBreaker.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
