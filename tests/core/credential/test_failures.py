@@ -45,7 +45,7 @@ def test_the_live_token_goes_on_and_the_pause_grows(start: Start, clock: Clock) 
     credential = client.credential(**SECRET, freshness=EXACT)
     credential.token()
     clock.step(3301)
-    tries = []
+    tries: list[int] = []
     for second in range(1, 200):
         assert credential.token().access_token == "at-1"
         settle_down()
@@ -68,7 +68,8 @@ def test_after_a_failure_the_next_success_forgets_it(start: Start, clock: Clock)
     clock.step(3301)
     credential.token()
     settle_down()
-    assert isinstance(credential.last_error, OutcomeUnknownError)
+    failure = credential.last_error
+    assert isinstance(failure, OutcomeUnknownError)
     clock.step(1)
     credential.token()
     settle_down()

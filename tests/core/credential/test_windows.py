@@ -28,8 +28,7 @@ EXACT = Freshness(jitter=0)
 def test_the_first_token_is_fetched_once_and_a_fresh_one_sends_nothing(start: Start) -> None:
     client, server = start(issue())
     credential = client.credential(**SECRET)
-    assert not credential.fresh
-    assert not server.requests
+    assert [credential.fresh, len(server.requests)] == [False, 0]
     tokens = [credential.token() for _ in range(100)]
     assert {each.access_token for each in tokens} == {"at-1"}
     assert credential.fresh
