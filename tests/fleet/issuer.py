@@ -16,7 +16,6 @@ from tests.faults import free_port
 
 #: Seconds that an access token lives, where a test says nothing else.
 HOUR = 3600.0
-_SCOPE = "read"
 #: Seconds that it may take to answer, on a busy machine.
 _PATIENCE = 30.0
 
@@ -30,6 +29,8 @@ class StrictIssuer:
         folder: Where its database lies.
         lifetime: Seconds that an access token lives.
         reuse_window: Seconds for which the refresh token that was just replaced still works.
+        scope: Scope names of each login.
+        auth: How the client proves who it is.
 
     Attributes:
         url: Its address.
@@ -37,12 +38,21 @@ class StrictIssuer:
         passed: Seconds that its clock is ahead of the true one.
     """
 
-    def __init__(self, folder: Path, *, lifetime: float = HOUR, reuse_window: float = 0.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        lifetime: float = HOUR,
+        reuse_window: float = 0.0,
+        scope: str = "read",
+        auth: str = "client_secret_basic",
+    ) -> None:
         self._port = free_port()
         self._database = folder / "issuer.sqlite3"
         self._lifetimes = Lifetimes(
             access_token=lifetime, refresh_reuse_window=reuse_window, device_interval=0
         )
+        self._scope, self._auth = scope, auth
         self.url = f"http://127.0.0.1:{self._port}"
         self.asked: list[int] = []
         self.passed = 0.0
@@ -78,12 +88,13 @@ class StrictIssuer:
             ),
             client_id=self.client_id,
             client_secret=self.client_secret,
+            auth=self._auth,
         )
 
     def login(self) -> Token:
         """What a person's approval brings; what is asked for is counted from here."""
         with self.client() as client:
-            token = device_code.login(client, lambda _: None, scope=[_SCOPE])
+            token = device_code.login(client, lambda _: None, scope=self._scope)
         self.asked.clear()
         return token
 
@@ -98,10 +109,12 @@ class StrictIssuer:
         return self._post("token", form).status_code == requests.codes.ok
 
     def _post(self, path: str, form: dict[str, Any]) -> requests.Response:
+        names = {"client_id": self.client_id, "client_secret": self.client_secret}
+        by_header = self._auth == "client_secret_basic"
         return requests.post(
             f"{self.url}/{path}",
-            form,
-            auth=(self.client_id, self.client_secret),
+            form if by_header else form | names,
+            auth=(self.client_id, self.client_secret) if by_header else None,
             timeout=_PATIENCE,
         )
 
@@ -110,8 +123,9 @@ class StrictIssuer:
             f"{self.url}/register",
             json={
                 "client_name": "fleet",
-                "scope": _SCOPE,
+                "scope": self._scope,
                 "grant_types": [device_code.GRANT_TYPE, "refresh_token"],
+                "token_endpoint_auth_method": self._auth,
             },
             timeout=_PATIENCE,
         ).json()

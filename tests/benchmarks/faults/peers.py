@@ -74,12 +74,13 @@ def requests_oauthlib(base: str) -> Refresh:
     )["access_token"]
 
 
-def msal(base: str) -> Refresh:
-    import msal as package
-    import requests
+#: msal takes https only, so its session sends this address to the server of the benchmark.
+MSAL_AUTHORITY = "https://login.example/tenant"
 
-    #: msal takes https only, so its session sends this address to the server of the benchmark.
-    authority = "https://login.example/tenant"
+
+def msal_session(base: str) -> Any:
+    """What msal takes as its ``http_client``, sending to loopback."""
+    import requests
 
     class ToLoopback(requests.adapters.HTTPAdapter):
         def send(self, request: Any, **options: Any) -> Any:
@@ -87,23 +88,29 @@ def msal(base: str) -> Refresh:
                 found = requests.Response()
                 found.status_code, found.request = 200, request
                 found._content = (
-                    f'{{"issuer": "{authority}", "token_endpoint": "{authority}/token",'
-                    f' "authorization_endpoint": "{authority}/authorize"}}'
+                    f'{{"issuer": "{MSAL_AUTHORITY}", "token_endpoint": "{MSAL_AUTHORITY}/token",'
+                    f' "authorization_endpoint": "{MSAL_AUTHORITY}/authorize"}}'
                 ).encode()
                 return found
-            request.url = request.url.replace(authority, base)
+            request.url = request.url.replace(MSAL_AUTHORITY, base)
             return super().send(request, **options)
 
     session = requests.Session()
-    session.mount(authority, ToLoopback())
+    session.mount(MSAL_AUTHORITY, ToLoopback(pool_maxsize=64))
     # What msal does with its argument ``timeout`` where it makes the session itself.
     session.request = functools.partial(session.request, timeout=TIMEOUT)  # type: ignore[method-assign]
+    return session
+
+
+def msal(base: str) -> Refresh:
+    import msal as package
+
     app = package.ConfidentialClientApplication(
         CLIENT_ID,
         client_credential=CLIENT_SECRET,
-        oidc_authority=authority,
+        oidc_authority=MSAL_AUTHORITY,
         instance_discovery=False,
-        http_client=session,
+        http_client=msal_session(base),
     )
 
     def refresh() -> object:
