@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import ExitStack
 from typing import cast
 
 import click
@@ -16,11 +18,11 @@ from grantway_grants.device_code import DeviceFlow
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
 
-from .options import config_option
+from .options import config_option, one_of, sso_session_option
 from .screen import Screen
 from .standing import ends_in, of
 from .token import leave_note
-from .ways import Choice, Way, choose
+from .ways import Choice, Way, choose, why_no_browser
 
 #: Seconds that a person has in the browser.
 _PATIENCE = 300.0
@@ -29,35 +31,69 @@ _INTERRUPTED = 130
 
 
 @click.command(name="login")
-@click.argument("name")
+@click.argument("name", required=False)
 @config_option
+@sso_session_option
 @click.option("--device", "way", flag_value="device", help="Log in on another device, by a code.")
 @click.option("--browser", "way", flag_value="browser", help="Log in with this machine's browser.")
 @click.option(
     "--paste", "way", flag_value="paste", help="Log in with any browser, and paste its address."
 )
-def command(name: str, config: str | None, way: str | None) -> None:
+def command(name: str | None, config: str | None, sso_session: str | None, way: Way | None) -> None:
     """Log in to the profile NAME.
 
     Where neither the profile nor an option says how, it is the browser of this machine; in an SSH
     session, in a container, or without a display it is another device. Ctrl-C ends it, and then
     nothing is stored.
     """
+    one_of(name, sso_session)
     screen = Screen(Console(highlight=False, soft_wrap=True))
     try:
-        with load(name, config) as profile:
-            token = _log_in(profile, screen, way)
-            leave_note(profile, token)
-            stands = of(profile, token)
+        if name is None:
+            told = _sso_session(sso_session, screen, way)
+        else:
+            told = _profile(name, config, screen, way)
     except KeyboardInterrupt:
         click.echo("\nEnded. Nothing was stored.", err=True)
         sys.exit(_INTERRUPTED)
+    screen.say(told, "green")
+
+
+def _sso_session(name: str | None, screen: Screen, way: Way | None) -> str:
+    from grantway_plugins.sso_oidc.session import sso_session  # noqa: PLC0415 - AWS's alone
+
+    if way == "paste":
+        raise click.UsageError("AWS takes no pasted address; use --browser or --device.")
+    with sso_session(name) as session, ExitStack() as shown:
+        reason = why_no_browser(os.environ)
+        if way == "browser" or (way is None and not reason):
+            open_browser = shown.enter_context(screen.browser(_PATIENCE))
+            token = session.login_with_browser(open_browser=open_browser, timeout=_PATIENCE)
+        else:
+            if way is None:
+                _explain(Choice("device", reason), screen)
+            token = session.login_on_device(
+                lambda authorization: shown.enter_context(screen.device(authorization))
+            )
+    return f"Logged in to {name}. The token {ends_in(token)}; AWS's tools share it."
+
+
+def _profile(name: str, config: str | None, screen: Screen, way: Way | None) -> str:
+    with load(name, config) as profile:
+        token = _log_in(profile, screen, way)
+        leave_note(profile, token)
+        stands = of(profile, token)
     who = f" as {stands.subject}" if stands.subject else ""
     renewed = " and is renewed by itself" if stands.refreshable else ""
-    screen.say(f"Logged in to {name}{who}. The token {ends_in(token)}{renewed}.", "green")
+    return f"Logged in to {name}{who}. The token {ends_in(token)}{renewed}."
 
 
-def _log_in(profile: Profile, screen: Screen, way: str | None) -> Token:
+def _explain(choice: Choice, screen: Screen) -> None:
+    if choice.reason:
+        screen.say(f"{choice.reason[:1].upper()}{choice.reason[1:]}: using --{choice.way}.", "dim")
+
+
+def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
     if profile.grant is not None:
         screen.say(f"{profile.grant} needs no person; a token is asked for at once.")
         return profile.credential().token()
@@ -67,8 +103,7 @@ def _log_in(profile: Profile, screen: Screen, way: str | None) -> Token:
         if asked == "auto"
         else Choice(cast("Way", asked))
     )
-    if choice.reason:
-        screen.say(f"{choice.reason[:1].upper()}{choice.reason[1:]}: using --{choice.way}.", "dim")
+    _explain(choice, screen)
     client = profile.client()
     try:
         token = _flow(profile, client, screen, choice.way)

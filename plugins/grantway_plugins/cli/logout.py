@@ -11,18 +11,40 @@ from grantway.token import Token
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
 
-from .options import config_option
+from .options import config_option, one_of, sso_session_option
 
 
 @click.command(name="logout")
-@click.argument("name")
+@click.argument("name", required=False)
 @config_option
-def command(name: str, config: str | None) -> None:
+@sso_session_option
+def command(name: str | None, config: str | None, sso_session: str | None) -> None:
     """Revoke the token of the profile NAME at its provider, and forget it here.
 
     It is forgotten also where it could not be revoked; that is told, and the status is 1. A
-    client that had registered itself is forgotten with it.
+    client that had registered itself is forgotten with it. AWS's service is not told of the end
+    of a session.
     """
+    one_of(name, sso_session)
+    name, there, problem = _sso_session(sso_session) if name is None else _profile(name, config)
+    if not there:
+        click.echo(f"Nobody was logged in to {name}.")
+        return
+    click.echo(f"Logged out of {name}.")
+    if problem:
+        click.echo(problem, err=True)
+        sys.exit(1)
+
+
+def _sso_session(name: str | None) -> tuple[str, bool, str]:
+    from grantway_plugins.sso_oidc.session import sso_session  # noqa: PLC0415 - AWS's alone
+
+    with sso_session(name) as session:
+        return str(name), session.logout(), ""
+
+
+def _profile(name: str, config: str | None) -> tuple[str, bool, str]:
+    """The name, whether a token was there, and why it could not be revoked."""
     with load(name, config) as profile:
         # With the lock, lest a refresh under way store another token behind our back.
         with profile.store.lock(profile.key, profile.timeout) as fence:
@@ -31,13 +53,7 @@ def command(name: str, config: str | None) -> None:
             profile.store.delete(profile.key, fence=fence)
         if profile.registrations is not None:
             profile.registrations.forget(profile.timeout)
-    if stored is None:
-        click.echo(f"Nobody was logged in to {name}.")
-        return
-    click.echo(f"Logged out of {name}.")
-    if problem:
-        click.echo(problem, err=True)
-        sys.exit(1)
+    return name, stored is not None, problem
 
 
 def _revoke(profile: Profile, stored: Token) -> str:

@@ -12,28 +12,42 @@ from grantway.token import Token
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
 
-from .options import config_option
+from .options import config_option, one_of, sso_session_option
 from .quick import as_process, write_note
 
 
 @click.command(name="token")
-@click.argument("name")
+@click.argument("name", required=False)
 @config_option
+@sso_session_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print an object with the token, its type and its end."
 )
-def command(name: str, config: str | None, *, as_json: bool) -> None:
+def command(
+    name: str | None, config: str | None, sso_session: str | None, *, as_json: bool
+) -> None:
     """Print a valid access token of the profile NAME, and nothing else.
 
     A stored token that is fresh is printed without asking anybody. One that has ended is renewed
     first, by one process at a time. Ends with status 3 when only a login helps, and with 1 for
     any other failure.
     """
+    one_of(name, sso_session)
+    if name is None:
+        from grantway_plugins.sso_oidc.session import sso_session as read  # noqa: PLC0415
+
+        with read(sso_session) as session:
+            _show(session.credential().token(), as_json=as_json)
+        return
     # Not closed: a token that ends soon is renewed by a thread, which outlives this function.
     profile = load(name, config)
     token = profile.token()
-    click.echo(_as_json(token) if as_json else token.access_token)
+    _show(token, as_json=as_json)
     leave_note(profile, token)
+
+
+def _show(token: Token, *, as_json: bool) -> None:
+    click.echo(_as_json(token) if as_json else token.access_token)
 
 
 def _as_json(token: Token) -> str:

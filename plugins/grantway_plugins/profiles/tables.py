@@ -210,9 +210,9 @@ class ProfileTable(ClientTable):
             raise ValidationError({"params": {"scope": ["stands outside of params, as scope"]}})
         if "login" in data and not begun_by_person:
             raise ValidationError({"login": [f"has no meaning for {grant}, which needs no person"]})
-        if data.get("login", "auto") != "auto" and LOGINS.get(grant or "", data["login"]) != (
-            "browser" if data["login"] == "paste" else data["login"]
-        ):
+        login = data.get("login", "auto")
+        own = LOGINS.get(grant or "")
+        if own is not None and login not in {"auto", own} and (own, login) != ("browser", "paste"):
             raise ValidationError({"login": [f"is not how {grant} begins; leave one of them out"]})
         if "client_id" not in data and not begun_by_person:
             raise ValidationError({"client_id": ["is missing; only for a login one is registered"]})

@@ -1,0 +1,138 @@
+"""A home of its own for the commands that read profiles, each run as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.request import Request, urlopen
+
+import grantway
+from grantway_plugins import profiles
+from grantway_plugins.profiles.profile import Profile
+
+GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
+#: Seconds within which a command has ended, on a busy machine.
+PATIENCE = 60
+#: What could make a command of the tests behave as on the machine that they run on.
+_FOREIGN = ("SSH_", "DISPLAY", "WAYLAND_", "BROWSER", "GRANTWAY_", "AWS_", "KUBERNETES_")
+
+
+class Home:
+    """Where a person's configuration and state lie.
+
+    Args:
+        folder: An empty folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config" / "grantway" / "config.toml"
+        self.config.parent.mkdir(parents=True)
+        own = {name: v for name, v in os.environ.items() if not name.startswith(_FOREIGN)}
+        self.env = {
+            **own,
+            "HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "container": "tests",  # so that a login without an option is one on a device
+            "COLUMNS": "200",
+        }
+
+    def write(self, text: str) -> None:
+        """Make this the configuration."""
+        self.config.write_text(text, encoding="utf-8")
+
+    def run(
+        self, *arguments: str | Path, typed: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``grantway`` to its end."""
+        return subprocess.run(
+            [*GRANTWAY, *arguments],
+            env={**self.env, **env},
+            input=typed,
+            stdin=subprocess.DEVNULL if typed is None else None,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Run ``grantway`` beside the test."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        return subprocess.Popen(
+            [*GRANTWAY, *arguments], env=self.env, text=True, **{**pipes, **options}
+        )
+
+    def profile(self, name: str = "work") -> Profile:
+        """A profile as a program in this home would read it."""
+        made = profiles.load(name, self.config)
+        if made.table["store"] == {"kind": "file"}:  # the default folder is that of this home
+            made.table["store"] = {"kind": "file", "folder": str(self.tokens)}
+        return made
+
+    @property
+    def tokens(self) -> Path:
+        """Where the file store keeps them if it is told nothing."""
+        return self.folder / "state" / "grantway" / "tokens"
+
+    def stored(self, name: str = "work") -> grantway.Token | None:
+        """The token in a profile's store."""
+        with self.profile(name) as profile:
+            return profile.store.load(profile.key)
+
+    def age(self, left: float, name: str = "work") -> grantway.Token:
+        """Let the stored token have so many seconds left; gives what it was."""
+        with self.profile(name) as profile:
+            token = profile.store.load(profile.key)
+            assert token is not None
+            profile.store.save(profile.key, replace(token, expires_at=time.time() + left))
+            return token
+
+
+class _Counting(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(body)
+        given = {name: v for name, v in self.headers.items() if name != "Host"}
+        with urlopen(Request(self.server.target, body, given), timeout=PATIENCE) as answer:
+            content = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, target: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Counting)
+        self.target = target
+        self.bodies: list[bytes] = []
+
+
+@contextmanager
+def counted(target: str) -> Iterator[tuple[str, list[bytes]]]:
+    """Another address for an endpoint, and the bodies that were sent there."""
+    with _Server(target) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", server.bodies
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,382 @@
+"""``grantway login``: on a device, in a browser, by pasting; and how it ends when it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from grantway import Provider
+from grantway_plugins.cli import ways
+from grantway_plugins.cli.ways import Choice, choose
+from grantway_plugins.issuer import IssuerSettings, Lifetimes
+from grantway_plugins.testing import LiveIssuer
+from tests.plugins.cli.home import GRANTWAY, PATIENCE, Home
+
+ENTER = re.compile(r"Open +(\S+)\s+Enter +(\S+)")
+
+
+@pytest.fixture
+def grantway_issuer_settings() -> IssuerSettings:
+    """A person decides at the issuer's pages."""
+    return IssuerSettings(approve="page", lifetimes=Lifetimes(device_interval=1))
+
+
+@pytest.fixture
+def work(home: Home, grantway_issuer: LiveIssuer) -> Home:
+    """A home with a profile named work."""
+    home.write(f'[profiles.work]\nprovider = "{grantway_issuer.url}"\nscope = ["read"]\n')
+    return home
+
+
+@contextlib.contextmanager
+def running(home: Home, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A login under way; killed where the test fails before its end."""
+    with home.start("login", *arguments) as login:
+        try:
+            yield login
+        finally:
+            login.kill()
+
+
+def asked(login: subprocess.Popen[str]) -> tuple[str, str]:
+    """The address and the code that a login on a device shows."""
+    assert login.stdout is not None
+    shown = ""
+    while not (found := ENTER.search(shown)):
+        line = login.stdout.readline()
+        assert line, login.communicate()[1]
+        shown += line
+    return found[1], found[2]
+
+
+def is_empty(home: Home) -> bool:
+    """Whether no token is stored; a registration may be."""
+    return home.stored() is None
+
+
+def test_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
+    with running(work, "work", "--device") as login:
+        uri, code = asked(login)
+        assert is_empty(work)
+        grantway_issuer.person().approve_device(uri, code)
+        shown, errors = login.communicate(timeout=PATIENCE)
+    assert (login.returncode, errors) == (0, "")
+    assert "Logged in to work. The token ends in 59 min" in shown
+    assert "\x1b" not in shown  # no terminal, so plain lines
+    token = work.stored()
+    assert token is not None
+    assert token.scope == ("read",)
+    assert token.refresh_token
+    assert work.run("token", "work").stdout == f"{token.access_token}\n"
+
+
+def test_a_refusal_ends_it(work: Home, grantway_issuer: LiveIssuer) -> None:
+    with running(work, "work") as login:
+        uri, code = asked(login)
+        grantway_issuer.person().deny_device(uri, code)
+        _, errors = login.communicate(timeout=PATIENCE)
+    assert login.returncode == 1
+    assert errors.startswith("Error: ")
+    assert "Traceback" not in errors
+    assert is_empty(work)
+
+
+def test_ctrl_c_ends_it_and_nothing_is_stored(work: Home) -> None:
+    with running(work, "work", "--device") as login:
+        asked(login)
+        login.send_signal(signal.SIGINT)
+        _, errors = login.communicate(timeout=PATIENCE)
+    assert (login.returncode, errors) == (130, "\nEnded. Nothing was stored.\n")
+    assert is_empty(work)
+
+
+def test_a_terminal_shows_a_qr_code_and_a_clock(work: Home, grantway_issuer: LiveIssuer) -> None:
+    ours, theirs = pty.openpty()
+    env = {**work.env, "TERM": "xterm-256color"}
+    with subprocess.Popen(
+        [*GRANTWAY, "login", "work", "--device"],
+        env=env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as login:
+        os.close(theirs)
+        shown, clocks, approved = "", set[str](), False
+        end = time.monotonic() + PATIENCE
+        try:
+            # A terminal whose program has ended gives an error and no end.
+            with contextlib.suppress(OSError):
+                while time.monotonic() < end and select.select([ours], [], [], PATIENCE)[0]:
+                    read = os.read(ours, 4096)
+                    shown += read.decode(errors="replace")
+                    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+                    clocks = set(re.findall(r"Waiting for you to approve: (\d+:\d\d) left", plain))
+                    found = ENTER.search(plain)
+                    if found and len(clocks) > 1 and not approved:
+                        grantway_issuer.person().approve_device(found[1], found[2])
+                        approved = True
+        finally:
+            os.close(ours)
+            login.kill()
+    assert login.returncode == 0
+    assert len(clocks) > 1  # it counts down
+    assert "Logged in to work." in shown
+    assert "▀" in shown or "▄" in shown  # the QR code
+    assert not is_empty(work)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> str:
+    """A browser of this machine, with a person in front of it: a program, as BROWSER names it."""
+    program = tmp_path / "browser.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import sys
+            from grantway_plugins.issuer.person import Person
+
+            with Person() as person:
+                decide = getattr(person, f"{sys.argv[1]}_authorization")
+                person.visit(decide(sys.argv[2]))
+            """
+        ),
+        encoding="utf-8",
+    )
+    return shlex.join([sys.executable, str(program)])
+
+
+def test_in_the_browser_of_this_machine(work: Home, browser: str) -> None:
+    # Nothing says how: BROWSER does, in a container too.
+    done = work.run("login", "work", BROWSER=f"{browser} approve %s")
+    assert done.returncode == 0, done.stderr
+    assert "Logged in to work." in done.stdout
+    assert not is_empty(work)
+
+
+def test_a_refusal_in_the_browser(work: Home, browser: str) -> None:
+    done = work.run("login", "work", "--browser", BROWSER=f"{browser} deny %s")
+    assert done.returncode == 1
+    assert "access_denied" in done.stderr
+    assert is_empty(work)
+
+
+def test_no_browser_can_be_opened(work: Home) -> None:
+    with work.start("login", "work", "--browser") as login:
+        assert login.stdout is not None
+        try:
+            line = login.stdout.readline()
+            login.send_signal(signal.SIGINT)
+            login.communicate(timeout=PATIENCE)
+        finally:
+            login.kill()
+    assert "Open this address on this machine" in line
+    assert login.returncode == 130
+
+
+def test_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
+    with work.start("login", "work", "--paste", stdin=subprocess.PIPE) as login:
+        assert login.stdout is not None
+        assert login.stdin is not None
+        try:
+            url = next(line for line in login.stdout if line.startswith("http")).strip()
+            back = grantway_issuer.person().approve_authorization(url)
+            shown, errors = login.communicate(f"{back}\n", timeout=PATIENCE)
+        finally:
+            login.kill()
+    assert (login.returncode, errors) == (0, "")
+    assert "Logged in to work." in shown
+    assert not is_empty(work)
+
+
+@pytest.mark.parametrize("pasted", ["", "nonsense\n", "http://127.0.0.1/callback?code=a&state=b\n"])
+def test_what_is_pasted_is_checked(work: Home, pasted: str) -> None:
+    done = work.run("login", "work", "--paste", typed=pasted)
+    assert done.returncode == 1
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+    assert is_empty(work)
+
+
+def test_the_profile_can_choose(work: Home) -> None:
+    work.write(work.config.read_text() + 'login = "paste"\n')
+    assert "Open this address in any browser" in work.run("login", "work", typed="").stdout
+
+
+# --- A client that registers itself ---------------------------------------------------------------
+
+
+def log_in(home: Home, issuer: LiveIssuer) -> str:
+    """Log in on a device; gives the client_id."""
+    with running(home, "work", "--device") as login:
+        issuer.person().approve_device(*asked(login))
+        _, errors = login.communicate(timeout=PATIENCE)
+    assert login.returncode == 0, errors
+    with home.profile() as profile:
+        assert profile.registrations is not None
+        registered = profile.registrations.load()
+        assert registered is not None
+        return registered.access_token
+
+
+def test_one_registration_serves_many_logins(work: Home, grantway_issuer: LiveIssuer) -> None:
+    assert log_in(work, grantway_issuer) == log_in(work, grantway_issuer)
+
+
+def test_an_expired_registration_is_made_anew(work: Home, grantway_issuer: LiveIssuer) -> None:
+    first = log_in(work, grantway_issuer)
+    with work.profile() as profile:
+        key = f"{profile.key} client"
+        kept = profile.store.load(key)
+        assert kept is not None
+        profile.store.save(key, replace(kept, expires_at=time.time() - 1))
+    work.age(-1)
+    done = work.run("token", "work")
+    assert done.returncode == 3
+    assert "grantway login work" in done.stderr
+    assert log_in(work, grantway_issuer) != first
+    assert work.run("token", "work").returncode == 0
+
+
+def test_a_registration_that_the_provider_forgot_is_made_anew(
+    work: Home, grantway_issuer: LiveIssuer
+) -> None:
+    first = log_in(work, grantway_issuer)
+    with work.profile() as profile:
+        key = f"{profile.key} client"
+        kept = profile.store.load(key)
+        assert kept is not None
+        profile.store.save(key, replace(kept, access_token="f" * 32))
+    assert log_in(work, grantway_issuer) not in {first, "f" * 32}
+
+
+def test_a_provider_that_registers_nobody(home: Home, grantway_issuer: LiveIssuer) -> None:
+    url = grantway_issuer.url
+    home.write(
+        f'[profiles.work]\nprovider = {{token_endpoint = "{url}/token", '
+        f'device_authorization_endpoint = "{url}/device_authorization"}}\n'
+    )
+    done = home.run("login", "work")
+    assert done.returncode == 1
+    assert "profiles.work.client_id is missing, and the provider has no registration" in done.stderr
+
+
+def test_a_refused_registration_says_why(home: Home, grantway_issuer: LiveIssuer) -> None:
+    home.write(
+        f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n'
+        'redirect_uri = "http://elsewhere.example.com/callback"\n'
+    )
+    done = home.run("login", "work")
+    assert done.returncode == 1
+    assert "refused to register a client: invalid_redirect_uri" in done.stderr
+    assert "give its client_id in the profile" in done.stderr
+
+
+# --- Which way ------------------------------------------------------------------------------------
+
+BOTH = Provider(
+    token_endpoint="https://login.example.com/token",
+    authorization_endpoint="https://login.example.com/authorize",
+    device_authorization_endpoint="https://login.example.com/device",
+)
+HERE = "http://127.0.0.1/callback"
+DESKTOP = {"BROWSER": "firefox"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "way", "reason"),
+    [
+        (DESKTOP, "browser", ""),
+        ({**DESKTOP, "SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}, "device", "SSH"),
+        ({**DESKTOP, "SSH_TTY": "/dev/pts/0"}, "device", "SSH"),
+        ({**DESKTOP, "container": "podman"}, "browser", ""),
+        ({"container": "podman", "DISPLAY": ":0"}, "device", "container"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "DISPLAY": ":0"}, "device", "container"),
+    ],
+)
+def test_the_way_is_noticed(environ: dict[str, str], way: str, reason: str) -> None:
+    choice = choose(BOTH, HERE, environ)
+    assert choice.way == way
+    assert reason in choice.reason
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there a display is told of")
+def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "_CONTAINERS", ())
+    assert choose(BOTH, HERE, {}) == Choice("device", "there is no display")
+
+
+def test_a_container_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ways, "_CONTAINERS", (str(tmp_path),))
+    assert choose(BOTH, HERE, {"DISPLAY": ":0"}) == Choice("device", "this is a container")
+
+
+def test_the_provider_and_the_redirect_have_a_say() -> None:
+    remote = {"SSH_TTY": "/dev/pts/0"}
+    only_browser = replace(BOTH, device_authorization_endpoint=None)
+    only_device = replace(BOTH, authorization_endpoint=None)
+    assert choose(only_browser, HERE, remote).way == "paste"
+    assert choose(only_device, HERE, DESKTOP).way == "device"
+    assert choose(BOTH, "https://app.example.com/callback", DESKTOP).way == "paste"
+
+
+def test_a_provider_where_nobody_logs_in(home: Home) -> None:
+    home.write(
+        '[profiles.work]\nprovider = {token_endpoint = "https://login.example.com/token"}\n'
+        'client_id = "app"\n'
+    )
+    done = home.run("login", "work")
+    assert done.returncode == 1
+    assert "neither an authorization_endpoint nor a device_authorization_endpoint" in done.stderr
+
+
+def test_a_grant_without_a_person(home: Home, grantway_issuer: LiveIssuer) -> None:
+    client = grantway_issuer.client(grant_types=["client_credentials"])
+    home.write(
+        f'[profiles.robot]\nprovider = "{grantway_issuer.url}"\ngrant = "client_credentials"\n'
+        f'client_id = "{client.client_id}"\nclient_secret_env = "ROBOT"\n'
+    )
+    secret = client.auth.client_secret  # type: ignore[attr-defined]
+    done = home.run("login", "robot", ROBOT=secret)
+    assert done.returncode == 0, done.stderr
+    assert "client_credentials needs no person" in done.stdout
+
+
+# --- AWS's sessions -------------------------------------------------------------------------------
+
+
+def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> None:
+    config = home.folder / "aws-config"
+    config.write_text(
+        "[sso-session corp]\nsso_region = eu-west-1\n"
+        "sso_start_url = https://d-0000000000.awsapps.com/start\n"
+    )
+    aws = {
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_ENDPOINT_URL_SSO_OIDC": grantway_issuer.url,
+    }
+    home.env.update(aws)
+    with running(home, "--sso-session", "corp") as login:
+        grantway_issuer.person().approve_device(*asked(login))
+        shown, errors = login.communicate(timeout=PATIENCE)
+    assert (login.returncode, errors) == (0, "")
+    assert "AWS's tools share it" in shown
+    assert list((home.folder / ".aws" / "sso" / "cache").glob("*.json"))
+    token = home.run("token", "--sso-session", "corp")
+    assert (token.returncode, len(token.stdout.split())) == (0, 1)
+    assert home.run("logout", "--sso-session", "corp").stdout == "Logged out of corp.\n"
+    assert home.run("token", "--sso-session", "corp").returncode == 3

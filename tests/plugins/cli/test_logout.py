@@ -1,0 +1,83 @@
+"""``grantway logout``: revoked at the provider, and forgotten here whatever the provider says."""
+
+from __future__ import annotations
+
+import pytest
+
+from grantway.exceptions import InvalidGrantException
+from grantway_plugins.testing import LiveIssuer
+from tests.plugins.cli.home import Home
+
+
+@pytest.fixture
+def logged_in(home: Home, grantway_issuer: LiveIssuer) -> Home:
+    """A home with a profile named work, and a login to it."""
+    home.write(f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n')
+    done = home.run("login", "work")
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+def kept(home: Home) -> list[str]:
+    return [path.name for path in home.tokens.glob("*.json")]
+
+
+def test_the_token_is_revoked_and_forgotten_with_its_registration(logged_in: Home) -> None:
+    with logged_in.profile() as profile:
+        client, token = profile.client(), profile.store.load(profile.key)
+        assert token is not None
+        assert len(kept(logged_in)) == 2
+        done = logged_in.run("logout", "work")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "Logged out of work.\n", "")
+        with pytest.raises(InvalidGrantException):
+            client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
+    assert kept(logged_in) == []
+    assert logged_in.run("token", "work").returncode == 3
+    again = logged_in.run("logout", "work")
+    assert (again.returncode, again.stdout) == (0, "Nobody was logged in to work.\n")
+
+
+def test_what_cannot_be_revoked_is_forgotten_all_the_same(
+    logged_in: Home, grantway_issuer: LiveIssuer
+) -> None:
+    token = logged_in.stored()
+    assert token is not None
+    grantway_issuer.server.stop()
+    done = logged_in.run("logout", "work")
+    assert (done.returncode, done.stdout) == (1, "Logged out of work.\n")
+    assert "could not be revoked" in done.stderr
+    assert "It works until it ends" in done.stderr
+    assert token.access_token not in done.stderr
+    assert str(token.refresh_token) not in done.stderr
+    assert kept(logged_in) == []
+
+
+def test_a_provider_without_revocation_is_told_of(home: Home, grantway_issuer: LiveIssuer) -> None:
+    url = grantway_issuer.url
+    home.write(
+        f'[profiles.work.provider]\ntoken_endpoint = "{url}/token"\n'
+        f'device_authorization_endpoint = "{url}/device_authorization"\n'
+        f'registration_endpoint = "{url}/register"\n'
+    )
+    assert home.run("login", "work").returncode == 0
+    done = home.run("logout", "work")
+    assert done.returncode == 0
+    assert "takes no tokens back" in done.stdout
+    assert kept(home) == []
+
+
+def test_an_expired_registration_is_not_made_anew_to_revoke(logged_in: Home) -> None:
+    with logged_in.profile() as profile:
+        assert profile.registrations is not None
+        profile.registrations.forget(5)
+    done = logged_in.run("logout", "work")
+    assert done.returncode == 1
+    assert "the registration of the client" in done.stderr
+    assert kept(logged_in) == []
+
+
+def test_neither_or_both_names_are_refused(home: Home) -> None:
+    for arguments in ([], ["work", "--sso-session", "work"]):
+        done = home.run("logout", *arguments)
+        assert done.returncode == 2
+        assert "Give the NAME of a profile, or --sso-session NAME." in done.stderr

@@ -1,0 +1,117 @@
+"""``grantway status``: how each profile stands, and never a secret."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import grantway
+from grantway_plugins.testing import LiveIssuer
+from tests.plugins.cli.home import Home
+
+SECRETS = ("at-secret", "rt-secret", "cs-secret")
+
+
+def id_token(**claims: str) -> str:
+    def part(fields: dict[str, str]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'RS256'})}.{part(claims)}.c2ln"
+
+
+def keep(home: Home, name: str, **fields: Any) -> None:
+    with home.profile(name) as profile:
+        profile.store.save(profile.key, grantway.Token("at-secret", **fields))
+
+
+def prepared(home: Home) -> Home:
+    """Profiles in every state there is."""
+    login = 'provider = "https://login.example.com"\nclient_id = "app"\n'
+    home.write(
+        f'[profiles.fresh]\n{login}client_secret = "cs-secret"\nscope = "read write"\n'
+        f"[profiles.ended]\n{login}[profiles.gone]\n{login}[profiles.never]\n{login}"
+        f'[profiles.robot]\n{login}grant = "client_credentials"\nclient_secret = "cs-secret"\n'
+        '[profiles.broken]\nprovdier = "https://login.example.com"\n'
+        f'[profiles.nowhere]\n{login}store = "nowhere"\n'
+    )
+    now = time.time()
+    who = id_token(email="alice@example.com", sub="1")
+    keep(
+        home,
+        "fresh",
+        expires_in=3600,
+        expires_at=now + 3600,
+        refresh_token="rt-secret",
+        scope=("read",),
+        id_token=who,
+    )
+    keep(home, "ended", expires_at=now - 5, refresh_token="rt-secret")
+    keep(home, "gone", expires_at=now - 5)
+    return home
+
+
+def test_each_profile_is_told_of(home: Home) -> None:
+    done = prepared(home).run("status", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = {each["profile"]: each for each in json.loads(done.stdout)}
+    assert {name: each["state"] for name, each in shown.items()} == {
+        "fresh": "fresh",
+        "ended": "renewable",
+        "gone": "login needed",
+        "never": "login needed",
+        "robot": "on demand",
+        "broken": "broken",
+        "nowhere": "broken",
+    }
+    fresh = shown["fresh"]
+    assert fresh["subject"] == "alice@example.com"
+    assert (fresh["client_id"], fresh["provider"]) == ("app", "https://login.example.com")
+    assert (fresh["scope"], fresh["store"], fresh["refreshable"]) == (["read"], "file", True)
+    assert fresh["renews_at"] < fresh["expires_at"]
+    assert shown["never"]["logged_in"] is False
+    assert "did you mean provider?" in shown["broken"]["error"]
+    assert "'nowhere' is not registered" in shown["nowhere"]["error"]
+
+
+def test_no_secret_is_shown(home: Home) -> None:
+    prepared(home)
+    for options in ([], ["--json"]):
+        done = home.run("status", *options)
+        assert "alice@example.com" in done.stdout
+        for secret in SECRETS:
+            assert secret not in done.stdout + done.stderr
+
+
+def test_lines_for_people(home: Home) -> None:
+    shown = prepared(home).run("status").stdout
+    assert "fresh  fresh\n  as          alice@example.com\n  client      app\n" in shown
+    assert "ends        in 59 min" in shown
+    assert "renewed     in 54 min" in shown
+    assert "never  login needed\n" in shown
+
+
+def test_the_status_of_one_is_for_scripts(home: Home) -> None:
+    prepared(home)
+    ends = {"fresh": 0, "ended": 0, "robot": 0, "gone": 3, "never": 3, "broken": 1}
+    assert {name: home.run("status", name).returncode for name in ends} == ends
+
+
+def test_no_profiles_and_no_file(home: Home) -> None:
+    done = home.run("status")
+    assert done.returncode == 1
+    assert f"{home.config}: there is no such file" in done.stderr
+    home.write("")
+    done = home.run("status")
+    assert (done.returncode, done.stdout) == (0, f"{home.config} holds no profiles.\n")
+
+
+def test_a_client_that_registered_itself_is_named(home: Home, grantway_issuer: LiveIssuer) -> None:
+    home.write(f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n')
+    assert json.loads(home.run("status", "--json").stdout)[0]["client_id"] is None
+    assert home.run("login", "work").returncode == 0
+    (shown,) = json.loads(home.run("status", "--json").stdout)
+    with home.profile() as profile:
+        assert shown["client_id"] == profile.client().client_id
+    assert (shown["state"], shown["logged_in"], shown["refreshable"]) == ("fresh", True, True)
