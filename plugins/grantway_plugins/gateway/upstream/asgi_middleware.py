@@ -1,0 +1,227 @@
+"""Tokens for the requests that an ASGI application forwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import quote, unquote
+
+from grantway.exceptions import GrantwayError
+from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
+
+from .facts import Facts
+from .injection import Injection
+from .refusal import RequestRefusedError, answer_for
+from .upstream_auth import UpstreamAuth
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+#: Bytes of a body that are kept to send it again.
+REPLAYABLE = 65_536
+
+logger = logging.getLogger("grantway.gateway")
+#: To lower case, and an underscore to what some servers take it for.
+_FOLD = bytes(range(256)).lower().replace(b"_", b"-")
+
+
+class AsgiUpstreamAuth:
+    """Puts a token into each request on its way to an application, a proxy as a rule.
+
+    A request that has a route reaches the application with its path in the normal form, its
+    own credentials dropped, and the token set, in ``scope["headers"]``. One that has none reaches
+    it as it came. When the application answers 401 and another token may help, it is called once
+    more, if what it read of the body is kept; what it answered at first goes to nobody then.
+
+    Args:
+        app: The application.
+        upstream: The rules.
+        replay: Bytes of a body that are kept to send it again.
+        timeout: Gives the seconds that a request may wait for its token; by default the route's.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        upstream: UpstreamAuth,
+        *,
+        replay: int = REPLAYABLE,
+        timeout: Callable[[Scope], float | None] | None = None,
+    ) -> None:
+        self._app = app
+        self._upstream = upstream
+        self._replay = replay
+        self._timeout = timeout
+        self._removed = {
+            route.name: frozenset(name.encode().translate(_FOLD) for name in route.removed)
+            for route in upstream.routes
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        try:
+            seconds = None if self._timeout is None else self._timeout(scope)
+            injection = await self._upstream.prepare_async(facts_of(scope), seconds)
+        except Exception as error:  # noqa: BLE001 - said to the sender as what it is
+            await refuse(scope, send, error)
+            return
+        if injection is None:
+            await self._app(scope, receive, send)
+        elif injection.header is None or scope["type"] == "websocket":
+            await self._app(self._carrying(scope, injection), receive, send)
+        else:
+            await self._forward(scope, injection, Kept(receive, self._replay), send, seconds)
+
+    async def _forward(
+        self, scope: Scope, injection: Injection, kept: Kept, send: Send, seconds: float | None
+    ) -> None:
+        first = _FirstAnswer(injection, kept, send, seconds)
+        await self._app(self._carrying(scope, injection), kept.receive, first.send)
+        problem = first.problem
+        if problem is None and first.again and injection.stale:
+            try:
+                await injection.fetch_async(seconds)
+            except Exception as error:  # noqa: BLE001 - as above
+                problem = error
+        if problem is not None:
+            await refuse(scope, send, problem)
+        elif first.again:
+            kept.rewind()
+            last = _LastAnswer(injection, send)
+            await self._app(self._carrying(scope, injection), kept.receive, last.send)
+
+    def _carrying(self, scope: Scope, injection: Injection) -> Scope:
+        """The request as it is forwarded."""
+        headers = scope["headers"]
+        if not injection.kept:
+            removed = self._removed[injection.route.name]
+            headers = [each for each in headers if each[0].translate(_FOLD) not in removed]
+            if injection.header is not None:
+                name, value = injection.header
+                headers.append((name.lower().encode(), value.encode()))
+        return {**scope, "headers": headers, "raw_path": injection.path.encode()}
+
+
+class Kept:
+    """A body that is kept while it is read, up to a bound."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive = receive
+        self._most = most
+        self._messages: list[MutableMapping[str, Any]] = []
+        self._next = 0
+        #: Whether all that was read is still there.
+        self.whole = True
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """The next message."""
+        if self._next < len(self._messages):
+            self._next += 1
+            return self._messages[self._next - 1]
+        message = await self._receive()
+        if message["type"] != "http.request":
+            self.whole = False  # the sender has gone
+        elif self.whole:
+            self._most -= len(message.get("body", b""))
+            if self._most < 0:
+                self.whole = False
+                self._messages.clear()
+                self._next = 0
+            else:
+                self._messages.append(message)
+                self._next += 1
+        return message
+
+    def rewind(self) -> None:
+        """Begin again with what was read; the rest comes as it comes."""
+        self._next = 0
+        self._most = -1
+
+
+class _FirstAnswer:
+    """The application's first answer, which is passed on unless there will be another."""
+
+    def __init__(self, injection: Injection, kept: Kept, send: Send, seconds: float | None) -> None:
+        self._injection, self._kept, self._send, self._seconds = injection, kept, send, seconds
+        self.again = False
+        self.problem: Exception | None = None
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start" and self._injection.after(
+            message["status"], challenges_of(message.get("headers", ()))
+        ):
+            await self._another()
+        if not self.again and self.problem is None:
+            await self._send(message)
+
+    async def _another(self) -> None:
+        if not self._kept.whole:
+            return
+        try:
+            await self._injection.fetch_async(self._seconds)
+        except Exception as error:  # noqa: BLE001 - said to the sender, when the application is done
+            self.problem = error
+        else:
+            self.again = self._injection.header is not None
+
+
+class _LastAnswer:
+    """The application's second answer, which is passed on."""
+
+    def __init__(self, injection: Injection, send: Send) -> None:
+        self._injection, self._send = injection, send
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._injection.after(message["status"], challenges_of(message.get("headers", ())))
+        await self._send(message)
+
+
+def facts_of(scope: Scope) -> Facts:
+    """What the rules may know of a request.
+
+    Raises:
+        RequestRefusedError: its host or path can be read in two ways.
+    """
+    headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+
+    def values(name: str) -> list[str]:
+        wanted = name.encode("latin-1")
+        return [value.decode("latin-1") for key, value in headers if key.lower() == wanted]
+
+    hosts = values("host")
+    if len(hosts) > 1:
+        raise RequestRefusedError("The Host header stands more than once")
+    raw, path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1"), scope["path"]
+    # The path counts where a middleware has changed it and left the raw one as it was.
+    if raw != path and unquote(raw) != path:
+        raw = quote(path)
+    return Facts(hosts[0] if hosts else "", raw, values, scope)
+
+
+def challenges_of(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """All ``WWW-Authenticate`` of an answer, joined."""
+    return ", ".join(
+        value.decode("latin-1") for name, value in headers if name.lower() == b"www-authenticate"
+    )
+
+
+async def refuse(scope: Scope, send: Send, error: Exception) -> None:
+    """Answer a request that is not forwarded."""
+    note(error)
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await send_answer(send, answer_for(error))
+
+
+def note(error: Exception) -> None:
+    """Log why there was no token; what nobody foresaw more loudly, and never what it holds."""
+    if isinstance(error, RequestRefusedError):
+        return
+    if isinstance(error, GrantwayError):
+        logger.info("no token: %s", error.code)
+    else:
+        logger.error("no token: %s was raised", type(error).__name__)

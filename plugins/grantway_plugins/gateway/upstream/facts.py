@@ -1,0 +1,92 @@
+"""What the rules may know of a request, whatever brought it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.request import parse_http_list
+
+from .paths import normal_path
+from .refusal import RequestRefusedError
+
+_HOST = re.compile(
+    r"(?P<host>[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CREDENTIALS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=]")
+
+Values = Callable[[str], Sequence[str]]
+
+
+class Facts:
+    """A request as the rules see it.
+
+    Args:
+        host: Of its ``Host`` header; a port is left out. Empty where it has none.
+        path: As it stands in the request, percent-encoded and without the query.
+        values: Gives the values of a header by its name in lower case; none, one, or more.
+        context: What else is known of it: the ASGI scope, the WSGI environ, or what a caller gave.
+
+    Raises:
+        RequestRefusedError: host or path can be read in two ways.
+
+    Attributes:
+        host: In lower case, without a port.
+        path: In its normal form, which is the one to forward.
+        context: As above.
+    """
+
+    __slots__ = ("_values", "context", "host", "path")
+
+    def __init__(self, host: str, path: str, values: Values, context: Any = None) -> None:
+        self.host = normal_host(host) if host else ""
+        self.path = normal_path(path)
+        self._values = values
+        self.context = context
+
+    @classmethod
+    def of(
+        cls, host: str, path: str, headers: Iterable[tuple[str, str]] = (), context: Any = None
+    ) -> Facts:
+        """A request from its parts, with headers as pairs of name and value."""
+        pairs = [(name.lower(), value) for name, value in headers]
+        return cls(host, path, lambda name: [each for key, each in pairs if key == name], context)
+
+    def header(self, name: str) -> str:
+        """The value of a header that may stand once; empty where there is none.
+
+        Args:
+            name: In lower case.
+
+        Raises:
+            RequestRefusedError: it stands twice, or holds control characters.
+        """
+        found = self._values(name)
+        if not found:
+            return ""
+        value = found[0]
+        if len(found) > 1 or (name == "authorization" and "," in value and _several(value)):
+            raise RequestRefusedError(f"The {name} header stands more than once")
+        if not value.isprintable() and _CONTROL.search(value):
+            raise RequestRefusedError(f"The {name} header holds characters that no header may")
+        return value.strip(" \t")
+
+
+@lru_cache(1024)
+def normal_host(host: str) -> str:
+    """A host in lower case and without its port.
+
+    Raises:
+        RequestRefusedError: it is none.
+    """
+    found = _HOST.fullmatch(host.lower()) if host.isascii() else None
+    if found is None or ".." in host:
+        raise RequestRefusedError("The Host header is not one host")
+    return found["host"]
+
+
+def _several(value: str) -> bool:
+    """Whether a server joined several values: a scheme and credentials stand behind a comma."""
+    return any(_CREDENTIALS.match(part) for part in parse_http_list(value)[1:])

@@ -1,0 +1,129 @@
+"""Tokens for the requests that a gateway forwards: the rules, which send nothing themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .facts import Facts, normal_host
+from .injection import Injection, Missing, RouteCredential
+from .observer import Observer
+from .paths import normal_path
+from .refusal import RequestRefusedError
+from .route import Route
+from .router import Router
+from .tenant import tenant_of
+
+
+class UpstreamAuth:
+    """Finds the token of each request: by its route, and by its tenant.
+
+    For requests, httpx, ASGI and WSGI there are adapters. Any other proxy does this::
+
+        injection = upstream.prepare(Facts.of(host, path, headers))
+        if injection is not None:
+            # drop injection.removed, set injection.header, send, and:
+            if injection.after(response.status, challenge) and can_be_sent_again:
+                injection.fetch()
+                # set injection.header, and send once more
+
+    Args:
+        routes: Which requests get which tokens.
+        metrics: Is told what became of each request.
+
+    Raises:
+        ConfigurationError: two routes have one name, or are for one host and path.
+    """
+
+    def __init__(self, routes: Iterable[Route], *, metrics: Observer | None = None) -> None:
+        self._router = Router(routes)
+        self._metrics = metrics
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """All of them."""
+        return self._router.routes
+
+    def route_for(self, host: str, path: str) -> Route | None:
+        """The route that a request takes, or None.
+
+        Args:
+            host: Of the request, with or without a port; may be empty.
+            path: Percent-encoded, without the query.
+
+        Raises:
+            RequestRefusedError: host or path can be read in two ways.
+        """
+        return self._router.find(normal_host(host) if host else "", normal_path(path))
+
+    def open(self, facts: Facts) -> Injection | None:
+        """Find the route and the tenant; asks for no token yet.
+
+        Args:
+            facts: The request.
+
+        Returns:
+            What is to be done to it; None where it has no route and stays as it is.
+
+        Raises:
+            RequestRefusedError: it is not to be forwarded.
+        """
+        route = self._router.find(facts.host, facts.path)
+        if route is None:
+            return None
+        metrics = self._metrics
+        try:
+            if route.incoming == "keep" and facts.header(route.header.lower()):
+                kept = Injection(route, facts.path, "", None, metrics)
+                kept.tell("kept")
+                return kept
+            authorization = facts.header("authorization")
+            tenant = tenant_of(route.tenant, facts)
+            credential = _credential(route, tenant, authorization)
+        except RequestRefusedError:
+            Injection(route, facts.path, "", None, metrics).tell("refused")
+            raise
+        return Injection(route, facts.path, tenant, credential, metrics)
+
+    def prepare(self, facts: Facts, timeout: float | None = None) -> Injection | None:
+        """Make ready to send a request: at the last moment, for tokens end.
+
+        Args:
+            facts: The request.
+            timeout: Seconds to wait for a token at most, as when the request has a deadline; by
+                default the route's.
+
+        Returns:
+            What to remove and to set; None where the request has no route.
+
+        Raises:
+            RequestRefusedError: it is not to be forwarded, by its sender's fault.
+            Exception: there is no token, and the route is closed then. ``answer_for`` makes an
+                answer of either.
+        """
+        injection = self.open(facts)
+        if injection is not None and not injection.kept:
+            injection.fetch(timeout)
+        return injection
+
+    async def prepare_async(
+        self,
+        facts: Facts,
+        timeout: float | None = None,  # noqa: ASYNC109 - as prepare()
+    ) -> Injection | None:
+        """As ``prepare``, for event loops: a fresh token comes without leaving the loop."""
+        injection = self.open(facts)
+        if injection is not None and not injection.kept:
+            await injection.fetch_async(timeout)
+        return injection
+
+    def __repr__(self) -> str:
+        return f"UpstreamAuth({len(self.routes)} routes)"
+
+
+def _credential(route: Route, tenant: str, authorization: str) -> RouteCredential:
+    try:
+        return route.source(tenant, authorization)
+    except RequestRefusedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the route's function may raise anything
+        return Missing(error)
