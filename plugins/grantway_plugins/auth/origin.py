@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -35,13 +36,22 @@ def origin_of(url: str, name: str) -> Origin:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        # As HTTP libraries ask for it, so that "bücher.example" is the host that they mean.
-        host = host if host.isascii() else host.encode("idna").decode()
+        # A backslash ends the host for some readers of addresses and not for others.
+        if "\\" not in parts.netloc:
+            return _origin(parts.scheme, parts.netloc.rpartition("@")[2])
     except ValueError:
-        parts, host, port = urlsplit(""), "", None
-    # A backslash ends the host for some readers of addresses and not for others.
-    if parts.scheme not in _PORTS or not host or "\\" in parts.netloc:
-        message = 'must be an absolute https address, like "https://api.example.com".'
-        raise ConfigurationError(f"{name}: {message}", errors={name: [message]})
-    return Origin(parts.scheme, host, _PORTS[parts.scheme] if port is None else port)
+        pass
+    message = 'must be an absolute https address, like "https://api.example.com".'
+    raise ConfigurationError(f"{name}: {message}", errors={name: [message]})
+
+
+@lru_cache(1024)
+def _origin(scheme: str, netloc: str) -> Origin:
+    """Raise ValueError where it is none."""
+    parts = urlsplit(f"//{netloc}")
+    host, port = parts.hostname, parts.port
+    if scheme not in _PORTS or not host:
+        raise ValueError(scheme)
+    # As HTTP libraries ask for it, so that "bücher.example" is the host that they mean.
+    host = host if host.isascii() else host.encode("idna").decode()
+    return Origin(scheme, host, _PORTS[scheme] if port is None else port)
