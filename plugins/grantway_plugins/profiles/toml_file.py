@@ -89,12 +89,27 @@ class TomlFile:
         Raises:
             ConfigurationError: file, line and rule of every mistake; quotes no value.
         """
+        read, mistakes = self.judge(schema, table, at)
+        if mistakes:
+            raise self.wrong(mistakes)
+        return read
+
+    def judge(
+        self, schema: Schema, table: Mapping[str, Any], at: Path_ = ()
+    ) -> tuple[dict[str, Any], list[tuple[Path_, str]]]:
+        """A table as its schema reads it, and what is wrong with it, for ``wrong``.
+
+        Args:
+            schema: Its rules.
+            table: What stands in the file.
+            at: Where it stands.
+        """
         try:
-            return cast("dict[str, Any]", schema.load(table))
+            return cast("dict[str, Any]", schema.load(table)), []
         except ValidationError as invalid:
             mistakes = list(_flat(invalid.messages_dict))
-        # Raised outside the except block: the ValidationError holds the values, secrets too.
-        raise self.wrong([((*at, *path), rule) for path, rule in mistakes])
+        # Made outside the except block: the ValidationError holds the values, secrets too.
+        return {}, [((*at, *path), rule) for path, rule in mistakes]
 
     def wrong(self, mistakes: Iterable[tuple[Path_, str]]) -> ConfigurationError:
         """The error that tells of mistakes, each at its place."""
