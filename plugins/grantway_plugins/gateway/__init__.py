@@ -3,6 +3,9 @@
 ``TokenEndpoint`` answers token requests in any WSGI or ASGI framework. ``Broker`` settles them by a
 provider behind the gateway, ``EmbeddedIssuer`` by the issuer in the same process. Importing the
 package loads none of it.
+
+``Protection`` stands between a provider and its clients, and ``GatewayMetrics`` counts for
+Prometheus.
 """
 
 from importlib import import_module
@@ -12,23 +15,37 @@ if TYPE_CHECKING:
     from .broker import Broker
     from .clients import ClientRule, Principal, hash_secret
     from .embedded import EmbeddedIssuer
+    from .metrics import GatewayMetrics
+    from .protection import BreakerRules, BulkheadRules, Notice, Protection, ProtectionState
     from .token_endpoint import Settlement, TokenEndpoint
 
 _HOME = {
+    "BreakerRules": "protection",
     "Broker": "broker",
+    "BulkheadRules": "protection",
     "ClientRule": "clients",
     "EmbeddedIssuer": "embedded",
+    "GatewayMetrics": "metrics",
+    "Notice": "protection",
     "Principal": "clients",
+    "Protection": "protection",
+    "ProtectionState": "protection",
     "Settlement": "token_endpoint",
     "TokenEndpoint": "token_endpoint",
     "hash_secret": "clients",
 }
 
 __all__ = [
+    "BreakerRules",
     "Broker",
+    "BulkheadRules",
     "ClientRule",
     "EmbeddedIssuer",
+    "GatewayMetrics",
+    "Notice",
     "Principal",
+    "Protection",
+    "ProtectionState",
     "Settlement",
     "TokenEndpoint",
     "hash_secret",
