@@ -79,7 +79,8 @@ class Profile:
     @property
     def login(self) -> str:
         """How a person logs in: ``auto``, ``browser``, ``device`` or ``paste``."""
-        return str(self.table.get("login", LOGINS.get(self.table.get("grant", ""), "auto")))
+        named = self.table.get("login", "auto")
+        return str(LOGINS.get(self.table.get("grant", ""), "auto") if named == "auto" else named)
 
     @property
     def scope(self) -> tuple[str, ...] | None:

@@ -135,7 +135,11 @@ class TomlFile:
     @property
     def _lines(self) -> dict[Path_, int]:
         if not hasattr(self, "_places"):
-            self._places = dict(_places(self._text))
+            self._places = dict[Path_, int]()
+            for path, line in _places(self._text):
+                self._places[path] = line
+                for depth in range(1, len(path)):  # [profiles.work] begins profiles too
+                    self._places.setdefault(path[:depth], line)
         return self._places
 
 
@@ -181,7 +185,7 @@ def _places(text: str) -> Iterator[tuple[Path_, int]]:
                 table = header
                 yield table, number
         elif "=" in line and (key := _path(f"{line.split('=', 1)[0]}= 0")):
-            yield from ((table + key[:depth], number) for depth in range(1, len(key) + 1))
+            yield table + key, number
 
 
 def _path(line: str) -> Path_:

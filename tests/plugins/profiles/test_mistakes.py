@@ -1,0 +1,159 @@
+"""Every mistake in a file of profiles is told with file, line, key and rule; never a secret."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from grantway.exceptions import ConfigurationError
+from grantway_plugins import profiles
+from grantway_plugins.profiles import ProfileFile
+
+GOOD = '[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "app"\n'
+LOGIN = '[profiles.work]\nprovider = "https://login.example.com"\n'
+
+
+def told(tmp_path: Path, text: str, name: str = "work") -> str:
+    """What is said of a file, without its path."""
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        profiles.load(name, path)
+    return str(refused.value).replace(f"{path}", "FILE")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[profiles.work]\n", "FILE, line 1: profiles.work.provider is missing; give the issuer"),
+        (f"{GOOD}scpoe = 'read'\n", "FILE, line 4: profiles.work.scpoe is no key here; did you"),
+        (f"{GOOD}zzzzzz = 1\n", "FILE, line 4: profiles.work.zzzzzz is no key here; there are a"),
+        (f"{GOOD}'zz z' = 1\n", 'FILE, line 4: profiles.work."zz z" is no key here; there are a'),
+        (f"{GOOD}scope = 7\n", "FILE, line 4: profiles.work.scope must be a list of names or a"),
+        (f"{GOOD}client_secret = 7\n", "FILE, line 4: profiles.work.client_secret must be a stri"),
+        (f"{GOOD}login = 'phone'\n", "FILE, line 4: profiles.work.login must be one of auto, bro"),
+        (f"{GOOD}login = 7\n", "FILE, line 4: profiles.work.login must be one of auto, browser, d"),
+        (f"{GOOD}timeout = '5'\n", "FILE, line 4: profiles.work.timeout must be a number, like 30"),
+        (f"{GOOD}timeout = true\n", "FILE, line 4: profiles.work.timeout must be a number, like"),
+        (f"{GOOD}timeout = 0\n", "FILE, line 4: profiles.work.timeout must be more than 0"),
+        (f"{GOOD}extra = 'a'\n", "FILE, line 4: profiles.work.extra must be a table of names to"),
+        (f"{GOOD}extra.a = 7\n", "FILE, line 4: profiles.work.extra.a must be text, or a list of"),
+        (f"{GOOD}store = 7\n", "FILE, line 4: profiles.work.store must be the name of a store"),
+        (f"{GOOD}store = {{folder = 'a'}}\n", "FILE, line 4: profiles.work.store.kind must be the"),
+        (
+            f"{GOOD}[profiles.work.freshness]\nadvisry = 5\n",
+            "FILE, line 5: profiles.work.freshness.advisry is no key here; did you mean advisory?",
+        ),
+        (
+            f"{GOOD}freshness = {{advisory = 5, mandatory = 9}}\n",
+            "FILE, line 4: profiles.work.freshness needs 0 <= mandatory <= advisory",
+        ),
+        (
+            f"{GOOD}client_secret = 's'\nclient_secret_env = 'S'\n",
+            "FILE, line 5: profiles.work.client_secret_env cannot stand beside client_secret",
+        ),
+        (
+            f"{LOGIN}client_secret = 's'\n",
+            "FILE, line 3: profiles.work.client_secret needs client_id beside it",
+        ),
+        (
+            f"{LOGIN}grant = 'client_credentials'\n",
+            "FILE, line 1: profiles.work.client_id is missing; only for a login one is registered",
+        ),
+        (f"{GOOD}params = {{a = 1}}\n", "FILE, line 4: profiles.work.params are those of a grant"),
+        (
+            f"{GOOD}grant = 'client_credentials'\nparams = {{scope = 'a'}}\n",
+            "FILE, line 5: profiles.work.params.scope stands outside of params, as scope",
+        ),
+        (
+            f"{GOOD}grant = 'client_credentials'\nlogin = 'device'\n",
+            "FILE, line 5: profiles.work.login has no meaning for client_credentials",
+        ),
+        (
+            f"{GOOD}grant = 'device_code'\nlogin = 'browser'\n",
+            "FILE, line 5: profiles.work.login is not how device_code begins",
+        ),
+        (
+            "[profiles.work]\nprovider = 'http://login.example.com'\n",
+            "FILE, line 2: profiles.work.provider http://login.example.com would send secrets",
+        ),
+        (
+            "[profiles.work]\nprovider = 'login.example.com'\n",
+            "FILE, line 2: profiles.work.provider must be an absolute https address",
+        ),
+        (
+            "[profiles.work]\nprovider = 7\n",
+            "FILE, line 2: profiles.work.provider must be the issu",
+        ),
+        (
+            "[profiles.work.provider]\ndialect = 'github'\n",
+            "FILE, line 1: profiles.work.provider needs issuer",
+        ),
+        (
+            "[profiles.work.provider]\ntoken_endpint = 'https://a.example'\n",
+            "FILE, line 2: profiles.work.provider.token_endpint is no key here; did you mean token",
+        ),
+        ("profiles = 7\n", "FILE, line 1: profiles must be tables, like [profiles.work]"),
+        ("[profiles]\nwork = 7\n", "FILE, line 2: profiles.work must be a table, like [profiles.w"),
+        (f"{GOOD}[profile.x]\n", "FILE, line 4: profile is no key here; did you mean profiles?"),
+        ("[profiles.wrok]\n", "FILE: there is no profile 'work'; did you mean wrok?"),
+        ("", "FILE: there is no profile 'work'; there are none."),
+        ("[profiles.work\n", "FILE, line 1: Expected ']' at the end of a table declaration."),
+        (f"{GOOD}a = 1\na = 2\n", "FILE, line 5: Cannot overwrite a value."),
+    ],
+)
+def test_a_mistake_is_told(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in told(tmp_path, text)
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    shown = told(tmp_path, f"{GOOD}scope = 7\n\n# a comment\nscpoe = 7\nlogin = 7\n")
+    assert re.findall(r"line (\d+): profiles\.work\.(\w+)", shown) == [
+        ("4", "scope"),
+        ("7", "scpoe"),
+        ("8", "login"),
+    ]
+
+
+def test_a_file_that_is_not_there_and_one_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none\.toml: there is no such file"):
+        profiles.load("work", tmp_path / "none.toml")
+    with pytest.raises(ConfigurationError, match=r": cannot be read \("):
+        profiles.load("work", tmp_path)
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"a = 1\nb = '\xff'\n")
+    with pytest.raises(ConfigurationError, match=r"binary\.toml, line 2: is not UTF-8"):
+        profiles.load("work", binary)
+
+
+def test_a_name_that_is_none(tmp_path: Path) -> None:
+    text = GOOD.replace("work", '"a/b"')
+    assert told(tmp_path, text, "a/b").startswith(
+        'FILE, line 1: profiles."a/b" is no name for a profile'
+    )
+
+
+def test_a_mistake_keeps_from_no_other_profile(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"{GOOD}[profiles.bad]\nprovdier = 1\n")
+    file = ProfileFile(path)
+    assert file.names == ["work", "bad"]
+    assert file.table("work")["client_id"] == "app"
+    with pytest.raises(ConfigurationError, match="did you mean provider"):
+        file.table("bad")
+
+
+def test_no_mistake_shows_a_secret(tmp_path: Path) -> None:
+    text = (
+        (
+            f"{GOOD}client_secret = 's3cr3t-\x7f-value'\n"
+            "params = {password = 's3cr3t-value'}\nextra = {a = {b = 's3cr3t-value'}}\n"
+        )
+        .replace("\x7f", "\\u00e9")
+        .replace("'s3cr3t-\\u00e9-value'", '"s3cr3t-\\u00e9-value"')
+    )
+    shown = told(tmp_path, text)
+    assert "profiles.work.client_secret has a character" in shown
+    assert "s3cr3t" not in shown

@@ -1,0 +1,207 @@
+"""A profile in a program: its client, its secret, its store, its token."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway.exceptions import ConfigurationError, LoginNeededError
+from grantway_plugins import profiles
+from grantway_plugins.profiles import Profile
+from grantway_plugins.profiles.places import config_path
+from grantway_plugins.stores.file import FileStore
+from grantway_plugins.testing import LiveIssuer
+
+ENDPOINT = 'provider = {token_endpoint = "https://login.example.com/token"}\n'
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def loaded(tmp_path: Path, body: str) -> Profile:
+    return profiles.load("work", written(tmp_path, f"[profiles.work]\n{body}"))
+
+
+def robot(tmp_path: Path, issuer: LiveIssuer, secret: str) -> Path:
+    """A profile of a client that asks for itself."""
+    client = issuer.client(grant_types=["client_credentials"])
+    (tmp_path / "secret.txt").write_text(f"{client.auth.client_secret}\n")  # type: ignore[attr-defined]
+    return written(
+        tmp_path,
+        f'[profiles.work]\nprovider = "{issuer.url}"\ngrant = "client_credentials"\n'
+        f'client_id = "{client.client_id}"\n{secret}\nscope = "read"\n'
+        'store = {kind = "file", folder = "tokens"}\n',
+    )
+
+
+def test_a_program_uses_it_like_the_command(tmp_path: Path, grantway_issuer: LiveIssuer) -> None:
+    path = robot(tmp_path, grantway_issuer, 'client_secret_file = "secret.txt"')
+    with profiles.load("work", path) as profile:
+        token = profile.credential().token()
+        assert profile.token() == token
+        assert token.scope == ("read",)
+        assert isinstance(profile.store, FileStore)
+        # Both are relative to the file.
+        assert profile.store.path(profile.key).parent == tmp_path / "tokens"
+    with profiles.load("work", path) as again:
+        assert again.token() == token
+
+
+def test_a_secret_that_is_not_where_the_profile_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
+    (tmp_path / "empty").write_text("\n")
+    expected = {
+        "client_secret_env = 'NO_SUCH_SECRET'": "names the variable NO_SUCH_SECRET, which is not",
+        "client_secret_file = 'none'": "which cannot be read (No such file or directory)",
+        "client_secret_file = 'empty'": "which is empty",
+    }
+    for line, rule in expected.items():
+        with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\n{line}\n") as profile:
+            with pytest.raises(ConfigurationError) as refused:
+                profile.client()
+            assert f"{tmp_path}/config.toml, line 4: profiles.work.{line.split()[0]}" in str(
+                refused.value
+            )
+            assert rule in str(refused.value)
+
+
+def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
+    body = f"{ENDPOINT}client_id = 'app'\nclient_secret_keyring = 'grantway-tests'\n"
+    path = written(tmp_path, f"[profiles.work]\n{body}")
+    env = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "XDG_DATA_HOME": str(tmp_path),
+        "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring",
+    }
+    code = (
+        "import sys, keyring; from grantway_plugins import profiles\n"
+        "def ask():\n"
+        "  with profiles.load('work', sys.argv[1]) as profile:\n"
+        "    try: print(profile.client().auth.client_secret)\n"
+        "    except Exception as error: print(error)\n"
+        "ask(); keyring.set_password('grantway-tests', 'app', 's3'); ask()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    nothing, secret = done.stdout.splitlines()
+    assert "put it there with: keyring set grantway-tests app" in nothing
+    assert secret == "s3"
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ('store = "nowhere"', "'nowhere' is not registered; there are aws-cli,"),
+        ('store = {kind = "file", foldr = "a"}', "unexpected keyword argument 'foldr'"),
+        ('store = {kind = "encrypted", inner = "file"}', "one of key, key_env and key_ring"),
+    ],
+)
+def test_a_store_that_cannot_be(tmp_path: Path, line: str, rule: str) -> None:
+    with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\n{line}\n") as profile:
+        with pytest.raises(ConfigurationError) as refused:
+            _ = profile.store
+        assert "config.toml, line 4: profiles.work.store cannot be made: " in str(refused.value)
+        assert rule in str(refused.value)
+
+
+def test_a_dialect_that_nobody_knows(tmp_path: Path) -> None:
+    body = 'provider = {issuer = "https://login.example.com", dialect = "klingon"}\n'
+    with loaded(tmp_path, body) as profile, pytest.raises(ConfigurationError) as refused:
+        _ = profile.freshness
+    assert "line 2: profiles.work.provider.dialect 'klingon' is not registered" in str(
+        refused.value
+    )
+
+
+def test_the_freshness_is_the_profile_s_or_the_dialect_s(tmp_path: Path) -> None:
+    with loaded(tmp_path, f"{ENDPOINT}freshness = {{advisory = 60, mandatory = 5}}\n") as profile:
+        assert profile.freshness == grantway.Freshness(60, 5)
+    with loaded(tmp_path, ENDPOINT) as profile:
+        assert profile.freshness == grantway.Freshness()
+
+
+BASE: dict[str, Any] = {"provider": '"https://login.example.com"', "client_id": '"a"'}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"provider": '"https://login.example.org"'},
+        {"client_id": '"b"'},
+        {"scope": '"read"'},
+        {"extra": '{audience = "b"}'},
+        {"grant": '"client_credentials"'},
+    ],
+)
+def test_the_key_differs_when_the_token_would(tmp_path: Path, change: dict[str, str]) -> None:
+    def key(fields: dict[str, str], name: str = "work") -> str:
+        body = "".join(f"{field} = {value}\n" for field, value in fields.items())
+        path = written(tmp_path, f"[profiles.{name}]\n{body}")
+        with profiles.load(name, path) as profile:
+            return profile.key
+
+    assert key({**BASE, **change}) != key(BASE)
+    assert key(BASE, "other") != key(BASE)
+    # Where the secret is, where the token rests and when it is renewed do not count.
+    assert key({**BASE, "client_secret_env": '"S"', "store": '"memory"'}) == key(BASE)
+    assert key({**BASE, "scope": '"read write"'}) == key({**BASE, "scope": '["read", "write"]'})
+
+
+def test_a_login_that_is_needed_says_how(tmp_path: Path) -> None:
+    with loaded(tmp_path, f'{ENDPOINT}client_id = "a"\nstore = "memory"\n') as profile:
+        with pytest.raises(LoginNeededError, match="run: grantway login work"):
+            profile.token()
+        profile.store.save(profile.key, grantway.Token("at", expires_at=time.time() + 20))
+        assert profile.token().access_token == "at"  # nothing better is to be had
+
+
+def test_an_endpoint_of_the_file_counts_more(tmp_path: Path, grantway_issuer: LiveIssuer) -> None:
+    body = (
+        f'provider = {{issuer = "{grantway_issuer.url}", '
+        'revocation_endpoint = "https://login.example.com/revoke"}\n'
+    )
+    with loaded(tmp_path, body) as profile:
+        assert profile.provider.revocation_endpoint == "https://login.example.com/revoke"
+        assert profile.provider.token_endpoint == f"{grantway_issuer.url}/token"
+
+
+def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import platformdirs  # noqa: PLC0415
+
+    monkeypatch.delenv("GRANTWAY_CONFIG", raising=False)
+    for folder in (None, "", "relative", str(tmp_path)):
+        if folder is None:
+            monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+        else:
+            monkeypatch.setenv("XDG_CONFIG_HOME", folder)
+        expected = Path(platformdirs.user_config_dir("grantway"), "config.toml")
+        if folder != "relative":  # which the rules of these variables forbid
+            assert Path(config_path()) == expected
+    monkeypatch.setenv("GRANTWAY_CONFIG", str(tmp_path / "named.toml"))
+    assert config_path() == str(tmp_path / "named.toml")
+    assert config_path(str(tmp_path / "asked.toml")) == str(tmp_path / "asked.toml")
+
+
+def test_the_repr_holds_no_secret(tmp_path: Path) -> None:
+    with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\nclient_secret = 's3cr3t'\n") as profile:
+        assert "s3cr3t" not in repr(profile)
+        assert "s3cr3t" not in repr(profile.client())
