@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from grantway import Token
+from grantway import Client, Token
+from grantway_plugins.stores.redis import RedisStore
+from grantway_plugins.stores.sql import SqlStore
 from tests.fleet.conftest import LEASE
 from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Answer, Fleet, StoreOptions, fleet
@@ -52,6 +55,14 @@ def go_on(group: Fleet) -> None:
     answer = group.ask()
     assert (answer.errors, len(answer.tokens)) == ([], 1)
     assert group.issuer.refreshes(group.stored)
+
+
+@pytest.mark.parametrize("store", [RedisStore, SqlStore])
+def test_a_caller_outlasts_the_lease_of_who_died(store: Callable[..., object]) -> None:
+    """Where nobody has set either."""
+    lease = inspect.signature(store).parameters["lease"].default
+    timeout = inspect.signature(Client).parameters["timeout"].default
+    assert lease <= timeout / 2
 
 
 @STORES

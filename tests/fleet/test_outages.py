@@ -118,6 +118,40 @@ def test_the_server_of_the_store_is_gone_when_the_answer_is_to_be_saved(
 
 
 @pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
+@pytest.mark.parametrize("window", [0.0, 30.0])
+def test_others_come_before_who_has_the_answer_can_save_it(
+    tmp_path: Path, shared_store: StoreOptions, valkey: ValkeyServer, window: float
+) -> None:
+    """They send what it has used. All go on where the provider forgives, and else must log in."""
+    with (
+        StrictIssuer(tmp_path, reuse_window=window) as issuer,
+        fleet(tmp_path, issuer, shared_store, machines=3, threads=4, stop_at="between") as group,
+    ):
+        group.let_pass(HOUR)
+        first, *others = group.machines
+        first.tell("ask")
+        first.hears_that_it_is("between")
+        valkey.stop()
+        try:
+            first.go_on()
+            assert set(first.hear()["errors"]) == {"StoreSaveError"}
+        finally:
+            valkey.restart()
+        answer = group.ask(others)
+        if window:
+            assert (answer.errors, len(answer.tokens)) == ([], 1)
+            late = group.ask([first])
+            assert (late.errors, late.tokens) == ([], answer.tokens)
+            assert issuer.asked == [200, 200]
+            assert issuer.refreshes(group.stored)
+        else:
+            assert set(answer.errors) == {"LoginNeededError"}
+            token = group.log_in()
+            group.let_pass(0)
+            assert group.ask().tokens == {token.access_token}
+
+
+@pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
 def test_the_server_of_the_store_starts_anew_before_the_answer_is_saved(
     tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions, valkey: ValkeyServer
 ) -> None:

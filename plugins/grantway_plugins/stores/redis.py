@@ -35,7 +35,8 @@ class RedisStore:
             ``unix:///PATH``; what redis-py takes after the ``?`` is taken too.
         prefix: What the name of every key begins with.
         lease: Seconds until the lock of a holder that died is free, from 0.2 to 3600. Renewed each
-            third of it while its holder lives.
+            third of it while its holder lives. Less than the client's ``timeout``, or who waits
+            gives up before it is free.
         keep_for: Seconds after which a token that was not saved anew is forgotten, from 3600. None
             keeps a refresh token until it is deleted. A token without one is forgotten once it has
             ended, though not within an hour.
@@ -55,7 +56,7 @@ class RedisStore:
         url: str = "redis://localhost:6379/0",
         *,
         prefix: str = "grantway:",
-        lease: float = 30.0,
+        lease: float = 10.0,
         keep_for: float | None = None,
         on_disk: bool = False,
         replicas: int = 0,

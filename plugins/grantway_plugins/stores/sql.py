@@ -41,7 +41,8 @@ class SqlStore:
             ``postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE``.
         prefix: What the names of its tables begin with.
         lease: Seconds until the lock of a holder that died is free, from 0.2 to 3600. Renewed each
-            third of it while its holder lives.
+            third of it while its holder lives. Less than the client's ``timeout``, or who waits
+            gives up before it is free.
         keep_for: Seconds after which a token that was not saved anew is forgotten, from 3600. None
             keeps a refresh token until it is deleted. A token without one is forgotten once it has
             ended, though not within an hour.
@@ -57,7 +58,7 @@ class SqlStore:
         url: str,
         *,
         prefix: str = "grantway_store_",
-        lease: float = 30.0,
+        lease: float = 10.0,
         keep_for: float | None = None,
         timeout: float = 5.0,
         connections: int = 8,
