@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from grantway_plugins.stores.file import FileStore
 from tests.core.credential.scenes import PATIENCE, Gate, issue
@@ -25,33 +25,38 @@ client = grantway.Client(
 """
 
 
-def script(text: str, server: FaultServer, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def script(text: str, server: FaultServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [sys.executable, "-c", BEGIN + textwrap.dedent(text), server.token_endpoint, str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def result(process: subprocess.Popen[str]) -> str:
-    with process:
-        out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert err == ""
     return out
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_child_forked_during_a_renewal_renews_by_itself(tmp_path: Path) -> None:
     gate = Gate()
-    with FaultServer(gate, issue()) as server:
-        process = script(
+    with (
+        FaultServer(gate, issue()) as server,
+        script(
             """
             credential = client.credential(grant_type="client_credentials")
             waiting = threading.Thread(target=credential.token)
             waiting.start()
-            sys.stdin.read(1)
+            while not os.path.exists(folder):
+                time.sleep(0.01)
             child = os.fork()
             if not child:
                 signal.alarm(20)
@@ -61,10 +66,11 @@ def test_a_child_forked_during_a_renewal_renews_by_itself(tmp_path: Path) -> Non
             print("child done", flush=True)
             waiting.join()
             print(credential.token().access_token)
-            """.replace("sys.stdin.read(1)", "while not os.path.exists(folder): time.sleep(0.01)"),
+            """,
             server,
             tmp_path / "go",
-        )
+        ) as process,
+    ):
         gate.wait()
         (tmp_path / "go").touch()
         assert process.stdout is not None
@@ -74,11 +80,11 @@ def test_a_child_forked_during_a_renewal_renews_by_itself(tmp_path: Path) -> Non
         assert result(process) == "at-2\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_children_do_not_send_through_the_connection_of_their_parent(tmp_path: Path) -> None:
     """Or one would read the other's token."""
-    with FaultServer(issue()) as server:
-        process = script(
+    with (
+        FaultServer(issue()) as server,
+        script(
             """
             client.create_token(grant_type="client_credentials")
             children = []
@@ -97,18 +103,19 @@ def test_children_do_not_send_through_the_connection_of_their_parent(tmp_path: P
             """,
             server,
             tmp_path,
-        )
+        ) as process,
+    ):
         result(process)
         # One for each process, and each keeps its own: ten requests.
         assert server.connections == 5
         assert len(server.requests) == 10
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_fork_finds_every_lock_free_and_the_token_whole(tmp_path: Path) -> None:
     """Threads that take every lock all the time, and many forks meanwhile."""
-    with FaultServer(issue()) as server:
-        process = script(
+    with (
+        FaultServer(issue()) as server,
+        script(
             """
             from grantway import Token
             pool = client.credential_pool(grant_type="client_credentials", entries=4)
@@ -122,7 +129,7 @@ def test_a_fork_finds_every_lock_free_and_the_token_whole(tmp_path: Path) -> Non
                         credential.accept(token)
                         credential.invalidate(token)
 
-            threads = [threading.Thread(target=churn, args=(n,)) for n in range(3)]
+            threads = [threading.Thread(target=churn, args=(n,), daemon=True) for n in range(3)]
             for thread in threads:
                 thread.start()
             for _ in range(60):
@@ -143,14 +150,16 @@ def test_a_fork_finds_every_lock_free_and_the_token_whole(tmp_path: Path) -> Non
             """,
             server,
             tmp_path,
-        )
+        ) as process,
+    ):
         assert result(process) == "done\n"
 
 
 def test_a_process_that_ends_waits_until_the_token_is_stored(tmp_path: Path) -> None:
     gate = Gate()
-    with FaultServer(gate) as server:
-        process = script(
+    with (
+        FaultServer(gate) as server,
+        script(
             """
             credential = client.credential(
                 grant_type="client_credentials", store=FileStore(folder), key="mine"
@@ -162,7 +171,8 @@ def test_a_process_that_ends_waits_until_the_token_is_stored(tmp_path: Path) -> 
             """,
             server,
             tmp_path,
-        )
+        ) as process,
+    ):
         gate.wait()
         assert process.stdout is not None
         assert process.stdout.readline() == "left\n"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from grantway import Freshness, Token, default_registry
+from grantway.deadline import Deadline
 from grantway.exceptions import ConfigurationError
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import (
@@ -90,6 +91,19 @@ def test_a_thread_that_looked_before_the_new_token_came_asks_for_no_other(
         found = at_once([credential.token] * 32)
         assert {each.access_token for each in found} == {f"at-{rounds + 1}"}
         assert len(server.requests) == rounds + 1
+
+
+def test_who_looked_too_early_takes_what_came_meanwhile(start: Start, clock: Clock) -> None:
+    client, server = start(issue())
+    credential = client.credential(**SECRET, freshness=EXACT)
+    credential.token()
+    clock.step(3600)
+    new = credential.token()
+    # As a thread does that saw the old one, and was not let on before the new one was there.
+    step, _ = credential._step(Deadline(PATIENCE))
+    settle_down()
+    assert step is new
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
