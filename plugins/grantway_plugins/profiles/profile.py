@@ -7,12 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from grantway.client import Client
 from grantway.exceptions import GrantwayError, InvalidClientException, LoginNeededError
 from grantway.fingerprint import fingerprint
 from grantway.freshness import Freshness
 from grantway.process import default_registry
-from grantway.transport import RequestsTransport
 
 from .file import ProfileFile
 from .parts import Parts
@@ -22,10 +20,12 @@ from .tables import LOGINS
 if TYPE_CHECKING:
     from typing import Self
 
+    from grantway.client import Client
     from grantway.credential import Credential
     from grantway.provider import Provider
     from grantway.stores import Store
     from grantway.token import Token
+    from grantway.transport import RequestsTransport
 
 _TIMEOUT = 30.0
 
@@ -66,7 +66,7 @@ class Profile:
         self.file = file
         self._at = ("profiles", name)
         self._parts = Parts(file.toml)
-        self._open: list[Client | RequestsTransport] = []
+        self._open: list[RequestsTransport] = []
 
     # --- What it says -----------------------------------------------------------------------------
 
@@ -160,6 +160,8 @@ class Profile:
 
     @cached_property
     def _transport(self) -> RequestsTransport:
+        from grantway.transport import RequestsTransport  # noqa: PLC0415 - a stored token needs none
+
         transport = RequestsTransport.within(self.timeout)
         self._open.append(transport)
         return transport
@@ -177,6 +179,8 @@ class Profile:
             TransportError: the provider gave no usable answer.
             StoreError: a registration could not be read or kept.
         """
+        from grantway.client import Client  # noqa: PLC0415 - a stored token needs none
+
         table = self.table
         if self.registrations is None:
             client_id, auth = table["client_id"], table.get("auth")
