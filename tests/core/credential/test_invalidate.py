@@ -86,3 +86,18 @@ def test_another_credentials_work_does_not_bring_it_back(start: Start) -> None:
     settle_down()
     assert {each.access_token for each in found[1:]} == {"at-1"}
     assert len(server.requests) == 1
+
+
+def test_what_was_rejected_once_is_not_taken_from_a_store_that_brings_it_back(start: Start) -> None:
+    client, server = start(issue())
+    store = MemoryStore()
+    credential = client.credential(**SECRET, store=store)
+    store.save(credential.key, token(7))
+    old = credential.token()
+    credential.invalidate(old)
+    new = credential.token()
+    credential._token = token(8, lives=-1)  # what is held is neither of the two, and dead
+    credential._until = credential._end = 0.0
+    store.save(credential.key, old)
+    assert credential.token() not in (old, new)
+    assert [each.form["refresh_token"] for each in server.requests] == [["rt-7"], ["rt-7"]]
