@@ -73,6 +73,15 @@ class _Route(NamedTuple):
     outcomes: dict[str, Counter]
 
 
+class _Watched(NamedTuple):
+    """A protection, and its series."""
+
+    protection: Protection
+    state: Gauge
+    in_flight: Gauge
+    waiting: Gauge
+
+
 class GatewayMetrics:
     """What a gateway does, in numbers. Safe for threads.
 
@@ -102,7 +111,7 @@ class GatewayMetrics:
         whole("most_values", most_values, 1)
         self._registry = registry
         self._names = dict(names or {})
-        self._watched: list[Protection] = []
+        self._watched: dict[str, _Watched] = {}
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str], _Route] = {}
         self._provider, self._route = _Bounded(most_values), _Bounded(most_values)
@@ -196,29 +205,35 @@ class GatewayMetrics:
     # --- Protections ------------------------------------------------------------------------------
 
     def watch(self, protection: Protection) -> None:
-        """Follow a protection from now on."""
-        with self._lock:
-            self._watched.append(protection)
+        """Follow a protection from now on, in place of an earlier one of the same provider."""
         provider = self._provider(protection.provider)
+        watched = _Watched(
+            protection,
+            self._state.labels(provider),
+            self._in_flight.labels(provider),
+            self._waiting.labels(provider),
+        )
 
         def told(notice: Notice) -> None:
             if notice.kind == "shed":
                 self._shed.labels(provider, notice.reason).inc()
             elif notice.kind == "breaker":
                 self._moves.labels(provider, notice.state.breaker).inc()
-            self._show(protection)
+            if self._watched.get(provider) is watched:
+                self._show(watched)
 
+        with self._lock:
+            self._watched[provider] = watched
         protection.listen(told)
-        self._show(protection)
+        self._show(watched)
 
-    def _show(self, protection: Protection) -> None:
-        provider = self._provider(protection.provider)
+    def _show(self, watched: _Watched) -> None:
         # Read and written together, so that the last one to come writes what is newest.
         with self._lock:
-            state = protection.state()
-            self._state.labels(provider).set(STATES[state.breaker])
-            self._in_flight.labels(provider).set(state.in_flight)
-            self._waiting.labels(provider).set(state.waiting)
+            state = watched.protection.state()
+            watched.state.set(STATES[state.breaker])
+            watched.in_flight.set(state.in_flight)
+            watched.waiting.set(state.waiting)
 
     # --- For whoever scrapes ----------------------------------------------------------------------
 
@@ -228,8 +243,8 @@ class GatewayMetrics:
         Args:
             accept: The scraper's ``Accept``.
         """
-        for protection in self._watched:
-            self._show(protection)  # time alone makes an open breaker half-open
+        for watched in tuple(self._watched.values()):
+            self._show(watched)  # time alone makes an open breaker half-open
         source = self._registry
         if os.environ.get(_SHARED):
             source = CollectorRegistry()

@@ -211,6 +211,23 @@ def test_a_protection_is_followed(metrics: GatewayMetrics) -> None:
     assert value(metrics, "grantway_breaker_state", provider="login") == 1
 
 
+def test_a_later_protection_of_a_provider_takes_the_place_of_the_one_before(
+    metrics: GatewayMetrics,
+) -> None:
+    """As when a gateway reads its configuration again while calls are under way."""
+    held, before, after = Held(), Protection("login"), Protection("login")
+    metrics.watch(before)
+    with FaultServer(held) as server, asking(server, before) as client:
+        late = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        assert value(metrics, "grantway_bulkhead_in_flight", provider="login") == 1
+        metrics.watch(after)
+        for _ in range(2):
+            assert value(metrics, "grantway_bulkhead_in_flight", provider="login") == 0
+            held.gate.set()
+            late.join()
+
+
 def test_a_call_that_was_not_sent_is_one_of_its_calls_too() -> None:
     guard = Protection("login", breaker=BreakerRules(failures=1))
     with FaultServer(faults.answer(500, b"")) as server:

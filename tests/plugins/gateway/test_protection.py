@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import subprocess
 import sys
 import textwrap
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 import grantway
 from grantway.exchange import Exchange
+from grantway.transport import RequestsTransport
 from grantway_plugins.gateway import Broker, TokenEndpoint
 from grantway_plugins.gateway.protection import (
     BreakerRules,
@@ -536,6 +539,72 @@ def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
             finally:
                 held.gate.set()
             assert process.wait(PATIENCE) == 0
+
+
+class Moody:
+    """A provider that fails in every way in turn; knows how many it served at once."""
+
+    def __init__(self, *acts: Any) -> None:
+        self._acts = itertools.cycle(acts)
+        self._lock = threading.Lock()
+        self.now = self.most = 0
+        self.well = False
+
+    def __call__(self, stage: faults.Stage) -> bool:
+        with self._lock:
+            act = GRANTED if self.well else next(self._acts)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            return bool(act(stage))
+        finally:
+            with self._lock:
+                self.now -= 1
+
+
+def test_a_provider_that_fails_in_every_way_is_never_asked_by_more_and_recovers(
+    clock: Clock,
+) -> None:
+    moody = Moody(
+        GRANTED,
+        DOWN,
+        faults.answer(429, b"", {"Retry-After": "2"}),
+        faults.close_after_request,
+        faults.stall,
+        refused("invalid_grant"),
+        faults.reset_after_request,
+        faults.half(),
+    )
+    guard = protection(clock, at_once=3, waiting=4, open_for=1.0, longest=2.0)
+
+    with (
+        FaultServer(moody) as server,
+        asking(
+            server,
+            guard,
+            retry=grantway.RetryPolicy(attempts=2, base=0.0),
+            transport=RequestsTransport(read_timeout=0.1),
+        ) as client,
+    ):
+
+        def work() -> list[object]:
+            outcomes: list[object] = []
+            for _ in range(20):
+                try:
+                    outcomes.append(type(ask(client)))
+                except grantway.GrantwayError as error:
+                    outcomes.append(type(error))
+                clock.now += 0.05
+            return outcomes
+
+        outcomes = Counter(itertools.chain.from_iterable(Crowd(24, work).join()))
+        assert outcomes.total() == 24 * 20
+        assert outcomes[grantway.ProviderPausedError] > 0
+        assert moody.most <= 3
+        moody.well = True
+        clock.now += 10.0
+        assert ask(client).access_token == "at-1"
+        assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
 
 
 # --- What cannot work -----------------------------------------------------------------------------
