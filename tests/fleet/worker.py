@@ -137,24 +137,28 @@ class Worker:
     def _ask(self, timeout: float | None) -> tuple[list[str], str]:
         self._barrier.wait()
         try:
-            token = self._credential.token(timeout)
+            return [self._token(timeout)], ""
         except GrantwayError as error:
             return [], type(error).__name__
-        return [token.access_token], "handed out past its end" if token.expired() else ""
 
     def _poll(self, rounds: int) -> tuple[list[str], str]:
         self._barrier.wait()
         seen: dict[str, None] = {}
         while len(seen) < rounds:
             try:
-                token = self._credential.token()
+                seen[self._token(None)] = None
             except GrantwayError as error:
                 return list(seen), type(error).__name__
-            if token.expired():
-                return list(seen), "handed out past its end"
-            seen[token.access_token] = None
             time.sleep(_POLL)
         return list(seen), ""
+
+    def _token(self, timeout: float | None) -> str:
+        asked = time.time()
+        token = self._credential.token(timeout)
+        # Not by the time it is now: a busy machine may have stopped this thread meanwhile.
+        if token.expires_at is None or token.expires_at <= asked:
+            raise AssertionError("a token was given out past its end")
+        return token.access_token
 
     def _told(self, _token: Token) -> None:
         self._stop("after")
