@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from grantway.exceptions import GrantwayError
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 
 from .facts import Facts
 from .injection import Injection
+from .paths import encoded
 from .refusal import RequestRefusedError, answer_for
 from .upstream_auth import UpstreamAuth
 
@@ -20,8 +21,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 REPLAYABLE = 65_536
 
 logger = logging.getLogger("grantway.gateway")
-#: To lower case, and an underscore to what some servers take it for.
-_FOLD = bytes(range(256)).lower().replace(b"_", b"-")
 
 
 class AsgiUpstreamAuth:
@@ -52,7 +51,7 @@ class AsgiUpstreamAuth:
         self._replay = replay
         self._timeout = timeout
         self._removed = {
-            route.name: frozenset(name.encode().translate(_FOLD) for name in route.removed)
+            route.name: frozenset(name.encode().replace(b"_", b"-") for name in route.removed)
             for route in upstream.routes
         }
 
@@ -97,7 +96,13 @@ class AsgiUpstreamAuth:
         headers = scope["headers"]
         if not injection.kept:
             removed = self._removed[injection.route.name]
-            headers = [each for each in headers if each[0].translate(_FOLD) not in removed]
+            headers = [
+                each
+                for each in headers
+                if each[0] not in removed
+                # Some servers behind take an underscore for a hyphen.
+                and not (b"_" in each[0] and each[0].replace(b"_", b"-") in removed)
+            ]
             if injection.header is not None:
                 name, value = injection.header
                 headers.append((name.lower().encode(), value.encode()))
@@ -187,9 +192,15 @@ def facts_of(scope: Scope) -> Facts:
     """
     headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
 
+    once = dict(headers)
+    twice = len(once) != len(headers)
+
     def values(name: str) -> list[str]:
         wanted = name.encode("latin-1")
-        return [value.decode("latin-1") for key, value in headers if key.lower() == wanted]
+        if twice:
+            return [value.decode("latin-1") for key, value in headers if key == wanted]
+        value = once.get(wanted)
+        return [] if value is None else [value.decode("latin-1")]
 
     hosts = values("host")
     if len(hosts) > 1:
@@ -197,7 +208,7 @@ def facts_of(scope: Scope) -> Facts:
     raw, path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1"), scope["path"]
     # The path counts where a middleware has changed it and left the raw one as it was.
     if raw != path and unquote(raw) != path:
-        raw = quote(path)
+        raw = encoded(path)
     return Facts(hosts[0] if hosts else "", raw, values, scope)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("grantway.gateway")
 _NOTHING: frozenset[str] = frozenset()
+_UNAUTHORIZED = 401
 
 
 class RouteCredential(TokenSource, Protocol):
@@ -69,6 +70,7 @@ class Injection:
         "_observer",
         "_sending",
         "_sent",
+        "_value",
         "header",
         "kept",
         "path",
@@ -93,8 +95,9 @@ class Injection:
         self.removed = _NOTHING if credential is None else route.removed
         self._credential = credential
         self._observer = observer
-        self._sending = Presentation(route.bearer, route.place)
-        self._sent = False
+        self._sending: Presentation | None = None  # made for a 401, and not for each request
+        self._sent: Token | None = None
+        self._value = ""
 
     # --- For those that set a header --------------------------------------------------------------
 
@@ -117,7 +120,7 @@ class Injection:
             if self.route.on_failure == "closed":
                 raise
             return
-        self.header = (self.route.header, self._sending.value)
+        self.header = (self.route.header, self._value)
 
     async def fetch_async(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as fetch()
         """As ``fetch``, for event loops."""
@@ -130,7 +133,7 @@ class Injection:
             if self.route.on_failure == "closed":
                 raise
             return
-        self.header = (self.route.header, self._sending.value)
+        self.header = (self.route.header, self._value)
 
     @property
     def stale(self) -> bool:
@@ -146,9 +149,14 @@ class Injection:
             status: Of the answer.
             www_authenticate: Its challenges, joined by commas; empty where there were none.
         """
-        if self.header is None or not self._sending.rejected(status, www_authenticate):
+        if status != _UNAUTHORIZED or self.header is None or self._sent is None:
             return False
-        self.invalidate(self._sending.token)
+        if self._sending is None:
+            self._sending = Presentation(self.route.bearer, self.route.place)
+        self._sending.header(self._sent)
+        if not self._sending.rejected(status, www_authenticate):
+            return False
+        self.invalidate(self._sent)
         return True
 
     # --- For those that take a TokenSource --------------------------------------------------------
@@ -158,11 +166,11 @@ class Injection:
         credential, began = self._begin()
         try:
             token = credential.token(self._seconds(timeout))
-            self._sending.header(token)
+            self._value = self.route.bearer.value(token)
         except Exception as error:
             self._end(began, error)
             raise
-        self._end(began, None)
+        self._end(began, token)
         return token
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
@@ -170,11 +178,11 @@ class Injection:
         credential, began = self._begin()
         try:
             token = await credential.token_async(self._seconds(timeout))
-            self._sending.header(token)
+            self._value = self.route.bearer.value(token)
         except Exception as error:
             self._end(began, error)
             raise
-        self._end(began, None)
+        self._end(began, token)
         return token
 
     def invalidate(self, token: Token) -> None:
@@ -208,17 +216,17 @@ class Injection:
             logger.exception("an observer failed")
         return credential, 0.0
 
-    def _end(self, began: float, error: Exception | None) -> None:
+    def _end(self, began: float, end: Token | Exception) -> None:
         if began and self._observer is not None:
             try:
                 self._observer.waited(self.route, time.monotonic() - began)
             except Exception:
                 logger.exception("an observer failed")
-        if error is None:
-            self.tell("again" if self._sent else "injected")
-            self._sent = True
+        if isinstance(end, Token):
+            self.tell("injected" if self._sent is None else "again")
+            self._sent = end
         else:
-            refused = isinstance(error, RequestRefusedError)
+            refused = isinstance(end, RequestRefusedError)
             self.tell("refused" if refused else self.route.on_failure)
 
     def _seconds(self, timeout: float | None) -> float | None:

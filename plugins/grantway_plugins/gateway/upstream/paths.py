@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from .refusal import RequestRefusedError
 
@@ -42,6 +43,11 @@ def normal_path(path: str) -> str:
             "encoded slashes"
         )
     return path
+
+
+def encoded(path: str | bytes) -> str:
+    """A decoded path in the form that ``normal_path`` reads; what stood for itself stays so."""
+    return quote(path, safe="/~!$&'()*+,;=:@") or "/"
 
 
 def _plain(escape: re.Match[str]) -> str:

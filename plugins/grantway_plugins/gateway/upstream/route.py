@@ -42,7 +42,7 @@ _TRAVEL = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """Requests that get a token.
 
@@ -83,10 +83,10 @@ class Route:
     scheme: str | None = None
     timeout: float | None = None
     #: Checked and prepared here, so that no request has to.
-    bearer: Bearer = field(init=False, repr=False, compare=False)
-    place: Origin = field(init=False, repr=False, compare=False)
-    removed: frozenset[str] = field(init=False, repr=False, compare=False)
-    _pool: CredentialPool | TokenExchange = field(init=False, repr=False, compare=False)
+    bearer: Bearer = field(init=False, repr=False)
+    place: Origin = field(init=False, repr=False)
+    removed: frozenset[str] = field(init=False, repr=False)
+    _pool: CredentialPool | TokenExchange = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):

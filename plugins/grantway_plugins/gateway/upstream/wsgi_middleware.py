@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from .asgi_middleware import REPLAYABLE, note
 from .facts import Facts
 from .injection import Injection
 from .kept_input import KeptInput
+from .paths import encoded
 from .refusal import answer_for
 from .upstream_auth import UpstreamAuth
 
@@ -178,7 +179,7 @@ def facts_of(environ: WSGIEnvironment) -> Facts:
     raw = next((environ[key] for key in _RAW if environ.get(key)), "").partition("?")[0]
     # The path counts where a middleware has changed it and left the raw one as it was.
     if not raw or unquote_to_bytes(raw) != path:
-        raw = quote(path) or "/"
+        raw = encoded(path)
     return Facts(environ.get("HTTP_HOST", ""), raw, values, environ)
 
 

@@ -1,0 +1,100 @@
+"""An issuer, tenants of an application that is registered with it, and a resource of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+
+from grantway_plugins.gateway.upstream import Route, UpstreamAuth, from_header
+from grantway_plugins.testing import LiveIssuer
+from tests.plugins.auth.resource import Application
+from tests.plugins.gateway.servers import werkzeug_server
+from tests.plugins.gateway.upstream.places import GATEWAYS, Orders, Tenants
+
+Gateway = Callable[..., str]
+
+
+class Told:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.hits: list[str] = []
+        self.waits: list[float] = []
+        self.outcomes: list[str] = []
+
+    def hit(self, route: Route) -> None:
+        self.hits.append(route.name)
+
+    def waited(self, route: Route, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def injected(self, route: Route, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def application(grantway_issuer: LiveIssuer) -> Iterator[Application]:
+    with Application(grantway_issuer.url) as application:
+        yield application
+
+
+@pytest.fixture
+def tenants(application: Application) -> Tenants:
+    return Tenants(application)
+
+
+@pytest.fixture
+def orders(application: Application) -> Orders:
+    return Orders(application)
+
+
+@pytest.fixture
+def target(orders: Orders) -> Iterator[str]:
+    """Where the resource listens."""
+    with werkzeug_server(orders) as url:
+        yield url
+
+
+@pytest.fixture
+def upstream(tenants: Tenants, told: Told) -> Callable[..., UpstreamAuth]:
+    """Rules with one route to all paths, and what a test wants otherwise."""
+
+    def make(**options: Any) -> UpstreamAuth:
+        wanted = {
+            "provider": "issuer",
+            "credential": tenants.pool,
+            "tenant": from_header("X-Tenant"),
+            "on_failure": "closed",
+            **options,
+        }
+        return UpstreamAuth([Route("orders", **wanted)], metrics=told)
+
+    return make
+
+
+@pytest.fixture(params=GATEWAYS)
+def gateway(request: pytest.FixtureRequest, target: str) -> Iterator[Gateway]:
+    """Start a proxy in front of the resource, with tokens put in; gives its address."""
+    with ExitStack() as running:
+
+        def start(rules: UpstreamAuth, **options: Any) -> str:
+            url: str = running.enter_context(GATEWAYS[request.param](rules, target, **options))
+            return url
+
+        yield start
+
+
+@pytest.fixture
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session

@@ -1,0 +1,190 @@
+"""What stands around the rules: a resource behind the gateway, and proxies that forward to it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from wsgiref.validate import validator
+
+import httpx
+import requests
+
+from grantway.credential import Credential
+from grantway.pool import CredentialPool
+from grantway_plugins.gateway.upstream import AsgiUpstreamAuth, UpstreamAuth, WsgiUpstreamAuth
+from tests.plugins.auth.resource import Application
+from tests.plugins.gateway.servers import asgi_server, wsgiref_server
+
+AUDIENCE = "https://orders.example.com/"
+CHALLENGE = 'Bearer error="invalid_token"'
+_TRAVEL = {"connection", "content-length", "date", "host", "server", "transfer-encoding"}
+
+
+class Tenants:
+    """A credential for each tenant, whose tokens say whose they are, and how many came."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.given: dict[str, int] = {}
+        self._counting = threading.Lock()
+        self.pool = CredentialPool(self.make)
+
+    def make(self, tenant: str) -> Credential:
+        def came(_token: Any) -> None:
+            with self._counting:
+                self.given[tenant] = self.given.get(tenant, 0) + 1
+
+        return self.application.client.credential(
+            grant_type="client_credentials", resource=[AUDIENCE + tenant], on_token=came
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that the resource was sent."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Orders:
+    """A resource that asks the issuer about each token, and answers whose it is."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self.seen: list[Seen] = []
+        #: Tokens that it refuses, whatever the issuer says.
+        self.refused: set[str] = set()
+        self.challenge = CHALLENGE
+        self.status = 401
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        headers = {
+            key.removeprefix("HTTP_").replace("_", "-").lower(): value
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        }
+        body = environ["wsgi.input"].read()
+        self.seen.append(Seen(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, body))
+        facts = self._facts(headers)
+        told = {
+            "tenant": [each.removeprefix(AUDIENCE) for each in facts.get("aud", [])],
+            "sub": facts.get("sub"),
+            "body": body.decode("latin-1"),
+        }
+        answer = json.dumps(told).encode()
+        about = [("Content-Length", str(len(answer))), ("Content-Type", "application/json")]
+        if headers.get("x-open") or facts.get("active"):
+            start_response("200 OK", about)
+        else:
+            start_response(f"{self.status} No", [*about, ("WWW-Authenticate", self.challenge)])
+        return [answer]
+
+    def _facts(self, headers: dict[str, str]) -> dict[str, Any]:
+        token = headers.get("authorization", "").removeprefix("Bearer ")
+        if not token or token in self.refused:
+            return {}
+        answer = requests.post(
+            f"{self._application.issuer}/introspect",
+            data={"token": token},
+            auth=self._application.secrets,
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        facts: dict[str, Any] = answer.json()
+        return facts
+
+    @property
+    def carried(self) -> list[str]:
+        """The tokens of the requests, in order."""
+        return [each.headers.get("authorization", "").removeprefix("Bearer ") for each in self.seen]
+
+
+class AsgiProxy:
+    """Forwards by httpx, streaming both ways."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def body() -> AsyncIterator[bytes]:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return
+                more = message.get("more_body", False)
+                yield message.get("body", b"")
+
+        headers = [each for each in scope["headers"] if each[0].decode() not in _TRAVEL]
+        url = self._target + scope["raw_path"].decode()
+        # httpx would lay down a connection of its own for each client, and nothing verifies here.
+        async with (
+            httpx.AsyncClient(verify=False, trust_env=False, timeout=30) as client,
+            client.stream(scope["method"], url, headers=headers, content=body()) as answer,
+        ):
+            kept = [
+                (name.encode(), value.encode())
+                for name, value in answer.headers.items()
+                if name not in _TRAVEL
+            ]
+            await send(
+                {"type": "http.response.start", "status": answer.status_code, "headers": kept}
+            )
+            async for part in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
+
+
+class WsgiProxy:
+    """Forwards by requests. It begins its answer when that is first read, as generators do."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterator[bytes]:
+        headers = {
+            name: value
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+            and (name := key.removeprefix("HTTP_").replace("_", "-").lower()) not in _TRAVEL
+        }
+        left = int(environ.get("CONTENT_LENGTH") or 0)
+        sizes = [min(1000, left - at) for at in range(0, left, 1000)]
+        parts = (environ["wsgi.input"].read(size) for size in sizes)
+        with requests.Session() as session:
+            session.trust_env = False
+            # Without this, requests would read a netrc file.
+            session.auth = lambda request: request
+            answer = session.request(
+                environ["REQUEST_METHOD"],
+                self._target + environ["PATH_INFO"],
+                headers=headers,
+                data=parts,
+                timeout=30,
+            )
+            kept = [each for each in answer.headers.items() if each[0].lower() not in _TRAVEL]
+            start_response(f"{answer.status_code} Said", kept)
+            yield answer.content
+
+
+@contextmanager
+def asgi_gateway(upstream: UpstreamAuth, target: str, **options: Any) -> Iterator[str]:
+    with asgi_server(AsgiUpstreamAuth(AsgiProxy(target), upstream, **options)) as url:
+        yield url
+
+
+@contextmanager
+def wsgi_gateway(upstream: UpstreamAuth, target: str, **options: Any) -> Iterator[str]:
+    # Every rule of PEP 3333 is checked, on both sides of the middleware.
+    with wsgiref_server(WsgiUpstreamAuth(validator(WsgiProxy(target)), upstream, **options)) as url:
+        yield url
+
+
+GATEWAYS: dict[str, Callable[..., Any]] = {"asgi": asgi_gateway, "wsgi": wsgi_gateway}

@@ -1,0 +1,355 @@
+"""What the ASGI and the WSGI middleware promise, in front of a proxy on a real server."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+import grantway
+from grantway.pool import CredentialPool
+from grantway_plugins.gateway.upstream import (
+    RequestRefusedError,
+    Route,
+    UpstreamAuth,
+    from_path,
+    from_principal,
+    single,
+)
+from tests.plugins.gateway.upstream.conftest import Gateway, Told
+from tests.plugins.gateway.upstream.places import CHALLENGE, Orders, Tenants
+
+Make = Callable[..., UpstreamAuth]
+ACME = {"X-Tenant": "acme"}
+
+
+def dead_pool() -> CredentialPool:
+    """Credentials of a provider that nobody reaches: a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    client = grantway.Client(
+        grantway.Provider(token_endpoint=f"http://127.0.0.1:{port}/token"),
+        client_id="gateway",
+        client_secret="x" * 40,
+        retry=grantway.RetryPolicy(attempts=1),
+        timeout=10,
+    )
+    return client.credential_pool(grant_type="client_credentials")
+
+
+def test_each_tenant_gets_its_own_token(
+    gateway: Gateway, upstream: Make, tenants: Tenants, http: requests.Session, told: Told
+) -> None:
+    url = gateway(upstream())
+    for tenant in ("acme", "globex", "acme"):
+        answer = http.post(f"{url}/a", data=b"body", headers={"X-Tenant": tenant}, timeout=30)
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "tenant": [tenant],
+            "sub": tenants.application.secrets[0],
+            "body": "body",
+        }
+    assert tenants.given == {"acme": 1, "globex": 1}
+    assert told.hits == ["orders"]
+    assert len(told.waits) == 2
+    assert told.outcomes == ["injected"] * 3
+
+
+@pytest.mark.parametrize(
+    ("tenant", "status"),
+    [
+        (None, 403),
+        ("", 403),
+        ("a b", 400),
+        ("a/b", 400),
+        ("*", 400),
+        ("a,b", 400),
+        ("x" * 129, 400),
+    ],
+)
+def test_a_request_without_a_tenant_goes_nowhere(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    http: requests.Session,
+    told: Told,
+    tenant: str | None,
+    status: int,
+) -> None:
+    headers = {} if tenant is None else {"X-Tenant": tenant}
+    answer = http.get(gateway(upstream(on_failure="open")), headers=headers, timeout=30)
+    assert answer.status_code == status
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert orders.seen == []
+    assert told.outcomes == ["refused"]
+
+
+def test_a_tenant_that_nobody_knows_is_refused_and_not_passed_over(
+    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session
+) -> None:
+    def make(_tenant: str) -> Any:
+        raise RequestRefusedError("There is no such tenant", status=403)
+
+    answer = http.get(
+        gateway(upstream(credential=make, on_failure="open")), headers=ACME, timeout=30
+    )
+    assert (answer.status_code, answer.json()["error"]) == (403, "access_denied")
+    assert orders.seen == []
+
+
+def test_one_token_for_all_has_to_be_said(
+    gateway: Gateway, upstream: Make, tenants: Tenants, http: requests.Session
+) -> None:
+    url = gateway(upstream(tenant=single()))
+    assert [http.get(url, timeout=30).json()["tenant"] for _ in range(2)] == [["*"], ["*"]]
+    assert tenants.given == {"*": 1}
+
+
+def test_what_is_outside_of_the_routes_is_left_alone(
+    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+) -> None:
+    url = gateway(upstream(path="/orders"))
+    headers = {"Authorization": "Bearer theirs", "X-Open": "1"}
+    assert http.get(f"{url}/orders2", headers=headers, timeout=30).status_code == 200
+    assert orders.carried == ["theirs"]
+    assert told.outcomes == []
+
+
+@pytest.mark.parametrize("path", ["/orders/%2e%2e/admin", "/orders//1", "/orders%2f1", "/o/..;/x"])
+def test_a_path_that_can_be_read_in_two_ways_is_refused(
+    gateway: Gateway, upstream: Make, orders: Orders, path: str
+) -> None:
+    # No library sends such a path as it is.
+    url = urlsplit(gateway(upstream(path="/orders")))
+    assert url.hostname and url.port
+    with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
+        connection.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Tenant: a\r\nConnection: close\r\n\r\n".encode()
+        )
+        answer = connection.makefile("rb").read()
+    if b" 400 " not in answer.split(b"\r\n")[0]:
+        # wsgiref gives the path decoded alone, so that this one is an ordinary path to all.
+        assert path == "/orders%2f1"
+        assert [each.target for each in orders.seen] == ["/orders/1"]
+    else:
+        assert orders.seen == []
+
+
+def test_what_a_request_brings_is_replaced(
+    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session
+) -> None:
+    url = gateway(upstream(header="X-Api-Key", scheme=""))
+    brought = {
+        **ACME,
+        "Authorization": "Basic dGhlaXJzOng=",
+        "X-Api-Key": "theirs",
+        "X_Api_Key": "theirs",
+        "X-Open": "1",
+    }
+    assert http.get(url, headers=brought, timeout=30).status_code == 200
+    seen = orders.seen[0].headers
+    assert "authorization" not in seen
+    assert "theirs" not in str(seen)
+    assert len(seen["x-api-key"]) > 20
+
+
+def test_what_a_request_brings_is_kept_where_the_route_says_so(
+    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+) -> None:
+    url = gateway(upstream(incoming="keep"))
+    brought = {"Authorization": "Bearer theirs", "X-Open": "1"}
+    assert http.get(url, headers=brought, timeout=30).status_code == 200
+    assert http.get(url, headers=ACME, timeout=30).json()["tenant"] == ["acme"]
+    assert orders.carried[0] == "theirs"
+    assert told.outcomes == ["kept", "injected"]
+
+
+def test_two_authorizations_are_refused(gateway: Gateway, upstream: Make, orders: Orders) -> None:
+    url = urlsplit(gateway(upstream(incoming="keep")))
+    assert url.hostname and url.port
+    with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
+        connection.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nX-Tenant: a\r\nAuthorization: Bearer a\r\n"
+            b"Authorization: Bearer b\r\nConnection: close\r\n\r\n"
+        )
+        answer = connection.makefile("rb").read()
+    assert b" 400 " in answer.split(b"\r\n")[0]
+    assert orders.seen == []
+
+
+@pytest.mark.parametrize("body", [b"", b"short", b"x" * 60_000])
+def test_a_refused_token_is_replaced_and_the_request_sent_again(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    tenants: Tenants,
+    http: requests.Session,
+    told: Told,
+    body: bytes,
+) -> None:
+    url = gateway(upstream())
+    tenants.application.revoke(tenants.pool.token("acme"))
+    answer = http.post(f"{url}/x?a=1", data=body, headers=ACME, timeout=30)
+    assert answer.status_code == 200
+    assert answer.json()["body"] == body.decode()
+    assert answer.json()["tenant"] == ["acme"]
+    assert [each.body for each in orders.seen] == [body, body]
+    assert len(set(orders.carried)) == 2
+    assert tenants.given == {"acme": 2}
+    assert told.outcomes == ["injected", "rejected", "again"]
+
+
+def test_a_body_past_the_bound_is_not_sent_again_and_the_challenge_comes_back(
+    gateway: Gateway, upstream: Make, orders: Orders, tenants: Tenants, http: requests.Session
+) -> None:
+    url = gateway(upstream(), replay=1000)
+    tenants.application.revoke(tenants.pool.token("acme"))
+    refused = http.post(url, data=b"x" * 1001, headers=ACME, timeout=30)
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, CHALLENGE)
+    assert len(orders.seen) == 1
+    accepted = http.post(url, data=b"x" * 1001, headers=ACME, timeout=30)
+    assert accepted.status_code == 200
+    assert tenants.given == {"acme": 2}
+
+
+@pytest.mark.parametrize(
+    ("status", "challenge"),
+    [(401, 'Bearer error="insufficient_scope"'), (403, CHALLENGE), (503, CHALLENGE)],
+)
+def test_what_another_token_does_not_cure_comes_back_as_it_is(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    tenants: Tenants,
+    http: requests.Session,
+    status: int,
+    challenge: str,
+) -> None:
+    orders.status, orders.challenge = status, challenge
+    url = gateway(upstream())
+    tenants.application.revoke(tenants.pool.token("acme"))
+    answer = http.get(url, headers=ACME, timeout=30)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (status, challenge)
+    assert (len(orders.seen), tenants.given) == (1, {"acme": 1})
+
+
+def test_a_second_refusal_comes_back_and_is_believed(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    tenants: Tenants,
+    http: requests.Session,
+) -> None:
+    class Everything(set[str]):
+        def __contains__(self, _token: object) -> bool:
+            return True
+
+    orders.refused = Everything()
+    url = gateway(upstream())
+    answers = [http.get(url, headers=ACME, timeout=30) for _ in range(3)]
+    assert [each.status_code for each in answers] == [401] * 3
+    # The third and fourth time nobody asks for another: the last one was new as well.
+    assert len(orders.seen) == 4
+    assert tenants.given == {"acme": 2}
+
+
+def test_closed_is_not_forwarded_while_the_provider_is_down(
+    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+) -> None:
+    url = gateway(upstream(credential=dead_pool(), timeout=0.05))
+    answers = [http.get(url, headers=ACME, timeout=30) for _ in range(2)]
+    assert [each.status_code for each in answers] == [503, 503]
+    assert answers[1].json()["error"] == "temporarily_unavailable"
+    # The provider is left alone for a while after a failure.
+    assert int(answers[1].headers["Retry-After"]) >= 1
+    assert orders.seen == []
+    assert told.outcomes == ["closed", "closed"]
+
+
+def test_open_is_forwarded_without_a_token_while_the_provider_is_down(
+    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+) -> None:
+    url = gateway(upstream(credential=dead_pool(), on_failure="open", timeout=0.05))
+    brought = {**ACME, "Authorization": "Bearer theirs", "X-Open": "1"}
+    assert http.get(url, headers=brought, timeout=30).status_code == 200
+    assert "authorization" not in orders.seen[0].headers
+    assert told.outcomes == ["open"]
+
+
+@pytest.mark.parametrize(("on_failure", "status"), [("closed", 503), ("open", 401)])
+def test_a_refused_token_that_cannot_be_replaced(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    tenants: Tenants,
+    http: requests.Session,
+    on_failure: str,
+    status: int,
+) -> None:
+    class Once:
+        """Gives one token, and then nothing more."""
+
+        fresh = True
+
+        def __init__(self) -> None:
+            self._tokens: Iterator[grantway.Token] = iter([grantway.Token("one")])
+
+        def token(self, timeout: float | None = None) -> grantway.Token:
+            for token in self._tokens:
+                return token
+            raise LookupError("a store of the program's own")
+
+        async def token_async(self, timeout: float | None = None) -> grantway.Token:  # noqa: ASYNC109
+            return self.token()
+
+        def invalidate(self, token: grantway.Token) -> None:
+            """Nothing to do."""
+
+    url = gateway(upstream(credential=lambda _tenant: Once(), on_failure=on_failure))
+    answer = http.get(url, headers=ACME, timeout=30)
+    assert answer.status_code == status
+    assert orders.carried == ["one"]
+    if status == 401:
+        assert answer.headers["WWW-Authenticate"] == CHALLENGE
+
+
+def test_the_deadline_of_a_request_is_kept(
+    gateway: Gateway, upstream: Make, http: requests.Session, told: Told
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        client = grantway.Client(
+            grantway.Provider(token_endpoint=f"http://127.0.0.1:{port}/token"),
+            client_id="gateway",
+            retry=grantway.RetryPolicy(attempts=1),
+            timeout=20,
+        )
+        url = gateway(
+            upstream(credential=client.credential_pool(grant_type="client_credentials")),
+            timeout=lambda _request: 0.1,
+        )
+        assert http.get(url, headers=ACME, timeout=15).status_code == 503
+    assert 0.1 <= told.waits[0] < 10
+
+
+def test_the_tenant_of_a_principal_and_of_a_path(
+    gateway: Gateway, tenants: Tenants, http: requests.Session
+) -> None:
+    def principal(context: Any) -> str | None:
+        return "from-scope" if "type" in context or "REQUEST_METHOD" in context else None
+
+    shared: Any = {"provider": "issuer", "credential": tenants.pool, "on_failure": "closed"}
+    rules = UpstreamAuth(
+        [
+            Route("by-path", path="/t", tenant=from_path(2), **shared),
+            Route("by-principal", path="/", tenant=from_principal(principal), **shared),
+        ]
+    )
+    url = gateway(rules)
+    assert http.get(f"{url}/t/acme/orders", timeout=30).json()["tenant"] == ["acme"]
+    assert http.get(f"{url}/t", timeout=30).status_code == 403
+    assert http.get(f"{url}/x", timeout=30).json()["tenant"] == ["from-scope"]

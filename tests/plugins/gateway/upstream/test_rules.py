@@ -1,0 +1,501 @@
+"""The rules that send nothing: routes, paths, hosts, tenants and headers."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import grantway
+from grantway.pool import CredentialPool
+from grantway_plugins.auth import Bearer
+from grantway_plugins.gateway.upstream import (
+    Facts,
+    RequestRefusedError,
+    Route,
+    UpstreamAuth,
+    answer_for,
+    from_header,
+    from_host,
+    from_path,
+    from_principal,
+    single,
+)
+from grantway_plugins.gateway.upstream.paths import encoded, normal_path
+
+
+class Given:
+    """A credential that has a token at hand."""
+
+    fresh = True
+    used = False
+
+    def __init__(self, name: str, kind: str = "Bearer") -> None:
+        self._token = grantway.Token(f"token-of-{name}", token_type=kind)
+
+    def token(self, timeout: float | None = None) -> grantway.Token:
+        return self._token
+
+    async def token_async(self, timeout: float | None = None) -> grantway.Token:  # noqa: ASYNC109
+        return self._token
+
+    def invalidate(self, token: grantway.Token) -> None:
+        """Nothing to do."""
+
+    def holds_the_only_copy(self) -> bool:
+        return False
+
+
+def route(name: str, **options: Any) -> Route:
+    wanted: dict[str, Any] = {
+        "provider": "p",
+        "credential": Given,
+        "tenant": single(),
+        "on_failure": "closed",
+    }
+    return Route(name, **{**wanted, **options})
+
+
+SEGMENT = st.text("abc.~-", min_size=1, max_size=3).filter(lambda text: text not in {".", ".."})
+PATH = st.lists(SEGMENT, max_size=4).map(lambda parts: "/" + "/".join(parts))
+
+
+# --- Paths ------------------------------------------------------------------------------------
+
+
+@given(PATH, st.data())
+def test_a_path_has_one_normal_form_however_it_is_escaped(path: str, data: st.DataObject) -> None:
+    assert normal_path(path) == path
+    escaped = "".join(
+        f"%{ord(each):02X}"
+        if each != "/" and data.draw(st.booleans())
+        else f"%{ord(each):02x}"
+        if each != "/" and data.draw(st.booleans())
+        else each
+        for each in path
+    )
+    assert normal_path(escaped) == path
+
+
+@given(st.text("/.%25fFeEcC;a?#\\ \x00é", max_size=12))
+def test_what_is_not_refused_means_one_path_only(text: str) -> None:
+    try:
+        path = normal_path(text)
+    except RequestRefusedError:
+        return
+    assert normal_path(path) == path
+    # However often somebody decodes it, the segments stay the same in number and none is a step.
+    decoded = path
+    for _ in range(4):
+        decoded = unquote(decoded)
+        assert decoded.count("/") == path.count("/")
+        assert "\\" not in decoded
+        assert "\x00" not in decoded
+        assert not {each.partition(";")[0] for each in decoded.split("/")} & {".", ".."}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "*",
+        "orders",
+        "http://x/orders",
+        "//orders",
+        "/a//b",
+        "/a/../b",
+        "/a/.",
+        "/..",
+        "/%2e%2E/b",
+        "/a/.%2e",
+        "/a%2fb",
+        "/a%2Fb",
+        "/a\\b",
+        "/a%5cb",
+        "/a%00",
+        "/a%0d%0aX: y",
+        "/a\r\n",
+        "/a\n",
+        "/a%252e%252e/b",
+        "/a%25252fb",
+        "/..;/b",
+        "/.;x=1/b",
+        "/%",
+        "/%g0",
+        "/a b",
+        "/é",
+        "/a?b",
+        "/a#b",
+    ],
+)
+def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
+    with pytest.raises(RequestRefusedError) as caught:
+        UpstreamAuth([route("all")]).route_for("", path)
+    assert caught.value.status == 400
+    assert path in {"", "*", "/%"} or path not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/.well-known/x", "/a;v=1/b", "/a/...", "/a%20b", "/a%3Fb", "/"])
+def test_an_unusual_path_is_none_of_that(path: str) -> None:
+    assert normal_path(path) == path
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=8))
+def test_a_decoded_path_is_read_as_what_it_says_or_not_at_all(text: str) -> None:
+    try:
+        path = normal_path(encoded(f"/{text}"))
+    except RequestRefusedError:
+        return
+    assert unquote(path) == f"/{text}"
+
+
+# --- Routes -----------------------------------------------------------------------------------
+
+HOSTS = st.sampled_from(["", "a.example", "b.example"])
+
+
+@given(
+    st.lists(st.tuples(HOSTS, PATH), min_size=1, max_size=12, unique=True),
+    st.sampled_from(["a.example", "b.example", "c.example"]),
+    PATH,
+    st.booleans(),
+    st.randoms(),
+)
+def test_a_request_takes_the_longest_path_of_its_host_in_whatever_order_they_are(
+    places: list[tuple[str, str]], host: str, path: str, slash: bool, order: Any
+) -> None:
+    routes = [route(f"r{at}", host=each, path=under) for at, (each, under) in enumerate(places)]
+    path = f"{path}/" if slash and path != "/" else path
+    first = UpstreamAuth(routes).route_for(host, path)
+    order.shuffle(routes)
+    assert UpstreamAuth(routes).route_for(host, path) is first
+    fits = [
+        each
+        for each in routes
+        if each.host in {"", host}
+        and (each.path == "/" or path == each.path or path.startswith(f"{each.path}/"))
+    ]
+    expected = max(
+        fits, key=lambda each: (each.host != "", len(each.path.strip("/"))), default=None
+    )
+    assert first is expected
+
+
+def test_a_path_counts_by_whole_segments() -> None:
+    rules = UpstreamAuth([route("orders", path="/orders/"), route("one", path="/orders/1")])
+    found = {
+        path: getattr(rules.route_for("x", path), "name", None)
+        for path in (
+            "/orders",
+            "/orders/",
+            "/orders/2",
+            "/orders/1",
+            "/orders/1/2",
+            "/orders2",
+            "/",
+        )
+    }
+    assert found == {
+        "/orders": "orders",
+        "/orders/": "orders",
+        "/orders/2": "orders",
+        "/orders/1": "one",
+        "/orders/1/2": "one",
+        "/orders2": None,
+        "/": None,
+    }
+
+
+def test_finding_a_route_does_not_take_longer_the_longer_the_path_is() -> None:
+    rules = UpstreamAuth([route("orders", path="/a/b")])
+    looked: list[str] = []
+
+    class Counting(dict[str, Route]):
+        def get(self, key: str, default: Any = None) -> Any:
+            looked.append(key)
+            return super().get(key, default)
+
+    paths = rules._router._any
+    assert paths is not None
+    paths._routes = Counting(paths._routes)
+    assert rules.route_for("", "/a/b" + "/x" * 4000) is rules.routes[0]
+    assert rules.route_for("", "/b" * 4000) is None
+    assert len(looked) <= 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"path": "/a"}, {"path": "/a/"}),
+        ({"path": "/a"}, {"path": "/%61"}),
+        ({"host": "A.example"}, {"host": "a.example"}),
+        ({}, {}),
+    ],
+)
+def test_two_routes_to_one_place_are_refused_with_both_names(
+    one: dict[str, str], other: dict[str, str]
+) -> None:
+    with pytest.raises(grantway.ConfigurationError, match="'first' and 'second' are both for"):
+        UpstreamAuth([route("first", **one), route("second", **other)])
+    with pytest.raises(grantway.ConfigurationError, match="two routes are named 'first'"):
+        UpstreamAuth([route("first"), route("first", path="/other")])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("host", "a.example:80"),
+        ("host", "a b"),
+        ("host", "*.example"),
+        ("path", "orders"),
+        ("path", "/a/../b"),
+        ("path", ""),
+        ("provider", ""),
+        ("credential", None),
+        ("tenant", "acme"),
+        ("tenant", None),
+        ("on_failure", "half-open"),
+        ("on_failure", None),
+        ("incoming", "drop"),
+        ("incoming", "exchange"),
+        ("header", "X Y"),
+        ("header", "Host"),
+        ("header", "Transfer-Encoding"),
+        ("header", "X\r\nY"),
+        ("scheme", "Bearer\r\n"),
+        ("timeout", 0),
+        ("timeout", float("nan")),
+    ],
+)
+def test_a_route_that_cannot_work_is_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(grantway.ConfigurationError) as caught:
+        route("orders", **{field: value})
+    assert str(caught.value).startswith("route 'orders': ")
+    assert list(caught.value.errors) in (
+        [field],
+        ["credential"] if value == "exchange" else [field],
+    )
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\n", "x" * 65, None])
+def test_a_route_has_a_name_that_can_be_a_label(name: Any) -> None:
+    with pytest.raises(grantway.ConfigurationError, match="name: "):
+        route(name)
+
+
+@pytest.mark.parametrize("missing", ["provider", "credential", "tenant", "on_failure"])
+def test_what_decides_about_safety_must_be_said(missing: str) -> None:
+    options: dict[str, Any] = {
+        "provider": "p",
+        "credential": Given,
+        "tenant": single(),
+        "on_failure": "open",
+    }
+    del options[missing]
+    with pytest.raises(TypeError, match=missing):
+        Route("orders", **options)
+
+
+# --- Hosts, tenants and headers -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "read"),
+    [("A.Example:8443", "a.example"), ("[::1]:80", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("", "")],
+)
+def test_a_host_is_read_without_its_port(host: str, read: str) -> None:
+    assert Facts.of(host, "/").host == read
+
+
+@pytest.mark.parametrize(
+    "host", ["a,b", "a b", "a/b", "a@b", "a:b", "a.example.", "a..b", "é", "a:80:80", "a\n", "-a"]
+)
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    with pytest.raises(RequestRefusedError):
+        Facts.of(host, "/")
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "tenant"),
+    [
+        (from_header("X-Tenant"), Facts.of("", "/", [("x-TENANT", " acme ")]), "acme"),
+        (from_header("X-Tenant"), Facts.of("", "/"), ""),
+        (from_host("example.com"), Facts.of("ACME.example.com:80", "/"), "acme"),
+        (from_host("example.com"), Facts.of("example.com", "/"), ""),
+        (from_host("example.com"), Facts.of("a.b.example.com", "/"), ""),
+        (from_host("example.com"), Facts.of("acmeexample.com", "/"), ""),
+        (from_path(2), Facts.of("", "/t/%61cme/x"), "acme"),
+        (from_path(2), Facts.of("", "/t"), ""),
+        (from_path(2), Facts.of("", "/t/"), ""),
+        (from_principal(lambda context: context["who"]), Facts.of("", "/", (), {"who": "a"}), "a"),
+        (from_principal(lambda context: None), Facts.of("", "/"), ""),
+        (single(), Facts.of("", "/"), "*"),
+    ],
+)
+def test_a_rule_tells_the_tenant(rule: Any, facts: Facts, tenant: str) -> None:
+    assert rule(facts) == tenant
+    if not tenant:
+        with pytest.raises(RequestRefusedError) as caught:
+            UpstreamAuth([route("r", tenant=rule)]).prepare(facts)
+        assert caught.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: from_header("X Y"),
+        lambda: from_header(""),
+        lambda: from_host("a:80"),
+        lambda: from_host(""),
+        lambda: from_path(0),
+        lambda: from_path(True),
+        lambda: from_principal("acme"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(make: Any) -> None:
+    with pytest.raises(grantway.ConfigurationError, match=r"^from_\w+: "):
+        make()
+
+
+@given(st.text(max_size=6), st.text(max_size=6))
+def test_two_tenants_never_share_a_token(one: str, other: str) -> None:
+    assume(one != other)
+    made: list[str] = []
+
+    def make(name: str) -> Given:
+        made.append(name)
+        return Given(name)
+
+    rules = UpstreamAuth([route("r", tenant=from_principal(lambda name: name), credential=make)])
+    tokens = []
+    for tenant in (one, other, one):
+        try:
+            injection = rules.prepare(Facts.of("", "/", (), tenant))
+        except RequestRefusedError:
+            continue
+        assert injection is not None and injection.header is not None
+        assert injection.header == ("Authorization", f"Bearer token-of-{tenant}")
+        tokens.append(injection.header)
+    assert len(set(tokens)) == len(made) <= 2
+
+
+@given(st.text(st.characters(max_codepoint=0x17F), max_size=20))
+def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None:
+    class Any_:
+        fresh = True
+
+        def token(self, timeout: float | None = None) -> grantway.Token:
+            return grantway.Token(text)
+
+    rules = UpstreamAuth(
+        [
+            Route(
+                "r",
+                provider="p",
+                credential=lambda _name: Any_(),  # type: ignore[arg-type,return-value]
+                tenant=single(),
+                on_failure="closed",
+            )
+        ]
+    )
+    try:
+        injection = rules.prepare(Facts.of("", "/"))
+    except grantway.ConfigurationError as error:
+        assert not text or text not in str(error) or len(text) < 3
+        return
+    assert injection is not None and injection.header is not None
+    assert injection.header[1].isascii()
+    assert injection.header[1].isprintable()
+    assert injection.header[1] == f"Bearer {text}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Authorization", "Bearer a"), ("authorization", "Bearer b")],
+        [("Authorization", "Bearer a, Bearer b")],
+        [("Authorization", "Bearer a,Basic Yjpi")],
+        [("Authorization", "Bearer a\r\nX-Admin: 1")],
+        [("Authorization", "Bearer a\x00")],
+        [("X-Tenant", "a"), ("X-Tenant", "b")],
+        [("X-Tenant", "a\n")],
+        [("X-Tenant", "a\x00b")],
+    ],
+)
+def test_a_header_that_stands_twice_or_breaks_out_is_refused(headers: Any) -> None:
+    rules = UpstreamAuth([route("r", tenant=from_header("x-tenant"))])
+    with pytest.raises(RequestRefusedError) as caught:
+        rules.prepare(
+            Facts.of(
+                "", "/", [*headers, *([] if "X-Tenant" in str(headers) else [("X-Tenant", "a")])]
+            )
+        )
+    assert caught.value.status == 400
+
+
+def test_a_list_of_parameters_is_one_authorization() -> None:
+    digest = 'Digest username="Bearer x", realm="a, Basic b", uri="/"'
+    rules = UpstreamAuth([route("r", incoming="keep")])
+    injection = rules.prepare(Facts.of("", "/", [("Authorization", digest)]))
+    assert injection is not None and injection.kept
+    assert injection.removed == frozenset()
+
+
+def test_a_token_of_another_type_counts_as_none() -> None:
+    def dpop(name: str) -> Any:
+        return Given(name, "DPoP")
+
+    with pytest.raises(grantway.ConfigurationError, match="token_type"):
+        UpstreamAuth([route("r", credential=dpop)]).prepare(Facts.of("", "/"))
+    opened = UpstreamAuth([route("r", credential=dpop, on_failure="open")]).prepare(
+        Facts.of("", "/")
+    )
+    assert opened is not None and opened.header is None
+    assert opened.removed == {"authorization"}
+
+
+def test_an_observer_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def hit(self, route: Route) -> None:
+            raise LookupError
+
+        waited = injected = hit
+
+    injection = UpstreamAuth([route("r")], metrics=Broken()).prepare(Facts.of("", "/"))  # type: ignore[arg-type]
+    assert injection is not None and injection.header is not None
+    assert "an observer failed" in caplog.text
+
+
+def test_nothing_prints_a_token() -> None:
+    injection = UpstreamAuth([route("r")]).prepare(Facts.of("", "/"))
+    assert injection is not None
+    assert "token-of" not in repr(injection)
+    assert "token-of" not in repr(injection.route)
+    assert isinstance(injection.route.bearer, Bearer)
+
+
+def test_what_a_sender_is_told() -> None:
+    paused = grantway.ProviderPausedError("the reason", retry_after=1.2)
+    for error, status, headers in [
+        (paused, 503, {b"retry-after": b"2"}),
+        (LookupError("the reason"), 503, {}),
+        (
+            RequestRefusedError("no", status=401, challenge="Bearer"),
+            401,
+            {b"www-authenticate": b"Bearer"},
+        ),
+    ]:
+        answer = answer_for(error)
+        assert answer.status == status
+        assert headers.items() <= dict(answer.headers).items()
+        assert b"the reason" not in answer.body
+
+
+def test_a_pool_is_used_as_it_is() -> None:
+    pool = CredentialPool(Given)  # type: ignore[arg-type]
+    rules = UpstreamAuth([route("r", credential=pool, tenant=from_principal(str))])
+    rules.prepare(Facts.of("", "/", (), "acme"))
+    assert len(pool) == 1
