@@ -14,6 +14,7 @@ from grantway.exceptions import GrantwayError, LoginNeededError
 COMMANDS = {
     "demo": "Run all three grants against an issuer of your own, and show each step.",
     "doctor": "Explain what is wrong with this installation and how to mend it.",
+    "gateway": "Run a gateway that puts tokens into the requests that it forwards.",
     "grants": "Show each registered grant: its fields, its replay class, and who brought it.",
     "login": "Log in to a profile: on another device, in a browser, or by pasting.",
     "logout": "Revoke a profile's token, and forget it.",

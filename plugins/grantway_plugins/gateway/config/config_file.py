@@ -1,0 +1,268 @@
+"""A gateway's file, read and checked: all its mistakes are told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema
+
+from grantway.exceptions import ConfigurationError, RequestInvalidError
+from grantway.grant import Params
+from grantway.process import default_registry
+from grantway_plugins.gateway.upstream.facts import normal_host
+from grantway_plugins.gateway.upstream.paths import normal_path
+from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
+from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
+from grantway_plugins.profiles.parts import Parts
+from grantway_plugins.profiles.toml_file import Path_, TomlFile, dotted, nearest
+
+from .filling import filled
+from .tables import (
+    AuthorizeTable,
+    GatewayProviderTable,
+    GatewayTable,
+    RouteTable,
+    TenantTable,
+    TokenEndpointTable,
+)
+
+Table = Mapping[str, Any]
+Mistake = tuple[Path_, str]
+
+_TOP = ("gateway", "authorize", "providers", "routes", "tenants", "token_endpoint")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
+#: What stands for a tenant where none has come yet.
+ANY_TENANT = "tenant"
+
+
+class ConfigFile:
+    """What a gateway's file says, checked as far as that can be done without asking anybody.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigurationError: file, line and rule of every mistake.
+
+    Attributes:
+        gateway: ``[gateway]``.
+        authorize: ``[authorize]``, or None.
+        providers: ``[providers.NAME]``, by name.
+        routes: ``[routes.NAME]``, by name, each with its ``grant``.
+        tenants: Tenant -> provider -> what differs.
+        token_endpoint: ``[token_endpoint]``, or None.
+        parts: Makes what the tables describe.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.toml = TomlFile(Path(path).expanduser().absolute())
+        self.parts = Parts(self.toml)
+        self._mistakes: list[Mistake] = []
+        data = self.toml.data
+        self._mistakes += [
+            ((name,), f"is no key here; {nearest(name, _TOP)}") for name in data if name not in _TOP
+        ]
+        self.gateway = self._table(GatewayTable(), data.get("gateway", {}), ("gateway",))
+        self.authorize = self._optional(AuthorizeTable(), "authorize")
+        self.token_endpoint = self._optional(TokenEndpointTable(), "token_endpoint")
+        self.providers = self._tables(GatewayProviderTable(), "providers")
+        self.routes = self._tables(RouteTable(), "routes")
+        self.tenants = self._read_tenants()
+        self._mistakes += self._misfits()
+        if self._mistakes:
+            raise self.toml.wrong(self._mistakes)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.toml.path
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    def _table(self, schema: Schema, table: Any, at: Path_) -> dict[str, Any]:
+        """A table; one that is wrong is empty, and its mistakes are kept."""
+        if not isinstance(table, Mapping):
+            self._mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
+            return {}
+        read, mistakes = self.toml.judge(schema, table, at)
+        self._mistakes += mistakes
+        return read
+
+    def _optional(self, schema: Schema, name: str) -> dict[str, Any] | None:
+        table = self.toml.data.get(name)
+        return None if table is None else self._table(schema, table, (name,))
+
+    def _tables(self, schema: Schema, name: str) -> dict[str, dict[str, Any]]:
+        """Tables by name. One that is wrong is there, and empty."""
+        tables = self.toml.data.get(name, {})
+        if not isinstance(tables, Mapping):
+            self._mistakes.append(((name,), f"must be tables, like [{name}.NAME]"))
+            return {}
+        if not tables and name != "tenants" and not self.toml.data.get("token_endpoint"):
+            self._mistakes.append(((name,), f"is missing; give at least one table [{name}.NAME]"))
+        found = {}
+        for each, table in tables.items():
+            if not _NAME.fullmatch(each):
+                rule = "is no name; use 1 to 64 letters, digits, dots, _ and -"
+                self._mistakes.append(((name, each), rule))
+            found[each] = self._table(schema, table, (name, each))
+        return found
+
+    def _read_tenants(self) -> dict[str, dict[str, dict[str, Any]]]:
+        tenants: dict[str, dict[str, dict[str, Any]]] = {}
+        listed = self.toml.data.get("tenants", {})
+        if not isinstance(listed, Mapping):
+            self._mistakes.append((("tenants",), "must be tables, like [tenants.acme]"))
+            return {}
+        for tenant, providers in listed.items():
+            at = ("tenants", tenant)
+            if not TENANT.fullmatch(tenant):
+                rule = "is no tenant's name; use 1 to 128 of A-Z a-z 0-9 . _ ~ : @ | + = -"
+                self._mistakes.append((at, rule))
+            if not isinstance(providers, Mapping):
+                self._mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
+                continue
+            tenants[tenant] = {}
+            for provider, table in providers.items():
+                if provider not in self.providers:
+                    rule = f"names no provider; {nearest(provider, self.providers)}"
+                    self._mistakes.append(((*at, provider), rule))
+                tenants[tenant][provider] = self._table(TenantTable(), table, (*at, provider))
+        return tenants
+
+    # --- What goes together -----------------------------------------------------------------------
+
+    def _misfits(self) -> Iterator[Mistake]:
+        yield from self._stores()
+        for name, table in self.providers.items():
+            yield from self._provider(("providers", name), table)
+        for tenant, providers in self.tenants.items():
+            for name, table in providers.items():
+                yield from self._secret(table, ("tenants", tenant, name))
+        for name, table in self.routes.items():
+            if table:
+                yield from self._route(("routes", name), table)
+        yield from self._overlaps()
+        if self.token_endpoint:
+            yield from self._endpoint(self.token_endpoint)
+
+    def _stores(self) -> Iterator[Mistake]:
+        table = self.gateway.get("store")
+        if table and table["kind"] not in (known := default_registry().stores):
+            place = ("gateway", "store")
+            yield (
+                (*place, "kind"),
+                f"names no store: {table['kind']}; {nearest(table['kind'], known)}",
+            )
+
+    def _provider(self, at: Path_, table: Table) -> Iterator[Mistake]:
+        if not table:
+            return
+        known = default_registry().dialects
+        if table["dialect"] not in known:
+            yield (*at, "dialect"), f"names no dialect; {nearest(table['dialect'], known)}"
+        yield from self._secret(table, at)
+
+    def _secret(self, table: Table, at: Path_) -> Iterator[Mistake]:
+        try:
+            self.parts.secret(table, at)
+        except ConfigurationError as error:
+            found = error.errors
+        else:
+            return
+        for name, rules in found.items():
+            yield from (((*at, name.rpartition(".")[2]), rule) for rule in rules)
+
+    def _route(self, at: Path_, table: dict[str, Any]) -> Iterator[Mistake]:
+        default = EXCHANGE if table["incoming"] == "exchange" else "client_credentials"
+        grant = table.setdefault("grant", default)
+        if table["provider"] not in self.providers:
+            yield (
+                (*at, "provider"),
+                f"names no provider; {nearest(table['provider'], self.providers)}",
+            )
+        if "upstream" not in table and self.authorize is None:
+            yield (*at, "upstream"), "is missing; only beside [authorize] may a route have none"
+        for name, read in (("host", normal_host), ("path", normal_path)):
+            try:
+                given = table.get(name, "")
+                if given:
+                    table[name] = read(given)
+                if name == "host" and table.get("host", "") != given.lower():
+                    yield (*at, name), "must be a host without a port; a route is for every port"
+            except RequestRefusedError as error:
+                yield (*at, name), f"cannot be matched: {error.message}"
+        known = default_registry().grants
+        if grant not in known:
+            yield (*at, "grant"), f"is registered by no plugin; {nearest(grant, known)}"
+        else:
+            yield from self._params(at, table)
+
+    def _params(self, at: Path_, table: Table) -> Iterator[Mistake]:
+        """What the grant's own schema says of the parameters, for a tenant of any name."""
+        grant = default_registry().grants[table["grant"]]
+        given = Params(table.get("params", {}))
+        if table.get("scope"):
+            given["scope"] = table["scope"]
+        if table["incoming"] == "exchange":
+            given.setdefault("subject_token", "x")
+            given.setdefault("subject_token_type", ACCESS_TOKEN)
+        try:
+            grant.load(filled(given, ANY_TENANT))
+        except RequestInvalidError as error:
+            found = error.errors
+        else:
+            return
+        overridden = {
+            name
+            for providers in self.tenants.values()
+            for name in providers.get(table["provider"], {}).get("params", {})
+        }
+        for name, rules in found.items():
+            if name in overridden and name not in given:
+                continue  # each listed tenant brings its own, and others are refused
+            place = (*at, "scope") if name == "scope" else (*at, "params", name)
+            yield from ((place, rule) for rule in rules)
+
+    def _overlaps(self) -> Iterator[Mistake]:
+        taken: dict[tuple[str, str], str] = {}
+        for name, table in self.routes.items():
+            if not table:
+                continue
+            path = table["path"].rstrip("/") or "/"
+            first = taken.setdefault((table.get("host", ""), path), name)
+            if first != name:
+                line = self.toml.line(("routes", first))
+                where = f"{table.get('host') or 'any host'} and {path}"
+                yield (
+                    ("routes", name),
+                    f"is for {where}, as {first} in line {line} is; let one of them go elsewhere",
+                )
+
+    def _endpoint(self, table: Table) -> Iterator[Mistake]:
+        at = ("token_endpoint",)
+        if table["provider"] not in self.providers:
+            yield (
+                (*at, "provider"),
+                f"names no provider; {nearest(table['provider'], self.providers)}",
+            )
+        known = default_registry().grants
+        for grant in table["allow"]:
+            if grant not in known:
+                yield (
+                    (*at, "allow"),
+                    f"has {grant}, which no plugin registers; {nearest(grant, known)}",
+                )
+        try:
+            path = normal_path(table["path"])
+        except RequestRefusedError as error:
+            yield (*at, "path"), f"cannot be matched: {error.message}"
+            return
+        for name, route in self.routes.items():
+            if route and route["path"].rstrip("/") == path:
+                yield (*at, "path"), f"is the path of the route {name} too"

@@ -1,0 +1,137 @@
+"""Kinds of values that only a gateway's file has."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from grantway.exceptions import ConfigurationError
+from grantway_plugins.gateway.upstream.tenant import (
+    TenantRule,
+    from_header,
+    from_host,
+    from_path,
+    single,
+)
+from grantway_plugins.profiles.tables import Number
+
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+_MOST_PORT = 65_535
+_TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
+
+
+class Seconds(Number):
+    """A number of seconds, more than zero."""
+
+    def __init__(self, **options: Any) -> None:
+        positive = validate.Range(min=0, min_inclusive=False, error="must be more than 0 seconds")
+        super().__init__(validate=positive, **options)
+
+
+class Whole(fields.Integer):
+    """A whole number.
+
+    Args:
+        least: The least one that is taken.
+    """
+
+    def __init__(self, *, least: int = 1, **options: Any) -> None:
+        self._rule = f"must be a whole number from {least}"
+        self._least = least
+        super().__init__(**options)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < self._least:
+            raise ValidationError(self._rule)
+        return value
+
+
+class Switch(fields.Boolean):
+    """True or false; a word that could be read as one is none."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
+        return value
+
+
+class Choice(fields.String):
+    """One of some words.
+
+    Args:
+        words: All of them.
+    """
+
+    def __init__(self, *words: str, **options: Any) -> None:
+        self._words = words
+        shown = " or ".join(f'"{each}"' for each in words)
+        self._rule = f"must be {shown}"
+        super().__init__(error_messages={"required": f"is missing; it {self._rule}"}, **options)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        if value not in self._words:
+            raise ValidationError(self._rule)
+        return str(value)
+
+
+class Listen(fields.Field[tuple[str, int]]):
+    """An address to listen on, like ``127.0.0.1:8400``; port 0 picks a free one."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> tuple[str, int]:
+        found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+        if found is None or int(found["port"]) > _MOST_PORT:
+            raise ValidationError('must be host and port, like "127.0.0.1:8400"')
+        return found["host"].strip("[]"), int(found["port"])
+
+
+class Network(fields.Field[ipaddress.IPv4Network | ipaddress.IPv6Network]):
+    """An address, or a network of addresses."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+        try:
+            if isinstance(value, str):
+                return ipaddress.ip_network(value)
+        except ValueError:
+            pass
+        raise ValidationError('must be addresses or networks, like ["10.0.0.0/8"]')
+
+
+class Tenant(fields.Field[TenantRule]):
+    """The rule that tells whose token a request gets."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
+        "required": f"is missing: say whose token a request gets; it {_TENANT}",
+        "null": _TENANT,
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> TenantRule:
+        if value == "single":
+            return single()
+        kind, _, detail = value.partition(":") if isinstance(value, str) else ("", "", "")
+        problem = _TENANT
+        try:
+            if kind == "header":
+                return from_header(detail)
+            if kind == "host":
+                return from_host(detail)
+            if kind == "path" and detail.isascii() and detail.isdigit():
+                return from_path(int(detail))
+        except ConfigurationError as error:
+            problem = f"{_TENANT} ({error.message})"
+        raise ValidationError(problem)

@@ -1,0 +1,222 @@
+"""The tables of a gateway's file, each as a schema. What profiles have too is taken from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields as fields_of
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from grantway.exceptions import ConfigurationError
+from grantway.grant import Scope, Text
+from grantway.http import is_loopback
+from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules
+from grantway_plugins.gateway.upstream.tenant import single
+from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
+from grantway_plugins.profiles.tables import (
+    ClientTable,
+    Extra,
+    FreshnessTable,
+    Number,
+    ProviderTable,
+    StoreField,
+)
+from grantway_plugins.profiles.toml_file import TableSchema
+
+from .fields import Choice, Listen, Network, Seconds, Switch, Tenant, Whole
+
+#: Grants that nobody can begin in a gateway.
+PERSONAL = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
+
+_HASH = validate.Regexp(
+    r"sha256:[0-9a-f]{64}\Z", error="must be what grantway_plugins.gateway.hash_secret gives"
+)
+
+
+class _RulesTable(TableSchema):
+    """A table whose values a dataclass judges."""
+
+    rules: type[BreakerRules | BulkheadRules]
+
+    @validates_schema
+    def tell_rules(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse what the rules refuse."""
+        try:
+            self.rules(**data)
+        except ConfigurationError as error:
+            at, _, rule = str(error).removeprefix(f"{self.rules.__name__}.").partition(": ")
+            known = {each.name for each in fields_of(self.rules)}
+            found: Any = {at: [rule.rstrip(".")]} if at in known else [str(error)]
+        else:
+            return
+        raise ValidationError(found)
+
+
+class BreakerTable(_RulesTable):
+    """``breaker = {...}``: when a provider is left alone (see ``BreakerRules``)."""
+
+    rules = BreakerRules
+    failures = Whole()
+    share = Number()
+    window = Number()
+    least_calls = Whole()
+    open_for = Number()
+    longest = Number()
+    retry_after_cap = Number()
+
+
+class BulkheadTable(_RulesTable):
+    """``bulkhead = {...}``: how many calls at once (see ``BulkheadRules``)."""
+
+    rules = BulkheadRules
+    at_once = Whole()
+    waiting = Whole(least=0)
+    come_back = Number()
+
+
+class LimitsTable(TableSchema):
+    """``[gateway.limits]``: what callers may take."""
+
+    connections = Whole(load_default=4096)
+    header_bytes = Whole(least=1024, load_default=32_768)
+    header_seconds = Seconds(load_default=10.0)
+    body_bytes = Whole(load_default=10_485_760)
+    body_seconds = Seconds(load_default=30.0)
+    idle_seconds = Seconds(load_default=75.0)
+    grace_seconds = Seconds(load_default=10.0)
+
+
+class GatewayTable(TableSchema):
+    """``[gateway]``: where it listens and what it keeps."""
+
+    listen = Listen(load_default=("127.0.0.1", 8400))
+    admin = Listen(load_default=("127.0.0.1", 8401))
+    store = StoreField(load_default=lambda: {"kind": "memory"})
+    start = Choice("strict", "degraded", load_default="strict")
+    ready = Choice("any", "all", load_default="any")
+    reload_every = Seconds()
+    trusted_proxies = fields.List(Network(), load_default=list)
+    limits = fields.Nested(LimitsTable, load_default=lambda: LimitsTable().load({}))
+
+
+class AuthorizeTable(TableSchema):
+    """``[authorize]``: answers for an Envoy or nginx that forwards the requests itself."""
+
+    listen = Listen(load_default=("127.0.0.1", 8402))
+    allow = fields.List(Network(), load_default=list)
+    envoy_prefix = Text(
+        example='"/envoy"', validate=validate.Regexp(r"/[^/]|/\Z"), load_default="/envoy"
+    )
+    nginx_path = Text(example='"/nginx"', load_default="/nginx")
+
+    @validates_schema
+    def tell_open(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse to give tokens to whoever asks."""
+        if not is_loopback(data["listen"][0]) and not data["allow"]:
+            rule = "is missing: beyond this machine, name the proxies that may ask for tokens"
+            raise ValidationError({"allow": [rule]})
+
+
+class GatewayProviderTable(ProviderTable, ClientTable):
+    """``[providers.NAME]``: who gives tokens, and as whom the gateway asks."""
+
+    client_id = Text(required=True, example='"my-gateway"')
+    breaker = fields.Nested(BreakerTable)
+    bulkhead = fields.Nested(BulkheadTable)
+    freshness = fields.Nested(FreshnessTable)
+
+
+class RouteTable(TableSchema):
+    """``[routes.NAME]``: which requests get which token, and where they go."""
+
+    host = Text(example='"api.example.com"')
+    path = Text(example='"/orders"', load_default="/")
+    upstream = Text(example='"https://orders.example.com"')
+    provider = Text(example='"my-provider"', required=True)
+    grant = Text(example='"client_credentials"')
+    scope = Scope()
+    params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
+    extra = Extra()
+    tenant = Tenant(required=True)
+    tenants = Choice("any", "listed", load_default="any")
+    on_failure = Choice("closed", "open", required=True)
+    incoming = Choice("replace", "keep", "exchange", load_default="replace")
+    header = Text(example='"Authorization"', load_default="Authorization")
+    scheme = fields.String(error_messages={"invalid": 'must be one word, like "Bearer", or ""'})
+    token_timeout = Seconds()
+    connect_timeout = Seconds(load_default=5.0)
+    answer_timeout = Seconds(load_default=60.0)
+    keep_host = Switch(load_default=False)
+    strip_path = Switch(load_default=False)
+
+    @validates_schema
+    def tell_upstream(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse an upstream that is no address; plain http is the operator's to choose."""
+        if "upstream" not in data:
+            return
+        try:
+            parts = urlsplit(data["upstream"])
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good or parts.username is not None or parts.query or parts.fragment:
+            rule = "must be an address without user and query, like http://127.0.0.1:9000"
+            raise ValidationError({"upstream": [rule]})
+
+    @validates_schema
+    def tell_grant(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse grants that do not go with the rest."""
+        if data["incoming"] == "exchange" and data.get("grant", EXCHANGE) != EXCHANGE:
+            raise ValidationError(
+                {"grant": [f'must be left out with incoming = "exchange" (it is {EXCHANGE})']}
+            )
+        if data["incoming"] == "exchange" and "extra" in data:
+            raise ValidationError({"extra": ['cannot stand with incoming = "exchange"']})
+        if data.get("grant") in PERSONAL:
+            raise ValidationError({"grant": ["needs a person, and a gateway has none"]})
+        if data["tenants"] == "listed" and data["tenant"] == single():
+            raise ValidationError({"tenants": ['cannot be "listed" with tenant = "single"']})
+        if "scope" in (data.get("params") or {}):
+            raise ValidationError({"params": {"scope": ["stands outside of params, as scope"]}})
+
+
+class TenantTable(ClientTable):
+    """``[tenants.NAME.PROVIDER]``: what differs for a tenant at a provider."""
+
+    scope = Scope()
+    params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
+    extra = Extra()
+
+    @validates_schema
+    def tell_timeout(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse what a provider has once."""
+        if "timeout" in data:
+            raise ValidationError({"timeout": ["stands at the provider"]})
+
+
+class TokenEndpointTable(TableSchema):
+    """``[token_endpoint]``: the gateway's own, settled by one of its providers."""
+
+    path = Text(example='"/token"', load_default="/token")
+    provider = Text(example='"my-provider"', required=True)
+    clients = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(validate=_HASH),
+        required=True,
+        error_messages={
+            "required": "is missing: who may ask, as a table of client ids to hashes",
+            "invalid": "must be a table of client ids to hashes",
+        },
+    )
+    allow = fields.List(
+        Text(example='"refresh_token"'),
+        required=True,
+        error_messages={
+            "required": 'is missing: the grant types that are served, like ["refresh_token"]'
+        },
+    )
+    timeout = Seconds(load_default=30.0)
+    threads = Whole(load_default=40)
+    waiting = Whole(least=0, load_default=80)

@@ -1,0 +1,1 @@
+"""The gateway that ``grantway gateway`` runs: what its file describes, put to work."""

@@ -1,0 +1,335 @@
+"""From a checked file to what answers requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from grantway.credential import Credential
+from grantway.exceptions import ConfigurationError, GrantwayError
+from grantway.grant import Params
+from grantway.pool import CredentialPool
+from grantway.stores import Store
+from grantway_plugins.gateway.broker import Broker
+from grantway_plugins.gateway.config import ConfigFile
+from grantway_plugins.gateway.config.filling import filled
+from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules, Protection
+from grantway_plugins.gateway.token_endpoint import TokenEndpoint
+from grantway_plugins.gateway.upstream.exchange import TokenExchange
+from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream.route import Route, Source
+from grantway_plugins.gateway.upstream.tenant import EVERYBODY
+from grantway_plugins.gateway.upstream.upstream_auth import UpstreamAuth
+from grantway_plugins.profiles.toml_file import Path_
+
+from .gateway_provider import GatewayProvider
+from .inventory import Inventory
+from .proxy import Target
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from grantway_plugins.gateway.metrics import GatewayMetrics
+
+#: Providers that are asked for their endpoints at once.
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What a file describes, made.
+
+    Attributes:
+        config: The file.
+        inventory: All that was made for it.
+        providers: By name.
+        upstream: The rules by which requests get tokens.
+        targets: Route name -> where it leads.
+        endpoint: The gateway's own token endpoint, or None.
+    """
+
+    config: ConfigFile
+    inventory: Inventory
+    providers: Mapping[str, GatewayProvider]
+    upstream: UpstreamAuth
+    targets: Mapping[str, Target]
+    endpoint: TokenEndpoint | None
+
+    @property
+    def undiscovered(self) -> list[GatewayProvider]:
+        """Providers that could not be found yet."""
+        return [each for each in self.providers.values() if each.found is None]
+
+
+def assemble(
+    config: ConfigFile, *, before: Assembly | None = None, metrics: GatewayMetrics | None = None
+) -> Assembly:
+    """Make what a file describes. Asks providers for their endpoints, so it may take a while.
+
+    Args:
+        config: The file.
+        before: What is there already; what is described as it was is used on.
+        metrics: Is told what happens.
+
+    Raises:
+        ConfigurationError: file, line and reason of everything that cannot be made.
+    """
+    inventory = Inventory(None if before is None else before.inventory)
+    try:
+        return _Assembling(config, inventory, metrics).run()
+    except BaseException:
+        # What was taken over is in use; what was made for nothing is not.
+        inventory.close(None if before is None else before.inventory)
+        raise
+
+
+class _Assembling:
+    def __init__(
+        self, config: ConfigFile, inventory: Inventory, metrics: GatewayMetrics | None
+    ) -> None:
+        self._config, self._inventory, self._metrics = config, inventory, metrics
+        self._mistakes: list[tuple[Path_, str]] = []
+
+    def run(self) -> Assembly:
+        config = self._config
+        store = self._attempt(("gateway", "store"), self._store)
+        providers = {
+            name: made
+            for name, table in config.providers.items()
+            if (made := self._attempt(("providers", name), partial(self._provider, name, table)))
+        }
+        self._discover(list(providers.values()))
+        if self._mistakes or store is None:
+            raise config.toml.wrong(self._mistakes)
+        routes = [
+            made
+            for name, table in config.routes.items()
+            if (
+                made := self._attempt(
+                    ("routes", name), partial(self._route, name, table, providers, store)
+                )
+            )
+        ]
+        endpoint = None
+        if config.token_endpoint is not None:
+            endpoint = self._attempt(
+                ("token_endpoint",), partial(self._endpoint, config.token_endpoint, providers)
+            )
+        if self._mistakes:
+            raise config.toml.wrong(self._mistakes)
+        self._inventory.forget_before()
+        targets = {name: Target.of(table) for name, table in config.routes.items()}
+        return Assembly(
+            config=config,
+            inventory=self._inventory,
+            providers=providers,
+            upstream=UpstreamAuth(routes, metrics=self._metrics),
+            targets={name: each for name, each in targets.items() if each is not None},
+            endpoint=endpoint,
+        )
+
+    def _attempt(self, at: Path_, make: Callable[[], Any]) -> Any:
+        """What was made, or None: then it is known why."""
+        try:
+            return make()
+        except ConfigurationError as error:
+            if str(error).startswith(str(self._config.path)):  # it names the line already
+                rules = [
+                    (tuple(name.split(".")), rule)
+                    for name, found in error.errors.items()
+                    for rule in found
+                ]
+                self._mistakes += rules
+            else:
+                self._mistakes.append((at, f"cannot work: {error}"))
+        except GrantwayError as error:
+            self._mistakes.append((at, f"cannot work: {error}"))
+        return None
+
+    # --- Parts ------------------------------------------------------------------------------------
+
+    def _store(self) -> Store:
+        table = self._config.gateway["store"]
+        return self._inventory.part(
+            "store", table, lambda: self._config.parts.store(table, ("gateway", "store"))
+        )
+
+    def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider:
+        watch = self._inventory.part("watch", {"name": name}, Watch)
+        rules = {each: table.get(each, {}) for each in ("breaker", "bulkhead")}
+        protection = self._inventory.part(
+            "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
+        )
+        facts = {"name": name, "table": table, "differs": self._differs(name), **self._read(name)}
+        return self._inventory.part(
+            "provider",
+            facts,
+            lambda: GatewayProvider(name, table, self._config.parts, watch, protection),
+        )
+
+    def _read(self, name: str) -> dict[str, Any]:
+        """Secrets that are read once, so that another one makes another client."""
+        tables: dict[Path_, Any] = {("providers", name): self._config.providers[name]}
+        for tenant, differs in self._differs(name).items():
+            tables["tenants", tenant, name] = differs
+        return {
+            "secrets": [
+                self._config.parts.secret(table, at)
+                for at, table in tables.items()
+                if "client_secret_file" not in table
+            ]
+        }
+
+    def _differs(self, provider: str) -> dict[str, Any]:
+        return {
+            tenant: providers[provider]
+            for tenant, providers in self._config.tenants.items()
+            if provider in providers
+        }
+
+    def _protection(self, name: str, rules: Mapping[str, Any]) -> Protection:
+        made = Protection(
+            name,
+            breaker=BreakerRules(**rules["breaker"]),
+            bulkhead=BulkheadRules(**rules["bulkhead"]),
+        )
+        if self._metrics is not None:
+            self._metrics.watch(made)
+        return made
+
+    def _discover(self, providers: list[GatewayProvider]) -> None:
+        todo = [each for each in providers if each.found is None]
+        if not todo:
+            return
+        with ThreadPoolExecutor(min(_AT_ONCE, len(todo))) as threads:
+            list(threads.map(GatewayProvider.discover, todo))
+        if self._config.gateway["start"] == "degraded":
+            return
+        for each in todo:
+            if each.found is None:
+                named = "issuer" if "issuer" in each.table else "token_endpoint"
+                rule = f'cannot be discovered: {each.problem} (start = "degraded" starts without)'
+                self._mistakes.append((("providers", each.name, named), rule))
+
+    def _route(
+        self,
+        name: str,
+        table: Mapping[str, Any],
+        providers: Mapping[str, GatewayProvider],
+        store: Store,
+    ) -> Route:
+        provider = providers[table["provider"]]
+        return Route(
+            name,
+            host=table.get("host", ""),
+            path=table["path"],
+            provider=provider.name,
+            credential=self._source(table, provider, store),
+            tenant=table["tenant"],
+            on_failure=table["on_failure"],
+            incoming=table["incoming"],
+            header=table["header"],
+            scheme=table.get("scheme"),
+            timeout=table.get("token_timeout"),
+        )
+
+    def _source(self, table: Mapping[str, Any], provider: GatewayProvider, store: Store) -> Source:
+        """Gives a route's tokens. Routes that ask for the same share it."""
+        asked = {
+            name: table.get(name)
+            for name in ("provider", "grant", "scope", "params", "extra", "tenants", "incoming")
+        }
+        tenants = self._config.tenants
+        facts = {
+            **asked,
+            # Both are used on where they did not change.
+            "made": [id(provider), id(store), provider.found is not None],
+            "listed": sorted(tenants) if table["tenants"] == "listed" else None,
+            "differs": self._differs(provider.name),
+        }
+        known = frozenset(tenants) if table["tenants"] == "listed" else None
+        if table["incoming"] == "exchange":
+            return self._inventory.part(
+                "exchange", facts, lambda: _exchange(table, provider, tenants, known)
+            )
+        make = partial(
+            _credential,
+            asked=asked,
+            provider=provider,
+            store=store,
+            tenants=tenants,
+            known=known,
+        )
+        return self._inventory.part("pool", facts, lambda: CredentialPool(make))
+
+    def _endpoint(
+        self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]
+    ) -> TokenEndpoint:
+        provider = providers[table["provider"]]
+        facts = {"table": table, "made": [id(provider), provider.found is not None]}
+        options = {name: table[name] for name in ("clients", "timeout", "threads", "waiting")}
+        return self._inventory.part(
+            "token_endpoint",
+            facts,
+            lambda: TokenEndpoint(Broker(provider.client(), **options), allow=table["allow"]),
+        )
+
+
+def _check(tenant: str, known: frozenset[str] | None) -> None:
+    if known is not None and tenant not in known:
+        raise RequestRefusedError("The tenant is not known here", status=403)
+
+
+def _credential(
+    tenant: str,
+    *,
+    asked: Mapping[str, Any],
+    provider: GatewayProvider,
+    store: Store,
+    tenants: Mapping[str, Any],
+    known: frozenset[str] | None,
+) -> Credential:
+    """What keeps a tenant's token fresh."""
+    _check(tenant, known)
+    differs = tenants.get(tenant, {}).get(provider.name)
+    params, extra = _wanted(asked, differs, tenant)
+    return provider.client(tenant, differs).credential(
+        grant_type=asked["grant"],
+        subject="" if tenant == EVERYBODY else tenant,
+        # Nothing of a provider that was not found yet is kept: its tokens have other names then.
+        store=store if provider.found is not None else None,
+        freshness=provider.freshness,
+        extra=extra or None,
+        **params,
+    )
+
+
+def _exchange(
+    table: Mapping[str, Any],
+    provider: GatewayProvider,
+    tenants: Mapping[str, Any],
+    known: frozenset[str] | None,
+) -> TokenExchange:
+    def client(tenant: str) -> Any:
+        _check(tenant, known)
+        return provider.client(tenant, tenants.get(tenant, {}).get(provider.name))
+
+    params = dict(table.get("params") or {})
+    if table.get("scope"):
+        params["scope"] = table["scope"]
+    return TokenExchange(client, **params)
+
+
+def _wanted(
+    asked: Mapping[str, Any], differs: Mapping[str, Any] | None, tenant: str
+) -> tuple[Params, dict[str, Any]]:
+    """The parameters of a tenant's grant: the route's, with what the tenant's table has instead."""
+    own = differs or {}
+    params = Params({**(asked["params"] or {}), **own.get("params", {})})
+    scope = own.get("scope") or asked["scope"]
+    if scope:
+        params["scope"] = scope
+    extra = {**(asked["extra"] or {}), **own.get("extra", {})}
+    return Params(filled(dict(params), tenant)), filled(extra, tenant)

@@ -1,0 +1,166 @@
+"""A provider of the file: found or not yet, its clients, and how it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from grantway.client import Client
+from grantway.client_auth import ClientAuth, client_auth
+from grantway.exceptions import GrantwayError, ProviderPausedError
+from grantway.freshness import Freshness
+from grantway.process import default_registry
+from grantway.provider import Provider
+from grantway.transport import RequestsTransport
+from grantway_plugins.gateway.protection import Protection
+from grantway_plugins.profiles.parts import Parts
+from grantway_plugins.profiles.toml_file import Path_
+
+from .rotating_secret import RotatingSecret, once_more_with_another_secret
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from grantway.dialect import Answer
+    from grantway.exchange import Exchange
+    from grantway.middleware import Next
+
+_TIMEOUT = 30.0
+#: Seconds after which a caller may ask again for a token of a provider that was not found.
+_COME_BACK = 5.0
+
+Table = Mapping[str, Any]
+
+
+class GatewayProvider:
+    """One provider, and the gateway's clients of it.
+
+    Args:
+        name: Its name in the file.
+        table: What the file says of it.
+        parts: Makes what the table describes.
+        watch: Notes how it does.
+        protection: Stands between its clients and it.
+
+    Attributes:
+        found: The provider; None as long as it could not be discovered.
+        problem: Why it could not.
+    """
+
+    def __init__(
+        self, name: str, table: Table, parts: Parts, watch: Watch, protection: Protection
+    ) -> None:
+        self.name = name
+        self.table = table
+        self.watch = watch
+        self.protection = protection
+        self.found: Provider | None = None
+        self.problem: GrantwayError | None = None
+        self._at: Path_ = ("providers", name)
+        self._parts = parts
+        self._timeout = float(table.get("timeout", _TIMEOUT))
+        self._transport = RequestsTransport.within(self._timeout)
+        self._clients: dict[str, Client] = {}
+
+    def discover(self) -> None:
+        """Ask it for its endpoints, unless the file names them; may take a while."""
+        try:
+            found = self._parts.provider(self.table, self._at, self._transport)
+        except GrantwayError as error:
+            self.problem = error
+            self.watch.failed(error)
+            return
+        self.found, self.problem = found, None
+        self._clients = {}  # those that there were refuse everything
+        self.watch.works()
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """When its tokens are renewed; None for what its dialect says."""
+        table = self.table.get("freshness")
+        return None if table is None else Freshness(**table)
+
+    def client(self, tenant: str = "", differs: Table | None = None) -> Client:
+        """Who asks it.
+
+        Args:
+            tenant: For whom; empty for the gateway as such.
+            differs: What the file says of the tenant at this provider.
+
+        Raises:
+            ConfigurationError: the client's secret is not where the file says.
+        """
+        own = differs is not None and any(name in differs for name in ("client_id", "auth"))
+        key = tenant if own else ""
+        if key not in self._clients:
+            at = ("tenants", tenant, self.name) if own else self._at
+            self._clients[key] = self._make(_who(self.table, differs) if own else self.table, at)
+        return self._clients[key]
+
+    def _make(self, table: Table, at: Path_) -> Client:
+        if self.found is None:
+            return Client(
+                # Nothing is ever sent there.
+                Provider(token_endpoint=self.table["issuer"], dialect=self._dialect),
+                client_id=table["client_id"],
+                auth="none",
+                middleware=[self._refuse],
+                transport=self._transport,
+                timeout=self._timeout,
+            )
+        return Client(
+            self.found,
+            client_id=table["client_id"],
+            auth=self._auth(table, at),
+            middleware=[self.watch, self.protection, once_more_with_another_secret],
+            transport=self._transport,
+            timeout=self._timeout,
+        )
+
+    @property
+    def _dialect(self) -> Any:
+        return self._parts.dialect(self.table, self._at)
+
+    def _auth(self, table: Table, at: Path_) -> ClientAuth:
+        shape = self._dialect.request
+
+        def make(secret: str | None) -> ClientAuth:
+            return client_auth(
+                table.get("auth") or shape.client_auth,
+                table["client_id"],
+                secret,
+                credentials=shape.basic,
+                more=default_registry().client_auth,
+            )
+
+        if "client_secret_file" not in table:
+            return make(self._parts.secret(table, at))
+
+        def read() -> str:
+            return self._parts.secret(table, at) or ""
+
+        return RotatingSecret(self._parts.path(table["client_secret_file"]), read, make)
+
+    def _refuse(self, exchange: Exchange, _call_next: Next) -> Answer:
+        code = self.problem.code if self.problem is not None else "unknown"
+        raise ProviderPausedError(
+            f"{self.name} could not be discovered yet ({code}); it is tried again meanwhile.",
+            retry_after=_COME_BACK,
+            evidence=exchange.evidence(),
+        )
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def __repr__(self) -> str:
+        return f"GatewayProvider({self.name!r})"
+
+
+def _who(table: Table, differs: Table | None) -> dict[str, Any]:
+    """Who a tenant's client is: where it has an id, no secret of the gateway's own counts."""
+    own = dict(differs or {})
+    kept = dict(table)
+    if "client_id" in own:
+        kept = {name: value for name, value in kept.items() if not name.startswith("client_")}
+    who = {name: own[name] for name in own if name == "auth" or name.startswith("client_")}
+    return {**kept, **who}

@@ -1,0 +1,109 @@
+"""Headers on their way through the proxy (RFC 9110 sections 7.6 and 7.8)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Pair = tuple[bytes, bytes]
+Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+
+#: What one hop says to the next, and nobody passes on.
+_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+#: What the proxy writes itself.
+_OWN = frozenset(
+    {
+        b"host",
+        b"expect",
+        b"forwarded",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+    }
+)
+_VIA = b"1.1 grantway"
+
+
+def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
+    """What the ``Connection`` header says is for this hop only."""
+    return frozenset(
+        name.strip().lower()
+        for key, value in headers
+        if key == b"connection"
+        for name in value.split(b",")
+    )
+
+
+def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
+    """The headers of the request as it is sent on.
+
+    Args:
+        scope: The ASGI scope.
+        host: The ``Host`` to send.
+        trusted: Peers whose ``X-Forwarded-*`` are believed and added to; those of others are
+            dropped.
+    """
+    headers: list[Pair] = scope["headers"]
+    dropped = _HOP | _OWN | named_by_connection(headers)
+    sent = [(b"host", host)]
+    before: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _OWN:
+            before.setdefault(name, []).append(value)
+        elif name not in dropped:
+            sent.append((name, value))
+    peer = scope["client"][0] if scope.get("client") else ""
+    believed = is_one_of(peer, trusted)
+
+    def kept(name: bytes) -> list[bytes]:
+        return before.get(name, []) if believed else []
+
+    if peer:
+        sent.append((b"x-forwarded-for", b", ".join([*kept(b"x-forwarded-for"), peer.encode()])))
+    proto = kept(b"x-forwarded-proto") or [scope["scheme"].encode()]
+    named = kept(b"x-forwarded-host") or before.get(b"host", [])
+    sent.append((b"x-forwarded-proto", proto[0]))
+    sent += [(b"x-forwarded-host", each) for each in named[:1]]
+    sent.append((b"via", b", ".join([*before.get(b"via", []), _VIA])))
+    return sent
+
+
+def answer_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
+    """The headers of an answer as it is passed back.
+
+    Args:
+        headers: As the upstream sent them.
+        bodiless: Whether an answer of this status has no body, whatever length it names.
+    """
+    lower = [(name.lower(), value) for name, value in headers]
+    dropped = _HOP | named_by_connection(lower)
+    if bodiless:
+        dropped |= {b"content-length"}
+    passed = [pair for pair in lower if pair[0] not in dropped]
+    passed.append((b"via", _VIA))
+    return passed
+
+
+def is_one_of(peer: str, networks: Networks) -> bool:
+    """Whether an address lies in one of the networks."""
+    if not networks:
+        return False
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

@@ -1,0 +1,98 @@
+"""How the gateway does, for whoever watches it: process, providers, metrics."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
+from grantway_plugins.issuer.wire import Answer
+
+from .assembly import Assembly
+from .gateway_provider import GatewayProvider
+
+if TYPE_CHECKING:
+    from grantway_plugins.gateway.metrics import GatewayMetrics
+
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class Health:
+    """An ASGI application for the admin listener. Holds no secret, and needs none.
+
+    Args:
+        current: Gives what answers requests at the moment.
+        stopping: Whether the gateway is ending.
+        reload: Reads the file again; gives what is wrong with it, or None.
+        metrics: What ``/metrics`` shows.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Assembly],
+        stopping: Callable[[], bool],
+        reload: Callable[[], Any],
+        metrics: GatewayMetrics,
+    ) -> None:
+        self._current, self._stopping = current, stopping
+        self._reload, self._metrics = reload, metrics
+        self._began = time.time()
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        method, path = scope["method"], scope["path"]
+        if path == "/reload" and method == "POST":
+            problem = await self._reload()
+            answer = _json(200 if problem is None else 400, {"error": problem} if problem else {})
+        elif method not in {"GET", "HEAD"}:
+            answer = _json(405, {"error": "only GET is answered here, and POST /reload"})
+        elif path == "/healthz":
+            answer = _json(200, {"status": "ok", "up_seconds": round(time.time() - self._began, 1)})
+        elif path == "/readyz":
+            answer = self.ready()
+        elif path == "/metrics":
+            accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+            body, kind = self._metrics.render(accept)
+            answer = Answer(200, ((b"content-type", kind.encode()), _NO_STORE), body)
+        else:
+            answer = _json(404, {"error": "there are /healthz, /readyz, /metrics and /reload"})
+        await send_answer(send, answer)
+
+    def ready(self) -> Answer:
+        """Whether it is to be sent requests, and how each provider does."""
+        assembly = self._current()
+        told = {name: _told(each) for name, each in assembly.providers.items()}
+        bad = [name for name, each in told.items() if each["status"] == "failing"]
+        enough = not bad or (
+            assembly.config.gateway["ready"] == "any" and len(bad) < len(assembly.providers)
+        )
+        status = "stopping" if self._stopping() else "degraded" if bad else "ok"
+        ready = enough and not self._stopping()
+        return _json(200 if ready else 503, {"ready": ready, "status": status, "providers": told})
+
+
+def _told(provider: GatewayProvider) -> dict[str, Any]:
+    """How a provider does: grantway's own words and times, nothing that it said."""
+    standing, protection = provider.watch.standing, provider.protection.state()
+    failing = provider.found is None or standing.failing or protection.breaker == "open"
+    told: dict[str, Any] = {
+        "status": "failing" if failing else "ok",
+        "discovered": provider.found is not None,
+        "error": standing.code or None,
+        "since": math.floor(standing.since),
+        "breaker": protection.breaker,
+        "breaker_why": protection.why or None,
+        "in_flight": protection.in_flight,
+        "waiting": protection.waiting,
+    }
+    if protection.until is not None:
+        told["asked_again_in"] = round(max(0.0, protection.until - time.time()), 1)
+    return told
+
+
+def _json(status: int, told: dict[str, Any]) -> Answer:
+    body = json.dumps(told, indent=1).encode() + b"\n"
+    return Answer(status, ((b"content-type", b"application/json"), _NO_STORE), body)

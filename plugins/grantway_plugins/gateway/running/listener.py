@@ -1,0 +1,226 @@
+"""Listening: HTTP/1.1 by uvicorn and httptools, with bounds on what a caller may take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from grantway.exceptions import ConfigurationError
+
+#: Files that the process keeps for other things than its callers and their upstreams.
+_SPARE_FILES = 128
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds on the number of callers, on their headers and silence.
+
+    uvicorn ends connections that are idle after an answer, and no others: here a caller that sends
+    no whole header in time is ended as well.
+    """
+
+    connections_most = 0
+    header_bytes = 0
+    header_seconds = 0.0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.access_log = False
+        self._unread = 0
+        self._in_header = True
+        self._silence: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Turn away who is one too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.connections_most:
+            self._end(b"503 Service Unavailable", b"too many connections")
+            return
+        self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._header_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes of a header."""
+        if self.transport.is_closing():
+            return  # what still comes of a header that was too large
+        if self._in_header:
+            self._unread += len(data)
+            self._await_header()
+        super().data_received(data)
+        if self._in_header and self._unread > self.header_bytes:
+            self._end(b"431 Request Header Fields Too Large", b"the header is too large")
+
+    def on_message_begin(self) -> None:
+        """A header begins."""
+        super().on_message_begin()
+        self._in_header = True
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Count the target."""
+        super().on_url(url)
+        self._size += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        super().on_header(name, value)
+        self._size += len(name) + len(value) + 4
+
+    def on_headers_complete(self) -> None:
+        """Answer a header that is not too large."""
+        self._in_header = False
+        self._unread = 0
+        self._header_came()
+        if self._size > self.header_bytes:
+            self._end(b"431 Request Header Fields Too Large", b"the header is too large")
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        if self.cycle is not None:  # else the header was refused
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The next that comes is a header."""
+        if self.cycle is not None:
+            super().on_message_complete()
+        self._in_header = True
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: whoever asks for an upgrade is answered, and would fill the log."""
+
+    def _await_header(self) -> None:
+        if self._silence is None:
+            self._silence = self.loop.call_later(self.header_seconds, self._too_slow)
+
+    def _header_came(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _too_slow(self) -> None:
+        self._silence = None
+        if self._unread:
+            self._end(b"408 Request Timeout", b"the header did not come in time")
+        else:
+            self.transport.close()
+
+    def _end(self, status: bytes, message: bytes) -> None:
+        length = b"%d" % len(message)
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+            b"content-length: " + length + b"\r\n\r\n" + message
+        )
+        self.transport.close()
+
+
+class Listener(uvicorn.Server):
+    """One address, and the application that answers there.
+
+    Args:
+        app: The application.
+        address: Host and port; port 0 picks a free one.
+        limits: ``[gateway.limits]`` of the file.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+
+    def __init__(self, app: Any, address: tuple[str, int], limits: Mapping[str, Any]) -> None:
+        self._socket = _listen(*address)
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        #: Where it listens, as ``http://127.0.0.1:8400``.
+        self.address = f"http://{host}:{self._socket.getsockname()[1]}"
+        bounds = {
+            "connections_most": _affordable(limits["connections"]),
+            "header_bytes": limits["header_bytes"],
+            "header_seconds": limits["header_seconds"],
+        }
+        super().__init__(
+            uvicorn.Config(
+                app,
+                interface="asgi3",
+                http=type("BoundedProtocol", (BoundedProtocol,), bounds),
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                backlog=2048,
+                timeout_keep_alive=int(limits["idle_seconds"]) or 1,
+                timeout_graceful_shutdown=int(limits["grace_seconds"]) or 1,
+            )
+        )
+
+    async def listen(self, ready: Callable[[], None]) -> None:
+        """Answer until ``should_exit`` is set, and then what is under way.
+
+        Args:
+            ready: Called when requests are answered.
+        """
+        self._ready = ready
+        try:
+            await self.serve(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the gateway."""
+        yield
+
+    def close(self) -> None:
+        """Give the address back, where ``listen`` was never called."""
+        self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio turns Nagle's delay off.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, OverflowError) as failed:
+        listener.close()
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port} ({failed}); stop what listens there, or use port 0"
+        ) from None
+    return listener
+
+
+def _affordable(connections: int) -> int:
+    """As many connections as were asked for, or as there can be: each may need a second file."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows, which has no such limit
+    except ModuleNotFoundError:
+        return connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    return max(1, min(connections, (soft - _SPARE_FILES) // 2))

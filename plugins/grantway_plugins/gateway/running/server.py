@@ -1,0 +1,125 @@
+"""The process: its listeners, its signals, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from grantway.process import register_plugin, unregister
+from grantway_plugins.gateway.config import ConfigFile
+
+from .gateway import Gateway, NamedEvents
+from .listener import Listener
+
+_PLUGIN = "gateway metrics"
+
+_log = logging.getLogger("grantway.gateway")
+
+
+def check(path: str | Path) -> str:
+    """Read a file and make what it describes, without listening; as before a reload.
+
+    Returns:
+        What it describes, in a line.
+
+    Raises:
+        ConfigurationError: file, line and reason of every mistake.
+    """
+    config = ConfigFile(path)
+    gateway = Gateway(config)
+    gateway.close_unstarted()
+    return (
+        f"{config.path} is right: {len(config.routes)} routes, {len(config.providers)} providers, "
+        f"{len(config.tenants)} tenants"
+    )
+
+
+def serve(path: str | Path) -> None:
+    """Run a gateway in the main thread until SIGTERM or SIGINT; SIGHUP reads the file again.
+
+    Prints ``grantway gateway listening on <address>`` when it is ready.
+
+    Args:
+        path: Its file.
+
+    Raises:
+        ConfigurationError: file, line and reason of every mistake; or an address cannot be used.
+    """
+    config = ConfigFile(path)
+    gateway = Gateway(config)
+    register_plugin(_PLUGIN, NamedEvents(gateway))
+    try:
+        asyncio.run(_run(gateway, config))
+    finally:
+        gateway.close_unstarted()
+        unregister(_PLUGIN)
+
+
+async def _run(gateway: Gateway, config: ConfigFile) -> None:
+    table = config.gateway
+    limits = table["limits"]
+    listeners: list[Listener] = []
+    try:
+        front = Listener(gateway.front, table["listen"], limits)
+        listeners.append(front)
+        admin = Listener(gateway.health, table["admin"], limits)
+        listeners.append(admin)
+        said = [f"admin {admin.address}"]
+        if config.authorize is not None:
+            authorize = Listener(gateway.authorize, config.authorize["listen"], limits)
+            listeners.append(authorize)
+            said.append(f"authorize {authorize.address}")
+    except BaseException:
+        for each in listeners:
+            each.close()
+        raise
+    await gateway.start()
+    waiting = len(listeners)
+
+    def ready() -> None:
+        nonlocal waiting
+        waiting -= 1
+        if not waiting:
+            print(f"grantway gateway listening on {front.address}", *said, sep=", ", flush=True)  # noqa: T201
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    reloads: set[asyncio.Task[str | None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(gateway.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    _on(loop, "SIGINT", stop.set)
+    _on(loop, "SIGTERM", stop.set)
+    _on(loop, "SIGHUP", reload)
+    serving = [asyncio.create_task(each.listen(ready)) for each in listeners]
+    try:
+        await asyncio.wait(
+            [asyncio.create_task(stop.wait()), *serving], return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        gateway.stopping = True
+        _log.info("stopping")
+        # The admin listener last, so that it can be watched how the calls end.
+        for each in reversed(listeners):
+            if each is not admin:
+                each.should_exit = True
+        await asyncio.gather(
+            *[task for task, each in zip(serving, listeners, strict=True) if each is not admin]
+        )
+        admin.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*serving)
+        await gateway.stop()
+
+
+def _on(loop: asyncio.AbstractEventLoop, name: str, act: object) -> None:
+    number = getattr(signal, name, None)
+    if number is not None:  # Windows has no SIGHUP, and no handlers in loops
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, act)  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""A gateway as a process of its own, and what is behind it: an echo, and a provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import requests
+
+GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
+READY = re.compile(
+    r"grantway gateway listening on (http://127\.0\.0\.1:\d+), admin (http://127\.0\.0\.1:\d+)"
+    r"(?:, authorize (http://127\.0\.0\.1:\d+))?\n"
+)
+PATIENCE = 30.0
+
+
+class Echo:
+    """An ASGI application that answers with what it was asked, and keeps all of it.
+
+    ``/status/NNN`` answers with that status, ``/slow`` only when it is told to, and ``/cut`` with
+    less than it promised.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.gone = threading.Event()
+        self.refuse: set[str] = set()
+        self.go_on = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"]
+        if path == "/slow":
+            await self._slow(receive)
+        body = b"" if path == "/early" else await _whole(receive)
+        told = {
+            "method": scope["method"],
+            "path": scope["raw_path"].decode(),
+            "query": scope["query_string"].decode(),
+            "headers": [[n.decode("latin-1"), v.decode("latin-1")] for n, v in scope["headers"]],
+            "body": body.decode("latin-1"),
+        }
+        self.requests.append(told)
+        authorization = dict(told["headers"]).get("authorization", "")
+        status = int(path.split("/")[2]) if path.startswith("/status/") else 200
+        extra = []
+        if authorization in self.refuse:
+            status = 401
+            extra = [(b"www-authenticate", b'Bearer error="invalid_token"')]
+        text = b"" if status in {204, 304} else json.dumps(told).encode()
+        length = len(text) + (100 if path == "/cut" else 0)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"set-cookie", b"a=1"),
+            (b"set-cookie", b"b=2"),
+            (b"connection", b"x-hop"),
+            (b"x-hop", b"1"),
+            *extra,
+        ]
+        if path != "/chunked" and status != 204:
+            headers.append((b"content-length", str(length).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
+
+    async def _slow(self, receive: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
+
+    @property
+    def tokens(self) -> list[str]:
+        """What each request carried."""
+        return [dict(each["headers"]).get("authorization", "") for each in self.requests]
+
+
+async def _whole(receive: Any) -> bytes:
+    pieces = []
+    while True:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+class GatewayProcess:
+    """A running gateway.
+
+    Attributes:
+        url: Where it listens.
+        admin: Its admin listener.
+        authorize: Where other proxies ask, or empty.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self.process, self._log = process, log
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        ready = READY.fullmatch(line)
+        assert ready is not None, (line, self.log)
+        self.url, self.admin, self.authorize = ready[1], ready[2], ready[3] or ""
+
+    @property
+    def log(self) -> str:
+        """What it said on standard error."""
+        return self._log.read_text()
+
+    def wait_for(self, text: str) -> None:
+        """Until the log holds a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log:
+            assert time.monotonic() < deadline, self.log
+            assert self.process.poll() is None, self.log
+            time.sleep(0.02)
+
+    def reload(self) -> None:
+        """As an operator does."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def ready(self) -> tuple[int, dict[str, Any]]:
+        """What ``/readyz`` says."""
+        answer = requests.get(f"{self.admin}/readyz", timeout=PATIENCE)
+        return answer.status_code, answer.json()
+
+    def stop(self) -> int:
+        """As an operator does; gives the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def gateway(config: Path, *options: str, **environment: str) -> Iterator[GatewayProcess]:
+    """Run a gateway until the block ends."""
+    log = config.with_name(f"{config.name}.{time.monotonic_ns()}.log")
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [*GRANTWAY, "gateway", "--config", str(config), *options],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **environment},
+        ) as process,
+    ):
+        try:
+            yield GatewayProcess(process, log)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+
+
+def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
+    """A file of a gateway that listens on free ports."""
+    path = folder / name
+    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+    path.write_text(text if "[gateway]" in text else ports + text)
+    return path
+
+
+def run_async(work: Any) -> Any:
+    """Run something in an event loop of its own."""
+    return asyncio.run(work)
