@@ -208,7 +208,7 @@ def _program(home: Path) -> Program:
     env |= {
         "HOME": str(home),
         "TMPDIR": str(temporary),
-        "PYTHONPATH": str(_ROOT),
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
         "NO_PROXY": "127.0.0.1",
     }
     return Program([sys.executable, _WORKER], cwd=work, env=env)

@@ -16,8 +16,10 @@ from tests.fleet.conftest import LEASE
 from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Answer, Fleet, StoreOptions, fleet
 
-STORES = pytest.mark.parametrize("shared_store", ["file", "redis"], indirect=True)
-EVERY_STORE = pytest.mark.parametrize("shared_store", ["file", "redis", "sql"], indirect=True)
+STORES = pytest.mark.parametrize("shared_store", ["file", "redis-short"], indirect=True)
+EVERY_STORE = pytest.mark.parametrize(
+    "shared_store", ["file", "redis-short", "sql-short"], indirect=True
+)
 #: Seconds that the others may need beyond the lease, on a busy machine; far from the client's 30.
 SLACK = 10.0
 #: Of another login, in the same store.

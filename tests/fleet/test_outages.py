@@ -90,7 +90,7 @@ def test_the_server_of_the_store_is_gone_for_some_rounds(
         all_get_a_new_one(group, held)
 
 
-@pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
+@pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
 def test_the_server_of_the_store_is_gone_when_the_answer_is_to_be_saved(
     tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions, valkey: ValkeyServer
 ) -> None:
@@ -117,7 +117,7 @@ def test_the_server_of_the_store_is_gone_when_the_answer_is_to_be_saved(
         assert issuer.refreshes(group.stored)
 
 
-@pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
+@pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
 @pytest.mark.parametrize("window", [0.0, 30.0])
 def test_others_come_before_who_has_the_answer_can_save_it(
     tmp_path: Path, shared_store: StoreOptions, valkey: ValkeyServer, window: float

@@ -12,8 +12,8 @@ from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Answer, Fleet, StoreOptions, fleet, gathered
 
 #: Where a lease can end while its holder lives. The system's lock of a file cannot.
-STORES = pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
-EVERY_STORE = pytest.mark.parametrize("shared_store", ["redis", "sql"], indirect=True)
+STORES = pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
+EVERY_STORE = pytest.mark.parametrize("shared_store", ["redis-short", "sql-short"], indirect=True)
 
 
 @contextmanager
