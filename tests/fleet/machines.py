@@ -208,7 +208,7 @@ def _program(home: Path) -> Program:
     env |= {
         "HOME": str(home),
         "TMPDIR": str(temporary),
-        "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
         "NO_PROXY": "127.0.0.1",
     }
     return Program([sys.executable, _WORKER], cwd=work, env=env)
