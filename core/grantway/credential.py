@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Hashable
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, NoReturn
 
@@ -131,6 +132,7 @@ class Credential:
             if isinstance(step, Token):
                 return step
             if isinstance(step, Future):
+                self._check_not_mine(step)
                 try:
                     step.exception(_left(deadline))
                 except CancelledError:
@@ -184,11 +186,13 @@ class Credential:
         """Take a token that came another way, as by a login, and store it.
 
         Args:
-            token: The token.
+            token: The token. One that says how long it lives and not when it ends lives from now.
 
         Raises:
             StoreError: it could not be stored. It is in use nowhere then.
         """
+        if token.expires_at is None and token.expires_in is not None:
+            token = replace(token, expires_at=_time() + token.expires_in)
         store = self._recipe.store
         if store is not None:
             # With the lock, lest a refresh under way save its token over this one.
@@ -249,6 +253,9 @@ class Credential:
             if alive:
                 return seen.token, seen
             if pause > deadline.remaining():
+                if self._recipe.store is not None:
+                    # Another machine may have stored a token meanwhile; the next call has it then.
+                    flight.join(("look", self._flight), partial(self._look, seen.token))
                 self._refuse(pause)
             return pause, seen
         work = flight.join(self._flight, partial(self._renew, seen.token))
@@ -296,6 +303,13 @@ class Credential:
             with _lock:
                 if self._token is seen.token and not self._rejected(token):
                     self._settle(token)
+
+    def _check_not_mine(self, work: Future[Token]) -> None:
+        if flight.is_mine(work):
+            raise ConfigurationError(
+                "on_token asks for the token that it is called with, and would wait for itself; "
+                "use the one that it is given."
+            )
 
     def _deadline(self, timeout: float | None) -> Deadline:
         if timeout is None:
@@ -387,6 +401,15 @@ class Credential:
                     half = (self._end_monotonic - _monotonic()) / 2
                     self._mark(max(_SAME_AGAIN, half))
         return token
+
+    def _look(self, seen: Token) -> Token:
+        """Take up what another process has stored; the provider is not asked."""
+        trouble = self._trouble or Trouble()
+        found = Renewal(self._recipe, self.key, seen, trouble).stored()
+        if found is None or trouble.unsaved is not None:
+            return seen
+        with _lock:
+            return self._settle(found) if self._token is seen else self._token
 
     def _stumble(self, error: Exception, seen: _Seen) -> None:
         """Remember a failure, and leave the provider alone for a while."""

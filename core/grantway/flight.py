@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from .token import Token
 
 _lock = threading.Lock()
+_mine = threading.local()
 _flights: dict[Hashable, Future[Token]] = {}
 
 
@@ -65,9 +66,15 @@ def under_way(key: Hashable) -> bool:
     return key in _flights
 
 
+def is_mine(flight: Future[Token]) -> bool:
+    """Whether it is the caller's own thread that does this work, so that it cannot wait for it."""
+    return getattr(_mine, "flight", None) is flight
+
+
 def _fly(key: Hashable, flight: Future[Token], work: Callable[[], Token]) -> None:
     if not flight.set_running_or_notify_cancel():
         return
+    _mine.flight = flight
     try:
         token = work()
     except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
@@ -76,6 +83,8 @@ def _fly(key: Hashable, flight: Future[Token], work: Callable[[], Token]) -> Non
     else:
         _land(key, flight)
         flight.set_result(token)
+    finally:
+        _mine.flight = None
 
 
 def _land(key: Hashable, flight: Future[Token]) -> None:

@@ -94,9 +94,10 @@ class Recipe:
         #: What was given buys one token and no second.
         self.spent_at_once = bool((once & params.keys()) - self.variable)
         # Read as the grant reads them, so that "a b" and ["a", "b"] name one scope.
-        known = params
-        if not self.waits_for_login and not self.variable:
-            known = grant.load(params)
+        known = grant.load(
+            Params({name: v for name, v in params.items() if name not in self.variable}),
+            partial=self.waits_for_login or bool(self.variable),
+        )
         self._facts = "" if name else self._digest(known, grant.secret)
 
     def _digest(self, known: Mapping[str, Any], secret: frozenset[str]) -> str:
@@ -108,8 +109,10 @@ class Recipe:
                 "token_endpoint": client.provider.token_endpoint,
                 "dialect": client.dialect.name,
                 "client_id": client.client_id,
+                # A token that is bound to a key (RFC 9449) is of no use to who has another.
+                "key": getattr(client.auth, "thumbprint", None),
                 "grant_type": self.grant_type,
-                "params": {name: v for name, v in known.items() if name not in self.variable},
+                "params": known,
                 "extra": self.extra,
                 "refresh": self.refresh,
             }

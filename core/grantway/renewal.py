@@ -95,6 +95,12 @@ class Renewal:
             found = self._resume(store.load(self.key), fence)
             return found if self._fresh(found) else self._replace(found or self.held, fence)
 
+    def stored(self) -> Token | None:
+        """A token that others have stored and that can be used, or None."""
+        store = self.recipe.store
+        found = None if store is None else store.load(self.key)
+        return found if self._fresh(found) else None
+
     def _fresh(self, token: Token | None) -> TypeGuard[Token]:
         """Whether this is a token to use, and not the one to be replaced."""
         return (

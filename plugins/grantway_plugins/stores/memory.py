@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from cachetools import Cache, LRUCache
 
 from grantway.exceptions import ConfigurationError
+from grantway.fork import fork_safe_lock
 
 from .key_locks import ThreadLocks
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: A table is copied as it grows, which stops every reader: one of this size takes 0.1 ms.
 _SHARD = 1024
+# Reading moves an entry to the front, so even that changes a shard.
+_guard = fork_safe_lock()
 #: Entries that a call looks at to find those that ended. More than one, so that looking goes
 #: faster than saving.
 _LOOKS = 4
@@ -52,19 +54,17 @@ class MemoryStore:
         #: Every key once, in no order, and the place where the next look begins.
         self._ring: list[str] = []
         self._hand = 0
-        # Reading moves an entry to the front, so even that changes a shard.
-        self._guard = threading.Lock()
         self._locks = ThreadLocks()
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``."""
-        with self._guard:
+        with _guard:
             held = self._shard(key).get(key)
         return held[0] if held else None
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
         """See ``grantway.Store``; it outlives nothing but the call. The fence is not looked at."""
-        with self._guard:
+        with _guard:
             shard = self._shard(key)
             held = shard.get(key)
             if held is None:
@@ -76,7 +76,7 @@ class MemoryStore:
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``. The fence is not looked at, since the lock cannot be lost."""
-        with self._guard:
+        with _guard:
             held = self._shard(key).pop(key, None)
             if held is not None:
                 self._leave_ring(held[1])

@@ -1,0 +1,120 @@
+"""What a program may do that it should not, and what happens elsewhere meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from grantway import Client, NoAuth, Token
+from grantway.exceptions import (
+    ConfigurationError,
+    ProviderPausedError,
+    ProviderUnavailableError,
+    RequestInvalidError,
+)
+from grantway_plugins.stores.memory import MemoryStore
+from tests import faults
+from tests.core.credential.conftest import Start
+from tests.core.credential.scenes import SECRET, Clock, issue, settle_down, token
+
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+def test_a_pause_ends_for_whom_another_has_stored_a_token(start: Start, clock: Clock) -> None:
+    store = MemoryStore()
+    client, server = start(faults.answer(503, b"", {"Retry-After": "600"}))
+    credential = client.credential(**SECRET, store=store)
+    with pytest.raises(ProviderUnavailableError):
+        credential.token()
+    with pytest.raises(ProviderPausedError):
+        credential.token(timeout=5)
+    store.save(credential.key, token(7))  # as another machine does
+    with pytest.raises(ProviderPausedError):
+        credential.token(timeout=5)  # looks into the store, and does not wait for it
+    settle_down()
+    assert credential.token(timeout=5).access_token == token(7).access_token
+    assert len(server.requests) == 1
+
+
+def test_a_callback_that_asks_for_its_own_token_is_told_so(start: Start) -> None:
+    client, server = start(issue())
+    asks = True
+
+    def on_token(_token: Token) -> None:
+        if asks:
+            credential.token()
+
+    credential = client.credential(**SECRET, on_token=on_token)
+    with pytest.raises(ConfigurationError, match="on_token asks for the token"):
+        credential.token(timeout=5)
+    asks = False
+    assert credential.token().access_token == "at-1"
+    assert len(server.requests) == 1
+
+
+def test_an_accepted_token_lives_from_now_where_it_does_not_say_until_when(
+    start: Start, clock: Clock
+) -> None:
+    client, server = start(issue())
+    credential = client.credential(grant_type="refresh_token", subject="me")
+    credential.accept(Token("at-login", expires_in=600, refresh_token="rt-login"))
+    found = credential.token()
+    assert found.expires_at == pytest.approx(time.time() + 600, abs=30)
+    clock.step(601)
+    assert credential.token().access_token == "at-1"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"grant_type": DEVICE, "scopes": "read"}, "scopes"),
+        ({"grant_type": DEVICE, "scope": 7}, "scope"),
+        (
+            {
+                "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                "assertion": lambda: "a.b.c",
+                "scop": "read",
+                "subject": "me",
+            },
+            "scop",
+        ),
+    ],
+)
+def test_what_is_given_before_the_rest_is_checked_at_once(
+    start: Start, given: dict[str, Any], field: str
+) -> None:
+    client, server = start()
+    with pytest.raises(RequestInvalidError) as caught:
+        client.credential(**given)
+    assert list(caught.value.errors) == [field]
+    assert not server.requests
+
+
+def test_a_scope_is_one_however_it_is_written(start: Start) -> None:
+    client, _ = start()
+    text = client.credential(grant_type=DEVICE, subject="me", scope="read write")
+    names = client.credential(grant_type=DEVICE, subject="me", scope=["read", "write"])
+    assert text.key == names.key
+
+
+class _Bound:
+    """Client authentication whose tokens are bound to a key."""
+
+    def __init__(self, thumbprint: str) -> None:
+        self.thumbprint = thumbprint
+        self.client_id, self.authenticate = "client", NoAuth("client").authenticate
+
+    def secrets(self) -> tuple[str, ...]:
+        return ()
+
+
+def test_a_token_bound_to_one_key_is_not_found_with_another(start: Start) -> None:
+    client, _ = start()
+    keys = set()
+    for thumbprint in ("one", "two"):
+        with Client(client.provider, client_id="client", auth=_Bound(thumbprint)) as bound:
+            keys.add(bound.credential(**SECRET).key)
+    assert len(keys) == 2
