@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grantway.exceptions import ConfigurationError
+from grantway.grant import Params
 
 from .places import config_path
 from .tables import ProfileTable
@@ -53,7 +54,7 @@ class ProfileFile:
         """The names of the profiles, in the order of the file."""
         return list(self._profiles)
 
-    def table(self, name: str) -> dict[str, Any]:
+    def table(self, name: str) -> Params:
         """What a profile says, checked.
 
         Raises:

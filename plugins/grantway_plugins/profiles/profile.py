@@ -7,9 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from grantway.exceptions import GrantwayError, InvalidClientException, LoginNeededError
+from grantway.exceptions import (
+    ConfigurationError,
+    GrantwayError,
+    InvalidClientException,
+    LoginNeededError,
+)
 from grantway.fingerprint import fingerprint
 from grantway.freshness import Freshness
+from grantway.grant import Params
 from grantway.process import default_registry
 
 from .file import ProfileFile
@@ -61,9 +67,9 @@ class Profile:
     """
 
     def __init__(self, file: ProfileFile, name: str) -> None:
-        self.table = file.table(name)
         self.name = name
         self.file = file
+        self.table = file.table(name)
         self._at = ("profiles", name)
         self._parts = Parts(file.toml)
         self._open: list[RequestsTransport] = []
@@ -181,33 +187,37 @@ class Profile:
         """
         from grantway.client import Client  # noqa: PLC0415 - a stored token needs none
 
+        transport, identity = self._transport, self._identity(instead_of)
+        try:
+            return Client(self.provider, transport=transport, timeout=self.timeout, **identity)
+        except ConfigurationError as error:
+            problem = str(error)
+        raise self.file.toml.wrong([(self._at, f"makes no client: {problem}")])
+
+    def _identity(self, instead_of: str | None) -> Params:
+        """Name, secret and authentication of the client."""
         table = self.table
         if self.registrations is None:
-            client_id, auth = table["client_id"], table.get("auth")
-            secret = self._parts.secret(table, self._at)
-        else:
-            if not self.provider.registration_endpoint:
-                rule = "is missing, and the provider has no registration_endpoint to get one from"
-                raise self.file.toml.wrong([((*self._at, "client_id"), rule)])
-            made = self.registrations.obtain(
-                self.provider,
-                self._transport,
-                metadata_of(f"grantway {self.name}", self.provider, self.scope, self.redirect_uri),
-                self.timeout,
-                instead_of=instead_of,
+            return Params(
+                client_id=table["client_id"],
+                client_secret=self._parts.secret(table, self._at),
+                auth=table.get("auth"),
             )
-            client_id, secret = made.access_token, made.extra.get("client_secret")
-            auth = table.get("auth") or made.extra["auth"]
-        client = Client(
+        if not self.provider.registration_endpoint:
+            rule = "is missing, and the provider has no registration_endpoint to get one from"
+            raise self.file.toml.wrong([((*self._at, "client_id"), rule)])
+        made = self.registrations.obtain(
             self.provider,
-            client_id=client_id,
-            client_secret=secret,
-            auth=auth,
-            transport=self._transport,
-            timeout=self.timeout,
+            self._transport,
+            metadata_of(f"grantway {self.name}", self.provider, self.scope, self.redirect_uri),
+            self.timeout,
+            instead_of=instead_of,
         )
-        del secret  # a report that shows the locals of each frame would show it
-        return client
+        return Params(
+            client_id=made.access_token,
+            client_secret=made.extra.get("client_secret"),
+            auth=table.get("auth") or made.extra["auth"],
+        )
 
     # --- Its token --------------------------------------------------------------------------------
 
@@ -222,7 +232,7 @@ class Profile:
         """
         client = self.client() if client is None else client
         # What a person begins comes by ``accept``, and is kept by refreshing it.
-        params = dict(self.table.get("params", {})) if self.grant else {}
+        params = Params(self.table.get("params", {}) if self.grant else {})
         if self.grant and self.scope:
             params["scope"] = self.scope
         return client.credential(

@@ -138,6 +138,7 @@ def _register(
     if made is not None:
         return made
     if problem:
+        found = None  # a report that shows the locals of each frame would show its secret
         problem = f"{provider.host} registered a client without {problem} (RFC 7591 section 3.2.1)."
         raise ResponseInvalidError(problem, evidence=evidence)
     raise _refused(answer, found, evidence)

@@ -12,6 +12,7 @@ from typing import Any, cast
 from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
 
 from grantway.exceptions import ConfigurationError
+from grantway.grant import Params
 
 #: Names of tables and keys, from the outermost.
 Path_ = tuple[str, ...]
@@ -78,7 +79,7 @@ class TomlFile:
             where = f"{path}, line {line[1]}" if line else f"{path}"
             raise ConfigurationError(f"{where}: {_LINE.sub('', problem)}.")
 
-    def check(self, schema: Schema, table: Mapping[str, Any], at: Path_ = ()) -> dict[str, Any]:
+    def check(self, schema: Schema, table: Mapping[str, Any], at: Path_ = ()) -> Params:
         """A table as its schema reads it.
 
         Args:
@@ -89,10 +90,13 @@ class TomlFile:
         Raises:
             ConfigurationError: file, line and rule of every mistake; quotes no value.
         """
-        read, mistakes = self.judge(schema, table, at)
+        # Its repr shows no value: a report that shows the locals of each frame shows none then.
+        hidden = Params(table)
+        del table
+        read, mistakes = self.judge(schema, hidden, at)
         if mistakes:
             raise self.wrong(mistakes)
-        return read
+        return Params(read)
 
     def judge(
         self, schema: Schema, table: Mapping[str, Any], at: Path_ = ()

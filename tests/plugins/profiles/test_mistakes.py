@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from grantway_plugins.profiles import ProfileFile
 
 GOOD = '[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "app"\n'
 LOGIN = '[profiles.work]\nprovider = "https://login.example.com"\n'
+LOGIN_OFFLINE = "[profiles.work]\nprovider = {token_endpoint = 'https://login.example.com/token'}\n"
 
 
 def told(tmp_path: Path, text: str, name: str = "work") -> str:
@@ -157,3 +159,20 @@ def test_no_mistake_shows_a_secret(tmp_path: Path) -> None:
     shown = told(tmp_path, text)
     assert "profiles.work.client_secret has a character" in shown
     assert "s3cr3t" not in shown
+
+
+def test_no_report_of_the_locals_shows_a_secret(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    secret = "client_secret = 's3cr3t-value'\n"
+    for text in (f"{GOOD}{secret}scope = 7\n", f"{GOOD}{secret}auth = 'nonsense'\n"):
+        path.write_text(text.replace(LOGIN, LOGIN_OFFLINE))
+        with pytest.raises(ConfigurationError) as refused:
+            profiles.load("work", path).client()
+        frames = refused.value.__traceback__
+        assert frames is not None
+        # Without this test's own frame, which wrote the secret.
+        report = traceback.TracebackException(
+            refused.type, refused.value, frames.tb_next, capture_locals=True
+        )
+        assert "profile.py" in "".join(report.format())
+        assert "s3cr3t" not in "".join(report.format())
