@@ -336,7 +336,9 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self.provider.host!r}, client_id={self.client_id!r})"
+        # Also of a client that could not be made, which a report of locals would show.
+        auth = getattr(self, "auth", None)
+        return f"Client({self.provider.host!r}, client_id={auth and auth.client_id!r})"
 
 
 def _check_timeout(timeout: float) -> None:

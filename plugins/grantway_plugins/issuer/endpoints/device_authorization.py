@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -112,5 +113,5 @@ def _start(
         "verification_uri": f"{settings.url}/device",
         "verification_uri_complete": f"{settings.url}/device?user_code={shown}",
         "expires_in": int(settings.lifetimes.device_code),
-        "interval": int(settings.lifetimes.device_interval),
+        "interval": math.ceil(settings.lifetimes.device_interval),
     }
