@@ -112,6 +112,7 @@ class Resource:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+            timeout = 30  # of a read: whatever a client leaves open, the end comes
 
             def setup(self) -> None:
                 super().setup()
