@@ -158,10 +158,16 @@ class RouteTable(TableSchema):
             return
         try:
             parts = urlsplit(data["upstream"])
-            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            good = (
+                parts.scheme in {"http", "https"}
+                and bool(parts.hostname)
+                and parts.port != 0
+                and parts.username is None
+                and not (parts.query or parts.fragment)
+            )
         except ValueError:
             good = False
-        if not good or parts.username is not None or parts.query or parts.fragment:
+        if not good:
             rule = "must be an address without user and query, like http://127.0.0.1:9000"
             raise ValidationError({"upstream": [rule]})
 

@@ -73,7 +73,7 @@ class Authorize:
 
 def _granted(injection: Injection, facts: Facts, *, nginx: bool) -> Sequence[tuple[bytes, bytes]]:
     """The headers that the proxy takes over into the request."""
-    headers = [_NO_STORE]
+    headers: list[tuple[bytes, bytes]] = [_NO_STORE]
     name = injection.route.header.lower()
     if injection.header is not None:
         headers.append((name.encode(), injection.header[1].encode()))

@@ -14,6 +14,7 @@ from grantway.provider import Provider
 from grantway.transport import RequestsTransport
 from grantway_plugins.gateway.protection import Protection
 from grantway_plugins.profiles.parts import Parts
+from grantway_plugins.profiles.tables import ProviderTable
 from grantway_plugins.profiles.toml_file import Path_
 
 from .rotating_secret import RotatingSecret, once_more_with_another_secret
@@ -64,7 +65,7 @@ class GatewayProvider:
     def discover(self) -> None:
         """Ask it for its endpoints, unless the file names them; may take a while."""
         try:
-            found = self._parts.provider(self.table, self._at, self._transport)
+            found = self._parts.provider(self._who_is_asked, self._at, self._transport)
         except GrantwayError as error:
             self.problem = error
             self.watch.failed(error)
@@ -115,6 +116,11 @@ class GatewayProvider:
             transport=self._transport,
             timeout=self._timeout,
         )
+
+    @property
+    def _who_is_asked(self) -> Table:
+        """The table without what a provider's own table does not have."""
+        return {name: each for name, each in self.table.items() if name in ProviderTable().fields}
 
     @property
     def _dialect(self) -> Any:

@@ -25,6 +25,7 @@ from .request_body import SMALL, BodyRefusedError, RequestBody
 
 #: Seconds after which it is looked at whether a request's sender still waits.
 _LOOK = 0.5
+_INVALID = "invalid_request"
 _BODILESS = frozenset({204, 304})
 #: An answer would show the token to whoever asks: TRACE sends the request's headers back.
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
@@ -121,7 +122,7 @@ class Proxy:
         if target is None:
             await _say(send, 404, "not_found", "Nothing is behind this host and path")
         elif refusal is not None:
-            await _say(send, refusal[0], "invalid_request", refusal[1])
+            await _say(send, refusal[0], _INVALID, refusal[1])
         else:
             passage = _Passage(self, target, facts.path, scope=scope, receive=receive, send=send)
             await passage.run()
@@ -211,13 +212,13 @@ class _Passage:
             async with self._proxy.open(self._target, self._scope, self._path, data) as answer:
                 await self._back(answer)
         except BodyRefusedError as error:
-            await self._fail(error.status, "invalid_request", str(error))
+            await self._fail(error.status, _INVALID, str(error))
         except UnicodeDecodeError:
-            await self._fail(400, "invalid_request", "A header is not UTF-8")
+            await self._fail(400, _INVALID, "A header is not UTF-8")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             problem = None if self._body is None else self._body.problem
             if problem is not None:
-                await self._fail(problem.status, "invalid_request", str(problem))
+                await self._fail(problem.status, _INVALID, str(problem))
                 return
             _log.warning("%s: %s", self._target.origin, type(error).__name__)
             if isinstance(error, TimeoutError) and not isinstance(
@@ -255,7 +256,7 @@ class _Passage:
         Leaving without the end of the answer makes the server end the connection.
         """
         if not self._begun and status:
-            unread = self._body is not None and not self._body.ended
+            unread = code == _INVALID or (self._body is not None and not self._body.ended)
             await _say(self._send, status, code, message, close=unread)
 
 

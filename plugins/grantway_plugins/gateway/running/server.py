@@ -31,10 +31,11 @@ def check(path: str | Path) -> str:
     config = ConfigFile(path)
     gateway = Gateway(config)
     gateway.close_unstarted()
-    return (
-        f"{config.path} is right: {len(config.routes)} routes, {len(config.providers)} providers, "
-        f"{len(config.tenants)} tenants"
+    counted = (("route", config.routes), ("provider", config.providers), ("tenant", config.tenants))
+    shown = ", ".join(
+        f"{len(each)} {name}{'' if len(each) == 1 else 's'}" for name, each in counted
     )
+    return f"{config.path} is right: {shown}"
 
 
 def serve(path: str | Path) -> None:

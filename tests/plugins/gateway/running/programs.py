@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -34,16 +33,20 @@ class Echo:
     """
 
     def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
         self.gone = threading.Event()
+        self.forget()
+
+    def forget(self) -> None:
+        """As if nothing had been asked."""
+        self.requests: list[dict[str, Any]] = []
         self.refuse: set[str] = set()
-        self.go_on = threading.Event()
+        self.gone.clear()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         if path == "/slow":
             await self._slow(receive)
-        body = b"" if path == "/early" else await _whole(receive)
+        body = await _whole(receive)
         told = {
             "method": scope["method"],
             "path": scope["raw_path"].decode(),
@@ -166,8 +169,3 @@ def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
     ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
     path.write_text(text if "[gateway]" in text else ports + text)
     return path
-
-
-def run_async(work: Any) -> Any:
-    """Run something in an event loop of its own."""
-    return asyncio.run(work)

@@ -1,0 +1,121 @@
+"""A provider, an echo behind the gateway, and a file that names both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
+from tests.plugins.gateway.running.programs import Echo, write
+from tests.plugins.gateway.servers import asgi_server
+
+GRANTS = [
+    "client_credentials",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+]
+
+
+@dataclass
+class Behind:
+    """What the gateway stands between.
+
+    Attributes:
+        issuer: The provider.
+        echo: What is behind.
+        url: Where the echo listens.
+        folder: Where files go.
+        client_id: The gateway's name at the provider.
+        client_secret: Its secret, which ``secret.txt`` in the folder holds too.
+    """
+
+    issuer: IssuerServer
+    echo: Echo
+    url: str
+    folder: Path
+    client_id: str = ""
+    client_secret: str = ""
+
+    def register(self, **options: Any) -> dict[str, Any]:
+        """Another client at the provider."""
+        answer = requests.post(
+            f"{self.issuer.url}/register",
+            json={
+                "client_name": "gateway",
+                "scope": "read write",
+                "grant_types": GRANTS,
+                "token_endpoint_auth_method": "client_secret_basic",
+                **options,
+            },
+            timeout=30,
+        )
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def provider(self, more: str = "") -> str:
+        """The provider's table."""
+        return (
+            f'[providers.idp]\nissuer = "{self.issuer.url}"\nclient_id = "{self.client_id}"\n'
+            f'client_secret_file = "secret.txt"\n{more}\n'
+        )
+
+    def route(self, name: str = "orders", more: str = "", **values: str) -> str:
+        """A route's table; values are TOML."""
+        said = {
+            "path": f'"/{name}"',
+            "upstream": f'"{self.url}"',
+            "provider": '"idp"',
+            "tenant": '"header:X-Tenant"',
+            "on_failure": '"closed"',
+            **values,
+        }
+        lines = "".join(f"{key} = {value}\n" for key, value in said.items() if value)
+        return f"[routes.{name}]\n{lines}{more}\n"
+
+    def write(self, text: str = "", name: str = "gateway.toml") -> Path:
+        """A whole file; without a text, one route."""
+        return write(self.folder, text or self.provider() + self.route(), name)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[IssuerServer]:
+    """A provider whose tokens live for an hour."""
+    with IssuerServer(IssuerSettings(lifetimes=Lifetimes(access_token=3600))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def echoing() -> Iterator[tuple[Echo, str]]:
+    """What is behind, and where."""
+    echo = Echo()
+    with asgi_server(echo) as url:
+        yield echo, url
+
+
+def surroundings(issuer: IssuerServer, echoing: tuple[Echo, str], folder: Path) -> Behind:
+    """A provider that knows the gateway, and an echo."""
+    made = Behind(issuer, *echoing, folder)
+    client = made.register()
+    made.client_id, made.client_secret = client["client_id"], client["client_secret"]
+    (folder / "secret.txt").write_text(f"{made.client_secret}\n")
+    return made
+
+
+@pytest.fixture
+def behind(issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path: Path) -> Behind:
+    """A client of its own for the test, and an echo that knows nothing yet."""
+    echoing[0].forget()
+    return surroundings(issuer, echoing, tmp_path)
+
+
+@pytest.fixture
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session

@@ -1,0 +1,198 @@
+"""A gateway's file that is wrong: refused with file, line and reason, all mistakes at once."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grantway.exceptions import ConfigurationError
+from grantway_plugins.gateway import hash_secret
+from grantway_plugins.gateway.config import ConfigFile
+from tests.faults import free_port
+from tests.plugins.gateway.running.programs import GRANTWAY
+
+GOOD = """\
+[gateway]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+
+[providers.idp]
+token_endpoint = "https://login.example.com/token"
+client_id = "my-gateway"
+client_secret = "very secret and never shown"
+
+[routes.orders]
+path = "/orders"
+upstream = "http://127.0.0.1:9000"
+provider = "idp"
+tenant = "header:X-Tenant"
+on_failure = "closed"
+"""
+
+
+def told(folder: Path, text: str) -> list[str]:
+    """The mistakes of a file, each as ``LINE: what is wrong``."""
+    path = folder / "gateway.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as refused:
+        ConfigFile(path)
+    found = str(refused.value).splitlines()
+    assert all(each.startswith(f"{path}, line ") for each in found), found
+    assert "very secret" not in str(refused.value)
+    return [each.removeprefix(f"{path}, line ") for each in found]
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(GOOD)
+    config = ConfigFile(path)
+    assert config.routes["orders"]["grant"] == "client_credentials"
+    assert config.gateway["limits"]["connections"] == 4096
+    assert config.authorize is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        # Unknown keys
+        ('path = "/orders"', 'pth = "/orders"', "11: routes.orders.pth is no key here; did you mean path?"),
+        ("[gateway]", "[gatway]", "1: gatway is no key here; did you mean gateway?"),
+        ('admin = "', 'admn = "', "3: gateway.admn is no key here; did you mean admin?"),
+        ('client_id = "my', 'client_name = "my', "7: providers.idp.client_name is no key here; did you mean"),
+        # What must be said
+        ('tenant = "header:X-Tenant"\n', "", "10: routes.orders.tenant is missing: say whose token"),
+        ('on_failure = "closed"\n', "", '10: routes.orders.on_failure is missing; it must be "closed" or "open"'),
+        ('provider = "idp"\n', "", "10: routes.orders.provider is required"),
+        ('upstream = "http://127.0.0.1:9000"\n', "", "10: routes.orders.upstream is missing"),
+        ('client_id = "my-gateway"\n', "", "5: providers.idp.client_id is required"),
+        # What is not there
+        ('provider = "idp"', 'provider = "idq"', "13: routes.orders.provider names no provider; did you mean idp?"),
+        ('path = "/orders"', 'grant = "client_credential"', "11: routes.orders.grant is registered by no plugin; did you mean client_credentials?"),
+        ('client_id = "my', 'dialect = "rfc6748"\nclient_id = "my', "7: providers.idp.dialect names no dialect; did you mean rfc6749?"),
+        ('admin = "127.0.0.1:0"', 'store = "rediss"', "3: gateway.store.kind names no store: rediss; did you mean redis?"),
+        ('admin = "127.0.0.1:0"', 'store = {kind = "rediss"}', "3: gateway.store.kind names no store"),
+        ('client_secret = "very secret and never shown"', 'client_secret_file = "no.txt"', "8: providers.idp.client_secret_file names "),
+        ('client_secret = "very secret and never shown"', 'client_secret_env = "GRANTWAY_NOT_SET"', "8: providers.idp.client_secret_env names the variable GRANTWAY_NOT_SET"),
+        # What cannot be
+        ('tenant = "header:X-Tenant"', 'tenant = "header"', '14: routes.orders.tenant must be "single"'),
+        ('tenant = "header:X-Tenant"', 'tenant = "path:0"', '14: routes.orders.tenant must be "single"'),
+        ('tenant = "header:X-Tenant"', 'tenant = "single"\ntenants = "listed"', '15: routes.orders.tenants cannot be "listed"'),
+        ('on_failure = "closed"', 'on_failure = "maybe"', '15: routes.orders.on_failure must be "closed" or "open"'),
+        ('upstream = "http://127.0.0.1:9000"', 'upstream = "ftp://x"', "12: routes.orders.upstream must be an address"),
+        ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://u:p@x"', "12: routes.orders.upstream must be an address"),
+        ('path = "/orders"', 'path = "/a/../b"', "11: routes.orders.path cannot be matched"),
+        ('path = "/orders"', 'host = "example.com:80"', "11: routes.orders.host must be a host without a port"),
+        ('path = "/orders"', 'grant = "device_code"', "11: routes.orders.grant needs a person"),
+        ('path = "/orders"', 'incoming = "exchange"\ngrant = "client_credentials"', "12: routes.orders.grant must be left out"),
+        ('path = "/orders"', "params = {refresh_token = 3}", "11: routes.orders.params.refresh_token"),
+        ('path = "/orders"', 'params = {scope = "a"}', "11: routes.orders.params.scope stands outside of params"),
+        ('path = "/orders"', "answer_timeout = 0", "11: routes.orders.answer_timeout must be more than 0 seconds"),
+        ('path = "/orders"', "keep_host = 1", "11: routes.orders.keep_host must be true or false"),
+        ('admin = "127.0.0.1:0"', 'admin = "8401"', "3: gateway.admin must be host and port"),
+        ('admin = "127.0.0.1:0"', "limits = {connections = 0}", "3: gateway.limits.connections must be a whole number from 1"),
+        ('client_id = "my', 'breaker = {failures = 0}\nclient_id = "my', "7: providers.idp.breaker.failures must be a whole number from 1"),
+        ('client_id = "my', 'breaker = {share = 2}\nclient_id = "my', "7: providers.idp.breaker.share must be more than 0"),
+        ('client_id = "my', 'bulkhead = {at_once = 0}\nclient_id = "my', "7: providers.idp.bulkhead.at_once must be a whole number from 1"),
+        ("[routes.orders]", "[tenants.acme.idq]\n[routes.orders]", "10: tenants.acme.idq names no provider; did you mean idp?"),
+        ("[routes.orders]", '[tenants."a b"]\n[routes.orders]', '10: tenants."a b" is no tenant\'s name'),
+        ("[routes.orders]", '[tenants.acme.idp]\nclient_secret = "very secret x"\n[routes.orders]', "11: tenants.acme.idp.client_secret needs client_id beside it"),
+        ("[routes.orders]", '[authorize]\nlisten = "0.0.0.0:9"\n[routes.orders]', "10: authorize.allow is missing"),
+        ("[routes.orders]", '[token_endpoint]\nprovider = "idp"\nallow = []\nclients = {shop = "very secret"}\n[routes.orders]', "13: token_endpoint.clients"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    found = told(tmp_path, GOOD.replace(old, new, 1))
+    assert any(each.startswith(says) for each in found), found
+
+
+def test_two_routes_that_overlap(tmp_path: Path) -> None:
+    second = (
+        GOOD[GOOD.index("[routes.orders]") :]
+        .replace("orders]", "more]")
+        .replace('"/orders"', '"/orders/"')
+    )
+    assert told(tmp_path, GOOD + second) == [
+        "16: routes.more is for any host and /orders, as orders in line 10 is; let one of them go "
+        "elsewhere"
+    ]
+    ConfigFile(_written(tmp_path, GOOD + second.replace("path", 'host = "b.example.com"\npath')))
+
+
+def test_a_token_endpoint_on_the_path_of_a_route(tmp_path: Path) -> None:
+    endpoint = (
+        '[token_endpoint]\npath = "/orders"\nprovider = "idp"\nallow = ["refresh_token", "x"]\n'
+        f'clients = {{shop = "{hash_secret("a-secret-that-is-long-enough")}"}}\n'
+    )
+    found = told(tmp_path, GOOD + endpoint)
+    assert found[0].startswith("17: token_endpoint.path is the path of the route orders too")
+    assert found[1].startswith("19: token_endpoint.allow has x, which no plugin registers")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("listen", "lisen").replace("tenant =", "tennant =").replace('"idp"', '"x"')
+    assert [each.partition(":")[0] for each in told(tmp_path, text)] == ["2", "10", "14"]
+
+
+def test_the_tables_that_there_must_be(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text("")
+    with pytest.raises(ConfigurationError, match="providers is missing"):
+        ConfigFile(tmp_path / "gateway.toml")
+
+
+def test_a_listed_tenant_may_bring_what_the_grant_needs(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        'path = "/orders"', 'path = "/orders"\ngrant = "refresh_token"\ntenants = "listed"'
+    )
+    assert "params.refresh_token" in told(tmp_path, text)[0]
+    ConfigFile(_written(tmp_path, text + '[tenants.acme.idp]\nparams = {refresh_token = "x"}\n'))
+
+
+@pytest.mark.parametrize("start", ["strict", "degraded"])
+def test_a_provider_that_cannot_be_discovered(tmp_path: Path, start: str) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    text = GOOD.replace("token_endpoint", "issuer").replace(
+        "https://login.example.com/token", nobody
+    )
+    done = _checked(_written(tmp_path, text.replace("[gateway]", f'[gateway]\nstart = "{start}"')))
+    if start == "degraded":
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    assert done.returncode == 1
+    assert "gateway.toml, line 7: providers.idp.issuer cannot be discovered: " in done.stderr
+    assert 'start = "degraded"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
+    done = _checked(_written(tmp_path, GOOD.replace("path =", "pth =")))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "gateway.toml, line 11: routes.orders.pth is no key here" in done.stderr
+    assert _checked(_written(tmp_path, GOOD)).stdout.endswith(
+        "gateway.toml is right: 1 route, 1 provider, 0 tenants\n"
+    )
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    done = _checked(tmp_path / "none.toml")
+    assert done.returncode == 1
+    assert "none.toml" in done.stderr
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "gateway.toml"
+    path.write_text(text)
+    return path
+
+
+def _checked(path: Path) -> Any:
+    return subprocess.run(
+        [*GRANTWAY, "gateway", "--config", str(path), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,409 @@
+"""Requests through the gateway, to what is behind it and back."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from grantway_plugins.gateway import hash_secret
+from grantway_plugins.issuer import IssuerServer
+from tests.faults import free_port
+from tests.plugins.gateway.running.conftest import Behind, surroundings
+from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+
+ACME = {"X-Tenant": "acme"}
+
+
+def raw(url: str, request: bytes) -> bytes:
+    """All that a gateway says to some bytes, until it ends the connection."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
+        opened.sendall(request)
+        said = b""
+        while piece := opened.recv(65_536):
+            said += piece
+    return said
+
+
+@pytest.fixture(scope="module")
+def one(
+    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("gateway"))
+    config = behind.write(
+        behind.provider()
+        + behind.route(path='"/"')
+        + behind.route("api", upstream=f'"{behind.url}/base"', strip_path="true", keep_host="true")
+        + behind.route("nobody", upstream=f'"http://127.0.0.1:{free_port()}"')
+        + behind.route("hasty", upstream=f'"{behind.url}"', strip_path="true", answer_timeout="0.3")
+        + behind.route("elsewhere", host='"other.example.com"', path='"/"', tenant='"single"')
+        + "[gateway.limits]\nbody_bytes = 300000\nheader_bytes = 4096\n"
+        + "header_seconds = 1\nbody_seconds = 1\nconnections = 40\n"
+        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+    )
+    with gateway(config) as running:
+        yield running
+
+
+@pytest.fixture
+def run(one: GatewayProcess, behind: Behind) -> GatewayProcess:
+    """One gateway for many tests, each with an echo that knows nothing yet."""
+    return one
+
+
+def test_a_request_and_its_answer(
+    run: GatewayProcess, behind: Behind, http: requests.Session
+) -> None:
+    answer = http.put(
+        f"{run.url}/a%20b/c?x=%2F&y=ü",
+        data=b"\x00\xff body",
+        headers={
+            **ACME,
+            "Authorization": "Bearer of-the-caller",
+            "Connection": "x-private, keep-alive",
+            "X-Private": "1",
+            "X-Name": "Jürgen".encode(),
+            "X-Forwarded-For": "6.6.6.6",
+            "X-Forwarded-Proto": "https",
+            "Forwarded": "for=6.6.6.6",
+            "TE": "trailers",
+        },
+        timeout=PATIENCE,
+    )
+    assert answer.status_code == 200
+    told = answer.json()
+    headers = dict(told["headers"])
+    assert (told["method"], told["path"], told["query"]) == ("PUT", "/a%20b/c", "x=%2F&y=%C3%BC")
+    assert told["body"] == "\x00\xff body"
+    assert headers["authorization"].startswith("Bearer gwa_")
+    assert headers["host"] == urlsplit(behind.url).netloc
+    assert headers["x-name"].encode("latin-1").decode() == "Jürgen"
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-forwarded-host"] == urlsplit(run.url).netloc
+    assert headers["via"] == "1.1 grantway"
+    assert not {"x-private", "te", "forwarded"} & headers.keys()
+    assert answer.headers["via"] == "1.1 grantway"
+    assert "x-hop" not in answer.headers
+    assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
+
+
+def test_where_routes_lead(run: GatewayProcess, behind: Behind, http: requests.Session) -> None:
+    def path(address: str, **headers: str) -> str:
+        answer = http.get(f"{run.url}{address}", headers={**ACME, **headers}, timeout=PATIENCE)
+        return str(answer.json()["path"])
+
+    assert path("/api/x") == "/base/x"
+    assert path("/api") == "/base/"
+    assert path("/apix") == "/apix"
+    assert dict(behind.echo.requests[0]["headers"])["host"] == urlsplit(run.url).netloc
+    assert path("/api/x", host="other.example.com") == "/api/x"
+    tokens = behind.echo.tokens
+    assert tokens[0] == tokens[1] == tokens[2]
+    assert tokens[3] != tokens[0]  # another tenant: everybody of that route
+
+
+@pytest.mark.parametrize("path", ["/chunked", "/status/204", "/status/304", "/status/404"])
+def test_answers_of_every_shape(run: GatewayProcess, http: requests.Session, path: str) -> None:
+    for method in ("GET", "HEAD"):
+        answer = http.request(method, f"{run.url}{path}", headers=ACME, timeout=PATIENCE)
+        assert answer.status_code == int(path.rpartition("/")[2]) if "status" in path else 200
+
+
+def test_bodies_are_streamed(run: GatewayProcess, http: requests.Session) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(25):
+            yield b"x" * 10_000
+
+    chunked = http.post(f"{run.url}/", data=pieces(), headers=ACME, timeout=PATIENCE)
+    assert len(chunked.json()["body"]) == 250_000
+    sized = http.post(f"{run.url}/", data=b"y" * 250_000, headers=ACME, timeout=PATIENCE)
+    assert len(sized.json()["body"]) == 250_000
+
+
+def test_a_body_that_is_too_large_or_too_slow(run: GatewayProcess, http: requests.Session) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(50):
+            yield b"x" * 10_000
+
+    too_much = http.post(f"{run.url}/", data=b"y" * 300_001, headers=ACME, timeout=PATIENCE)
+    assert (too_much.status_code, too_much.headers["connection"]) == (413, "close")
+    with requests.Session() as other:
+        assert other.post(f"{run.url}/", data=pieces(), headers=ACME).status_code == 413
+    for head in (b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"):
+        said = raw(run.url, b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n" + head + b"\r\n")
+        assert said.startswith(b"HTTP/1.1 408 "), said
+    assert http.get(f"{run.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
+
+
+def test_nobody_there_and_nobody_quick(run: GatewayProcess, http: requests.Session) -> None:
+    nobody = http.get(f"{run.url}/nobody/x", headers=ACME, timeout=PATIENCE)
+    assert (nobody.status_code, nobody.json()["error"]) == (502, "bad_gateway")
+    hasty = http.get(f"{run.url}/hasty/slow", headers=ACME, timeout=PATIENCE)
+    assert (hasty.status_code, hasty.json()["error"]) == (504, "gateway_timeout")
+    assert http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).status_code == 200
+
+
+def test_an_answer_that_is_cut_is_seen_to_be_cut(
+    run: GatewayProcess, http: requests.Session
+) -> None:
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        http.get(f"{run.url}/cut", headers=ACME, timeout=PATIENCE)
+
+
+def test_who_goes_away_stops_what_is_behind(run: GatewayProcess, behind: Behind) -> None:
+    parts = urlsplit(run.url)
+    with socket.create_connection((parts.hostname, parts.port)) as opened:
+        opened.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
+        assert not behind.echo.gone.wait(0.2)
+    assert behind.echo.gone.wait(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status"),
+    [
+        (b"TRACE / HTTP/1.1", b"", b"501"),
+        (b"CONNECT x:1 HTTP/1.1", b"", b"400"),
+        (b"GET / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"501"),
+        (b"GET / HTTP/1.1", b"Upgrade: h2c\r\n", b"501"),
+        (b"GET / HTTP/1.1", b"Expect: the-moon\r\n", b"417"),
+        (b"GET / HTTP/1.1", b"X-Tenant: other\r\nConnection: close\r\n", b"400"),
+        (b"GET / HTTP/1.1", b"Host: y\r\nConnection: close\r\n", b"400"),
+        (b"GET / HTTP/1.1", b"X-Large: " + b"a" * 5000 + b"\r\n", b"431"),
+        (b"GET / HTTP/1.1", b"X: 1\r\n" * 2000, b"431"),
+        (b"GET /" + b"a" * 5000 + b" HTTP/1.1", b"", b"431"),
+        (b"GET /a//b HTTP/1.1", b"Connection: close\r\n", b"400"),
+        (b"GET /%2e%2e/b HTTP/1.1", b"Connection: close\r\n", b"400"),
+        (b"POST / HTTP/1.1", b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"400"),
+        (b"POST / HTTP/1.1", b"Content-Length: 3\r\nContent-Length: 4\r\n", b"400"),
+        (b"GET / HTTP/1.1", b"X-Bytes: \xff\xfe\r\nConnection: close\r\n", b"400"),
+    ],
+)
+def test_what_is_not_passed_on(
+    run: GatewayProcess, behind: Behind, line: bytes, headers: bytes, status: bytes
+) -> None:
+    said = raw(run.url, line + b"\r\nHost: x\r\nX-Tenant: acme\r\n" + headers + b"\r\n")
+    assert said.startswith(b"HTTP/1.1 " + status + b" "), said
+    assert behind.echo.requests == []
+
+
+def test_expecting_100_continue(run: GatewayProcess) -> None:
+    parts = urlsplit(run.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
+        opened.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 2\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
+        opened.sendall(b"hi")
+        assert b"HTTP/1.1 200 OK" in opened.recv(65_536)
+
+
+def test_callers_who_say_nothing_are_ended_and_others_are_served(
+    run: GatewayProcess, http: requests.Session
+) -> None:
+    parts = urlsplit(run.url)
+    silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(30)]
+    try:
+        for half in silent[:10]:
+            half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        assert http.get(f"{run.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
+        for each in silent:
+            each.settimeout(PATIENCE)
+            said = each.recv(1000)
+            assert said.startswith(b"HTTP/1.1 408 ") if each in silent[:10] else said == b""
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_a_thousand_callers_who_say_nothing(run: GatewayProcess, http: requests.Session) -> None:
+    parts = urlsplit(run.url)
+    silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(1000)]
+    try:
+        for each in silent:
+            each.settimeout(PATIENCE)
+            while each.recv(1000):  # 503, or nothing
+                pass
+    finally:
+        for each in silent:
+            each.close()
+    assert http.get(f"{run.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
+
+
+def test_a_token_that_is_refused_behind_the_gateway_is_replaced_once_for_all(
+    run: GatewayProcess, behind: Behind, http: requests.Session
+) -> None:
+    mine = {"X-Tenant": "refused"}
+    http.get(f"{run.url}/", headers=mine, timeout=PATIENCE)
+    refused = behind.echo.tokens[0]
+    behind.echo.refuse.add(refused)
+
+    def post(_number: int) -> int:
+        return requests.post(
+            f"{run.url}/", data=b"again", headers=mine, timeout=PATIENCE
+        ).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(post, range(8))) == {200}
+    assert len({each for each in behind.echo.tokens if each != refused}) == 1
+    assert all(each["body"] == "again" for each in behind.echo.requests[1:])
+
+
+def test_no_tenant_no_route(run: GatewayProcess, behind: Behind, http: requests.Session) -> None:
+    assert http.get(f"{run.url}/", timeout=PATIENCE).status_code == 403
+    assert http.get(f"{run.url}/", headers={"X-Tenant": "a b"}, timeout=PATIENCE).status_code == 400
+    assert behind.echo.requests == []
+
+
+def test_tenants_never_share(run: GatewayProcess, behind: Behind) -> None:
+    def ask(number: int) -> tuple[str, str]:
+        tenant = f"t{number % 20}"
+        answer = requests.get(f"{run.url}/", headers={"X-Tenant": tenant}, timeout=PATIENCE)
+        return tenant, dict(answer.json()["headers"])["authorization"]
+
+    with ThreadPoolExecutor(8) as threads:
+        seen = list(threads.map(ask, range(100)))
+    assert len(set(seen)) == 20
+    assert len({token for _, token in seen}) == 20
+
+
+def test_two_proxies_in_a_row(behind: Behind, http: requests.Session) -> None:
+    text = behind.provider() + behind.route(path='"/"')
+    trusting = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n' + (
+        'trusted_proxies = ["127.0.0.0/8"]\n'
+    )
+    with gateway(behind.write(trusting + text)) as second:
+        answer = http.get(
+            f"{second.url}/",
+            headers={
+                **ACME,
+                "X-Forwarded-For": "9.9.9.9",
+                "X-Forwarded-Proto": "https",
+                "X-Forwarded-Host": "shop.example.com",
+                "Via": "1.0 edge",
+            },
+            timeout=PATIENCE,
+        )
+    headers = dict(answer.json()["headers"])
+    assert headers["x-forwarded-for"] == "9.9.9.9, 127.0.0.1"
+    assert headers["x-forwarded-proto"] == "https"
+    assert headers["x-forwarded-host"] == "shop.example.com"
+    assert headers["via"] == "1.0 edge, 1.1 grantway"
+
+
+def test_a_callers_token_is_kept_or_exchanged(behind: Behind, http: requests.Session) -> None:
+    config = behind.write(
+        behind.provider()
+        + behind.route("kept", incoming='"keep"')
+        + behind.route("exchanged", incoming='"exchange"')
+    )
+    own = {**ACME, "Authorization": "Bearer of-the-caller"}
+    with gateway(config) as run:
+        kept = http.get(f"{run.url}/kept", headers=own, timeout=PATIENCE).json()
+        assert dict(kept["headers"])["authorization"] == "Bearer of-the-caller"
+        refused = http.get(f"{run.url}/exchanged", headers=own, timeout=PATIENCE)
+        assert refused.status_code == 401
+        assert "invalid_token" in refused.headers["www-authenticate"]
+        got = requests.post(
+            f"{behind.issuer.url}/token",
+            data={"grant_type": "client_credentials"},
+            auth=(behind.client_id, behind.client_secret),
+            timeout=PATIENCE,
+        ).json()["access_token"]
+        good = {**ACME, "Authorization": f"Bearer {got}"}
+        exchanged = http.get(f"{run.url}/exchanged", headers=good, timeout=PATIENCE)
+        assert exchanged.status_code == 200, exchanged.text
+        carried = dict(exchanged.json()["headers"])["authorization"]
+        assert carried.startswith("Bearer gwa_")
+        assert carried != f"Bearer {got}"
+
+
+def test_the_gateways_own_token_endpoint(behind: Behind, http: requests.Session) -> None:
+    secret = "shop-very-secret-0123456789"
+    config = behind.write(
+        behind.provider()
+        + behind.route(path='"/"')
+        + '[token_endpoint]\nprovider = "idp"\nallow = ["client_credentials"]\n'
+        + f'clients = {{shop = "{hash_secret(secret)}"}}\n'
+    )
+    with gateway(config) as run:
+        answer = http.post(
+            f"{run.url}/token",
+            data={"grant_type": "client_credentials", "scope": "read"},
+            auth=("shop", secret),
+            timeout=PATIENCE,
+        )
+        assert (answer.status_code, answer.json()["scope"]) == (200, "read")
+        stranger = http.post(
+            f"{run.url}/token", data={"grant_type": "client_credentials"}, timeout=PATIENCE
+        )
+        assert stranger.json()["error"] == "invalid_client"
+
+
+def test_listed_tenants_with_clients_and_scopes_of_their_own(
+    behind: Behind, http: requests.Session
+) -> None:
+    other = behind.register()
+    config = behind.write(
+        behind.provider()
+        + behind.route(more='tenants = "listed"\nscope = ["read"]\n')
+        + "[tenants.acme]\n[tenants.umbrella.idp]\n"
+        + f'client_id = "{other["client_id"]}"\nclient_secret = "{other["client_secret"]}"\n'
+        + 'scope = ["write"]\n'
+    )
+
+    def about(token: str) -> dict[str, Any]:
+        answer = requests.post(
+            f"{behind.issuer.url}/introspect",
+            data={"token": token.removeprefix("Bearer ")},
+            auth=(behind.client_id, behind.client_secret),
+            timeout=PATIENCE,
+        )
+        return dict(json.loads(answer.text))
+
+    with gateway(config) as run:
+        status = {
+            name: http.get(
+                f"{run.url}/orders", headers={"X-Tenant": name}, timeout=PATIENCE
+            ).status_code
+            for name in ("acme", "umbrella", "stranger")
+        }
+    assert status == {"acme": 200, "umbrella": 200, "stranger": 403}
+    told = [about(token) for token in behind.echo.tokens]
+    assert [(each["client_id"], each["scope"]) for each in told] == [
+        (behind.client_id, "read"),
+        (other["client_id"], "write"),
+    ]
+
+
+def test_it_ends_when_it_is_told_and_finishes_what_it_began(behind: Behind) -> None:
+    with gateway(behind.write()) as run:
+        results: list[int] = []
+
+        def ask() -> None:
+            while True:
+                try:
+                    answer = requests.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE)
+                except requests.ConnectionError:
+                    return
+                results.append(answer.status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(results) < 20:
+            pass
+        assert run.stop() == 0
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert set(results) == {200}
+    assert "Traceback" not in run.log

@@ -1,0 +1,252 @@
+"""Another file, another secret, a provider that comes late: and no request is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from tests.faults import free_port
+from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.programs import PATIENCE, gateway
+
+ACME = {"X-Tenant": "acme"}
+
+
+class Traffic:
+    """Callers who never stop asking.
+
+    Attributes:
+        statuses: How many answers of each status there were.
+    """
+
+    def __init__(self, ask: Callable[[requests.Session, int], requests.Response]) -> None:
+        self.statuses: Counter[int | str] = Counter()
+        self._ask = ask
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+
+    def _run(self) -> None:
+        number = 0
+        with requests.Session() as session:
+            session.trust_env = False
+            while not self._ended.is_set():
+                number += 1
+                try:
+                    self.statuses[self._ask(session, number).status_code] += 1
+                except requests.RequestException as error:
+                    self.statuses[type(error).__name__] += 1
+
+    def go_on_for(self, answers: int) -> None:
+        """Until so many more were answered."""
+        wanted = self.statuses.total() + answers
+        deadline = time.monotonic() + PATIENCE
+        while self.statuses.total() < wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        for each in self._threads:
+            each.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            for each in self._threads:
+                each.join(PATIENCE)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """As an operator's tools do: at once, and with another inode."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def test_a_reload_under_traffic_loses_no_request_and_keeps_the_tokens(behind: Behind) -> None:
+    config = behind.write()
+    with gateway(config) as run:
+        traffic = Traffic(
+            lambda session, number: session.get(
+                f"{run.url}/orders", headers={"X-Tenant": f"t{number % 5}"}, timeout=PATIENCE
+            )
+        )
+        with traffic.running():
+            traffic.go_on_for(50)
+            for more in ("new", "newer"):
+                text = config.read_text() + behind.route(more, scope='["read"]')
+                replace_file(config, text)
+                run.reload()
+                _until(lambda path=f"{run.url}/{more}": _status(path) == 200)
+                traffic.go_on_for(50)
+            # A change of the provider's table makes new clients; the tokens stay as well.
+            replace_file(config, text.replace("[providers.idp]", "[providers.idp]\ntimeout = 20"))
+            assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 200
+            traffic.go_on_for(50)
+        assert set(traffic.statuses) == {200}
+        asked = [each for each in behind.echo.requests if each["path"] == "/orders"]
+        assert len({dict(each["headers"])["authorization"] for each in asked}) == 5
+
+
+def test_a_wrong_file_is_refused_and_the_old_one_stays(behind: Behind) -> None:
+    config = behind.write()
+    good = config.read_text()
+    with gateway(config) as run:
+        replace_file(config, good.replace("tenant =", "tennant ="))
+        run.reload()
+        run.wait_for("routes.orders.tennant is no key here; did you mean tenant?")
+        assert f"{config}, line " in run.log
+        assert _status(f"{run.url}/orders") == 200
+        replace_file(config, good.replace('admin = "127.0.0.1:0"', 'admin = "127.0.0.1:1"'))
+        answer = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
+        assert answer.status_code == 400
+        assert "line 3: gateway.admin cannot change while the gateway runs" in answer.text
+        nobody = f'[providers.gone]\nissuer = "http://127.0.0.1:{free_port()}"\nclient_id = "x"\n'
+        replace_file(config, good + nobody)
+        answer = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
+        assert "providers.gone.issuer cannot be discovered" in answer.text
+        assert run.ready()[1]["providers"].keys() == {"idp"}
+        replace_file(config, good)
+        assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 200
+        assert _status(f"{run.url}/orders") == 200
+
+
+def test_the_file_is_followed_where_it_says_so(behind: Behind) -> None:
+    config = behind.write(
+        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nreload_every = 0.1\n'
+        + behind.provider()
+        + behind.route()
+    )
+    with gateway(config) as run:
+        assert _status(f"{run.url}/more") == 404
+        replace_file(config, config.read_text() + behind.route("more"))
+        _until(lambda: _status(f"{run.url}/more") == 200)
+
+
+def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
+    """The provider knows one client with one secret, and then another; the file follows."""
+    config = behind.write()
+    with gateway(config) as run:
+        traffic = Traffic(
+            # Each request of another tenant, so that each needs the provider.
+            lambda session, number: session.get(
+                f"{run.url}/orders",
+                headers={"X-Tenant": f"{threading.get_ident()}-{number}"},
+                timeout=PATIENCE,
+            )
+        )
+        with traffic.running():
+            traffic.go_on_for(20)
+            replace_file(behind.folder / "secret.txt", "")  # it is just being written
+            traffic.go_on_for(20)
+            replace_file(behind.folder / "secret.txt", f"{behind.client_secret} \n\n")
+            traffic.go_on_for(20)
+        assert set(traffic.statuses) == {200}
+
+
+def test_a_secret_that_was_wrong_and_is_mended(behind: Behind) -> None:
+    secret = behind.folder / "secret.txt"
+    secret.write_text("not the right one")
+    with gateway(behind.write(), "--verbose") as run:
+        assert _status(f"{run.url}/orders") == 503
+        status, told = run.ready()
+        assert (status, told["providers"]["idp"]["error"]) == (503, "invalid_client")
+        assert "not the right one" not in run.log
+        replace_file(secret, behind.client_secret)
+        _until(lambda: _status(f"{run.url}/orders") == 200)
+        assert run.ready()[0] == 200
+        assert behind.client_secret not in run.log
+
+
+def test_a_provider_that_comes_late(behind: Behind) -> None:
+    port = free_port()
+    late = f"http://127.0.0.1:{port}"
+    config = behind.write(
+        '[gateway]\nstart = "degraded"\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        + behind.provider()
+        + f'[providers.late]\nissuer = "{late}"\nclient_id = "x"\nclient_secret_file = "late.txt"\n'
+        + behind.route()
+        + behind.route("closed", provider='"late"')
+        + behind.route("open", provider='"late"', on_failure='"open"')
+    )
+    (behind.folder / "late.txt").write_text("not known yet")
+    with gateway(config) as run:
+        assert _status(f"{run.url}/orders") == 200
+        assert _status(f"{run.url}/closed") == 503
+        assert _status(f"{run.url}/open") == 200
+        assert behind.echo.tokens[-1] == ""
+        status, told = run.ready()
+        assert (status, told["status"]) == (200, "degraded")
+        assert told["providers"]["late"]["discovered"] is False
+        assert told["providers"]["late"]["error"] == "connection_failed"
+        assert told["providers"]["idp"]["status"] == "ok"
+        with IssuerServer(IssuerSettings(), port=port) as issuer:
+            other = Behind(issuer, behind.echo, behind.url, behind.folder)
+            client = other.register()
+            text = config.read_text().replace(
+                'client_id = "x"', f'client_id = "{client["client_id"]}"'
+            )
+            (behind.folder / "late.txt").write_text(client["client_secret"])
+            replace_file(config, text)
+            run.reload()
+            _until(lambda: _status(f"{run.url}/closed") == 200)
+            assert behind.echo.tokens[-1].startswith("Bearer gwa_")
+            assert run.ready()[1]["providers"]["late"]["discovered"] is True
+
+
+def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) -> None:
+    port = free_port()
+    config = behind.write(
+        '[gateway]\nstart = "degraded"\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        f'[providers.idp]\nissuer = "http://127.0.0.1:{port}"\nclient_id = "x"\nclient_secret = "y"\n'
+        + behind.route()
+    )
+    with gateway(config) as run:
+        assert run.ready()[0] == 503
+        with IssuerServer(IssuerSettings(), port=port):
+            _until(lambda: run.ready()[1]["providers"]["idp"]["discovered"])
+            run.wait_for("found at last: idp")
+            # It is asked now, and does not know the client.
+            assert _status(f"{run.url}/orders") == 503
+            assert run.ready()[1]["providers"]["idp"]["error"] == "invalid_client"
+
+
+def test_the_admin_pages(behind: Behind) -> None:
+    with gateway(behind.write()) as run:
+        assert requests.get(f"{run.admin}/healthz", timeout=PATIENCE).json()["status"] == "ok"
+        assert _status(f"{run.url}/orders") == 200
+        assert _status(f"{run.url}/orders") == 200
+        metrics = requests.get(f"{run.admin}/metrics", timeout=PATIENCE)
+        assert 'grantway_token_hits_total{provider="idp",route="orders"} 1.0' in metrics.text
+        assert 'outcome="ok",provider="idp"' in metrics.text
+        assert "acme" not in metrics.text
+        for method, path, status in (
+            ("GET", "/", 404),
+            ("GET", "/reload", 404),
+            ("POST", "/readyz", 405),
+            ("GET", "/orders", 404),
+        ):
+            found = requests.request(method, f"{run.admin}{path}", headers=ACME, timeout=PATIENCE)
+            assert found.status_code == status
+        assert _status(f"{run.url}/metrics") == 404
+        everything = metrics.text + run.log + str(run.ready())
+        assert behind.client_secret not in everything
+        assert behind.echo.tokens[0].removeprefix("Bearer ") not in everything
+
+
+def _status(url: str) -> int:
+    return requests.get(url, headers=ACME, timeout=PATIENCE).status_code
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
