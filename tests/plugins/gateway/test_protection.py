@@ -284,6 +284,19 @@ def test_a_call_from_before_it_opened_neither_closes_nor_opens_it(clock: Clock) 
         assert guard.state().breaker == "open"
 
 
+def test_a_call_from_before_an_outage_does_not_begin_the_next(clock: Clock) -> None:
+    held, guard = Held(500, b""), protection(clock, failures=1)
+    with FaultServer(held, DOWN, GRANTED) as server, asking(server, guard) as client:
+        early = Crowd(1, lambda: ask(client))
+        held.wait_for(1)
+        fail(client, 1)
+        clock.now += 5.0
+        ask(client)
+        held.gate.set()
+        assert isinstance(early.join()[0], grantway.OutcomeUnknownError)
+        assert guard.state().breaker == "closed"
+
+
 def test_a_share_of_failures_opens_it_where_there_are_enough_calls(clock: Clock) -> None:
     guard = protection(clock, failures=100, share=0.5, least_calls=10, window=30.0)
     with FaultServer(*[DOWN, GRANTED] * 4, DOWN, DOWN) as server, asking(server, guard) as client:
@@ -541,22 +554,19 @@ def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
             assert process.wait(PATIENCE) == 0
 
 
-class Moody:
-    """A provider that fails in every way in turn; knows how many it served at once."""
+class Busy:
+    """A middleware within the protection that knows how many calls are under way."""
 
-    def __init__(self, *acts: Any) -> None:
-        self._acts = itertools.cycle(acts)
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self.now = self.most = 0
-        self.well = False
 
-    def __call__(self, stage: faults.Stage) -> bool:
+    def __call__(self, exchange: Exchange, call_next: Any) -> Any:
         with self._lock:
-            act = GRANTED if self.well else next(self._acts)
             self.now += 1
             self.most = max(self.most, self.now)
         try:
-            return bool(act(stage))
+            return call_next(exchange)
         finally:
             with self._lock:
                 self.now -= 1
@@ -565,23 +575,31 @@ class Moody:
 def test_a_provider_that_fails_in_every_way_is_never_asked_by_more_and_recovers(
     clock: Clock,
 ) -> None:
-    moody = Moody(
-        GRANTED,
-        DOWN,
-        faults.answer(429, b"", {"Retry-After": "2"}),
-        faults.close_after_request,
-        faults.stall,
-        refused("invalid_grant"),
-        faults.reset_after_request,
-        faults.half(),
+    moods = itertools.cycle(
+        [
+            GRANTED,
+            DOWN,
+            faults.answer(429, b"", {"Retry-After": "2"}),
+            faults.close_after_request,
+            faults.stall,
+            refused("invalid_grant"),
+            faults.reset_after_request,
+            faults.half(),
+        ]
     )
-    guard = protection(clock, at_once=3, waiting=4, open_for=1.0, longest=2.0)
+    busy, guard = Busy(), protection(clock, at_once=3, waiting=4, open_for=1.0, longest=2.0)
+    well = threading.Event()
+
+    def moody(stage: faults.Stage) -> bool:
+        return bool((GRANTED if well.is_set() else next(moods))(stage))
 
     with (
         FaultServer(moody) as server,
+        asking(server, guard) as calm,
         asking(
             server,
             guard,
+            busy,
             retry=grantway.RetryPolicy(attempts=2, base=0.0),
             transport=RequestsTransport(read_timeout=0.1),
         ) as client,
@@ -600,10 +618,10 @@ def test_a_provider_that_fails_in_every_way_is_never_asked_by_more_and_recovers(
         outcomes = Counter(itertools.chain.from_iterable(Crowd(24, work).join()))
         assert outcomes.total() == 24 * 20
         assert outcomes[grantway.ProviderPausedError] > 0
-        assert moody.most <= 3
-        moody.well = True
+        assert 1 <= busy.most <= 3
+        well.set()
         clock.now += 10.0
-        assert ask(client).access_token == "at-1"
+        assert ask(calm).access_token == "at-1"
         assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
 
 

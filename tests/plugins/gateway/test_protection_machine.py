@@ -85,8 +85,10 @@ class BreakerMachine(RuleBasedStateMachine):
         elif opened or ticket not in self.term:
             # It began before the breaker moved: nothing changes.
             assert self.breaker._open_until == until
+            assert opened or self.breaker.failures == self.row
         elif failed is not None:
             self.row = self.row + 1 if failed else 0
+            assert self.breaker.failures == self.row
             if self.row >= RULES.failures:
                 assert now_open
             if not failed:

@@ -180,7 +180,7 @@ class Breaker:
                 self._open(f"{self._reason()}; the probe failed too ({what})")
             elif failed is not None:
                 self._close()
-        elif failed is not None and ticket.term == self._term and self._open_until is None:
+        elif failed is not None and ticket.term == self._term:
             self._count(failed, what)
 
     def come_back_in(self, asked: float) -> bool:
