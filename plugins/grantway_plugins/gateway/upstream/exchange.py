@@ -219,12 +219,13 @@ def end_of(token: str) -> float:
     except (binascii.Error, ValueError, RecursionError):
         return math.inf
     end = claims.get("exp") if isinstance(claims, Mapping) else None
-    if not isinstance(end, (int, float)) or isinstance(end, bool) or math.isnan(end):
+    if not isinstance(end, (int, float)) or isinstance(end, bool):
         return math.inf
     try:
-        return float(end)
+        seconds = float(end)
     except OverflowError:
-        return math.copysign(math.inf, end)
+        return math.inf if end > 0 else 0.0
+    return math.inf if math.isnan(seconds) else seconds
 
 
 def _worthless(message: str, error: GrantwayError | None = None) -> RequestRefusedError:

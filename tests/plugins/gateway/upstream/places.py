@@ -12,6 +12,7 @@ from wsgiref.validate import validator
 
 import httpx
 import requests
+from werkzeug.wsgi import get_input_stream
 
 from grantway.credential import Credential
 from grantway.pool import CredentialPool
@@ -70,7 +71,7 @@ class Orders:
             for key, value in environ.items()
             if key.startswith("HTTP_")
         }
-        body = environ["wsgi.input"].read()
+        body = get_input_stream(environ).read()
         self.seen.append(Seen(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, body))
         facts = self._facts(headers)
         told = {

@@ -1,0 +1,177 @@
+"""The adapters for requests and httpx: each request gets its tenant's token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+import grantway
+from grantway_plugins.gateway.upstream import (
+    HttpxUpstreamAuth,
+    RequestRefusedError,
+    RequestsUpstreamAuth,
+    Route,
+    UpstreamAuth,
+    from_header,
+    from_host,
+    from_principal,
+)
+from tests.plugins.gateway.upstream.conftest import Told
+from tests.plugins.gateway.upstream.places import CHALLENGE, Orders, Tenants
+from tests.plugins.gateway.upstream.test_middleware import dead_pool
+
+Answer = tuple[int, str, str]
+Make = Callable[..., UpstreamAuth]
+
+
+def by_requests(rules: UpstreamAuth, url: str, headers: Any, body: Any, **options: Any) -> Answer:
+    with requests.Session() as session:
+        session.trust_env = False
+        got = session.post(
+            url,
+            headers=headers,
+            data=body,
+            auth=RequestsUpstreamAuth(rules, **options),
+            timeout=30,
+        )
+        return got.status_code, got.text, got.headers.get("WWW-Authenticate", "")
+
+
+def by_httpx(rules: UpstreamAuth, url: str, headers: Any, body: Any, **options: Any) -> Answer:
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        auth = HttpxUpstreamAuth(rules, **options)
+        got = client.post(url, headers=headers, content=body, auth=auth)
+        return got.status_code, got.text, got.headers.get("WWW-Authenticate", "")
+
+
+def by_async_httpx(
+    rules: UpstreamAuth, url: str, headers: Any, body: Any, **options: Any
+) -> Answer:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in body:
+            yield part
+
+    async def send() -> Answer:
+        content = body if isinstance(body, (bytes, type(None))) else parts()
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            auth = HttpxUpstreamAuth(rules, **options)
+            got = await client.post(url, headers=headers, content=content, auth=auth)
+            return got.status_code, got.text, got.headers.get("WWW-Authenticate", "")
+
+    return asyncio.run(send())
+
+
+LIBRARIES = {"requests": by_requests, "httpx": by_httpx, "async httpx": by_async_httpx}
+Send = Callable[..., Answer]
+ACME = {"X-Tenant": "acme"}
+
+
+@pytest.fixture(params=LIBRARIES)
+def send(request: pytest.FixtureRequest) -> Send:
+    return LIBRARIES[request.param]
+
+
+def test_each_tenant_gets_its_own_token(
+    send: Send, upstream: Make, tenants: Tenants, target: str, told: Told
+) -> None:
+    rules = upstream()
+    for tenant in ("acme", "globex", "acme"):
+        status, text, _ = send(rules, f"{target}/a?b=1", {"X-Tenant": tenant}, b"body")
+        assert status == 200
+        assert f'"tenant": ["{tenant}"]' in text
+    assert tenants.given == {"acme": 1, "globex": 1}
+    assert (len(told.hits), len(told.waits)) == (1, 2)
+
+
+def test_the_tenant_of_whom_the_request_is_made_for(
+    send: Send, upstream: Make, target: str
+) -> None:
+    rules = upstream(tenant=from_principal(lambda user: user and user["tenant"]))
+    _, text, _ = send(rules, target, {}, None, context={"tenant": "acme"})
+    assert '"tenant": ["acme"]' in text
+    with pytest.raises(RequestRefusedError) as caught:
+        send(rules, target, {}, None)
+    assert caught.value.status == 403
+
+
+def test_a_refused_token_is_replaced_and_a_stream_is_not_sent_again(
+    send: Send, upstream: Make, tenants: Tenants, orders: Orders, target: str, told: Told
+) -> None:
+    def stream() -> Iterator[bytes]:
+        yield b"only once"
+
+    rules = upstream()
+    tenants.application.revoke(tenants.pool.token("acme"))
+    assert send(rules, target, ACME, stream())[::2] == (401, CHALLENGE)
+    assert len(orders.seen) == 1
+    assert send(rules, target, ACME, stream())[0] == 200
+    tenants.application.revoke(tenants.pool.token("acme"))
+    assert send(rules, target, ACME, b"bytes")[0] == 200
+    assert [each.body for each in orders.seen[2:]] == [b"bytes", b"bytes"]
+    assert tenants.given == {"acme": 3}
+    assert told.outcomes == ["injected", "rejected", "injected", "injected", "rejected", "again"]
+
+
+def test_what_is_brought_is_replaced_or_kept(
+    send: Send, upstream: Make, orders: Orders, target: str
+) -> None:
+    key = {"X-Api-Key": "theirs", "X-Open": "1"}
+    assert send(upstream(incoming="keep", header="X-Api-Key"), target, key, b"")[0] == 200
+    assert orders.seen[0].headers["x-api-key"] == "theirs"
+    assert "authorization" not in orders.seen[0].headers
+    brought = {**ACME, **key, "Authorization": "Bearer theirs"}
+    assert send(upstream(header="X-Api-Key", scheme=""), target, brought, b"")[0] == 200
+    assert "theirs" not in str(orders.seen[1].headers)
+
+
+def test_a_request_without_a_route_is_left_alone(
+    send: Send, upstream: Make, orders: Orders, target: str
+) -> None:
+    brought = {"Authorization": "Bearer theirs", "X-Open": "1"}
+    assert send(upstream(path="/orders"), f"{target}/other", brought, b"")[0] == 200
+    assert orders.carried == ["theirs"]
+
+
+def test_open_and_closed_while_the_provider_is_down(
+    send: Send, upstream: Make, orders: Orders, target: str
+) -> None:
+    brought = {**ACME, "X-Open": "1"}
+    with pytest.raises(grantway.GrantwayError):
+        send(upstream(credential=dead_pool(), timeout=0.05), target, brought, b"")
+    assert orders.seen == []
+    opened = upstream(credential=dead_pool(), timeout=0.05, on_failure="open")
+    assert send(opened, target, brought, b"")[0] == 200
+    assert "authorization" not in orders.seen[0].headers
+    with pytest.raises(RequestRefusedError):  # and that is never open
+        send(opened, target, {}, b"")
+
+
+def test_no_token_goes_in_the_clear_to_another_machine(send: Send, tenants: Tenants) -> None:
+    rules = UpstreamAuth(
+        [
+            Route(
+                "orders",
+                host="acme.orders.example",
+                provider="issuer",
+                credential=tenants.pool,
+                tenant=from_host("orders.example"),
+                on_failure="closed",
+            )
+        ]
+    )
+    with pytest.raises(grantway.InsecureEndpointError):
+        send(rules, "http://acme.orders.example/x", {}, b"")
+    assert tenants.given == {}
+
+
+def test_a_path_that_can_be_read_in_two_ways_is_not_sent(
+    send: Send, upstream: Make, orders: Orders, target: str
+) -> None:
+    with pytest.raises(RequestRefusedError):
+        send(upstream(tenant=from_header("X-Tenant")), f"{target}/a%2fb", ACME, b"")
+    assert orders.seen == []
