@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import requests
 
@@ -169,3 +171,44 @@ def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
     ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
     path.write_text(text if "[gateway]" in text else ports + text)
     return path
+
+
+class CountingProvider:
+    """An ASGI token endpoint that counts what it is asked, by tenant, and knows some secrets.
+
+    Attributes:
+        secrets: Those that are right at the moment.
+        issued: Tenant -> how many tokens.
+        refused: How often a secret was wrong.
+    """
+
+    def __init__(self, *secrets: str) -> None:
+        self.secrets = set(secrets)
+        self.issued: Counter[str] = Counter()
+        self.refused = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        form = dict(parse_qsl((await _whole(receive)).decode()))
+        if form["client_secret"] in self.secrets:
+            tenant = form["tenant"]
+            self.issued[tenant] += 1
+            status = 200
+            told = {
+                "access_token": f"{tenant}-{self.issued[tenant]}",
+                "token_type": "Bearer",
+                "expires_in": 3600,
+            }
+        else:
+            self.refused += 1
+            status, told = 401, {"error": "invalid_client"}
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+
+    @staticmethod
+    def table(url: str) -> str:
+        """As a gateway's file describes it."""
+        return (
+            f'[providers.idp]\ntoken_endpoint = "{url}/token"\nclient_id = "gateway"\n'
+            'client_secret_file = "secret.txt"\nauth = "client_secret_post"\n'
+        )

@@ -14,7 +14,8 @@ import requests
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Behind
-from tests.plugins.gateway.running.programs import PATIENCE, gateway
+from tests.plugins.gateway.running.programs import PATIENCE, CountingProvider, gateway
+from tests.plugins.gateway.servers import asgi_server
 
 ACME = {"X-Tenant": "acme"}
 
@@ -131,24 +132,35 @@ def test_the_file_is_followed_where_it_says_so(behind: Behind) -> None:
 
 
 def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
-    """The provider knows one client with one secret, and then another; the file follows."""
-    config = behind.write()
-    with gateway(config) as run:
-        traffic = Traffic(
-            # Each request of another tenant, so that each needs the provider.
-            lambda session, number: session.get(
-                f"{run.url}/orders",
-                headers={"X-Tenant": f"{threading.get_ident()}-{number}"},
-                timeout=PATIENCE,
-            )
+    secret = behind.folder / "secret.txt"
+    secret.write_text("the first secret of the gateway")
+    provider = CountingProvider("the first secret of the gateway")
+    with asgi_server(provider) as url:
+        config = behind.write(
+            provider.table(url) + behind.route(more='extra = {tenant = "{tenant}"}\n')
         )
-        with traffic.running():
-            traffic.go_on_for(20)
-            replace_file(behind.folder / "secret.txt", "")  # it is just being written
-            traffic.go_on_for(20)
-            replace_file(behind.folder / "secret.txt", f"{behind.client_secret} \n\n")
-            traffic.go_on_for(20)
-        assert set(traffic.statuses) == {200}
+        with gateway(config, "--verbose") as run:
+            traffic = Traffic(
+                # Each request of another tenant, so that each needs the provider.
+                lambda session, number: session.get(
+                    f"{run.url}/orders",
+                    headers={"X-Tenant": f"{threading.get_ident()}-{number}"},
+                    timeout=PATIENCE,
+                )
+            )
+            with traffic.running():
+                traffic.go_on_for(20)
+                provider.secrets.add("the second secret of the gateway")
+                replace_file(secret, "")  # it is just being written
+                traffic.go_on_for(20)
+                replace_file(secret, "the second secret of the gateway\n")
+                run.wait_for("another secret of client gateway was found")
+                traffic.go_on_for(20)
+                provider.secrets.discard("the first secret of the gateway")
+                traffic.go_on_for(20)
+            assert "secret of the gateway" not in run.log
+    assert set(traffic.statuses) == {200}
+    assert provider.refused == 0
 
 
 def test_a_secret_that_was_wrong_and_is_mended(behind: Behind) -> None:

@@ -1,0 +1,116 @@
+"""The answers for proxies that forward the requests themselves, as they are documented to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
+
+ACME = {"X-Tenant": "acme"}
+
+
+@pytest.fixture
+def run(behind: Behind) -> Iterator[GatewayProcess]:
+    config = behind.write(
+        behind.provider()
+        + '[providers.down]\ntoken_endpoint = "http://127.0.0.1:1/token"\nclient_id = "x"\n'
+        + behind.route(upstream="")
+        + behind.route("key", upstream="", header='"X-Api-Key"', scheme='""')
+        + behind.route("kept", upstream="", incoming='"keep"')
+        + behind.route("closed", upstream="", provider='"down"')
+        + behind.route("open", upstream="", provider='"down"', on_failure='"open"')
+        + '[authorize]\nlisten = "127.0.0.1:0"\n'
+    )
+    with gateway(config) as running:
+        yield running
+
+
+def envoy(run: GatewayProcess, path: str, method: str = "GET", **headers: str) -> requests.Response:
+    """As Envoy asks: the request's method, host and path, behind the prefix, without a body."""
+    return requests.request(
+        method,
+        f"{run.authorize}/envoy{path}",
+        headers={"Host": "api.example.com", "Content-Length": "0", **headers},
+        timeout=PATIENCE,
+    )
+
+
+def nginx(run: GatewayProcess, uri: str, **headers: str) -> requests.Response:
+    """As nginx asks with the documented configuration."""
+    said = {
+        "X-Original-URI": uri,
+        "X-Original-Method": "POST",
+        "X-Forwarded-Host": "api.example.com",
+        **headers,
+    }
+    return requests.get(f"{run.authorize}/nginx", headers=said, timeout=PATIENCE)
+
+
+def test_envoy_gets_the_header_to_add(run: GatewayProcess, behind: Behind) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        answer = envoy(run, "/orders/1?x=1", method, **ACME, Authorization="Bearer theirs")
+        assert answer.status_code == 200
+        assert answer.headers["authorization"].startswith("Bearer gwa_")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.content == b""
+    key = envoy(run, "/key", **ACME, Authorization="Bearer theirs")
+    assert key.headers["x-api-key"].startswith("gwa_")
+    assert key.headers["x-envoy-auth-headers-to-remove"] == "authorization"
+    kept = envoy(run, "/kept", **ACME, Authorization="Bearer theirs")
+    assert (kept.status_code, kept.headers.get("authorization")) == (200, None)
+    assert "x-envoy-auth-headers-to-remove" not in kept.headers
+    assert behind.echo.requests == []
+
+
+def test_envoy_is_told_no(run: GatewayProcess) -> None:
+    assert envoy(run, "/orders").status_code == 403
+    assert envoy(run, "/orders", **{"X-Tenant": "a b"}).status_code == 400
+    assert envoy(run, "/orders//x", **ACME).status_code == 400
+    assert envoy(run, "/nothing", **ACME).status_code == 404
+    closed = envoy(run, "/closed", **ACME)
+    assert (closed.status_code, "authorization" in closed.headers) == (503, False)
+    opened = envoy(run, "/open", **ACME, Authorization="Bearer theirs")
+    assert (opened.status_code, "authorization" in opened.headers) == (200, False)
+    assert opened.headers["x-envoy-auth-headers-to-remove"] == "authorization"
+
+
+def test_nginx_gets_the_header_to_copy(run: GatewayProcess) -> None:
+    answer = nginx(run, "/orders/1?x=1", **ACME, Authorization="Bearer theirs")
+    assert answer.status_code == 200
+    assert answer.headers["authorization"].startswith("Bearer gwa_")
+    kept = nginx(run, "/kept", **ACME, Authorization="Bearer theirs")
+    assert kept.headers["authorization"] == "Bearer theirs"
+    opened = nginx(run, "/open", **ACME, Authorization="Bearer theirs")
+    assert (opened.status_code, "authorization" in opened.headers) == (200, False)
+
+
+def test_nginx_is_told_no_by_what_it_passes_on(run: GatewayProcess) -> None:
+    for uri, headers in (
+        ("/orders", {}),
+        ("/orders", {"X-Tenant": "a b"}),
+        ("/orders/../x", ACME),
+        ("/nothing", ACME),
+        ("orders", ACME),
+        ("", ACME),
+    ):
+        assert nginx(run, uri, **headers).status_code == 403
+    assert nginx(run, "/closed", **ACME).status_code == 503
+
+
+def test_only_the_proxies_may_ask(behind: Behind) -> None:
+    config = behind.write(
+        behind.provider()
+        + behind.route(upstream="")
+        + '[authorize]\nlisten = "127.0.0.1:0"\nallow = ["10.0.0.0/8"]\n'
+    )
+    with gateway(config) as run:
+        answer = envoy(run, "/orders", **ACME)
+    assert (answer.status_code, "authorization" in answer.headers) == (403, False)
+
+
+def test_a_route_without_an_upstream_leads_nowhere(run: GatewayProcess) -> None:
+    assert requests.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 404

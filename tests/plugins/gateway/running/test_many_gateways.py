@@ -1,0 +1,63 @@
+"""Several gateways that share a Valkey and nothing else: one request for each token."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import requests
+
+from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.programs import PATIENCE, CountingProvider, gateway
+from tests.plugins.gateway.servers import asgi_server
+from tests.valkey import valkey_server
+
+TENANTS = [f"t{number}" for number in range(10)]
+
+
+def test_three_gateways_fetch_each_token_once(behind: Behind) -> None:
+    (behind.folder / "secret.txt").write_text("the secret of all three")
+    provider = CountingProvider("the secret of all three")
+    with ExitStack() as open_, asgi_server(provider) as url, valkey_server() as valkey:
+        text = (
+            '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+            f'store = {{kind = "redis", url = "{valkey.url}"}}\n'
+            + provider.table(url)
+            + behind.route(more='extra = {tenant = "{tenant}"}\n')
+        )
+        # Each with a file and a folder of its own.
+        runs = []
+        for number in range(3):
+            folder = behind.folder / str(number)
+            folder.mkdir()
+            (folder / "secret.txt").write_text("the secret of all three")
+            (folder / "gateway.toml").write_text(text)
+            runs.append(open_.enter_context(gateway(folder / "gateway.toml")))
+        asked = [(run.url, tenant) for tenant in TENANTS for run in runs for _ in range(2)]
+
+        def ask(each: tuple[str, str]) -> tuple[str, int, str]:
+            address, tenant = each
+            answer = requests.get(
+                f"{address}/orders", headers={"X-Tenant": tenant}, timeout=PATIENCE
+            )
+            carried = dict(answer.json()["headers"]).get("authorization", "")
+            return tenant, answer.status_code, carried
+
+        with ThreadPoolExecutor(12) as threads:
+            first = set(threads.map(ask, asked))
+            assert first == {(tenant, 200, f"Bearer {tenant}-1") for tenant in TENANTS}
+            assert provider.issued == Counter(TENANTS)
+            # All of them are refused at once: each is fetched anew by one of the three.
+            behind.echo.refuse.update(f"Bearer {tenant}-1" for tenant in TENANTS)
+            again = set(threads.map(ask, asked))
+            assert again == {(tenant, 200, f"Bearer {tenant}-2") for tenant in TENANTS}
+            assert provider.issued == Counter(TENANTS * 2)
+            # A gateway that is started later finds them all.
+            folder = behind.folder / "late"
+            folder.mkdir()
+            (folder / "secret.txt").write_text("not even the right secret")
+            (folder / "gateway.toml").write_text(text)
+            late = open_.enter_context(gateway(folder / "gateway.toml"))
+            assert set(threads.map(ask, [(late.url, tenant) for tenant in TENANTS])) == again
+        assert provider.refused == 0
