@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from grantway.exceptions import ConfigurationError
 
+#: The parser takes HTTP/0.9 and 2.0 for versions of the same protocol.
+_VERSIONS = frozenset({"1.0", "1.1"})
 #: Files that the process keeps for other things than its callers and their upstreams.
 _SPARE_FILES = 128
 
@@ -83,6 +85,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_came()
         if self._size > self.header_bytes:
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
+            return
+        if self.parser is not None and self.parser.get_http_version() not in _VERSIONS:
+            self._end(b"505 HTTP Version Not Supported", b"only HTTP/1 is spoken here")
             return
         super().on_headers_complete()
 

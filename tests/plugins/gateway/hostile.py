@@ -1,0 +1,247 @@
+"""A running gateway that bytes are sent to, and an upstream that notes what gets through."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from grantway_plugins.gateway import hash_secret
+from grantway_plugins.issuer import IssuerServer
+from tests.interop.program import Program
+
+#: Longest that a test waits for what must happen.
+PATIENCE = 30.0
+HEADER_BYTES, BODY_BYTES, CONNECTIONS = 16_384, 100_000, 1200
+OWN_SECRET = "shop-very-secret-0123456789"
+
+CONFIG = """
+[gateway]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+
+[gateway.limits]
+connections = {connections}
+header_bytes = {header_bytes}
+header_seconds = {header_seconds}
+body_bytes = {body_bytes}
+body_seconds = 0.5
+
+[providers.issuer]
+issuer = "{issuer}"
+client_id = "{client_id}"
+client_secret_file = "secret.txt"
+
+[routes.api]
+path = "/api"
+upstream = "{upstream}"
+provider = "issuer"
+tenant = "header:X-Tenant"
+on_failure = "closed"
+params = {{ resource = "https://{{tenant}}.tenants.test/" }}
+
+[token_endpoint]
+provider = "issuer"
+allow = ["client_credentials"]
+clients = {{ shop = "{hash}" }}
+"""
+
+
+@dataclass
+class Upstream:
+    """Notes every request that gets through.
+
+    Attributes:
+        seen: Method, path, headers (lower case, in order) and body of each.
+    """
+
+    url: str
+    seen: list[tuple[str, str, list[tuple[str, str]], bytes]] = field(default_factory=list)
+
+    def only(self) -> tuple[str, str, dict[str, str], bytes]:
+        """The one request that came."""
+        ((method, path, headers, body),) = self.seen
+        assert len({name for name, _ in headers}) == len(headers)
+        return method, path, dict(headers), body
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway, and what it stands before."""
+
+    port: int
+    upstream: Upstream
+    issuer: IssuerServer
+    client: tuple[str, str]
+
+    def tenant_of(self, authorization: str) -> str:
+        """Whose token it is, as the issuer knows."""
+        scheme, _, token = authorization.partition(" ")
+        assert scheme == "Bearer"
+        told = requests.post(
+            f"{self.issuer.url}/introspect", {"token": token}, auth=self.client, timeout=PATIENCE
+        ).json()
+        assert told["active"]
+        ((audience,),) = [told["aud"]]
+        return str(audience).removeprefix("https://").removesuffix(".tenants.test/")
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+
+    def send(self, *pieces: bytes) -> bytes:
+        """All that it answers until it ends the connection."""
+        with self.connect() as connection:
+            for piece in pieces:
+                # It may have answered and ended the connection already.
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(piece)
+            return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the other side ends the connection."""
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(65_536):
+            got += piece
+    return got
+
+
+def statuses(answer: bytes) -> list[int]:
+    """The statuses of all answers."""
+    return [int(each[:3]) for each in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+def request(
+    path: str = "/api",
+    *lines: str,
+    method: str = "GET",
+    tenant: str = "acme",
+    close: bool = True,
+    body: bytes = b"",
+) -> bytes:
+    """A request as bytes; only what is said about it is unusual."""
+    head = [f"{method} {path} HTTP/1.1", "Host: gateway.test", f"X-Tenant: {tenant}", *lines]
+    if close:
+        head.append("Connection: close")
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    noted: Upstream
+
+    def answer(self) -> None:
+        headers = [(name.lower(), value) for name, value in self.headers.items()]
+        body = self._body(dict(headers))
+        if body is None:
+            self.close_connection = True
+            return
+        self.noted.seen.append((self.command, self.path, headers, body))
+        self.send_response_only(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok" if self.command != "HEAD" else b"")
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever the method is, it would be noted."""
+        if name.startswith("do_"):
+            return self.answer
+        raise AttributeError(name)
+
+    def _body(self, headers: dict[str, str]) -> bytes | None:
+        """The whole body, or None where its sender stopped in the middle."""
+        if headers.get("transfer-encoding") != "chunked":
+            length = int(headers.get("content-length", "0"))
+            body = self.rfile.read(length)
+            return body if len(body) == length else None
+        whole = b""
+        while line := self.rfile.readline():
+            size = int(line, 16)
+            piece = self.rfile.read(size + 2)
+            if len(piece) < size + 2:
+                return None
+            if not size:
+                return whole
+            whole += piece[:-2]
+        return None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    block_on_close = False
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[Upstream]:
+    """A server that notes what comes."""
+    found = Upstream("")
+    handler = type("Handler", (_Handler,), {"noted": found})
+    with _Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        found.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE)
+
+
+@contextlib.contextmanager
+def issuing() -> Iterator[tuple[IssuerServer, tuple[str, str]]]:
+    """An issuer, and the client that the gateway is."""
+    with IssuerServer() as server:
+        answer = requests.post(
+            f"{server.url}/register",
+            json={
+                "client_name": "gateway",
+                "scope": "read",
+                "grant_types": ["client_credentials"],
+                "token_endpoint_auth_method": "client_secret_basic",
+            },
+            timeout=PATIENCE,
+        ).json()
+        yield server, (answer["client_id"], answer["client_secret"])
+
+
+@contextlib.contextmanager
+def started(
+    folder: Path,
+    upstream: Upstream,
+    issuer: tuple[IssuerServer, tuple[str, str]],
+    header_seconds: float,
+) -> Iterator[Running]:
+    """A gateway in a process of its own."""
+    server, client = issuer
+    secret = folder / "secret.txt"
+    secret.touch(mode=0o600)
+    secret.write_text(client[1])
+    config = folder / "gateway.toml"
+    config.write_text(
+        CONFIG.format(
+            connections=CONNECTIONS,
+            header_bytes=HEADER_BYTES,
+            body_bytes=BODY_BYTES,
+            header_seconds=header_seconds,
+            issuer=server.url,
+            client_id=client[0],
+            upstream=upstream.url,
+            hash=hash_secret(OWN_SECRET),
+        )
+    )
+    command = [sys.executable, "-m", "grantway_plugins.cli", "gateway", "--config", str(config)]
+    with Program(command, cwd=folder) as program:
+        line = program.read_line()
+        port = int(line.partition("http://127.0.0.1:")[2].partition(",")[0])
+        yield Running(port, upstream, server, client)
+        assert "Traceback" not in program.errors()

@@ -1,0 +1,452 @@
+"""What a hostile client may send to the running gateway, and that nothing of it gets past."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.plugins.gateway.hostile import (
+    BODY_BYTES,
+    CONNECTIONS,
+    HEADER_BYTES,
+    OWN_SECRET,
+    PATIENCE,
+    Running,
+    Upstream,
+    issuing,
+    noting,
+    read_all,
+    request,
+    started,
+    statuses,
+)
+
+SILENT = 1000
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with noting() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Any]:
+    with issuing() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def patient(
+    tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, issuer: Any
+) -> Iterator[Running]:
+    """A gateway that waits for headers as long as a busy machine may need."""
+    with started(tmp_path_factory.mktemp("patient"), upstream, issuer, PATIENCE) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, issuer: Any
+) -> Iterator[Running]:
+    """One that waits half a second."""
+    with started(tmp_path_factory.mktemp("impatient"), upstream, issuer, 0.5) as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(patient: Running) -> Running:
+    patient.upstream.seen.clear()
+    return patient
+
+
+def refused(gateway: Running, answer: bytes, *expected: int) -> None:
+    """One answer, and nothing got through."""
+    assert len(statuses(answer)) == 1, answer
+    assert statuses(answer)[0] in expected, answer
+    assert gateway.upstream.seen == []
+
+
+# --- what an honest client gets -------------------------------------------------------------------
+
+
+def test_a_request_gets_its_tenants_token(gateway: Running) -> None:
+    assert statuses(gateway.send(request())) == [200]
+    method, path, headers, _ = gateway.upstream.only()
+    assert (method, path) == ("GET", "/api")
+    assert gateway.tenant_of(headers["authorization"]) == "acme"
+
+
+def test_two_requests_in_one_packet_get_a_token_each(gateway: Running) -> None:
+    both = request(tenant="acme", close=False) + request("/api/2", tenant="other")
+    assert statuses(gateway.send(both)) == [200, 200]
+    tenants = {
+        path: gateway.tenant_of(dict(headers)["authorization"])
+        for _, path, headers, _ in gateway.upstream.seen
+    }
+    assert tenants == {"/api": "acme", "/api/2": "other"}
+
+
+# --- sizes and patience ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"X-Large: {'a' * HEADER_BYTES}"],
+        [f"X-{number}: {'a' * 20}" for number in range(HEADER_BYTES // 20)],
+        [f"X{'a' * HEADER_BYTES}: 1"],
+    ],
+    ids=["one value", "many", "a name"],
+)
+def test_a_header_that_is_too_large(gateway: Running, lines: list[str]) -> None:
+    refused(gateway, gateway.send(request("/api", *lines)), 431)
+
+
+def test_an_address_that_is_too_long(gateway: Running) -> None:
+    refused(gateway, gateway.send(request(f"/api/{'a' * HEADER_BYTES}")), 431)
+
+
+def test_a_header_without_end(gateway: Running) -> None:
+    piece = b"X-Piece: " + b"a" * 1000 + b"\r\n"
+    endless = [b"GET /api HTTP/1.1\r\n", *[piece] * (2 * HEADER_BYTES // len(piece))]
+    refused(gateway, gateway.send(*endless), 431)
+
+
+def test_a_body_that_says_that_it_is_too_large(gateway: Running) -> None:
+    length = f"Content-Length: {BODY_BYTES + 1}"
+    refused(gateway, gateway.send(request("/api", length, method="POST")), 413)
+
+
+def test_a_body_that_grows_too_large(gateway: Running) -> None:
+    chunk = b"1000\r\n" + b"a" * 0x1000 + b"\r\n"
+    head = request("/api", "Transfer-Encoding: chunked", method="POST")
+    answer = gateway.send(head, *[chunk] * (2 * BODY_BYTES // 0x1000))
+    refused(gateway, answer, 413)
+
+
+def test_a_body_of_the_largest_size(gateway: Running) -> None:
+    body = b"a" * BODY_BYTES
+    length = f"Content-Length: {BODY_BYTES}"
+    assert statuses(gateway.send(request("/api", length, method="POST", body=body))) == [200]
+    assert gateway.upstream.only()[3] == body
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 9", "Transfer-Encoding: chunked"])
+def test_a_body_that_stops(gateway: Running, length: str) -> None:
+    started_body = b"4\r\nwiki\r\n" if "chunked" in length else b"wiki"
+    answer = gateway.send(request("/api", length, method="POST", body=started_body))
+    refused(gateway, answer, 408)
+
+
+def test_a_header_that_stops(impatient: Running) -> None:
+    impatient.upstream.seen.clear()
+    refused(impatient, impatient.send(request()[:-2]), 408)
+
+
+def test_a_header_that_comes_a_byte_at_a_time(impatient: Running) -> None:
+    impatient.upstream.seen.clear()
+    pause = threading.Event()
+    with impatient.connect() as connection:
+        connection.sendall(request()[:-2])
+        connection.settimeout(0.02)
+        answer, sent = b"", 0
+        # It has to be ended while bytes still come: no byte buys more time.
+        while not answer and sent < PATIENCE / 0.02:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                connection.sendall(b"X")
+                answer = connection.recv(65_536)
+            sent += 1
+            pause.wait(0.001)
+    assert statuses(answer) == [408]
+    assert impatient.upstream.seen == []
+
+
+def test_a_connection_that_says_nothing_is_ended(impatient: Running) -> None:
+    assert impatient.send() == b""
+
+
+def test_a_thousand_connections_that_send_nothing(gateway: Running) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = SILENT + 500
+    assert hard == resource.RLIM_INFINITY or hard >= wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    with ExitStack() as silent:
+        silent.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(SILENT):
+            silent.enter_context(gateway.connect())
+        for number in range(20):
+            answer = gateway.send(request(tenant=f"t{number}"))
+            assert statuses(answer) == [200]
+    seen = [dict(headers)["authorization"] for _, _, headers, _ in gateway.upstream.seen]
+    assert [gateway.tenant_of(each) for each in seen] == [f"t{number}" for number in range(20)]
+
+
+def test_a_connection_past_the_bound_is_turned_away(gateway: Running) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard == resource.RLIM_INFINITY or hard >= 2 * SILENT
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * SILENT), hard))
+    with ExitStack() as silent:
+        silent.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(CONNECTIONS):
+            silent.enter_context(gateway.connect())
+        refused(gateway, gateway.send(), 503)
+    assert wait_for_200(gateway)
+
+
+def wait_for_200(gateway: Running) -> bool:
+    """Whether it takes requests again, once it has seen that the others are gone."""
+    pause = threading.Event()
+    for _ in range(int(PATIENCE / 0.01)):
+        if statuses(gateway.send(request())) == [200]:
+            return True
+        pause.wait(0.01)
+    return False
+
+
+# --- one request that is read as two --------------------------------------------------------------
+
+INNER = b"GET /api/smuggled HTTP/1.1\r\nHost: gateway.test\r\nX-Tenant: victim\r\n\r\n"
+CHUNKED = b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "body"),
+    [
+        (["Content-Length: 5", "Transfer-Encoding: chunked"], CHUNKED),
+        (["Transfer-Encoding: chunked", "Content-Length: 5"], CHUNKED),
+        (["Transfer-Encoding: chunked", f"Content-Length: {5 + len(INNER)}"], CHUNKED),
+        (["Content-Length: 0", f"Content-Length: {len(INNER)}"], b""),
+        (["Content-Length: 0", "Content-Length: 0"], b""),
+        ([f"Content-Length: 0, {len(INNER)}"], b""),
+        (["Content-Length: +0"], b""),
+        (["Content-Length: -1"], b""),
+        (["Content-Length: 0x0"], b""),
+        (["Content-Length: 0 0"], b""),
+        (["Content-Length: 18446744073709551616"], b""),
+        (["Content-Length:"], b""),
+        (["Content-Length : 0"], b""),
+        (["Transfer-Encoding: xchunked"], CHUNKED),
+        (["Transfer-Encoding: identity"], CHUNKED),
+        (["Transfer-Encoding: chunked, identity"], CHUNKED),
+        (["Transfer-Encoding: chunked", "Transfer-Encoding: identity"], CHUNKED),
+        (["Transfer-Encoding : chunked"], CHUNKED),
+        (["Transfer-Encoding\t: chunked"], CHUNKED),
+        (["Transfer-Encoding: \x0bchunked"], CHUNKED),
+        (["X: 1\nTransfer-Encoding: chunked"], CHUNKED),
+        (["X: 1\rTransfer-Encoding: chunked"], CHUNKED),
+        (["X: 1", " Transfer-Encoding: chunked"], CHUNKED),
+        (["X: 1\x00", "Content-Length: 0"], b""),
+        (["X\x00: 1", "Content-Length: 0"], b""),
+        (["Transfer-Encoding: chunked"], b"0;x=\n\r\n\r\n"),
+        (["Transfer-Encoding: chunked"], b"0x0\r\n\r\n"),
+        (["Transfer-Encoding: chunked"], b"-0\r\n\r\n"),
+        (["Transfer-Encoding: chunked"], b"10000000000000000\r\n\r\n"),
+        (["Transfer-Encoding: chunked"], b"1\r\naX0\r\n\r\n"),
+        (["Transfer-Encoding: chunked"], b"0\n\n"),
+    ],
+)
+def test_a_request_that_hides_another(gateway: Running, lines: list[str], body: bytes) -> None:
+    head = request("/api", *lines, method="POST", close=False)
+    refused(gateway, gateway.send(head + body + INNER), 400)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /api HTTP/1.1\nHost: gateway.test\nX-Tenant: acme\n\n",
+        b"GET /api\r\n\r\n",
+        b"GET /api HTTP/0.9\r\nHost: gateway.test\r\nX-Tenant: acme\r\n\r\n",
+        b"GET /api HTTP/2.0\r\nHost: gateway.test\r\nX-Tenant: acme\r\n\r\n",
+        b"GET /api HTTP/1.1\r\n Host: gateway.test\r\nX-Tenant: acme\r\n\r\n",
+        b"G\x00T /api HTTP/1.1\r\nHost: gateway.test\r\nX-Tenant: acme\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 500,
+        b"GET /api HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\nX-Tenant: acme\r\n\r\n",
+        b"GET /api HTTP/1.1\r\nHost: a.test,b.test\r\nX-Tenant: acme\r\nConnection: close\r\n\r\n",
+        b"GET /api HTTP/1.1\r\nHost: a.test/x\r\nX-Tenant: acme\r\nConnection: close\r\n\r\n",
+        b"GET /api HTTP/1.1\r\nHost: me@a.test\r\nX-Tenant: acme\r\nConnection: close\r\n\r\n",
+    ],
+)
+def test_what_is_no_request(gateway: Running, sent: bytes) -> None:
+    # What is no request at all may be answered, or left by ending the connection.
+    with gateway.connect() as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_all(connection)
+    assert statuses(answer) in ([400], [505], [])
+    assert gateway.upstream.seen == []
+
+
+# --- headers and paths ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tenant",
+    ["", "a b", "a/b", "a%0d%0aX: 1", "*", "a,b", "a" * 129, "\xe9", "{tenant}", "a\tb", '"a"'],
+)
+def test_a_tenant_that_is_no_name(gateway: Running, tenant: str) -> None:
+    refused(gateway, gateway.send(request(tenant=tenant)), 400, 403)
+
+
+@pytest.mark.parametrize("second", ["X-Tenant: other", "x-tenant: acme"])
+def test_two_tenants(gateway: Running, second: str) -> None:
+    refused(gateway, gateway.send(request("/api", second)), 400)
+
+
+def test_no_header_of_the_sender_stands_beside_the_token(gateway: Running) -> None:
+    lines = ["Authorization: Bearer mine", "AUTHORIZATION_: x", "Proxy-Authorization: Basic eDp5"]
+    assert statuses(gateway.send(request("/api", *lines))) == [200]
+    headers = gateway.upstream.only()[2]
+    assert gateway.tenant_of(headers["authorization"]) == "acme"
+    assert "proxy-authorization" not in headers
+
+
+@pytest.mark.parametrize("named", ["authorization", "Authorization, x-tenant", "host", "via"])
+def test_the_token_is_no_header_for_one_hop(gateway: Running, named: str) -> None:
+    sent = request("/api", f"Connection: close, {named}", close=False)
+    assert statuses(gateway.send(sent)) == [200]
+    headers = gateway.upstream.only()[2]
+    assert gateway.tenant_of(headers["authorization"]) == "acme"
+    assert headers["host"] == gateway.upstream.url.removeprefix("http://")
+
+
+def test_nobody_says_for_whom_he_forwards(gateway: Running) -> None:
+    lines = [
+        "X-Forwarded-For: 10.0.0.1",
+        "X-Forwarded-Host: bank.test",
+        "X-Forwarded-Proto: https",
+        "Forwarded: for=10.0.0.1",
+    ]
+    assert statuses(gateway.send(request("/api", *lines))) == [200]
+    headers = gateway.upstream.only()[2]
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-host"] == "gateway.test"
+    assert headers["x-forwarded-proto"] == "http"
+    assert "forwarded" not in headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/../admin",
+        "/api/..",
+        "/api/./x",
+        "/api/%2e%2e/admin",
+        "/api/%2E./admin",
+        "/api/..%2fadmin",
+        "/api/%2fadmin",
+        "/api%2fadmin",
+        "/api/%252e%252e/admin",
+        "/api/%5c..%5cadmin",
+        "/api/..;/admin",
+        "//api",
+        "/api//admin",
+        "//evil.test/api",
+        "/api/%00",
+        "/api/%0d%0aX-Evil:%201",
+        "/api/%zz",
+        "/api/%",
+        "/api\\..\\admin",
+        "api",
+        "*",
+    ],
+)
+def test_a_path_that_can_be_read_in_two_ways(gateway: Running, path: str) -> None:
+    refused(gateway, gateway.send(request(path)), 400)
+
+
+def test_a_path_is_passed_on_in_one_form(gateway: Running) -> None:
+    assert statuses(gateway.send(request("/%61pi/%7Ex/a%20b?q=%2e%2e//&r=%0d%0a"))) == [200]
+    assert gateway.upstream.only()[1] == "/api/~x/a%20b?q=%2e%2e//&r=%0d%0a"
+
+
+@pytest.mark.parametrize("path", ["/", "/apis", "/admin", "/metrics", "/healthz", "/reload"])
+def test_what_has_no_route_is_not_found(gateway: Running, path: str) -> None:
+    refused(gateway, gateway.send(request(path)), 404)
+
+
+# --- methods and expectations ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "lines", "expected"),
+    [
+        ("CONNECT", "bank.test:443", [], (400, 404, 501)),
+        ("CONNECT", "/api", [], (400, 501)),
+        ("TRACE", "/api", [], (501,)),
+        ("GET", "/api", ["Upgrade: websocket"], (501,)),
+        ("GET", "/api", ["Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"], (501,)),
+        ("POST", "/api", ["Expect: 200-ok", "Content-Length: 0"], (417,)),
+    ],
+)
+def test_what_is_not_passed_on(
+    gateway: Running, method: str, path: str, lines: list[str], expected: tuple[int, ...]
+) -> None:
+    refused(gateway, gateway.send(request(path, *lines, method=method)), *expected)
+
+
+def test_a_tunnel_is_not_opened(gateway: Running) -> None:
+    upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+    sent = request("/api", *upgrade, "Sec-WebSocket-Key: eA==", close=False)
+    refused(gateway, gateway.send(sent + INNER), 501)
+
+
+def test_who_expects_to_be_told_to_go_on_is_told(gateway: Running) -> None:
+    with gateway.connect() as connection:
+        lines = ["Expect: 100-continue", "Content-Length: 4"]
+        connection.sendall(request("/api", *lines, method="POST"))
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"wiki")
+        assert statuses(read_all(connection)) == [200]
+    _, _, headers, body = gateway.upstream.only()
+    assert body == b"wiki"
+    assert "expect" not in headers
+
+
+# --- the token endpoint ---------------------------------------------------------------------------
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def ask_token(gateway: Running, content_type: str, body: str) -> tuple[int, dict[str, Any]]:
+    """An answer of the gateway's own token endpoint."""
+    lines = [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
+    answer = gateway.send(request("/token", *lines, method="POST", body=body.encode()))
+    (status,) = statuses(answer)
+    head, _, told = answer.partition(b"\r\n\r\n")
+    assert b"cache-control: no-store" in head.lower()
+    return status, json.loads(told)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        (FORM, f"grant_type=client_credentials&client_id=shop&client_secret={OWN_SECRET}", 200),
+        (FORM, f"grantType=client_credentials&client_id=shop&client_secret={OWN_SECRET}", 400),
+        (FORM, f"grant_type=client_credentials&clientId=shop&clientSecret={OWN_SECRET}", 401),
+        (FORM, "grant_type=client_credentials&grant_type=refresh_token&client_id=shop", 400),
+        (FORM, f"grant_type=urn:acme:coupon&client_id=shop&client_secret={OWN_SECRET}", 400),
+        ("application/json", '{"grantType": ["client_credentials"], "clientId": "shop"}', 400),
+        ("application/json", '{"grantType": "a", "grantType": "b", "clientId": "shop"}', 400),
+        ("application/json", '{"grantType": "a", "grant_type": "b", "clientId": "shop"}', 400),
+        ("application/json", "[" * 10_000, 400),
+        ("text/plain", "grant_type=client_credentials", 415),
+    ],
+)
+def test_both_dialects_at_the_token_endpoint(
+    gateway: Running, content_type: str, body: str, expected: int
+) -> None:
+    status, told = ask_token(gateway, content_type, body)
+    assert status == expected, told
+    assert ("access_token" in told) == (expected == 200)
+    assert gateway.client[1] not in json.dumps(told)
+    assert gateway.upstream.seen == []
