@@ -27,6 +27,7 @@ from grantway_plugins.gateway.protection import (
     Protection,
     ProtectionState,
 )
+from grantway_plugins.gateway.protection.breaker import Breaker
 from tests import faults
 from tests.faults import FaultServer
 from tests.plugins.gateway.conftest import FORM
@@ -122,7 +123,7 @@ def test_a_wait_ends_when_the_caller_calls_it_off(clock: Clock) -> None:
     with FaultServer(held) as server, asking(server, guard) as client:
         first = Crowd(1, lambda: ask(client))
         held.wait_for(1)
-        second = Crowd(1, lambda: ask(client, cancel=cancel))
+        second = Crowd(1, lambda: ask(client, cancel=cancel, timeout=10 * PATIENCE))
         until(lambda: guard.state().waiting == 1)
         cancel.set()
         (error,) = second.join()
@@ -284,6 +285,38 @@ def test_a_call_from_before_it_opened_neither_closes_nor_opens_it(clock: Clock) 
         assert guard.state().breaker == "open"
 
 
+def test_a_recovery_begins_the_account_anew(clock: Clock) -> None:
+    rules = BreakerRules(failures=3, share=0.6, least_calls=4, open_for=5.0, window=1000.0)
+    breaker = Breaker(rules, clock, lambda: 0.0)
+
+    def call(*, failed: bool | None) -> None:
+        assert breaker.pause() is None
+        breaker.settle(breaker.admit(), failed, "test")
+
+    for _ in range(2):
+        for _ in range(3):
+            call(failed=True)
+        assert breaker.left == 5.0
+        clock.now += 5.0
+        call(failed=None)  # which has not reached the provider
+        assert breaker.state == "half_open"
+        call(failed=False)
+        assert breaker.state == "closed"
+        for failed in (False, False, True):
+            call(failed=failed)
+        assert breaker.state == "closed"
+        call(failed=False)
+
+
+@pytest.mark.parametrize(("luck", "pause"), [(0.0, 4.0), (0.5, 3.0), (1.0, 2.0)])
+def test_a_pause_is_shortened_at_random_by_up_to_half(
+    luck: float, pause: float, clock: Clock
+) -> None:
+    breaker = Breaker(BreakerRules(failures=1, open_for=4.0), clock, lambda: luck)
+    breaker.settle(breaker.admit(), failed=True)
+    assert breaker.left == pause
+
+
 def test_a_call_from_before_an_outage_does_not_begin_the_next(clock: Clock) -> None:
     held, guard = Held(500, b""), protection(clock, failures=1)
     with FaultServer(held, DOWN, GRANTED) as server, asking(server, guard) as client:
@@ -313,7 +346,7 @@ def test_calls_that_have_left_the_window_no_longer_count(clock: Clock) -> None:
     guard = protection(clock, failures=100, share=0.5, least_calls=4, window=30.0)
     with FaultServer(DOWN) as server, asking(server, guard) as client:
         fail(client, 3)
-        clock.now += 31.0
+        clock.now += 35.0
         fail(client, 3)
         assert guard.state().breaker == "closed"
         fail(client, 1)
