@@ -62,7 +62,7 @@ def werkzeug_server(app: Any) -> Iterator[str]:
 
 
 class _Threaded(socketserver.ThreadingMixIn, WSGIServer):
-    pass
+    request_queue_size = 128  # many callers come at once
 
 
 class _Handler(WSGIRequestHandler):

@@ -68,6 +68,7 @@ def jwt(**claims: Any) -> str:
 
 
 def test_a_callers_token_is_exchanged_once_and_never_forwarded(
+    *,
     gateway: Gateway,
     upstream: Make,
     asking: Asking,
@@ -117,6 +118,7 @@ def test_many_with_one_token_ask_once(asking: Asking, application: Application) 
 )
 @pytest.mark.parametrize("on_failure", ["open", "closed"])
 def test_a_caller_without_a_good_token_is_refused_by_us(
+    *,
     gateway: Gateway,
     upstream: Make,
     asking: Asking,
@@ -188,6 +190,7 @@ def test_an_exchanged_token_does_not_outlive_the_callers(grantway_faults: Any) -
 
 
 def test_an_upstream_that_refuses_the_exchanged_token_gets_another(
+    *,
     gateway: Gateway,
     upstream: Make,
     asking: Asking,

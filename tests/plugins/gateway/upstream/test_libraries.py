@@ -100,7 +100,7 @@ def test_the_tenant_of_whom_the_request_is_made_for(
 
 
 def test_a_refused_token_is_replaced_and_a_stream_is_not_sent_again(
-    send: Send, upstream: Make, tenants: Tenants, orders: Orders, target: str, told: Told
+    *, send: Send, upstream: Make, tenants: Tenants, orders: Orders, target: str, told: Told
 ) -> None:
     def stream() -> Iterator[bytes]:
         yield b"only once"

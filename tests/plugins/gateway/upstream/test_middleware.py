@@ -72,6 +72,7 @@ def test_each_tenant_gets_its_own_token(
     ],
 )
 def test_a_request_without_a_tenant_goes_nowhere(
+    *,
     gateway: Gateway,
     upstream: Make,
     orders: Orders,
@@ -125,7 +126,8 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused(
 ) -> None:
     # No library sends such a path as it is.
     url = urlsplit(gateway(upstream(path="/orders")))
-    assert url.hostname and url.port
+    assert url.hostname
+    assert url.port
     with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Tenant: a\r\nConnection: close\r\n\r\n".encode()
@@ -170,7 +172,8 @@ def test_what_a_request_brings_is_kept_where_the_route_says_so(
 
 def test_two_authorizations_are_refused(gateway: Gateway, upstream: Make, orders: Orders) -> None:
     url = urlsplit(gateway(upstream(incoming="keep")))
-    assert url.hostname and url.port
+    assert url.hostname
+    assert url.port
     with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
         connection.sendall(
             b"GET / HTTP/1.1\r\nHost: x\r\nX-Tenant: a\r\nAuthorization: Bearer a\r\n"
@@ -183,6 +186,7 @@ def test_two_authorizations_are_refused(gateway: Gateway, upstream: Make, orders
 
 @pytest.mark.parametrize("body", [b"", b"short", b"x" * 60_000])
 def test_a_refused_token_is_replaced_and_the_request_sent_again(
+    *,
     gateway: Gateway,
     upstream: Make,
     orders: Orders,
@@ -221,6 +225,7 @@ def test_a_body_past_the_bound_is_not_sent_again_and_the_challenge_comes_back(
     [(401, 'Bearer error="insufficient_scope"'), (403, CHALLENGE), (503, CHALLENGE)],
 )
 def test_what_another_token_does_not_cure_comes_back_as_it_is(
+    *,
     gateway: Gateway,
     upstream: Make,
     orders: Orders,
@@ -282,6 +287,7 @@ def test_open_is_forwarded_without_a_token_while_the_provider_is_down(
 
 @pytest.mark.parametrize(("on_failure", "status"), [("closed", 503), ("open", 401)])
 def test_a_refused_token_that_cannot_be_replaced(
+    *,
     gateway: Gateway,
     upstream: Make,
     orders: Orders,

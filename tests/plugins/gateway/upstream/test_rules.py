@@ -176,7 +176,7 @@ def test_a_request_takes_the_longest_path_of_its_host_in_whatever_order_they_are
         each
         for each in routes
         if each.host in {"", host}
-        and (each.path == "/" or path == each.path or path.startswith(f"{each.path}/"))
+        and (each.path in {"/", path} or path.startswith(f"{each.path}/"))
     ]
     expected = max(
         fits, key=lambda each: (each.host != "", len(each.path.strip("/"))), default=None
@@ -376,7 +376,8 @@ def test_two_tenants_never_share_a_token(one: str, other: str) -> None:
             injection = rules.prepare(Facts.of("", "/", (), tenant))
         except RequestRefusedError:
             continue
-        assert injection is not None and injection.header is not None
+        assert injection is not None
+        assert injection.header is not None
         assert injection.header == ("Authorization", f"Bearer token-of-{tenant}")
         tokens.append(injection.header)
     assert len(set(tokens)) == len(made) <= 2
@@ -384,7 +385,7 @@ def test_two_tenants_never_share_a_token(one: str, other: str) -> None:
 
 @given(st.text(st.characters(max_codepoint=0x17F), max_size=20))
 def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None:
-    class Any_:
+    class Strange:
         fresh = True
 
         def token(self, timeout: float | None = None) -> grantway.Token:
@@ -395,18 +396,19 @@ def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None
             Route(
                 "r",
                 provider="p",
-                credential=lambda _name: Any_(),  # type: ignore[arg-type,return-value]
+                credential=lambda _name: Strange(),  # type: ignore[arg-type,return-value]
                 tenant=single(),
                 on_failure="closed",
             )
         ]
     )
-    try:
-        injection = rules.prepare(Facts.of("", "/"))
-    except grantway.ConfigurationError as error:
-        assert not text or text not in str(error) or len(text) < 3
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        with pytest.raises(grantway.ConfigurationError, match=r"^access_token: "):
+            rules.prepare(Facts.of("", "/"))
         return
-    assert injection is not None and injection.header is not None
+    injection = rules.prepare(Facts.of("", "/"))
+    assert injection is not None
+    assert injection.header is not None
     assert injection.header[1].isascii()
     assert injection.header[1].isprintable()
     assert injection.header[1] == f"Bearer {text}"
@@ -440,7 +442,8 @@ def test_a_list_of_parameters_is_one_authorization() -> None:
     digest = 'Digest username="Bearer x", realm="a, Basic b", uri="/"'
     rules = UpstreamAuth([route("r", incoming="keep")])
     injection = rules.prepare(Facts.of("", "/", [("Authorization", digest)]))
-    assert injection is not None and injection.kept
+    assert injection is not None
+    assert injection.kept
     assert injection.removed == frozenset()
 
 
@@ -453,7 +456,8 @@ def test_a_token_of_another_type_counts_as_none() -> None:
     opened = UpstreamAuth([route("r", credential=dpop, on_failure="open")]).prepare(
         Facts.of("", "/")
     )
-    assert opened is not None and opened.header is None
+    assert opened is not None
+    assert opened.header is None
     assert opened.removed == {"authorization"}
 
 
@@ -465,7 +469,8 @@ def test_an_observer_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture)
         waited = injected = hit
 
     injection = UpstreamAuth([route("r")], metrics=Broken()).prepare(Facts.of("", "/"))  # type: ignore[arg-type]
-    assert injection is not None and injection.header is not None
+    assert injection is not None
+    assert injection.header is not None
     assert "an observer failed" in caplog.text
 
 
