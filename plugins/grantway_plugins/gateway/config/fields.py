@@ -85,14 +85,14 @@ class Choice(fields.String):
 
 
 class Listen(fields.Field[tuple[str, int]]):
-    """An address to listen on, like ``127.0.0.1:8400``; port 0 picks a free one."""
+    """An address to listen on, like ``127.0.0.1:8410``; port 0 picks a free one."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
     ) -> tuple[str, int]:
         found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
         if found is None or int(found["port"]) > _MOST_PORT:
-            raise ValidationError('must be host and port, like "127.0.0.1:8400"')
+            raise ValidationError('must be host and port, like "127.0.0.1:8410"')
         return found["host"].strip("[]"), int(found["port"])
 
 

@@ -26,6 +26,7 @@ from grantway_plugins.profiles.tables import (
 from grantway_plugins.profiles.toml_file import TableSchema
 
 from .fields import Choice, Listen, Network, Seconds, Switch, Tenant, Whole
+from .filling import PLACE
 
 #: Grants that nobody can begin in a gateway.
 PERSONAL = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
@@ -91,8 +92,8 @@ class LimitsTable(TableSchema):
 class GatewayTable(TableSchema):
     """``[gateway]``: where it listens and what it keeps."""
 
-    listen = Listen(load_default=("127.0.0.1", 8400))
-    admin = Listen(load_default=("127.0.0.1", 8401))
+    listen = Listen(load_default=("127.0.0.1", 8410))
+    admin = Listen(load_default=("127.0.0.1", 8411))
     store = StoreField(load_default=lambda: {"kind": "memory"})
     start = Choice("strict", "degraded", load_default="strict")
     ready = Choice("any", "all", load_default="any")
@@ -104,7 +105,7 @@ class GatewayTable(TableSchema):
 class AuthorizeTable(TableSchema):
     """``[authorize]``: answers for an Envoy or nginx that forwards the requests itself."""
 
-    listen = Listen(load_default=("127.0.0.1", 8402))
+    listen = Listen(load_default=("127.0.0.1", 8412))
     allow = fields.List(Network(), load_default=list)
     envoy_prefix = Text(
         example='"/envoy"', validate=validate.Regexp(r"/[^/]|/\Z"), load_default="/envoy"
@@ -180,6 +181,10 @@ class RouteTable(TableSchema):
             )
         if data["incoming"] == "exchange" and "extra" in data:
             raise ValidationError({"extra": ['cannot stand with incoming = "exchange"']})
+        if data["incoming"] == "exchange" and PLACE in repr(
+            [data.get("params"), data.get("scope")]
+        ):
+            raise ValidationError({"params": [f'cannot have {PLACE} with incoming = "exchange"']})
         if data.get("grant") in PERSONAL:
             raise ValidationError({"grant": ["needs a person, and a gateway has none"]})
         if data["tenants"] == "listed" and data["tenant"] == single():

@@ -1,5 +1,8 @@
 """A gateway's file that is wrong: refused with file, line and reason, all mistakes at once."""
 
+# A case is a line: what is changed, into what, and what is said.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import subprocess
@@ -116,8 +119,7 @@ def test_two_routes_that_overlap(tmp_path: Path) -> None:
         .replace('"/orders"', '"/orders/"')
     )
     assert told(tmp_path, GOOD + second) == [
-        "16: routes.more is for any host and /orders, as orders in line 10 is; let one of them go "
-        "elsewhere"
+        "16: routes.more is for any host and /orders, as orders in line 10 is; let one of them go elsewhere"
     ]
     ConfigFile(_written(tmp_path, GOOD + second.replace("path", 'host = "b.example.com"\npath')))
 

