@@ -128,6 +128,7 @@ def test_a_wait_ends_when_the_caller_calls_it_off(clock: Clock) -> None:
         cancel.set()
         (error,) = second.join()
         assert isinstance(error, grantway.FlowCancelledError)
+        assert guard.state().in_flight == 1  # it did not wait for the place
         held.gate.set()
         first.join()
         assert (len(server.requests), guard.state().waiting) == (1, 0)
