@@ -181,9 +181,8 @@ class RouteTable(TableSchema):
             )
         if data["incoming"] == "exchange" and "extra" in data:
             raise ValidationError({"extra": ['cannot stand with incoming = "exchange"']})
-        if data["incoming"] == "exchange" and PLACE in repr(
-            [data.get("params"), data.get("scope")]
-        ):
+        asked = repr([data.get("params"), data.get("scope")])
+        if data["incoming"] == "exchange" and PLACE in asked:
             raise ValidationError({"params": [f'cannot have {PLACE} with incoming = "exchange"']})
         if data.get("grant") in PERSONAL:
             raise ValidationError({"grant": ["needs a person, and a gateway has none"]})
