@@ -86,6 +86,7 @@ class LimitsTable(TableSchema):
     body_bytes = Whole(load_default=10_485_760)
     body_seconds = Seconds(load_default=30.0)
     idle_seconds = Seconds(load_default=75.0)
+    send_seconds = Seconds(load_default=60.0)
     grace_seconds = Seconds(load_default=10.0)
 
 

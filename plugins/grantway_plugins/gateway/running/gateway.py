@@ -94,8 +94,7 @@ class Gateway:
         self._session = open_session()
         self._duty, self._first = _Duty(self._first, self._session), None
         self._in_background(self._find_providers())
-        if "reload_every" in self._gateway:
-            self._in_background(self._follow_file())
+        self._in_background(self._follow_file())
 
     async def stop(self) -> None:
         """Close what is open; no request is answered any more."""
@@ -194,7 +193,9 @@ class Gateway:
         """Reload when the file was written, looking now and then."""
         seen = await asyncio.to_thread(_stamp, self._on_duty.assembly.config.path)
         while True:
-            await asyncio.sleep(self._gateway.get("reload_every", _LONGEST))
+            await asyncio.sleep(self._gateway.get("reload_every", _AGAIN))
+            if "reload_every" not in self._gateway:
+                continue  # a file to come may say so
             stamp = await asyncio.to_thread(_stamp, self._on_duty.assembly.config.path)
             if stamp != seen:
                 seen = stamp

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from grantway.http import is_loopback
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 from grantway_plugins.issuer.wire import Answer
 
@@ -44,7 +45,10 @@ class Health:
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request."""
         method, path = scope["method"], scope["path"]
-        if path == "/reload" and method == "POST":
+        peer = scope["client"][0] if scope.get("client") else ""
+        if path == "/reload" and method == "POST" and not is_loopback(peer):
+            answer = _json(403, {"error": "only this machine may reload"})
+        elif path == "/reload" and method == "POST":
             problem = await self._reload()
             answer = _json(200 if problem is None else 400, {"error": problem} if problem else {})
         elif method not in {"GET", "HEAD"}:

@@ -30,6 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
     connections_most = 0
     header_bytes = 0
     header_seconds = 0.0
+    send_seconds = 0.0
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -37,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = 0
         self._in_header = True
         self._silence: asyncio.TimerHandle | None = None
+        self._deaf: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Turn away who is one too many."""
@@ -49,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._header_came()
+        self._heard()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -102,6 +105,22 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
         self._in_header = True
 
+    def pause_writing(self) -> None:
+        """Wait no longer than may be for a caller who does not take its answer."""
+        super().pause_writing()
+        # Not ``close``, which waits for the caller too.
+        self._deaf = self.loop.call_later(self.send_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on with an answer."""
+        self._heard()
+        super().resume_writing()
+
+    def _heard(self) -> None:
+        if self._deaf is not None:
+            self._deaf.cancel()
+            self._deaf = None
+
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: whoever asks for an upgrade is answered, and would fill the log."""
 
@@ -151,6 +170,7 @@ class Listener(uvicorn.Server):
             "connections_most": _affordable(limits["connections"]),
             "header_bytes": limits["header_bytes"],
             "header_seconds": limits["header_seconds"],
+            "send_seconds": limits["send_seconds"],
         }
         super().__init__(
             uvicorn.Config(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -48,6 +49,9 @@ class Echo:
         path = scope["path"]
         if path == "/slow":
             await self._slow(receive)
+        if path == "/endless":
+            await self._endless(receive, send)
+            return
         body = await _whole(receive)
         told = {
             "method": scope["method"],
@@ -77,6 +81,13 @@ class Echo:
             headers.append((b"content-length", str(length).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": text})
+
+    async def _endless(self, receive: Any, send: Any) -> None:
+        gone = asyncio.create_task(self._slow(receive))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not gone.done():
+            await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+        await gone
 
     async def _slow(self, receive: Any) -> None:
         while (await receive())["type"] != "http.disconnect":

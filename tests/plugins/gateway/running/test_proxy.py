@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,7 +47,7 @@ def one(
         + behind.route("hasty", upstream=f'"{behind.url}"', strip_path="true", answer_timeout="0.3")
         + behind.route("elsewhere", host='"other.example.com"', path='"/"', tenant='"single"')
         + "[gateway.limits]\nbody_bytes = 300000\nheader_bytes = 4096\n"
-        + "header_seconds = 1\nbody_seconds = 1\nconnections = 40\n"
+        + "header_seconds = 1\nbody_seconds = 1\nsend_seconds = 1\nconnections = 40\n"
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
     )
     with gateway(config) as running:
@@ -165,6 +166,20 @@ def test_who_goes_away_stops_what_is_behind(run: GatewayProcess, behind: Behind)
         opened.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
         assert not behind.echo.gone.wait(0.2)
     assert behind.echo.gone.wait(PATIENCE)
+
+
+def test_who_does_not_take_the_answer_stops_what_is_behind(
+    run: GatewayProcess, behind: Behind
+) -> None:
+    parts = urlsplit(run.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
+        opened.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
+        assert behind.echo.gone.wait(PATIENCE)
+        end = b""
+        with suppress(ConnectionResetError):
+            while piece := opened.recv(1_000_000):
+                end = piece
+    assert not end.endswith(b"0\r\n\r\n")  # it is seen that the answer is not whole
 
 
 @pytest.mark.parametrize(
