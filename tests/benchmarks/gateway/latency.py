@@ -1,0 +1,206 @@
+"""What a token costs a request that is forwarded: the proxy with injection beside the one without.
+
+Run: ``python tests/benchmarks/gateway/latency.py [--rounds N] [--requests N]`` (about a minute)
+
+One process serves the whole gateway (rules, injection, metrics) at one address, and its bare proxy
+at another: the same event loop, the same connections to the same echo. The gateway has one core;
+the echo and the caller have the other. One caller asks them in turns, one request at a time over
+kept connections, so what else the machine does meets all alike. A round gives for each the median
+and the 99th percentile, less those of the bare proxy in the same round; the table shows the median
+of the rounds, and the lowest and highest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from tests.benchmarks.gateway.cores import machine, pin
+from tests.benchmarks.gateway.machines import (
+    GATEWAY_CORE,
+    backend,
+    here,
+    write_config,
+)
+from tests.interop.program import Program
+
+#: Tenants that are asked for in turns in the row of many.
+MANY = 1000
+_HOUR = 3600.0
+_PATIENCE = 60.0
+_WARM = 500
+
+#: Row -> the address, what is asked for, and headers beside the tenant's.
+ROWS = {
+    "bare proxy": ("bare", 1, ""),
+    "the request's own token is kept": ("kept", 1, "authorization: Bearer own\r\n"),
+    "injected, one tenant": ("front", 1, ""),
+    "injected, 1,000 tenants in turns": ("front", MANY, ""),
+}
+
+
+# --- In the process of the gateway ----------------------------------------------------------------
+
+
+async def _serve(path: str) -> None:
+    from grantway_plugins.gateway.config import ConfigFile
+    from grantway_plugins.gateway.running.assembly import assemble
+    from grantway_plugins.gateway.running.gateway import Gateway
+    from grantway_plugins.gateway.running.listener import Listener
+    from grantway_plugins.gateway.running.proxy import Proxy, open_session
+
+    config = ConfigFile(path)
+    limits = config.gateway["limits"]
+    gateway = Gateway(config)
+    other = assemble(config)
+    await gateway.start()
+    bare = Proxy(
+        other.upstream.route_for,
+        other.targets,
+        open_session(),
+        trusted=config.gateway["trusted_proxies"],
+        body_bytes=limits["body_bytes"],
+        body_seconds=limits["body_seconds"],
+    )
+    listeners = [Listener(app, ("127.0.0.1", 0), limits) for app in (gateway.front, bare)]
+    ready = asyncio.Semaphore(0)
+    tasks = [asyncio.create_task(each.listen(ready.release)) for each in listeners]
+    for _ in listeners:
+        await ready.acquire()
+    print(json.dumps([int(each.address.rpartition(":")[2]) for each in listeners]), flush=True)
+    await asyncio.gather(*tasks)
+
+
+# --- In the process of the caller -----------------------------------------------------------------
+
+
+class Caller:
+    """One kept connection.
+
+    Args:
+        port: Where to.
+        path: What is asked for.
+        tenants: How many in turns.
+        headers: Further lines.
+    """
+
+    def __init__(self, port: int, path: str, tenants: int, headers: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._requests = [
+            f"GET {path} HTTP/1.1\r\nhost: gateway.test\r\nx-tenant: t{number}\r\n"
+            f"{headers}\r\n".encode()
+            for number in range(tenants)
+        ]
+        self._injected = path == "/" and not headers
+        self._turn = 0
+
+    def ask(self, *, check: bool = False) -> float:
+        """Seconds until the whole answer is there."""
+        number = self._turn % len(self._requests)
+        request = self._requests[number]
+        self._turn += 1
+        began = time.perf_counter()
+        self._socket.sendall(request)
+        answer = self._socket.recv(65_536)
+        while not answer.endswith(b"}"):
+            more = self._socket.recv(65_536)
+            if not more:
+                raise SystemExit(f"the connection ended: {answer!r}")
+            answer += more
+        taken = time.perf_counter() - began
+        tenant = f'"tenant":"t{number}"'.encode()
+        if not answer.startswith(b"HTTP/1.1 200 ") or (check and tenant not in answer):
+            raise SystemExit(answer.decode())
+        return taken
+
+    def warm(self) -> None:
+        """Have every token there."""
+        for _ in range(max(_WARM, len(self._requests))):
+            self.ask()
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
+
+
+def play(callers: dict[str, Caller], requests: int) -> dict[str, tuple[float, float]]:
+    """One round: row -> median and 99th percentile, in seconds."""
+    taken: dict[str, list[float]] = {name: [] for name in callers}
+    gc.disable()
+    for _ in range(requests):
+        for name, caller in callers.items():
+            taken[name].append(caller.ask(check=name.startswith("injected")))
+    gc.enable()
+    return {
+        name: (statistics.median(found), statistics.quantiles(found, n=100)[98])
+        for name, found in taken.items()
+    }
+
+
+def _span(numbers: list[float]) -> str:
+    middle = statistics.median(numbers)
+    return f"{middle * 1e6:.0f} ({min(numbers) * 1e6:.0f} to {max(numbers) * 1e6:.0f})"
+
+
+def measure(rounds: int, requests: int) -> None:
+    """Play the rounds, and print the table."""
+    print(f"{machine()} {rounds} rounds of {requests} requests a row, in turns.\n")
+    here()
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        behind = running.enter_context(backend(folder, lifetime=_HOUR))
+        config = write_config(folder, behind)
+        kept = config.read_text().partition("[routes.echo]")[2]
+        with config.open("a") as more:
+            more.write(f'[routes.kept]\npath = "/kept"\nincoming = "keep"{kept}')
+        program = running.enter_context(Program([sys.executable, __file__, "--serve", str(config)]))
+        front, bare = program.read_json(_PATIENCE)
+        callers: dict[str, Caller] = {}
+        for name, (where, tenants, headers) in ROWS.items():
+            path = "/kept" if where == "kept" else "/"
+            caller = Caller(bare if where == "bare" else front, path, tenants, headers)
+            running.callback(caller.close)
+            caller.warm()
+            callers[name] = caller
+        seen = [play(callers, requests) for _ in range(rounds)]
+    base = [each["bare proxy"] for each in seen]
+    print("| request, microseconds | median | more than bare | 99th percentile | more than bare |")
+    print("|---|--:|--:|--:|--:|")
+    for name in ROWS:
+        columns: list[Any] = []
+        for at in (0, 1):
+            columns.append(_span([each[name][at] for each in seen]))
+            above = [each[name][at] - least[at] for each, least in zip(seen, base, strict=True)]
+            columns.append("" if name == "bare proxy" else _span(above))
+        print(f"| {name} | {' | '.join(columns)} |")
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        pin(GATEWAY_CORE)
+        asyncio.run(_serve(options.serve))
+        return
+    measure(options.rounds, options.requests)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The processes of a run: gateways that ``grantway gateway`` runs, what is behind them, callers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.gateway.cores import pin
+from tests.interop.program import Program
+
+_HERE = Path(__file__).parent
+#: Seconds that an order may take, on a busy machine.
+_PATIENCE = 60.0
+GATEWAY_CORE, OTHER_CORE = 0, 1
+_TELLS = re.compile(r"listening on http://127\.0\.0\.1:(\d+), admin http://127\.0\.0\.1:(\d+)")
+
+
+class Backend:
+    """``backend.py``, given orders."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.facts: dict[str, str] = program.read_json(_PATIENCE)
+
+    def do(self, do: str, **order: Any) -> Any:
+        """Give an order, and wait until it is carried out."""
+        self._program.write_json({"do": do, **order})
+        return self._program.read_json(_PATIENCE)
+
+
+class GatewayProcess:
+    """``grantway gateway``.
+
+    Attributes:
+        port: Of the proxy.
+        admin: Of the health page.
+        pid: The process.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        line = program.read_line(_PATIENCE)
+        found = _TELLS.search(line)
+        assert found is not None, line
+        self.port, self.admin = int(found[1]), int(found[2])
+        self.pid = program.pid
+
+    def kill(self) -> None:
+        """End it at once, with nothing said to anybody."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def errors(self) -> str:
+        """What it wrote to standard error."""
+        return self._program.errors()
+
+    def ready(self) -> dict[str, Any]:
+        """What its health page tells of the provider."""
+        address = f"http://127.0.0.1:{self.admin}/readyz"
+        try:
+            with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                body = error.read()
+        told: dict[str, Any] = json.loads(body)
+        return told
+
+    def metrics(self) -> dict[str, float]:
+        """Its numbers, by name and labels."""
+        address = f"http://127.0.0.1:{self.admin}/metrics"
+        with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
+            lines = answer.read().decode().splitlines()
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
+        }
+
+
+def _command(*words: str | Path, core: int) -> list[str | Path]:
+    """A command on one core: what it starts with is inherited."""
+    return [sys.executable, _HERE / "on_core.py", str(core), *words]
+
+
+@contextmanager
+def backend(
+    folder: Path, *, lifetime: float, reuse_window: float = 0.0, core: int = OTHER_CORE
+) -> Iterator[Backend]:
+    """An issuer and an echo, in a process."""
+    with Program([sys.executable, _HERE / "backend.py"]) as program:
+        program.write_json(
+            {
+                "folder": str(folder),
+                "lifetime": lifetime,
+                "reuse_window": reuse_window,
+                "core": core,
+            }
+        )
+        yield Backend(program)
+
+
+def write_config(
+    folder: Path,
+    behind: Backend,
+    *,
+    name: str = "gateway",
+    store: str | None = None,
+    provider: str = "",
+    route: str = "",
+) -> Path:
+    """A gateway's file: one route, tenants by header, the secret in a file beside it.
+
+    Args:
+        folder: Where it lies.
+        behind: What is behind the gateway.
+        name: Of the file.
+        store: Valkey's address, or None for memory.
+        provider: More lines of the provider's table.
+        route: More lines of the route's.
+    """
+    secret = folder / "secret.txt"
+    if not secret.exists():
+        replace_secret(folder, behind.facts["client_secret"])
+    kept = f'{{ kind = "redis", url = "{store}" }}' if store else '"memory"'
+    path = folder / f"{name}.toml"
+    path.write_text(
+        f"""
+[gateway]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+store = {kept}
+
+[providers.issuer]
+issuer = "{behind.facts["issuer"]}"
+client_id = "{behind.facts["client_id"]}"
+client_secret_file = "secret.txt"
+{provider}
+
+[routes.echo]
+upstream = "{behind.facts["echo"]}"
+provider = "issuer"
+tenant = "header:X-Tenant"
+on_failure = "closed"
+params = {{ resource = "https://{{tenant}}.tenants.test/" }}
+{route}
+"""
+    )
+    return path
+
+
+def replace_secret(folder: Path, secret: str) -> None:
+    """Put the client's secret into its file, at one moment."""
+    new = folder / "secret.new"
+    new.touch(mode=0o600)
+    new.write_text(secret)
+    new.replace(folder / "secret.txt")
+
+
+@contextmanager
+def gateway(config: Path, *, core: int = GATEWAY_CORE) -> Iterator[GatewayProcess]:
+    """A gateway, gone when the block ends."""
+    command = _command("-m", "grantway_plugins.cli", "gateway", "--config", config, core=core)
+    with Program(command, cwd=config.parent) as program:
+        yield GatewayProcess(program)
+
+
+@contextmanager
+def callers(*, core: int = OTHER_CORE, **spec: Any) -> Iterator[Program]:
+    """``load.py`` at work: ``finished`` gives what came of it."""
+    with Program([sys.executable, _HERE / "load.py"]) as program:
+        program.write_json({**spec, "core": core})
+        program.read_json(_PATIENCE)  # it has started
+        yield program
+
+
+def finished(program: Program, seconds: float) -> dict[str, Any]:
+    """What the callers tell at their end."""
+    found: dict[str, Any] = program.read_json(seconds + _PATIENCE)
+    return found
+
+
+def here() -> None:
+    """Keep this process off the gateway's core."""
+    pin(OTHER_CORE)
