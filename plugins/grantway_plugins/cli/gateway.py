@@ -27,6 +27,8 @@ def command(config: str, only_check: bool, verbose: bool) -> None:
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    # Whoever sends what is no HTTP would fill the log with warnings.
+    logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.ERROR)
     if only_check:
         click.echo(check(config))
     else:

@@ -150,12 +150,13 @@ class RouteTable(TableSchema):
     token_timeout = Seconds()
     connect_timeout = Seconds(load_default=5.0)
     answer_timeout = Seconds(load_default=60.0)
+    insecure_http = Switch(load_default=False)
     keep_host = Switch(load_default=False)
     strip_path = Switch(load_default=False)
 
     @validates_schema
     def tell_upstream(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse an upstream that is no address; plain http is the operator's to choose."""
+        """Refuse an upstream that is no address, or to which tokens would go in the clear."""
         if "upstream" not in data:
             return
         try:
@@ -171,6 +172,10 @@ class RouteTable(TableSchema):
             good = False
         if not good:
             rule = "must be an address without user and query, like http://127.0.0.1:9000"
+            raise ValidationError({"upstream": [rule]})
+        plain = parts.scheme == "http" and not is_loopback(parts.hostname or "")
+        if plain and not data["insecure_http"]:
+            rule = "would get tokens in the clear; use https, or say insecure_http = true"
             raise ValidationError({"upstream": [rule]})
 
     @validates_schema

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -191,12 +191,14 @@ class CountingProvider:
         secrets: Those that are right at the moment.
         issued: Tenant -> how many tokens.
         refused: How often a secret was wrong.
+        refusing: Called before a wrong secret is answered.
     """
 
     def __init__(self, *secrets: str) -> None:
         self.secrets = set(secrets)
         self.issued: Counter[str] = Counter()
         self.refused = 0
+        self.refusing: Callable[[], object] = bool
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         form = dict(parse_qsl((await _whole(receive)).decode()))
@@ -211,6 +213,7 @@ class CountingProvider:
             }
         else:
             self.refused += 1
+            self.refusing()
             status, told = 401, {"error": "invalid_client"}
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -86,6 +86,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('on_failure = "closed"', 'on_failure = "maybe"', '15: routes.orders.on_failure must be "closed" or "open"'),
         ('upstream = "http://127.0.0.1:9000"', 'upstream = "ftp://x"', "12: routes.orders.upstream must be an address"),
         ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://u:p@x"', "12: routes.orders.upstream must be an address"),
+        ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://orders"', "12: routes.orders.upstream would get tokens in the clear"),
         ('path = "/orders"', 'path = "/a/../b"', "11: routes.orders.path cannot be matched"),
         ('path = "/orders"', 'host = "example.com:80"', "11: routes.orders.host must be a host without a port"),
         ('path = "/orders"', 'grant = "device_code"', "11: routes.orders.grant needs a person"),
@@ -132,6 +133,11 @@ def test_a_token_endpoint_on_the_path_of_a_route(tmp_path: Path) -> None:
     found = told(tmp_path, GOOD + endpoint)
     assert found[0].startswith("17: token_endpoint.path is the path of the route orders too")
     assert found[1].startswith("19: token_endpoint.allow has x, which no plugin registers")
+
+
+def test_plain_http_to_another_machine_must_be_meant(tmp_path: Path) -> None:
+    plain = GOOD.replace("127.0.0.1:9000", "orders.internal")
+    ConfigFile(_written(tmp_path, plain.replace("tenant =", "insecure_http = true\ntenant =")))
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -163,6 +163,20 @@ def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
     assert provider.refused == 0
 
 
+def test_a_secret_that_changes_while_the_old_one_is_refused(behind: Behind) -> None:
+    secret = behind.folder / "secret.txt"
+    secret.write_text("the first secret of the gateway")
+    provider = CountingProvider("the second secret of the gateway")
+    provider.refusing = lambda: replace_file(secret, "the second secret of the gateway")
+    with asgi_server(provider) as url:
+        config = behind.write(
+            provider.table(url) + behind.route(more='extra = {tenant = "{tenant}"}\n')
+        )
+        with gateway(config) as run:
+            assert _status(f"{run.url}/orders") == 200
+    assert (provider.refused, provider.issued["acme"]) == (1, 1)
+
+
 def test_a_secret_that_was_wrong_and_is_mended(behind: Behind) -> None:
     secret = behind.folder / "secret.txt"
     secret.write_text("not the right one")
