@@ -123,10 +123,8 @@ def measure(options: argparse.Namespace) -> None:
     mean = statistics.mean(steady)
     print("\n| tokens issued each second | |\n|---|--:|")
     print(f"| most, in the first {SETTLED} s of the zipf part | {max(turned)} |")
-    print(
     print(f"| after that: mean | {mean:.1f} |")
     print(f"| after that: standard deviation | {statistics.pstdev(steady):.1f} |")
-    )
     print(f"| after that: most | {max(steady)} ({max(steady) / mean:.2f} x the mean) |")
     print(f"| tenants that logged in twice | {sum(n > 1 for n in told['logins'].values())} |")
     print(f"| refresh tokens refused | {told['denied']} |")
