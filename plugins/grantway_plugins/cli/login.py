@@ -94,9 +94,15 @@ def _explain(choice: Choice, screen: Screen) -> None:
 
 
 def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
+    profile.try_store()
     if profile.grant is not None:
+        credential = profile.credential()
         screen.say(f"{profile.grant} needs no person; a token is asked for at once.")
-        return profile.credential().token()
+        try:
+            return credential.token()
+        except KeyboardInterrupt:
+            click.echo("\nEnded. A token that is on its way is stored all the same.", err=True)
+        sys.exit(_INTERRUPTED)
     asked = way or profile.login
     choice = (
         choose(profile.provider, profile.redirect_uri)

@@ -80,8 +80,17 @@ class Screen:
         self.say("Open this address in any browser, and log in:")
         self.say(url)
         self.say("The page at the end may not load. Copy its whole address from the browser.")
-        pasted: str = click.prompt("Paste it here", type=str)
-        return pasted
+        # Not by click, which ends at Ctrl-C and at the end of the input alike.
+        try:
+            while not (pasted := self._console.input("Paste it here: ").strip()):
+                pass
+        except EOFError:
+            pasted = ""
+        if pasted:
+            return pasted
+        raise click.ClickException(
+            "nothing was pasted, and the input has ended; run it in a terminal, or use --device."
+        )
 
     @contextmanager
     def _clock(self, doing: str, remaining: Callable[[], float]) -> Iterator[None]:

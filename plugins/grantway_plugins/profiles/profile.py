@@ -17,6 +17,7 @@ from grantway.fingerprint import fingerprint
 from grantway.freshness import Freshness
 from grantway.grant import Params
 from grantway.process import default_registry
+from grantway.token import Token
 
 from .file import ProfileFile
 from .parts import Parts
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from grantway.credential import Credential
     from grantway.provider import Provider
     from grantway.stores import Store
-    from grantway.token import Token
     from grantway.transport import RequestsTransport
 
 _TIMEOUT = 30.0
@@ -137,6 +137,19 @@ class Profile:
             ConfigurationError: it cannot be made.
         """
         return self._parts.store(self.table["store"], (*self._at, "store"))
+
+    def try_store(self) -> None:
+        """Find out whether the store takes a token, before one comes that cannot be had again.
+
+        Raises:
+            ConfigurationError: it cannot be made.
+            StoreError: it cannot be locked, or does not save; nothing was asked of the provider.
+        """
+        trial = f"{self.key} trial"
+        with self.store.lock(self.key, self.timeout):
+            # Never in the token's own place: not all who write to a store take its lock.
+            self.store.save(trial, Token("trial"))
+            self.store.delete(trial)
 
     @cached_property
     def freshness(self) -> Freshness:
@@ -262,6 +275,9 @@ class Profile:
                 return stored
             raise self._login_needed(None)
         try:
+            if stored is not None and stored.refresh_token:
+                # It may work once, and this program may end before a full disk is mended.
+                self.try_store()
             token = (credential := self.credential()).token()
             # The first call took it from the store. This one finds that it ends soon.
             return token if self.freshness.lives(token)[0] > 0 else credential.token()

@@ -66,6 +66,19 @@ class Home:
             check=False,
         )
 
+    def run_without_room(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``grantway`` where files can be made, and nothing can be written into them."""
+        limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *GRANTWAY, *arguments]
+        return subprocess.run(
+            limited,
+            env={**self.env, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Run ``grantway`` beside the test."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}

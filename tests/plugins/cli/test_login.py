@@ -9,6 +9,7 @@ import re
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -203,6 +204,40 @@ def test_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
     assert not is_empty(work)
 
 
+def test_ctrl_c_ends_the_pasting(work: Home) -> None:
+    with work.start("login", "work", "--paste", stdin=subprocess.PIPE) as login:
+        assert login.stdout is not None
+        try:
+            next(line for line in login.stdout if "Copy its whole address" in line)
+            login.send_signal(signal.SIGINT)
+            _, errors = login.communicate(timeout=PATIENCE)
+        finally:
+            login.kill()
+    assert (login.returncode, errors) == (130, "\nEnded. Nothing was stored.\n")
+
+
+def test_an_input_that_ends_without_an_address(work: Home) -> None:
+    done = work.run("login", "work", "--paste", typed="\n \n")
+    assert done.returncode == 1
+    assert "nothing was pasted, and the input has ended" in done.stderr
+
+
+@pytest.mark.parametrize("grant", ["", 'grant = "device_code"\n'])
+def test_nobody_logs_in_where_the_token_cannot_be_stored(
+    home: Home, grantway_issuer: LiveIssuer, grant: str
+) -> None:
+    client = grantway_issuer.client()
+    home.write(
+        f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n'
+        f'client_id = "{client.client_id}"\n{grant}'
+    )
+    done = home.run_without_room("login", "work")
+    assert done.returncode == 1
+    assert "could not be saved: File too large" in done.stderr
+    assert "Enter" not in done.stdout
+    assert not list(home.tokens.glob("*.json"))
+
+
 @pytest.mark.parametrize("pasted", ["", "nonsense\n", "http://127.0.0.1/callback?code=a&state=b\n"])
 def test_what_is_pasted_is_checked(work: Home, pasted: str) -> None:
     done = work.run("login", "work", "--paste", typed=pasted)
@@ -354,6 +389,32 @@ def test_a_grant_without_a_person(home: Home, grantway_issuer: LiveIssuer) -> No
     done = home.run("login", "robot", ROBOT=secret)
     assert done.returncode == 0, done.stderr
     assert "client_credentials needs no person" in done.stdout
+
+
+def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        home.write(
+            "[profiles.robot]\nprovider = "
+            f'{{token_endpoint = "http://127.0.0.1:{server.getsockname()[1]}/token"}}\n'
+            'grant = "client_credentials"\nclient_id = "robot"\n'
+        )
+        with running(home, "robot") as login:
+            asking, _ = server.accept()
+            with asking:
+                login.send_signal(signal.SIGINT)
+                assert login.stderr is not None
+                told = login.stderr.readline() + login.stderr.readline()
+                body = b'{"access_token": "at", "token_type": "Bearer", "expires_in": 60}'
+                asking.recv(65536)
+                asking.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
+                )
+                login.communicate(timeout=PATIENCE)
+    assert login.returncode == 130
+    assert told == "\nEnded. A token that is on its way is stored all the same.\n"
+    assert home.run("token", "robot").stdout == "at\n"
 
 
 # --- AWS's sessions -------------------------------------------------------------------------------

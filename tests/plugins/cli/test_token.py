@@ -279,3 +279,15 @@ def test_the_end_of_a_token_that_never_says_is_left_out(home: Home) -> None:
         profile.store.save(profile.key, grantway.Token('a"b', "N_A"))
     done = home.run("token", "work", "--json")
     assert json.loads(done.stdout) == {"Version": 1, "AccessToken": 'a"b', "TokenType": "N_A"}
+
+
+def test_no_refresh_token_is_spent_where_the_next_cannot_be_stored(logged_in: Home) -> None:
+    before = logged_in.age(-1)
+    done = logged_in.run_without_room("token", "work")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "could not be saved: File too large" in done.stderr
+    # The issuer would end the login at the second use.
+    done = logged_in.run("token", "work")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() not in {"", before.access_token}
+    assert len(list(logged_in.tokens.glob("*.json"))) == 2  # the token and the registration
