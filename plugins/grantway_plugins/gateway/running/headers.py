@@ -48,9 +48,7 @@ def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
     )
 
 
-def upstream_headers(
-    scope: Any, host: bytes, trusted: Networks, injected: bytes = b""
-) -> list[Pair]:
+def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
     """The headers of the request as it is sent on.
 
     Args:
@@ -58,11 +56,9 @@ def upstream_headers(
         host: The ``Host`` to send.
         trusted: Peers whose ``X-Forwarded-*`` are believed and added to; those of others are
             dropped.
-        injected: The header that the gateway sets. Its sender must not name it in ``Connection``:
-            the request would go on without the token.
     """
     headers: list[Pair] = scope["headers"]
-    dropped = _HOP | _OWN | (named_by_connection(headers) - {injected})
+    dropped = _HOP | _OWN | named_by_connection(headers)
     sent = [(b"host", host)]
     before: dict[bytes, list[bytes]] = {}
     for name, value in headers:

@@ -44,7 +44,6 @@ class Target:
         prefix: What stands before the path there.
         stripped: What is left out of the request's path at its beginning.
         host: The ``Host`` to send; empty for the one that came.
-        injected: The header that carries the token, in lower case.
         timeout: For one request.
     """
 
@@ -52,7 +51,6 @@ class Target:
     prefix: str
     stripped: str
     host: bytes
-    injected: bytes
     timeout: aiohttp.ClientTimeout
 
     @classmethod
@@ -66,7 +64,6 @@ class Target:
             prefix=parts.path.rstrip("/"),
             stripped=route["path"].rstrip("/") if route["strip_path"] else "",
             host=b"" if route["keep_host"] else parts.netloc.encode("ascii"),
-            injected=route["header"].lower().encode("ascii"),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=route["connect_timeout"], sock_read=route["answer_timeout"]
             ),
@@ -149,7 +146,7 @@ class Proxy:
     ) -> Any:  # aiohttp's context manager of a request
         """Begin a request to an upstream."""
         host = target.host or dict(scope["headers"]).get(b"host", b"")
-        headers = upstream_headers(scope, host, self._trusted, target.injected)
+        headers = upstream_headers(scope, host, self._trusted)
         query = scope["query_string"].decode("ascii")
         return self._session.request(
             scope["method"],

@@ -73,6 +73,18 @@ class Facts:
             raise RequestRefusedError(f"The {name} header holds characters that no header may")
         return value.strip(" \t")
 
+    def ends_here(self, name: str) -> bool:
+        """Whether ``Connection`` says that a header goes no further (RFC 9110 section 7.6.1).
+
+        Args:
+            name: In lower case.
+        """
+        return any(
+            name == each.strip(" \t").lower()
+            for value in self._values("connection")
+            for each in value.split(",")
+        )
+
 
 @lru_cache(1024)
 def normal_host(host: str) -> str:

@@ -72,6 +72,7 @@ class UpstreamAuth:
             return None
         metrics = self._metrics
         try:
+            _check_connection(route, facts)
             if route.incoming == "keep" and facts.header(route.header.lower()):
                 kept = Injection(route, facts.path, "", None, metrics)
                 kept.tell("kept")
@@ -127,3 +128,11 @@ def _credential(route: Route, tenant: str, authorization: str) -> RouteCredentia
         raise
     except Exception as error:  # noqa: BLE001 - the route's function may raise anything
         return Missing(error)
+
+
+def _check_connection(route: Route, facts: Facts) -> None:
+    """Refuse who would have the token dropped: the request would go on without it."""
+    if facts.ends_here(route.header.lower()):
+        raise RequestRefusedError(
+            f"The Connection header must not name {route.header}, which the gateway sets"
+        )
