@@ -1,0 +1,186 @@
+"""What a request costs in each HTTP server, and through a proxy with each HTTP client.
+
+Run from the repository's root: ``python -m tests.benchmarks.gateway_server [--rounds N]``
+
+The candidates take turns. What counts is the processor time of the server's processes for each
+request, which other work on the machine changes less than it changes rates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.faults import free_port
+
+#: Server and application -> what it stands for.
+CANDIDATES = {
+    ("uvicorn-httptools", "echo"): "uvicorn, httptools",
+    ("uvicorn-h11", "echo"): "uvicorn, h11",
+    ("granian", "echo"): "granian",
+    ("uvicorn-httptools", "aiohttp_proxy"): "uvicorn, httptools; aiohttp",
+    ("uvicorn-httptools", "httpcore_proxy"): "uvicorn, httptools; httpcore",
+    ("uvicorn-httptools", "httpx_proxy"): "uvicorn, httptools; httpx",
+}
+_REQUEST = b"GET /a/b?x=1 HTTP/1.1\r\nHost: x\r\nUser-Agent: b\r\nAccept: */*\r\n\r\n"
+_UPSTREAM = os.environ.get("UPSTREAM", "")
+_KEPT: dict[str, Any] = {}
+
+
+async def echo(_scope: Any, _receive: Any, send: Any) -> None:
+    """What is behind the proxies, and the servers' own cost."""
+    headers = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def httpx_proxy(scope: Any, _receive: Any, send: Any) -> None:
+    """Forwards by httpx."""
+    import httpx
+
+    client = _KEPT.setdefault("httpx", _KEPT.get("httpx") or httpx.AsyncClient())
+    url = f"http://{_UPSTREAM}{scope['raw_path'].decode()}"
+    answer = await client.send(
+        httpx.Request(scope["method"], url, headers=_own(scope)), stream=True
+    )
+    await _back(send, answer.status_code, answer.headers.raw, answer.aiter_raw())
+    await answer.aclose()
+
+
+async def httpcore_proxy(scope: Any, _receive: Any, send: Any) -> None:
+    """Forwards by httpcore, on which httpx is built."""
+    import httpcore
+
+    pool = _KEPT.setdefault("httpcore", _KEPT.get("httpcore") or httpcore.AsyncConnectionPool())
+    host, _, port = _UPSTREAM.partition(":")
+    url = httpcore.URL(scheme=b"http", host=host, port=int(port), target=scope["raw_path"])
+    headers = [(b"host", _UPSTREAM.encode()), *_own(scope)]
+    answer = await pool.handle_async_request(
+        httpcore.Request(scope["method"], url, headers=headers)
+    )
+    await _back(send, answer.status, answer.headers, answer.aiter_stream())
+    await answer.aclose()
+
+
+async def aiohttp_proxy(scope: Any, _receive: Any, send: Any) -> None:
+    """Forwards by aiohttp, as the gateway does."""
+    from multidict import CIMultiDict
+    from yarl import URL
+
+    from grantway_plugins.gateway.running.proxy import open_session
+
+    session = _KEPT.setdefault("aiohttp", _KEPT.get("aiohttp") or open_session())
+    url = URL(f"http://{_UPSTREAM}{scope['raw_path'].decode()}", encoded=True)
+    headers = CIMultiDict((name.decode(), value.decode()) for name, value in _own(scope))
+    async with session.request(scope["method"], url, headers=headers) as answer:
+        await _back(send, answer.status, answer.raw_headers, answer.content.iter_any())
+
+
+def _own(scope: Any) -> list[tuple[bytes, bytes]]:
+    return [each for each in scope["headers"] if each[0] != b"host"]
+
+
+async def _back(send: Any, status: int, headers: Any, pieces: Any) -> None:
+    lower = [(name.lower(), value) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": lower})
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@contextmanager
+def serving(server: str, application: str, upstream: str = "") -> Iterator[tuple[int, int]]:
+    """Run an application in a server; gives the process and the port."""
+    port, where = free_port(), f"{__name__ if __name__ != '__main__' else _NAME}:{application}"
+    if server == "granian":
+        command = ["granian", where, "--interface", "asginl", "--loop", "asyncio", "--no-log"]
+    else:
+        http = server.removeprefix("uvicorn-")
+        command = ["uvicorn", where, "--http", http, "--loop", "asyncio", "--lifespan", "off",
+                   "--interface", "asgi3", "--log-level", "critical"]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--port", str(port)],
+        env={**os.environ, "UPSTREAM": upstream, "PYTHONPATH": str(Path.cwd())},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert time.monotonic() < deadline, f"{server} does not listen"
+            assert process.poll() is None, f"{server} ended"
+            time.sleep(0.05)
+        yield process.pid, port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def load(port: int, connections: int, count: int) -> list[float]:
+    """Send requests over some connections, one after another on each; gives their seconds."""
+    seconds: list[float] = []
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(count):
+            began = time.perf_counter()
+            writer.write(_REQUEST)
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(2)
+            seconds.append(time.perf_counter() - began)
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+    return seconds
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process and its children have used (Linux)."""
+    children = subprocess.run(
+        ["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False
+    )
+    used = sum(processor_seconds(int(each)) for each in children.stdout.split())
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return used + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Run all candidates in turns, and print the medians over the rounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    costs: dict[str, list[float]] = {name: [] for name in CANDIDATES.values()}
+    medians: dict[str, list[float]] = {name: [] for name in CANDIDATES.values()}
+    with serving("uvicorn-httptools", "echo") as (_, behind):
+        for _ in range(rounds):
+            for (server, application), name in CANDIDATES.items():
+                with serving(server, application, f"127.0.0.1:{behind}") as (pid, port):
+                    asyncio.run(load(port, 4, 100))
+                    before = processor_seconds(pid)
+                    took = asyncio.run(load(port, 16, 100))
+                    costs[name].append((processor_seconds(pid) - before) / len(took) * 1e6)
+                    medians[name].append(statistics.median(asyncio.run(load(port, 1, 500))) * 1e6)
+    print("microseconds: processor a request (16 connections), median latency (1 connection)")
+    for name in CANDIDATES.values():
+        print(
+            f"{name:32} {statistics.median(costs[name]):6.0f} {statistics.median(medians[name]):6.0f}"
+        )
+
+
+_NAME = "tests.benchmarks.gateway_server"
+
+if __name__ == "__main__":
+    main()
