@@ -175,9 +175,8 @@ def main() -> None:
                     medians[name].append(statistics.median(asyncio.run(load(port, 1, 500))) * 1e6)
     print("microseconds: processor a request (16 connections), median latency (1 connection)")
     for name in CANDIDATES.values():
-        print(
-            f"{name:32} {statistics.median(costs[name]):6.0f} {statistics.median(medians[name]):6.0f}"
-        )
+        cost, median = statistics.median(costs[name]), statistics.median(medians[name])
+        print(f"{name:32} {cost:6.0f} {median:6.0f}")
 
 
 _NAME = "tests.benchmarks.gateway_server"
