@@ -198,7 +198,9 @@ def test_a_connection_past_the_bound_is_turned_away(gateway: Running) -> None:
         silent.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         for _ in range(CONNECTIONS):
             silent.enter_context(gateway.connect())
-        refused(gateway, gateway.send(), 503)
+        answer = gateway.send()
+        refused(gateway, answer, 503)
+        assert b"\r\nretry-after: 1\r\n" in answer
     assert wait_for_200(gateway)
 
 

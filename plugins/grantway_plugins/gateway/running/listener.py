@@ -44,7 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Turn away who is one too many."""
         super().connection_made(transport)
         if len(self.connections) > self.connections_most:
-            self._end(b"503 Service Unavailable", b"too many connections")
+            self._end(b"503 Service Unavailable", b"too many connections", b"retry-after: 1\r\n")
             return
         self._await_header()
 
@@ -140,11 +140,10 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _end(self, status: bytes, message: bytes) -> None:
-        length = b"%d" % len(message)
+    def _end(self, status: bytes, message: bytes, header: bytes = b"") -> None:
         self.transport.write(
-            b"HTTP/1.1 " + status + b"\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-            b"content-length: " + length + b"\r\n\r\n" + message
+            b"HTTP/1.1 %b\r\ncontent-type: text/plain\r\nconnection: close\r\n%b"
+            b"content-length: %d\r\n\r\n%b" % (status, header, len(message), message)
         )
         self.transport.close()
 
