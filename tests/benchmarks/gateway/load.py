@@ -215,7 +215,7 @@ class Load:
 
     def answered(self, sent: Sent, status: int, body: bytes, waits: bool) -> None:
         """Judge an answer."""
-        told = json.loads(body)
+        told = json.loads(body) if body.startswith(b"{") else {"error": body.decode()}
         if status != 200:
             pause = " with Retry-After" if waits else ""
             self._end(sent, f"{status} {told.get('error', '')}{pause}")
