@@ -438,6 +438,33 @@ def test_a_header_that_stands_twice_or_breaks_out_is_refused(headers: Any) -> No
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize("incoming", ["replace", "keep"])
+@pytest.mark.parametrize(
+    ("header", "connection", "refused"),
+    [
+        ("Authorization", ["close, authorization"], True),
+        ("Authorization", ["close", "x,\tAUTHORIZATION ,"], True),
+        ("X-Api-Key", ["x-api-key"], True),
+        ("X-Api-Key", ["authorization"], False),
+        ("Authorization", ["x-authorization, keep-alive"], False),
+        ("Authorization", ["close", ""], False),
+    ],
+)
+def test_a_sender_cannot_have_the_token_dropped_behind_the_gateway(
+    incoming: Any, header: str, connection: list[str], refused: bool
+) -> None:
+    rules = UpstreamAuth([route("r", incoming=incoming, header=header)])
+    facts = Facts.of("", "/", [("Connection", each) for each in connection])
+    if refused:
+        with pytest.raises(RequestRefusedError, match=f"must not name {header}") as caught:
+            rules.prepare(facts)
+        assert caught.value.status == 400
+    else:
+        injection = rules.prepare(facts)
+        assert injection is not None
+        assert injection.header is not None
+
+
 def test_a_list_of_parameters_is_one_authorization() -> None:
     digest = 'Digest username="Bearer x", realm="a, Basic b", uri="/"'
     rules = UpstreamAuth([route("r", incoming="keep")])
