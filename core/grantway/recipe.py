@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .client import Client
 
 _REFRESH = "refresh_token"
+#: What a store can do (see ``Store``).
+_STORE = ("load", "save", "delete", "lock")
 
 #: Called with every new token, after it was stored and before it is used.
 OnToken = Callable[[Token], None]
@@ -77,6 +79,7 @@ class Recipe:
                 "refresh: must not hold refresh_token; the last token has it.",
                 errors={"refresh": ["must not hold refresh_token"]},
             )
+        _check(store, freshness, on_token)
         self.client = client
         self.grant_type = grant_type
         self.params = Params(params)
@@ -169,3 +172,22 @@ class Recipe:
             given.setdefault("scope", self.params["scope"])
         given["refresh_token"] = last.refresh_token
         return self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)
+
+
+def _check(store: object, freshness: object, on_token: object) -> None:
+    """Refuse now what would else fail when the first token has come."""
+    wrong = {}
+    able = all(callable(getattr(store, name, None)) for name in _STORE)
+    if store is not None and (isinstance(store, type) or not able):
+        wrong["store"] = (
+            'must be a store, such as FileStore() or default_registry().store("file"), or None'
+        )
+    if freshness is not None and not isinstance(freshness, Freshness):
+        wrong["freshness"] = "must be a Freshness, such as Freshness(advisory=600), or None"
+    if on_token is not None and not callable(on_token):
+        wrong["on_token"] = "must be a function that takes a Token, or None"
+    if wrong:
+        raise ConfigurationError(
+            " ".join(f"{name}: {rule}." for name, rule in wrong.items()),
+            errors={name: [rule] for name, rule in wrong.items()},
+        )

@@ -93,6 +93,26 @@ def test_what_is_given_before_the_rest_is_checked_at_once(
     assert not server.requests
 
 
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"store": "file"}, "must be a store, such as FileStore()"),
+        ({"store": MemoryStore}, "must be a store"),
+        ({"freshness": 60}, "must be a Freshness"),
+        ({"on_token": "print"}, "must be a function"),
+    ],
+)
+def test_what_is_no_store_no_freshness_or_no_callback_is_refused_at_once(
+    start: Start, given: dict[str, Any], rule: str
+) -> None:
+    client, server = start()
+    with pytest.raises(ConfigurationError) as caught:
+        client.credential(grant_type="client_credentials", **given)
+    assert list(caught.value.errors) == list(given)
+    assert rule in str(caught.value)
+    assert not server.requests
+
+
 def test_a_scope_is_one_however_it_is_written(start: Start) -> None:
     client, _ = start()
     text = client.credential(grant_type=DEVICE, subject="me", scope="read write")
