@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
@@ -159,18 +159,8 @@ class RouteTable(TableSchema):
         """Refuse an upstream that is no address, or to which tokens would go in the clear."""
         if "upstream" not in data:
             return
-        try:
-            parts = urlsplit(data["upstream"])
-            good = (
-                parts.scheme in {"http", "https"}
-                and bool(parts.hostname)
-                and parts.port != 0
-                and parts.username is None
-                and not (parts.query or parts.fragment)
-            )
-        except ValueError:
-            good = False
-        if not good:
+        parts = _address(data["upstream"])
+        if parts is None:
             rule = "must be an address without user and query, like http://127.0.0.1:9000"
             raise ValidationError({"upstream": [rule]})
         plain = parts.scheme == "http" and not is_loopback(parts.hostname or "")
@@ -236,3 +226,16 @@ class TokenEndpointTable(TableSchema):
     timeout = Seconds(load_default=30.0)
     threads = Whole(load_default=40)
     waiting = Whole(least=0, load_default=80)
+
+
+def _address(text: str) -> SplitResult | None:
+    """The parts of an upstream's address; None where it cannot be one."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    more = parts.username is not None or parts.query or parts.fragment
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or more:
+        return None
+    return parts

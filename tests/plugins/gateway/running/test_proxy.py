@@ -240,6 +240,7 @@ def test_callers_who_say_nothing_are_ended_and_others_are_served(
             each.close()
 
 
+@pytest.mark.usefixtures("many_files")
 def test_a_thousand_callers_who_say_nothing(run: GatewayProcess, http: requests.Session) -> None:
     parts = urlsplit(run.url)
     silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(1000)]
