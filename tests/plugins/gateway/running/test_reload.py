@@ -244,6 +244,20 @@ def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) ->
             assert run.ready()[1]["providers"]["idp"]["error"] == "invalid_client"
 
 
+def test_ready_only_where_all_providers_work(behind: Behind) -> None:
+    config = behind.write(
+        '[gateway]\nstart = "degraded"\nready = "all"\n'
+        'listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        + behind.provider()
+        + f'[providers.late]\nissuer = "http://127.0.0.1:{free_port()}"\nclient_id = "x"\n'
+        + behind.route()
+    )
+    with gateway(config) as run:
+        status, told = run.ready()
+        assert (status, told["ready"], told["status"]) == (503, False, "degraded")
+        assert _status(f"{run.url}/orders") == 200
+
+
 def test_the_admin_pages(behind: Behind) -> None:
     with gateway(behind.write()) as run:
         assert requests.get(f"{run.admin}/healthz", timeout=PATIENCE).json()["status"] == "ok"
