@@ -94,6 +94,15 @@ def _explain(choice: Choice, screen: Screen) -> None:
 
 
 def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
+    if profile.table["store"]["kind"] == "memory":
+        raise profile.file.toml.wrong(
+            [
+                (
+                    ("profiles", profile.name, "store"),
+                    'is "memory", which would forget the login when this command ends; use another',
+                )
+            ]
+        )
     profile.try_store()
     if profile.grant is not None:
         credential = profile.credential()

@@ -88,6 +88,9 @@ def standing(file: ProfileFile, name: str) -> Standing:
             return of(profile, profile.store.load(profile.key))
     except GrantwayError as error:
         return Standing(name, "broken", error=str(error))
+    except Exception as error:  # noqa: BLE001 - a stranger's store keeps from no other profile
+        problem = f"its store has a defect and raised {type(error).__name__}; see grantway plugins"
+        return Standing(name, "broken", error=problem)
 
 
 def of(profile: Profile, token: Token | None) -> Standing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from grantway.dialect import Dialect
     from grantway.http import Transport
     from grantway.stores import Store
+
+
+#: How Python tells of an argument that a function does not have, and of one that it needs.
+_UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
+_LACKING = re.compile(r"missing \d+ required [\w-]+ arguments?: '(\w+)'")
 
 
 class Parts:
@@ -113,8 +119,8 @@ class Parts:
             return default_registry().store(options.pop("kind"), **options)
         except ConfigurationError as error:
             problem = str(error)
-        except TypeError as error:  # an option that the store does not take
-            problem = str(error).rpartition("() ")[2]
+        except TypeError as error:  # an option that the store does not take, or must have
+            problem = _told(str(error).rpartition("() ")[2])
         raise self._toml.wrong([(at, f"cannot be made: {problem}")])
 
     def path(self, named: str) -> Path:
@@ -128,6 +134,15 @@ class Parts:
         if isinstance(options.get("inner"), Mapping):
             options["inner"] = self._placed(options["inner"])
         return options
+
+
+def _told(problem: str) -> str:
+    """What Python says of the arguments of a call, for who wrote none."""
+    if found := _UNKNOWN.match(problem):
+        return f"it has no option {found[1]}"
+    if found := _LACKING.match(problem):
+        return f"it needs the option {found[1]}"
+    return problem
 
 
 def _read(path: Path) -> tuple[str, str]:

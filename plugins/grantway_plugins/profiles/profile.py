@@ -12,6 +12,8 @@ from grantway.exceptions import (
     GrantwayError,
     InvalidClientException,
     LoginNeededError,
+    RequestInvalidError,
+    UnknownGrantTypeError,
 )
 from grantway.fingerprint import fingerprint
 from grantway.freshness import Freshness
@@ -73,6 +75,30 @@ class Profile:
         self._at = ("profiles", name)
         self._parts = Parts(file.toml)
         self._open: list[RequestsTransport] = []
+        self._check_grant()
+
+    def _check_grant(self) -> None:
+        """Refuse a grant that nobody knows, and parameters that it does not take."""
+        name = self.grant
+        if name is None:
+            return
+        given = Params(self.table.get("params", {}))
+        if self.scope:
+            given["scope"] = self.scope
+        mistakes = list[tuple[tuple[str, ...], str]]()
+        try:
+            grant = default_registry().grant(name)
+            # What a login would bring may be missing, such as a refresh token.
+            once = grant.single_use | ({name} if name == "refresh_token" else set())
+            grant.load(given, partial=bool(once - given.keys()))
+        except UnknownGrantTypeError as error:
+            mistakes = [((*self._at, "grant"), str(error).removeprefix("grant_type: ").rstrip("."))]
+        except RequestInvalidError as error:
+            for field, rules in error.errors.items():
+                at = (field,) if field == "scope" else ("params", field)
+                mistakes += [((*self._at, *at), rule) for rule in rules]
+        if mistakes:
+            raise self.file.toml.wrong(mistakes)
 
     # --- What it says -----------------------------------------------------------------------------
 

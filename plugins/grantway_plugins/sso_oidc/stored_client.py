@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,8 +29,9 @@ def login_needed(
     config: SsoConfig, why: str, *, evidence: Evidence | None = None
 ) -> LoginNeededError:
     """The error that says why, and which command logs in."""
+    ours = f", or grantway login --sso-session {shlex.quote(config.name)}" if config.name else ""
     return LoginNeededError(
-        f"{config.key}: {why}. Log in again: {config.login_command}", evidence=evidence
+        f"{config.key}: {why}. Log in again: {config.login_command}{ours}", evidence=evidence
     )
 
 

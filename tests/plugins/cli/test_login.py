@@ -238,6 +238,13 @@ def test_nobody_logs_in_where_the_token_cannot_be_stored(
     assert not list(home.tokens.glob("*.json"))
 
 
+def test_nobody_logs_in_to_a_store_that_ends_with_the_command(work: Home) -> None:
+    work.write(work.config.read_text() + 'store = "memory"\n')
+    done = work.run("login", "work")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "config.toml, line 4: profiles.work.store is" in done.stderr
+
+
 @pytest.mark.parametrize("pasted", ["", "nonsense\n", "http://127.0.0.1/callback?code=a&state=b\n"])
 def test_what_is_pasted_is_checked(work: Home, pasted: str) -> None:
     done = work.run("login", "work", "--paste", typed=pasted)

@@ -115,3 +115,27 @@ def test_a_client_that_registered_itself_is_named(home: Home, grantway_issuer: L
     with home.profile() as profile:
         assert shown["client_id"] == profile.client().client_id
     assert (shown["state"], shown["logged_in"], shown["refreshable"]) == ("fresh", True, True)
+
+
+def test_a_defect_in_a_strangers_store_keeps_from_no_other_profile(home: Home) -> None:
+    site = home.folder / "site"
+    info = site / "acme_store-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[grantway.v1]\nacme_store = acme_store\n")
+    (site / "acme_store.py").write_text(
+        "import grantway\n"
+        "class Store:\n"
+        "    def load(self, key):\n"
+        "        raise RuntimeError('s3cret')\n"
+        "@grantway.hookimpl\n"
+        "def grantway_register_stores():\n"
+        "    return {'acme': Store}\n"
+    )
+    provider = 'provider = "https://login.example.com"\n'
+    home.write(f'[profiles.a]\n{provider}store = "acme"\n[profiles.b]\n{provider}')
+    done = home.run("status", PYTHONPATH=str(site))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a  broken\n  error       its store has a defect and raised RuntimeError" in done.stdout
+    assert "b  login needed\n" in done.stdout
+    assert "s3cret" not in done.stdout

@@ -74,6 +74,18 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
             "FILE, line 5: profiles.work.login has no meaning for client_credentials",
         ),
         (
+            f"{GOOD}grant = 'client_credential'\n",
+            "FILE, line 4: profiles.work.grant 'client_credential' is not registered",
+        ),
+        (
+            f"{GOOD}grant = 'client_credentials'\nparams = {{a = 1}}\n",
+            "FILE, line 5: profiles.work.params.a is not a parameter of this grant",
+        ),
+        (
+            f"{GOOD}grant = 'urn:ietf:params:oauth:grant-type:token-exchange'\nscope = 'read'\n",
+            "FILE, line 1: profiles.work.params.subject_token is required",
+        ),
+        (
             f"{GOOD}grant = 'device_code'\nlogin = 'browser'\n",
             "FILE, line 5: profiles.work.login is not how device_code begins",
         ),

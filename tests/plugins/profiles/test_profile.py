@@ -111,7 +111,8 @@ def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
     ("line", "rule"),
     [
         ('store = "nowhere"', "'nowhere' is not registered; there are aws-cli,"),
-        ('store = {kind = "file", foldr = "a"}', "unexpected keyword argument 'foldr'"),
+        ('store = {kind = "file", foldr = "a"}', "made: it has no option foldr"),
+        ('store = "encrypted"', "made: it needs the option inner"),
         ('store = {kind = "encrypted", inner = "file"}', "one of key, key_env and key_ring"),
     ],
 )

@@ -250,7 +250,8 @@ def test_a_browser_login_with_a_forgotten_registration_begins_anew_next_time(
 
 
 def test_no_login_says_how_to_log_in(session: SsoSession) -> None:
-    with pytest.raises(LoginNeededError, match="aws sso login --sso-session dev"):
+    ways = "aws sso login --sso-session dev, or grantway login --sso-session dev$"
+    with pytest.raises(LoginNeededError, match=ways):
         session.credential().token()
 
 
