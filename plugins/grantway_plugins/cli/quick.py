@@ -29,6 +29,9 @@ def answer(arguments: "list[str]") -> bool:
 
     Returns:
         Whether it was printed. If not, nothing was.
+
+    Raises:
+        SystemExit: standard output takes nothing, which was told.
     """
     asked = _asked(arguments)
     if asked is None:
@@ -43,12 +46,20 @@ def answer(arguments: "list[str]") -> bool:
     if path is None or record is None or _stamp(path[0]) != path[1]:
         return False
     shown = _shown(record, as_json)
-    if shown is None:
+    if shown is None or sys.stdout is None:
         return False
-    sys.stdout.write(shown)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
-    return True
+    try:
+        sys.stdout.write(shown)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as error:
+        problem = error.strerror
+    else:
+        return True
+    # What is left of it would be tried again when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stderr.write(f"Error: the token could not be written to standard output: {problem}.\n")
+    sys.exit(1)
 
 
 def as_process(access_token: str, token_type: str, expires_at: "float | None") -> "str | None":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -291,3 +292,13 @@ def test_no_refresh_token_is_spent_where_the_next_cannot_be_stored(logged_in: Ho
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() not in {"", before.access_token}
     assert len(list(logged_in.tokens.glob("*.json"))) == 2  # the token and the registration
+
+
+def test_an_output_that_takes_nothing_is_told_in_a_sentence(logged_in: Home) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with logged_in.start("token", "work", stdout=writer) as process:
+        os.close(writer)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert errors == "Error: the token could not be written to standard output: Broken pipe.\n"
