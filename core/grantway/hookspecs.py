@@ -168,6 +168,9 @@ def grantway_register_stores() -> Mapping[str, StoreFactory]:
 
     ::
 
+        import threading
+        from contextlib import contextmanager
+
         class DictStore:
             def __init__(self, *, label=""):
                 self.label, self._tokens, self._locks = label, {}, {}
