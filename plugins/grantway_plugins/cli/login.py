@@ -17,6 +17,7 @@ from grantway_grants import authorization_code
 from grantway_grants.device_code import DeviceFlow
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
+from grantway_plugins.stores.trial import try_store
 
 from .options import config_option, one_of, sso_session_option
 from .screen import Screen
@@ -65,6 +66,7 @@ def _sso_session(name: str | None, screen: Screen, way: Way | None) -> str:
     if way == "paste":
         raise click.UsageError("AWS takes no pasted address; use --browser or --device.")
     with sso_session(name) as session, ExitStack() as shown:
+        try_store(session.store, session.key, _PATIENCE)
         reason = why_no_browser(os.environ)
         if way == "browser" or (way is None and not reason):
             open_browser = shown.enter_context(screen.browser(_PATIENCE))

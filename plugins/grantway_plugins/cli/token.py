@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
+from grantway.exceptions import StoreError
 from grantway.token import Token
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
+from grantway_plugins.stores.trial import try_store
 
 from .options import config_option, one_of, sso_session_option
 from .quick import as_process, write_note
+
+if TYPE_CHECKING:
+    from grantway_plugins.sso_oidc.session import SsoSession
+
+#: Seconds to wait for a lock.
+_PATIENCE = 30.0
 
 
 @click.command(name="token")
@@ -37,13 +46,29 @@ def command(
         from grantway_plugins.sso_oidc.session import sso_session as read  # noqa: PLC0415
 
         with read(sso_session) as session:
-            _show(session.credential().token(), as_json=as_json)
+            _show(_of_session(session), as_json=as_json)
         return
     # Not closed: a token that ends soon is renewed by a thread, which outlives this function.
     profile = load(name, config)
     token = profile.token()
     _show(token, as_json=as_json)
     leave_note(profile, token)
+
+
+def _of_session(session: SsoSession) -> Token:
+    from grantway_plugins.sso_oidc.plugin import AWS_SSO_OIDC  # noqa: PLC0415 - AWS's alone
+
+    stored = session.store.load(session.key)
+    ends_soon, usable = (1.0, 1.0) if stored is None else AWS_SSO_OIDC.freshness.lives(stored)
+    if stored is not None and ends_soon <= 0:
+        try:
+            # Its refresh token may work once, and this program may end before a disk is mended.
+            try_store(session.store, session.key, _PATIENCE)
+        except StoreError:
+            if usable <= 0:
+                raise
+            return stored
+    return session.credential().token()
 
 
 def _show(token: Token, *, as_json: bool) -> None:

@@ -19,7 +19,6 @@ from grantway.fingerprint import fingerprint
 from grantway.freshness import Freshness
 from grantway.grant import Params
 from grantway.process import default_registry
-from grantway.token import Token
 
 from .file import ProfileFile
 from .parts import Parts
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from grantway.credential import Credential
     from grantway.provider import Provider
     from grantway.stores import Store
+    from grantway.token import Token
     from grantway.transport import RequestsTransport
 
 _TIMEOUT = 30.0
@@ -171,11 +171,9 @@ class Profile:
             ConfigurationError: it cannot be made.
             StoreError: it cannot be locked, or does not save; nothing was asked of the provider.
         """
-        trial = f"{self.key} trial"
-        with self.store.lock(self.key, self.timeout):
-            # Never in the token's own place: not all who write to a store take its lock.
-            self.store.save(trial, Token("trial"))
-            self.store.delete(trial)
+        from grantway_plugins.stores.trial import try_store  # noqa: PLC0415 - seldom needed
+
+        try_store(self.store, self.key, self.timeout)
 
     @cached_property
     def freshness(self) -> Freshness:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -444,7 +445,44 @@ def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> 
     assert (login.returncode, errors) == (0, "")
     assert "AWS's tools share it" in shown
     assert list((home.folder / ".aws" / "sso" / "cache").glob("*.json"))
+    cache = home.folder / ".aws" / "sso" / "cache"
+    cached = sorted(cache.glob("*.json"))
+    again = home.run_without_room("login", "--sso-session", "corp")
+    assert again.returncode == 1
+    assert "could not be saved: File too large" in again.stderr
+    assert "Enter" not in again.stdout
+    assert sorted(cache.glob("*.json")) == cached
     token = home.run("token", "--sso-session", "corp")
     assert (token.returncode, len(token.stdout.split())) == (0, 1)
     assert home.run("logout", "--sso-session", "corp").stdout == "Logged out of corp.\n"
     assert home.run("token", "--sso-session", "corp").returncode == 3
+
+
+def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(
+    home: Home, grantway_issuer: LiveIssuer
+) -> None:
+    config = home.folder / "aws-config"
+    config.write_text(
+        "[sso-session corp]\nsso_region = eu-west-1\n"
+        "sso_start_url = https://d-0000000000.awsapps.com/start\n"
+    )
+    home.env.update(AWS_CONFIG_FILE=str(config), AWS_ENDPOINT_URL_SSO_OIDC=grantway_issuer.url)
+    with running(home, "--sso-session", "corp") as login:
+        grantway_issuer.person().approve_device(*asked(login))
+        login.communicate(timeout=PATIENCE)
+    file = next(
+        each
+        for each in (home.folder / ".aws" / "sso" / "cache").glob("*.json")
+        if "refreshToken" in each.read_text()
+    )
+    ended = {**json.loads(file.read_text()), "expiresAt": "2020-01-02T03:04:05Z"}
+    ended.pop("grantway")
+    file.write_text(json.dumps(ended))
+    done = home.run_without_room("token", "--sso-session", "corp")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "could not be saved: File too large" in done.stderr
+    assert "waits in this process" not in done.stderr  # nothing was sent
+    assert json.loads(file.read_text()) == ended
+    done = home.run("token", "--sso-session", "corp")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(file.read_text())["refreshToken"] != ended["refreshToken"]
