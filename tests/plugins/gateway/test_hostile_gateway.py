@@ -304,6 +304,44 @@ def test_two_tenants(gateway: Running, second: str) -> None:
     refused(gateway, gateway.send(request("/api", second)), 400)
 
 
+def test_a_trailer_is_no_header(gateway: Running) -> None:
+    trailers = b"X-Tenant: other\r\nAuthorization: Bearer mine\r\nX-Late: 1\r\n\r\n"
+    body = b"1\r\na\r\n0\r\n" + trailers
+    sent = request("/api", "Transfer-Encoding: chunked", method="POST")
+    assert statuses(gateway.send(sent + body)) == [200]
+    headers = gateway.upstream.only()[2]
+    assert gateway.tenant_of(headers["authorization"]) == "acme"
+    assert (headers["x-tenant"], "x-late" in headers) == ("acme", False)
+    gateway.upstream.seen.clear()
+    nobody = sent.replace(b"X-Tenant: acme\r\n", b"")
+    refused(gateway, gateway.send(nobody + body), 403)
+
+
+@pytest.mark.parametrize("trailer", [b"X-Late: 1\r\n", b"a"], ids=["many", "one"])
+def test_trailers_without_end(gateway: Running, trailer: bytes) -> None:
+    sent = request("/api", "Transfer-Encoding: chunked", method="POST", tenant="", close=False)
+    piece = trailer * (HEADER_BYTES // len(trailer))
+    with gateway.connect() as connection:
+        connection.sendall(sent + b"0\r\nX: 1\r\n")
+        assert b" 403 " in connection.recv(65_536)
+        with pytest.raises(ConnectionError):  # noqa: PT012 - whichever piece it is
+            for _ in range(10_000):
+                connection.sendall(piece)
+
+
+@pytest.mark.parametrize("target", ["gateway.test", "GATEWAY.test"])
+def test_a_whole_address_as_the_target(gateway: Running, target: str) -> None:
+    assert statuses(gateway.send(request(f"http://{target}/api?x=1"))) == [200]
+    assert gateway.upstream.only()[1] == "/api?x=1"
+
+
+@pytest.mark.parametrize(
+    "target", ["bank.test", "gateway.test:81", "me@gateway.test", "me:x@b.test"]
+)
+def test_a_target_on_another_host(gateway: Running, target: str) -> None:
+    refused(gateway, gateway.send(request(f"http://{target}/api")), 400)
+
+
 def test_no_header_of_the_sender_stands_beside_the_token(gateway: Running) -> None:
     lines = ["Authorization: Bearer mine", "AUTHORIZATION_: x", "Proxy-Authorization: Basic eDp5"]
     assert statuses(gateway.send(request("/api", *lines))) == [200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from grantway.exceptions import ConfigurationError
 
 #: The parser takes HTTP/0.9 and 2.0 for versions of the same protocol.
 _VERSIONS = frozenset({"1.0", "1.1"})
+#: A target in absolute form, up to its path (RFC 9112 section 3.2.2).
+_ADDRESS = re.compile(rb"[^/?#]+://(?P<host>[^/?#]*)")
 #: Files that the process keeps for other things than its callers and their upstreams.
 _SPARE_FILES = 128
 
@@ -58,12 +61,16 @@ class BoundedProtocol(HttpToolsProtocol):
         """Count what comes of a header."""
         if self.transport.is_closing():
             return  # what still comes of a header that was too large
+        self._unread += len(data)
         if self._in_header:
-            self._unread += len(data)
             self._await_header()
         super().data_received(data)
-        if self._in_header and self._unread > self.header_bytes:
+        if self._unread <= self.header_bytes or self.transport.is_closing():
+            return
+        if self._in_header:
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
+        else:  # trailers without end; an answer may be under way
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """A header begins."""
@@ -77,7 +84,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
+        """Count a header. A trailer is dropped: the parser takes both for the same."""
+        if not self._in_header:
+            return
         super().on_header(name, value)
         self._size += len(name) + len(value) + 4
 
@@ -92,15 +101,20 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser is not None and self.parser.get_http_version() not in _VERSIONS:
             self._end(b"505 HTTP Version Not Supported", b"only HTTP/1 is spoken here")
             return
+        if self._has_two_hosts():
+            self._end(b"400 Bad Request", b"the target and the Host header name two hosts")
+            return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
+        self._unread = 0
         if self.cycle is not None:  # else the header was refused
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The next that comes is a header."""
+        self._unread = 0
         if self.cycle is not None:
             super().on_message_complete()
         self._in_header = True
@@ -115,6 +129,15 @@ class BoundedProtocol(HttpToolsProtocol):
         """Go on with an answer."""
         self._heard()
         super().resume_writing()
+
+    def _has_two_hosts(self) -> bool:
+        """Whether the target is a whole address, of another host than the header names.
+
+        RFC 9112 section 3.2.2 lets the target count, and whoever looks at the header another.
+        """
+        address = _ADDRESS.match(self.url)
+        named = [value for name, value in self.headers if name == b"host"]
+        return address is not None and [address["host"].lower()] != [e.lower() for e in named]
 
     def _heard(self) -> None:
         if self._deaf is not None:
