@@ -16,6 +16,7 @@ from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 from grantway_plugins.issuer.wire import Answer
 
 from .headers import is_one_of
+from .own_name import is_own_name
 
 #: What nginx passes on of a refusal; it makes 500 of anything else.
 _FORBIDDEN, _BAD_REQUEST = 403, 400
@@ -44,6 +45,9 @@ class Authorize:
         peer = scope["client"][0] if scope.get("client") else ""
         if not (is_one_of(peer, self._allow) if self._allow else is_loopback(peer)):
             await _refuse(send, 403, b"only the proxies of this gateway may ask")
+            return
+        if not is_own_name(scope):
+            await _refuse(send, 403, b"name this machine by its address, not by another name")
             return
         path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
         try:

@@ -14,6 +14,7 @@ from grantway_plugins.issuer.wire import Answer
 
 from .assembly import Assembly
 from .gateway_provider import GatewayProvider
+from .own_name import is_own_name
 
 if TYPE_CHECKING:
     from grantway_plugins.gateway.metrics import GatewayMetrics
@@ -46,8 +47,12 @@ class Health:
         """Answer one request."""
         method, path = scope["method"], scope["path"]
         peer = scope["client"][0] if scope.get("client") else ""
-        if path == "/reload" and method == "POST" and not is_loopback(peer):
+        if not is_own_name(scope):
+            answer = _json(403, {"error": "name this machine by its address, not by another name"})
+        elif path == "/reload" and method == "POST" and not is_loopback(peer):
             answer = _json(403, {"error": "only this machine may reload"})
+        elif path == "/reload" and method == "POST" and _is_of_a_page(scope):
+            answer = _json(403, {"error": "no page in a browser may reload"})
         elif path == "/reload" and method == "POST":
             problem = await self._reload()
             answer = _json(200 if problem is None else 400, {"error": problem} if problem else {})
@@ -76,6 +81,11 @@ class Health:
         status = "stopping" if self._stopping() else "degraded" if bad else "ok"
         ready = enough and not self._stopping()
         return _json(200 if ready else 503, {"ready": ready, "status": status, "providers": told})
+
+
+def _is_of_a_page(scope: Scope) -> bool:
+    """Whether a browser sent it for a page: those say so with whatever changes something."""
+    return any(name == b"origin" for name, _ in scope["headers"])
 
 
 def _told(provider: GatewayProvider) -> dict[str, Any]:

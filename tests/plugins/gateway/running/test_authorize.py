@@ -112,5 +112,23 @@ def test_only_the_proxies_may_ask(behind: Behind) -> None:
     assert (answer.status_code, "authorization" in answer.headers) == (403, False)
 
 
+def test_no_page_gets_a_token_by_a_name_pointed_here(run: GatewayProcess) -> None:
+    port = run.authorize.rpartition(":")[2]
+    for host, status in (
+        (f"page.test:{port}", 403),
+        (f"me@page.test:{port}", 403),
+        (f"localhost.page.test:{port}", 403),
+        (f"127.0.0.1:{port}", 200),
+        (f"localhost:{port}", 200),
+        ("api.example.com:8443", 200),
+    ):
+        for answer in (
+            envoy(run, "/orders", **{**ACME, "Host": host}),
+            nginx(run, "/orders", **{**ACME, "Host": host}),
+        ):
+            assert answer.status_code == status
+            assert ("authorization" in answer.headers) == (status == 200)
+
+
 def test_a_route_without_an_upstream_leads_nowhere(run: GatewayProcess) -> None:
     assert requests.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 404

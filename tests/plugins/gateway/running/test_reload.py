@@ -281,6 +281,22 @@ def test_the_admin_pages(behind: Behind) -> None:
         assert behind.echo.tokens[0].removeprefix("Bearer ") not in everything
 
 
+def test_no_page_in_a_browser_reaches_the_admin_pages(behind: Behind) -> None:
+    with gateway(behind.write()) as run:
+        pointed = {"Host": run.admin.replace("http://127.0.0.1", "page.test")}
+        for method, path in (("GET", "/readyz"), ("GET", "/metrics"), ("POST", "/reload")):
+            found = requests.request(
+                method, f"{run.admin}{path}", headers=pointed, timeout=PATIENCE
+            )
+            assert found.status_code == 403
+        page = {"Origin": "http://page.test"}
+        found = requests.post(f"{run.admin}/reload", headers=page, timeout=PATIENCE)
+        assert found.status_code == 403
+        assert "reloaded" not in run.log
+        forwarded = {"Host": "localhost:9999"}
+        assert requests.post(f"{run.admin}/reload", headers=forwarded, timeout=PATIENCE).ok
+
+
 def _status(url: str) -> int:
     return requests.get(url, headers=ACME, timeout=PATIENCE).status_code
 
