@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields
 
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.gateway.upstream.tenant import (
@@ -20,16 +20,23 @@ from grantway_plugins.gateway.upstream.tenant import (
 from grantway_plugins.profiles.tables import Number
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+_YEAR = 31_536_000
 _MOST_PORT = 65_535
 _TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
 
 
 class Seconds(Number):
-    """A number of seconds, more than zero."""
+    """A number of seconds, more than zero, and not more than a year."""
 
     def __init__(self, **options: Any) -> None:
-        positive = validate.Range(min=0, min_inclusive=False, error="must be more than 0 seconds")
-        super().__init__(validate=positive, **options)
+        super().__init__(validate=_seconds, **options)
+
+
+def _seconds(value: float) -> None:
+    if not value > 0:  # NaN neither
+        raise ValidationError("must be more than 0 seconds")
+    if value > _YEAR:
+        raise ValidationError(f"must be at most {_YEAR} seconds, a year")
 
 
 class Whole(fields.Integer):

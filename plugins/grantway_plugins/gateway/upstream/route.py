@@ -30,6 +30,8 @@ _TRAVEL = frozenset(
         "connection",
         "content-length",
         "content-type",
+        "expect",
+        "forwarded",
         "host",
         "keep-alive",
         "proxy-authenticate",
@@ -38,6 +40,10 @@ _TRAVEL = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
     }
 )
 

@@ -94,6 +94,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('path = "/orders"', "params = {refresh_token = 3}", "11: routes.orders.params.refresh_token"),
         ('path = "/orders"', 'params = {scope = "a"}', "11: routes.orders.params.scope stands outside of params"),
         ('path = "/orders"', "answer_timeout = 0", "11: routes.orders.answer_timeout must be more than 0 seconds"),
+        ('path = "/orders"', "answer_timeout = nan", "11: routes.orders.answer_timeout must be more than 0 seconds"),
+        ('path = "/orders"', "answer_timeout = inf", "11: routes.orders.answer_timeout must be at most"),
         ('path = "/orders"', "keep_host = 1", "11: routes.orders.keep_host must be true or false"),
         ('admin = "127.0.0.1:0"', 'admin = "8401"', "3: gateway.admin must be host and port"),
         ('admin = "127.0.0.1:0"', "limits = {connections = 0}", "3: gateway.limits.connections must be a whole number from 1"),

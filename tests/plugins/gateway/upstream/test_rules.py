@@ -263,6 +263,8 @@ def test_two_routes_to_one_place_are_refused_with_both_names(
         ("incoming", "exchange"),
         ("header", "X Y"),
         ("header", "Host"),
+        ("header", "Via"),
+        ("header", "X-Forwarded-For"),
         ("header", "Transfer-Encoding"),
         ("header", "X\r\nY"),
         ("scheme", "Bearer\r\n"),
