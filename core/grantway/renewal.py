@@ -115,6 +115,10 @@ class Renewal:
         store, had = self.recipe.store, last is not None
         refusal: TokenError | None = None
         while last and last.refresh_token and last.refresh_token != self.trouble.refused:
+            # What cannot be stored is better not asked for: this process may end before it can.
+            prove = getattr(store, "prove", None)
+            if prove is not None:
+                prove(self.key, last)
             try:
                 return self._keep(self.recipe.next(last), last, fence)
             except _GONE as error:

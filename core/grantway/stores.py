@@ -18,6 +18,10 @@ class Store(Protocol):
 
     Whoever refreshes a token does it while it holds the key's lock, and reads the store again
     once it has it: that is how one refresh is enough for all who share the store.
+
+    A store may have one method more, ``prove(key, token)``, which is called with the lock before a
+    refresh token is sent that the provider may take only once. It raises ``StoreError`` where a
+    token like this one could not be saved, as on a full disk; then nothing is sent.
     """
 
     def load(self, key: str) -> Token | None:

@@ -99,6 +99,12 @@ class EncryptedStore:
         """See ``grantway.Store``."""
         self._inner.save(key, self._seal(key, token), fence=fence)
 
+    def prove(self, key: str, token: Token) -> None:
+        """See ``grantway.Store``; as far as the inner store can tell."""
+        prove = getattr(self._inner, "prove", None)
+        if prove is not None:
+            prove(key, self._seal(key, token))
+
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``."""
         self._inner.delete(key, fence=fence)

@@ -27,6 +27,8 @@ _log = logging.getLogger("grantway")
 
 #: Seconds after which a file that is half written has no writer any more.
 _ABANDONED = 3600.0
+#: Bytes by which a new token may be longer than the one before, and still have been proved.
+_GROWTH = 1024
 _TEMPORARY = ".tmp"
 
 
@@ -99,8 +101,25 @@ class FileStore:
     def __repr__(self) -> str:
         return f"FileStore({str(self._folder)!r})"
 
-    def _replace(self, path: Path, data: bytes) -> str:
-        """Put the data in place of what is there, or say why not and leave that as it is."""
+    def prove(self, key: str, token: Token) -> None:
+        """See ``grantway.Store``: write a file as large as the token's, and remove it.
+
+        Raises:
+            StoreSaveError: a token could not be saved; says why and what to do.
+        """
+        path = self._path(key)
+        refused = self._replace(path, b" " * (len(encode(token)) + _GROWTH), for_good=False)
+        if refused:
+            raise StoreSaveError(f"{path}: a new token could not be saved: {refused}")
+
+    def _replace(self, path: Path, data: bytes, *, for_good: bool = True) -> str:
+        """Put the data in place of what is there, or say why not and leave that as it is.
+
+        Args:
+            path: Where.
+            data: What.
+            for_good: Do it; else go only as far as nothing is changed.
+        """
         temporary = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,9 +131,10 @@ class FileStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-            temporary = None
-            _sync_folder(path.parent)
+            if for_good:
+                temporary.replace(path)
+                temporary = None
+                _sync_folder(path.parent)
         except OSError as error:
             return advice(error)
         finally:

@@ -261,3 +261,26 @@ class TestTheLeaseIsLost:
         clock.step(3600)
         credential.token()
         assert [fence for _, fence in store.saved] == [7, 7]
+
+
+class _Proving(FaultyStore):
+    """A store that can tell whether it would save."""
+
+    def prove(self, key: str, token: Token) -> None:
+        if self.full:
+            raise StoreSaveError("the disk is full")
+
+
+def test_nothing_is_sent_whose_answer_could_not_be_stored(start: Start) -> None:
+    store = _Proving()
+    client, server = start(issue())
+    credential = client.credential(grant_type="refresh_token", subject="me", store=store)
+    store.save(credential.key, token(0, lives=-1))
+    store.full = True
+    for _ in range(2):
+        with pytest.raises(StoreSaveError, match="the disk is full"):
+            credential.token()
+    assert not server.requests
+    store.full = False
+    assert credential.token().access_token == "at-1"
+    assert len(server.requests) == 1
