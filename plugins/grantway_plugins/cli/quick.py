@@ -48,6 +48,12 @@ def answer(arguments: "list[str]") -> bool:
     shown = _shown(record, as_json)
     if shown is None or sys.stdout is None:
         return False
+    put(shown)
+    return True
+
+
+def put(shown: str) -> None:
+    """Write a line to standard output; where it takes none, end with a sentence."""
     try:
         sys.stdout.write(shown)
         sys.stdout.write("\n")
@@ -55,7 +61,7 @@ def answer(arguments: "list[str]") -> bool:
     except OSError as error:
         problem = error.strerror
     else:
-        return True
+        return
     # What is left of it would be tried again when Python ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.stderr.write(f"Error: the token could not be written to standard output: {problem}.\n")

@@ -16,7 +16,7 @@ from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
 from .options import config_option, one_of, sso_session_option
-from .quick import as_process, write_note
+from .quick import as_process, put, write_note
 
 if TYPE_CHECKING:
     from grantway_plugins.sso_oidc.session import SsoSession
@@ -72,7 +72,7 @@ def _of_session(session: SsoSession) -> Token:
 
 
 def _show(token: Token, *, as_json: bool) -> None:
-    click.echo(_as_json(token) if as_json else token.access_token)
+    put(_as_json(token) if as_json else token.access_token)
 
 
 def _as_json(token: Token) -> str:

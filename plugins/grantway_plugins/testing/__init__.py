@@ -19,3 +19,7 @@ def __getattr__(name: str) -> Any:
     from .live_issuer import LiveIssuer  # noqa: PLC0415 - it loads a server
 
     return LiveIssuer
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -294,7 +294,12 @@ def test_no_refresh_token_is_spent_where_the_next_cannot_be_stored(logged_in: Ho
     assert len(list(logged_in.tokens.glob("*.json"))) == 2  # the token and the registration
 
 
-def test_an_output_that_takes_nothing_is_told_in_a_sentence(logged_in: Home) -> None:
+@pytest.mark.parametrize("quick", [True, False])
+def test_an_output_that_takes_nothing_is_told_in_a_sentence(logged_in: Home, quick: bool) -> None:
+    logged_in.run("token", "work")
+    assert notes(logged_in)
+    if not quick:
+        [note.unlink() for note in notes(logged_in)]
     reader, writer = os.pipe()
     os.close(reader)
     with logged_in.start("token", "work", stdout=writer) as process:

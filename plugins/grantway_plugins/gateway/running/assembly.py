@@ -163,11 +163,15 @@ class _Assembling:
             "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
         )
         facts = {"name": name, "table": table, "differs": self._differs(name), **self._read(name)}
-        return self._inventory.part(
+        made = self._inventory.part(
             "provider",
             facts,
             lambda: GatewayProvider(name, table, self._config.parts, watch, protection),
         )
+        self._attempt(("providers", name), made.check)
+        for tenant, differs in self._differs(name).items():
+            self._attempt(("tenants", tenant, name), partial(made.check, tenant, differs))
+        return made
 
     def _read(self, name: str) -> dict[str, Any]:
         """Secrets that are read once, so that another one makes another client."""

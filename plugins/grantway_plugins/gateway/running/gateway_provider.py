@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grantway.client import Client
 from grantway.client_auth import ClientAuth, client_auth
-from grantway.exceptions import GrantwayError, ProviderPausedError
+from grantway.exceptions import ConfigurationError, GrantwayError, ProviderPausedError
 from grantway.freshness import Freshness
 from grantway.process import default_registry
 from grantway.provider import Provider
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from grantway.middleware import Next
 
 _TIMEOUT = 30.0
+_SECRET = "client_secret"
+#: Methods that without a secret only name the client.
+_BY_SECRET = frozenset({"client_secret_basic", "client_secret_post"})
 #: Seconds after which a caller may ask again for a token of a provider that was not found.
 _COME_BACK = 5.0
 
@@ -90,12 +93,28 @@ class GatewayProvider:
         Raises:
             ConfigurationError: the client's secret is not where the file says.
         """
-        own = differs is not None and any(name in differs for name in ("client_id", "auth"))
-        key = tenant if own else ""
+        key, table, at = self._whose(tenant, differs)
         if key not in self._clients:
-            at = ("tenants", tenant, self.name) if own else self._at
-            self._clients[key] = self._make(_who(self.table, differs) if own else self.table, at)
+            self._clients[key] = self._make(table, at)
         return self._clients[key]
+
+    def check(self, tenant: str = "", differs: Table | None = None) -> None:
+        """Refuse what ``client`` could not make, or what could prove nothing; asks nobody.
+
+        Raises:
+            ConfigurationError: says what about the client cannot work.
+        """
+        _, table, at = self._whose(tenant, differs)
+        method = table.get("auth")
+        if method in _BY_SECRET and not any(name.startswith(_SECRET) for name in table):
+            raise ConfigurationError(f"auth: {method} needs a secret, as by {_SECRET}_file")
+        self._auth(table, at)
+
+    def _whose(self, tenant: str, differs: Table | None) -> tuple[str, Table, Path_]:
+        """The client's key, what the file says of it, and where."""
+        if differs is None or not any(name in differs for name in ("client_id", "auth")):
+            return "", self.table, self._at
+        return tenant, _who(self.table, differs), ("tenants", tenant, self.name)
 
     def _make(self, table: Table, at: Path_) -> Client:
         if self.found is None:
