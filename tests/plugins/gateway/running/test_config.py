@@ -186,6 +186,24 @@ def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ('auth = "client_secret_basik"\n', "5: providers.idp cannot work: auth: 'client_secret_basik' is not known"),
+        ('[tenants.acme.idp]\nauth = "x"\n', "9: tenants.acme.idp cannot work: auth: 'x' is not known"),
+        ('[tenants.acme.idp]\nclient_id = "y"\nauth = "client_secret_post"\n', "9: tenants.acme.idp cannot work: auth: client_secret_post needs a secret"),
+    ],
+)  # fmt: skip
+def test_a_client_that_could_not_prove_who_it_is(tmp_path: Path, changed: str, says: str) -> None:
+    done = _checked(
+        _written(tmp_path, GOOD.replace("\n[routes.orders]", f"{changed}\n[routes.orders]"))
+    )
+    assert done.returncode == 1
+    assert f"gateway.toml, line {says}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "very secret" not in done.stderr
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = _checked(tmp_path / "none.toml")
     assert done.returncode == 1
