@@ -174,6 +174,28 @@ def test_a_connection_that_says_nothing_is_ended(impatient: Running) -> None:
     assert impatient.send() == b""
 
 
+@pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["unended", "ended"])
+def test_what_is_left_of_a_refused_body_is_not_waited_for(impatient: Running, end: bytes) -> None:
+    sent = request("/nowhere", "Transfer-Encoding: chunked", method="POST", close=False)
+    with impatient.connect() as connection:
+        connection.sendall(sent + b"1\r\na\r\n")
+        assert b" 404 " in connection.recv(65_536)
+        connection.sendall(b"1\r\nb\r\n" + end)
+        assert read_all(connection) == b""
+
+
+def test_a_refused_body_that_does_not_end(impatient: Running) -> None:
+    sent = request("/nowhere", "Transfer-Encoding: chunked", method="POST", close=False)
+    pause = threading.Event()
+    with impatient.connect() as connection:
+        connection.sendall(sent)
+        assert b" 404 " in connection.recv(65_536)
+        with pytest.raises(ConnectionError):  # noqa: PT012 - whichever piece it is
+            for _ in range(int(PATIENCE / 0.01)):
+                connection.sendall(b"1\r\na\r\n")
+                pause.wait(0.01)
+
+
 def test_a_thousand_connections_that_send_nothing(gateway: Running) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SILENT + 500

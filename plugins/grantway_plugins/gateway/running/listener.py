@@ -119,6 +119,13 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
         self._in_header = True
 
+    def on_response_complete(self) -> None:
+        """Wait no longer than for a header for what is left of a body that nobody reads."""
+        super().on_response_complete()
+        # The cycle is that of the last request that came; others may wait for their turn.
+        if not self._in_header and self.cycle.response_complete:
+            self._await_header()
+
     def pause_writing(self) -> None:
         """Wait no longer than may be for a caller who does not take its answer."""
         super().pause_writing()
