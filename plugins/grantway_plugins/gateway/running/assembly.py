@@ -91,6 +91,7 @@ class _Assembling:
     ) -> None:
         self._config, self._inventory, self._metrics = config, inventory, metrics
         self._mistakes: list[tuple[Path_, str]] = []
+        self._protections: list[Protection] = []
 
     def run(self) -> Assembly:
         config = self._config
@@ -120,6 +121,10 @@ class _Assembling:
         if self._mistakes:
             raise config.toml.wrong(self._mistakes)
         self._inventory.forget_before()
+        if self._metrics is not None:
+            # Not before: what is made for nothing must not be shown in place of what is at work.
+            for each in self._protections:
+                self._metrics.watch(each)
         targets = {name: Target.of(table) for name, table in config.routes.items()}
         return Assembly(
             config=config,
@@ -199,8 +204,7 @@ class _Assembling:
             breaker=BreakerRules(**rules["breaker"]),
             bulkhead=BulkheadRules(**rules["bulkhead"]),
         )
-        if self._metrics is not None:
-            self._metrics.watch(made)
+        self._protections.append(made)
         return made
 
     def _discover(self, providers: list[GatewayProvider]) -> None:

@@ -281,6 +281,22 @@ def test_the_admin_pages(behind: Behind) -> None:
         assert behind.echo.tokens[0].removeprefix("Bearer ") not in everything
 
 
+def test_a_file_that_is_refused_changes_no_metrics(behind: Behind) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    down = f'[providers.down]\ntoken_endpoint = "{nobody}/token"\nclient_id = "x"\n'
+    good = behind.provider() + down + "breaker = {failures = 1}\n"
+    good += behind.route(provider='"down"')
+    config = behind.write(good)
+    gone = f'[providers.gone]\nissuer = "{nobody}"\nclient_id = "x"\n'
+    with gateway(config) as run:
+        text = config.read_text().replace("failures = 1", "failures = 2")
+        replace_file(config, text + gone)
+        assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 400
+        assert _status(f"{run.url}/orders") == 503
+        metrics = requests.get(f"{run.admin}/metrics", timeout=PATIENCE).text
+    assert 'grantway_breaker_state{provider="down"} 2.0' in metrics
+
+
 def test_no_page_in_a_browser_reaches_the_admin_pages(behind: Behind) -> None:
     with gateway(behind.write()) as run:
         pointed = {"Host": run.admin.replace("http://127.0.0.1", "page.test")}
