@@ -65,7 +65,11 @@ class Target:
             stripped=route["path"].rstrip("/") if route["strip_path"] else "",
             host=b"" if route["keep_host"] else parts.netloc.encode("ascii"),
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=route["connect_timeout"], sock_read=route["answer_timeout"]
+                total=None,
+                # Over all of it: the other one leaves out the time that finding its address takes.
+                connect=route["connect_timeout"],
+                sock_connect=route["connect_timeout"],
+                sock_read=route["answer_timeout"],
             ),
         )
 

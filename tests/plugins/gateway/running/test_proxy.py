@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -11,10 +12,13 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import requests
+from aiohttp.abc import AbstractResolver
 
 from grantway_plugins.gateway import hash_secret
+from grantway_plugins.gateway.running.proxy import Target, open_session
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Behind, surroundings
@@ -151,6 +155,29 @@ def test_nobody_there_and_nobody_quick(run: GatewayProcess, http: requests.Sessi
     hasty = http.get(f"{run.url}/hasty/slow", headers=ACME, timeout=PATIENCE)
     assert (hasty.status_code, hasty.json()["error"]) == (504, "gateway_timeout")
     assert http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).status_code == 200
+
+
+def test_a_name_that_is_looked_up_for_too_long() -> None:
+    class Silent(AbstractResolver):
+        async def resolve(self, *_asked: Any, **_options: Any) -> Any:
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            pass
+
+    route = {"upstream": "https://orders.test", "path": "/", "strip_path": False}
+    limits = {"keep_host": False, "connect_timeout": 0.05, "answer_timeout": PATIENCE}
+    target = Target.of({**route, **limits})
+    assert target is not None
+
+    async def ask() -> None:
+        async with open_session() as session:
+            assert isinstance(session.connector, aiohttp.TCPConnector)
+            session.connector._resolver = Silent()
+            await session.get(target.url("/", ""), timeout=target.timeout)
+
+    with pytest.raises(aiohttp.ConnectionTimeoutError):
+        asyncio.run(asyncio.wait_for(ask(), PATIENCE))
 
 
 def test_an_answer_that_is_cut_is_seen_to_be_cut(
