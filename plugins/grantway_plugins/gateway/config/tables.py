@@ -81,6 +81,7 @@ class LimitsTable(TableSchema):
     """``[gateway.limits]``: what callers may take."""
 
     connections = Whole(load_default=4096)
+    requests = Whole(load_default=1024)
     header_bytes = Whole(least=1024, load_default=32_768)
     header_seconds = Seconds(load_default=10.0)
     body_bytes = Whole(load_default=10_485_760)

@@ -19,7 +19,8 @@ from grantway.hookspecs import hookimpl
 from grantway_plugins.gateway.config import ConfigFile
 from grantway_plugins.gateway.metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream.asgi_middleware import AsgiUpstreamAuth
-from grantway_plugins.issuer.asgi import Receive, Scope, Send
+from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
+from grantway_plugins.issuer.wire import Answer
 
 from .assembly import Assembly, assemble
 from .authorize import Authorize
@@ -32,6 +33,17 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _AGAIN, _LONGEST = 1.0, 60.0
 #: What only a new process can change.
 _FIXED = ("listen", "admin", "limits")
+
+_TOO_MANY = Answer(
+    503,
+    (
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"retry-after", b"1"),
+        (b"connection", b"close"),  # its body is not read
+    ),
+    b'{"error": "temporarily_unavailable", "error_description": "Too many requests are under way"}',
+)
 
 _log = logging.getLogger("grantway.gateway")
 
@@ -81,6 +93,8 @@ class Gateway:
         self._changing = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self.stopping = False
+        self._calls = 0
+        self._most_calls: int = config.gateway["limits"]["requests"]
         self.health = Health(
             lambda: self._on_duty.assembly,
             lambda: self.stopping,
@@ -119,13 +133,28 @@ class Gateway:
         app = duty.front
         if duty.endpoint is not None and scope["raw_path"] == duty.endpoint_path:
             app = duty.endpoint
-        await _in(duty, app, scope, receive, send)
+        await self._in(duty, app, scope, receive, send)
 
     async def authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The answers for other proxies."""
         duty = self._on_duty
         assert duty.authorize is not None  # the listener is there only with the table
-        await _in(duty, duty.authorize, scope, receive, send)
+        await self._in(duty, duty.authorize, scope, receive, send)
+
+    async def _in(self, duty: _Duty, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or say that it is one too many: soon is better than late."""
+        if self._calls >= self._most_calls:
+            await send_answer(send, _TOO_MANY)
+            return
+        self._calls += 1
+        duty.calls += 1
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._calls -= 1
+            duty.calls -= 1
+            if not duty.calls:
+                duty.idle.set()
 
     # --- Another file -----------------------------------------------------------------------------
 
@@ -243,16 +272,6 @@ class NamedEvents:
         """Count a call."""
         name = self._gateway.names.get(event.provider, event.provider)
         self._gateway.metrics.grantway_observe(replace(event, provider=name))
-
-
-async def _in(duty: _Duty, app: App, scope: Scope, receive: Receive, send: Send) -> None:
-    duty.calls += 1
-    try:
-        await app(scope, receive, send)
-    finally:
-        duty.calls -= 1
-        if not duty.calls:
-            duty.idle.set()
 
 
 async def _retire(duty: _Duty, after: Assembly) -> None:
