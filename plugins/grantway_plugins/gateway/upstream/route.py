@@ -113,7 +113,8 @@ class Route:
         set_field(self, "bearer", bearer)
         # Where a token was refused: of what lies behind the route nothing else is known.
         set_field(self, "place", Origin("route", self.name, id(self)))
-        set_field(self, "removed", frozenset({name, "authorization"}))
+        # Some servers behind take an underscore for a hyphen.
+        set_field(self, "removed", frozenset({name, name.replace("-", "_"), "authorization"}))
         pool = self.credential
         if not isinstance(pool, (CredentialPool, TokenExchange)):
             pool = CredentialPool(pool)

@@ -59,7 +59,7 @@ def test_envoy_gets_the_header_to_add(run: GatewayProcess, behind: Behind) -> No
         assert answer.content == b""
     key = envoy(run, "/key", **ACME, Authorization="Bearer theirs")
     assert key.headers["x-api-key"].startswith("gwa_")
-    assert key.headers["x-envoy-auth-headers-to-remove"] == "authorization"
+    assert key.headers["x-envoy-auth-headers-to-remove"] == "authorization,x_api_key"
     kept = envoy(run, "/kept", **ACME, Authorization="Bearer theirs")
     assert (kept.status_code, kept.headers.get("authorization")) == (200, None)
     assert "x-envoy-auth-headers-to-remove" not in kept.headers

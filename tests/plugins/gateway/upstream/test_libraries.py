@@ -124,7 +124,7 @@ def test_what_is_brought_is_replaced_or_kept(
     assert send(upstream(incoming="keep", header="X-Api-Key"), target, key, b"")[0] == 200
     assert orders.seen[0].headers["x-api-key"] == "theirs"
     assert "authorization" not in orders.seen[0].headers
-    brought = {**ACME, **key, "Authorization": "Bearer theirs"}
+    brought = {**ACME, **key, "X_Api_Key": "theirs", "Authorization": "Bearer theirs"}
     assert send(upstream(header="X-Api-Key", scheme=""), target, brought, b"")[0] == 200
     assert "theirs" not in str(orders.seen[1].headers)
 
