@@ -399,6 +399,20 @@ def test_it_is_heeded_only_so_long(clock: Clock) -> None:
         ask(client)
 
 
+def test_what_a_provider_asks_for_is_not_lengthened(clock: Clock) -> None:
+    guard = protection(clock)
+    with FaultServer(*[LATER] * 8, GRANTED) as server, asking(server, guard) as client:
+        for _ in range(8):  # more than the failures that open it
+            fail(client, 1)
+            with pytest.raises(grantway.ProviderPausedError) as paused:
+                ask(client)
+            assert paused.value.retry_after == 30.0
+            clock.now += 30.0
+        ask(client)
+        assert guard.state().failures == 0
+        assert len(server.requests) == 9
+
+
 def test_a_running_call_is_not_sent_again_while_nothing_may_be(clock: Clock) -> None:
     """Its own policy would wait for the Retry-After, and hold a place meanwhile."""
     guard = protection(clock)

@@ -16,6 +16,7 @@ from grantway.exceptions import (
     GrantwayError,
     InternalServerException,
     ProviderPausedError,
+    ProviderUnavailableError,
     TemporarilyUnavailableError,
     TokenError,
     TransportError,
@@ -264,6 +265,8 @@ class Protection:
 
 def _verdict(error: GrantwayError) -> bool | None:
     """Whether the provider failed; None where the error does not say."""
+    if isinstance(error, ProviderUnavailableError) and error.retry_after is not None:
+        return None  # it said when it can be asked, and until then it is not: that is enough
     if isinstance(
         error, (TransportError, InternalServerException, TemporarilyUnavailableError)
     ) or (isinstance(error, UnknownTokenError) and (error.evidence.status or 0) >= SERVER_FAULT):
