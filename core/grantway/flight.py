@@ -7,16 +7,24 @@ on its way; and a caller in an event loop waits like any other.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 
+from .exceptions import ProviderPausedError
 from .token import Token
 
 _lock = threading.Lock()
 _mine = threading.local()
+
+#: Pieces of work at once, each with a thread. Only a process with very many tokens comes near it,
+#: when most of them are asked for in one moment and the provider or the store does not answer.
+_MOST = 1024
+#: Seconds after which who came too much may come again.
+_LATER = 1.0
 _flights: dict[Hashable, Future[Token]] = {}
 
 
@@ -45,6 +53,8 @@ def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
     )
     try:
         with _lock:
+            if len(_flights) >= _MOST and key not in _flights:
+                return _grounded(flight)
             found = _flights.setdefault(key, flight)
         if found is not flight:
             return found
@@ -52,6 +62,9 @@ def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
             thread.start()
         except RuntimeError:
             # No thread is to be had: the interpreter is ending, or the system is out of them.
+            if _in_event_loop():  # where nobody else could do anything meanwhile
+                _land(key, flight)
+                return _grounded(flight)
             _fly(key, flight, work)
     except BaseException:
         # As by Ctrl-C. Where the thread has not begun it must not, and nobody may wait for it.
@@ -59,6 +72,26 @@ def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
             _land(key, flight)
         raise
     return flight
+
+
+def _grounded(flight: Future[Token]) -> Future[Token]:
+    flight.set_running_or_notify_cancel()
+    flight.set_exception(
+        ProviderPausedError(
+            "Nothing was sent: this process has too many renewals under way. Ask again in "
+            f"{_LATER:g} s.",
+            retry_after=_LATER,
+        )
+    )
+    return flight
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def under_way(key: Hashable) -> bool:

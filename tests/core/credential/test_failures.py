@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ from itertools import pairwise
 
 import pytest
 
-from grantway import Freshness, Token
+from grantway import Freshness, Token, flight
 from grantway.deadline import Deadline
 from grantway.exceptions import (
     InternalServerException,
@@ -202,6 +203,49 @@ def test_without_another_thread_the_caller_does_the_work(
 
     monkeypatch.setattr(threading.Thread, "start", none_left)
     assert credential.token().access_token == "at-1"
+
+
+def test_without_another_thread_no_event_loop_does_the_work(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, server = start(issue())
+    credential = client.credential(**SECRET)
+    real = threading.Thread.start
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name == "grantway-refresh":
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(ProviderPausedError, match="too many renewals") as caught:
+            asyncio.run(credential.token_async(timeout=0.2))
+    assert caught.value.retry_after == 1.0
+    assert not server.requests
+    assert credential.token().access_token == "at-1"
+
+
+def test_past_so_many_renewals_at_once_live_tokens_go_out_and_others_wait(
+    start: Start, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(issue())
+    client, server = start(issue(), gate, issue())
+    lives, new, waits = (client.credential(**SECRET, subject=name) for name in "abc")
+    assert lives.token().access_token == "at-1"
+    monkeypatch.setattr(flight, "_MOST", 1)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(waits.token)
+        gate.wait()
+        clock.step(3600 - 120)  # in the advisory window of the first
+        assert lives.token().access_token == "at-1"
+        with pytest.raises(ProviderPausedError) as caught:
+            new.token(timeout=0.5)
+        assert 0 < caught.value.retry_after <= 1.0
+        gate.opened.set()
+        asked.result(PATIENCE)
+    assert new.token().access_token == "at-3"
+    assert len(server.requests) == 3
 
 
 def test_a_failure_counts_once_however_many_waited_with_another_credential(start: Start) -> None:

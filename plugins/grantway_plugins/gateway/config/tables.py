@@ -101,6 +101,7 @@ class GatewayTable(TableSchema):
     ready = Choice("any", "all", load_default="any")
     reload_every = Seconds()
     trusted_proxies = fields.List(Network(), load_default=list)
+    telemetry = fields.Boolean(load_default=False)
     limits = fields.Nested(LimitsTable, load_default=lambda: LimitsTable().load({}))
 
 

@@ -32,7 +32,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 #: Seconds until a provider that was not found is asked again; doubled to the second number.
 _AGAIN, _LONGEST = 1.0, 60.0
 #: What only a new process can change.
-_FIXED = ("listen", "admin", "limits")
+_FIXED = ("listen", "admin", "limits", "telemetry")
 
 _TOO_MANY = Answer(
     503,

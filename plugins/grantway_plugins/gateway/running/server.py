@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from grantway.process import register_plugin, unregister
@@ -51,12 +51,27 @@ def serve(path: str | Path) -> None:
     """
     config = ConfigFile(path)
     gateway = Gateway(config)
-    register_plugin(_PLUGIN, NamedEvents(gateway))
-    try:
+    with ExitStack() as ending:
+        ending.callback(gateway.close_unstarted)
+        _register(ending, _PLUGIN, NamedEvents(gateway))
+        if config.gateway["telemetry"]:
+            _register(ending, f"{_PLUGIN}.telemetry", _telemetry(config))
         asyncio.run(_run(gateway, config))
-    finally:
-        gateway.close_unstarted()
-        unregister(_PLUGIN)
+
+
+def _register(ending: ExitStack, name: str, plugin: object) -> None:
+    register_plugin(name, plugin)
+    ending.callback(unregister, name)
+
+
+def _telemetry(config: ConfigFile) -> object:
+    try:
+        from grantway_plugins.telemetry import Telemetry  # noqa: PLC0415 - only where it is wanted
+    except ModuleNotFoundError as missing:
+        rule = f"needs {missing.name}; install it with: pip install 'grantway[telemetry]'"
+    else:
+        return Telemetry()
+    raise config.toml.wrong([(("gateway", "telemetry"), rule)])
 
 
 async def _run(gateway: Gateway, config: ConfigFile) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ import pytest
 import requests
 from aiohttp.abc import AbstractResolver
 
+from grantway.exceptions import ConfigurationError
 from grantway_plugins.gateway import hash_secret
 from grantway_plugins.gateway.running.proxy import Target, open_session
+from grantway_plugins.gateway.running.server import serve
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Behind, surroundings
@@ -474,3 +477,26 @@ def test_one_request_too_many_is_told_to_come_again(behind: Behind, http: reques
         opened.sendall(b"{}")
         assert opened.recv(65_536).startswith(b"HTTP/1.1 200")
         assert http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 200
+
+
+def test_spans_and_metrics_are_made_where_the_file_says_so(
+    behind: Behind, http: requests.Session
+) -> None:
+    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+    tables = behind.provider() + behind.route()
+    path = behind.write(f"{ports}telemetry = true\n{tables}")
+    with gateway(path) as run:
+        assert http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 200
+        behind.write(ports + tables)
+        answer = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
+        assert answer.status_code == 400
+        assert "telemetry cannot change while the gateway runs" in answer.text
+
+
+def test_telemetry_without_its_library_is_told_at_its_line(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = behind.write(f"[gateway]\ntelemetry = true\n{behind.provider()}{behind.route()}")
+    monkeypatch.setitem(sys.modules, "grantway_plugins.telemetry", None)
+    with pytest.raises(ConfigurationError, match=r"gateway\.toml.*2.*grantway\[telemetry\]"):
+        serve(path)
