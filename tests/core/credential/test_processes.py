@@ -27,8 +27,11 @@ client = grantway.Client(
 
 @contextmanager
 def script(text: str, server: FaultServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    # From 3.12 on, Python warns of what is tried here: a fork of a process with threads.
+    calm = ["-W", "ignore::DeprecationWarning"]
+    program = BEGIN + textwrap.dedent(text)
     with subprocess.Popen(
-        [sys.executable, "-c", BEGIN + textwrap.dedent(text), server.token_endpoint, str(folder)],
+        [sys.executable, *calm, "-c", program, server.token_endpoint, str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
