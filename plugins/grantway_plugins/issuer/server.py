@@ -25,6 +25,7 @@ from grantway.registry import Registry
 from .app import App
 from .database import Durability
 from .issuer import Issuer, issued_grants
+from .listening import address_of, listen
 from .settings import IssuerSettings
 from .store import Store
 
@@ -75,10 +76,10 @@ class IssuerServer:
         settings = settings or IssuerSettings()
         _check_host(host, settings, insecure_http=insecure_http)
         issued = issued_grants(registry)
-        self._socket = _listen(host, port)
+        self._socket = listen(host, port, backlog=1024)
         try:
             #: The address it listens on.
-            self.address: str = _address(host, self._socket)
+            self.address: str = address_of(host, self._socket)
             #: The URL that clients use, and the issuer's name.
             self.url: str = settings.issuer or self.address
             #: The operator's choices, with the issuer's URL filled in.
@@ -264,28 +265,6 @@ def _check_host(host: str, settings: IssuerSettings, *, insecure_http: bool) -> 
             f"host {host} means every address, and none of them can name the issuer: issuer {rule}",
             errors={"issuer": [rule]},
         )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's delay off; without it, each call costs 44 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except (OSError, OverflowError) as failed:
-        listener.close()
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port} ({failed}); stop what listens there, or use port 0",
-            errors={"port": ["cannot be listened on"]},
-        ) from None
-    return listener
-
-
-def _address(host: str, listener: socket.socket) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
 
 
 def _warn_of_auto_approval() -> None:

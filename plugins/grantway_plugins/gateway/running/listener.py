@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from grantway.exceptions import ConfigurationError
+from grantway_plugins.issuer.listening import address_of, listen
 
 #: The parser takes HTTP/0.9 and 2.0 for versions of the same protocol.
 _VERSIONS = frozenset({"1.0", "1.1"})
@@ -21,6 +21,8 @@ _VERSIONS = frozenset({"1.0", "1.1"})
 _ADDRESS = re.compile(rb"[^/?#]+://(?P<host>[^/?#]*)")
 #: Files that the process keeps for other things than its callers and their upstreams.
 _SPARE_FILES = 128
+#: Connections that wait to be accepted.
+_BACKLOG = 2048
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -191,10 +193,10 @@ class Listener(uvicorn.Server):
     """
 
     def __init__(self, app: Any, address: tuple[str, int], limits: Mapping[str, Any]) -> None:
-        self._socket = _listen(*address)
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        host, port = address
+        self._socket = listen(host, port, backlog=_BACKLOG)
         #: Where it listens, as ``http://127.0.0.1:8400``.
-        self.address = f"http://{host}:{self._socket.getsockname()[1]}"
+        self.address = address_of(host, self._socket)
         bounds = {
             "connections_most": _affordable(limits["connections"]),
             "header_bytes": limits["header_bytes"],
@@ -213,7 +215,7 @@ class Listener(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 proxy_headers=False,
-                backlog=2048,
+                backlog=_BACKLOG,
                 timeout_keep_alive=int(limits["idle_seconds"]) or 1,
                 timeout_graceful_shutdown=int(limits["grace_seconds"]) or 1,
             )
@@ -244,22 +246,6 @@ class Listener(uvicorn.Server):
     def close(self) -> None:
         """Give the address back, where ``listen`` was never called."""
         self._socket.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's delay off.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as failed:
-        listener.close()
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port} ({failed}); stop what listens there, or use port 0"
-        ) from None
-    return listener
 
 
 def _affordable(connections: int) -> int:
