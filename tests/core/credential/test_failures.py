@@ -189,19 +189,22 @@ def test_ctrl_c_before_the_work_began_keeps_nobody_waiting(
     assert credential.token().access_token == "at-1"
 
 
+_start_thread = threading.Thread.start
+
+
+def no_thread_for_renewals(thread: threading.Thread) -> None:
+    """As a system that is out of threads, but for those of the test itself."""
+    if thread.name == "grantway-refresh":
+        raise RuntimeError("can't start new thread")
+    _start_thread(thread)
+
+
 def test_without_another_thread_the_caller_does_the_work(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = start(issue())
     credential = client.credential(**SECRET)
-    real = threading.Thread.start
-
-    def none_left(thread: threading.Thread) -> None:
-        if thread.name == "grantway-refresh":
-            raise RuntimeError("can't start new thread")
-        real(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", none_left)
+    monkeypatch.setattr(threading.Thread, "start", no_thread_for_renewals)
     assert credential.token().access_token == "at-1"
 
 
@@ -210,15 +213,8 @@ def test_without_another_thread_no_event_loop_does_the_work(
 ) -> None:
     client, server = start(issue())
     credential = client.credential(**SECRET)
-    real = threading.Thread.start
-
-    def none_left(thread: threading.Thread) -> None:
-        if thread.name == "grantway-refresh":
-            raise RuntimeError("can't start new thread")
-        real(thread)
-
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", none_left)
+        patched.setattr(threading.Thread, "start", no_thread_for_renewals)
         with pytest.raises(ProviderPausedError, match="too many renewals") as caught:
             asyncio.run(credential.token_async(timeout=0.2))
     assert caught.value.retry_after == 1.0
