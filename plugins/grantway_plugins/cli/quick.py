@@ -7,13 +7,14 @@ whole way. Whatever is in doubt is left to that.
 """
 
 # Importing pathlib, typing or json would take longer than all that is done here.
-# ruff: noqa: PLC0415, PTH103, PTH105, PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PLC0415, PTH103, PTH105, PTH118, PTH120, PTH123
 
 import os
 import sys
 import time
 
 from grantway_plugins.profiles.places import config_path
+from grantway_plugins.profiles.stamp import stamp_of
 from grantway_plugins.stores.file_format import default_folder, read
 
 _VERSION = "1"
@@ -43,7 +44,7 @@ def answer(arguments: "list[str]") -> bool:
         return False
     record = None if path is None else read(path[0])
     # Looked at again: a file that was replaced meanwhile is another token.
-    if path is None or record is None or _stamp(path[0]) != path[1]:
+    if path is None or record is None or stamp_of(path[0]) != path[1]:
         return False
     shown = _shown(record, as_json)
     if shown is None or sys.stdout is None:
@@ -103,11 +104,11 @@ def write_note(  # noqa: PLR0917 - called in one place, by name
         access_token: The token; the note is of no other, and does not hold it.
         until: Unix time until which the token is fresh.
     """
-    token, record = _stamp(path), read(path)
+    token, record = stamp_of(path), read(path)
     if stamp is None or record is None or record.get("access_token") != access_token:
         return
     lines = [*_facts(config, stamp), path, _text(token), repr(time.time()), repr(until)]
-    if token is None or _stamp(path) != token or any("\n" in line for line in lines):
+    if token is None or stamp_of(path) != token or any("\n" in line for line in lines):
         return
     place = _place(name, config)
     temporary = f"{place}.{os.getpid()}"
@@ -146,13 +147,13 @@ def _fresh(name: str, config: str) -> "tuple[str, tuple[int, ...]] | None":
     """The file of a token that is fresh, and what it looks like."""
     with open(_place(name, config), encoding="utf-8") as file:
         lines = file.read().split("\n")
-    if len(lines) != _LINES or lines[:4] != _facts(config, _stamp(config)):
+    if len(lines) != _LINES or lines[:4] != _facts(config, stamp_of(config)):
         return None
     path, looks, written, until = lines[4:]
     # A clock that was set back makes no token younger.
     if not float(written) <= time.time() < float(until):
         return None
-    token = _stamp(path)
+    token = stamp_of(path)
     return None if token is None or _text(token) != looks else (path, token)
 
 
@@ -167,14 +168,6 @@ def _place(name: str, config: str) -> str:
     # One name may stand in several files of profiles; that two share a note costs time alone.
     number = crc32(config.encode("utf-8", "surrogateescape"))
     return os.path.join(os.path.dirname(default_folder()), "quick", f"{name}-{number:08x}")
-
-
-def _stamp(path: str) -> "tuple[int, ...] | None":
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _text(stamp: "tuple[int, ...] | None") -> str:

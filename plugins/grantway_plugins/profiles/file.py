@@ -11,6 +11,7 @@ from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
 
 from .places import config_path
+from .stamp import stamp_of
 from .tables import ProfileTable
 from .toml_file import TomlFile, nearest
 
@@ -35,7 +36,7 @@ class ProfileFile:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(config_path(None if path is None else str(path)))
         # Before it is read: what was changed meanwhile must not pass for what was read.
-        self.stamp = _stamp(self.path)
+        self.stamp = stamp_of(self.path)
         self.toml = TomlFile(self.path)
         profiles = self.toml.data.get("profiles", {})
         mistakes = [
@@ -72,12 +73,3 @@ class ProfileFile:
         if not isinstance(self._profiles[name], Mapping):
             raise self.toml.wrong([(at, f"must be a table, like [profiles.{name}]")])
         return self.toml.check(ProfileTable(), self._profiles[name], at)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What is another after the file was written."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,6 +20,7 @@ from grantway_plugins.gateway.metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream.asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 from grantway_plugins.issuer.wire import Answer
+from grantway_plugins.profiles.stamp import stamp_of
 
 from .assembly import Assembly, assemble
 from .authorize import Authorize
@@ -220,12 +220,12 @@ class Gateway:
 
     async def _follow_file(self) -> None:
         """Reload when the file was written, looking now and then."""
-        seen = await asyncio.to_thread(_stamp, self._on_duty.assembly.config.path)
+        seen = await asyncio.to_thread(stamp_of, self._on_duty.assembly.config.path)
         while True:
             await asyncio.sleep(self._gateway.get("reload_every", _AGAIN))
             if "reload_every" not in self._gateway:
                 continue  # a file to come may say so
-            stamp = await asyncio.to_thread(_stamp, self._on_duty.assembly.config.path)
+            stamp = await asyncio.to_thread(stamp_of, self._on_duty.assembly.config.path)
             if stamp != seen:
                 seen = stamp
                 await self.reload()
@@ -281,11 +281,3 @@ async def _retire(duty: _Duty, after: Assembly) -> None:
         await duty.idle.wait()
     with contextlib.suppress(GrantwayError):
         await asyncio.to_thread(duty.assembly.inventory.close, after.inventory)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from grantway.client_auth import ClientAuth
 from grantway.exceptions import ConfigurationError, InvalidClientException
+from grantway_plugins.profiles.stamp import stamp_of
 
 if TYPE_CHECKING:
     from grantway.dialect import Answer
@@ -39,7 +40,7 @@ class RotatingSecret:
     ) -> None:
         self._path, self._read, self._make = path, read, make
         self._lock = threading.Lock()
-        self._stamp = self._look()
+        self._stamp = stamp_of(self._path)
         self._auth = make(read())
         self._before: tuple[str, ...] = ()
         #: How often another secret was found.
@@ -61,7 +62,7 @@ class RotatingSecret:
 
     def look(self) -> None:
         """Take up another secret if there is one."""
-        stamp = self._look()
+        stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return
         with self._lock:
@@ -79,13 +80,6 @@ class RotatingSecret:
                 _log.info("another secret of client %s was found", auth.client_id)
             # Last: who sees the new stamp does not look again.
             self._stamp = stamp
-
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
 
     def __repr__(self) -> str:
         return f"RotatingSecret({str(self._path)!r})"
