@@ -92,6 +92,27 @@ def require_secure(url: str, name: str) -> str:
     return parts.netloc
 
 
+def is_web_address(url: str) -> bool:
+    """Return whether a provider's address is one to show to people or open in a browser.
+
+    That is an absolute http or https address with a host, and without credentials, spaces or
+    characters that do not show.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in {"http", "https"}
+        and bool(host)
+        and parts.username is None
+        and url.isprintable()
+        and " " not in url
+        and "\\" not in url  # browsers read it as a slash, so the host would be another
+    )
+
+
 def can_travel(text: str) -> bool:
     """Whether UTF-8 can carry a text; half a character (a lone surrogate) it cannot."""
     try:

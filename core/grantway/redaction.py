@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
@@ -18,6 +19,13 @@ _JSON_STRING = re.compile(r'("(?:[^"\\]|\\.)*+"\s*:)|"(?:[^"\\]|\\.)*+(?:"|\\?$)
 _FORM_VALUE = re.compile(r"([A-Za-z_][\w.-]*)=([^&\s<>\"']+)")
 _LAST_RUN = re.compile(r"\S+\Z")
 _LONG_RUN = re.compile(r"[A-Za-z0-9_\-.~+/=]{20,}")
+# Terminal escape sequences (ECMA-48), with ESC or their 8-bit introducers: control sequences such
+# as colours; strings such as window titles and links, up to their terminator; the short ones.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]?"
+)
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*(?:>|$)", re.IGNORECASE | re.DOTALL)
 
 
@@ -26,9 +34,22 @@ def texts(value: object) -> list[str]:
     return [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
 
 
+def visible(text: str) -> str:
+    """Reduce text to one line of characters that show as they are.
+
+    Remove terminal escape sequences, and characters that are invisible or change the direction of
+    others (Unicode category Cf). Replace other control characters and line breaks with a space.
+    """
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    plain = _ESCAPE.sub("", text)
+    kept = (c if c.isprintable() else " " for c in plain if unicodedata.category(c) != "Cf")
+    return " ".join("".join(kept).split())
+
+
 def printable(text: str) -> str:
-    """A provider's words as one line that no terminal or log takes for more."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """Reduce a provider's words to one short line for terminals and logs."""
+    line = visible(text)
     return line if len(line) <= _LINE else f"{line[: _LINE - 3]}..."
 
 
@@ -69,5 +90,5 @@ def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
         text = _JSON_STRING.sub(lambda found: found[1] or f'"{MASK}"', text)
     text = _FORM_VALUE.sub(rf"\1={MASK}", text)
     text = _LONG_RUN.sub(MASK, text)
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = visible(text)
     return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 3]}..."

@@ -38,6 +38,7 @@ from .exceptions import (
     TransportError,
 )
 from .http import HttpRequest, HttpResponse
+from .redaction import visible
 
 #: Largest answer that is read, in bytes.
 MAX_ANSWER = 1024 * 1024
@@ -372,7 +373,7 @@ def _place(location: str) -> str:
     except ValueError:
         return "an address that cannot be read"
     host = f"{target.scheme}://{target.hostname}{port}" if target.hostname else ""
-    return "".join(c if c.isprintable() else "?" for c in f"{host}{target.path}")[:_SHOWN]
+    return visible(f"{host}{target.path}")[:_SHOWN]
 
 
 def _failure(error: Exception, flight: _Flight, request: HttpRequest) -> TransportError:

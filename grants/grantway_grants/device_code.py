@@ -12,6 +12,8 @@ from grantway.client import Client
 from grantway.exceptions import Evidence, FlowTimeoutError, ResponseInvalidError
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
+from grantway.http import is_web_address
+from grantway.redaction import visible
 from grantway.token import Token
 
 from .polling import DEFAULT_INTERVAL, poll, seconds
@@ -48,7 +50,7 @@ class DeviceAuthorization:
 
     Attributes:
         device_code: For polling; a secret.
-        user_code: What the person types.
+        user_code: What the person types; control and invisible characters are removed.
         verification_uri: Where the person types it.
         verification_uri_complete: The same with the code in it, for a QR code; or None.
         expires_in: Lifetime of the codes in seconds.
@@ -104,7 +106,8 @@ class DeviceFlow:
 
         Raises:
             TokenError: the provider refused.
-            ResponseInvalidError: the answer lacks a code or an address.
+            ResponseInvalidError: the answer lacks a code or an address, or an address is not
+                http or https.
         """
         answer = self._client.call(
             "device_authorization", cancel=cancel, scope=self._scope, **self._extra
@@ -115,6 +118,8 @@ class DeviceFlow:
             ("verification_url_complete", "verification_uri_complete"),
         ):
             answer.setdefault(name, answer.get(old))
+        if isinstance(answer.get("user_code"), str):
+            answer["user_code"] = visible(answer["user_code"])
         missing = [
             name
             for name in ("device_code", "user_code", "verification_uri")
@@ -130,15 +135,30 @@ class DeviceFlow:
                 f"{', '.join(missing)} (RFC 8628 section 3.2).",
                 evidence=Evidence(provider=self._client.provider.host, step="device_authorization"),
             )
+        complete = answer["verification_uri_complete"]
+        complete = complete if isinstance(complete, str) and complete else None
+        self._check_address("verification_uri", answer["verification_uri"])
+        if complete is not None:
+            self._check_address("verification_uri_complete", complete)
         return DeviceAuthorization(
             device_code=answer["device_code"],
             user_code=answer["user_code"],
             verification_uri=answer["verification_uri"],
-            verification_uri_complete=answer["verification_uri_complete"],
+            verification_uri_complete=complete,
             expires_in=lifetime,
             interval=DEFAULT_INTERVAL if interval is None else interval,
             started_at=time.monotonic(),
         )
+
+    def _check_address(self, name: str, url: str) -> None:
+        """Reject an address that would run or open something other than a web page."""
+        if not is_web_address(url):
+            host = self._client.provider.host
+            raise ResponseInvalidError(
+                f"{host} started a device login, but its {name} is not an http or https address "
+                "(RFC 8628 section 3.2). It was neither shown nor opened; tell the provider.",
+                evidence=Evidence(provider=host, step="device_authorization"),
+            )
 
     def wait(
         self,

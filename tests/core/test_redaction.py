@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grantway.redaction import MASK, excerpt, printable, scrub
+from grantway.redaction import MASK, excerpt, printable, scrub, visible
 
 SECRETS = st.text(alphabet=string.ascii_letters + string.digits + '-._~+/=&%"<', min_size=6)
 #: A token of the answer, which nobody here has sent: too short to stand out by itself.
@@ -57,7 +57,7 @@ def test_values_of_an_answer_are_not_shown(body: str) -> None:
 
 def test_what_is_left_is_readable() -> None:
     page = b"\xef\xbb\xbf<html><title>502  Bad\nGateway</title>\x1b[31m nginx</html>"
-    assert excerpt(page) == "502 Bad Gateway [31m nginx"
+    assert excerpt(page) == "502 Bad Gateway nginx"
     assert excerpt(b'{"status": 17, "text": "x"}') == '{"status": 17, "text": "***"}'
     assert len(excerpt(b"word " * 2000)) == 160
 
@@ -67,6 +67,24 @@ def test_any_bytes_give_one_printable_line(body: bytes) -> None:
     shown = excerpt(body)
     assert shown.isprintable()
     assert len(shown) <= 160
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x9b31mred", "red"),
+        ("\x1b]0;title\x07WDJB", "WDJB"),
+        ("\x1b]8;;http://evil.example\x1b\\WDJB\x1b]8;;\x1b\\", "WDJB"),
+        ("\x1b]0;never ended", "0;never ended"),
+        ("\x1bcWDJB\x1b(B", "WDJB"),
+        ("WD\u200bJB\u202e-M\ufeffJHT\u2066", "WDJB-MJHT"),
+        ("one\r\ntwo\x00\x07\x85three\u2028four", "one two three four"),
+        ("José \u6f22\u5b57", "José \u6f22\u5b57"),
+    ],
+)
+def test_escape_sequences_and_invisible_characters_are_removed(text: str, shown: str) -> None:
+    assert visible(text) == printable(text) == shown
 
 
 def test_longer_secrets_go_first_and_trifles_stay() -> None:

@@ -117,6 +117,49 @@ def test_a_busy_provider_is_given_the_time_it_asks_for() -> None:
     assert said == ["provider_unavailable"] * 2
 
 
+@pytest.mark.parametrize("field", ["verification_uri", "verification_uri_complete"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "data:text/html,hello",
+        "ftp://example.com/device",
+        "example.com/device",
+        "//example.com/device",
+        "https:///device",
+        "https://example.com@evil.example/device",
+        "https://example.com\\@evil.example/device",
+        "https://example.com/\x1b[2Jdevice",
+        "https://example.com/\u202edevice",
+        "https://example.com/a b",
+        "https://[::1",
+        "\thttps://example.com/device",
+    ],
+)
+def test_an_address_that_is_no_web_page_is_refused(field: str, address: str) -> None:
+    with (
+        device(started={**STARTED, field: address}) as (client, _),
+        pytest.raises(ResponseInvalidError, match=f"its {field} is not an http or https") as error,
+    ):
+        DeviceFlow(client).start()
+    assert "javascript" not in str(error.value)
+
+
+def test_a_code_shows_as_it_is_typed() -> None:
+    started = {
+        **STARTED,
+        "user_code": "\x1b[8mAB\u200bCD\u202e-EF\x07\x9b31mGH\x1b[0m",
+        "expires_in": 0,
+    }
+    with device(started=started) as (client, _):
+        flow = DeviceFlow(client)
+        authorization = flow.start()
+        assert authorization.user_code == "ABCD-EF GH"
+        with pytest.raises(FlowTimeoutError, match="Nobody approved ABCD-EF GH within"):
+            flow.wait(authorization)
+
+
 @pytest.mark.parametrize("act", [faults.answer(429, b""), faults.answer(503, b"")])
 def test_no_poll_comes_before_its_interval(act: Act) -> None:
     pauses: list[float] = []
