@@ -41,7 +41,7 @@ class Dispatcher:
         registry: Where grants, dialects and middleware come from.
         provider: Who is asked.
         transport: Sends the requests.
-        retry: When to send again.
+        retry: When to send again: a policy, or a ``RetrySends`` that judges answers itself.
         middleware: More of it, inside the registry's.
     """
 
@@ -50,7 +50,7 @@ class Dispatcher:
         registry: Registry,
         provider: Provider,
         transport: Transport,
-        retry: RetryPolicy,
+        retry: RetryPolicy | RetrySends,
         middleware: Sequence[Middleware] = (),
     ) -> None:
         self.registry = registry
@@ -65,7 +65,7 @@ class Dispatcher:
                 *registry.middleware,
                 *middleware,
                 MapErrors(registry.errors),
-                RetrySends(retry, registry.errors),
+                retry if isinstance(retry, RetrySends) else RetrySends(retry, registry.errors),
             ],
             Wire(transport, provider),
         )

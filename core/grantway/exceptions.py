@@ -225,15 +225,23 @@ class TransportError(GrantwayError):
 
     Attributes:
         excerpt: The beginning of the answer, printable and with sent values cut out; often empty.
+        failed: What failed below HTTP: ``timeout``, ``tls``, ``proxy``, ``connection``, or empty
+            where an answer arrived or the transport does not say.
     """
 
     code = "transport_error"
 
     def __init__(
-        self, message: str, *, excerpt: str = "", evidence: Evidence | None = None
+        self,
+        message: str,
+        *,
+        excerpt: str = "",
+        failed: str = "",
+        evidence: Evidence | None = None,
     ) -> None:
         super().__init__(message, evidence=evidence)
         self.excerpt = excerpt
+        self.failed = failed
 
 
 class ConnectionFailedError(TransportError):

@@ -285,7 +285,8 @@ class RequestsTransport:
         remaining = deadline.remaining()
         if remaining <= 0:
             raise ConnectionFailedError(
-                f"The deadline of {deadline.seconds:g} s passed before the request was sent."
+                f"The deadline of {deadline.seconds:g} s passed before the request was sent.",
+                failed="timeout",
             )
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url = request.method, request.url
@@ -378,21 +379,27 @@ def _place(location: str) -> str:
 
 def _failure(error: Exception, flight: _Flight, request: HttpRequest) -> TransportError:
     host = urlsplit(request.url).netloc
-    what = _describe(error)
+    failed, what = _describe(error)
     if not flight.left:
         # A request without a body may have left; it only asks, so that it does no harm.
         again = "Nothing was sent; trying" if request.body else "Trying"
-        return ConnectionFailedError(f"Could not reach {host}: {what}. {again} again is safe.")
+        return ConnectionFailedError(
+            f"Could not reach {host}: {what}. {again} again is safe.", failed=failed
+        )
     return OutcomeUnknownError(
         f"The request was sent to {host} and the answer was lost: {what}. It may or may not have "
         "been carried out. A refresh token that you hold is still yours to try once more; a "
         "single-use code may be spent, so start that login again if it is refused.",
+        failed=failed,
         evidence=Evidence(status=flight.status),
     )
 
 
-def _describe(error: BaseException) -> str:
-    """The innermost cause in words. requests wraps urllib3, which wraps the socket's error."""
+def _describe(error: BaseException) -> tuple[str, str]:
+    """Return what failed (see ``TransportError.failed``), and the innermost cause in words.
+
+    requests wraps urllib3's error, which wraps the socket's.
+    """
     seen: set[int] = set()
     cause: BaseException | None = error
     last = error
@@ -404,16 +411,23 @@ def _describe(error: BaseException) -> str:
             inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         cause = inner or cause.__cause__ or cause.__context__
     if isinstance(last, (requests.Timeout, ReadTimeoutError, TimeoutError)):
-        return "timed out"
-    if isinstance(last, (SSLError, requests.exceptions.SSLError)) or "ssl" in type(last).__module__:
-        return f"TLS failed ({getattr(last, 'verify_message', '') or getattr(last, 'reason', '')})"
-    if isinstance(last, http.client.RemoteDisconnected):
-        return "the server closed the connection without an answer"
-    if isinstance(last, http.client.IncompleteRead):
-        return "the answer was cut short"
-    if isinstance(last, OSError) and last.strerror:
-        return last.strerror.lower()
-    return type(last).__name__
+        failed, what = "timeout", "timed out"
+    elif (
+        isinstance(last, (SSLError, requests.exceptions.SSLError)) or "ssl" in type(last).__module__
+    ):
+        why = getattr(last, "verify_message", "") or getattr(last, "reason", "")
+        failed, what = "tls", f"TLS failed ({why})"
+    elif isinstance(last, http.client.RemoteDisconnected):
+        failed, what = "connection", "the server closed the connection without an answer"
+    elif isinstance(last, http.client.IncompleteRead):
+        failed, what = "connection", "the answer was cut short"
+    elif isinstance(last, OSError) and last.strerror:
+        failed, what = "connection", last.strerror.lower()
+    else:
+        failed, what = "connection", type(last).__name__
+    if isinstance(error, requests.exceptions.ProxyError):
+        failed = "proxy"
+    return failed, what
 
 
 def _user_agent() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import random
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -99,7 +99,7 @@ class RetrySends:
         lost: Answer | TransportError | None = None
         while True:
             sent_at = time.monotonic()
-            result, outcome, why = _send(exchange, call_next, self._definite)
+            result, outcome, why = self._send(exchange, call_next)
             now = time.monotonic()
             if outcome is Outcome.UNKNOWN and lost is None:
                 lost = result
@@ -146,24 +146,46 @@ class RetrySends:
                 if asked > policy.retry_after_cap:
                     return None
                 wait = max(wait, asked)
-        if lost and not _repeatable(exchange, elapsed + wait):
+        if lost and not self.may_repeat(exchange, elapsed + wait):
             return None
         return wait if wait < deadline.remaining() else None
 
+    def judge(self, answer: Answer) -> Outcome:
+        """Return what an answer says about the send that it answers."""
+        code = answer.error.code if answer.error is not None else ""
+        if code in self._definite:
+            return Outcome.FINAL
+        if answer.status in REFUSED:
+            return Outcome.REFUSED
+        return Outcome.UNKNOWN if answer.status >= SERVER_FAULT else Outcome.FINAL
 
-def _send(
-    exchange: Exchange, call_next: Next, definite: Container[str]
-) -> tuple[Answer | TransportError, Outcome, str]:
-    try:
-        answer = call_next(exchange)
-    except ConnectionFailedError as error:
-        return error, Outcome.NEVER_SENT, error.code
-    except OutcomeUnknownError as error:
-        return error, Outcome.UNKNOWN, error.code
-    except TransportError as error:
-        # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
-        return error, Outcome.FINAL, error.code
-    return answer, _judge(answer, definite), f"status {answer.status}"
+    def may_repeat(self, exchange: Exchange, elapsed: float) -> bool:
+        """Return whether a request may be sent again after an unknown outcome.
+
+        Args:
+            exchange: The request.
+            elapsed: Seconds between the first send and the next one.
+        """
+        if exchange.grant is None:
+            # Starting a device flow or revoking twice does no harm.
+            return True
+        if exchange.grant.replay is Replay.SAFE:
+            return True
+        return exchange.grant.replay is Replay.WINDOWED and elapsed < exchange.dialect.replay_window
+
+    def _send(
+        self, exchange: Exchange, call_next: Next
+    ) -> tuple[Answer | TransportError, Outcome, str]:
+        try:
+            answer = call_next(exchange)
+        except ConnectionFailedError as error:
+            return error, Outcome.NEVER_SENT, error.code
+        except OutcomeUnknownError as error:
+            return error, Outcome.UNKNOWN, error.code
+        except TransportError as error:
+            # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
+            return error, Outcome.FINAL, error.code
+        return answer, self.judge(answer), f"status {answer.status}"
 
 
 def _tell_refusal(exchange: Exchange, outcome: Outcome, result: Answer | TransportError) -> None:
@@ -186,24 +208,6 @@ def _cancelled(exchange: Exchange) -> FlowCancelledError:
         else "Cancelled by the caller; nothing was sent.",
         evidence=exchange.evidence(),
     )
-
-
-def _judge(answer: Answer, definite: Container[str]) -> Outcome:
-    code = answer.error.code if answer.error is not None else ""
-    if code in definite:
-        return Outcome.FINAL
-    if answer.status in REFUSED:
-        return Outcome.REFUSED
-    return Outcome.UNKNOWN if answer.status >= SERVER_FAULT else Outcome.FINAL
-
-
-def _repeatable(exchange: Exchange, elapsed: float) -> bool:
-    if exchange.grant is None:
-        # Starting a device flow or revoking twice does no harm.
-        return True
-    if exchange.grant.replay is Replay.SAFE:
-        return True
-    return exchange.grant.replay is Replay.WINDOWED and elapsed < exchange.dialect.replay_window
 
 
 #: Outcome, reason, what came of it, and milliseconds.

@@ -1,0 +1,59 @@
+"""An error of the transport says what failed below HTTP, so that callers can tell causes apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grantway.deadline import Deadline
+from grantway.exceptions import ConnectionFailedError, OutcomeUnknownError, TransportError
+from grantway.http import HttpRequest
+from grantway.transport import RequestsTransport
+from tests import faults
+from tests.faults import Act, FaultServer
+
+
+def failure(url: str, transport: RequestsTransport | None = None) -> TransportError:
+    transport = transport or RequestsTransport(read_timeout=0.2)
+    with pytest.raises(TransportError) as caught:
+        transport.send(HttpRequest("POST", url, {}, b"{}"), Deadline(10))
+    transport.close()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("act", "failed"),
+    [(faults.stall, "timeout"), (faults.reset_after_request, "connection")],
+    ids=["no answer", "reset"],
+)
+def test_a_lost_answer_says_why(act: Act, failed: str) -> None:
+    with FaultServer(act) as server:
+        error = failure(server.url)
+    assert isinstance(error, OutcomeUnknownError)
+    assert error.failed == failed
+
+
+def test_a_refused_connection() -> None:
+    error = failure(f"http://127.0.0.1:{faults.free_port()}")
+    assert isinstance(error, ConnectionFailedError)
+    assert error.failed == "connection"
+
+
+def test_a_proxy_that_cannot_be_reached() -> None:
+    proxy = f"http://127.0.0.1:{faults.free_port()}"
+    assert failure("https://x.test", RequestsTransport(proxies={"https": proxy})).failed == "proxy"
+
+
+def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
+    context, _ = faults.certificate(tmp_path)
+    with FaultServer(faults.answer(), tls=context) as server:
+        assert failure(server.url).failed == "tls"
+
+
+def test_a_deadline_that_passed_before_the_send() -> None:
+    transport = RequestsTransport()
+    with pytest.raises(ConnectionFailedError) as caught:
+        transport.send(HttpRequest("POST", "http://127.0.0.1:1", {}, b"{}"), Deadline(-1))
+    assert caught.value.failed == "timeout"
+    transport.close()
