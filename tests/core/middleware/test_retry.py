@@ -38,6 +38,7 @@ from grantway.http import HttpRequest, HttpResponse
 from grantway.transport import RequestsTransport
 from tests import faults
 from tests.faults import Act, FaultServer
+from tests.waiting import PATIENCE
 
 QUICK = RetryPolicy(base=0.001)
 LOST = faults.close_after_request
@@ -211,7 +212,7 @@ def test_retry_after_past_the_cap_is_not_waited_for(registry: Registry) -> None:
     with FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server:
         began = time.monotonic()
         error = ask(registry, server, Replay.SAFE)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE
     assert (type(error), error.retry_after) == (ProviderUnavailableError, 3600)
     assert len(server.requests) == 1
 
@@ -254,19 +255,18 @@ def test_one_call_may_have_its_own_limit(registry: Registry) -> None:
 def test_one_deadline_covers_every_attempt(registry: Registry) -> None:
     with FaultServer(faults.stall) as server:
         began = time.monotonic()
-        policy = RetryPolicy(attempts=100, base=0.001)
-        error = ask(registry, server, Replay.SAFE, retry=policy, timeout=1)
-    assert time.monotonic() - began < 5
+        policy = RetryPolicy(attempts=1000, base=0.001)
+        error = ask(registry, server, Replay.SAFE, retry=policy, timeout=2, read_timeout=0.1)
+    assert time.monotonic() - began < PATIENCE
     assert type(error) is OutcomeUnknownError
-    assert 2 <= len(server.requests) <= 10
+    assert 2 <= len(server.requests) < 1000
 
 
 def test_a_wait_past_the_deadline_is_not_begun(registry: Registry) -> None:
-    with FaultServer(faults.answer(503, b"", {"Retry-After": "20"})) as server:
-        began = time.monotonic()
-        error = ask(registry, server, Replay.SAFE, timeout=2)
-    assert time.monotonic() - began < 2
+    with FaultServer(faults.answer(503, b"", {"Retry-After": "25"})) as server:
+        error = ask(registry, server, Replay.SAFE, timeout=20)
     assert type(error) is ProviderUnavailableError
+    assert [attempt.wait for attempt in error.evidence.history] == [None]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_cancelling_ends_a_wait_and_hides_no_unknown_outcome(
     with FaultServer(cancelling) as server:
         began = time.monotonic()
         error = ask(registry, server, Replay.SAFE, retry=slow, cancel=cancel, timeout=5000)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE
     assert type(error) is kind
     assert len(server.requests) == 1
     assert error.evidence.attempts == 1

@@ -17,6 +17,7 @@ import requests
 from grantway_plugins.gateway import hash_secret
 from grantway_plugins.issuer import IssuerServer
 from tests.interop.program import Program
+from tests.raw_http import read_all
 
 #: Longest that a test waits for what must happen.
 PATIENCE = 30.0
@@ -31,9 +32,9 @@ admin = "127.0.0.1:0"
 [gateway.limits]
 connections = {connections}
 header_bytes = {header_bytes}
-header_seconds = {header_seconds}
+header_seconds = {patience}
 body_bytes = {body_bytes}
-body_seconds = 0.5
+body_seconds = {patience}
 
 [providers.issuer]
 issuer = "{issuer}"
@@ -105,15 +106,6 @@ class Running:
                 with contextlib.suppress(ConnectionError):
                     connection.sendall(piece)
             return read_all(connection)
-
-
-def read_all(connection: socket.socket) -> bytes:
-    """What comes until the other side ends the connection."""
-    got = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := connection.recv(65_536):
-            got += piece
-    return got
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -219,9 +211,16 @@ def started(
     folder: Path,
     upstream: Upstream,
     issuer: tuple[IssuerServer, tuple[str, str]],
-    header_seconds: float,
+    patience: float,
 ) -> Iterator[Running]:
-    """A gateway in a process of its own."""
+    """Run a gateway as a separate process.
+
+    Args:
+        folder: Where its files are written.
+        upstream: Where it forwards requests.
+        issuer: Where it gets tokens, and its client there.
+        patience: Seconds that it waits for the rest of a request's head or body.
+    """
     server, client = issuer
     secret = folder / "secret.txt"
     secret.touch(mode=0o600)
@@ -232,7 +231,7 @@ def started(
             connections=CONNECTIONS,
             header_bytes=HEADER_BYTES,
             body_bytes=BODY_BYTES,
-            header_seconds=header_seconds,
+            patience=patience,
             issuer=server.url,
             client_id=client[0],
             upstream=upstream.url,

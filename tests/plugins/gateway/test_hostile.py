@@ -24,6 +24,7 @@ from grantway_plugins.issuer.asgi import DRAINED, BodyProblem
 from grantway_plugins.issuer.wire import BODY_CAP
 from tests.plugins.gateway.conftest import COUPON, FORM, JSON, OURS, SHOP, THEIRS, Brokered, Serve
 from tests.plugins.gateway.frameworks import ASGI, FRAMEWORKS
+from tests.raw_http import read_response
 
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
 REFRESH = (
@@ -93,15 +94,10 @@ def head(url: str, *lines: str) -> bytes:
 
 
 def raw(url: str, sent: bytes) -> bytes:
-    """Send bytes and leave the connection open; gives the whole answer."""
+    """Send bytes, leave the connection open, and return the whole response."""
     with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
         sock.sendall(sent)
-        answer = b""
-        while b"}" not in answer:
-            piece = sock.recv(65_536)
-            assert piece, answer
-            answer += piece
-        return answer
+        return read_response(sock)
 
 
 @pytest.mark.parametrize("framework", ASGI)
@@ -149,7 +145,7 @@ def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
         with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
             sock.sendall(head(url, f"Content-Type: {FORM}", "Content-Length: 500") + REFRESH)
             sock.shutdown(socket.SHUT_WR)
-            assert sock.recv(65_536).split(b" ")[1] == b"400", framework
+            assert read_response(sock).split(b" ")[1] == b"400", framework
     assert not server.requests
 
 

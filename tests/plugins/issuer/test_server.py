@@ -23,7 +23,9 @@ from grantway_plugins.issuer.person import Person
 from grantway_plugins.issuer.records import Authentication, RefreshToken
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest
+from tests.faults import free_port
 from tests.plugins.issuer.conftest import VERIFIER, Caller, Clock
+from tests.raw_http import read_response
 
 PROGRAM = "import sys; from grantway_plugins.issuer import serve; serve(database=sys.argv[1])"
 
@@ -76,9 +78,9 @@ def _until_refused(url: str) -> None:
 
 
 def test_it_stops_twice_and_frees_its_port() -> None:
-    server = IssuerServer()
+    port = free_port()
+    server = IssuerServer(port=port)
     server.start()
-    port = int(server.url.rsplit(":", 1)[1])
     server.stop()
     server.stop()
     with IssuerServer(port=port) as again:
@@ -238,7 +240,7 @@ def test_a_body_that_never_comes_is_answered(monkeypatch: pytest.MonkeyPatch, be
         port = int(server.address.rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", port), timeout=10) as stalled:
             stalled.sendall(STALLED + begun)
-            assert stalled.recv(4096).startswith(b"HTTP/1.1 408 ")
+            assert read_response(stalled).startswith(b"HTTP/1.1 408 ")
 
 
 @pytest.mark.parametrize("begun", [b"", b"grant"])
@@ -253,5 +255,5 @@ def test_it_stops_though_a_body_never_comes(
         # Another request is answered, so the stalled one has been read too.
         assert requests.get(f"{server.address}/health", timeout=10).ok
     with stalled:
-        assert stalled.recv(4096).startswith(b"HTTP/1.1 503 ")
+        assert read_response(stalled).startswith(b"HTTP/1.1 503 ")
     assert not [record for record in caplog.records if record.exc_info]

@@ -20,6 +20,8 @@ from urllib.parse import parse_qsl
 
 import requests
 
+from tests.waiting import until
+
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 READY = re.compile(
     r"grantway gateway listening on (http://127\.0\.0\.1:\d+), admin (http://127\.0\.0\.1:\d+)"
@@ -132,12 +134,9 @@ class GatewayProcess:
         return self._log.read_text()
 
     def wait_for(self, text: str) -> None:
-        """Until the log holds a text."""
-        deadline = time.monotonic() + PATIENCE
-        while text not in self.log:
-            assert time.monotonic() < deadline, self.log
-            assert self.process.poll() is None, self.log
-            time.sleep(0.02)
+        """Wait until the log holds a text."""
+        until(lambda: self.log, lambda log: text in log or self.process.poll() is not None)
+        assert text in self.log
 
     def reload(self) -> None:
         """As an operator does."""

@@ -7,10 +7,10 @@ import json
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,27 +27,26 @@ from grantway_plugins.issuer import IssuerServer
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Behind, surroundings
 from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+from tests.raw_http import read_all, read_response
+from tests.waiting import until
 
 ACME = {"X-Tenant": "acme"}
+CONNECTIONS = 40
 
 
 def raw(url: str, request: bytes) -> bytes:
     """All that a gateway says to some bytes, until it ends the connection."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
-        opened.sendall(request)
-        said = b""
-        while piece := opened.recv(65_536):
-            said += piece
-    return said
+        # The gateway may refuse a request, and end the connection, before it has read all of it.
+        with suppress(ConnectionError):
+            opened.sendall(request)
+        return read_all(opened)
 
 
-@pytest.fixture(scope="module")
-def one(
-    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GatewayProcess]:
-    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("gateway"))
-    config = behind.write(
+def configuration(behind: Behind, patience: float) -> Path:
+    """Write the file of a gateway that waits so many seconds for its callers."""
+    return behind.write(
         behind.provider()
         + behind.route(path='"/"')
         + behind.route("api", upstream=f'"{behind.url}/base"', strip_path="true", keep_host="true")
@@ -55,17 +54,40 @@ def one(
         + behind.route("hasty", upstream=f'"{behind.url}"', strip_path="true", answer_timeout="0.3")
         + behind.route("elsewhere", host='"other.example.com"', path='"/"', tenant='"single"')
         + "[gateway.limits]\nbody_bytes = 300000\nheader_bytes = 4096\n"
-        + "header_seconds = 1\nbody_seconds = 1\nsend_seconds = 1\nconnections = 40\n"
+        + f"header_seconds = {patience}\nbody_seconds = {patience}\n"
+        f"send_seconds = {patience}\nconnections = {CONNECTIONS}\n"
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
     )
-    with gateway(config) as running:
+
+
+@pytest.fixture(scope="module")
+def patient(
+    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("patient"))
+    with gateway(configuration(behind, PATIENCE)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("impatient"))
+    with gateway(configuration(behind, 1.0)) as running:
         yield running
 
 
 @pytest.fixture
-def run(one: GatewayProcess, behind: Behind) -> GatewayProcess:
-    """One gateway for many tests, each with an echo that knows nothing yet."""
-    return one
+def run(patient: GatewayProcess, behind: Behind) -> GatewayProcess:
+    """Share a gateway that waits for slow callers; the echo behind it has seen nothing yet."""
+    return patient
+
+
+@pytest.fixture
+def hasty(impatient: GatewayProcess, behind: Behind) -> GatewayProcess:
+    """Share a gateway that waits one second for slow callers."""
+    return impatient
 
 
 def test_a_request_and_its_answer(
@@ -138,7 +160,7 @@ def test_bodies_are_streamed(run: GatewayProcess, http: requests.Session) -> Non
     assert len(sized.json()["body"]) == 250_000
 
 
-def test_a_body_that_is_too_large_or_too_slow(run: GatewayProcess, http: requests.Session) -> None:
+def test_a_body_that_is_too_large(run: GatewayProcess, http: requests.Session) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(50):
             yield b"x" * 10_000
@@ -147,10 +169,14 @@ def test_a_body_that_is_too_large_or_too_slow(run: GatewayProcess, http: request
     assert (too_much.status_code, too_much.headers["connection"]) == (413, "close")
     with requests.Session() as other:
         assert other.post(f"{run.url}/", data=pieces(), headers=ACME).status_code == 413
-    for head in (b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"):
-        said = raw(run.url, b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n" + head + b"\r\n")
-        assert said.startswith(b"HTTP/1.1 408 "), said
     assert http.get(f"{run.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_body_that_is_too_slow(hasty: GatewayProcess, head: bytes) -> None:
+    said = raw(hasty.url, b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n" + head + b"\r\n")
+    assert said.startswith(b"HTTP/1.1 408 "), said
+    assert requests.get(f"{hasty.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
 
 
 def test_nobody_there_and_nobody_quick(run: GatewayProcess, http: requests.Session) -> None:
@@ -158,7 +184,8 @@ def test_nobody_there_and_nobody_quick(run: GatewayProcess, http: requests.Sessi
     assert (nobody.status_code, nobody.json()["error"]) == (502, "bad_gateway")
     hasty = http.get(f"{run.url}/hasty/slow", headers=ACME, timeout=PATIENCE)
     assert (hasty.status_code, hasty.json()["error"]) == (504, "gateway_timeout")
-    assert http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).status_code == 200
+    # On a busy machine the next answer may come too late as well, but not every one.
+    until(lambda: http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).ok)
 
 
 def test_a_name_that_is_looked_up_for_too_long() -> None:
@@ -200,9 +227,9 @@ def test_who_goes_away_stops_what_is_behind(run: GatewayProcess, behind: Behind)
 
 
 def test_who_does_not_take_the_answer_stops_what_is_behind(
-    run: GatewayProcess, behind: Behind
+    hasty: GatewayProcess, behind: Behind
 ) -> None:
-    parts = urlsplit(run.url)
+    parts = urlsplit(hasty.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
         opened.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
         assert behind.echo.gone.wait(PATIENCE)
@@ -248,23 +275,23 @@ def test_expecting_100_continue(run: GatewayProcess) -> None:
             b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 2\r\n"
             b"Expect: 100-continue\r\n\r\n"
         )
-        assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
+        assert read_response(opened).startswith(b"HTTP/1.1 100 ")
         opened.sendall(b"hi")
-        assert b"HTTP/1.1 200 OK" in opened.recv(65_536)
+        assert read_response(opened).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_callers_who_say_nothing_are_ended_and_others_are_served(
-    run: GatewayProcess, http: requests.Session
-) -> None:
-    parts = urlsplit(run.url)
-    silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(30)]
+def test_callers_who_say_nothing_are_ended_and_others_are_served(hasty: GatewayProcess) -> None:
+    parts = urlsplit(hasty.url)
+    silent = []
     try:
-        for half in silent[:10]:
-            half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        assert http.get(f"{run.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
+        for number in range(30):
+            silent.append(socket.create_connection((parts.hostname, parts.port)))
+            if number < 10:
+                silent[-1].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        assert requests.get(f"{hasty.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
         for each in silent:
             each.settimeout(PATIENCE)
-            said = each.recv(1000)
+            said = read_all(each)
             assert said.startswith(b"HTTP/1.1 408 ") if each in silent[:10] else said == b""
     finally:
         for each in silent:
@@ -272,18 +299,22 @@ def test_callers_who_say_nothing_are_ended_and_others_are_served(
 
 
 @pytest.mark.usefixtures("many_files")
-def test_a_thousand_callers_who_say_nothing(run: GatewayProcess, http: requests.Session) -> None:
-    parts = urlsplit(run.url)
+def test_a_thousand_callers_who_say_nothing(hasty: GatewayProcess) -> None:
+    parts = urlsplit(hasty.url)
     silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(1000)]
     try:
         for each in silent:
             each.settimeout(PATIENCE)
-            while each.recv(1000):  # 503, or nothing
-                pass
+            read_all(each)  # 503, or nothing
     finally:
         for each in silent:
             each.close()
-    assert http.get(f"{run.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
+    # A connection counts until the gateway has seen its end, which is after the caller has.
+    answer = until(
+        lambda: requests.get(f"{hasty.url}/", headers=ACME, timeout=PATIENCE),
+        lambda found: found.status_code != 503,
+    )
+    assert answer.status_code == 200
 
 
 def test_a_token_that_is_refused_behind_the_gateway_is_replaced_once_for_all(
@@ -448,8 +479,7 @@ def test_it_ends_when_it_is_told_and_finishes_what_it_began(behind: Behind) -> N
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
-        while len(results) < 20:
-            pass
+        until(lambda: len(results) >= 20)
         assert run.stop() == 0
         for thread in threads:
             thread.join(PATIENCE)
@@ -466,16 +496,15 @@ def test_one_request_too_many_is_told_to_come_again(behind: Behind, http: reques
         parts = urlsplit(run.url)
         opened = open_ones.enter_context(socket.create_connection((parts.hostname, parts.port)))
         opened.sendall(head)
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:  # until the first one is under way
-            answer = http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE)
-            if answer.status_code != 200:
-                break
+        answer = until(  # the first one is under way
+            lambda: http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE),
+            lambda found: found.status_code != 200,
+        )
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert answer.json()["error"] == "temporarily_unavailable"
         assert requests.get(f"{run.admin}/healthz", timeout=PATIENCE).status_code == 200
         opened.sendall(b"{}")
-        assert opened.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert read_response(opened).startswith(b"HTTP/1.1 200")
         assert http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 200
 
 

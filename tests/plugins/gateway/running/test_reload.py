@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Behind
 from tests.plugins.gateway.running.programs import PATIENCE, CountingProvider, gateway
 from tests.plugins.gateway.servers import asgi_server
+from tests.waiting import until
 
 ACME = {"X-Tenant": "acme"}
 
@@ -47,10 +47,7 @@ class Traffic:
     def go_on_for(self, answers: int) -> None:
         """Until so many more were answered."""
         wanted = self.statuses.total() + answers
-        deadline = time.monotonic() + PATIENCE
-        while self.statuses.total() < wanted:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(lambda: self.statuses.total() >= wanted)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -85,7 +82,7 @@ def test_a_reload_under_traffic_loses_no_request_and_keeps_the_tokens(behind: Be
                 text = config.read_text() + behind.route(more, scope='["read"]')
                 replace_file(config, text)
                 run.reload()
-                _until(lambda path=f"{run.url}/{more}": _status(path) == 200)
+                until(lambda path=f"{run.url}/{more}": _status(path) == 200)
                 traffic.go_on_for(50)
             # A change of the provider's table makes new clients; the tokens stay as well.
             replace_file(config, text.replace("[providers.idp]", "[providers.idp]\ntimeout = 20"))
@@ -128,7 +125,7 @@ def test_the_file_is_followed_where_it_says_so(behind: Behind) -> None:
     with gateway(config) as run:
         assert _status(f"{run.url}/more") == 404
         replace_file(config, config.read_text() + behind.route("more"))
-        _until(lambda: _status(f"{run.url}/more") == 200)
+        until(lambda: _status(f"{run.url}/more") == 200)
 
 
 def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
@@ -186,7 +183,7 @@ def test_a_secret_that_was_wrong_and_is_mended(behind: Behind) -> None:
         assert (status, told["providers"]["idp"]["error"]) == (503, "invalid_client")
         assert "not the right one" not in run.log
         replace_file(secret, behind.client_secret)
-        _until(lambda: _status(f"{run.url}/orders") == 200)
+        until(lambda: _status(f"{run.url}/orders") == 200)
         assert run.ready()[0] == 200
         assert behind.client_secret not in run.log
 
@@ -222,7 +219,7 @@ def test_a_provider_that_comes_late(behind: Behind) -> None:
             (behind.folder / "late.txt").write_text(client["client_secret"])
             replace_file(config, text)
             run.reload()
-            _until(lambda: _status(f"{run.url}/closed") == 200)
+            until(lambda: _status(f"{run.url}/closed") == 200)
             assert behind.echo.tokens[-1].startswith("Bearer gwa_")
             assert run.ready()[1]["providers"]["late"]["discovered"] is True
 
@@ -237,7 +234,7 @@ def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) ->
     with gateway(config) as run:
         assert run.ready()[0] == 503
         with IssuerServer(IssuerSettings(), port=port):
-            _until(lambda: run.ready()[1]["providers"]["idp"]["discovered"])
+            until(lambda: run.ready()[1]["providers"]["idp"]["discovered"])
             run.wait_for("found at last: idp")
             # It is asked now, and does not know the client.
             assert _status(f"{run.url}/orders") == 503
@@ -315,10 +312,3 @@ def test_no_page_in_a_browser_reaches_the_admin_pages(behind: Behind) -> None:
 
 def _status(url: str) -> int:
     return requests.get(url, headers=ACME, timeout=PATIENCE).status_code
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -1,0 +1,68 @@
+"""Responses read from a socket, for tests that send bytes instead of using an HTTP client."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
+_NO_BODY = {204, 304}
+
+
+def read_response(connection: socket.socket) -> bytes:
+    """Read one response to its end, and leave the bytes after it in the socket.
+
+    TCP does not keep a response in one piece: a single ``recv`` may return the head alone, or half
+    of it. An interim response such as ``100 Continue`` is returned by itself.
+
+    Returns:
+        The bytes of the response. They end early if the other side closes the connection.
+    """
+    head = _read_until(connection, b"\r\n\r\n")
+    status = _STATUS.match(head)
+    if status is None or int(status[1]) < 200 or int(status[1]) in _NO_BODY:
+        return head
+    if _CHUNKED.search(head):
+        return head + _read_chunks(connection)
+    length = _LENGTH.search(head)
+    if length is None:
+        return head + read_all(connection)
+    return head + _read_exactly(connection, int(length[1]))
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the other side closes or resets the connection."""
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(65_536):
+            got += piece
+    return got
+
+
+def _read_until(connection: socket.socket, end: bytes) -> bytes:
+    # Byte by byte, so that what follows stays in the socket.
+    got = b""
+    while not got.endswith(end) and (byte := connection.recv(1)):
+        got += byte
+    return got
+
+
+def _read_exactly(connection: socket.socket, length: int) -> bytes:
+    got = b""
+    while len(got) < length and (piece := connection.recv(length - len(got))):
+        got += piece
+    return got
+
+
+def _read_chunks(connection: socket.socket) -> bytes:
+    got = b""
+    while line := _read_until(connection, b"\r\n"):
+        got += line
+        size = int(line.partition(b";")[0], 16)
+        if not size:
+            return got + _read_until(connection, b"\r\n")
+        got += _read_exactly(connection, size + 2)
+    return got
