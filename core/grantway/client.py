@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .boundary import is_async
 from .client_auth import ClientAuth, client_auth
 from .deadline import Deadline
 from .dialect import Dialect
@@ -94,6 +95,13 @@ class Client:
         self._retry = retry or RetryPolicy()
         self._grants = tuple(grants)
         self._middleware = tuple(middleware)
+        for each in self._middleware:
+            if not callable(each) or is_async(each):
+                raise ConfigurationError(
+                    f"middleware: {each!r:.80} must be a synchronous callable "
+                    "(exchange, call_next) -> answer.",
+                    errors={"middleware": ["must be a synchronous callable"]},
+                )
         self._follows = registry is None
         self._wired = self._wire(default_registry() if registry is None else registry)
         shape = self.dispatcher.dialect.request

@@ -6,17 +6,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import RequestInvalidError
+from .boundary import is_unfinished, kind_of
+from .exceptions import GrantwayError, PluginError, RequestInvalidError
 from .exchange import Exchange, Wire
 from .grant import Grant, Params
 from .grant_rules import RESERVED
 from .http import can_travel
 from .middleware import compose
 from .middleware.errors import MapErrors
+from .middleware.layer import Layer
 from .middleware.observe import Observe
 from .middleware.retry import RetryPolicy, RetrySends
+from .plugin import APPLICATION
 from .provider import Provider, require_dialect
 from .redaction import texts
+from .token import Token
 
 if TYPE_CHECKING:
     from .client_auth import ClientAuth
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from .http import Transport
     from .middleware import Middleware
     from .registry import Registry
-    from .token import Token
 
 #: Names of what a provider may be sent and must not show, unless they only say of what kind it is.
 _SECRET_NAME = re.compile(
@@ -59,13 +62,19 @@ class Dispatcher:
         self.observe = Observe(registry.observers)
         self._host = provider.host
         self._token_endpoint = provider.token_endpoint
+        sends = retry if isinstance(retry, RetrySends) else RetrySends(retry, registry.errors)
         self._run = compose(
             [
                 self.observe,
-                *registry.middleware,
-                *middleware,
+                *(
+                    Layer(each, plugin.named, sends.may_repeat)
+                    for each, plugin in zip(
+                        registry.middleware, registry.origins.middleware, strict=True
+                    )
+                ),
+                *(Layer(each, APPLICATION, sends.may_repeat) for each in middleware),
                 MapErrors(registry.errors),
-                retry if isinstance(retry, RetrySends) else RetrySends(retry, registry.errors),
+                sends,
             ],
             Wire(transport, provider),
         )
@@ -86,6 +95,7 @@ class Dispatcher:
             RequestInvalidError: the parameters break the grant's schema; nothing was sent.
             TokenError: the provider said no.
             TransportError: there was no usable answer.
+            PluginError: a plugin's code broke its contract.
         """
         loaded = grant.load(params)
         if extra:
@@ -104,7 +114,30 @@ class Dispatcher:
         answer = self._run(exchange)
         token = answer.token
         assert token is not None  # MapErrors raised for every answer without one
-        return grant.settle(loaded, token), answer
+        return self._settle(grant, loaded, token), answer
+
+    def _settle(self, grant: Grant, params: Params, token: Token) -> Token:
+        """Let the grant judge the token; a mistake of its code does not lose it."""
+        try:
+            settled: object = grant.settle(params, token)
+        except GrantwayError:
+            raise  # the grant's verdict
+        except Exception as error:
+            raise self._settle_error(grant, token, f"raised {type(error).__name__}") from error
+        if isinstance(settled, Token):
+            return settled
+        what = "is asynchronous" if is_unfinished(settled) else f"returned {kind_of(settled)}"
+        raise self._settle_error(grant, token, what)
+
+    def _settle_error(self, grant: Grant, token: Token, what: str) -> PluginError:
+        owned = self.registry.grants.get(grant.grant_type) is grant
+        plugin = self.registry.owner(grant.grant_type).named if owned else APPLICATION
+        return PluginError(
+            f"settle of the grant {grant.grant_type}, which the plugin {plugin} brings, {what}; "
+            "it must return a grantway.Token.",
+            plugin=plugin,
+            token=token,
+        )
 
     def call(
         self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline

@@ -56,6 +56,7 @@
     |     |- StoreSaveError             a token that could not be saved; it is in ``token``
     |     |- StoreLockError             the lock was not to be had in time
     |     `- LeaseLostError             a newer holder of the lock has saved since
+    |- PluginError                      a plugin's code broke its contract during a call
     `- RegistryError                    plugins
        |- GrantConflictError
        |- GrantInvalidError
@@ -666,6 +667,29 @@ class LeaseLostError(StoreError):
 
 
 # --- Plugins ------------------------------------------------------------------------------------
+
+
+class PluginError(GrantwayError):
+    """A plugin's code broke its contract during a call. The message names the plugin.
+
+    Attributes:
+        plugin: The plugin and the distribution that owns it.
+        token: The token that the provider had issued by then, or None.
+    """
+
+    code = "plugin_failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        plugin: str = "",
+        token: Token | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.plugin = plugin
+        self.token = token
 
 
 class RegistryError(GrantwayError):

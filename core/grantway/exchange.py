@@ -44,6 +44,8 @@ class Exchange:
             provider asked to wait, or None, and before it is decided whether to send again.
         history: Each attempt that did not settle the call, and the one after it.
         proofs: Secrets that the client's proof of the latest send is made of.
+        settled_at: Monotonic time of the first send that the provider may have carried out, or
+            None while there was none.
     """
 
     step: str
@@ -62,6 +64,7 @@ class Exchange:
     on_refusal: Callable[[float | None], None] | None = None
     history: list[Attempt] = field(default_factory=list)
     proofs: tuple[str, ...] = field(default=(), repr=False)
+    settled_at: float | None = None
 
     @property
     def grant_type(self) -> str | None:

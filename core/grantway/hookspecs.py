@@ -109,6 +109,9 @@ def grantway_register_middleware() -> Iterable[Middleware]:
         def grantway_register_middleware():
             return [stamp]
 
+    Middleware may call ``call_next`` again only where a second send does no harm: the provider did
+    nothing, or the grant's replay class allows it. Otherwise ``PluginError`` is raised.
+
     Returns:
         Callables ``(exchange, call_next) -> answer``; the first one returned runs outermost.
     """

@@ -42,6 +42,11 @@ class PluginStatus:
         """``distribution/name``: two distributions may use one name."""
         return f"{self.distribution or APPLICATION}/{self.name}"
 
+    @property
+    def named(self) -> str:
+        """Name and owner, like ``coupon of acme-coupons 1.2``, for sentences."""
+        return f"{self.name} of {self.owner}"
+
     def goes_by(self, name: str) -> bool:
         """Whether a name means this plugin: its own, its distribution's, or its path."""
         return name == self.name or normal(name) in {

@@ -50,12 +50,14 @@ class Origins:
         contributions: What each loaded plugin brought.
         prefer: The host's choice: grant_type -> plugin or distribution.
         owned: Who brings which name, and the names that nobody may have.
+        middleware: The plugin that brought each of ``Registry.middleware``, in the same order.
     """
 
     plugins: tuple[PluginStatus, ...]
     contributions: tuple[Contribution, ...]
     prefer: Mapping[str, str]
     owned: Ownership
+    middleware: tuple[PluginStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,5 +295,6 @@ def assemble(
             contributions=tuple(contributions),
             prefer=prefer,
             owned=owned,
+            middleware=tuple(each.status for each in loaded for _ in each.middleware),
         ),
     )

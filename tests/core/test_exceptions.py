@@ -76,6 +76,7 @@ CODES = {
     "GrantConflictError": "grant_conflict",
     "GrantInvalidError": "grant_invalid",
     "PluginIncompatibleError": "plugin_incompatible",
+    "PluginError": "plugin_failed",
     "PluginLoadError": "plugin_load_failed",
 }
 

@@ -176,16 +176,27 @@ class RetrySends:
     def _send(
         self, exchange: Exchange, call_next: Next
     ) -> tuple[Answer | TransportError, Outcome, str]:
+        sent_at, begun, before = time.monotonic(), exchange.attempts, exchange.settled_at
+        if before is None:
+            exchange.settled_at = sent_at  # until it is known that the provider did nothing
+        result: Answer | TransportError
         try:
-            answer = call_next(exchange)
+            result = call_next(exchange)
+            outcome, why = self.judge(result), f"status {result.status}"
         except ConnectionFailedError as error:
-            return error, Outcome.NEVER_SENT, error.code
+            result, outcome, why = error, Outcome.NEVER_SENT, error.code
         except OutcomeUnknownError as error:
-            return error, Outcome.UNKNOWN, error.code
+            result, outcome, why = error, Outcome.UNKNOWN, error.code
         except TransportError as error:
             # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
-            return error, Outcome.FINAL, error.code
-        return answer, self.judge(answer), f"status {answer.status}"
+            result, outcome, why = error, Outcome.FINAL, error.code
+        except BaseException:
+            if exchange.attempts == begun:
+                exchange.settled_at = before
+            raise
+        if outcome in {Outcome.NEVER_SENT, Outcome.REFUSED}:
+            exchange.settled_at = before
+        return result, outcome, why
 
 
 def _tell_refusal(exchange: Exchange, outcome: Outcome, result: Answer | TransportError) -> None:

@@ -1,0 +1,217 @@
+"""Middleware that breaks its contract is named, and never makes a request go out twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway import (
+    Client,
+    Grant,
+    GrantSchema,
+    PluginError,
+    Provider,
+    Replay,
+    Text,
+    Token,
+    hookimpl,
+)
+from grantway.dialect import Answer
+from tests import faults
+from tests.faults import FaultServer
+
+
+class Coupon(GrantSchema):
+    """A coupon."""
+
+    coupon = Text(required=True, example='"SPRING"')
+
+
+class Plugin:
+    """Brings one middleware."""
+
+    def __init__(self, middleware: Any) -> None:
+        self.middleware = middleware
+
+    @hookimpl
+    def grantway_register_middleware(self) -> list[Any]:
+        return [self.middleware]
+
+
+def ask(
+    server: FaultServer, brought: Any, replay: Replay, window: float = 0.0, **more: Any
+) -> Token:
+    registry = grantway.build_registry({"audit": Plugin(brought)}, only=["grantway"])
+    dialect = grantway.Dialect("windowed", replay_window=window)
+    with Client(
+        Provider(server.token_endpoint, dialect=dialect),
+        client_id="c",
+        registry=registry,
+        grants=[Grant("urn:example:coupon", Coupon(), replay=replay)],
+        retry=grantway.RetryPolicy(attempts=1),
+        **more,
+    ) as client:
+        return client.create_token(grant_type="urn:example:coupon", coupon="SPRING")
+
+
+def twice(exchange: Any, call_next: Any) -> Any:
+    call_next(exchange)
+    return call_next(exchange)
+
+
+def once_more_after_an_error(exchange: Any, call_next: Any) -> Any:
+    try:
+        return call_next(exchange)
+    except grantway.GrantwayError:
+        return call_next(exchange)
+
+
+def with_a_copy(exchange: Any, call_next: Any) -> Any:
+    call_next(exchange)
+    return call_next(dataclasses.replace(exchange))
+
+
+@pytest.mark.parametrize("middleware", [twice, with_a_copy])
+@pytest.mark.parametrize("replay", [Replay.NEVER, Replay.WINDOWED])
+def test_a_token_request_is_not_sent_twice(middleware: Any, replay: Replay) -> None:
+    with FaultServer(faults.answer(), faults.answer()) as server:
+        with pytest.raises(
+            PluginError, match=r"audit of application\) called call_next again"
+        ) as raised:
+            ask(server, middleware, replay)
+        assert len(server.requests) == 1
+    # The token that the provider issued is not lost with the error.
+    assert raised.value.token is not None
+    assert raised.value.token.access_token == "at-1"
+    assert raised.value.plugin == "audit of application"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        faults.answer(500, b""),
+        faults.reset_after_request,
+        faults.answer(400, {"error": "invalid_grant"}),
+    ],
+    ids=["500", "reset", "invalid_grant"],
+)
+def test_nor_where_the_first_send_failed(first: Any) -> None:
+    with FaultServer(first, faults.answer()) as server:
+        with pytest.raises(PluginError, match=r"Replay\.NEVER"):
+            ask(server, once_more_after_an_error, Replay.NEVER)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("middleware", "replay", "window", "first"),
+    [
+        # A second send does no harm: the grant says so, or the provider's replay window does.
+        (twice, Replay.SAFE, 0.0, faults.answer()),
+        (twice, Replay.WINDOWED, 3600.0, faults.answer()),
+        # The provider said that it did nothing.
+        (once_more_after_an_error, Replay.NEVER, 0.0, faults.answer(503, b"")),
+    ],
+)
+def test_a_harmless_second_send_is_allowed(
+    middleware: Any, replay: Replay, window: float, first: Any
+) -> None:
+    with FaultServer(first, faults.answer()) as server:
+        ask(server, middleware, replay, window)
+        assert len(server.requests) == 2
+
+
+def test_middleware_of_the_client_is_held_to_the_same() -> None:
+    with FaultServer(faults.answer(), faults.answer()) as server:
+        with pytest.raises(PluginError, match=r"twice \(application\) called"):
+            ask(server, lambda exchange, go: go(exchange), Replay.NEVER, middleware=[twice])
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (lambda answer: None, "returned None"),
+        (lambda answer: answer.token, "returned a Token"),
+        (lambda answer: Answer(200, {}), "returned an Answer without a token"),
+    ],
+    ids=["None", "Token", "Answer"],
+)
+def test_what_is_no_answer_is_refused_with_the_token_kept(
+    returned: Callable[[Answer], Any], told: str
+) -> None:
+    with (
+        FaultServer(faults.answer()) as server,
+        pytest.raises(PluginError, match=rf"audit of application\) {told}") as raised,
+    ):
+        ask(server, lambda exchange, go: returned(go(exchange)), Replay.NEVER)
+    assert raised.value.token is not None
+
+
+def test_something_else_than_the_exchange_is_refused() -> None:
+    with FaultServer(faults.answer()) as server:
+        with pytest.raises(PluginError, match="gave call_next None, not the exchange"):
+            ask(server, lambda exchange, go: go(None), Replay.NEVER)
+        assert not server.requests
+
+
+def test_a_coroutine_behind_a_plain_function_is_refused_when_it_comes() -> None:
+    async def late(exchange: Any, call_next: Any) -> Any:
+        return call_next(exchange)
+
+    def wrapped(exchange: Any, call_next: Any) -> Any:
+        return late(exchange, call_next)
+
+    with FaultServer(faults.answer()) as server:
+        with pytest.raises(PluginError, match="is asynchronous"):
+            ask(server, wrapped, Replay.NEVER)
+        assert not server.requests
+        with pytest.raises(grantway.ConfigurationError, match=r"middleware: .* synchronous"):
+            ask(server, lambda exchange, go: go(exchange), Replay.NEVER, middleware=[late])
+
+
+async def _settle_late(self: Grant, params: Any, token: Token) -> Token:
+    return token
+
+
+def _settle_behind_a_decorator(self: Grant, params: Any, token: Token) -> Any:
+    return _settle_late(self, params, token)
+
+
+def _settle_to_none(self: Grant, params: Any, token: Token) -> None:
+    return None
+
+
+def _settle_with_a_mistake(self: Grant, params: Any, token: Token) -> Token:
+    raise KeyError("tenant")
+
+
+@pytest.mark.parametrize(
+    ("settle", "told"),
+    [
+        (_settle_to_none, "returned None"),
+        (lambda self, params, token: {"access_token": "x"}, "returned a dict"),
+        (_settle_behind_a_decorator, "is asynchronous"),
+        (_settle_with_a_mistake, "raised KeyError"),
+    ],
+    ids=["None", "dict", "coroutine", "raises"],
+)
+def test_settle_that_gives_no_token_names_grant_and_plugin(settle: Any, told: str) -> None:
+    kind = type("Judging", (Grant,), {"settle": settle})
+    grant = kind("urn:example:coupon", Coupon())
+    registry = grantway.build_registry({"coupons": grant}, only=["grantway"])
+    with FaultServer(faults.answer()) as server:
+        provider = Provider(server.token_endpoint)
+        with (
+            Client(provider, client_id="c", registry=registry) as client,
+            pytest.raises(PluginError) as raised,
+        ):
+            client.create_token(grant_type="urn:example:coupon", coupon="SPRING")
+    assert f"urn:example:coupon, which the plugin coupons of application brings, {told}" in str(
+        raised.value
+    )
+    assert raised.value.token is not None
+    assert "at-1" not in f"{raised.value!r}{raised.value}{vars(raised.value)}"
