@@ -237,8 +237,10 @@ class Client:
             freshness: When it is renewed; by default what the provider's dialect says.
             on_token: Called with every new token, after it was stored and before it is used.
                 What it raises goes to the caller, and the token is tried again with the next call.
-            extra: Provider-specific parameters, sent with the grant as they are.
-            refresh: More parameters for a refresh, such as ``scope`` where the provider wants it.
+            extra: Provider-specific parameters, sent as they are with the grant and each refresh.
+            refresh: More parameters for a refresh, such as ``scope`` where the provider wants it,
+                or other values than the grant's. ``resource`` and ``audience`` of the grant are
+                repeated without being named here.
             **params: The grant's parameters, by their RFC names. One that is callable is called
                 for each request, as for an assertion that must be new each time.
 

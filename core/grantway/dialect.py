@@ -199,7 +199,7 @@ class Dialect:
         separator = self.request.scope_separator
         written: dict[str, Any] = dict(self._plan.constants)
         for name, value in fields.items():
-            if value is None:
+            if _is_absent(name, value):
                 continue
             if name == "scope" and separator is not None and not isinstance(value, str):
                 written[names.get(name, name)] = separator.join(value)
@@ -214,7 +214,7 @@ class Dialect:
 
         Args:
             endpoint: The authorization endpoint, which may have a query already.
-            fields: RFC names to values; None is left out.
+            fields: RFC names to values; None and an empty scope are left out.
         """
         names = self._plan.authorization_names
         separator = self.request.scope_separator or " "
@@ -224,7 +224,7 @@ class Dialect:
                 if name == "scope" and not isinstance(value, str)
                 else value
                 for name, value in fields.items()
-                if value is not None
+                if not _is_absent(name, value)
             }
         )
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
@@ -403,6 +403,13 @@ class Dialect:
         if others:
             value = value.translate(others)
         return tuple(name for name in value.split(separator) if name)
+
+
+def _is_absent(name: str, value: Any) -> bool:
+    """Return whether a field is left out: None, or a scope without a name (RFC 6749 3.3)."""
+    if name == "scope" and isinstance(value, str):
+        return not value.strip()
+    return value is None or (name == "scope" and not value)
 
 
 def _form(fields: Mapping[str, Any]) -> str:

@@ -115,7 +115,7 @@ class Scope(fields.Field[tuple[str, ...]]):
         return tuple(dict.fromkeys(sorted(names) if isinstance(names, (set, frozenset)) else names))
 
     def names(self, value: Any) -> tuple[str, ...] | None:
-        """Check a scope outside a schema; None stays None.
+        """Check a scope outside a schema; return None for None and for an empty scope.
 
         Raises:
             RequestInvalidError: it is not a scope.
@@ -123,7 +123,7 @@ class Scope(fields.Field[tuple[str, ...]]):
         if value is None:
             return None
         try:
-            return cast("tuple[str, ...]", self.deserialize(value))
+            return cast("tuple[str, ...]", self.deserialize(value)) or None
         except ValidationError as invalid:
             rules = [str(rule) for rule in invalid.messages]
         raise RequestInvalidError(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .client import Client
 
 _REFRESH = "refresh_token"
+#: Parameters that say which API a token is for (RFC 8707, RFC 8693); each refresh repeats them.
+_TARGETS = ("resource", "audience")
 #: What a store can do (see ``Store``).
 _STORE = ("load", "save", "delete", "lock")
 
@@ -30,8 +32,9 @@ class Recipe:
         client: Asks the provider.
         grant_type: How the first token comes, and each one that no refresh token brings.
         params: The grant's parameters. A value that is callable is called for each request.
-        extra: Provider-specific parameters, sent with the grant.
-        refresh: More parameters for a refresh, such as ``scope`` where the provider wants it.
+        extra: Provider-specific parameters, sent with the grant and with each refresh.
+        refresh: More parameters for a refresh, such as ``scope`` where the provider wants it, or
+            other values than the grant's.
         store: Where the token rests; None keeps it in this process alone.
         freshness: When it is renewed; by default what the provider's dialect says.
         on_token: Called with every new token.
@@ -163,13 +166,24 @@ class Recipe:
     def next(self, last: Token) -> Token:
         """Ask with the refresh token of the last token.
 
+        A refresh repeats ``resource``, ``audience`` and the provider-specific parameters of the
+        grant. It repeats no scope: without one the provider keeps what was granted, which may be
+        less than what was asked for (RFC 6749 section 6).
+
         Raises:
             GrantwayError: there was no token.
         """
-        extra = Params(self.extra if self.grant_type == _REFRESH else {})
-        given = Params(self.refresh)
-        if self.grant_type == _REFRESH and "scope" in self.params:
-            given.setdefault("scope", self.params["scope"])
+        given = Params(self.extra)
+        carried = (*_TARGETS, "scope") if self.grant_type == _REFRESH else _TARGETS
+        for name in carried:
+            if name in self.params:
+                value = self.params[name]
+                given[name] = value() if callable(value) else value
+        given.update(self.refresh)
+        # RFC 6749 section 6 knows a scope only, so the rest is provider-specific.
+        fields = self.client.registry.grant(_REFRESH).schema.fields
+        known = {field.data_key or name for name, field in fields.items()}
+        extra = Params({name: given.pop(name) for name in given.keys() - known})
         given["refresh_token"] = last.refresh_token
         return self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)
 

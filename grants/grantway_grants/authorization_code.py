@@ -8,7 +8,7 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -26,6 +26,8 @@ from grantway.hookspecs import hookimpl
 from grantway.middleware.errors import refusal_class
 from grantway.redaction import printable
 from grantway.token import Token
+
+from .login_parameters import login_parameters
 
 GRANT_TYPE = "authorization_code"
 
@@ -99,7 +101,10 @@ class AuthorizationCodeFlow:
     Args:
         client: Who logs in; its provider needs an ``authorization_endpoint``.
         scope: Scope names to ask for.
-        extra: Provider-specific parameters of the authorization request, such as ``prompt``.
+        extra: Provider-specific parameters, sent with the authorization request and the token
+            request. Those that only an authorization request knows, such as ``prompt``, are not
+            sent to the token endpoint.
+        resource: The APIs that the token is for (RFC 8707), sent with both requests.
         par: Whether to push the request to the provider first, so that the browser carries only a
             reference to it (RFC 9126). None does so where the provider's metadata requires it.
     """
@@ -110,6 +115,7 @@ class AuthorizationCodeFlow:
         *,
         scope: list[str] | tuple[str, ...] | str | None = None,
         extra: Mapping[str, Any] | None = None,
+        resource: str | Sequence[str] | None = None,
         par: bool | None = None,
     ) -> None:
         self._client = client
@@ -118,7 +124,7 @@ class AuthorizationCodeFlow:
             par = required is True
         self._par = par
         self._scope = Scope().names(scope)
-        self._extra = dict(extra or {})
+        self._parameters = login_parameters(client, GRANT_TYPE, extra=extra, resource=resource)
 
     def begin(
         self, redirect_uri: str, *, cancel: threading.Event | None = None
@@ -145,10 +151,11 @@ class AuthorizationCodeFlow:
             "code_challenge": code_challenge(code_verifier),
             "code_challenge_method": "S256",
         }
-        if taken := sorted(set(fields) & set(self._extra)):
+        given = self._parameters.beginning
+        if taken := sorted(fields.keys() & given.keys()):
             raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
         endpoint = self._client.provider.endpoint("authorization")
-        query = {**fields, **self._extra}
+        query = {**fields, **given}
         if self._par:
             query = self._push(query, cancel)
         url = self._client.dialect.authorization_url(endpoint, query)
@@ -194,6 +201,7 @@ class AuthorizationCodeFlow:
             code=code,
             redirect_uri=request.redirect_uri,
             code_verifier=request.code_verifier,
+            extra=self._parameters.token or None,
             cancel=cancel,
         )
 
@@ -274,6 +282,7 @@ def login(
     *,
     scope: list[str] | tuple[str, ...] | str | None = None,
     extra: Mapping[str, Any] | None = None,
+    resource: str | Sequence[str] | None = None,
     par: bool | None = None,
     redirect_uri: str = "http://127.0.0.1/callback",
     open_browser: Callable[[str], object] | None = None,
@@ -287,7 +296,8 @@ def login(
     Args:
         client: Who logs in.
         scope: Scope names to ask for.
-        extra: Provider-specific parameters of the authorization request.
+        extra: Provider-specific parameters; see ``AuthorizationCodeFlow``.
+        resource: The APIs that the token is for (RFC 8707).
         par: Whether to push the request first; see ``AuthorizationCodeFlow``.
         redirect_uri: As it is registered. Without a port, a free one is taken.
         open_browser: Opens an address; by default the system's browser. Print the address
@@ -302,7 +312,7 @@ def login(
     """
     from .loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
 
-    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, par=par)
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
     with LoopbackListener(redirect_uri) as listener:
         request = flow.begin(listener.redirect_uri, cancel=cancel)
         listener.expect(request.state)
@@ -322,6 +332,7 @@ def login_by_paste(
     redirect_uri: str,
     scope: list[str] | tuple[str, ...] | str | None = None,
     extra: Mapping[str, Any] | None = None,
+    resource: str | Sequence[str] | None = None,
     par: bool | None = None,
 ) -> Token:
     """Log in with a browser on another machine: show the address, take the redirect back.
@@ -331,9 +342,10 @@ def login_by_paste(
         ask: Shows the login's address and gives back the address that the browser ended at.
         redirect_uri: As it is registered; nothing needs to listen there.
         scope: Scope names to ask for.
-        extra: Provider-specific parameters of the authorization request.
+        extra: Provider-specific parameters; see ``AuthorizationCodeFlow``.
+        resource: The APIs that the token is for (RFC 8707).
         par: Whether to push the request first; see ``AuthorizationCodeFlow``.
     """
-    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, par=par)
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
     request = flow.begin(redirect_uri)
     return flow.finish(request, ask(request.url))

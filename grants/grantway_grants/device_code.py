@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from grantway.http import is_web_address
 from grantway.redaction import visible
 from grantway.token import Token
 
+from .login_parameters import login_parameters
 from .polling import DEFAULT_INTERVAL, poll, seconds
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -84,7 +85,10 @@ class DeviceFlow:
     Args:
         client: Who logs in; its provider needs a ``device_authorization_endpoint``.
         scope: Scope names to ask for.
-        extra: Provider-specific parameters of the start, such as AWS's ``start_url``.
+        extra: Provider-specific parameters, sent with the device authorization request and the
+            token requests. Those that only the first request knows, such as AWS's ``start_url``,
+            are not sent to the token endpoint.
+        resource: The APIs that the token is for (RFC 8707), sent with both requests.
         pause: Waits so many seconds between polls; by default real time, cut short by ``cancel``.
     """
 
@@ -94,11 +98,12 @@ class DeviceFlow:
         *,
         scope: list[str] | tuple[str, ...] | str | None = None,
         extra: Mapping[str, Any] | None = None,
+        resource: str | Sequence[str] | None = None,
         pause: Callable[[float], None] | None = None,
     ) -> None:
         self._client = client
         self._scope = Scope().names(scope)
-        self._extra = dict(extra or {})
+        self._parameters = login_parameters(client, GRANT_TYPE, extra=extra, resource=resource)
         self._pause = pause
 
     def start(self, *, cancel: threading.Event | None = None) -> DeviceAuthorization:
@@ -110,7 +115,7 @@ class DeviceFlow:
                 http or https.
         """
         answer = self._client.call(
-            "device_authorization", cancel=cancel, scope=self._scope, **self._extra
+            "device_authorization", cancel=cancel, scope=self._scope, **self._parameters.beginning
         )
         # Google's early servers said verification_url, and many followed.
         for old, name in (
@@ -186,6 +191,7 @@ class DeviceFlow:
             return self._client.create_token(
                 grant_type=GRANT_TYPE,
                 device_code=authorization.device_code,
+                extra=self._parameters.token or None,
                 cancel=cancel,
                 attempts=1,  # a poll is repeated by the flow, which knows the interval
             )
@@ -214,6 +220,7 @@ def login(
     *,
     scope: list[str] | tuple[str, ...] | str | None = None,
     extra: Mapping[str, Any] | None = None,
+    resource: str | Sequence[str] | None = None,
     cancel: threading.Event | None = None,
 ) -> Token:
     """Log in on another device, from start to token.
@@ -222,10 +229,11 @@ def login(
         client: Who logs in.
         prompt: Shows the person the address and the code; called once.
         scope: Scope names to ask for.
-        extra: Provider-specific parameters of the start.
+        extra: Provider-specific parameters; see ``DeviceFlow``.
+        resource: The APIs that the token is for (RFC 8707).
         cancel: Ends the wait at once when it is set.
     """
-    flow = DeviceFlow(client, scope=scope, extra=extra)
+    flow = DeviceFlow(client, scope=scope, extra=extra, resource=resource)
     authorization = flow.start(cancel=cancel)
     prompt(authorization)
     return flow.wait(authorization, cancel=cancel)

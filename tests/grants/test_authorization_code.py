@@ -98,6 +98,81 @@ def test_a_login_begins_with_everything_the_rfcs_ask_for(client: Client) -> None
         assert secret not in repr(request)
 
 
+RESOURCES = ["https://a.example/", "https://b.example/"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"resource": RESOURCES}, {"extra": {"resource": RESOURCES}}], ids=["own", "extra"]
+)
+@pytest.mark.parametrize("pasted", [False, True], ids=["browser", "paste"])
+def test_resource_and_extra_go_with_both_requests(
+    client: Client, server: FaultServer, given: dict[str, Any], pasted: bool
+) -> None:
+    addresses: list[str] = []
+    given = {**given, "extra": {**given.get("extra", {}), "tenant": 7, "prompt": "login"}}
+
+    def ask(url: str) -> str:
+        addresses.append(url)
+        state = parse_qs(urlsplit(url).query)["state"][0]
+        return f"{REDIRECT}?{urlencode({'state': state, 'code': CODE})}"
+
+    def open_browser(url: str) -> None:
+        addresses.append(url)
+        visit(url, code=CODE)
+
+    if pasted:
+        login_by_paste(client, ask, redirect_uri=REDIRECT, **given)
+    else:
+        login(client, open_browser=open_browser, timeout=20, **given)
+    query, form = parse_qs(urlsplit(addresses[0]).query), server.requests[0].form
+    assert query["resource"] == form["resource"] == RESOURCES
+    assert query["tenant"][-1] == form["tenant"][0] == "7"
+    # The registry of OAuth parameters has it for the authorization request alone.
+    assert query["prompt"] == ["login"]
+    assert "prompt" not in form
+
+
+def test_a_pushed_request_has_the_resource_too() -> None:
+    with FaultServer(faults.answer(201, {"request_uri": "urn:x", "expires_in": 60})) as server:
+        metadata = {"pushed_authorization_request_endpoint": f"{server.url}/par"}
+        with make_client(server, metadata=metadata) as client:
+            AuthorizationCodeFlow(client, resource=RESOURCES, scope="", par=True).begin(REDIRECT)
+    assert server.requests[0].form["resource"] == RESOURCES
+    assert "scope" not in server.requests[0].form
+
+
+@pytest.mark.parametrize("resource", ["", "api", "https://a.example/#x", [], [""], 7, ["urn:a", 7]])
+def test_a_resource_that_is_no_uri_is_refused_before_the_login(
+    client: Client, resource: Any
+) -> None:
+    with pytest.raises(RequestInvalidError, match="resource"):
+        AuthorizationCodeFlow(client, resource=resource)
+
+
+@pytest.mark.parametrize("name", ["code", "code_verifier", "grant_type", "client_secret"])
+def test_extra_takes_no_parameter_of_the_token_request(client: Client, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        AuthorizationCodeFlow(client, extra={name: "x"})
+
+
+def test_resource_is_given_once(client: Client) -> None:
+    with pytest.raises(ConfigurationError, match="resource"):
+        AuthorizationCodeFlow(client, resource="urn:a", extra={"resource": "urn:b"})
+
+
+def test_a_value_that_no_token_request_could_carry_is_refused_before_the_login(
+    client: Client,
+) -> None:
+    with pytest.raises(RequestInvalidError, match=r"extra\.vendor"):
+        AuthorizationCodeFlow(client, extra={"vendor": {"a": 1}})
+
+
+@pytest.mark.parametrize("scope", ["", [], ()])
+def test_an_empty_scope_is_left_out(client: Client, scope: Any) -> None:
+    request = AuthorizationCodeFlow(client, scope=scope).begin(REDIRECT)
+    assert "scope" not in parse_qs(urlsplit(request.url).query, keep_blank_values=True)
+
+
 def test_finish_redeems_the_code(client: Client, server: FaultServer) -> None:
     flow = AuthorizationCodeFlow(client)
     request = flow.begin(REDIRECT)

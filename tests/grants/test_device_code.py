@@ -84,11 +84,47 @@ def test_from_start_to_token() -> None:
         "client_id": ["c"],
         "grant_type": ["urn:ietf:params:oauth:grant-type:device_code"],
         "device_code": [STARTED["device_code"]],
+        "audience": ["x"],
     }
     (authorization,) = shown
     assert authorization.user_code == "ABCD-EFGH"
     assert authorization.verification_uri_complete == STARTED["verification_uri_complete"]
     assert STARTED["device_code"] not in repr(authorization)
+
+
+def test_resource_and_extra_go_with_both_requests() -> None:
+    with device(PENDING, TOKEN) as (client, server):
+        flow = DeviceFlow(
+            client,
+            resource=["https://a.example/", "https://b.example/"],
+            extra={"tenant": 7, "prompt": "login"},
+            pause=lambda seconds: None,
+        )
+        flow.wait(flow.start())
+    start, *polls = server.requests
+    assert len(polls) == 2
+    for request in server.requests:
+        assert request.form["resource"] == ["https://a.example/", "https://b.example/"]
+        assert request.form["tenant"] == ["7"]
+    assert start.form["prompt"] == ["login"]
+    assert all("prompt" not in request.form for request in polls)
+
+
+@pytest.mark.parametrize("scope", ["", "  ", [], (), set()])
+def test_an_empty_scope_is_left_out(scope: Any) -> None:
+    with device(TOKEN) as (client, server):
+        flow = DeviceFlow(client, scope=scope)
+        flow.start()
+        client.create_token(grant_type="client_credentials", scope=scope)
+        client.call("device_authorization", scope=scope)
+    assert len(server.requests) == 3
+    assert all("scope" not in request.form for request in server.requests)
+
+
+@pytest.mark.parametrize("name", ["device_code", "scope", "grant_type", "client_id"])
+def test_extra_takes_no_parameter_of_the_login(name: str) -> None:
+    with device() as (client, _), pytest.raises(ConfigurationError, match=name):
+        DeviceFlow(client, extra={name: "x"})
 
 
 def test_it_rests_before_every_poll() -> None:

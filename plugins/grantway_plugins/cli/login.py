@@ -136,7 +136,9 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
 
 def _flow(profile: Profile, client: Client, screen: Screen, way: Way) -> Token:
     if way == "device":
-        flow = DeviceFlow(client, scope=profile.scope, extra=profile.extra)
+        flow = DeviceFlow(
+            client, scope=profile.scope, extra=profile.extra, resource=profile.resource
+        )
         authorization = flow.start()
         with screen.device(authorization):
             return flow.wait(authorization)
@@ -147,12 +149,14 @@ def _flow(profile: Profile, client: Client, screen: Screen, way: Way) -> Token:
             redirect_uri=profile.redirect_uri,
             scope=profile.scope,
             extra=profile.extra,
+            resource=profile.resource,
         )
     with screen.browser(_PATIENCE) as open_browser:
         return authorization_code.login(
             client,
             scope=profile.scope,
             extra=profile.extra,
+            resource=profile.resource,
             redirect_uri=profile.redirect_uri,
             open_browser=open_browser,
             timeout=_PATIENCE,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,10 @@ from grantway.exceptions import (
     RequestInvalidError,
     ResponseInvalidError,
 )
-from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway.grant import Grant, GrantSchema, Params, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 from grantway.token import Token
+from grantway_grants.login_parameters import login_parameters
 from grantway_grants.polling import DEFAULT_INTERVAL, poll, seconds
 
 GRANT_TYPE = "urn:openid:params:grant-type:ciba"
@@ -60,12 +61,14 @@ class BackchannelAuthentication:
         expires_in: Seconds that the person has.
         interval: Least seconds between two polls.
         started_at: Monotonic time of the answer.
+        parameters: The parameters of ``start`` that the token request repeats.
     """
 
     auth_req_id: str = field(repr=False)
     expires_in: float
     interval: float
     started_at: float = field(repr=False)
+    parameters: Mapping[str, Any] = field(default_factory=Params, repr=False)
 
     def remaining(self) -> float:
         """Seconds until the request expires; zero or less when it has."""
@@ -108,6 +111,7 @@ class CibaFlow:
         user_code: str | None = None,
         requested_expiry: int | None = None,
         extra: Mapping[str, Any] | None = None,
+        resource: str | Sequence[str] | None = None,
         cancel: threading.Event | None = None,
     ) -> BackchannelAuthentication:
         """Have the person asked (CIBA Core section 7.1). One hint says who that is.
@@ -120,7 +124,10 @@ class CibaFlow:
                 they approve.
             user_code: What only they know, where the provider wants it; a secret.
             requested_expiry: Seconds that they should have.
-            extra: Provider-specific parameters, such as ``acr_values``.
+            extra: Provider-specific parameters, sent with this request and the token requests.
+                Those that only this request knows, such as ``acr_values``, are not sent to the
+                token endpoint.
+            resource: The APIs that the token is for (RFC 8707), sent with both requests.
             cancel: Ends waits between attempts at once when it is set.
 
         Raises:
@@ -139,8 +146,9 @@ class CibaFlow:
         _check_hints(fields)
         if taken := sorted({*fields, "scope"} & set(extra or ())):
             raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
+        parameters = login_parameters(self._client, GRANT_TYPE, extra=extra, resource=resource)
         answer = self._client.call(
-            _STEP, cancel=cancel, scope=self._scope, **fields, **(extra or {})
+            _STEP, cancel=cancel, scope=self._scope, **fields, **parameters.beginning
         )
         auth_req_id = answer.get("auth_req_id")
         lifetime = seconds(answer.get("expires_in"))
@@ -156,6 +164,7 @@ class CibaFlow:
             expires_in=lifetime,
             interval=DEFAULT_INTERVAL if interval is None else interval,
             started_at=time.monotonic(),
+            parameters=parameters.token,
         )
 
     def wait(
@@ -184,6 +193,7 @@ class CibaFlow:
             return self._client.create_token(
                 grant_type=GRANT_TYPE,
                 auth_req_id=authentication.auth_req_id,
+                extra=authentication.parameters or None,
                 cancel=cancel,
                 attempts=1,  # a poll is repeated by the flow, which knows the interval
             )

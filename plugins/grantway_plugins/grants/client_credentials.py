@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from grantway.grant import Grant, GrantSchema, IssuerSide, Replay, Scope
 from grantway.hookspecs import hookimpl
-
-from .fields import Several, Uri
+from grantway_grants.resource import Resource
 
 GRANT_TYPE = "client_credentials"
 
@@ -16,7 +15,7 @@ class ClientCredentialsSchema(GrantSchema):
     """``scope``, and the ``resource`` that the token is for (RFC 8707)."""
 
     scope = Scope()
-    resource = Several(Uri(example='"https://api.example.com/"'))
+    resource = Resource()
 
 
 #: Nothing is spent: a second send gets another token, and the first one harms nobody.

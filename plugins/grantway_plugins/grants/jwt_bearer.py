@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from grantway.grant import Grant, GrantSchema, Replay, Scope
 from grantway.hookspecs import hookimpl
+from grantway_grants.resource import Resource
 
-from .fields import Jwt, Several, Uri
+from .fields import Jwt
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -15,7 +16,7 @@ class JwtBearerSchema(GrantSchema):
 
     assertion = Jwt(required=True)
     scope = Scope()
-    resource = Several(Uri(example='"https://api.example.com/"'))
+    resource = Resource()
 
 
 #: A provider may take each ``jti`` once (RFC 7523 section 3), and may remember assertions without

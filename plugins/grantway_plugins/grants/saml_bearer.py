@@ -11,8 +11,7 @@ from typing import Any
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
-
-from .fields import Several, Uri
+from grantway_grants.resource import Resource
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 #: Whitespace, a byte order mark, and the start of something in angle brackets.
@@ -52,7 +51,7 @@ class SamlBearerSchema(GrantSchema):
 
     assertion = SamlAssertion(required=True)
     scope = Scope()
-    resource = Several(Uri(example='"https://api.example.com/"'))
+    resource = Resource()
 
 
 #: An assertion may say that it is for one use (SAML's ``OneTimeUse``), and a provider may keep the

@@ -9,8 +9,9 @@ from marshmallow import ValidationError, validates_schema
 
 from grantway.grant import Grant, GrantSchema, IssuerSide, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
+from grantway_grants.resource import Resource, Several, Uri
 
-from .fields import TOKEN_TYPE, Several, Uri
+from .fields import TOKEN_TYPE
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 #: The token types of RFC 8693 section 3.
@@ -34,7 +35,7 @@ class TokenExchangeSchema(GrantSchema):
     actor_token = Text(example='"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"')
     actor_token_type = _token_type()
     requested_token_type = _token_type()
-    resource = Several(Uri(example='"https://api.example.com/"'))
+    resource = Resource()
     audience = Several(Text(example='"orders"'))
     scope = Scope()
 

@@ -19,6 +19,7 @@ from grantway.fingerprint import fingerprint
 from grantway.freshness import Freshness
 from grantway.grant import Params
 from grantway.process import default_registry
+from grantway_grants.login_parameters import login_parameters
 
 from .file import ProfileFile
 from .parts import Parts
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from grantway.client import Client
     from grantway.credential import Credential
+    from grantway.grant import Grant
     from grantway.provider import Provider
     from grantway.stores import Store
     from grantway.token import Token
@@ -82,12 +84,10 @@ class Profile:
         name = self.grant
         if name is None:
             return
-        given = Params(self.table.get("params", {}))
-        if self.scope:
-            given["scope"] = self.scope
         mistakes = list[tuple[tuple[str, ...], str]]()
         try:
             grant = default_registry().grant(name)
+            given, _ = self._parameters(grant)
             # What a login would bring may be missing, such as a refresh token.
             once = grant.single_use | ({name} if name == "refresh_token" else set())
             grant.load(given, partial=bool(once - given.keys()))
@@ -95,7 +95,7 @@ class Profile:
             mistakes = [((*self._at, "grant"), str(error).removeprefix("grant_type: ").rstrip("."))]
         except RequestInvalidError as error:
             for field, rules in error.errors.items():
-                at = (field,) if field == "scope" else ("params", field)
+                at = (field,) if field in self.table else ("params", field)
                 mistakes += [((*self._at, *at), rule) for rule in rules]
         if mistakes:
             raise self.file.toml.wrong(mistakes)
@@ -118,6 +118,11 @@ class Profile:
     def scope(self) -> tuple[str, ...] | None:
         """What is asked for, or None where nothing is said."""
         return self.table.get("scope")
+
+    @property
+    def resource(self) -> tuple[str, ...] | None:
+        """The APIs that the token is for (RFC 8707), or None where nothing is said."""
+        return self.table.get("resource")
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -153,6 +158,8 @@ class Profile:
             "params": table.get("params", {}),
             "extra": self.extra,
         }
+        if self.resource:
+            facts["resource"] = self.resource
         return f"profile {self.name} {fingerprint(facts, secret)}"
 
     @cached_property
@@ -268,18 +275,33 @@ class Profile:
             GrantwayError: as for ``client``.
         """
         client = self.client() if client is None else client
-        # What a person begins comes by ``accept``, and is kept by refreshing it.
-        params = Params(self.table.get("params", {}) if self.grant else {})
-        if self.grant and self.scope:
-            params["scope"] = self.scope
+        if self.grant:
+            grant_type = self.grant
+            params, extra = self._parameters(client.registry.grant(grant_type))
+        else:
+            # A person begins it: the token comes by ``accept`` and is kept by refreshing it. The
+            # provider knows its scope; each refresh repeats the other parameters of the login.
+            grant_type, params = "refresh_token", Params()
+            extra = login_parameters(
+                client, grant_type, extra=self.extra, resource=self.resource
+            ).token
         return client.credential(
-            grant_type=self.grant or "refresh_token",
+            grant_type=grant_type,
             key=self.key,
             store=self.store,
             freshness=self.freshness,
-            extra=self.extra if self.grant else None,
+            extra=extra,
             **params,
         )
+
+    def _parameters(self, grant: Grant) -> tuple[Params, Params]:
+        """Return the parameters of a grant that needs no person, and its ``extra``."""
+        params, extra = Params(self.table.get("params", {})), Params(self.extra)
+        if self.scope:
+            params["scope"] = self.scope
+        if self.resource:
+            (params if "resource" in grant.schema.fields else extra)["resource"] = self.resource
+        return params, extra
 
     def token(self) -> Token:
         """A valid token. One that is stored and fresh is given without asking anybody.

@@ -14,6 +14,7 @@ from grantway.exceptions import ConfigurationError
 from grantway.freshness import Freshness
 from grantway.grant import Scope, Text
 from grantway.http import require_secure
+from grantway_grants.resource import Resource
 
 from .toml_file import TableSchema
 
@@ -188,6 +189,7 @@ class ProfileTable(ClientTable):
     grant = Text(example='"client_credentials"')
     scope = Scope()
     params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
+    resource = Resource()
     extra = Extra()
     login = fields.String(
         validate=validate.OneOf(WAYS, error="must be one of {choices}"),
@@ -208,6 +210,10 @@ class ProfileTable(ClientTable):
             raise ValidationError({"params": ["are those of a grant that needs no person"]})
         if params and "scope" in params:
             raise ValidationError({"params": {"scope": ["stands outside of params, as scope"]}})
+        for place in ("params", "extra"):
+            if "resource" in data and "resource" in data.get(place, {}):
+                rule = "is given beside params and extra already; leave one of them out"
+                raise ValidationError({place: {"resource": [rule]}})
         if "login" in data and not begun_by_person:
             raise ValidationError({"login": [f"has no meaning for {grant}, which needs no person"]})
         login = data.get("login", "auto")

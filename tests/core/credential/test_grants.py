@@ -218,18 +218,64 @@ class TestCallable:
 class TestMoreParameters:
     """Where ``extra`` and ``refresh`` go."""
 
-    def test_extra_goes_with_the_grant_and_refresh_with_a_refresh(
-        self, start: Start, clock: Clock
+    def test_refresh_goes_with_a_refresh_only(self, start: Start, clock: Clock) -> None:
+        client, server = start(issue())
+        credential = client.credential(**SECRET, refresh={"scope": ["read"], "tenant": "7"})
+        for _ in range(2):
+            credential.token()
+            clock.step(3600)
+        assert sent(server, "scope") == [None, "read"]
+        assert sent(server, "tenant") == [None, "7"]
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"resource": ["https://a.example/", "https://b.example/"]},
+            {"extra": {"resource": ["https://a.example/", "https://b.example/"]}},
+        ],
+        ids=["parameter", "extra"],
+    )
+    def test_a_refresh_repeats_what_the_token_is_for(
+        self, given: dict[str, Any], start: Start, clock: Clock
     ) -> None:
+        grant = {"grant_type": BEARER, "assertion": "a.b.c"} if "resource" in given else CODE
+        client, server = start(issue())
+        credential = client.credential(**grant, **given)
+        for _ in range(2):
+            credential.token()
+            clock.step(3600)
+        first, refresh = server.requests
+        assert refresh.form["grant_type"] == ["refresh_token"]
+        resources = ["https://a.example/", "https://b.example/"]
+        assert first.form["resource"] == refresh.form["resource"] == resources
+
+    def test_a_refresh_repeats_no_scope_unless_told(self, start: Start, clock: Clock) -> None:
+        client, server = start(issue())
+        credential = client.credential(**CODE, scope=["read", "write"], extra={"audience": "api"})
+        for _ in range(2):
+            credential.token()
+            clock.step(3600)
+        assert sent(server, "scope") == ["read write", None]
+        assert sent(server, "audience") == ["api", "api"]
+
+    def test_refresh_counts_more_than_the_grant(self, start: Start, clock: Clock) -> None:
         client, server = start(issue())
         credential = client.credential(
-            **SECRET, extra={"audience": "api"}, refresh={"scope": ["read"]}
+            **CODE, extra={"resource": "https://a.example/"}, refresh={"resource": "urn:b"}
         )
         for _ in range(2):
             credential.token()
             clock.step(3600)
-        assert sent(server, "audience") == ["api", None]
-        assert sent(server, "scope") == [None, "read"]
+        assert sent(server, "resource") == ["https://a.example/", "urn:b"]
+
+    def test_a_login_that_is_accepted_is_refreshed_for_its_resource(self, start: Start) -> None:
+        client, server = start(issue())
+        credential = client.credential(
+            grant_type="authorization_code", subject="u", refresh={"resource": "https://a.example/"}
+        )
+        credential.accept(token(1, lives=0))
+        assert credential.token().access_token == "at-1"
+        assert sent(server, "resource") == ["https://a.example/"]
 
     def test_extra_goes_with_every_request_of_the_grant_refresh_token(
         self, start: Start, clock: Clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -61,6 +62,21 @@ def test_from_the_request_to_the_token() -> None:
         "requested_expiry": "120",
     }
     assert form(login.sent[2]) == {"grant_type": GRANT_TYPE, "auth_req_id": "a-secret-request-id"}
+
+
+def test_resource_and_extra_go_with_both_requests() -> None:
+    login = Login(answer(200, ASKED), token())
+    asked = login.start(
+        resource=["https://a.example/", "https://b.example/"],
+        extra={"tenant": "7", "acr_values": "loa2"},
+    )
+    login.flow.wait(asked)
+    first, poll = (parse_qs(request.body.decode()) for request in login.sent)
+    for sent in (first, poll):
+        assert sent["resource"] == ["https://a.example/", "https://b.example/"]
+        assert sent["tenant"] == ["7"]
+    assert first["acr_values"] == ["loa2"]
+    assert "acr_values" not in poll
 
 
 def test_slow_down_lasts() -> None:

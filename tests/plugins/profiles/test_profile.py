@@ -18,6 +18,8 @@ from grantway_plugins.profiles import Profile
 from grantway_plugins.profiles.places import config_path
 from grantway_plugins.stores.file import FileStore
 from grantway_plugins.testing import LiveIssuer
+from tests import faults
+from tests.faults import FaultServer
 
 ENDPOINT = 'provider = {token_endpoint = "https://login.example.com/token"}\n'
 
@@ -150,6 +152,7 @@ BASE: dict[str, Any] = {"provider": '"https://login.example.com"', "client_id": 
         {"client_id": '"b"'},
         {"scope": '"read"'},
         {"extra": '{audience = "b"}'},
+        {"resource": '"https://api.example.com/"'},
         {"grant": '"client_credentials"'},
     ],
 )
@@ -165,6 +168,48 @@ def test_the_key_differs_when_the_token_would(tmp_path: Path, change: dict[str, 
     # Where the secret is, where the token rests and when it is renewed do not count.
     assert key({**BASE, "client_secret_env": '"S"', "store": '"memory"'}) == key(BASE)
     assert key({**BASE, "scope": '"read write"'}) == key({**BASE, "scope": '["read", "write"]'})
+
+
+def test_each_refresh_repeats_the_resource_and_extra_of_the_login(tmp_path: Path) -> None:
+    with FaultServer(faults.answer()) as server:
+        profile = loaded(
+            tmp_path,
+            f'provider = {{token_endpoint = "{server.token_endpoint}"}}\nclient_id = "c"\n'
+            'resource = ["https://a.example/", "https://b.example/"]\nstore = "memory"\n'
+            'scope = "read"\nextra = {tenant = "7", prompt = "login"}\n',
+        )
+        with profile:
+            profile.credential().accept(grantway.Token("at", expires_at=1.0, refresh_token="rt"))
+            profile.token()
+    (refresh,) = server.requests
+    assert refresh.form == {
+        "client_id": ["c"],
+        "grant_type": ["refresh_token"],
+        "refresh_token": ["rt"],
+        "resource": ["https://a.example/", "https://b.example/"],
+        "tenant": ["7"],
+    }
+
+
+@pytest.mark.parametrize("grant", ["client_credentials", "refresh_token"])
+def test_a_grant_without_a_person_asks_for_the_resource(tmp_path: Path, grant: str) -> None:
+    with FaultServer(faults.answer()) as server:
+        profile = loaded(
+            tmp_path,
+            f'provider = {{token_endpoint = "{server.token_endpoint}"}}\nclient_id = "c"\n'
+            f'resource = "https://a.example/"\nstore = "memory"\ngrant = "{grant}"\n'
+            + ('params = {refresh_token = "rt"}\n' if grant == "refresh_token" else ""),
+        )
+        with profile:
+            profile.token()
+    assert server.requests[0].form["resource"] == ["https://a.example/"]
+
+
+@pytest.mark.parametrize("place", ["params", "extra"])
+def test_a_resource_is_given_once(tmp_path: Path, place: str) -> None:
+    body = f'{ENDPOINT}client_id = "c"\ngrant = "client_credentials"\nresource = "urn:a"\n'
+    with pytest.raises(ConfigurationError, match=r"resource is given beside params and extra"):
+        loaded(tmp_path, f'{body}{place} = {{resource = "urn:b"}}\n')
 
 
 def test_a_login_that_is_needed_says_how(tmp_path: Path) -> None:
