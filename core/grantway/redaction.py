@@ -34,17 +34,21 @@ def texts(value: object) -> list[str]:
     return [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
 
 
-def visible(text: str) -> str:
-    """Reduce text to one line of characters that show as they are.
+def harmless(text: str) -> str:
+    """Remove what a terminal would obey instead of showing; lines and spaces stay.
 
-    Remove terminal escape sequences, and characters that are invisible or change the direction of
-    others (Unicode category Cf). Replace other control characters and line breaks with a space.
+    That is terminal escape sequences, and characters that are invisible or change the direction
+    of others (Unicode category Cf). Other control characters become spaces.
     """
     if text.isascii() and text.isprintable():
-        return " ".join(text.split())
-    plain = _ESCAPE.sub("", text)
-    kept = (c if c.isprintable() else " " for c in plain if unicodedata.category(c) != "Cf")
-    return " ".join("".join(kept).split())
+        return text
+    kept = (c for c in _ESCAPE.sub("", text) if unicodedata.category(c) != "Cf")
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in kept)
+
+
+def visible(text: str) -> str:
+    """Reduce text to one line of characters that show as they are (see ``harmless``)."""
+    return " ".join(harmless(text).split())
 
 
 def printable(text: str) -> str:

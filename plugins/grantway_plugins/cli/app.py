@@ -9,6 +9,7 @@ import click
 
 from grantway import __version__
 from grantway.exceptions import GrantwayError, LoginNeededError
+from grantway.redaction import harmless
 
 #: Command -> what it does; each has a module of its own, which is loaded when it is run.
 COMMANDS = {
@@ -63,7 +64,7 @@ class _Lazy(click.Group):
             return super().invoke(ctx)
         except GrantwayError as error:
             needed = isinstance(error, LoginNeededError)
-            raise (_LoginNeeded if needed else click.ClickException)(str(error)) from None
+            raise (_LoginNeeded if needed else click.ClickException)(harmless(str(error))) from None
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

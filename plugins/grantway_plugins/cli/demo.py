@@ -25,6 +25,7 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from grantway_plugins.issuer.person import Person
 
 from .tape import Recording, Tape
+from .terminal import Terminal
 
 DialectName = Literal["rfc6749", "aws-sso-oidc"]
 _SCOPES = ["sso:account:access"]
@@ -224,7 +225,7 @@ def command(*, as_json: bool, dialect: DialectName) -> None:
     plays the person: it opens the issuer's pages and presses Allow. Every request goes over a
     real socket; secrets are masked. Nothing is left running.
     """
-    console = Console(quiet=as_json, highlight=False, soft_wrap=True)
+    console = Terminal(quiet=as_json).console
     demo = Demo(dialect, console)
     with _issuer() as server:
         console.print(Text.assemble("The issuer listens on ", (server.url, "bold"), "\n"))

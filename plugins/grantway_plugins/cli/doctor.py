@@ -8,12 +8,11 @@ import platform
 import sys
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from grantway import __version__
 
 from .checks import findings
+from .terminal import Terminal
 
 _SIGNS = {"problem": ("problem", "red"), "note": ("note", "yellow"), "ok": ("ok", "green")}
 
@@ -43,15 +42,13 @@ def command(*, as_json: bool, provider: str | None) -> None:
         }
         click.echo(json.dumps(report, indent=2))
     else:
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(f"grantway {__version__}, Python {platform.python_version()}")
+        terminal = Terminal()
+        terminal.line(f"grantway {__version__}, Python {platform.python_version()}")
         for each in found:
             sign, style = _SIGNS[each.level]
-            console.print(
-                Text.assemble((f"{sign:8}", style), (each.about, "bold"), f": {each.found}")
-            )
+            terminal.line((f"{sign:8}", style), (each.about, "bold"), f": {each.found}")
             if each.mend:
-                console.print(Text(f"        -> {each.mend}", style="cyan"))
-        console.print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
+                terminal.line((f"        -> {each.mend}", "cyan"))
+        terminal.line(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
     if problems:
         sys.exit(1)

@@ -6,15 +6,13 @@ import json
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from grantway.grant import Grant
 from grantway.process import default_registry
 from grantway.registry import Registry
 
 from .plugins import as_dict as plugin_as_dict
-from .plugins import folding
+from .terminal import Terminal
 
 
 @click.command(name="grants")
@@ -31,20 +29,22 @@ def command(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"grants": grants, "conflicts": contested}, indent=2))
         return
-    console = Console(highlight=False)
-    table = folding("grant_type", "owner", "replay", "issuer", "fields")
-    for each in grants:
-        fields = [f"{field['name']}{'*' if field['required'] else ''}" for field in each["fields"]]
-        table.add_row(
-            Text(each["grant_type"]),
-            Text(each["owner"]),
-            each["replay"],
-            "yes" if each["issuer_side"] else "no",
-            Text(" ".join(fields)),
-        )
-    console.print(table)
+    terminal = Terminal()
+    terminal.table(
+        ("grant_type", "owner", "replay", "issuer", "fields"),
+        [
+            (
+                each["grant_type"],
+                each["owner"],
+                each["replay"],
+                "yes" if each["issuer_side"] else "no",
+                " ".join(f"{field['name']}{'*' * field['required']}" for field in each["fields"]),
+            )
+            for each in grants
+        ],
+    )
     for reason in contested.values():
-        console.print(Text(f"\n{reason}", style="red"), soft_wrap=True)
+        terminal.line((f"\n{reason}", "red"))
 
 
 def as_dict(registry: Registry, grant: Grant) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from typing import cast
 
 import click
-from rich.console import Console
 
 from grantway.client import Client
 from grantway.exceptions import InvalidClientException, UnauthorizedClientException
@@ -22,6 +21,7 @@ from grantway_plugins.stores.trial import try_store
 from .options import config_option, one_of, sso_session_option
 from .screen import Screen
 from .standing import ends_in, of
+from .terminal import Terminal
 from .token import leave_note
 from .ways import Choice, Way, choose, why_no_browser
 
@@ -48,7 +48,7 @@ def command(name: str | None, config: str | None, sso_session: str | None, way: 
     nothing is stored.
     """
     one_of(name, sso_session)
-    screen = Screen(Console(highlight=False, soft_wrap=True))
+    screen = Screen(Terminal())
     try:
         if name is None:
             told = _sso_session(sso_session, screen, way)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import click
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from grantway.plugin import PluginStatus
 from grantway.process import default_registry
+
+from .terminal import Terminal
 
 _STYLES = {"loaded": "green", "blocked": "dim", "failed": "red", "incompatible": "yellow"}
 
@@ -26,21 +25,17 @@ def command(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([as_dict(each) for each in found], indent=2))
         return
-    table = folding("plugin", "version", "status", "source")
-    for each in found:
-        state = Text(each.state, style=_STYLES[each.state])
-        table.add_row(Text(each.path), each.version, state, Text(each.source))
-    console = Console(highlight=False)
-    console.print(table)
+    terminal = Terminal()
+    terminal.table(
+        ("plugin", "version", "status", "source"),
+        [
+            (each.path, each.version, (each.state, _STYLES[each.state]), each.source)
+            for each in found
+        ],
+    )
     for each in found:
         if each.reason:
-            reason = Text.assemble("\n", (each.path, "bold"), f": {each.reason}")
-            console.print(reason, soft_wrap=True)
-
-
-def folding(*columns: str) -> Table:
-    """A plain table that folds what is too long: a name cut off is of no use."""
-    return Table(*(Column(each, overflow="fold") for each in columns), box=None, pad_edge=False)
+            terminal.line("\n", (each.path, "bold"), f": {each.reason}")
 
 
 def as_dict(status: PluginStatus) -> dict[str, str]:

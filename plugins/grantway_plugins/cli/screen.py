@@ -10,11 +10,14 @@ from contextlib import contextmanager
 
 import click
 import segno
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from grantway.redaction import visible
 from grantway_grants.device_code import DeviceAuthorization
+
+from .pasting import line_reader
+from .terminal import Terminal
 
 #: Times a second that the clock is drawn anew.
 _DRAWN = 4
@@ -24,34 +27,28 @@ class Screen:
     """Shows the steps of a login.
 
     Args:
-        console: Where.
+        terminal: Where.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
 
     def say(self, text: str, style: str = "") -> None:
-        """One line."""
-        self._console.print(Text(text, style=style))
+        """Print one line."""
+        self._terminal.line((text, style))
 
     @contextmanager
     def device(self, authorization: DeviceAuthorization) -> Iterator[None]:
         """The address, the code, a QR code that holds both, and how long they last."""
         complete = authorization.verification_uri_complete
-        self._console.print(
-            Text.assemble(
-                "Open  ",
-                (authorization.verification_uri, "bold"),
-                "\nEnter ",
-                (authorization.user_code, "bold cyan"),
-            )
-        )
+        self._terminal.line("Open  ", (authorization.verification_uri, "bold"))
+        self._terminal.line("Enter ", (authorization.user_code, "bold cyan"))
         if complete:
             self.say(f"or open {complete}")
-        if self._console.is_terminal:
+        if self._terminal.interactive:
             drawn = io.StringIO()
             segno.make(complete or authorization.verification_uri).terminal(drawn, compact=True)
-            self._console.print(Text.from_ansi(drawn.getvalue()))
+            self._terminal.console.print(Text.from_ansi(drawn.getvalue()))
         else:
             self.say(f"The code lasts {authorization.expires_in:.0f} seconds.")
         with self._clock("Waiting for you to approve", authorization.remaining):
@@ -77,15 +74,18 @@ class Screen:
 
     def paste(self, url: str) -> str:
         """Show where to log in, and take the address where it ended."""
-        self.say("Open this address in any browser, and log in:")
-        self.say(url)
-        self.say("The page at the end may not load. Copy its whole address from the browser.")
-        # Not by click, which ends at Ctrl-C and at the end of the input alike.
-        try:
-            while not (pasted := self._console.input("Paste it here: ").strip()):
-                pass
-        except EOFError:
-            pasted = ""
+        with line_reader() as read:
+            self.say("Open this address in any browser, and log in:")
+            self.say(url)
+            self.say("The page at the end may not load. Copy its whole address from the browser.")
+            try:
+                pasted = ""
+                while not pasted:
+                    self._terminal.console.print("Paste it here (it is not shown): ", end="")
+                    pasted = visible(read())
+                    self.say("")
+            except EOFError:
+                self.say("")
         if pasted:
             return pasted
         raise click.ClickException(
@@ -94,7 +94,7 @@ class Screen:
 
     @contextmanager
     def _clock(self, doing: str, remaining: Callable[[], float]) -> Iterator[None]:
-        if not self._console.is_terminal:
+        if not self._terminal.interactive:
             yield
             return
 
@@ -103,7 +103,7 @@ class Screen:
             return Text(f"{doing}: {minutes}:{seconds:02} left, Ctrl-C ends it", style="dim")
 
         with Live(
-            console=self._console,
+            console=self._terminal.console,
             get_renderable=line,
             refresh_per_second=_DRAWN,
             transient=True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from grantway.exceptions import GrantwayError
 from grantway.freshness import remaining
-from grantway.redaction import printable
+from grantway.redaction import printable, visible
 from grantway_plugins.profiles.profile import Profile
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def of(profile: Profile, token: Token | None) -> Standing:
     provider = profile.table["provider"]
     client_id = profile.table.get("client_id")
     if profile.registrations is not None and (registered := profile.registrations.load()):
-        client_id = registered.access_token
+        client_id = visible(registered.access_token)
     ends_soon, usable = (0.0, 0.0) if token is None else profile.freshness.lives(token)
     renewable = not profile.needs_login(token)
     state: State = "login needed"
@@ -113,7 +113,9 @@ def of(profile: Profile, token: Token | None) -> Standing:
         provider=provider.get("issuer") or provider["token_endpoint"],
         client_id=client_id,
         subject=None if token is None else _subject(token),
-        scope=profile.scope if token is None or token.scope is None else token.scope,
+        scope=profile.scope
+        if token is None or token.scope is None
+        else tuple(map(visible, token.scope)),
         expires_at=token.expires_at if token is not None else None,
         renews_at=time.time() + max(0.0, ends_soon) if ends and renewable else None,
         refreshable=renewable and token is not None,

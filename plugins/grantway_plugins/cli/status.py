@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from grantway_plugins.profiles import ProfileFile
 
 from .app import LOGIN_NEEDED
 from .options import config_option
 from .standing import Standing, span, standing
+from .terminal import Part, Terminal
 
 _STYLES = {"fresh": "green", "renewable": "green", "on demand": "", "login needed": "yellow"}
 
@@ -34,19 +34,18 @@ def command(name: str | None, config: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([each.as_json() for each in shown], indent=2))
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        terminal = Terminal()
         if not shown:
-            console.print(Text(f"{file.path} holds no profiles."))
+            terminal.line(f"{file.path} holds no profiles.")
         for each in shown:
-            console.print(_lines(each))
+            for parts in _lines(each):
+                terminal.line(*parts)
     if name and not shown[0].logged_in:
         sys.exit(1 if shown[0].state == "broken" else LOGIN_NEEDED)
 
 
-def _lines(each: Standing) -> Text:
-    lines = Text.assemble(
-        (each.profile, "bold"), "  ", (each.state, _STYLES.get(each.state, "red"))
-    )
+def _lines(each: Standing) -> Iterator[tuple[Part, ...]]:
+    yield (each.profile, "bold"), "  ", (each.state, _STYLES.get(each.state, "red"))
     facts = {
         "as": each.subject,
         "client": each.client_id,
@@ -60,8 +59,7 @@ def _lines(each: Standing) -> Text:
     }
     for name, value in facts.items():
         if value:
-            lines.append(f"\n  {name:12}", style="dim").append(value)
-    return lines
+            yield (f"  {name:12}", "dim"), value
 
 
 def _when(moment: float, passed: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +90,27 @@ class Home:
             [*GRANTWAY, *arguments], env=self.env, text=True, **{**pipes, **options}
         )
 
+    @contextmanager
+    def in_terminal(self, *arguments: str, columns: int = 80, **env: str) -> Iterator[Pty]:
+        """Run ``grantway`` in a terminal of its own; it is killed at the end of the block."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        plain = {name: value for name, value in self.env.items() if name != "COLUMNS"}
+        with subprocess.Popen(
+            [*GRANTWAY, *arguments],
+            env={**plain, "TERM": "xterm-256color", **env},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as process:
+            os.close(theirs)
+            try:
+                yield Pty(ours, process)
+            finally:
+                process.kill()
+                os.close(ours)
+
     def profile(self, name: str = "work") -> Profile:
         """A profile as a program in this home would read it."""
         made = profiles.load(name, self.config)
@@ -110,6 +135,50 @@ class Home:
             assert token is not None
             profile.store.save(profile.key, replace(token, expires_at=time.time() + left))
             return token
+
+
+class Pty:
+    """A command in a terminal.
+
+    Attributes:
+        shown: What the terminal has been sent, without escape sequences.
+    """
+
+    def __init__(self, handle: int, process: subprocess.Popen[bytes]) -> None:
+        self._handle = handle
+        self.process = process
+        self.raw = ""
+
+    @property
+    def shown(self) -> str:
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r\n", "\n")
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Wait until this was shown."""
+        while not (found := re.search(pattern, self.shown)):
+            assert self._read(), f"it ended without {pattern!r}: {self.shown}"
+        return found
+
+    def type(self, text: str) -> None:
+        """Type, as fast as the terminal takes it."""
+        left = text.encode()
+        while left:
+            left = left[os.write(self._handle, left) :]
+
+    def end(self) -> int:
+        """Wait for the command's end; give its status."""
+        while self._read():
+            pass
+        return self.process.wait(PATIENCE)
+
+    def _read(self) -> bool:
+        assert select.select([self._handle], [], [], PATIENCE)[0], self.shown
+        try:
+            read = os.read(self._handle, 65_536)
+        except OSError:  # a terminal whose program has ended gives an error and no end
+            return False
+        self.raw += read.decode(errors="replace")
+        return bool(read)
 
 
 class _Counting(BaseHTTPRequestHandler):

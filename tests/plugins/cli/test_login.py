@@ -7,17 +7,18 @@ import json
 import os
 import pty
 import re
-import select
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -26,7 +27,7 @@ from grantway_plugins.cli import ways
 from grantway_plugins.cli.ways import Choice, choose
 from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
-from tests.plugins.cli.home import GRANTWAY, PATIENCE, Home
+from tests.plugins.cli.home import GRANTWAY, PATIENCE, Home, Pty
 
 ENTER = re.compile(r"Open +(\S+)\s+Enter +(\S+)")
 
@@ -107,36 +108,13 @@ def test_ctrl_c_ends_it_and_nothing_is_stored(work: Home) -> None:
 
 
 def test_a_terminal_shows_a_qr_code_and_a_clock(work: Home, grantway_issuer: LiveIssuer) -> None:
-    ours, theirs = pty.openpty()
-    env = {**work.env, "TERM": "xterm-256color"}
-    with subprocess.Popen(
-        [*GRANTWAY, "login", "work", "--device"],
-        env=env,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as login:
-        os.close(theirs)
-        shown, clocks, approved = "", set[str](), False
-        end = time.monotonic() + PATIENCE
-        try:
-            # A terminal whose program has ended gives an error and no end.
-            with contextlib.suppress(OSError):
-                while time.monotonic() < end and select.select([ours], [], [], PATIENCE)[0]:
-                    read = os.read(ours, 4096)
-                    shown += read.decode(errors="replace")
-                    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-                    clocks = set(re.findall(r"Waiting for you to approve: (\d+:\d\d) left", plain))
-                    found = ENTER.search(plain)
-                    if found and len(clocks) > 1 and not approved:
-                        grantway_issuer.person().approve_device(found[1], found[2])
-                        approved = True
-        finally:
-            os.close(ours)
-            login.kill()
-    assert login.returncode == 0
-    assert len(clocks) > 1  # it counts down
+    with work.in_terminal("login", "work", "--device") as login:
+        found = login.until(ENTER.pattern)
+        first = login.until(r"Waiting for you to approve: (\d+:\d\d) left")[1]
+        login.until(rf"approve: (?!{first})\d+:\d\d left")  # it counts down
+        grantway_issuer.person().approve_device(found[1], found[2])
+        assert login.end() == 0
+    shown = login.shown
     assert "Logged in to work." in shown
     assert "▀" in shown or "▄" in shown  # the QR code
     assert not is_empty(work)
@@ -203,6 +181,71 @@ def test_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
     assert (login.returncode, errors) == (0, "")
     assert "Logged in to work." in shown
     assert not is_empty(work)
+
+
+LONG = "x" * 7000
+#: A shell that controls its terminal: Ctrl-C is a signal, and the modes outlive a command.
+SHELL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+script = 'trap : INT; "$@"; echo "status $?"; read end'
+os.execvp("sh", ["sh", "-c", script, "sh", *sys.argv[1:]])
+"""
+
+
+def test_an_address_of_any_length_is_pasted_into_a_terminal_and_not_shown(
+    work: Home, grantway_issuer: LiveIssuer
+) -> None:
+    with work.in_terminal("login", "work", "--paste") as login:
+        url = login.until(r"(http\S+authorize\S+)\n")[1]
+        login.until("Paste it here")
+        back = grantway_issuer.person().approve_authorization(url)
+        login.type(f"mistyped\x15{back}&more={LONG}!\x7f\necho the next line\n")
+        assert login.end() == 0, login.shown
+    assert "Logged in to work." in login.shown
+    (code,) = parse_qs(urlsplit(back).query)["code"]
+    for secret in (code, LONG[:100], "mistyped", "the next line"):
+        assert secret not in login.raw
+    assert not is_empty(work)
+
+
+def test_an_address_of_any_length_is_read_from_a_pipe(
+    work: Home, grantway_issuer: LiveIssuer
+) -> None:
+    with work.start("login", "work", "--paste", stdin=subprocess.PIPE) as login:
+        assert login.stdout is not None
+        try:
+            url = next(line for line in login.stdout if line.startswith("http")).strip()
+            back = grantway_issuer.person().approve_authorization(url)
+            _, errors = login.communicate(f"\n{back}&more={LONG}\n", timeout=PATIENCE)
+        finally:
+            login.kill()
+    assert (login.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize(("key", "status"), [("\x04", 1), ("\x03", 130)])
+def test_a_terminal_is_left_as_it_was(work: Home, key: str, status: int) -> None:
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    with subprocess.Popen(
+        [sys.executable, "-c", SHELL, *GRANTWAY, "login", "work", "--paste"],
+        env={**work.env, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as shell:
+        login = Pty(ours, shell)
+        try:
+            login.until("Paste it here")
+            assert termios.tcgetattr(theirs) != before
+            login.type(key)
+            login.until(f"status {status}")
+            assert termios.tcgetattr(theirs) == before
+        finally:
+            shell.kill()
+            os.close(ours)
+            os.close(theirs)
 
 
 def test_ctrl_c_ends_the_pasting(work: Home) -> None:
