@@ -18,6 +18,7 @@ from .grant import Grant, Params
 from .middleware.retry import RetryPolicy
 from .process import default_registry
 from .provider import Provider
+from .quantity import check_count, check_seconds
 from .registry import Registry
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Client:
                 "provider: must be a grantway.Provider, like "
                 'Provider(token_endpoint="https://example.com/token").'
             )
-        _check_timeout(timeout)
+        check_seconds("timeout", timeout)
         if transport is None:
             from .transport import RequestsTransport  # noqa: PLC0415 - only where it is needed
 
@@ -180,8 +181,8 @@ class Client:
         dispatcher = self.dispatcher
         grant = dispatcher.registry.grant(grant_type)
         deadline = self._deadline(timeout, cancel)
-        if attempts is not None and (not isinstance(attempts, int) or attempts < 1):
-            raise ConfigurationError(f"attempts: a whole number from 1, not {attempts!r}.")
+        if attempts is not None:
+            check_count("attempts", attempts)
         token, _ = dispatcher.token(grant, params, self.auth, deadline, extra, attempts=attempts)
         return token
 
@@ -327,7 +328,7 @@ class Client:
     def _deadline(self, timeout: float | None, cancel: threading.Event | None) -> Deadline:
         if timeout is None:
             return Deadline(self._timeout, cancel)
-        _check_timeout(timeout)
+        check_seconds("timeout", timeout)
         return Deadline(timeout, cancel)
 
     def close(self) -> None:
@@ -349,8 +350,3 @@ class Client:
         # Also of a client that could not be made, which a report of locals would show.
         auth = getattr(self, "auth", None)
         return f"Client({self.provider.host!r}, client_id={auth and auth.client_id!r})"
-
-
-def _check_timeout(timeout: float) -> None:
-    if not isinstance(timeout, (int, float)) or not timeout > 0:  # NaN neither
-        raise ConfigurationError(f"timeout: seconds, and more than zero, not {timeout!r}.")

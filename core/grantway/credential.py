@@ -27,6 +27,7 @@ from .exceptions import (
     WaitTimeoutError,
 )
 from .fork import fork_safe_lock
+from .quantity import check_wait
 from .recipe import Recipe
 from .renewal import Renewal, Trouble
 from .token import Token
@@ -112,8 +113,8 @@ class Credential:
         """A valid token.
 
         Args:
-            timeout: Seconds to wait at most, when there is something to wait for; by default the
-                client's. The request that is waited for goes on without the caller.
+            timeout: Seconds to wait at most, when there is something to wait for, or ``math.inf``;
+                by default the client's. The request that is waited for goes on without the caller.
 
         Raises:
             LoginNeededError: none can be had without a person.
@@ -312,14 +313,8 @@ class Credential:
             )
 
     def _deadline(self, timeout: float | None) -> Deadline:
-        if timeout is None:
-            return Deadline(self._recipe.client.timeout)
-        if not isinstance(timeout, (int, float)) or not timeout >= 0:  # NaN neither
-            raise ConfigurationError(
-                f"timeout: seconds to wait, zero or more, not {timeout!r}.",
-                errors={"timeout": ["must be zero or more"]},
-            )
-        return Deadline(timeout)
+        wait = check_wait(timeout)
+        return Deadline(self._recipe.client.timeout if wait is None else wait)
 
     def _give_up(self, deadline: Deadline) -> NoReturn:
         raise WaitTimeoutError(

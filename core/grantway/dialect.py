@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlencode
 from .exceptions import RequestInvalidError
 from .freshness import Freshness
 from .http import HttpResponse, can_travel
+from .quantity import check_seconds
 from .redaction import excerpt, texts
 from .shape import AnswerShape, ErrorShape, Path, RequestShape, refuse, text
-from .shape import seconds as check_seconds
 from .token import Token
 
 __all__ = [
@@ -177,7 +177,7 @@ class Dialect:
         ):
             if not isinstance(getattr(self, part), kind):
                 refuse(f"{at}: {part}", f"must be an instance of {kind.__name__}")
-        check_seconds(f"{at}: replay_window", self.replay_window)
+        check_seconds(f"{at}: replay_window", self.replay_window, least=0)
         amend: Any = self.amend
         if amend is not None and not callable(amend):
             refuse(f"{at}: amend", "must be callable, or None")

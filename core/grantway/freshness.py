@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from .exceptions import ConfigurationError
+from .quantity import check_seconds, check_share, refuse
 from .token import Token
 
 
@@ -33,13 +33,12 @@ class Freshness:
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.mandatory <= self.advisory < float("inf"):
-            raise ConfigurationError(
-                "freshness: needs 0 <= mandatory <= advisory, in seconds, not "
-                f"mandatory={self.mandatory!r} and advisory={self.advisory!r}."
-            )
-        if not 0 <= self.jitter <= 1:
-            raise ConfigurationError(f"freshness: jitter is a share, 0 to 1, not {self.jitter!r}.")
+        check_seconds("Freshness.advisory", self.advisory, least=0)
+        check_seconds("Freshness.mandatory", self.mandatory, least=0)
+        check_share("Freshness.jitter", self.jitter)
+        if self.mandatory > self.advisory:
+            rule = f"must not be greater than advisory ({self.advisory:g} seconds)"
+            refuse("Freshness.mandatory", rule, self.mandatory)
 
     def lives(self, token: Token, luck: float = 0.0) -> tuple[float, float]:
         """Seconds from now until a token is to be renewed, and until it must not be used.

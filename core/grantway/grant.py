@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from marshmallow import RAISE, Schema, ValidationError, fields
 
 from .exceptions import Evidence, RequestInvalidError
+from .quantity import check_count
 from .token import Token
 
 
@@ -67,6 +68,8 @@ class Text(fields.String):
     def __init__(
         self, *, example: str, minimum: int = 1, maximum: int = 65_536, **options: Any
     ) -> None:
+        check_count("minimum", minimum, least=0)
+        check_count("maximum", maximum, least=minimum)
         self.example, self.minimum, self.maximum = example, minimum, maximum
         super().__init__(**options)
 

@@ -9,6 +9,7 @@ from cachetools import FIFOCache
 from .credential import Credential
 from .exceptions import ConfigurationError, StoreSaveError
 from .fork import fork_safe_lock
+from .quantity import check_count
 from .token import Token
 
 #: Entries in use that are passed over to find one that is not, so that no caller waits long.
@@ -42,11 +43,7 @@ class CredentialPool:
     __slots__ = ("_last", "_make", "_parts")
 
     def __init__(self, make: Callable[[str], Credential], *, entries: int = 100_000) -> None:
-        if not isinstance(entries, int) or isinstance(entries, bool) or entries < 1:
-            raise ConfigurationError(
-                f"entries: a whole number from 1, not {entries!r}.",
-                errors={"entries": ["must be a whole number from 1"]},
-            )
+        check_count("entries", entries)
         self._make = make
         parts = 1 << ((entries - 1) // _PART).bit_length()
         room = entries if parts == 1 else int(entries / parts * _SLACK)

@@ -13,6 +13,7 @@ from .deadline import Deadline
 from .dialect import RFC6749, Dialect
 from .exceptions import ConfigurationError, Evidence, RedirectRefusedError, ResponseInvalidError
 from .http import HttpRequest, Transport, require_secure
+from .quantity import check_seconds
 from .redaction import excerpt
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Provider:
             ResponseInvalidError: neither document is there, or it is not this issuer's.
             TransportError: the provider could not be reached.
         """
+        check_seconds("timeout", timeout)
         require_secure(issuer, "issuer")
         if urlsplit(issuer).query:
             raise ConfigurationError("issuer: must have no query (RFC 8414 section 2).")

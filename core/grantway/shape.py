@@ -6,7 +6,6 @@ and not in the answer to the first refresh.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -202,14 +201,6 @@ def one_of(where: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Refuse what is not one of the names."""
     if value not in allowed:
         refuse(where, f"must be {' or '.join(map(repr, allowed))}, not {value!r:.80}")
-
-
-def seconds(where: str, value: Any) -> None:
-    """Refuse what is not a number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        refuse(where, f"must be a number of seconds, not {value!r:.80}")
-    if not math.isfinite(value) or value < 0:
-        refuse(where, f"must be a number of seconds and not negative, not {value!r}")
 
 
 def words(where: str, value: Any) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .quantity import check_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -38,6 +40,7 @@ class Token:
 
     def expired(self, leeway: float = 0.0) -> bool:
         """Whether it has ended, or will within ``leeway`` seconds. False when it never said."""
+        check_seconds("leeway", leeway, least=0)
         return self.expires_at is not None and time.time() + leeway >= self.expires_at
 
     def __repr__(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import math
 import os
 import socket
 import ssl
@@ -38,6 +37,7 @@ from .exceptions import (
     TransportError,
 )
 from .http import HttpRequest, HttpResponse
+from .quantity import check_count, check_seconds
 from .redaction import visible
 
 #: Largest answer that is read, in bytes.
@@ -240,14 +240,10 @@ class RequestsTransport:
         client_certificate: str | tuple[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
-        for name, value in (
-            ("connect_timeout", connect_timeout),
-            ("read_timeout", read_timeout),
-            ("max_answer", max_answer),
-            ("pool_size", pool_size),
-        ):
-            if not isinstance(value, (int, float)) or not 0 < value < math.inf:  # NaN neither
-                raise ConfigurationError(f"{name}: must be greater than zero, not {value!r}.")
+        check_seconds("connect_timeout", connect_timeout)
+        check_seconds("read_timeout", read_timeout)
+        check_count("max_answer", max_answer)
+        check_count("pool_size", pool_size)
         #: The longest that the first byte of an answer may take, connecting included.
         self.attempt_seconds = connect_timeout + read_timeout
         self._connect_timeout = connect_timeout
@@ -267,6 +263,7 @@ class RequestsTransport:
     @classmethod
     def within(cls, timeout: float) -> Self:
         """One whose single attempt fits into a call of so many seconds."""
+        check_seconds("timeout", timeout)
         connect_timeout = min(CONNECT_TIMEOUT, timeout / 2)
         return cls(
             connect_timeout=connect_timeout,

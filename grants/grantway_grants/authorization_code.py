@@ -24,6 +24,7 @@ from grantway.exceptions import (
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 from grantway.middleware.errors import refusal_class
+from grantway.quantity import check_seconds
 from grantway.redaction import printable
 from grantway.token import Token
 
@@ -310,6 +311,7 @@ def login(
         FlowCancelledError: ``cancel`` was set.
         AccessDeniedException: the person said no.
     """
+    check_seconds("timeout", timeout)
     from .loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
 
     flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
 from grantway.exceptions import ConfigurationError, FlowCancelledError, FlowTimeoutError
+from grantway.quantity import check_seconds
 
 if TYPE_CHECKING:
     from typing import Self
@@ -97,6 +98,7 @@ class LoopbackListener:
             FlowTimeoutError: nobody came.
             FlowCancelledError: ``cancel`` was set.
         """
+        check_seconds("timeout", timeout)
         end = time.monotonic() + timeout
         while not self._arrived.wait(min(_GLANCE, max(0.0, end - time.monotonic()))):
             if cancel is not None and cancel.is_set():

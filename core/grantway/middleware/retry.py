@@ -21,7 +21,7 @@ from grantway.exceptions import (
 )
 from grantway.grant import Replay
 from grantway.http import REFUSED, SERVER_FAULT
-from grantway.shape import refuse, seconds
+from grantway.quantity import check_count, check_seconds
 
 if TYPE_CHECKING:
     from grantway.dialect import Answer
@@ -73,10 +73,9 @@ class RetryPolicy:
     retry_after_cap: float = 30.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.attempts, int) or self.attempts < 1:
-            refuse("RetryPolicy.attempts", f"must be a whole number from 1, not {self.attempts!r}")
+        check_count("RetryPolicy.attempts", self.attempts)
         for name in ("base", "longest", "retry_after_cap"):
-            seconds(f"RetryPolicy.{name}", getattr(self, name))
+            check_seconds(f"RetryPolicy.{name}", getattr(self, name), least=0)
 
 
 class RetrySends:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from grantway.quantity import check_seconds
+
 
 class FrozenClock:
     """Seconds since the epoch that stand still. Call it for the time; ``step`` it to move on.
@@ -40,10 +42,9 @@ class FrozenClock:
             The time after the step.
 
         Raises:
-            ValueError: the clock would go backwards, or nowhere.
+            ConfigurationError: the clock would go backwards, or nowhere.
         """
-        if not 0 <= seconds < float("inf"):  # NaN neither
-            raise ValueError(f"step: seconds, zero or more, not {seconds}.")
+        check_seconds("seconds", seconds, least=0)
         with self._lock:
             self._now += seconds
             return self._now

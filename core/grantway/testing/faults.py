@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs
 
+from grantway.quantity import check_count
+
 #: Seconds between two bytes of a drip: far below every read timeout in the tests.
 DRIP = 0.02
 TOKEN = {"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600}
@@ -272,6 +274,7 @@ class FaultServer:
     """
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+        check_count("port", port, least=0, most=65_535)
         self._script = list(script)
         self._played = 0
         self._tls = tls

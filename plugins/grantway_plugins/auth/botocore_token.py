@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.tokens import FrozenAuthToken
 
+from grantway.quantity import check_wait
 from grantway.token import Token
 
 from .bearer import Bearer, Presentation, TokenSource
@@ -54,7 +55,7 @@ class BotocoreTokenProvider:
         self._services = frozenset(services)
         self._bearer = Bearer(origins=origins)
         self._credential = credential
-        self._auth_token = CredentialAuthToken(credential, self._bearer, timeout)
+        self._auth_token = CredentialAuthToken(credential, self._bearer, check_wait(timeout))
 
     def install(self, session: botocore.session.Session) -> None:
         """Put it first in a session's chain, for the clients that are made from then on.

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_wait
 from grantway.token import Token
 
 from .bearer import Bearer, TokenSource
@@ -49,7 +50,7 @@ class HttpxAuth(httpx.Auth):
     ) -> None:
         self._credential = credential
         self._bearer = Bearer(header=header, scheme=scheme, origins=origins)
-        self._timeout = timeout
+        self._timeout = check_wait(timeout)
         if not self._bearer.standard and header in httpx.Headers(_Apart({}, header, "")):
             raise ConfigurationError(
                 f"header: with httpx {httpx.__version__} a redirect would take {header} to "

@@ -8,6 +8,8 @@ from typing import Any
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 
+from grantway.quantity import check_wait
+
 from .bearer import Bearer, Presentation, TokenSource
 from .body import Body
 
@@ -47,7 +49,7 @@ class RequestsAuth(AuthBase):
     ) -> None:
         self._credential = credential
         self._bearer = Bearer(header=header, scheme=scheme, origins=origins)
-        self._timeout = timeout
+        self._timeout = check_wait(timeout)
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Called by requests, once a request is complete."""

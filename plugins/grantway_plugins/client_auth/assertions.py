@@ -9,7 +9,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_count
 
 from .keys import KeySource, SigningKey, signing_key
 
@@ -47,7 +47,7 @@ class PrivateKeyJwt:
     _key: SigningKey = field(init=False, repr=False)
 
     def __post_init__(self, key: SigningKey | KeySource) -> None:
-        _check_lifetime(self.lifetime)
+        check_count("lifetime", self.lifetime)
         object.__setattr__(self, "_key", signing_key(key))
 
     def authenticate(self, draft: Draft) -> None:
@@ -84,7 +84,7 @@ class ClientSecretJwt:
     _key: SigningKey = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_lifetime(self.lifetime)
+        check_count("lifetime", self.lifetime)
         object.__setattr__(self, "_key", SigningKey.shared(self.client_secret, self.alg))
 
     def authenticate(self, draft: Draft) -> None:
@@ -94,11 +94,6 @@ class ClientSecretJwt:
     def secrets(self) -> tuple[str, ...]:
         """The secret, plain and form-encoded, though it never travels."""
         return (self.client_secret, quote_plus(self.client_secret))
-
-
-def _check_lifetime(seconds: int) -> None:
-    if seconds <= 0:
-        raise ConfigurationError(f"lifetime: seconds, and more than zero, not {seconds}.")
 
 
 def _assert(who: PrivateKeyJwt | ClientSecretJwt, key: SigningKey, draft: Draft) -> None:

@@ -15,6 +15,7 @@ from grantway.exceptions import (
     RequestInvalidError,
     TokenError,
 )
+from grantway.quantity import check_seconds
 from grantway.redaction import scrub
 from grantway.registry import Registry
 from grantway.token import Token
@@ -60,8 +61,7 @@ class Broker:
         threads: int = 40,
         waiting: int = 80,
     ) -> None:
-        if not isinstance(timeout, (int, float)) or not timeout > 0:  # NaN neither
-            raise ConfigurationError(f"timeout: seconds, and more than zero, not {timeout!r}.")
+        check_seconds("timeout", timeout)
         self._client = client
         self._rule = client_rule(clients)
         self._timeout = timeout

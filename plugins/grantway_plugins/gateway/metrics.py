@@ -15,8 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from grantway.hookspecs import hookimpl
-
-from .protection.breaker import whole
+from grantway.quantity import check_count
 
 if TYPE_CHECKING:
     from grantway.event import Event
@@ -108,7 +107,7 @@ class GatewayMetrics:
         names: Mapping[str, str] | None = None,
         most_values: int = 100,
     ) -> None:
-        whole("most_values", most_values, 1)
+        check_count("most_values", most_values)
         self._registry = registry
         self._names = dict(names or {})
         self._watched: dict[str, _Watched] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from grantway.exceptions import ConfigurationError
 from grantway.http import HttpResponse
+from grantway.quantity import check_seconds
 from grantway_plugins.issuer.asgi import BodyProblem
 from grantway_plugins.issuer.decision import Denial, Refusal
 from grantway_plugins.issuer.incoming import Incoming, not_allowed
@@ -68,10 +69,7 @@ class TokenEndpoint:
     ) -> None:
         if isinstance(allow, str):
             raise ConfigurationError(f'allow: must be a list of grant types, like ["{allow:.80}"].')
-        if not isinstance(body_seconds, (int, float)) or not body_seconds > 0:  # NaN neither
-            raise ConfigurationError(
-                f"body_seconds: seconds, and more than zero, not {body_seconds!r}."
-            )
+        check_seconds("body_seconds", body_seconds)
         self.body_seconds = body_seconds
         self._settlement = settlement
         self._allow = None if allow is None else dict.fromkeys(allow)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_count
 
 T = TypeVar("T")
 
@@ -30,9 +30,8 @@ class Workers:
     """
 
     def __init__(self, threads: int, waiting: int) -> None:
-        for name, value, least in (("threads", threads, 1), ("waiting", waiting, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigurationError(f"{name}: a whole number from {least}, not {value!r}.")
+        check_count("threads", threads)
+        check_count("waiting", waiting, least=0)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="grantway-gateway")
         self._most = threads + waiting
         self._calls = 0

@@ -21,6 +21,7 @@ from grantway.exceptions import (
 )
 from grantway.grant import Grant, GrantSchema, Params, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
+from grantway.quantity import check_count
 from grantway.token import Token
 from grantway_grants.login_parameters import login_parameters
 from grantway_grants.polling import DEFAULT_INTERVAL, poll, seconds
@@ -135,6 +136,8 @@ class CibaFlow:
             TokenError: the provider refused, such as for ``unknown_user_id``.
             ResponseInvalidError: the answer lacks ``auth_req_id`` or ``expires_in``.
         """
+        if requested_expiry is not None:
+            check_count("requested_expiry", requested_expiry)
         fields: dict[str, Any] = {
             "login_hint": login_hint,
             "login_hint_token": login_hint_token,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from grantway.grant import Params
+from grantway.quantity import check_seconds
 
 from .randomness import new_id
 from .records import Client, Family
@@ -55,6 +56,8 @@ class GrantRequest:
             audience: Whom the access token is for; empty for anyone.
             members: More members of the answer, RFC names.
         """
+        if lifetime is not None:
+            check_seconds("lifetime", lifetime)
         issued = scope or tuple(self.params.get("scope") or ()) or self.client.scope
         if not set(issued) <= set(self.client.scope):
             return Denial("invalid_scope", "scope asks for more than the client is registered for")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_count
 
 
 def listen(host: str, port: int, *, backlog: int) -> socket.socket:
@@ -18,6 +19,7 @@ def listen(host: str, port: int, *, backlog: int) -> socket.socket:
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
+    check_count("port", port, least=0, most=65_535)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio turns Nagle's delay off; without it, each call costs 44 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -25,7 +27,7 @@ def listen(host: str, port: int, *, backlog: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(backlog)
-    except (OSError, OverflowError) as failed:
+    except OSError as failed:
         listener.close()
         raise ConfigurationError(
             f"Cannot listen on {host}:{port} ({failed}); stop what listens there, or use port 0",

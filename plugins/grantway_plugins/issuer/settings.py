@@ -11,6 +11,7 @@ from marshmallow import ValidationError
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope
+from grantway.quantity import check_seconds
 
 Approve = Literal["page", "auto"]
 DAY = 86_400.0
@@ -51,13 +52,9 @@ class Lifetimes:
         """Check every field."""
         limits: Mapping[str, float] = {"authorization_code": 600.0, "refresh_reuse_window": 3600.0}
         for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise _refuse(each.name, "must be a number of seconds, like 600")
             least = 0.0 if each.name in {"refresh_reuse_window", "device_interval"} else 1.0
             most = limits.get(each.name, 3650 * DAY)
-            if not least <= value <= most:
-                raise _refuse(each.name, f"must be {least:g} to {most:g} seconds")
+            check_seconds(each.name, getattr(self, each.name), least=least, most=most)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Each is a schema of its own, so that a profile and a gateway describe the same t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -14,6 +14,7 @@ from grantway.exceptions import ConfigurationError
 from grantway.freshness import Freshness
 from grantway.grant import Scope, Text
 from grantway.http import require_secure
+from grantway.quantity import check_seconds
 from grantway_grants.resource import Resource
 
 from .toml_file import TableSchema
@@ -24,6 +25,7 @@ LOGINS = {
     "device_code": "device",
     "urn:ietf:params:oauth:grant-type:device_code": "device",
 }
+_YEAR = 31_536_000
 WAYS = ("auto", "browser", "device", "paste")
 #: Where a client's secret can come from; one of them at most.
 SECRETS = ("client_secret", "client_secret_env", "client_secret_file", "client_secret_keyring")
@@ -59,6 +61,33 @@ class Number(fields.Float):
     ) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.make_error("invalid")
+        return float(value)
+
+
+def judge(check: Callable[..., None], value: Any, **limits: Any) -> None:
+    """Check a value of a file as an argument is checked.
+
+    Args:
+        check: One of the checks of ``grantway.quantity``.
+        value: The value.
+        **limits: The check's options.
+
+    Raises:
+        ValidationError: says which rule it breaks.
+    """
+    try:
+        check("value", value, **limits)
+    except ConfigurationError as error:
+        raise ValidationError(error.errors["value"]) from None
+
+
+class Seconds(fields.Field[float]):
+    """A number of seconds, greater than zero and at most a year."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> float:
+        judge(check_seconds, value, most=_YEAR)
         return float(value)
 
 
@@ -131,10 +160,7 @@ class FreshnessTable(TableSchema):
         try:
             Freshness(**data)
         except ConfigurationError as error:
-            problem = str(error).removeprefix("freshness: ")
-        else:
-            return
-        raise ValidationError(problem)
+            raise ValidationError(error.errors) from None
 
 
 class ClientTable(TableSchema):
@@ -146,9 +172,7 @@ class ClientTable(TableSchema):
     client_secret_file = Text(example='"secret.txt"')
     client_secret_keyring = Text(example='"my-service"')
     auth = Text(example='"client_secret_basic"')
-    timeout = Number(
-        validate=validate.Range(min=0, min_inclusive=False, error="must be more than 0")
-    )
+    timeout = Seconds()
 
     @validates_schema
     def tell_secrets(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -18,6 +18,7 @@ from grantway.exchange import Draft, public_headers
 from grantway.grant import Grant, Params
 from grantway.middleware.retry import RetryPolicy
 from grantway.process import default_registry
+from grantway.quantity import check_seconds
 from grantway.registry import Registry
 from grantway.transport import RequestsTransport
 
@@ -164,6 +165,7 @@ class SSOOIDCClient:
         self.exceptions = Exceptions()
         self.meta = SimpleNamespace(endpoint_url=endpoint_url, region_name=region_name)
         self._transport = transport
+        check_seconds("timeout", timeout)
         self._timeout = timeout
         self._dispatcher = Dispatcher(registry, provider, transport, RetryPolicy())
         unjudged = _Unjudged()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from grantway.client import Client
 from grantway.exceptions import InvalidClientException
+from grantway.quantity import check_seconds
 from grantway.transport import RequestsTransport
 from grantway_grants import authorization_code, refresh_token
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow
@@ -188,6 +189,7 @@ class SsoSession:
             TransportError: the service gave no usable answer.
             StoreError: the token could not be stored.
         """
+        check_seconds("timeout", timeout)
         registration = self._registrations.load("browser") or self._register("browser")
         try:
             token = authorization_code.login(

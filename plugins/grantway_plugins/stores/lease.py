@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from grantway.exceptions import ConfigurationError, StoreError, StoreLockError
+from grantway.exceptions import StoreError, StoreLockError
+from grantway.quantity import check_seconds
 
 #: Seconds for which a store knows at least which holder changed a key last. A holder older than
 #: that is refused where nothing is known of its key, so that it brings back no deleted token.
@@ -84,13 +85,7 @@ def checked(seconds: float) -> float:
     Raises:
         ConfigurationError: it is not.
     """
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, (int, float))
-        or not _SHORTEST <= seconds <= REMEMBERED
-    ):
-        rule = f"must be seconds from {_SHORTEST:g} to {REMEMBERED:g}"
-        raise ConfigurationError(f"lease: {rule}, not {seconds!r}.", errors={"lease": [rule]})
+    check_seconds("lease", seconds, least=_SHORTEST, most=REMEMBERED)
     return float(seconds)
 
 

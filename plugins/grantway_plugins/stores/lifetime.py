@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_seconds
 
 from .lease import REMEMBERED
 
@@ -38,7 +38,5 @@ def checked_keep_for(seconds: float | None) -> float | None:
     """
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < REMEMBERED:
-        rule = f"must be seconds from {REMEMBERED:g}, or None"
-        raise ConfigurationError(f"keep_for: {rule}, not {seconds!r}.", errors={"keep_for": [rule]})
+    check_seconds("keep_for", seconds, least=REMEMBERED)
     return float(seconds)

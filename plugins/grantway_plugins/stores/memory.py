@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from cachetools import Cache, LRUCache
 
-from grantway.exceptions import ConfigurationError
 from grantway.fork import fork_safe_lock
+from grantway.quantity import check_count
 
 from .key_locks import ThreadLocks
 
@@ -41,11 +41,7 @@ class MemoryStore:
     """
 
     def __init__(self, *, entries: int = 100_000) -> None:
-        if not isinstance(entries, int) or isinstance(entries, bool) or entries < 1:
-            raise ConfigurationError(
-                f"entries: a whole number from 1, not {entries!r}.",
-                errors={"entries": ["must be a whole number from 1"]},
-            )
+        check_count("entries", entries)
         self._entries = entries
         #: Key -> its token, and where the key stands in the ring.
         self._shards: list[LRUCache[str, tuple[Token, int]]] = [

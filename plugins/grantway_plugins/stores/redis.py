@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from grantway.exceptions import (
-    ConfigurationError,
     LeaseLostError,
     StoreError,
     StoreSaveError,
     StoreUnreadableError,
 )
+from grantway.quantity import check_count, check_seconds
 from grantway.record import decode, encode
 
 from . import redis_scripts as scripts
@@ -69,9 +69,9 @@ class RedisStore:
         self._where, self._prefix = "not open", prefix
         self._lease = checked(lease)
         self._keep_for = checked_keep_for(keep_for)
-        _check_number("timeout", timeout, 0.01)
-        _check_number("connections", connections, 1)
-        _check_number("replicas", replicas, 0)
+        check_seconds("timeout", timeout, least=0.01)
+        check_count("connections", connections)
+        check_count("replicas", replicas, least=0)
         self._on_disk = on_disk
         self._replicas = replicas
         self._timeout = timeout
@@ -166,9 +166,3 @@ class RedisStore:
                 f"{self._where}, key {self._prefix + key!r}: a later holder of the lock has saved "
                 "or deleted; nothing was changed. Read the store again."
             )
-
-
-def _check_number(field: str, value: object, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least:
-        rule = f"must be a number from {least:g}"
-        raise ConfigurationError(f"{field}: {rule}, not {value!r}.", errors={field: [rule]})

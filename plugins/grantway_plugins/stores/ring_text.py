@@ -30,6 +30,7 @@ import keyring
 from keyring.backend import KeyringBackend
 
 from grantway.exceptions import ConfigurationError, StoreLockError, StoreUnreadableError
+from grantway.quantity import check_count
 
 from .file_format import default_folder
 from .file_lock import KeyLocks
@@ -84,11 +85,7 @@ class RingText:
                 f"service: a non-empty text, not {service!r}.",
                 errors={"service": ["must be a non-empty text"]},
             )
-        if not isinstance(longest, int) or longest <= _BEFORE:
-            raise ConfigurationError(
-                f"longest: a whole number past {_BEFORE}, not {longest!r}.",
-                errors={"longest": [f"must be a whole number past {_BEFORE}"]},
-            )
+        check_count("longest", longest, least=_BEFORE + 1)
         self.service = service
         self._room = longest - _BEFORE
         self._backend = backend

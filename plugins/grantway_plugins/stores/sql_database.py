@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from grantway.exceptions import StoreUnreadableError
+from grantway.quantity import check_count, check_seconds
 
 from .masked import Masked
 from .sql_engine import explain, make_file, open_engine, place
@@ -46,6 +47,8 @@ class SqlDatabase:
     """
 
     def __init__(self, url: Masked[str], *, prefix: str, timeout: float, connections: int) -> None:
+        check_seconds("timeout", timeout)
+        check_count("connections", connections)
         self.tables = tables(prefix)
         self.engine = open_engine(url, timeout=timeout, connections=connections)
         self.where = place(self.engine)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from grantway.exceptions import ConfigurationError
 from grantway.testing import FrozenClock
 
 
@@ -25,6 +26,6 @@ def test_it_moves_when_it_is_stepped() -> None:
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
 def test_it_never_goes_back(seconds: float) -> None:
     clock = FrozenClock(1_000)
-    with pytest.raises(ValueError, match="zero or more"):
+    with pytest.raises(ConfigurationError, match="seconds: must be"):
         clock.step(seconds)
     assert clock() == 1_000.0

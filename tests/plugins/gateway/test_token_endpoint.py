@@ -276,7 +276,7 @@ def test_arguments_that_cannot_work_are_refused(brokered: Brokered) -> None:
     settlement, _ = brokered(faults.answer())
     with pytest.raises(grantway.ConfigurationError, match="allow: must be a list"):
         TokenEndpoint(settlement, allow="refresh_token")
-    with pytest.raises(grantway.ConfigurationError, match="body_seconds: seconds"):
+    with pytest.raises(grantway.ConfigurationError, match="body_seconds: must be"):
         TokenEndpoint(settlement, body_seconds=0)
     for name in ("threads", "timeout", "waiting"):
         with pytest.raises(grantway.ConfigurationError, match=f"{name}: "):

@@ -10,6 +10,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_count
 from grantway_plugins.gateway.upstream.tenant import (
     TenantRule,
     from_header,
@@ -17,29 +18,14 @@ from grantway_plugins.gateway.upstream.tenant import (
     from_path,
     single,
 )
-from grantway_plugins.profiles.tables import Number
+from grantway_plugins.profiles.tables import judge
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
-_YEAR = 31_536_000
 _MOST_PORT = 65_535
 _TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
 
 
-class Seconds(Number):
-    """A number of seconds, more than zero, and not more than a year."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(validate=_seconds, **options)
-
-
-def _seconds(value: float) -> None:
-    if not value > 0:  # NaN neither
-        raise ValidationError("must be more than 0 seconds")
-    if value > _YEAR:
-        raise ValidationError(f"must be at most {_YEAR} seconds, a year")
-
-
-class Whole(fields.Integer):
+class Whole(fields.Field[int]):
     """A whole number.
 
     Args:
@@ -47,16 +33,14 @@ class Whole(fields.Integer):
     """
 
     def __init__(self, *, least: int = 1, **options: Any) -> None:
-        self._rule = f"must be a whole number from {least}"
         self._least = least
         super().__init__(**options)
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
     ) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < self._least:
-            raise ValidationError(self._rule)
-        return value
+        judge(check_count, value, least=self._least)
+        return int(value)
 
 
 class Switch(fields.Boolean):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields as fields_of
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,11 +20,12 @@ from grantway_plugins.profiles.tables import (
     FreshnessTable,
     Number,
     ProviderTable,
+    Seconds,
     StoreField,
 )
 from grantway_plugins.profiles.toml_file import TableSchema
 
-from .fields import Choice, Listen, Network, Seconds, Switch, Tenant, Whole
+from .fields import Choice, Listen, Network, Switch, Tenant, Whole
 from .filling import PLACE
 
 #: Grants that nobody can begin in a gateway.
@@ -47,12 +47,7 @@ class _RulesTable(TableSchema):
         try:
             self.rules(**data)
         except ConfigurationError as error:
-            at, _, rule = str(error).removeprefix(f"{self.rules.__name__}.").partition(": ")
-            known = {each.name for each in fields_of(self.rules)}
-            found: Any = {at: [rule.rstrip(".")]} if at in known else [str(error)]
-        else:
-            return
-        raise ValidationError(found)
+            raise ValidationError(error.errors) from None
 
 
 class BreakerTable(_RulesTable):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from grantway.shape import refuse, seconds
+from grantway.quantity import check_count, check_seconds, check_share, refuse
 
 from .window import Window
 
@@ -48,24 +48,13 @@ class BreakerRules:
 
     def __post_init__(self) -> None:
         for name in ("failures", "least_calls"):
-            whole(f"BreakerRules.{name}", getattr(self, name), 1)
+            check_count(f"BreakerRules.{name}", getattr(self, name))
         for name in ("window", "open_for", "longest", "retry_after_cap"):
-            at = f"BreakerRules.{name}"
-            seconds(at, getattr(self, name))
-            if getattr(self, name) == 0:
-                refuse(at, "must be more than zero")
-        if isinstance(self.share, bool) or not isinstance(self.share, (int, float)):
-            refuse("BreakerRules.share", f"must be a number, not {self.share!r:.80}")
-        if not 0 < self.share <= 1:  # NaN neither
-            refuse("BreakerRules.share", f"must be more than 0 and at most 1, not {self.share!r}")
+            check_seconds(f"BreakerRules.{name}", getattr(self, name))
+        check_share("BreakerRules.share", self.share, zero=False)
         if self.longest < self.open_for:
-            refuse("BreakerRules.longest", "must not be less than open_for")
-
-
-def whole(where: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number from ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        refuse(where, f"must be a whole number from {least}, not {value!r:.80}")
+            rule = f"must not be less than open_for ({self.open_for:g} seconds)"
+            refuse("BreakerRules.longest", rule, self.longest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

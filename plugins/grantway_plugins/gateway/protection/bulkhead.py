@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from grantway.shape import refuse, seconds
+from grantway.quantity import check_count, check_seconds
 
-from .breaker import Pause, Ticket, whole
+from .breaker import Pause, Ticket
 
 if TYPE_CHECKING:
     from grantway.exchange import Exchange
@@ -33,11 +33,9 @@ class BulkheadRules:
     come_back: float = 1.0
 
     def __post_init__(self) -> None:
-        whole("BulkheadRules.at_once", self.at_once, 1)
-        whole("BulkheadRules.waiting", self.waiting, 0)
-        seconds("BulkheadRules.come_back", self.come_back)
-        if self.come_back == 0:
-            refuse("BulkheadRules.come_back", "must be more than zero")
+        check_count("BulkheadRules.at_once", self.at_once)
+        check_count("BulkheadRules.waiting", self.waiting, least=0)
+        check_seconds("BulkheadRules.come_back", self.come_back)
 
 
 class Place:

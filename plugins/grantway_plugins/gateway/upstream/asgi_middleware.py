@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from grantway.exceptions import GrantwayError
+from grantway.quantity import check_count
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 
 from .facts import Facts
@@ -46,6 +47,7 @@ class AsgiUpstreamAuth:
         replay: int = REPLAYABLE,
         timeout: Callable[[Scope], float | None] | None = None,
     ) -> None:
+        check_count("replay", replay, least=0)
         self._app = app
         self._upstream = upstream
         self._replay = replay

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from grantway.quantity import check_wait
 from grantway_plugins.auth.httpx_auth import HttpxAuth
 
 from .facts import Facts
@@ -36,7 +37,8 @@ class HttpxUpstreamAuth(httpx.Auth):
     def __init__(
         self, upstream: UpstreamAuth, *, context: Any = None, timeout: float | None = None
     ) -> None:
-        self._upstream, self._context, self._timeout = upstream, context, timeout
+        self._upstream, self._context = upstream, context
+        self._timeout = check_wait(timeout)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
         """Called by ``httpx.Client``."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
+from grantway.quantity import check_wait
 from grantway_plugins.auth.requests_auth import RequestsAuth
 
 from .facts import Facts
@@ -35,7 +36,8 @@ class RequestsUpstreamAuth(AuthBase):
     def __init__(
         self, upstream: UpstreamAuth, *, context: Any = None, timeout: float | None = None
     ) -> None:
-        self._upstream, self._context, self._timeout = upstream, context, timeout
+        self._upstream, self._context = upstream, context
+        self._timeout = check_wait(timeout)
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Called by requests, once a request is complete."""

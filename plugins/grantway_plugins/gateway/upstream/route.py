@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from grantway.credential import Credential
 from grantway.exceptions import ConfigurationError
 from grantway.pool import CredentialPool
+from grantway.quantity import check_seconds
 from grantway_plugins.auth.bearer import Bearer
 from grantway_plugins.auth.origin import Origin
 
@@ -171,9 +172,8 @@ class Route:
             raise self._invalid(
                 "credential", f"a pool, or a function of the tenant, not {self.credential!r}."
             )
-        timeout = self.timeout
-        if timeout is not None and (not isinstance(timeout, (int, float)) or not timeout > 0):
-            raise self._invalid("timeout", f"seconds, and more than zero, not {timeout!r}.")
+        if self.timeout is not None:
+            check_seconds(f"route {self.name!r}: timeout", self.timeout)
 
     def _invalid(self, name: str, message: str) -> ConfigurationError:
         return _invalid(self.name, name, message)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_count
 
 from .facts import Facts, normal_host
 from .refusal import RequestRefusedError
@@ -86,8 +87,7 @@ def from_path(segment: int) -> TenantRule:
     Raises:
         ConfigurationError: it is no whole number from 1 to 32.
     """
-    if not isinstance(segment, int) or isinstance(segment, bool) or not 1 <= segment <= 32:  # noqa: PLR2004 - said in the error
-        raise _invalid(f"from_path: a whole number from 1 to 32, not {segment!r}.")
+    check_count("from_path: segment", segment, most=32)
     return _FromPath(segment)
 
 

@@ -8,6 +8,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
+from grantway.quantity import check_count
+
 from .asgi_middleware import REPLAYABLE, note
 from .facts import Facts
 from .injection import Injection
@@ -46,6 +48,7 @@ class WsgiUpstreamAuth:
         replay: int = REPLAYABLE,
         timeout: Callable[[WSGIEnvironment], float | None] | None = None,
     ) -> None:
+        check_count("replay", replay, least=0)
         self._app = app
         self._upstream = upstream
         self._replay = replay

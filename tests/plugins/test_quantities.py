@@ -1,0 +1,158 @@
+"""Every duration and count of the plugins is checked alike, and refused by its argument's name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from grantway import Client, Provider
+from grantway.exceptions import ConfigurationError
+from grantway_plugins.auth import BotocoreTokenProvider, HttpxAuth, RequestsAuth
+from grantway_plugins.client_auth import ClientSecretJwt
+from grantway_plugins.gateway import Broker, TokenEndpoint
+from grantway_plugins.gateway.metrics import GatewayMetrics
+from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules
+from grantway_plugins.gateway.upstream import (
+    AsgiUpstreamAuth,
+    HttpxUpstreamAuth,
+    RequestsUpstreamAuth,
+    Route,
+    UpstreamAuth,
+    WsgiUpstreamAuth,
+    from_path,
+    single,
+)
+from grantway_plugins.grants.ciba import CibaFlow
+from grantway_plugins.issuer import IssuerServer, Lifetimes
+from grantway_plugins.sso_oidc import client as aws_client
+from grantway_plugins.stores.key_ring import KeyRingStore
+from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.redis import RedisStore
+from grantway_plugins.stores.sql import SqlStore
+
+WRONG = [True, math.inf, math.nan, -1, "300", [300]]
+CLIENT = Client(
+    Provider(
+        "https://login.example.com/token",
+        metadata={"backchannel_authentication_endpoint": "https://login.example.com/bc"},
+    ),
+    client_id="me",
+    client_secret="s" * 32,
+)
+UPSTREAM = UpstreamAuth([])
+
+
+def credential(_tenant: str = "") -> Any:
+    return CLIENT.credential(grant_type="refresh_token", refresh_token="r")
+
+
+def route(**options: Any) -> Route:
+    return Route(
+        name="orders",
+        host="api.example.com",
+        provider="login",
+        credential=credential,
+        tenant=single(),
+        on_failure="closed",
+        **options,
+    )
+
+
+def sql(**options: Any) -> SqlStore:
+    return SqlStore("sqlite:////tmp/never-opened.db", **options)
+
+
+def fields(rules: type[Any], kind: str) -> list[tuple[Callable[..., object], str]]:
+    return [(rules, each.name) for each in dataclasses.fields(rules) if each.type == kind]
+
+
+DURATIONS: list[tuple[Callable[..., object], str]] = [
+    *fields(BreakerRules, "float"),
+    *fields(BulkheadRules, "float"),
+    *fields(Lifetimes, "float"),
+    (route, "timeout"),
+    (lambda **options: Broker(CLIENT, **options), "timeout"),
+    (lambda **options: TokenEndpoint(Broker(CLIENT), **options), "body_seconds"),
+    (lambda **options: aws_client("eu-west-1", **options), "timeout"),
+    (RedisStore, "timeout"),
+    (RedisStore, "lease"),
+    (RedisStore, "keep_for"),
+    (sql, "timeout"),
+    (sql, "lease"),
+    (sql, "keep_for"),
+]
+WAITS: list[Callable[..., object]] = [
+    lambda **options: RequestsAuth(credential(), **options),
+    lambda **options: HttpxAuth(credential(), **options),
+    lambda **options: BotocoreTokenProvider(credential(), **options),
+    lambda **options: RequestsUpstreamAuth(UPSTREAM, **options),
+    lambda **options: HttpxUpstreamAuth(UPSTREAM, **options),
+]
+COUNTS: list[tuple[Callable[..., object], str]] = [
+    *fields(BreakerRules, "int"),
+    *fields(BulkheadRules, "int"),
+    (lambda **options: Broker(CLIENT, **options), "threads"),
+    (lambda **options: Broker(CLIENT, **options), "waiting"),
+    (lambda **options: GatewayMetrics(CollectorRegistry(), **options), "most_values"),
+    (lambda **options: AsgiUpstreamAuth(None, UPSTREAM, **options), "replay"),  # type: ignore[arg-type]
+    (lambda **options: WsgiUpstreamAuth(None, UPSTREAM, **options), "replay"),  # type: ignore[arg-type]
+    (lambda **options: ClientSecretJwt("me", "s" * 32, **options), "lifetime"),
+    (
+        lambda **options: CibaFlow(CLIENT).start(login_hint="x", **options),
+        "requested_expiry",
+    ),
+    (from_path, "segment"),
+    (MemoryStore, "entries"),
+    (RedisStore, "connections"),
+    (RedisStore, "replicas"),
+    (sql, "connections"),
+    (KeyRingStore, "longest"),
+    (lambda **options: IssuerServer(database=":memory:", **options), "port"),
+]
+
+
+def refused(make: Callable[..., object], name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make(**{name: value})
+    assert list(caught.value.errors) == [name]
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+@pytest.mark.parametrize(("make", "name"), DURATIONS)
+def test_a_duration_is_a_finite_number_of_seconds(
+    make: Callable[..., object], name: str, value: object
+) -> None:
+    refused(make, name, value)
+
+
+@pytest.mark.parametrize("value", [True, math.nan, -1, "300", [300]], ids=repr)
+@pytest.mark.parametrize("make", WAITS)
+def test_a_wait_for_a_token_is_a_duration_or_endless(
+    make: Callable[..., object], value: object
+) -> None:
+    make(timeout=math.inf)
+    make(timeout=0)
+    refused(make, "timeout", value)
+
+
+@pytest.mark.parametrize("value", [*WRONG, 1.5, 2.0], ids=repr)
+@pytest.mark.parametrize(("make", "name"), COUNTS)
+def test_a_count_is_a_whole_number(make: Callable[..., object], name: str, value: object) -> None:
+    refused(make, name, value)
+
+
+@pytest.mark.parametrize("value", ["true", "inf", "nan", "-1", "0", '"300"'])
+def test_a_profile_judges_its_timeout_as_an_argument_is_judged(tmp_path: Path, value: str) -> None:
+    from grantway_plugins.profiles import load  # noqa: PLC0415
+
+    file = tmp_path / "config.toml"
+    file.write_text(f'[profiles.work]\nprovider = "https://login.example.com"\ntimeout = {value}\n')
+    with pytest.raises(ConfigurationError, match=r"timeout must be a number of seconds"):
+        load("work", file)
