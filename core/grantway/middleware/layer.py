@@ -90,7 +90,7 @@ class _Inner:
                 raise self._layer.error(
                     f"called call_next again after the request for {exchange.grant_type} had been "
                     f"sent, and a second send does harm ({exchange.grant and exchange.grant.replay}"
-                    "); call it once, and return or raise what comes of it",
+                    "); call it once, and return its answer",
                     self,
                 )
         self._passed.append(exchange)
