@@ -21,10 +21,10 @@ from grantway.freshness import Freshness
 from grantway.grant import Params
 from grantway.process import default_registry
 from grantway_grants.login_parameters import login_parameters
+from grantway_plugins.registration import Registrations, metadata_of
 
 from .file import ProfileFile
 from .parts import Parts
-from .registration import Registrations, metadata_of
 from .tables import LOGINS
 
 if TYPE_CHECKING:
