@@ -134,7 +134,7 @@ def client_auth(
     if method not in STANDARD_METHODS:
         raise ConfigurationError(
             f"auth: {method!r} is not known; use {', '.join([*STANDARD_METHODS, *sorted(more)])}, "
-            "or an object that implements ClientAuth."
+            "or give an object with authenticate(draft)."
         )
     if client_secret is None or method == "none":
         return NoAuth(client_id)

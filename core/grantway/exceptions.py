@@ -46,6 +46,7 @@
     |- FlowError                        a login that a person began and that did not end in a code
     |  |- FlowCancelledError
     |  |- FlowTimeoutError
+    |  |- BrowserUnavailableError
     |  `- RedirectMismatchError         state or iss is not the one that was sent
     |- CredentialError                  a token that could not be kept fresh
     |  |- LoginNeededError              no token, and none to be had without a person
@@ -131,13 +132,9 @@ class GrantwayError(Exception):
         code: A stable word for programs to match; never changes between versions.
         message: What happened and what to do, for a person.
         evidence: What is known about the call.
-        token: A token that arrived before the call failed, or None. A credential has stored it;
-            any other caller should store it, because its refresh token may be the only valid one.
-            Its ``access_token`` is empty if the provider sent a refresh token alone.
     """
 
     code: str = "grantway_error"
-    token: Token | None = None
 
     def __init__(self, message: str, *, evidence: Evidence | None = None) -> None:
         super().__init__(message)
@@ -584,6 +581,12 @@ class FlowTimeoutError(FlowError):
     """Nobody finished the login in time."""
 
     code = "flow_timeout"
+
+
+class BrowserUnavailableError(FlowError):
+    """No browser could be opened on this machine, and the address was not shown to a person."""
+
+    code = "browser_unavailable"
 
 
 class RedirectMismatchError(FlowError):

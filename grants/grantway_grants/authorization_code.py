@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextvars
 import hashlib
 import hmac
 import re
@@ -10,16 +11,22 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from grantway.client import Client
 from grantway.exceptions import (
+    BrowserUnavailableError,
     ConfigurationError,
     Evidence,
     FlowError,
+    InvalidClientException,
     RedirectMismatchError,
     ResponseInvalidError,
+    TokenError,
+    TransportError,
+    UnauthorizedClientException,
 )
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
@@ -29,6 +36,9 @@ from grantway.redaction import printable
 from grantway.token import Token
 
 from .login_parameters import login_parameters
+
+if TYPE_CHECKING:
+    from .loopback import LoopbackListener
 
 GRANT_TYPE = "authorization_code"
 
@@ -218,7 +228,9 @@ class AuthorizationCodeFlow:
         )
         answer = _query(redirect, evidence)
         state = answer.get("state", "")
-        if not hmac.compare_digest(state.encode(), request.state.encode()):
+        # Some providers leave the state out of a refusal, which brings no code to be misused.
+        stateless = "error" in answer and "state" not in answer
+        if not stateless and not hmac.compare_digest(state.encode(), request.state.encode()):
             raise RedirectMismatchError(
                 "The redirect is not the answer to this login: its state is "
                 f"{'another' if state else 'missing'}. Start the login again and use the newest "
@@ -286,13 +298,17 @@ def login(
     resource: str | Sequence[str] | None = None,
     par: bool | None = None,
     redirect_uri: str = "http://127.0.0.1/callback",
+    listen: str | None = None,
+    ports: Sequence[int] | None = None,
+    prompt: Callable[[str], object] | None = None,
     open_browser: Callable[[str], object] | None = None,
     timeout: float = 300.0,
     cancel: threading.Event | None = None,
 ) -> Token:
     """Log in with the browser of this machine (RFC 8252 section 7.3).
 
-    Listens on 127.0.0.1 (or [::1]) alone, for as long as the login takes.
+    Listens for the redirect as long as the login takes: on the address in ``redirect_uri``, or on
+    ``listen``.
 
     Args:
         client: Who logs in.
@@ -300,13 +316,22 @@ def login(
         extra: Provider-specific parameters; see ``AuthorizationCodeFlow``.
         resource: The APIs that the token is for (RFC 8707).
         par: Whether to push the request first; see ``AuthorizationCodeFlow``.
-        redirect_uri: As it is registered. Without a port, a free one is taken.
-        open_browser: Opens an address; by default the system's browser. Print the address
-            instead where there is none.
+        redirect_uri: As it is registered: http to ``127.0.0.1``, ``[::1]`` or ``localhost``; with
+            ``listen`` also https. Without a port, a free one is taken.
+        listen: An IP address or ``localhost``, with or without a port, to listen on instead, as
+            where a container's port is published or a proxy forwards the redirect.
+        ports: Ports to try, in this order, if ``redirect_uri`` has none.
+        prompt: Shows the person the address before a browser is opened; called once. With it, the
+            login goes on if no browser can be opened.
+        open_browser: Opens an address; by default the browser that ``BROWSER`` names, or the
+            system's. It runs in a thread and may take as long as it likes. If it returns False,
+            no browser was opened; what it raises ends the login.
         timeout: Seconds the person has.
         cancel: Ends the wait at once when it is set.
 
     Raises:
+        BrowserUnavailableError: no browser could be opened, and there is no ``prompt``.
+        ConfigurationError: no port could be listened on, or an argument cannot work.
         FlowTimeoutError: nobody came back in time.
         FlowCancelledError: ``cancel`` was set.
         AccessDeniedException: the person said no.
@@ -315,16 +340,79 @@ def login(
     from .loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
 
     flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
-    with LoopbackListener(redirect_uri) as listener:
+    with LoopbackListener(redirect_uri, listen=listen, ports=ports) as listener:
         request = flow.begin(listener.redirect_uri, cancel=cancel)
         listener.expect(request.state)
-        if open_browser is None:
-            import webbrowser  # noqa: PLC0415 - the same
-
-            open_browser = webbrowser.open
-        open_browser(request.url)
+        if prompt is not None:
+            prompt(request.url)
+        # A browser in the foreground, such as w3m, must not keep anybody from the redirect.
+        opening = partial(_open, request.url, open_browser, listener, shown=prompt is not None)
+        threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(opening,),
+            name="grantway-browser",
+            daemon=True,
+        ).start()
         redirect = listener.wait(timeout=timeout, cancel=cancel)
     return flow.finish(request, redirect, cancel=cancel)
+
+
+def _open(
+    url: str,
+    open_browser: Callable[[str], object] | None,
+    listener: LoopbackListener,
+    *,
+    shown: bool,
+) -> None:
+    """Open a browser; end the wait for it if that fails."""
+    try:
+        opened = (open_browser or _system_browser)(url)
+    except BaseException as error:  # noqa: BLE001 - raised by ``wait``, in the caller's thread
+        listener.fail(error)
+        return
+    if opened is False and not shown:
+        listener.fail(
+            BrowserUnavailableError(
+                "No browser could be opened on this machine. Show the address with prompt=print, "
+                "log in on another device (grantway_grants.device_code.login), or paste the "
+                "redirect (login_by_paste)."
+            )
+        )
+
+
+def _system_browser(url: str) -> bool:
+    from .browser import open_browser  # noqa: PLC0415 - loaded for a login only
+
+    return open_browser(url)
+
+
+def check_registration(client: Client, *, cancel: threading.Event | None = None) -> None:
+    """Find out whether the provider still knows the client, before a person is sent there.
+
+    A provider shows an error page to the person if it does not know the client, and the browser
+    never comes back (RFC 6749 section 4.1.2.1). So the token endpoint is asked with a code that
+    cannot exist: it looks at the client first. Any other answer than the errors below is ignored.
+
+    Args:
+        client: The client to check.
+        cancel: Ends waits between attempts at once when it is set.
+
+    Raises:
+        InvalidClientException: the provider does not know the client, or not its secret.
+        UnauthorizedClientException: the client may not log in with a browser.
+    """
+    try:
+        client.create_token(
+            grant_type=GRANT_TYPE,
+            code=f"check-{secrets.token_urlsafe(16)}",
+            redirect_uri="http://127.0.0.1/callback",
+            code_verifier=secrets.token_urlsafe(32),
+            cancel=cancel,
+        )
+    except (InvalidClientException, UnauthorizedClientException):
+        raise
+    except (TokenError, TransportError):
+        return
 
 
 def login_by_paste(

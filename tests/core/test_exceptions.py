@@ -62,6 +62,7 @@ CODES = {
     "FlowError": "flow_failed",
     "FlowCancelledError": "flow_cancelled",
     "FlowTimeoutError": "flow_timeout",
+    "BrowserUnavailableError": "browser_unavailable",
     "RedirectMismatchError": "redirect_mismatch",
     "CredentialError": "credential_error",
     "LoginNeededError": "login_needed",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 from grantway import (
     AccessDeniedException,
+    BrowserUnavailableError,
     Client,
     ConfigurationError,
     FlowCancelledError,
@@ -35,7 +39,8 @@ from grantway_grants.authorization_code import (
     login_by_paste,
 )
 from tests import faults
-from tests.faults import FaultServer
+from tests.faults import FaultServer, free_port
+from tests.waiting import PATIENCE
 
 CODE = "code-very-secret-0123456789"
 REDIRECT = "http://127.0.0.1:8400/callback"
@@ -393,3 +398,153 @@ def test_any_redirect_is_a_code_or_one_of_our_errors(plain: Client, redirect: st
         assert str(error).isprintable()  # noqa: PT017 - both ends are right
     else:
         assert code
+
+
+# --- The browser ----------------------------------------------------------------------------------
+
+
+def come_back_to(redirect_uri: str, query: str) -> None:
+    """Answer the redirect from another thread, as a browser in the foreground never would."""
+    with urlopen(f"{redirect_uri}?{query}", timeout=10) as page:
+        page.read()
+
+
+def test_a_browser_in_the_foreground_does_not_hold_up_the_timeout(client: Client) -> None:
+    closed = threading.Event()
+    with pytest.raises(FlowTimeoutError):
+        login(client, open_browser=lambda _url: closed.wait(PATIENCE), timeout=0.05)
+    assert not closed.is_set()
+    closed.set()
+
+
+def test_a_browser_in_the_foreground_does_not_hold_up_the_login(client: Client) -> None:
+    closed = threading.Event()
+
+    def open_browser(url: str) -> None:
+        visit(url, code=CODE)
+        closed.wait(PATIENCE)
+
+    token = login(client, open_browser=open_browser, timeout=PATIENCE)
+    assert token.access_token == "at-1"
+    assert not closed.is_set()
+    closed.set()
+
+
+def test_cancelling_does_not_wait_for_the_browser(client: Client) -> None:
+    cancel, closed = threading.Event(), threading.Event()
+
+    def open_browser(_url: str) -> None:
+        cancel.set()
+        closed.wait(PATIENCE)
+
+    with pytest.raises(FlowCancelledError):
+        login(client, open_browser=open_browser, timeout=PATIENCE, cancel=cancel)
+    closed.set()
+
+
+def test_the_address_is_shown_before_a_browser_opens(client: Client) -> None:
+    told: list[str] = []
+
+    def open_browser(url: str) -> None:
+        told.append("opened")
+        visit(url, code=CODE)
+
+    login(client, prompt=told.append, open_browser=open_browser, timeout=PATIENCE)
+    assert told[0].startswith(client.provider.authorization_endpoint or "")
+    assert told[1:] == ["opened"]
+
+
+def test_no_browser_is_an_error_at_once(client: Client) -> None:
+    with pytest.raises(BrowserUnavailableError, match="prompt=print"):
+        login(client, open_browser=lambda _url: False, timeout=PATIENCE)
+
+
+def test_no_browser_is_no_error_for_a_person_who_was_shown_the_address(client: Client) -> None:
+    def prompt(url: str) -> None:
+        threading.Thread(target=visit, args=(url,), kwargs={"code": CODE}).start()
+
+    token = login(client, prompt=prompt, open_browser=lambda _url: False, timeout=PATIENCE)
+    assert token.access_token == "at-1"
+
+
+def test_an_error_of_the_opener_ends_the_login(client: Client) -> None:
+    def open_browser(_url: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        login(client, open_browser=open_browser, timeout=PATIENCE)
+
+
+def test_a_refusal_without_a_state_is_told_with_its_reason(client: Client) -> None:
+    flow = AuthorizationCodeFlow(client)
+    with pytest.raises(AccessDeniedException, match="access_denied: no, thank you"):
+        flow.code(flow.begin(REDIRECT), "?error=access_denied&error_description=no,+thank+you")
+    with pytest.raises(RedirectMismatchError, match="another"):
+        flow.code(flow.begin(REDIRECT), "?error=access_denied&state=other")
+    with pytest.raises(RedirectMismatchError, match="missing"):
+        flow.code(flow.begin(REDIRECT), f"?code={CODE}")
+
+
+def test_the_redirect_and_the_listener_may_differ(client: Client, server: FaultServer) -> None:
+    """As where a proxy forwards an https address to this program."""
+    port = free_port()
+
+    def open_browser(url: str) -> None:
+        query = parse_qs(urlsplit(url).query)
+        assert query["redirect_uri"] == ["https://app.example.com/callback"]
+        come_back_to(
+            f"http://127.0.0.1:{port}/callback",
+            urlencode({"state": query["state"][0], "code": CODE}),
+        )
+
+    login(
+        client,
+        redirect_uri="https://app.example.com/callback",
+        listen=f"127.0.0.1:{port}",
+        open_browser=open_browser,
+        timeout=PATIENCE,
+    )
+    assert server.requests[0].form["redirect_uri"] == ["https://app.example.com/callback"]
+
+
+PROGRAM = """
+import sys, threading, time
+from grantway import Client, FlowTimeoutError, Provider
+from grantway_grants.authorization_code import login
+
+provider = Provider("http://127.0.0.1:9/token", authorization_endpoint="http://127.0.0.1:9/a")
+try:
+    login(Client(provider, client_id="c"), timeout=float(sys.argv[1]))
+except Exception as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the commands are those of a POSIX shell")
+@pytest.mark.parametrize(
+    ("browser", "error"),
+    [
+        ("sh -c 'read line' %s", "FlowTimeoutError"),
+        ("sh -c 'read line' %s &", "FlowTimeoutError"),
+        ("true", "FlowTimeoutError"),
+        ("true &", "BrowserUnavailableError"),  # a command of that name, without %s
+        ("false", "BrowserUnavailableError"),
+        ("false %s &", "BrowserUnavailableError"),  # as xdg-open does without a browser
+        ("false %s:no-such-command:false", "BrowserUnavailableError"),
+        ("no-such-command %s &", "BrowserUnavailableError"),
+    ],
+)
+def test_a_program_ends_whatever_its_browser_does(browser: str, error: str) -> None:
+    """A command that reads from the pipe runs until the test closes it."""
+    environ = {**os.environ, "BROWSER": browser}
+    timeout = PATIENCE if error == "BrowserUnavailableError" else 0.2
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM, str(timeout)],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == f"{error}\n"
+        assert program.wait(PATIENCE) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from grantway import ConfigurationError, FlowCancelledError, FlowTimeoutError
+from grantway_grants import loopback
+from grantway_grants.callback import redirect_uris
 from grantway_grants.loopback import LoopbackListener
 from tests.faults import free_port
 from tests.waiting import PATIENCE
@@ -84,20 +87,20 @@ def test_a_connection_that_says_nothing_is_in_nobodys_way(listener: LoopbackList
 
 
 def test_only_this_machine_is_listened_on(listener: LoopbackListener) -> None:
-    assert listener._server.server_address[0] == "127.0.0.1"
+    assert [host for host, _ in listener.addresses] == ["127.0.0.1"]
     with LoopbackListener("http://[::1]/") as six:
-        assert six._server.server_address[0] == "::1"
+        assert [host for host, _ in six.addresses] == ["::1"]
         assert six.redirect_uri.startswith("http://[::1]:")
 
 
 @pytest.mark.parametrize(
     "address",
     [
-        "http://localhost/callback",
         "http://0.0.0.0/callback",
         "http://192.0.2.1/callback",
         "http://example.com/callback",
-        "https://127.0.0.1/callback",
+        "http://localhost.example.com/callback",
+        "http://user@127.0.0.1/callback",
         "http://127.0.0.1/callback#part",
         "http://127.0.0.1:99999/",
         "http://127.0.0.1:port/",
@@ -107,9 +110,146 @@ def test_only_this_machine_is_listened_on(listener: LoopbackListener) -> None:
         None,
     ],
 )
-def test_any_other_address_is_refused(address: Any) -> None:
+@pytest.mark.parametrize("listen", [None, "127.0.0.1:8765"])
+def test_any_other_address_is_refused(address: Any, listen: str | None) -> None:
     with pytest.raises(ConfigurationError, match="redirect_uri"):
-        LoopbackListener(address)
+        LoopbackListener(address, listen=listen)
+
+
+def test_https_needs_an_address_that_a_proxy_forwards_to() -> None:
+    with pytest.raises(ConfigurationError, match="listen: is needed"):
+        LoopbackListener("https://127.0.0.1/callback")
+    with pytest.raises(ConfigurationError, match="listen: needs the port"):
+        LoopbackListener("https://app.example.com/callback", listen="0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["", "example.com", "0.0.0.0:0", "0.0.0.0:99999", "0.0.0.0:x", "[::1", "::1]:5", "1:2:3", 5],
+)
+def test_listen_is_an_address(listen: Any) -> None:
+    with pytest.raises(ConfigurationError, match="listen"):
+        LoopbackListener("http://127.0.0.1/callback", listen=listen)
+
+
+@pytest.mark.parametrize("ports", [[], "8765", 8765, [0], [65536], [True], [8765.0], ["8765"]])
+def test_ports_are_port_numbers(ports: Any) -> None:
+    with pytest.raises(ConfigurationError, match="ports"):
+        LoopbackListener("http://127.0.0.1/callback", ports=ports)
+
+
+def test_one_setting_names_the_port() -> None:
+    with pytest.raises(ConfigurationError, match="redirect_uri already has the port 8765"):
+        LoopbackListener("http://127.0.0.1:8765/callback", ports=[8766])
+    with pytest.raises(ConfigurationError, match="listen already has the port 8765"):
+        LoopbackListener("http://127.0.0.1/callback", listen="127.0.0.1:8765", ports=[8766])
+
+
+def test_localhost_is_both_addresses_of_this_machine() -> None:
+    port = free_port()
+    with LoopbackListener(f"http://localhost:{port}/cb") as listening:
+        listening.expect("the-state")
+        assert listening.redirect_uri == f"http://localhost:{port}/cb"
+        assert listening.addresses == [("127.0.0.1", port), ("::1", port)]
+        assert get(listening, "/cb?code=x&state=the-state")[0] == 200
+        assert listening.wait(timeout=10) == f"http://localhost:{port}/cb?code=x&state=the-state"
+
+
+def test_localhost_takes_a_free_port_that_both_addresses_share() -> None:
+    with LoopbackListener("http://localhost/cb") as listening:
+        listening.expect("the-state")
+        ports = {port for _, port in listening.addresses}
+        assert listening.redirect_uri == f"http://localhost:{ports.pop()}/cb"
+        assert not ports
+        for host, port in listening.addresses:
+            connection = HTTPConnection(host, port, timeout=10)
+            connection.request("GET", "/favicon.ico")
+            assert connection.getresponse().status == 404
+            connection.close()
+
+
+def test_localhost_is_not_shared_with_another_program() -> None:
+    """The browser might take the code to the program that listens on the other address."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"port {port} on 127.0.0.1 and ::1"):
+            LoopbackListener(f"http://localhost:{port}/cb")
+
+
+def test_localhost_without_ipv6_is_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    bind = loopback._Server.server_bind
+
+    def without_ipv6(server: loopback._Server) -> None:
+        if server.address_family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        bind(server)
+
+    monkeypatch.setattr(loopback._Server, "server_bind", without_ipv6)
+    with LoopbackListener("http://localhost/cb") as listening:
+        assert [host for host, _ in listening.addresses] == ["127.0.0.1"]
+
+
+def test_a_container_listens_on_every_address_for_a_redirect_to_this_machine() -> None:
+    port = free_port()
+    with LoopbackListener(f"http://127.0.0.1:{port}/cb", listen="0.0.0.0") as listening:
+        assert listening.addresses == [("0.0.0.0", port)]
+        assert listening.redirect_uri == f"http://127.0.0.1:{port}/cb"
+    with LoopbackListener("http://127.0.0.1:8765/cb", listen=f"0.0.0.0:{port}") as listening:
+        assert listening.addresses == [("0.0.0.0", port)]
+        assert listening.redirect_uri == "http://127.0.0.1:8765/cb"
+
+
+def test_a_proxy_forwards_an_https_address() -> None:
+    port = free_port()
+    with LoopbackListener("https://app.example.com/cb", listen=f"[::1]:{port}") as listening:
+        listening.expect("the-state")
+        assert listening.redirect_uri == "https://app.example.com/cb"
+        connection = HTTPConnection("::1", port, timeout=10)
+        connection.request("GET", "/cb?code=x&state=the-state")
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert listening.wait(timeout=10) == "https://app.example.com/cb?code=x&state=the-state"
+
+
+def test_the_first_port_that_is_free_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken, free = busy.getsockname()[1], free_port()
+        with LoopbackListener("http://127.0.0.1/cb", ports=[taken, free]) as listening:
+            assert listening.redirect_uri == f"http://127.0.0.1:{free}/cb"
+        with pytest.raises(ConfigurationError) as caught:
+            LoopbackListener("http://127.0.0.1/cb", ports=[taken])
+        assert f"port {taken} on 127.0.0.1 (" in str(caught.value)
+
+
+def test_what_is_registered_for_a_choice_of_ports() -> None:
+    assert redirect_uris("http://localhost/cb") == ["http://localhost/cb"]
+    assert redirect_uris("http://[::1]/cb?a=1", [1, 2]) == [
+        "http://[::1]:1/cb?a=1",
+        "http://[::1]:2/cb?a=1",
+    ]
+
+
+def test_listening_does_not_ask_for_the_name_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lookup takes seconds on some networks."""
+
+    def look_up(*_args: object) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(socket, "getfqdn", look_up)
+    with LoopbackListener("http://127.0.0.1/callback"):
+        pass
+
+
+def test_a_refusal_without_a_state_ends_the_wait(listener: LoopbackListener) -> None:
+    """Some providers leave it out of a refusal. One with another state is another login's."""
+    assert get(listener, "/callback?error=access_denied&state=other")[0] == 400
+    assert get(listener, "/callback?error=access_denied&state=")[0] == 400
+    with pytest.raises(FlowTimeoutError):
+        listener.wait(timeout=0.05)
+    assert get(listener, "/callback?error=access_denied")[0] == 200
+    assert "error=access_denied" in listener.wait(timeout=10)
 
 
 def test_a_port_in_use_is_refused_and_named(listener: LoopbackListener) -> None:
@@ -141,4 +281,4 @@ def test_nothing_listens_afterwards() -> None:
         parts = urlsplit(listening.redirect_uri)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5)
-    assert not listening._thread.is_alive()
+    assert not [each for each in threading.enumerate() if each.name == "grantway-loopback"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import cast
+from typing import Any, cast
 
 import click
 
@@ -13,8 +14,10 @@ from grantway.client import Client
 from grantway.exceptions import InvalidClientException, UnauthorizedClientException
 from grantway.token import Token
 from grantway_grants import authorization_code
+from grantway_grants.callback import redirect_uris
 from grantway_grants.device_code import DeviceFlow
 from grantway_plugins.profiles import load
+from grantway_plugins.profiles.file import sso_session_settings
 from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
@@ -23,7 +26,7 @@ from .screen import Screen
 from .standing import ends_in, of
 from .terminal import Terminal
 from .token import leave_note
-from .ways import Choice, Way, choose, require_endpoint, why_no_browser
+from .ways import Choice, Way, choose, why_no_browser
 
 #: Seconds that a person has in the browser.
 _PATIENCE = 300.0
@@ -40,7 +43,27 @@ _INTERRUPTED = 130
 @click.option(
     "--paste", "way", flag_value="paste", help="Log in with any browser, and paste its address."
 )
-def command(name: str | None, config: str | None, sso_session: str | None, way: Way | None) -> None:
+@click.option(
+    "--listen",
+    metavar="ADDRESS[:PORT]",
+    help="Listen here for the browser, as where a container's port is published.",
+)
+@click.option(
+    "--port",
+    "ports",
+    type=click.IntRange(1, 65535),
+    multiple=True,
+    help="Port for the browser to come back to. Repeat it for ports to try in this order.",
+)
+def command(
+    name: str | None,
+    config: str | None,
+    sso_session: str | None,
+    way: Way | None,
+    *,
+    listen: str | None,
+    ports: tuple[int, ...],
+) -> None:
     """Log in to the profile NAME.
 
     Where neither the profile nor an option says how, it is the browser of this machine; in an SSH
@@ -51,43 +74,66 @@ def command(name: str | None, config: str | None, sso_session: str | None, way: 
     screen = Screen(Terminal())
     try:
         if name is None:
-            told = _sso_session(sso_session, screen, way)
+            settings = sso_session_settings(str(sso_session), config)
+            _override(settings, listen, ports)
+            told = _sso_session(sso_session, settings, screen, way)
         else:
-            told = _profile(name, config, screen, way)
+            with load(name, config) as profile:
+                _override(profile.table, listen, ports)
+                told = _profile(profile, screen, way)
     except KeyboardInterrupt:
         click.echo("\nEnded. Nothing was stored.", err=True)
         sys.exit(_INTERRUPTED)
     screen.say(told, "green")
 
 
-def _sso_session(name: str | None, screen: Screen, way: Way | None) -> str:
+def _override(table: dict[str, Any], listen: str | None, ports: tuple[int, ...]) -> None:
+    """Let the options count more than the file."""
+    if listen is not None:
+        table["listen"] = listen
+    if ports:
+        table["ports"] = ports
+
+
+def _sso_session(
+    name: str | None, settings: Mapping[str, Any], screen: Screen, way: Way | None
+) -> str:
     from grantway_plugins.sso_oidc.session import sso_session  # noqa: PLC0415 - AWS's alone
 
     if way == "paste":
         raise click.UsageError("AWS takes no pasted address; use --browser or --device.")
     with sso_session(name) as session, ExitStack() as shown:
         try_store(session.store, session.key, _PATIENCE)
-        reason = why_no_browser(os.environ)
-        if way == "browser" or (way is None and not reason):
-            open_browser = shown.enter_context(screen.browser(_PATIENCE))
-            token = session.login_with_browser(open_browser=open_browser, timeout=_PATIENCE)
+        asked = way or settings["login"]
+        if asked == "auto":
+            reason = "" if "listen" in settings else why_no_browser(os.environ)
+            choice = Choice("device", reason) if reason else Choice("browser")
         else:
-            if way is None:
-                _explain(Choice("device", reason), screen)
+            choice = Choice(cast("Way", asked))
+        _explain(choice, screen)
+        if choice.way == "browser":
+            shown.enter_context(screen.browser(_PATIENCE))
+            token = session.login_with_browser(
+                prompt=screen.show_address,
+                open_browser=screen.open_browser,
+                listen=settings.get("listen"),
+                ports=settings.get("ports"),
+                timeout=_PATIENCE,
+            )
+        else:
             token = session.login_on_device(
                 lambda authorization: shown.enter_context(screen.device(authorization))
             )
     return f"Logged in to {name}. The token {ends_in(token)}; AWS's tools share it."
 
 
-def _profile(name: str, config: str | None, screen: Screen, way: Way | None) -> str:
-    with load(name, config) as profile:
-        token = _log_in(profile, screen, way)
-        leave_note(profile, token)
-        stands = of(profile, token)
+def _profile(profile: Profile, screen: Screen, way: Way | None) -> str:
+    token = _log_in(profile, screen, way)
+    leave_note(profile, token)
+    stands = of(profile, token)
     who = f" as {stands.subject}" if stands.subject else ""
-    renewed = " and is renewed automatically" if stands.renews_at is not None else ""
-    return f"Logged in to {name}{who}. The token {ends_in(token)}{renewed}."
+    renewed = " and is renewed by itself" if stands.refreshable else ""
+    return f"Logged in to {profile.name}{who}. The token {ends_in(token)}{renewed}."
 
 
 def _explain(choice: Choice, screen: Screen) -> None:
@@ -107,17 +153,24 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
         )
     profile.try_store()
     if profile.grant is not None:
-        return _request(profile, screen)
+        credential = profile.credential()
+        screen.say(f"{profile.grant} needs no person; a token is asked for at once.")
+        try:
+            return credential.token()
+        except KeyboardInterrupt:
+            click.echo("\nEnded. A token that is on its way is stored all the same.", err=True)
+        sys.exit(_INTERRUPTED)
     asked = way or profile.login
     choice = (
-        choose(profile.provider, profile.redirect_uri)
+        choose(profile.provider, profile.redirect_uri, listens=profile.listen is not None)
         if asked == "auto"
         else Choice(cast("Way", asked))
     )
-    require_endpoint(profile.provider, choice.way)
     _explain(choice, screen)
-    client = profile.client()
+    client = profile.client(for_login=True)
     try:
+        if profile.registrations is not None and choice.way != "device":
+            authorization_code.check_registration(client)
         token = _flow(profile, client, screen, choice.way)
     except (InvalidClientException, UnauthorizedClientException):
         if profile.registrations is None:
@@ -127,24 +180,6 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
         token = _flow(profile, client, screen, choice.way)
     profile.credential(client).accept(token)
     return token
-
-
-def _request(profile: Profile, screen: Screen) -> Token:
-    """Get the token of a grant that needs no login; one that can still be used stays."""
-    stored = profile.store.load(profile.key)
-    if stored is not None and profile.freshness.lives(stored)[1] > 0:
-        screen.say(
-            "A valid token is stored already, so none was requested. To replace it, first run: "
-            f"{profile.command('logout')}"
-        )
-        return stored
-    if profile.renewal(stored) is not None:
-        screen.say(f"Requesting a token with {profile.grant}.")
-    try:
-        return profile.token()
-    except KeyboardInterrupt:
-        click.echo("\nEnded. A token that is on its way is stored all the same.", err=True)
-    sys.exit(_INTERRUPTED)
 
 
 def _flow(profile: Profile, client: Client, screen: Screen, way: Way) -> Token:
@@ -159,18 +194,21 @@ def _flow(profile: Profile, client: Client, screen: Screen, way: Way) -> Token:
         return authorization_code.login_by_paste(
             client,
             screen.paste,
-            redirect_uri=profile.redirect_uri,
+            redirect_uri=redirect_uris(profile.redirect_uri, profile.ports)[0],
             scope=profile.scope,
             extra=profile.extra,
             resource=profile.resource,
         )
-    with screen.browser(_PATIENCE) as open_browser:
+    with screen.browser(_PATIENCE):
         return authorization_code.login(
             client,
             scope=profile.scope,
             extra=profile.extra,
             resource=profile.resource,
             redirect_uri=profile.redirect_uri,
-            open_browser=open_browser,
+            listen=profile.listen,
+            ports=profile.ports,
+            prompt=screen.show_address,
+            open_browser=screen.open_browser,
             timeout=_PATIENCE,
         )

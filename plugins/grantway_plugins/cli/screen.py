@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from grantway.redaction import visible
+from grantway_grants.browser import open_browser
 from grantway_grants.device_code import DeviceAuthorization
 
 from .pasting import line_reader
@@ -55,22 +55,24 @@ class Screen:
             yield
 
     @contextmanager
-    def browser(self, timeout: float) -> Iterator[Callable[[str], None]]:
-        """What opens the browser, and how long the person has."""
+    def browser(self, timeout: float) -> Iterator[None]:
+        """How long the person has in the browser."""
         end = time.monotonic() + timeout
-
-        def open_browser(url: str) -> None:
-            opened = webbrowser.open(url)
-            self.say(
-                "A browser was opened. If it shows nothing, open this address on this machine:"
-                if opened
-                else "No browser could be opened. Open this address on this machine, or end this "
-                "and use --paste or --device:"
-            )
-            self.say(url)
-
         with self._clock("Waiting for the browser", lambda: end - time.monotonic()):
-            yield open_browser
+            yield
+
+    def show_address(self, url: str) -> None:
+        """Show where to log in, before a browser opens."""
+        self.say("Open this address on this machine, if no browser opens:")
+        self.say(url)
+
+    def open_browser(self, url: str) -> None:
+        """Open the browser; if there is none, print the alternatives."""
+        if not open_browser(url):
+            self.say(
+                "No browser could be opened. Open the address in a browser that can reach this "
+                "machine, or press Ctrl-C and log in with --device or --paste."
+            )
 
     def paste(self, url: str) -> str:
         """Show where to log in, and take the address where it ended."""

@@ -35,7 +35,11 @@ class Choice:
 
 
 def choose(
-    provider: Provider, redirect_uri: str, environ: Mapping[str, str] | None = None
+    provider: Provider,
+    redirect_uri: str,
+    environ: Mapping[str, str] | None = None,
+    *,
+    listens: bool = False,
 ) -> Choice:
     """The way that works here.
 
@@ -43,6 +47,7 @@ def choose(
         provider: What it offers counts.
         redirect_uri: Where a browser comes back to.
         environ: The environment; by default this process's.
+        listens: Whether it is set where to listen for the browser, wherever that runs.
 
     Raises:
         ConfigurationError: the provider offers no login for people.
@@ -52,32 +57,18 @@ def choose(
         if not device:
             raise ConfigurationError(
                 f"{provider.host} has neither an authorization_endpoint nor a "
-                "device_authorization_endpoint, so it has no login. Add one of them to "
-                "provider in the profile, or set a grant that works without a login."
+                "device_authorization_endpoint, so nobody can log in there; use a grant that "
+                "needs no person."
             )
         return Choice("device", "the provider has no login in a browser")
+    if listens:
+        return Choice("browser")
     elsewhere = why_no_browser(os.environ if environ is None else environ)
     if elsewhere:
         return Choice("device" if device else "paste", elsewhere)
     if not is_loopback(urlsplit(redirect_uri).hostname or ""):
         return Choice("paste", "the redirect_uri is not of this machine")
     return Choice("browser")
-
-
-def require_endpoint(provider: Provider, way: Way) -> None:
-    """Check that the provider offers a way to log in.
-
-    Raises:
-        ConfigurationError: it does not; says which way it offers.
-    """
-    needed, others = "authorization_endpoint", "--device"
-    if way == "device":
-        needed, others = "device_authorization_endpoint", "--browser or --paste"
-    if getattr(provider, needed) is None:
-        raise ConfigurationError(
-            f"{provider.host} has no {needed}, which --{way} needs. Use {others}, or add "
-            f"{needed} to provider in the profile."
-        )
 
 
 def why_no_browser(environ: Mapping[str, str]) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
 
 from .places import config_path
 from .stamp import stamp_of
-from .tables import ProfileTable
+from .tables import ProfileTable, SsoSessionTable
 from .toml_file import TomlFile, nearest
 
-#: What other parts of grantway keep in the same file.
-_TOP = ("profiles",)
+#: The tables of the file.
+_TOP = ("profiles", "sso_sessions")
 #: A name also names a file, and stands in shells without quotes.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -34,23 +34,22 @@ class ProfileFile:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        #: Whether the caller chose the file, so that a command must name it too.
-        self.named = path is not None
         self.path = Path(config_path(None if path is None else str(path)))
         # Before it is read: what was changed meanwhile must not pass for what was read.
         self.stamp = stamp_of(self.path)
         self.toml = TomlFile(self.path)
-        profiles = self.toml.data.get("profiles", {})
         mistakes = [
             ((name,), f"is no key here; {nearest(name, _TOP)}")
             for name in self.toml.data
             if name not in _TOP
         ]
-        if not isinstance(profiles, Mapping):
-            mistakes.append((("profiles",), "must be tables, like [profiles.work]"))
+        for name, example in (("profiles", "profiles.work"), ("sso_sessions", "sso_sessions.work")):
+            if not isinstance(self.toml.data.get(name, {}), Mapping):
+                mistakes.append(((name,), f"must be tables, like [{example}]"))
         if mistakes:
             raise self.toml.wrong(mistakes)
-        self._profiles: Mapping[str, Any] = profiles
+        self._profiles: Mapping[str, Any] = self.toml.data.get("profiles", {})
+        self._sso_sessions: Mapping[str, Any] = self.toml.data.get("sso_sessions", {})
 
     @property
     def names(self) -> list[str]:
@@ -75,3 +74,30 @@ class ProfileFile:
         if not isinstance(self._profiles[name], Mapping):
             raise self.toml.wrong([(at, f"must be a table, like [profiles.{name}]")])
         return self.toml.check(ProfileTable(), self._profiles[name], at)
+
+    def sso_session(self, name: str) -> Params:
+        """Return how to log in to a session of ``~/.aws/config``, checked, or the defaults.
+
+        Raises:
+            ConfigurationError: a setting is wrong; names file and line.
+        """
+        at = ("sso_sessions", name)
+        table = self._sso_sessions.get(name, {})
+        if not isinstance(table, Mapping):
+            raise self.toml.wrong([(at, f"must be a table, like [sso_sessions.{name}]")])
+        return self.toml.check(SsoSessionTable(), table, at)
+
+
+def sso_session_settings(name: str, path: str | Path | None = None) -> Params:
+    """How to log in to a session of ``~/.aws/config``; defaults if there is no file to say.
+
+    Args:
+        name: The session's name.
+        path: The file of the profiles, as for ``ProfileFile``.
+
+    Raises:
+        ConfigurationError: a setting is wrong; names file and line.
+    """
+    if path is None and not Path(config_path(None)).exists():
+        return Params(cast("dict[str, Any]", SsoSessionTable().load({})))
+    return ProfileFile(path).sso_session(name)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from grantway.exceptions import (
     ConfigurationError,
@@ -14,17 +13,19 @@ from grantway.exceptions import (
     InvalidClientException,
     LoginNeededError,
     RequestInvalidError,
+    UnauthorizedClientException,
     UnknownGrantTypeError,
 )
 from grantway.fingerprint import fingerprint
 from grantway.freshness import Freshness
 from grantway.grant import Params
 from grantway.process import default_registry
+from grantway_grants.callback import redirect_uris
 from grantway_grants.login_parameters import login_parameters
-from grantway_plugins.registration import Registrations, metadata_of
 
 from .file import ProfileFile
 from .parts import Parts
+from .registration import Registrations, metadata_of
 from .tables import LOGINS
 
 if TYPE_CHECKING:
@@ -136,6 +137,16 @@ class Profile:
         return str(self.table["redirect_uri"])
 
     @property
+    def listen(self) -> str | None:
+        """Where to listen for the browser, if not on the address in ``redirect_uri``."""
+        return self.table.get("listen")
+
+    @property
+    def ports(self) -> tuple[int, ...] | None:
+        """Ports to try for ``redirect_uri``, in this order."""
+        return self.table.get("ports")
+
+    @property
     def timeout(self) -> float:
         """Seconds for one call."""
         return float(self.table.get("timeout", _TIMEOUT))
@@ -217,11 +228,13 @@ class Profile:
         self._open.append(transport)
         return transport
 
-    def client(self, *, instead_of: str | None = None) -> Client:
+    def client(self, *, instead_of: str | None = None, for_login: bool = False) -> Client:
         """The client. Where the profile names none, one registers itself and is remembered.
 
         Args:
             instead_of: The ``client_id`` of a registration that the provider forgot.
+            for_login: Whether a person is about to log in. Then a client registers again if it
+                is not registered for the profile's ``redirect_uri`` and ``ports``.
 
         Raises:
             ConfigurationError: the secret is not where the profile says, or there is no
@@ -232,14 +245,14 @@ class Profile:
         """
         from grantway.client import Client  # noqa: PLC0415 - a stored token needs none
 
-        transport, identity = self._transport, self._identity(instead_of)
+        transport, identity = self._transport, self._identity(instead_of, for_login)
         try:
             return Client(self.provider, transport=transport, timeout=self.timeout, **identity)
         except ConfigurationError as error:
             problem = str(error)
         raise self.file.toml.wrong([(self._at, f"makes no client: {problem}")])
 
-    def _identity(self, instead_of: str | None) -> Params:
+    def _identity(self, instead_of: str | None, for_login: bool) -> Params:
         """Name, secret and authentication of the client."""
         table = self.table
         if self.registrations is None:
@@ -254,9 +267,15 @@ class Profile:
         made = self.registrations.obtain(
             self.provider,
             self._transport,
-            metadata_of(f"grantway {self.name}", self.provider, self.scope, self.redirect_uri),
+            metadata_of(
+                f"grantway {self.name}",
+                self.provider,
+                self.scope,
+                redirect_uris(self.redirect_uri, self.ports),
+            ),
             self.timeout,
             instead_of=instead_of,
+            for_login=for_login,
         )
         return Params(
             client_id=made.access_token,
@@ -317,7 +336,7 @@ class Profile:
         ends_soon, usable = (0.0, 0.0) if stored is None else self.freshness.lives(stored)
         if stored is not None and ends_soon > 0:
             return stored
-        if self.renewal(stored) is None:
+        if self.needs_login(stored):
             if stored is not None and usable > 0:
                 return stored
             raise self._login_needed(None)
@@ -330,7 +349,7 @@ class Profile:
             return token if self.freshness.lives(token)[0] > 0 else credential.token()
         except LoginNeededError as error:
             refusal = error
-        except InvalidClientException as error:
+        except (InvalidClientException, UnauthorizedClientException) as error:
             if self.registrations is None:
                 raise
             refusal = LoginNeededError(str(error), evidence=error.evidence)
@@ -341,61 +360,23 @@ class Profile:
             raise
         raise self._login_needed(refusal) from refusal
 
-    def renewal(self, stored: Token | None) -> Literal["refresh", "grant"] | None:
-        """Return how the next token would come without a person.
+    def needs_login(self, stored: Token | None) -> bool:
+        """Whether no other token than the stored one can be had without a person.
 
         Args:
-            stored: The token in the store.
-
-        Returns:
-            ``refresh`` for its refresh token, ``grant`` for a request with the profile's grant, and
-            None if only a login brings another token (see ``remedy``).
+            stored: What the store holds.
         """
-        if stored is not None and stored.refresh_token:
-            forgotten = self.registrations is not None and self.registrations.load() is None
-            return None if forgotten else "refresh"
-        if self.grant is None:
-            return None
-        given = self._single_use & self.table.get("params", {}).keys()
-        if not self._single_use or (given and stored is None):
-            return "grant"
-        return None
-
-    @property
-    def _single_use(self) -> frozenset[str]:
-        """The parameters of the grant that buy one token and no second."""
-        if self.grant is None:
-            return frozenset()
-        known = default_registry().grant(self.grant).single_use
-        return known or frozenset({self.grant} if self.grant == "refresh_token" else ())
-
-    def command(self, verb: str) -> str:
-        """Return the command line that does something with this profile.
-
-        Args:
-            verb: The command, such as ``login``.
-        """
-        options = f" --config {shlex.quote(str(self.file.path))}" if self.file.named else ""
-        return f"grantway {verb} {self.name}{options}"
-
-    def remedy(self) -> str:
-        """Say how a person gets a token when ``renewal`` is None."""
-        login = f"run: {self.command('login')}"
-        if self.grant is None:
-            return login
-        given = self._single_use & self.table.get("params", {}).keys()
-        names = " and ".join(f"params.{name}" for name in sorted(given or self._single_use))
-        line = self.file.toml.line((*self._at, "params"))
-        where = f"{self.file.path}, line {line}" if line else f"{self.file.path}"
-        if given:
-            return f"{names} can be used once only, so put a new value into {where}, then {login}"
-        return f"{names} is missing, so add it in {where}, then {login}"
+        if self.grant is not None:
+            return False
+        if stored is None or not stored.refresh_token:
+            return True
+        return self.registrations is not None and self.registrations.load() is None
 
     def _login_needed(self, error: LoginNeededError | None) -> LoginNeededError:
         cause = None if error is None else error.__cause__
         reason = f" ({cause})" if cause is not None else ""
         return LoginNeededError(
-            f"Profile {self.name} needs a login{reason}; {self.remedy()}",
+            f"Profile {self.name} needs a login{reason}; run: grantway login {self.name}",
             evidence=None if error is None else error.evidence,
         )
 

@@ -15,6 +15,7 @@ from grantway.freshness import Freshness
 from grantway.grant import Scope, Text
 from grantway.http import require_secure
 from grantway.quantity import check_seconds
+from grantway_grants.callback import Callback, check_ports
 from grantway_grants.resource import Resource
 
 from .toml_file import TableSchema
@@ -27,6 +28,8 @@ LOGINS = {
 }
 _YEAR = 31_536_000
 WAYS = ("auto", "browser", "device", "paste")
+#: The ways to log in to a session of the AWS tools, which take no pasted address.
+SSO_WAYS = ("auto", "browser", "device")
 #: Where a client's secret can come from; one of them at most.
 SECRETS = ("client_secret", "client_secret_env", "client_secret_file", "client_secret_keyring")
 
@@ -206,6 +209,52 @@ class Extra(fields.Field[dict[str, Any]]):
         return dict(value)
 
 
+class Ports(fields.Field[tuple[int, ...]]):
+    """Ports to listen on, tried in this order."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> tuple[int, ...]:
+        try:
+            return check_ports(value)
+        except ConfigurationError as error:
+            problem = _rule(error)
+        raise ValidationError(problem)
+
+
+class SsoSessionTable(TableSchema):
+    """``[sso_sessions.NAME]``: how to log in to a session of ``~/.aws/config``."""
+
+    login = fields.String(
+        validate=validate.OneOf(SSO_WAYS, error="must be one of {choices}"), load_default="auto"
+    )
+    listen = Text(example='"127.0.0.1:8765"')
+    ports = Ports()
+
+    @validates_schema
+    def tell_callback(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse a listener that cannot work."""
+        _check_callback("http://127.0.0.1/", data)
+
+
+def _check_callback(redirect_uri: str, data: Mapping[str, Any]) -> None:
+    if "listen" not in data and "ports" not in data:
+        return  # a redirect URI that is pasted need not lead to this machine
+    try:
+        Callback.of(redirect_uri, data.get("listen"), data.get("ports"))
+    except ConfigurationError as error:
+        name = next(iter(error.errors), "redirect_uri")
+        problem = {name: [_rule(error)]}
+    else:
+        return
+    raise ValidationError(cast("dict[str, Any]", problem))
+
+
+def _rule(error: ConfigurationError) -> str:
+    """What is wrong, without the argument's name."""
+    return str(error).partition(": ")[2].rstrip(".")
+
+
 class ProfileTable(ClientTable):
     """``[profiles.NAME]``: a client, whom it asks, for what, and where the token rests."""
 
@@ -222,8 +271,15 @@ class ProfileTable(ClientTable):
     redirect_uri = Text(
         example='"http://127.0.0.1/callback"', load_default="http://127.0.0.1/callback"
     )
+    listen = Text(example='"127.0.0.1:8765"')
+    ports = Ports()
     store = StoreField(load_default=lambda: {"kind": "file"})
     freshness = fields.Nested(FreshnessTable)
+
+    @validates_schema
+    def tell_callback(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse a listener that cannot work."""
+        _check_callback(data["redirect_uri"], data)
 
     @validates_schema
     def tell_ill_matched(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -134,10 +134,6 @@ class RegistrationCache:
         self._store.write(self.path, Masked({**fields, **remembered}))
         return made
 
-    def forget(self) -> None:
-        """Have the next login register anew."""
-        self.path.unlink(missing_ok=True)
-
 
 def _registered(client: Client, asked: dict[str, Any]) -> Registration:
     answer = client.call("registration", **asked)

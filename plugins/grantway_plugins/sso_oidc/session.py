@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from grantway.client import Client
-from grantway.exceptions import InvalidClientException
+from grantway.exceptions import InvalidClientException, UnauthorizedClientException
 from grantway.quantity import check_seconds
 from grantway.transport import RequestsTransport
 from grantway_grants import authorization_code, refresh_token
@@ -146,7 +146,8 @@ class SsoSession:
         """Log in with a code that is typed in on any device (RFC 8628), and store the token.
 
         Args:
-            prompt: Shows the person the address and the code; called once.
+            prompt: Shows the person the address and the code; called again if the service forgets
+                the client meanwhile.
             cancel: Ends the wait at once when it is set.
             on_poll: Told the outcome of each poll that brought no token.
 
@@ -157,53 +158,63 @@ class SsoSession:
             TransportError: the service gave no usable answer.
             StoreError: the token could not be stored.
         """
-        registration = self._registrations.load("device")
-        try:
-            registration = registration or self._register("device")
-            flow, authorization = self._start(registration, cancel)
-        except InvalidClientException:
-            # The service has forgotten a client that this machine remembers.
-            registration = self._register("device")
-            flow, authorization = self._start(registration, cancel)
-        prompt(authorization)
-        return self._accept(flow.wait(authorization, cancel=cancel, on_poll=on_poll), registration)
+
+        def log_in(registration: Registration) -> Token:
+            flow = DeviceFlow(
+                self._registered(registration), extra={"start_url": self.config.start_url}
+            )
+            authorization = flow.start(cancel=cancel)
+            prompt(authorization)
+            return flow.wait(authorization, cancel=cancel, on_poll=on_poll)
+
+        return self._log_in("device", log_in, cancel)
 
     def login_with_browser(
         self,
         *,
+        prompt: Callable[[str], object] | None = None,
         open_browser: Callable[[str], object] | None = None,
+        listen: str | None = None,
+        ports: Sequence[int] | None = None,
         timeout: float = 300.0,
         cancel: threading.Event | None = None,
     ) -> Token:
         """Log in with the browser of this machine (RFC 8252, PKCE), and store the token.
 
         Args:
-            open_browser: Opens an address; by default the system's browser.
+            prompt: Shows the person the address before a browser is opened. With it, the login
+                goes on if no browser can be opened.
+            open_browser: Opens an address; by default the system's browser. See
+                ``grantway_grants.authorization_code.login``.
+            listen: An address to listen on instead of 127.0.0.1, as in a container.
+            ports: Ports to try, in this order; by default any free one.
             timeout: Seconds the person has.
             cancel: Ends the wait at once when it is set.
 
         Raises:
             AccessDeniedException: the person said no; other TokenErrors likewise.
+            BrowserUnavailableError: no browser could be opened, and there is no ``prompt``.
             FlowTimeoutError: nobody came back in time.
             FlowCancelledError: ``cancel`` was set.
             TransportError: the service gave no usable answer.
             StoreError: the token could not be stored.
         """
         check_seconds("timeout", timeout)
-        registration = self._registrations.load("browser") or self._register("browser")
-        try:
-            token = authorization_code.login(
+
+        def log_in(registration: Registration) -> Token:
+            return authorization_code.login(
                 self._registered(registration),
                 scope=self._registrations.scopes,
                 redirect_uri=REDIRECT_URI,
+                listen=listen,
+                ports=ports,
+                prompt=prompt,
                 open_browser=open_browser,
                 timeout=timeout,
                 cancel=cancel,
             )
-        except InvalidClientException:
-            self._registrations.forget()  # so that the next login begins with another
-            raise
-        return self._accept(token, registration)
+
+        return self._log_in("browser", log_in, cancel)
 
     def logout(self) -> bool:
         """Remove the token from the cache, for the AWS tools too.
@@ -234,9 +245,6 @@ class SsoSession:
     def __repr__(self) -> str:
         return f"SsoSession({self.key!r} at {self.provider.host!r})"
 
-    def _register(self, way: Way) -> Registration:
-        return self._registrations.register(self._client, way)
-
     def _registered(self, registration: Registration) -> Client:
         return Client(
             self.provider,
@@ -245,12 +253,25 @@ class SsoSession:
             **self._options,
         )
 
-    def _start(
-        self, registration: Registration, cancel: threading.Event | None
-    ) -> tuple[DeviceFlow, DeviceAuthorization]:
-        start_url = {"start_url": self.config.start_url}
-        flow = DeviceFlow(self._registered(registration), extra=start_url)
-        return flow, flow.start(cancel=cancel)
+    def _log_in(
+        self, way: Way, log_in: Callable[[Registration], Token], cancel: threading.Event | None
+    ) -> Token:
+        """Log in with the registration that is remembered, or with a new one.
+
+        A new one is made if there is none, or if the service has forgotten it.
+        """
+        registration = self._registrations.load(way)
+        if registration is not None:
+            try:
+                if way == "browser":
+                    authorization_code.check_registration(
+                        self._registered(registration), cancel=cancel
+                    )
+                return self._accept(log_in(registration), registration)
+            except (InvalidClientException, UnauthorizedClientException):
+                pass  # the service has forgotten it
+        registration = self._registrations.register(self._client, way)
+        return self._accept(log_in(registration), registration)
 
     def _accept(self, token: Token, registration: Registration) -> Token:
         whole = replace(token, extra={**token.extra, **registration.fields()})

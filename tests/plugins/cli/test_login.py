@@ -27,6 +27,7 @@ from grantway_plugins.cli import ways
 from grantway_plugins.cli.ways import Choice, choose
 from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
+from tests.faults import free_port
 from tests.plugins.cli.home import GRANTWAY, PATIENCE, Home, Pty
 
 ENTER = re.compile(r"Open +(\S+)\s+Enter +(\S+)")
@@ -159,13 +160,60 @@ def test_no_browser_can_be_opened(work: Home) -> None:
     with work.start("login", "work", "--browser") as login:
         assert login.stdout is not None
         try:
-            line = login.stdout.readline()
+            lines = [login.stdout.readline() for _ in range(3)]
             login.send_signal(signal.SIGINT)
             login.communicate(timeout=PATIENCE)
         finally:
             login.kill()
-    assert "Open this address on this machine" in line
+    assert "Open this address on this machine" in lines[0]
+    assert lines[1].startswith("http")
+    assert "No browser could be opened" in lines[2]
+    assert "--device" in lines[2]
     assert login.returncode == 130
+
+
+def test_the_address_is_shown_before_a_browser_that_stays_in_the_foreground(
+    work: Home, grantway_issuer: LiveIssuer
+) -> None:
+    work.env["BROWSER"] = "sh -c 'read line' %s"
+    with work.start("login", "work", stdin=subprocess.PIPE) as login:
+        assert login.stdout is not None
+        try:
+            url = next(line for line in login.stdout if line.startswith("http")).strip()
+            person = grantway_issuer.person()
+            person.visit(person.approve_authorization(url))
+            told = login.stdout.readline()
+            assert login.wait(PATIENCE) == 0
+        finally:
+            login.kill()
+    assert "Logged in to work." in told
+
+
+@pytest.mark.parametrize("options", [["--port"], ["--listen"]])
+def test_the_browser_comes_back_to_a_chosen_port(
+    work: Home, browser: str, options: list[str]
+) -> None:
+    port = free_port()
+    place = [*options, f"{port}" if options == ["--port"] else f"0.0.0.0:{port}"]
+    done = work.run("login", "work", *place, BROWSER=f"{browser} approve %s")
+    assert done.returncode == 0, done.stderr
+    assert f"127.0.0.1%3A{port}%2Fcallback" in done.stdout
+
+
+def test_the_profile_can_choose_the_port(work: Home, browser: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        free = free_port()
+        text = work.config.read_text()
+        work.write(f"{text}redirect_uri = 'http://localhost/cb'\nports = [{taken}]\n")
+        done = work.run("login", "work", BROWSER=f"{browser} approve %s")
+        assert done.returncode == 1
+        assert f"cannot listen on port {taken}" in done.stderr
+        # The client registers again, since the provider knows it for the other port only.
+        work.write(f"{text}redirect_uri = 'http://localhost/cb'\nports = [{taken}, {free}]\n")
+        done = work.run("login", "work", BROWSER=f"{browser} approve %s")
+    assert done.returncode == 0, done.stderr
+    assert f"localhost%3A{free}%2Fcb" in done.stdout
 
 
 def test_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
@@ -350,6 +398,46 @@ def test_a_registration_that_the_provider_forgot_is_made_anew(
     assert log_in(work, grantway_issuer) not in {first, "f" * 32}
 
 
+@pytest.mark.parametrize("way", ["--browser", "--paste"])
+def test_a_forgotten_registration_is_noticed_before_a_person_is_sent_anywhere(
+    work: Home, grantway_issuer: LiveIssuer, way: str
+) -> None:
+    """The provider would show an error page, and the browser never come back."""
+    log_in(work, grantway_issuer)
+    with work.profile() as profile:
+        key = f"{profile.key} client"
+        kept = profile.store.load(key)
+        assert kept is not None
+        profile.store.save(key, replace(kept, access_token="f" * 32))
+    with work.start("login", "work", way, stdin=subprocess.PIPE) as login:
+        assert login.stdout is not None
+        try:
+            url = next(line for line in login.stdout if line.startswith("http")).strip()
+            person = grantway_issuer.person()
+            back = person.approve_authorization(url)
+            if way == "--browser":
+                person.visit(back)
+            _, errors = login.communicate(f"{back}\n", timeout=PATIENCE)
+        finally:
+            login.kill()
+    assert (login.returncode, errors) == (0, "")
+
+
+def test_a_token_of_a_forgotten_registration_needs_a_login(
+    work: Home, grantway_issuer: LiveIssuer
+) -> None:
+    log_in(work, grantway_issuer)
+    with work.profile() as profile:
+        key = f"{profile.key} client"
+        kept = profile.store.load(key)
+        assert kept is not None
+        profile.store.save(key, replace(kept, access_token="f" * 32))
+    work.age(-1)
+    done = work.run("token", "work")
+    assert done.returncode == 3
+    assert "grantway login work" in done.stderr
+
+
 def test_a_provider_that_registers_nobody(home: Home, grantway_issuer: LiveIssuer) -> None:
     url = grantway_issuer.url
     home.write(
@@ -418,6 +506,8 @@ def test_the_provider_and_the_redirect_have_a_say() -> None:
     assert choose(only_browser, HERE, remote).way == "paste"
     assert choose(only_device, HERE, DESKTOP).way == "device"
     assert choose(BOTH, "https://app.example.com/callback", DESKTOP).way == "paste"
+    assert choose(BOTH, "https://app.example.com/callback", remote, listens=True).way == "browser"
+    assert choose(only_device, HERE, DESKTOP, listens=True).way == "device"
 
 
 def test_a_provider_where_nobody_logs_in(home: Home) -> None:
@@ -439,7 +529,7 @@ def test_a_grant_without_a_person(home: Home, grantway_issuer: LiveIssuer) -> No
     secret = client.auth.client_secret  # type: ignore[attr-defined]
     done = home.run("login", "robot", ROBOT=secret)
     assert done.returncode == 0, done.stderr
-    assert "Requesting a token with client_credentials." in done.stdout
+    assert "client_credentials needs no person" in done.stdout
 
 
 def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:
@@ -499,6 +589,28 @@ def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> 
     assert (token.returncode, len(token.stdout.split())) == (0, 1)
     assert home.run("logout", "--sso-session", "corp").stdout == "Logged out of corp.\n"
     assert home.run("token", "--sso-session", "corp").returncode == 3
+
+
+def test_the_settings_of_a_session(home: Home, grantway_issuer: LiveIssuer, browser: str) -> None:
+    config = home.folder / "aws-config"
+    config.write_text(
+        "[sso-session corp]\nsso_region = eu-west-1\n"
+        "sso_start_url = https://d-0000000000.awsapps.com/start\n"
+    )
+    home.env.update(
+        AWS_CONFIG_FILE=str(config),
+        AWS_ENDPOINT_URL_SSO_OIDC=grantway_issuer.url,
+        BROWSER=f"{browser} approve %s",
+    )
+    port = free_port()
+    home.write(f"[sso_sessions.corp]\nports = [{port}]\n")
+    done = home.run("login", "--sso-session", "corp")
+    assert done.returncode == 0, done.stderr
+    assert f"127.0.0.1%3A{port}%2Foauth%2Fcallback" in done.stdout
+    home.write('[sso_sessions.corp]\nlogin = "device"\n')
+    with running(home, "--sso-session", "corp") as login:
+        grantway_issuer.person().approve_device(*asked(login))
+        assert login.wait(PATIENCE) == 0
 
 
 def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(

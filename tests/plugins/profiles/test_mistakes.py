@@ -11,6 +11,7 @@ import pytest
 from grantway.exceptions import ConfigurationError
 from grantway_plugins import profiles
 from grantway_plugins.profiles import ProfileFile
+from grantway_plugins.profiles.file import sso_session_settings
 
 GOOD = '[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "app"\n'
 LOGIN = '[profiles.work]\nprovider = "https://login.example.com"\n'
@@ -46,6 +47,17 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
             "FILE, line 4: profiles.work.timeout must be a number of seconds",
         ),
         (f"{GOOD}timeout = 0\n", "FILE, line 4: profiles.work.timeout must be a number of seconds"),
+        (f"{GOOD}ports = 8765\n", "FILE, line 4: profiles.work.ports must be a list of port num"),
+        (f"{GOOD}ports = [true]\n", "FILE, line 4: profiles.work.ports must be a list of port n"),
+        (f"{GOOD}listen = 'here'\n", "FILE, line 4: profiles.work.listen must be an IP address o"),
+        (
+            f"{GOOD}redirect_uri = 'http://localhost:1/'\nports = [8765]\n",
+            "FILE, line 5: profiles.work.ports redirect_uri already has the port 1",
+        ),
+        (
+            f"{GOOD}redirect_uri = 'my-app:/cb'\nports = [8765]\n",
+            "FILE, line 4: profiles.work.redirect_uri must be an address",
+        ),
         (f"{GOOD}extra = 'a'\n", "FILE, line 4: profiles.work.extra must be a table of names to"),
         (f"{GOOD}extra.a = 7\n", "FILE, line 4: profiles.work.extra.a must be text, or a list of"),
         (f"{GOOD}store = 7\n", "FILE, line 4: profiles.work.store must be the name of a store"),
@@ -194,3 +206,30 @@ def test_no_report_of_the_locals_shows_a_secret(tmp_path: Path) -> None:
         )
         assert "profile.py" in "".join(report.format())
         assert "s3cr3t" not in "".join(report.format())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[sso_sessions.corp]\nlogin = 'paste'\n", "sso_sessions.corp.login must be one of auto"),
+        ("[sso_sessions.corp]\nports = []\n", "sso_sessions.corp.ports must be a list of port n"),
+        ("[sso_sessions.corp]\nlisten = 'x'\n", "sso_sessions.corp.listen must be an IP address"),
+        ("[sso_sessions.corp]\nport = 1\n", "sso_sessions.corp.port is no key here; did you me"),
+        ("[sso_sessions]\ncorp = 1\n", "sso_sessions.corp must be a table, like [sso_sessions"),
+        ("sso_sessions = 1\n", "sso_sessions must be tables, like [sso_sessions.work]"),
+    ],
+)
+def test_a_mistake_in_the_settings_of_a_session(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        sso_session_settings("corp", path)
+    assert re.search(rf"config.toml, line \d: {re.escape(expected)}", str(refused.value))
+
+
+def test_a_session_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRANTWAY_CONFIG", str(tmp_path / "config.toml"))
+    assert sso_session_settings("corp") == {"login": "auto"}
+    (tmp_path / "config.toml").write_text("[sso_sessions.other]\nports = [1]\n", encoding="utf-8")
+    assert sso_session_settings("corp") == {"login": "auto"}
+    assert sso_session_settings("other") == {"login": "auto", "ports": (1,)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,16 +15,18 @@ import pytest
 from grantway import Token
 from grantway.exceptions import (
     AccessDeniedException,
-    InvalidClientException,
     LoginNeededError,
     RequestInvalidError,
 )
+from grantway_grants import authorization_code
 from grantway_grants.device_code import DeviceAuthorization
 from grantway_plugins import sso_oidc
 from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.sso_oidc import SsoSession
 from grantway_plugins.sso_oidc.registration import RegistrationCache
 from grantway_plugins.testing.live_issuer import LiveIssuer
+from tests.faults import free_port
+from tests.waiting import PATIENCE
 
 START_URL = "https://d-0000000000.awsapps.com/start"
 CONFIG = f"""\
@@ -230,23 +233,65 @@ def test_a_registration_that_the_service_forgot_is_made_again(
     assert log_in(session, grantway_issuer).access_token
 
 
-def test_a_browser_login_with_a_forgotten_registration_begins_anew_next_time(
-    session: SsoSession, grantway_issuer: LiveIssuer
+@pytest.mark.parametrize("forgotten", ["clientId", "clientSecret"])
+def test_a_browser_login_with_a_forgotten_registration_registers_first(
+    session: SsoSession, grantway_issuer: LiveIssuer, forgotten: str
 ) -> None:
+    """The service would show an error page, and the browser never come back."""
     person = grantway_issuer.person()
-    path = RegistrationCache(session.store, session.config).path
+    opened: list[str] = []
 
     def approve(url: str) -> None:
-        back = person.approve_authorization(url)
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({**fields, "clientSecret": "another"}), encoding="utf-8")
-        person.visit(back)
+        opened.append(url)
+        person.visit(person.approve_authorization(url))
 
     session.login_with_browser(open_browser=approve)
-    with pytest.raises(InvalidClientException):
-        session.login_with_browser(open_browser=approve)
-    assert not path.exists()
+    path = RegistrationCache(session.store, session.config).path
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**fields, forgotten: "forgotten"}), encoding="utf-8")
+    session.login_with_browser(open_browser=approve, timeout=PATIENCE)
+    assert len(opened) == 2
+    assert stored(session)["clientId"] not in ("forgotten", fields["clientId"])
+    again = stored(session)["clientId"]
+    session.login_with_browser(open_browser=approve, timeout=PATIENCE)
+    assert stored(session)["clientId"] == again
+
+
+def test_a_registration_that_is_forgotten_during_a_login_restarts_it(
+    session: SsoSession, grantway_issuer: LiveIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = grantway_issuer.person()
+    opened: list[str] = []
+
+    def approve(url: str) -> None:
+        opened.append(url)
+        person.visit(person.approve_authorization(url))
+
     session.login_with_browser(open_browser=approve)
+    path = RegistrationCache(session.store, session.config).path
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**fields, "clientSecret": "forgotten"}), encoding="utf-8")
+    monkeypatch.setattr(authorization_code, "check_registration", lambda *_args, **_options: None)
+    session.login_with_browser(open_browser=approve, timeout=PATIENCE)
+    assert len(opened) == 3
+    assert stored(session)["clientId"] != fields["clientId"]
+
+
+def test_the_browser_comes_back_to_a_chosen_port(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    free = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        shown: list[str] = []
+        person = grantway_issuer.person()
+        session.login_with_browser(
+            prompt=shown.append,
+            open_browser=lambda url: person.visit(person.approve_authorization(url)),
+            ports=[taken, free],
+            timeout=PATIENCE,
+        )
+    assert f"redirect_uri=http%3A%2F%2F127.0.0.1%3A{free}%2Foauth%2Fcallback" in shown[0]
 
 
 def test_no_login_says_how_to_log_in(session: SsoSession) -> None:

@@ -1,4 +1,4 @@
-"""Clients that register themselves (RFC 7591) and keep the registration in a store."""
+"""A client that registers itself (RFC 7591), and remembers as whom beside its tokens."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from grantway.deadline import Deadline
 from grantway.exceptions import Evidence, ResponseInvalidError, TokenError
-from grantway.fingerprint import fingerprint
-from grantway.grant import Params
 from grantway.http import HttpRequest
 from grantway.middleware.errors import refusal_class
 from grantway.process import default_registry
@@ -18,95 +16,26 @@ from grantway.token import Token
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grantway.client import Client
     from grantway.http import HttpResponse, Transport
     from grantway.provider import Provider
     from grantway.stores import Store
 
-#: The ``token_type`` of a registration, in a store that keeps tokens beside it.
+#: Tells a registration from a token, in a store that keeps both.
 TOKEN_TYPE = "client-registration"
-#: Seconds that a registration must still be valid to be used for a login.
+#: Seconds that a registration must have left to begin a login with.
 LEAST = 60.0
 _OK = (200, 201)
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
-_REDIRECT_URI = "http://127.0.0.1/callback"
-
-
-def registered_client(
-    provider: Provider,
-    *,
-    client_name: str,
-    store: Store,
-    scope: str | Sequence[str] | None = None,
-    redirect_uri: str = _REDIRECT_URI,
-    instead_of: str | None = None,
-    transport: Transport | None = None,
-    timeout: float = 30.0,
-    **options: Any,
-) -> Client:
-    """Return a client that registers itself once and then reuses its registration.
-
-    The registration lies in ``store``, beside the tokens. Every process that calls this with the
-    same arguments and a store that it shares with the others gets the same ``client_id``, and so
-    finds the same tokens there. Of several processes that start at once, one registers.
-
-    Args:
-        provider: The provider, which must have a ``registration_endpoint`` (RFC 7591).
-        client_name: The name that the provider shows to people.
-        store: Keeps the registration, with its secret.
-        scope: The scope that the client may ask for later.
-        redirect_uri: The address to which a browser returns after a login.
-        instead_of: The ``client_id`` of a registration that the provider has forgotten, so that it
-            answers ``invalid_client``. The client registers again unless another process has done
-            so already.
-        transport: Sends the requests, for the registration and for the client.
-        timeout: Seconds for the registration, and for each call of the client.
-        **options: Further arguments of ``Client``, such as ``retry`` or ``middleware``.
-
-    Raises:
-        ConfigurationError: The provider has no ``registration_endpoint``.
-        TokenError: The provider refused to register the client.
-        TransportError: The provider gave no usable answer.
-        StoreError: The registration could not be read or kept.
-    """
-    from grantway.client import Client  # noqa: PLC0415 - a profile with a stored token needs none
-
-    scope = tuple(scope.split() if isinstance(scope, str) else scope or ())
-    facts = {
-        "version": 1,
-        "provider": provider.issuer or provider.token_endpoint,
-        "client_name": client_name,
-        "scope": scope,
-        "redirect_uri": redirect_uri,
-    }
-    if transport is None:
-        from grantway.transport import RequestsTransport  # noqa: PLC0415 - requests loads slowly
-
-        transport = RequestsTransport.within(timeout)
-    made = Registrations(store, f"client registration {fingerprint(facts)}").obtain(
-        provider,
-        transport,
-        metadata_of(client_name, provider, scope, redirect_uri),
-        timeout,
-        instead_of=instead_of,
-    )
-    identity = Params(
-        client_id=made.access_token,
-        client_secret=made.extra.get("client_secret"),
-        auth=made.extra["auth"],
-    )
-    return Client(provider, transport=transport, timeout=timeout, **options, **identity)
 
 
 class Registrations:
-    """One client's registration in a store.
+    """One client's registration, in a store.
 
-    A store keeps tokens, so the registration is stored as a token whose ``access_token`` is the
-    ``client_id``.
+    A store keeps tokens; so a registration is one, whose ``access_token`` is the ``client_id``.
 
     Args:
-        store: Keeps the registration.
-        key: Its key in the store.
+        store: Where it lies.
+        key: Under which name.
     """
 
     def __init__(self, store: Store, key: str) -> None:
@@ -114,7 +43,7 @@ class Registrations:
         self._key = key
 
     def load(self, least: float = 0.0) -> Token | None:
-        """Return the registration if there is one that stays valid for ``least`` seconds."""
+        """The registration, where there is one that lasts so many seconds more."""
         found = self._store.load(self._key)
         if found is None or found.token_type != TOKEN_TYPE or found.expired(least):
             return None
@@ -128,50 +57,61 @@ class Registrations:
         timeout: float,
         *,
         instead_of: str | None = None,
+        for_login: bool = False,
     ) -> Token:
-        """Return the registration; register first if there is none or it is about to expire.
+        """The registration; it is made where there is none, or soon will be none.
 
         Args:
-            provider: The provider to register with.
-            transport: Sends the request.
+            provider: Who is asked.
+            transport: Asks.
             metadata: What to register (RFC 7591 section 2).
-            timeout: Seconds for the lock of the store, and again for the request.
-            instead_of: A ``client_id`` that the provider no longer knows.
+            timeout: Seconds.
+            instead_of: A ``client_id`` that the provider does not know any more.
+            for_login: Whether a person is about to log in, so that the redirect URIs matter.
 
         Raises:
-            ConfigurationError: The provider has no ``registration_endpoint``.
-            TokenError: The provider refused.
-            TransportError: The provider gave no usable answer.
-            StoreError: The registration could not be kept.
+            ConfigurationError: the provider registers nobody.
+            TokenError: it refused.
+            TransportError: it gave no usable answer.
+            StoreError: the registration could not be kept.
         """
         with self._store.lock(self._key, timeout) as fence:
             found = self.load(LEAST)
-            if found is not None and found.access_token != instead_of:
+            if (
+                found is not None
+                and found.access_token != instead_of
+                and not (for_login and _leads_elsewhere(found, metadata))
+            ):
                 return found
             made = _register(provider, transport, metadata, timeout)
             self._store.save(self._key, made, fence=fence)
         return made
 
     def forget(self, timeout: float) -> None:
-        """Remove the registration.
+        """Remove it.
 
         Raises:
-            StoreError: It could not be removed.
+            StoreError: it could not be removed.
         """
         with self._store.lock(self._key, timeout) as fence:
             self._store.delete(self._key, fence=fence)
 
 
+def _leads_elsewhere(registered: Token, metadata: Mapping[str, Any]) -> bool:
+    """Whether a redirect URI is not registered, so that no browser would come back to it."""
+    return not set(metadata["redirect_uris"]) <= set(registered.extra.get("redirect_uris", ()))
+
+
 def metadata_of(
-    name: str, provider: Provider, scope: Sequence[str] | None, redirect_uri: str
+    name: str, provider: Provider, scope: Sequence[str] | None, redirect_uris: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what a program that people use registers (RFC 8252 section 8.4).
+    """What a program for people registers (RFC 8252 section 8.4).
 
     Args:
-        name: The name that the provider shows to people.
-        provider: The provider; only grants and methods that it offers are registered.
+        name: What the provider shows to people.
+        provider: Where; what it offers decides what is asked for.
         scope: The scope of the logins.
-        redirect_uri: The address to which a browser returns.
+        redirect_uris: Where a browser comes back to.
     """
     offered = provider.metadata.get("token_endpoint_auth_methods_supported")
     methods = [each for each in _METHODS if isinstance(offered, list) and each in offered]
@@ -182,9 +122,9 @@ def metadata_of(
         grants.insert(0, "urn:ietf:params:oauth:grant-type:device_code")
     asked: dict[str, Any] = {
         "client_name": name,
-        "redirect_uris": [redirect_uri],
+        "redirect_uris": list(redirect_uris),
         "grant_types": grants,
-        # The RFC's default, if the provider does not publish its methods.
+        # Without a word from the provider, the RFC's own default.
         "token_endpoint_auth_method": methods[0] if methods else "client_secret_basic",
     }
     return asked | ({"scope": " ".join(scope)} if scope else {})
@@ -216,7 +156,7 @@ def _register(
 
 
 def _made(found: object, metadata: Mapping[str, Any]) -> tuple[Token | None, str]:
-    """Return the registration, or the name of the member that is missing or invalid."""
+    """The registration, or what it lacks."""
     if not isinstance(found, dict):
         return None, "a JSON object"
     client_id, secret = found.get("client_id"), found.get("client_secret")
@@ -227,7 +167,9 @@ def _made(found: object, metadata: Mapping[str, Any]) -> tuple[Token | None, str
     method = found.get("token_endpoint_auth_method", metadata["token_endpoint_auth_method"])
     ends = found.get("client_secret_expires_at")
     ends = ends if isinstance(ends, (int, float)) and not isinstance(ends, bool) else 0
-    extra = {"auth": method} | ({"client_secret": secret} if secret else {})
+    extra: dict[str, Any] = {"auth": method, "redirect_uris": metadata["redirect_uris"]}
+    if secret:
+        extra["client_secret"] = secret
     return Token(client_id, TOKEN_TYPE, expires_at=float(ends) or None, extra=extra), ""
 
 
