@@ -18,9 +18,9 @@ def is_async(function: object) -> bool:
 
 
 def is_unfinished(result: object) -> bool:
-    """Whether a call gave something to await. A coroutine is closed, as nobody will run it.
+    """Whether a call returned something to await; close it if it is a coroutine.
 
-    Tells of the functions that ``is_async`` cannot see through, such as decorated ones.
+    For functions that ``is_async`` cannot see through, such as decorated ones.
     """
     if inspect.iscoroutine(result):
         result.close()

@@ -134,7 +134,7 @@ def client_auth(
     if method not in STANDARD_METHODS:
         raise ConfigurationError(
             f"auth: {method!r} is not known; use {', '.join([*STANDARD_METHODS, *sorted(more)])}, "
-            "or give an object with authenticate(draft)."
+            "or an object that implements ClientAuth."
         )
     if client_secret is None or method == "none":
         return NoAuth(client_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from . import hookspecs
+from .boundary import is_async, is_unfinished, kind_of
 from .dialect import Dialect
 from .exceptions import (
     TOKEN_ERRORS,
+    Evidence,
     GrantInvalidError,
     PluginIncompatibleError,
     PluginLoadError,
@@ -39,6 +42,8 @@ ERROR_CODE = "error code"
 STORE = "store"
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+#: Most entries that one hook may return; a generator that never ends must not hang the process.
+_MOST = 1_000
 
 
 def hook_manager() -> pluggy.PluginManager:
@@ -121,7 +126,7 @@ class Contribution:
             caller.name: implementation
             for caller in manager.get_hookcallers(plugin) or ()
             for implementation in caller.get_hookimpls()
-            if implementation.plugin is plugin
+            if implementation.plugin is plugin and caller.has_spec()
         }
         if not hooks:
             raise PluginLoadError(
@@ -129,27 +134,30 @@ class Contribution:
                 "grantway.hookimpl"
             )
 
-        def returned(hook: str, empty: Any) -> Any:
+        for implementation in hooks.values():
+            _check_hook(implementation)
+
+        def returned(hook: str) -> Any:
             found = hooks.get(hook)
             if found is None:
-                return empty
-            brought = found.function(*(arguments[name] for name in found.argnames))
-            if not isinstance(brought, Mapping if isinstance(empty, dict) else Iterable):
-                wanted = "a mapping" if isinstance(empty, dict) else "a list"
-                raise RegistryError(f"{hook} gave a {type(brought).__name__}, not {wanted}")
-            return brought
+                return ()
+            return found.function(*(arguments[name] for name in found.argnames))
 
-        grants = tuple(returned("grantway_register_grants", ()))
-        dialects = tuple(returned("grantway_register_dialects", ()))
+        def listed(hook: str) -> tuple[Any, ...]:
+            return _listed(hook, returned(hook))
+
+        def mapped(hook: str) -> dict[str, Any]:
+            return _mapped(hook, returned(hook)) if hook in hooks else {}
+
         contribution = cls(
             status,
-            grants,
-            dict(returned("grantway_register_issuer_grants", {})),
-            dialects,
-            dict(returned("grantway_register_client_auth", {})),
-            dict(returned("grantway_register_errors", {})),
-            dict(returned("grantway_register_stores", {})),
-            tuple(returned("grantway_register_middleware", ())),
+            listed("grantway_register_grants"),
+            mapped("grantway_register_issuer_grants"),
+            listed("grantway_register_dialects"),
+            mapped("grantway_register_client_auth"),
+            mapped("grantway_register_errors"),
+            mapped("grantway_register_stores"),
+            listed("grantway_register_middleware"),
             _observer(hooks.get("grantway_observe")),
         )
         contribution.check()
@@ -181,13 +189,17 @@ class Contribution:
             check_grant(grant)
         _check_once(GRANT, [grant.grant_type for grant in self.grants])
         for grant_type, side in self.issuer_grants.items():
-            if not callable(getattr(side, "decide", None)):
+            decide = getattr(side, "decide", None)
+            if not callable(decide):
                 raise GrantInvalidError(
                     f"the issuer's side of {grant_type} has no decide(request, transaction)"
                 )
+            refuse_async(f"decide of the issuer's side of {grant_type}", decide)
         for dialect in self.dialects:
             if not isinstance(dialect, Dialect):
-                raise RegistryError(f"grantway_register_dialects gave a {type(dialect).__name__}")
+                raise RegistryError(
+                    f"grantway_register_dialects returned {kind_of(dialect)}, not a Dialect"
+                )
         _check_once(DIALECT, [dialect.name for dialect in self.dialects])
         _check_errors(self.errors)
         _check_callables(CLIENT_AUTH, self.client_auth.values())
@@ -237,7 +249,10 @@ def _is_marked(function: object) -> bool:
 def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
     known = [name for name in dir(hookspecs) if name.startswith("grantway_")]
     for caller in manager.get_hookcallers(plugin) or ():
-        if not caller.has_spec():
+        optional = any(
+            each.plugin is plugin and each.optionalhook for each in caller.get_hookimpls()
+        )
+        if not caller.has_spec() and not optional:
             near = difflib.get_close_matches(caller.name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
             raise PluginLoadError(f"there is no hook {caller.name}{hint}")
@@ -253,12 +268,90 @@ def _observer(hook: Any) -> Callable[[Event], None] | None:
     return function
 
 
+def refuse_async(what: str, function: object) -> None:
+    """Refuse a function that grantway would have to await.
+
+    Raises:
+        RegistryError: it is asynchronous.
+    """
+    if is_async(function):
+        raise RegistryError(
+            f"{what} is asynchronous (async def), and grantway calls it synchronously; "
+            "make it a plain function"
+        )
+
+
+def _check_hook(implementation: Any) -> None:
+    name = implementation.function.__name__
+    refuse_async(name, implementation.function)
+    if implementation.wrapper or implementation.hookwrapper:
+        raise RegistryError(
+            f"{name} is marked as a hook wrapper, and grantway calls each plugin's hooks on their "
+            "own; use @grantway.hookimpl without wrapper"
+        )
+
+
+def _listed(hook: str, brought: object) -> tuple[Any, ...]:
+    """The entries of a list or generator that a hook returned."""
+    if not isinstance(brought, Iterable) or isinstance(brought, (str, bytes, Mapping)):
+        raise _unusable(hook, brought, "a list")
+    return _bounded(hook, brought)
+
+
+def _mapped(hook: str, brought: object) -> dict[str, Any]:
+    """The entries of a mapping that a hook returned."""
+    if not isinstance(brought, Mapping):
+        raise _unusable(hook, brought, "a mapping")
+    names = _bounded(hook, brought)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise RegistryError(f"{hook} returned {name!r:.80} as a name; use a non-empty string")
+    return {name: brought[name] for name in names}
+
+
+def _unusable(hook: str, brought: object, wanted: str) -> RegistryError:
+    if is_unfinished(brought):
+        return RegistryError(f"{hook} is asynchronous; return {wanted} from a plain function")
+    return RegistryError(f"{hook} returned {kind_of(brought)}, not {wanted}")
+
+
+def _bounded(hook: str, brought: Iterable[Any]) -> tuple[Any, ...]:
+    found = tuple(itertools.islice(brought, _MOST + 1))
+    if len(found) > _MOST:
+        raise RegistryError(
+            f"{hook} returned more than {_MOST} entries; return each entry once, from a list or a "
+            "generator that ends"
+        )
+    return found
+
+
 def _check_errors(errors: Mapping[str, object]) -> None:
     for code, kind in errors.items():
         if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
             raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
+        _check_error_class(code, kind)
         if any(code == standard.wire for standard in TOKEN_ERRORS):
             raise RegistryError(f"the error code {code!r} has a class already")
+
+
+def _check_error_class(code: str, kind: type[TokenError]) -> None:
+    """Make one as the error mapping does, so that the provider's refusal is never lost."""
+    keywords: dict[str, Any] = {
+        each.name: None
+        for each in inspect.signature(TokenError.__init__).parameters.values()
+        if each.kind is each.KEYWORD_ONLY
+    }
+    try:
+        made: object = kind("message", **{**keywords, "error": code, "evidence": Evidence()})
+    except Exception as error:
+        raise RegistryError(
+            f"the class {kind.__name__} for the error code {code!r} cannot be made with the "
+            f"arguments of TokenError ({type(error).__name__}: {error}); keep its __init__"
+        ) from error
+    if not isinstance(made, kind):
+        raise RegistryError(
+            f"the class {kind.__name__} for the error code {code!r} makes {kind_of(made)}"
+        )
 
 
 def _check_once(kind: str, names: Sequence[str]) -> None:
@@ -271,3 +364,5 @@ def _check_callables(kind: str, brought: Iterable[object]) -> None:
     for one in brought:
         if not callable(one):
             raise RegistryError(f"the {kind} {type(one).__name__} cannot be called")
+        name = getattr(one, "__qualname__", type(one).__name__)
+        refuse_async(f"the {kind} {name}", one)

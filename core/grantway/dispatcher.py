@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .boundary import is_unfinished, kind_of
@@ -91,6 +92,8 @@ class Dispatcher:
     ) -> tuple[Token, Answer]:
         """Ask for a token; also gives the answer it came in.
 
+        Whatever is raised once the provider has issued a token carries it as ``token``.
+
         Raises:
             RequestInvalidError: the parameters break the grant's schema; nothing was sent.
             TokenError: the provider said no.
@@ -111,18 +114,37 @@ class Dispatcher:
             deadline,
             most_attempts=attempts,
         )
-        answer = self._run(exchange)
+        try:
+            answer = self._run(exchange)
+        except BaseException as error:
+            if exchange.received is not None:
+                vars(error)["token"] = self._rescued(grant, loaded, exchange.received)
+            raise
         token = answer.token
         assert token is not None  # MapErrors raised for every answer without one
+        received = exchange.received
+        if received is not None and received.refresh_token and not token.refresh_token:
+            # Middleware that builds another token must not lose the login.
+            token = replace(token, refresh_token=received.refresh_token)
         return self._settle(grant, loaded, token), answer
+
+    def _rescued(self, grant: Grant, params: Params, received: Token) -> Token:
+        """Return the token of a call that failed, as the grant settles it if it can."""
+        if not received.access_token:
+            return received
+        try:
+            return self._settle(grant, params, received)
+        except GrantwayError:
+            return received
 
     def _settle(self, grant: Grant, params: Params, token: Token) -> Token:
         """Let the grant judge the token; a mistake of its code does not lose it."""
         try:
             settled: object = grant.settle(params, token)
-        except GrantwayError:
-            raise  # the grant's verdict
-        except Exception as error:
+        except (GrantwayError, KeyboardInterrupt) as error:  # the grant's verdict, or Ctrl-C
+            vars(error)["token"] = token
+            raise
+        except BaseException as error:
             raise self._settle_error(grant, token, f"raised {type(error).__name__}") from error
         if isinstance(settled, Token):
             return settled

@@ -132,9 +132,13 @@ class GrantwayError(Exception):
         code: A stable word for programs to match; never changes between versions.
         message: What happened and what to do, for a person.
         evidence: What is known about the call.
+        token: A token that arrived before the call failed, or None. A credential has stored it;
+            any other caller should store it, because its refresh token may be the only valid one.
+            Its ``access_token`` is empty if the provider sent a refresh token alone.
     """
 
     code: str = "grantway_error"
+    token: Token | None = None
 
     def __init__(self, message: str, *, evidence: Evidence | None = None) -> None:
         super().__init__(message)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .dialect import Answer, Dialect
-from .exceptions import Attempt, Evidence
+from .exceptions import Attempt, Evidence, PluginError
 from .grant import Params
 from .http import HttpRequest, Transport
 from .redaction import scrub, texts
+from .token import Token
 
 if TYPE_CHECKING:
     from .client_auth import ClientAuth
@@ -46,6 +47,8 @@ class Exchange:
         proofs: Secrets that the client's proof of the latest send is made of.
         settled_at: Monotonic time of the first send that the provider may have carried out, or
             None while there was none.
+        received: The token that the provider issued, as it arrived. It survives whatever fails
+            afterwards: the error of the call carries it.
     """
 
     step: str
@@ -65,6 +68,7 @@ class Exchange:
     history: list[Attempt] = field(default_factory=list)
     proofs: tuple[str, ...] = field(default=(), repr=False)
     settled_at: float | None = None
+    received: Token | None = None
 
     @property
     def grant_type(self) -> str | None:
@@ -145,10 +149,9 @@ class Wire:
     def __call__(self, exchange: Exchange) -> Answer:
         """Send the exchange once, or twice where the client's proof lacked what was asked for."""
         draft, answer = self._send(exchange)
-        if draft.learn is not None and draft.learn(answer):
+        if _learn(exchange, draft, answer):
             draft, answer = self._send(exchange)
-            if draft.learn is not None:
-                draft.learn(answer)
+            _learn(exchange, draft, answer)
         return answer
 
     def _send(self, exchange: Exchange) -> tuple[Draft, Answer]:
@@ -178,8 +181,38 @@ class Wire:
             answer = dialect.decode(response)
             if answer.error is None and answer.problem is None:
                 try:
-                    answer.token = dialect.token(answer.payload, exchange.sent_at)
+                    exchange.received = answer.token = dialect.token(
+                        answer.payload, exchange.sent_at
+                    )
                 except ValueError as unreadable:
                     answer.problem, answer.body = str(unreadable), response.body
+                    exchange.received = _refresh_token_alone(answer.payload, exchange.sent_at)
         answer.attempts = exchange.attempts
         return draft, answer
+
+
+def _learn(exchange: Exchange, draft: Draft, answer: Answer) -> bool:
+    """Show the answer to the client's proof. True if the request must be sent again."""
+    if draft.learn is None:
+        return False
+    try:
+        return draft.learn(answer)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if exchange.received is None:
+            raise
+        proof = type(exchange.client)
+        raise PluginError(
+            f"The client authentication {proof.__module__}.{proof.__qualname__} raised "
+            f"{type(error).__name__} after the provider had issued a token.",
+            plugin=proof.__module__,
+        ) from error
+
+
+def _refresh_token_alone(payload: Mapping[str, Any], sent_at: float) -> Token | None:
+    """Keep a refresh token that came without an access token: it may have replaced the last one."""
+    rotated = payload.get("refresh_token")
+    if not isinstance(rotated, str) or not rotated:
+        return None
+    return Token("", expires_in=0, expires_at=sent_at, refresh_token=rotated)

@@ -7,6 +7,7 @@ import re
 
 from marshmallow import RAISE, Schema, fields
 
+from .boundary import kind_of
 from .exceptions import GrantInvalidError
 from .grant import Grant, Replay
 
@@ -31,7 +32,7 @@ def check_grant(grant: object) -> None:
     """
     if not isinstance(grant, Grant):
         raise GrantInvalidError(
-            f"grantway_register_grants gave a {type(grant).__name__}, not a grantway.Grant"
+            f"grantway_register_grants returned {kind_of(grant)}, not a grantway.Grant"
         )
     if not isinstance(grant.grant_type, str) or not grant.grant_type.strip():
         raise GrantInvalidError("a grant has an empty grant_type; give it the string on the wire")

@@ -112,6 +112,11 @@ def grantway_register_middleware() -> Iterable[Middleware]:
     Middleware may call ``call_next`` again only where a second send does no harm: the provider did
     nothing, or the grant's replay class allows it. Otherwise ``PluginError`` is raised.
 
+    Whatever middleware raises once the provider has issued a token, the token is not lost: a
+    credential stores it first, and the error carries it as ``token``. A ``GrantwayError`` keeps its
+    class, so that middleware can refuse a token; anything else becomes ``PluginError``. Middleware
+    sees requests only: a credential gives out a stored token without asking it again.
+
     Returns:
         Callables ``(exchange, call_next) -> answer``; the first one returned runs outermost.
     """
@@ -217,7 +222,8 @@ def grantway_observe(event: Event) -> None:
         def grantway_observe(event):
             print(event.kind, event.grant_type, event.milliseconds)
 
-    An observer that raises is counted and logged once; the token still arrives.
+    An observer that raises anything but ``KeyboardInterrupt`` is counted and logged once; the token
+    still arrives.
 
     Args:
         event: What happened. Holds no secret.

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 
 from .contribution import Contribution
 from .exceptions import RegistryError
 from .grant import Grant, IssuerSide
 from .plugin import PluginStatus
+from .plugin_failures import forget_reports, not_loaded, reason_of
 from .registry import Registry, build_registry
 
 _lock = threading.Lock()
@@ -61,7 +63,14 @@ def register_plugin(name: str, plugin: object) -> None:
         GrantConflictError: another plugin brings one of its names.
     """
     source = getattr(plugin, "__name__", type(plugin).__name__)
-    _add(Contribution.read(PluginStatus(name, source=source), plugin))
+    status = PluginStatus(name, source=source)
+    try:
+        contribution = Contribution.read(status, plugin)
+    except (RegistryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise not_loaded(replace(status, state="failed", reason=reason_of(error))) from error
+    _add(contribution)
 
 
 def unregister(name: str) -> None:
@@ -88,6 +97,7 @@ def reload(
     block: Iterable[str] = (),
     prefer: Mapping[str, str] = MappingProxyType({}),
     strict: bool = False,
+    require: Iterable[str] = (),
 ) -> Registry:
     """Look for installed plugins again and swap the process's registry in one step.
 
@@ -101,6 +111,7 @@ def reload(
         block: Load all but these.
         prefer: grant_type -> plugin whose grant counts.
         strict: Raise for the first broken plugin.
+        require: Plugins that must be loaded.
 
     Returns:
         The new registry.
@@ -109,7 +120,12 @@ def reload(
         RegistryError: it cannot be built. The old one stays.
     """
     found = build_registry(
-        entry_points=entry_points, only=only, block=block, prefer=prefer, strict=strict
+        entry_points=entry_points,
+        only=only,
+        block=block,
+        prefer=prefer,
+        strict=strict,
+        require=require,
     )
     with _lock:
         return _assemble(found, _application)
@@ -122,6 +138,7 @@ def set_aside() -> Iterator[None]:
     For tests: see ``grantway.testing.isolated_registry``.
     """
     global _application, _current, _installed
+    forget_reports()
     with _lock:
         kept = _application, _current, _installed
         _application, _current, _installed = {}, None, None

@@ -11,7 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .deadline import Deadline
 from .dialect import RFC6749, Dialect
-from .exceptions import ConfigurationError, Evidence, RedirectRefusedError, ResponseInvalidError
+from .exceptions import (
+    ConfigurationError,
+    Evidence,
+    InsecureEndpointError,
+    RedirectRefusedError,
+    ResponseInvalidError,
+)
 from .http import HttpRequest, Transport, require_secure
 from .quantity import check_seconds
 from .redaction import excerpt
@@ -107,6 +113,7 @@ class Provider:
             transport: Sends the requests; by default one of its own.
 
         Raises:
+            InsecureEndpointError: an https issuer publishes an endpoint that is plain http.
             ResponseInvalidError: neither document is there, or it is not this issuer's.
             TransportError: the provider could not be reached.
         """
@@ -131,7 +138,26 @@ class Provider:
                 f"The metadata of {issuer} has no token_endpoint.",
                 evidence=Evidence(provider=urlsplit(issuer).netloc, step="discovery"),
             )
+        if urlsplit(issuer).scheme == "https":
+            _refuse_plain_http(issuer, {**named, **found})
         return cls(**named, issuer=issuer, dialect=dialect, metadata=MappingProxyType(found))
+
+
+def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
+    """Refuse endpoints that are plain http, also on this machine, whose programs are not theirs."""
+    aliases = metadata.get("mtls_endpoint_aliases")
+    named = {**metadata, **(aliases if isinstance(aliases, dict) else {})}
+    for name, url in named.items():
+        if (
+            (name.endswith("_endpoint") or name == "jwks_uri")
+            and isinstance(url, str)
+            and url.strip().lower().startswith("http:")
+        ):
+            raise InsecureEndpointError(
+                f"{name}: the metadata of {issuer} names {url[:200]!r}, which is plain http, "
+                "so secrets would go there in the clear. Ask the provider's operator to publish "
+                "https addresses, or name the endpoints yourself."
+            )
 
 
 def _addresses(issuer: str) -> tuple[str, str]:

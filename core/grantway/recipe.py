@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .carry_over import carry_over
 from .exceptions import ConfigurationError, LoginNeededError
 from .fingerprint import fingerprint
 from .freshness import Freshness
-from .grant import Params
+from .grant import Params, Scope
 from .stores import Store
 from .token import Token
 
@@ -184,8 +185,15 @@ class Recipe:
         fields = self.client.registry.grant(_REFRESH).schema.fields
         known = {field.data_key or name for name, field in fields.items()}
         extra = Params({name: given.pop(name) for name in given.keys() - known})
+        requested = Scope().names(given.get("scope"))
         given["refresh_token"] = last.refresh_token
-        return self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)
+        try:
+            token = self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)
+        except BaseException as error:
+            if isinstance(came := getattr(error, "token", None), Token):
+                vars(error)["token"] = carry_over(came, last, requested)
+            raise
+        return carry_over(token, last, requested)
 
 
 def _check(store: object, freshness: object, on_token: object) -> None:

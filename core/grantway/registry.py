@@ -25,14 +25,15 @@ from .exceptions import (
     ConfigurationError,
     GrantConflictError,
     PluginIncompatibleError,
-    PluginLoadError,
+    RegistryError,
     TokenError,
     UnknownGrantTypeError,
 )
 from .grant import Grant, IssuerSide, Params
 from .ownership import Ownership, settle
 from .plugin import PluginStatus
-from .selection import Selection
+from .plugin_failures import not_loaded, reason_of, report_failures
+from .selection import Selection, names_of
 
 if TYPE_CHECKING:
     from .client_auth import ClientAuthFactory
@@ -145,6 +146,36 @@ class Registry:
         """
         return self.origins.owned.owners[GRANT, grant_type].status
 
+    def require(
+        self, names: Iterable[str], causes: Mapping[str, BaseException] = MappingProxyType({})
+    ) -> None:
+        """Raise if one of these plugins is not loaded.
+
+        Middleware that fails to load is skipped. Name the plugins whose absence would be unsafe,
+        such as one that keeps an audit log.
+
+        Args:
+            names: Each by its name, its distribution's, which means all of that, or
+                ``distribution/name``.
+            causes: Path of a plugin -> what it raised.
+
+        Raises:
+            PluginLoadError: one is not loaded; says why.
+            RegistryError: there is no plugin of that name.
+        """
+        for name in names_of("require", names):
+            found = [each for each in self.plugins if each.goes_by(name)]
+            if not found:
+                known = ", ".join(sorted({each.path for each in self.plugins})) or "none"
+                raise RegistryError(
+                    f"The required plugin {name!r} is not installed. Installed: {known}."
+                )
+            for each in found:
+                if each.state != "loaded":
+                    raise not_loaded(each, f"The required plugin {each.named}") from causes.get(
+                        each.path
+                    )
+
     def with_grants(self, grants: Iterable[Grant]) -> Registry:
         """Another registry that has these grants too; this one stays as it is.
 
@@ -182,8 +213,12 @@ def build_registry(
     block: Iterable[str] = (),
     prefer: Mapping[str, str] = MappingProxyType({}),
     strict: bool = False,
+    require: Iterable[str] = (),
 ) -> Registry:
     """Build a registry of installed plugins and of those given here.
+
+    A plugin that fails does not stop the others. The logger ``grantway`` warns of it, with the
+    traceback.
 
     A plugin goes by its entry point's name, by its distribution's, which means all of that, or by
     ``distribution/name``.
@@ -196,15 +231,18 @@ def build_registry(
             ``GRANTWAY_PLUGINS`` says which: ``a,b``, ``-a,-b`` or ``none``.
         prefer: grant_type -> plugin whose grant counts where several bring it.
         strict: Raise for the first broken plugin rather than note it in ``Registry.plugins``.
+        require: Plugins that must be loaded, as for ``Registry.require``.
 
     Raises:
         GrantConflictError: a plugin given here and another bring the same name; with ``strict``,
             any two.
-        PluginLoadError: a plugin is broken, with ``strict``.
+        PluginLoadError: a plugin is broken, with ``strict``; or a plugin of ``require`` is not
+            loaded.
         RegistryError: ``only``, ``block``, ``prefer`` or the environment name no plugin.
     """
     contributions: list[Contribution] = []
     statuses: list[PluginStatus] = []
+    causes: dict[str, BaseException] = {}
     candidates = _wanted(only, block) if entry_points else []
     for name, plugin in (plugins or {}).items():
         source = getattr(plugin, "__name__", type(plugin).__name__)
@@ -214,15 +252,18 @@ def build_registry(
         if status.state == "loaded":
             try:
                 contributions.append(Contribution.read(status, load(), manager=manager))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - one must not stop the others
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - pyo3 panics and SystemExit too
+                causes[status.path] = error
                 status = _refused(status, error)  # noqa: PLW2901 - the same plugin's new status
         if strict and status.state in {"failed", "incompatible"}:
-            error_class = PluginLoadError if status.state == "failed" else PluginIncompatibleError
-            raise error_class(
-                f"The plugin {status.name} of {status.owner} could not be loaded: {status.reason}"
-            )
+            raise not_loaded(status) from causes.get(status.path)
         statuses.append(status)
-    return assemble(contributions, statuses, prefer, strict=strict)
+    registry = assemble(contributions, statuses, prefer, strict=strict)
+    report_failures(registry.plugins, causes)
+    registry.require(require, causes)
+    return registry
 
 
 def _wanted(
@@ -247,7 +288,7 @@ def _same(plugin: object) -> object:
 def _refused(status: PluginStatus, error: BaseException) -> PluginStatus:
     if isinstance(error, PluginIncompatibleError):
         return replace(status, state="incompatible", reason=str(error))
-    return replace(status, state="failed", reason=f"{type(error).__name__}: {error}")
+    return replace(status, state="failed", reason=reason_of(error))
 
 
 def assemble(

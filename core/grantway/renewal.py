@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeGuard
 
 from .exceptions import (
@@ -120,8 +122,12 @@ class Renewal:
             if prove is not None:
                 prove(self.key, last)
             try:
-                return self._keep(self.recipe.next(last), last, fence)
+                return self._keep(
+                    self._ask(partial(self.recipe.next, last), last, fence), last, fence
+                )
             except _GONE as error:
+                if error.token is not None:
+                    raise  # a plugin's word, after the provider had issued a token
                 self.trouble.refused = last.refresh_token
                 self.trouble.refusal = refusal = error
             # Not all who write to a store take its lock: they may have used it a moment ago.
@@ -130,18 +136,18 @@ class Renewal:
                 return last
         if refusal is not None:
             self._withdraw(last, fence)
-        return self._keep(self._first(had, refusal), None, fence)
+        return self._keep(self._first(had, refusal, fence), None, fence)
 
-    def _first(self, had: bool, refusal: TokenError | None) -> Token:
+    def _first(self, had: bool, refusal: TokenError | None, fence: int) -> Token:
         """Ask with the grant itself, if what it needs is there and not used up."""
         recipe = self.recipe
         if recipe.waits_for_login or (recipe.spent_at_once and (had or self.trouble.spent)):
             refusal = refusal or self.trouble.refusal
             raise self._login_needed(refusal) from refusal
         try:
-            return recipe.first()
+            return self._ask(recipe.first, None, fence)
         except _GONE as error:
-            if not recipe.spent_at_once:
+            if error.token is not None or not recipe.spent_at_once:
                 raise
             self.trouble.refusal = refusal = error
         except (OutcomeUnknownError, ResponseInvalidError):
@@ -151,6 +157,21 @@ class Renewal:
             raise
         self.trouble.spent = True
         raise self._login_needed(refusal) from refusal
+
+    def _ask(self, ask: Callable[[], Token], last: Token | None, fence: int) -> Token:
+        """Ask the provider. Store a token that came before an error, then raise the error.
+
+        The next call completes the renewal: it calls ``on_token`` and gives the token out.
+        """
+        try:
+            return ask()
+        except BaseException as error:
+            token = getattr(error, "token", None)
+            if isinstance(token, Token):
+                self.trouble.unsaved = (token, last)
+                self.trouble.spent = True
+                self._save_or_wait(token, fence)
+            raise
 
     def _login_needed(self, refusal: TokenError | None) -> LoginNeededError:
         client = self.recipe.client
@@ -168,17 +189,20 @@ class Renewal:
     def _keep(self, token: Token, replaced: Token | None, fence: int) -> Token:
         """Store a token and tell of it; until both are done it is not given out, nor lost."""
         self.trouble.unsaved = (token, replaced)
+        kept = self._save_or_wait(token, fence)
+        if kept is token and self.recipe.on_token is not None:
+            self.recipe.on_token(token)
+        self.trouble.unsaved = None
+        return kept
+
+    def _save_or_wait(self, token: Token, fence: int) -> Token:
         try:
-            kept = self._save(token, fence)
+            return self._save(token, fence)
         except StoreError as error:
             raise StoreSaveError(
                 f"{error} The new token waits in this process, and the next call saves it.",
                 token=token,
             ) from error
-        if kept is token and self.recipe.on_token is not None:
-            self.recipe.on_token(token)
-        self.trouble.unsaved = None
-        return kept
 
     def _save(self, token: Token, fence: int) -> Token:
         """Save a token, unless a later holder of the lock has saved a newer one: then that."""

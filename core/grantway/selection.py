@@ -34,7 +34,7 @@ class Selection:
         Raises:
             RegistryError: both lists are given, or the environment's text makes no sense.
         """
-        chosen, blocked = None if only is None else _names("only", only), _names("block", block)
+        chosen, blocked = None if only is None else names_of("only", only), names_of("block", block)
         if chosen is not None and blocked:
             raise RegistryError("Give only= or block=, not both.")
         if chosen is None and not blocked:
@@ -90,7 +90,12 @@ class Selection:
         return ""
 
 
-def _names(argument: str, given: Iterable[str]) -> tuple[str, ...]:
+def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return a list of names as a tuple.
+
+    Raises:
+        RegistryError: it is one string, which would be taken for a list of letters.
+    """
     if isinstance(given, str):
         raise RegistryError(f'{argument}: must be a list of names, like ["{given}"].')
     return tuple(given)

@@ -276,6 +276,32 @@ class Page:
         """There is nothing to close."""
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"token_endpoint": "http://localhost/token"},
+        {"token_endpoint": "http://127.0.0.1:8080/token"},
+        {"token_endpoint": "http://[::1]/token"},
+        {"token_endpoint": "HTTP://localhost/token"},
+        {"authorization_endpoint": "http://localhost/authorize"},
+        {"device_authorization_endpoint": "http://example.com/device"},
+        {"introspection_endpoint": "http://localhost/introspect"},
+        {"jwks_uri": "http://localhost/keys"},
+        {"mtls_endpoint_aliases": {"token_endpoint": "http://localhost/token"}},
+    ],
+)
+def test_an_https_issuer_cannot_send_secrets_to_plain_http(more: dict[str, Any]) -> None:
+    page = Page(200, json.dumps(document(ISSUER, **more)).encode())
+    with pytest.raises(InsecureEndpointError, match=r"the metadata of https://example\.com names"):
+        Provider.discover(ISSUER, transport=page)
+
+
+def test_other_addresses_of_an_https_issuer_may_be_plain_http() -> None:
+    more = {"service_documentation": "http://example.com/docs", "op_policy_uri": "http://x.com"}
+    page = Page(200, json.dumps(document(ISSUER, **more)).encode())
+    assert Provider.discover(ISSUER, transport=page).metadata["op_policy_uri"] == "http://x.com"
+
+
 ISSUER = "https://example.com"
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.just(ISSUER),

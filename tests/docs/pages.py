@@ -9,7 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-HERE = Path(__file__).parent
 #: Where ``grantway serve`` listens when nobody says.
 DEFAULT_ISSUER = "http://127.0.0.1:8400"
 
@@ -55,8 +54,6 @@ def name_of(page: Path) -> str:
 
 def preamble(page: Path) -> list[Path]:
     """The pages whose examples a reader of this page has typed in before."""
-    if page == README:
-        return [HERE / "before_the_readme.md"]
     index = page.with_name("index.md")
     return [index] if page.parent != DOCS and page != index and index.exists() else []
 

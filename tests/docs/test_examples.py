@@ -7,7 +7,7 @@
 - A ``text`` block with ``title="Output"`` shows what the blocks above it have printed since the
   last such block; ``...`` stands for anything.
 - A page begins where the ``index.md`` of its folder ends: what a how-to guide assumes is shown, and
-  run, there. The README begins where ``before_the_readme.md`` ends.
+  run, there. The README and the site's own pages begin with nothing.
 - ``http://127.0.0.1:8400``, where ``grantway serve`` listens by default, stands for the issuer: the
   tests put the address of theirs in its place, which is ``grantway serve --approve auto``.
 - The system's browser is a program that opens an address and follows where it leads.
@@ -23,9 +23,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, HERE, blocks, name_of, pages
+from tests.docs.pages import DOCS, blocks, name_of, pages
 
-PAGE_SECONDS = 60
+HERE = Path(__file__).parent
+PAGE_SECONDS = 180
 WITH_EXAMPLES = [page for page in pages() if any(block.runs for block in blocks(page))]
 
 

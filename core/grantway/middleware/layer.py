@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grantway.boundary import is_unfinished, kind_of
 from grantway.dialect import Answer
-from grantway.exceptions import PluginError
+from grantway.exceptions import GrantwayError, PluginError
 from grantway.exchange import Exchange
 from grantway.token import Token
 
@@ -39,10 +39,23 @@ class Layer:
         """Run the middleware around the rest of the chain.
 
         Raises:
-            PluginError: it sends again what must not be sent twice, or returns no usable answer.
+            PluginError: it sends again what must not be sent twice, returns no usable answer, or
+                raises something other than a ``GrantwayError`` once a token has come.
         """
         inner = _Inner(call_next, self)
-        answer: object = self._middleware(exchange, inner)
+        try:
+            answer: object = self._middleware(exchange, inner)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if exchange.received is None or error is inner.raised:
+                raise
+            what = f"raised {type(error).__name__} after the provider had issued a token"
+            failed = self.error(what, inner)
+            if isinstance(error, GrantwayError):  # a verdict on the token
+                error.add_note(failed.message)
+                raise
+            raise failed from error
         if is_unfinished(answer):
             raise self.error("is asynchronous; grantway calls middleware synchronously", inner)
         if not isinstance(answer, Answer):
@@ -68,13 +81,15 @@ class Layer:
 class _Inner:
     """The ``call_next`` of one middleware for one call."""
 
-    __slots__ = ("_call_next", "_layer", "_passed", "token")
+    __slots__ = ("_call_next", "_layer", "_passed", "raised", "token")
 
     def __init__(self, call_next: Next, layer: Layer) -> None:
         self._call_next = call_next
         self._layer = layer
         self._passed: list[Exchange] = []
         self.token: Token | None = None
+        #: What the rest of the chain raised last; the middleware that lets it pass is not at fault.
+        self.raised: BaseException | None = None
 
     def __call__(self, exchange: Exchange) -> Answer:
         """Run the rest of the chain; a second time only where a second send does no harm."""
@@ -90,10 +105,14 @@ class _Inner:
                 raise self._layer.error(
                     f"called call_next again after the request for {exchange.grant_type} had been "
                     f"sent, and a second send does harm ({exchange.grant and exchange.grant.replay}"
-                    "); call it once, and return or raise what comes of it",
+                    "); call it once, and return its answer",
                     self,
                 )
         self._passed.append(exchange)
-        answer = self._call_next(exchange)
+        try:
+            answer = self._call_next(exchange)
+        except BaseException as error:
+            self.raised = error
+            raise
         self.token = answer.token or self.token
         return answer

@@ -83,7 +83,9 @@ class Observe:
         for name, observer in self._observers:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - a stranger's code; the token must arrive
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a plugin's code; the token must arrive
                 self.failures[name] += 1
                 if self.failures[name] == 1:
                     logger.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +29,11 @@ COMMANDS = {
 
 #: The exit status where only a login helps. 1 is any other error, and 2 click's for a wrong option.
 LOGIN_NEEDED = 3
+
+#: Commands that run until they are stopped. Their log has tracebacks.
+_SERVICES = frozenset({"gateway", "serve"})
+#: Commands whose output has every plugin that is not loaded, with the reason.
+_LISTING = frozenset({"doctor", "plugins"})
 
 
 class _LoginNeeded(click.ClickException):
@@ -69,5 +75,28 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="grantway")
-def app() -> None:
+@click.pass_context
+def app(ctx: click.Context) -> None:
     """OAuth tokens for programs, gateways and command lines."""
+    command = ctx.invoked_subcommand or ""
+    if command not in _SERVICES:
+        warnings = _Warnings(plugins=command not in _LISTING)
+        logger = logging.getLogger("grantway")
+        logger.addHandler(warnings)
+        ctx.call_on_close(lambda: logger.removeHandler(warnings))
+
+
+class _Warnings(logging.Handler):
+    """Prints warnings to stderr as one line each: a person needs no traceback here.
+
+    Args:
+        plugins: Whether to print those of failed plugins.
+    """
+
+    def __init__(self, *, plugins: bool) -> None:
+        super().__init__(logging.WARNING)
+        self._plugins = plugins
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._plugins or not hasattr(record, "plugin"):
+            click.echo(f"Warning: {record.getMessage()}", err=True)

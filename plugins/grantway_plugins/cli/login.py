@@ -26,7 +26,7 @@ from .screen import Screen
 from .standing import ends_in, of
 from .terminal import Terminal
 from .token import leave_note
-from .ways import Choice, Way, choose, why_no_browser
+from .ways import Choice, Way, choose, require_endpoint, why_no_browser
 
 #: Seconds that a person has in the browser.
 _PATIENCE = 300.0
@@ -132,7 +132,7 @@ def _profile(profile: Profile, screen: Screen, way: Way | None) -> str:
     leave_note(profile, token)
     stands = of(profile, token)
     who = f" as {stands.subject}" if stands.subject else ""
-    renewed = " and is renewed by itself" if stands.refreshable else ""
+    renewed = " and is renewed automatically" if stands.renews_at is not None else ""
     return f"Logged in to {profile.name}{who}. The token {ends_in(token)}{renewed}."
 
 
@@ -153,19 +153,14 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
         )
     profile.try_store()
     if profile.grant is not None:
-        credential = profile.credential()
-        screen.say(f"{profile.grant} needs no person; a token is asked for at once.")
-        try:
-            return credential.token()
-        except KeyboardInterrupt:
-            click.echo("\nEnded. A token that is on its way is stored all the same.", err=True)
-        sys.exit(_INTERRUPTED)
+        return _request(profile, screen)
     asked = way or profile.login
     choice = (
         choose(profile.provider, profile.redirect_uri, listens=profile.listen is not None)
         if asked == "auto"
         else Choice(cast("Way", asked))
     )
+    require_endpoint(profile.provider, choice.way)
     _explain(choice, screen)
     client = profile.client(for_login=True)
     try:
@@ -180,6 +175,24 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
         token = _flow(profile, client, screen, choice.way)
     profile.credential(client).accept(token)
     return token
+
+
+def _request(profile: Profile, screen: Screen) -> Token:
+    """Get the token of a grant that needs no login; one that can still be used stays."""
+    stored = profile.store.load(profile.key)
+    if stored is not None and profile.freshness.lives(stored)[1] > 0:
+        screen.say(
+            "A valid token is stored already, so none was requested. To replace it, first run: "
+            f"{profile.command('logout')}"
+        )
+        return stored
+    if profile.renewal(stored) is not None:
+        screen.say(f"Requesting a token with {profile.grant}.")
+    try:
+        return profile.token()
+    except KeyboardInterrupt:
+        click.echo("\nEnded. A token that is on its way is stored all the same.", err=True)
+    sys.exit(_INTERRUPTED)
 
 
 def _flow(profile: Profile, client: Client, screen: Screen, way: Way) -> Token:

@@ -38,6 +38,7 @@ class Standing:
         renews_at: Unix time from which the next use renews it.
         refreshable: Whether it can be renewed without a person.
         store: The kind of store in which it rests.
+        remedy: How a person gets a token, if a login is needed.
         error: What is wrong with the profile.
     """
 
@@ -51,6 +52,7 @@ class Standing:
     renews_at: float | None = None
     refreshable: bool = False
     store: str = ""
+    remedy: str = ""
     error: str = ""
 
     @property
@@ -72,6 +74,7 @@ class Standing:
             "renews_at": _time(self.renews_at),
             "refreshable": self.refreshable,
             "store": self.store,
+            "remedy": self.remedy or None,
             "error": self.error or None,
         }
 
@@ -100,7 +103,7 @@ def of(profile: Profile, token: Token | None) -> Standing:
     if profile.registrations is not None and (registered := profile.registrations.load()):
         client_id = visible(registered.access_token)
     ends_soon, usable = (0.0, 0.0) if token is None else profile.freshness.lives(token)
-    renewable = not profile.needs_login(token)
+    renewable = profile.renewal(token) is not None
     state: State = "login needed"
     if usable > 0:
         state = "fresh"
@@ -120,6 +123,7 @@ def of(profile: Profile, token: Token | None) -> Standing:
         renews_at=time.time() + max(0.0, ends_soon) if ends and renewable else None,
         refreshable=renewable and token is not None,
         store=profile.table["store"]["kind"],
+        remedy=profile.remedy() if state == "login needed" else "",
     )
 
 

@@ -55,6 +55,7 @@ def _lines(each: Standing) -> Iterator[tuple[Part, ...]]:
         "renewed": None if each.renews_at is None else _when(each.renews_at, "at the next use"),
         "refreshable": ("yes" if each.refreshable else "no") if each.state == "fresh" else None,
         "store": each.store,
+        "log in": each.remedy,
         "error": each.error,
     }
     for name, value in facts.items():

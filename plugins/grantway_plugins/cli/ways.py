@@ -57,8 +57,8 @@ def choose(
         if not device:
             raise ConfigurationError(
                 f"{provider.host} has neither an authorization_endpoint nor a "
-                "device_authorization_endpoint, so nobody can log in there; use a grant that "
-                "needs no person."
+                "device_authorization_endpoint, so it has no login. Add one of them to "
+                "provider in the profile, or set a grant that works without a login."
             )
         return Choice("device", "the provider has no login in a browser")
     if listens:
@@ -69,6 +69,22 @@ def choose(
     if not is_loopback(urlsplit(redirect_uri).hostname or ""):
         return Choice("paste", "the redirect_uri is not of this machine")
     return Choice("browser")
+
+
+def require_endpoint(provider: Provider, way: Way) -> None:
+    """Check that the provider offers a way to log in.
+
+    Raises:
+        ConfigurationError: it does not; says which way it offers.
+    """
+    needed, others = "authorization_endpoint", "--device"
+    if way == "device":
+        needed, others = "device_authorization_endpoint", "--browser or --paste"
+    if getattr(provider, needed) is None:
+        raise ConfigurationError(
+            f"{provider.host} has no {needed}, which --{way} needs. Use {others}, or add "
+            f"{needed} to provider in the profile."
+        )
 
 
 def why_no_browser(environ: Mapping[str, str]) -> str:

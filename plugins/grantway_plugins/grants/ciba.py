@@ -43,6 +43,7 @@ CIBA = Grant(
     schema=CibaSchema(),
     replay=Replay.NEVER,
     secret=frozenset({"auth_req_id"}),
+    single_use=frozenset({"auth_req_id"}),
     summary="A token once a person has approved on their own device (OpenID CIBA, polling)",
 )
 

@@ -34,6 +34,8 @@ class ProfileFile:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
+        #: Whether the caller chose the file, so that a command must name it too.
+        self.named = path is not None
         self.path = Path(config_path(None if path is None else str(path)))
         # Before it is read: what was changed meanwhile must not pass for what was read.
         self.stamp = stamp_of(self.path)

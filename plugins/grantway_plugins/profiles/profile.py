@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from grantway.exceptions import (
     ConfigurationError,
@@ -22,10 +23,10 @@ from grantway.grant import Params
 from grantway.process import default_registry
 from grantway_grants.callback import redirect_uris
 from grantway_grants.login_parameters import login_parameters
+from grantway_plugins.registration import Registrations, metadata_of
 
 from .file import ProfileFile
 from .parts import Parts
-from .registration import Registrations, metadata_of
 from .tables import LOGINS
 
 if TYPE_CHECKING:
@@ -336,7 +337,7 @@ class Profile:
         ends_soon, usable = (0.0, 0.0) if stored is None else self.freshness.lives(stored)
         if stored is not None and ends_soon > 0:
             return stored
-        if self.needs_login(stored):
+        if self.renewal(stored) is None:
             if stored is not None and usable > 0:
                 return stored
             raise self._login_needed(None)
@@ -360,23 +361,61 @@ class Profile:
             raise
         raise self._login_needed(refusal) from refusal
 
-    def needs_login(self, stored: Token | None) -> bool:
-        """Whether no other token than the stored one can be had without a person.
+    def renewal(self, stored: Token | None) -> Literal["refresh", "grant"] | None:
+        """Return how the next token would come without a person.
 
         Args:
-            stored: What the store holds.
+            stored: The token in the store.
+
+        Returns:
+            ``refresh`` for its refresh token, ``grant`` for a request with the profile's grant, and
+            None if only a login brings another token (see ``remedy``).
         """
-        if self.grant is not None:
-            return False
-        if stored is None or not stored.refresh_token:
-            return True
-        return self.registrations is not None and self.registrations.load() is None
+        if stored is not None and stored.refresh_token:
+            forgotten = self.registrations is not None and self.registrations.load() is None
+            return None if forgotten else "refresh"
+        if self.grant is None:
+            return None
+        given = self._single_use & self.table.get("params", {}).keys()
+        if not self._single_use or (given and stored is None):
+            return "grant"
+        return None
+
+    @property
+    def _single_use(self) -> frozenset[str]:
+        """The parameters of the grant that buy one token and no second."""
+        if self.grant is None:
+            return frozenset()
+        known = default_registry().grant(self.grant).single_use
+        return known or frozenset({self.grant} if self.grant == "refresh_token" else ())
+
+    def command(self, verb: str) -> str:
+        """Return the command line that does something with this profile.
+
+        Args:
+            verb: The command, such as ``login``.
+        """
+        options = f" --config {shlex.quote(str(self.file.path))}" if self.file.named else ""
+        return f"grantway {verb} {self.name}{options}"
+
+    def remedy(self) -> str:
+        """Say how a person gets a token when ``renewal`` is None."""
+        login = f"run: {self.command('login')}"
+        if self.grant is None:
+            return login
+        given = self._single_use & self.table.get("params", {}).keys()
+        names = " and ".join(f"params.{name}" for name in sorted(given or self._single_use))
+        line = self.file.toml.line((*self._at, "params"))
+        where = f"{self.file.path}, line {line}" if line else f"{self.file.path}"
+        if given:
+            return f"{names} can be used once only, so put a new value into {where}, then {login}"
+        return f"{names} is missing, so add it in {where}, then {login}"
 
     def _login_needed(self, error: LoginNeededError | None) -> LoginNeededError:
         cause = None if error is None else error.__cause__
         reason = f" ({cause})" if cause is not None else ""
         return LoginNeededError(
-            f"Profile {self.name} needs a login{reason}; run: grantway login {self.name}",
+            f"Profile {self.name} needs a login{reason}; {self.remedy()}",
             evidence=None if error is None else error.evidence,
         )
 

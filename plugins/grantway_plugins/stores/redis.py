@@ -46,6 +46,8 @@ class RedisStore:
         replicas: How many replicas a save waits for.
         timeout: Seconds that the server may take to connect, to answer, and to confirm a save.
         connections: Connections that are kept open at most; a caller waits for a free one.
+        allow_insecure: Whether to accept a server on another host without TLS, which sends tokens
+            and the password in the clear.
 
     Raises:
         ConfigurationError: an option cannot be what it is. No server is asked yet.
@@ -62,6 +64,7 @@ class RedisStore:
         replicas: int = 0,
         timeout: float = 5.0,
         connections: int = 16,
+        allow_insecure: bool = False,
     ) -> None:
         address = Masked(url)
         del url  # a report that shows the locals of a traceback would show its password
@@ -75,7 +78,9 @@ class RedisStore:
         self._on_disk = on_disk
         self._replicas = replicas
         self._timeout = timeout
-        self._server = RedisServer(address, timeout=timeout, connections=connections)
+        self._server = RedisServer(
+            address, timeout=timeout, connections=connections, allow_insecure=allow_insecure
+        )
         self._where = self._server.where
 
     def load(self, key: str) -> Token | None:

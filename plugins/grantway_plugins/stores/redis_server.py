@@ -14,6 +14,7 @@ from redis.retry import Retry
 from grantway.exceptions import ConfigurationError, StoreUnreadableError
 
 from . import redis_scripts as scripts
+from .encrypted_connection import require_encrypted
 from .lease import REMEMBERED
 from .masked import Masked
 from .redis_errors import explain
@@ -26,17 +27,26 @@ class RedisServer:
         url: Of the server.
         timeout: Seconds to connect, to wait for an answer, and for a free connection.
         connections: How many are kept open at most.
+        allow_insecure: Whether a server on another host may do without TLS.
 
     Attributes:
         where: The server as an error may name it.
         client: Sends commands.
 
     Raises:
-        ConfigurationError: the URL is none of a server.
+        ConfigurationError: the URL is none of a server, or one without TLS of another host.
     """
 
-    def __init__(self, url: Masked[str], *, timeout: float, connections: int) -> None:
+    def __init__(
+        self, url: Masked[str], *, timeout: float, connections: int, allow_insecure: bool
+    ) -> None:
         pool = _pool(url, timeout, connections)
+        if not issubclass(pool.connection_class, redis.SSLConnection):
+            local = issubclass(pool.connection_class, redis.UnixDomainSocketConnection)
+            host = str(pool.connection_kwargs.get("host", "localhost"))
+            require_encrypted(
+                [] if local else [host], allow_insecure=allow_insecure, remedy="use rediss://"
+            )
         self.where = _place(pool.connection_kwargs, url)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
         self.take = self.client.register_script(scripts.TAKE)

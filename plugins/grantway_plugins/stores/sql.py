@@ -48,6 +48,8 @@ class SqlStore:
             ended, though not within an hour.
         timeout: Seconds that a statement may take, and that a caller waits for a free connection.
         connections: Connections that are kept open at most.
+        allow_insecure: Whether to accept a PostgreSQL server on another host without TLS
+            (``sslmode=require`` or stricter), which sends tokens and the password in the clear.
 
     Raises:
         ConfigurationError: an option cannot be what it is. No database is asked yet.
@@ -62,6 +64,7 @@ class SqlStore:
         keep_for: float | None = None,
         timeout: float = 5.0,
         connections: int = 8,
+        allow_insecure: bool = False,
     ) -> None:
         address = Masked(url)
         del url  # a report that shows the locals of a traceback would show its password
@@ -70,7 +73,11 @@ class SqlStore:
         self._lease = checked(lease)
         self._keep_for = checked_keep_for(keep_for)
         self._database = SqlDatabase(
-            address, prefix=prefix, timeout=timeout, connections=connections
+            address,
+            prefix=prefix,
+            timeout=timeout,
+            connections=connections,
+            allow_insecure=allow_insecure,
         )
         self._where = self._database.where
         self._forget_at = time.monotonic()

@@ -16,8 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from grantway.exceptions import StoreUnreadableError
 from grantway.quantity import check_count, check_seconds
 
+from .encrypted_connection import require_encrypted
 from .masked import Masked
-from .sql_engine import explain, make_file, open_engine, place
+from .sql_engine import explain, hosts_in_the_clear, make_file, open_engine, place
 from .sql_statements import Statements
 from .sql_tables import make_or_check, tables
 
@@ -46,11 +47,25 @@ class SqlDatabase:
         ConfigurationError: the URL is none that is served, or the prefix none of a table.
     """
 
-    def __init__(self, url: Masked[str], *, prefix: str, timeout: float, connections: int) -> None:
+    def __init__(
+        self,
+        url: Masked[str],
+        *,
+        prefix: str,
+        timeout: float,
+        connections: int,
+        allow_insecure: bool,
+    ) -> None:
         check_seconds("timeout", timeout)
         check_count("connections", connections)
         self.tables = tables(prefix)
         self.engine = open_engine(url, timeout=timeout, connections=connections)
+        if self.engine.dialect.name == "postgresql":
+            require_encrypted(
+                hosts_in_the_clear(self.engine.url),
+                allow_insecure=allow_insecure,
+                remedy="add ?sslmode=verify-full (or require)",
+            )
         self.where = place(self.engine)
         self.do = Statements(self.tables, self.engine.dialect.name)
         self._starting = threading.Lock()

@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -107,6 +108,26 @@ def place(engine: sa.Engine) -> str:
         return str(url.database)
     host = url.host or url.query.get("host", "localhost")
     return f"{engine.dialect.name}://{host}:{url.port or 5432}/{url.database or ''}"
+
+
+def hosts_in_the_clear(url: sa.URL) -> list[str]:
+    """The hosts of a PostgreSQL URL that the driver may reach without TLS.
+
+    libpq's default, ``sslmode=prefer``, goes on in the clear where the server offers no TLS.
+    """
+    mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE", "")
+    if mode in {"require", "verify-ca", "verify-full"}:
+        return []
+    named = [url.host, *_several(url.query.get("host")), *_several(url.query.get("hostaddr"))]
+    if not any(named):
+        named = [os.environ.get("PGHOST"), os.environ.get("PGHOSTADDR")]
+    listed = [each for some in named if some for each in unquote(some).split(",")]
+    # An IPv6 address has more colons than the one before a port.
+    return [each.partition(":")[0] if each.count(":") == 1 else each for each in listed if each]
+
+
+def _several(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value or ()
 
 
 def make_file(engine: sa.Engine) -> None:

@@ -109,7 +109,7 @@ def test_nor_where_the_first_send_failed(first: Any) -> None:
 @pytest.mark.parametrize(
     ("middleware", "replay", "window", "first"),
     [
-        # A second send does no harm: the grant says so, or the provider's replay window does.
+        # A second send does no harm by the replay class, or within the provider's window.
         (twice, Replay.SAFE, 0.0, faults.answer()),
         (twice, Replay.WINDOWED, 3600.0, faults.answer()),
         # The provider said that it did nothing.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from grantway import process
+from grantway.plugin_failures import forget_reports
 from tests.core.registry.distributions import Site
 
 
@@ -31,3 +32,4 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_current", None)
     monkeypatch.setattr(process, "_installed", None)
     monkeypatch.setattr(process, "_application", {})
+    forget_reports()

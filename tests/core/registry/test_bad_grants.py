@@ -61,7 +61,7 @@ OPEN = (
     "unknown=RAISE (provider-specific parameters go into extra={...})"
 )
 BAD = {
-    "no grant": ("coupon", "grantway_register_grants gave a str, not a grantway.Grant"),
+    "no grant": ("coupon", "grantway_register_grants returned a str, not a grantway.Grant"),
     "empty": (grant(""), "a grant has an empty grant_type; give it the string on the wire"),
     "blank": (grant("  "), "a grant has an empty grant_type; give it the string on the wire"),
     "no string": (grant(None), "a grant has an empty grant_type; give it the string on the wire"),

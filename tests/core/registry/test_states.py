@@ -57,7 +57,7 @@ BROKEN = {
     ),
     "forgets to return": (
         coupon().replace("return [", "[").replace("})]", "})"),
-        "RegistryError: grantway_register_grants gave a NoneType, not a list",
+        "RegistryError: grantway_register_grants returned None, not a list",
     ),
 }
 

@@ -108,7 +108,7 @@ class Misspelling(Schema):
 @pytest.mark.parametrize(
     ("grant", "told"),
     [
-        ("coupon", "gave a str, not a grantway.Grant"),
+        ("coupon", "returned a str, not a grantway.Grant"),
         (replace(GOOD, grant_type=""), "has an empty grant_type"),
         (replace(GOOD, grant_type=cast("str", None)), "has an empty grant_type"),
         (replace(GOOD, grant_type=" urn:example:coupon"), "has a space"),

@@ -92,7 +92,7 @@ class Home:
 
     @contextmanager
     def in_terminal(self, *arguments: str, columns: int = 80, **env: str) -> Iterator[Pty]:
-        """Run ``grantway`` in a terminal of its own; it is killed at the end of the block."""
+        """Run ``grantway`` in a new terminal; kill it at the end of the block."""
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
         plain = {name: value for name, value in self.env.items() if name != "COLUMNS"}

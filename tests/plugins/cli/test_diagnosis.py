@@ -17,6 +17,7 @@ from grantway_plugins.cli import checks
 from grantway_plugins.cli.app import app
 from grantway_plugins.issuer import IssuerServer
 from tests.core.registry.distributions import Site, coupon
+from tests.plugins.cli.home import Home
 
 
 @pytest.fixture(autouse=True)
@@ -238,3 +239,16 @@ def test_a_clock_that_differs_from_the_providers(
         found = list(checks.reachable(server.url))
         monkeypatch.undo()
     assert any(side in each.found and each.about == "clock" for each in found)
+
+
+def test_a_failed_plugin_is_told_once_by_each_command(site: Site, home: Home) -> None:
+    site.install("acme-coupons", "import no_such_library", version="1.2")
+    told = "could not be loaded and is skipped: ModuleNotFoundError"
+    for command in ("plugins", "doctor"):
+        done = home.run(command, "--json", PYTHONPATH=str(site.folder))
+        assert done.stdout.count("No module named 'no_such_library'") == 1
+        assert not done.stderr
+    done = home.run("grants", "--json", PYTHONPATH=str(site.folder))
+    assert json.loads(done.stdout)["grants"]
+    assert done.stderr.count(told) == 1
+    assert "Traceback" not in done.stderr

@@ -529,7 +529,7 @@ def test_a_grant_without_a_person(home: Home, grantway_issuer: LiveIssuer) -> No
     secret = client.auth.client_secret  # type: ignore[attr-defined]
     done = home.run("login", "robot", ROBOT=secret)
     assert done.returncode == 0, done.stderr
-    assert "client_credentials needs no person" in done.stdout
+    assert "Requesting a token with client_credentials." in done.stdout
 
 
 def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from grantway_plugins import sso_oidc
 from grantway_plugins.issuer.person import Person
+from tests.core.registry.distributions import Site
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 READY = re.compile(r"grantway issuer listening on (http://127\.0\.0\.1:\d+)\n")
@@ -21,12 +23,13 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serving(*options: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     with subprocess.Popen(
         [*GRANTWAY, "serve", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **environment},
     ) as process:
         try:
             assert process.stdout is not None
@@ -117,3 +120,12 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     notes.write_text("not a database, and worth keeping")
     assert str(notes) in refused("--database", str(notes))
     assert notes.read_text() == "not a database, and worth keeping"
+
+
+def test_a_failed_plugin_is_a_warning_with_its_traceback(tmp_path: Path) -> None:
+    Site(tmp_path).install("acme-coupons", "import no_such_library", version="1.2")
+    with serving("--database", ":memory:", PYTHONPATH=str(tmp_path)) as (_, process):
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[1]
+    assert said.count("The plugin coupon of acme-coupons 1.2 could not be loaded") == 1
+    assert said.count("Traceback (most recent call last)") == 1

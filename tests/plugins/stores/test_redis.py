@@ -224,6 +224,33 @@ def test_it_names_its_server_and_no_password(url: str, named: str) -> None:
         assert repr(store) == f"RedisStore({named}, prefix='grantway:')"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:" + MARK + "@cache.example:6379/0",
+        "redis://:" + MARK + "@10.0.0.5/0",
+        "redis://localhost.example/0",
+        "redis://?host=cache.example&password=" + MARK,
+    ],
+)
+def test_tokens_do_not_go_to_another_host_in_the_clear_unless_allowed(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"without TLS; use rediss://, or set allow") as no:
+        RedisStore(url)
+    assert list(no.value.errors) == ["url"]
+    assert MARK not in shown(no.value)
+    RedisStore(url, allow_insecure=True).close()
+    with pytest.raises(ConfigurationError, match="allow_insecure: must be True or False"):
+        RedisStore(url, allow_insecure="false")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://", "redis://127.0.0.9:1/0", "redis://[::1]/0", "unix:///x", "rediss://h.example/0"],
+)
+def test_this_machine_and_tls_need_no_permission(url: str) -> None:
+    RedisStore(url).close()
+
+
 # --- A server that does not do its work --------------------------------------------------------
 
 

@@ -215,6 +215,53 @@ def test_an_option_that_cannot_be_is_named(options: dict[str, Any], field: str) 
     assert MARK not in shown(refused.value)
 
 
+REMOTE = "postgresql+psycopg://u:" + MARK + "@db.example"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{REMOTE}/d",
+        f"{REMOTE}:5432/d?sslmode=prefer",
+        f"{REMOTE}/d?sslmode=disable",
+        "postgresql+psycopg://u:" + MARK + "@/d?host=db.example:5432",
+        "postgresql+psycopg://u:" + MARK + "@/d?host=localhost,db.example",
+        "postgresql+psycopg://u:" + MARK + "@/d?host=localhost&host=db.example",
+        "postgresql+psycopg://u:" + MARK + "@/d?hostaddr=10.0.0.5",
+    ],
+)
+def test_tokens_do_not_go_to_another_host_in_the_clear_unless_allowed(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"without TLS; add \?sslmode=verify-full") as no:
+        SqlStore(url)
+    assert list(no.value.errors) == ["url"]
+    assert MARK not in shown(no.value)
+    SqlStore(url, allow_insecure=True).close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://u@127.0.0.1:5432/d",
+        "postgresql+psycopg://u@localhost/d",
+        "postgresql+psycopg://u@/d",
+        "postgresql+psycopg://u@/d?host=/var/run/postgresql",
+        "postgresql+psycopg://u@%2Fvar%2Frun/d",
+        f"{REMOTE}/d?sslmode=require",
+        f"{REMOTE}/d?sslmode=verify-full",
+    ],
+)
+def test_this_machine_and_tls_need_no_permission(url: str) -> None:
+    SqlStore(url).close()
+
+
+def test_libpqs_own_variables_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example")
+    with pytest.raises(ConfigurationError, match=r"to db\.example without TLS"):
+        SqlStore("postgresql+psycopg://u@/d")
+    monkeypatch.setenv("PGSSLMODE", "require")
+    SqlStore("postgresql+psycopg://u@/d").close()
+
+
 # --- SQLite ------------------------------------------------------------------------------------
 
 

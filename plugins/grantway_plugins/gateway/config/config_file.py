@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from grantway.exceptions import ConfigurationError, RequestInvalidError
+from grantway.exceptions import ConfigurationError, RegistryError, RequestInvalidError
 from grantway.grant import Params
 from grantway.process import default_registry
 from grantway_plugins.gateway.upstream.facts import normal_host
@@ -138,6 +138,7 @@ class ConfigFile:
     # --- What goes together -----------------------------------------------------------------------
 
     def _misfits(self) -> Iterator[Mistake]:
+        yield from self._plugins()
         yield from self._stores()
         for name, table in self.providers.items():
             yield from self._provider(("providers", name), table)
@@ -150,6 +151,15 @@ class ConfigFile:
         yield from self._overlaps()
         if self.token_endpoint:
             yield from self._endpoint(self.token_endpoint)
+
+    def _plugins(self) -> Iterator[Mistake]:
+        """Report each required plugin that is not loaded, as its middleware would be skipped."""
+        registry = default_registry()
+        for name in self.gateway.get("require_plugins", ()):
+            try:
+                registry.require([name])
+            except RegistryError as error:
+                yield ("gateway", "require_plugins"), f"cannot be kept: {error.message}"
 
     def _stores(self) -> Iterator[Mistake]:
         table = self.gateway.get("store")

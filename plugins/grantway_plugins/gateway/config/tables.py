@@ -97,6 +97,11 @@ class GatewayTable(TableSchema):
     reload_every = Seconds()
     trusted_proxies = fields.List(Network(), load_default=list)
     telemetry = fields.Boolean(load_default=False)
+    require_plugins = fields.List(
+        Text(example='"acme-audit"'),
+        load_default=list,
+        error_messages={"invalid": 'must be a list of names, like ["acme-audit"]'},
+    )
     limits = fields.Nested(LimitsTable, load_default=lambda: LimitsTable().load({}))
 
 

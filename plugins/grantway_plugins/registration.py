@@ -1,4 +1,4 @@
-"""A client that registers itself (RFC 7591), and remembers as whom beside its tokens."""
+"""Clients that register themselves (RFC 7591) and keep the registration in a store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from grantway.deadline import Deadline
 from grantway.exceptions import Evidence, ResponseInvalidError, TokenError
+from grantway.fingerprint import fingerprint
+from grantway.grant import Params
 from grantway.http import HttpRequest
 from grantway.middleware.errors import refusal_class
 from grantway.process import default_registry
@@ -16,26 +18,95 @@ from grantway.token import Token
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from grantway.client import Client
     from grantway.http import HttpResponse, Transport
     from grantway.provider import Provider
     from grantway.stores import Store
 
-#: Tells a registration from a token, in a store that keeps both.
+#: The ``token_type`` of a registration, in a store that keeps tokens beside it.
 TOKEN_TYPE = "client-registration"
-#: Seconds that a registration must have left to begin a login with.
+#: Seconds that a registration must still be valid to be used for a login.
 LEAST = 60.0
 _OK = (200, 201)
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
+_REDIRECT_URI = "http://127.0.0.1/callback"
+
+
+def registered_client(
+    provider: Provider,
+    *,
+    client_name: str,
+    store: Store,
+    scope: str | Sequence[str] | None = None,
+    redirect_uri: str = _REDIRECT_URI,
+    instead_of: str | None = None,
+    transport: Transport | None = None,
+    timeout: float = 30.0,
+    **options: Any,
+) -> Client:
+    """Return a client that registers itself once and then reuses its registration.
+
+    The registration lies in ``store``, beside the tokens. Every process that calls this with the
+    same arguments and a store that it shares with the others gets the same ``client_id``, and so
+    finds the same tokens there. Of several processes that start at once, one registers.
+
+    Args:
+        provider: The provider, which must have a ``registration_endpoint`` (RFC 7591).
+        client_name: The name that the provider shows to people.
+        store: Keeps the registration, with its secret.
+        scope: The scope that the client may ask for later.
+        redirect_uri: The address to which a browser returns after a login.
+        instead_of: The ``client_id`` of a registration that the provider has forgotten, so that it
+            answers ``invalid_client``. The client registers again unless another process has done
+            so already.
+        transport: Sends the requests, for the registration and for the client.
+        timeout: Seconds for the registration, and for each call of the client.
+        **options: Further arguments of ``Client``, such as ``retry`` or ``middleware``.
+
+    Raises:
+        ConfigurationError: The provider has no ``registration_endpoint``.
+        TokenError: The provider refused to register the client.
+        TransportError: The provider gave no usable answer.
+        StoreError: The registration could not be read or kept.
+    """
+    from grantway.client import Client  # noqa: PLC0415 - a profile with a stored token needs none
+
+    scope = tuple(scope.split() if isinstance(scope, str) else scope or ())
+    facts = {
+        "version": 1,
+        "provider": provider.issuer or provider.token_endpoint,
+        "client_name": client_name,
+        "scope": scope,
+        "redirect_uri": redirect_uri,
+    }
+    if transport is None:
+        from grantway.transport import RequestsTransport  # noqa: PLC0415 - requests loads slowly
+
+        transport = RequestsTransport.within(timeout)
+    made = Registrations(store, f"client registration {fingerprint(facts)}").obtain(
+        provider,
+        transport,
+        metadata_of(client_name, provider, scope, [redirect_uri]),
+        timeout,
+        instead_of=instead_of,
+    )
+    identity = Params(
+        client_id=made.access_token,
+        client_secret=made.extra.get("client_secret"),
+        auth=made.extra["auth"],
+    )
+    return Client(provider, transport=transport, timeout=timeout, **options, **identity)
 
 
 class Registrations:
-    """One client's registration, in a store.
+    """One client's registration in a store.
 
-    A store keeps tokens; so a registration is one, whose ``access_token`` is the ``client_id``.
+    A store keeps tokens, so the registration is stored as a token whose ``access_token`` is the
+    ``client_id``.
 
     Args:
-        store: Where it lies.
-        key: Under which name.
+        store: Keeps the registration.
+        key: Its key in the store.
     """
 
     def __init__(self, store: Store, key: str) -> None:
@@ -43,7 +114,7 @@ class Registrations:
         self._key = key
 
     def load(self, least: float = 0.0) -> Token | None:
-        """The registration, where there is one that lasts so many seconds more."""
+        """Return the registration if there is one that stays valid for ``least`` seconds."""
         found = self._store.load(self._key)
         if found is None or found.token_type != TOKEN_TYPE or found.expired(least):
             return None
@@ -59,21 +130,21 @@ class Registrations:
         instead_of: str | None = None,
         for_login: bool = False,
     ) -> Token:
-        """The registration; it is made where there is none, or soon will be none.
+        """Return the registration; register first if there is none or it is about to expire.
 
         Args:
-            provider: Who is asked.
-            transport: Asks.
+            provider: The provider to register with.
+            transport: Sends the request.
             metadata: What to register (RFC 7591 section 2).
-            timeout: Seconds.
-            instead_of: A ``client_id`` that the provider does not know any more.
+            timeout: Seconds for the lock of the store, and again for the request.
+            instead_of: A ``client_id`` that the provider no longer knows.
             for_login: Whether a person is about to log in, so that the redirect URIs matter.
 
         Raises:
-            ConfigurationError: the provider registers nobody.
-            TokenError: it refused.
-            TransportError: it gave no usable answer.
-            StoreError: the registration could not be kept.
+            ConfigurationError: The provider has no ``registration_endpoint``.
+            TokenError: The provider refused.
+            TransportError: The provider gave no usable answer.
+            StoreError: The registration could not be kept.
         """
         with self._store.lock(self._key, timeout) as fence:
             found = self.load(LEAST)
@@ -88,10 +159,10 @@ class Registrations:
         return made
 
     def forget(self, timeout: float) -> None:
-        """Remove it.
+        """Remove the registration.
 
         Raises:
-            StoreError: it could not be removed.
+            StoreError: It could not be removed.
         """
         with self._store.lock(self._key, timeout) as fence:
             self._store.delete(self._key, fence=fence)
@@ -105,13 +176,13 @@ def _leads_elsewhere(registered: Token, metadata: Mapping[str, Any]) -> bool:
 def metadata_of(
     name: str, provider: Provider, scope: Sequence[str] | None, redirect_uris: Sequence[str]
 ) -> dict[str, Any]:
-    """What a program for people registers (RFC 8252 section 8.4).
+    """Return what a program that people use registers (RFC 8252 section 8.4).
 
     Args:
-        name: What the provider shows to people.
-        provider: Where; what it offers decides what is asked for.
+        name: The name that the provider shows to people.
+        provider: The provider; only grants and methods that it offers are registered.
         scope: The scope of the logins.
-        redirect_uris: Where a browser comes back to.
+        redirect_uris: The addresses to which a browser returns.
     """
     offered = provider.metadata.get("token_endpoint_auth_methods_supported")
     methods = [each for each in _METHODS if isinstance(offered, list) and each in offered]
@@ -124,7 +195,7 @@ def metadata_of(
         "client_name": name,
         "redirect_uris": list(redirect_uris),
         "grant_types": grants,
-        # Without a word from the provider, the RFC's own default.
+        # The RFC's default, if the provider does not publish its methods.
         "token_endpoint_auth_method": methods[0] if methods else "client_secret_basic",
     }
     return asked | ({"scope": " ".join(scope)} if scope else {})
@@ -156,7 +227,7 @@ def _register(
 
 
 def _made(found: object, metadata: Mapping[str, Any]) -> tuple[Token | None, str]:
-    """The registration, or what it lacks."""
+    """Return the registration, or the name of the member that is missing or invalid."""
     if not isinstance(found, dict):
         return None, "a JSON object"
     client_id, secret = found.get("client_id"), found.get("client_secret")

@@ -1,0 +1,389 @@
+"""A plugin that fails after the provider has issued a token does not lose that token."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from grantway import (
+    Client,
+    Grant,
+    GrantSchema,
+    GrantwayError,
+    InvalidGrantException,
+    PluginError,
+    Provider,
+    Registry,
+    ResponseInvalidError,
+    StoreSaveError,
+    Text,
+    Token,
+    build_registry,
+    hookimpl,
+)
+from grantway.dialect import Answer
+from grantway.plugin import PluginStatus
+from grantway_grants.refresh_token import RefreshTokenSchema
+from grantway_plugins.stores.memory import MemoryStore
+from tests import faults
+from tests.core.credential.doubles import FaultyStore
+from tests.core.credential.scenes import issue, refuse
+from tests.faults import FaultServer, Stage
+
+REFRESH: dict[str, Any] = {"grant_type": "refresh_token", "refresh_token": "rt-0"}
+
+
+class Panic(BaseException):
+    """What a Rust extension raises."""
+
+
+def rotating(stage: Stage) -> bool:
+    """Take each refresh token once, in turn, the first one being ``rt-0``."""
+    request = stage.read_request()
+    if request is None:
+        return False
+    number = len(stage.server.requests)
+    if request.form["refresh_token"] == [f"rt-{number - 1}"]:
+        body = {**faults.TOKEN, "access_token": f"at-{number}", "refresh_token": f"rt-{number}"}
+        stage.send(faults.message(200, json.dumps(body).encode()))
+    else:
+        stage.send(faults.message(400, b'{"error": "invalid_grant"}'))
+    return True
+
+
+def audit(fail: Callable[[], Any]) -> Any:
+    """A plugin whose middleware fails once, after the provider has answered."""
+    failures = [fail]
+
+    class Audit:
+        @hookimpl
+        def grantway_register_middleware(self) -> list[Any]:
+            def check(exchange: Any, call_next: Any) -> Any:
+                answer = call_next(exchange)
+                return failures.pop()() if failures else answer
+
+            return [check]
+
+    return Audit()
+
+
+def registry_of(plugin: object) -> Registry:
+    """A registry in which a distribution brought the plugin."""
+    registry = build_registry({"audit": plugin}, only=["grantway"])
+    brought = next(each for each in registry.origins.contributions if each.status.name == "audit")
+    status = PluginStatus("audit", "acme-audit", "1.2")
+    others = [each for each in registry.origins.contributions if each is not brought]
+    bare = build_registry(only=["grantway"])
+    assert len(others) == len(bare.origins.contributions)
+    return bare.with_contributions([replace(brought, status=status)])
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
+
+
+FAILURES: dict[str, tuple[Callable[[], Any], type[BaseException] | None, str]] = {
+    "KeyError": (raising(KeyError("tenant")), KeyError, "raised KeyError"),
+    "SystemExit": (raising(SystemExit(1)), SystemExit, "raised SystemExit"),
+    "panic": (raising(Panic()), Panic, "raised Panic"),
+    "no answer": (lambda: None, None, "returned None"),
+    "no token": (
+        lambda: Answer(200, {}),
+        None,
+        "returned an Answer without a token",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fail", "cause", "said"), FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("with_store", [True, False])
+def test_a_credential_keeps_the_token_of_a_call_that_a_plugin_broke(
+    fail: Callable[[], Any], cause: Any, said: str, with_store: bool
+) -> None:
+    store = MemoryStore() if with_store else None
+    told: list[str] = []
+    with FaultServer(rotating) as server:
+        client = Client(
+            Provider(server.token_endpoint), client_id="c", registry=registry_of(audit(fail))
+        )
+        credential = client.credential(
+            **REFRESH, store=store, on_token=lambda token: told.append(token.access_token)
+        )
+        with pytest.raises(PluginError, match=said) as caught:
+            credential.token()
+        error = caught.value
+        assert "check (audit of acme-audit 1.2)" in str(error)
+        assert type(error.__cause__) is (cause or type(None))
+        assert "rt-1" not in repr(error) + str(error)
+        if store is not None:
+            stored = store.load(credential.key)
+            assert stored is not None
+            assert (stored.access_token, stored.refresh_token) == ("at-1", "rt-1")
+        assert told == []
+        # The renewal is completed by the next call, without another request.
+        assert credential.token().refresh_token == "rt-1"
+        assert told == ["at-1"]
+        credential.invalidate(credential.token())
+        assert credential.token().refresh_token == "rt-2"
+        client.close()
+
+
+def test_the_error_of_a_direct_call_carries_the_token() -> None:
+    registry = registry_of(audit(raising(KeyError("tenant"))))
+    with FaultServer(issue(refresh_token=None)) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
+        with client, pytest.raises(PluginError) as caught:
+            client.create_token(**REFRESH)
+    # As the grant settles it: a refresh token that the answer omits is still valid.
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert error.token is not None
+        assert (error.token.access_token, error.token.refresh_token) == ("at-1", "rt-0")
+
+
+def test_the_middleware_of_a_client_is_named_too() -> None:
+    def metrics(exchange: Any, call_next: Any) -> Any:
+        call_next(exchange)
+        raise KeyError("tenant")
+
+    with FaultServer(issue()) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", middleware=[metrics])
+        with client, pytest.raises(PluginError, match=r"metrics \(application\) raised"):
+            client.create_token(**REFRESH)
+
+
+def test_an_error_before_the_token_reaches_the_caller_as_it_is() -> None:
+    def broken(exchange: Any, call_next: Any) -> Any:
+        raise KeyError("tenant")
+
+    with FaultServer(issue()) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", middleware=[broken])
+        with client, pytest.raises(KeyError):
+            client.create_token(**REFRESH)
+        assert server.requests == []
+
+
+def test_the_innermost_layer_that_failed_is_blamed() -> None:
+    seen: list[type[BaseException]] = []
+
+    def outer(exchange: Any, call_next: Any) -> Any:
+        try:
+            return call_next(exchange)
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    def inner(exchange: Any, call_next: Any) -> Any:
+        call_next(exchange)
+        raise Panic
+
+    with FaultServer(issue()) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", middleware=[outer, inner])
+        with client, pytest.raises(PluginError, match="inner"):
+            client.create_token(**REFRESH)
+    assert seen == [PluginError]
+
+
+@pytest.mark.parametrize("refusal", [ResponseInvalidError("no"), InvalidGrantException("no")])
+def test_middleware_may_refuse_a_token_and_the_login_stays(refusal: GrantwayError) -> None:
+    """A refusal keeps its class, so a program can catch it."""
+    store = MemoryStore()
+    with FaultServer(rotating) as server:
+        client = Client(
+            Provider(server.token_endpoint),
+            client_id="c",
+            registry=registry_of(audit(raising(refusal))),
+        )
+        credential = client.credential(**REFRESH, store=store)
+        with client, pytest.raises(type(refusal)) as caught:
+            credential.token()
+    assert "audit of acme-audit 1.2" in caught.value.__notes__[0]
+    assert caught.value.token == store.load(credential.key)
+    assert caught.value.token is not None
+    assert caught.value.token.refresh_token == "rt-1"
+    assert len(server.requests) == 1
+
+
+def test_middleware_cannot_drop_a_new_refresh_token() -> None:
+    def narrow(exchange: Any, call_next: Any) -> Any:
+        answer = call_next(exchange)
+        answer.token = Token(answer.token.access_token)
+        return answer
+
+    with FaultServer(issue()) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", middleware=[narrow])
+        with client:
+            assert client.create_token(**REFRESH).refresh_token == "rt-1"
+
+
+@pytest.mark.parametrize("kinds", [("attempt",), ("end",), ("start", "attempt", "end")])
+@pytest.mark.parametrize("error", [KeyError("tenant"), SystemExit(1), Panic()], ids=repr)
+def test_an_observer_that_raises_anything_is_passed_over(
+    kinds: tuple[str, ...], error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Watch:
+        @hookimpl
+        def grantway_observe(self, event: Any) -> None:
+            if event.kind in kinds:
+                raise error
+
+    registry = build_registry({"watch": Watch()}, only=["grantway"])
+    with FaultServer(rotating) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
+        with client:
+            credential = client.credential(**REFRESH, store=MemoryStore())
+            assert credential.token().refresh_token == "rt-1"
+    assert f"application/watch raised {type(error).__name__}" in caplog.text
+
+
+@pytest.mark.parametrize("where", ["middleware", "observer", "settle"])
+def test_an_interrupt_is_passed_on_once_the_token_is_stored(where: str) -> None:
+    def interrupted(*_arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    class Plugin:
+        @hookimpl
+        def grantway_register_middleware(self) -> list[Any]:
+            def check(exchange: Any, call_next: Any) -> Any:
+                answer = call_next(exchange)
+                return interrupted() if where == "middleware" else answer
+
+            return [check]
+
+        @hookimpl
+        def grantway_observe(self, event: Any) -> None:
+            if where == "observer" and event.kind == "end":
+                interrupted()
+
+    registry = build_registry(
+        {"p": Plugin(), **broken_settle(where, interrupted)}, only=["grantway"]
+    )
+    store = MemoryStore()
+    with FaultServer(rotating) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
+        credential = client.credential(**REFRESH, store=store)
+        with client, pytest.raises(KeyboardInterrupt):
+            credential.token()
+    stored = store.load(credential.key)
+    assert stored is not None
+    assert stored.refresh_token == "rt-1"
+
+
+def broken_settle(where: str, settle: Callable[..., Any]) -> dict[str, Any]:
+    """A refresh token grant in place of grantway's own, if that is where to fail."""
+    return {"grants": broken_grant(settle)} if where == "settle" else {}
+
+
+def broken_grant(settle: Callable[..., Any]) -> Grant:
+    class Broken(Grant):
+        pass
+
+    Broken.settle = lambda _self, params, token: settle(params, token)  # type: ignore[method-assign]
+    return Broken("refresh_token", RefreshTokenSchema(), replaces="grantway")
+
+
+@pytest.mark.parametrize(
+    ("settle", "said"),
+    [
+        (lambda params, token: {}["tenant"], "raised KeyError"),
+        (lambda params, token: None, "returned None"),
+    ],
+)
+def test_a_grant_that_cannot_settle_its_token_is_named(
+    settle: Callable[..., Any], said: str
+) -> None:
+    registry = build_registry({"broken": broken_grant(settle)}, only=["grantway"])
+    store = MemoryStore()
+    # The provider does not rotate, so the refresh token that was sent must stay.
+    with FaultServer(issue(refresh_token=None)) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
+        credential = client.credential(**REFRESH, key="k", store=store)
+        store.save("k", Token("at-0", expires_at=1.0, refresh_token="rt-0"))
+        with client, pytest.raises(PluginError, match=said) as caught:
+            credential.token()
+    assert "grant refresh_token, which the plugin broken of application brings" in str(caught.value)
+    stored = store.load("k")
+    assert stored is not None
+    assert (stored.access_token, stored.refresh_token) == ("at-1", "rt-0")
+
+
+def test_client_authentication_that_fails_on_the_answer_is_named() -> None:
+    class Proof:
+        client_id = "c"
+
+        def authenticate(self, draft: Any) -> None:
+            draft.learn = lambda answer: {}["nonce"]
+
+        def secrets(self) -> tuple[str, ...]:
+            return ()
+
+    store = MemoryStore()
+    with FaultServer(rotating) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", auth=Proof())
+        credential = client.credential(**REFRESH, store=store)
+        with client, pytest.raises(PluginError, match="Proof raised KeyError"):
+            credential.token()
+    stored = store.load(credential.key)
+    assert stored is not None
+    assert stored.refresh_token == "rt-1"
+
+
+def test_the_login_survives_a_plugin_and_a_store_that_fail_together() -> None:
+    store = FaultyStore()
+    registry = registry_of(audit(raising(KeyError("tenant"))))
+    with FaultServer(rotating) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
+        credential = client.credential(**REFRESH, store=store)
+        store.full = True
+        with client, pytest.raises(StoreSaveError) as caught:
+            credential.token()
+        assert isinstance(caught.value.__cause__.__context__, PluginError)  # type: ignore[union-attr]
+        assert credential.holds_the_only_copy()
+        store.full = False
+        assert credential.token().refresh_token == "rt-1"
+        assert len(server.requests) == 1
+
+
+def test_a_code_that_bought_a_token_is_not_sent_again() -> None:
+    class CouponSchema(GrantSchema):
+        """One code."""
+
+        coupon = Text(required=True, example='"SPRING"')
+
+    grant = Grant("urn:coupon", CouponSchema(), single_use=frozenset({"coupon"}))
+    broken = [True]
+
+    def check(exchange: Any, call_next: Any) -> Any:
+        answer = call_next(exchange)
+        if broken.pop() if broken else False:
+            raise KeyError("tenant")
+        return answer
+
+    with FaultServer(issue(refresh_token=None), refuse()) as server:
+        client = Client(
+            Provider(server.token_endpoint), client_id="c", grants=[grant], middleware=[check]
+        )
+        credential = client.credential(grant_type="urn:coupon", coupon="SPRING")
+        with client, pytest.raises(PluginError):
+            credential.token()
+        assert credential.token().access_token == "at-1"
+        assert len(server.requests) == 1
+
+
+def test_an_answer_of_another_endpoint_is_checked_too() -> None:
+    with FaultServer(faults.answer(200, {"device_code": "d"})) as server:
+        provider = Provider(
+            server.token_endpoint, device_authorization_endpoint=server.token_endpoint
+        )
+        client = Client(provider, client_id="c", registry=registry_of(audit(SimpleNamespace)))
+        with client, pytest.raises(PluginError, match="SimpleNamespace") as caught:
+            client.call("device_authorization")
+    assert caught.value.token is None

@@ -1,0 +1,222 @@
+"""What a plugin brings is checked at registration: its type, its number, that it can be called."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway import Grant, GrantSchema, Text, TokenError, hookimpl
+from grantway.plugin import PluginStatus
+
+
+class CouponSchema(GrantSchema):
+    """A coupon."""
+
+    coupon = Text(required=True, example='"SPRING-2031"')
+
+
+def reason(plugin: object) -> str:
+    """Why a plugin is not loaded; the warning and the error name it as well."""
+    registry = grantway.build_registry({"acme": plugin}, only=["grantway"])
+    status = next(each for each in registry.plugins if each.name == "acme")
+    assert status.state == "failed"
+    assert "client_credentials" in registry.grants
+    with pytest.raises(grantway.PluginLoadError, match="The plugin acme of application"):
+        grantway.build_registry({"acme": plugin}, only=["grantway"], strict=True)
+    return status.reason
+
+
+def bringing(hook: str, returned: Any) -> object:
+    """A plugin whose hook returns something."""
+
+    def function() -> Any:
+        return returned() if inspectable(returned) else returned
+
+    function.__name__ = hook
+    return _plugin(hook, function)
+
+
+def inspectable(value: Any) -> bool:
+    return isinstance(value, type(lambda: None))
+
+
+def _plugin(hook: str, function: Any) -> object:
+    return type("Plugin", (), {hook: staticmethod(hookimpl(function))})()
+
+
+class Awaited:
+    """An object whose call is asynchronous."""
+
+    async def __call__(self, *arguments: Any, **named: Any) -> None:
+        """Return late."""
+
+
+async def late(*arguments: Any, **named: Any) -> Any:
+    """Return late."""
+
+
+async def late_generator(*arguments: Any) -> Any:
+    """Yield late."""
+    yield None
+
+
+class LateSide:
+    """An issuer's side whose decide is asynchronous."""
+
+    async def decide(self, request: Any, transaction: Any) -> Any:
+        """Return late."""
+
+
+LISTS = ("grantway_register_grants", "grantway_register_dialects", "grantway_register_middleware")
+MAPPINGS = (
+    "grantway_register_issuer_grants",
+    "grantway_register_client_auth",
+    "grantway_register_errors",
+    "grantway_register_stores",
+)
+
+
+@pytest.mark.parametrize("hook", [*LISTS, *MAPPINGS])
+@pytest.mark.parametrize("function", [late, late_generator])
+def test_an_asynchronous_hook_is_refused_by_name(hook: str, function: Any) -> None:
+    async def hooked() -> Any:
+        return []
+
+    async def generated() -> Any:
+        yield None
+
+    made: Any = hooked if function is late else generated
+    made.__name__ = hook
+    assert f"{hook} is asynchronous" in reason(_plugin(hook, made))
+
+
+@pytest.mark.parametrize("hook", [*LISTS, *MAPPINGS])
+def test_so_is_one_that_hides_it(hook: str) -> None:
+    assert f"{hook} is asynchronous" in reason(bringing(hook, late))
+
+
+def test_an_asynchronous_observer_is_refused_by_name() -> None:
+    async def grantway_observe(event: Any) -> None:
+        pass
+
+    assert "grantway_observe is asynchronous" in reason(
+        _plugin("grantway_observe", grantway_observe)
+    )
+
+
+@pytest.mark.parametrize("asynchronous", [late, Awaited(), functools.partial(late, 1)])
+@pytest.mark.parametrize(
+    ("hook", "wrap", "told"),
+    [
+        ("grantway_register_middleware", lambda it: [it], "the middleware "),
+        ("grantway_register_client_auth", lambda it: {"api_key": it}, "the client auth"),
+        ("grantway_register_stores", lambda it: {"late": it}, "the store "),
+    ],
+)
+def test_what_is_called_later_must_not_be_asynchronous(
+    asynchronous: Any, hook: str, wrap: Callable[[Any], Any], told: str
+) -> None:
+    found = reason(bringing(hook, wrap(asynchronous)))
+    assert told in found
+    assert "is asynchronous (async def)" in found
+
+
+def test_nor_the_issuers_side_of_a_grant() -> None:
+    plugin = bringing("grantway_register_issuer_grants", {"urn:example:coupon": LateSide()})
+    assert "decide of the issuer's side of urn:example:coupon is asynchronous" in reason(plugin)
+
+
+def endless() -> Iterator[Any]:
+    for number in itertools.count():
+        yield Grant(f"urn:example:{number}", CouponSchema())
+
+
+class Endless(Mapping[str, Any]):
+    """A mapping without an end."""
+
+    def __getitem__(self, key: str) -> Any:
+        return late
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(number) for number in itertools.count())
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("hook", LISTS)
+def test_a_list_without_an_end_is_refused(hook: str) -> None:
+    assert f"{hook} returned more than 1000 entries" in reason(bringing(hook, endless))
+
+
+@pytest.mark.parametrize("hook", MAPPINGS)
+def test_so_is_a_mapping_without_an_end(hook: str) -> None:
+    assert f"{hook} returned more than 1000 entries" in reason(bringing(hook, Endless()))
+
+
+@pytest.mark.parametrize("hook", LISTS)
+@pytest.mark.parametrize("wrong", [None, 7, "coupon", b"coupon", {"coupon": 1}])
+def test_what_is_no_list_is_refused(hook: str, wrong: Any) -> None:
+    assert f"{hook} returned " in (found := reason(bringing(hook, wrong)))
+    assert "not a list" in found
+
+
+@pytest.mark.parametrize("hook", MAPPINGS)
+@pytest.mark.parametrize("wrong", [None, "coupon", [("coupon", 1)]])
+def test_what_is_no_mapping_is_refused(hook: str, wrong: Any) -> None:
+    assert f"{hook} returned " in (found := reason(bringing(hook, wrong)))
+    assert "not a mapping" in found
+
+
+@pytest.mark.parametrize("hook", MAPPINGS)
+@pytest.mark.parametrize("name", [None, 7, ""])
+def test_a_mapping_needs_names(hook: str, name: Any) -> None:
+    assert f"{hook} returned {name!r} as a name" in reason(bringing(hook, {name: late}))
+
+
+@pytest.mark.parametrize("hook", LISTS)
+def test_none_in_a_list_is_refused(hook: str) -> None:
+    reason(bringing(hook, [None]))
+
+
+class CouponSpentError(TokenError):
+    """The coupon was spent."""
+
+    code = wire = "coupon_spent"
+
+    def __init__(self, coupon: str) -> None:
+        super().__init__(coupon)
+
+
+def test_an_error_class_that_cannot_be_made_is_refused() -> None:
+    found = reason(bringing("grantway_register_errors", {"coupon_spent": CouponSpentError}))
+    assert "the class CouponSpentError for the error code 'coupon_spent' cannot be made" in found
+
+
+def test_a_hook_wrapper_is_refused() -> None:
+    class Wraps:
+        @hookimpl(wrapper=True)
+        def grantway_register_grants(self) -> Any:
+            return (yield)
+
+    assert "grantway_register_grants is marked as a hook wrapper" in reason(Wraps())
+
+
+def test_an_optional_hook_of_another_version_is_ignored() -> None:
+    class Forward:
+        @hookimpl(optionalhook=True)
+        def grantway_of_a_later_version(self) -> None:
+            pass
+
+        @hookimpl(tryfirst=True)
+        def grantway_register_grants(self) -> list[Grant]:
+            return [Grant("urn:example:coupon", CouponSchema())]
+
+    registry = grantway.build_registry({"acme": Forward()}, only=["grantway"], strict=True)
+    assert "urn:example:coupon" in registry.grants
+    assert PluginStatus("acme", source="Forward") in registry.plugins

@@ -1,0 +1,212 @@
+"""A plugin that fails, in whatever way, fails alone; the log and the host's errors tell of it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway import hookimpl
+from tests.core.registry.distributions import Site, coupon
+
+RAISED: tuple[type[BaseException], ...] = (
+    SystemExit,
+    GeneratorExit,
+    MemoryError,
+    pytest.skip.Exception,
+)
+
+
+class PanicError(BaseException):
+    """What a Rust extension raises when it panics."""
+
+
+class Panics:
+    """A plugin whose hook raises."""
+
+    def __init__(self, kind: type[BaseException] = PanicError, message: str = "rust") -> None:
+        self.kind = kind
+        self.message = message
+
+    @hookimpl
+    def grantway_register_grants(self) -> list[Any]:
+        raise self.kind(self.message)
+
+
+class HalfWay:
+    """A plugin whose hook raises while its list is read."""
+
+    @hookimpl
+    def grantway_register_grants(self) -> Iterator[Any]:
+        yield None
+        raise PanicError("half way")
+
+
+def state(registry: grantway.Registry, name: str) -> tuple[str, str]:
+    return next((each.state, each.reason) for each in registry.plugins if each.name == name)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("kind", [PanicError, *RAISED])
+def test_whatever_a_hook_raises_fails_that_plugin_only(kind: type[BaseException]) -> None:
+    registry = grantway.build_registry({"audit": Panics(kind)}, only=["grantway"])
+    assert state(registry, "audit") == ("failed", f"{kind.__name__}: rust")
+    assert "client_credentials" in registry.grants
+
+
+def test_so_does_what_its_import_or_its_generator_raises(site: Site) -> None:
+    site.install("acme-coupons", "class Panic(BaseException): pass\nraise Panic('rust')")
+    registry = grantway.build_registry({"half": HalfWay()})
+    assert state(registry, "coupon") == ("failed", "Panic: rust")
+    assert state(registry, "half") == ("failed", "PanicError: half way")
+
+
+def test_an_exception_whose_message_cannot_be_read_is_a_failure_too() -> None:
+    class UnreadableError(Exception):
+        def __str__(self) -> str:
+            raise KeyError("message")
+
+    registry = grantway.build_registry({"audit": Panics(UnreadableError)}, only=["grantway"])
+    assert state(registry, "audit")[1] == "UnreadableError (its message cannot be read)"
+
+
+def test_ctrl_c_ends_the_program() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        grantway.build_registry({"audit": Panics(KeyboardInterrupt)}, only=["grantway"])
+
+
+def test_a_plugin_that_the_program_registers_raises_with_its_name() -> None:
+    with pytest.raises(grantway.PluginLoadError, match=r"audit of application .*PanicError") as it:
+        grantway.register_plugin("audit", Panics())
+    assert isinstance(it.value.__cause__, PanicError)
+
+
+@pytest.mark.parametrize("kind", [PanicError, KeyError, SystemExit])
+def test_strict_raises_from_what_the_plugin_raised(kind: type[BaseException]) -> None:
+    with pytest.raises(grantway.PluginLoadError) as raised:
+        grantway.build_registry({"audit": Panics(kind)}, only=["grantway"], strict=True)
+    assert isinstance(raised.value.__cause__, kind)
+    assert "raise self.kind(self.message)" in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_failed_plugin_is_one_warning_with_a_traceback(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.install("acme-coupons", "import no_such_library", version="1.2")
+    grantway.build_registry({"audit": Panics()})
+    found = {each.getMessage(): each for each in warnings(caplog)}
+    assert len(warnings(caplog)) == len(found) == 2
+    assert {each.name for each in found.values()} == {"grantway"}
+    text = caplog.text
+    assert "The plugin coupon of acme-coupons 1.2 could not be loaded" in text
+    assert "ModuleNotFoundError: No module named 'no_such_library'" in text
+    assert "The plugin audit of application could not be loaded" in text
+    assert text.count("Traceback (most recent call last)") == 2
+
+
+def test_plugins_without_an_exception_to_show_are_warned_of_too(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.install("acme-coupons", coupon())
+    site.install("best-coupons", coupon())
+    site.install("late-coupons", coupon(), group="grantway.v2")
+    grantway.build_registry()
+    assert sorted(each.getMessage().split(" could")[0] for each in warnings(caplog)) == [
+        "The plugin coupon of acme-coupons 1.0",
+        "The plugin coupon of best-coupons 1.0",
+        "The plugin coupon of late-coupons 1.0",
+    ]
+
+
+def test_the_same_failure_is_not_logged_again_and_another_is(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.install("acme-coupons", "import no_such_library")
+    grantway.default_registry()
+    grantway.reload()
+    grantway.reload()
+    assert len(warnings(caplog)) == 1
+    site.install("acme-coupons", "import another_library")
+    grantway.reload()
+    assert len(warnings(caplog)) == 2
+
+
+def test_a_plugin_that_is_loaded_or_blocked_is_no_warning(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.install("acme-coupons", coupon())
+    site.install("best-coupons", "import no_such_library")
+    grantway.build_registry(block=["best-coupons"])
+    assert not warnings(caplog)
+
+
+# --- Plugins that must be there -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["coupon", "acme-coupons", "Acme_Coupons", "acme-coupons/coupon"])
+def test_a_required_plugin_that_failed_is_named_with_its_reason(site: Site, name: str) -> None:
+    site.install("acme-coupons", "import no_such_library", version="1.2")
+    told = r"required plugin coupon of acme-coupons 1\.2 could not be loaded: ModuleNotFoundError"
+    with pytest.raises(grantway.PluginLoadError, match=told) as raised:
+        grantway.build_registry(require=[name])
+    assert isinstance(raised.value.__cause__, ModuleNotFoundError)
+    with pytest.raises(grantway.PluginLoadError, match=told):
+        grantway.default_registry().require([name])
+
+
+def _blocked(site: Site) -> grantway.Registry:
+    site.install("acme-coupons", coupon())
+    return grantway.build_registry(block=["acme-coupons"])
+
+
+def _conflicting(site: Site) -> grantway.Registry:
+    site.install("acme-coupons", coupon())
+    site.install("best-coupons", coupon())
+    return grantway.build_registry()
+
+
+def _incompatible(site: Site) -> grantway.Registry:
+    site.install("acme-coupons", coupon(), group="grantway.v2")
+    return grantway.build_registry()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "told"),
+    [
+        (_blocked, grantway.PluginLoadError, "was not loaded: blocked by block"),
+        (_conflicting, grantway.PluginLoadError, "is brought by acme-coupons 1.0"),
+        (_incompatible, grantway.PluginIncompatibleError, "made for grantway.v2"),
+    ],
+)
+def test_so_is_one_that_is_not_loaded_for_another_reason(
+    site: Site, make: Callable[[Site], grantway.Registry], error: type[Exception], told: str
+) -> None:
+    registry = make(site)
+    with pytest.raises(error) as raised:
+        registry.require(["acme-coupons"])
+    assert told in str(raised.value)
+
+
+def test_a_required_plugin_that_is_loaded_or_unknown(site: Site) -> None:
+    site.install("acme-coupons", coupon())
+    grantway.build_registry(require=["acme-coupons", "grantway"])
+    with pytest.raises(grantway.RegistryError, match="required plugin 'acme-audit' is not install"):
+        grantway.build_registry(require=["acme-audit"])
+    with pytest.raises(grantway.RegistryError, match=r'require: must be a list .* \["acme"\]'):
+        grantway.build_registry(require="acme")
+
+
+def test_a_reload_that_lacks_a_required_plugin_keeps_the_old_registry(site: Site) -> None:
+    site.install("acme-coupons", coupon())
+    before = grantway.reload(require=["acme-coupons"])
+    site.uninstall("acme-coupons")
+    with pytest.raises(grantway.RegistryError, match="'acme-coupons' is not installed"):
+        grantway.reload(require=["acme-coupons"])
+    assert grantway.default_registry() is before

@@ -1,0 +1,184 @@
+"""``login``, ``status`` and ``token`` state what is true of a grant that somebody else wrote."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import grantway
+from tests import faults
+from tests.faults import FaultServer
+from tests.plugins.cli.home import Home
+
+PLUGIN = """
+import grantway
+
+class Schema(grantway.GrantSchema):
+    voucher = grantway.Text(required=True, example='"SPRING"')
+
+@grantway.hookimpl
+def grantway_register_grants():
+    return [
+        grantway.Grant(
+            "urn:example:once", Schema(), secret=frozenset({"voucher"}),
+            single_use=frozenset({"voucher"}),
+        ),
+        grantway.Grant("urn:example:again", Schema(), replay=grantway.Replay.SAFE),
+    ]
+"""
+
+
+def answer(**fields: Any) -> faults.Act:
+    return faults.answer(200, {"access_token": "at", "token_type": "Bearer", **fields})
+
+
+@pytest.fixture
+def vouchers(home: Home) -> Home:
+    """A home with the plugin."""
+    site = home.folder / "site"
+    info = site / "acme_vouchers-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-vouchers\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[grantway.v1]\nvouchers = acme_vouchers\n")
+    (site / "acme_vouchers.py").write_text(PLUGIN)
+    home.env["PYTHONPATH"] = str(site)
+    return home
+
+
+def describe(home: Home, server: FaultServer, grant: str, params: str = 'voucher = "A"') -> None:
+    home.write(
+        f'[profiles.v]\nprovider = {{token_endpoint = "{server.token_endpoint}"}}\n'
+        f'client_id = "c"\ngrant = "urn:example:{grant}"\nparams = {{{params}}}\n'
+    )
+
+
+def age(home: Home, left: float) -> None:
+    """Let the stored token end; the plugin is not installed in this process."""
+    (file,) = home.tokens.glob("*.json")
+    record = json.loads(file.read_text())
+    assert "expires_at" in record
+    record["expires_at"] += left - 3600
+    file.write_text(json.dumps(record))
+
+
+def status(home: Home) -> dict[str, Any]:
+    (shown,) = json.loads(home.run("status", "--json").stdout)
+    return dict(shown)
+
+
+def test_a_single_use_grant_is_not_said_to_be_renewed(vouchers: Home) -> None:
+    with FaultServer(answer(expires_in=3600)) as server:
+        describe(vouchers, server, "once")
+        assert status(vouchers)["state"] == "on demand"
+        done = vouchers.run("login", "v")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("Requesting a token with urn:example:once.\n")
+        assert done.stdout.endswith("The token ends in 59 min 59 s.\n")
+        shown = status(vouchers)
+        assert (shown["state"], shown["refreshable"], shown["renews_at"]) == ("fresh", False, None)
+
+        again = vouchers.run("login", "v")  # its voucher would be refused
+        assert again.returncode == 0
+        assert "A valid token is stored already, so none was requested." in again.stdout
+
+        age(vouchers, -1)
+        shown = status(vouchers)
+        assert (shown["state"], shown["logged_in"]) == ("login needed", False)
+        for command in ("login", "token", "status"):
+            done = vouchers.run(command, "v")
+            assert done.returncode == 3
+            told = done.stdout + done.stderr
+            assert "params.voucher can be used once only, so put a new value into" in told
+            assert f"{vouchers.config}, line 5, then run: grantway login v" in told
+            assert "accept()" not in told
+    assert len(server.requests) == 1
+
+
+def test_a_single_use_grant_with_a_refresh_token_is_renewed(vouchers: Home) -> None:
+    first = answer(expires_in=3600, refresh_token="rt")
+    with FaultServer(first, answer(access_token="at-2")) as server:
+        describe(vouchers, server, "once")
+        assert "and is renewed automatically" in vouchers.run("login", "v").stdout
+        assert status(vouchers)["refreshable"] is True
+        age(vouchers, -1)
+        assert status(vouchers)["state"] == "renewable"
+        assert vouchers.run("token", "v").stdout == "at-2\n"
+    assert server.requests[1].form["grant_type"] == ["refresh_token"]
+
+
+def test_a_repeatable_grant_is_renewed_by_asking_again(vouchers: Home) -> None:
+    with FaultServer(answer(expires_in=3600), answer(access_token="at-2")) as server:
+        describe(vouchers, server, "again")
+        assert "and is renewed automatically" in vouchers.run("login", "v").stdout
+        age(vouchers, -1)
+        assert status(vouchers)["state"] == "renewable"
+        done = vouchers.run("login", "v")
+    assert "Requesting a token" in done.stdout
+    # This one has no end, so nothing ever renews it.
+    assert done.stdout.endswith("Logged in to v. The token does not say when it ends.\n")
+
+
+def test_a_refused_voucher_says_why_and_what_to_do(vouchers: Home) -> None:
+    with FaultServer(faults.answer(400, {"error": "invalid_grant"})) as server:
+        describe(vouchers, server, "once")
+        done = vouchers.run("login", "v")
+    assert done.returncode == 3
+    assert "refused the token request with invalid_grant" in done.stderr
+    assert "put a new value into" in done.stderr
+    assert "accept()" not in done.stderr
+
+
+def test_a_missing_voucher_is_asked_for(vouchers: Home) -> None:
+    with FaultServer() as server:
+        describe(vouchers, server, "once", "")
+        assert status(vouchers)["state"] == "login needed"
+        for command in ("login", "token"):
+            done = vouchers.run(command, "v", "--config", str(vouchers.config))
+            assert done.returncode == 3
+            assert "params.voucher is missing, so add it in" in done.stderr
+            assert f"run: grantway login v --config {vouchers.config}\n" in done.stderr
+    assert not server.requests
+
+
+def test_a_login_without_a_refresh_token_is_not_said_to_be_renewed(home: Home) -> None:
+    started = {"device_code": "dc", "user_code": "AB", "verification_uri": "https://x.example"}
+    with FaultServer(
+        faults.answer(200, {**started, "interval": 1}), answer(expires_in=60)
+    ) as server:
+        home.write(
+            "[profiles.work]\nprovider = "
+            f'{{token_endpoint = "{server.url}/token", '
+            f'device_authorization_endpoint = "{server.url}/device"}}\nclient_id = "app"\n'
+        )
+        shown = home.run("login", "work", "--device").stdout
+    assert "The token ends in 5" in shown
+    assert "renewed" not in shown
+    assert status(home)["refreshable"] is False
+
+
+@pytest.mark.parametrize(
+    ("way", "missing", "instead"),
+    [
+        ("--device", "device_authorization_endpoint", "--browser or --paste"),
+        ("--browser", "authorization_endpoint", "--device"),
+        ("--paste", "authorization_endpoint", "--device"),
+    ],
+)
+def test_a_way_that_the_provider_does_not_offer(
+    home: Home, way: str, missing: str, instead: str
+) -> None:
+    home.write(
+        '[profiles.work]\nprovider = {token_endpoint = "https://login.example.com/token"}\n'
+        'client_id = "app"\n'
+    )
+    done = home.run("login", "work", way)
+    assert done.returncode == 1
+    assert f"login.example.com has no {missing}, which {way} needs. Use {instead}" in done.stderr
+    assert "Provider(" not in done.stderr
+
+
+def test_ciba_request_ids_are_single_use() -> None:
+    grant = grantway.default_registry().grant("urn:openid:params:grant-type:ciba")
+    assert grant.single_use == {"auth_req_id"}

@@ -1,0 +1,200 @@
+"""A client that registers itself once, for every process that shares its store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway.exceptions import (
+    ConfigurationError,
+    InvalidClientException,
+    InvalidClientMetadataException,
+    InvalidScopeException,
+)
+from grantway.testing import faults
+from grantway.testing.faults import Act, FaultServer
+from grantway_grants import device_code
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
+from grantway_plugins.registration import LEAST, registered_client
+from grantway_plugins.stores.file import FileStore
+from grantway_plugins.stores.memory import MemoryStore
+from tests.waiting import PATIENCE
+
+#: The second run of this program must find the token of the first one.
+PROGRAM = """
+import sys
+import grantway
+from grantway_grants import device_code
+from grantway_plugins.registration import registered_client
+
+issuer, folder = sys.argv[1:]
+store = grantway.default_registry().store("file", folder=folder)
+provider = grantway.Provider.discover(issuer)
+with registered_client(provider, client_name="program", scope="read", store=store) as client:
+    credential = client.credential(grant_type=device_code.GRANT_TYPE, subject="you", store=store)
+    try:
+        token = credential.token()
+    except grantway.LoginNeededError:
+        token = device_code.login(client, lambda todo: None, scope=["read"])
+        credential.accept(token)
+        print("logged in", end=" ")
+    print(client.client_id, token.access_token)
+"""
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    settings = IssuerSettings(approve="auto", lifetimes=Lifetimes(device_interval=0))
+    with IssuerServer(settings) as server:
+        yield server.url
+
+
+@pytest.fixture
+def provider(issuer: str) -> grantway.Provider:
+    return grantway.Provider.discover(issuer)
+
+
+def registering(server: FaultServer) -> grantway.Provider:
+    """Describe a provider whose registration endpoint plays the server's script."""
+    return grantway.Provider(
+        token_endpoint=server.token_endpoint,
+        metadata={"registration_endpoint": f"{server.url}/register"},
+    )
+
+
+def client_id(provider: grantway.Provider, store: Any, **options: Any) -> str:
+    asked = {"client_name": "program", "store": store, "scope": ["read"], **options}
+    with registered_client(provider, **asked) as client:
+        return client.client_id
+
+
+def test_a_second_process_finds_the_token_of_the_first(issuer: str, tmp_path: Path) -> None:
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", PROGRAM, issuer, tmp_path / "tokens"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    first = run()
+    assert first.startswith("logged in ")
+    assert run() == first.removeprefix("logged in ")
+
+
+def test_processes_that_start_at_once_register_once(issuer: str, tmp_path: Path) -> None:
+    provider = grantway.Provider.discover(issuer)
+
+    def register(_number: int) -> str:
+        return client_id(provider, FileStore(tmp_path))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(register, range(16)))) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"client_name": "other"}, {"scope": "write"}, {"redirect_uri": "http://127.0.0.1/other"}],
+)
+def test_another_client_has_another_registration(
+    provider: grantway.Provider, change: dict[str, Any]
+) -> None:
+    store = MemoryStore()
+    mine = client_id(provider, store)
+    assert client_id(provider, store, scope="read") == mine
+    assert client_id(provider, store, **change) != mine
+    assert client_id(provider, store) == mine
+
+
+def test_two_providers_have_a_registration_each(provider: grantway.Provider) -> None:
+    store = MemoryStore()
+    mine = client_id(provider, store)
+    with IssuerServer() as other:
+        assert client_id(grantway.Provider.discover(other.url), store) != mine
+    assert client_id(provider, store) == mine
+
+
+def test_a_registration_that_the_provider_forgot_is_replaced_once() -> None:
+    store, settings = MemoryStore(), IssuerSettings(approve="auto")
+    with IssuerServer(settings) as before:
+        provider, port = grantway.Provider.discover(before.url), int(before.url.rpartition(":")[2])
+        forgotten = client_id(provider, store)
+    with IssuerServer(settings, port=port):  # its database was in memory
+        with (
+            registered_client(
+                provider, client_name="program", store=store, scope=["read"]
+            ) as client,
+            pytest.raises(InvalidClientException),
+        ):
+            device_code.DeviceFlow(client).start()
+        assert client.client_id == forgotten
+        replaced = client_id(provider, store, instead_of=forgotten)
+        assert replaced != forgotten
+        # Another process that learns of it later takes the one that is there.
+        assert client_id(provider, store, instead_of=forgotten) == replaced
+        assert client_id(provider, store) == replaced
+
+
+def test_a_registration_that_is_about_to_end_is_replaced() -> None:
+    def registered(name: str, seconds: float) -> Act:
+        ends = int(time.time() + seconds)
+        made = {"client_id": name, "client_secret": "s" * 40, "client_secret_expires_at": ends}
+        return faults.answer(201, made)
+
+    script = [registered("first", LEAST - 1), registered("second", 1000)]
+    with FaultServer(*script) as server:
+        provider, store = registering(server), MemoryStore()
+        names = [client_id(provider, store) for _ in range(3)]
+    assert names == ["first", "second", "second"]
+
+
+def test_the_client_has_the_scope_and_the_options_that_were_given(
+    provider: grantway.Provider,
+) -> None:
+    seen: list[str] = []
+
+    def middleware(exchange: Any, call_next: Any) -> Any:
+        seen.append(exchange.step)
+        return call_next(exchange)
+
+    with registered_client(
+        provider, client_name="program", store=MemoryStore(), scope="read", middleware=[middleware]
+    ) as client:
+        token = device_code.login(client, lambda todo: None, scope=["read"])
+        assert token.scope == ("read",)
+        assert seen == ["device_authorization", "token"]
+        with pytest.raises(InvalidScopeException):
+            device_code.login(client, lambda todo: None, scope=["admin"])
+
+
+def test_a_client_id_cannot_be_given_as_well(provider: grantway.Provider) -> None:
+    with pytest.raises(TypeError, match="client_id"):
+        registered_client(provider, client_name="a", store=MemoryStore(), client_id="mine")
+
+
+def test_a_provider_that_registers_no_clients_is_named() -> None:
+    provider = grantway.Provider(token_endpoint="https://login.example.com/token")
+    with pytest.raises(ConfigurationError, match="registration_endpoint: this provider has none"):
+        registered_client(provider, client_name="a", store=MemoryStore())
+
+
+def test_a_refusal_is_an_error_and_nothing_is_stored() -> None:
+    refusal = {"error": "invalid_client_metadata", "error_description": "no such scope"}
+    registered = {"client_id": "mine"}
+    script = [faults.answer(400, refusal), faults.answer(201, registered)]
+    with FaultServer(*script) as server:
+        provider, store = registering(server), MemoryStore()
+        with pytest.raises(InvalidClientMetadataException, match="no such scope"):
+            client_id(provider, store)
+        assert client_id(provider, store) == "mine"
