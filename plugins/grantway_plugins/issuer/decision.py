@@ -27,12 +27,15 @@ class GrantRequest:
         params: RFC names to values.
         client: Who asks; authenticated, and registered for this grant.
         now: Seconds since the epoch.
+        steady_now: The same, from a clock that never runs backwards. Measure with it how long ago
+            something happened; compare expiry times with ``now``.
         settings: The operator's choices.
     """
 
     params: Params
     client: Client
     now: float
+    steady_now: float
     settings: IssuerSettings
 
     def issue(
@@ -44,6 +47,7 @@ class GrantRequest:
         refresh_token: bool = True,
         audience: tuple[str, ...] = (),
         members: Mapping[str, str] = MappingProxyType({}),
+        origin: Family | None = None,
     ) -> Issue | Denial:
         """Yes, as the beginning of a new approval; or the denial of a scope that is too wide.
 
@@ -55,6 +59,8 @@ class GrantRequest:
             refresh_token: Whether a refresh token belongs to it.
             audience: Whom the access token is for; empty for anyone.
             members: More members of the answer, RFC names.
+            origin: The family of the token that this one is exchanged from. Revoking that login
+                revokes this one as well.
         """
         if lifetime is not None:
             check_seconds("lifetime", lifetime)
@@ -67,6 +73,7 @@ class GrantRequest:
             subject=subject,
             scope=issued,
             expires_at=self.now + (lifetime or self.settings.lifetimes.refresh_family),
+            origin=None if origin is None else origin.origin or origin.family_id,
         )
         return Issue(
             family,
@@ -86,7 +93,6 @@ class Issue:
         family: The approval they belong to.
         scope: The access token's scopes, no wider than the family's.
         new: Whether the family begins here.
-        parent: Digest of the refresh token that is being replaced, or None.
         refresh_token: Whether a client that may refresh gets a refresh token.
         audience: Whom the access token is for, as introspection tells; empty for anyone.
         members: More members of the answer, RFC names. They cannot take the place of the tokens'.
@@ -95,7 +101,6 @@ class Issue:
     family: Family
     scope: tuple[str, ...]
     new: bool = False
-    parent: bytes | None = None
     refresh_token: bool = True
     audience: tuple[str, ...] = ()
     members: Mapping[str, str] = field(default_factory=dict)

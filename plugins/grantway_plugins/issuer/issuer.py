@@ -15,6 +15,7 @@ from grantway.registry import Registry
 
 from .decision import IssuerGrant
 from .settings import IssuerSettings
+from .steady_clock import SteadyClock
 
 Clock = Callable[[], float]
 
@@ -37,6 +38,7 @@ class Issuer:
         settings: The operator's choices.
         grants: grant_type -> the grant from both sides.
         clock: Seconds since the epoch.
+        steady_clock: The same, but never running backwards.
         repeatable: Parameters that may stand more than once.
     """
 
@@ -44,11 +46,13 @@ class Issuer:
     grants: Mapping[str, IssuedGrant]
     clock: Clock = time.time
     repeatable: frozenset[str] = field(init=False)
+    steady_clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
-        """Know the parameters that may stand more than once, of whichever grant."""
+        """Collect the repeatable parameters of all grants and start the steady clock."""
         each = (issued.grant.repeatable for issued in self.grants.values())
         object.__setattr__(self, "repeatable", frozenset().union(*each))
+        object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
 
 
 def issued_grants(registry: Registry | None = None) -> Mapping[str, IssuedGrant]:

@@ -56,7 +56,12 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One approval: whose tokens, for which client and scopes, until when."""
+    """One approval: whose tokens, for which client and scopes, until when.
+
+    Attributes:
+        origin: The ``family_id`` of the login whose token was exchanged for this one, or None for
+            a login.
+    """
 
     family_id: str
     client_id: str
@@ -64,6 +69,7 @@ class Family:
     scope: tuple[str, ...]
     expires_at: float
     revoked: bool = False
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ class Lifetimes:
         registration: A client's registration.
         refresh_family: All refresh tokens that descend from one approval; absolute, so that
             refreshing does not lengthen it.
-        refresh_reuse_window: How long the refresh token just replaced still works, for the
-            answer that got lost and for several processes that refresh at once. 0 for never.
+        refresh_reuse_window: How long a refresh token still works after it was replaced, for lost
+            responses and for several programs that refresh at once. 0 disables the window.
 
     Raises:
         ConfigurationError: names the field that breaks its rule.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
 
 #: Raised with every change of a table.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -35,7 +35,9 @@ families = Table(
     Column("subject", Text, nullable=False),
     Column("scope", Text, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
-    Column("revoked_at", Double),
+    Column("revoked_at", Double, index=True),
+    # The login whose token was exchanged for this one; indexed, so that revoking finds it.
+    Column("origin", String(32), index=True),
 )
 
 # The digests of both kinds of token begin with their family, and SQLite keeps the rows in that
@@ -46,7 +48,6 @@ refresh_tokens = Table(
     metadata,
     Column("digest", LargeBinary, primary_key=True),
     Column("family_id", String(32), nullable=False),
-    Column("parent", LargeBinary),
     Column("used_at", Double),
     sqlite_with_rowid=False,
 )

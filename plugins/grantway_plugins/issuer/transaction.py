@@ -63,6 +63,7 @@ _FAMILY_COLUMNS = (
     families.c.scope,
     families.c.expires_at,
     families.c.revoked_at,
+    families.c.origin,
 )
 _REFRESH_TOKEN = Prepared(
     sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
@@ -76,16 +77,16 @@ _SPEND_REFRESH_TOKEN = Prepared(
     .where(refresh_tokens.c.digest == bindparam("key"), refresh_tokens.c.used_at.is_(None))
     .values(used_at=bindparam("now"))
 )
-_USED_SUCCESSOR = Prepared(
-    sa.select(sa.literal(1))
-    .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
-    .where(refresh_tokens.c.parent == bindparam("key"), refresh_tokens.c.used_at.is_not(None))
-    .limit(1)
-)
 _REVOKE_FAMILY = Prepared(
     sa.update(families)
-    .where(families.c.family_id == bindparam("id"), families.c.revoked_at.is_(None))
+    .where(sa.or_(families.c.family_id == bindparam("id"), families.c.origin == bindparam("id")))
+    .where(families.c.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"))
+)
+_HOLD_FAMILY = Prepared(
+    sa.select(families.c.revoked_at)
+    .where(families.c.family_id == bindparam("id"))
+    .with_for_update(read=True)
 )
 _ACCESS_TOKEN = Prepared(
     sa.select(
@@ -165,7 +166,11 @@ _PRUNE = {
 }
 _ENDED_FAMILIES = Prepared(
     sa.select(families.c.family_id)
-    .where(families.c.expires_at < bindparam("before"))
+    .where(
+        sa.or_(
+            families.c.expires_at < bindparam("before"), families.c.revoked_at < bindparam("before")
+        )
+    )
     .limit(PRUNED_AT_ONCE)
 )
 _DROP_FAMILY = Prepared(sa.delete(families).where(families.c.family_id == bindparam("id")))
@@ -255,22 +260,26 @@ class Transaction:
                 "subject": family.subject,
                 "scope": " ".join(family.scope),
                 "expires_at": family.expires_at,
+                "origin": family.origin,
             },
         )
 
     def revoke_family(self, family_id: str, now: float) -> None:
-        """End everything that one approval issued."""
+        """Revoke everything that one approval issued, and what was exchanged for it."""
         self._cursor.change(_REVOKE_FAMILY, {"id": family_id, "now": now})
 
-    def add_refresh_token(self, digest: bytes, family: Family, parent: bytes | None) -> None:
-        """Keep a refresh token, and which one it replaces."""
-        self._new_refresh_tokens.append(
-            {
-                "digest": digest,
-                "family_id": family.family_id,
-                "parent": parent,
-            }
-        )
+    def hold_family(self, family_id: str) -> bool:
+        """Keep a family from being revoked until this transaction ends.
+
+        Returns:
+            Whether it is still valid; False if it was revoked.
+        """
+        row = self._cursor.row(_HOLD_FAMILY, {"id": family_id})
+        return row is not None and row[0] is None
+
+    def add_refresh_token(self, digest: bytes, family: Family) -> None:
+        """Keep a refresh token."""
+        self._new_refresh_tokens.append({"digest": digest, "family_id": family.family_id})
 
     def add_access_token(
         self,
@@ -309,12 +318,6 @@ class Transaction:
     def spend_refresh_token(self, digest: bytes, now: float) -> bool:
         """Mark a refresh token as replaced; False when it already was."""
         return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
-
-    def has_used_successor(self, token: RefreshToken) -> bool:
-        """Whether a token that replaced this one has itself been used."""
-        low, high = digests_of_family(token.family.family_id)
-        values = {"low": low, "high": high, "key": token.digest}
-        return self._cursor.row(_USED_SUCCESSOR, values) is not None
 
     def access_token(self, digest: bytes) -> AccessToken | None:
         """The access token of this digest."""
@@ -474,7 +477,13 @@ class Transaction:
 
 
 def _family(row: Any) -> Family:
-    family_id, client_id, subject, scope, expires_at, revoked_at = row
+    family_id, client_id, subject, scope, expires_at, revoked_at, origin = row
     return Family(
-        family_id, client_id, subject, tuple(scope.split()), expires_at, revoked_at is not None
+        family_id=family_id,
+        client_id=client_id,
+        subject=subject,
+        scope=tuple(scope.split()),
+        expires_at=expires_at,
+        revoked=revoked_at is not None,
+        origin=origin,
     )

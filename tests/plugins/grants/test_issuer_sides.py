@@ -174,6 +174,22 @@ def test_the_end_of_an_approval_ends_what_can_be_exchanged(
     assert said(exchange(caller, tokens["access_token"])) == (400, "invalid_request")
 
 
+def test_revoking_a_login_revokes_the_tokens_exchanged_from_it(
+    server: IssuerServer, register: Register
+) -> None:
+    front, back = register(), register()
+    with Caller(server.url) as person:
+        tokens, other = person.register_rfc().login(), person.login()
+        made = exchange(front, tokens["access_token"]).json()["access_token"]
+        again = exchange(back, made).json()["access_token"]
+        kept = exchange(front, other["access_token"]).json()["access_token"]
+        person.as_rfc("/revoke", token=tokens["refresh_token"])
+    assert not front.active(made)
+    assert not front.active(again)
+    assert said(exchange(back, made)) == (400, "invalid_request")
+    assert front.active(kept)
+
+
 @pytest.mark.parametrize(
     "params",
     [

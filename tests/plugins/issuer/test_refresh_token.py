@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -46,12 +47,62 @@ def test_reuse_after_the_window_revokes_the_family(rfc: Caller, clock: Clock) ->
     assert not rfc.active(newest["access_token"])
 
 
-def test_reuse_of_an_older_one_within_the_window_revokes_the_family(rfc: Caller) -> None:
+def test_a_replaced_token_works_within_the_window_after_its_successor_was_used(
+    rfc: Caller, clock: Clock
+) -> None:
     first = rfc.login()["refresh_token"]
     second = rfc.refresh(first).json()["refresh_token"]
     third = rfc.refresh(second).json()["refresh_token"]
+    clock.tick(29)
+    late = rfc.refresh(first).json()["refresh_token"]
+    clock.tick(3600)
+    for newest in (third, late):
+        assert rfc.refresh(newest).status_code == 200
+
+
+def test_reuse_after_the_window_revokes_every_branch(rfc: Caller, clock: Clock) -> None:
+    first = rfc.login()["refresh_token"]
+    branches = [rfc.refresh(first).json()["refresh_token"] for _ in range(2)]
+    clock.tick(30)
+    refused(rfc.refresh(first))
+    for branch in branches:
+        refused(rfc.refresh(branch))
+
+
+def test_setting_the_clock_back_does_not_reopen_the_window(rfc: Caller, clock: Clock) -> None:
+    first = rfc.login()["refresh_token"]
+    second = rfc.refresh(first).json()["refresh_token"]
+    clock.tick(3600)
+    third = rfc.refresh(second).json()["refresh_token"]
+    clock.tick(-3590)  # ten seconds after the first refresh, by the wall clock
     refused(rfc.refresh(first))
     refused(rfc.refresh(third))
+
+
+def test_setting_the_clock_back_does_not_end_a_login(rfc: Caller, clock: Clock) -> None:
+    token = rfc.login()["refresh_token"]
+    for _ in range(3):
+        clock.tick(-3600)
+        token = rfc.refresh(token).json()["refresh_token"]
+    assert rfc.refresh(token).status_code == 200
+
+
+def test_many_tools_that_refresh_one_login_at_random_times_keep_it(
+    rfc: Caller, clock: Clock
+) -> None:
+    """Each tool refreshes with the token it read last, as AWS tools with one cache file do."""
+    cached = rfc.login()["refresh_token"]
+    chance = random.Random(7)
+    for _ in range(20):
+        read = [cached] * 8
+        for _ in range(24):
+            tool = chance.randrange(8)
+            answer = rfc.refresh(read[tool])
+            assert answer.status_code == 200, answer.text
+            cached = answer.json()["refresh_token"]
+            read[tool] = cached if chance.random() < 0.5 else read[tool]
+            clock.tick(1)
+        clock.tick(600)
 
 
 def test_parallel_refreshes_of_one_token_all_get_working_successors(

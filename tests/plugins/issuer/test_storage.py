@@ -29,7 +29,7 @@ from grantway_plugins.issuer import (
 from grantway_plugins.issuer.randomness import family_digest, new_family_secret, new_id
 from grantway_plugins.issuer.records import Family
 from grantway_plugins.issuer.store import Store
-from grantway_plugins.issuer.transaction import PRUNED_AT_ONCE, Transaction
+from grantway_plugins.issuer.transaction import PRUNED_AT_ONCE, REMEMBERED, Transaction
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
@@ -211,6 +211,22 @@ def test_pruning_keeps_what_exposes_replays(
     assert server.store.run(lambda transaction: transaction.prune(clock())) == 0
 
 
+def test_pruning_drops_the_spent_tokens_of_a_revoked_login_after_a_day(
+    rfc: Caller, server: IssuerServer, clock: Clock
+) -> None:
+    token = rfc.login()["refresh_token"]
+    for _ in range(5):
+        token = rfc.refresh(token).json()["refresh_token"]
+    rfc.as_rfc("/revoke", token=token)
+    clock.tick(REMEMBERED - 1)
+    server.store.run(lambda transaction: transaction.prune(clock()))
+    assert "revoked" in rfc.refresh(token).json()["error_description"]
+    clock.tick(2)
+    # The family, its six refresh tokens and the code that began it.
+    assert server.store.run(lambda transaction: transaction.prune(clock())) >= 7
+    assert "unknown" in rfc.refresh(token).json()["error_description"]
+
+
 def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
     """So that requests are answered in between."""
     store = Store(":memory:", clock=clock)
@@ -221,7 +237,7 @@ def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
         transaction.add_family(family)
         for _ in range(many):
             token = new_family_secret("gwr", family.family_id)
-            transaction.add_refresh_token(family_digest(token), family, None)
+            transaction.add_refresh_token(family_digest(token), family)
 
     store.run(fill)
     clock.tick(100_000)

@@ -29,7 +29,7 @@ class TokenExchangeIssuer:
         if unknown:
             return Denial("invalid_request", unknown)
         subject = transaction.access_token(family_digest(request.params["subject_token"]))
-        if not _usable(subject, request):
+        if not _usable(subject, request) or not transaction.hold_family(subject.family.family_id):
             return Denial("invalid_request", "The subject_token is unknown, expired or not yours")
         scope = _narrowed(subject, request)
         if not scope:
@@ -43,6 +43,7 @@ class TokenExchangeIssuer:
             refresh_token=False,
             audience=target or subject.audience,
             members={"issued_token_type": ACCESS_TOKEN},
+            origin=subject.family,
         )
 
 

@@ -38,7 +38,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> Callable[[Transaction]
                 f"The client is not registered for {issued.grant.grant_type}",
             )
         decision = issued.decision.decide(
-            GrantRequest(params, client, now, issuer.settings), transaction
+            GrantRequest(params, client, now, issuer.steady_clock(), issuer.settings), transaction
         )
         if isinstance(decision, Denial):
             return decision
@@ -89,7 +89,7 @@ def _issue(
     }
     if issue.refresh_token and REFRESH_TOKEN in client.grant_types:
         refresh_token = new_family_secret("gwr", issue.family.family_id)
-        transaction.add_refresh_token(family_digest(refresh_token), issue.family, issue.parent)
+        transaction.add_refresh_token(family_digest(refresh_token), issue.family)
         content["refresh_token"] = refresh_token
     content["scope"] = " ".join(issue.scope)
     return content

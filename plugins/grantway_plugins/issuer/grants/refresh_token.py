@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 class RefreshTokenIssuer:
-    """Replaces a refresh token by a new one of the same family.
+    """Replace a refresh token with a new one of the same family.
 
-    A token that was already replaced is a sign of theft and ends its family, with one exception:
-    for a short time the immediately preceding token works again, because an answer can get lost
-    and several processes can refresh at once. Each gets a successor of its own that works.
+    A token that was already replaced is a sign of theft and revokes its family, with one
+    exception: for ``refresh_reuse_window`` seconds after it was replaced, it is accepted again and
+    gets another successor. A response can get lost, and several programs that share a login can
+    refresh at once: the last of them may come when the others have already used their successors.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -31,14 +32,14 @@ class RefreshTokenIssuer:
         scope = _narrowed(request, token)
         if scope is None:
             return Denial("invalid_scope", "scope asks for more than was granted; leave it out")
-        if token.used_at is None and transaction.spend_refresh_token(key, request.now):
-            return Issue(token.family, scope, parent=key)
+        now = request.steady_now
+        if token.used_at is None and transaction.spend_refresh_token(key, now):
+            return Issue(token.family, scope)
         # A lost race means that another writer replaced it this moment.
-        used_at = request.now if token.used_at is None else token.used_at
-        if request.now - used_at < request.settings.lifetimes.refresh_reuse_window and (
-            not transaction.has_used_successor(token)
-        ):
-            return Issue(token.family, scope, parent=key)
+        used_at = now if token.used_at is None else token.used_at
+        # Replicas' clocks differ a little, so the time since then can be negative.
+        if abs(now - used_at) < request.settings.lifetimes.refresh_reuse_window:
+            return Issue(token.family, scope)
         transaction.revoke_family(token.family.family_id, request.now)
         return _denied("was used before, so everything it led to was revoked")
 
