@@ -19,6 +19,9 @@ from grantway.http import HttpRequest, HttpResponse, Transport, require_secure
 from grantway.process import default_registry
 from grantway.provider import Provider
 from grantway.selection import VARIABLE
+from grantway_plugins.paths import require_writable
+from grantway_plugins.profiles.places import config_path
+from grantway_plugins.stores.file_format import INSTEAD, default_folder
 
 #: Variables that other programs take proxies and certificates from, and grantway does not.
 _IGNORED = {
@@ -65,6 +68,7 @@ def findings(provider: str | None = None) -> Iterator[Finding]:
     yield from plugins()
     yield from extras()
     yield from database()
+    yield from folders()
     yield from environment()
     yield from aws()
     yield from clock()
@@ -137,12 +141,12 @@ def database() -> Iterator[Finding]:
     except ModuleNotFoundError as missing:
         yield Finding("note", "issuer's database", f"not looked at: {missing.name} is missing")
         return
+    except ConfigurationError as error:
+        yield _unusable("issuer's database", error)
+        return
     about = f"issuer's database {path}"
-    there = next(each for each in (path, *path.parents) if each.exists())
-    if there != path and not there.is_dir():
-        mend = f"Move {there} away, or choose another place with --database."
-        yield Finding("problem", about, f"{there} is not a folder", mend)
-    elif not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
+    there = path if path.exists() else path.parent
+    if there.exists() and not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
         mend = f"Run chmod u+rwx {there}, or choose another place with --database."
         yield Finding("problem", about, f"{there} cannot be written by this user", mend)
     elif exposed := _exposed(path):
@@ -154,6 +158,25 @@ def database() -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", about, "can be used" if there == path else "will be made")
+
+
+def folders() -> Iterator[Finding]:
+    """Whether profiles and tokens have a place."""
+    try:
+        yield Finding("ok", "profiles", config_path())
+    except ConfigurationError as error:
+        yield _unusable("profiles", error)
+    try:
+        where = require_writable(default_folder(), "state", INSTEAD)
+        yield Finding("ok", "folder of tokens", where)
+    except ConfigurationError as error:
+        yield _unusable("folder of tokens", error)
+
+
+def _unusable(about: str, error: ConfigurationError) -> Finding:
+    """A place that there is not; the error tells what and then the remedy."""
+    problem = next(iter(error.errors.values()))[0]
+    return Finding("problem", about, problem, str(error).removeprefix(f"{problem}. "))
 
 
 def _exposed(path: Path) -> Path | None:

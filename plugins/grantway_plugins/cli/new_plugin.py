@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from grantway import __version__
+from grantway_plugins.paths import expand
 
 #: The package that is written, as it is. Its names stand for those of the new one.
 TEMPLATE = Path(__file__).with_name("template")
@@ -101,7 +102,7 @@ def command(name: str, into: Path) -> None:
 
     It has the grant, the issuer's side of it, tests that pass, and a README. Change it from there.
     """
-    folder = into / name
+    folder = Path(expand(into, "--into to an absolute path")) / name
     for path in write(folder, name):
         click.echo(folder / path)
     click.echo(f"\nNext:\n  cd {folder}\n  pip install -e '.[test]'\n  pytest")

@@ -34,13 +34,13 @@ def answer(arguments: "list[str]") -> bool:
     Raises:
         SystemExit: standard output takes nothing, which was told.
     """
-    asked = _asked(arguments)
-    if asked is None:
-        return False
-    name, config, as_json = asked
     try:
+        asked = _asked(arguments)
+        if asked is None:
+            return False
+        name, config, as_json = asked
         path = _fresh(name, config)
-    except (OSError, ValueError):
+    except Exception:  # noqa: BLE001 - such as no home directory; the whole way tells
         return False
     record = None if path is None else read(path[0])
     # Looked at again: a file that was replaced meanwhile is another token.
@@ -110,7 +110,10 @@ def write_note(  # noqa: PLR0917 - called in one place, by name
     lines = [*_facts(config, stamp), path, _text(token), repr(time.time()), repr(until)]
     if token is None or stamp_of(path) != token or any("\n" in line for line in lines):
         return
-    place = _place(name, config)
+    try:
+        place = _place(name, config)
+    except Exception:  # noqa: BLE001 - such as no home directory, where the store has a folder
+        return
     temporary = f"{place}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)

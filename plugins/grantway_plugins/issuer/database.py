@@ -17,6 +17,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from grantway_plugins.paths import expand, require_writable, user_folder
+
 from . import tables
 from .checkpoint import FALLBACK_PAGES
 from .errors import (
@@ -34,14 +36,20 @@ BUSY_TIMEOUT = 2000
 #: Databases up to this size are read through on opening, in bytes.
 CHECKED_SIZE = 16 * 2**20
 
+#: What to set where the user has no folder for data.
+_INSTEAD = "--database to a file"
 _HEADER = b"SQLite format 3\x00"
 
 
 def default_path() -> Path:
-    """Where the issuer keeps its database when nobody says: the user's data folder."""
-    from platformdirs import user_data_path  # noqa: PLC0415 - only needed for the default
+    """Where the issuer keeps its database when nobody says: the user's data folder.
 
-    return user_data_path("grantway", appauthor=False) / "issuer.sqlite3"
+    Raises:
+        ConfigurationError: there is no home directory, or the folder cannot be made; names the
+            setting.
+    """
+    folder = require_writable(user_folder("data", _INSTEAD), "data", _INSTEAD)
+    return Path(folder, "issuer.sqlite3")
 
 
 def open_database(database: str | Path, *, durability: Durability = "process") -> sa.Engine:
@@ -66,7 +74,7 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
             hide_parameters=True,
         )
     else:
-        path = Path(name).expanduser().absolute()
+        path = Path(expand(name, _INSTEAD)).absolute()
         _inspect_or_make(path)
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
@@ -101,7 +109,10 @@ def _plain(name: str) -> str:
 
 def _engine_of_url(name: str) -> sa.Engine:
     try:
-        return sa.create_engine(name, hide_parameters=True)
+        url = sa.make_url(name)
+        if url.get_backend_name() == "sqlite" and url.database:
+            url = url.set(database=expand(url.database, _INSTEAD))
+        return sa.create_engine(url, hide_parameters=True)
     except ModuleNotFoundError as missing:
         raise StoreError(f"This database needs {missing.name}; install it with pip") from None
     except SQLAlchemyError:

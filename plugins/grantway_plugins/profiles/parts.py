@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grantway.exceptions import ConfigurationError
 from grantway.process import default_registry
 from grantway.provider import Provider, require_dialect
+from grantway_plugins.paths import expand
 
 from .tables import SECRETS
 from .toml_file import Path_, TomlFile
@@ -125,7 +126,7 @@ class Parts:
 
     def path(self, named: str) -> Path:
         """A path of the file's, which is relative to the file's own folder."""
-        return self._folder / Path(named).expanduser()
+        return self._folder / expand(named, f"an absolute path in {self._toml.path}")
 
     def _placed(self, table: Mapping[str, Any]) -> dict[str, Any]:
         options = dict(table)

@@ -1,13 +1,14 @@
 """Where the profiles stand. Imports nothing that Python has not loaded when it starts."""
 
 # Importing pathlib would take longer than ``grantway token`` has.
-# ruff: noqa: PTH100, PTH111, PTH117, PTH118
+# ruff: noqa: PTH100, PTH118
 
 import os
-import sys
+
+from grantway_plugins.paths import expand, user_folder
 
 VARIABLE = "GRANTWAY_CONFIG"
-_LINUX = sys.platform == "linux"
+_INSTEAD = f"{VARIABLE} or --config to the file of the profiles"
 
 
 def config_path(named: str | None = None) -> str:
@@ -16,18 +17,11 @@ def config_path(named: str | None = None) -> str:
     Args:
         named: The file that was asked for; without it ``GRANTWAY_CONFIG``, and then
             ``grantway/config.toml`` in the user's folder for configuration.
+
+    Raises:
+        ConfigurationError: it is below a home directory that there is not.
     """
-    chosen = named or os.environ.get(VARIABLE) or _default()
-    return os.path.abspath(os.path.expanduser(chosen))
-
-
-def _default() -> str:
-    if _LINUX:
-        # What platformdirs says too, without the time that importing it takes.
-        folder = os.environ.get("XDG_CONFIG_HOME", "").strip()
-        if not os.path.isabs(folder):
-            folder = os.path.join(os.path.expanduser("~"), ".config")
-        return os.path.join(folder, "grantway", "config.toml")
-    import platformdirs  # noqa: PLC0415 - only where it is needed
-
-    return os.path.join(platformdirs.user_config_dir("grantway"), "config.toml")
+    chosen = named or os.environ.get(VARIABLE)
+    if not chosen:
+        chosen = os.path.join(user_folder("config", _INSTEAD), "config.toml")
+    return os.path.abspath(expand(chosen, _INSTEAD))

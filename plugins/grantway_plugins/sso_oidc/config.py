@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from grantway.exceptions import ConfigurationError
+from grantway_plugins.paths import expand
 
 from .endpoint import is_region
 
@@ -45,7 +46,7 @@ class SsoConfig:
 def config_path() -> Path:
     """The file that the AWS tools read: ``AWS_CONFIG_FILE``, or ``~/.aws/config``."""
     named = os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
-    return Path(os.path.expandvars(named)).expanduser()
+    return Path(expand(os.path.expandvars(named), "AWS_CONFIG_FILE"))
 
 
 def read_config(
@@ -66,7 +67,9 @@ def read_config(
     Raises:
         ConfigurationError: the file, section or field that is missing or wrong, and its rule.
     """
-    file = _File(config_path() if path is None else Path(path).expanduser())
+    file = _File(
+        config_path() if path is None else Path(expand(path, "config_file to an absolute path"))
+    )
     if name is not None:
         if profile is not None:
             raise ConfigurationError(

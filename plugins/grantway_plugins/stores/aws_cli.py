@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from grantway.exceptions import LeaseLostError, StoreSaveError, StoreUnreadableError
+from grantway_plugins.paths import expand
 from grantway_plugins.sso_oidc.times import read_time
 
 from .aws_cache_format import REGISTRATION, Fields, decode, encode, fields_of, name_of
@@ -64,7 +65,7 @@ class AwsCliStore(FileStore):
         region: str | None = None,
     ) -> None:
         #: Where the files lie.
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(expand(folder, "the folder of the AWS CLI's cache"))
         super().__init__(self.folder)
         self._about = {"startUrl": start_url, "region": region}
         self._registrations: LRUCache[str, Masked[dict[str, str]]] = LRUCache(_REMEMBERED)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from grantway.exceptions import StoreError, StoreSaveError, StoreUnreadableError
 from grantway.record import decode, encode, written_later
+from grantway_plugins.paths import expand, require_writable
 
-from .file_format import default_folder, path_of
+from .file_format import INSTEAD, default_folder, path_of
 from .file_lock import KeyLocks
 from .file_problems import advice
 
@@ -41,11 +42,19 @@ class FileStore:
 
     Args:
         folder: Where the files lie. It is made, with mode 0700, when the first token is saved;
-            ``grantway/tokens`` in the user's state folder where None is given.
+            ``grantway/tokens`` in the user's state folder where None is given. ``~`` is the home
+            directory.
+
+    Raises:
+        ConfigurationError: there is no home directory, or the default folder cannot be made there;
+            names the setting.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self._folder = Path(default_folder() if folder is None else folder)
+        if folder is None:
+            self._folder = Path(require_writable(default_folder(), "state", INSTEAD))
+        else:
+            self._folder = Path(expand(folder, "the store's folder to an absolute path"))
         self._locks = KeyLocks(self._folder)
         self._swept = False
 

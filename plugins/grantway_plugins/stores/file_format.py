@@ -7,30 +7,28 @@ and of that, as it is loaded, only what every Python has loaded already.
 
 # Importing pathlib would take longer than all that is done here, and json and hashlib as long as
 # starting Python does.
-# ruff: noqa: PLC0415, PTH111, PTH117, PTH118, PTH123
+# ruff: noqa: PLC0415, PTH118, PTH123
 
 import os
-import sys
+
+from grantway_plugins.paths import user_folder
 
 # Type checkers know the name; importing ``typing`` for it would cost more than the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LINUX = sys.platform == "linux"
+#: What to set where the user has no folder for state.
+INSTEAD = "a folder for the store"
 
 
 def default_folder() -> str:
-    """The folder of a store that was given none: ``grantway/tokens`` in the user's state."""
-    if _LINUX:
-        # What platformdirs says too, without the time that importing it takes.
-        state = os.environ.get("XDG_STATE_HOME", "").strip()
-        if not os.path.isabs(state):
-            state = os.path.join(os.path.expanduser("~"), ".local", "state")
-        return os.path.join(state, "grantway", "tokens")
-    import platformdirs
+    """The folder of a store that was given none: ``grantway/tokens`` in the user's state.
 
-    return os.path.join(platformdirs.user_state_dir("grantway"), "tokens")
+    Raises:
+        ConfigurationError: it is below a home directory that there is not.
+    """
+    return os.path.join(user_folder("state", INSTEAD), "tokens")
 
 
 def name_of(key: str) -> str:

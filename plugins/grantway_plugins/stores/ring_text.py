@@ -31,8 +31,9 @@ from keyring.backend import KeyringBackend
 
 from grantway.exceptions import ConfigurationError, StoreLockError, StoreUnreadableError
 from grantway.quantity import check_count
+from grantway_plugins.paths import expand, require_writable
 
-from .file_format import default_folder
+from .file_format import INSTEAD, default_folder
 from .file_lock import KeyLocks
 from .masked import Masked
 from .ring_choice import advice, trusted
@@ -89,7 +90,7 @@ class RingText:
         self.service = service
         self._room = longest - _BEFORE
         self._backend = backend
-        self.locks = KeyLocks(Path(folder) if folder else _folder())
+        self.locks = KeyLocks(_folder(folder))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -215,5 +216,8 @@ class RingText:
         return f"key ring {type(ring).__module__}.{type(ring).__name__} (service {self.service})"
 
 
-def _folder() -> Path:
-    return Path(default_folder()).with_name("key-ring")
+def _folder(named: str | Path | None) -> Path:
+    if named:
+        return Path(expand(named, "the store's folder to an absolute path"))
+    folder = str(Path(default_folder()).with_name("key-ring"))
+    return Path(require_writable(folder, "state", INSTEAD))

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from grantway.exceptions import ConfigurationError
+from grantway_plugins.paths import expand
 
 from .masked import Masked
 
@@ -87,12 +88,16 @@ def open_engine(url: Masked[str], *, timeout: float, connections: int) -> sa.Eng
             problem = _RULE
         else:
             if driver == "sqlite":
+                file = expand(parsed.value.database or "", "the URL to an absolute path")
+                parsed = Masked(parsed.value.set(database=file))
                 options["connect_args"] = {"timeout": timeout}
             elif parsed.value.get_driver_name() in {"psycopg", "psycopg2"}:
                 options["connect_args"] = {"connect_timeout": max(2, int(timeout))}
             engine = sa.create_engine(parsed.value, **options)
             _prepare(engine, timeout)
             return engine
+    except ConfigurationError:  # which is a ValueError
+        raise
     except ModuleNotFoundError as missing:
         problem = f"needs {missing.name}; install it with: pip install {missing.name}"
     except (ArgumentError, SQLAlchemyError, ValueError, TypeError):

@@ -11,6 +11,7 @@ import pytest
 
 from grantway import Token
 from grantway.record import VERSION, encode
+from grantway_plugins import paths
 from grantway_plugins.stores import file_format
 from grantway_plugins.stores.file import FileStore
 
@@ -50,10 +51,14 @@ def test_the_default_folder_is_where_platformdirs_puts_it(
         monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     else:
         monkeypatch.setenv("XDG_STATE_HOME", state)
-    monkeypatch.setattr(file_format, "_LINUX", linux)
+    monkeypatch.setattr(paths, "_LINUX", linux)
     expected = platformdirs.user_state_path("grantway") / "tokens"
     assert Path(file_format.default_folder()) == expected
-    assert repr(FileStore()) == f"FileStore({str(expected)!r})"
+
+
+def test_a_store_without_a_folder_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert repr(FileStore()) == f"FileStore('{tmp_path}/grantway/tokens')"
 
 
 def test_names_tell_nothing_and_differ_where_case_does_not(tmp_path: Path) -> None:
@@ -97,6 +102,7 @@ def test_looking_loads_next_to_nothing(tmp_path: Path) -> None:
     assert not heavy & new
     assert {name for name in new if name.startswith("grantway")} == {
         "grantway_plugins",
+        "grantway_plugins.paths",
         "grantway_plugins.stores",
         "grantway_plugins.stores.file_format",
     }

@@ -17,6 +17,7 @@ from grantway_plugins.gateway.upstream.paths import normal_path
 from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
+from grantway_plugins.paths import expand
 from grantway_plugins.profiles.parts import Parts
 from grantway_plugins.profiles.toml_file import Path_, TomlFile, dotted, nearest
 
@@ -60,7 +61,7 @@ class ConfigFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.toml = TomlFile(Path(path).expanduser().absolute())
+        self.toml = TomlFile(Path(expand(path, "--config to an absolute path")).absolute())
         self.parts = Parts(self.toml)
         self._mistakes: list[Mistake] = []
         data = self.toml.data

@@ -1,0 +1,176 @@
+"""Without a usable home directory, an error names the setting and no folder `~` is made."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from grantway import Token
+from grantway.exceptions import ConfigurationError
+from grantway_plugins import profiles
+from grantway_plugins.gateway.config import ConfigFile
+from grantway_plugins.issuer.database import default_path, open_database
+from grantway_plugins.paths import expand, require_writable
+from grantway_plugins.sso_oidc import sso_session
+from grantway_plugins.stores.aws_cli import AwsCliStore
+from grantway_plugins.stores.file import FileStore
+from grantway_plugins.stores.key_ring import KeyRingStore
+from grantway_plugins.stores.sql import SqlStore
+
+#: Runs the command line as a user whom the system does not know, as containers do.
+STRANGER = """
+import pwd
+def unknown(number):
+    raise KeyError(number)
+pwd.getpwuid = unknown
+from grantway_plugins.cli import main
+main()
+"""
+COMMANDS = [
+    ["doctor"],
+    ["serve", "--port", "0"],
+    ["token", "work"],
+    ["token", "--sso-session", "work"],
+    ["login", "work"],
+    ["login", "--sso-session", "work"],
+    ["logout", "work"],
+    ["status"],
+    ["gateway", "--config", "~/gateway.toml"],
+    ["gateway", "--config", "~/gateway.toml", "--check"],
+    ["new-plugin", "acme", "--into=~/plugins"],
+]
+#: The default folders of the library, each a function that fails where there is no home directory.
+ENTRIES: list[Callable[[], object]] = [
+    FileStore,
+    lambda: FileStore("~/tokens"),
+    KeyRingStore,
+    lambda: KeyRingStore(folder="~/locks"),
+    AwsCliStore,
+    lambda: SqlStore("sqlite:///~/tokens.db"),
+    lambda: sso_session("work"),
+    lambda: sso_session("work", config_file="~/config"),
+    lambda: profiles.load("work"),
+    lambda: profiles.load("work", "~/config.toml"),
+    lambda: ConfigFile("~/gateway.toml"),
+    default_path,
+    lambda: open_database("~/issuer.db"),
+    lambda: open_database("sqlite:///~/issuer.db?timeout=3"),
+]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory, which nothing may be written into."""
+    for name in [*os.environ]:
+        if name.startswith(("XDG_", "GRANTWAY_", "AWS_")):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield folder
+    assert not list(folder.iterdir())
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows this user's home."""
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+
+
+@pytest.mark.usefixtures("stranger")
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_user_without_a_home_is_told_the_setting(entry: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError, match=r"HOME is not set, .*\. Set HOME to .*, or set "):
+        entry()
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("home", ["", "relative", "~", "/nonexistent/home", "/dev/null"])
+def test_a_home_that_is_no_directory_is_told(
+    monkeypatch: pytest.MonkeyPatch, entry: Callable[[], object], home: str
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    with pytest.raises(ConfigurationError, match=rf"HOME is '{home}', which is not an? "):
+        entry()
+
+
+@pytest.mark.parametrize("entry", [FileStore, KeyRingStore, default_path])
+def test_a_home_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[[], object]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(ConfigurationError, match=r"cannot be written by this user\. Set XDG_"):
+        entry()
+
+
+def test_a_folder_that_is_there_is_used_though_it_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    FileStore().save("key", Token("at"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert FileStore().load("key") == Token("at")
+
+
+def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(ConfigurationError, match=r"state is not a directory\. Set XDG_STATE_HOME"):
+        require_writable(str(tmp_path / "state" / "tokens"), "state", "a folder")
+
+
+def test_the_systems_record_is_used_without_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = pwd.struct_passwd(("me", "x", 1, 1, "", str(tmp_path), "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _number: record)
+    monkeypatch.delenv("HOME", raising=False)
+    assert expand("~/x", "it") == f"{tmp_path}/x"
+    assert expand("~", "it") == str(tmp_path)
+    assert expand("/a/~/b", "it") == "/a/~/b"
+
+
+def test_a_user_that_there_is_not_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="~no-such-user is no user of this machine"):
+        expand("~no-such-user/x", "it")
+
+
+def test_sqlite_files_are_below_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = SqlStore("sqlite:///~/tokens.db")
+    store.save("key", Token("at"))
+    store.close()
+    assert (tmp_path / "tokens.db").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("home", [None, "", "/nonexistent/home", "/dev/null"])
+def test_a_command_tells_the_setting_without_a_traceback(
+    here: Path, command: list[str], home: str | None
+) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "HOME"}
+    run = subprocess.run(
+        [sys.executable, "-c", STRANGER, *command],
+        env=env if home is None else {**env, "HOME": home},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = run.stdout + run.stderr
+    assert run.returncode == 1
+    assert "HOME is " in told
+    assert "Set HOME to a directory of this user" in told
+    assert "Traceback" not in told
