@@ -65,6 +65,7 @@ class Answer:
         error: What the provider refused, or None.
         problem: Why the body could not be used, or None.
         body: The raw body, kept only beside a problem.
+        members: The decoded object of an answer that is no success, RFC names at the top.
         token: What the payload says, for a token request that succeeded.
         attempts: Sends it took.
     """
@@ -75,6 +76,7 @@ class Answer:
     error: WireError | None = None
     problem: str | None = None
     body: bytes = field(default=b"", repr=False)
+    members: dict[str, Any] = field(default_factory=dict, repr=False)
     token: Token | None = None
     attempts: int = 1
 
@@ -246,6 +248,7 @@ class Dialect:
         payload = self._payload(found) if found is not None else None
         answer.error = self._error(response, found, payload, succeeded=succeeded)
         if answer.error is not None:
+            answer.members = self._renamed(found or {})
             return answer
         if problem is None and not succeeded:
             problem = f"status {response.status} without an OAuth error code"
@@ -254,6 +257,7 @@ class Dialect:
             problem = f"the answer has no object at {places}"
         if problem is not None or payload is None:
             answer.problem, answer.body = problem, response.body
+            answer.members = self._renamed(found or {})
             return answer
         answer.payload = payload
         return answer

@@ -77,6 +77,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .members import Members
+
 if TYPE_CHECKING:
     from .token import Token
 
@@ -102,7 +104,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about the call that failed. Holds no secret.
+    """What is known about the call that failed. Its repr shows no secret.
 
     Attributes:
         status: HTTP status of the last answer, or None when there was none.
@@ -113,6 +115,8 @@ class Evidence:
         attempts: How many times the request was sent or tried.
         headers: Headers of the answer, lower-case names, without cookies.
         history: Each attempt in order, when there was more than one, or the one failed.
+        members: The members of the decoded error response, RFC names at the top, or empty if there
+            was none. A value may be a secret; see ``GrantwayError.members``.
     """
 
     status: int | None = None
@@ -123,6 +127,7 @@ class Evidence:
     attempts: int = 1
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     history: tuple[Attempt, ...] = ()
+    members: Mapping[str, Any] = field(default_factory=Members, repr=False)
 
 
 class GrantwayError(Exception):
@@ -139,6 +144,16 @@ class GrantwayError(Exception):
 
     code: str = "grantway_error"
     token: Token | None = None
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The members of the decoded error response, such as ``mfa_token`` or ``interval``.
+
+        Empty if the error came without a response that could be decoded. Its ``repr`` shows names
+        only, because a value may be a secret; secrets that the request sent are cut out. Error
+        classes of plugins read it too, in ``__init__`` as ``evidence.members``.
+        """
+        return self.evidence.members
 
     def __init__(self, message: str, *, evidence: Evidence | None = None) -> None:
         super().__init__(message)

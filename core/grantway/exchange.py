@@ -11,6 +11,7 @@ from .dialect import Answer, Dialect
 from .exceptions import Attempt, Evidence, PluginError
 from .grant import Params
 from .http import HttpRequest, Transport
+from .members import Members, members_of
 from .redaction import scrub, texts
 from .token import Token
 
@@ -87,6 +88,7 @@ class Exchange:
             attempts=max(1, self.attempts),
             headers=headers,
             history=tuple(self.history),
+            members=members_of(answer.members, self.secrets()) if answer is not None else Members(),
         )
 
     def secrets(self) -> list[str]:
@@ -186,6 +188,7 @@ class Wire:
                     )
                 except ValueError as unreadable:
                     answer.problem, answer.body = str(unreadable), response.body
+                    answer.members = answer.payload
                     exchange.received = _refresh_token_alone(answer.payload, exchange.sent_at)
         answer.attempts = exchange.attempts
         return draft, answer

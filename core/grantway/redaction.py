@@ -59,21 +59,22 @@ def printable(text: str) -> str:
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """Replace every secret that was sent: plain, form- or percent-encoded, or escaped in JSON."""
-    forms = {form for value in secrets for form in _forms(value)}
+    forms = {form for value in secrets for form in forms_of(value)}
     for form in sorted(forms, key=len, reverse=True):
-        if len(form) >= _SHORTEST:
-            text = text.replace(form, MASK)
+        text = text.replace(form, MASK)
     return text
 
 
-def _forms(value: str) -> tuple[str, ...]:
-    return (
+def forms_of(value: str) -> list[str]:
+    """Return how a secret may be written in a response; nothing for one too short to cut out."""
+    forms = (
         value,
         quote_plus(value, errors="replace"),
         quote(value, errors="replace"),
         quote(value, safe="", errors="replace"),
         value.replace("/", "\\/"),
     )
+    return [form for form in forms if len(form) >= _SHORTEST]
 
 
 def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:

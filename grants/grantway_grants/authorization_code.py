@@ -10,7 +10,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,6 +30,7 @@ from grantway.exceptions import (
 )
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
+from grantway.members import members_of
 from grantway.middleware.errors import refusal_class
 from grantway.quantity import check_seconds
 from grantway.redaction import printable
@@ -246,7 +247,7 @@ class AuthorizationCodeFlow:
                 error=error,
                 error_description=described,
                 error_uri=answer.get("error_uri"),
-                evidence=evidence,
+                evidence=replace(evidence, members=members_of(answer, (state,))),
             )
         if not answer.get("code"):
             raise FlowError("The redirect holds neither a code nor an error.", evidence=evidence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grantway.deadline import Deadline
@@ -10,6 +11,7 @@ from grantway.exceptions import Evidence, ResponseInvalidError, TokenError
 from grantway.fingerprint import fingerprint
 from grantway.grant import Params
 from grantway.http import HttpRequest
+from grantway.members import members_of
 from grantway.middleware.errors import refusal_class
 from grantway.process import default_registry
 from grantway.redaction import excerpt, printable
@@ -223,6 +225,9 @@ def _register(
         found = None  # a report that shows the locals of each frame would show its secret
         problem = f"{provider.host} registered a client without {problem} (RFC 7591 section 3.2.1)."
         raise ResponseInvalidError(problem, evidence=evidence)
+    if isinstance(found, dict):
+        found = members_of(found, ())  # masked where a report shows the locals of each frame
+        evidence = replace(evidence, members=found)
     raise _refused(answer, found, evidence)
 
 

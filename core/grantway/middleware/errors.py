@@ -11,6 +11,7 @@ from grantway.exceptions import (
     TOKEN_ERRORS,
     InternalServerException,
     OutcomeUnknownError,
+    PluginError,
     ProviderUnavailableError,
     ResponseInvalidError,
     TemporarilyUnavailableError,
@@ -155,14 +156,23 @@ class MapErrors:
         where = f"{exchange.host} refused the {exchange.step} request"
         words = f": {printable(description)}" if description and description != code else ""
         advice = f" ({REGISTERED[code]})" if code in REGISTERED else ""
-        return kind(
-            f"{where} with {printable(code)}{words}{advice}",
-            error=code,
-            error_description=description,
-            error_uri=scrub(said.uri, secrets) if said.uri else None,
-            reason=scrub(said.reason, secrets) if said.reason else None,
-            evidence=exchange.evidence(answer),
-        )
+        evidence = exchange.evidence(answer)
+        try:
+            return kind(
+                f"{where} with {printable(code)}{words}{advice}",
+                error=code,
+                error_description=description,
+                error_uri=scrub(said.uri, secrets) if said.uri else None,
+                reason=scrub(said.reason, secrets) if said.reason else None,
+                evidence=evidence,
+            )
+        except Exception as error:
+            raise PluginError(
+                f"{where} with {printable(code)}, and the plugin's class for that code, "
+                f"{kind.__module__}.{kind.__qualname__}, raised {type(error).__name__}.",
+                plugin=kind.__module__,
+                evidence=evidence,
+            ) from error
 
 
 def _unusable(exchange: Exchange, answer: Answer, problem: str) -> TransportError:
