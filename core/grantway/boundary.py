@@ -9,8 +9,8 @@ from typing import Any
 
 def is_async(function: object) -> bool:
     """Whether calling this gives a coroutine or an asynchronous generator instead of a result."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    while isinstance(function, (functools.partial, staticmethod, classmethod)):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
     # An object with an asynchronous __call__ counts too; of a class, calling it makes an instance.
     if not inspect.isroutine(function):
         function = vars(type(function)).get("__call__")

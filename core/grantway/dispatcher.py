@@ -193,8 +193,9 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
         rule = 'must map names to values, like {"audience": "api"}'
         raise RequestInvalidError(f"Nothing was sent: extra {rule}", errors={"extra": [rule]})
+    taken = grant.names.all_of(grant.schema.fields)
     for name, value in extra.items():
-        if name in RESERVED or name in grant.schema.fields:
+        if name in RESERVED or name in taken:
             errors[f"extra.{name}"] = ["belongs to the request itself; give it by its own name"]
         elif not (
             isinstance(value, str)

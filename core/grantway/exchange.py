@@ -32,7 +32,7 @@ class Exchange:
         url: Where it goes.
         host: The provider's host, for errors and events.
         grant: The grant, or None for an endpoint that takes no grant.
-        params: Validated parameters, RFC names.
+        params: Validated parameters, as ``Grant.load`` returned them.
         client: How the client proves who it is.
         dialect: How the request and its answer look.
         deadline: One end for all attempts.
@@ -93,7 +93,8 @@ class Exchange:
 
     def secrets(self) -> list[str]:
         """Every secret value in this request, for cutting out of what is shown."""
-        names = self.grant.secret if self.grant is not None else ()
+        grant = self.grant
+        names = grant.names.all_of(grant.secret) if grant is not None else ()
         own = [text for name in names if name in self.params for text in texts(self.params[name])]
         return [*own, *self.params.extra_secrets, *self.client.secrets(), *self.proofs]
 
@@ -161,7 +162,9 @@ class Wire:
         fields = Params()
         if exchange.grant is not None:
             fields["grant_type"] = exchange.grant.grant_type
-        fields.update(exchange.params)
+            fields.update(exchange.grant.names.on_wire(exchange.params))
+        else:
+            fields.update(exchange.params)
         dialect = exchange.dialect
         draft = Draft(exchange.url, fields, dict(dialect.headers), exchange.step, self._provider)
         exchange.client.authenticate(draft)

@@ -6,15 +6,19 @@ a grant never sends, retries, stores or writes headers.
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, cast
 
-from marshmallow import RAISE, Schema, ValidationError, fields
+from marshmallow import RAISE, Schema, ValidationError, fields, missing
 
 from .exceptions import Evidence, RequestInvalidError
+from .parameter_names import ParameterNames
+from .params import Params as Params  # noqa: PLC0414 - part of this module's API
 from .quantity import check_count
 from .token import Token
 
@@ -28,21 +32,6 @@ class Replay(enum.Enum):
     WINDOWED = "windowed"
     #: Single use: a second send fails, and may revoke what the first one issued.
     NEVER = "never"
-
-
-class Params(dict[str, Any]):
-    """Validated parameters on their way. Its repr shows names and never a value.
-
-    Attributes:
-        extra_secrets: Values that must not show, of parameters that no schema knows.
-    """
-
-    extra_secrets: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Params({', '.join(self)})"
-
-    __str__ = __repr__
 
 
 class Text(fields.String):
@@ -156,9 +145,11 @@ class Grant:
 
     Attributes:
         grant_type: The exact, case-sensitive string on the wire.
-        schema: One marshmallow instance, reused for every call.
+        schema: One marshmallow instance, reused for every call. A parameter whose name on the wire
+            is no name in Python, or is an argument of ``create_token``, has it as ``data_key``.
         replay: What a second send does.
-        secret: Names of parameters that must never show.
+        secret: Names of parameters that must never show; like those below, of fields or on the
+            wire.
         repeatable: Names of parameters that may stand more than once (RFC 8707 ``resource``).
         summary: One line for tables and errors.
         single_use: Names of parameters that a provider takes once; ``replay`` must fit.
@@ -174,24 +165,37 @@ class Grant:
     single_use: frozenset[str] = frozenset()
     replaces: str = ""
 
+    @cached_property
+    def names(self) -> ParameterNames:
+        """What its parameters are called in the schema, on the wire and once they are loaded."""
+        return ParameterNames(self.schema)
+
     def load(self, params: Mapping[str, Any], *, partial: bool = False) -> Params:
         """Check parameters against the schema.
 
         Args:
-            params: RFC names to values, without ``grant_type``.
+            params: Names to values, without ``grant_type``. A field with a ``data_key`` is
+                accepted by that name and by its own.
             partial: More will come later, so none is required yet, and no rule looks at several.
+
+        Returns:
+            What the schema makes of them, by its fields' names (or their ``attribute``).
 
         Raises:
             RequestInvalidError: names every field that breaks a rule; quotes no value.
         """
         try:
+            given = self.names.to_wire(params)
             if partial:
-                return self._load_each(params)
-            return Params(cast("dict[str, Any]", self.schema.load(params)))
+                return self._load_each(given)
+            return Params(cast("dict[str, Any]", self.schema.load(given)))
         except ValidationError as invalid:
             errors = _flatten(invalid.messages_dict)
         # Raised outside the except block: the ValidationError holds the values that were given.
-        listing = "; ".join(f"{name} {rule}" for name, rules in errors.items() for rule in rules)
+        errors = {self.names.told(path): rules for path, rules in errors.items()}
+        listing = "; ".join(
+            f"{self.names.shown(name)} {rule}" for name, rules in errors.items() for rule in rules
+        )
         raise RequestInvalidError(
             f"Nothing was sent: {listing} (grant_type {self.grant_type})",
             errors=errors,
@@ -200,14 +204,15 @@ class Grant:
 
     def _load_each(self, params: Mapping[str, Any]) -> Params:
         """Read each parameter by its own field: a schema's common rules need them all."""
-        known = {field.data_key or name: field for name, field in self.schema.fields.items()}
+        known = {wire: self.schema.fields[name] for name, wire in self.names.wire.items()}
         loaded = Params()
         errors: dict[str, Any] = {
             name: [self.schema.error_messages["unknown"]] for name in params if name not in known
         }
         for name in params.keys() & known.keys():
             try:
-                loaded[known[name].attribute or name] = known[name].deserialize(params[name])
+                field = known[name]
+                loaded[field.attribute or str(field.name)] = field.deserialize(params[name])
             except ValidationError as invalid:
                 errors[name] = invalid.messages
         if errors:
@@ -218,10 +223,19 @@ class Grant:
         """Turn the provider's answer into the caller's token; by default, leave it as it is.
 
         Args:
-            params: What was sent, validated.
+            params: What was sent, as ``load`` returned it.
             token: What came back.
         """
         return token
+
+
+def _the_missing() -> Any:
+    return missing
+
+
+# Fields compare with marshmallow's marker by identity, so a pickled schema must keep that object.
+# Otherwise a parameter that was left out is sent with the marker as its value.
+copyreg.pickle(type(missing), lambda _: (_the_missing, ()))
 
 
 class IssuerSide(Protocol):

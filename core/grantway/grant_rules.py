@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 
-from marshmallow import RAISE, Schema, fields
+from marshmallow import RAISE, Schema
 
-from .boundary import kind_of
+from .boundary import is_async, kind_of
 from .exceptions import GrantInvalidError
 from .grant import Grant, Replay
+from .parameter_names import nested_schemas
 
 #: Names that the core writes into every request itself.
 RESERVED = frozenset(
@@ -61,7 +63,7 @@ def _check_schema(grant: Grant) -> None:
             f"it has no schema: a marshmallow schema instance is needed, not {schema!r:.80}; "
             "GrantSchema() stands for no parameters",
         )
-    for path, each in _schemas(schema):
+    for path, each in nested_schemas(schema):
         if each.unknown != RAISE:
             raise _invalid(
                 grant,
@@ -69,23 +71,69 @@ def _check_schema(grant: Grant) -> None:
                 "misspelt parameter would be lost or sent unchecked; subclass GrantSchema, or set "
                 "unknown=RAISE (provider-specific parameters go into extra={...})",
             )
-    if taken := sorted(RESERVED & set(schema.fields)):
+        _check_names(grant, path, each)
+        _check_synchronous(grant, f"its schema{path}", each)
+        for name, field in each.fields.items():
+            _check_synchronous(grant, f"its field{path}.{name}", field)
+    _check_synchronous(grant, "the grant", grant)
+    if taken := sorted(RESERVED & set(grant.names.wire.values())):
         raise _invalid(
             grant,
             f"its schema has {', '.join(taken)}, which grantway writes itself; take it out",
         )
+    for name in sorted(_arguments() & set(schema.fields)):
+        raise _invalid(
+            grant,
+            f"its field {name} has the name of an argument of create_token or credential, so no "
+            f"caller could give it; give the field another name and keep the one on the wire: "
+            f'{name}_value = Text(..., data_key="{name}")',
+        )
 
 
-def _schemas(schema: Schema, path: str = "") -> list[tuple[str, Schema]]:
-    """The schema and those nested in it; a recursive one is looked at once."""
-    found = [(path, schema)]
+def _check_names(grant: Grant, path: str, schema: Schema) -> None:
+    """Refuse names that cannot be sent; marshmallow itself refuses a name that is used twice."""
     for name, field in schema.fields.items():
-        inner = field.inner if isinstance(field, fields.List) else field
-        if isinstance(inner, fields.Nested) and inner.nested != "self":
-            nested = inner.schema
-            if not isinstance(nested, type(schema)):
-                found += _schemas(nested, f"{path}.{name}")
-    return found
+        sent, kept = field.data_key or name, field.attribute or name
+        if field.data_key == "" or not _GRANT_TYPE.fullmatch(sent):
+            raise _invalid(
+                grant,
+                f"data_key={field.data_key!a} of its field{path}.{name} is empty, or has a space "
+                "or a character that is not ASCII",
+            )
+        if "." in kept:
+            raise _invalid(
+                grant,
+                f"attribute={field.attribute!r} of its field{path}.{name} has a dot, so that "
+                "marshmallow would nest the value; leave attribute out, and use data_key for the "
+                "name on the wire",
+            )
+
+
+def _check_synchronous(grant: Grant, what: str, part: object) -> None:
+    """Refuse ``async def`` in the author's code, which marshmallow and grantway would not await."""
+    kind = type(part)
+    for name in dir(kind):
+        if not name.startswith("__") and is_async(inspect.getattr_static(kind, name)):
+            raise _invalid(
+                grant, f"{name} of {what} is asynchronous (async def); make it a plain function"
+            )
+    for validator in getattr(part, "validators", ()):
+        if is_async(validator):
+            raise _invalid(grant, f"a validator of {what} is asynchronous; make it a function")
+
+
+@cache
+def _arguments() -> frozenset[str]:
+    """Return the names of the arguments that ``create_token`` and ``credential`` define."""
+    from .client import Client  # noqa: PLC0415 - it imports the registry, which imports this
+
+    calls = (Client.create_token, Client.credential, Client.credential_pool)
+    return frozenset(
+        each.name
+        for call in calls
+        for each in inspect.signature(call).parameters.values()
+        if each.kind is not each.VAR_KEYWORD
+    )
 
 
 def _check_named_fields(grant: Grant) -> None:
@@ -93,7 +141,7 @@ def _check_named_fields(grant: Grant) -> None:
         named = getattr(grant, attribute)
         if isinstance(named, str) or not all(isinstance(name, str) for name in named):
             raise _invalid(grant, f'{attribute} must be names, like frozenset({{"code"}})')
-        if lost := sorted(set(named) - set(grant.schema.fields)):
+        if lost := sorted(set(named) - grant.names.all_of(grant.schema.fields)):
             raise _invalid(
                 grant,
                 f"{attribute} names {', '.join(lost)}, which its schema does not have; "
@@ -104,9 +152,10 @@ def _check_named_fields(grant: Grant) -> None:
 def _check_replay(grant: Grant) -> None:
     if not isinstance(grant.replay, Replay):
         raise _invalid(grant, f"replay must be a grantway.Replay, not {grant.replay!r:.80}")
-    for name in sorted(set(grant.schema.fields)):
+    single_use = grant.names.all_of(grant.single_use)
+    for name in sorted(grant.names.wire.values()):
         allowed, why = _SINGLE_USE.get(name, (frozenset(Replay), ""))
-        if name in grant.single_use:
+        if name in single_use:
             allowed, why = allowed - {Replay.SAFE}, why or "it is in single_use"
         if grant.replay not in allowed:
             choice = " or ".join(f"Replay.{each.name}" for each in Replay if each in allowed)

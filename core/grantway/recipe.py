@@ -78,6 +78,7 @@ class Recipe:
         name: str | None = None,
     ) -> None:
         grant = client.registry.grant(grant_type)
+        params = grant.names.to_arguments(params)
         if refresh and _REFRESH in refresh:
             raise ConfigurationError(
                 "refresh: must not hold refresh_token; the last token has it.",
@@ -95,7 +96,9 @@ class Recipe:
         self.name = name
         #: Parameters that are made anew for each request, so that they name no token.
         self.variable = frozenset(name for name, value in params.items() if callable(value))
-        once = grant.single_use or ({_REFRESH} if grant_type == _REFRESH else frozenset())
+        once = grant.names.all_of(grant.single_use)
+        if grant_type == _REFRESH:
+            once |= {_REFRESH}
         #: A person must begin it, and has not: the first token comes by ``accept``.
         self.waits_for_login = bool(once) and not once & params.keys()
         #: What was given buys one token and no second.
@@ -105,7 +108,7 @@ class Recipe:
             Params({name: v for name, v in params.items() if name not in self.variable}),
             partial=self.waits_for_login or bool(self.variable),
         )
-        self._facts = "" if name else self._digest(known, grant.secret)
+        self._facts = "" if name else self._digest(known, grant.names.all_of(grant.secret))
 
     def _digest(self, known: Mapping[str, Any], secret: frozenset[str]) -> str:
         client = self.client
@@ -182,9 +185,8 @@ class Recipe:
                 given[name] = value() if callable(value) else value
         given.update(self.refresh)
         # RFC 6749 section 6 knows a scope only, so the rest is provider-specific.
-        fields = self.client.registry.grant(_REFRESH).schema.fields
-        known = {field.data_key or name for name, field in fields.items()}
-        extra = Params({name: given.pop(name) for name in given.keys() - known})
+        names = self.client.registry.grant(_REFRESH).names
+        extra = Params({name: given.pop(name) for name in given.keys() - {*names.wire.values()}})
         requested = Scope().names(given.get("scope"))
         given["refresh_token"] = last.refresh_token
         try:

@@ -86,7 +86,7 @@ def login_parameters(
     """
     beginning = Params({name: value for name, value in (extra or {}).items() if value is not None})
     grant = client.registry.grant(grant_type)
-    own = {each.data_key or name for name, each in grant.schema.fields.items()} | RESERVED
+    own = {*grant.names.wire.values()} | RESERVED
     if resource is not None:
         own = own | {"resource"}
     if taken := sorted(own & beginning.keys()):

@@ -179,12 +179,14 @@ def _of(name: str, errors: Mapping[str, list[str]]) -> list[str]:
 def secret_names(specimen: Specimen) -> Iterator[Fault]:
     """What looks secret, by its name or its use, is in ``secret``."""
     grant = specimen.grant
+    secret, single_use = grant.names.all_of(grant.secret), grant.names.all_of(grant.single_use)
+    public = grant.names.all_of(specimen.public)
     for name, each in specimen.fields.items():
-        if name in grant.secret or name in specimen.public:
+        if name in secret or name in public:
             continue
         why = (
             "is single use, so who holds it can redeem it"
-            if name in grant.single_use
+            if name in single_use
             else "is load_only, as secrets are"
             if each.load_only
             else "has the name of a secret"
@@ -202,7 +204,8 @@ def secret_names(specimen: Specimen) -> Iterator[Fault]:
 
 def secret_values(specimen: Specimen) -> Iterator[Fault]:
     """No secret shows in an error, its pickle or its traceback, nor in a repr."""
-    for name in sorted(specimen.grant.secret):
+    secret = specimen.grant.names.all_of(specimen.grant.secret)
+    for name in sorted(secret & specimen.fields.keys()):
         places = sorted(set(_spilled(specimen, name)))
         if places:
             yield Fault(
@@ -275,7 +278,7 @@ def replay(specimen: Specimen) -> Iterator[Fault]:
     for name in specimen.fields:
         words = _words(name)
         once = not _ONCE_WORDS.isdisjoint(words) and looks_secret(name)
-        if once and name not in specimen.public:
+        if once and name not in grant.names.all_of(specimen.public):
             yield Fault(
                 "replay",
                 f"replay is Replay.SAFE, so a lost request is sent again, and its field {name} "
@@ -288,24 +291,25 @@ def replay(specimen: Specimen) -> Iterator[Fault]:
 def repeatable(specimen: Specimen) -> Iterator[Fault]:
     """What stands several times on the wire may be a list, and nothing else becomes one."""
     grant = specimen.grant
+    repeatable = grant.names.all_of(grant.repeatable)
     told: set[str] = set()
     for request in specimen.requests:
-        loaded = grant.load(request)
+        sent = grant.names.on_wire(grant.load(request))
         for name, value in request.items():
             one = value[0] if isinstance(value, list) and value else value
             several = specimen.takes({**request, name: [one, one]})
             # A scope's names are joined into one string.
-            is_list = isinstance(loaded.get(name), (list, tuple)) and name != "scope"
+            is_list = isinstance(sent.get(name), (list, tuple)) and name != "scope"
             if name in told:
                 continue
-            if name in grant.repeatable and not several:
+            if name in repeatable and not several:
                 told.add(name)
                 yield Fault(
                     "repeatable",
                     f"its field {name} is in repeatable, and takes no list",
                     f"{name} = fields.List(Text(example=...)), or take it out of repeatable",
                 )
-            elif is_list and name not in grant.repeatable:
+            elif is_list and name not in repeatable:
                 told.add(name)
                 yield Fault(
                     "repeatable",

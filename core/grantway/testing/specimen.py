@@ -56,19 +56,19 @@ class Specimen:
 
     @property
     def fields(self) -> Mapping[str, fields.Field[Any]]:
-        """The parameters that the schema takes."""
-        return self.grant.schema.load_fields
+        """The parameters that the schema takes, by their names on the wire."""
+        wire = self.grant.names.wire
+        return {wire[name]: each for name, each in self.grant.schema.load_fields.items()}
 
     @cached_property
     def requests(self) -> list[dict[str, Any]]:
         """Requests that keep the schema and together have as many parameters as can be told."""
-        full = {**self._examples, **self.example}
+        own = self.grant.names.to_wire(self.example)
+        full = {**self._examples, **own}
         if self.takes(full):
             return [full]
         least = {
-            name: value
-            for name, value in full.items()
-            if name in self.example or self.fields[name].required
+            name: value for name, value in full.items() if name in own or self.fields[name].required
         }
         more = [{**least, name: value} for name, value in full.items() if name not in least]
         return [request for request in (least, *more) if self.takes(request)]
@@ -136,7 +136,7 @@ class Specimen:
         """The texts in a request that must not show, by parameter."""
         return {
             name: request[name]
-            for name in sorted(self.grant.secret)
+            for name in sorted(self.grant.names.all_of(self.grant.secret))
             if isinstance(request.get(name), str)
         }
 
@@ -158,7 +158,8 @@ class Specimen:
             transport=_Canned(answer),
             retry=RetryPolicy(attempts=1),
         ) as client:
-            return client.create_token(grant_type=self.grant.grant_type, **request)
+            arguments = self.grant.names.to_arguments(request)
+            return client.create_token(grant_type=self.grant.grant_type, **arguments)
 
     @hookimpl
     def grantway_register_grants(self) -> list[Grant]:

@@ -49,13 +49,14 @@ def command(*, as_json: bool) -> None:
 
 def as_dict(registry: Registry, grant: Grant) -> dict[str, Any]:
     """A grant as ``--json`` prints it."""
+    names = grant.names
     fields = [
         {
-            "name": name,
+            "name": names.wire[name],
             "required": field.required,
-            "secret": name in grant.secret,
-            "repeatable": name in grant.repeatable,
-            "single_use": name in grant.single_use,
+            "secret": name in names.all_of(grant.secret),
+            "repeatable": name in names.all_of(grant.repeatable),
+            "single_use": name in names.all_of(grant.single_use),
         }
         for name, field in grant.schema.fields.items()
     ]

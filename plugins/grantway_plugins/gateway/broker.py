@@ -73,7 +73,7 @@ class Broker:
         """Parameters that may stand more than once, of whichever grant is registered now."""
         registry = self._client.registry
         if self._repeatable is None or self._repeatable[0] is not registry:
-            each = (grant.repeatable for grant in registry.grants.values())
+            each = (grant.names.all_of(grant.repeatable) for grant in registry.grants.values())
             self._repeatable = registry, frozenset().union(*each)
         return self._repeatable[1]
 

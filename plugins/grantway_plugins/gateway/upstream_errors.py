@@ -80,9 +80,9 @@ def may_repeat(grant: Grant, upstream: UpstreamDialect) -> str:
     """What a caller may do when nobody knows what came of its request."""
     if grant.replay is Replay.SAFE:
         return "the same request may be sent again"
-    if _POLLED & set(grant.schema.fields):
+    if _POLLED & set(grant.names.wire.values()):
         return "poll again after the interval"
-    if "refresh_token" in grant.schema.fields:
+    if "refresh_token" in grant.names.wire.values():
         window = (
             f" within {upstream.replay_window:g} seconds"
             if grant.replay is Replay.WINDOWED and upstream.replay_window

@@ -50,7 +50,8 @@ class Issuer:
 
     def __post_init__(self) -> None:
         """Collect the repeatable parameters of all grants and start the steady clock."""
-        each = (issued.grant.repeatable for issued in self.grants.values())
+        grants = (issued.grant for issued in self.grants.values())
+        each = (grant.names.all_of(grant.repeatable) for grant in grants)
         object.__setattr__(self, "repeatable", frozenset().union(*each))
         object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
 

@@ -35,10 +35,11 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
     Raises:
         Refusal: a parameter that may stand once is a list.
     """
-    known = grant.schema.fields
+    known = {wire: grant.schema.fields[name] for name, wire in grant.names.wire.items()}
+    repeatable = grant.names.all_of(grant.repeatable)
     params = Params({name: value for name, value in request.params.items() if name in known})
     for name, value in params.items():
-        if not isinstance(value, list) or name in grant.repeatable:
+        if not isinstance(value, list) or name in repeatable:
             continue
         if request.dialect is Dialect.RFC and len(value) == 1:
             params[name] = value[0]  # only another grant may repeat it

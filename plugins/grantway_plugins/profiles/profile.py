@@ -92,7 +92,9 @@ class Profile:
             grant = default_registry().grant(name)
             given, _ = self._parameters(grant)
             # What a login would bring may be missing, such as a refresh token.
-            once = grant.single_use | ({name} if name == "refresh_token" else set())
+            once = grant.names.all_of(grant.single_use) | (
+                {name} if name == "refresh_token" else set()
+            )
             grant.load(given, partial=bool(once - given.keys()))
         except UnknownGrantTypeError as error:
             mistakes = [((*self._at, "grant"), str(error).removeprefix("grant_type: ").rstrip("."))]
@@ -161,7 +163,8 @@ class Profile:
         """
         table, secret = self.table, frozenset[str]()
         if table.get("params"):
-            secret = default_registry().grant(table["grant"]).secret
+            grant = default_registry().grant(table["grant"])
+            secret = grant.names.all_of(grant.secret)
         facts = {
             "version": 1,
             "provider": table["provider"],
@@ -298,7 +301,9 @@ class Profile:
         client = self.client() if client is None else client
         if self.grant:
             grant_type = self.grant
-            params, extra = self._parameters(client.registry.grant(grant_type))
+            grant = client.registry.grant(grant_type)
+            params, extra = self._parameters(grant)
+            params = Params(grant.names.to_arguments(params))
         else:
             # A person begins it: the token comes by ``accept`` and is kept by refreshing it. The
             # provider knows its scope; each refresh repeats the other parameters of the login.
@@ -321,7 +326,9 @@ class Profile:
         if self.scope:
             params["scope"] = self.scope
         if self.resource:
-            (params if "resource" in grant.schema.fields else extra)["resource"] = self.resource
+            (params if "resource" in grant.names.wire.values() else extra)["resource"] = (
+                self.resource
+            )
         return params, extra
 
     def token(self) -> Token:

@@ -303,14 +303,16 @@ def _credential(
     _check(tenant, known)
     differs = tenants.get(tenant, {}).get(provider.name)
     params, extra = _wanted(asked, differs, tenant)
-    return provider.client(tenant, differs).credential(
+    client = provider.client(tenant, differs)
+    names = client.registry.grant(asked["grant"]).names
+    return client.credential(
         grant_type=asked["grant"],
         subject="" if tenant == EVERYBODY else tenant,
         # Nothing of a provider that was not found yet is kept: its tokens have other names then.
         store=store if provider.found is not None else None,
         freshness=provider.freshness,
         extra=extra or None,
-        **params,
+        **names.to_arguments(params),
     )
 
 

@@ -1,0 +1,301 @@
+"""A parameter's name on the wire (``data_key``), and names that grantway's own arguments have."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pickle
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from marshmallow import ValidationError, fields, validates_schema
+
+import grantway
+from grantway import (
+    Client,
+    Grant,
+    GrantInvalidError,
+    GrantSchema,
+    Provider,
+    Replay,
+    RequestInvalidError,
+    RequestShape,
+    Text,
+    Token,
+)
+from grantway.grant_rules import check_grant
+from grantway.testing import NonconformingGrantError, Register, assert_grant_conforms
+from grantway_plugins.issuer import Denial, GrantRequest, Issue
+from grantway_plugins.testing.live_issuer import LiveIssuer
+from tests import faults
+from tests.faults import FaultServer
+
+TYPE = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
+WIRE = "pre-authorized_code"
+SECRET = "oaKazRN8I0IbtZ0C7JuMn5"
+
+
+class PreAuthorized(GrantSchema):
+    """OpenID4VCI 1.0 section 6.1."""
+
+    code = Text(required=True, example='"oaKazRN8"', data_key=WIRE)
+    tx_code = Text(example='"493536"')
+
+    @validates_schema
+    def tell_equal(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Refuse one value for both."""
+        if data.get("code") == data.get("tx_code"):
+            raise ValidationError({"code": ["must differ from tx_code"]})
+
+
+GRANT = Grant(
+    TYPE,
+    PreAuthorized(),
+    secret=frozenset({"code", "tx_code"}),
+    single_use=frozenset({"code"}),
+    summary="A token for a pre-authorized code",
+)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer(faults.answer(), faults.answer()) as server:
+        yield server
+
+
+def client(server: FaultServer, *grants: Grant, **more: Any) -> Client:
+    registry = grantway.build_registry(only=["grantway"])
+    dialect = more.pop("dialect", "rfc6749")
+    provider = Provider(server.token_endpoint, dialect=dialect)
+    return Client(provider, client_id="c", registry=registry, grants=grants, **more)
+
+
+@pytest.mark.parametrize("name", [WIRE, "code"])
+def test_a_parameter_travels_under_its_data_key(server: FaultServer, name: str) -> None:
+    with client(server, GRANT) as asking:
+        asking.create_token(grant_type=TYPE, **{name: SECRET}, tx_code="493536")
+    form = server.requests[0].form
+    assert form == {
+        "grant_type": [TYPE],
+        WIRE: [SECRET],
+        "tx_code": ["493536"],
+        "client_id": ["c"],
+    }
+
+
+@pytest.mark.parametrize("name", [WIRE, "code"])
+def test_so_does_that_of_a_credential(server: FaultServer, name: str) -> None:
+    with client(server, GRANT) as asking:
+        first = asking.credential(grant_type=TYPE, **{name: SECRET})
+        assert first.key == asking.credential(grant_type=TYPE, **{WIRE: SECRET}).key
+        assert not first.fresh
+        first.token()
+    assert server.requests[0].form[WIRE] == [SECRET]
+
+
+class Item(GrantSchema):
+    """One detail of a request."""
+
+    kind = Text(required=True, example='"account"', data_key="type")
+
+
+class Detailed(GrantSchema):
+    """RFC 9396."""
+
+    details = fields.List(fields.Nested(Item), data_key="authorization_details")
+    main = fields.Nested(Item)
+    alias = Text(example='"x"', attribute="internal")
+
+
+def test_nested_parameters_and_attributes_travel_under_their_names(server: FaultServer) -> None:
+    json_dialect = grantway.Dialect("json", request=RequestShape(encoding="json"))
+    grant = Grant("urn:example:detailed", Detailed(), secret=frozenset({"alias"}))
+    with client(server, grant, dialect=json_dialect) as asking:
+        asking.create_token(
+            grant_type="urn:example:detailed",
+            authorization_details=[{"type": "account"}],
+            main={"type": "payment"},
+            alias=SECRET,
+        )
+    sent = json.loads(server.requests[0].body)
+    assert sent["authorization_details"] == [{"type": "account"}]
+    assert sent["main"] == {"type": "payment"}
+    assert sent["alias"] == SECRET
+    assert "internal" not in sent
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, {WIRE: "is required"}),
+        ({WIRE: ""}, {WIRE: "must not be empty"}),
+        ({"code": ""}, {WIRE: "must not be empty"}),
+        ({"code": SECRET, WIRE: SECRET}, {WIRE: "is given twice, as code too"}),
+        ({WIRE: SECRET, "tx_code": SECRET}, {WIRE: "must differ from tx_code"}),
+        ({WIRE: SECRET, "pre_authorized_code": SECRET}, {"pre_authorized_code": "is not a param"}),
+    ],
+)
+def test_errors_name_it_as_the_wire_does(given: Any, told: dict[str, str]) -> None:
+    with pytest.raises(RequestInvalidError) as raised:
+        GRANT.load(given)
+    assert raised.value.errors.keys() == told.keys()
+    for name, rule in told.items():
+        assert raised.value.errors[name][0].startswith(rule)
+    assert SECRET not in str(raised.value)
+    if WIRE in told:
+        # A name with a hyphen is no keyword argument, so the error gives the other as well.
+        assert f"{WIRE} (code in Python)" in str(raised.value)
+
+
+@pytest.mark.parametrize("secret", ["code", WIRE])
+def test_it_is_masked_where_the_provider_repeats_it(secret: str) -> None:
+    grant = Grant(TYPE, PreAuthorized(), secret=frozenset({secret}))
+    echo = {"error": "invalid_grant", "error_description": f"{SECRET} is spent"}
+    with (
+        FaultServer(faults.answer(400, echo)) as server,
+        client(server, grant) as asking,
+        pytest.raises(grantway.InvalidGrantException) as raised,
+    ):
+        asking.create_token(grant_type=TYPE, **{WIRE: SECRET})
+    shown = [str(raised.value), repr(vars(raised.value)), *traceback.format_exception(raised.value)]
+    assert not any(SECRET in each for each in shown)
+
+
+def test_settle_gets_what_the_schema_made(server: FaultServer) -> None:
+    seen: list[Mapping[str, Any]] = []
+
+    class Judging(Grant):
+        """Keeps what it is given."""
+
+        def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+            seen.append(params)
+            return token
+
+    with client(server, Judging(TYPE, PreAuthorized())) as asking:
+        asking.create_token(grant_type=TYPE, **{WIRE: SECRET})
+    assert seen[0]["code"] == SECRET
+
+
+@pytest.mark.parametrize("name", ["code", WIRE])
+def test_extra_cannot_take_its_place(server: FaultServer, name: str) -> None:
+    with client(server, GRANT) as asking, pytest.raises(RequestInvalidError, match=f"extra.{name}"):
+        asking.create_token(grant_type=TYPE, **{WIRE: SECRET}, extra={name: "other"})
+
+
+class PreAuthorizedSide:
+    """The issuer's side."""
+
+    def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
+        if request.params["code"] != SECRET:
+            return Denial("invalid_grant", "The code is unknown")
+        return request.issue(subject="holder")
+
+
+def test_the_issuer_reads_it_by_the_same_schema(
+    grantway_register: Register, grantway_issuer: LiveIssuer
+) -> None:
+    grantway_register(GRANT, issuer=PreAuthorizedSide())
+    asking = grantway_issuer.client()
+    assert asking.create_token(grant_type=TYPE, **{WIRE: SECRET}).access_token
+    with pytest.raises(grantway.InvalidGrantException):
+        asking.create_token(grant_type=TYPE, **{WIRE: "another"})
+
+
+def test_a_grant_with_data_keys_conforms_and_can_be_pickled() -> None:
+    assert_grant_conforms(GRANT)
+    assert_grant_conforms(GRANT, example={"code": "x", "tx_code": "y"})
+    twin = pickle.loads(pickle.dumps(GRANT))
+    assert twin.load({WIRE: "x"}) == {"code": "x"}
+
+
+# --- Names that are taken -----------------------------------------------------------------------
+
+#: What a call has for arguments of its own, so that no parameter can be given by these names.
+TAKEN = sorted(
+    {
+        name
+        for call in (Client.create_token, Client.credential, Client.credential_pool)
+        for name, each in inspect.signature(call).parameters.items()
+        if each.kind is not each.VAR_KEYWORD
+    }
+)
+
+
+def named(name: str, **options: Any) -> Grant:
+    schema = GrantSchema.from_dict({name: Text(required=True, example='"x"', **options)})
+    return Grant("urn:example:named", schema(), summary="A test")
+
+
+def test_the_arguments_of_the_issue_are_among_them() -> None:
+    assert {
+        *("timeout", "extra", "cancel", "attempts", "subject", "key", "store", "refresh"),
+        *("on_token", "freshness", "entries", "grant_type", "self"),
+    } <= set(TAKEN)
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_field_with_the_name_of_an_argument_is_refused_with_the_remedy(name: str) -> None:
+    with pytest.raises(GrantInvalidError) as refused:
+        check_grant(named(name))
+    if name != "grant_type":
+        assert f'{name}_value = Text(..., data_key="{name}")' in str(refused.value)
+    with pytest.raises(NonconformingGrantError, match="registration"):
+        assert_grant_conforms(named(name))
+
+
+@pytest.mark.parametrize("name", [each for each in TAKEN if each != "grant_type"])
+def test_the_remedy_works(server: FaultServer, name: str) -> None:
+    grant = named(f"{name}_value", data_key=name)
+    check_grant(grant)
+    with client(server, grant) as asking:
+        asking.create_token(grant_type="urn:example:named", **{f"{name}_value": "alice"})
+        asking.credential(grant_type="urn:example:named", **{f"{name}_value": "alice"}).token()
+    assert [each.form[name] for each in server.requests] == [["alice"], ["alice"]]
+
+
+class Asynchronous(GrantSchema):
+    """A rule that marshmallow would not await, and so never check."""
+
+    coupon = Text(example='"x"')
+
+    @validates_schema
+    async def tell(self, data: Any, **_: Any) -> None:
+        """Refuse nothing, late."""
+
+
+async def late(value: Any) -> None:
+    """Refuse nothing, late."""
+
+
+class Late(Grant):
+    """A grant whose settle is asynchronous."""
+
+    async def settle(self, params: Any, token: Token) -> Token:  # type: ignore[override]
+        return token
+
+
+@pytest.mark.parametrize(
+    ("grant", "told"),
+    [
+        (named("secret", data_key="client_id"), "has client_id, which grantway writes itself"),
+        (named("code", data_key=""), "data_key='' of its field.code is empty"),
+        (named("code", data_key="a b"), "has a space"),
+        (named("code", attribute="a.b"), "attribute='a.b' of its field.code has a dot"),
+        # RFC 6749 section 4.1.2, whatever the field is called.
+        (
+            Grant("urn:x", named("grant_code", data_key="code").schema, replay=Replay.SAFE),
+            "its field code is single use",
+        ),
+        (Grant("urn:x", Asynchronous()), "tell of its schema is asynchronous"),
+        (named("coupon", validate=late), "a validator of its field.coupon is asynchronous"),
+        (Late("urn:x", GrantSchema()), "settle of the grant is asynchronous"),
+    ],
+)
+def test_a_schema_that_cannot_work_is_refused(grant: Grant, told: str) -> None:
+    with pytest.raises(GrantInvalidError) as refused:
+        check_grant(grant)
+    assert told in str(refused.value)
+    with pytest.raises(NonconformingGrantError):
+        assert_grant_conforms(grant)
