@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from .exceptions import RequestInvalidError
 from .freshness import Freshness
-from .http import HttpResponse, can_travel
+from .http import HttpResponse, can_travel, retry_after
 from .quantity import check_seconds
 from .redaction import excerpt, texts
 from .shape import AnswerShape, ErrorShape, Path, RequestShape, refuse, text
@@ -82,19 +81,8 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds of the Retry-After header, given in seconds or as a date (RFC 9110 10.2.3)."""
-        value = self.headers.get("retry-after")
-        if value is None:
-            return None
-        from urllib3.exceptions import InvalidHeader  # noqa: PLC0415 - only failures need it
-        from urllib3.util import Retry  # noqa: PLC0415
-
-        reader = Retry()
-        reader.retry_after_max = sys.maxsize  # what a provider said is not cut; who waits decides
-        try:
-            return max(0.0, float(reader.parse_retry_after(value)))
-        except (InvalidHeader, ValueError, OverflowError):  # a year or a number past all bounds
-            return None
+        """Seconds of the Retry-After header, or None."""
+        return retry_after(self.headers)
 
     def excerpt(self, secrets: list[str]) -> str:
         """The beginning of an unusable body, safe to show."""

@@ -10,7 +10,7 @@
     |- TransportError                   no usable answer
     |  |- ConnectionFailedError         never sent: any grant may be tried again
     |  |- OutcomeUnknownError           sent, and the answer was lost
-    |  |- ProviderUnavailableError      refused with 429 or 503: nothing was done
+    |  |- ProviderUnavailableError      refused with 425, 429 or 503: nothing was done
     |  |- RedirectRefusedError          a token request is never redirected
     |  `- ResponseInvalidError          an answer that is not a token answer
     |     `- ResponseTooLargeError      an answer past the cap
@@ -283,7 +283,7 @@ class OutcomeUnknownError(TransportError):
 
 
 class ProviderUnavailableError(TransportError):
-    """The provider refused to work on the request now (429 or 503). Nothing was done.
+    """The provider refused to work on the request now (425, 429 or 503). Nothing was done.
 
     Attributes:
         retry_after: Seconds the provider asked to wait, or None when it did not say.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -13,8 +14,8 @@ from .exceptions import ConfigurationError, InsecureEndpointError
 if TYPE_CHECKING:
     from .deadline import Deadline
 
-#: Statuses with which a server says that it did nothing.
-REFUSED = frozenset({429, 503})
+#: Statuses with which a server says that it did nothing (RFC 8470 section 5.2 for 425).
+REFUSED = frozenset({425, 429, 503})
 #: From here on a status says that the server failed, and not what came of the request.
 SERVER_FAULT = 500
 
@@ -111,6 +112,29 @@ def is_web_address(url: str) -> bool:
         and " " not in url
         and "\\" not in url  # browsers read it as a slash, so the host would be another
     )
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a Retry-After header, in seconds or as a date (RFC 9110 10.2.3).
+
+    Args:
+        headers: Headers of a response, lower-case names.
+
+    Returns:
+        Seconds from now, never negative; None where there is no such header or it is malformed.
+    """
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    from urllib3.exceptions import InvalidHeader  # noqa: PLC0415 - only failures need it
+    from urllib3.util import Retry  # noqa: PLC0415
+
+    reader = Retry()
+    reader.retry_after_max = sys.maxsize  # callers decide how long they wait
+    try:
+        return max(0.0, float(reader.parse_retry_after(value)))
+    except (InvalidHeader, ValueError, OverflowError):  # a year or a number past all bounds
+        return None
 
 
 def can_travel(text: str) -> bool:

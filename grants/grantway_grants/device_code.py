@@ -17,9 +17,11 @@ from grantway.redaction import visible
 from grantway.token import Token
 
 from .login_parameters import login_parameters
-from .polling import DEFAULT_INTERVAL, poll, seconds
+from .polling import poll, polling_interval, seconds
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
+#: Lifetime of the codes, in seconds, where the provider states none; it may end them earlier.
+_LIFETIME = 600.0
 
 
 class DeviceCodeSchema(GrantSchema):
@@ -130,8 +132,8 @@ class DeviceFlow:
             for name in ("device_code", "user_code", "verification_uri")
             if not isinstance(answer.get(name), str) or not answer[name]
         ]
-        lifetime = seconds(answer.get("expires_in", 600))
-        interval = seconds(answer.get("interval"))
+        stated = answer.get("expires_in")
+        lifetime = seconds(_LIFETIME if stated is None else stated)
         if lifetime is None:
             missing.append("expires_in")
         if missing or lifetime is None:
@@ -151,7 +153,7 @@ class DeviceFlow:
             verification_uri=answer["verification_uri"],
             verification_uri_complete=complete,
             expires_in=lifetime,
-            interval=DEFAULT_INTERVAL if interval is None else interval,
+            interval=polling_interval(answer.get("interval")),
             started_at=time.monotonic(),
         )
 
@@ -178,12 +180,13 @@ class DeviceFlow:
             authorization: What ``start`` gave.
             cancel: Ends the wait at once when it is set.
             on_poll: Told the outcome of each poll: ``authorization_pending``, ``slow_down``,
-                or the code of a network failure.
+                or the code of a failure that may pass, such as ``outcome_unknown``.
 
         Raises:
             AccessDeniedException: the person said no.
             ExpiredTokenException: the provider says that the codes have expired.
-            FlowTimeoutError: they expired while nobody answered.
+            FlowTimeoutError: they expired without a decision; names the failure of the last
+                poll, if any.
             FlowCancelledError: ``cancel`` was set.
         """
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -17,20 +18,30 @@ from hypothesis import strategies as st
 
 from grantway import (
     AccessDeniedException,
+    AuthorizationPendingException,
     Client,
     ConfigurationError,
+    ConnectionFailedError,
     ExpiredTokenException,
     FlowCancelledError,
     FlowTimeoutError,
     GrantwayError,
+    InternalServerException,
+    OutcomeUnknownError,
     Provider,
+    ProviderUnavailableError,
     RequestInvalidError,
     ResponseInvalidError,
+    RetryPolicy,
+    SlowDownException,
     Token,
 )
 from grantway.deadline import Deadline
-from grantway.http import HttpRequest, HttpResponse
+from grantway.exceptions import Evidence
+from grantway.http import HttpRequest, HttpResponse, retry_after
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow, login
+from grantway_grants.polling import poll as keep_polling
+from grantway_grants.polling import polling_interval, seconds
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE
@@ -72,7 +83,7 @@ def poll(*script: Act) -> tuple[Token, list[float], list[str]]:
 
 def test_from_start_to_token() -> None:
     shown: list[DeviceAuthorization] = []
-    quick = {**STARTED, "interval": 0}
+    quick = {**STARTED, "interval": 1}
     with device(PENDING, TOKEN, started=quick) as (client, server):
         token = login(client, shown.append, scope=["a", "b"], extra={"audience": "x"})
     assert token.access_token == "at-1"
@@ -139,6 +150,22 @@ def test_each_slow_down_adds_five_seconds_for_good() -> None:
     assert said.count("slow_down") == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "pause"),
+    [(20, 20), ("20", 20), (7, 10), (10, 10), (0, 10), (-30, 10), (None, 10), ("x", 10), ([], 10)],
+)
+def test_the_interval_of_a_slow_down_counts_where_it_is_longer(given: Any, pause: float) -> None:
+    slow = faults.answer(400, {"error": "slow_down", "interval": given})
+    _, pauses, _ = poll(slow, PENDING, SLOW, TOKEN)
+    assert pauses == [5, pause, pause, pause + 5]
+
+
+def test_a_pending_login_may_state_a_longer_interval() -> None:
+    pending = faults.answer(400, {"error": "authorization_pending", "interval": 12})
+    _, pauses, _ = poll(pending, PENDING, TOKEN)
+    assert pauses == [5, 12, 12]
+
+
 def test_it_polls_less_often_while_the_network_fails() -> None:
     lost = faults.close_after_request
     _, pauses, said = poll(lost, lost, lost, lost, lost, PENDING, TOKEN)
@@ -148,10 +175,256 @@ def test_it_polls_less_often_while_the_network_fails() -> None:
 
 def test_a_busy_provider_is_given_the_time_it_asks_for() -> None:
     _, pauses, said = poll(
-        faults.answer(503, b"", {"Retry-After": "33"}), faults.answer(429, b""), TOKEN
+        faults.answer(503, b"", {"Retry-After": "33"}),
+        faults.answer(429, b""),
+        faults.answer(503, b"", {"Retry-After": "300"}),
+        faults.answer(503, b""),
+        TOKEN,
     )
-    assert pauses == [5, 33, 60]
-    assert said == ["provider_unavailable"] * 2
+    assert pauses == [5, 33, 60, 300, 60]
+    assert said == ["provider_unavailable"] * 4
+
+
+@pytest.mark.parametrize("error", ["authorization_pending", "slow_down"])
+@pytest.mark.parametrize("status", [400, 429])
+def test_a_retry_after_beside_a_pending_login_is_waited_for(error: str, status: int) -> None:
+    waiting = faults.answer(status, {"error": error}, {"Retry-After": "40"})
+    _, pauses, _ = poll(waiting, PENDING, TOKEN)
+    assert pauses == [5, 40, 10 if error == "slow_down" else 5]
+
+
+def test_a_retry_after_may_be_a_date() -> None:
+    date = formatdate(time.time() + 100, usegmt=True)
+    _, pauses, _ = poll(faults.answer(503, b"", {"Retry-After": date}), TOKEN)
+    assert 60 < pauses[1] <= 100
+
+
+def test_no_pause_outlasts_the_code() -> None:
+    started = {**STARTED, "expires_in": 30}
+    pauses: list[float] = []
+    with device(faults.answer(503, b"", {"Retry-After": "3600"}), TOKEN, started=started) as (
+        client,
+        _,
+    ):
+        flow = DeviceFlow(client, pause=pauses.append)
+        flow.wait(flow.start())
+    assert pauses[0] == 5
+    assert 20 < pauses[1] <= 30
+
+
+def test_nothing_is_sent_before_a_retry_after_that_outlasts_the_code() -> None:
+    busy = faults.answer(503, b"", {"Retry-After": "3600"})
+    with device(busy, TOKEN, started={**STARTED, "expires_in": 1, "interval": 1}) as (
+        client,
+        server,
+    ):
+        flow = DeviceFlow(client)
+        with pytest.raises(FlowTimeoutError, match=r"The last poll failed: .* status 503"):
+            flow.wait(flow.start())
+    assert len(server.requests) == 2
+
+
+PASSING = {
+    "500 server_error": faults.answer(500, {"error": "server_error"}),
+    "400 server_error": faults.answer(400, {"error": "server_error"}),
+    "200 server_error": faults.answer(200, {"error": "server_error"}),
+    "400 temporarily_unavailable": faults.answer(400, {"error": "temporarily_unavailable"}),
+    "503 temporarily_unavailable": faults.answer(503, {"error": "temporarily_unavailable"}),
+    "500 of a framework": faults.answer(500, {"error": "Internal Server Error", "status": 500}),
+    "500 page": faults.answer(500, b"<html>"),
+    "501": faults.answer(501, b""),
+    "502 page": faults.answer(502, b"<html>"),
+    "504": faults.answer(504, b""),
+    "511 portal": faults.answer(511, b"<html>", {"Content-Type": "text/html"}),
+    "599": faults.answer(599, b""),
+    "408": faults.answer(408, b""),
+    "408 JSON": faults.answer(408, {"error": "timeout"}),
+    "425": faults.answer(425, b""),
+    "429": faults.answer(429, b""),
+    "429 JSON": faults.answer(429, {"error": "rate_limited"}),
+    "empty": faults.answer(200, b""),
+    "no content": faults.answer(204, b""),
+    "portal": faults.answer(200, b"<html>Log in", {"Content-Type": "text/html"}),
+    "portal 302": faults.answer(302, b"", {"Location": "http://portal.example/login"}),
+    "portal 303": faults.answer(303, b"", {"Location": "http://portal.example/login"}),
+    "portal 307": faults.answer(307, b"", {"Location": "http://portal.example/login"}),
+    "cut JSON": faults.answer(200, b'{"access_token": "at'),
+    "cut body": faults.half(),
+    "dropped": faults.close_after_request,
+    "reset": faults.reset_after_request,
+    "AWS header": faults.answer(400, b"", {"X-Amzn-ErrorType": "ThrottlingException:http://x"}),
+    "AWS body": faults.answer(400, {"__type": "com.amazonaws#TooManyRequestsException"}),
+    "AWS internal": faults.answer(400, {"__type": "InternalServerException"}),
+}
+
+
+@pytest.mark.parametrize("act", PASSING.values(), ids=PASSING)
+def test_a_failure_that_may_pass_does_not_end_the_login(act: Act) -> None:
+    token, pauses, said = poll(act, act, PENDING, TOKEN)
+    assert token.access_token == "at-1"
+    assert pauses == [5, 10, 20, 5]
+    assert len(said) == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"X-Amzn-ErrorType": "ThrottlingException"}, {}),
+        ({"X-Amzn-ErrorType": "TooManyRequestsException"}, {}),
+        ({"X-Amzn-ErrorType": "InternalServerException"}, {"error": "server_error"}),
+        ({}, {"__type": "ThrottlingException"}),
+        ({}, {"code": "InternalServerException"}),
+        ({}, {"Code": "com.amazonaws#TooManyRequestsException"}),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_a_busy_aws_does_not_end_the_login(
+    status: int, headers: dict[str, str], body: dict[str, str]
+) -> None:
+    started = {"deviceCode": "dc", "userCode": "U", "verificationUri": "https://example.com"}
+    busy = faults.answer(status, body, headers)
+    with device(busy, faults.answer(200, {"accessToken": "at"}), started=started) as (_, server):
+        provider = Provider(
+            server.token_endpoint,
+            dialect="aws-sso-oidc",
+            device_authorization_endpoint=f"{server.url}/device_authorization",
+        )
+        with Client(provider, client_id="c", client_secret="s") as client:
+            flow = DeviceFlow(client, pause=lambda seconds: None)
+            assert flow.wait(flow.start()).access_token == "at"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        faults.answer(400, {"error": "invalid_grant"}),
+        faults.answer(401, {"error": "invalid_client"}),
+        faults.answer(503, {"error": "access_denied"}),
+        faults.answer(400, {"error": "vendor_refusal"}),
+        faults.answer(404, b"<html>"),
+        faults.answer(400, b""),
+        faults.answer(301, b"", {"Location": "https://example.com/"}),
+        faults.answer(308, b"", {"Location": "https://example.com/"}),
+    ],
+)
+def test_a_refusal_or_a_wrong_address_ends_the_login(act: Act) -> None:
+    with device(act, TOKEN) as (client, server):
+        flow = DeviceFlow(client, pause=lambda seconds: None)
+        with pytest.raises(GrantwayError) as ended:
+            flow.wait(flow.start())
+    assert not isinstance(ended.value, FlowTimeoutError)
+    assert len(server.requests) == 2
+
+
+def test_a_name_that_cannot_be_looked_up_does_not_end_the_login() -> None:
+    clock = [10.0]
+    asked = []
+
+    def ask() -> Token:
+        asked.append(clock[0])
+        if len(asked) < 3:
+            raise ConnectionFailedError("Could not reach login.example.com: unknown name.")
+        return Token("at")
+
+    def pause(seconds: float) -> None:
+        clock[0] += seconds
+
+    token = keep_polling(
+        ask,
+        interval=5,
+        remaining=lambda: 610 - clock[0],
+        too_late=lambda: FlowTimeoutError("too late"),
+        pause=pause,
+    )
+    assert token.access_token == "at"
+    assert asked == [15, 25, 45]
+
+
+def test_the_end_tells_of_the_last_failure_and_of_no_earlier_one() -> None:
+    started = {**STARTED, "expires_in": 0.4}
+    with device(faults.answer(502, b"<html>"), started=started) as (client, _):
+        flow = DeviceFlow(client)
+        with pytest.raises(FlowTimeoutError, match=r"ABCD-EFGH.*last poll failed.*502") as late:
+            flow.wait(flow.start())
+    assert late.value.evidence.status == 502
+    with device(PENDING, started=started) as (client, _):
+        flow = DeviceFlow(client)
+        with pytest.raises(FlowTimeoutError) as late:
+            flow.wait(flow.start())
+    assert "last poll" not in str(late.value)
+
+
+def failure_of(said: str, asked: str | None, given: Any) -> GrantwayError:
+    """The exception of a poll that went so."""
+    headers = {} if asked is None else {"retry-after": asked}
+    evidence = Evidence(status=503, headers=headers, members={"interval": given})
+    kinds: dict[str, type[GrantwayError]] = {
+        "authorization_pending": AuthorizationPendingException,
+        "slow_down": SlowDownException,
+        "server_error": InternalServerException,
+        "busy": ProviderUnavailableError,
+        "lost": OutcomeUnknownError,
+    }
+    return kinds[said]("It went wrong.", evidence=evidence)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["authorization_pending", "slow_down", "server_error", "busy", "lost"]),
+        st.none() | st.integers(0, 10_000).map(str) | st.text(max_size=5),
+        st.none() | st.booleans() | st.integers(-5, 900) | st.floats() | st.text(max_size=3),
+    ),
+    max_size=12,
+)
+
+
+@given(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    st.integers(1, 3600),
+    STEPS,
+)
+def test_no_poll_comes_too_soon_or_after_the_end(stated: Any, lifetime: int, steps: Any) -> None:
+    """For any interval, lifetime and sequence of outcomes."""
+    clock = 0.0
+    polls: list[float] = []
+    earliest: list[float] = []
+    interval = polling_interval(stated)
+    assert interval >= 1
+    left = list(steps)
+
+    def pause(wait: float) -> None:
+        nonlocal clock
+        assert wait >= 0
+        clock += wait
+
+    def ask() -> Token:
+        nonlocal interval
+        if earliest:
+            assert clock >= earliest[-1] - 1e-6
+        assert clock < lifetime
+        polls.append(clock)
+        if not left:
+            return Token("at")
+        said, asked, given = left.pop(0)
+        error = failure_of(said, asked, given)
+        if said == "slow_down":
+            interval = max(interval + 5, (seconds(given) or 0))
+        elif said == "authorization_pending":
+            interval = max(interval, (seconds(given) or 0))
+        earliest.append(clock + max(interval, retry_after(error.evidence.headers) or 0))
+        raise error
+
+    try:
+        keep_polling(
+            ask,
+            interval=stated,
+            remaining=lambda: lifetime - clock,
+            too_late=lambda: FlowTimeoutError("too late"),
+            pause=pause,
+        )
+    except FlowTimeoutError:
+        assert clock == pytest.approx(lifetime)
+    assert polls
 
 
 @pytest.mark.parametrize("field", ["verification_uri", "verification_uri_complete"])
@@ -250,6 +523,11 @@ def test_cancelling_ends_the_rest_at_once() -> None:
         ({"interval": "7"}, "interval", 7),
         ({"interval": -1}, "interval", 5),
         ({"interval": []}, "interval", 5),
+        ({"interval": 0}, "interval", 5),
+        ({"interval": "0"}, "interval", 5),
+        ({"interval": 0.001}, "interval", 1),
+        ({"interval": True}, "interval", 5),
+        ({"interval": "soon"}, "interval", 5),
         ({"expires_in": "900"}, "expires_in", 900),
         ({"expires_in": None}, "expires_in", 600),
     ],
@@ -281,6 +559,25 @@ def test_a_start_that_cannot_be_used_names_the_field(field: str, value: Any) -> 
     ):
         DeviceFlow(client).start()
     assert STARTED["device_code"] not in str(caught.value)
+
+
+@pytest.mark.parametrize("act", PASSING.values(), ids=PASSING)
+def test_a_login_begins_in_spite_of_a_failure_that_may_pass(act: Act) -> None:
+    with FaultServer(act, faults.answer(200, STARTED)) as server:
+        provider = Provider(
+            server.token_endpoint,
+            device_authorization_endpoint=f"{server.url}/device_authorization",
+        )
+        with Client(provider, client_id="c", retry=RetryPolicy(base=0.001)) as client:
+            assert DeviceFlow(client).start().user_code == "ABCD-EFGH"
+    assert len(server.requests) == 2
+
+
+def test_a_portal_that_stays_is_told_of() -> None:
+    with device(started=b"<html>Log in") as (client, _):
+        quick = Client(client.provider, client_id="c", retry=RetryPolicy(base=0.001))
+        with quick, pytest.raises(ResponseInvalidError, match="HTML"):
+            DeviceFlow(quick).start()
 
 
 @pytest.mark.parametrize("make", [DeviceFlow])
@@ -320,7 +617,10 @@ def started_with(body: bytes) -> tuple[Client, Start]:
     provider = Provider(
         "https://example.com/token", device_authorization_endpoint="https://example.com/device"
     )
-    return Client(provider, client_id="1406020730", transport=transport), transport
+    client = Client(
+        provider, client_id="1406020730", transport=transport, retry=RetryPolicy(base=0)
+    )
+    return client, transport
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())

@@ -19,8 +19,9 @@ from grantway.exceptions import (
     TransportError,
     UnknownTokenError,
 )
-from grantway.http import REFUSED, SERVER_FAULT
+from grantway.http import REFUSED
 from grantway.redaction import printable, scrub
+from grantway.transient import failed_status, is_refused
 
 if TYPE_CHECKING:
     from grantway.dialect import Answer, WireError
@@ -149,7 +150,7 @@ class MapErrors:
             kind in _NOT_TODAY or (kind is InternalServerException and not named)
         ):
             return _unavailable(exchange, answer, f"it said {printable(code)}")
-        if answer.status >= SERVER_FAULT and kind is UnknownTokenError and not named:
+        if failed_status(answer.status) and kind is UnknownTokenError and not named:
             # Frameworks write their own failures under "error"; that is no OAuth code.
             return _unusable(exchange, answer, f"it said {printable(code)}")
         description = scrub(said.description, secrets) if said.description else None
@@ -176,11 +177,11 @@ class MapErrors:
 
 
 def _unusable(exchange: Exchange, answer: Answer, problem: str) -> TransportError:
-    if answer.status in REFUSED:
+    if is_refused(answer.status, "", answer.headers, answer.members):
         return _unavailable(exchange, answer, problem)
     shown = answer.excerpt(exchange.secrets())
     quoted = f" It began: {shown}" if shown else ""
-    if answer.status >= SERVER_FAULT:
+    if failed_status(answer.status):
         return OutcomeUnknownError(
             f"{exchange.host} failed with status {answer.status}: {problem}. Whether the request "
             f"was carried out is not known; the refresh token that you hold is untouched.{quoted}",

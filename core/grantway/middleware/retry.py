@@ -20,8 +20,8 @@ from grantway.exceptions import (
     TransportError,
 )
 from grantway.grant import Replay
-from grantway.http import REFUSED, SERVER_FAULT
 from grantway.quantity import check_count, check_seconds
+from grantway.transient import PORTAL_REDIRECTS, is_failed, is_refused
 
 if TYPE_CHECKING:
     from grantway.dialect import Answer
@@ -37,7 +37,7 @@ class Outcome(enum.Enum):
     FINAL = "final"
     #: Nothing reached the provider.
     NEVER_SENT = "never_sent"
-    #: The provider said that it did nothing (429, 503).
+    #: The provider said that it did nothing (425, 429, 503, or a code such as ThrottlingException).
     REFUSED = "refused"
     #: It may or may not have been carried out.
     UNKNOWN = "unknown"
@@ -49,6 +49,10 @@ _NOT_NOW = frozenset(
 )
 #: Doublings of a wait; any more would pass every ceiling.
 _MOST_DOUBLINGS = 64
+#: Steps that may be repeated although something answered with success, because they only begin a
+#: login that no person has seen yet.
+_BEGINNINGS = frozenset({"device_authorization"})
+_SUCCESS = range(200, 300)
 #: Codes that mean the same with every status: a second send would be answered alike.
 _DEFINITE = frozenset(kind.wire for kind in TOKEN_ERRORS) - _NOT_NOW
 
@@ -154,9 +158,12 @@ class RetrySends:
         code = answer.error.code if answer.error is not None else ""
         if code in self._definite:
             return Outcome.FINAL
-        if answer.status in REFUSED:
+        if answer.token is not None:
+            return Outcome.FINAL
+        if is_refused(answer.status, code, answer.headers, answer.members):
             return Outcome.REFUSED
-        return Outcome.UNKNOWN if answer.status >= SERVER_FAULT else Outcome.FINAL
+        failed = is_failed(answer.status, code, answer.headers, answer.members)
+        return Outcome.UNKNOWN if failed else Outcome.FINAL
 
     def may_repeat(self, exchange: Exchange, elapsed: float) -> bool:
         """Return whether a request may be sent again after an unknown outcome.
@@ -182,6 +189,8 @@ class RetrySends:
         try:
             result = call_next(exchange)
             outcome, why = self.judge(result), f"status {result.status}"
+            if _came_from_portal(exchange, result):
+                outcome = Outcome.UNKNOWN
         except ConnectionFailedError as error:
             result, outcome, why = error, Outcome.NEVER_SENT, error.code
         except OutcomeUnknownError as error:
@@ -189,6 +198,8 @@ class RetrySends:
         except TransportError as error:
             # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
             result, outcome, why = error, Outcome.FINAL, error.code
+            if exchange.step in _BEGINNINGS and error.evidence.status in PORTAL_REDIRECTS:
+                outcome = Outcome.UNKNOWN
         except BaseException:
             if exchange.attempts == begun:
                 exchange.settled_at = before
@@ -196,6 +207,13 @@ class RetrySends:
         if outcome in {Outcome.NEVER_SENT, Outcome.REFUSED}:
             exchange.settled_at = before
         return result, outcome, why
+
+
+def _came_from_portal(exchange: Exchange, answer: Answer) -> bool:
+    """Return whether something else, such as a captive portal, answered for the provider."""
+    if exchange.step not in _BEGINNINGS or answer.status not in _SUCCESS:
+        return False
+    return answer.error is None and (answer.problem is not None or not answer.payload)
 
 
 def _tell_refusal(exchange: Exchange, outcome: Outcome, result: Answer | TransportError) -> None:

@@ -24,7 +24,7 @@ from grantway.hookspecs import hookimpl
 from grantway.quantity import check_count
 from grantway.token import Token
 from grantway_grants.login_parameters import login_parameters
-from grantway_grants.polling import DEFAULT_INTERVAL, poll, seconds
+from grantway_grants.polling import poll, polling_interval, seconds
 
 GRANT_TYPE = "urn:openid:params:grant-type:ciba"
 
@@ -156,7 +156,6 @@ class CibaFlow:
         )
         auth_req_id = answer.get("auth_req_id")
         lifetime = seconds(answer.get("expires_in"))
-        interval = seconds(answer.get("interval"))
         if not isinstance(auth_req_id, str) or not auth_req_id or lifetime is None:
             raise ResponseInvalidError(
                 f"{self._client.provider.host} took the request without an auth_req_id and an "
@@ -166,7 +165,7 @@ class CibaFlow:
         return BackchannelAuthentication(
             auth_req_id=auth_req_id,
             expires_in=lifetime,
-            interval=DEFAULT_INTERVAL if interval is None else interval,
+            interval=polling_interval(answer.get("interval")),
             started_at=time.monotonic(),
             parameters=parameters.token,
         )
@@ -184,12 +183,13 @@ class CibaFlow:
             authentication: What ``start`` gave.
             cancel: Ends the wait at once when it is set.
             on_poll: Told the outcome of each poll: ``authorization_pending``, ``slow_down``,
-                or the code of a network failure.
+                or the code of a failure that may pass, such as ``outcome_unknown``.
 
         Raises:
             AccessDeniedException: the person said no.
             ExpiredTokenException: the provider says that the request has expired.
-            FlowTimeoutError: it expired while nobody answered.
+            FlowTimeoutError: it expired without a decision; names the failure of the last
+                poll, if any.
             FlowCancelledError: ``cancel`` was set.
         """
 

@@ -29,7 +29,8 @@ class Lifetimes:
         access_token: An access token.
         authorization_code: An authorization code, at most 600 (RFC 6749 section 4.1.2).
         device_code: A device code and its user code.
-        device_interval: The wait between polls that a device is told first.
+        device_interval: The wait between polls that a device is told first, at least one second.
+            Zero accepts polls at any speed.
         registration: A client's registration.
         refresh_family: All refresh tokens that descend from one approval; absolute, so that
             refreshing does not lengthen it.

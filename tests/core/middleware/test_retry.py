@@ -192,6 +192,50 @@ def test_the_window_is_counted_from_the_first_send(registry: Registry) -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("replay", Replay)
+@pytest.mark.parametrize(
+    "act",
+    [
+        faults.answer(425, b""),
+        faults.answer(400, {"error": "temporarily_unavailable"}),
+        faults.answer(400, b"", {"X-Amzn-ErrorType": "ThrottlingException"}),
+        faults.answer(400, {"__type": "com.amazonaws#TooManyRequestsException"}),
+        faults.answer(400, {"code": "ThrottlingException"}),
+    ],
+    ids=["425", "temporarily_unavailable", "header", "__type", "code"],
+)
+def test_a_provider_that_is_busy_did_nothing_whatever_its_status(
+    registry: Registry, act: Act, replay: Replay
+) -> None:
+    with FaultServer(act, TOKEN) as server:
+        assert ask(registry, server, replay).access_token == "at-1"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        faults.answer(408, b""),
+        faults.answer(408, {"error": "timeout"}),
+        faults.answer(400, {"error": "server_error"}),
+        faults.answer(400, {"__type": "InternalServerException"}),
+    ],
+    ids=["408", "408 JSON", "server_error", "__type"],
+)
+@pytest.mark.parametrize(("replay", "sends"), [(Replay.SAFE, 2), (Replay.NEVER, 1)])
+def test_a_provider_that_failed_is_asked_again_only_where_that_is_harmless(
+    registry: Registry, act: Act, replay: Replay, sends: int
+) -> None:
+    with FaultServer(act, TOKEN) as server:
+        ask(registry, server, replay)
+    assert len(server.requests) == sends
+
+
+def test_a_token_beside_such_a_name_is_a_token(registry: Registry) -> None:
+    with FaultServer(faults.answer(200, {**faults.TOKEN, "code": "ThrottlingException"})) as server:
+        assert ask(registry, server, Replay.SAFE).access_token == "at-1"
+    assert len(server.requests) == 1
+
+
 def test_retry_after_in_seconds_is_waited_for(registry: Registry) -> None:
     with FaultServer(faults.answer(503, b"", {"Retry-After": "1"}), TOKEN) as server:
         began = time.monotonic()

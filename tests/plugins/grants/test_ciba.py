@@ -33,10 +33,10 @@ class Login:
             TOKEN_ENDPOINT,
             metadata={"backchannel_authentication_endpoint": "https://as.example/ciba"},
         )
-        client = grantway.Client(
+        self.client = grantway.Client(
             provider, client_id="me", client_secret="s3cr3t", transport=self.transport
         )
-        self.flow = CibaFlow(client, scope="openid read", pause=self.pauses.append)
+        self.flow = CibaFlow(self.client, scope="openid read", pause=self.pauses.append)
 
     @property
     def sent(self) -> list[HttpRequest]:
@@ -88,6 +88,38 @@ def test_slow_down_lasts() -> None:
     )
     login.flow.wait(login.start())
     assert login.pauses == [5, 10, 10]
+
+
+@pytest.mark.parametrize("interval", [None, 0, -1, "0", "soon", True, []])
+def test_an_interval_that_is_none_is_five_seconds(interval: Any) -> None:
+    login = Login(answer(200, {**ASKED, "interval": interval}), token())
+    login.flow.wait(login.start())
+    assert login.pauses == [5]
+
+
+def test_failures_that_may_pass_do_not_end_the_wait() -> None:
+    login = Login(
+        answer(200, ASKED),
+        answer(500, {"error": "server_error"}),
+        answer(400, {"error": "temporarily_unavailable"}),
+        HttpResponse(200, {"content-type": "text/html"}, b"<html>Log in"),
+        grantway.ConnectionFailedError("Could not reach as.example: unknown name."),
+        answer(400, {"error": "slow_down", "interval": 20}, retry_after="30"),
+        refusal("authorization_pending"),
+        token(),
+    )
+    login.flow.wait(login.start())
+    assert login.pauses == [2, 4, 8, 16, 32, 30, 20]
+
+
+def test_the_end_tells_of_the_last_failure() -> None:
+    login = Login(
+        answer(200, {**ASKED, "expires_in": 0.2}),
+        *[answer(502, {}) for _ in range(100)],
+    )
+    login.flow = CibaFlow(login.client)
+    with pytest.raises(grantway.FlowTimeoutError, match=r"The last poll failed: .*status 502"):
+        login.flow.wait(login.start())
 
 
 @pytest.mark.parametrize(

@@ -113,5 +113,6 @@ def _start(
         "verification_uri": f"{settings.url}/device",
         "verification_uri_complete": f"{settings.url}/device?user_code={shown}",
         "expires_in": int(settings.lifetimes.device_code),
-        "interval": math.ceil(settings.lifetimes.device_interval),
+        # RFC 8628 section 3.2 counts whole seconds, and clients read zero as five.
+        "interval": max(1, math.ceil(settings.lifetimes.device_interval)),
     }
