@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def _problem(fields: Fields) -> str:
         return "it is no JSON object"
     if not isinstance(found.get("accessToken"), str):
         return "accessToken is missing"
-    if "expiresAt" in found and read_time(found["expiresAt"]) is None:
+    if found.get("expiresAt") is not None and read_time(found["expiresAt"]) is None:
         return f"expiresAt is not a time like {FORMS}"
     if any(not isinstance(found.get(name, ""), str) for name in ("refreshToken", *REGISTRATION)):
         return "refreshToken or the client's registration is no text"
@@ -85,10 +86,11 @@ def _as_record(fields: Fields, written_at: float) -> Masked[str]:
     ):
         made.update(ours)
     else:  # an AWS tool has written the token, or a later grantway
-        expires_at = read_time(found.get("expiresAt"))
-        if expires_at is not None:
-            made["expires_at"] = expires_at
-            made["expires_in"] = max(0, round(expires_at - written_at))
+        # A token without an end counts as expired: all AWS tokens expire, and a refresh brings
+        # one with an end.
+        expires_at = read_time(found.get("expiresAt")) or min(written_at, time.time())
+        made["expires_at"] = expires_at
+        made["expires_in"] = max(0, round(expires_at - written_at))
     made.pop("of", None)
     made["access_token"] = found["accessToken"]
     if "refreshToken" in found:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -27,6 +27,8 @@ from .masked import Masked
 if TYPE_CHECKING:
     from grantway.token import Token
 
+_log = logging.getLogger("grantway")
+
 DEFAULT_FOLDER = "~/.aws/sso/cache"
 
 #: Seconds for which a file may be half written: not all AWS tools replace it whole.
@@ -48,6 +50,9 @@ class AwsCliStore(FileStore):
     ``registrationExpiresAt``: a token that is loaded has it, a token from a login brings it, and
     a token from a refresh, which has none, leaves what is there. Fields of other programs stay.
 
+    Nothing else in the folder is renamed or removed; the temporary files that grantway removes end
+    in ``.grantway.tmp``.
+
     AWS's tools take no lock. What they have written while grantway held its own is found when it
     saves or deletes; see there.
 
@@ -56,6 +61,9 @@ class AwsCliStore(FileStore):
         start_url: The start URL to write into the files; None leaves what is there.
         region: The region to write into the files; None leaves what is there.
     """
+
+    # Another tool's temporary files are its own to remove.
+    _temporary = ".grantway.tmp"
 
     def __init__(
         self,
@@ -78,8 +86,8 @@ class AwsCliStore(FileStore):
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``.
 
-        A file that cannot be understood is renamed to ``*.corrupt-<time>``, which is logged as a
-        warning, and counts as not there.
+        A file in an unknown format holds no token of ours to load. It stays unchanged, because
+        another tool may understand it, and a warning names it.
         """
         path = self._path(key)
         data, written_at = _settled(path)
@@ -95,7 +103,12 @@ class AwsCliStore(FileStore):
                 with self._remembering:
                     self._registrations[_digest(token.refresh_token)] = Masked(registration)
             return token
-        return self._set_aside(path, problem)
+        _log.warning(
+            "%s The file stays unchanged. Update grantway if another tool wrote it; a new login "
+            "replaces its token.",
+            problem,
+        )
+        return None
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
         """See ``grantway.Store``.
@@ -124,12 +137,6 @@ class AwsCliStore(FileStore):
         self.write(path, fields)
         if fence:
             self._held[key, fence] = fields
-
-    def _understood(self, path: Path) -> Token | None:
-        with contextlib.suppress(StoreUnreadableError, OSError):
-            data, written_at = _settled(path)
-            return None if data.value is None else decode(fields_of(data), written_at, str(path))
-        return None
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``; with a fence, what an AWS tool has written meanwhile stays.

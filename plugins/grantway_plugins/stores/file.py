@@ -30,7 +30,6 @@ _log = logging.getLogger("grantway")
 _ABANDONED = 3600.0
 #: Bytes by which a new token may be longer than the one before, and still have been proved.
 _GROWTH = 1024
-_TEMPORARY = ".tmp"
 
 
 class FileStore:
@@ -49,6 +48,9 @@ class FileStore:
         ConfigurationError: there is no home directory, or the default folder cannot be made there;
             names the setting.
     """
+
+    #: How the names of half-written files end.
+    _temporary = ".tmp"
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         if folder is None:
@@ -134,7 +136,7 @@ class FileStore:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
             # Made with mode 0600, under a name that nobody else has.
-            handle, name = tempfile.mkstemp(_TEMPORARY, f"{path.stem}.", path.parent)
+            handle, name = tempfile.mkstemp(self._temporary, f"{path.stem}.", path.parent)
             temporary = Path(name)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -158,7 +160,7 @@ class FileStore:
             return
         self._swept = True
         oldest = time.time() - _ABANDONED
-        for left in self._folder.glob(f"*{_TEMPORARY}"):
+        for left in self._folder.glob(f"*{self._temporary}"):
             with contextlib.suppress(OSError):
                 if left.lstat().st_mtime < oldest:
                     left.unlink()

@@ -204,13 +204,90 @@ def test_a_file_that_is_being_written_is_waited_for(
     assert not caplog.records
 
 
-def test_a_file_with_a_wrong_field_is_set_aside_and_named(
-    store: AwsCliStore, dev: Path, caplog: pytest.LogCaptureFixture
+UNKNOWN: dict[str, bytes] = {
+    "a wrong time": b'{"accessToken": "at", "expiresAt": "tomorrow"}',
+    "a time that is a number": b'{"accessToken": "at", "expiresAt": 4070908800}',
+    "no token": b'{"format": 2, "tokens": [{"value": "at"}]}',
+    "a token that is no text": b'{"accessToken": {"value": "at"}, "expiresAt": null}',
+    "no JSON": b"\x00\x01sealed",
+    "other JSON": b'["at"]',
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_a_file_in_an_unknown_format_stays_and_is_reported(
+    store: AwsCliStore, dev: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    a_token(dev, expiresAt="tomorrow")
-    assert store.load("dev") is None
-    assert "expiresAt is not a time like 2026-01-02T03:04:05Z" in caplog.text
-    assert [json.loads(path.read_bytes())["accessToken"] for path in dev.parent.glob("*corrupt*")]
+    dev.write_bytes(UNKNOWN[name])
+    os.utime(dev, (1_000_000_000, 1_000_000_000))
+    for _ in range(2):
+        assert store.load("dev") is None
+    assert dev.read_bytes() == UNKNOWN[name]
+    assert dev.stat().st_mtime == 1_000_000_000
+    assert [path.name for path in dev.parent.iterdir()] == [dev.name]
+    (first, _) = caplog.records
+    assert first.levelname == "WARNING"
+    assert str(dev) in caplog.text
+    assert "new login" in caplog.text
+
+
+def test_a_login_replaces_the_token_of_an_unknown_format_and_nothing_else(
+    store: AwsCliStore, dev: Path
+) -> None:
+    put(dev, format=2, sealed="theirs", expiresAt=17)
+    store.save("dev", Token("at-new", expires_at=NEW_YEAR, refresh_token="rt-new"))
+    fields = json.loads(dev.read_text(encoding="utf-8"))
+    assert (fields["format"], fields["sealed"]) == (2, "theirs")
+    found = store.load("dev")
+    assert found is not None
+    assert found.access_token == "at-new"
+
+
+@pytest.mark.parametrize("end", [{}, {"expiresAt": None}], ids=["missing", "null"])
+def test_a_token_without_an_end_is_not_valid_for_ever(
+    store: AwsCliStore, dev: Path, end: dict[str, None]
+) -> None:
+    a_token(dev)
+    fields = json.loads(dev.read_text(encoding="utf-8"))
+    del fields["expiresAt"]
+    put(dev, **{**fields, **end})
+    found = store.load("dev")
+    assert found is not None
+    assert found.expires_at is not None
+    assert found.expires_at <= time.time()
+    assert found.refresh_token == "rt-1"  # which brings one with an end
+
+
+def test_nothing_of_another_tool_is_touched(store: AwsCliStore, dev: Path) -> None:
+    others = {
+        f"{sha1('https://other.awsapps.com/start')}.json": b'{"accessToken": "other"}',
+        "botocore-client-id-eu-west-1.json": b'{"clientId": "c"}',
+        "another.tmp": b"half",
+        "aws-toolkit.lock": b"",
+        f"{sha1('third')}.json.corrupt-20260101T000000.000000Z": b"{",
+    }
+    old = time.time() - 7 * 86_400
+    for name, data in others.items():
+        (dev.parent / name).write_bytes(data)
+        os.utime(dev.parent / name, (old, old))
+    a_token(dev)
+    with store.lock("dev", 1) as fence:
+        assert store.load("dev") is not None
+        store.prove("dev", Token("at-2"))
+        store.save("dev", Token("at-2", expires_at=NEW_YEAR), fence=fence)
+        store.delete("dev", fence=fence)
+    for name, data in others.items():
+        assert (dev.parent / name).read_bytes() == data
+        assert (dev.parent / name).stat().st_mtime == pytest.approx(old, abs=1)
+
+
+def test_files_that_a_killed_grantway_left_are_removed(store: AwsCliStore, dev: Path) -> None:
+    left = dev.parent / f"{dev.stem}.abc.grantway.tmp"
+    left.write_bytes(b"half")
+    os.utime(left, (1_000_000_000, 1_000_000_000))
+    store.save("dev", Token("at-2", expires_at=NEW_YEAR))
+    assert not left.exists()
 
 
 # --- AWS's tools, which take no lock --------------------------------------------------------------
@@ -288,15 +365,3 @@ def test_a_file_that_breaks_meanwhile_gets_its_registration_back(
     found = store.load("dev")
     assert found is not None
     assert (found.refresh_token, found.extra) == ("rt-ours", REGISTRATION)
-
-
-def test_a_good_file_that_came_between_the_look_and_the_move_goes_back(tmp_path: Path) -> None:
-    store = AwsCliStore(tmp_path, start_url="https://d-0000000000.awsapps.com/start")
-    store.save("corp", Token("at-good", expires_in=3600, expires_at=time.time() + 3600))
-    (path,) = tmp_path.glob("*.json")
-    # As if it had been corrupt when it was looked at, and another tool had mended it since.
-    token = store._set_aside(path, "is not whole.")
-    assert token is not None
-    assert token.access_token == "at-good"
-    assert store.load("corp") is not None
-    assert not list(tmp_path.glob("*.corrupt-*"))
