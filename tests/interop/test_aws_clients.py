@@ -440,8 +440,8 @@ def test_a_device_code_that_nobody_answers_expires(connect: Connect, forgetful_i
     [
         (
             {"grantTypes": ["password"]},
-            "InvalidClientMetadataException",
-            "invalid_client_metadata",
+            "UnsupportedGrantTypeException",
+            "unsupported_grant_type",
         ),
         (
             {"clientType": "confidential"},

@@ -41,7 +41,7 @@ def test_aws_registration(caller: Caller) -> None:
         ({"clientName": "\ud800"}, "invalid_request", "InvalidRequestException"),
         ({"clientType": None}, "invalid_request", "InvalidRequestException"),
         ({"clientType": "secret"}, "invalid_client_metadata", "InvalidClientMetadataException"),
-        ({"grantTypes": ["password"]}, "invalid_client_metadata", "InvalidClientMetadataException"),
+        ({"grantTypes": ["password"]}, "unsupported_grant_type", "UnsupportedGrantTypeException"),
         ({"scopes": ['a"b']}, "invalid_scope", "InvalidScopeException"),
         ({"redirectUris": ["javascript:x"]}, "invalid_redirect_uri", "InvalidRedirectUriException"),
         (

@@ -107,7 +107,8 @@ def register_client(issuer: Issuer, members: Mapping[str, Any]) -> Work:
     loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
     # What AWS itself would give; anything else has to be asked for.
     usual = [name for name in STANDARD if name in issuer.grants]
-    grant_types = _grant_types(issuer, loaded.get("grant_types") or usual)
+    asked = loaded.get("grant_types") or usual
+    grant_types = _grant_types(issuer, asked, "unsupported_grant_type")
     if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
         raise Refusal("invalid_redirect_uri", "redirectUris is required for authorization_code")
     secret = new_secret("gws")
@@ -147,7 +148,8 @@ def register(issuer: Issuer, members: Mapping[str, Any]) -> Work:
         Refusal: a member breaks its rule.
     """
     loaded = _load(_CLIENT_METADATA, members, "invalid_client_metadata")
-    grant_types = _grant_types(issuer, loaded.get("grant_types") or [AUTHORIZATION_CODE])
+    asked = loaded.get("grant_types") or [AUTHORIZATION_CODE]
+    grant_types = _grant_types(issuer, asked, "invalid_client_metadata")
     if AUTHORIZATION_CODE in grant_types and not loaded.get("redirect_uris"):
         raise Refusal("invalid_redirect_uri", "redirect_uris is required for authorization_code")
     method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
@@ -211,9 +213,9 @@ def _sentence(messages: Mapping[str, Any]) -> str:
     return " ".join(parts).replace('"', "'").replace("\\", "/")
 
 
-def _grant_types(issuer: Issuer, asked: list[str]) -> frozenset[str]:
+def _grant_types(issuer: Issuer, asked: list[str], error: str) -> frozenset[str]:
     unknown = set(asked) - set(issuer.grants)
     if unknown:
         known = ", ".join(sorted(issuer.grants))
-        raise Refusal("invalid_client_metadata", f"A grant type is not one of {known}")
+        raise Refusal(error, f"A grant type is not one of {known}")
     return frozenset(asked)
