@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.sso_oidc.plugin import AWS_SSO_OIDC
+from grantway_plugins.stores.masked import Masked
 
 try:
     from botocore.auth import SigV4Auth
@@ -61,17 +62,20 @@ class AwsIam:
             raise ConfigurationError(
                 "credentials: botocore finds none in the environment, files or roles."
             )
-        frozen = found.get_frozen_credentials()
+        # The credentials must not be in a local, which a traceback could show.
+        frozen = Masked(found.get_frozen_credentials())
         draft.fields["client_id"] = self.client_id
         if draft.step == "token":
             draft.url += f"{'&' if '?' in draft.url else '?'}{_QUERY}"
         request = AWSRequest(
             "POST", draft.url, headers=dict(draft.headers), data=AWS_SSO_OIDC.encode(draft.fields)
         )
-        SigV4Auth(frozen, SIGNING_NAME, self.region).add_auth(request)
+        SigV4Auth(frozen.value, SIGNING_NAME, self.region).add_auth(request)
         draft.headers.update(request.headers.items())
-        shown = (frozen.token, draft.headers["Authorization"].rpartition("=")[2])
-        draft.secrets = (*draft.secrets, *(secret for secret in shown if secret))
+        signature = draft.headers["Authorization"].rpartition("=")[2]
+        draft.secrets = (*draft.secrets, signature)
+        if frozen.value.token:
+            draft.secrets = (*draft.secrets, frozen.value.token)
 
     def secrets(self) -> tuple[str, ...]:
         """There are none that last; those of a send the draft keeps."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.paths import expand
 
+from .config_file import config_path, read_sections
 from .endpoint import is_region
+from .settings import Settings, of_profile
 
 _START_URL, _REGION = "sso_start_url", "sso_region"
 _SCOPES = "sso_registration_scopes"
@@ -29,6 +30,7 @@ class SsoConfig:
         region: The region whose service is asked.
         scopes: What a client registers for; None where nothing is said.
         login_command: The command line that logs in.
+        settings: What the profile says about endpoints.
     """
 
     name: str | None
@@ -36,17 +38,12 @@ class SsoConfig:
     region: str
     scopes: tuple[str, ...] | None
     login_command: str
+    settings: Settings = field(default_factory=Settings, compare=False)
 
     @property
     def key(self) -> str:
         """The name of the login in the AWS tools' cache."""
         return self.start_url if self.name is None else self.name
-
-
-def config_path() -> Path:
-    """The file that the AWS tools read: ``AWS_CONFIG_FILE``, or ``~/.aws/config``."""
-    named = os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
-    return Path(expand(os.path.expandvars(named), "AWS_CONFIG_FILE"))
 
 
 def read_config(
@@ -70,14 +67,15 @@ def read_config(
     file = _File(
         config_path() if path is None else Path(expand(path, "config_file to an absolute path"))
     )
-    if name is not None:
-        if profile is not None:
-            raise ConfigurationError(
-                "name, profile: give one of them; a profile names its session itself."
-            )
-        return file.session(name)
+    if name is not None and profile is not None:
+        raise ConfigurationError(
+            "name, profile: give one of them; a profile names its session itself."
+        )
     env = os.environ.get
-    return file.profile(profile or env("AWS_PROFILE") or env("AWS_DEFAULT_PROFILE") or "default")
+    # The AWS CLI takes endpoints from the profile, for a session that is named too.
+    profile = profile or env("AWS_PROFILE") or env("AWS_DEFAULT_PROFILE") or "default"
+    found = file.profile(profile) if name is None else file.session(name)
+    return replace(found, settings=file.settings(profile))
 
 
 class _File:
@@ -85,21 +83,9 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sessions: dict[str, Mapping[str, str]] = {}
-        self._profiles: dict[str, Mapping[str, str]] = {}
-        parser = _parse(path)
-        for section in parser.sections():
-            values = dict(parser[section])
-            if section == "default":
-                self._profiles.setdefault(section, values)
-                continue
-            try:
-                words = shlex.split(section)
-            except ValueError:  # a quote that is never closed; the AWS tools pass over it too
-                continue
-            if len(words) == 2:  # noqa: PLR2004 - the kind and the name
-                kinds = {"sso-session": self._sessions, "profile": self._profiles}
-                kinds.get(words[0], {})[words[1]] = values
+        self._sections = read_sections(path)
+        self._sessions = self._sections.sessions
+        self._profiles = self._sections.profiles
 
     def session(self, name: str) -> SsoConfig:
         where = f"[sso-session {name}]"
@@ -139,6 +125,9 @@ class _File:
             login_command=f"aws sso login --profile {shlex.quote(name)}",
         )
 
+    def settings(self, profile: str) -> Settings:
+        return of_profile(self._sections, profile, {})
+
     def _start_url(self, where: str, values: Mapping[str, str]) -> str:
         url = self._present(where, _START_URL, values)
         try:
@@ -170,38 +159,6 @@ class _File:
         return ConfigurationError(
             f"{self._path}: there is no section {where}; {listed}. `aws configure sso` writes one."
         )
-
-
-def _parse(path: Path) -> configparser.RawConfigParser:
-    """Read the file by the rules that botocore reads it by.
-
-    The parser's own errors quote the line that is wrong, which may hold an access key of AWS; so
-    they are retold by number.
-    """
-    parser = configparser.RawConfigParser()
-    try:
-        with path.open(encoding="utf-8") as file:
-            parser.read_file(file)
-    except FileNotFoundError:
-        problem = (
-            "there is no such file. `aws configure sso` writes it; AWS_CONFIG_FILE names another"
-        )
-    except UnicodeDecodeError:
-        problem = "is not UTF-8"
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-    except configparser.DuplicateSectionError as error:
-        problem = f"line {error.lineno}: section [{error.section}] stands there already"
-    except configparser.DuplicateOptionError as error:
-        problem = f"line {error.lineno}: {error.option} stands in [{error.section}] already"
-    except configparser.MissingSectionHeaderError as error:
-        problem = f"line {error.lineno}: stands in no section; begin one with [sso-session NAME]"
-    except configparser.ParsingError as error:
-        lines = ", ".join(str(number) for number, _ in error.errors)
-        problem = f"line {lines}: is neither a [section] nor name = value"
-    else:
-        return parser
-    raise ConfigurationError(f"{path}: {problem}.")
 
 
 def _scopes(text: str | None) -> tuple[str, ...] | None:

@@ -2,247 +2,291 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
 from marshmallow import Schema, ValidationError, fields
 
 from grantway.deadline import Deadline
-from grantway.dialect import Answer
 from grantway.dispatcher import Dispatcher
 from grantway.exceptions import ConfigurationError, TokenError, TransportError
 from grantway.exchange import Draft, public_headers
 from grantway.grant import Grant, Params
 from grantway.middleware.retry import RetryPolicy
 from grantway.process import default_registry
-from grantway.quantity import check_seconds
-from grantway.registry import Registry
-from grantway.transport import RequestsTransport
+from grantway.transport import USER_AGENT, RequestsTransport
+from grantway_plugins.stores.masked import Masked
 
-from .endpoint import endpoint_of, is_region, provider_at
-from .exceptions import Exceptions, as_botocore_error, param_validation_error
-from .plugin import ANSWER_NAMES
+from .client_config import LONGEST_WAIT, ClientConfig, client_config
+from .client_meta import CallEvents, ClientMeta
+from .endpoint import provider_at
+from .exceptions import Exceptions, as_invalid, invalid_parameters, refusal
+from .model import (  # the types too, so that tools can resolve the annotations
+    CREATE_TOKEN,
+    CREATE_TOKEN_WITH_IAM,
+    REGISTER_CLIENT,
+    SECRET,
+    START_DEVICE_AUTHORIZATION,
+    CreateTokenRequest,
+    CreateTokenResponse,
+    CreateTokenWithIAMRequest,
+    CreateTokenWithIAMResponse,
+    Operation,
+    RegisterClientRequest,
+    RegisterClientResponse,
+    StartDeviceAuthorizationRequest,
+    StartDeviceAuthorizationResponse,
+)
+from .plugin import ANSWER_NAMES, AWS_SSO_OIDC
+from .standard_retries import StandardRetries
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from botocore.config import Config
+
+    from grantway.client_auth import ClientAuth
+    from grantway.dialect import Answer
     from grantway.http import Transport
-
-
-class _String(fields.String):
-    """A string and nothing else; marshmallow's takes bytes as well, botocore does not."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> str:
-        if not isinstance(value, str):
-            raise self.make_error("invalid")
-        return value
-
-
-class _Strings(fields.List[str]):
-    """A list or tuple of strings; marshmallow's takes anything that can be iterated."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> list[str | None]:
-        if not isinstance(value, (list, tuple)):
-            raise self.make_error("invalid")
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-def _text(name: str, *, required: bool = False) -> fields.String:
-    return _String(data_key=name, required=required)
-
-
-def _texts(name: str) -> fields.List[str]:
-    return _Strings(_String(), data_key=name)
-
-
-class CreateTokenInput(Schema):
-    """The input shape of CreateToken."""
-
-    client_id = _text("clientId", required=True)
-    client_secret = _text("clientSecret", required=True)
-    grant_type = _text("grantType", required=True)
-    device_code = _text("deviceCode")
-    code = _text("code")
-    refresh_token = _text("refreshToken")
-    scope = _texts("scope")
-    redirect_uri = _text("redirectUri")
-    code_verifier = _text("codeVerifier")
-
-
-class RegisterClientInput(Schema):
-    """The input shape of RegisterClient."""
-
-    client_name = _text("clientName", required=True)
-    client_type = _text("clientType", required=True)
-    scopes = _texts("scopes")
-    redirect_uris = _texts("redirectUris")
-    grant_types = _texts("grantTypes")
-    issuer_url = _text("issuerUrl")
-    entitled_application_arn = _text("entitledApplicationArn")
-
-
-class StartDeviceAuthorizationInput(Schema):
-    """The input shape of StartDeviceAuthorization."""
-
-    client_id = _text("clientId", required=True)
-    client_secret = _text("clientSecret", required=True)
-    start_url = _text("startUrl", required=True)
-
-
-_CREATE_TOKEN = CreateTokenInput()
-_REGISTER_CLIENT = RegisterClientInput()
-_START_DEVICE_AUTHORIZATION = StartDeviceAuthorizationInput()
-_SECRET = frozenset({"client_secret", "device_code", "code", "refresh_token", "code_verifier"})
-_CLIENT_FIELDS = (
-    "client_id",
-    "client_secret",
-    "client_id_issued_at",
-    "client_secret_expires_at",
-    "authorization_endpoint",
-    "token_endpoint",
-)
-_DEVICE_FIELDS = (
-    "device_code",
-    "user_code",
-    "verification_uri",
-    "verification_uri_complete",
-    "expires_in",
-    "interval",
-)
+    from grantway.registry import Registry
 
 
 class _Unjudged(Schema):
     """Lets every parameter through: AWS itself judges what belongs to a grant, as with boto3."""
 
     def load(self, data: Any, **_options: Any) -> Any:
-        """Give the parameters back; ``CreateTokenInput`` has checked their types."""
+        """Give the parameters back; the operation's schema has checked their types."""
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class _InParams:
-    """Client authentication for calls whose parameters hold the client's id and secret."""
+@dataclass(slots=True)
+class _Call:
+    """One call as the dispatcher's client authentication: adds headers, and sees the answers.
 
+    The client's id and secret are among the parameters already.
+
+    Attributes:
+        headers: Headers to add to each request.
+        hidden: Values of the parameters that must never show.
+        signer: Signs the request with AWS credentials, or None.
+        answer: The last answer.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    hidden: tuple[str, ...] = field(repr=False)
+    signer: ClientAuth | None = None
+    answer: Answer | None = field(default=None, repr=False)
     client_id: str = ""
 
     def authenticate(self, draft: Draft) -> None:
-        """There is nothing to add."""
+        """Add the headers and the signature."""
+        self.answer = None
+        draft.headers.update(self.headers)
+        if self.signer is not None:
+            self.signer.authenticate(draft)
+        draft.learn = self._see
 
     def secrets(self) -> tuple[str, ...]:
-        """They are among the parameters."""
+        """They are among the parameters, or in the draft."""
         return ()
 
-
-_IN_PARAMS = _InParams()
+    def _see(self, answer: Answer) -> bool:
+        self.answer = answer
+        return False
 
 
 class SSOOIDCClient:
-    """AWS's SSO-OIDC client. Safe for threads.
+    """AWS's SSO-OIDC client. Safe for threads. Make it with ``sso_oidc.client``.
 
     Attributes:
         exceptions: The exception classes by AWS's names; each error has ``.response`` in
             botocore's shape.
-        meta: ``endpoint_url`` and ``region_name``, as botocore gives them.
+        meta: ``endpoint_url``, ``region_name`` and more, as botocore gives them.
+        waiter_names: Empty: the service has no waiters.
     """
 
-    def __init__(
-        self,
-        *,
-        region_name: str,
-        endpoint_url: str,
-        registry: Registry,
-        transport: Transport,
-        timeout: float,
-    ) -> None:
-        provider = provider_at(endpoint_url)
+    waiter_names: tuple[str, ...] = ()
+
+    def __init__(self, config: ClientConfig, registry: Registry, transport: Transport) -> None:
+        provider = provider_at(config.endpoint_url)
         self.exceptions = Exceptions()
-        self.meta = SimpleNamespace(endpoint_url=endpoint_url, region_name=region_name)
+        self.meta = ClientMeta(config)
+        self._config = config
         self._transport = transport
-        check_seconds("timeout", timeout)
-        self._timeout = timeout
-        self._dispatcher = Dispatcher(registry, provider, transport, RetryPolicy())
+        policy = RetryPolicy(attempts=config.attempts, longest=LONGEST_WAIT)
+        self._dispatcher = Dispatcher(registry, provider, transport, StandardRetries(policy))
         unjudged = _Unjudged()
         self._grants = {
-            name: Grant(name, unjudged, replay=grant.replay, secret=_SECRET)
+            name: Grant(name, unjudged, replay=grant.replay, secret=SECRET)
             for name, grant in registry.grants.items()
         }
-        self._unknown = Grant("unknown", unjudged, secret=_SECRET)
+        self._unknown = Grant("unknown", unjudged, secret=SECRET)
 
-    def create_token(self, **kwargs: Any) -> dict[str, Any]:
-        """CreateToken: ``clientId``, ``clientSecret`` and ``grantType``, and the grant's own.
+    def create_token(self, **kwargs: Unpack[CreateTokenRequest]) -> CreateTokenResponse:
+        """CreateToken: redeem a code, a device code or a refresh token.
+
+        Args:
+            clientId (str): Required. The client's id, from ``register_client``.
+            clientSecret (str): Required. Its secret.
+            grantType (str): Required. ``authorization_code``,
+                ``urn:ietf:params:oauth:grant-type:device_code`` or ``refresh_token``.
+            deviceCode (str): The device code of ``start_device_authorization``.
+            code (str): The authorization code.
+            refreshToken (str): The refresh token.
+            scope (list[str]): Ignored by AWS: a token has the scopes of the registration.
+            redirectUri (str): The redirect URI that the code was sent to.
+            codeVerifier (str): The PKCE verifier of the code (RFC 7636).
 
         Returns:
             ``accessToken``, ``tokenType``, ``expiresIn`` (seconds), ``refreshToken``,
             ``idToken``, each where the service sent it, and ``ResponseMetadata``.
-        """
-        params = _load(_CREATE_TOKEN, kwargs)
-        grant_type = params.pop("grant_type")
-        grant = self._grants.get(grant_type) or replace(self._unknown, grant_type=grant_type)
-        try:
-            token, answer = self._dispatcher.token(
-                grant, Params(params), _IN_PARAMS, Deadline(self._timeout)
-            )
-        except (TokenError, TransportError) as error:
-            failure = as_botocore_error(error, "CreateToken")
-        else:
-            found = {
-                "access_token": token.access_token,
-                "token_type": token.token_type,
-                "expires_in": token.expires_in,
-                "refresh_token": token.refresh_token,
-                "id_token": token.id_token,
-            }
-            return _answer(found, tuple(found), answer)
-        raise failure
 
-    def register_client(self, **kwargs: Any) -> dict[str, Any]:
-        """RegisterClient: ``clientName``, ``clientType`` and what the client may do.
+        Raises:
+            InvalidRequestException: a parameter is missing or invalid; see ``reason``.
+            InvalidClientException: the client is unknown, or its registration has expired.
+            InvalidGrantException: the code or refresh token is spent, expired or another client's.
+            UnauthorizedClientException: the client may not use this grant.
+            UnsupportedGrantTypeException: the service does not know the grant.
+            InvalidScopeException: a scope is invalid.
+            AuthorizationPendingException: the device code is not approved yet; poll again.
+            SlowDownException: polled too often; add five seconds to the interval.
+            AccessDeniedException: access was denied; see ``reason``.
+            ExpiredTokenException: the device code has expired.
+            InternalServerException: the service failed.
+        """
+        kwargs = cast("CreateTokenRequest", Params(kwargs))
+        return cast("CreateTokenResponse", self._invoke(CREATE_TOKEN, kwargs))
+
+    def create_token_with_iam(
+        self, **kwargs: Unpack[CreateTokenWithIAMRequest]
+    ) -> CreateTokenWithIAMResponse:
+        """CreateTokenWithIAM: the same for a client with AWS credentials, which sign the request.
+
+        Needs grantway's extra ``aws``.
+
+        Args:
+            clientId (str): Required. The ARN of the application in IAM Identity Center.
+            grantType (str): Required. ``authorization_code``, ``refresh_token``,
+                ``urn:ietf:params:oauth:grant-type:jwt-bearer`` or
+                ``urn:ietf:params:oauth:grant-type:token-exchange``.
+            code (str): The authorization code.
+            refreshToken (str): The refresh token.
+            assertion (str): The JWT of a trusted token issuer.
+            scope (list[str]): Scopes to ask for.
+            redirectUri (str): The redirect URI that the code was sent to.
+            subjectToken (str): The token to exchange.
+            subjectTokenType (str): Its type.
+            requestedTokenType (str): The type of token to get.
+            codeVerifier (str): The PKCE verifier of the code (RFC 7636).
+
+        Returns:
+            As ``create_token``, and ``issuedTokenType``, ``scope`` and ``awsAdditionalDetails``.
+
+        Raises:
+            InvalidRequestRegionException: another region has the application's identity store;
+                see ``endpoint`` and ``region``.
+            TokenError: the other exceptions of ``create_token``.
+            ConfigurationError: there are no AWS credentials.
+        """
+        kwargs = cast("CreateTokenWithIAMRequest", Params(kwargs))
+        return cast("CreateTokenWithIAMResponse", self._invoke(CREATE_TOKEN_WITH_IAM, kwargs))
+
+    def register_client(self, **kwargs: Unpack[RegisterClientRequest]) -> RegisterClientResponse:
+        """RegisterClient: make a client that can log people in.
+
+        Args:
+            clientName (str): Required. A name for people.
+            clientType (str): Required. ``public``.
+            scopes (list[str]): Scopes of the client's tokens.
+            redirectUris (list[str]): Where authorization codes may be sent to.
+            grantTypes (list[str]): Grants that the client may use.
+            issuerUrl (str): The issuer of IAM Identity Center, or a start URL.
+            entitledApplicationArn (str): The ARN of the application that the client belongs to.
 
         Returns:
             ``clientId``, ``clientSecret``, their times (epoch seconds) and endpoints.
-        """
-        return self._call(
-            "registration", "RegisterClient", _REGISTER_CLIENT, kwargs, _CLIENT_FIELDS
-        )
 
-    def start_device_authorization(self, **kwargs: Any) -> dict[str, Any]:
-        """StartDeviceAuthorization: ``clientId``, ``clientSecret`` and ``startUrl``.
+        Raises:
+            InvalidRequestException: a parameter is missing or invalid.
+            InvalidScopeException: a scope is invalid.
+            InvalidClientMetadataException: the client's description is invalid.
+            InternalServerException: the service failed.
+            InvalidRedirectUriException: a redirect URI is not allowed.
+            UnsupportedGrantTypeException: the service does not know a grant.
+            SlowDownException: registered too often.
+        """
+        kwargs = cast("RegisterClientRequest", Params(kwargs))
+        return cast("RegisterClientResponse", self._invoke(REGISTER_CLIENT, kwargs))
+
+    def start_device_authorization(
+        self, **kwargs: Unpack[StartDeviceAuthorizationRequest]
+    ) -> StartDeviceAuthorizationResponse:
+        """StartDeviceAuthorization: begin a login on another device.
+
+        Args:
+            clientId (str): Required. The client's id, from ``register_client``.
+            clientSecret (str): Required. Its secret.
+            startUrl (str): Required. The address of the organization's portal.
 
         Returns:
             ``deviceCode``, ``userCode``, ``verificationUri``, ``verificationUriComplete``,
             ``expiresIn`` and ``interval`` (seconds).
+
+        Raises:
+            InvalidRequestException: a parameter is missing or invalid.
+            InvalidClientException: the client is unknown, or its registration has expired.
+            UnauthorizedClientException: the client may not use this grant.
+            SlowDownException: asked too often.
+            InternalServerException: the service failed.
         """
-        return self._call(
-            "device_authorization",
-            "StartDeviceAuthorization",
-            _START_DEVICE_AUTHORIZATION,
-            kwargs,
-            _DEVICE_FIELDS,
+        kwargs = cast("StartDeviceAuthorizationRequest", Params(kwargs))
+        return cast(
+            "StartDeviceAuthorizationResponse", self._invoke(START_DEVICE_AUTHORIZATION, kwargs)
         )
 
-    def _call(
+    # --- what every client of boto3 has -----------------------------------------------------
+
+    def can_paginate(self, operation_name: str) -> bool:
+        """Return False: no operation of the service has pages.
+
+        Raises:
+            KeyError: there is no such operation.
+        """
+        _ = self.meta.method_to_api_mapping[operation_name]
+        return False
+
+    def get_paginator(self, operation_name: str) -> NoReturn:
+        """Raise ``OperationNotPageableError`` (``RequestInvalidError``), as boto3 does."""
+        self.can_paginate(operation_name)
+        raise as_invalid(
+            f"Operation cannot be paginated: {operation_name}", "OperationNotPageableError"
+        )
+
+    def get_waiter(self, waiter_name: str) -> NoReturn:
+        """Raise ValueError, as boto3 does: the service has no waiters."""
+        raise ValueError(f"Waiter does not exist: {waiter_name}")
+
+    def generate_presigned_url(
         self,
-        step: str,
-        operation: str,
-        schema: Schema,
-        kwargs: Mapping[str, Any],
-        shown: tuple[str, ...],
-    ) -> dict[str, Any]:
-        params = _load(schema, kwargs)
-        try:
-            answer = self._dispatcher.call(step, params, _IN_PARAMS, Deadline(self._timeout))
-        except (TokenError, TransportError) as error:
-            failure = as_botocore_error(error, operation)
-        else:
-            return _answer(answer.payload, shown, answer)
-        raise failure
+        ClientMethod: str,  # noqa: N803 - botocore's names
+        Params: Any = None,  # noqa: N803
+        ExpiresIn: int = 3600,  # noqa: N803
+        HttpMethod: str | None = None,  # noqa: N803
+    ) -> NoReturn:
+        """Raise ``ConfigurationError``: the parameters belong in the body of a POST request.
+
+        boto3 returns an address without them, which the service does not accept.
+        """
+        del Params, ExpiresIn, HttpMethod
+        if ClientMethod not in self.meta.method_to_api_mapping:
+            raise as_invalid(
+                f"Client does not have method: {ClientMethod}", "UnknownClientMethodError"
+            )
+        raise ConfigurationError(
+            f"generate_presigned_url: {ClientMethod} cannot be presigned, because its parameters "
+            "belong in the body of a POST request. Call the method instead."
+        )
 
     def close(self) -> None:
         """Close idle connections."""
@@ -257,11 +301,105 @@ class SSOOIDCClient:
     def __repr__(self) -> str:
         return f"SSOOIDCClient({self.meta.endpoint_url!r})"
 
+    # --- the way of a call ------------------------------------------------------------------
 
-def _load(schema: Schema, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def _invoke(self, operation: Operation, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        listening = self.meta.listening
+        if listening is None:
+            return dict(self._ask(operation, _load(operation.parameters, kwargs), {}))
+        events = CallEvents(self.meta, listening, operation)
+        kwargs = Params(events.parameters(kwargs))
+        params = _load(operation.parameters, kwargs)
+        request = self._described(operation, kwargs)
+        answered = Masked(events.request(kwargs, request))
+        if answered.value is not None:
+            return events.stubbed(*answered.value)
+        try:
+            result = self._ask(operation, params, request["headers"])
+        except Exception as error:
+            events.failed(error)
+            raise
+        events.answered(result)
+        return dict(result)
+
+    def _described(self, operation: Operation, kwargs: Mapping[str, Any]) -> Params:
+        """A request as botocore describes it to handlers."""
+        return Params(
+            url_path=operation.path.partition("?")[0],
+            url=self.meta.endpoint_url.rstrip("/") + operation.path,
+            method="POST",
+            query_string={},
+            headers={},
+            body=AWS_SSO_OIDC.encode(kwargs),
+            context={},
+        )
+
+    def _ask(self, operation: Operation, params: Params, headers: Mapping[str, str]) -> Params:
+        call = _Call(
+            {"User-Agent": self._config.user_agent(USER_AGENT), **headers},
+            tuple(text for name, text in params.items() if name in SECRET),
+        )
+        deadline = Deadline(self._config.timeout)
+        try:
+            if operation.step == "token":
+                return self._token(operation, params, call, deadline)
+            answer = self._dispatcher.call(operation.step, params, call, deadline)
+            return self._result(answer.payload, operation, answer)
+        except (TokenError, TransportError) as error:
+            failure = refusal(
+                error, operation.name, call.answer, self._config.attempts, call.hidden
+            )
+        raise failure
+
+    def _token(
+        self, operation: Operation, params: Params, call: _Call, deadline: Deadline
+    ) -> Params:
+        if operation is CREATE_TOKEN_WITH_IAM:
+            call.signer = self._signer(params.pop("client_id"))
+        grant_type = params.pop("grant_type")
+        grant = self._grants.get(grant_type) or replace(self._unknown, grant_type=grant_type)
+        token, answer = self._dispatcher.token(grant, params, call, deadline)
+        found = Params(
+            token.extra,
+            access_token=token.access_token,
+            token_type=token.token_type,
+            expires_in=token.expires_in,
+            refresh_token=token.refresh_token,
+            id_token=token.id_token,
+            scope=None if token.scope is None else list(token.scope),
+        )
+        return self._result(found, operation, answer)
+
+    def _result(self, found: Mapping[str, Any], operation: Operation, answer: Answer) -> Params:
+        result = Params(
+            {
+                ANSWER_NAMES.get(name, name): found[name]
+                for name in operation.answer
+                if found.get(name) is not None
+            }
+        )
+        headers = public_headers(answer.headers)
+        about: dict[str, Any] = {}
+        if request_id := headers.get("x-amzn-requestid"):
+            about["RequestId"] = request_id
+        about["HTTPStatusCode"] = answer.status
+        about["HTTPHeaders"] = headers
+        about["RetryAttempts"] = answer.attempts - 1
+        if answer.attempts >= self._config.attempts:
+            about["MaxAttemptsReached"] = True
+        result["ResponseMetadata"] = about
+        return result
+
+    def _signer(self, client_id: str) -> ClientAuth:
+        from grantway_plugins.client_auth.aws_iam import AwsIam  # noqa: PLC0415 - loads botocore
+
+        return AwsIam(client_id, self.meta.region_name, self._config.credentials)
+
+
+def _load(schema: Schema, kwargs: Mapping[str, Any]) -> Params:
     """Check the parameters as botocore does, without quoting a value."""
     try:
-        loaded = cast("dict[str, Any]", schema.load(kwargs))
+        loaded = Params(cast("dict[str, Any]", schema.load(kwargs)))
     except ValidationError as invalid:
         messages = invalid.messages_dict
     else:
@@ -269,66 +407,107 @@ def _load(schema: Schema, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     known = sorted(str(field.data_key) for field in schema.fields.values())
     lines, errors = [], {}
     for name in messages:
-        field = next((f for f in schema.fields.values() if f.data_key == name), None)
-        if field is None:
+        found = next((f for f in schema.fields.values() if f.data_key == name), None)
+        if found is None:
             line = f'Unknown parameter in input: "{name}", must be one of: {", ".join(known)}'
         elif name not in kwargs:
             line = f'Missing required parameter in input: "{name}"'
         else:
-            wanted = "a list of strings" if isinstance(field, fields.List) else "a string"
+            wanted = "a list of strings" if isinstance(found, fields.List) else "a string"
             line = f"Invalid type for parameter {name}: must be {wanted}"
         lines.append(line)
         errors[name] = [line]
-    raise param_validation_error("Parameter validation failed:\n" + "\n".join(lines), errors)
-
-
-def _answer(found: Mapping[str, Any], shown: tuple[str, ...], answer: Answer) -> dict[str, Any]:
-    result = {
-        ANSWER_NAMES.get(name, name): found[name] for name in shown if found.get(name) is not None
-    }
-    headers = public_headers(answer.headers)
-    request_id = headers.get("x-amzn-requestid")
-    result["ResponseMetadata"] = {
-        **({"RequestId": request_id} if request_id else {}),
-        "HTTPStatusCode": answer.status,
-        "HTTPHeaders": headers,
-        "RetryAttempts": answer.attempts - 1,
-    }
-    return result
+    raise invalid_parameters("Parameter validation failed:\n" + "\n".join(lines), errors)
 
 
 def client(
     region_name: str | None = None,
     endpoint_url: str | None = None,
     *,
+    api_version: str | None = None,
+    use_ssl: bool = True,
+    verify: bool | str | None = None,
+    aws_access_key_id: str | None = None,
+    aws_secret_access_key: str | None = None,
+    aws_session_token: str | None = None,
+    aws_account_id: str | None = None,
+    config: Config | None = None,
     registry: Registry | None = None,
     transport: Transport | None = None,
-    timeout: float = 60.0,
+    timeout: float | None = None,
 ) -> SSOOIDCClient:
     """Make a client, as ``boto3.client("sso-oidc", ...)`` does.
 
     Args:
-        region_name: AWS region; by default ``AWS_DEFAULT_REGION``, as boto3, or ``AWS_REGION``.
+        region_name: AWS region; by default ``AWS_DEFAULT_REGION``, the profile's ``region``, or
+            ``AWS_REGION``.
         endpoint_url: Another address of the service; by default
-            ``AWS_ENDPOINT_URL_SSO_OIDC``, ``AWS_ENDPOINT_URL``, or the region's own.
+            ``AWS_ENDPOINT_URL_SSO_OIDC``, ``AWS_ENDPOINT_URL``, the profile's, or the region's own.
+        api_version: ``2019-06-10``, the only one that there is.
+        use_ssl: False asks the region's address without TLS, which is refused: it would send
+            secrets in the clear. As with boto3, it has no effect on ``endpoint_url``.
+        verify: Path of the certificates to trust, or True for certifi's; by default
+            ``AWS_CA_BUNDLE``, the profile's ``ca_bundle``, ``REQUESTS_CA_BUNDLE``, or certifi's.
+            False is refused.
+        aws_access_key_id: Used by ``create_token_with_iam`` alone, like the next two.
+        aws_secret_access_key: The secret access key.
+        aws_session_token: The session token of temporary credentials.
+        aws_account_id: Accepted, and without effect: the service's addresses have no account.
+        config: A ``botocore.config.Config``: region, retries, timeouts, proxies, certificate,
+            User-Agent and endpoint choices.
         registry: Where grants come from; by default all installed plugins.
-        transport: Sends the requests; by default one of its own.
-        timeout: Seconds for one call, over all attempts.
+        transport: Sends the requests, instead of one made of ``verify`` and ``config``.
+        timeout: Seconds for one call, over all attempts; by default 60, or with ``config`` as
+            many as its timeouts and attempts can take.
 
     Raises:
-        ConfigurationError: there is no region, or it does not look like one.
+        ConfigurationError: an argument or setting cannot work, or is not supported; names it.
     """
-    env = os.environ.get
-    region = region_name or env("AWS_DEFAULT_REGION") or env("AWS_REGION")
-    if not region or not is_region(region):
-        raise ConfigurationError(
-            'region_name: must be an AWS region, like "eu-west-1"; give it here or in '
-            "AWS_DEFAULT_REGION."
-        )
-    return SSOOIDCClient(
-        region_name=region,
-        endpoint_url=endpoint_of(region, endpoint_url),
-        registry=registry or default_registry(),
-        transport=transport or RequestsTransport(),
+    del aws_account_id
+    keys = Masked((aws_access_key_id, aws_secret_access_key, aws_session_token))
+    aws_access_key_id = aws_secret_access_key = aws_session_token = None  # for tracebacks
+    found = client_config(
+        region_name,
+        endpoint_url,
+        api_version=api_version,
+        use_ssl=use_ssl,
+        verify=verify,
+        credentials=_explicit_credentials(keys),
+        config=config,
         timeout=timeout,
+    )
+    return SSOOIDCClient(
+        found,
+        registry or default_registry(),
+        transport or _transport(found),
+    )
+
+
+def _explicit_credentials(
+    keys: Masked[tuple[str | None, str | None, str | None]],
+) -> Callable[[], Any] | None:
+    if not any(keys.value):
+        return None
+    if not all(keys.value[:2]):
+        raise ConfigurationError(
+            "aws_access_key_id, aws_secret_access_key: give both, or neither for botocore's own "
+            "credentials."
+        )
+
+    def credentials() -> Any:
+        from botocore.credentials import Credentials  # noqa: PLC0415 - only where they are used
+
+        return Credentials(*keys.value)
+
+    return credentials
+
+
+def _transport(config: ClientConfig) -> RequestsTransport:
+    return RequestsTransport(
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        pool_size=config.pool_size,
+        ca_bundle=config.ca_bundle,
+        client_certificate=config.client_certificate,
+        proxies=config.proxies,
     )

@@ -6,9 +6,11 @@ Source: the service model ``sso-oidc`` of botocore (rest-json 1.1).
 from __future__ import annotations
 
 from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
-from grantway.exceptions import TOKEN_ERRORS
+from grantway.exceptions import TOKEN_ERRORS, TokenError
 from grantway.freshness import Freshness
 from grantway.hookspecs import hookimpl
+
+from .exceptions import InvalidRequestRegionException
 
 #: RFC name -> AWS name, requests.
 REQUEST_NAMES = {
@@ -76,3 +78,9 @@ AWS_SSO_OIDC = Dialect(
 def grantway_register_dialects() -> list[Dialect]:
     """Bring the dialect ``aws-sso-oidc``."""
     return [AWS_SSO_OIDC]
+
+
+@hookimpl
+def grantway_register_errors() -> dict[str, type[TokenError]]:
+    """Bring the exception that only AWS has; the header of the answer names it."""
+    return {InvalidRequestRegionException.__name__: InvalidRequestRegionException}

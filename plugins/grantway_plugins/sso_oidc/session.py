@@ -101,7 +101,9 @@ class SsoSession:
         timeout: float = 30.0,
     ) -> None:
         self.config = config
-        self.provider = provider_at(endpoint_of(config.region, endpoint_url))
+        self.provider = provider_at(
+            endpoint_of(config.region, endpoint_url, config.settings, named="sso_region")
+        )
         self.store = AwsCliStore(folder, start_url=config.start_url, region=config.region)
         self.key = config.key
         self._transport = transport or RequestsTransport.within(timeout)

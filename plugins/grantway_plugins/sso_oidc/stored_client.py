@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grantway.client import Client
 from grantway.exceptions import Evidence, InvalidClientException, LoginNeededError
+from grantway.grant import Params
 
 from .registration import Registration
 from .times import read_time
@@ -59,6 +60,7 @@ class StoredClient(Client):
         Raises:
             LoginNeededError: the registration has ended, or the service does not take it.
         """
+        options = Params(options)  # so that a traceback that shows locals shows no value
         try:
             token = super().create_token(grant_type=grant_type, **options)
         except InvalidClientException as refused:

@@ -26,15 +26,8 @@ from tests import faults
 from tests.faults import FaultServer
 from tests.plugins.sso_oidc.aws import CALL, ours
 
-ENVIRONMENT = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 REFUSED = {"error": "invalid_grant", "error_description": "Spent."}
 VALUES = ("cs-very-secret-0123456789", "rt-very-secret-0123456789")
-
-
-@pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
 
 
 def raised(body: Any, status: int = 400, **headers: str) -> Any:
@@ -134,7 +127,7 @@ except ValueError as error:
 
 
 def test_all_bad_parameters_are_in_one_error_and_no_value_is() -> None:
-    client = sso_oidc.client("eu-west-1")
+    client: Any = sso_oidc.client("eu-west-1")
     with pytest.raises(ParamValidationError) as caught:
         client.create_token(clientSecret=[VALUES[0]], refreshToken={VALUES[1]: 1}, scopes=VALUES[0])
     error: Any = caught.value

@@ -102,10 +102,10 @@ def test_another_file_can_be_given(tmp_path: Path) -> None:
         ("[sso-session dev]\nsso_start_url = a\n", "sso_start_url must be an address"),
         (f"[sso-session dev]\nsso_start_url = {START_URL}\n", "sso_region is missing"),
         (f"[sso-session dev]\nsso_start_url = {START_URL}\nsso_region = ../x\n", "an AWS region"),
-        ("sso_region = secret-1\n", "line 1: stands in no section"),
+        ("sso_region = secret-1\n", "line 1: is outside any section"),
         ("[sso-session dev]\nsecret-1\n", "line 2: is neither"),
-        ("[sso-session dev]\n[sso-session dev]\n", "line 2: section [sso-session dev] stands"),
-        ("[sso-session dev]\na = secret-1\na = 2\n", "line 3: a stands in [sso-session dev]"),
+        ("[sso-session dev]\n[sso-session dev]\n", "line 2: duplicate section [sso-session dev]"),
+        ("[sso-session dev]\na = secret-1\na = 2\n", "line 3: duplicate a in [sso-session dev]"),
     ],
 )
 def test_what_is_wrong_is_named_and_not_quoted(config: Path, text: str, said: str) -> None:

@@ -1,0 +1,247 @@
+"""Reads the arguments of ``sso_oidc.client``, which are those of ``boto3.client``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grantway.exceptions import ConfigurationError
+from grantway.http import require_secure
+from grantway.quantity import check_count, check_seconds
+
+from .endpoint import endpoint_of
+from .model import API_VERSION
+from .settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+
+#: Sends at most, by botocore's retry mode. ``adaptive`` is ``standard`` here.
+_ATTEMPTS = {"standard": 3, "adaptive": 3, "legacy": 5}
+#: Seconds that stand for a timeout of None, which botocore takes for no end.
+_NO_END = 86_400.0
+#: Seconds for a whole call without ``timeout`` and ``config``.
+TIMEOUT = 60.0
+#: Longest wait between two sends, in seconds, as in botocore.
+LONGEST_WAIT = 20.0
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """How a client is configured.
+
+    Attributes:
+        region_name: AWS region.
+        endpoint_url: The address of the service.
+        attempts: Sends at most, the first included.
+        connect_timeout: Seconds to reach the service.
+        read_timeout: Seconds between two pieces of an answer.
+        timeout: Seconds for a call, over all attempts.
+        pool_size: Connections that are kept.
+        ca_bundle: Path of the certificates to trust, or None for certifi's.
+        client_certificate: Path of a certificate and its key, or both paths, or None.
+        proxies: Scheme or address -> proxy.
+        user_agent: What replaces or extends the User-Agent header.
+        credentials: Gives the AWS credentials for CreateTokenWithIAM; None for botocore's own.
+        given: The ``config`` that was given.
+    """
+
+    region_name: str
+    endpoint_url: str
+    attempts: int
+    connect_timeout: float
+    read_timeout: float
+    timeout: float
+    pool_size: int
+    ca_bundle: str | None
+    client_certificate: str | tuple[str, str] | None
+    proxies: Mapping[str, str] = field(repr=False)
+    user_agent: Callable[[str], str]
+    credentials: Callable[[], Any] | None = field(repr=False)
+    given: Config | None = field(repr=False)
+
+
+def client_config(
+    region_name: str | None,
+    endpoint_url: str | None,
+    *,
+    api_version: str | None,
+    use_ssl: bool,
+    verify: bool | str | None,
+    credentials: Callable[[], Any] | None,
+    config: Config | None,
+    timeout: float | None,
+) -> ClientConfig:
+    """Read the arguments, the environment and ``~/.aws/config`` as boto3 does.
+
+    Raises:
+        ConfigurationError: an argument or setting cannot work, or is not supported; names it.
+    """
+    settings = read_settings()
+    option = _Options(config)
+    if api_version not in (None, API_VERSION):
+        raise _refused("api_version", f"must be {API_VERSION}, the only one that there is")
+    region, fips = _region(region_name, option, settings)
+    url = endpoint_of(
+        region,
+        endpoint_url,
+        settings,
+        fips=True if fips else option("use_fips_endpoint"),
+        dual_stack=option("use_dualstack_endpoint"),
+        ignore_configured=option("ignore_configured_endpoint_urls"),
+        scheme="https" if use_ssl else "http",
+    )
+    require_secure(url, "endpoint_url")
+    attempts = _attempts(option, settings)
+    connect_timeout = _seconds("connect_timeout", option, _CONNECT_TIMEOUT)
+    read_timeout = _seconds("read_timeout", option, _READ_TIMEOUT)
+    if timeout is None:
+        whole = attempts * (connect_timeout + read_timeout + LONGEST_WAIT)
+        timeout = TIMEOUT if config is None else whole
+    check_seconds("timeout", timeout)
+    _check_unsupported(option)
+    return ClientConfig(
+        region_name=region,
+        endpoint_url=url,
+        attempts=attempts,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        timeout=timeout,
+        pool_size=option("max_pool_connections") or 10,
+        ca_bundle=_ca_bundle(verify, settings),
+        client_certificate=option("client_cert"),
+        proxies=_proxies(option, url),
+        user_agent=_user_agent(option),
+        credentials=credentials,
+        given=config,
+    )
+
+
+class _Options:
+    """The options of a ``botocore.config.Config``, or none."""
+
+    def __init__(self, config: Config | None) -> None:
+        self._config = config
+
+    def __call__(self, name: str) -> Any:
+        return getattr(self._config, name, None)
+
+    @property
+    def given(self) -> bool:
+        return self._config is not None
+
+
+def _region(region_name: str | None, option: _Options, settings: Settings) -> tuple[str, bool]:
+    """Return the region, and whether its name asks for FIPS endpoints, as older names do."""
+    region = (
+        region_name
+        or option("region_name")
+        or settings.get("region")
+        or os.environ.get("AWS_REGION")
+    )
+    if not region:
+        raise _refused(
+            "region_name",
+            'must be an AWS region, like "eu-west-1"; give it here, in AWS_DEFAULT_REGION, or as '
+            "region in the profile",
+        )
+    plain = region.removeprefix("fips-").removesuffix("-fips")
+    return plain, plain != region
+
+
+def _attempts(option: _Options, settings: Settings) -> int:
+    retries: Mapping[str, Any] = option("retries") or {}
+    mode = retries.get("mode") or settings.get("retry_mode") or "standard"
+    if mode not in _ATTEMPTS:
+        raise _refused("retry_mode", f"must be one of {', '.join(_ATTEMPTS)}")
+    if "total_max_attempts" in retries:
+        attempts = retries["total_max_attempts"]
+    elif "max_attempts" in retries:  # which does not count the first send
+        attempts = retries["max_attempts"] + 1
+    else:
+        attempts = settings.get("max_attempts")
+        if attempts is None:
+            return _ATTEMPTS[mode]
+    try:
+        found = int(attempts)
+    except ValueError:
+        found = 0
+    check_count("max_attempts (AWS_MAX_ATTEMPTS)", found)
+    return found
+
+
+def _seconds(name: str, option: _Options, usual: float) -> float:
+    if not option.given:
+        return usual
+    found = option(name)
+    if found is None:
+        return usual if name == "connect_timeout" else _NO_END
+    check_seconds(f"config.{name}", found)
+    return float(found)
+
+
+def _ca_bundle(verify: bool | str | None, settings: Settings) -> str | None:
+    env = os.environ.get
+    if verify is False:
+        raise _refused(
+            "verify",
+            "False would send secrets to anybody who answers; give the path of the CA's "
+            "certificates",
+        )
+    if verify is True:
+        return None
+    for name, path in (
+        ("verify", verify),
+        ("AWS_CA_BUNDLE (ca_bundle)", settings.get("ca_bundle")),
+        ("REQUESTS_CA_BUNDLE", env("REQUESTS_CA_BUNDLE")),
+    ):
+        if path:
+            if not Path(path).exists():
+                raise _refused(name, f"names {path}, which does not exist")
+            return path
+    return None
+
+
+def _check_unsupported(option: _Options) -> None:
+    if option("parameter_validation") is False:
+        raise _refused(
+            "config.parameter_validation", "cannot be False: parameters are always checked"
+        )
+    for name, value in (option("proxies_config") or {}).items():
+        if value:
+            raise _refused(
+                f"config.proxies_config[{name!r}]",
+                "is not supported: TLS to the proxy cannot be configured",
+            )
+
+
+def _proxies(option: _Options, url: str) -> Mapping[str, str]:
+    given: Mapping[str, str] | None = option("proxies")
+    if given is not None:
+        return given
+    from requests.utils import get_environ_proxies  # noqa: PLC0415 - the transport loads it later
+
+    found: Mapping[str, str] = get_environ_proxies(url)
+    return found
+
+
+def _user_agent(option: _Options) -> Callable[[str], str]:
+    whole, extra, app = (
+        option("user_agent"),
+        option("user_agent_extra"),
+        option("user_agent_appid"),
+    )
+
+    def change(ours: str) -> str:
+        parts = [whole or ours, extra, f"app/{app}" if app and not whole else ""]
+        return " ".join(part for part in parts if part)
+
+    return change
+
+
+def _refused(name: str, rule: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}: {rule}.", errors={name: [rule]})
