@@ -165,7 +165,8 @@ class Client:
             timeout: Seconds for this call instead of the client's.
             cancel: Ends a wait between two attempts at once when it is set.
             attempts: Sends at most, instead of the client's policy.
-            **params: The grant's parameters, by their RFC names.
+            **params: The grant's parameters, by their RFC names. One that is callable, such as a
+                nonce or a signed assertion, is called once for each send.
 
         Returns:
             The token.
@@ -242,8 +243,8 @@ class Client:
             refresh: More parameters for a refresh, such as ``scope`` where the provider wants it,
                 or other values than the grant's. ``resource`` and ``audience`` of the grant are
                 repeated without being named here.
-            **params: The grant's parameters, by their RFC names. One that is callable is called
-                for each request, as for an assertion that must be new each time.
+            **params: The grant's parameters, by their RFC names. One that is callable is
+                called once for each send, as for an assertion that must be new each time.
 
         Raises:
             UnknownGrantTypeError: no plugin registered the grant.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .boundary import is_unfinished, kind_of
+from .computed import ComputedParams, computed_names
 from .exceptions import GrantwayError, PluginError, RequestInvalidError
 from .exchange import Exchange, Wire
 from .grant import Grant, Params
@@ -100,9 +101,7 @@ class Dispatcher:
             TransportError: there was no usable answer.
             PluginError: a plugin's code broke its contract.
         """
-        loaded = grant.load(params)
-        if extra:
-            _add_extra(grant, loaded, extra)
+        loaded, computed = _load(grant, params, extra or {})
         exchange = Exchange(
             "token",
             self._token_endpoint,
@@ -113,6 +112,7 @@ class Dispatcher:
             self.dialect,
             deadline,
             most_attempts=attempts,
+            computed=computed,
         )
         try:
             answer = self._run(exchange)
@@ -185,6 +185,38 @@ class Dispatcher:
             deadline,
         )
         return self._run(exchange)
+
+
+def _load(
+    grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]
+) -> tuple[Params, ComputedParams | None]:
+    """Check the parameters; also return what computes them again, if any is a function."""
+    names = computed_names(params)
+    if not names and not (isinstance(extra, Mapping) and computed_names(extra)):
+        return _loaded(grant, params, extra), None
+    # Nothing is computed for a request that is wrong in another way.
+    grant.load(
+        Params({name: value for name, value in params.items() if name not in names}), partial=True
+    )
+    given = Params(params)
+    given.update((f"extra.{name}", value) for name, value in extra.items())
+
+    def load(values: Params) -> Params:
+        return _loaded(
+            grant,
+            Params({name: values[name] for name in params}),
+            Params({name: values[f"extra.{name}"] for name in extra}),
+        )
+
+    computed = ComputedParams(given, load)
+    return computed.first, computed
+
+
+def _loaded(grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]) -> Params:
+    loaded = grant.load(params)
+    if extra:
+        _add_extra(grant, loaded, extra)
+    return loaded
 
 
 def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:

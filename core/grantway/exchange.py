@@ -17,6 +17,7 @@ from .token import Token
 
 if TYPE_CHECKING:
     from .client_auth import ClientAuth
+    from .computed import ComputedParams
     from .deadline import Deadline
     from .event import Event
     from .grant import Grant
@@ -50,6 +51,8 @@ class Exchange:
             None while there was none.
         received: The token that the provider issued, as it arrived. It survives whatever fails
             afterwards: the error of the call carries it.
+        computed: Computes parameters again for each send, or None where all are constant.
+        earlier_secrets: Secrets of the sends before the latest one.
     """
 
     step: str
@@ -70,6 +73,8 @@ class Exchange:
     proofs: tuple[str, ...] = field(default=(), repr=False)
     settled_at: float | None = None
     received: Token | None = None
+    computed: ComputedParams | None = field(default=None, repr=False)
+    earlier_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def grant_type(self) -> str | None:
@@ -96,7 +101,8 @@ class Exchange:
         grant = self.grant
         names = grant.names.all_of(grant.secret) if grant is not None else ()
         own = [text for name in names if name in self.params for text in texts(self.params[name])]
-        return [*own, *self.params.extra_secrets, *self.client.secrets(), *self.proofs]
+        own += self.params.extra_secrets
+        return [*own, *self.client.secrets(), *self.proofs, *self.earlier_secrets]
 
     def shown(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Headers of an answer without those that are private and without what was sent."""
@@ -158,6 +164,10 @@ class Wire:
         return answer
 
     def _send(self, exchange: Exchange) -> tuple[Draft, Answer]:
+        if exchange.attempts:
+            exchange.earlier_secrets = tuple(dict.fromkeys(exchange.secrets()))
+        if exchange.computed is not None:
+            exchange.computed.renew(exchange.params)
         # Neither the fields nor the body stand in a local that a traceback could show.
         fields = Params()
         if exchange.grant is not None:

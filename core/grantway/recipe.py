@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .carry_over import carry_over
+from .computed import computed_names
 from .exceptions import ConfigurationError, LoginNeededError
 from .fingerprint import fingerprint
 from .freshness import Freshness
@@ -32,7 +33,7 @@ class Recipe:
     Args:
         client: Asks the provider.
         grant_type: How the first token comes, and each one that no refresh token brings.
-        params: The grant's parameters. A value that is callable is called for each request.
+        params: The grant's parameters. A value that is callable is called for each send.
         extra: Provider-specific parameters, sent with the grant and with each refresh.
         refresh: More parameters for a refresh, such as ``scope`` where the provider wants it, or
             other values than the grant's.
@@ -94,8 +95,8 @@ class Recipe:
         self.freshness = client.dialect.freshness if freshness is None else freshness
         self.on_token = on_token
         self.name = name
-        #: Parameters that are made anew for each request, so that they name no token.
-        self.variable = frozenset(name for name, value in params.items() if callable(value))
+        #: Parameters that are computed for each send, so that they do not identify a token.
+        self.variable = computed_names(self.params) | computed_names(self.extra)
         once = grant.names.all_of(grant.single_use)
         if grant_type == _REFRESH:
             once |= {_REFRESH}
@@ -105,7 +106,7 @@ class Recipe:
         self.spent_at_once = bool((once & params.keys()) - self.variable)
         # Read as the grant reads them, so that "a b" and ["a", "b"] name one scope.
         known = grant.load(
-            Params({name: v for name, v in params.items() if name not in self.variable}),
+            _constant(self.params),
             partial=self.waits_for_login or bool(self.variable),
         )
         self._facts = "" if name else self._digest(known, grant.names.all_of(grant.secret))
@@ -123,8 +124,8 @@ class Recipe:
                 "key": getattr(client.auth, "thumbprint", None),
                 "grant_type": self.grant_type,
                 "params": known,
-                "extra": self.extra,
-                "refresh": self.refresh,
+                "extra": _constant(self.extra),
+                "refresh": _constant(self.refresh),
             }
         )
         return fingerprint(facts, secret)
@@ -141,12 +142,12 @@ class Recipe:
         """Refuse a token without a name of its own.
 
         Raises:
-            ConfigurationError: a parameter is made anew each time, and neither a subject nor a
+            ConfigurationError: a parameter is computed for each send, and neither a subject nor a
                 name tells whose token it brings.
         """
         if self.variable and not subject and not self.name:
             raise ConfigurationError(
-                f"subject: {', '.join(sorted(self.variable))} is made anew for each request, so "
+                f"subject: {', '.join(sorted(self.variable))} is computed for each send, so "
                 'say whose token it brings, like subject="tenant-7".',
                 errors={"subject": ["is required where a parameter is callable"]},
             )
@@ -162,9 +163,8 @@ class Recipe:
                 f"No token is stored for client {self.client.client_id!r} at "
                 f"{self.client.provider.host}: log in, and give the token to accept()."
             )
-        values = Params({name: v() if callable(v) else v for name, v in self.params.items()})
         return self.client.create_token(
-            grant_type=self.grant_type, extra=Params(self.extra) or None, **values
+            grant_type=self.grant_type, extra=Params(self.extra) or None, **self.params
         )
 
     def next(self, last: Token) -> Token:
@@ -179,15 +179,16 @@ class Recipe:
         """
         given = Params(self.extra)
         carried = (*_TARGETS, "scope") if self.grant_type == _REFRESH else _TARGETS
+        own = self.client.registry.grant(self.grant_type).names.to_wire(self.params)
         for name in carried:
-            if name in self.params:
-                value = self.params[name]
-                given[name] = value() if callable(value) else value
+            if name in own:
+                given[name] = own[name]
         given.update(self.refresh)
         # RFC 6749 section 6 knows a scope only, so the rest is provider-specific.
         names = self.client.registry.grant(_REFRESH).names
         extra = Params({name: given.pop(name) for name in given.keys() - {*names.wire.values()}})
-        requested = Scope().names(given.get("scope"))
+        scope = given.get("scope")
+        requested = None if callable(scope) else Scope().names(scope)
         given["refresh_token"] = last.refresh_token
         try:
             token = self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)
@@ -196,6 +197,11 @@ class Recipe:
                 vars(error)["token"] = carry_over(came, last, requested)
             raise
         return carry_over(token, last, requested)
+
+
+def _constant(params: Params) -> Params:
+    computed = computed_names(params)
+    return Params({name: value for name, value in params.items() if name not in computed})
 
 
 def _check(store: object, freshness: object, on_token: object) -> None:

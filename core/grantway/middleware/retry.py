@@ -102,7 +102,7 @@ class RetrySends:
         lost: Answer | TransportError | None = None
         while True:
             sent_at = time.monotonic()
-            result, outcome, why = self._send(exchange, call_next)
+            result, outcome, why = self._send(exchange, call_next, lost)
             now = time.monotonic()
             if outcome is Outcome.UNKNOWN and lost is None:
                 lost = result
@@ -180,7 +180,7 @@ class RetrySends:
         return exchange.grant.replay is Replay.WINDOWED and elapsed < exchange.dialect.replay_window
 
     def _send(
-        self, exchange: Exchange, call_next: Next
+        self, exchange: Exchange, call_next: Next, lost: Answer | TransportError | None
     ) -> tuple[Answer | TransportError, Outcome, str]:
         sent_at, begun, before = time.monotonic(), exchange.attempts, exchange.settled_at
         if before is None:
@@ -191,19 +191,16 @@ class RetrySends:
             outcome, why = self.judge(result), f"status {result.status}"
             if _came_from_portal(exchange, result):
                 outcome = Outcome.UNKNOWN
-        except ConnectionFailedError as error:
-            result, outcome, why = error, Outcome.NEVER_SENT, error.code
-        except OutcomeUnknownError as error:
-            result, outcome, why = error, Outcome.UNKNOWN, error.code
         except TransportError as error:
-            # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
-            result, outcome, why = error, Outcome.FINAL, error.code
-            if exchange.step in _BEGINNINGS and error.evidence.status in PORTAL_REDIRECTS:
-                outcome = Outcome.UNKNOWN
-        except BaseException:
-            if exchange.attempts == begun:
-                exchange.settled_at = before
-            raise
+            result, outcome, why = error, _outcome_of(exchange, error), error.code
+        except BaseException as error:
+            if exchange.attempts > begun:
+                raise
+            exchange.settled_at = before
+            if lost is None or not isinstance(error, Exception):
+                raise
+            # It was not sent again, which does not settle what the first send did.
+            result, outcome, why = lost, Outcome.FINAL, type(error).__name__
         if outcome in {Outcome.NEVER_SENT, Outcome.REFUSED}:
             exchange.settled_at = before
         return result, outcome, why
@@ -214,6 +211,17 @@ def _came_from_portal(exchange: Exchange, answer: Answer) -> bool:
     if exchange.step not in _BEGINNINGS or answer.status not in _SUCCESS:
         return False
     return answer.error is None and (answer.problem is not None or not answer.payload)
+
+
+def _outcome_of(exchange: Exchange, error: TransportError) -> Outcome:
+    """Return what a failed send says about itself."""
+    if isinstance(error, ConnectionFailedError):
+        return Outcome.NEVER_SENT
+    portal = exchange.step in _BEGINNINGS and error.evidence.status in PORTAL_REDIRECTS
+    if isinstance(error, OutcomeUnknownError) or portal:
+        return Outcome.UNKNOWN
+    # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
+    return Outcome.FINAL
 
 
 def _tell_refusal(exchange: Exchange, outcome: Outcome, result: Answer | TransportError) -> None:

@@ -175,7 +175,7 @@ class TestSeed:
 
 
 class TestCallable:
-    """A parameter that is made anew for each request."""
+    """A parameter that is computed for each send."""
 
     def test_each_request_has_its_own(self, start: Start, clock: Clock) -> None:
         client, server = start(issue(refresh_token=None))
@@ -190,7 +190,9 @@ class TestCallable:
 
     def test_whose_it_is_must_be_told(self, start: Start) -> None:
         client, _ = start(issue())
-        with pytest.raises(ConfigurationError, match="assertion is made anew") as caught:
+        with pytest.raises(
+            ConfigurationError, match="assertion is computed for each send"
+        ) as caught:
             client.credential(grant_type=BEARER, assertion=lambda: "a.b.c")
         assert "subject" in caught.value.errors
         client.credential(grant_type=BEARER, assertion=lambda: "a.b.c", key="mine")

@@ -1,0 +1,315 @@
+"""Parameters that are functions: called once for each send, by whoever asks."""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway import (
+    Client,
+    Grant,
+    GrantSchema,
+    LoginNeededError,
+    OutcomeUnknownError,
+    Provider,
+    Replay,
+    RequestInvalidError,
+    RetryPolicy,
+    Text,
+    Token,
+)
+from tests import faults
+from tests.faults import FaultServer
+
+BUSY = faults.answer(503, b"", headers={"Retry-After": "0"})
+
+
+class Signed(GrantSchema):
+    """A signed request."""
+
+    nonce = Text(required=True, example='"n-1"', maximum=40)
+    account = Text(example='"alice"', data_key="account-id")
+
+
+def grant(replay: Replay = Replay.SAFE, kind: type[Grant] = Grant) -> Grant:
+    return kind("urn:example:signed", Signed(), replay=replay, secret=frozenset({"nonce"}))
+
+
+def client(server: FaultServer, used: Grant | None = None, **options: Any) -> Client:
+    return Client(
+        Provider(server.token_endpoint),
+        client_id="c",
+        registry=grantway.build_registry(only=["grantway"]),
+        grants=[used or grant()],
+        retry=RetryPolicy(base=0.0),
+        **options,
+    )
+
+
+def counting(prefix: str = "nonce-") -> Callable[[], str]:
+    numbers = itertools.count(1)
+    return lambda: f"{prefix}{next(numbers)}"
+
+
+def nonces(server: FaultServer) -> list[str]:
+    return [request.form["nonce"][0] for request in server.requests]
+
+
+Ask = Callable[..., Token]
+
+
+@pytest.fixture(params=["create_token", "credential", "credential_pool"])
+def ask(request: pytest.FixtureRequest) -> Callable[[Client], Ask]:
+    """Each way of asking with the parameters of a grant."""
+
+    def asking(client: Client) -> Ask:
+        def create(**params: Any) -> Token:
+            return client.create_token(grant_type="urn:example:signed", **params)
+
+        def keep(**params: Any) -> Token:
+            kept = client.credential(grant_type="urn:example:signed", subject="alice", **params)
+            return kept.token()
+
+        def pool(**params: Any) -> Token:
+            pool = client.credential_pool(grant_type="urn:example:signed", **params)
+            return pool.token("alice")
+
+        ways: Mapping[str, Ask] = {
+            "create_token": create,
+            "credential": keep,
+            "credential_pool": pool,
+        }
+        return ways[request.param]
+
+    return asking
+
+
+def test_each_send_has_a_value_of_its_own(ask: Callable[[Client], Ask]) -> None:
+    with FaultServer(BUSY, faults.reset_after_request, faults.answer()) as server:
+        with client(server) as asking:
+            ask(asking)(nonce=counting())
+        assert nonces(server) == ["nonce-1", "nonce-2", "nonce-3"]
+
+
+def test_an_extra_parameter_may_be_a_function_too(ask: Callable[[Client], Ask]) -> None:
+    with FaultServer(BUSY, faults.answer()) as server:
+        with client(server) as asking:
+            ask(asking)(nonce="n", extra={"jti": counting(), "fixed": "x"})
+        assert [each.form["jti"] for each in server.requests] == [["nonce-1"], ["nonce-2"]]
+        assert [each.form["fixed"] for each in server.requests] == [["x"], ["x"]]
+
+
+def test_a_parameter_with_a_data_key_may_be_a_function(ask: Callable[[Client], Ask]) -> None:
+    with FaultServer(BUSY, faults.answer()) as server:
+        with client(server) as asking:
+            ask(asking)(nonce="n", account=counting("a"))
+        assert [each.form["account-id"] for each in server.requests] == [["a1"], ["a2"]]
+
+
+def test_a_refresh_evaluates_its_own_for_each_send() -> None:
+    with FaultServer(BUSY, faults.answer()) as server:
+        with client(server) as asking:
+            kept = asking.credential(
+                grant_type="urn:example:signed",
+                subject="alice",
+                nonce=counting(),
+                refresh={"proof": counting("proof-")},
+            )
+            kept.accept(Token("at-0", refresh_token="rt-0", expires_at=1.0))
+            assert kept.token()
+        assert [each.form["proof"] for each in server.requests] == [["proof-1"], ["proof-2"]]
+
+
+class Nonced:
+    """A client authentication that asks for one more send, as a DPoP nonce does."""
+
+    client_id = "c"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def authenticate(self, draft: Any) -> None:
+        draft.fields["client_id"] = self.client_id
+        draft.learn = self.learn
+
+    def learn(self, answer: Any) -> bool:
+        self.asked += 1
+        return self.asked == 1
+
+    def secrets(self) -> tuple[str, ...]:
+        return ()
+
+
+def test_a_send_that_a_client_authentication_asks_for_has_its_own() -> None:
+    refused = faults.answer(400, {"error": "use_dpop_nonce"})
+    with FaultServer(refused, faults.answer()) as server:
+        with client(server, auth=Nonced()) as asking:
+            asking.create_token(grant_type="urn:example:signed", nonce=counting())
+        assert nonces(server) == ["nonce-1", "nonce-2"]
+
+
+def test_what_middleware_changed_is_kept() -> None:
+    def tag(exchange: Any, call_next: Any) -> Any:
+        exchange.params["account"] = "tagged"
+        exchange.params["trace"] = "t-1"
+        return call_next(exchange)
+
+    with FaultServer(BUSY, faults.answer()) as server:
+        with client(server, middleware=[tag]) as asking:
+            asking.create_token(grant_type="urn:example:signed", nonce=counting(), account="alice")
+        assert nonces(server) == ["nonce-1", "nonce-2"]
+        for request in server.requests:
+            assert (request.form["account-id"], request.form["trace"]) == (["tagged"], ["t-1"])
+
+
+def test_settle_gets_the_parameters_of_the_send_that_was_answered() -> None:
+    seen: list[str] = []
+
+    class Judging(Grant):
+        def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+            seen.append(params["nonce"])
+            return token
+
+    with (
+        FaultServer(BUSY, faults.answer()) as server,
+        client(server, grant(kind=Judging)) as asking,
+    ):
+        asking.create_token(grant_type="urn:example:signed", nonce=counting())
+    assert seen == ["nonce-2"]
+
+
+def test_the_secrets_of_every_send_are_masked() -> None:
+    """A lost first answer is reported after the second send, and quotes the first nonce."""
+    script = [
+        faults.answer(500, b"<p>nonce-1 failed</p>"),
+        faults.answer(500, b"<p>nonce-2 failed</p>"),
+    ]
+    with (
+        FaultServer(*script) as server,
+        client(server) as asking,
+        pytest.raises(OutcomeUnknownError) as raised,
+    ):
+        asking.create_token(grant_type="urn:example:signed", nonce=counting(), attempts=2)
+    shown = f"{raised.value}{raised.value.excerpt}{vars(raised.value)}"
+    assert "failed" in shown
+    assert "nonce-" not in shown
+
+
+# --- What goes wrong ----------------------------------------------------------------------------
+
+
+def broken_at(number: int, error: BaseException | None, value: Any = None) -> Callable[[], Any]:
+    """A function whose call of this number fails."""
+    numbers = itertools.count(1)
+
+    def compute() -> Any:
+        if next(numbers) < number:
+            return "nonce-1"
+        if error is not None:
+            raise error
+        return value
+
+    return compute
+
+
+async def late() -> str:
+    return "n"
+
+
+@pytest.mark.parametrize(
+    ("nonce", "told"),
+    [
+        (lambda: 7, "nonce must be a string"),
+        (lambda: "", "nonce must not be empty"),
+        (lambda: None, "nonce must not be null"),
+        (lambda: "very-secret" * 10, "nonce must be 1 to 40 characters long"),
+        (late, "nonce could not be computed: its function is asynchronous"),
+        (lambda: late(), "nonce could not be computed: its function is asynchronous"),  # noqa: PLW0108
+        (
+            broken_at(1, grantway.InvalidGrantException("spent")),
+            "nonce could not be computed: its function raised InvalidGrantException: spent",
+        ),
+        (
+            broken_at(1, OutcomeUnknownError("lost")),
+            "nonce could not be computed: its function raised OutcomeUnknownError: lost",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_sent_names_its_parameter(
+    ask: Callable[[Client], Ask], nonce: Any, told: str
+) -> None:
+    with FaultServer(faults.answer()) as server:
+        with client(server) as asking, pytest.raises(RequestInvalidError) as raised:
+            ask(asking)(nonce=nonce)
+        assert not server.requests
+    assert told in str(raised.value)
+    assert "nonce" in raised.value.errors
+    assert "very-secret" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("error", [OSError("no key"), ValueError("x"), SystemExit(3)])
+def test_what_a_function_raises_reaches_the_caller_with_the_parameters_name(
+    error: BaseException,
+) -> None:
+    with (
+        FaultServer(faults.answer()) as server,
+        client(server) as asking,
+        pytest.raises(type(error)) as raised,
+    ):
+        asking.create_token(grant_type="urn:example:signed", nonce=broken_at(1, error))
+    assert raised.value is error
+    assert error.__notes__ == ["Raised by the function that computes the parameter nonce."]
+
+
+def test_a_login_that_another_credential_needs_is_told_as_such() -> None:
+    needed = LoginNeededError("Log in.")
+    vars(needed)["token"] = Token("of-another")
+    with (
+        FaultServer(faults.answer()) as server,
+        client(server) as asking,
+        pytest.raises(LoginNeededError, match=r"nonce could not be computed: Log in\.") as raised,
+    ):
+        asking.create_token(grant_type="urn:example:signed", nonce=broken_at(1, needed))
+    assert raised.value.__cause__ is needed
+    assert vars(raised.value)["token"] is None
+
+
+@pytest.mark.parametrize(
+    "second", [broken_at(2, OSError("no key")), broken_at(2, None, 7)], ids=["raises", "invalid"]
+)
+def test_a_second_send_that_cannot_be_made(second: Any) -> None:
+    """After a refusal its error counts; after a lost answer, that the outcome is unknown."""
+    with FaultServer(faults.reset_after_request, faults.answer()) as server:
+        with client(server) as asking, pytest.raises(OutcomeUnknownError):
+            asking.create_token(grant_type="urn:example:signed", nonce=second)
+        assert len(server.requests) == 1
+
+
+def test_after_a_refusal_the_error_says_that_it_was_not_sent_again() -> None:
+    with (
+        FaultServer(BUSY, faults.answer()) as server,
+        client(server) as asking,
+        pytest.raises(RequestInvalidError, match="The request was not sent again: nonce must be"),
+    ):
+        asking.create_token(grant_type="urn:example:signed", nonce=broken_at(2, None, 7))
+
+
+def test_nothing_is_computed_for_a_request_that_is_wrong_otherwise() -> None:
+    calls: list[int] = []
+
+    def compute() -> Iterator[str]:
+        calls.append(1)
+        return iter(())
+
+    with (
+        FaultServer(faults.answer()) as server,
+        client(server) as asking,
+        pytest.raises(RequestInvalidError, match="nonse is not a parameter"),
+    ):
+        asking.create_token(grant_type="urn:example:signed", nonce=compute, nonse="x")
+    assert not calls
