@@ -19,6 +19,6 @@ def main() -> None:
             raise
         sys.exit(
             f"grantway: the command line needs {missing.name}; "
-            "install it with: pip install 'grantway[all]'"
+            "install it with: pip install 'grantway[cli]'"
         )
     app(prog_name="grantway")

@@ -7,13 +7,17 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from grantway import __version__
 from grantway.exceptions import GrantwayError, LoginNeededError
 from grantway.redaction import harmless
 
+from .options import whose_login
+
 #: Command -> what it does; each has a module of its own, which is loaded when it is run.
 COMMANDS = {
+    "completion": "Print the script with which a shell completes commands and profiles.",
     "demo": "Run all three grants against an issuer of your own, and show each step.",
     "doctor": "Explain what is wrong with this installation and how to mend it.",
     "gateway": "Run a gateway that puts tokens into the requests that it forwards.",
@@ -27,6 +31,9 @@ COMMANDS = {
     "token": "Print a valid access token of a profile, and nothing else.",
 }
 
+#: The commands whose argument is the name of a profile.
+_OF_A_PROFILE = frozenset({"login", "logout", "status", "token"})
+
 #: The exit status where only a login helps. 1 is any other error, and 2 click's for a wrong option.
 LOGIN_NEEDED = 3
 
@@ -38,6 +45,24 @@ _LISTING = frozenset({"doctor", "plugins"})
 
 class _LoginNeeded(click.ClickException):
     exit_code = LOGIN_NEEDED
+
+
+class _Names(click.Command):
+    """Completes the argument and options that commands of a profile have in common.
+
+    Attributes:
+        known: The options.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.params = whose_login(click.command()(lambda: None)).params
+        self.known = {option for param in self.params for option in param.opts}
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete an option, which only the command itself knows."""
+        found = app.get_command(ctx, self.name or "")
+        return [] if found is None else found.shell_complete(ctx, incomplete)
 
 
 class _Lazy(click.Group):
@@ -59,6 +84,25 @@ class _Lazy(click.Group):
             ) from None
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Complete the name of a profile without loading the command, which takes long."""
+        if ctx.resilient_parsing and args and args[0] in _OF_A_PROFILE:
+            names = _Names(args[0])
+            if all(each in names.known for each in args[1:] if each.startswith("-")):
+                return names.name, names, args[1:]
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=summary)
+            for name, summary in sorted(COMMANDS.items())
+            if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

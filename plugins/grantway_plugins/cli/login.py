@@ -21,7 +21,7 @@ from grantway_plugins.profiles.file import sso_session_settings
 from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
-from .options import config_option, one_of, sso_session_option
+from .options import one_of, profile_name, whose_login
 from .screen import Screen
 from .standing import ends_in, of
 from .terminal import Terminal
@@ -35,9 +35,7 @@ _INTERRUPTED = 130
 
 
 @click.command(name="login")
-@click.argument("name", required=False)
-@config_option
-@sso_session_option
+@whose_login
 @click.option("--device", "way", flag_value="device", help="Log in on another device, by a code.")
 @click.option("--browser", "way", flag_value="browser", help="Log in with this machine's browser.")
 @click.option(
@@ -64,7 +62,7 @@ def command(
     listen: str | None,
     ports: tuple[int, ...],
 ) -> None:
-    """Log in to the profile NAME.
+    """Log in to the profile NAME, which may be left out where there is only one.
 
     Where neither the profile nor an option says how, it is the browser of this machine; in an SSH
     session, in a container, or without a display it is another device. Ctrl-C ends it, and then
@@ -73,12 +71,12 @@ def command(
     one_of(name, sso_session)
     screen = Screen(Terminal())
     try:
-        if name is None:
-            settings = sso_session_settings(str(sso_session), config)
+        if sso_session is not None:
+            settings = sso_session_settings(sso_session, config)
             _override(settings, listen, ports)
             told = _sso_session(sso_session, settings, screen, way)
         else:
-            with load(name, config) as profile:
+            with load(profile_name(name, config), config) as profile:
                 _override(profile.table, listen, ports)
                 told = _profile(profile, screen, way)
     except KeyboardInterrupt:

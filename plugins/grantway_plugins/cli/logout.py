@@ -11,13 +11,11 @@ from grantway.token import Token
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
 
-from .options import config_option, one_of, sso_session_option
+from .options import one_of, profile_name, whose_login
 
 
 @click.command(name="logout")
-@click.argument("name", required=False)
-@config_option
-@sso_session_option
+@whose_login
 def command(name: str | None, config: str | None, sso_session: str | None) -> None:
     """Revoke the token of the profile NAME at its provider, and forget it here.
 
@@ -26,7 +24,10 @@ def command(name: str | None, config: str | None, sso_session: str | None) -> No
     of a session.
     """
     one_of(name, sso_session)
-    name, there, problem = _sso_session(sso_session) if name is None else _profile(name, config)
+    if sso_session is not None:
+        name, there, problem = _sso_session(sso_session)
+    else:
+        name, there, problem = _profile(profile_name(name, config), config)
     if not there:
         click.echo(f"Nobody was logged in to {name}.")
         return

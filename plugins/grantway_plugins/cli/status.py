@@ -12,7 +12,7 @@ import click
 from grantway_plugins.profiles import ProfileFile
 
 from .app import LOGIN_NEEDED
-from .options import config_option
+from .options import config_option, name_argument
 from .standing import Standing, span, standing
 from .terminal import Part, Terminal
 
@@ -20,7 +20,7 @@ _STYLES = {"fresh": "green", "renewable": "green", "on demand": "", "login neede
 
 
 @click.command(name="status")
-@click.argument("name", required=False)
+@name_argument
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list and nothing else.")
 def command(name: str | None, config: str | None, *, as_json: bool) -> None:

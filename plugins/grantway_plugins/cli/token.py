@@ -15,7 +15,7 @@ from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
-from .options import config_option, one_of, sso_session_option
+from .options import one_of, profile_name, whose_login
 from .quick import as_process, put, write_note
 
 if TYPE_CHECKING:
@@ -26,30 +26,28 @@ _PATIENCE = 30.0
 
 
 @click.command(name="token")
-@click.argument("name", required=False)
-@config_option
-@sso_session_option
+@whose_login
 @click.option(
     "--json", "as_json", is_flag=True, help="Print an object with the token, its type and its end."
 )
 def command(
     name: str | None, config: str | None, sso_session: str | None, *, as_json: bool
 ) -> None:
-    """Print a valid access token of the profile NAME, and nothing else.
+    """Print a valid access token of the profile NAME (by default the only one), and nothing else.
 
     A stored token that is fresh is printed without asking anybody. One that has ended is renewed
     first, by one process at a time. Ends with status 3 when only a login helps, and with 1 for
     any other failure.
     """
     one_of(name, sso_session)
-    if name is None:
+    if sso_session is not None:
         from grantway_plugins.sso_oidc.session import sso_session as read  # noqa: PLC0415
 
         with read(sso_session) as session:
             _show(_of_session(session), as_json=as_json)
         return
     # Not closed: a token that ends soon is renewed by a thread, which outlives this function.
-    profile = load(name, config)
+    profile = load(profile_name(name, config), config)
     token = profile.token()
     _show(token, as_json=as_json)
     leave_note(profile, token)

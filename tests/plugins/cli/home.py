@@ -91,13 +91,15 @@ class Home:
         )
 
     @contextmanager
-    def in_terminal(self, *arguments: str, columns: int = 80, **env: str) -> Iterator[Pty]:
+    def in_terminal(
+        self, *arguments: str, columns: int = 80, program: list[str] = GRANTWAY, **env: str
+    ) -> Iterator[Pty]:
         """Run ``grantway`` in a new terminal; kill it at the end of the block."""
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
         plain = {name: value for name, value in self.env.items() if name != "COLUMNS"}
         with subprocess.Popen(
-            [*GRANTWAY, *arguments],
+            [*program, *arguments],
             env={**plain, "TERM": "xterm-256color", **env},
             stdin=theirs,
             stdout=theirs,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from click.testing import CliRunner
 
 import grantway
 from grantway_plugins.cli.app import COMMANDS, app
+from tests.plugins.cli.home import Home
 
 
 def test_help_lists_every_command_and_loads_none() -> None:
@@ -39,5 +41,73 @@ def test_a_missing_library_is_named_with_the_way_to_get_it() -> None:
     code = "import sys; sys.modules['click'] = None; from grantway_plugins.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "pip install 'grantway[all]'" in done.stderr
+    assert "pip install 'grantway[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def run_with(home: Home, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=home.env, capture_output=True, text=True, check=False)
+
+
+def test_python_m_grantway_is_the_command_line(home: Home) -> None:
+    module = [sys.executable, "-m", "grantway"]
+    done = subprocess.run(
+        [*module, "--help"], env=home.env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == home.run("--help").stdout
+    done = subprocess.run(
+        [*module, "token"], env=home.env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "has no profile yet" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ("import sys; sys.modules['click'] = None", "pip install 'grantway[cli]'"),
+        (
+            "from importlib import metadata; metadata.entry_points = lambda **_: ()",
+            "its command line is not installed",
+        ),
+    ],
+)
+def test_python_m_grantway_says_what_to_install(missing: str, told: str) -> None:
+    code = f"{missing}; import runpy; runpy.run_module('grantway', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_only_profile_needs_no_name(home: Home) -> None:
+    provider = 'provider = {token_endpoint = "http://127.0.0.1:9/token"}\nclient_id = "app"\n'
+    home.write(f"[profiles.work]\n{provider}")
+    with home.profile() as profile:
+        profile.store.save(profile.key, grantway.Token("at-1"))
+    assert home.run("token").stdout == "at-1\n"
+    assert home.run("token", "--config", home.config).stdout == "at-1\n"
+    assert home.run("logout").stdout.endswith("Logged out of work.\n")
+    home.write(f"[profiles.work]\n{provider}[profiles.other]\n{provider}")
+    for command in ("login", "token", "logout"):
+        done = home.run(command)
+        assert done.returncode == 2
+        assert f"Give the NAME of a profile of {home.config}: work, other." in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, "", "[profiles]\n"])
+def test_without_a_profile_the_way_to_one_is_told(home: Home, content: str | None) -> None:
+    if content is not None:
+        home.write(content)
+    for command in ("login", "token", "logout"):
+        done = home.run(command)
+        assert done.returncode == 1
+        assert f"{home.config} has no profile yet" in done.stderr
+        assert "grantway login https://login.example.com" in done.stderr
+
+
+def test_a_profile_and_a_session_cannot_be_named_both(home: Home) -> None:
+    done = home.run("token", "work", "--sso-session", "corp")
+    assert done.returncode == 2
+    assert "Give either the NAME of a profile or --sso-session NAME." in done.stderr

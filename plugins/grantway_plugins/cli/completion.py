@@ -1,0 +1,52 @@
+"""Shell completion: the names of the profiles, and ``grantway completion``."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
+
+from grantway_plugins.profiles.places import config_path
+
+_SHELLS = ("bash", "fish", "zsh")
+#: The names that a profile may have, and that a shell takes without quotes.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def profile_names(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a profile; a file that cannot be read has none."""
+    try:
+        data = tomllib.loads(Path(config_path(ctx.params.get("config"))).read_text("utf-8"))
+        names = [name for name in data["profiles"] if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a shell shows no error while it completes
+        return []
+    return [CompletionItem(name) for name in names if _NAME.fullmatch(name)]
+
+
+_HELP = """Print the script that completes grantway's commands in SHELL, by default your own shell.
+
+\b
+bash: add  eval "$(grantway completion bash)"  to ~/.bashrc
+zsh:  add  eval "$(grantway completion zsh)"  to ~/.zshrc, after compinit
+fish: run  grantway completion fish > ~/.config/fish/completions/grantway.fish
+"""
+
+
+@click.command(name="completion", help=_HELP)
+@click.argument("shell", type=click.Choice(_SHELLS), required=False)
+def command(shell: str | None) -> None:
+    """Print a shell's completion script."""
+    shell = shell or Path(os.environ.get("SHELL", "")).name
+    kind = get_completion_class(shell) if shell in _SHELLS else None
+    if kind is None:
+        raise click.UsageError(f"Say for which shell: {', '.join(_SHELLS)}.")
+    root = click.get_current_context().find_root().command
+    made = kind(root, {}, "grantway", "_GRANTWAY_COMPLETE")
+    # Not made.source(): for bash it would look for a bash in this environment, and may warn.
+    click.echo(ShellComplete.source(made))
