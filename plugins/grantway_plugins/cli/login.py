@@ -21,6 +21,7 @@ from grantway_plugins.profiles.file import sso_session_settings
 from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
+from .new_profile import NewProfile, person_is_there
 from .options import one_of, profile_name, whose_login
 from .screen import Screen
 from .standing import ends_in, of
@@ -53,16 +54,23 @@ _INTERRUPTED = 130
     multiple=True,
     help="Port for the browser to come back to. Repeat it for ports to try in this order.",
 )
+@click.option("--client-id", help="With an address: the client's id, if it has one already.")
+@click.option("--scope", help='With an address: what to ask for, like "read write".')
 def command(
     name: str | None,
     config: str | None,
     sso_session: str | None,
     way: Way | None,
     *,
+    client_id: str | None,
+    scope: str | None,
     listen: str | None,
     ports: tuple[int, ...],
 ) -> None:
     """Log in to the profile NAME, which may be left out where there is only one.
+
+    NAME can be a provider's address, like https://login.example.com. Then a profile for it is added
+    to the file if there is none, named after its host.
 
     Where neither the profile nor an option says how, it is the browser of this machine; in an SSH
     session, in a container, or without a display it is another device. Ctrl-C ends it, and then
@@ -76,13 +84,32 @@ def command(
             _override(settings, listen, ports)
             told = _sso_session(sso_session, settings, screen, way)
         else:
-            with load(profile_name(name, config), config) as profile:
+            name = _of_address(name, config, client_id, scope) or profile_name(name, config)
+            with load(name, config) as profile:
                 _override(profile.table, listen, ports)
                 told = _profile(profile, screen, way)
     except KeyboardInterrupt:
         click.echo("\nEnded. Nothing was stored.", err=True)
         sys.exit(_INTERRUPTED)
     screen.say(told, "green")
+
+
+def _of_address(
+    name: str | None, config: str | None, client_id: str | None, scope: str | None
+) -> str | None:
+    """Return the profile of a provider's address, a new one if need be; None without an address."""
+    settings: dict[str, Any] = {} if client_id is None else {"client_id": client_id}
+    if scope is not None:
+        settings["scope"] = scope.split()
+    if name is None or "://" not in name:
+        if settings:
+            raise click.UsageError(
+                "--client-id and --scope are for a new profile. Give the provider's address, like "
+                "https://login.example.com, or change the profile in the file."
+            )
+        return None
+    profile = NewProfile(name, config, settings=settings)
+    return profile.existing() or profile.save(Terminal(), ask=person_is_there())
 
 
 def _override(table: dict[str, Any], listen: str | None, ports: tuple[int, ...]) -> None:

@@ -27,19 +27,20 @@ class ProfileFile:
     Args:
         path: The file; without it ``GRANTWAY_CONFIG``, or ``grantway/config.toml`` in the user's
             folder for configuration.
+        data: What it would hold, to be checked before it is written.
 
     Raises:
         ConfigurationError: the file cannot be read or is no TOML, or holds something else than
             profiles; names file and line.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, data: bytes | None = None) -> None:
         #: Whether the caller chose the file, so that a command must name it too.
         self.named = path is not None
         self.path = Path(config_path(None if path is None else str(path)))
         # Before it is read: what was changed meanwhile must not pass for what was read.
         self.stamp = stamp_of(self.path)
-        self.toml = TomlFile(self.path)
+        self.toml = TomlFile(self.path, data)
         mistakes = [
             ((name,), f"is no key here; {nearest(name, _TOP)}")
             for name in self.toml.data

@@ -61,17 +61,21 @@ class TomlFile:
         path: The file.
         data: What it says, instead of what stands in it now.
 
+    Attributes:
+        text: What was read.
+        data: The same, parsed.
+
     Raises:
         ConfigurationError: it cannot be read, or is no TOML; names the line.
     """
 
     def __init__(self, path: Path, data: bytes | None = None) -> None:
         self.path = path
-        self._text, problem = _read(path, data)
+        self.text, problem = _read(path, data)
         self.data: dict[str, Any] = {}
         if not problem:
             try:
-                self.data = tomllib.loads(self._text)
+                self.data = tomllib.loads(self.text)
             except tomllib.TOMLDecodeError as error:
                 problem = str(error)
         if problem:
@@ -140,7 +144,7 @@ class TomlFile:
     def _lines(self) -> dict[Path_, int]:
         if not hasattr(self, "_places"):
             self._places = dict[Path_, int]()
-            for path, line in _places(self._text):
+            for path, line in _places(self.text):
                 self._places[path] = line
                 for depth in range(1, len(path)):  # [profiles.work] begins profiles too
                     self._places.setdefault(path[:depth], line)

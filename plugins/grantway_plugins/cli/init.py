@@ -1,0 +1,106 @@
+"""``grantway init``: a profile for a provider, without writing TOML."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from grantway_plugins.profiles.tables import WAYS
+
+from .new_profile import NewProfile, person_is_there
+from .options import config_option
+from .terminal import Terminal
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: Key of a profile -> what its option is for. The values are checked as those of the file are.
+_SETTINGS = {
+    "client_id": "The client's id. Without it, one is registered at the first login.",
+    "client_secret_env": "Environment variable that holds the client's secret.",
+    "client_secret_file": "File that holds the client's secret.",
+    "client_secret_keyring": "Service of the system's key ring that holds the client's secret.",
+    "auth": "How the client authenticates, like client_secret_basic.",
+    "grant": "A grant that needs no login, like client_credentials.",
+    "redirect_uri": "Where a browser comes back to. Default: a free port of 127.0.0.1.",
+    "store": "Where the token is kept: file, keyring, or another registered store.",
+    "dialect": "How the provider speaks, like github. Default: rfc6749.",
+}
+_ENDPOINTS = ("token", "authorization", "device_authorization", "registration", "revocation")
+
+
+def _options(command: Command) -> Command:
+    for name in reversed(_ENDPOINTS):
+        add = click.option(f"--{name.replace('_', '-')}-endpoint", help="If it is not published.")
+        command = add(command)
+    for name, meaning in reversed(_SETTINGS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", help=meaning)(command)
+    return command
+
+
+@click.command(name="init")
+@click.argument("address", required=False)
+@click.option("--name", default="", help="The profile's name. Default: the provider's host.")
+@config_option
+@click.option("--scope", help='What to ask for, like "read write".')
+@click.option("--login", type=click.Choice(WAYS), help="How people log in. Default: auto.")
+@click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the grant."
+)
+@_options
+def command(
+    address: str | None,
+    name: str,
+    config: str | None,
+    scope: str | None,
+    login: str | None,
+    *,
+    params: tuple[str, ...],
+    **settings: str | None,
+) -> None:
+    """Make a profile for the provider at ADDRESS, like https://login.example.com.
+
+    The provider is asked for its endpoints, and the profile is added to the file. In a terminal,
+    questions are asked for what no option says.
+    """
+    keys = [f"{each}_endpoint" for each in _ENDPOINTS]
+    endpoints = {key: value for key in keys if (value := settings.pop(key))}
+    ask = person_is_there()
+    if address is None and "token_endpoint" not in endpoints:
+        if not ask:
+            raise click.UsageError("Give the provider's ADDRESS, like https://login.example.com.")
+        address = click.prompt("Address of the provider, like https://login.example.com").strip()
+    profile = NewProfile(
+        address or "",
+        config,
+        name,
+        {key: value for key, value in settings.items() if value is not None},
+        endpoints,
+    )
+    if params:
+        profile.settings["params"] = dict(map(_pair, params))
+    if login is not None:
+        profile.settings["login"] = login
+    if scope is None and ask:
+        question = "Scope, as names with spaces (may be empty)"
+        scope = click.prompt(question, default="", show_default=False)
+    if scope:
+        profile.settings["scope"] = scope.split()
+    if not name and (same := profile.existing()):
+        raise click.ClickException(
+            f"The profile {same} has these settings already. Run grantway login {same}, or give "
+            "--name for another profile."
+        )
+    terminal = Terminal()
+    saved = profile.save(terminal, ask=ask)
+    options = "" if config is None else f" --config {shlex.quote(config)}"
+    terminal.line(f"Next, run: grantway login {saved}{options}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"--param: write NAME=VALUE, not {text!r}.")
+    return name, value
