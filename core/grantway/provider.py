@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from .deadline import Deadline
 from .dialect import RFC6749, Dialect
@@ -15,12 +14,10 @@ from .exceptions import (
     ConfigurationError,
     Evidence,
     InsecureEndpointError,
-    RedirectRefusedError,
     ResponseInvalidError,
 )
-from .http import HttpRequest, Transport, require_secure
+from .http import Transport, require_secure
 from .quantity import check_seconds
-from .redaction import excerpt
 
 if TYPE_CHECKING:
     from typing import Self
@@ -101,36 +98,53 @@ class Provider:
         issuer: str,
         *,
         dialect: str | Dialect = RFC6749,
+        expected_issuer: str | None = None,
         timeout: float = 10.0,
         transport: Transport | None = None,
     ) -> Self:
-        """Read the provider's published metadata (RFC 8414, then OpenID Connect Discovery).
+        """Read the provider's published metadata (RFC 8414, OpenID Connect Discovery).
+
+        The three well-known addresses of an issuer are asked in this order, until one has its
+        document: that of RFC 8414 section 3.1, that of OpenID Connect Discovery, and that of
+        RFC 8414 section 5. Failures that may pass are retried.
 
         Args:
             issuer: The provider's identifier, an https address (http on this machine).
             dialect: How it speaks.
-            timeout: Seconds for both attempts together.
+            expected_issuer: The issuer that the document names, where it is another one: Microsoft
+                Entra's ``common`` names ``https://login.microsoftonline.com/{tenantid}/v2.0``. It
+                becomes ``Provider.issuer``, unless it has such a placeholder and so names no single
+                issuer. By default it must be ``issuer`` itself (RFC 8414 section 3.3).
+            timeout: Seconds for all attempts together.
             transport: Sends the requests; by default one of its own.
 
         Raises:
             InsecureEndpointError: an https issuer publishes an endpoint that is plain http.
-            ResponseInvalidError: neither document is there, or it is not this issuer's.
+            ResponseInvalidError: no address has this issuer's document; names what each answered.
+            ProviderUnavailableError: the provider is too busy or fails.
             TransportError: the provider could not be reached.
         """
+        from .issuer_metadata import read_metadata  # noqa: PLC0415 - only discovery needs it
+
         check_seconds("timeout", timeout)
         require_secure(issuer, "issuer")
         if urlsplit(issuer).query:
             raise ConfigurationError("issuer: must have no query (RFC 8414 section 2).")
+        expected = issuer if expected_issuer is None else expected_issuer
+        if not isinstance(expected, str) or not expected:
+            raise ConfigurationError(
+                "expected_issuer: must be the issuer in the metadata, or None."
+            )
         if transport is None:
             from .transport import RequestsTransport  # noqa: PLC0415 - requests loads when needed
 
             own = RequestsTransport()
             try:
-                found = _read_metadata(issuer, own, Deadline(timeout))
+                found = read_metadata(issuer, expected, own, Deadline(timeout))
             finally:
                 own.close()
         else:
-            found = _read_metadata(issuer, transport, Deadline(timeout))
+            found = read_metadata(issuer, expected, transport, Deadline(timeout))
         named = {name: found.pop(name) for name in _ENDPOINTS if isinstance(found.get(name), str)}
         found.pop("issuer")
         if "token_endpoint" not in named:
@@ -140,7 +154,12 @@ class Provider:
             )
         if urlsplit(issuer).scheme == "https":
             _refuse_plain_http(issuer, {**named, **found})
-        return cls(**named, issuer=issuer, dialect=dialect, metadata=MappingProxyType(found))
+        return cls(
+            **named,
+            issuer=None if "{" in expected else expected,
+            dialect=dialect,
+            metadata=MappingProxyType(found),
+        )
 
 
 def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
@@ -158,59 +177,6 @@ def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
                 "so secrets would go there in the clear. Ask the provider's operator to publish "
                 "https addresses, or name the endpoints yourself."
             )
-
-
-def _addresses(issuer: str) -> tuple[str, str]:
-    """RFC 8414 puts the well-known part before the path, OpenID Connect behind it."""
-    parts = urlsplit(issuer)
-    path = parts.path.rstrip("/")
-    return (
-        urlunsplit(parts._replace(path=f"/.well-known/oauth-authorization-server{path}")),
-        urlunsplit(parts._replace(path=f"{path}/.well-known/openid-configuration")),
-    )
-
-
-_OK, _NOT_FOUND = 200, 404
-
-
-def _read_metadata(issuer: str, transport: Transport, deadline: Deadline) -> dict[str, Any]:
-    host = urlsplit(issuer).netloc
-    problem, status, shown = "", 0, ""
-    for address in _addresses(issuer):
-        try:
-            response = transport.send(
-                HttpRequest("GET", address, {"Accept": "application/json"}), deadline
-            )
-        except RedirectRefusedError as elsewhere:
-            # Many sites send every unknown address to a login page.
-            status = elsewhere.evidence.status or 0
-            problem = problem or f"{urlsplit(address).path} answered {status}"
-            continue
-        status = response.status
-        if status != _OK:
-            problem = problem or f"{urlsplit(address).path} answered {status}"
-            continue
-        try:
-            found = json.loads(response.body)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            problem = f"{urlsplit(address).path} is not a JSON object"
-            shown = excerpt(response.body)
-            continue
-        # RFC 8414 section 3.3: another issuer's document would let it receive our secrets.
-        if found.get("issuer") != issuer:
-            problem = (
-                f"the document names the issuer {str(found.get('issuer'))[:200]!r}; "
-                "use exactly that address if it is the right one"
-            )
-            continue
-        return found
-    raise ResponseInvalidError(
-        f"Discovery of {issuer} failed: {problem}.",
-        excerpt=shown,
-        evidence=Evidence(provider=host, status=status, step="discovery"),
-    )
 
 
 def require_dialect(dialect: str | Dialect, known: Mapping[str, Dialect]) -> Dialect:

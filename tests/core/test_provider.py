@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ from grantway import (
     ConnectionFailedError,
     InsecureEndpointError,
     Provider,
+    ProviderUnavailableError,
     ResponseInvalidError,
+    TransportError,
     UnknownGrantTypeError,
 )
 from grantway.deadline import Deadline
@@ -181,6 +184,103 @@ def test_the_path_of_an_issuer_stands_in_the_right_place() -> None:
         )
         assert asked[-1] == wanted
         assert str(provider.issuer).endswith("/tenant/1")
+
+
+def test_an_issuer_with_a_path_has_three_addresses_in_the_documented_order() -> None:
+    third = f"{OPENID}/tenant/1"
+    provider, asked = discover(lambda url: {third: (200, document(f"{url}/tenant/1"))}, "/tenant/1")
+    assert asked == [f"{OAUTH}/tenant/1", f"/tenant/1{OPENID}", third]
+    assert str(provider.issuer).endswith("/tenant/1")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(404, b""), (200, b"<html>"), (403, b""), (302, b""), (301, b""), (400, {"error": "x"})],
+)
+def test_an_address_without_the_document_leads_to_the_next(answer: tuple[int, Any]) -> None:
+    _, asked = discover(
+        lambda url: {
+            f"{OAUTH}/a": answer,
+            f"/a{OPENID}": answer,
+            f"{OPENID}/a": (200, document(f"{url}/a")),
+        },
+        "/a",
+    )
+    assert len(asked) == 3
+
+
+def test_the_error_tells_what_each_address_answered() -> None:
+    pages = {f"{OAUTH}/a": (403, b""), f"/a{OPENID}": (200, b"<html>"), f"{OPENID}/a": (302, b"")}
+    with pytest.raises(ResponseInvalidError) as caught:
+        discover(lambda _url: pages, "/a")
+    told = str(caught.value)
+    assert f"{OAUTH}/a answered 403; " in told
+    assert f"/a{OPENID} answered 200, but not with a JSON object; " in told
+    assert f"{OPENID}/a answered 302, a redirect" in told
+
+
+TRANSIENT = {
+    "closed": faults.close_after_request,
+    "reset": faults.reset_after_request,
+    "half": faults.half(),
+    "503": faults.answer(503, b""),
+    "503, Retry-After": faults.answer(503, b"", {"Retry-After": "1"}),
+    "429": faults.answer(429, b""),
+    "408": faults.answer(408, b""),
+    "500": faults.answer(500, b"<html>"),
+    "throttled": faults.answer(400, b"", {"X-Amzn-ErrorType": "ThrottlingException"}),
+}
+
+
+@pytest.mark.parametrize("act", TRANSIENT.values(), ids=TRANSIENT)
+def test_discovery_is_retried_where_the_failure_may_pass(act: Act) -> None:
+    found = site(lambda url: {OAUTH: (200, document(url))})
+    with FaultServer(act, act, found) as server:
+        assert Provider.discover(server.url, timeout=10).issuer == server.url
+
+
+def test_a_provider_that_stays_busy_says_when_to_come_back() -> None:
+    with (
+        FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server,
+        pytest.raises(ProviderUnavailableError, match=r"answered 503.*in 3600 s") as caught,
+    ):
+        Provider.discover(server.url, timeout=5)
+    assert caught.value.retry_after == 3600
+    assert len(server.requests) == 2
+
+
+def test_an_unanswered_discovery_ends_with_its_deadline() -> None:
+    began = time.monotonic()
+    with FaultServer(faults.stall) as server, pytest.raises(TransportError):
+        Provider.discover(server.url, timeout=0.3)
+    assert time.monotonic() - began < 5
+
+
+def test_metadata_of_another_issuer_is_accepted_where_it_is_expected() -> None:
+    entra = "https://login.microsoftonline.com/{tenantid}/v2.0"
+
+    def pages(url: str) -> Any:
+        return {f"/common{OPENID}": (200, {**document(url), "issuer": entra})}
+
+    with FaultServer(site(pages)) as server:
+        url = f"{server.url}/common"
+        with pytest.raises(ResponseInvalidError) as caught:
+            Provider.discover(url, timeout=5)
+        assert f"set expected_issuer='{entra}'" in str(caught.value)
+        provider = Provider.discover(url, expected_issuer=entra, timeout=5)
+        with pytest.raises(ResponseInvalidError, match="names the issuer"):
+            Provider.discover(url, expected_issuer="https://evil.example", timeout=5)
+    # A redirect cannot name a template as its issuer.
+    assert provider.issuer is None
+    assert provider.token_endpoint == f"{server.url}/token"
+
+
+def test_an_expected_issuer_becomes_the_providers() -> None:
+    own = "https://glewlwyd.example/"
+    with FaultServer(site(lambda url: {OAUTH: (200, {**document(url), "issuer": own})})) as server:
+        assert Provider.discover(server.url, expected_issuer=own).issuer == own
+        with pytest.raises(ConfigurationError, match="expected_issuer"):
+            Provider.discover(server.url, expected_issuer="")
 
 
 def test_another_issuers_document_is_refused() -> None:

@@ -71,7 +71,12 @@ class Parts:
         dialect = self.dialect(table, at)
         if "token_endpoint" in table:
             return Provider(**{**table, "dialect": dialect})
-        found = Provider.discover(table["issuer"], dialect=dialect, transport=transport)
+        found = Provider.discover(
+            table["issuer"],
+            dialect=dialect,
+            expected_issuer=table.get("expected_issuer"),
+            transport=transport,
+        )
         own = {name: value for name, value in table.items() if name.endswith("_endpoint")}
         if not own:
             return found

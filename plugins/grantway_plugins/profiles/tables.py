@@ -98,6 +98,7 @@ class ProviderTable(TableSchema):
     """``provider = {...}``: either an issuer that publishes its endpoints, or the endpoints."""
 
     issuer = Address()
+    expected_issuer = Text(example='"https://login.microsoftonline.com/{tenantid}/v2.0"')
     token_endpoint = Address()
     authorization_endpoint = Address()
     device_authorization_endpoint = Address()
@@ -112,6 +113,9 @@ class ProviderTable(TableSchema):
             raise ValidationError(
                 "needs issuer, where the provider publishes its endpoints, or token_endpoint"
             )
+        if "expected_issuer" in data and ("issuer" not in data or "token_endpoint" in data):
+            rule = "is for the metadata of issuer, which is not read beside token_endpoint"
+            raise ValidationError({"expected_issuer": [rule]})
 
 
 class ProviderField(fields.Field[dict[str, Any]]):

@@ -230,6 +230,23 @@ def test_an_endpoint_of_the_file_counts_more(tmp_path: Path, grantway_issuer: Li
         assert profile.provider.token_endpoint == f"{grantway_issuer.url}/token"
 
 
+def test_a_profile_may_expect_another_issuer_in_the_metadata(tmp_path: Path) -> None:
+    own = "https://login.example.com/{tenantid}"
+    metadata = {"issuer": own, "token_endpoint": "https://login.example.com/token"}
+    with FaultServer(faults.answer(200, metadata)) as server:
+        body = (
+            f'provider = {{issuer = "{server.url}", expected_issuer = "{own}"}}\nclient_id = "c"\n'
+        )
+        with loaded(tmp_path, body) as profile:
+            assert profile.provider.token_endpoint == "https://login.example.com/token"
+
+
+def test_an_expected_issuer_needs_metadata_to_be_in(tmp_path: Path) -> None:
+    provider = '{token_endpoint = "https://login.example.com/token", expected_issuer = "x"}'
+    with pytest.raises(ConfigurationError, match="expected_issuer is for the metadata of issuer"):
+        loaded(tmp_path, f'provider = {provider}\nclient_id = "c"\n')
+
+
 def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import platformdirs  # noqa: PLC0415
 
