@@ -11,8 +11,8 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import re
 import socket
-import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,6 @@ from urllib3.response import BaseHTTPResponse
 
 from .deadline import Deadline
 from .exceptions import (
-    ConfigurationError,
     ConnectionFailedError,
     Evidence,
     OutcomeUnknownError,
@@ -37,6 +36,7 @@ from .exceptions import (
     TransportError,
 )
 from .http import HttpRequest, HttpResponse
+from .network import Network, ProxyChoice
 from .quantity import check_count, check_seconds
 from .redaction import visible
 
@@ -45,6 +45,8 @@ MAX_ANSWER = 1024 * 1024
 #: Seconds to reach a server, and between two pieces of its answer.
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 20.0
 _REDIRECT_FROM, _REDIRECT_TO = 300, 400
+_PROXY_LOGIN = 407
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 #: The shortest socket timeout: zero would make the socket non-blocking.
 _LEAST = 0.001
 #: Most characters of an address that an error shows.
@@ -172,6 +174,9 @@ class _Adapter(HTTPAdapter):
     exchange itself and serves nothing here.
     """
 
+    #: Of the client certificate's private key, which requests cannot be given.
+    key_password: str | None = None
+
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **options: Any
     ) -> None:
@@ -204,6 +209,14 @@ class _Adapter(HTTPAdapter):
             self._pools[place] = pool
         return pool
 
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        host, options = super().build_connection_pool_key_attributes(request, verify, cert)
+        if self.key_password is not None:
+            cast("dict[str, Any]", options)["key_password"] = self.key_password
+        return host, options
+
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
         return resp
 
@@ -211,19 +224,27 @@ class _Adapter(HTTPAdapter):
 class RequestsTransport:
     """Sends through ``requests``' adapter on a pool of kept connections. Safe for threads.
 
-    Nothing in the environment changes what it does: no proxy, no netrc and no CA bundle is taken
-    from there.
+    What is not given comes from the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
+    ``NO_PROXY`` (or in lower case), and the certificates of ``REQUESTS_CA_BUNDLE``,
+    ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, whichever is set first in this order.
+    No netrc is read.
 
     Args:
         connect_timeout: Seconds to reach the server, TLS included.
         read_timeout: Seconds between two pieces of the answer.
         max_answer: Largest answer that is read, in bytes.
         pool_size: Connections kept for each host.
-        ca_bundle: Path of the certificates to trust instead of certifi's.
+        ca_bundle: Path of the certificates to trust instead of certifi's: a PEM file, or a
+            directory that ``openssl rehash`` made.
         client_certificate: Paths of this client's certificate and its private key, or of one PEM
             file with both, for mutual TLS (RFC 8705). Each new connection reads them anew, so a
             renewed certificate is used without a restart.
-        proxies: Scheme -> proxy address, as ``requests`` takes them.
+        client_key_password: The password of the private key.
+        proxies: One proxy address, or scheme (``https``, ``http``, ``all``) -> address; ``{}`` for
+            none. A SOCKS proxy needs PySocks.
+        no_proxy: Hosts to reach without a proxy, as in ``NO_PROXY``.
+        trust_env: Whether the environment counts.
+        setting_names: Argument -> what errors call it, where a file gave it.
 
     Raises:
         ConfigurationError: an argument cannot work; names it.
@@ -238,7 +259,11 @@ class RequestsTransport:
         pool_size: int = 32,
         ca_bundle: str | None = None,
         client_certificate: str | tuple[str, str] | None = None,
-        proxies: Mapping[str, str] | None = None,
+        client_key_password: str | None = None,
+        proxies: str | Mapping[str, str] | None = None,
+        no_proxy: str | None = None,
+        trust_env: bool = True,
+        setting_names: Mapping[str, str] | None = None,
     ) -> None:
         check_seconds("connect_timeout", connect_timeout)
         check_seconds("read_timeout", read_timeout)
@@ -249,11 +274,16 @@ class RequestsTransport:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._max_answer = max_answer
-        self._verify: bool | str = ca_bundle or True
-        self._certificate = client_certificate
-        if client_certificate is not None:
-            _check_certificate(client_certificate)
-        self._proxies = dict(proxies) if proxies else None
+        self._network = Network(
+            ca_bundle=ca_bundle,
+            client_certificate=client_certificate,
+            client_key_password=client_key_password,
+            proxies=proxies,
+            no_proxy=no_proxy,
+            trust_env=trust_env,
+            names=setting_names,
+        )
+        del client_key_password  # a report that shows the locals of a traceback would show it
         self._pool_size = pool_size
         self._process, self._adapter = os.getpid(), self._connections()
         #: What came with a fork. Not closed, since another thread of the parent may have held its
@@ -261,17 +291,25 @@ class RequestsTransport:
         self._inherited: list[_Adapter] = []
 
     @classmethod
-    def within(cls, timeout: float) -> Self:
-        """One whose single attempt fits into a call of so many seconds."""
+    def within(cls, timeout: float, **options: Any) -> Self:
+        """Return one whose single attempt fits into a call of so many seconds.
+
+        Args:
+            timeout: Seconds for the call.
+            **options: Other arguments, such as ``ca_bundle``.
+        """
         check_seconds("timeout", timeout)
         connect_timeout = min(CONNECT_TIMEOUT, timeout / 2)
         return cls(
             connect_timeout=connect_timeout,
             read_timeout=min(READ_TIMEOUT, timeout - connect_timeout),
+            **options,
         )
 
     def _connections(self) -> _Adapter:
-        return _Adapter(pool_connections=16, pool_maxsize=self._pool_size, max_retries=0)
+        made = _Adapter(pool_connections=16, pool_maxsize=self._pool_size, max_retries=0)
+        made.key_password = self._network.key_password
+        return made
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         """Send once; see ``grantway.http.Transport``."""
@@ -293,6 +331,7 @@ class RequestsTransport:
         if request.body:
             prepared.headers["Content-Length"] = str(len(request.body))
             prepared.body = request.body
+        proxy = self._network.proxy_for(request.url)
         flight = _Flight(deadline, self._read_timeout)
         outer, _current.flight = _current.flight, flight
         try:
@@ -302,15 +341,18 @@ class RequestsTransport:
                     prepared,
                     stream=True,
                     timeout=(min(self._connect_timeout, remaining), self._read_timeout),
-                    verify=self._verify,
-                    cert=self._certificate,
-                    proxies=self._proxies,
+                    verify=self._network.trusted or True,
+                    cert=self._network.certificate,
+                    proxies=None if proxy is None else {"all": proxy.address},
                 ),
             )
             headers = {name.lower(): value for name, value in answer.headers.items()}
-            if _REDIRECT_FROM <= answer.status < _REDIRECT_TO:
+            if answer.status == _PROXY_LOGIN and proxy is not None:
                 answer.close()
-                failure: TransportError = _redirect(answer.status, headers)
+                failure: TransportError = _refused_by(proxy, answer.status, request)
+            elif _REDIRECT_FROM <= answer.status < _REDIRECT_TO:
+                answer.close()
+                failure = _redirect(answer.status, headers)
             else:
                 body = answer.read(self._max_answer + 1)
                 if len(body) <= self._max_answer:
@@ -326,7 +368,7 @@ class RequestsTransport:
                     evidence=Evidence(status=answer.status, headers=headers),
                 )
         except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as error:
-            failure = _failure(error, flight, request)
+            failure = _failure(error, flight, request, proxy, self._network)
         finally:
             _current.flight = outer
         # Raised here, outside the except block: what requests raises holds the whole request.
@@ -335,22 +377,6 @@ class RequestsTransport:
     def close(self) -> None:
         """Close idle connections."""
         self._adapter.close()
-
-
-def _check_certificate(paths: str | tuple[str, str]) -> None:
-    """Refuse files that no connection could use."""
-    certificate, key = (paths, None) if isinstance(paths, str) else paths
-    try:
-        # Without a password at hand, OpenSSL would ask for one on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
-    except OSError as error:
-        reason: str | None = error.strerror
-        if isinstance(error, ssl.SSLError):  # OpenSSL names few of its reasons
-            reason = error.reason or "not such files, or the key has a password"
-        raise ConfigurationError(
-            f"client_certificate: cannot be used ({reason}); give the paths of a PEM certificate "
-            "and of its PEM private key without a password."
-        ) from None
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
@@ -374,14 +400,31 @@ def _place(location: str) -> str:
     return visible(f"{host}{target.path}")[:_SHOWN]
 
 
-def _failure(error: Exception, flight: _Flight, request: HttpRequest) -> TransportError:
+def _failure(
+    error: Exception,
+    flight: _Flight,
+    request: HttpRequest,
+    proxy: ProxyChoice | None,
+    network: Network,
+) -> TransportError:
     host = urlsplit(request.url).netloc
     failed, what = _describe(error)
     if not flight.left:
+        if failed == "proxy" and proxy is not None:
+            if (tunnel := _TUNNEL.search(str(error))) is not None:
+                return _refused_by(proxy, int(tunnel[1]), request)
+            return ConnectionFailedError(
+                f"Could not reach the proxy {proxy.shown} on the way to {host}: {what}. Check "
+                f"{proxy.setting}, or name {host} in no_proxy or NO_PROXY to connect directly. "
+                "Nothing was sent; trying again is safe.",
+                failed="proxy",
+            )
         # A request without a body may have left; it only asks, so that it does no harm.
         again = "Nothing was sent; trying" if request.body else "Trying"
+        way = "" if proxy is None else f" through the proxy {proxy.shown} ({proxy.setting})"
         return ConnectionFailedError(
-            f"Could not reach {host}: {what}. {again} again is safe.", failed=failed
+            f"Could not reach {host}{way}: {what}. {_advice(what, network)}{again} again is safe.",
+            failed=failed,
         )
     return OutcomeUnknownError(
         f"The request was sent to {host} and the answer was lost: {what}. It may or may not have "
@@ -389,6 +432,43 @@ def _failure(error: Exception, flight: _Flight, request: HttpRequest) -> Transpo
         "single-use code may be spent, so start that login again if it is refused.",
         failed=failed,
         evidence=Evidence(status=flight.status),
+    )
+
+
+def _refused_by(proxy: ProxyChoice, status: int, request: HttpRequest) -> ConnectionFailedError:
+    """The error for a proxy that does not forward; the provider has seen nothing."""
+    host = urlsplit(request.url).netloc
+    if status == _PROXY_LOGIN:
+        advice = (
+            f"put a user name and password into {proxy.setting}: http://USER:PASSWORD@HOST:PORT"
+        )
+    else:
+        advice = (
+            f"check {proxy.setting} and that the proxy allows {host}, or name {host} in no_proxy "
+            "or NO_PROXY to connect directly"
+        )
+    asked = "asks for a login" if status == _PROXY_LOGIN else "does not connect"
+    return ConnectionFailedError(
+        f"The proxy {proxy.shown} {asked} on the way to {host} (status {status}): {advice}. "
+        "Nothing was sent.",
+        failed="proxy",
+    )
+
+
+def _advice(what: str, network: Network) -> str:
+    """What to set where TLS failed."""
+    if "certificate" not in what.lower():
+        return ""
+    if "CERTIFICATE_REQUIRED" in what or "BAD_CERTIFICATE" in what:
+        return "The server asks for a certificate of the client: set client_certificate. "
+    if network.trusted is None:
+        return (
+            "If the server's certificate comes from a private authority, set ca_bundle, or the "
+            "variable SSL_CERT_FILE, to the authority's certificate. "
+        )
+    return (
+        f"The certificates trusted are those of {network.trusted} ({network.trusted_by}); add the "
+        "server's authority there. "
     )
 
 

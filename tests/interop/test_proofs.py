@@ -19,10 +19,10 @@ from grantway.client_auth import ClientAuth, NoAuth
 from grantway.exceptions import GrantwayError, InvalidClientException, TokenError
 from grantway_grants.authorization_code import login_by_paste
 from grantway_plugins.client_auth import ClientSecretJwt, DPoP, MutualTls, PrivateKeyJwt, SigningKey
+from tests.certificates import Identity, issue
 from tests.interop import node_packages
 from tests.interop.oidc_provider import OidcProvider
 from tests.interop.program import STARTUP_SECONDS, Program
-from tests.plugins.client_auth.certificates import Identity, issue
 
 CALLBACK = "http://127.0.0.1:8400/callback"
 KEYS: dict[str, Key] = {

@@ -23,16 +23,6 @@ from grantway_plugins.paths import require_writable
 from grantway_plugins.profiles.places import config_path
 from grantway_plugins.stores.file_format import INSTEAD, default_folder
 
-#: Variables that other programs take proxies and certificates from, and grantway does not.
-_IGNORED = {
-    "HTTPS_PROXY": 'RequestsTransport(proxies={"https": ...})',
-    "HTTP_PROXY": 'RequestsTransport(proxies={"http": ...})',
-    "ALL_PROXY": 'RequestsTransport(proxies={"https": ...})',
-    "REQUESTS_CA_BUNDLE": "RequestsTransport(ca_bundle=...)",
-    "CURL_CA_BUNDLE": "RequestsTransport(ca_bundle=...)",
-    "SSL_CERT_FILE": "RequestsTransport(ca_bundle=...)",
-    "SSL_CERT_DIR": "RequestsTransport(ca_bundle=...)",
-}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _EXTRA = re.compile(r"^([A-Za-z0-9._-]+).*extra == ['\"](\w+)['\"]")
@@ -187,16 +177,30 @@ def _exposed(path: Path) -> Path | None:
 
 
 def environment() -> Iterator[Finding]:
-    """Whether proxies or certificates are set where grantway does not take them from."""
-    for name, instead in _IGNORED.items():
-        for spelt in (name, name.lower()):
-            if os.environ.get(spelt):
-                yield Finding(
-                    "note",
-                    spelt,
-                    "is set, and grantway takes no proxy or certificates from the environment",
-                    f"Where it is needed, say so: Client(..., transport={instead}).",
-                )
+    """Which proxies and certificates the environment sets, and whether they can be used."""
+    from grantway.network import (  # noqa: PLC0415 - slow to load
+        CA_VARIABLES,
+        PROXY_VARIABLES,
+        Network,
+    )
+
+    try:
+        network = Network()
+    except ConfigurationError as error:
+        name, rules = next(iter(error.errors.items()))
+        yield Finding("problem", name, rules[0], f"Correct it, or run: unset {name}")
+        return
+    if network.trusted is not None:
+        found = f"connections trust the certificates of {network.trusted}"
+        yield Finding("ok", network.trusted_by, found)
+    for name in CA_VARIABLES:
+        if os.environ.get(name) not in {None, "", network.trusted}:
+            yield Finding("note", name, f"is not used, because {network.trusted_by} is set too")
+    for name in PROXY_VARIABLES:
+        scheme = "http" if name == "HTTP_PROXY" else "https"
+        proxy = network.proxy_for(f"{scheme}://login.example.invalid/")
+        if proxy is not None and proxy.setting.upper() == name:
+            yield Finding("ok", proxy.setting, f"connections go through the proxy {proxy.shown}")
 
 
 def aws() -> Iterator[Finding]:
@@ -262,12 +266,20 @@ def reachable(issuer: str) -> Iterator[Finding]:
     """Whether a provider answers, and its clock agrees with this one."""
     from grantway.transport import RequestsTransport  # noqa: PLC0415 - only where it is asked for
 
-    transport = _Dated(RequestsTransport())
     about = f"provider {issuer}"
+    try:
+        transport = _Dated(RequestsTransport())
+    except ConfigurationError as error:
+        yield Finding("problem", about, f"was not asked: {error}")
+        return
     try:
         found = Provider.discover(issuer, transport=transport)
     except GrantwayError as error:
-        mend = "Check the address, and whether a proxy or certificates of your own are needed."
+        mend = (
+            "Check the address. Behind a proxy, set HTTPS_PROXY; if the provider's certificate "
+            "comes from a private authority, set SSL_CERT_FILE. In a profile or a gateway's file "
+            "these are proxy and ca_bundle."
+        )
         yield Finding("problem", about, f"{type(error).__name__}: {error}", mend)
     else:
         yield Finding("ok", about, f"answers; tokens come from {found.token_endpoint}")

@@ -69,7 +69,7 @@ class Demo:
     def __init__(self, dialect: DialectName, console: Console) -> None:
         self._dialect: DialectName = dialect
         self._console = console
-        self._tape = Tape(RequestsTransport())
+        self._tape = Tape(RequestsTransport(trust_env=False))
         self._shown = 0
         self._person = Person()
         self.outcomes: dict[str, Outcome] = {}

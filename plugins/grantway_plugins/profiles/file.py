@@ -10,13 +10,14 @@ from typing import Any, cast
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
 
+from .network import NetworkTable
 from .places import config_path
 from .stamp import stamp_of
 from .tables import ProfileTable, SsoSessionTable
 from .toml_file import TomlFile, nearest
 
 #: The tables of the file.
-_TOP = ("profiles", "sso_sessions")
+_TOP = ("network", "profiles", "sso_sessions")
 #: A name also names a file, and stands in shells without quotes.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -46,11 +47,17 @@ class ProfileFile:
             for name in self.toml.data
             if name not in _TOP
         ]
+        if not isinstance(self.toml.data.get("network", {}), Mapping):
+            mistakes.append((("network",), "must be a table, like [network]"))
         for name, example in (("profiles", "profiles.work"), ("sso_sessions", "sso_sessions.work")):
             if not isinstance(self.toml.data.get(name, {}), Mapping):
                 mistakes.append(((name,), f"must be tables, like [{example}]"))
         if mistakes:
             raise self.toml.wrong(mistakes)
+        #: ``[network]``, checked: what counts for every profile that says nothing else.
+        self.network = self.toml.check(
+            NetworkTable(), self.toml.data.get("network", {}), ("network",)
+        )
         self._profiles: Mapping[str, Any] = self.toml.data.get("profiles", {})
         self._sso_sessions: Mapping[str, Any] = self.toml.data.get("sso_sessions", {})
 

@@ -14,7 +14,7 @@ from grantway.provider import Provider, require_dialect
 from grantway_plugins.paths import expand
 
 from .tables import SECRETS
-from .toml_file import Path_, TomlFile
+from .toml_file import Mistake, Path_, TomlFile
 
 if TYPE_CHECKING:
     from grantway.dialect import Dialect
@@ -84,6 +84,15 @@ class Parts:
         kept = {name: getattr(found, name) for name in found.__dataclass_fields__}
         return Provider(**{**kept, **own})
 
+    @property
+    def file(self) -> Path:
+        """The file."""
+        return self._toml.path
+
+    def wrong(self, mistakes: list[Mistake]) -> ConfigurationError:
+        """The error for mistakes in the file."""
+        return self._toml.wrong(mistakes)
+
     def secret(self, table: Mapping[str, Any], at: Path_) -> str | None:
         """A client's secret, from where it lies; None for a client without.
 
@@ -95,14 +104,25 @@ class Parts:
             ConfigurationError: it is not where the table says.
         """
         name = next((each for each in SECRETS if each in table), None)
-        if name is None:
-            return None
+        return None if name is None else self.secret_in(table, at, name)
+
+    def secret_in(self, table: Mapping[str, Any], at: Path_, name: str) -> str:
+        """The secret that one key of a table gives, by where it lies.
+
+        Args:
+            table: The table.
+            at: Where it stands.
+            name: The key, which ends with ``_env``, ``_file`` or ``_keyring``, or is the secret.
+
+        Raises:
+            ConfigurationError: it is not where the table says.
+        """
         where = table[name]
         if name == "client_secret":
             return str(where)
-        if name == "client_secret_env":
+        if name.endswith("_env"):
             found, problem = os.environ.get(where), f"names the variable {where}, which is not set"
-        elif name == "client_secret_file":
+        elif name.endswith("_file"):
             found, problem = _read(self.path(where))
         else:
             found, problem = _from_key_ring(where, table["client_id"])

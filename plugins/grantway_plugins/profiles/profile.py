@@ -26,6 +26,7 @@ from grantway_grants.login_parameters import login_parameters
 from grantway_plugins.registration import Registrations, metadata_of
 
 from .file import ProfileFile
+from .network import NetworkSettings
 from .parts import Parts
 from .tables import LOGINS
 
@@ -226,9 +227,8 @@ class Profile:
 
     @cached_property
     def _transport(self) -> RequestsTransport:
-        from grantway.transport import RequestsTransport  # noqa: PLC0415 - a stored token needs none
-
-        transport = RequestsTransport.within(self.timeout)
+        settings = NetworkSettings(self._parts, self.table, self._at, self.file.network)
+        transport = settings.transport(self.timeout)
         self._open.append(transport)
         return transport
 

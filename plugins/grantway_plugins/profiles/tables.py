@@ -18,6 +18,7 @@ from grantway.quantity import check_seconds
 from grantway_grants.callback import Callback, check_ports
 from grantway_grants.resource import Resource
 
+from .network import NetworkTable
 from .toml_file import TableSchema
 
 #: The grants that a person begins -> how they log in.
@@ -259,7 +260,7 @@ def _rule(error: ConfigurationError) -> str:
     return str(error).partition(": ")[2].rstrip(".")
 
 
-class ProfileTable(ClientTable):
+class ProfileTable(ClientTable, NetworkTable):
     """``[profiles.NAME]``: a client, whom it asks, for what, and where the token rests."""
 
     provider = ProviderField(required=True)

@@ -16,6 +16,8 @@ from grantway.grant import Params
 
 #: Names of tables and keys, from the outermost.
 Path_ = tuple[str, ...]
+#: Where a mistake is, and the rule that it breaks.
+Mistake = tuple[Path_, str]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 

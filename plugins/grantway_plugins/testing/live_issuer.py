@@ -144,7 +144,7 @@ class LiveIssuer:
 
 def _registered(url: str, metadata: dict[str, Any]) -> dict[str, Any]:
     """Register a client (RFC 7591)."""
-    transport = RequestsTransport()
+    transport = RequestsTransport(trust_env=False)
     try:
         answer = transport.send(
             HttpRequest(

@@ -22,8 +22,8 @@ from botocore.tokens import FrozenAuthToken
 
 import grantway
 from grantway_plugins.auth import BotocoreTokenProvider
+from tests.certificates import issue
 from tests.plugins.auth.resource import Answers, Application, Resource
-from tests.plugins.client_auth.certificates import issue
 
 Serve = Callable[..., Resource]
 

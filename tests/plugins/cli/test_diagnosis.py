@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from click.testing import CliRunner, Result
 
 import grantway
+from grantway.network import CA_VARIABLES, PROXY_VARIABLES
 from grantway_plugins.cli import checks
 from grantway_plugins.cli.app import app
 from grantway_plugins.issuer import IssuerServer
@@ -168,16 +170,37 @@ def test_a_missing_extra_is_named_with_the_way_to_get_it(monkeypatch: pytest.Mon
     assert finding("extra issuer")["level"] == "ok"
 
 
-@pytest.mark.parametrize("name", sorted(checks._IGNORED))
+@pytest.fixture
+def no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CA_VARIABLES, *PROXY_VARIABLES, "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.usefixtures("no_network_settings")
+@pytest.mark.parametrize("name", PROXY_VARIABLES)
 @pytest.mark.parametrize("spelt", [str.upper, str.lower])
-def test_a_variable_that_is_ignored_is_told_of(
+def test_a_proxy_of_the_environment_is_reported(
     monkeypatch: pytest.MonkeyPatch, name: str, spelt: Any
 ) -> None:
     monkeypatch.setenv(spelt(name), "https://user:hunter2@proxy")
     found = finding(spelt(name))
-    assert found["level"] == "note"
-    assert "RequestsTransport(" in found["mend"]
+    assert found["level"] == "ok"
+    assert found["found"] == "connections go through the proxy https://***@proxy"
     assert "hunter2" not in run("doctor").stdout
+
+
+@pytest.mark.usefixtures("no_network_settings")
+@pytest.mark.parametrize("name", CA_VARIABLES)
+def test_certificates_of_the_environment_are_reported(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "/nowhere.pem")
+    found = finding(name)
+    assert found["level"] == "problem"
+    assert found["mend"] == f"Correct it, or run: unset {name}"
+    monkeypatch.setenv(name, certifi.where())
+    assert finding(name)["found"].endswith(f"trust the certificates of {certifi.where()}")
 
 
 def test_an_endpoint_in_the_environment_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

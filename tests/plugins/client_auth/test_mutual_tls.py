@@ -21,7 +21,7 @@ from grantway.exceptions import (
 )
 from grantway.middleware.retry import RetryPolicy
 from grantway_plugins.client_auth import MutualTls
-from tests.plugins.client_auth.certificates import Identity, issue
+from tests.certificates import Identity, issue
 from tests.plugins.client_auth.scripted import Scripted, form, token
 
 
@@ -140,12 +140,12 @@ def test_unusable_certificate_files_are_refused_at_once(mine: Identity, folder: 
     other = issue(folder, "other-client")
     (folder / "nothing.pem").write_text("nothing")
     for paths, says in [
-        (mine.certificate, "not such files"),
-        ((mine.certificate, other.key), "KEY_VALUES_MISMATCH"),
+        (mine.certificate, "cannot be used"),
+        ((mine.certificate, other.key), "is not the key of"),
         ((str(folder / "absent.pem"), mine.key), "No such file"),
-        (str(folder / "nothing.pem"), "not such files"),
+        (str(folder / "nothing.pem"), "they are not PEM files"),
     ]:
-        with pytest.raises(ConfigurationError, match=f"client_certificate.*{says}"):
+        with pytest.raises(ConfigurationError, match=f"client_(certificate|key): .*{says}"):
             grantway.RequestsTransport(client_certificate=paths)
 
 

@@ -18,8 +18,9 @@ from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 from grantway_plugins.paths import expand
+from grantway_plugins.profiles.network import NetworkTable
 from grantway_plugins.profiles.parts import Parts
-from grantway_plugins.profiles.toml_file import Path_, TomlFile, dotted, nearest
+from grantway_plugins.profiles.toml_file import Mistake, Path_, TomlFile, dotted, nearest
 
 from .filling import filled
 from .tables import (
@@ -32,9 +33,8 @@ from .tables import (
 )
 
 Table = Mapping[str, Any]
-Mistake = tuple[Path_, str]
 
-_TOP = ("gateway", "authorize", "providers", "routes", "tenants", "token_endpoint")
+_TOP = ("gateway", "network", "authorize", "providers", "routes", "tenants", "token_endpoint")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
 #: What stands for a tenant where none has come yet.
@@ -53,6 +53,7 @@ class ConfigFile:
     Attributes:
         gateway: ``[gateway]``.
         authorize: ``[authorize]``, or None.
+        network: ``[network]``: what counts for providers and routes that say nothing else.
         providers: ``[providers.NAME]``, by name.
         routes: ``[routes.NAME]``, by name, each with its ``grant``.
         tenants: Tenant -> provider -> what differs.
@@ -69,6 +70,7 @@ class ConfigFile:
             ((name,), f"is no key here; {nearest(name, _TOP)}") for name in data if name not in _TOP
         ]
         self.gateway = self._table(GatewayTable(), data.get("gateway", {}), ("gateway",))
+        self.network = self._table(NetworkTable(), data.get("network", {}), ("network",))
         self.authorize = self._optional(AuthorizeTable(), "authorize")
         self.token_endpoint = self._optional(TokenEndpointTable(), "token_endpoint")
         self.providers = self._tables(GatewayProviderTable(), "providers")

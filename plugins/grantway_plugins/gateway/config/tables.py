@@ -14,6 +14,7 @@ from grantway.http import is_loopback
 from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules
 from grantway_plugins.gateway.upstream.tenant import single
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
+from grantway_plugins.profiles.network import NetworkTable, TlsTable
 from grantway_plugins.profiles.tables import (
     ClientTable,
     Extra,
@@ -123,7 +124,7 @@ class AuthorizeTable(TableSchema):
             raise ValidationError({"allow": [rule]})
 
 
-class GatewayProviderTable(ProviderTable, ClientTable):
+class GatewayProviderTable(ProviderTable, ClientTable, NetworkTable):
     """``[providers.NAME]``: who gives tokens, and as whom the gateway asks."""
 
     client_id = Text(required=True, example='"my-gateway"')
@@ -132,7 +133,7 @@ class GatewayProviderTable(ProviderTable, ClientTable):
     freshness = fields.Nested(FreshnessTable)
 
 
-class RouteTable(TableSchema):
+class RouteTable(TlsTable):
     """``[routes.NAME]``: which requests get which token, and where they go."""
 
     host = Text(example='"api.example.com"')

@@ -23,6 +23,7 @@ from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
 from grantway_plugins.gateway.upstream.route import Route, Source
 from grantway_plugins.gateway.upstream.tenant import EVERYBODY
 from grantway_plugins.gateway.upstream.upstream_auth import UpstreamAuth
+from grantway_plugins.profiles.network import NetworkSettings
 from grantway_plugins.profiles.toml_file import Path_
 
 from .gateway_provider import GatewayProvider
@@ -118,6 +119,10 @@ class _Assembling:
             endpoint = self._attempt(
                 ("token_endpoint",), partial(self._endpoint, config.token_endpoint, providers)
             )
+        targets = {
+            name: self._attempt(("routes", name), partial(self._target, name, table))
+            for name, table in config.routes.items()
+        }
         if self._mistakes:
             raise config.toml.wrong(self._mistakes)
         self._inventory.forget_before()
@@ -125,7 +130,6 @@ class _Assembling:
             # Not before: what is made for nothing must not be shown in place of what is at work.
             for each in self._protections:
                 self._metrics.watch(each)
-        targets = {name: Target.of(table) for name, table in config.routes.items()}
         return Assembly(
             config=config,
             inventory=self._inventory,
@@ -161,6 +165,16 @@ class _Assembling:
             "store", table, lambda: self._config.parts.store(table, ("gateway", "store"))
         )
 
+    def _target(self, name: str, table: Mapping[str, Any]) -> Target | None:
+        # Not its proxy and certificate, which are for the way to the providers.
+        common: dict[str, Any] = {
+            key: self._config.network[key]
+            for key in ("ca_bundle", "trust_env")
+            if key in self._config.network
+        }
+        settings = NetworkSettings(self._config.parts, table, ("routes", name), common)
+        return Target.of(table, settings.upstream())
+
     def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider:
         watch = self._inventory.part("watch", {"name": name}, Watch)
         rules = {each: table.get(each, {}) for each in ("breaker", "bulkhead")}
@@ -168,10 +182,13 @@ class _Assembling:
             "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
         )
         facts = {"name": name, "table": table, "differs": self._differs(name), **self._read(name)}
+        network = facts["network"] = self._config.network
         made = self._inventory.part(
             "provider",
             facts,
-            lambda: GatewayProvider(name, table, self._config.parts, watch, protection),
+            lambda: GatewayProvider(
+                name, table, self._config.parts, watch, protection, network=network
+            ),
         )
         self._attempt(("providers", name), made.check)
         for tenant, differs in self._differs(name).items():

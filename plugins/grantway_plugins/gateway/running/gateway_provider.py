@@ -11,8 +11,8 @@ from grantway.exceptions import ConfigurationError, GrantwayError, ProviderPause
 from grantway.freshness import Freshness
 from grantway.process import default_registry
 from grantway.provider import Provider
-from grantway.transport import RequestsTransport
 from grantway_plugins.gateway.protection import Protection
+from grantway_plugins.profiles.network import NetworkSettings
 from grantway_plugins.profiles.parts import Parts
 from grantway_plugins.profiles.tables import ProviderTable
 from grantway_plugins.profiles.toml_file import Path_
@@ -44,6 +44,10 @@ class GatewayProvider:
         parts: Makes what the table describes.
         watch: Notes how it does.
         protection: Stands between its clients and it.
+        network: What ``[network]`` says.
+
+    Raises:
+        ConfigurationError: a network setting cannot work.
 
     Attributes:
         found: The provider; None as long as it could not be discovered.
@@ -51,7 +55,14 @@ class GatewayProvider:
     """
 
     def __init__(
-        self, name: str, table: Table, parts: Parts, watch: Watch, protection: Protection
+        self,
+        name: str,
+        table: Table,
+        parts: Parts,
+        watch: Watch,
+        protection: Protection,
+        *,
+        network: Table,
     ) -> None:
         self.name = name
         self.table = table
@@ -62,7 +73,8 @@ class GatewayProvider:
         self._at: Path_ = ("providers", name)
         self._parts = parts
         self._timeout = float(table.get("timeout", _TIMEOUT))
-        self._transport = RequestsTransport.within(self._timeout)
+        settings = NetworkSettings(parts, table, self._at, network)
+        self._transport = settings.transport(self._timeout)
         self._clients: dict[str, Client] = {}
 
     def discover(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +16,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from grantway.network import Network
 from grantway_plugins.gateway.upstream.asgi_middleware import facts_of
 from grantway_plugins.gateway.upstream.route import Route
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
@@ -45,6 +47,7 @@ class Target:
         stripped: What is left out of the request's path at its beginning.
         host: The ``Host`` to send; empty for the one that came.
         timeout: For one request.
+        tls: Whom to trust and which certificate to show; True for the system's default.
     """
 
     origin: str
@@ -52,10 +55,16 @@ class Target:
     stripped: str
     host: bytes
     timeout: aiohttp.ClientTimeout
+    tls: ssl.SSLContext | bool
 
     @classmethod
-    def of(cls, route: Mapping[str, Any]) -> Target | None:
-        """As a route's table in the file says; None for one that only gives tokens."""
+    def of(cls, route: Mapping[str, Any], network: Network | None = None) -> Target | None:
+        """Return the target of a route's table in the file; None for one that only gives tokens.
+
+        Args:
+            route: The table.
+            network: Whom to trust and which certificate to show; None for the system's default.
+        """
         if "upstream" not in route:
             return None
         parts = urlsplit(route["upstream"])
@@ -71,6 +80,7 @@ class Target:
                 sock_connect=route["connect_timeout"],
                 sock_read=route["answer_timeout"],
             ),
+            tls=True if network is None or parts.scheme == "http" else network.ssl_context(),
         )
 
     def url(self, path: str, query: str) -> URL:
@@ -160,6 +170,7 @@ class Proxy:
             data=data,
             allow_redirects=False,
             timeout=target.timeout,
+            ssl=target.tls,
         )
 
 

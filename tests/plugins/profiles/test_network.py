@@ -1,0 +1,194 @@
+"""Network settings in profiles and gateway files, against a private authority and a proxy."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from grantway import ConfigurationError, ConnectionFailedError
+from grantway.network import CA_VARIABLES, PROXY_VARIABLES
+from grantway_plugins import profiles
+from tests import faults
+from tests.certificates import Identity, issue
+from tests.faults import FaultServer
+from tests.plugins.cli.home import Home
+from tests.plugins.gateway.running.programs import PATIENCE, gateway, write
+from tests.proxy import proxy
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CA_VARIABLES, *PROXY_VARIABLES, "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("authority")
+
+
+@pytest.fixture(scope="module")
+def authority(folder: Path) -> Identity:
+    return issue(folder, "authority")
+
+
+@pytest.fixture
+def server(folder: Path, authority: Identity) -> Iterator[FaultServer]:
+    """A token endpoint that asks for a client certificate if there is one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*issue(folder, "server", authority).paths)
+    with FaultServer(faults.answer(), tls=context) as server:
+        yield server
+
+
+def write_profile(folder: Path, server: FaultServer, own: str = "", common: str = "") -> Path:
+    file = folder / "config.toml"
+    file.write_text(
+        f"{common}\n[profiles.work]\n"
+        f'provider = {{token_endpoint = "{server.url}/token"}}\n'
+        'client_id = "me"\nclient_secret = "secret"\ngrant = "client_credentials"\n'
+        f'store = "memory"\n{own}\n'
+    )
+    return file
+
+
+def token(file: Path) -> str:
+    with profiles.load("work", file) as profile:
+        return profile.token().access_token
+
+
+def test_a_profile_trusts_the_authority_that_lies_beside_its_file(
+    tmp_path: Path, server: FaultServer, authority: Identity
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(Path(authority.certificate).read_bytes())
+    assert token(write_profile(tmp_path, server, 'ca_bundle = "ca.pem"')) == "at-1"
+    common = '[network]\nca_bundle = "ca.pem"'
+    assert token(write_profile(tmp_path, server, common=common)) == "at-1"
+    with pytest.raises(ConnectionFailedError, match="set ca_bundle, or the variable"):
+        token(write_profile(tmp_path, server))
+
+
+def test_a_profile_goes_through_its_proxy(
+    tmp_path: Path, server: FaultServer, authority: Identity
+) -> None:
+    trust = f'ca_bundle = "{authority.certificate}"'
+    with proxy() as between:
+        common = f'[network]\n{trust}\nproxy = "{between.url}"'
+        assert token(write_profile(tmp_path, server, common=common)) == "at-1"
+        assert len(between.asked) == 1
+        for own in ('proxy = ""', 'no_proxy = "127.0.0.1"'):
+            assert token(write_profile(tmp_path, server, own, common)) == "at-1"
+        assert len(between.asked) == 1
+
+
+def test_a_proxy_of_a_profile_is_named_where_it_stands(tmp_path: Path, server: FaultServer) -> None:
+    with proxy(login="me:right") as between:
+        file = write_profile(tmp_path, server, f'proxy = "{between.url}"')
+        with pytest.raises(ConnectionFailedError) as failed:
+            token(file)
+        assert f"into profiles.work.proxy in {file}: " in str(failed.value)
+
+
+def test_the_environment_counts_unless_the_file_turns_it_off(
+    tmp_path: Path, server: FaultServer, authority: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", authority.certificate)
+    assert token(write_profile(tmp_path, server)) == "at-1"
+    with pytest.raises(ConnectionFailedError):
+        token(write_profile(tmp_path, server, "trust_env = false"))
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ('ca_bundle = "absent.pem"', "line 8: profiles.work.ca_bundle {folder}/absent.pem cannot"),
+        ('proxy = "ftp://x"', "line 8: profiles.work.proxy must be a proxy's address"),
+        ("proxy = 5", "line 8: profiles.work.proxy must be an address"),
+        ('trust_env = "no"', "line 8: profiles.work.trust_env must be true or false"),
+        ('client_key = "x"', "line 8: profiles.work.client_key needs client_certificate beside it"),
+        (
+            'client_certificate = "absent.pem"',
+            "line 8: profiles.work.client_certificate {folder}/absent.pem cannot be used (No such",
+        ),
+        (
+            'client_certificate = "me.pem"\nclient_key = "other.key"',
+            "line 9: profiles.work.client_key {folder}/other.key is not the key of",
+        ),
+        (
+            'client_certificate = "me.pem"\nclient_key_password_env = "NO_X"',
+            "line 9: profiles.work.client_key_password_env names the variable NO_X, which is not",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_work_is_told_with_its_line(
+    tmp_path: Path, server: FaultServer, own: str, told: str
+) -> None:
+    me, other = issue(tmp_path, "me"), issue(tmp_path, "other")
+    assert me.private != other.private
+    file = write_profile(tmp_path, server, own)
+    with pytest.raises(ConfigurationError) as refused:
+        token(file)
+    assert f"{file}, {told.format(folder=tmp_path)}" in str(refused.value)
+
+
+def test_a_command_names_the_setting_and_no_python(
+    tmp_path: Path, server: FaultServer, authority: Identity
+) -> None:
+    home = Home(tmp_path / "home")
+    home.env = {n: v for n, v in home.env.items() if n.upper() not in {*CA_VARIABLES}}
+    home.write(write_profile(tmp_path, server).read_text())
+    failed = home.run("token", "work")
+    assert failed.returncode == 1
+    assert "set ca_bundle, or the variable SSL_CERT_FILE" in failed.stderr
+    assert "RequestsTransport" not in failed.stderr
+    assert home.run("token", "work", SSL_CERT_FILE=authority.certificate).stdout == "at-1\n"
+    broken = home.run("doctor", SSL_CERT_FILE="/nowhere.pem")
+    assert "SSL_CERT_FILE: /nowhere.pem cannot be used" in broken.stdout
+    assert "unset SSL_CERT_FILE" in broken.stdout
+    proxied = home.run("doctor", HTTPS_PROXY="http://me:hunter2@proxy:3128").stdout
+    assert "HTTPS_PROXY: connections go through the proxy http://***@proxy:3128" in proxied
+    assert "hunter2" not in proxied
+    assert "RequestsTransport" not in proxied
+
+
+def gateway_file(folder: Path, server: FaultServer, behind: FaultServer, more: str) -> Path:
+    return write(
+        folder,
+        f"{more}\n[providers.idp]\n"
+        f'token_endpoint = "{server.url}/token"\nclient_id = "me"\nclient_secret = "secret"\n'
+        '[routes.orders]\npath = "/orders"\nprovider = "idp"\ntenant = "single"\n'
+        f'on_failure = "closed"\nupstream = "{behind.url}"\n',
+    )
+
+
+def test_a_gateway_trusts_the_authority_for_providers_and_upstreams(
+    tmp_path: Path, folder: Path, server: FaultServer, authority: Identity
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*issue(folder, "behind", authority).paths)
+    with FaultServer(faults.answer(), tls=context) as behind:
+        more = f'[network]\nca_bundle = "{authority.certificate}"'
+        file = gateway_file(tmp_path, server, behind, more)
+        with gateway(file) as running:
+            answer = requests.get(f"{running.url}/orders", timeout=PATIENCE)
+        assert answer.status_code == 200, running.log
+        assert behind.requests[0].headers["authorization"] == "Bearer at-1"
+        file = gateway_file(tmp_path, server, behind, "")
+        with gateway(file, SSL_CERT_FILE=authority.certificate) as running:
+            assert requests.get(f"{running.url}/orders", timeout=PATIENCE).status_code == 200
+
+
+def test_a_gateways_setting_that_cannot_work_is_told_with_its_line(
+    tmp_path: Path, server: FaultServer
+) -> None:
+    file = gateway_file(tmp_path, server, server, '[network]\nca_bundle = "absent.pem"')
+    home = Home(tmp_path / "home")
+    checked = home.run("gateway", "--config", str(file), "--check")
+    assert checked.returncode == 1
+    told = f"{file}, line 5: network.ca_bundle {tmp_path}/absent.pem cannot be used"
+    assert told in checked.stderr
