@@ -15,6 +15,7 @@ from .dialect import Dialect
 from .dispatcher import Dispatcher
 from .exceptions import ConfigurationError
 from .grant import Grant, Params
+from .hidden import hides_arguments
 from .middleware.retry import RetryPolicy
 from .process import default_registry
 from .provider import Provider
@@ -59,6 +60,7 @@ class Client:
         GrantInvalidError: one of ``grants`` cannot be used.
     """
 
+    @hides_arguments
     def __init__(
         self,
         provider: Provider,

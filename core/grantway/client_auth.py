@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import quote_plus
 
 from .exceptions import ConfigurationError
+from .hidden import hides_construction
 from .http import can_travel
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class NoAuth:
         return ()
 
 
+@hides_construction
 @dataclass(frozen=True, slots=True)
 class ClientSecretPost:
     """``client_secret_post``: id and secret in the body."""
@@ -65,6 +67,7 @@ class ClientSecretPost:
         return (self.client_secret, quote_plus(self.client_secret))
 
 
+@hides_construction
 @dataclass(frozen=True, slots=True)
 class ClientSecretBasic:
     """``client_secret_basic``: id and secret in the Authorization header.

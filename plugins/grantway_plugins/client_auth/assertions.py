@@ -9,6 +9,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
+from grantway.hidden import hides_construction
 from grantway.quantity import check_count
 
 from .keys import KeySource, SigningKey, signing_key
@@ -21,6 +22,7 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TYP = "client-authentication+jwt"
 
 
+@hides_construction
 @dataclass(frozen=True, slots=True, eq=False)
 class PrivateKeyJwt:
     """``private_key_jwt``: an assertion signed with the client's private key, anew for every send.
@@ -59,6 +61,7 @@ class PrivateKeyJwt:
         return ()
 
 
+@hides_construction
 @dataclass(frozen=True, slots=True, eq=False)
 class ClientSecretJwt:
     """``client_secret_jwt``: an assertion signed with the client's secret, which stays here.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from grantway.client_auth import ClientAuth
+from grantway.hidden import hides_construction
 from grantway.token import Token
 
 from .keys import KeySource, SigningKey, signing_key
@@ -31,6 +32,7 @@ _MOST_SERVERS = 1000
 _UNAUTHORIZED = 401
 
 
+@hides_construction
 @dataclass(frozen=True, slots=True, eq=False)
 class DPoP:
     """Wraps another way of client authentication and adds the proof of a key.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from grantway.exceptions import ConfigurationError
+from grantway.hidden import hides_arguments
 
 try:
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -84,6 +85,7 @@ class SigningKey:
 
     __slots__ = ("_key", "alg", "kid")
 
+    @hides_arguments
     def __init__(
         self,
         source: KeySource,
@@ -106,6 +108,7 @@ class SigningKey:
         self._try("key")
 
     @classmethod
+    @hides_arguments
     def shared(cls, secret: str, alg: str) -> SigningKey:
         """Make a key of a secret that both sides know.
 
@@ -159,12 +162,15 @@ class SigningKey:
         raise ConfigurationError(f"{name}: cannot sign by {self.alg} ({problem}).")
 
     def __repr__(self) -> str:
-        return f"SigningKey(alg={self.alg!r}, kid={self.kid!r})"
+        # Also of a key that could not be made, which a report of locals would show.
+        alg, kid = getattr(self, "alg", None), getattr(self, "kid", None)
+        return f"SigningKey(alg={alg!r}, kid={kid!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A SigningKey holds a private key and is not pickled; make it anew there.")
 
 
+@hides_arguments
 def signing_key(given: SigningKey | KeySource) -> SigningKey:
     """The key itself, or one made of its source."""
     return given if isinstance(given, SigningKey) else SigningKey(given)

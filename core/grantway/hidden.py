@@ -1,0 +1,65 @@
+"""Keeps secret arguments out of the frames that a traceback shows."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type[Any])
+
+
+@dataclass(slots=True)
+class _Held:
+    """The arguments of a call; its repr shows none."""
+
+    args: tuple[Any, ...] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
+
+
+def hides_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function whose arguments must not show in the traceback of what it raises.
+
+    Tools such as rich, Sentry and ``pytest --showlocals`` report the local variables of each frame.
+    The frames of the function and of what it called lose theirs; the caller's frames keep them.
+    """
+
+    @wraps(function)
+    def hidden(*args: P.args, **kwargs: P.kwargs) -> R:
+        held = _Held(args, kwargs)
+        del args, kwargs
+        try:
+            return function(*held.args, **held.kwargs)
+        except Exception as error:
+            _clear(error)
+            raise
+
+    return hidden
+
+
+def hides_construction(kind: C) -> C:
+    """Decorate a class as ``hides_arguments`` decorates a function, such as a dataclass."""
+    kind.__init__ = hides_arguments(kind.__init__)
+    return kind
+
+
+def _clear(error: Exception) -> None:
+    for each in _raised_inside(error):
+        traceback.clear_frames(each.__traceback__)
+
+
+def _raised_inside(error: BaseException) -> Iterator[BaseException]:
+    """The error, and the errors before it that were raised below the same frames."""
+    frames = {frame for frame, _ in traceback.walk_tb(error.__traceback__)}
+    chained: BaseException | None = error
+    seen: set[int] = set()
+    while chained is not None and id(chained) not in seen:
+        seen.add(id(chained))
+        first = chained.__traceback__
+        if first is not None and first.tb_frame in frames:
+            yield chained
+        chained = chained.__cause__ or chained.__context__

@@ -1,0 +1,78 @@
+"""Secret arguments show in no frame of a traceback, and a caller's own frames stay whole."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from dataclasses import dataclass
+
+import pytest
+
+import grantway
+from grantway.hidden import hides_arguments, hides_construction
+
+MARK = "very-secret-0123456789"
+#: Kept here so that the tests' own frames, which are shown too, hold no secret.
+GIVEN = {"secret": MARK}
+
+
+def shown(error: BaseException) -> str:
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+def _inner(secret: str) -> None:
+    copied = [secret]
+    raise LookupError(f"{len(copied)} copy")
+
+
+@hides_arguments
+def _fails(secret: str) -> None:
+    try:
+        _inner(secret)
+    except LookupError as error:
+        raise ValueError("no such thing") from error
+
+
+@hides_construction
+@dataclass
+class _Holder:
+    secret: str
+
+    def __post_init__(self) -> None:
+        _inner(self.secret)
+
+    def __repr__(self) -> str:
+        return "_Holder()"
+
+
+def test_a_function_and_what_it_calls_show_none() -> None:
+    of_the_caller = "still here"
+    with pytest.raises(ValueError, match="no such thing") as caught:
+        _fails(**GIVEN)
+    text = shown(caught.value)
+    assert "LookupError: 1 copy" in text
+    assert MARK not in text
+    assert of_the_caller in text
+
+
+def test_a_class_shows_none() -> None:
+    with pytest.raises(LookupError) as caught:
+        _Holder(**GIVEN)
+    assert MARK not in shown(caught.value)
+
+
+def test_it_looks_like_what_it_decorates() -> None:
+    assert list(inspect.signature(_fails).parameters) == ["secret"]
+    assert list(inspect.signature(_Holder).parameters) == ["secret"]
+    assert "client_secret" in inspect.signature(grantway.Client).parameters
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"client_id": ""}, {"auth": "no-such-method"}, {"timeout": -1}], ids=str
+)
+def test_a_client_that_cannot_be_made_shows_none(wrong: dict[str, object]) -> None:
+    options = grantway.grant.Params({"client_id": "c", "client_secret": MARK, **wrong})
+    provider = grantway.Provider(token_endpoint="https://login.example.com/token")
+    with pytest.raises(grantway.ConfigurationError) as caught:
+        grantway.Client(provider, **options)
+    assert MARK not in shown(caught.value)
