@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grantway.exceptions import ConfigurationError
+from grantway.grant import Params
 from grantway.http import require_secure
 from grantway.quantity import check_count, check_seconds
 
@@ -42,9 +42,9 @@ class ClientConfig:
         read_timeout: Seconds between two pieces of an answer.
         timeout: Seconds for a call, over all attempts.
         pool_size: Connections that are kept.
-        ca_bundle: Path of the certificates to trust, or None for certifi's.
         client_certificate: Path of a certificate and its key, or both paths, or None.
-        proxies: Scheme or address -> proxy.
+        network: Trusted certificates and proxies, as arguments of the transport, which takes what
+            is missing from the environment.
         user_agent: What replaces or extends the User-Agent header.
         credentials: Gives the AWS credentials for CreateTokenWithIAM; None for botocore's own.
         given: The ``config`` that was given.
@@ -57,9 +57,8 @@ class ClientConfig:
     read_timeout: float
     timeout: float
     pool_size: int
-    ca_bundle: str | None
     client_certificate: str | tuple[str, str] | None
-    proxies: Mapping[str, str] = field(repr=False)
+    network: Params = field(repr=False)
     user_agent: Callable[[str], str]
     credentials: Callable[[], Any] | None = field(repr=False)
     given: Config | None = field(repr=False)
@@ -112,9 +111,8 @@ def client_config(
         read_timeout=read_timeout,
         timeout=timeout,
         pool_size=option("max_pool_connections") or 10,
-        ca_bundle=_ca_bundle(verify, settings),
         client_certificate=option("client_cert"),
-        proxies=_proxies(option, url),
+        network=Params(**_trust(verify, settings), **_proxies(option)),
         user_agent=_user_agent(option),
         credentials=credentials,
         given=config,
@@ -184,8 +182,8 @@ def _seconds(name: str, option: _Options, usual: float) -> float:
     return float(found)
 
 
-def _ca_bundle(verify: bool | str | None, settings: Settings) -> str | None:
-    env = os.environ.get
+def _trust(verify: bool | str | None, settings: Settings) -> dict[str, Any]:
+    """Return which certificates the transport trusts, as arguments for it."""
     if verify is False:
         raise _refused(
             "verify",
@@ -193,17 +191,13 @@ def _ca_bundle(verify: bool | str | None, settings: Settings) -> str | None:
             "certificates",
         )
     if verify is True:
-        return None
-    for name, path in (
-        ("verify", verify),
-        ("AWS_CA_BUNDLE (ca_bundle)", settings.get("ca_bundle")),
-        ("REQUESTS_CA_BUNDLE", env("REQUESTS_CA_BUNDLE")),
-    ):
-        if path:
-            if not Path(path).exists():
-                raise _refused(name, f"names {path}, which does not exist")
-            return path
-    return None
+        from requests.utils import DEFAULT_CA_BUNDLE_PATH  # noqa: PLC0415 - slow to load
+
+        # With botocore, True ignores the environment.
+        return {"ca_bundle": DEFAULT_CA_BUNDLE_PATH, "setting_names": {"ca_bundle": "verify"}}
+    if verify:
+        return {"ca_bundle": verify, "setting_names": {"ca_bundle": "verify"}}
+    return settings.trust
 
 
 def _check_unsupported(option: _Options) -> None:
@@ -219,14 +213,10 @@ def _check_unsupported(option: _Options) -> None:
             )
 
 
-def _proxies(option: _Options, url: str) -> Mapping[str, str]:
-    given: Mapping[str, str] | None = option("proxies")
-    if given is not None:
-        return given
-    from requests.utils import get_environ_proxies  # noqa: PLC0415 - the transport loads it later
-
-    found: Mapping[str, str] = get_environ_proxies(url)
-    return found
+def _proxies(option: _Options) -> dict[str, Any]:
+    """Return the proxies of ``config``, which botocore uses for every host, as arguments."""
+    given = option("proxies")
+    return {} if given is None else {"proxies": given, "no_proxy": ""}
 
 
 def _user_agent(option: _Options) -> Callable[[str], str]:

@@ -507,7 +507,6 @@ def _transport(config: ClientConfig) -> RequestsTransport:
         connect_timeout=config.connect_timeout,
         read_timeout=config.read_timeout,
         pool_size=config.pool_size,
-        ca_bundle=config.ca_bundle,
         client_certificate=config.client_certificate,
-        proxies=config.proxies,
+        **config.network,
     )

@@ -63,7 +63,8 @@ def sso_session(
         endpoint_url: Another address of the service; by default ``AWS_ENDPOINT_URL_SSO_OIDC``,
             ``AWS_ENDPOINT_URL``, or that of the session's region.
         registry: Where grants come from; by default all installed plugins.
-        transport: Sends the requests; by default one of its own.
+        transport: Sends the requests; by default one of its own, which trusts the certificates of
+            ``AWS_CA_BUNDLE`` or the profile's ``ca_bundle``, if there are any.
         timeout: Seconds for one call, over all attempts and waits.
 
     Raises:
@@ -106,7 +107,7 @@ class SsoSession:
         )
         self.store = AwsCliStore(folder, start_url=config.start_url, region=config.region)
         self.key = config.key
-        self._transport = transport or RequestsTransport.within(timeout)
+        self._transport = transport or RequestsTransport.within(timeout, **config.settings.trust)
         self._registrations = RegistrationCache(self.store, config)
         self._options: dict[str, Any] = {
             "registry": registry,

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from grantway.exceptions import ConfigurationError
+from grantway_plugins.paths import expand
 
 from .config_file import Sections, config_path, credentials_path, nested, read_sections
 
@@ -47,6 +49,19 @@ class Settings:
     def flag(self, name: str) -> bool:
         """Return whether a setting is ``true``, in any case of letters."""
         return (self.get(name) or "").lower() == "true"
+
+    @property
+    def trust(self) -> dict[str, Any]:
+        """The ``ca_bundle`` of AWS's settings, as arguments of a transport; empty for none."""
+        path = self.get("ca_bundle")
+        if not path:
+            return {}
+        variable = _VARIABLES["ca_bundle"]
+        named = variable if os.environ.get(variable) else "ca_bundle of the AWS profile"
+        return {
+            "ca_bundle": expand(path, f"{named} to an absolute path"),
+            "setting_names": {"ca_bundle": named},
+        }
 
     @property
     def endpoint_url(self) -> str | None:

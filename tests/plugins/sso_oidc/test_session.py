@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from grantway import Token
+from grantway.deadline import Deadline
 from grantway.exceptions import (
     AccessDeniedException,
+    ConfigurationError,
     LoginNeededError,
     RequestInvalidError,
 )
+from grantway.http import HttpRequest
 from grantway_grants import authorization_code
 from grantway_grants.device_code import DeviceAuthorization
 from grantway_plugins import sso_oidc
@@ -25,7 +28,8 @@ from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.sso_oidc import SsoSession
 from grantway_plugins.sso_oidc.registration import RegistrationCache
 from grantway_plugins.testing.live_issuer import LiveIssuer
-from tests.faults import free_port
+from tests import faults
+from tests.faults import FaultServer, free_port
 from tests.waiting import PATIENCE
 
 START_URL = "https://d-0000000000.awsapps.com/start"
@@ -354,3 +358,27 @@ def test_it_shows_no_secret(session: SsoSession, grantway_issuer: LiveIssuer) ->
 def test_another_address_must_be_secure(tmp_path: Path) -> None:
     with pytest.raises(RequestInvalidError, match="http"):
         sso_oidc.sso_session("dev", endpoint_url="http://192.0.2.1")
+
+
+@pytest.mark.parametrize("source", ["AWS_CA_BUNDLE", "ca_bundle of the AWS profile"])
+def test_the_certificates_of_awss_settings_are_trusted(
+    source: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trust(path: str) -> None:
+        monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+        if source == "AWS_CA_BUNDLE":
+            monkeypatch.setenv(source, path)
+        else:
+            (tmp_path / "config").write_text(f"{CONFIG}\n[default]\nca_bundle = {path}\n")
+
+    trust("/nowhere.pem")
+    with pytest.raises(ConfigurationError, match=f"^{source}: /nowhere.pem cannot be used"):
+        sso_oidc.sso_session("dev", folder=cache)
+    context, trusted = faults.certificate(tmp_path)
+    trust(trusted)
+    with (
+        FaultServer(faults.answer(), tls=context) as server,
+        sso_oidc.sso_session("dev", folder=cache, endpoint_url=server.url) as session,
+    ):
+        request = HttpRequest("GET", server.url, {})
+        assert session._transport.send(request, Deadline(PATIENCE)).status == 200
