@@ -6,6 +6,7 @@
   still compile.
 - A ``text`` block with ``title="Output"`` shows what the blocks above it have printed since the
   last such block; ``...`` stands for anything.
+- The tutorials are run by ``test_tutorials.py``.
 - A page begins where the ``index.md`` of its folder ends: what a how-to guide assumes is shown, and
   run, there. The README and the site's own pages begin with nothing.
 - ``http://127.0.0.1:8400``, where ``grantway serve`` listens by default, stands for the issuer: the
@@ -27,7 +28,12 @@ from tests.docs.pages import DOCS, blocks, name_of, pages
 
 HERE = Path(__file__).parent
 PAGE_SECONDS = 180
-WITH_EXAMPLES = [page for page in pages() if any(block.runs for block in blocks(page))]
+#: The tutorials run in a shell; see ``test_tutorials.py``.
+WITH_EXAMPLES = [
+    page
+    for page in pages()
+    if page.parent != DOCS / "tutorial" and any(block.runs for block in blocks(page))
+]
 
 
 def environment(**more: str) -> dict[str, str]:

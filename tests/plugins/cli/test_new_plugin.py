@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 import re
 import subprocess
@@ -15,8 +14,6 @@ from click.testing import CliRunner
 import grantway
 from grantway_plugins.cli.app import app
 from grantway_plugins.cli.new_plugin import LONGEST, TEMPLATE, files
-from tests.distribution.environment import ROOT, Environment, build
-from tests.docs.pages import DOCS, blocks
 
 NAME = "acme-coupons"
 
@@ -125,45 +122,3 @@ def test_the_template_holds_no_file_that_is_not_written() -> None:
         if path.is_file() and not {"__pycache__", ".ruff_cache"} & set(path.parts)
     ]
     assert len(there) == len(list(files(NAME)))
-
-
-def test_the_tutorial_s_package_passes_its_tests_beside_grantway_s_wheel(tmp_path: Path) -> None:
-    """The page is followed to the letter: what it says to type is typed, what it shows is shown.
-
-    grantway comes from its wheel, so what the command copies is known to be in there.
-    """
-    made = Environment(tmp_path / "environment")
-    subprocess.run([sys.executable, "-m", "venv", made.folder], check=True)
-    made.install(f"{build(ROOT, tmp_path / 'wheel')}[cli,issuer]")
-    folder, said = tmp_path / "reader", ""
-    folder.mkdir()
-    for block in blocks(DOCS / "tutorial" / "your-own-grant.md"):
-        if block.language == "bash" and "no-run" not in block.options:
-            said, folder = typed(block.code, folder, made)
-        elif block.language == "text":
-            shown = doctest.OutputChecker().check_output(block.code, said, doctest.ELLIPSIS)
-            assert shown, f"line {block.line}:\n{said}"
-        elif title := re.search('title="(.+)"', block.options):
-            (folder / title[1]).write_text(block.code, encoding="utf-8")
-    assert made.plugin("acme-coupons/acme-coupons")["status"] == "loaded"
-    run(folder, "ruff", "check", "--no-cache", ".")
-    run(folder, "ruff", "format", "--no-cache", "--check", ".")
-
-
-def typed(commands: str, folder: Path, made: Environment) -> tuple[str, Path]:
-    """What a terminal shows for some commands, and where it is afterwards."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "PYTEST_", "GRANTWAY_", "COV_"))
-    }
-    done = subprocess.run(
-        ["bash", "-c", f"{commands}\npwd >&2"],
-        cwd=folder,
-        env={**kept, "PATH": f"{made.python.parent}{os.pathsep}{kept['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.stdout, Path(done.stderr.splitlines()[-1])

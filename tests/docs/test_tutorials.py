@@ -1,0 +1,209 @@
+"""The tutorials work when a person follows them in a shell, from the top.
+
+The reader has a fresh clone of the repository, an empty home folder, and no browser. Blocks are
+followed in order:
+
+- ``bash`` is typed into the first terminal. Every command must succeed, unless the block is marked
+  ``fails``. ``title="Second terminal"`` and the like name another terminal, where a command is
+  left running. Each terminal opens in the clone.
+- A ``bash`` block that only starts ``python`` opens a prompt. ``python`` blocks are typed there,
+  until one ends with ``exit()``.
+- A ``python`` block with a title is saved under that name in the folder of the first terminal.
+- A ``text`` block with ``title="Output"`` shows what the block above it shows; ``...`` stands for
+  anything.
+
+Only ports are replaced, so that tests can run beside each other.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.docs.pages import DOCS, ROOT, Block, blocks, name_of
+from tests.docs.terminal import CommandError, Terminal
+from tests.faults import free_port
+from tests.waiting import until
+
+TUTORIAL = DOCS / "tutorial"
+FIRST = blocks(TUTORIAL / "first-token.md")
+#: What the first tutorial installs, and the others build on.
+INSTALL = FIRST[:1]
+PORTS = ("8400", "8410", "8411", "9000")
+#: What a clone does not hold, and what takes long to copy.
+NOT_CLONED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "build", "dist", "site")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment of a reader without a browser who has set nothing up."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(
+            ("AWS_", "COV_", "GRANTWAY_", "PYTEST_", "PYTHON", "VIRTUAL_", "XDG_")
+        )
+        and not name.lower().endswith("_proxy")
+        and name not in {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"}
+    }
+    return {**kept, "HOME": str(home)}
+
+
+class Reader:
+    """Somebody who follows a tutorial.
+
+    Args:
+        clone: The clone of the repository.
+        home: The home folder.
+    """
+
+    def __init__(self, clone: Path, home: Path) -> None:
+        self._clone, self._environment = clone, environment(home)
+        self._terminals: dict[str, Terminal] = {}
+        self._ports = {port: str(free_port()) for port in PORTS}
+        self._open = ExitStack()
+        self._in_python = False
+
+    def __enter__(self) -> Self:
+        self._open.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._open.close()
+
+    def follow(self, page: Path, todo: list[Block]) -> None:
+        """Follow a page block by block.
+
+        Raises:
+            AssertionError: A command failed, or the output is not the one that the page shows.
+        """
+        shown, running = "", None
+        for block in todo:
+            where, title = f"{name_of(page)}:{block.line}", _title(block)
+            code = self._with_ports(block.code)
+            if block.is_output:
+                if running is not None:
+                    shown = _wait_for(code, running)
+                assert _matches(code, shown), f"{where}: the output is\n{shown}"
+            elif block.language == "bash" and title:
+                running = self._terminal(title)
+                running.leave_running(code)
+            elif block.language == "bash":
+                fails = "fails" in block.options.split()
+                shown, running = self._shell(code, where, fails=fails), None
+            elif block.language == "python" and title:
+                self._terminal("").save(title, code)
+            elif block.language == "python":
+                shown, running = self._python(code, where), None
+
+    def _shell(self, code: str, where: str, *, fails: bool) -> str:
+        if re.fullmatch(r"\S*python\n", code):
+            self._terminal("").start_python(code)
+            self._in_python = True
+            return ""
+        output, status = self._terminal("").run(code)
+        assert bool(status) is fails, f"{where}: status {status}\n{output}"
+        return output
+
+    def _python(self, code: str, where: str) -> str:
+        assert self._in_python, f"{where}: the page does not say where to type this"
+        try:
+            if code.endswith("exit()\n"):
+                self._in_python = False
+                self._terminal("").leave_python(code)
+                return ""
+            return self._terminal("").type_python(code)
+        except CommandError as error:
+            raise AssertionError(f"{where}: {error}") from None
+
+    def _terminal(self, title: str) -> Terminal:
+        if title not in self._terminals:
+            opened = self._open.enter_context(Terminal(self._clone, self._environment))
+            self._terminals[title] = opened
+        return self._terminals[title]
+
+    def _with_ports(self, code: str) -> str:
+        code = code.replace("grantway serve ", f"grantway serve --port {self._ports['8400']} ")
+        return re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self._ports[found[1]], code)
+
+
+def _title(block: Block) -> str:
+    found = re.search('title="(.+)"', block.options)
+    return found[1] if found else ""
+
+
+def _wait_for(page: str, terminal: Terminal) -> str:
+    """Wait until a terminal shows the output of the page, and return what it shows."""
+    with suppress(AssertionError):
+        until(lambda: terminal.shown, lambda shown: _matches(page, shown))
+    return terminal.shown
+
+
+def _matches(page: str, shown: str) -> bool:
+    page, shown = page.rstrip() + "\n", shown.rstrip() + "\n"
+    return doctest.OutputChecker().check_output(page, shown, doctest.ELLIPSIS)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
+    """A clone with what the first tutorial installs."""
+    folder = tmp_path_factory.mktemp("clone") / "grantway"
+    shutil.copytree(ROOT, folder, ignore=NOT_CLONED)
+    with Reader(folder, home) as reader:
+        reader.follow(TUTORIAL / "first-token.md", INSTALL)
+    return folder
+
+
+@pytest.fixture
+def reader(clone: Path, home: Path) -> Iterator[Reader]:
+    with Reader(clone, home) as following:
+        yield following
+
+
+def test_the_first_block_of_the_first_tutorial_installs_grantway() -> None:
+    (install,) = INSTALL
+    assert "pip install" in install.code
+    assert not any("pip install" in block.code for block in FIRST[1:])
+
+
+def test_your_first_token(reader: Reader) -> None:
+    reader.follow(TUTORIAL / "first-token.md", FIRST[1:])
+
+
+def test_a_gateway_in_a_minute(reader: Reader) -> None:
+    page = TUTORIAL / "gateway.md"
+    reader.follow(page, blocks(page))
+
+
+def test_your_own_grant(reader: Reader, clone: Path) -> None:
+    page = TUTORIAL / "your-own-grant.md"
+    reader.follow(page, blocks(page))
+    made = clone / "acme-coupons"
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
+            cwd=made,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_tutorial_is_followed() -> None:
+    followed = {"first-token.md", "gateway.md", "your-own-grant.md"}
+    assert {page.name for page in TUTORIAL.glob("*.md")} == followed
