@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .boundary import is_async
 from .client_auth import ClientAuth, client_auth
+from .copies import check_parts, refuse_pickle
 from .deadline import Deadline
 from .dialect import Dialect
 from .dispatcher import Dispatcher
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .recipe import OnToken
     from .stores import Store
     from .token import Token
+
+_MAKE_ONE = "Make one in the process that uses it"
 
 
 class Client:
@@ -81,6 +84,7 @@ class Client:
                 'Provider(token_endpoint="https://example.com/token").'
             )
         check_seconds("timeout", timeout)
+        self._given_transport = transport is not None
         if transport is None:
             from .transport import RequestsTransport  # noqa: PLC0415 - only where it is needed
 
@@ -117,6 +121,38 @@ class Client:
                 more=self.registry.client_auth,
             )
         self.auth: ClientAuth = auth
+
+    def __copy__(self) -> Self:
+        """Return the client itself, which is safe to share."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the client itself, which is safe to share."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments of a client without secrets; the copy has its own connections.
+
+        Raises:
+            TypeError: the client holds what must not leave this process; names it.
+        """
+        if type(self) is not Client:
+            refuse_pickle(self, f"it is more than a Client. {_MAKE_ONE}")
+        if self.auth.secrets():
+            refuse_pickle(self, f"it holds a client secret. {_MAKE_ONE}")
+        if self._given_transport:
+            refuse_pickle(self, f"it was given a transport, which holds connections. {_MAKE_ONE}")
+        if not self._follows:
+            refuse_pickle(self, f"it was given a registry, which holds plugins. {_MAKE_ONE}")
+        options: dict[str, Any] = {
+            "auth": self.auth,
+            "grants": self._grants,
+            "middleware": self._middleware,
+            "retry": self._retry,
+            "timeout": self._timeout,
+        }
+        check_parts(self, provider=self.provider, **options)
+        return partial(Client, client_id=self.client_id, **options), (self.provider,)
 
     @property
     def registry(self) -> Registry:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+import os
 import random
 import threading
 import time
@@ -13,7 +14,7 @@ from collections.abc import Hashable
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Self
 
 from . import flight
 from .deadline import Deadline
@@ -70,6 +71,7 @@ class Credential:
     __slots__ = (
         "_end",
         "_end_monotonic",
+        "_process",
         "_recipe",
         "_subject",
         "_token",
@@ -89,8 +91,28 @@ class Credential:
         self._token = _NOTHING
         self._until = self._until_monotonic = self._end = self._end_monotonic = 0.0
         self._trouble: Trouble | None = None
+        #: The process that obtained the token.
+        self._process = 0
         #: Whether it was asked for since a pool last looked.
         self.used = False
+
+    # --- Copies -----------------------------------------------------------------------------------
+
+    def __copy__(self) -> Self:
+        """Return the credential itself: two that held one refresh token would spend it twice."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the credential itself, as ``copy.copy`` does."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle how to get the token, and never the token, which the copy finds in the store.
+
+        Raises:
+            TypeError: the copy could not find the token, or a secret would leave this process.
+        """
+        return self._recipe.pickled(self, self._subject)
 
     # --- For callers ------------------------------------------------------------------------------
 
@@ -362,6 +384,7 @@ class Credential:
             now, monotonic = _time(), _monotonic()
             # The token first: who still reads the old marks may take it, and never the reverse.
             self._token = token
+            self._process = os.getpid()
             self._end, self._end_monotonic = now + mandatory, monotonic + mandatory
             self._until, self._until_monotonic = now + advisory, monotonic + advisory
             if trouble is not None:
@@ -383,6 +406,8 @@ class Credential:
                 return seen.token  # it came while this work was being started
             trouble = self._note()
         held = seen.token if seen.token.access_token else None
+        if held is not None and held.refresh_token and self._recipe.store is None:
+            self._warn_after_fork()
         try:
             token = Renewal(self._recipe, self.key, held, trouble).run()
         except Exception as error:
@@ -396,6 +421,16 @@ class Credential:
                     half = (self._end_monotonic - _monotonic()) / 2
                     self._mark(max(_SAME_AGAIN, half))
         return token
+
+    def _warn_after_fork(self) -> None:
+        """Log that a refresh token is used in another process than the one that obtained it."""
+        if self._process != os.getpid():
+            logger.warning(
+                "the refresh token for %s was obtained before this process was forked, and is now "
+                "used here; if another process uses it too, many providers end the login. Give the "
+                "credential a store that the processes share, such as FileStore",
+                self._recipe.client.provider.host,
+            )
 
     def _look(self, seen: Token) -> Token:
         """Take up what another process has stored; the provider is not asked."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from .copies import by_arguments
 from .exceptions import RequestInvalidError
 from .freshness import Freshness
 from .http import HttpResponse, can_travel, retry_after
@@ -172,6 +173,10 @@ class Dialect:
         if amend is not None and not callable(amend):
             refuse(f"{at}: amend", "must be callable, or None")
         object.__setattr__(self, "_plan", _Plan.of(self.request, self.answer, self.error))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
+        return by_arguments(self)
 
     def __repr__(self) -> str:
         return f"Dialect({self.name!r})"

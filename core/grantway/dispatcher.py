@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from .middleware.observe import Observe
 from .middleware.retry import RetryPolicy, RetrySends
 from .plugin import APPLICATION
 from .provider import Provider, require_dialect
-from .redaction import texts
+from .redaction import SECRET_NAME, texts
 from .token import Token
 
 if TYPE_CHECKING:
@@ -31,12 +30,6 @@ if TYPE_CHECKING:
     from .http import Transport
     from .middleware import Middleware
     from .registry import Registry
-
-#: Names of what a provider may be sent and must not show, unless they only say of what kind it is.
-_SECRET_NAME = re.compile(
-    "(?!.*(_type|_type_hint|_method)$)(.*(secret|password|token|assertion|code|key)|state$)",
-    re.IGNORECASE,
-)
 
 
 class Dispatcher:
@@ -246,5 +239,5 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
 def _secrets(params: Mapping[str, Any]) -> tuple[str, ...]:
     """The values that their names give away as secret, where no schema tells."""
     return tuple(
-        text for name, value in params.items() if _SECRET_NAME.match(name) for text in texts(value)
+        text for name, value in params.items() if SECRET_NAME.match(name) for text in texts(value)
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from cachetools import FIFOCache
 
+from .copies import OneProcess
 from .credential import Credential
 from .exceptions import ConfigurationError, StoreSaveError
 from .fork import fork_safe_lock
@@ -24,7 +25,7 @@ _SLACK = 1.125
 _lock = fork_safe_lock()
 
 
-class CredentialPool:
+class CredentialPool(OneProcess):
     """Credentials made when they are first asked for, one a name: a tenant, a user, a route.
 
     Past its bound, one that nobody asked for lately is forgotten (first in, first out, with a
@@ -41,6 +42,8 @@ class CredentialPool:
     """
 
     __slots__ = ("_last", "_make", "_parts")
+
+    stays = "it holds tokens of this process; make one in the process that uses it"
 
     def __init__(self, make: Callable[[str], Credential], *, entries: int = 100_000) -> None:
         check_count("entries", entries)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .carry_over import carry_over
 from .computed import computed_names
+from .copies import check_parts, refuse_pickle
 from .exceptions import ConfigurationError, LoginNeededError
 from .fingerprint import fingerprint
 from .freshness import Freshness
 from .grant import Params, Scope
+from .redaction import SECRET_NAME
 from .stores import Store
 from .token import Token
 
 if TYPE_CHECKING:
     from .client import Client
+    from .credential import Credential
 
 _REFRESH = "refresh_token"
 #: Parameters that say which API a token is for (RFC 8707, RFC 8693); each refresh repeats them.
@@ -138,6 +142,44 @@ class Recipe:
         """
         return self.name or fingerprint({"facts": self._facts, "subject": subject})
 
+    def pickled(self, credential: Credential, subject: str) -> tuple[Any, ...]:
+        """Return what ``Credential.__reduce__`` returns.
+
+        Args:
+            credential: The credential, for the error.
+            subject: Whose token it is.
+
+        Raises:
+            TypeError: the copy could not find the token, or a secret would leave this process.
+        """
+        make_one = "make it in the process that uses it"
+        if self.store is None:
+            refuse_pickle(
+                credential,
+                "it keeps its token in this process alone; give it a store that the processes "
+                f"share, such as FileStore, or {make_one}",
+            )
+        grant = self.client.registry.grant(self.grant_type)
+        secret = grant.names.all_of(grant.secret)
+        given = {**self.params, **self.extra, **self.refresh}
+        if held := sorted(
+            name
+            for name, value in given.items()
+            if not callable(value) and (name in secret or SECRET_NAME.match(name))
+        ):
+            refuse_pickle(credential, f"it holds secrets ({', '.join(held)}); {make_one}")
+        options: dict[str, Any] = {
+            "params": self.params,
+            "extra": self.extra,
+            "refresh": self.refresh,
+            "store": self.store,
+            "freshness": self.freshness,
+            "on_token": self.on_token,
+        }
+        check_parts(credential, client=self.client, **options)
+        remade = partial(Recipe, grant_type=self.grant_type, name=self.name, **options)
+        return _credential, (remade, self.client, subject)
+
     def check_subject(self, subject: str) -> None:
         """Refuse a token without a name of its own.
 
@@ -202,6 +244,12 @@ class Recipe:
 def _constant(params: Params) -> Params:
     computed = computed_names(params)
     return Params({name: value for name, value in params.items() if name not in computed})
+
+
+def _credential(recipe: Callable[[Client], Recipe], client: Client, subject: str) -> Credential:
+    from .credential import Credential  # noqa: PLC0415 - it imports this module
+
+    return Credential(recipe(client), subject)
 
 
 def _check(store: object, freshness: object, on_token: object) -> None:

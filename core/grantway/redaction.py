@@ -8,6 +8,11 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
+#: Names of what a provider may be sent and must not show, unless they only say of what kind it is.
+SECRET_NAME = re.compile(
+    "(?!.*(_type|_type_hint|_method)$)(.*(secret|password|token|assertion|code|key)|state$)",
+    re.IGNORECASE,
+)
 _EXCERPT = 160
 _LINE = 500
 _READ = 4096

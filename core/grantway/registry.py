@@ -19,6 +19,7 @@ from .contribution import (
     Contribution,
     hook_manager,
 )
+from .copies import OneProcess
 from .dialect import RFC6749, Dialect
 from .discovery import installed
 from .exceptions import (
@@ -62,7 +63,7 @@ class Origins:
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(OneProcess):
     """What all plugins brought, frozen. Looking something up calls no plugin and takes no lock.
 
     Attributes:
@@ -76,6 +77,8 @@ class Registry:
         observers: Name and callable of each observer.
         origins: Where all this came from.
     """
+
+    stays = "it holds loaded plugins; build one in the process that uses it"
 
     grants: Mapping[str, Grant]
     issuer_grants: Mapping[str, IssuerSide]

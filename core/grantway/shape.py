@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .copies import by_arguments
 from .exceptions import ConfigurationError
 
 Path = tuple[str, ...]
@@ -65,6 +66,10 @@ class RequestShape:
     headers: Mapping[str, str] = field(default_factory=dict)
     authorization_names: Mapping[str, str] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
+        return by_arguments(self)
+
     def __post_init__(self) -> None:
         at = "RequestShape"
         one_of(f"{at}.encoding", self.encoding, ("form", "json"))
@@ -110,6 +115,10 @@ class AnswerShape:
     zero_never_expires: bool = False
     token_types: Mapping[str, str] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
+        return by_arguments(self)
+
     def __post_init__(self) -> None:
         at = "AnswerShape"
         one_to_one(f"{at}.names", self.names)
@@ -152,6 +161,10 @@ class ErrorShape:
     reason_at: tuple[Path, ...] = (("reason",),)
     codes: Mapping[str, str] = field(default_factory=dict)
     ok: tuple[str, str | int | bool | None] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
+        return by_arguments(self)
 
     def __post_init__(self) -> None:
         at = "ErrorShape"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .copies import by_arguments
 from .quantity import check_seconds
 
 
@@ -42,6 +43,10 @@ class Token:
         """Whether it has ended, or will within ``leeway`` seconds. False when it never said."""
         check_seconds("leeway", leeway, least=0)
         return self.expires_at is not None and time.time() + leeway >= self.expires_at
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
+        return by_arguments(self)
 
     def __repr__(self) -> str:
         held = [name for name in ("refresh_token", "id_token") if getattr(self, name)]

@@ -26,6 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
+from .copies import OneProcess
 from .deadline import Deadline
 from .exceptions import (
     ConnectionFailedError,
@@ -221,7 +222,7 @@ class _Adapter(HTTPAdapter):
         return resp
 
 
-class RequestsTransport:
+class RequestsTransport(OneProcess):
     """Sends through ``requests``' adapter on a pool of kept connections. Safe for threads.
 
     What is not given comes from the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from grantway.copies import OneProcess
 from grantway.exceptions import (
     ConfigurationError,
     GrantwayError,
@@ -58,7 +59,7 @@ def load(name: str, path: str | Path | None = None) -> Profile:
     return Profile(ProfileFile(path), name)
 
 
-class Profile:
+class Profile(OneProcess):
     """One profile of a file; close it, or use it in a ``with`` block.
 
     Args:
@@ -73,6 +74,8 @@ class Profile:
     Raises:
         ConfigurationError: file, line and rule of every mistake.
     """
+
+    stays = "its file may hold secrets; send its name, and load it in the process that uses it"
 
     def __init__(self, file: ProfileFile, name: str) -> None:
         self.name = name

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
@@ -82,6 +83,11 @@ class AwsCliStore(FileStore):
         #: Key and fence -> what the file held when the lock was taken, or was saved since.
         self._held: dict[tuple[str, int], Fields] = {}
         self._last_fence = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the folder and what is written into the files, which are shared."""
+        start_url, region = self._about["startUrl"], self._about["region"]
+        return partial(type(self), start_url=start_url, region=region), (self.folder,)
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``.

@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from grantway import record
+from grantway.copies import OneProcess
 from grantway.exceptions import ConfigurationError, StoreUnreadableError
 from grantway.process import default_registry
 from grantway.token import Token
@@ -39,7 +40,7 @@ _LAYOUT = "1"
 _NONCE = 12
 
 
-class EncryptedStore:
+class EncryptedStore(OneProcess):
     """Keeps tokens in another store, encrypted.
 
     The other store sees the key under which a token lies, how long the token is, and, of a token

@@ -11,8 +11,9 @@ import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from grantway.copies import OneProcess
 from grantway.exceptions import StoreError, StoreSaveError, StoreUnreadableError
 from grantway.record import decode, encode, written_later
 from grantway_plugins.paths import expand, require_writable
@@ -32,7 +33,7 @@ _ABANDONED = 3600.0
 _GROWTH = 1024
 
 
-class FileStore:
+class FileStore(OneProcess):
     """Keeps each token in a file of its own, with mode 0600.
 
     A token that was saved outlives the process, a kill at any moment, and a power cut where the
@@ -59,6 +60,10 @@ class FileStore:
             self._folder = Path(expand(folder, "the store's folder to an absolute path"))
         self._locks = KeyLocks(self._folder)
         self._swept = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the folder; the files are shared."""
+        return type(self), (self._folder,)
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``.

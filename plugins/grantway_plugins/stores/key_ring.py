@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grantway import record
+from grantway.copies import OneProcess
 from grantway.exceptions import StoreError, StoreSaveError
 
 from .file_format import name_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from grantway.token import Token
 
 
-class KeyRingStore:
+class KeyRingStore(OneProcess):
     """Keeps tokens where the operating system keeps the person's passwords.
 
     Tokens outlive the process and the machine's restart, and are shared by the processes of one

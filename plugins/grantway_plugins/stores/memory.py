@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cachetools import Cache, LRUCache
 
+from grantway.copies import OneProcess
 from grantway.fork import fork_safe_lock
 from grantway.quantity import check_count
 
@@ -26,7 +27,7 @@ _guard = fork_safe_lock()
 _LOOKS = 4
 
 
-class MemoryStore:
+class MemoryStore(OneProcess):
     """Keeps the tokens that were used last.
 
     A token that ended and has no refresh token is forgotten some time after. No call does more
@@ -39,6 +40,8 @@ class MemoryStore:
     Raises:
         ConfigurationError: ``entries`` is not a whole number from 1.
     """
+
+    stays = "it keeps tokens in the memory of this process; use a store that processes share"
 
     def __init__(self, *, entries: int = 100_000) -> None:
         check_count("entries", entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from grantway.copies import OneProcess
 from grantway.exceptions import (
     LeaseLostError,
     StoreError,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from grantway.token import Token
 
 
-class RedisStore:
+class RedisStore(OneProcess):
     """Keeps tokens in Redis 6.2 or later, or in Valkey, for all machines that name the same server.
 
     What a saved token survives is the server's to promise: see ``on_disk`` and ``replicas``. A

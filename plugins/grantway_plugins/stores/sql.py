@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from grantway.copies import OneProcess
 from grantway.exceptions import (
     LeaseLostError,
     StoreError,
@@ -29,7 +30,7 @@ _FORGET_EVERY = 600.0
 _log = logging.getLogger(__name__)
 
 
-class SqlStore:
+class SqlStore(OneProcess):
     """Keeps tokens in an SQLite file for one machine, or in PostgreSQL for many.
 
     Its two tables are made when it is first used. A saved token is on the database's disk: the

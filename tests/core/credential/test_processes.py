@@ -185,3 +185,32 @@ def test_a_process_that_ends_waits_until_the_token_is_stored(tmp_path: Path) -> 
     stored = FileStore(tmp_path).load("mine")
     assert stored is not None
     assert stored.refresh_token == "rt-1"
+
+
+def test_a_child_that_uses_its_parents_refresh_token_says_so(tmp_path: Path) -> None:
+    """Without a store, two processes would spend one refresh token."""
+    with (
+        FaultServer(issue(refresh_token="rt-2")) as server,
+        script(
+            """
+            import logging
+            logging.basicConfig(stream=sys.stdout, format="%(message)s")
+            credential = client.credential(grant_type="authorization_code", subject="u")
+            first = grantway.Token("at-0", expires_in=3600, refresh_token="rt-1")
+            credential.accept(first)
+            child = os.fork()
+            if not child:
+                signal.alarm(20)
+                credential.invalidate(first)
+                print(credential.token().access_token, flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            """,
+            server,
+            tmp_path,
+        ) as process,
+    ):
+        warning, token = result(process).splitlines()
+    assert "obtained before this process was forked" in warning
+    assert "rt-1" not in warning
+    assert token == "at-1"
