@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,11 +66,24 @@ def test_others_are_answered_and_change_nothing(listener: LoopbackListener) -> N
     # Python's own client refuses to send this one.
     assert listener.offer("http://[/callback?code=x&state=the-state")[0] == 404
     assert get(listener, "/callback?code=x&state=the-state", "POST")[0] == 501
+    assert get(listener, "/callback?code=x&state=the-state", "HEAD")[0] == 501
     with pytest.raises(FlowTimeoutError):
         listener.wait(timeout=0.05)
     get(listener, "/callback?code=mine&state=the-state")
     get(listener, "/callback?code=second&state=the-state")
     assert "code=mine" in listener.wait(timeout=10)
+
+
+def test_many_idle_connections_do_not_delay_the_redirect(listener: LoopbackListener) -> None:
+    """As of a browser that connects ahead, or of a port scanner that sends half a request."""
+    address = listener.addresses[0]
+    with ExitStack() as idle:
+        for number in range(50):
+            connection = idle.enter_context(socket.create_connection(address))
+            if number % 2:
+                connection.sendall(b"GET /callback?code=x&state=the-state HTTP/1.1\r\nHost:")
+        get(listener, "/callback?code=mine&state=the-state")
+        assert "code=mine" in listener.wait(timeout=5)
 
 
 def test_before_a_state_is_expected_nothing_is_the_answer() -> None:
