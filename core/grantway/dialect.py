@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from .copies import by_arguments
 from .exceptions import RequestInvalidError
@@ -15,6 +18,7 @@ from .freshness import Freshness
 from .http import HttpResponse, can_travel, retry_after
 from .quantity import check_seconds
 from .redaction import excerpt, texts
+from .response_body import parse
 from .shape import AnswerShape, ErrorShape, Path, RequestShape, refuse, text
 from .token import Token
 
@@ -29,8 +33,11 @@ __all__ = [
     "WireError",
 ]
 
-_BOM = b"\xef\xbb\xbf"
+logger = logging.getLogger("grantway")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: Members that a token has fields for.
+_READ = ("expires_in", "token_type", "refresh_token", "id_token", "scope")
+_UNSTATED: tuple[Any, ...] = (None, "", 0)
 #: What belongs to the token itself; beside a nested token it is another token's.
 _TOKEN_FIELDS = frozenset(
     {"access_token", "expires_in", "id_token", "refresh_token", "scope", "token_type"}
@@ -226,16 +233,15 @@ class Dialect:
 
     # --- answers ----------------------------------------------------------------------------
 
-    def decode(self, response: HttpResponse, *, also: frozenset[int] = frozenset()) -> Answer:
+    def decode(self, response: HttpResponse) -> Answer:
         """Read an answer of any status. Never raises for what the provider sent.
 
-        Args:
-            response: The answer.
-            also: Statuses that mean success besides those of the answer's shape.
+        Every status from 200 to 299 means success; RFC 6749 section 5.1 has 200 alone, and
+        providers and gateways send 201 and others.
         """
         answer = Answer(response.status, response.headers)
-        succeeded = response.status in self.answer.success or response.status in also
-        found, problem = self._parse(response)
+        succeeded = response.succeeded
+        found, problem = parse(response, self._expected)
         if found is not None and self.amend is not None:
             found, problem = self._amended(found)
         payload = self._payload(found) if found is not None else None
@@ -255,35 +261,30 @@ class Dialect:
         answer.payload = payload
         return answer
 
-    def _parse(self, response: HttpResponse) -> tuple[dict[str, Any] | None, str | None]:
-        body = response.body.removeprefix(_BOM).strip()
-        if not body:
-            return None, "the answer is empty"
-        kind = response.headers.get("content-type", "")
-        if self.answer.form and "json" not in kind and body[:1] not in b"{[<" and b"=" in body:
-            try:
-                return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True)), None
-            except ValueError:
-                return None, "the answer is neither JSON nor a form"
-        try:
-            # parse_constant: NaN and Infinity are not JSON (RFC 8259 section 6).
-            found = json.loads(body, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            what = "HTML" if b"<" in body[:256] or "html" in kind else "not complete JSON"
-            return None, f"the answer is {what}"
-        if not isinstance(found, dict):
-            return None, f"the answer is a JSON {_json_kind(found)}, not an object"
-        return found, None
-
     def _amended(self, found: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+        """Let ``amend`` prepare the object. A token is not lost to its defect."""
         assert self.amend is not None
         try:
-            amended: Any = self.amend(found)
-        except Exception as error:  # noqa: BLE001 - an answer nobody foresaw must not lose the call
-            return None, f"the dialect {self.name} cannot read it: amend raised {_kind(error)}"
-        if not isinstance(amended, dict):
-            return None, f"the dialect {self.name} cannot read it: amend gave a {_kind(amended)}"
-        return amended, None
+            amended: Any = self.amend(copy.deepcopy(found))
+        except Exception as error:  # noqa: BLE001 - a plugin's code, and any object may come
+            problem = f"amend raised {_kind(error)}"
+        else:
+            if isinstance(amended, dict):
+                return amended, None
+            problem = f"amend gave a {_kind(amended)}"
+        if _text((self._payload(found) or _NOTHING).get("access_token")):
+            logger.warning("The dialect %s is wrong: %s.", self.name, problem)
+            return found, None
+        return None, f"the dialect {self.name} cannot read it: {problem}"
+
+    def _expected(self, found: dict[str, Any]) -> bool:
+        """Whether an object holds a token or an error where this dialect has them."""
+        payload = self._payload(found) or _NOTHING
+        return bool(
+            _text(payload.get("access_token"))
+            or _text(payload.get("refresh_token"))
+            or _first(found, self.error.code_at)
+        )
 
     def _payload(self, found: dict[str, Any]) -> dict[str, Any] | None:
         """The object at the first path that holds a token; else the first object; RFC names."""
@@ -365,18 +366,26 @@ class Dialect:
         access_token = payload.pop("access_token", None)
         if not isinstance(access_token, str) or not access_token:
             raise ValueError("access_token is missing, null or empty")
-        expires_in = self._seconds(payload.pop("expires_in", None))
-        token_type = _text(payload.pop("token_type", None)) or "Bearer"
-        return Token(
+        stated = {name: payload.pop(name, None) for name in _READ}
+        expires_in = self._seconds(stated["expires_in"])
+        token_type = _text(stated["token_type"]) or "Bearer"
+        token = Token(
             access_token=access_token,
             token_type=self._plan.token_types.get(token_type, token_type),
             expires_in=expires_in,
             expires_at=None if expires_in is None else received_at + expires_in,
-            refresh_token=_text(payload.pop("refresh_token", None)),
-            id_token=_text(payload.pop("id_token", None)),
-            scope=self._scope(payload.pop("scope", None)),
+            refresh_token=refresh_token(stated["refresh_token"]),
+            id_token=_text(stated["id_token"]),
+            scope=self._scope(stated["scope"]),
             extra=payload,
         )
+        # What cannot be read stays where a program can find it.
+        payload.update(
+            (name, value)
+            for name, value in stated.items()
+            if value not in _UNSTATED and _unread(name, value, token)
+        )
+        return token
 
     def _seconds(self, value: Any) -> int | None:
         """Read a lifetime: a number, or a string of one; anything else means not stated.
@@ -423,19 +432,23 @@ def _form(fields: Mapping[str, Any]) -> str:
     raise RequestInvalidError(f"Nothing was sent: {', '.join(errors)} {rule}", errors=errors)
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def refresh_token(value: Any) -> str | None:
+    """Read a refresh token; some providers send a number, and take it back as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+
+
+def _unread(name: str, value: Any, token: Token) -> bool:
+    if name == "token_type":
+        return not isinstance(value, str)
+    if name == "scope" and isinstance(value, list):
+        return not all(isinstance(each, str) for each in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False  # JSON has no word for it
+    return getattr(token, name) is None
 
 
 def _kind(value: Any) -> str:
     return type(value).__name__
-
-
-def _json_kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    names: dict[type, str] = {list: "list", str: "string", bool: "boolean"}
-    return names.get(type(value), "number")
 
 
 def _text(value: Any) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .dialect import Answer, Dialect
+from .dialect import Answer, Dialect, refresh_token
 from .exceptions import Attempt, Evidence, PluginError
 from .grant import Params
 from .http import HttpRequest, Transport
@@ -144,10 +144,6 @@ class Draft:
     learn: Callable[[Answer], bool] | None = None
 
 
-#: What a created resource is answered with (RFC 9126 section 2.2, RFC 7591 section 3.2.1).
-_CREATED = frozenset({201})
-
-
 class Wire:
     """The bottom of the chain: authenticate the client, encode, send, decode."""
 
@@ -186,8 +182,8 @@ class Wire:
             exchange.deadline,
         )
         if exchange.grant is None:
-            answer = dialect.decode(response, also=_CREATED)
-            if response.status in dialect.answer.success and (
+            answer = dialect.decode(response)
+            if response.succeeded and (
                 # RFC 7009 section 2.2: the body of a revocation means nothing.
                 exchange.step == "revocation" or not response.body.strip()
             ):
@@ -228,7 +224,7 @@ def _learn(exchange: Exchange, draft: Draft, answer: Answer) -> bool:
 
 def _refresh_token_alone(payload: Mapping[str, Any], sent_at: float) -> Token | None:
     """Keep a refresh token that came without an access token: it may have replaced the last one."""
-    rotated = payload.get("refresh_token")
-    if not isinstance(rotated, str) or not rotated:
+    rotated = refresh_token(payload.get("refresh_token"))
+    if rotated is None:
         return None
     return Token("", expires_in=0, expires_at=sent_at, refresh_token=rotated)

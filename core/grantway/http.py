@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 REFUSED = frozenset({425, 429, 503})
 #: From here on a status says that the server failed, and not what came of the request.
 SERVER_FAULT = 500
+_SUCCESS_FROM, _SUCCESS_TO = 200, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status means success (2xx)."""
+        return _SUCCESS_FROM <= self.status < _SUCCESS_TO
 
 
 class Transport(Protocol):

@@ -16,7 +16,6 @@ from .exceptions import ConfigurationError
 
 Path = tuple[str, ...]
 
-_SUCCESS = range(200, 300)
 #: Headers that the encoding, the client's proof or the transport writes.
 _OWN_HEADERS = frozenset({"authorization", "content-length", "content-type", "host"})
 #: Fields that grants and clients write by themselves; another field may not take their names.
@@ -97,8 +96,6 @@ class AnswerShape:
         token_at: Paths to the object that holds the token, tried in order; ``()`` is the answer
             itself. A number in a path indexes a list. Other fields beside a nested object go to
             ``Token.extra``.
-        success: Statuses that mean success.
-        form: Whether an answer may be a form rather than JSON.
         scope_separators: Characters between scope names, besides the request's.
         zero_never_expires: Whether ``expires_in: 0`` means that the token does not expire.
         token_types: The provider's token_type -> how to present the token, such as ``Bearer``.
@@ -109,8 +106,6 @@ class AnswerShape:
 
     names: Mapping[str, str] = field(default_factory=dict)
     token_at: tuple[Path, ...] = ((),)
-    success: frozenset[int] = frozenset({200})
-    form: bool = False
     scope_separators: str = " "
     zero_never_expires: bool = False
     token_types: Mapping[str, str] = field(default_factory=dict)
@@ -125,12 +120,6 @@ class AnswerShape:
         paths(f"{at}.token_at", self.token_at, itself=True)
         if not self.token_at:
             refuse(f"{at}.token_at", "needs a path; () is the answer itself")
-        if not isinstance(self.success, (set, frozenset)) or not self.success:
-            refuse(f"{at}.success", "must be a set of statuses, like {200, 201}")
-        for status in self.success:
-            if isinstance(status, bool) or not isinstance(status, int) or status not in _SUCCESS:
-                refuse(f"{at}.success", f"must be statuses from 200 to 299, not {status!r:.40}")
-        flag(f"{at}.form", self.form)
         flag(f"{at}.zero_never_expires", self.zero_never_expires)
         separators(f"{at}.scope_separators", self.scope_separators)
         words(f"{at}.token_types", self.token_types)

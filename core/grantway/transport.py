@@ -26,6 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
+from .content_coding import TooLargeError, decompress
 from .copies import OneProcess
 from .deadline import Deadline
 from .exceptions import (
@@ -362,7 +363,7 @@ class RequestsTransport(OneProcess):
                         answer.close()
                         raise IncompleteRead(len(body), answer.length_remaining)
                     answer.release_conn()
-                    return HttpResponse(answer.status, headers, body)
+                    return self._decompressed(answer.status, headers, body)
                 answer.close()
                 failure = ResponseTooLargeError(
                     f"The answer is larger than {self._max_answer} bytes; the rest was not read.",
@@ -374,6 +375,20 @@ class RequestsTransport(OneProcess):
             _current.flight = outer
         # Raised here, outside the except block: what requests raises holds the whole request.
         raise failure
+
+    def _decompressed(self, status: int, headers: dict[str, str], body: bytes) -> HttpResponse:
+        coding = headers.pop("content-encoding", "")
+        try:
+            body, coding = decompress(body, coding, self._max_answer)
+        except TooLargeError:
+            raise ResponseTooLargeError(
+                f"The answer is compressed, and larger than {self._max_answer} bytes once it is "
+                "decompressed; the rest was not read.",
+                evidence=Evidence(status=status, headers=headers),
+            ) from None
+        if coding:
+            headers["content-encoding"] = coding
+        return HttpResponse(status, headers, body)
 
     def close(self) -> None:
         """Close idle connections."""

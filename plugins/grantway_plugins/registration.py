@@ -15,6 +15,7 @@ from grantway.members import members_of
 from grantway.middleware.errors import refusal_class
 from grantway.process import default_registry
 from grantway.redaction import excerpt, printable
+from grantway.response_body import parse
 from grantway.token import Token
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 TOKEN_TYPE = "client-registration"
 #: Seconds that a registration must still be valid to be used for a login.
 LEAST = 60.0
-_OK = (200, 201)
+#: Members that tell a response of the endpoint from another JSON object.
+_EXPECTED = frozenset({"client_id", "error"})
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
 _REDIRECT_URI = "http://127.0.0.1/callback"
 
@@ -214,11 +216,8 @@ def _register(
     )
     answer = transport.send(request, Deadline(timeout))
     evidence = Evidence(provider=provider.host, status=answer.status, step="registration")
-    try:
-        found = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        found = None
-    made, problem = _made(found, metadata) if answer.status in _OK else (None, "")
+    found, _ = parse(answer, lambda members: bool(_EXPECTED & members.keys()))
+    made, problem = _made(found, metadata) if answer.succeeded else (None, "")
     if made is not None:
         return made
     if problem:

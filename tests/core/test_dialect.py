@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grantway.dialect import RFC6749, Answer, AnswerShape, Dialect
+from grantway.dialect import RFC6749, Answer, Dialect
 from grantway.exceptions import TOKEN_ERRORS, RequestInvalidError
 from grantway.http import HttpResponse
 from grantway_plugins.sso_oidc.plugin import ANSWER_NAMES, AWS_SSO_OIDC, REQUEST_NAMES
@@ -91,7 +91,7 @@ def check(dialect: Dialect, answered: HttpResponse) -> None:
     if answer.problem is not None:
         assert answer.body == answered.body
         return
-    assert answered.status == 200
+    assert 200 <= answered.status < 300
     try:
         token = dialect.token(answer.payload, 1.0)
     except ValueError as problem:
@@ -123,7 +123,7 @@ def test_any_values_are_an_answer(dialect: Dialect, found: dict[str, Any]) -> No
 @given(JSON)
 def test_a_whole_document_of_any_shape_is_an_answer(found: Any) -> None:
     check(RFC6749, response(found))
-    check(Dialect(name="form", answer=AnswerShape(form=True)), response(found, content_type="x/y"))
+    check(RFC6749, response(found, content_type="application/x-www-form-urlencoded"))
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n", b"\n\n"])

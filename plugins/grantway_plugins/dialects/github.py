@@ -16,7 +16,7 @@ from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
 GITHUB = Dialect(
     name="github",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=AnswerShape(form=True, scope_separators=","),
+    answer=AnswerShape(scope_separators=","),
     error=ErrorShape(
         codes={
             "bad_refresh_token": "invalid_grant",

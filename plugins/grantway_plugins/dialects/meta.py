@@ -17,7 +17,7 @@ _ERROR = ErrorShape(code_at=(("error_type",),), description_at=(("error_message"
 FACEBOOK = Dialect(
     name="facebook",
     request=_REQUEST,
-    answer=AnswerShape(names={"expires": "expires_in"}, form=True),
+    answer=AnswerShape(names={"expires": "expires_in"}),
     error=ErrorShape(
         code_at=(("error", "code"), ("error", "type")),
         description_at=(("error", "message"),),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway.dialect import Dialect, ErrorShape, RequestShape
 
 #: Speaks the standard. A rotated refresh token may be presented again for ten minutes.
 #:
@@ -22,7 +22,6 @@ ATLASSIAN = Dialect(
 CROWDSTRIKE = Dialect(
     name="crowdstrike",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=AnswerShape(success=frozenset({200, 201})),
     error=ErrorShape(
         code_at=(("errors", "0", "code"),),
         description_at=(("errors", "0", "message"),),

@@ -1,0 +1,73 @@
+"""Undo the compression of a response that was asked for uncompressed (RFC 9110 section 8.4).
+
+grantway asks for ``identity``, and some servers and proxies compress all the same. The token in the
+response counts, so it is read; no more bytes come out than the caller allows.
+"""
+
+from __future__ import annotations
+
+import http.client
+import zlib
+
+_GZIP_MAGIC = b"\x1f\x8b"
+#: Codings that zlib undoes. ``br`` and ``zstd`` need other libraries.
+_CODINGS = frozenset({"deflate", "gzip", "x-gzip"})
+#: Codings, and members of a gzip stream, that are undone at most.
+_MOST_CODINGS, _MOST_MEMBERS = 4, 64
+#: zlib finds out whether a stream is gzip or zlib; some servers send ``deflate`` without a header.
+_WITH_HEADER, _RAW = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+class TooLargeError(Exception):
+    """More comes out than is allowed."""
+
+
+def decompress(body: bytes, coding: str, limit: int) -> tuple[bytes, str]:
+    """Return the body, and the codings that are still on it.
+
+    Args:
+        body: As it was received.
+        coding: The ``Content-Encoding`` header.
+        limit: Most bytes that may come out.
+
+    Raises:
+        TooLargeError: more would come out.
+        http.client.IncompleteRead: the compressed data ends too early.
+    """
+    codings = [name for each in coding.split(",") if (name := each.strip().lower())]
+    codings = [name for name in codings if name != "identity"]
+    if not codings and body.startswith(_GZIP_MAGIC):
+        codings = ["gzip"]
+    for _ in range(_MOST_CODINGS):
+        if not codings or codings[-1] not in _CODINGS or body.lstrip()[:1] in (b"{", b"["):
+            break
+        inflated = _inflate(body, limit)
+        if inflated is None:
+            break
+        body = inflated
+        codings.pop()
+    return body, ", ".join(codings)
+
+
+def _inflate(body: bytes, limit: int) -> bytes | None:
+    for window in (_WITH_HEADER, _RAW):
+        try:
+            return _undo(body, window, limit)
+        except zlib.error:
+            continue
+    return None
+
+
+def _undo(body: bytes, window: int, limit: int) -> bytes:
+    out = bytearray()
+    for _ in range(_MOST_MEMBERS):
+        stream = zlib.decompressobj(window)
+        out += stream.decompress(body, limit + 1 - len(out))
+        if len(out) > limit:
+            raise TooLargeError
+        if not stream.eof:
+            raise http.client.IncompleteRead(b"")
+        body = stream.unused_data
+        if not body.startswith(_GZIP_MAGIC):
+            break
+    return bytes(out)

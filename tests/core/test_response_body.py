@@ -1,0 +1,297 @@
+"""No token is lost to a status, a charset, a form, a compression or junk around it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from grantway import (
+    Client,
+    GrantwayError,
+    InvalidGrantException,
+    OutcomeUnknownError,
+    Provider,
+    RequestsTransport,
+    ResponseInvalidError,
+    ResponseTooLargeError,
+    RetryPolicy,
+    Token,
+)
+from grantway.dialect import RFC6749, AnswerShape, Dialect
+from grantway.http import HttpResponse
+from tests import faults
+from tests.faults import Act, FaultServer
+
+BODY = {
+    "access_token": "at-1",
+    "token_type": "Bearer",
+    "expires_in": 3600,
+    "refresh_token": "rt-1",
+    "user": "José",
+}
+TEXT = json.dumps(BODY, ensure_ascii=False)
+JSON = TEXT.encode()
+FORM = urlencode(BODY).encode()
+REFRESH: dict[str, Any] = {"grant_type": "refresh_token", "refresh_token": "rt-0"}
+
+
+def ask(act: Act, **options: Any) -> Token:
+    with FaultServer(act) as server:
+        dialect = options.pop("dialect", RFC6749)
+        client = Client(
+            Provider(server.token_endpoint, dialect=dialect),
+            client_id="c",
+            retry=RetryPolicy(attempts=1),
+            **options,
+        )
+        with client:
+            return client.create_token(**REFRESH)
+
+
+def answer(body: bytes, kind: str = "application/json", **headers: str) -> Act:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return faults.answer(200, body, {"Content-Type": kind, **named})
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 226, 299])
+def test_every_2xx_with_a_token_is_a_success(status: int) -> None:
+    assert ask(faults.answer(status, BODY)).refresh_token == "rt-1"
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+@pytest.mark.parametrize("token", [None, "", 1, [], {}])
+def test_no_2xx_without_a_token_is_one(status: int, token: Any) -> None:
+    with pytest.raises(ResponseInvalidError):
+        ask(faults.answer(status, {"access_token": token}))
+    with pytest.raises(InvalidGrantException):
+        ask(faults.answer(status, {"access_token": token, "error": "invalid_grant"}))
+
+
+CHARSETS: dict[str, tuple[str, bytes]] = {
+    "latin-1": ("application/json; charset=ISO-8859-1", TEXT.encode("latin-1")),
+    "windows-1252": ('application/json;charset="windows-1252"', TEXT.encode("cp1252")),
+    "latin-1, not declared": ("application/json", TEXT.encode("latin-1")),
+    "latin-1, declared as UTF-8": ("application/json; charset=utf-8", TEXT.encode("latin-1")),
+    "UTF-8, declared as latin-1": ("application/json; charset=iso-8859-1", JSON),
+    "unknown label": ("application/json; charset=x-nothing", TEXT.encode("latin-1")),
+    "empty label": ("application/json; charset=", JSON),
+    "a codec that is no charset": ("application/json; charset=hex", TEXT.encode("latin-1")),
+    "a dangerous codec": ("application/json; charset=unicode_escape", TEXT.encode("latin-1")),
+    "UTF-8 with a mark": ("application/json", b"\xef\xbb\xbf" + JSON),
+    "UTF-16 with a mark": ("application/json; charset=utf-16", TEXT.encode("utf-16")),
+    "UTF-16LE": ("application/json; charset=utf-16le", TEXT.encode("utf-16-le")),
+    "UTF-16BE, not declared": ("application/json", TEXT.encode("utf-16-be")),
+    "UTF-16LE and a line": ("application/json", f"{TEXT}\r\n".encode("utf-16-le")),
+    "UTF-16BE and a line": ("application/json", f"{TEXT}\r\n".encode("utf-16-be")),
+    "UTF-32": ("application/json; charset=utf-32", TEXT.encode("utf-32")),
+    "EBCDIC": ("application/json; charset=cp037", TEXT.encode("cp037")),
+    "no type": ("", JSON),
+    "text": ("text/plain; charset=utf-8", JSON),
+    "called HTML": ("text/html", JSON),
+    "called a form": ("application/x-www-form-urlencoded", JSON),
+    "form": ("application/x-www-form-urlencoded", FORM),
+    "form in latin-1": (
+        "application/x-www-form-urlencoded; charset=ISO-8859-1",
+        urlencode(BODY, encoding="latin-1").encode(),
+    ),
+    "form called text": ("text/plain", FORM + b"\r\n"),
+    "form called JSON": ("application/json", FORM),
+    "form called HTML": ("text/html; charset=UTF-8", FORM),
+    "form with a mark": ("text/plain", b"\xef\xbb\xbf" + FORM),
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), CHARSETS.values(), ids=CHARSETS)
+def test_a_token_is_read_in_every_charset(kind: str, body: bytes) -> None:
+    token = ask(answer(body, kind))
+    assert (token.access_token, token.refresh_token) == ("at-1", "rt-1")
+    assert token.expires_in == 3600
+    assert token.extra["user"] == "José"
+
+
+JUNK: dict[str, bytes] = {
+    "a comment behind": JSON + b"\n<!-- 12 ms, node 3 -->",
+    "a warning before": b"<br />\n<b>Notice</b>: Undefined index {x} in /a.php\n" + JSON,
+    "a prefix against inclusion": b")]}',\n" + JSON,
+    "a callback": b"callback(" + JSON + b");",
+    "zero bytes behind": JSON + b"\0\0\0",
+    "twice": JSON + JSON,
+    "NaN inside": JSON[:-1] + b', "load": NaN}',
+    "a raw line break inside": JSON[:-1] + b', "note": "a\nb"}',
+    "broken bytes inside": JSON[:-1] + b', "note": "\xff\xfe"}',
+}
+
+
+@pytest.mark.parametrize("body", JUNK.values(), ids=JUNK)
+def test_a_token_is_read_among_junk(body: bytes) -> None:
+    assert ask(answer(body)).refresh_token == "rt-1"
+
+
+NO_TOKEN: dict[str, bytes] = {
+    "a page with a token in a script": b"<html><script>x=" + JSON + b"</script></html>",
+    "a page with a form": b"<html><a href='?access_token=x'>x</a></html>",
+    "cut short": JSON[:-10],
+    "a form of other fields": b"status=ok&id=1",
+    "a form without a token": b"access_token=&expires_in=60",
+    "NaN for a token": b'{"access_token": NaN}',
+    "braces": b"{" * 10_000,
+    "deep": b'{"a":' * 100_000,
+    "equals signs": b"=" * 10_000,
+}
+
+
+@pytest.mark.parametrize("body", NO_TOKEN.values(), ids=NO_TOKEN)
+def test_junk_is_no_token(body: bytes) -> None:
+    with pytest.raises(ResponseInvalidError):
+        ask(answer(body))
+
+
+def test_an_error_is_read_from_a_form_and_among_junk() -> None:
+    for body in (
+        b"error=invalid_grant&error_description=spent",
+        b'oops\n{"error":"invalid_grant"}',
+    ):
+        with pytest.raises(InvalidGrantException):
+            ask(faults.answer(400, body, {"Content-Type": "text/plain"}))
+
+
+def test_a_nested_token_is_read_among_junk() -> None:
+    dialect = Dialect(name="nested", answer=AnswerShape(token_at=(("data",),)))
+    body = json.dumps({"data": BODY}).encode()
+    assert ask(answer(b"// ok\n" + body), dialect=dialect).refresh_token == "rt-1"
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packed = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packed.compress(data) + packed.flush()
+
+
+COMPRESSED: dict[str, tuple[str | None, bytes]] = {
+    "gzip": ("gzip", gzip.compress(JSON)),
+    "x-gzip": ("X-GZIP", gzip.compress(JSON)),
+    "gzip in two members": ("gzip", gzip.compress(JSON[:20]) + gzip.compress(JSON[20:])),
+    "gzip and junk": ("gzip", gzip.compress(JSON) + b"\0" * 8),
+    "gzip, not declared": (None, gzip.compress(JSON)),
+    "zlib": ("deflate", zlib.compress(JSON)),
+    "raw deflate": ("deflate", raw_deflate(JSON)),
+    "twice": ("deflate, gzip", gzip.compress(zlib.compress(JSON))),
+    "called gzip and plain": ("gzip", JSON),
+    "called br and plain": ("br", JSON),
+    "called UTF-8": ("UTF-8", JSON),
+    "gzip of a form": ("gzip", gzip.compress(FORM)),
+    "gzip of latin-1": ("gzip", gzip.compress(TEXT.encode("latin-1"))),
+}
+
+
+@pytest.mark.parametrize(("coding", "body"), COMPRESSED.values(), ids=COMPRESSED)
+def test_a_compressed_token_is_read(coding: str | None, body: bytes) -> None:
+    headers = {} if coding is None else {"Content_Encoding": coding}
+    assert ask(answer(body, **headers)).refresh_token == "rt-1"
+
+
+def test_a_compressed_error_is_read() -> None:
+    body = gzip.compress(b'{"error": "invalid_grant"}')
+    with pytest.raises(InvalidGrantException):
+        ask(faults.answer(400, body, {"Content-Encoding": "gzip"}))
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress"])
+def test_another_compression_is_named(coding: str) -> None:
+    with pytest.raises(ResponseInvalidError, match=rf"compressed \({coding}\)"):
+        ask(answer(b"\x1b\x10\x00\xf8\x8d\x94", Content_Encoding=coding))
+
+
+BOMBS: dict[str, tuple[str, bytes]] = {
+    "gzip": ("gzip", gzip.compress(JSON + b" " * 10_000_000)),
+    "raw deflate": ("deflate", raw_deflate(JSON + b" " * 10_000_000)),
+    "gzip of gzip": ("gzip, gzip", gzip.compress(gzip.compress(b" " * 100_000_000))),
+    "members": ("gzip", gzip.compress(b" " * 20_000) * 60),
+}
+
+
+@pytest.mark.parametrize(("coding", "body"), BOMBS.values(), ids=BOMBS)
+def test_a_compressed_answer_is_capped(coding: str, body: bytes) -> None:
+    transport = RequestsTransport()
+    with pytest.raises(ResponseTooLargeError, match="1048576 bytes") as caught:
+        ask(answer(body, Content_Encoding=coding), transport=transport)
+    assert caught.value.evidence.status == 200
+
+
+def test_an_answer_of_many_members_costs_little() -> None:
+    with pytest.raises(ResponseInvalidError):
+        ask(answer(gzip.compress(b"") * 40_000, Content_Encoding="gzip"))
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20])
+def test_compressed_data_that_ends_early_is_a_lost_answer(cut: int) -> None:
+    with pytest.raises(OutcomeUnknownError, match="cut short"):
+        ask(answer(gzip.compress(JSON)[:-cut], Content_Encoding="gzip"))
+
+
+@pytest.mark.parametrize("kind", ["latin-1", "201", "gzip", "form"])
+def test_the_next_refresh_uses_the_new_refresh_token(kind: str) -> None:
+    acts = {
+        "latin-1": answer(TEXT.encode("latin-1"), "application/json; charset=ISO-8859-1"),
+        "201": faults.answer(201, BODY),
+        "gzip": answer(gzip.compress(JSON), Content_Encoding="gzip"),
+        "form": answer(FORM, "text/plain"),
+    }
+    with FaultServer(acts[kind], faults.answer()) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c")
+        with client:
+            credential = client.credential(**REFRESH)
+            credential.invalidate(credential.token())
+            credential.token()
+        assert server.requests[1].form["refresh_token"] == ["rt-1"]
+
+
+UNREADABLE: dict[str, Any] = {
+    "expires_in": "soon",
+    "token_type": {"name": "Bearer"},
+    "scope": {"read": True},
+    "id_token": 7,
+    "refresh_token": {"value": "rt"},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), UNREADABLE.items(), ids=UNREADABLE)
+def test_what_cannot_be_read_stays_in_extra(name: str, value: Any) -> None:
+    token = ask(faults.answer(200, {**BODY, name: value}))
+    assert token.access_token == "at-1"
+    assert token.extra[name] == value
+    assert token.token_type == "Bearer"
+
+
+def test_a_refresh_token_may_be_a_number() -> None:
+    assert ask(faults.answer(200, {**BODY, "refresh_token": 123})).refresh_token == "123"
+
+
+def test_a_revocation_succeeds_with_every_2xx() -> None:
+    for act in (faults.answer(204, b""), faults.answer(202, b"OK"), faults.answer(200, b"<html>")):
+        with FaultServer(act) as server:
+            provider = Provider(server.token_endpoint, revocation_endpoint=server.token_endpoint)
+            with Client(provider, client_id="c") as client:
+                assert client.call("revocation", token="rt-1") == {}
+
+
+def test_a_transport_of_another_kind_may_give_any_bytes() -> None:
+    class Canned:
+        def send(self, request: Any, deadline: Any) -> HttpResponse:
+            return HttpResponse(201, {"content-type": "x"}, TEXT.encode("utf-16"))
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    client = Client(Provider("https://e.com/token"), client_id="c", transport=Canned())
+    assert client.create_token(**REFRESH).extra["user"] == "José"
+
+
+def test_no_secret_of_an_unreadable_answer_is_shown() -> None:
+    with pytest.raises(GrantwayError) as caught:
+        ask(answer(b"access_token=&note=at-very-secret-0123456789"))
+    assert "very-secret" not in str(caught.value) + repr(vars(caught.value))
