@@ -37,6 +37,7 @@ from .exceptions import (
     ResponseTooLargeError,
     TransportError,
 )
+from .hidden import hides_arguments
 from .http import HttpRequest, HttpResponse
 from .network import Network, ProxyChoice
 from .quantity import check_count, check_seconds
@@ -252,6 +253,7 @@ class RequestsTransport(OneProcess):
         ConfigurationError: an argument cannot work; names it.
     """
 
+    @hides_arguments  # a proxy's address may hold a password
     def __init__(
         self,
         *,

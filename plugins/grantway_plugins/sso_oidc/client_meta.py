@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import SimpleNamespace
@@ -55,7 +54,6 @@ class ClientMeta:
         self.partition = "aws" if partition is None else partition.name
         self.method_to_api_mapping = {one.method: one.name for one in OPERATIONS}
         self._config = config
-        self._making = threading.Lock()
 
     @cached_property
     def events(self) -> HierarchicalEmitter:

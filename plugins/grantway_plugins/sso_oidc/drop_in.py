@@ -301,6 +301,12 @@ class SSOOIDCClient:
     def __repr__(self) -> str:
         return f"SSOOIDCClient({self.meta.endpoint_url!r})"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "An SSOOIDCClient holds connections and is neither pickled nor copied, like boto3's; "
+            "make one in each process."
+        )
+
     # --- the way of a call ------------------------------------------------------------------
 
     def _invoke(self, operation: Operation, kwargs: Mapping[str, Any]) -> dict[str, Any]:

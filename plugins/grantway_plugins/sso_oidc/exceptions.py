@@ -253,6 +253,7 @@ def as_invalid(
     bases = () if botocore is None else (getattr(botocore, family),)
     error = _blank(_joined(RequestInvalidError, bases))
     RequestInvalidError.__init__(error, message, errors=errors)
+    error.__dict__["kwargs"] = {"report": message.partition("\n")[2] or message}
     return error
 
 

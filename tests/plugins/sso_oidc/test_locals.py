@@ -170,6 +170,7 @@ def test_a_call_that_is_not_stubbed() -> None:
         {"region_name": "nowhere"},
         {"verify": "/no/such/file"},
         {"config": Config(proxies={"https": f"http://user:{MARK}@127.0.0.1:1"}), "verify": False},
+        {"config": Config(proxies={"https": f"no://user:{MARK}@127.0.0.1:1"})},
     ],
     ids=lambda spoilt: next(iter(spoilt)),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -283,6 +285,7 @@ def test_a_private_authority_is_trusted(
         ({"config": Config(parameter_validation=False)}, "parameter_validation"),
         ({"config": Config(proxies_config={"proxy_ca_bundle": "x"})}, "proxy_ca_bundle"),
         ({"config": Config(client_cert="/no/such/file")}, "client_certificate"),
+        ({"config": Config(proxies={"https": "no://127.0.0.1:1"})}, "proxies"),
     ],
     ids=str,
 )
@@ -425,3 +428,27 @@ def test_a_refusal_by_the_client_is_a_request_error() -> None:
     with pytest.raises(botocore.exceptions.OperationNotPageableError) as caught:
         ours(DEAD).get_paginator("create_token")
     assert isinstance(caught.value, RequestInvalidError)
+
+
+def test_a_refused_parameter_has_a_report() -> None:
+    for make in (stock, ours):
+        with pytest.raises(botocore.exceptions.ParamValidationError) as caught:
+            make(DEAD).create_token(clientId="c", clientSecret="s")
+        assert 'Missing required parameter in input: "grantType"' in caught.value.kwargs["report"]
+
+
+def test_a_client_is_not_pickled() -> None:
+    for make in (stock, ours):
+        with pytest.raises(Exception, match="pickle"):
+            pickle.dumps(make(DEAD))
+    with pytest.raises(TypeError, match="each process"):
+        copy.copy(ours(DEAD))
+
+
+def test_an_explicit_proxy_is_used_for_every_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    with FaultServer(TOKEN) as proxy:
+        config = Config(proxies={"http": proxy.url})
+        with sso_oidc.client(**REGION, endpoint_url="http://localhost:9", config=config) as client:
+            client.create_token(**CALL)
+    assert proxy.requests[0].target == "http://localhost:9/token"
