@@ -212,16 +212,35 @@ def test_no_pause_outlasts_the_code() -> None:
     assert 20 < pauses[1] <= 30
 
 
-def test_nothing_is_sent_before_a_retry_after_that_outlasts_the_code() -> None:
+class Clock:
+    """A monotonic clock that only ``pause`` moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def pause(self, wait: float) -> None:
+        self.now += wait
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which a device login knows how long its codes live."""
+    clock = Clock()
+    monkeypatch.setattr("grantway_grants.device_code.time", clock)
+    return clock
+
+
+def test_nothing_is_sent_before_a_retry_after_that_outlasts_the_code(clock: Clock) -> None:
     busy = faults.answer(503, b"", {"Retry-After": "3600"})
-    with device(busy, TOKEN, started={**STARTED, "expires_in": 1, "interval": 1}) as (
-        client,
-        server,
-    ):
-        flow = DeviceFlow(client)
+    with device(busy, TOKEN) as (client, server):
+        flow = DeviceFlow(client, pause=clock.pause)
         with pytest.raises(FlowTimeoutError, match=r"The last poll failed: .* status 503"):
             flow.wait(flow.start())
     assert len(server.requests) == 2
+    assert clock.now == 1600
 
 
 PASSING = {
@@ -340,15 +359,17 @@ def test_a_name_that_cannot_be_looked_up_does_not_end_the_login() -> None:
     assert asked == [15, 25, 45]
 
 
-def test_the_end_tells_of_the_last_failure_and_of_no_earlier_one() -> None:
-    started = {**STARTED, "expires_in": 0.4}
-    with device(faults.answer(502, b"<html>"), started=started) as (client, _):
-        flow = DeviceFlow(client)
+def test_the_end_tells_of_the_last_failure_and_of_no_earlier_one(clock: Clock) -> None:
+    failing = faults.answer(502, b"<html>")
+    with device(failing) as (client, server):
+        flow = DeviceFlow(client, pause=clock.pause)
         with pytest.raises(FlowTimeoutError, match=r"ABCD-EFGH.*last poll failed.*502") as late:
             flow.wait(flow.start())
     assert late.value.evidence.status == 502
-    with device(PENDING, started=started) as (client, _):
-        flow = DeviceFlow(client)
+    assert clock.now == 1600
+    assert len(server.requests) > 10
+    with device(failing, PENDING) as (client, _):
+        flow = DeviceFlow(client, pause=clock.pause)
         with pytest.raises(FlowTimeoutError) as late:
             flow.wait(flow.start())
     assert "last poll" not in str(late.value)
@@ -366,6 +387,13 @@ def failure_of(said: str, asked: str | None, given: Any) -> GrantwayError:
         "lost": OutcomeUnknownError,
     }
     return kinds[said]("It went wrong.", evidence=evidence)
+
+
+def test_a_code_that_lives_shorter_than_the_interval_is_polled_with(clock: Clock) -> None:
+    with device(TOKEN, started={**STARTED, "expires_in": 4}) as (client, _):
+        flow = DeviceFlow(client, pause=clock.pause)
+        assert flow.wait(flow.start()).access_token == "at-1"
+    assert clock.now == 1002
 
 
 STEPS = st.lists(
