@@ -220,7 +220,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, ProxyChoice]:
 
 
 def _proxy(address: Any, setting: str, key: str) -> ProxyChoice:
-    """Check a proxy's address; nothing of it is quoted, since it may hold a password."""
+    """Check a proxy's address. The error does not quote it, because it may hold a password."""
     rule = f"must be a proxy's address, {_PROXY_EXAMPLE}"
     if isinstance(address, str):
         whole = address.strip() if "://" in address else f"http://{address.strip()}"

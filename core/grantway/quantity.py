@@ -102,7 +102,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _range(least: float | None, most: float | None, silent: float | None) -> str:
-    """Say which numbers are allowed; a limit that nobody means to reach is not mentioned."""
+    """Say which numbers are allowed, without the limit ``silent``, which is only technical."""
     lower = "greater than 0" if least is None else f"from {least:.10g}"
     if most is None or most == silent:
         return lower

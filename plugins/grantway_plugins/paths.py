@@ -1,9 +1,9 @@
 """Where a user's files lie: ``~`` in a path, and the default folders.
 
-A path that cannot be found is an error that names the setting. Python's own ``expanduser`` leaves
-``~`` as it is then, which makes a folder of that name in the working directory.
+A path that cannot be found is an error that names the setting. Python's own ``expanduser`` keeps
+the ``~`` then, and the program makes a folder of that name in the working directory.
 
-Loaded by ``grantway token`` on its quick way, so it imports nothing that Python has not loaded.
+The quick way of ``grantway token`` loads this module, so it imports only ``os`` and ``sys``.
 """
 
 # Importing pathlib would take longer than ``grantway token`` has, and so would grantway's errors.

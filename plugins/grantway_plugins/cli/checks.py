@@ -164,7 +164,7 @@ def folders() -> Iterator[Finding]:
 
 
 def _unusable(about: str, error: ConfigurationError) -> Finding:
-    """A place that there is not; the error tells what and then the remedy."""
+    """Report a folder that cannot be used; the error states the problem and then the remedy."""
     problem = next(iter(error.errors.values()))[0]
     return Finding("problem", about, problem, str(error).removeprefix(f"{problem}. "))
 

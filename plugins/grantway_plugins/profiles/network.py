@@ -44,7 +44,7 @@ class TlsTable(TableSchema):
     def tell_lone_keys(self, data: Mapping[str, Any], **_options: Any) -> None:
         """Refuse two passwords, and what belongs to a certificate without one."""
         if all(name in data for name in _PASSWORDS):
-            rule = f"cannot stand beside {_PASSWORDS[0]}; give one of them"
+            rule = f"cannot be combined with {_PASSWORDS[0]}; give one of them"
             raise ValidationError({_PASSWORDS[1]: [rule]})
         lone = [name for name in _CERTIFICATE if name in data]
         if lone and "client_certificate" not in data:

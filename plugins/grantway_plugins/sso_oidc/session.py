@@ -63,7 +63,7 @@ def sso_session(
         endpoint_url: Another address of the service; by default ``AWS_ENDPOINT_URL_SSO_OIDC``,
             ``AWS_ENDPOINT_URL``, or that of the session's region.
         registry: Where grants come from; by default all installed plugins.
-        transport: Sends the requests; by default one of its own, which trusts the certificates of
+        transport: Sends the requests; by default a new one that trusts the certificates of
             ``AWS_CA_BUNDLE`` or the profile's ``ca_bundle``, if there are any.
         timeout: Seconds for one call, over all attempts and waits.
 
