@@ -74,6 +74,8 @@ def home(instead: str) -> str:
         raise _refusal(variable, f"{problem} not an absolute path", remedy)
     if not os.path.isdir(found):
         raise _refusal(variable, f"{problem} not a directory", remedy)
+    if not os.access(found, os.X_OK):
+        raise _refusal(variable, f"{problem} not a directory that this user can use", remedy)
     return found
 
 
@@ -118,7 +120,7 @@ def require_writable(folder: str, kind: str, instead: str) -> str:
 
     Args:
         folder: One that is grantway's choice, or lies below one.
-        kind: As for ``user_folder``.
+        kind: As for ``user_folder``, or ``home`` for another folder below the home directory.
         instead: What to set to have the files elsewhere, for the error.
 
     Raises:
@@ -130,7 +132,7 @@ def require_writable(folder: str, kind: str, instead: str) -> str:
     if os.path.isdir(there) and (there == folder or os.access(there, os.W_OK | os.X_OK)):
         return folder
     problem = "cannot be written by this user" if os.path.isdir(there) else "is not a directory"
-    variable = _FOLDERS[kind][0] if _LINUX else "HOME"
+    variable = _FOLDERS[kind][0] if _LINUX and kind in _FOLDERS else "HOME"
     raise _refusal(
         variable,
         f"{folder} cannot be made, because {there} {problem}",

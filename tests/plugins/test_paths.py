@@ -41,6 +41,7 @@ COMMANDS = [
     ["login", "--sso-session", "work"],
     ["logout", "work"],
     ["status"],
+    ["init", "https://127.0.0.1:9"],
     ["gateway", "--config", "~/gateway.toml"],
     ["gateway", "--config", "~/gateway.toml", "--check"],
     ["new-plugin", "acme", "--into=~/plugins"],
@@ -88,6 +89,11 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME", raising=False)
 
 
+def forbid(monkeypatch: pytest.MonkeyPatch, what: int) -> None:
+    """Let the system refuse this kind of access, also to root, who may do everything."""
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & what)
+
+
 @pytest.mark.usefixtures("stranger")
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_a_user_without_a_home_is_told_the_setting(entry: Callable[[], object]) -> None:
@@ -105,13 +111,24 @@ def test_a_home_that_is_no_directory_is_told(
         entry()
 
 
-@pytest.mark.parametrize("entry", [FileStore, KeyRingStore, default_path])
+@pytest.mark.parametrize("entry", [FileStore, KeyRingStore, AwsCliStore, default_path])
 def test_a_home_that_cannot_be_written_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[[], object]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
-    with pytest.raises(ConfigurationError, match=r"cannot be written by this user\. Set XDG_"):
+    forbid(monkeypatch, os.W_OK)
+    says = r"cannot be written by this user\. Set (XDG_\w+|HOME) to a directory that this user can"
+    with pytest.raises(ConfigurationError, match=says):
+        entry()
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_home_of_another_user_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[[], object]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    forbid(monkeypatch, os.X_OK)
+    with pytest.raises(ConfigurationError, match="which is not a directory that this user can use"):
         entry()
 
 
@@ -120,7 +137,7 @@ def test_a_folder_that_is_there_is_used_though_it_cannot_be_written(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     FileStore().save("key", Token("at"))
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    forbid(monkeypatch, os.W_OK)
     assert FileStore().load("key") == Token("at")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cachetools import LRUCache
 
 from grantway.exceptions import LeaseLostError, StoreSaveError, StoreUnreadableError
-from grantway_plugins.paths import expand
+from grantway_plugins.paths import expand, require_writable
 from grantway_plugins.sso_oidc.times import read_time
 
 from .aws_cache_format import REGISTRATION, Fields, decode, encode, fields_of, name_of
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("grantway")
 
 DEFAULT_FOLDER = "~/.aws/sso/cache"
+#: What to set where the user has no home directory.
+_INSTEAD = "the folder of the AWS CLI's cache to an absolute path"
 
 #: Seconds for which a file may be half written: not all AWS tools replace it whole.
 _SETTLES = 0.5
@@ -74,7 +76,10 @@ class AwsCliStore(FileStore):
         region: str | None = None,
     ) -> None:
         #: Where the files lie.
-        self.folder = Path(expand(folder, "the folder of the AWS CLI's cache"))
+        found = expand(folder, _INSTEAD)
+        if os.fspath(folder).startswith("~"):
+            require_writable(found, "home", _INSTEAD)
+        self.folder = Path(found)
         super().__init__(self.folder)
         self._about = {"startUrl": start_url, "region": region}
         self._registrations: LRUCache[str, Masked[dict[str, str]]] = LRUCache(_REMEMBERED)
