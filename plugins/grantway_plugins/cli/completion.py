@@ -38,6 +38,26 @@ fish: run  grantway completion fish > ~/.config/fish/completions/grantway.fish
 """
 
 
+def aws_names(
+    _ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a login of ``~/.aws/config``: a session, or a profile that has one."""
+    from grantway_plugins.sso_oidc.config_file import (  # noqa: PLC0415 - AWS's alone
+        config_path as aws_config_path,
+    )
+    from grantway_plugins.sso_oidc.config_file import read_sections  # noqa: PLC0415
+
+    try:
+        found = read_sections(aws_config_path())
+    except Exception:  # noqa: BLE001 - a shell shows no error while it completes
+        return []
+    names = list(found.sessions)
+    if parameter.name == "sso_profile":
+        marks = ("sso_session", "sso_start_url")
+        names = [name for name, keys in found.profiles.items() if any(map(keys.get, marks))]
+    return [CompletionItem(n) for n in names if n.startswith(incomplete) and _NAME.fullmatch(n)]
+
+
 @click.command(name="completion", help=_HELP)
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)
 def command(shell: str | None) -> None:

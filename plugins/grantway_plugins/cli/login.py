@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -22,12 +22,15 @@ from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
 from .new_profile import NewProfile, person_is_there
-from .options import one_of, profile_name, whose_login
+from .options import aws_login, profile_name, whose_login
 from .screen import Screen
 from .standing import ends_in, of
 from .terminal import Terminal
 from .token import leave_note
 from .ways import Choice, Way, choose, require_endpoint, why_no_browser
+
+if TYPE_CHECKING:
+    from grantway_plugins.sso_oidc.session import SsoSession
 
 #: Seconds that a person has in the browser.
 _PATIENCE = 300.0
@@ -60,6 +63,7 @@ def command(
     name: str | None,
     config: str | None,
     sso_session: str | None,
+    sso_profile: str | None,
     way: Way | None,
     *,
     client_id: str | None,
@@ -76,13 +80,14 @@ def command(
     session, in a container, or without a display it is another device. Ctrl-C ends it, and then
     nothing is stored.
     """
-    one_of(name, sso_session)
+    aws = aws_login(name, sso_session, sso_profile)
     screen = Screen(Terminal())
     try:
-        if sso_session is not None:
-            settings = sso_session_settings(sso_session, config)
+        if aws is not None:
+            label = str(sso_session or sso_profile)
+            settings = sso_session_settings(aws.config.name or label, config)
             _override(settings, listen, ports)
-            told = _sso_session(sso_session, settings, screen, way)
+            told = _aws(aws, label, settings, screen, way)
         else:
             name = _of_address(name, config, client_id, scope) or profile_name(name, config)
             with load(name, config) as profile:
@@ -120,14 +125,12 @@ def _override(table: dict[str, Any], listen: str | None, ports: tuple[int, ...])
         table["ports"] = ports
 
 
-def _sso_session(
-    name: str | None, settings: Mapping[str, Any], screen: Screen, way: Way | None
+def _aws(
+    login: SsoSession, label: str, settings: Mapping[str, Any], screen: Screen, way: Way | None
 ) -> str:
-    from grantway_plugins.sso_oidc.session import sso_session  # noqa: PLC0415 - AWS's alone
-
     if way == "paste":
         raise click.UsageError("AWS takes no pasted address; use --browser or --device.")
-    with sso_session(name) as session, ExitStack() as shown:
+    with login as session, ExitStack() as shown:
         try_store(session.store, session.key, _PATIENCE)
         asked = way or settings["login"]
         if asked == "auto":
@@ -149,7 +152,7 @@ def _sso_session(
             token = session.login_on_device(
                 lambda authorization: shown.enter_context(screen.device(authorization))
             )
-    return f"Logged in to {name}. The token {ends_in(token)}; AWS's tools share it."
+    return f"Logged in to {label}. The token {ends_in(token)}; AWS's tools share it."
 
 
 def _profile(profile: Profile, screen: Screen, way: Way | None) -> str:

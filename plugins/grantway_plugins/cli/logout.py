@@ -11,21 +11,24 @@ from grantway.token import Token
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
 
-from .options import one_of, profile_name, whose_login
+from .options import aws_login, profile_name, whose_login
 
 
 @click.command(name="logout")
 @whose_login
-def command(name: str | None, config: str | None, sso_session: str | None) -> None:
+def command(
+    name: str | None, config: str | None, sso_session: str | None, sso_profile: str | None
+) -> None:
     """Revoke the token of the profile NAME at its provider, and forget it here.
 
     It is forgotten also where it could not be revoked; that is told, and the status is 1. A
     client that had registered itself is forgotten with it. AWS's service is not told of the end
     of a session.
     """
-    one_of(name, sso_session)
-    if sso_session is not None:
-        name, there, problem = _sso_session(sso_session)
+    aws = aws_login(name, sso_session, sso_profile)
+    if aws is not None:
+        with aws:
+            name, there, problem = str(sso_session or sso_profile), aws.logout(), ""
     else:
         name, there, problem = _profile(profile_name(name, config), config)
     if not there:
@@ -35,13 +38,6 @@ def command(name: str | None, config: str | None, sso_session: str | None) -> No
     if problem:
         click.echo(problem, err=True)
         sys.exit(1)
-
-
-def _sso_session(name: str | None) -> tuple[str, bool, str]:
-    from grantway_plugins.sso_oidc.session import sso_session  # noqa: PLC0415 - AWS's alone
-
-    with sso_session(name) as session:
-        return str(name), session.logout(), ""
 
 
 def _profile(name: str, config: str | None) -> tuple[str, bool, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .completion import profile_names
+from .completion import aws_names, profile_names
+
+if TYPE_CHECKING:
+    from grantway_plugins.sso_oidc.session import SsoSession
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,26 +25,43 @@ config_option = click.option(
 sso_session_option = click.option(
     "--sso-session",
     default=None,
+    shell_complete=aws_names,
     metavar="NAME",
     help="A session of ~/.aws/config in place of a profile; its login is shared with AWS's tools.",
+)
+
+sso_profile_option = click.option(
+    "--sso-profile",
+    default=None,
+    shell_complete=aws_names,
+    metavar="NAME",
+    help="The same for the session of a profile of ~/.aws/config, or its own sso_start_url.",
 )
 
 
 def whose_login(command: Command) -> Command:
     """Add the argument NAME, and the options that choose the file or name another login."""
-    for add in (sso_session_option, config_option, name_argument):
+    for add in (sso_profile_option, sso_session_option, config_option, name_argument):
         command = add(command)
     return command
 
 
-def one_of(name: str | None, sso_session: str | None) -> None:
-    """Reject a command that names two logins.
+def aws_login(
+    name: str | None, sso_session: str | None, sso_profile: str | None
+) -> SsoSession | None:
+    """Return the login of ``~/.aws/config`` that an option names, or None without one.
 
     Raises:
-        click.UsageError: says what to give.
+        ConfigurationError: the file, section or field that is missing or wrong.
+        click.UsageError: the command names two logins.
     """
-    if name is not None and sso_session is not None:
-        raise click.UsageError("Give either the NAME of a profile or --sso-session NAME.")
+    if sum(each is not None for each in (name, sso_session, sso_profile)) > 1:
+        raise click.UsageError("Give only one of NAME, --sso-session and --sso-profile.")
+    if sso_session is None and sso_profile is None:
+        return None
+    from grantway_plugins.sso_oidc.session import sso_session as read  # noqa: PLC0415 - AWS's alone
+
+    return read(sso_session, profile=sso_profile)
 
 
 def profile_name(name: str | None, config: str | None) -> str:

@@ -15,8 +15,10 @@ from grantway.redaction import printable, visible
 from grantway_plugins.profiles.profile import Profile
 
 if TYPE_CHECKING:
+    from grantway.freshness import Freshness
     from grantway.token import Token
     from grantway_plugins.profiles.file import ProfileFile
+    from grantway_plugins.sso_oidc.session import SsoSession
 
 #: ``fresh``: a token is there. ``renewable``: it has ended, and the next use renews it.
 #: ``on demand``: none is there, and the next use asks for one. ``broken``: see the error.
@@ -102,14 +104,8 @@ def of(profile: Profile, token: Token | None) -> Standing:
     client_id = profile.table.get("client_id")
     if profile.registrations is not None and (registered := profile.registrations.load()):
         client_id = visible(registered.access_token)
-    ends_soon, usable = (0.0, 0.0) if token is None else profile.freshness.lives(token)
     renewable = profile.renewal(token) is not None
-    state: State = "login needed"
-    if usable > 0:
-        state = "fresh"
-    elif renewable:
-        state = "renewable" if token is not None else "on demand"
-    ends = token is not None and token.expires_at is not None
+    state, renews_at = _state(token, profile.freshness, renewable=renewable)
     return Standing(
         profile=profile.name,
         state=state,
@@ -120,11 +116,59 @@ def of(profile: Profile, token: Token | None) -> Standing:
         if token is None or token.scope is None
         else tuple(map(visible, token.scope)),
         expires_at=token.expires_at if token is not None else None,
-        renews_at=time.time() + max(0.0, ends_soon) if ends and renewable else None,
+        renews_at=renews_at,
         refreshable=renewable and token is not None,
         store=profile.table["store"]["kind"],
         remedy=profile.remedy() if state == "login needed" else "",
     )
+
+
+def of_aws(session: SsoSession, name: str) -> Standing:
+    """How a login of the AWS tools stands. Only their cache is asked.
+
+    Args:
+        session: The login.
+        name: What the person calls it.
+    """
+    from grantway_plugins.sso_oidc.plugin import AWS_SSO_OIDC  # noqa: PLC0415 - AWS's alone
+    from grantway_plugins.sso_oidc.stored_client import can_refresh  # noqa: PLC0415
+
+    try:
+        token = session.store.load(session.key)
+    except GrantwayError as error:
+        return Standing(name, "broken", error=str(error))
+    renewable = token is not None and can_refresh(token)
+    state, renews_at = _state(token, AWS_SSO_OIDC.freshness, renewable=renewable)
+    config = session.config
+    login = f"run: {config.login_command}, or grantway login {config.option}"
+    client_id = "" if token is None else token.extra.get("clientId", "")
+    return Standing(
+        profile=name,
+        state=state,
+        provider=session.provider.host,
+        client_id=visible(client_id) or None,
+        scope=config.scopes,
+        expires_at=None if token is None else token.expires_at,
+        renews_at=renews_at,
+        refreshable=renewable,
+        store=f"{session.store.folder}",
+        remedy=login if state == "login needed" else "",
+    )
+
+
+def _state(
+    token: Token | None, freshness: Freshness, *, renewable: bool
+) -> tuple[State, float | None]:
+    """The state of a login, and when its token will be renewed."""
+    ends_soon, usable = (0.0, 0.0) if token is None else freshness.lives(token)
+    state: State = "login needed"
+    if usable > 0:
+        state = "fresh"
+    elif renewable:
+        state = "renewable" if token is not None else "on demand"
+    if token is None or token.expires_at is None or not renewable:
+        return state, None
+    return state, time.time() + max(0.0, ends_soon)
 
 
 def _subject(token: Token) -> str | None:

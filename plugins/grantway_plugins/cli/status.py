@@ -12,31 +12,45 @@ import click
 from grantway_plugins.profiles import ProfileFile
 
 from .app import LOGIN_NEEDED
-from .options import config_option, name_argument
-from .standing import Standing, span, standing
+from .options import aws_login, whose_login
+from .standing import Standing, of_aws, span, standing
 from .terminal import Part, Terminal
 
 _STYLES = {"fresh": "green", "renewable": "green", "on demand": "", "login needed": "yellow"}
 
 
 @click.command(name="status")
-@name_argument
-@config_option
+@whose_login
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list and nothing else.")
-def command(name: str | None, config: str | None, *, as_json: bool) -> None:
+def command(
+    name: str | None,
+    config: str | None,
+    sso_session: str | None,
+    sso_profile: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Show each profile, or the profile NAME: logged in or not, as whom, and for how long.
 
-    Only the stores are asked, and no secret is shown. With NAME it ends with status 3 when a
-    login is needed, and with 1 when the profile is broken.
+    Only the stores are asked, and no secret is shown. For one profile or session it ends with
+    status 3 when a login is needed, and with 1 when the profile is broken.
     """
-    file = ProfileFile(config)
-    shown = [standing(file, each) for each in ([name] if name else file.names)]
+    aws = aws_login(name, sso_session, sso_profile)
+    where = ""
+    if aws is not None:
+        name = str(sso_session or sso_profile)
+        with aws:
+            shown = [of_aws(aws, name)]
+    else:
+        file = ProfileFile(config)
+        where = str(file.path)
+        shown = [standing(file, each) for each in ([name] if name else file.names)]
     if as_json:
         click.echo(json.dumps([each.as_json() for each in shown], indent=2))
     else:
         terminal = Terminal()
         if not shown:
-            terminal.line(f"{file.path} holds no profiles.")
+            terminal.line(f"{where} holds no profiles.")
         for each in shown:
             for parts in _lines(each):
                 terminal.line(*parts)

@@ -15,7 +15,7 @@ from grantway_plugins.profiles import load
 from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
-from .options import one_of, profile_name, whose_login
+from .options import aws_login, profile_name, whose_login
 from .quick import as_process, put, write_note
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ _PATIENCE = 30.0
     "--json", "as_json", is_flag=True, help="Print an object with the token, its type and its end."
 )
 def command(
-    name: str | None, config: str | None, sso_session: str | None, *, as_json: bool
+    name: str | None,
+    config: str | None,
+    sso_session: str | None,
+    sso_profile: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Print a valid access token of the profile NAME (by default the only one), and nothing else.
 
@@ -39,12 +44,10 @@ def command(
     first, by one process at a time. Ends with status 3 when only a login helps, and with 1 for
     any other failure.
     """
-    one_of(name, sso_session)
-    if sso_session is not None:
-        from grantway_plugins.sso_oidc.session import sso_session as read  # noqa: PLC0415
-
-        with read(sso_session) as session:
-            _show(_of_session(session), as_json=as_json)
+    aws = aws_login(name, sso_session, sso_profile)
+    if aws is not None:
+        with aws:
+            _show(_of_session(aws), as_json=as_json)
         return
     # Not closed: a token that ends soon is renewed by a thread, which outlives this function.
     profile = load(profile_name(name, config), config)

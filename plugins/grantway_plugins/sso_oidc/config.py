@@ -29,7 +29,8 @@ class SsoConfig:
         start_url: The address of the organization's portal; it names the login and is not asked.
         region: The region whose service is asked.
         scopes: What a client registers for; None where nothing is said.
-        login_command: The command line that logs in.
+        login_command: The AWS CLI's command that logs in.
+        option: The option that names this login to grantway's commands.
         settings: What the profile says about endpoints.
     """
 
@@ -38,6 +39,7 @@ class SsoConfig:
     region: str
     scopes: tuple[str, ...] | None
     login_command: str
+    option: str
     settings: Settings = field(default_factory=Settings, compare=False)
 
     @property
@@ -98,6 +100,7 @@ class _File:
             region=self._region(where, values),
             scopes=_scopes(values.get(_SCOPES)),
             login_command=f"aws sso login --sso-session {shlex.quote(name)}",
+            option=f"--sso-session {shlex.quote(name)}",
         )
 
     def profile(self, name: str) -> SsoConfig:
@@ -123,6 +126,7 @@ class _File:
             region=self._region(where, values),
             scopes=None,
             login_command=f"aws sso login --profile {shlex.quote(name)}",
+            option=f"--sso-profile {shlex.quote(name)}",
         )
 
     def settings(self, profile: str) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,9 +29,10 @@ def login_needed(
     config: SsoConfig, why: str, *, evidence: Evidence | None = None
 ) -> LoginNeededError:
     """The error that says why, and which command logs in."""
-    ours = f", or grantway login --sso-session {shlex.quote(config.name)}" if config.name else ""
     return LoginNeededError(
-        f"{config.key}: {why}. Log in again: {config.login_command}{ours}", evidence=evidence
+        f"{config.key}: {why}. Log in again: {config.login_command}, or grantway login "
+        f"{config.option}",
+        evidence=evidence,
     )
 
 
@@ -74,6 +74,13 @@ class StoredClient(Client):
         )
 
 
+def can_refresh(token: Token) -> bool:
+    """Return whether a token from the cache has what a refresh needs: see ``StoredClient``."""
+    registration = _as_registration(Params(token.extra))
+    lasts = registration is not None and registration.expires_at > time.time()
+    return lasts and bool(token.refresh_token)
+
+
 class _StoredRegistration:
     """Client authentication by the registration that a refresh token was stored with."""
 
@@ -110,6 +117,6 @@ class _StoredRegistration:
 
 def _as_registration(fields: Mapping[str, str]) -> Registration | None:
     expires_at = read_time(fields.get("registrationExpiresAt"))
-    if expires_at is None or not fields["clientId"] or not fields["clientSecret"]:
+    if expires_at is None or not fields.get("clientId") or not fields.get("clientSecret"):
         return None
     return Registration(fields["clientId"], fields["clientSecret"], expires_at)

@@ -110,4 +110,4 @@ def test_without_a_profile_the_way_to_one_is_told(home: Home, content: str | Non
 def test_a_profile_and_a_session_cannot_be_named_both(home: Home) -> None:
     done = home.run("token", "work", "--sso-session", "corp")
     assert done.returncode == 2
-    assert "Give either the NAME of a profile or --sso-session NAME." in done.stderr
+    assert "Give only one of NAME, --sso-session and --sso-profile." in done.stderr

@@ -54,6 +54,7 @@ def test_a_session_is_read_by_its_name() -> None:
         region="eu-west-1",
         scopes=("sso:account:access", "codewhisperer:analysis"),
         login_command="aws sso login --sso-session dev",
+        option="--sso-session dev",
     )
     assert read_config("dev").key == "dev"
 
@@ -76,6 +77,7 @@ def test_an_older_profile_is_a_login_of_its_own() -> None:
     found = read_config(profile="older")
     assert (found.name, found.key, found.scopes) == (None, f"{START_URL}/older", None)
     assert found.login_command == "aws sso login --profile older"
+    assert found.option == "--sso-profile older"
 
 
 def test_botocore_reads_the_same_from_the_same_file() -> None:

@@ -208,7 +208,14 @@ REGISTERED = {"clientId": "client", "clientSecret": f"cs-{MARK}", "clientSecretE
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("way", ["login_on_device", "login_with_browser", "credential"])
 def test_a_session_whose_service_fails(name: str, way: str, tmp_path: Path) -> None:
-    config = SsoConfig("dev", "https://x.awsapps.com/start", "us-east-1", None, "aws sso login")
+    config = SsoConfig(
+        "dev",
+        "https://x.awsapps.com/start",
+        "us-east-1",
+        None,
+        "aws sso login",
+        "--sso-session dev",
+    )
     path = tmp_path / f"{hashlib.sha1(b'dev').hexdigest()}.json"
     path.write_text(
         json.dumps(
