@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .boundary import is_async
-from .client_auth import ClientAuth, client_auth
+from .client_auth import ClientAuth, check_client_auth, client_auth
+from .contribution import CLIENT_AUTH
 from .copies import check_parts, refuse_pickle
 from .deadline import Deadline
 from .dialect import Dialect
@@ -96,6 +97,11 @@ class Client:
                 "or shorten the other.",
                 errors={"timeout": [f"must be at least {least:g}"]},
             )
+        if is_async(getattr(transport, "send", None)):
+            raise ConfigurationError(
+                "transport: send is asynchronous, and grantway calls it synchronously.",
+                errors={"transport": ["must be synchronous"]},
+            )
         self.provider = provider
         self._transport = transport
         self._timeout = timeout
@@ -112,15 +118,19 @@ class Client:
         self._follows = registry is None
         self._wired = self._wire(default_registry() if registry is None else registry)
         shape = self.dispatcher.dialect.request
+        plugin = ""
         if auth is None or isinstance(auth, str):
+            method = auth or shape.client_auth
+            if method in self.registry.client_auth:
+                plugin = self.registry.origins.owned.owners[CLIENT_AUTH, method].status.named
             auth = client_auth(
-                auth or shape.client_auth,
+                method,
                 client_id,
                 client_secret,
                 credentials=shape.basic,
                 more=self.registry.client_auth,
             )
-        self.auth: ClientAuth = auth
+        self.auth: ClientAuth = check_client_auth(auth, plugin)
 
     def __copy__(self) -> Self:
         """Return the client itself, which is safe to share."""

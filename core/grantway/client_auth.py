@@ -6,9 +6,10 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import quote_plus
 
+from .boundary import is_async, kind_of
 from .exceptions import ConfigurationError
 from .hidden import hides_construction
 from .http import can_travel
@@ -101,6 +102,51 @@ class ClientSecretBasic:
     def secrets(self) -> tuple[str, ...]:
         """The secret, plain, form-encoded, and inside the header."""
         return (self.client_secret, quote_plus(self.client_secret), self._header[6:])
+
+
+def check_client_auth(auth: object, plugin: str = "") -> ClientAuth:
+    """Return a strategy that can be used.
+
+    Args:
+        auth: The strategy.
+        plugin: The plugin that made it, for errors.
+
+    Raises:
+        ConfigurationError: it lacks something, or is asynchronous; says what.
+    """
+    made = f"what the plugin {plugin} makes" if plugin else kind_of(auth)
+    given: Any = auth
+    if auth is None:
+        problem = "is None"
+    elif isinstance(auth, type):
+        problem = "is a class; give an instance"
+    elif not isinstance(getattr(auth, "client_id", None), str):
+        problem = "has no client_id, a string"
+    else:
+        problem = _method_problem(auth) or _secrets_problem(given.secrets())
+    if problem:
+        raise ConfigurationError(
+            f"auth: {made} {problem}. It needs client_id, authenticate(draft) and secrets().",
+            errors={"auth": [problem]},
+        )
+    return cast("ClientAuth", auth)
+
+
+def _method_problem(auth: object) -> str:
+    for name in ("authenticate", "secrets"):
+        method = getattr(auth, name, None)
+        if not callable(method):
+            return f"has no method {name}"
+        if is_async(method):
+            return f"has an asynchronous {name}, and grantway calls it synchronously"
+    return ""
+
+
+def _secrets_problem(secrets: object) -> str:
+    """A string would be taken for a tuple of letters, and its letters would not be masked."""
+    if isinstance(secrets, (tuple, list)) and all(isinstance(each, str) for each in secrets):
+        return ""
+    return f"gives {kind_of(secrets)} as secrets(), not a tuple of strings"
 
 
 #: Makes a strategy of a client_id and a client_secret, which may be None.

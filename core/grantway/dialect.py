@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
+from .boundary import is_async
 from .copies import by_arguments
 from .exceptions import RequestInvalidError
 from .freshness import Freshness
@@ -179,6 +180,8 @@ class Dialect:
         amend: Any = self.amend
         if amend is not None and not callable(amend):
             refuse(f"{at}: amend", "must be callable, or None")
+        if is_async(amend):
+            refuse(f"{at}: amend", "must be a plain function, not async def")
         object.__setattr__(self, "_plan", _Plan.of(self.request, self.answer, self.error))
 
     def __reduce__(self) -> tuple[Any, ...]:

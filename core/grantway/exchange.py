@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .boundary import is_async, is_unfinished, kind_of
 from .dialect import Answer, Dialect, refresh_token
 from .exceptions import Attempt, Evidence, PluginError
 from .grant import Params
@@ -173,7 +174,8 @@ class Wire:
             fields.update(exchange.params)
         dialect = exchange.dialect
         draft = Draft(exchange.url, fields, dict(dialect.headers), exchange.step, self._provider)
-        exchange.client.authenticate(draft)
+        authenticate: Callable[[Draft], object] = exchange.client.authenticate
+        _check_proof(exchange, draft, authenticate(draft))
         exchange.proofs = draft.secrets
         exchange.attempts += 1
         exchange.sent_at = time.time()
@@ -201,6 +203,27 @@ class Wire:
                     exchange.received = _refresh_token_alone(answer.payload, exchange.sent_at)
         answer.attempts = exchange.attempts
         return draft, answer
+
+
+def _check_proof(exchange: Exchange, draft: Draft, returned: object) -> None:
+    """Refuse a proof that is not in the draft, before anything is sent without it."""
+    broken = ""
+    secrets: object = draft.secrets
+    if is_unfinished(returned):
+        broken = "has an asynchronous authenticate"
+    elif returned is not None and returned is not draft:
+        broken = f"returned {kind_of(returned)} from authenticate; change the draft it is given"
+    elif not isinstance(secrets, tuple):
+        broken = f"set draft.secrets to {kind_of(secrets)}, not a tuple of strings"
+    elif is_async(draft.learn):
+        broken = "set draft.learn to an asynchronous function"
+    if broken:
+        proof = type(exchange.client)
+        raise PluginError(
+            f"Nothing was sent: the client authentication {proof.__module__}.{proof.__qualname__} "
+            f"{broken}.",
+            plugin=proof.__module__,
+        )
 
 
 def _learn(exchange: Exchange, draft: Draft, answer: Answer) -> bool:

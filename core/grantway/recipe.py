@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .boundary import is_async
 from .carry_over import carry_over
 from .computed import computed_names
 from .copies import check_parts, refuse_pickle
@@ -14,7 +15,7 @@ from .fingerprint import fingerprint
 from .freshness import Freshness
 from .grant import Params, Scope
 from .redaction import SECRET_NAME
-from .stores import Store
+from .stores import Store, problem_of
 from .token import Token
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 _REFRESH = "refresh_token"
 #: Parameters that say which API a token is for (RFC 8707, RFC 8693); each refresh repeats them.
 _TARGETS = ("resource", "audience")
-#: What a store can do (see ``Store``).
-_STORE = ("load", "save", "delete", "lock")
 
 #: Called with every new token, after it was stored and before it is used.
 OnToken = Callable[[Token], None]
@@ -255,15 +254,15 @@ def _credential(recipe: Callable[[Client], Recipe], client: Client, subject: str
 def _check(store: object, freshness: object, on_token: object) -> None:
     """Refuse now what would else fail when the first token has come."""
     wrong = {}
-    able = all(callable(getattr(store, name, None)) for name in _STORE)
-    if store is not None and (isinstance(store, type) or not able):
+    if store is not None and (problem := problem_of(store)):
         wrong["store"] = (
-            'must be a store, such as FileStore() or default_registry().store("file"), or None'
+            'must be a store, such as FileStore() or default_registry().store("file"), or None; '
+            f"this one {problem}"
         )
     if freshness is not None and not isinstance(freshness, Freshness):
         wrong["freshness"] = "must be a Freshness, such as Freshness(advisory=600), or None"
-    if on_token is not None and not callable(on_token):
-        wrong["on_token"] = "must be a function that takes a Token, or None"
+    if on_token is not None and (not callable(on_token) or is_async(on_token)):
+        wrong["on_token"] = "must be a function that takes a Token, and not async, or None"
     if wrong:
         raise ConfigurationError(
             " ".join(f"{name}: {rule}." for name, rule in wrong.items()),

@@ -35,6 +35,7 @@ from .ownership import Ownership, settle
 from .plugin import PluginStatus
 from .plugin_failures import not_loaded, reason_of, report_failures
 from .selection import Selection, names_of
+from .stores import problem_of
 
 if TYPE_CHECKING:
     from .client_auth import ClientAuthFactory
@@ -139,7 +140,14 @@ class Registry(OneProcess):
                 f"store: {name!r} is not registered; there are {', '.join(sorted(self.stores))}.",
                 errors={"store": ["must be the name of a registered store"]},
             )
-        return factory(**options)
+        store = factory(**options)
+        if problem := problem_of(store):
+            plugin = self.origins.owned.owners[STORE, name].status.named
+            raise ConfigurationError(
+                f"store: what the plugin {plugin} makes for {name!r} {problem}.",
+                errors={"store": ["must be a store"]},
+            )
+        return store
 
     def owner(self, grant_type: str) -> PluginStatus:
         """The plugin that brought a grant.

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeGuard
 
+from .boundary import is_unfinished
 from .exceptions import (
+    ConfigurationError,
     ExpiredTokenException,
     InvalidGrantException,
     LeaseLostError,
@@ -20,6 +22,7 @@ from .exceptions import (
     TokenError,
 )
 from .recipe import Recipe
+from .stores import load_token
 from .token import Token
 
 logger = logging.getLogger("grantway")
@@ -90,17 +93,17 @@ class Renewal:
         if store is None:
             kept = self._resume(None, 0)
             return kept if self._fresh(kept) else self._replace(kept or self.held, 0)
-        if self.trouble.unsaved is None and self._fresh(found := store.load(self.key)):
+        if self.trouble.unsaved is None and self._fresh(found := load_token(store, self.key)):
             return found
         with store.lock(self.key, self.recipe.client.timeout) as fence:
             # Read again: who held the lock before may have done the work.
-            found = self._resume(store.load(self.key), fence)
+            found = self._resume(load_token(store, self.key), fence)
             return found if self._fresh(found) else self._replace(found or self.held, fence)
 
     def stored(self) -> Token | None:
         """A token that others have stored and that can be used, or None."""
         store = self.recipe.store
-        found = None if store is None else store.load(self.key)
+        found = None if store is None else load_token(store, self.key)
         return found if self._fresh(found) else None
 
     def _fresh(self, token: Token | None) -> TypeGuard[Token]:
@@ -131,7 +134,7 @@ class Renewal:
                 self.trouble.refused = last.refresh_token
                 self.trouble.refusal = refusal = error
             # Not all who write to a store take its lock: they may have used it a moment ago.
-            last = None if store is None else store.load(self.key)
+            last = None if store is None else load_token(store, self.key)
             if self._fresh(last):
                 return last
         if refusal is not None:
@@ -191,7 +194,9 @@ class Renewal:
         self.trouble.unsaved = (token, replaced)
         kept = self._save_or_wait(token, fence)
         if kept is token and self.recipe.on_token is not None:
-            self.recipe.on_token(token)
+            told: object = self.recipe.on_token(token)
+            if is_unfinished(told):
+                raise ConfigurationError("on_token: is asynchronous; give a plain function.")
         self.trouble.unsaved = None
         return kept
 
@@ -212,7 +217,7 @@ class Renewal:
         try:
             store.save(self.key, token, fence=fence)
         except LeaseLostError:
-            newer = store.load(self.key)
+            newer = load_token(store, self.key)
             if self._fresh(newer):
                 return newer
             # Who came later got no token that can be used, so ours is the last there is.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .token import Token
+from .boundary import is_async, is_unfinished, kind_of
+from .exceptions import StoreUnreadableError
+from .token import Token
 
 
 class Store(Protocol):
@@ -83,6 +84,39 @@ class Store(Protocol):
             StoreUnreadableError: on entering, the store cannot be reached.
         """
         ...
+
+
+#: What a store can do (see ``Store``).
+_METHODS = ("load", "save", "delete", "lock")
+
+
+def problem_of(store: object) -> str:
+    """Return why an object cannot be used as a store; empty if it can."""
+    if store is None or isinstance(store, type):
+        return f"is {kind_of(store)}"
+    for name in _METHODS:
+        method = getattr(store, name, None)
+        if not callable(method):
+            return f"has no method {name}"
+        if is_async(method):
+            return f"has an asynchronous method {name}, and grantway calls stores synchronously"
+    return ""
+
+
+def load_token(store: Store, key: str) -> Token | None:
+    """Return the token of a key, or None.
+
+    Raises:
+        StoreUnreadableError: the store cannot be read, or returned something else.
+    """
+    found: object = store.load(key)
+    if found is None or isinstance(found, Token):
+        return found
+    name = f"{type(store).__module__}.{type(store).__qualname__}"
+    what = "a coroutine" if is_unfinished(found) else kind_of(found)
+    raise StoreUnreadableError(
+        f"load of the store {name} returned {what}; it must return a grantway.Token or None."
+    )
 
 
 #: Makes a store of its own options, which it takes by name.

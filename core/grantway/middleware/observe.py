@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from grantway.boundary import is_unfinished
 from grantway.event import Event
 from grantway.exceptions import GrantwayError
 
@@ -82,14 +83,15 @@ class Observe:
         )
         for name, observer in self._observers:
             try:
-                observer(event)
+                told: object = observer(event)
+                what = "is asynchronous" if told is not None and is_unfinished(told) else ""
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - a plugin's code; the token must arrive
+                what = f"raised {type(error).__name__}"
+            if what:
                 self.failures[name] += 1
                 if self.failures[name] == 1:
                     logger.warning(
-                        "The observer %s raised %s; later failures of it are only counted.",
-                        name,
-                        type(error).__name__,
+                        "The observer %s %s; later failures of it are only counted.", name, what
                     )

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from grantway.exceptions import PluginError
+
 from .decision import Denial, Refusal
 from .errors import StoreBusyError, StoreError
 from .wire import Answer, Dialect, answer_busy
@@ -41,5 +43,7 @@ def failed(error: Exception, dialect: Dialect) -> Answer | Denial:
         if not isinstance(error, StoreBusyError):
             _log.error("A request could not be carried out: %s", error)
         return answer_busy(dialect)
-    _log.error("A request failed: %s", type(error).__name__)
+    # Our own message about a plugin quotes no value.
+    what = error.message if isinstance(error, PluginError) else type(error).__name__
+    _log.error("A request failed: %s", what)
     return Denial("server_error", "The issuer failed; nothing was done")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from grantway.exceptions import RequestInvalidError
+from grantway.boundary import is_unfinished, kind_of
+from grantway.exceptions import PluginError, RequestInvalidError
 from grantway.grant import Params
 from grantway_plugins.issuer.authentication import authenticate, credentials_of
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
@@ -37,11 +38,13 @@ def create_token(issuer: Issuer, request: WireRequest) -> Callable[[Transaction]
                 "unauthorized_client",
                 f"The client is not registered for {issued.grant.grant_type}",
             )
-        decision = issued.decision.decide(
+        decision: object = issued.decision.decide(
             GrantRequest(params, client, now, issuer.steady_clock(), issuer.settings), transaction
         )
         if isinstance(decision, Denial):
             return decision
+        if not isinstance(decision, Issue):
+            raise _undecided(issued, decision)
         content = _issue(decision, client, now, issuer, transaction)
         if request.dialect is Dialect.AWS:
             del content["scope"]
@@ -49,6 +52,16 @@ def create_token(issuer: Issuer, request: WireRequest) -> Callable[[Transaction]
         return answer_json(200, content, request.dialect)
 
     return work
+
+
+def _undecided(issued: IssuedGrant, decision: object) -> PluginError:
+    what = "a coroutine" if is_unfinished(decision) else kind_of(decision)
+    plugin = type(issued.decision).__module__
+    return PluginError(
+        f"decide of the issuer's side of {issued.grant.grant_type} ({plugin}) returned {what}; "
+        "it must return an Issue or a Denial.",
+        plugin=plugin,
+    )
 
 
 def _grant(issuer: Issuer, request: WireRequest) -> IssuedGrant:

@@ -1,0 +1,256 @@
+"""Code that grantway calls during a call: its mistakes are named, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+import grantway
+from grantway import Client, ConfigurationError, Grant, GrantSchema, PluginError, Provider, hookimpl
+from grantway.stores import load_token
+from grantway.testing import Register
+from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.testing.live_issuer import LiveIssuer
+from tests import faults
+from tests.faults import FaultServer
+
+ANYWHERE = Provider("https://provider.example/token")
+
+
+class Proof:
+    """A client authentication whose parts a test replaces."""
+
+    client_id = "c"
+
+    def __init__(self, **parts: Any) -> None:
+        vars(self).update(parts)
+
+    def authenticate(self, draft: Any) -> Any:
+        draft.fields["client_id"] = self.client_id
+
+    def secrets(self) -> Any:
+        return ()
+
+
+async def late(*arguments: Any, **named: Any) -> Any:
+    """Return late."""
+
+
+def behind(*arguments: Any, **named: Any) -> Any:
+    """Hide that it is asynchronous."""
+    return late(*arguments, **named)
+
+
+class Brings:
+    """Brings a client authentication and a store, both made by one function."""
+
+    def __init__(self, make: Any) -> None:
+        self.make = make
+
+    @hookimpl
+    def grantway_register_client_auth(self) -> dict[str, Any]:
+        return {"api_key": lambda client_id, client_secret: self.make()}
+
+    @hookimpl
+    def grantway_register_stores(self) -> dict[str, Any]:
+        return {"acme": self.make}
+
+
+def registry(make: Any) -> grantway.Registry:
+    return grantway.build_registry({"acme": Brings(make)}, only=["grantway"], strict=True)
+
+
+# --- Client authentication ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (None, "is None"),
+        (Proof, "is a class"),
+        (object(), "has no client_id"),
+        (Proof(authenticate=None), "has no method authenticate"),
+        (Proof(authenticate=late), "has an asynchronous authenticate"),
+        (Proof(secrets=late), "has an asynchronous secrets"),
+        (Proof(secrets=lambda: None), "gives None as secrets()"),
+        (Proof(secrets=lambda: "very-secret"), "gives a str as secrets()"),
+        (Proof(secrets=lambda: (b"very-secret",)), "gives a tuple as secrets()"),
+    ],
+)
+def test_a_client_authentication_that_cannot_work_is_refused(made: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match="auth: ") as raised:
+        Client(ANYWHERE, client_id="c", auth="api_key", registry=registry(lambda: made))
+    assert f"the plugin acme of application makes {told}" in str(raised.value)
+    assert "very-secret" not in str(raised.value)
+    if made is not None:
+        with pytest.raises(ConfigurationError) as raised:
+            Client(ANYWHERE, client_id="c", auth=made)
+        assert told in str(raised.value)
+
+
+def _set_secrets(draft: Any) -> None:
+    draft.secrets = "very-secret"
+
+
+def _set_learn(draft: Any) -> None:
+    draft.learn = late
+
+
+@pytest.mark.parametrize(
+    ("authenticate", "told"),
+    [
+        (behind, "has an asynchronous authenticate"),
+        (lambda draft: {"client_id": "c"}, "returned a dict from authenticate"),
+        (_set_secrets, "set draft.secrets to a str"),
+        (_set_learn, "set draft.learn to an asynchronous function"),
+    ],
+    ids=["coroutine", "dict", "secrets", "learn"],
+)
+def test_a_proof_that_is_not_in_the_draft_is_not_sent_without(authenticate: Any, told: str) -> None:
+    with FaultServer(faults.answer()) as server:
+        proof = Proof(authenticate=authenticate)
+        with (
+            Client(Provider(server.token_endpoint), client_id="c", auth=proof) as client,
+            pytest.raises(PluginError, match=r"tests\.core\.test_boundary\.Proof") as raised,
+        ):
+            client.create_token(grant_type="client_credentials")
+        assert not server.requests
+    assert told in str(raised.value)
+
+
+# --- Stores -------------------------------------------------------------------------------------
+
+
+class Odd(MemoryStore):
+    """A store whose load returns something else."""
+
+    found: Any = None
+
+    def load(self, key: str) -> Any:
+        return self.found() if callable(self.found) else self.found
+
+
+class Late(MemoryStore):
+    """A store whose save is asynchronous."""
+
+    async def save(self, *arguments: Any, **named: Any) -> None:  # type: ignore[override]
+        """Save late."""
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (None, "is None"),
+        (object(), "has no method load"),
+        (Late(), "has an asynchronous method save"),
+    ],
+)
+def test_a_store_that_cannot_work_is_refused(made: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match="the plugin acme of application makes") as raised:
+        registry(lambda: made).store("acme")
+    assert told in str(raised.value)
+    if made is not None:
+        client = Client(ANYWHERE, client_id="c")
+        with pytest.raises(ConfigurationError, match=told):
+            client.credential(grant_type="client_credentials", store=made)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [({"access_token": "x"}, "a dict"), (late, "a coroutine")]
+)
+def test_what_a_store_gives_that_is_no_token_names_the_store(found: Any, told: str) -> None:
+    store = Odd()
+    store.found = found
+    message = rf"load of the store tests\.core\.test_boundary\.Odd returned {told}"
+    with pytest.raises(grantway.StoreUnreadableError, match=message):
+        load_token(store, "key")
+    with FaultServer(faults.answer()) as server:
+        with Client(Provider(server.token_endpoint), client_id="c") as client:
+            credential = client.credential(grant_type="client_credentials", store=store)
+            with pytest.raises(grantway.StoreUnreadableError, match=message):
+                credential.token()
+        assert not server.requests
+
+
+# --- The rest -----------------------------------------------------------------------------------
+
+
+def test_on_token_must_not_be_asynchronous() -> None:
+    with FaultServer(faults.answer()) as server:
+        with Client(Provider(server.token_endpoint), client_id="c") as client:
+            with pytest.raises(ConfigurationError, match="on_token: must be a function"):
+                client.credential(grant_type="client_credentials", on_token=late)
+            kept = client.credential(grant_type="client_credentials", on_token=behind)
+            with pytest.raises(ConfigurationError, match="on_token: is asynchronous"):
+                kept.token()
+        assert len(server.requests) == 1
+
+
+def test_amend_of_a_dialect_must_not_be_asynchronous() -> None:
+    with pytest.raises(ConfigurationError, match="amend: must be a plain function"):
+        grantway.Dialect("late", amend=late)
+
+
+class LateTransport:
+    """A transport that would have to be awaited."""
+
+    send = staticmethod(late)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_transport_must_not_be_asynchronous() -> None:
+    transport: Any = LateTransport()
+    with pytest.raises(ConfigurationError, match="transport: send is asynchronous"):
+        Client(ANYWHERE, client_id="c", transport=transport)
+
+
+def test_an_observer_that_hides_it_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Watches:
+        @hookimpl
+        def grantway_observe(self, event: Any) -> Any:
+            return late()
+
+    watching = grantway.build_registry({"watch": Watches()}, only=["grantway"], strict=True)
+    with FaultServer(faults.answer()) as server:
+        provider = Provider(server.token_endpoint)
+        with Client(provider, client_id="c", registry=watching) as client:
+            client.create_token(grant_type="client_credentials")
+    told = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert told == [
+        "The observer application/watch is asynchronous; later failures of it are only counted."
+    ]
+
+
+class Undecided:
+    """An issuer's side that forgets to return."""
+
+    def __init__(self, decision: Any = None) -> None:
+        self.decision = decision
+
+    def decide(self, request: Any, transaction: Any) -> Any:
+        return self.decision() if callable(self.decision) else self.decision
+
+
+@pytest.mark.parametrize(
+    ("decision", "told"), [(None, "None"), ({}, "a dict"), (late, "coroutine")]
+)
+def test_an_issuers_side_that_does_not_decide_is_named_in_the_log(
+    grantway_register: Register,
+    grantway_issuer: LiveIssuer,
+    caplog: pytest.LogCaptureFixture,
+    decision: Any,
+    told: str,
+) -> None:
+    grant = Grant("urn:example:coupon", GrantSchema())
+    grantway_register(grant, issuer=Undecided(decision))
+    client = grantway_issuer.client()
+    with pytest.raises(grantway.GrantwayError):
+        client.create_token(grant_type="urn:example:coupon", attempts=1)
+    assert "decide of the issuer's side of urn:example:coupon (tests.core.test_boundary)" in (
+        caplog.text
+    )
+    assert told in caplog.text
