@@ -1,4 +1,4 @@
-"""Responses read from a socket, for tests that send bytes instead of using an HTTP client."""
+"""HTTP messages read from a socket, for tests that use bytes instead of an HTTP library."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ def read_response(connection: socket.socket) -> bytes:
     if length is None:
         return head + read_all(connection)
     return head + _read_exactly(connection, int(length[1]))
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Read one request with the body that its ``Content-Length`` announces."""
+    head = _read_until(connection, b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    return head + _read_exactly(connection, int(length[1]) if length else 0)
 
 
 def read_all(connection: socket.socket) -> bytes:

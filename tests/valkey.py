@@ -18,7 +18,7 @@ from tests.faults import free_port
 #: Every write is on the disk before it is answered, so a restart loses nothing.
 _SETTINGS = {"appendonly": "yes", "appendfsync": "always", "save": "", "bind": "127.0.0.1"}
 #: Seconds within which it has come up, on a busy machine.
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 class ValkeyServer:

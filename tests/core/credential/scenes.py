@@ -13,7 +13,7 @@ from tests import faults
 from tests.faults import Act, FaultServer, Stage
 
 #: Seconds that anything may take on a busy machine; nothing waits so long that works.
-PATIENCE = 30.0
+PATIENCE = 60.0
 SECRET: dict[str, Any] = {"grant_type": "client_credentials"}
 
 

@@ -29,6 +29,7 @@ from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
 from tests.faults import free_port
 from tests.plugins.cli.home import GRANTWAY, PATIENCE, Home, Pty
+from tests.raw_http import read_request
 
 ENTER = re.compile(r"Open +(\S+)\s+Enter +(\S+)")
 
@@ -547,7 +548,7 @@ def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:
                 assert login.stderr is not None
                 told = login.stderr.readline() + login.stderr.readline()
                 body = b'{"access_token": "at", "token_type": "Bearer", "expires_in": 60}'
-                asking.recv(65536)
+                read_request(asking)  # closing with bytes unread would reset the connection
                 asking.sendall(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                     b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)

@@ -14,7 +14,7 @@ import grantway
 from tests.faults import FaultServer, Stage, message
 
 #: Longest that a test waits for what must happen.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from grantway.exceptions import FlowError
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.issuer.person import Person
 from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock, query_of
+from tests.waiting import PATIENCE, until
 
 
 def show(caller: Caller, url: str) -> requests.Response:
@@ -211,13 +211,11 @@ def test_wrong_codes_count_before_they_are_looked_up(rfc: Caller, server: Issuer
     right = rfc.start()["verification_uri_complete"]
     wrong = f"{rfc.url}/device?user_code=BBBB-BBBB"
     with ThreadPoolExecutor(6) as pool:
-        held = pool.submit(server.store.run, lambda _transaction: released.wait(20))
+        held = pool.submit(server.store.run, lambda _transaction: released.wait(PATIENCE))
         try:
-            guesses = [pool.submit(requests.get, wrong, timeout=20) for _ in range(5)]
-            end = time.monotonic() + 10
-            while server.store._jobs.qsize() < 5 and time.monotonic() < end:
-                time.sleep(0.01)
-            assert requests.get(right, timeout=5).status_code == 429
+            guesses = [pool.submit(requests.get, wrong, timeout=PATIENCE) for _ in range(5)]
+            until(lambda: server.store._jobs.qsize() >= 5, seconds=PATIENCE / 2)
+            assert requests.get(right, timeout=PATIENCE / 4).status_code == 429
         finally:
             released.set()
         assert held.result()

@@ -26,6 +26,7 @@ from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import VERIFIER, Caller, Clock
 from tests.raw_http import read_response
+from tests.waiting import PATIENCE, until
 
 PROGRAM = "import sys; from grantway_plugins.issuer import serve; serve(database=sys.argv[1])"
 
@@ -49,18 +50,19 @@ def test_a_signal_ends_it_cleanly_after_what_is_in_flight(
         assert re.fullmatch(r"grantway issuer listening on http://127\.0\.0\.1:\d+\n", line)
         url = line.split()[-1]
         body = b'{"clientName": "x", "clientType": "public"}'
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
         connection.putrequest("POST", "/client/register")
         connection.putheader("content-type", "application/json")
         connection.putheader("content-length", str(len(body)))
         connection.endheaders(body[:5])
-        assert requests.get(f"{url}/health", timeout=10).ok  # by now it has seen the beginning
+        # Once this is answered, the issuer has seen the beginning of the request above.
+        assert requests.get(f"{url}/health", timeout=PATIENCE).ok
         process.send_signal(number)
         _until_refused(url)
         connection.send(body[5:])
         assert connection.getresponse().status == 200
         connection.close()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
     # A database that was closed has folded its write-ahead log back in.
@@ -70,11 +72,17 @@ def test_a_signal_ends_it_cleanly_after_what_is_in_flight(
 def _until_refused(url: str) -> None:
     """Wait until nothing listens any more."""
     parts = urlsplit(url)
-    while True:
+
+    def refused() -> bool:
         try:
-            socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10).close()
+            socket.create_connection(
+                (parts.hostname or "", parts.port or 0), timeout=PATIENCE
+            ).close()
         except ConnectionError:
-            return
+            return True
+        return False
+
+    until(refused)
 
 
 def test_it_stops_twice_and_frees_its_port() -> None:
@@ -84,7 +92,7 @@ def test_it_stops_twice_and_frees_its_port() -> None:
     server.stop()
     server.stop()
     with IssuerServer(port=port) as again:
-        assert requests.get(f"{again.url}/health", timeout=10).ok
+        assert requests.get(f"{again.url}/health", timeout=PATIENCE).ok
 
 
 def test_it_may_stop_without_having_started() -> None:
@@ -120,7 +128,7 @@ def test_beyond_this_machine_when_told() -> None:
     settings = IssuerSettings(issuer="https://login.example.com")
     with IssuerServer(settings, host="0.0.0.0", insecure_http=True) as server:
         port = server.address.rsplit(":", 1)[1]
-        assert requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
+        assert requests.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE).ok
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
@@ -238,7 +246,7 @@ def test_a_body_that_never_comes_is_answered(monkeypatch: pytest.MonkeyPatch, be
     monkeypatch.setattr("grantway_plugins.issuer.app.BODY_TIME", 0.2)
     with IssuerServer() as server:
         port = int(server.address.rsplit(":", 1)[1])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as stalled:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stalled:
             stalled.sendall(STALLED + begun)
             assert read_response(stalled).startswith(b"HTTP/1.1 408 ")
 
@@ -250,10 +258,10 @@ def test_it_stops_though_a_body_never_comes(
     monkeypatch.setattr("grantway_plugins.issuer.server.GRACE", 1)
     with IssuerServer() as server:
         port = int(server.address.rsplit(":", 1)[1])
-        stalled = socket.create_connection(("127.0.0.1", port), timeout=10)
+        stalled = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         stalled.sendall(STALLED + begun)
         # Another request is answered, so the stalled one has been read too.
-        assert requests.get(f"{server.address}/health", timeout=10).ok
+        assert requests.get(f"{server.address}/health", timeout=PATIENCE).ok
     with stalled:
         assert read_response(stalled).startswith(b"HTTP/1.1 503 ")
     assert not [record for record in caplog.records if record.exc_info]
