@@ -9,6 +9,8 @@ from typing import Any
 
 import grantway
 from grantway_plugins.testing import LiveIssuer
+from tests import faults
+from tests.faults import FaultServer
 from tests.plugins.cli.home import Home
 
 SECRETS = ("at-secret", "rt-secret", "cs-secret")
@@ -139,3 +141,27 @@ def test_a_defect_in_a_strangers_store_keeps_from_no_other_profile(home: Home) -
     assert "a  broken\n  error       its store has a defect and raised RuntimeError" in done.stdout
     assert "b  login needed\n" in done.stdout
     assert "s3cret" not in done.stdout
+
+
+def test_a_refresh_that_omits_them_keeps_the_user_and_the_scope(home: Home) -> None:
+    with FaultServer(faults.answer(200, faults.TOKEN)) as server:
+        home.write(
+            f'[profiles.work]\nprovider = {{ token_endpoint = "{server.token_endpoint}" }}\n'
+            'client_id = "app"\nscope = "read write"\n'
+        )
+        keep(
+            home,
+            "work",
+            expires_at=time.time() - 5,
+            refresh_token="rt-secret",
+            scope=("read",),
+            id_token=id_token(email="alice@example.com"),
+        )
+        done = home.run("token", "work")
+        assert (done.returncode, done.stdout.strip()) == (0, "at-1"), done.stderr
+    (shown,) = json.loads(home.run("status", "--json").stdout)
+    assert (shown["state"], shown["subject"], shown["scope"]) == (
+        "fresh",
+        "alice@example.com",
+        ["read"],
+    )
