@@ -14,6 +14,7 @@ from grantway.http import HttpRequest
 from grantway.members import members_of
 from grantway.middleware.errors import refusal_class
 from grantway.process import default_registry
+from grantway.quantity import check_seconds
 from grantway.redaction import excerpt, printable
 from grantway.response_body import parse
 from grantway.token import Token
@@ -75,6 +76,7 @@ def registered_client(
     """
     from grantway.client import Client  # noqa: PLC0415 - a profile with a stored token needs none
 
+    check_seconds("timeout", timeout)
     scope = tuple(scope.split() if isinstance(scope, str) else scope or ())
     facts = {
         "version": 1,

@@ -30,6 +30,7 @@ from grantway_plugins.gateway.upstream import (
 )
 from grantway_plugins.grants.ciba import CibaFlow
 from grantway_plugins.issuer import IssuerServer, Lifetimes
+from grantway_plugins.registration import registered_client
 from grantway_plugins.sso_oidc import client as aws_client
 from grantway_plugins.stores.key_ring import KeyRingStore
 from grantway_plugins.stores.memory import MemoryStore
@@ -80,6 +81,12 @@ DURATIONS: list[tuple[Callable[..., object], str]] = [
     (lambda **options: Broker(CLIENT, **options), "timeout"),
     (lambda **options: TokenEndpoint(Broker(CLIENT), **options), "body_seconds"),
     (lambda **options: aws_client("eu-west-1", **options), "timeout"),
+    (
+        lambda **options: registered_client(
+            CLIENT.provider, client_name="me", store=MemoryStore(), transport=None, **options
+        ),
+        "timeout",
+    ),
     (RedisStore, "timeout"),
     (RedisStore, "lease"),
     (RedisStore, "keep_for"),
