@@ -76,12 +76,12 @@ class Screen:
 
     def paste(self, url: str) -> str:
         """Show where to log in, and take the address where it ended."""
+        pasted = ""
         with line_reader() as read:
             self.say("Open this address in any browser, and log in:")
             self.say(url)
             self.say("The page at the end may not load. Copy its whole address from the browser.")
             try:
-                pasted = ""
                 while not pasted:
                     self._terminal.console.print("Paste it here (it is not shown): ", end="")
                     pasted = visible(read())
