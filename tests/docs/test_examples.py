@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, blocks, name_of, pages
+from tests.docs.pages import DEFAULT_ISSUER, DOCS, blocks, name_of, pages
 
 HERE = Path(__file__).parent
 PAGE_SECONDS = 180
@@ -86,3 +86,26 @@ def test_the_tests_that_a_page_shows_pass(name: str, count: int, tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout
     assert f"{count} passed" in done.stdout
+
+
+def test_the_program_that_shares_a_login_logs_in_once(tmp_path: Path, issuer: str) -> None:
+    page = DOCS / "how-to" / "keep-a-token-fresh.md"
+    (program,) = (block for block in blocks(page) if 'title="share.py"' in block.options)
+    (tmp_path / "share.py").write_text(program.code.replace(DEFAULT_ISSUER, issuer), "utf-8")
+
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "share.py"],
+            cwd=tmp_path,
+            env=environment(HOME=str(tmp_path)),
+            capture_output=True,
+            text=True,
+            timeout=PAGE_SECONDS,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    first = run().splitlines()
+    assert [line.split()[0] for line in first[:1]] == ["Open"]
+    assert run().splitlines() == first[1:]
