@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import doctest
 import io
+import logging
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +63,8 @@ def _compare(shown: str, printed: str, where: str) -> None:
 
 
 if __name__ == "__main__":
+    # A page may show a plugin that fails on purpose, which grantway logs. Warnings still count.
+    logging.getLogger("grantway").addHandler(logging.NullHandler())
     _page = Path(sys.argv[1]).resolve()
     _run = Page(sys.argv[2])
     for _each in (*preamble(_page), _page):
