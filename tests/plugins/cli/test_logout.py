@@ -76,8 +76,13 @@ def test_an_expired_registration_is_not_made_anew_to_revoke(logged_in: Home) -> 
     assert kept(logged_in) == []
 
 
-def test_neither_or_both_names_are_refused(home: Home) -> None:
-    for arguments in ([], ["work", "--sso-session", "work"]):
-        done = home.run("logout", *arguments)
-        assert done.returncode == 2
-        assert "Give the NAME of a profile, or --sso-session NAME." in done.stderr
+def test_both_names_are_refused(home: Home) -> None:
+    done = home.run("logout", "work", "--sso-session", "work")
+    assert done.returncode == 2
+    assert "Give the NAME of a profile, or --sso-session NAME." in done.stderr
+
+
+def test_without_a_name_there_must_be_a_profile(home: Home) -> None:
+    done = home.run("logout")
+    assert done.returncode == 1
+    assert "no profile yet" in done.stderr

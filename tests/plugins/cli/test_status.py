@@ -130,6 +130,7 @@ def test_a_defect_in_a_strangers_store_keeps_from_no_other_profile(home: Home) -
         "class Store:\n"
         "    def load(self, key):\n"
         "        raise RuntimeError('s3cret')\n"
+        "    save = delete = lock = load\n"
         "@grantway.hookimpl\n"
         "def grantway_register_stores():\n"
         "    return {'acme': Store}\n"

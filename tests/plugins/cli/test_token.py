@@ -249,7 +249,7 @@ def test_the_status_tells_that_a_login_is_needed(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status"), [([], 2), (["work", "--nonsense"], 2), (["wrok"], 1), (["work"], 3)]
+    ("arguments", "status"), [([], 3), (["work", "--nonsense"], 2), (["wrok"], 1), (["work"], 3)]
 )
 def test_other_failures_have_other_statuses(home: Home, arguments: list[str], status: int) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "a"\n')
