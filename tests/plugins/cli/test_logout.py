@@ -79,7 +79,7 @@ def test_an_expired_registration_is_not_made_anew_to_revoke(logged_in: Home) -> 
 def test_both_names_are_refused(home: Home) -> None:
     done = home.run("logout", "work", "--sso-session", "work")
     assert done.returncode == 2
-    assert "Give the NAME of a profile, or --sso-session NAME." in done.stderr
+    assert "Give only one of NAME, --sso-session and --sso-profile." in done.stderr
 
 
 def test_without_a_name_there_must_be_a_profile(home: Home) -> None:
