@@ -12,6 +12,8 @@ from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope, Text
 from grantway.http import is_loopback
 from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules
+from grantway_plugins.gateway.upstream.proxy_headers import is_reserved
+from grantway_plugins.gateway.upstream.route import reserved
 from grantway_plugins.gateway.upstream.tenant import single
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 from grantway_plugins.profiles.network import NetworkTable, TlsTable
@@ -35,6 +37,11 @@ PERSONAL = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-ty
 _HASH = validate.Regexp(
     r"sha256:[0-9a-f]{64}\Z", error="must be what grantway_plugins.gateway.hash_secret gives"
 )
+
+
+def _check_token_header(name: str) -> None:
+    if is_reserved(name.encode()):
+        raise ValidationError(reserved(name))
 
 
 class _RulesTable(TableSchema):
@@ -107,7 +114,7 @@ class GatewayTable(TableSchema):
 
 
 class AuthorizeTable(TableSchema):
-    """``[authorize]``: answers for an Envoy or nginx that forwards the requests itself."""
+    """``[authorize]``: answers for a proxy that forwards the requests itself."""
 
     listen = Listen(load_default=("127.0.0.1", 8412))
     allow = fields.List(Network(), load_default=list)
@@ -115,6 +122,7 @@ class AuthorizeTable(TableSchema):
         example='"/envoy"', validate=validate.Regexp(r"/[^/]|/\Z"), load_default="/envoy"
     )
     nginx_path = Text(example='"/nginx"', load_default="/nginx")
+    forward_auth_path = Text(example='"/forward-auth"', load_default="/forward-auth")
 
     @validates_schema
     def tell_open(self, data: Mapping[str, Any], **_options: Any) -> None:
@@ -148,7 +156,9 @@ class RouteTable(TlsTable):
     tenants = Choice("any", "listed", load_default="any")
     on_failure = Choice("closed", "open", required=True)
     incoming = Choice("replace", "keep", "exchange", load_default="replace")
-    header = Text(example='"Authorization"', load_default="Authorization")
+    header = Text(
+        example='"Authorization"', load_default="Authorization", validate=_check_token_header
+    )
     scheme = fields.String(error_messages={"invalid": 'must be one word, like "Bearer", or ""'})
     token_timeout = Seconds()
     connect_timeout = Seconds(load_default=5.0)

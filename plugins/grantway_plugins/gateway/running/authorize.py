@@ -1,15 +1,21 @@
-"""Tokens for a proxy that forwards the requests itself: Envoy's ext_authz, nginx's auth_request."""
+"""Tokens for proxies that forward the requests themselves: Envoy, nginx, Traefik and Caddy."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from grantway.http import is_loopback
 from grantway_plugins.gateway.upstream.asgi_middleware import note
 from grantway_plugins.gateway.upstream.facts import Facts
 from grantway_plugins.gateway.upstream.injection import Injection
+from grantway_plugins.gateway.upstream.proxy_headers import (
+    UNDERSCORED,
+    hyphenated,
+    is_reserved,
+)
 from grantway_plugins.gateway.upstream.refusal import RequestRefusedError, answer_for
 from grantway_plugins.gateway.upstream.upstream_auth import UpstreamAuth
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
@@ -18,10 +24,40 @@ from grantway_plugins.issuer.wire import Answer
 from .headers import is_one_of
 from .own_name import is_own_name
 
-#: What nginx passes on of a refusal; it makes 500 of anything else.
+#: nginx passes 401 and 403 on, and makes 500 of any other refusal.
 _FORBIDDEN, _BAD_REQUEST = 403, 400
 _ENVOY_REMOVES = b"x-envoy-auth-headers-to-remove"
 _NO_STORE = (b"cache-control", b"no-store")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """How a proxy describes the request that it asks about, and reads the answer.
+
+    Attributes:
+        uri: The header with the request's target; empty if the proxy asks with the request's own.
+        hint: What to configure if the headers are missing.
+        copies: Whether the proxy replaces the request's token header by the answer's, and drops
+            it if the answer has none.
+        limited: Whether it passes only the statuses 401 and 403 on.
+    """
+
+    uri: bytes = b""
+    hint: str = ""
+    copies: bool = True
+    limited: bool = False
+
+
+_ENVOY = _Asking(copies=False)
+_NGINX = _Asking(
+    b"x-original-uri",
+    "nginx must set X-Original-URI ($request_uri) and X-Forwarded-Host ($host)",
+    limited=True,
+)
+_FORWARD_AUTH = _Asking(
+    b"x-forwarded-uri", "the proxy must send X-Forwarded-Uri and X-Forwarded-Host"
+)
 
 
 class Authorize:
@@ -38,7 +74,17 @@ class Authorize:
         self._upstream = upstream
         self._allow = table["allow"]
         self._prefix = table["envoy_prefix"].rstrip("/")
-        self._nginx = table["nginx_path"]
+        self._paths = {
+            table["nginx_path"]: _NGINX,
+            table["forward_auth_path"]: _FORWARD_AUTH,
+        }
+        #: Names of which no other spelling may pass: Envoy, nginx and others copy every header.
+        self._guarded = frozenset().union(*(route.guarded for route in upstream.routes))
+        self._spelled = frozenset(
+            name.encode()
+            for route in upstream.routes
+            for name in (route.header.lower(), route.tenant_header)
+        )
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Judge one request."""
@@ -50,59 +96,83 @@ class Authorize:
             await _refuse(send, 403, b"name this machine by its address, not by another name")
             return
         path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
+        asking = self._paths.get(path, _ENVOY)
         try:
-            if path == self._nginx:
-                answer = await self._judge(_asked_by_nginx(scope), nginx=True)
+            if asking.uri:
+                facts = _described(scope, asking)
             elif path.startswith(f"{self._prefix}/"):
-                answer = await self._judge(
-                    _facts(scope, _first(scope, b"host"), path.removeprefix(self._prefix))
-                )
+                facts = _facts(scope, _first(scope, b"host"), path.removeprefix(self._prefix))
             else:
-                answer = Answer(404, (_NO_STORE,), b"")
+                await send_answer(send, Answer(404, (_NO_STORE,), b""))
+                return
+            self._check_spelling(scope)
+            answer = await self._judge(facts, asking)
+        except _MalformedError as error:
+            answer = answer_for(error)
         except RequestRefusedError as error:
-            answer = _for_nginx(answer_for(error)) if path == self._nginx else answer_for(error)
+            answer = _passed_on(answer_for(error), asking)
         await send_answer(send, answer)
 
-    async def _judge(self, facts: Facts, *, nginx: bool = False) -> Answer:
+    def _check_spelling(self, scope: Scope) -> None:
+        """Refuse a second spelling of the token's, the tenant's or a proxy's header.
+
+        The proxy forwards it, and servers upstream may read ``X_Tenant`` as ``X-Tenant``.
+
+        Raises:
+            RequestRefusedError: the request has such a header.
+        """
+        for name, _ in scope["headers"]:
+            plain = hyphenated(name)
+            if plain == name or name in self._spelled:
+                continue
+            if plain in self._guarded or is_reserved(plain):
+                raise RequestRefusedError(
+                    f"Send {plain.decode()} with hyphens, not as {name.decode('latin-1')}"
+                )
+
+    async def _judge(self, facts: Facts, asking: _Asking) -> Answer:
         try:
             injection = await self._upstream.prepare_async(facts)
         except Exception as error:  # noqa: BLE001 - said to the proxy as what it is
             note(error)
-            answer = answer_for(error)
-            return _for_nginx(answer) if nginx else answer
+            return _passed_on(answer_for(error), asking)
         if injection is None:
-            return Answer(404 if not nginx else _FORBIDDEN, (_NO_STORE,), b"")
-        return Answer(200, tuple(_granted(injection, facts, nginx=nginx)), b"")
+            return Answer(_FORBIDDEN if asking.limited else 404, (_NO_STORE,), b"")
+        return Answer(200, tuple(_granted(injection, facts, asking)), b"")
 
 
-def _granted(injection: Injection, facts: Facts, *, nginx: bool) -> Sequence[tuple[bytes, bytes]]:
+class _MalformedError(RequestRefusedError):
+    """The proxy described the request with characters that no request has."""
+
+
+def _granted(injection: Injection, facts: Facts, asking: _Asking) -> Sequence[tuple[bytes, bytes]]:
     """The headers that the proxy takes over into the request."""
     headers: list[tuple[bytes, bytes]] = [_NO_STORE]
     name = injection.route.header.lower()
     if injection.header is not None:
         headers.append((name.encode(), injection.header[1].encode()))
-    elif injection.kept and nginx:
-        # nginx sets the header to what is said here, and leaves it out where nothing is.
+    elif injection.kept and asking.copies:
         headers.append((name.encode(), facts.header(name).encode()))
-    removed = sorted(injection.removed - ({name} if injection.header is not None else set()))
-    if removed and not nginx:
-        headers.append((_ENVOY_REMOVES, ",".join(removed).encode()))
+    if not asking.copies:
+        set_again = {name} if injection.header is not None else set()
+        removed = {each.encode() for each in injection.removed - set_again}
+        headers.append((_ENVOY_REMOVES, b",".join(sorted(removed.union(UNDERSCORED)))))
     return headers
 
 
-def _asked_by_nginx(scope: Scope) -> Facts:
-    """The request that nginx asks for, by the headers that its configuration sets.
+def _described(scope: Scope, asking: _Asking) -> Facts:
+    """The request that a proxy asks about, by the headers that its configuration sets.
 
     Raises:
-        RequestRefusedError: they are not there.
+        RequestRefusedError: they are missing.
     """
-    uri = _first(scope, b"x-original-uri")
+    uri = _first(scope, asking.uri)
     host = _first(scope, b"x-forwarded-host")
+    if _CONTROL.search(uri):
+        raise _MalformedError(f"{asking.uri.decode()} holds control characters or spaces")
     if not uri.startswith("/") or not host:
-        raise RequestRefusedError(
-            "nginx must set X-Original-URI ($request_uri) and X-Forwarded-Host ($host)", status=403
-        )
-    return _facts(scope, host, urlsplit(f"http://x{uri}").path)
+        raise RequestRefusedError(asking.hint, status=403)
+    return _facts(scope, host, uri.partition("?")[0])
 
 
 def _facts(scope: Scope, host: str, path: str) -> Facts:
@@ -122,9 +192,9 @@ def _first(scope: Scope, name: bytes) -> str:
     return found[0] if found else ""
 
 
-def _for_nginx(answer: Answer) -> Answer:
-    """The same with a status that nginx passes on; where there is no token it makes 500 of it."""
-    if answer.status != _BAD_REQUEST:
+def _passed_on(answer: Answer, asking: _Asking) -> Answer:
+    """The answer with a status that the proxy passes on."""
+    if not asking.limited or answer.status != _BAD_REQUEST:
         return answer
     return Answer(_FORBIDDEN, answer.headers, answer.body)
 

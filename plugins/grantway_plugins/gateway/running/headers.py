@@ -6,24 +6,17 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from grantway_plugins.gateway.upstream.proxy_headers import (
+    HOP_BY_HOP,
+    hyphenated,
+    is_reserved,
+    tells_origin,
+)
+
 Pair = tuple[bytes, bytes]
 Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
-#: What one hop says to the next, and nobody passes on.
-_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-#: What the proxy writes itself.
+#: The proxy writes these itself.
 _OWN = frozenset(
     {
         b"host",
@@ -51,23 +44,32 @@ def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
 def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
     """The headers of the request as it is sent on.
 
+    Headers that tell a client's address, host or path (``X-Forwarded-*``, ``X-Real-IP``, ...) pass
+    from trusted peers only. Other spellings of them and of hop-by-hop headers, such as
+    ``X_Forwarded_For``, never pass: servers upstream may read them as the real ones.
+
     Args:
         scope: The ASGI scope.
         host: The ``Host`` to send.
-        trusted: Peers whose ``X-Forwarded-*`` are believed and added to; those of others are
-            dropped.
+        trusted: Peers whose headers about the origin of a request are believed.
     """
     headers: list[Pair] = scope["headers"]
-    dropped = _HOP | _OWN | named_by_connection(headers)
+    dropped = HOP_BY_HOP | named_by_connection(headers)
+    peer = scope["client"][0] if scope.get("client") else ""
+    believed = is_one_of(peer, trusted)
     sent = [(b"host", host)]
     before: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         if name in _OWN:
             before.setdefault(name, []).append(value)
-        elif name not in dropped:
+            continue
+        plain = hyphenated(name)
+        if plain == name:
+            passes = name not in dropped and (believed or not tells_origin(name))
+        else:
+            passes = name not in dropped and not is_reserved(plain)
+        if passes:
             sent.append((name, value))
-    peer = scope["client"][0] if scope.get("client") else ""
-    believed = is_one_of(peer, trusted)
 
     def kept(name: bytes) -> list[bytes]:
         return before.get(name, []) if believed else []
@@ -90,7 +92,7 @@ def answer_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
         bodiless: Whether an answer of this status has no body, whatever length it names.
     """
     lower = [(name.lower(), value) for name, value in headers]
-    dropped = _HOP | named_by_connection(lower)
+    dropped = HOP_BY_HOP | named_by_connection(lower)
     if bodiless:
         dropped |= {b"content-length"}
     passed = [pair for pair in lower if pair[0] not in dropped]

@@ -14,10 +14,12 @@ from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 from .facts import Facts
 from .injection import Injection
 from .paths import encoded
+from .proxy_headers import hyphenated
 from .refusal import RequestRefusedError, answer_for
 from .upstream_auth import UpstreamAuth
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
 #: Bytes of a body that are kept to send it again.
 REPLAYABLE = 65_536
 
@@ -52,10 +54,6 @@ class AsgiUpstreamAuth:
         self._upstream = upstream
         self._replay = replay
         self._timeout = timeout
-        self._removed = {
-            route.name: frozenset(name.encode().replace(b"_", b"-") for name in route.removed)
-            for route in upstream.routes
-        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -95,20 +93,22 @@ class AsgiUpstreamAuth:
 
     def _carrying(self, scope: Scope, injection: Injection) -> Scope:
         """The request as it is forwarded."""
-        headers = scope["headers"]
-        if not injection.kept:
-            removed = self._removed[injection.route.name]
-            headers = [
-                each
-                for each in headers
-                if each[0] not in removed
-                # Some servers behind take an underscore for a hyphen.
-                and not (b"_" in each[0] and each[0].replace(b"_", b"-") in removed)
-            ]
-            if injection.header is not None:
-                name, value = injection.header
-                headers.append((name.lower().encode(), value.encode()))
+        headers = _without_guarded(scope["headers"], injection)
+        if injection.header is not None:
+            name, value = injection.header
+            headers.append((name.lower().encode(), value.encode()))
         return {**scope, "headers": headers, "raw_path": injection.path.encode()}
+
+
+def _without_guarded(headers: Headers, injection: Injection) -> list[tuple[bytes, bytes]]:
+    """Return the headers without those that a server may take for the token or the tenant."""
+    route = injection.route
+    names = {route.tenant_header.encode()}
+    if injection.kept:
+        names |= {route.header.lower().encode(), b"authorization"}
+    return [
+        each for each in headers if each[0] in names or hyphenated(each[0]) not in route.guarded
+    ]
 
 
 class Kept:

@@ -17,36 +17,15 @@ from grantway_plugins.auth.origin import Origin
 from .exchange import TokenExchange
 from .facts import normal_host
 from .paths import normal_path
+from .proxy_headers import hyphenated, is_reserved
 from .refusal import RequestRefusedError
-from .tenant import TenantRule
+from .tenant import TenantRule, tenant_header
 
 OnFailure = Literal["closed", "open"]
 Incoming = Literal["replace", "keep", "exchange"]
 Source = Callable[[str], Credential] | CredentialPool | TokenExchange
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-#: Headers that say how a message travels, and no proxy would forward as they are.
-_TRAVEL = frozenset(
-    {
-        "connection",
-        "content-length",
-        "content-type",
-        "expect",
-        "forwarded",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +72,8 @@ class Route:
     bearer: Bearer = field(init=False, repr=False)
     place: Origin = field(init=False, repr=False)
     removed: frozenset[str] = field(init=False, repr=False)
+    guarded: frozenset[bytes] = field(init=False, repr=False)
+    tenant_header: str = field(init=False, repr=False)
     _pool: CredentialPool | TokenExchange = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -109,13 +90,19 @@ class Route:
                 f"route {self.name!r}: {error.message}", errors=error.errors
             ) from None
         name = self.header.lower()
-        if name in _TRAVEL:
-            raise self._invalid("header", f"{self.header} says how a request travels.")
+        if is_reserved(name.encode()):
+            raise self._invalid("header", f"{reserved(self.header)}.")
         set_field(self, "bearer", bearer)
         # Where a token was refused: of what lies behind the route nothing else is known.
         set_field(self, "place", Origin("route", self.name, id(self)))
-        # Some servers behind take an underscore for a hyphen.
-        set_field(self, "removed", frozenset({name, name.replace("-", "_"), "authorization"}))
+        tenant = tenant_header(self.tenant)
+        own = {name, "authorization"}
+        # Servers upstream may take one spelling for another (see ``hyphenated``).
+        spelled = {each.replace("-", "_") for each in (name, tenant)}
+        set_field(self, "removed", frozenset((own | spelled) - {""} - ({tenant} - own)))
+        guarded = frozenset(hyphenated(each.encode()) for each in own | {tenant} if each)
+        set_field(self, "guarded", guarded)
+        set_field(self, "tenant_header", "" if tenant in own else tenant)
         pool = self.credential
         if not isinstance(pool, (CredentialPool, TokenExchange)):
             pool = CredentialPool(pool)
@@ -177,6 +164,14 @@ class Route:
 
     def _invalid(self, name: str, message: str) -> ConfigurationError:
         return _invalid(self.name, name, message)
+
+
+def reserved(header: str) -> str:
+    """Return why a header cannot carry a token."""
+    return (
+        f"must not be {header}, which proxies set or remove; use Authorization or a header of "
+        "the upstream's own, like X-Api-Key"
+    )
 
 
 def _invalid(route: str, name: str, message: str) -> ConfigurationError:

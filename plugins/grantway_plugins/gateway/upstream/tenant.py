@@ -59,6 +59,16 @@ def from_header(name: str) -> TenantRule:
     return _FromHeader(name.lower())
 
 
+def tenant_header(rule: TenantRule) -> str:
+    """Return the header that names the tenant, in lower case; empty if none does."""
+    return rule.name if isinstance(rule, _FromHeader) else ""
+
+
+def tenant_domain(rule: TenantRule) -> str:
+    """Return the domain under which each tenant has a host; empty if there is none."""
+    return rule.end if isinstance(rule, _FromHost) else ""
+
+
 def from_host(domain: str) -> TenantRule:
     """The tenant in front of a domain: of ``acme.example.com`` with ``example.com``, ``acme``.
 

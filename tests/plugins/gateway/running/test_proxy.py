@@ -127,6 +127,44 @@ def test_a_request_and_its_answer(
     assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
 
 
+SPOOFED = [
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Client-Cert",
+    "X-Real-IP",
+    "X-Original-URL",
+    "X-Original-Host",
+    "X-Rewrite-URL",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "X-Client-IP",
+    "Forwarded",
+    "Proxy",
+]
+MISSPELLED = [
+    "X_Forwarded_For",
+    "X-Forwarded_Host",
+    "X.Forwarded.For",
+    "X_Real_IP",
+    "X_Tenant",
+    "x.tenant",
+    "Transfer_Encoding",
+    "Content_Length",
+    "Proxy_Authorization",
+]
+
+
+def test_headers_about_a_requests_origin_pass_from_trusted_peers_only(
+    run: GatewayProcess, http: requests.Session
+) -> None:
+    spoofed = dict.fromkeys([*SPOOFED, *MISSPELLED], "6.6.6.6")
+    answer = http.get(f"{run.url}/", headers={**ACME, **spoofed, "X_Other": "1"}, timeout=PATIENCE)
+    headers = dict(answer.json()["headers"])
+    assert not {name.lower() for name in spoofed} & headers.keys()
+    assert "6.6.6.6" not in headers.values()
+    assert (headers["x-tenant"], headers["x_other"]) == ("acme", "1")
+
+
 def test_where_routes_lead(run: GatewayProcess, behind: Behind, http: requests.Session) -> None:
     def path(address: str, **headers: str) -> str:
         answer = http.get(f"{run.url}{address}", headers={**ACME, **headers}, timeout=PATIENCE)
@@ -369,6 +407,10 @@ def test_two_proxies_in_a_row(behind: Behind, http: requests.Session) -> None:
                 "X-Forwarded-Proto": "https",
                 "X-Forwarded-Host": "shop.example.com",
                 "Via": "1.0 edge",
+                "X-Real-IP": "9.9.9.9",
+                "X-Forwarded-Port": "443",
+                "X_Forwarded_For": "6.6.6.6",
+                "X_Real_IP": "6.6.6.6",
             },
             timeout=PATIENCE,
         )
@@ -377,6 +419,8 @@ def test_two_proxies_in_a_row(behind: Behind, http: requests.Session) -> None:
     assert headers["x-forwarded-proto"] == "https"
     assert headers["x-forwarded-host"] == "shop.example.com"
     assert headers["via"] == "1.0 edge, 1.1 grantway"
+    assert (headers["x-real-ip"], headers["x-forwarded-port"]) == ("9.9.9.9", "443")
+    assert not {"x_forwarded_for", "x_real_ip"} & headers.keys()
 
 
 def test_a_callers_token_is_kept_or_exchanged(behind: Behind, http: requests.Session) -> None:
