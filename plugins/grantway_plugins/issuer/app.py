@@ -18,7 +18,7 @@ from .endpoints.registration import register, register_client
 from .endpoints.revocation import revoke
 from .endpoints.token import create_token
 from .host import is_own_host
-from .incoming import BOTH, Incoming, not_allowed
+from .incoming import BOTH, NO_IAM, Incoming, not_allowed
 from .issuer import Issuer
 from .pages import Pages
 from .store import Store
@@ -98,6 +98,8 @@ class App:
         unread = incoming.unread(body)
         if unread is not None:
             return unread
+        if post.endpoint is create_token and b"aws_iam=t" in scope["query_string"].split(b"&"):
+            return incoming.answer(NO_IAM)
         try:
             request = incoming.parse(body, self._issuer.repeatable)
             work = post.endpoint(self._issuer, request)

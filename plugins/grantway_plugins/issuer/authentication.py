@@ -46,6 +46,9 @@ def credentials_of(request: WireRequest) -> Credentials:
             raise Refusal(
                 "invalid_request", "The client authenticates by the header and by the body; use one"
             )
+        if not request.basic[1]:
+            # RFC 6749 section 2.3.1: a client without a secret may leave it empty.
+            return Credentials(request.basic[0], "none")
         return Credentials(request.basic[0], "client_secret_basic", request.basic[1])
     if client_id is None:
         if request.dialect is Dialect.AWS:

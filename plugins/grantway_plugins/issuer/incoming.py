@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .decision import Denial
+from .decision import Denial, Refusal
 from .wire import (
     Answer,
     Dialect,
@@ -21,6 +21,13 @@ from .wire import (
 #: Every dialect.
 BOTH = frozenset(Dialect)
 
+#: A signature that is not checked must not look as if it had been.
+NO_IAM = Denial(
+    "invalid_request",
+    "CreateTokenWithIAM is not offered, and AWS signatures are not checked here; use CreateToken "
+    "with clientId and clientSecret",
+)
+
 _MEDIA_TYPES = {
     Dialect.AWS: "application/json",
     Dialect.RFC: "application/x-www-form-urlencoded",
@@ -36,7 +43,15 @@ class Incoming:
         speaks: The one that it answers in; by default the one that it is asked in.
     """
 
-    __slots__ = ("_accepts", "_authorization", "_keeps_names", "_spoken", "_typed", "speaks")
+    __slots__ = (
+        "_accepts",
+        "_authorization",
+        "_keeps_names",
+        "_signed",
+        "_spoken",
+        "_typed",
+        "speaks",
+    )
 
     def __init__(
         self,
@@ -46,6 +61,7 @@ class Incoming:
     ) -> None:
         authorization = headers.get(b"authorization", "")
         self._authorization = authorization if authorization[:6].lower() == "basic " else None
+        self._signed = authorization[:5].lower() == "aws4-"
         self._accepts = accepts
         self._keeps_names = speaks is not None
         self._typed = b"content-type" in headers
@@ -73,6 +89,8 @@ class Incoming:
             Refusal: they cannot be read, or a parameter stands twice.
         """
         if self._spoken is Dialect.AWS:
+            if self._signed:
+                raise Refusal(NO_IAM.error, NO_IAM.description)
             members = parse_json(body)
             params = members if self._keeps_names else aws_names(members)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from typing import Any
 
 import boto3
@@ -56,6 +57,28 @@ def test_a_form_is_answered_by_the_rfc(
     )
     assert refreshed.status_code == 200, refreshed.text
     assert refreshed.json()["refresh_token"] != token["refresh_token"]
+
+
+@each_framework
+def test_a_public_caller_may_identify_itself_by_basic_with_an_empty_secret(
+    framework: str, broker: Broker, serve: Serve, http: requests.Session
+) -> None:
+    url = serve(framework, TokenEndpoint(broker))
+    assert http.post(url, data=FIRST, auth=("kiosk", "")).status_code == 200
+    refused = http.post(url, data=FIRST, auth=("shop", ""))
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+
+
+@each_framework
+def test_create_token_with_iam_is_refused_by_name(
+    framework: str, broker: Broker, serve: Serve
+) -> None:
+    url = serve(framework, TokenEndpoint(broker))
+    session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "secret", region_name="us-east-1")
+    aws = session.client("sso-oidc", endpoint_url=url.removesuffix("/token"))
+    with closing(aws), pytest.raises(aws.exceptions.InvalidRequestException) as refused:
+        aws.create_token_with_iam(clientId="shop", grantType="refresh_token", refreshToken="t")
+    assert "CreateTokenWithIAM is not offered" in refused.value.response["error_description"]
 
 
 @each_framework

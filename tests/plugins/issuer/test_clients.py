@@ -173,6 +173,34 @@ def test_an_unknown_client_is_invalid_client(aws: Caller) -> None:
     assert said(aws.refresh("t")) == INVALID_CLIENT
 
 
+def test_a_public_client_may_identify_itself_by_basic_with_an_empty_secret(
+    caller: Caller,
+) -> None:
+    caller.register_rfc(token_endpoint_auth_method="none")
+    started = caller.http.post(f"{caller.url}/device_authorization", auth=(caller.id, ""))
+    assert started.status_code == 200, started.text
+    refresh_token = caller.login()["refresh_token"]
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    for also in ({}, {"client_id": caller.id}):
+        answer = caller.http.post(f"{caller.url}/token", data=form | also, auth=(caller.id, ""))
+        assert answer.status_code == 200, answer.text
+    form = {"token": refresh_token}
+    answer = caller.http.post(f"{caller.url}/revoke", data=form, auth=(caller.id, ""))
+    assert answer.status_code == 200, answer.text
+    assert said(caller.refresh(refresh_token)) == (400, "invalid_grant")
+
+
+def test_an_empty_secret_opens_no_client_that_has_one(rfc: Caller, aws: Caller) -> None:
+    for client in (rfc, aws):
+        answer = client.http.post(
+            f"{client.url}/token",
+            data={"grant_type": "refresh_token", "refresh_token": "t"},
+            auth=(client.id, ""),
+        )
+        assert said(answer) == INVALID_CLIENT
+        assert "www-authenticate" in answer.headers
+
+
 def test_a_request_from_nobody(caller: Caller) -> None:
     answer = caller.rfc("/token", grant_type="refresh_token", refresh_token="t")
     assert said(answer) == INVALID_CLIENT
@@ -217,3 +245,17 @@ def test_an_access_token_ends_with_its_lifetime(rfc: Caller, clock: Clock) -> No
     assert rfc.active(token)
     clock.tick(1)
     assert not rfc.active(token)
+
+
+def test_create_token_with_iam_is_refused_by_name(aws: Caller) -> None:
+    members = {"clientId": aws.id, "clientSecret": aws.secret, "grantType": "refresh_token"}
+    signed = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20300101/x/sso-oauth/aws4_request"}
+    for path, headers in [
+        ("/token?aws_iam=t", {}),
+        ("/token?a=b&aws_iam=t", {}),
+        ("/token", signed),
+    ]:
+        answer = aws.http.post(aws.url + path, json=members, headers=headers)
+        assert said(answer) == (400, "invalid_request")
+        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert "CreateTokenWithIAM is not offered" in answer.json()["message"]
