@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,10 +12,13 @@ import click
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings, Lifetimes, serve
 from grantway_plugins.issuer.database import default_path
+from grantway_plugins.server import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _LIFETIMES = Lifetimes()
+_LIMITS = Limits()
+_LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
 
 
 def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
@@ -24,6 +28,19 @@ def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
         name,
         type=float,
         default=getattr(_LIFETIMES, name),
+        show_default=True,
+        help=meaning,
+    )
+
+
+def _limit(name: str, meaning: str) -> Callable[[Command], Command]:
+    """Add an option for one limit, named after its field."""
+    default = getattr(_LIMITS, name)
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        name,
+        type=type(default),
+        default=default,
         show_default=True,
         help=meaning,
     )
@@ -71,6 +88,14 @@ def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
 @_seconds("registration", "Lifetime of a client's registration.")
 @_seconds("refresh_family", "Longest life of a login, however often it is refreshed.")
 @_seconds("refresh_reuse_window", "How long a refresh token just replaced still works.")
+@_limit("connections", "Open connections at most.")
+@_limit("connections_per_peer", "Open connections of one address at most.")
+@_limit("header_bytes", "Size of a request line with its headers.")
+@_limit("header_seconds", "Time that a client gets to send them.")
+@_limit("body_seconds", "Time that a client gets to send a body.")
+@_limit("idle_seconds", "Time that a connection stays open between requests.")
+@_limit("send_seconds", "Time that a client may leave a response unread.")
+@_limit("grace_seconds", "Time that requests in progress get at the end.")
 def command(  # noqa: PLR0917 - click gives options by name
     host: str,
     port: int,
@@ -80,12 +105,14 @@ def command(  # noqa: PLR0917 - click gives options by name
     issuer: str | None,
     trusted_proxies: tuple[str, ...],
     insecure_http: bool,
-    **lifetimes: float,
+    **numbers: Any,
 ) -> None:
     """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
 
     It answers RFC 6749 and AWS's SSO-OIDC on one port, and prints its address when it is ready.
     """
+    lifetimes = {name: value for name, value in numbers.items() if name not in _LIMIT_NAMES}
+    limits = {name: value for name, value in numbers.items() if name in _LIMIT_NAMES}
     where: str | Path = database if database is not None else default_path()
     try:
         serve(
@@ -96,6 +123,7 @@ def command(  # noqa: PLR0917 - click gives options by name
             durability=durability,
             trusted_proxies=trusted_proxies,
             insecure_http=insecure_http,
+            limits=Limits(**limits),
         )
     except ConfigurationError as error:
         raise click.ClickException(_by_option(error, frozenset(lifetimes))) from None
@@ -108,6 +136,6 @@ def _by_option(error: ConfigurationError, lifetimes: frozenset[str]) -> str:
         for name, rules in error.errors.items()
         for rule in rules
     ]
-    if error.errors.keys() <= lifetimes:
+    if error.errors.keys() <= lifetimes | _LIMIT_NAMES:
         return "; ".join(lines)
     return f"{error.message.replace('insecure_http', '--insecure-http')} ({'; '.join(lines)})"

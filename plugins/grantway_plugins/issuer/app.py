@@ -37,10 +37,12 @@ class App:
     Args:
         issuer: What is decided.
         store: Where it is kept.
+        body_seconds: Time that a client gets to send a body.
     """
 
-    def __init__(self, issuer: Issuer, store: Store) -> None:
+    def __init__(self, issuer: Issuer, store: Store, *, body_seconds: float = BODY_TIME) -> None:
         self._issuer = issuer
+        self._body_seconds = body_seconds
         self._store = store
         self._pages = Pages(issuer, store)
         # Where everything is approved at once, no endpoint is for a stranger's page.
@@ -92,7 +94,7 @@ class App:
     async def _post(self, post: _Post, scope: Scope, receive: Receive) -> Answer:
         headers = _headers(scope)
         incoming = Incoming(headers, post.accepts, post.speaks)
-        body = await read_body(headers, receive, seconds=BODY_TIME)
+        body = await read_body(headers, receive, seconds=self._body_seconds)
         if isinstance(body, BodyProblem):
             return body.answer(incoming.speaks)
         unread = incoming.unread(body)

@@ -5,32 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
-
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Self
 
 from grantway.exceptions import ConfigurationError
 from grantway.http import is_loopback
 from grantway.registry import Registry
+from grantway_plugins.server.address import address_of, listen
+from grantway_plugins.server.limits import Limits
+from grantway_plugins.server.listener import Listener
 
 from .app import App
 from .database import Durability
 from .issuer import Issuer, issued_grants
-from .listening import address_of, listen
 from .settings import IssuerSettings
 from .store import Store
-
-#: Seconds that requests in flight get when the server is told to stop.
-GRACE = 10
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +48,7 @@ class IssuerServer:
         clock: Seconds since the epoch; tests can hold it still.
         trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
         insecure_http: Listen beyond this machine without TLS, because something in front has it.
+        limits: What callers may take: connections, and the size and time of requests.
 
     Raises:
         ConfigurationError: the settings do not go together, or the address cannot be used.
@@ -72,11 +67,13 @@ class IssuerServer:
         clock: Callable[[], float] = time.time,
         trusted_proxies: Sequence[str] = (),
         insecure_http: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         settings = settings or IssuerSettings()
+        limits = limits or Limits()
         _check_host(host, settings, insecure_http=insecure_http)
         issued = issued_grants(registry)
-        self._socket = listen(host, port, backlog=1024)
+        self._socket = listen(host, port)
         try:
             #: The address it listens on.
             self.address: str = address_of(host, self._socket)
@@ -89,9 +86,15 @@ class IssuerServer:
         except BaseException:
             self._socket.close()
             raise
-        app = App(Issuer(self.settings, issued, clock), self.store)
         self._ready = threading.Event()
-        self._server = _Server(_config(app, trusted_proxies), self._ready.set)
+        self._server = Listener(
+            App(Issuer(self.settings, issued, clock), self.store, body_seconds=limits.body_seconds),
+            self._socket,
+            limits,
+            trusted=trusted_proxies,
+            forwarded=True,
+            date=True,
+        )
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -133,9 +136,8 @@ class IssuerServer:
         """
         if self.settings.approve == "auto":
             _warn_of_auto_approval()
-        self._server.on_ready = on_ready
         try:
-            self._run()
+            self._run(on_ready)
         finally:
             self._socket.close()
             self.store.close()
@@ -144,9 +146,9 @@ class IssuerServer:
         """Ask ``run`` to end; safe in a signal handler."""
         self._server.should_exit = True
 
-    def _run(self) -> None:
+    def _run(self, on_ready: Callable[[], None] | None = None) -> None:
         try:
-            asyncio.run(self._server.serve(sockets=[self._socket]))
+            asyncio.run(self._server.listen(on_ready or self._ready.set))
         finally:
             self._ready.set()
 
@@ -160,6 +162,7 @@ def serve(
     durability: Durability = "process",
     trusted_proxies: Sequence[str] = (),
     insecure_http: bool = False,
+    limits: Limits | None = None,
 ) -> None:
     """Run an issuer in the main thread until SIGTERM or SIGINT, and end cleanly.
 
@@ -173,6 +176,7 @@ def serve(
         durability: What an answered token survives: ``process`` or ``power``.
         trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
         insecure_http: Listen beyond this machine without TLS, because something in front has it.
+        limits: What callers may take: connections, and the size and time of requests.
 
     Raises:
         ConfigurationError: the settings do not go together, or the address cannot be used.
@@ -186,6 +190,7 @@ def serve(
         durability=durability,
         trusted_proxies=trusted_proxies,
         insecure_http=insecure_http,
+        limits=limits,
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -199,50 +204,6 @@ def serve(
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its own signal handlers, telling when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self.on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_ready()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class _Quiet(HttpToolsProtocol):
-    """Uvicorn's protocol without its access log, which would tell user codes.
-
-    The setting ``access_log`` would silence the logger for the whole program instead.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.access_log = False
-
-
-def _config(app: App, trusted_proxies: Sequence[str]) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=_Quiet,
-        loop="asyncio",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=GRACE,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
-    )
 
 
 def _check_host(host: str, settings: IssuerSettings, *, insecure_http: bool) -> None:

@@ -58,8 +58,9 @@ async def _serve(path: str) -> None:
     from grantway_plugins.gateway.config import ConfigFile
     from grantway_plugins.gateway.running.assembly import assemble
     from grantway_plugins.gateway.running.gateway import Gateway
-    from grantway_plugins.gateway.running.listener import Listener
     from grantway_plugins.gateway.running.proxy import Proxy, open_session
+    from grantway_plugins.server.address import listen
+    from grantway_plugins.server.listener import Listener
 
     config = ConfigFile(path)
     limits = config.gateway["limits"]
@@ -71,15 +72,19 @@ async def _serve(path: str) -> None:
         other.targets,
         open_session(),
         trusted=config.gateway["trusted_proxies"],
-        body_bytes=limits["body_bytes"],
-        body_seconds=limits["body_seconds"],
+        body_bytes=limits.body_bytes,
+        body_seconds=limits.body_seconds,
     )
-    listeners = [Listener(app, ("127.0.0.1", 0), limits) for app in (gateway.front, bare)]
+    sockets = [listen("127.0.0.1", 0) for _ in range(2)]
+    listeners = [
+        Listener(app, each, limits, files_each=2)
+        for app, each in zip((gateway.front, bare), sockets, strict=True)
+    ]
     ready = asyncio.Semaphore(0)
     tasks = [asyncio.create_task(each.listen(ready.release)) for each in listeners]
     for _ in listeners:
         await ready.acquire()
-    print(json.dumps([int(each.address.rpartition(":")[2]) for each in listeners]), flush=True)
+    print(json.dumps([each.getsockname()[1] for each in sockets]), flush=True)
     await asyncio.gather(*tasks)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from grantway_plugins import sso_oidc
 from grantway_plugins.issuer.person import Person
@@ -88,6 +89,12 @@ def test_its_lifetimes_can_be_set() -> None:
     assert token["expiresIn"] == 77
 
 
+def test_its_limits_can_be_set() -> None:
+    with serving("--database", ":memory:", "--header-bytes", "2000") as (url, _):
+        answer = requests.get(f"{url}/health", headers={"X": "x" * 2000}, timeout=30)
+        assert answer.status_code == 431
+
+
 def test_approving_everything_is_loud() -> None:
     with serving("--database", ":memory:", "--approve", "auto") as (url, process):
         with sso_oidc.client("us-east-1", url) as client:
@@ -109,6 +116,8 @@ def test_approving_everything_is_loud() -> None:
         (["--device-code-seconds", "0"], "--device-code-seconds must be"),
         (["--authorization-code-seconds", "601"], "--authorization-code-seconds must be"),
         (["--issuer", "not a url"], "issuer"),
+        (["--header-bytes", "5"], "--header-bytes must be a whole number from 1024"),
+        (["--connections-per-peer", "0"], "--connections-per-peer must be"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(options: list[str], says: str) -> None:

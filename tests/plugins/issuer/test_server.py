@@ -23,6 +23,7 @@ from grantway_plugins.issuer.person import Person
 from grantway_plugins.issuer.records import Authentication, RefreshToken
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest
+from grantway_plugins.server import Limits
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import VERIFIER, Caller, Clock
 from tests.raw_http import read_response
@@ -252,11 +253,8 @@ def test_a_body_that_never_comes_is_answered(monkeypatch: pytest.MonkeyPatch, be
 
 
 @pytest.mark.parametrize("begun", [b"", b"grant"])
-def test_it_stops_though_a_body_never_comes(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, begun: bytes
-) -> None:
-    monkeypatch.setattr("grantway_plugins.issuer.server.GRACE", 1)
-    with IssuerServer() as server:
+def test_it_stops_though_a_body_never_comes(caplog: pytest.LogCaptureFixture, begun: bytes) -> None:
+    with IssuerServer(limits=Limits(grace_seconds=1)) as server:
         port = int(server.address.rsplit(":", 1)[1])
         stalled = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         stalled.sendall(STALLED + begun)

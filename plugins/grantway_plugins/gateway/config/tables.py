@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope, Text
@@ -30,6 +30,7 @@ from grantway_plugins.profiles.toml_file import TableSchema
 
 from .fields import Choice, Listen, Network, Switch, Tenant, Whole
 from .filling import PLACE
+from .limits import GatewayLimits
 
 #: Grants that nobody can begin in a gateway.
 PERSONAL = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
@@ -47,7 +48,7 @@ def _check_token_header(name: str) -> None:
 class _RulesTable(TableSchema):
     """A table whose values a dataclass judges."""
 
-    rules: type[BreakerRules | BulkheadRules]
+    rules: type[BreakerRules | BulkheadRules | GatewayLimits]
 
     @validates_schema
     def tell_rules(self, data: Mapping[str, Any], **_options: Any) -> None:
@@ -80,18 +81,25 @@ class BulkheadTable(_RulesTable):
     come_back = Number()
 
 
-class LimitsTable(TableSchema):
-    """``[gateway.limits]``: what callers may take."""
+class LimitsTable(_RulesTable):
+    """``[gateway.limits]``: what callers may take (see ``GatewayLimits``)."""
 
-    connections = Whole(load_default=4096)
-    requests = Whole(load_default=1024)
-    header_bytes = Whole(least=1024, load_default=32_768)
-    header_seconds = Seconds(load_default=10.0)
-    body_bytes = Whole(load_default=10_485_760)
-    body_seconds = Seconds(load_default=30.0)
-    idle_seconds = Seconds(load_default=75.0)
-    send_seconds = Seconds(load_default=60.0)
-    grace_seconds = Seconds(load_default=10.0)
+    rules = GatewayLimits
+    connections = Whole()
+    connections_per_peer = Whole()
+    header_bytes = Whole(least=1024)
+    header_seconds = Seconds()
+    idle_seconds = Seconds()
+    send_seconds = Seconds()
+    grace_seconds = Seconds()
+    requests = Whole()
+    body_bytes = Whole()
+    body_seconds = Seconds()
+
+    @post_load
+    def make(self, data: Mapping[str, Any], **_options: Any) -> GatewayLimits:
+        """Return the limits."""
+        return GatewayLimits(**data)
 
 
 class GatewayTable(TableSchema):
@@ -110,7 +118,7 @@ class GatewayTable(TableSchema):
         load_default=list,
         error_messages={"invalid": 'must be a list of names, like ["acme-audit"]'},
     )
-    limits = fields.Nested(LimitsTable, load_default=lambda: LimitsTable().load({}))
+    limits = fields.Nested(LimitsTable, load_default=GatewayLimits)
 
 
 class AuthorizeTable(TableSchema):

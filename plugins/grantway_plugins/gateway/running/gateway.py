@@ -61,8 +61,8 @@ class _Duty:
             assembly.targets,
             session,
             trusted=gateway["trusted_proxies"],
-            body_bytes=gateway["limits"]["body_bytes"],
-            body_seconds=gateway["limits"]["body_seconds"],
+            body_bytes=gateway["limits"].body_bytes,
+            body_seconds=gateway["limits"].body_seconds,
         )
         self.front: App = AsgiUpstreamAuth(proxy, assembly.upstream)
         self.authorize: App | None = None
@@ -94,7 +94,7 @@ class Gateway:
         self._background: set[asyncio.Task[Any]] = set()
         self.stopping = False
         self._calls = 0
-        self._most_calls: int = config.gateway["limits"]["requests"]
+        self._most_calls: int = config.gateway["limits"].requests
         self.health = Health(
             lambda: self._on_duty.assembly,
             lambda: self.stopping,

@@ -280,8 +280,9 @@ def _unfit(scope: Scope) -> tuple[int, str] | None:
     if scope["method"] in _REFUSED_METHODS:
         return 501, f"{scope['method']} is not passed on"
     for name, value in scope["headers"]:
-        if name == b"upgrade":
-            return 501, "Another protocol is not spoken here"
+        # Any other offer of another protocol may be ignored (RFC 9110 section 7.8).
+        if name == b"upgrade" and b"websocket" in value.lower():
+            return 501, "The gateway does not forward WebSockets"
         if name == b"expect" and value.lower() != b"100-continue":
             return 417, "Nothing but 100-continue can be expected here"
     return None

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from grantway.process import register_plugin, unregister
 from grantway_plugins.gateway.config import ConfigFile
+from grantway_plugins.server.address import address_of, listen
+from grantway_plugins.server.listener import Listener
 
-from .gateway import Gateway, NamedEvents
-from .listener import Listener
+from .gateway import App, Gateway, NamedEvents
 
 _PLUGIN = "gateway metrics"
 
@@ -76,18 +77,29 @@ def _telemetry(config: ConfigFile) -> object:
 
 async def _run(gateway: Gateway, config: ConfigFile) -> None:
     table = config.gateway
-    limits = table["limits"]
     listeners: list[Listener] = []
+    addresses: list[str] = []
+
+    def open_listener(app: App, address: tuple[str, int], *, files_each: int = 1) -> Listener:
+        listening = listen(*address)
+        addresses.append(address_of(address[0], listening))
+        listeners.append(
+            Listener(
+                app,
+                listening,
+                table["limits"],
+                trusted=table["trusted_proxies"],
+                files_each=files_each,
+            )
+        )
+        return listeners[-1]
+
     try:
-        front = Listener(gateway.front, table["listen"], limits)
-        listeners.append(front)
-        admin = Listener(gateway.health, table["admin"], limits)
-        listeners.append(admin)
-        said = [f"admin {admin.address}"]
+        # Each request may open a connection to an upstream.
+        open_listener(gateway.front, table["listen"], files_each=2)
+        admin = open_listener(gateway.health, table["admin"])
         if config.authorize is not None:
-            authorize = Listener(gateway.authorize, config.authorize["listen"], limits)
-            listeners.append(authorize)
-            said.append(f"authorize {authorize.address}")
+            open_listener(gateway.authorize, config.authorize["listen"])
     except BaseException:
         for each in listeners:
             each.close()
@@ -99,7 +111,9 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
         nonlocal waiting
         waiting -= 1
         if not waiting:
-            print(f"grantway gateway listening on {front.address}", *said, sep=", ", flush=True)  # noqa: T201
+            names = ("grantway gateway listening on", "admin", "authorize")
+            said = ", ".join(f"{name} {where}" for name, where in zip(names, addresses))  # noqa: B905 - the last is optional
+            print(said, flush=True)  # noqa: T201
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

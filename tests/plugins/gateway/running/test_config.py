@@ -14,6 +14,7 @@ import pytest
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.gateway import hash_secret
 from grantway_plugins.gateway.config import ConfigFile
+from grantway_plugins.gateway.config.limits import GatewayLimits
 from tests.faults import free_port
 from tests.plugins.gateway.running.programs import GRANTWAY
 
@@ -53,7 +54,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     path.write_text(GOOD)
     config = ConfigFile(path)
     assert config.routes["orders"]["grant"] == "client_credentials"
-    assert config.gateway["limits"]["connections"] == 4096
+    assert config.gateway["limits"] == GatewayLimits()
     assert config.authorize is None
 
 

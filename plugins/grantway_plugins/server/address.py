@@ -1,4 +1,4 @@
-"""An address to listen on, opened before a server runs, so that a mistake is told at once."""
+"""An address to listen on, opened before a server runs, so that a mistake is reported at once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import socket
 from grantway.exceptions import ConfigurationError
 from grantway.quantity import check_count
 
+#: Connections that the operating system keeps until they are accepted.
+_BACKLOG = 2048
 
-def listen(host: str, port: int, *, backlog: int) -> socket.socket:
-    """A socket that listens; port 0 picks a free one.
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 picks a free one.
 
     Args:
         host: An address, IPv4 or IPv6, or a name.
         port: The port.
-        backlog: Connections that wait to be accepted at most.
 
     Raises:
-        ConfigurationError: the address cannot be listened on.
+        ConfigurationError: the address cannot be used.
     """
     check_count("port", port, least=0, most=65_535)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -26,7 +28,7 @@ def listen(host: str, port: int, *, backlog: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(backlog)
+        listener.listen(_BACKLOG)
     except OSError as failed:
         listener.close()
         raise ConfigurationError(
@@ -37,6 +39,6 @@ def listen(host: str, port: int, *, backlog: int) -> socket.socket:
 
 
 def address_of(host: str, listener: socket.socket) -> str:
-    """Where it listens, as ``http://127.0.0.1:8400``."""
+    """Return the URL of a listening socket, like ``http://127.0.0.1:8400``."""
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{listener.getsockname()[1]}"

@@ -1,0 +1,84 @@
+"""Accepting connections, also when the process has no file left for another one."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+from .incident import Incident
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: Seconds without accepting after the operating system refused a file.
+_PAUSE = 0.1
+#: Connections accepted in a row, before others get their turn.
+_BATCH = 64
+
+_log = logging.getLogger("grantway.server")
+
+
+class Acceptor:
+    """Accepts the connections of one listening socket.
+
+    asyncio's own server logs a traceback for each waiting connection that it has no file for, many
+    times a second. This one logs the incident once, makes room, and pauses.
+
+    Args:
+        listening: The socket.
+        protocol: Makes the protocol of a connection.
+        make_room: Closes connections that can be spared.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        make_room: Callable[[], None],
+    ) -> None:
+        self._listening, self._protocol, self._make_room = listening, protocol, make_room
+        self._exhausted = Incident(
+            _log,
+            "cannot accept connections: no file descriptor or memory is left. Raise the limit of "
+            "open files (ulimit -n), or lower the limit of connections",
+        )
+        self._connecting: set[asyncio.Task[None]] = set()
+        listening.setblocking(False)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Accept no more connections."""
+        self._task.cancel()
+        await asyncio.gather(self._task, *self._connecting, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            for _ in range(_BATCH):
+                await self._accept()
+            await asyncio.sleep(0)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            connection, _ = await loop.sock_accept(self._listening)
+        except ConnectionAbortedError:  # the client has gone already
+            return
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._exhausted.happened()
+                self._make_room()
+            else:
+                _log.warning("cannot accept a connection: %s", error)
+            await asyncio.sleep(_PAUSE)
+            return
+        task = loop.create_task(self._connect(connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        except OSError as error:
+            _log.debug("a connection ended at once: %s", error)
+            connection.close()

@@ -1,0 +1,105 @@
+"""The open connections of one listener, and which of them to close when there are too many."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Hashable, Iterable
+from typing import Protocol
+
+from .incident import Incident
+from .peers import PeerCounts
+
+#: Seconds for which fewer connections are allowed after the files ran out.
+_LOWERED = 60.0
+
+_log = logging.getLogger("grantway.server")
+
+
+class Connection(Protocol):
+    """A connection that can be closed in favour of another."""
+
+    def give_way(self) -> None:
+        """Close it, with a response where its client still waits for one."""
+        ...
+
+
+class Connections:
+    """Counts connections, and knows which ones wait for their client.
+
+    Silent clients must not lock out others, so a full listener closes the connection that has
+    waited longest for its client: first for a header (a new or an idle connection), then for the
+    rest of a body. A connection whose request is being answered is never closed.
+
+    Args:
+        most: Open connections at most.
+        per_peer: Open connections of one peer at most.
+        trusted: Proxies, to which ``per_peer`` does not apply.
+    """
+
+    def __init__(self, most: int, per_peer: int, trusted: Iterable[object] = ()) -> None:
+        self._most = self._allowed = most
+        self._lowered_at = 0.0
+        self._peers = PeerCounts(per_peer, trusted)
+        self._open: dict[Connection, Hashable | None] = {}
+        # Dictionaries keep their order: the first entry has waited longest.
+        self._for_header: dict[Connection, None] = {}
+        self._for_body: dict[Connection, None] = {}
+        self._full = Incident(
+            _log,
+            f"{most} connections are open, the most that are allowed: closing those that send "
+            "nothing, or turning new ones away",
+        )
+
+    def admit(self, connection: Connection, host: str | None) -> str | None:
+        """Count a new connection, or return why it is too many."""
+        if self._most < self._allowed and time.monotonic() - self._lowered_at > _LOWERED:
+            self._most = self._allowed
+        if len(self._open) >= self._most:
+            self._full.happened()
+            if not self.make_room():
+                return "too many connections"
+        key = self._peers.key(host)
+        if not self._peers.take(key):
+            return "too many connections from this address"
+        self._open[connection] = key
+        return None
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection; safe to repeat."""
+        if connection in self._open:
+            self._peers.give_back(self._open.pop(connection))
+        self.answering(connection)
+
+    def await_header(self, connection: Connection) -> None:
+        """Note that a connection now waits for a header."""
+        self._for_body.pop(connection, None)
+        if connection in self._open:
+            self._for_header.setdefault(connection)
+
+    def await_body(self, connection: Connection) -> None:
+        """Note that a connection now waits for the rest of a body."""
+        self._for_header.pop(connection, None)
+        if connection in self._open:
+            self._for_body.setdefault(connection)
+
+    def answering(self, connection: Connection) -> None:
+        """Note that a connection waits for the server, and not for its client."""
+        self._for_header.pop(connection, None)
+        self._for_body.pop(connection, None)
+
+    def lower(self) -> None:
+        """Allow fewer connections for a minute: the operating system has no file for more."""
+        self._most = max(1, len(self._open) * 3 // 4)
+        self._lowered_at = time.monotonic()
+        while len(self._open) >= self._most and self.make_room():
+            pass
+
+    def make_room(self) -> bool:
+        """Close the connection that has waited longest; return whether there was one."""
+        for waiting in (self._for_header, self._for_body):
+            for connection in waiting:
+                self.remove(connection)
+                connection.give_way()
+                return True
+        return False

@@ -1,0 +1,187 @@
+"""What callers may take of a listener."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from grantway.exceptions import ConfigurationError
+from grantway_plugins.server import Limits
+from grantway_plugins.server.connections import Connections
+from grantway_plugins.server.peers import PeerCounts
+from tests.plugins.server.listening import connect, echo, listening
+from tests.raw_http import read_all, read_response
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def answered(port: int) -> bool:
+    """Whether a new caller gets an answer."""
+    with connect(port) as connection:
+        connection.sendall(GET)
+        return read_response(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_silent_connections_lock_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+    with listening(echo, connections=10) as port, ExitStack() as silent:
+        kept = [silent.enter_context(connect(port)) for _ in range(5)]
+        kept[1].sendall(b"GET / HTTP/1.1\r\n")
+        kept[2].sendall(GET)
+        assert read_response(kept[2]).startswith(b"HTTP/1.1 200 ")
+        for _ in range(30):
+            silent.enter_context(connect(port))
+            assert answered(port)
+        assert read_all(kept[0]) == b""
+        assert read_all(kept[1]).startswith(b"HTTP/1.1 503 ")
+        assert read_all(kept[2]) == b""
+    (record,) = caplog.records
+    assert "10 connections are open" in record.message
+
+
+def test_bodies_that_do_not_come_lock_nobody_out() -> None:
+    begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe"
+    with listening(echo, connections=5) as port, ExitStack() as slow:
+        oldest = slow.enter_context(connect(port))
+        oldest.sendall(begun)
+        for _ in range(10):
+            slow.enter_context(connect(port)).sendall(begun)
+            assert answered(port)
+        assert read_all(oldest).startswith(b"HTTP/1.1 503 ")
+
+
+class _Held:
+    """An application that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/held":
+            self.begun.release()
+            await asyncio.to_thread(self.go_on.wait)
+        await echo(scope, receive, send)
+
+
+def test_connections_with_a_request_are_never_closed_for_others() -> None:
+    held = _Held()
+    with listening(held, connections=3) as port, ExitStack() as opened:
+        busy = [opened.enter_context(connect(port)) for _ in range(3)]
+        opened.callback(held.go_on.set)
+        for each in busy:
+            each.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert held.begun.acquire(timeout=30)
+        busy[0].sendall(b"GET / HTTP/1.1\r\n")  # the beginning of the next request
+        with connect(port) as other:
+            answer = read_all(other)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in answer
+        held.go_on.set()
+        for each in busy:
+            assert read_response(each).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.fixture
+def hasty() -> Iterator[int]:
+    with listening(echo, header_seconds=0.3, idle_seconds=1, header_bytes=2048) as port:
+        yield port
+
+
+def test_a_header_that_does_not_come(hasty: int) -> None:
+    with connect(hasty) as silent, connect(hasty) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost:")
+        assert read_all(silent) == b""
+        assert read_all(slow).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_connection_that_stays_idle(hasty: int) -> None:
+    with connect(hasty) as idle:
+        idle.sendall(GET)
+        assert read_response(idle).startswith(b"HTTP/1.1 200 ")
+        assert read_all(idle) == b""
+
+
+def test_the_time_for_the_next_header_begins_after_the_response() -> None:
+    held = _Held()
+    with listening(held, header_seconds=0.2) as port, connect(port) as connection:
+        connection.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n")
+        assert held.begun.acquire(timeout=30)
+        threading.Timer(0.5, held.go_on.set).start()
+        assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+        assert read_all(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_endless_header(hasty: int) -> None:
+    with connect(hasty) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        sent = 0
+        with pytest.raises(ConnectionError):  # noqa: PT012 - whichever piece it is
+            while sent < 100_000_000:
+                sent += connection.send(b"a" * 65_536)
+    assert answered(hasty)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "counted"),
+    [
+        (["192.0.2.1", "192.0.2.1", "192.0.2.1"], 2),
+        (["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"], 2),
+        (["192.0.2.1", "192.0.2.2", "192.0.2.3"], 3),
+        (["2001:db8::1", "2001:db8::2", "2001:db8::3"], 2),
+        (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1"], 3),
+        (["127.0.0.1", "127.0.0.1", "127.0.0.1"], 3),
+        (["::1", "::1", "::1"], 3),
+        (["10.1.2.3", "10.1.2.3", "10.1.2.3"], 3),
+        (["proxy", "proxy", "proxy"], 3),
+    ],
+)
+def test_one_peer_gets_its_share(hosts: list[str], counted: int) -> None:
+    connections = Connections(100, 2, ["10.0.0.0/8", "proxy"])
+    admitted = [_Idle() for _ in hosts]
+    refused = [connections.admit(each, host) for each, host in zip(admitted, hosts, strict=True)]
+    assert refused.count(None) == counted
+    for each in admitted:
+        connections.remove(each)
+        connections.remove(each)
+    assert connections.admit(_Idle(), hosts[0]) is None
+
+
+class _Idle:
+    def give_way(self) -> None:
+        raise AssertionError
+
+
+def test_every_peer_is_exempt_where_every_proxy_is_trusted() -> None:
+    assert PeerCounts(1, ["*"]).key("192.0.2.1") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("connections", 0),
+        ("connections_per_peer", 0),
+        ("header_bytes", 10),
+        ("header_seconds", 0),
+        ("idle_seconds", -1.0),
+        ("send_seconds", float("nan")),
+        ("grace_seconds", "10"),
+    ],
+)
+def test_a_limit_that_cannot_work_is_named(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Limits(**{name: value})
+
+
+def test_the_log_gets_one_line_for_each_incident(caplog: pytest.LogCaptureFixture) -> None:
+    connections = Connections(1, 1)
+    assert connections.admit(_Idle(), "192.0.2.1") is None
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1000):
+            assert connections.admit(_Idle(), "192.0.2.2") == "too many connections"
+    assert len(caplog.records) == 1
