@@ -81,6 +81,12 @@ def _limit(name: str, meaning: str) -> Callable[[Command], Command]:
     is_flag=True,
     help="Listen without TLS on an address that others can reach.",
 )
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    help="Origin whose web pages may use the endpoints, like https://app.example.com. Repeatable.",
+)
 @_seconds("access_token", "Lifetime of an access token.")
 @_seconds("authorization_code", "Lifetime of an authorization code, at most 600.")
 @_seconds("device_code", "Lifetime of a device code.")
@@ -105,6 +111,7 @@ def command(  # noqa: PLR0917 - click gives options by name
     issuer: str | None,
     trusted_proxies: tuple[str, ...],
     insecure_http: bool,
+    cors_origins: tuple[str, ...],
     **numbers: Any,
 ) -> None:
     """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
@@ -116,7 +123,12 @@ def command(  # noqa: PLR0917 - click gives options by name
     where: str | Path = database if database is not None else default_path()
     try:
         serve(
-            IssuerSettings(issuer=issuer, approve=approve, lifetimes=Lifetimes(**lifetimes)),
+            IssuerSettings(
+                issuer=issuer,
+                approve=approve,
+                lifetimes=Lifetimes(**lifetimes),
+                cors_origins=cors_origins,
+            ),
             host=host,
             port=port,
             database=where,
@@ -131,9 +143,10 @@ def command(  # noqa: PLR0917 - click gives options by name
 
 def _by_option(error: ConfigurationError, lifetimes: frozenset[str]) -> str:
     """Name the options that were given, not the fields behind them."""
+    errors = {name.replace("origins", "origin"): rules for name, rules in error.errors.items()}
     lines = [
         f"--{name.replace('_', '-')}{'-seconds' if name in lifetimes else ''} {rule}"
-        for name, rules in error.errors.items()
+        for name, rules in errors.items()
         for rule in rules
     ]
     if error.errors.keys() <= lifetimes | _LIMIT_NAMES:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .asgi import BodyProblem, Receive, Scope, Send, read_body, send_answer
+from .cors import Cors
 from .decision import Denial, Refusal
 from .endpoints.device_authorization import device_authorization
 from .endpoints.introspection import introspect
@@ -27,6 +28,18 @@ from .wire import BODY_TIME, Answer, Dialect, WireRequest, answer_denial, answer
 from .work import Work, failed, refusals_are_denials
 
 _PAGES = frozenset({"/authorize", "/device", "/static/issuer.css"})
+#: What a page in a browser may need: to register, to log in, and to end its login.
+_FOR_WEB_PAGES = frozenset(
+    {
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/client/register",
+        "/device_authorization",
+        "/register",
+        "/revoke",
+        "/token",
+    }
+)
 _FORM = frozenset({Dialect.RFC})
 _JSON = frozenset({Dialect.AWS})
 
@@ -47,6 +60,7 @@ class App:
         self._pages = Pages(issuer, store)
         # Where everything is approved at once, no endpoint is for a stranger's page.
         self._guards_all = issuer.settings.approve == "auto"
+        self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         document = metadata(issuer)
         self._gets: Mapping[str, Answer] = {
             "/.well-known/oauth-authorization-server": document,
@@ -70,6 +84,14 @@ class App:
         if (path in _PAGES or self._guards_all) and not self._is_meant(scope):
             await send_answer(send, _MISDIRECTED)
             return
+        if self._cors is not None and path in _FOR_WEB_PAGES:
+            headers = _headers(scope)
+            send = self._cors.sending(headers, send)
+            allowed = "POST" if path in self._posts else "GET, HEAD"
+            preflight = self._cors.preflight(method, headers, allowed)
+            if preflight is not None:
+                await send_answer(send, preflight)
+                return
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":

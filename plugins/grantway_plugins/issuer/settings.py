@@ -13,6 +13,8 @@ from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope
 from grantway.quantity import check_seconds
 
+from .origin import check_origin
+
 Approve = Literal["page", "auto"]
 DAY = 86_400.0
 
@@ -70,6 +72,9 @@ class IssuerSettings:
         subject: Who approves: the ``sub`` of every token.
         default_scopes: The scopes of a registration that names none.
         lifetimes: How long things live.
+        cors_origins: Origins, like ``https://app.example.com``, whose web pages may read metadata,
+            register, get tokens and revoke them. ``*`` allows every origin. Cookies are never
+            allowed.
 
     Raises:
         ConfigurationError: names the field that breaks its rule.
@@ -80,6 +85,7 @@ class IssuerSettings:
     subject: str = "local-user"
     default_scopes: tuple[str, ...] = ("sso:account:access",)
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    cors_origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -93,6 +99,19 @@ class IssuerSettings:
             Scope().deserialize(self.default_scopes)
         except ValidationError as invalid:
             raise _refuse("default_scopes", str(invalid.messages[0])) from None
+
+        self._check_cors_origins()
+
+    def _check_cors_origins(self) -> None:
+        if not isinstance(self.cors_origins, tuple):
+            raise _refuse("cors_origins", "must be a tuple of origins")
+        for origin in self.cors_origins:
+            check_origin("cors_origins", origin)
+        if "*" in self.cors_origins and self.approve == "auto":
+            raise _refuse(
+                "cors_origins",
+                "must name each origin where approve is auto, or every web page could get a token",
+            )
 
     @property
     def url(self) -> str:

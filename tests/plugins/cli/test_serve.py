@@ -95,6 +95,15 @@ def test_its_limits_can_be_set() -> None:
         assert answer.status_code == 431
 
 
+def test_a_web_page_of_a_named_origin_may_read_the_metadata() -> None:
+    page = {"origin": "https://app.example.com"}
+    options = ["--database", ":memory:", "--cors-origin", page["origin"]]
+    with serving(*options) as (url, _):
+        metadata = f"{url}/.well-known/oauth-authorization-server"
+        answer = requests.get(metadata, headers=page, timeout=10)
+    assert answer.headers["access-control-allow-origin"] == page["origin"]
+
+
 def test_approving_everything_is_loud() -> None:
     with serving("--database", ":memory:", "--approve", "auto") as (url, process):
         with sso_oidc.client("us-east-1", url) as client:
@@ -118,6 +127,7 @@ def test_approving_everything_is_loud() -> None:
         (["--issuer", "not a url"], "issuer"),
         (["--header-bytes", "5"], "--header-bytes must be a whole number from 1024"),
         (["--connections-per-peer", "0"], "--connections-per-peer must be"),
+        (["--cors-origin", "https://app.example.com/"], "--cors-origin must be"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(options: list[str], says: str) -> None:

@@ -12,6 +12,7 @@ import boto3
 import pytest
 import requests
 from botocore.config import Config
+from starlette.middleware.cors import CORSMiddleware
 
 import grantway
 from grantway.testing import Register, faults
@@ -31,6 +32,7 @@ from tests.plugins.gateway.conftest import (
     Serve,
 )
 from tests.plugins.gateway.frameworks import FRAMEWORKS
+from tests.plugins.gateway.servers import asgi_server
 
 FIRST = {"grant_type": COUPON_TYPE, "coupon": "SPRING-2031", "scope": "read"}
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -79,6 +81,30 @@ def test_create_token_with_iam_is_refused_by_name(
     with closing(aws), pytest.raises(aws.exceptions.InvalidRequestException) as refused:
         aws.create_token_with_iam(clientId="shop", grantType="refresh_token", refreshToken="t")
     assert "CreateTokenWithIAM is not offered" in refused.value.response["error_description"]
+
+
+def test_starlettes_cors_middleware_lets_a_page_of_another_origin_in(
+    broker: Broker, http: requests.Session
+) -> None:
+    origin = "https://app.example.com"
+    app = CORSMiddleware(
+        TokenEndpoint(broker).asgi,
+        allow_origins=[origin],
+        allow_methods=["POST"],
+        allow_headers=["Authorization"],
+    )
+    with asgi_server(app) as url:
+        headers = {
+            "origin": origin,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization",
+        }
+        asked = http.options(url, headers=headers)
+        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin)
+        answer = http.post(url, data=FIRST, auth=("shop", THEIRS), headers={"origin": origin})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert "access-control-allow-credentials" not in answer.headers
 
 
 @each_framework
