@@ -28,6 +28,7 @@ CONFIG = """
 [gateway]
 listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
+hosts = ["gateway.test"]
 
 [gateway.limits]
 connections = {connections}

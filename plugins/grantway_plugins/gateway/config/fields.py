@@ -11,6 +11,8 @@ from marshmallow import ValidationError, fields
 
 from grantway.exceptions import ConfigurationError
 from grantway.quantity import check_count
+from grantway_plugins.gateway.upstream.facts import normal_host
+from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
 from grantway_plugins.gateway.upstream.tenant import (
     TenantRule,
     from_header,
@@ -21,6 +23,7 @@ from grantway_plugins.gateway.upstream.tenant import (
 from grantway_plugins.profiles.tables import judge
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _MOST_PORT = 65_535
 _TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
 
@@ -99,6 +102,34 @@ class Network(fields.Field[ipaddress.IPv4Network | ipaddress.IPv6Network]):
         except ValueError:
             pass
         raise ValidationError('must be addresses or networks, like ["10.0.0.0/8"]')
+
+
+class HostName(fields.Field[str]):
+    """A host name or address, ``*.`` and a domain for all names below it, or ``*``."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        name = value.lower() if isinstance(value, str) else ""
+        plain = name.removeprefix("*.")
+        try:
+            if name == "*" or normal_host(plain) == plain:
+                return name
+        except RequestRefusedError:
+            pass
+        raise ValidationError('must be host names without a port, like ["api.example.com"]')
+
+
+class WebOrigin(fields.Field[str]):
+    """The origin of web pages, as browsers send it (RFC 6454), or ``*``."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        origin = value.lower() if isinstance(value, str) else ""
+        if origin == "*" or _ORIGIN.fullmatch(origin):
+            return origin
+        raise ValidationError('must be origins of web pages, like ["https://app.example.com"]')
 
 
 class Tenant(fields.Field[TenantRule]):

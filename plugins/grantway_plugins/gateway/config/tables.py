@@ -28,7 +28,7 @@ from grantway_plugins.profiles.tables import (
 )
 from grantway_plugins.profiles.toml_file import TableSchema
 
-from .fields import Choice, Listen, Network, Switch, Tenant, Whole
+from .fields import Choice, HostName, Listen, Network, Switch, Tenant, WebOrigin, Whole
 from .filling import PLACE
 from .limits import GatewayLimits
 
@@ -112,6 +112,8 @@ class GatewayTable(TableSchema):
     ready = Choice("any", "all", load_default="any")
     reload_every = Seconds()
     trusted_proxies = fields.List(Network(), load_default=list)
+    hosts = fields.List(HostName(), load_default=list)
+    origins = fields.List(WebOrigin(), load_default=list)
     telemetry = fields.Boolean(load_default=False)
     require_plugins = fields.List(
         Text(example='"acme-audit"'),

@@ -18,12 +18,14 @@ from grantway.hookspecs import hookimpl
 from grantway_plugins.gateway.config import ConfigFile
 from grantway_plugins.gateway.metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream.asgi_middleware import AsgiUpstreamAuth
+from grantway_plugins.gateway.upstream.refusal import RequestRefusedError, answer_for
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 from grantway_plugins.issuer.wire import Answer
 from grantway_plugins.profiles.stamp import stamp_of
 
 from .assembly import Assembly, assemble
 from .authorize import Authorize
+from .browser_rule import BrowserRule
 from .health import Health
 from .proxy import Proxy, open_session
 
@@ -64,6 +66,7 @@ class _Duty:
             body_bytes=gateway["limits"].body_bytes,
             body_seconds=gateway["limits"].body_seconds,
         )
+        self.browsers = BrowserRule(gateway, assembly.config.routes)
         self.front: App = AsgiUpstreamAuth(proxy, assembly.upstream)
         self.authorize: App | None = None
         if assembly.config.authorize is not None:
@@ -130,6 +133,11 @@ class Gateway:
     async def front(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The proxy, and the gateway's own token endpoint."""
         duty = self._on_duty
+        try:
+            duty.browsers.check(scope)
+        except RequestRefusedError as error:
+            await send_answer(send, answer_for(error))
+            return
         app = duty.front
         if duty.endpoint is not None and scope["raw_path"] == duty.endpoint_path:
             app = duty.endpoint

@@ -178,7 +178,7 @@ def gateway(config: Path, *options: str, **environment: str) -> Iterator[Gateway
 def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
     """A file of a gateway that listens on free ports."""
     path = folder / name
-    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
     path.write_text(text if "[gateway]" in text else ports + text)
     return path
 

@@ -102,6 +102,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('path = "/orders"', 'header = "te"', "11: routes.orders.header must not be te"),
         ('path = "/orders"', 'header = "X_Forwarded_For"', "11: routes.orders.header must not be X_Forwarded_For"),
         ('path = "/orders"', 'header = "Content-Length"', "11: routes.orders.header must not be Content-Length"),
+        ('admin = "127.0.0.1:0"', 'hosts = ["a.example:80"]', "3: gateway.hosts must be host names without a port"),
+        ('admin = "127.0.0.1:0"', 'origins = ["app.example"]', "3: gateway.origins must be origins of web pages"),
         ('admin = "127.0.0.1:0"', 'admin = "8401"', "3: gateway.admin must be host and port"),
         ('admin = "127.0.0.1:0"', "limits = {connections = 0}", "3: gateway.limits.connections must be a whole number from 1"),
         ('client_id = "my', 'breaker = {failures = 0}\nclient_id = "my', "7: providers.idp.breaker.failures must be a whole number from 1"),

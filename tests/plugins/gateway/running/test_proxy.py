@@ -56,7 +56,7 @@ def configuration(behind: Behind, patience: float) -> Path:
         + "[gateway.limits]\nbody_bytes = 300000\nheader_bytes = 4096\n"
         + f"header_seconds = {patience}\nbody_seconds = {patience}\n"
         f"send_seconds = {patience}\nconnections = {CONNECTIONS}\n"
-        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
     )
 
 

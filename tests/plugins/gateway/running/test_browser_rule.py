@@ -1,0 +1,168 @@
+"""A web page cannot use a gateway on the machine of whoever looks at the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from grantway_plugins.gateway import hash_secret
+from grantway_plugins.gateway.config.tables import GatewayTable
+from grantway_plugins.gateway.running.browser_rule import BrowserRule
+from grantway_plugins.gateway.upstream import RequestRefusedError, from_host
+from grantway_plugins.issuer import IssuerServer
+from tests.plugins.gateway.running.conftest import Behind, surroundings
+from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+
+ACME = {"X-Tenant": "acme"}
+SECRET = "shop-very-secret-0123456789"
+
+
+@pytest.fixture(scope="module")
+def shared(
+    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("guarded"))
+    config = behind.write(
+        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        'hosts = ["tools.test", "*.below.test"]\norigins = ["https://app.test"]\n'
+        + behind.provider()
+        + behind.route(path='"/"')
+        + behind.route("named", host='"named.test"')
+        + behind.route("tenants", host='"shared.test"', tenant='"host:tenants.test"')
+        + '[token_endpoint]\nprovider = "idp"\nallow = ["client_credentials"]\n'
+        f'clients = {{shop = "{hash_secret(SECRET)}"}}\n'
+    )
+    with gateway(config) as running:
+        yield running
+
+
+@pytest.fixture
+def run(shared: GatewayProcess, behind: Behind) -> GatewayProcess:
+    """Share a gateway; the echo behind it has seen nothing yet."""
+    return shared
+
+
+def send(run: GatewayProcess, method: str = "GET", path: str = "/", **headers: str) -> int:
+    """The status that a browser would get."""
+    answer = requests.request(
+        method, f"{run.url}{path}", headers={**ACME, **headers}, timeout=PATIENCE
+    )
+    return answer.status_code
+
+
+def test_a_name_pointed_at_this_machine_gets_nothing(run: GatewayProcess, behind: Behind) -> None:
+    port = run.url.rpartition(":")[2]
+    for host in ("evil.com", f"evil.com:{port}", "localhost.evil.com", "127.0.0.1.evil.com",
+                 "evil.tools.test", "xbelow.test", "192.0.2.1", "0x7f.1"):  # fmt: skip
+        assert send(run, Host=host) == 403, host
+        assert send(run, "POST", "/token", Host=host) == 403, host
+    for host in ("a b", "evil.com@127.0.0.1", "evil.com,localhost"):
+        assert send(run, Host=host) == 400, host
+    assert behind.echo.requests == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.9:80", "[::1]:80", "app.localhost",
+     "tools.test", "a.below.test", "named.test:8443", "shared.test", "acme.tenants.test"],
+)  # fmt: skip
+def test_the_gateways_own_names(run: GatewayProcess, host: str) -> None:
+    assert send(run, Host=host) == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.com"},
+        {"Origin": "null"},
+        {"Origin": "http://192.0.2.1"},
+        {"Origin": "http://localhost.evil.com"},
+        {"Origin": "https://app.test.evil.com"},
+        {"Origin": "https://app.test:8443"},
+        {"Origin": "http://[::1"},
+        {"Origin": "https://evil.com", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "same-site", "Host": "tools.test"},
+    ],
+)
+def test_requests_of_a_page_elsewhere(
+    run: GatewayProcess, behind: Behind, headers: dict[str, str]
+) -> None:
+    for method in ("GET", "POST", "OPTIONS"):
+        assert send(run, method, **headers) == 403
+    assert send(run, "POST", "/token", **headers) == 403
+    assert behind.echo.requests == []
+
+
+def test_a_websocket_of_a_page_elsewhere(run: GatewayProcess, behind: Behind) -> None:
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    assert send(run, Origin="https://evil.com", **asked) == 403
+    assert behind.echo.requests == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://[::1]:3000"},
+        {"Origin": "https://app.test", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "https://tools.test", "Host": "tools.test"},
+    ],
+)
+def test_requests_of_programs_and_of_pages_on_this_machine(
+    run: GatewayProcess, headers: dict[str, str]
+) -> None:
+    assert send(run, "POST", **headers) == 200
+
+
+def test_a_refusal_says_what_to_configure(run: GatewayProcess) -> None:
+    named = requests.get(run.url, headers={**ACME, "Host": "evil.com"}, timeout=PATIENCE)
+    assert "hosts in [gateway]" in named.json()["error_description"]
+    page = requests.get(run.url, headers={**ACME, "Origin": "https://evil.com"}, timeout=PATIENCE)
+    assert "origins in [gateway]" in page.json()["error_description"]
+
+
+# --- Which addresses it counts for ----------------------------------------------------------------
+
+
+def judged(table: dict[str, Any], *headers: tuple[bytes, bytes]) -> int:
+    """The status of a refusal, or 200."""
+    rule = BrowserRule(GatewayTable().load(table), {"r": {"tenant": from_host("t.test")}})
+    try:
+        rule.check({"headers": headers})
+    except RequestRefusedError as error:
+        return error.status
+    return 200
+
+
+EVIL = (b"host", b"evil.com")
+PAGE = (b"origin", b"https://evil.com")
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"])
+def test_other_addresses_answer_any_name_unless_the_file_says_which(listen: str) -> None:
+    assert judged({"listen": listen}, EVIL, PAGE) == 200
+    assert judged({"listen": listen, "hosts": ["api.test"]}, EVIL) == 403
+    assert judged({"listen": listen, "hosts": ["api.test"]}, (b"host", b"api.test"), PAGE) == 200
+    assert judged({"listen": listen, "origins": ["https://app.test"]}, PAGE) == 403
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.9.9.9:1"])
+def test_loopback_addresses_are_guarded_unless_the_file_relaxes_it(listen: str) -> None:
+    assert judged({"listen": listen}, EVIL) == 403
+    assert judged({"listen": listen}, (b"host", b"localhost"), PAGE) == 403
+    assert judged({"listen": listen, "hosts": ["*"]}, EVIL) == 200
+    assert judged({"listen": listen, "hosts": ["*"], "origins": ["*"]}, EVIL, PAGE) == 200
+    assert judged({"listen": listen}, EVIL, EVIL) == 400
+
+
+def test_a_request_without_a_host() -> None:
+    assert judged({}) == 200
