@@ -176,6 +176,8 @@ class RouteTable(TlsTable):
     insecure_http = Switch(load_default=False)
     keep_host = Switch(load_default=False)
     strip_path = Switch(load_default=False)
+    rewrite_location = Switch(load_default=False)
+    forward_preflight = Switch(load_default=False)
 
     @validates_schema
     def tell_upstream(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -258,6 +258,7 @@ class _Assembling:
             header=table["header"],
             scheme=table.get("scheme"),
             timeout=table.get("token_timeout"),
+            forward_preflight=table["forward_preflight"],
         )
 
     def _source(self, table: Mapping[str, Any], provider: GatewayProvider, store: Store) -> Source:

@@ -37,6 +37,7 @@ class _Asking:
 
     Attributes:
         uri: The header with the request's target; empty if the proxy asks with the request's own.
+        method: The header with its method.
         hint: What to configure if the headers are missing.
         copies: Whether the proxy replaces the request's token header by the answer's, and drops
             it if the answer has none.
@@ -44,6 +45,7 @@ class _Asking:
     """
 
     uri: bytes = b""
+    method: bytes = b""
     hint: str = ""
     copies: bool = True
     limited: bool = False
@@ -52,11 +54,14 @@ class _Asking:
 _ENVOY = _Asking(copies=False)
 _NGINX = _Asking(
     b"x-original-uri",
+    b"x-original-method",
     "nginx must set X-Original-URI ($request_uri) and X-Forwarded-Host ($host)",
     limited=True,
 )
 _FORWARD_AUTH = _Asking(
-    b"x-forwarded-uri", "the proxy must send X-Forwarded-Uri and X-Forwarded-Host"
+    b"x-forwarded-uri",
+    b"x-forwarded-method",
+    "the proxy must send X-Forwarded-Uri and X-Forwarded-Host",
 )
 
 
@@ -101,7 +106,8 @@ class Authorize:
             if asking.uri:
                 facts = _described(scope, asking)
             elif path.startswith(f"{self._prefix}/"):
-                facts = _facts(scope, _first(scope, b"host"), path.removeprefix(self._prefix))
+                path = path.removeprefix(self._prefix)
+                facts = _facts(scope, _first(scope, b"host"), path, scope["method"])
             else:
                 await send_answer(send, Answer(404, (_NO_STORE,), b""))
                 return
@@ -172,17 +178,17 @@ def _described(scope: Scope, asking: _Asking) -> Facts:
         raise _MalformedError(f"{asking.uri.decode()} holds control characters or spaces")
     if not uri.startswith("/") or not host:
         raise RequestRefusedError(asking.hint, status=403)
-    return _facts(scope, host, uri.partition("?")[0])
+    return _facts(scope, host, uri.partition("?")[0], _first(scope, asking.method))
 
 
-def _facts(scope: Scope, host: str, path: str) -> Facts:
+def _facts(scope: Scope, host: str, path: str, method: str) -> Facts:
     headers = scope["headers"]
 
     def values(name: str) -> list[str]:
         wanted = name.encode("latin-1")
         return [value.decode("latin-1") for key, value in headers if key == wanted]
 
-    return Facts(host, path, values, scope)
+    return Facts(host, path, values, scope, method=method)
 
 
 def _first(scope: Scope, name: bytes) -> str:

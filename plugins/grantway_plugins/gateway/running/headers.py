@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -29,6 +30,11 @@ _OWN = frozenset(
     }
 )
 _VIA = b"1.1 grantway"
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class AnswerError(ValueError):
+    """An upstream's answer is not one that can be passed on; the message quotes none of it."""
 
 
 def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
@@ -84,14 +90,33 @@ def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
     return sent
 
 
+def check_status(status: int) -> None:
+    """Raise `AnswerError` unless a status ends a request.
+
+    101 does not: the gateway asks no upstream for another protocol (RFC 9110 section 7.8).
+    """
+    if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110 section 15
+        raise AnswerError(f"status {status}")
+
+
 def answer_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
     """The headers of an answer as it is passed back.
 
     Args:
         headers: As the upstream sent them.
         bodiless: Whether an answer of this status has no body, whatever length it names.
+
+    Raises:
+        AnswerError: a value holds control characters, or the body has a transfer coding that is
+            not undone here.
     """
     lower = [(name.lower(), value) for name, value in headers]
+    codings = [value.strip().lower() for name, value in lower if name == b"transfer-encoding"]
+    if codings not in ([], [b"chunked"]):
+        raise AnswerError("transfer coding other than chunked")
+    for name, value in lower:
+        if _CONTROL.search(value):
+            raise AnswerError(f"control characters in {name.decode('latin-1')}")
     dropped = HOP_BY_HOP | named_by_connection(lower)
     if bodiless:
         dropped |= {b"content-length"}

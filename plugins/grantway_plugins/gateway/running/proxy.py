@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -22,12 +22,14 @@ from grantway_plugins.gateway.upstream.route import Route
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 from grantway_plugins.issuer.wire import Answer
 
-from .headers import Networks, answer_headers, upstream_headers
+from .headers import AnswerError, Networks, Pair, answer_headers, check_status, upstream_headers
+from .location import place_of, rewritten
 from .request_body import SMALL, BodyRefusedError, RequestBody
 
 #: Seconds after which it is looked at whether a request's sender still waits.
 _LOOK = 0.5
 _INVALID = "invalid_request"
+_LOCATIONS = frozenset({b"location", b"content-location"})
 _BODILESS = frozenset({204, 304})
 #: An answer would show the token to whoever asks: TRACE sends the request's headers back.
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
@@ -48,6 +50,7 @@ class Target:
         host: The ``Host`` to send; empty for the one that came.
         timeout: For one request.
         tls: Whom to trust and which certificate to show; True for the system's default.
+        rewrites: Whether ``Location`` and ``Content-Location`` are made to lead to the gateway.
     """
 
     origin: str
@@ -56,6 +59,7 @@ class Target:
     host: bytes
     timeout: aiohttp.ClientTimeout
     tls: ssl.SSLContext | bool
+    rewrites: bool = False
 
     @classmethod
     def of(cls, route: Mapping[str, Any], network: Network | None = None) -> Target | None:
@@ -81,12 +85,30 @@ class Target:
                 sock_read=route["answer_timeout"],
             ),
             tls=True if network is None or parts.scheme == "http" else network.ssl_context(),
+            rewrites=route.get("rewrite_location", False),
         )
 
     def url(self, path: str, query: str) -> URL:
         """The address of a request, with nothing encoded anew."""
         rest = path.removeprefix(self.stripped) or "/"
         return URL(f"{self.origin}{self.prefix}{rest}{'?' if query else ''}{query}", encoded=True)
+
+    def rewritten(self, headers: Sequence[Pair], host: bytes) -> list[Pair]:
+        """The headers of an answer, with addresses at the upstream led to the gateway.
+
+        Args:
+            headers: Of the answer.
+            host: The ``Host`` of the request that was sent.
+        """
+        if not self.rewrites:
+            return list(headers)
+        hosts = (place_of(self.origin), place_of(f"//{host.decode('latin-1').lower()}"))
+        return [
+            (name, rewritten(value, hosts=hosts, prefix=self.prefix, added=self.stripped))
+            if name in _LOCATIONS
+            else (name, value)
+            for name, value in headers
+        ]
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -235,7 +257,8 @@ class _Passage:
             if problem is not None:
                 await self._fail(problem.status, _INVALID, str(problem))
                 return
-            _log.warning("%s: %s", self._target.origin, type(error).__name__)
+            reason = str(error) if isinstance(error, AnswerError) else type(error).__name__
+            _log.warning("%s: %s", self._target.origin, reason)
             if isinstance(error, TimeoutError) and not isinstance(
                 error, aiohttp.ConnectionTimeoutError
             ):
@@ -252,12 +275,19 @@ class _Passage:
         return self._body.pieces()
 
     async def _back(self, answer: aiohttp.ClientResponse) -> None:
-        bodiless = answer.status in _BODILESS
+        try:
+            check_status(answer.status)
+            bodiless = answer.status in _BODILESS
+            headers = answer_headers(answer.raw_headers, bodiless=bodiless)
+        except AnswerError:
+            answer.close()  # its connection is not used again
+            raise
+        host = answer.request_info.headers.get("host", "").encode("latin-1")
         await self._send(
             {
                 "type": "http.response.start",
                 "status": answer.status,
-                "headers": answer_headers(answer.raw_headers, bodiless=bodiless),
+                "headers": self._target.rewritten(headers, host),
             }
         )
         self._begun = True

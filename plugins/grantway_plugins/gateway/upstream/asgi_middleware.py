@@ -211,7 +211,8 @@ def facts_of(scope: Scope) -> Facts:
     # The path counts where a middleware has changed it and left the raw one as it was.
     if raw != path and unquote(raw) != path:
         raw = encoded(path)
-    return Facts(hosts[0] if hosts else "", raw, values, scope)
+    host = hosts[0] if hosts else ""
+    return Facts(host, raw, values, scope, method=scope.get("method", ""))
 
 
 def challenges_of(headers: Sequence[tuple[bytes, bytes]]) -> str:

@@ -28,6 +28,7 @@ class Facts:
         path: As it stands in the request, percent-encoded and without the query.
         values: Gives the values of a header by its name in lower case; none, one, or more.
         context: What else is known of it: the ASGI scope, the WSGI environ, or what a caller gave.
+        method: Of the request; needed only to recognise CORS preflights.
 
     Raises:
         RequestRefusedError: host or path can be read in two ways.
@@ -38,21 +39,43 @@ class Facts:
         context: As above.
     """
 
-    __slots__ = ("_values", "context", "host", "path")
+    __slots__ = ("_values", "context", "host", "method", "path")
 
-    def __init__(self, host: str, path: str, values: Values, context: Any = None) -> None:
+    def __init__(
+        self, host: str, path: str, values: Values, context: Any = None, *, method: str = ""
+    ) -> None:
         self.host = normal_host(host) if host else ""
         self.path = normal_path(path)
         self._values = values
         self.context = context
+        self.method = method
 
     @classmethod
     def of(
-        cls, host: str, path: str, headers: Iterable[tuple[str, str]] = (), context: Any = None
+        cls,
+        host: str,
+        path: str,
+        headers: Iterable[tuple[str, str]] = (),
+        context: Any = None,
+        *,
+        method: str = "",
     ) -> Facts:
         """A request from its parts, with headers as pairs of name and value."""
         pairs = [(name.lower(), value) for name, value in headers]
-        return cls(host, path, lambda name: [each for key, each in pairs if key == name], context)
+
+        def values(name: str) -> list[str]:
+            return [each for key, each in pairs if key == name]
+
+        return cls(host, path, values, context, method=method)
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether a browser asks if a page may send a request (CORS, Fetch standard)."""
+        return (
+            self.method == "OPTIONS"
+            and bool(self.header("origin"))
+            and bool(self.header("access-control-request-method"))
+        )
 
     def header(self, name: str) -> str:
         """The value of a header that may stand once; empty where there is none.

@@ -61,6 +61,7 @@ class Injection:
         tenant: Whose token it gets; empty where it keeps what it brought.
         path: Its path in the normal form, which is the one to forward.
         kept: Whether it keeps what it brought, and nothing is to be done.
+        bare: Whether it goes on without a token and without what it brought (a CORS preflight).
         header: Name and value of the header to set; None where it is forwarded without.
         removed: Headers of the request to drop, in lower case.
     """
@@ -71,6 +72,7 @@ class Injection:
         "_sending",
         "_sent",
         "_value",
+        "bare",
         "header",
         "kept",
         "path",
@@ -86,13 +88,16 @@ class Injection:
         tenant: str,
         credential: RouteCredential | None,
         observer: Observer | None,
+        *,
+        bare: bool = False,
     ) -> None:
         self.route = route
         self.path = path
         self.tenant = tenant
-        self.kept = credential is None
+        self.bare = bare
+        self.kept = credential is None and not bare
         self.header: tuple[str, str] | None = None
-        self.removed = _NOTHING if credential is None else route.removed
+        self.removed = _NOTHING if self.kept else route.removed
         self._credential = credential
         self._observer = observer
         self._sending: Presentation | None = None  # made for a 401, and not for each request

@@ -51,6 +51,8 @@ class Route:
         scheme: The word before it; empty for none. By default ``Bearer``, and a token of another
             type counts as none.
         timeout: Seconds to wait for a token at most; by default the grantway client's.
+        forward_preflight: Whether CORS preflights are forwarded without tenant and token. They
+            carry no credentials, so that a page could else never use the route.
 
     Raises:
         ConfigurationError: names the route, and what about it cannot work.
@@ -68,6 +70,7 @@ class Route:
     header: str = "Authorization"
     scheme: str | None = None
     timeout: float | None = None
+    forward_preflight: bool = False
     #: Checked and prepared here, so that no request has to.
     bearer: Bearer = field(init=False, repr=False)
     place: Origin = field(init=False, repr=False)

@@ -73,6 +73,10 @@ class UpstreamAuth:
         metrics = self._metrics
         try:
             _check_connection(route, facts)
+            if route.forward_preflight and facts.is_preflight:
+                preflight = Injection(route, facts.path, "", None, metrics, bare=True)
+                preflight.tell("kept")
+                return preflight
             if route.incoming == "keep" and facts.header(route.header.lower()):
                 kept = Injection(route, facts.path, "", None, metrics)
                 kept.tell("kept")
@@ -102,7 +106,7 @@ class UpstreamAuth:
                 answer of either.
         """
         injection = self.open(facts)
-        if injection is not None and not injection.kept:
+        if injection is not None and not (injection.kept or injection.bare):
             injection.fetch(timeout)
         return injection
 
@@ -113,7 +117,7 @@ class UpstreamAuth:
     ) -> Injection | None:
         """As ``prepare``, for event loops: a fresh token comes without leaving the loop."""
         injection = self.open(facts)
-        if injection is not None and not injection.kept:
+        if injection is not None and not (injection.kept or injection.bare):
             await injection.fetch_async(timeout)
         return injection
 

@@ -183,7 +183,8 @@ def facts_of(environ: WSGIEnvironment) -> Facts:
     # The path counts where a middleware has changed it and left the raw one as it was.
     if not raw or unquote_to_bytes(raw) != path:
         raw = encoded(path)
-    return Facts(environ.get("HTTP_HOST", ""), raw, values, environ)
+    host, method = environ.get("HTTP_HOST", ""), environ.get("REQUEST_METHOD", "")
+    return Facts(host, raw, values, environ, method=method)
 
 
 def _carrying(environ: WSGIEnvironment, injection: Injection) -> WSGIEnvironment:

@@ -531,7 +531,7 @@ def test_it_ends_when_it_is_told_and_finishes_what_it_began(behind: Behind) -> N
 
 
 def test_one_request_too_many_is_told_to_come_again(behind: Behind, http: requests.Session) -> None:
-    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
     limits = "[gateway.limits]\nrequests = 1\n"
     path = behind.write(ports + limits + behind.provider() + behind.route())
     head = b"POST /orders HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 2\r\n\r\n"
@@ -554,7 +554,7 @@ def test_one_request_too_many_is_told_to_come_again(behind: Behind, http: reques
 def test_spans_and_metrics_are_made_where_the_file_says_so(
     behind: Behind, http: requests.Session
 ) -> None:
-    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
     tables = behind.provider() + behind.route()
     path = behind.write(f"{ports}telemetry = true\n{tables}")
     with gateway(path) as run:

@@ -1,0 +1,206 @@
+"""Answers of an upstream that cannot be passed on, and addresses in those that can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+import requests
+
+from grantway_plugins.gateway.running.location import place_of, rewritten
+from grantway_plugins.issuer import IssuerServer
+from tests.faults import FaultServer, free_port, raw
+from tests.plugins.gateway.running.conftest import Behind, surroundings
+from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+
+ACME = {"X-Tenant": "acme"}
+OK = b"HTTP/1.1 200 OK\r\n"
+HI = b"Content-Length: 2\r\n\r\nhi"
+CHUNKED = b"\r\n2\r\nhi\r\n0\r\n\r\n"
+
+MALFORMED = {
+    "switching": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "s000": b"HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n",
+    "s099": b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n",
+    "s600": b"HTTP/1.1 600 X\r\nContent-Length: 0\r\n\r\n",
+    "s999": b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n",
+    "s1000": b"HTTP/1.1 1000 X\r\nContent-Length: 0\r\n\r\n",
+    "negative": b"HTTP/1.1 -20 X\r\nContent-Length: 0\r\n\r\n",
+    "short": b"HTTP/1.1 20 X\r\nContent-Length: 0\r\n\r\n",
+    "name-space": OK + b"X A: a\r\n" + HI,
+    "name-colon": OK + b"X-A : a\r\n" + HI,
+    "name-8bit": OK + b"X\xe9A: a\r\n" + HI,
+    "nameless": OK + b": a\r\n" + HI,
+    "colonless": OK + b"abc\r\n" + HI,
+    "nul": OK + b"X-A: a\x00b\r\n" + HI,
+    "control": OK + b"X-A: a\x01b\r\n" + HI,
+    "delete": OK + b"X-A: a\x7fb\r\n" + HI,
+    "bare-cr": OK + b"X-A: a\rSet-Cookie: b\r\n" + HI,
+    "two-lengths": OK + b"Content-Length: 3\r\n" + HI,
+    "length-list": OK + b"Content-Length: 2, 2\r\n\r\nhi",
+    "length-sign": OK + b"Content-Length: -2\r\n\r\nhi",
+    "length-huge": OK + b"Content-Length: 99999999999999999999999\r\n\r\nhi",
+    "length-and-chunked": OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n" + CHUNKED,
+    "coding": OK + b"Transfer-Encoding: gzip\r\n\r\nhi",
+    "two-codings": OK + b"Transfer-Encoding: gzip, chunked\r\n" + CHUNKED,
+    "chunked-twice": OK + b"Transfer-Encoding: chunked\r\n" * 2 + CHUNKED,
+    "huge": OK + b"X-A: " + b"a" * 70_000 + b"\r\n" + HI,
+    "many": OK + b"X-A: a\r\n" * 50_000 + HI,
+    "http09": b"hi there\r\n\r\n",
+    "version": b"HTTP/3.3 200 OK\r\n" + HI,
+}
+
+
+@pytest.fixture(scope="module")
+def malformed(
+    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("malformed"))
+    with ExitStack() as running:
+        servers = {
+            name: running.enter_context(FaultServer(raw(said))) for name, said in MALFORMED.items()
+        }
+        routes = [behind.route(name, upstream=f'"{each.url}"') for name, each in servers.items()]
+        config = behind.write(behind.provider() + "".join(routes) + behind.route("fine"))
+        yield running.enter_context(gateway(config))
+
+
+def test_what_is_malformed_is_a_bad_gateway_and_a_line_in_the_log(
+    malformed: GatewayProcess,
+) -> None:
+    def ask(name: str) -> tuple[str, int]:
+        answer = requests.get(f"{malformed.url}/{name}", headers=ACME, timeout=PATIENCE)
+        assert answer.json()["error"] == "bad_gateway", name
+        return name, answer.status_code
+
+    with ThreadPoolExecutor(4) as threads:
+        found = dict(threads.map(ask, MALFORMED))
+    assert found == dict.fromkeys(MALFORMED, 502)
+    malformed.wait_for("status 101")
+    malformed.wait_for("control characters in x-a")
+    assert "Traceback" not in malformed.log
+    assert len([line for line in malformed.log.splitlines() if "127.0.0.1" in line]) >= len(found)
+    fine = requests.get(f"{malformed.url}/fine", headers=ACME, timeout=PATIENCE)
+    assert fine.status_code == 200
+
+
+# --- Location -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("location", "leads_to"),
+    [
+        ("http://up.test:9000/base/x?y=1#z", "/api/x?y=1#z"),
+        ("http://UP.test:9000/base", "/api"),
+        ("https://up.test:9000/base/", "/api/"),
+        ("//up.test:9000/base/x", "/api/x"),
+        ("/base/x", "/api/x"),
+        ("http://sent.test/base/x", "/api/x"),
+        # Not the upstream's, or not reachable through the route
+        ("http://up.test:9001/base/x", None),
+        ("http://up.test/base/x", None),
+        ("http://evil.test/base/x", None),
+        ("http://up.test:9000@evil.test/base/x", None),
+        ("http://user@up.test:9000/base/x", None),
+        ("ftp://up.test:9000/base/x", None),
+        ("/elsewhere", None),
+        ("/basement", None),
+        ("x", None),
+        ("../x", None),
+        ("?y", None),
+        ("", None),
+        ("http://up.test:x/base", None),
+        ("mailto:/base/x", None),
+        ("/base/\xe9", None),
+    ],
+)
+def test_a_location_at_the_upstream_leads_to_the_gateway(
+    location: str, leads_to: str | None
+) -> None:
+    hosts = (place_of("http://up.test:9000"), place_of("//sent.test"))
+    found = rewritten(location.encode("latin-1"), hosts=hosts, prefix="/base", added="/api")
+    assert found.decode("latin-1") == (location if leads_to is None else leads_to)
+
+
+@pytest.mark.parametrize("path", ["//evil.test/x", "/\\evil.test/x"])
+def test_a_rewritten_location_never_leads_to_another_host(path: str) -> None:
+    for location in (f"http://up.test{path}", f"http://up.test/base{path}"):
+        prefix = "/base" if "/base" in location else ""
+        found = rewritten(location.encode(), hosts=("up.test",), prefix=prefix, added="")
+        assert found.decode() in {f"/.{path}", location}
+
+
+def test_a_route_rewrites_locations_only_if_the_file_says_so(
+    behind: Behind, http: requests.Session
+) -> None:
+    there = "/base/made?x=1"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    said = (
+        b"HTTP/1.1 201 Created\r\nLocation: %b\r\nContent-Location: %b\r\nContent-Length: 0\r\n\r\n"
+        % (f"{url}{there}".encode(), there.encode())
+    )
+    with FaultServer(raw(said), port=port) as server:
+        upstream = f'"{server.url}/base"'
+        config = behind.write(
+            behind.provider()
+            + behind.route("plain", upstream=upstream, strip_path="true")
+            + behind.route("led", upstream=upstream, strip_path="true", rewrite_location="true")
+        )
+        with gateway(config) as run:
+            plain = http.get(f"{run.url}/plain/x", headers=ACME, timeout=PATIENCE)
+            led = http.get(f"{run.url}/led/x", headers=ACME, timeout=PATIENCE)
+    assert plain.headers["location"] == f"{url}{there}"
+    assert led.headers["location"] == "/led/made?x=1"
+    assert led.headers["content-location"] == "/led/made?x=1"
+
+
+# --- CORS preflights ------------------------------------------------------------------------------
+
+PREFLIGHT = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+
+
+def test_a_preflight_passes_without_a_token_only_if_the_file_says_so(
+    behind: Behind, http: requests.Session
+) -> None:
+    config = behind.write(
+        behind.provider()
+        + behind.route("closed")
+        + behind.route("shared", forward_preflight="true")
+        + '[authorize]\nlisten = "127.0.0.1:0"\n'
+    )
+    with gateway(config) as run:
+
+        def ask(path: str, method: str = "OPTIONS", **headers: str) -> int:
+            answer = http.request(method, f"{run.url}{path}", headers=headers, timeout=PATIENCE)
+            return answer.status_code
+
+        assert ask("/closed", **PREFLIGHT) == 403
+        assert behind.echo.requests == []
+        spoofed = {"Authorization": "Bearer theirs", "X_Tenant": "acme"}
+        assert ask("/shared/x", **PREFLIGHT, **spoofed) == 200
+        (seen,) = behind.echo.requests
+        headers = dict(seen["headers"])
+        assert (seen["method"], headers["origin"]) == ("OPTIONS", PREFLIGHT["Origin"])
+        assert not {"authorization", "x_tenant"} & headers.keys()
+        # Anything else needs a tenant and gets a token
+        assert ask("/shared/x", "POST", **PREFLIGHT) == 403
+        assert ask("/shared/x", Origin=PREFLIGHT["Origin"]) == 403
+        assert ask("/shared/x", **{"Access-Control-Request-Method": "POST"}) == 403
+
+        def judge(path: str, **headers: str) -> requests.Response:
+            return http.get(f"{run.authorize}{path}", headers=headers, timeout=PATIENCE)
+
+        described = {"X-Forwarded-Host": "localhost", **PREFLIGHT}
+        for path, uri, method in (
+            ("/nginx", "X-Original-URI", "X-Original-Method"),
+            ("/forward-auth", "X-Forwarded-Uri", "X-Forwarded-Method"),
+        ):
+            passed = judge(path, **described, **{uri: "/shared/x", method: "OPTIONS"})
+            assert (passed.status_code, "authorization" in passed.headers) == (200, False)
+            assert judge(path, **described, **{uri: "/shared", method: "POST"}).status_code == 403
+            assert (
+                judge(path, **described, **{uri: "/closed", method: "OPTIONS"}).status_code == 403
+            )
