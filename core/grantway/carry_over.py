@@ -40,14 +40,14 @@ def carry_over(token: Token, last: Token, requested: tuple[str, ...] | None) -> 
     kept = {
         name: value
         for name, value in last.extra.items()
-        if name not in token.extra and not describes_one_answer(name)
+        if token.extra.get(name) is None and not describes_one_answer(name)
     }
     return replace(
         token,
         refresh_token=token.refresh_token or last.refresh_token,
         id_token=token.id_token or last.id_token,
         scope=scope if token.scope is None else token.scope,
-        extra={**kept, **token.extra},
+        extra={**token.extra, **kept},
     )
 
 

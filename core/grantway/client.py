@@ -239,6 +239,7 @@ class Client:
         self,
         step: str,
         *,
+        extra: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         cancel: threading.Event | None = None,
         **params: Any,
@@ -248,14 +249,17 @@ class Client:
         Args:
             step: ``device_authorization``, ``revocation``, ...: the endpoint's metadata name
                 without ``_endpoint``.
+            extra: More parameters, which may have the names of this method's arguments.
             timeout: Seconds for this call instead of the client's.
             cancel: Ends a wait between two attempts at once when it is set.
-            **params: RFC names to values; None is left out.
+            **params: RFC names to values; None is left out. One that is callable is called once
+                for each send.
 
         Returns:
             The fields of the answer, RFC names; empty for an empty answer.
         """
         params = Params(params)
+        params.update(extra or {})
         deadline = self._deadline(timeout, cancel)
         return self.dispatcher.call(step, params, self.auth, deadline).payload
 

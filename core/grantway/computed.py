@@ -10,6 +10,8 @@ from .boundary import is_async, is_unfinished
 from .exceptions import CredentialError, GrantwayError, RequestInvalidError
 from .params import Params
 
+_RAISED_BY = "Raised by the function that computes the parameter {}."
+
 
 class ComputedParams:
     """Parameters of which at least one is a function that returns the value.
@@ -68,19 +70,28 @@ class ComputedParams:
         self._last = fresh
 
     def _compute(self) -> Params:
-        return self._load(
-            Params(
-                {
-                    name: _compute(name, value) if callable(value) else value
-                    for name, value in self._given.items()
-                }
-            )
-        )
+        return self._load(compute(self._given))
 
 
 def computed_names(params: Mapping[str, Any]) -> frozenset[str]:
     """Return the names of the parameters that are functions."""
     return frozenset(name for name, value in params.items() if callable(value))
+
+
+def compute(params: Mapping[str, Any]) -> Params:
+    """Return the parameters with each function's value in its place.
+
+    Raises:
+        RequestInvalidError: a function is asynchronous, or raised an error of another request.
+        CredentialError: a function raised it.
+        Exception: a function raised it; a note names the parameter.
+    """
+    return Params(
+        {
+            name: _compute(name, value) if callable(value) else value
+            for name, value in params.items()
+        }
+    )
 
 
 def _compute(name: str, function: Callable[[], Any]) -> Any:
@@ -89,16 +100,15 @@ def _compute(name: str, function: Callable[[], Any]) -> Any:
     except CredentialError as error:
         # Callers act on these, as by a login. A token that it carries is another request's.
         named = copy.copy(error)
-        named.message = f"{name} could not be computed: {error.message}"
-        named.args = (named.message,)
-        vars(named)["token"] = None
+        vars(named).update(token=None, __notes__=[*getattr(error, "__notes__", ())])
+        named.add_note(_RAISED_BY.format(name))
         raise named from error
     except GrantwayError as error:
         # It tells of another request, and must not be taken for what became of this one.
         why = f"raised {type(error).__name__}: {error.message}"
         raise _not_computed(name, why) from error
     except BaseException as error:
-        error.add_note(f"Raised by the function that computes the parameter {name}.")
+        error.add_note(_RAISED_BY.format(name))
         raise
     if is_unfinished(value):
         raise _not_computed(name, "is asynchronous; give a plain function")

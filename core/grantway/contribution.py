@@ -346,7 +346,8 @@ def _check_error_class(code: str, kind: type[TokenError]) -> None:
     except Exception as error:
         raise RegistryError(
             f"the class {kind.__name__} for the error code {code!r} cannot be made with the "
-            f"arguments of TokenError ({type(error).__name__}: {error}); keep its __init__"
+            f"arguments of TokenError ({type(error).__name__}: {error}); keep its __init__, and "
+            "read members by .get() or in a property, because they may be missing"
         ) from error
     if not isinstance(made, kind):
         raise RegistryError(

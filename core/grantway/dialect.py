@@ -246,8 +246,9 @@ class Dialect:
         succeeded = response.succeeded
         found, problem = parse(response, self._expected)
         if found is not None and self.amend is not None:
-            found, problem = self._amended(found)
-        payload = self._payload(found) if found is not None else None
+            found, wrong = self._amended(found)
+            problem = problem or wrong
+        payload = self._payload(found) if found is not None and problem is None else None
         answer.error = self._error(response, found, payload, succeeded=succeeded)
         if answer.error is not None:
             answer.members = self._renamed(found or {})
@@ -264,29 +265,33 @@ class Dialect:
         answer.payload = payload
         return answer
 
-    def _amended(self, found: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    def _amended(self, found: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
         """Let ``amend`` prepare the object. A token is not lost to its defect."""
         assert self.amend is not None
         try:
             amended: Any = self.amend(copy.deepcopy(found))
-        except Exception as error:  # noqa: BLE001 - a plugin's code, and any object may come
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin's code, and any object may come
             problem = f"amend raised {_kind(error)}"
         else:
             if isinstance(amended, dict):
                 return amended, None
             problem = f"amend gave a {_kind(amended)}"
-        if _text((self._payload(found) or _NOTHING).get("access_token")):
+        if self._token_in(found):
             logger.warning("The dialect %s is wrong: %s.", self.name, problem)
             return found, None
-        return None, f"the dialect {self.name} cannot read it: {problem}"
+        return found, f"the dialect {self.name} cannot read it: {problem}"
 
     def _expected(self, found: dict[str, Any]) -> bool:
         """Whether an object holds a token or an error where this dialect has them."""
+        return self._token_in(found) or bool(_first(found, self.error.code_at))
+
+    def _token_in(self, found: dict[str, Any]) -> bool:
+        """Whether an object holds an access token or a refresh token."""
         payload = self._payload(found) or _NOTHING
         return bool(
-            _text(payload.get("access_token"))
-            or _text(payload.get("refresh_token"))
-            or _first(found, self.error.code_at)
+            _text(payload.get("access_token")) or refresh_token(payload.get("refresh_token"))
         )
 
     def _payload(self, found: dict[str, Any]) -> dict[str, Any] | None:
@@ -423,7 +428,7 @@ def _is_absent(name: str, value: Any) -> bool:
 
 def _form(fields: Mapping[str, Any]) -> str:
     try:
-        return urlencode(fields, doseq=True)
+        return urlencode({name: _form_value(value) for name, value in fields.items()}, doseq=True)
     except UnicodeEncodeError:
         rule = "holds half a character (a lone surrogate)"
         errors = {
@@ -433,6 +438,14 @@ def _form(fields: Mapping[str, Any]) -> str:
         }
     # Raised outside the except block: the UnicodeEncodeError holds the value that was given.
     raise RequestInvalidError(f"Nothing was sent: {', '.join(errors)} {rule}", errors=errors)
+
+
+def _form_value(value: Any) -> Any:
+    """Write what a form has no notation for as JSON, as RFC 9396 section 2 does."""
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    if isinstance(value, bool) or any(isinstance(item, (Mapping, list, tuple)) for item in items):
+        return json.dumps(value, separators=(",", ":"))
+    return value
 
 
 def refresh_token(value: Any) -> str | None:

@@ -110,8 +110,11 @@ class Dispatcher:
         try:
             answer = self._run(exchange)
         except BaseException as error:
-            if exchange.received is not None:
-                vars(error)["token"] = self._rescued(grant, loaded, exchange.received)
+            received = exchange.received
+            # An error that is raised again, such as a cached one, may carry another call's token.
+            came = None if received is None else self._rescued(grant, loaded, received)
+            if came is not None or hasattr(error, "token"):
+                vars(error)["token"] = came
             raise
         token = answer.token
         assert token is not None  # MapErrors raised for every answer without one
@@ -161,21 +164,22 @@ class Dispatcher:
 
         Args:
             step: The endpoint's name without ``_endpoint``.
-            params: RFC names to values; None is left out.
+            params: RFC names to values and functions, which are called for each send; None is
+                left out.
             client: How the client proves who it is.
             deadline: One end for all attempts.
         """
-        sent = Params({name: value for name, value in params.items() if value is not None})
-        sent.extra_secrets = _secrets(sent)
+        computed = ComputedParams(params, _stated) if computed_names(params) else None
         exchange = Exchange(
             step,
             self.provider.endpoint(step),
             self._host,
             None,
-            sent,
+            _stated(params) if computed is None else computed.first,
             client,
             self.dialect,
             deadline,
+            computed=computed,
         )
         return self._run(exchange)
 
@@ -203,6 +207,13 @@ def _load(
 
     computed = ComputedParams(given, load)
     return computed.first, computed
+
+
+def _stated(params: Mapping[str, Any]) -> Params:
+    """Leave out what is None, and note what is secret."""
+    stated = Params({name: value for name, value in params.items() if value is not None})
+    stated.extra_secrets = _secrets(stated)
+    return stated
 
 
 def _loaded(grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]) -> Params:

@@ -133,7 +133,8 @@ class Draft:
         provider: Who is asked.
         secrets: Values in the proof that must never show, such as a signed assertion.
         learn: Called with the answer, for a proof that depends on what the provider said. True
-            sends once more, with a new draft; only for a provider that did nothing.
+            sends once more, with a new draft; only for a provider that did nothing, so never
+            after a token came.
     """
 
     url: str
@@ -230,19 +231,23 @@ def _learn(exchange: Exchange, draft: Draft, answer: Answer) -> bool:
     """Show the answer to the client's proof. True if the request must be sent again."""
     if draft.learn is None:
         return False
+    proof = type(exchange.client)
+    named = f"The client authentication {proof.__module__}.{proof.__qualname__}"
     try:
-        return draft.learn(answer)
+        learned: object = draft.learn(answer)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         if exchange.received is None:
             raise
-        proof = type(exchange.client)
         raise PluginError(
-            f"The client authentication {proof.__module__}.{proof.__qualname__} raised "
-            f"{type(error).__name__} after the provider had issued a token.",
+            f"{named} raised {type(error).__name__} after the provider had issued a token.",
             plugin=proof.__module__,
         ) from error
+    if is_unfinished(learned):
+        raise PluginError(f"{named} has an asynchronous learn.", plugin=proof.__module__)
+    # A second send after a token came would spend the code or refresh token twice.
+    return bool(learned) and exchange.received is None
 
 
 def _refresh_token_alone(payload: Mapping[str, Any], sent_at: float) -> Token | None:

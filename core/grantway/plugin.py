@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Literal
 
 #: What owns a plugin that no distribution brought.
@@ -53,6 +54,11 @@ class PluginStatus:
             normal(self.distribution or APPLICATION),
             normal(self.path),
         }
+
+
+def source_of(plugin: object) -> str:
+    """Return what names a plugin that was given as an object, without running its code."""
+    return plugin.__name__ if isinstance(plugin, (ModuleType, type)) else type(plugin).__name__
 
 
 def normal(name: str) -> str:

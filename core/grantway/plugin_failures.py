@@ -34,7 +34,9 @@ def reason_of(error: BaseException) -> str:
     """Return the type and message of what a plugin raised."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - its __str__ is the plugin's code too
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - its __str__ is the plugin's code too
         return f"{type(error).__name__} (its message cannot be read)"
 
 

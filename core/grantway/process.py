@@ -15,7 +15,7 @@ from types import MappingProxyType
 from .contribution import Contribution
 from .exceptions import RegistryError
 from .grant import Grant, IssuerSide
-from .plugin import PluginStatus
+from .plugin import PluginStatus, source_of
 from .plugin_failures import forget_reports, not_loaded, reason_of
 from .registry import Registry, build_registry
 
@@ -62,7 +62,7 @@ def register_plugin(name: str, plugin: object) -> None:
         RegistryError: it cannot be used. Nothing was changed.
         GrantConflictError: another plugin brings one of its names.
     """
-    source = getattr(plugin, "__name__", type(plugin).__name__)
+    source = source_of(plugin)
     status = PluginStatus(name, source=source)
     try:
         contribution = Contribution.read(status, plugin)

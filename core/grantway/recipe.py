@@ -229,15 +229,22 @@ class Recipe:
         names = self.client.registry.grant(_REFRESH).names
         extra = Params({name: given.pop(name) for name in given.keys() - {*names.wire.values()}})
         scope = given.get("scope")
-        requested = None if callable(scope) else Scope().names(scope)
+        sent = [scope]
+        if callable(scope):
+
+            def compute() -> Any:
+                sent[0] = scope()
+                return sent[0]
+
+            given["scope"], sent[0] = compute, None
         given["refresh_token"] = last.refresh_token
         try:
             token = self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)
         except BaseException as error:
             if isinstance(came := getattr(error, "token", None), Token):
-                vars(error)["token"] = carry_over(came, last, requested)
+                vars(error)["token"] = carry_over(came, last, Scope().names(sent[0]))
             raise
-        return carry_over(token, last, requested)
+        return carry_over(token, last, Scope().names(sent[0]))
 
 
 def _constant(params: Params) -> Params:

@@ -32,7 +32,7 @@ from .exceptions import (
 )
 from .grant import Grant, IssuerSide, Params
 from .ownership import Ownership, settle
-from .plugin import PluginStatus
+from .plugin import PluginStatus, source_of
 from .plugin_failures import not_loaded, reason_of, report_failures
 from .selection import Selection, names_of
 from .stores import problem_of
@@ -256,7 +256,7 @@ def build_registry(
     causes: dict[str, BaseException] = {}
     candidates = _wanted(only, block) if entry_points else []
     for name, plugin in (plugins or {}).items():
-        source = getattr(plugin, "__name__", type(plugin).__name__)
+        source = source_of(plugin)
         candidates.append((PluginStatus(name, source=source), partial(_same, plugin)))
     manager = hook_manager()
     for status, load in candidates:

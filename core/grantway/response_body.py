@@ -35,7 +35,7 @@ Object = dict[str, Any]
 def parse(
     response: HttpResponse, expected: Callable[[Object], bool]
 ) -> tuple[Object | None, str | None]:
-    """Return the object in a response, or None and the problem.
+    """Return the object in a response, or None, and the problem.
 
     Args:
         response: The response.
@@ -43,7 +43,7 @@ def parse(
             labelled as a form, counts only if it does.
     """
     try:
-        return _object(_strict(response.body))
+        return _object(_strict(response.body), expected)
     except (ValueError, RecursionError):
         pass
     kind = response.headers.get("content-type", "").lower()
@@ -51,7 +51,7 @@ def parse(
     for text, charset in texts:
         found = _read(text, charset, expected, labelled="form-urlencoded" in kind)
         if found is not None:
-            return _object(found)
+            return _object(found, expected)
     return None, _problem(response, kind, texts[0][0])
 
 
@@ -85,10 +85,28 @@ def _problem(response: HttpResponse, kind: str, text: str) -> str:
     return "the answer is not complete JSON"
 
 
-def _object(found: Any) -> tuple[Object | None, str | None]:
+def _object(found: Any, expected: Callable[[Object], bool]) -> tuple[Object | None, str | None]:
+    """Return the object that was found, or the one in a list or in a JSON string.
+
+    Some APIs list their errors, and some gateways encode an answer twice.
+    """
     if isinstance(found, dict):
         return found, None
-    return None, f"the answer is a JSON {_json_kind(found)}, not an object"
+    inner = _unwrapped(found)
+    if inner is not None and (isinstance(found, str) or len(found) == 1) and expected(inner):
+        return inner, None
+    return inner, f"the answer is a JSON {_json_kind(found)}, not an object"
+
+
+def _unwrapped(found: Any) -> Object | None:
+    if isinstance(found, str):
+        try:
+            found = _strict(found)
+        except (ValueError, RecursionError):
+            return None
+    elif isinstance(found, list) and found:
+        found = found[0]
+    return found if isinstance(found, dict) else None
 
 
 def _strict(text: bytes | str) -> Any:
@@ -125,7 +143,7 @@ def _form(text: str, charset: str) -> Object | None:
         fields = parse_qsl(
             text,
             keep_blank_values=True,
-            encoding=charset,
+            encoding="utf-8" if charset.startswith(("utf-16", "utf-32")) else charset,
             errors="replace" if charset == _LAST else "strict",
         )
     except ValueError:

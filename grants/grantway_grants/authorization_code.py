@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from grantway.client import Client
+from grantway.computed import compute
 from grantway.exceptions import (
     BrowserUnavailableError,
     ConfigurationError,
@@ -28,7 +29,7 @@ from grantway.exceptions import (
     TransportError,
     UnauthorizedClientException,
 )
-from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway.grant import Grant, GrantSchema, Params, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 from grantway.members import members_of
 from grantway.middleware.errors import refusal_class
@@ -167,15 +168,14 @@ class AuthorizationCodeFlow:
         if taken := sorted(fields.keys() & given.keys()):
             raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
         endpoint = self._client.provider.endpoint("authorization")
-        query = {**fields, **given}
-        if self._par:
-            query = self._push(query, cancel)
+        query: Mapping[str, Any] = Params({**fields, **given})
+        query = self._push(query, cancel) if self._par else compute(query)
         url = self._client.dialect.authorization_url(endpoint, query)
         return AuthorizationRequest(url, redirect_uri, state, code_verifier)
 
-    def _push(self, fields: Mapping[str, Any], cancel: threading.Event | None) -> dict[str, Any]:
+    def _push(self, fields: Mapping[str, Any], cancel: threading.Event | None) -> Mapping[str, Any]:
         """Leave the request with the provider; gives what the browser carries instead."""
-        answer = self._client.call("pushed_authorization_request", cancel=cancel, **fields)
+        answer = self._client.call("pushed_authorization_request", cancel=cancel, extra=fields)
         reference = answer.get("request_uri")
         if not isinstance(reference, str) or not reference:
             raise ResponseInvalidError(

@@ -117,7 +117,10 @@ class DeviceFlow:
                 http or https.
         """
         answer = self._client.call(
-            "device_authorization", cancel=cancel, scope=self._scope, **self._parameters.beginning
+            "device_authorization",
+            cancel=cancel,
+            scope=self._scope,
+            extra=self._parameters.beginning,
         )
         # Google's early servers said verification_url, and many followed.
         for old, name in (

@@ -46,7 +46,6 @@ BEGINNING_ONLY = frozenset(
         "start_url",
     }
 )
-_SCALARS = (str, int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,12 @@ def _checked(resource: str | Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _as_text(name: str, value: Any) -> str | list[str]:
-    """Write a value as the query of an authorization request would."""
+def _as_text(name: str, value: Any) -> Any:
+    """Write a value as the query of an authorization request would; leave a function as it is."""
+    if callable(value):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
     if isinstance(value, (list, tuple)) and all(

@@ -269,13 +269,18 @@ def test_what_a_function_raises_reaches_the_caller_with_the_parameters_name(
 def test_a_login_that_another_credential_needs_is_told_as_such() -> None:
     needed = LoginNeededError("Log in.")
     vars(needed)["token"] = Token("of-another")
+    needed.add_note("A note of its own.")
     with (
         FaultServer(faults.answer()) as server,
         client(server) as asking,
-        pytest.raises(LoginNeededError, match=r"nonce could not be computed: Log in\.") as raised,
+        pytest.raises(LoginNeededError) as raised,
     ):
         asking.create_token(grant_type="urn:example:signed", nonce=broken_at(1, needed))
+    assert str(raised.value) == "Log in."
     assert raised.value.__cause__ is needed
+    named = "Raised by the function that computes the parameter nonce."
+    assert raised.value.__notes__ == ["A note of its own.", named]
+    assert needed.__notes__ == ["A note of its own."]
     assert vars(raised.value)["token"] is None
 
 
@@ -313,3 +318,44 @@ def test_nothing_is_computed_for_a_request_that_is_wrong_otherwise() -> None:
     ):
         asking.create_token(grant_type="urn:example:signed", nonce=compute, nonse="x")
     assert not calls
+
+
+@pytest.mark.parametrize("step", ["device_authorization", "revocation"])
+def test_every_endpoint_takes_functions_called_once_for_each_send(step: str) -> None:
+    with FaultServer(BUSY, faults.answer(200, {"device_code": "d"})) as server:
+        provider = Provider(
+            server.token_endpoint, metadata={f"{step}_endpoint": server.token_endpoint}
+        )
+        with Client(provider, client_id="c", retry=RetryPolicy(base=0.0)) as asking:
+            asking.call(step, nonce=counting(), left_out=lambda: None)
+        assert nonces(server) == ["nonce-1", "nonce-2"]
+        assert "left_out" not in server.requests[1].form
+
+
+def test_an_endpoint_takes_parameters_with_the_names_of_arguments() -> None:
+    extra = {"timeout": "a", "cancel": "b", "step": "c", "extra": "d", "nonce": counting()}
+    with FaultServer(faults.answer(200, {})) as server:
+        provider = Provider(
+            server.token_endpoint, metadata={"revocation_endpoint": server.token_endpoint}
+        )
+        with Client(provider, client_id="c") as asking:
+            asking.call("revocation", token="t", extra=extra)
+        form = server.requests[0].form
+    assert [form[name] for name in extra] == [["a"], ["b"], ["c"], ["d"], ["nonce-1"]]
+    assert form["token"] == ["t"]
+
+
+@pytest.mark.parametrize("stated", [None, "read write"])
+def test_a_refresh_whose_scope_is_a_function_tells_the_scope_that_it_asked_for(
+    stated: str | None,
+) -> None:
+    body = {"access_token": "at-2", "token_type": "Bearer", "expires_in": 60, "scope": stated}
+    with FaultServer(faults.answer(200, body)) as server, client(server) as asking:
+        credential = asking.credential(
+            grant_type="authorization_code", subject="u", refresh={"scope": lambda: ["read"]}
+        )
+        last = ("read", "write", "admin")
+        credential.accept(Token("at-1", expires_at=1.0, refresh_token="rt-1", scope=last))
+        token = credential.token()
+        assert server.requests[0].form["scope"] == ["read"]
+    assert token.scope == (("read",) if stated is None else ("read", "write"))

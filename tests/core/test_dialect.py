@@ -63,6 +63,24 @@ def test_none_is_left_out_and_a_list_repeats() -> None:
     assert AWS_SSO_OIDC.encode({"code": None, "code_verifier": "v"}) == b'{"codeVerifier":"v"}'
 
 
+def test_a_form_carries_objects_as_json() -> None:
+    details = [{"type": "payment", "amounts": [1, 2]}]
+    fields = {
+        "authorization_details": details,
+        "claims": {"userinfo": {"email": None}},
+        "pairs": [["a", "b"]],
+        "native_sso": True,
+        "number": 7,
+    }
+    sent = parse_qs(RFC6749.encode(fields).decode())
+    assert sent.pop("number") == ["7"]
+    assert {name: json.loads(value) for name, (value,) in sent.items()} == {
+        name: value for name, value in fields.items() if name != "number"
+    }
+    url = RFC6749.authorization_url("https://as.example/", {"authorization_details": details})
+    assert json.loads(parse_qs(urlsplit(url).query)["authorization_details"][0]) == details
+
+
 def test_an_authorization_address_keeps_its_own_query() -> None:
     fields = {"client_id": "c", "scope": ("a", "b"), "state": None}
     url = RFC6749.authorization_url("https://example.com/a?tenant=1", fields)

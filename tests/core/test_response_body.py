@@ -123,6 +123,8 @@ JUNK: dict[str, bytes] = {
     "twice": JSON + JSON,
     "NaN inside": JSON[:-1] + b', "load": NaN}',
     "a raw line break inside": JSON[:-1] + b', "note": "a\nb"}',
+    "an object in a list": b"[" + JSON + b"]",
+    "JSON in a JSON string": json.dumps(TEXT).encode(),
     "broken bytes inside": JSON[:-1] + b', "note": "\xff\xfe"}',
 }
 
@@ -139,6 +141,8 @@ NO_TOKEN: dict[str, bytes] = {
     "a form of other fields": b"status=ok&id=1",
     "a form without a token": b"access_token=&expires_in=60",
     "NaN for a token": b'{"access_token": NaN}',
+    "a choice of tokens": b"[" + JSON + b"," + JSON + b"]",
+    "a list in a JSON string in a list": json.dumps([json.dumps([BODY])]).encode(),
     "braces": b"{" * 10_000,
     "deep": b'{"a":' * 100_000,
     "equals signs": b"=" * 10_000,
@@ -158,6 +162,56 @@ def test_an_error_is_read_from_a_form_and_among_junk() -> None:
     ):
         with pytest.raises(InvalidGrantException):
             ask(faults.answer(400, body, {"Content-Type": "text/plain"}))
+
+
+@pytest.mark.parametrize("more", [[], [{"message": "another"}]], ids=["one", "two"])
+def test_a_list_of_errors_tells_the_first(more: list[Any]) -> None:
+    first = {"message": "Session expired", "errorCode": "INVALID_SESSION_ID"}
+    with pytest.raises(ResponseInvalidError, match="a JSON list, not an object") as raised:
+        ask(faults.answer(401, [first, *more]))
+    assert dict(raised.value.members) == first
+    with pytest.raises(InvalidGrantException) as refused:
+        ask(faults.answer(400, [{"error": "invalid_grant", "trace": "t-1"}, *more]))
+    assert refused.value.members["trace"] == "t-1"
+
+
+def test_the_escapes_of_a_form_in_utf_16_are_utf_8() -> None:
+    assert ask(answer(FORM.decode().encode("utf-16"), "text/plain")).extra["user"] == "José"
+
+
+class Panic(BaseException):
+    """What a Rust extension raises."""
+
+
+@pytest.mark.parametrize("error", [KeyError("data"), Panic("rust"), SystemExit(1)])
+@pytest.mark.parametrize("body", [BODY, {"refresh_token": "rt-1"}], ids=["token", "refresh alone"])
+def test_a_token_is_not_lost_to_a_dialect_whose_amend_fails(
+    error: BaseException, body: dict[str, Any]
+) -> None:
+    def amend(found: dict[str, Any]) -> dict[str, Any]:
+        raise error
+
+    with FaultServer(faults.answer(200, body), faults.answer(200, BODY)) as server:
+        provider = Provider(server.token_endpoint, dialect=Dialect(name="broken", amend=amend))
+        with Client(provider, client_id="c") as client:
+            credential = client.credential(grant_type="refresh_token", refresh_token="rt-0")
+            if "access_token" not in body:
+                with pytest.raises(ResponseInvalidError):
+                    credential.token()
+            assert credential.token().refresh_token == "rt-1"
+        assert server.requests[-1].form["refresh_token"] == (
+            ["rt-0"] if "access_token" in body else ["rt-1"]
+        )
+
+
+def test_what_a_failing_amend_could_not_read_is_in_the_members() -> None:
+    def amend(found: dict[str, Any]) -> dict[str, Any]:
+        raise KeyError("data")
+
+    with pytest.raises(ResponseInvalidError, match="amend raised KeyError") as raised:
+        ask(faults.answer(200, {"data": BODY}), dialect=Dialect(name="broken", amend=amend))
+    assert raised.value.members["data"]["refresh_token"] == "rt-1"
+    assert "rt-1" not in repr(vars(raised.value))
 
 
 def test_a_nested_token_is_read_among_junk() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import subprocess
@@ -144,6 +145,35 @@ def test_a_pushed_request_has_the_resource_too() -> None:
             AuthorizationCodeFlow(client, resource=RESOURCES, scope="", par=True).begin(REDIRECT)
     assert server.requests[0].form["resource"] == RESOURCES
     assert "scope" not in server.requests[0].form
+
+
+@pytest.mark.parametrize("par", [True, False])
+def test_extra_takes_functions_and_the_names_of_a_calls_arguments(par: bool) -> None:
+    numbers = itertools.count(1)
+    extra: dict[str, Any] = {
+        "signed": lambda: f"s-{next(numbers)}",
+        "consented": True,
+        "cancel": "c",
+        "step": "s",
+        "timeout": "9",
+    }
+    pushed = faults.answer(201, {"request_uri": "urn:x", "expires_in": 60})
+    with FaultServer(*[pushed] * par, faults.answer()) as server:
+        metadata = {"pushed_authorization_request_endpoint": f"{server.url}/par"}
+        with make_client(server, metadata=metadata) as client:
+            flow = AuthorizationCodeFlow(client, extra=extra, par=par)
+            request = flow.begin(REDIRECT)
+            flow.finish(request, redirect(request, code=CODE))
+        token_request = server.requests[-1].form
+        begun = server.requests[0].form if par else parse_qs(urlsplit(request.url).query)
+    assert (begun["signed"], token_request["signed"]) == (["s-1"], ["s-2"])
+    for sent in (begun, token_request):
+        assert [sent[name] for name in ("consented", "cancel", "step", "timeout")] == [
+            ["true"],
+            ["c"],
+            ["s"],
+            ["9"],
+        ]
 
 
 @pytest.mark.parametrize("resource", ["", "api", "https://a.example/#x", [], [""], 7, ["urn:a", 7]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import threading
@@ -119,6 +120,21 @@ def test_resource_and_extra_go_with_both_requests() -> None:
         assert request.form["tenant"] == ["7"]
     assert start.form["prompt"] == ["login"]
     assert all("prompt" not in request.form for request in polls)
+
+
+def test_extra_takes_functions_and_the_names_of_a_calls_arguments() -> None:
+    numbers = itertools.count(1)
+    extra = {"signed": lambda: f"s-{next(numbers)}", "timeout": "9", "cancel": "c", "step": "s"}
+    with device(PENDING, TOKEN) as (client, server):
+        flow = DeviceFlow(client, extra=extra, pause=lambda seconds: None)
+        flow.wait(flow.start())
+    assert [each.form.pop("signed") for each in server.requests] == [["s-1"], ["s-2"], ["s-3"]]
+    for request in server.requests:
+        assert [request.form[name] for name in ("timeout", "cancel", "step")] == [
+            ["9"],
+            ["c"],
+            ["s"],
+        ]
 
 
 @pytest.mark.parametrize("scope", ["", "  ", [], (), set()])

@@ -167,7 +167,9 @@ class MapErrors:
                 reason=scrub(said.reason, secrets) if said.reason else None,
                 evidence=evidence,
             )
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
                 f"{where} with {printable(code)}, and the plugin's class for that code, "
                 f"{kind.__module__}.{kind.__qualname__}, raised {type(error).__name__}.",

@@ -42,7 +42,7 @@ class Layer:
             PluginError: it sends again what must not be sent twice, returns no usable answer, or
                 raises something other than a ``GrantwayError`` once a token has come.
         """
-        inner = _Inner(call_next, self)
+        inner = _Inner(call_next, self, exchange)
         try:
             answer: object = self._middleware(exchange, inner)
         except KeyboardInterrupt:
@@ -81,11 +81,12 @@ class Layer:
 class _Inner:
     """The ``call_next`` of one middleware for one call."""
 
-    __slots__ = ("_call_next", "_layer", "_passed", "raised", "token")
+    __slots__ = ("_call_next", "_given", "_layer", "_passed", "raised", "token")
 
-    def __init__(self, call_next: Next, layer: Layer) -> None:
+    def __init__(self, call_next: Next, layer: Layer, given: Exchange) -> None:
         self._call_next = call_next
         self._layer = layer
+        self._given = given
         self._passed: list[Exchange] = []
         self.token: Token | None = None
         #: What the rest of the chain raised last; the middleware that lets it pass is not at fault.
@@ -114,5 +115,8 @@ class _Inner:
         except BaseException as error:
             self.raised = error
             raise
+        finally:
+            # Middleware may pass on a copy of the exchange, and the token must not stay there.
+            self._given.received = exchange.received or self._given.received
         self.token = answer.token or self.token
         return answer

@@ -52,6 +52,8 @@ _MOST_DOUBLINGS = 64
 #: Steps that may be repeated although something answered with success, because they only begin a
 #: login that no person has seen yet.
 _BEGINNINGS = frozenset({"device_authorization"})
+#: Steps with which a provider asks a person at once; a second send would ask them twice.
+_PROMPTS = frozenset({"backchannel_authentication"})
 _SUCCESS = range(200, 300)
 #: Codes that mean the same with every status: a second send would be answered alike.
 _DEFINITE = frozenset(kind.wire for kind in TOKEN_ERRORS) - _NOT_NOW
@@ -174,7 +176,7 @@ class RetrySends:
         """
         if exchange.grant is None:
             # Starting a device flow or revoking twice does no harm.
-            return True
+            return exchange.step not in _PROMPTS
         if exchange.grant.replay is Replay.SAFE:
             return True
         return exchange.grant.replay is Replay.WINDOWED and elapsed < exchange.dialect.replay_window

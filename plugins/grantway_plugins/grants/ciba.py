@@ -152,7 +152,7 @@ class CibaFlow:
             raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
         parameters = login_parameters(self._client, GRANT_TYPE, extra=extra, resource=resource)
         answer = self._client.call(
-            _STEP, cancel=cancel, scope=self._scope, **fields, **parameters.beginning
+            _STEP, cancel=cancel, scope=self._scope, extra=parameters.beginning, **fields
         )
         auth_req_id = answer.get("auth_req_id")
         lifetime = seconds(answer.get("expires_in"))

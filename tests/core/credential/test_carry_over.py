@@ -78,6 +78,7 @@ def test_what_the_answer_has_replaces_what_was_before(start: Start) -> None:
     assert (refreshed.scope, refreshed.id_token) == (("read",), "new.id.token")
     assert refreshed.extra["instance_url"] == "https://eu2.example.com"
     assert refreshed.extra["session_state"] == "new"
+    assert refreshed.extra["team"] == OLD.extra["team"]  # null says nothing
 
 
 @pytest.mark.parametrize("scope", ["read", ["read"]])

@@ -24,6 +24,7 @@ from grantway import (
     StoreSaveError,
     Text,
     Token,
+    TokenError,
     build_registry,
     hookimpl,
 )
@@ -387,3 +388,101 @@ def test_an_answer_of_another_endpoint_is_checked_too() -> None:
         with client, pytest.raises(PluginError, match="SimpleNamespace") as caught:
             client.call("device_authorization")
     assert caught.value.token is None
+
+
+def test_an_error_that_is_raised_again_does_not_carry_another_calls_token() -> None:
+    """Middleware may keep one error for all, as a circuit breaker does."""
+    refused = GrantwayError("Refused by policy.")
+
+    def policy(exchange: Any, call_next: Any) -> Answer:
+        if exchange.params["refresh_token"] == "rt-0":
+            call_next(exchange)
+        raise refused
+
+    store = MemoryStore()
+    with FaultServer(rotating) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", middleware=[policy])
+        with client:
+            for tenant in ("rt-0", "rt-b"):
+                store.save(tenant, Token("old", expires_at=1.0, refresh_token=tenant))
+                credential = client.credential(
+                    grant_type="refresh_token", refresh_token=tenant, key=tenant, store=store
+                )
+                with pytest.raises(GrantwayError, match="policy"):
+                    credential.token()
+    kept = {tenant: store.load(tenant) for tenant in ("rt-0", "rt-b")}
+    assert {tenant: token and token.refresh_token for tenant, token in kept.items()} == {
+        "rt-0": "rt-1",
+        "rt-b": "rt-b",
+    }
+    assert refused.token is None
+
+
+def test_an_error_class_that_panics_is_named() -> None:
+    class FussyError(TokenError):
+        def __init__(self, message: str, **options: Any) -> None:
+            super().__init__(message, **options)
+            if self.members:
+                raise Panic("rust")
+
+    class Errors:
+        @hookimpl
+        def grantway_register_errors(self) -> dict[str, type[TokenError]]:
+            return {"fussy": FussyError}
+
+    registry = build_registry({"fussy": Errors()}, only=["grantway"])
+    with FaultServer(faults.answer(400, {"error": "fussy"})) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
+        with client, pytest.raises(PluginError, match="FussyError, raised Panic"):
+            client.create_token(**REFRESH)
+
+
+def test_a_token_is_not_lost_in_a_copy_of_the_exchange() -> None:
+    def audit_copy(exchange: Any, call_next: Any) -> Answer:
+        call_next(replace(exchange))
+        raise KeyError("tenant")
+
+    with FaultServer(rotating) as server:
+        client = Client(Provider(server.token_endpoint), client_id="c", middleware=[audit_copy])
+        with client, pytest.raises(PluginError, match="audit_copy") as raised:
+            client.create_token(**REFRESH)
+    assert raised.value.token is not None
+    assert raised.value.token.refresh_token == "rt-1"
+
+
+class Learning:
+    """Client authentication whose proof is never satisfied."""
+
+    client_id = "c"
+
+    def __init__(self, learn: Callable[[Answer], Any]) -> None:
+        self.learn = learn
+
+    def authenticate(self, draft: Any) -> None:
+        draft.learn = self.learn
+
+    def secrets(self) -> tuple[str, ...]:
+        return ()
+
+
+def test_client_authentication_cannot_have_a_request_repeated_after_a_token() -> None:
+    with FaultServer(rotating) as server:
+        proof = Learning(lambda answer: True)
+        with Client(Provider(server.token_endpoint), client_id="c", auth=proof) as client:
+            assert client.create_token(**REFRESH).refresh_token == "rt-1"
+        assert len(server.requests) == 1
+
+
+def test_client_authentication_that_learns_asynchronously_is_named() -> None:
+    async def learn(answer: Answer) -> bool:
+        return True
+
+    with FaultServer(rotating) as server:
+        proof = Learning(lambda answer: learn(answer))  # noqa: PLW0108 - hides that it is async
+        with (
+            Client(Provider(server.token_endpoint), client_id="c", auth=proof) as client,
+            pytest.raises(PluginError, match="has an asynchronous learn") as raised,
+        ):
+            client.create_token(**REFRESH)
+        assert len(server.requests) == 1
+    assert raised.value.token is not None

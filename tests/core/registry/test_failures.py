@@ -54,6 +54,31 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
+class UnreadableError(Exception):
+    """An error whose message cannot be read."""
+
+    def __str__(self) -> str:
+        raise PanicError("message")
+
+
+class NoAttributes:
+    """An object that fails when it is asked for anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise PanicError(name)
+
+
+@pytest.mark.parametrize(
+    "plugin", [Panics(UnreadableError), NoAttributes()], ids=["message", "attributes"]
+)
+def test_a_plugin_that_cannot_even_be_described_fails_alone(plugin: object) -> None:
+    registry = grantway.build_registry({"audit": plugin}, only=["grantway"])
+    assert [each.state for each in registry.plugins if each.name == "audit"] == ["failed"]
+    assert "refresh_token" in registry.grants
+    with pytest.raises(grantway.PluginLoadError, match="audit"):
+        grantway.register_plugin("audit", plugin)
+
+
 @pytest.mark.parametrize("kind", [PanicError, *RAISED])
 def test_whatever_a_hook_raises_fails_that_plugin_only(kind: type[BaseException]) -> None:
     registry = grantway.build_registry({"audit": Panics(kind)}, only=["grantway"])

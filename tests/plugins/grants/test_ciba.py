@@ -201,3 +201,23 @@ def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> N
     )
     with pytest.raises(grantway.ConfigurationError, match="backchannel_authentication_endpoint"):
         CibaFlow(client).start(login_hint="user-1")
+
+
+def test_a_lost_answer_does_not_ask_the_person_twice() -> None:
+    login = Login(grantway.OutcomeUnknownError("lost"), answer(200, ASKED))
+    with pytest.raises(grantway.OutcomeUnknownError):
+        login.start()
+    assert len(login.sent) == 1
+
+
+def test_a_provider_that_did_nothing_is_asked_again() -> None:
+    login = Login(HttpResponse(503, {"retry-after": "0"}, b""), answer(200, ASKED))
+    assert login.start().auth_req_id == "a-secret-request-id"
+    assert len(login.sent) == 2
+
+
+def test_extra_may_have_the_names_of_a_calls_arguments() -> None:
+    login = Login(answer(200, ASKED), token())
+    login.flow.wait(login.start(extra={"timeout": "60", "step": "up", "cancel": "no"}))
+    for request in login.sent:
+        assert form(request) | {"timeout": "60", "step": "up", "cancel": "no"} == form(request)
