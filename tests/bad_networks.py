@@ -177,7 +177,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "200, a page": _answers(200, b"<html><body>Please log in</body></html>", HTML),
         "200, empty": _answers(200, b"", JSON),
         "200, JSON cut short": _answers(200, b'{"access_token": "at-1", "token_ty', JSON),
-        "200, a list": _answers(200, [HEALTHY], JSON),
+        "200, a list": _answers(200, [HEALTHY, HEALTHY], JSON),
         "200, access_token null": _answers(200, NULL, JSON),
     }
 )

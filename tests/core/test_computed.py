@@ -269,7 +269,7 @@ def test_what_a_function_raises_reaches_the_caller_with_the_parameters_name(
 def test_a_login_that_another_credential_needs_is_told_as_such() -> None:
     needed = LoginNeededError("Log in.")
     vars(needed)["token"] = Token("of-another")
-    needed.add_note("A note of its own.")
+    needed.add_note("An earlier note.")
     with (
         FaultServer(faults.answer()) as server,
         client(server) as asking,
@@ -279,8 +279,8 @@ def test_a_login_that_another_credential_needs_is_told_as_such() -> None:
     assert str(raised.value) == "Log in."
     assert raised.value.__cause__ is needed
     named = "Raised by the function that computes the parameter nonce."
-    assert raised.value.__notes__ == ["A note of its own.", named]
-    assert needed.__notes__ == ["A note of its own."]
+    assert raised.value.__notes__ == ["An earlier note.", named]
+    assert needed.__notes__ == ["An earlier note."]
     assert vars(raised.value)["token"] is None
 
 
