@@ -11,18 +11,16 @@ from grantway.http import HttpResponse
 from grantway.quantity import check_seconds
 from grantway_plugins.issuer.asgi import BodyProblem
 from grantway_plugins.issuer.decision import Denial, Refusal
-from grantway_plugins.issuer.incoming import Incoming, not_allowed
+from grantway_plugins.issuer.incoming import Incoming, answer_repeated, not_allowed
 from grantway_plugins.issuer.parameters import grant_type_of, unsupported
-from grantway_plugins.issuer.wire import BODY_TIME, Answer, WireRequest, answer_denial
+from grantway_plugins.issuer.wire import BODY_TIME, Answer, WireRequest
+from grantway_plugins.server.repeated import repeated_header
 
 from .streams import Readable, length_of, read_stream, within_cap
 
 if TYPE_CHECKING:
     from .asgi import AsgiTokenEndpoint
     from .wsgi import WsgiTokenEndpoint
-
-#: Headers that must not stand twice: which of them counts would be anybody's guess.
-_ONCE = frozenset({b"authorization", b"content-length", b"content-type"})
 
 _log = logging.getLogger(__name__)
 
@@ -125,17 +123,13 @@ class TokenEndpoint:
             method: Of the request.
             headers: Pairs with lower-case names.
         """
-        found: dict[bytes, str] = {}
-        twice = False
-        for name, value in headers:
-            twice |= name in _ONCE and name in found
-            found[name] = value
-        incoming = Incoming(found)
+        pairs = list(headers)
+        incoming = Incoming(dict(pairs))
         if method != "POST":
             return not_allowed("POST", incoming.speaks)
-        if twice:
-            denial = Denial("invalid_request", "A header stands twice")
-            return answer_denial(denial, incoming.speaks, headers=((b"connection", b"close"),))
+        repeated = repeated_header(pairs)
+        if repeated is not None:
+            return answer_repeated(repeated, incoming.speaks)
         return incoming
 
     def settle(self, incoming: Incoming, body: bytes | BodyProblem) -> Answer:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from grantway_plugins.server.repeated import repeated_header
+
 from .asgi import BodyProblem, Receive, Scope, Send, read_body, send_answer
 from .cors import Cors
 from .decision import Denial, Refusal
@@ -19,12 +21,20 @@ from .endpoints.registration import register, register_client
 from .endpoints.revocation import revoke
 from .endpoints.token import create_token
 from .host import is_own_host
-from .incoming import BOTH, NO_IAM, Incoming, not_allowed
+from .incoming import BOTH, NO_IAM, Incoming, answer_repeated, not_allowed
 from .issuer import Issuer
 from .pages import Pages
 from .store import Store
 from .transaction import Transaction
-from .wire import BODY_TIME, Answer, Dialect, WireRequest, answer_denial, answer_json
+from .wire import (
+    BODY_TIME,
+    Answer,
+    Dialect,
+    WireRequest,
+    answer_denial,
+    answer_json,
+    dialect_of,
+)
 from .work import Work, failed, refusals_are_denials
 
 _PAGES = frozenset({"/authorize", "/device", "/static/issuer.css"})
@@ -81,6 +91,13 @@ class App:
         if scope["type"] != "http":
             return
         path, method = scope["path"], scope["method"]
+        repeated = repeated_header(
+            (name, value.decode("latin-1")) for name, value in scope["headers"]
+        )
+        if repeated is not None:
+            dialect = dialect_of(_headers(scope).get(b"content-type", "")) or Dialect.RFC
+            await send_answer(send, answer_repeated(repeated, dialect))
+            return
         if (path in _PAGES or self._guards_all) and not self._is_meant(scope):
             await send_answer(send, _MISDIRECTED)
             return

@@ -111,3 +111,9 @@ def not_allowed(allowed: str, dialect: Dialect) -> Answer:
     """The answer to another method than those allowed."""
     denial = Denial("invalid_request", f"Only {allowed} is allowed here")
     return answer_denial(denial, dialect, status=405, headers=((b"allow", allowed.encode()),))
+
+
+def answer_repeated(name: str, dialect: Dialect) -> Answer:
+    """Answer a request that repeats a header, and end the connection: its body is not read."""
+    denial = Denial("invalid_request", f"The {name.title()} header is repeated; send it once")
+    return answer_denial(denial, dialect, headers=((b"connection", b"close"),))

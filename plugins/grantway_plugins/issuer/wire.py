@@ -123,10 +123,12 @@ def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict
         Refusal: not a form, or a parameter stands twice.
     """
     try:
+        # Many programs end a form in "&"; empty fields mean nothing (WHATWG URL section 5.1).
+        fields = "&".join(filter(None, body.decode("ascii").split("&")))
         pairs = parse_qsl(
-            body.decode("ascii"),
+            fields,
             keep_blank_values=True,
-            strict_parsing=bool(body),
+            strict_parsing=bool(fields),
             encoding="utf-8",
             errors="strict",
             max_num_fields=1000,

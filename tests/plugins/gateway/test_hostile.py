@@ -229,20 +229,23 @@ def test_a_header_that_stands_twice(
     url = serve(framework, TokenEndpoint(settlement))
     answer = raw(url, head(url, *twice, f"Content-Length: {len(REFRESH)}") + REFRESH)
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"A header stands twice" in answer
+    assert b"header is repeated; send it once" in answer
     assert not server.requests
 
 
 @pytest.mark.parametrize("framework", ["wsgi", "flask", "django"])
-def test_a_header_that_stands_twice_proves_nobody_under_wsgi(
-    framework: str, brokered: Brokered, serve: Serve
+@pytest.mark.parametrize("first", ["Basic c2hvcDp4", "Bearer x"])
+def test_two_authorization_headers_under_wsgi(
+    framework: str, first: str, brokered: Brokered, serve: Serve
 ) -> None:
     settlement, server = brokered(faults.answer())
     url = serve(framework, TokenEndpoint(settlement))
-    twice = ("Authorization: Basic c2hvcDp4", "Authorization: Basic eDp5")
-    body = b"grant_type=client_credentials"
+    twice = (f"Authorization: {first}", "Authorization: Basic eDp5")
+    body = b"grant_type=client_credentials&client_id=kiosk"
     lines = (f"Content-Type: {FORM}", *twice, f"Content-Length: {len(body)}")
-    assert raw(url, head(url, *lines) + body).split(b" ")[1] == b"401"
+    answer = raw(url, head(url, *lines) + body)
+    assert answer.split(b" ")[1] == b"400", answer
+    assert b"The Authorization header is repeated" in answer
     assert not server.requests
 
 

@@ -46,6 +46,50 @@ def test_an_unknown_path(caller: Caller, path: str) -> None:
     assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize("path", [*POSTS, "/health", "/device"])
+@pytest.mark.parametrize(
+    "twice",
+    [
+        ["Basic YTpi", "Basic YTpi"],
+        ["Bearer x", "Basic YTpi"],
+        ["Basic YTpi", ""],
+        ["Bearer x, Basic YTpi"],
+    ],
+)
+@pytest.mark.parametrize("content_type", [FORM, JSON])
+def test_two_authorization_headers(
+    caller: Caller, path: str, twice: list[str], content_type: str
+) -> None:
+    connection = http.client.HTTPConnection(urlsplit(caller.url).netloc, timeout=30)
+    connection.putrequest("POST" if path in POSTS else "GET", path)
+    for each in twice:
+        connection.putheader("Authorization", each)
+    connection.putheader("Content-Type", content_type)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["error"]) == (400, "invalid_request")
+    if content_type == JSON:
+        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
+    connection.close()
+
+
+@pytest.mark.parametrize("shape", ["{0}&", "{0}&&", "&{0}", "&&{0}&&"])
+def test_a_form_may_have_empty_fields(rfc: Caller, shape: str) -> None:
+    body = shape.format("scope=a&&client_id=x").encode()
+    answer = rfc.http.post(
+        f"{rfc.url}/device_authorization",
+        data=body.replace(b"client_id=x", b""),
+        headers={"content-type": FORM},
+        auth=(rfc.id, rfc.secret),
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_form_of_empty_fields_only_has_no_parameters(caller: Caller) -> None:
+    answer = post(caller, "/token", b"&", FORM)
+    assert answer.json()["error_description"] == "grant_type is required"
+
+
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "", "json"])
 def test_another_content_type(caller: Caller, path: str, content_type: str) -> None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.request import parse_http_list
+
+from grantway_plugins.server.repeated import joins_credentials
 
 from .paths import normal_path
 from .refusal import RequestRefusedError
@@ -15,7 +16,6 @@ _HOST = re.compile(
     r"(?P<host>[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_CREDENTIALS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=]")
 
 Values = Callable[[str], Sequence[str]]
 
@@ -90,7 +90,7 @@ class Facts:
         if not found:
             return ""
         value = found[0]
-        if len(found) > 1 or (name == "authorization" and "," in value and _several(value)):
+        if len(found) > 1 or (name == "authorization" and joins_credentials(value)):
             raise RequestRefusedError(f"The {name} header stands more than once")
         if not value.isprintable() and _CONTROL.search(value):
             raise RequestRefusedError(f"The {name} header holds characters that no header may")
@@ -120,8 +120,3 @@ def normal_host(host: str) -> str:
     if found is None or ".." in host:
         raise RequestRefusedError("The Host header is not one host")
     return found["host"]
-
-
-def _several(value: str) -> bool:
-    """Whether a server joined several values: a scheme and credentials stand behind a comma."""
-    return any(_CREDENTIALS.match(part) for part in parse_http_list(value)[1:])

@@ -73,6 +73,7 @@ class UpstreamAuth:
         metrics = self._metrics
         try:
             _check_connection(route, facts)
+            authorization = facts.header("authorization")
             if route.forward_preflight and facts.is_preflight:
                 preflight = Injection(route, facts.path, "", None, metrics, bare=True)
                 preflight.tell("kept")
@@ -81,7 +82,6 @@ class UpstreamAuth:
                 kept = Injection(route, facts.path, "", None, metrics)
                 kept.tell("kept")
                 return kept
-            authorization = facts.header("authorization")
             tenant = tenant_of(route.tenant, facts)
             credential = _credential(route, tenant, authorization)
         except RequestRefusedError:
