@@ -91,15 +91,9 @@ class App:
         if scope["type"] != "http":
             return
         path, method = scope["path"], scope["method"]
-        repeated = repeated_header(
-            (name, value.decode("latin-1")) for name, value in scope["headers"]
-        )
-        if repeated is not None:
-            dialect = dialect_of(_headers(scope).get(b"content-type", "")) or Dialect.RFC
-            await send_answer(send, answer_repeated(repeated, dialect))
-            return
-        if (path in _PAGES or self._guards_all) and not self._is_meant(scope):
-            await send_answer(send, _MISDIRECTED)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await send_answer(send, refusal)
             return
         if self._cors is not None and path in _FOR_WEB_PAGES:
             headers = _headers(scope)
@@ -126,8 +120,20 @@ class App:
             denial = Denial("not_found", "There is nothing at this path")
             await send_answer(send, answer_denial(denial, Dialect.RFC, status=404))
 
-    def _is_meant(self, scope: Scope) -> bool:
-        host = _headers(scope).get(b"host")
+    def _refusal(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request that is refused whatever its path, or None."""
+        headers = _headers(scope)
+        repeated = repeated_header(
+            (name, value.decode("latin-1")) for name, value in scope["headers"]
+        )
+        if repeated is not None:
+            dialect = dialect_of(headers.get(b"content-type", "")) or Dialect.RFC
+            return answer_repeated(repeated, dialect)
+        guarded = scope["path"] in _PAGES or self._guards_all
+        return _MISDIRECTED if guarded and not self._is_meant(headers) else None
+
+    def _is_meant(self, headers: Mapping[bytes, str]) -> bool:
+        host = headers.get(b"host")
         return host is None or is_own_host(host, self._issuer.settings.url)
 
     async def _post(self, post: _Post, scope: Scope, receive: Receive) -> Answer:
