@@ -16,8 +16,11 @@ from grantway_plugins.server import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_LIFETIMES = Lifetimes()
+_SETTINGS = IssuerSettings()
+_LIFETIMES = _SETTINGS.lifetimes
 _LIMITS = Limits()
+#: Fields whose option gives one value at a time.
+_SINGULAR = {"cors_origins": "cors_origin", "scope_descriptions": "scope_description"}
 _LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
 
 
@@ -44,6 +47,19 @@ def _limit(name: str, meaning: str) -> Callable[[Command], Command]:
         show_default=True,
         help=meaning,
     )
+
+
+def _descriptions(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """Split each SCOPE=TEXT at its first equals sign."""
+    descriptions: dict[str, str] = {}
+    for each in given:
+        scope, equals, text = each.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{each} is not like read=See your files")
+        descriptions[scope] = text
+    return descriptions
 
 
 @click.command(name="serve")
@@ -87,6 +103,17 @@ def _limit(name: str, meaning: str) -> Callable[[Command], Command]:
     multiple=True,
     help="Origin whose web pages may use the endpoints, like https://app.example.com. Repeatable.",
 )
+@click.option(
+    "--name", default=_SETTINGS.name, show_default=True, help="The issuer's name on its pages."
+)
+@click.option(
+    "--scope-description",
+    "scope_descriptions",
+    metavar="SCOPE=TEXT",
+    multiple=True,
+    callback=_descriptions,
+    help="What a scope means, for the pages that ask for approval. Repeatable.",
+)
 @_seconds("access_token", "Lifetime of an access token.")
 @_seconds("authorization_code", "Lifetime of an authorization code, at most 600.")
 @_seconds("device_code", "Lifetime of a device code.")
@@ -112,6 +139,8 @@ def command(  # noqa: PLR0917 - click gives options by name
     trusted_proxies: tuple[str, ...],
     insecure_http: bool,
     cors_origins: tuple[str, ...],
+    name: str,
+    scope_descriptions: dict[str, str],
     **numbers: Any,
 ) -> None:
     """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
@@ -128,6 +157,8 @@ def command(  # noqa: PLR0917 - click gives options by name
                 approve=approve,
                 lifetimes=Lifetimes(**lifetimes),
                 cors_origins=cors_origins,
+                name=name,
+                scope_descriptions=scope_descriptions,
             ),
             host=host,
             port=port,
@@ -143,12 +174,12 @@ def command(  # noqa: PLR0917 - click gives options by name
 
 def _by_option(error: ConfigurationError, lifetimes: frozenset[str]) -> str:
     """Name the options that were given, not the fields behind them."""
-    errors = {name.replace("origins", "origin"): rules for name, rules in error.errors.items()}
+    errors = {_SINGULAR.get(name, name): rules for name, rules in error.errors.items()}
     lines = [
         f"--{name.replace('_', '-')}{'-seconds' if name in lifetimes else ''} {rule}"
         for name, rules in errors.items()
         for rule in rules
     ]
-    if error.errors.keys() <= lifetimes | _LIMIT_NAMES:
+    if error.errors.keys() <= lifetimes | _LIMIT_NAMES | {"name", "scope_descriptions"}:
         return "; ".join(lines)
     return f"{error.message.replace('insecure_http', '--insecure-http')} ({'; '.join(lines)})"

@@ -23,6 +23,7 @@ from .endpoints.token import create_token
 from .host import is_own_host
 from .incoming import BOTH, NO_IAM, Incoming, answer_repeated, not_allowed
 from .issuer import Issuer
+from .pages import PATHS as PAGE_PATHS
 from .pages import Pages
 from .store import Store
 from .transaction import Transaction
@@ -37,7 +38,6 @@ from .wire import (
 )
 from .work import Work, failed, refusals_are_denials
 
-_PAGES = frozenset({"/authorize", "/device", "/static/issuer.css"})
 #: What a page in a browser may need: to register, to log in, and to end its login.
 _FOR_WEB_PAGES = frozenset(
     {
@@ -114,7 +114,7 @@ class App:
                 await send_answer(send, self._gets[path])
             else:
                 await send_answer(send, not_allowed("GET, HEAD", Dialect.RFC))
-        elif path in _PAGES:
+        elif path in PAGE_PATHS:
             await self._pages.asgi(scope, receive, send)
         else:
             denial = Denial("not_found", "There is nothing at this path")
@@ -129,7 +129,7 @@ class App:
         if repeated is not None:
             dialect = dialect_of(headers.get(b"content-type", "")) or Dialect.RFC
             return answer_repeated(repeated, dialect)
-        guarded = scope["path"] in _PAGES or self._guards_all
+        guarded = scope["path"] in PAGE_PATHS or self._guards_all
         return _MISDIRECTED if guarded and not self._is_meant(headers) else None
 
     def _is_meant(self, headers: Mapping[bytes, str]) -> bool:

@@ -3,20 +3,74 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, Self
 
 from grantway_grants.authorization_code import GRANT_TYPE
 
 from .issuer import Issuer
 from .randomness import digest, new_secret
 from .records import AuthorizationCode, Client, Redirect
-from .redirect_uri import is_registered, with_query
+from .redirect_uri import is_registered, is_web, stays_on_this_machine, with_query
 from .transaction import Transaction
+
+#: How the answer travels to the client (OAuth 2.0 Multiple Response Types, Form Post).
+ResponseMode = Literal["query", "form_post"]
+RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "form_post")
 
 #: base64url of a SHA-256, without padding.
 _CHALLENGE = re.compile(r"[A-Za-z0-9\-_]{43}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+#: Parameters that a form of the page repeats; others are ignored (RFC 6749 section 3.1).
+_KNOWN = (
+    "client_id",
+    "redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "scopes",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+)
+#: Parameters that would change the meaning of the request, so ignoring them would be wrong
+#: (OpenID Connect Core section 3.1.2.6).
+_UNSUPPORTED = {
+    "request": "request_not_supported",
+    "request_uri": "request_uri_not_supported",
+    "registration": "registration_not_supported",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """The parameters of an authorization request.
+
+    Attributes:
+        values: Parameters by name. Those without a value count as omitted (RFC 6749 section 3.1).
+        repeated: Names that were sent more than once; their value is not in ``values``.
+    """
+
+    values: Mapping[str, str] = field(repr=False)
+    repeated: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Self:
+        """Collect the parameters of a query or form."""
+        values: dict[str, str] = {}
+        repeated: set[str] = set()
+        for name, value in pairs:
+            if not value or not (name in _KNOWN or name in _UNSUPPORTED):
+                continue
+            if name in values:
+                repeated.add(name)
+            values[name] = value
+        for name in repeated:
+            del values[name]
+        return cls(values, frozenset(repeated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +82,27 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class SentBack:
-    """The browser goes back to the client, with an error or a code."""
+    """The authorization response: a code or an error for the client.
 
-    url: str = field(repr=False)
+    Attributes:
+        client: The client that sent the request.
+        redirect_uri: Where the client expects the response.
+        params: The response.
+        mode: How it travels.
+        automatic: Whether the browser goes there by itself. If not, the person is shown where
+            the client wants them to go, and decides.
+    """
+
+    client: Client
+    redirect_uri: str
+    params: Mapping[str, str] = field(repr=False)
+    mode: ResponseMode = "query"
+    automatic: bool = True
+
+    @property
+    def url(self) -> str:
+        """The redirect URI with the response in its query."""
+        return with_query(self.redirect_uri, self.params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,46 +113,49 @@ class Asked:
     redirect: Redirect
     scope: tuple[str, ...]
     state: str | None
+    mode: ResponseMode
     challenge: str | None = field(repr=False)
 
 
-def judge(  # noqa: PLR0911 - a ladder of rules, each with its own answer
-    issuer: Issuer, params: Mapping[str, str], transaction: Transaction
+def judge(
+    issuer: Issuer, request: AuthorizationRequest, transaction: Transaction
 ) -> Refused | SentBack | Asked:
     """Check an authorization request.
 
+    An error found here is sent to the client before the person has been asked anything. Clients
+    register themselves, so a link with a deliberate error would turn the issuer into an open
+    redirector (RFC 9700 section 4.11.2). The browser therefore returns by itself only to this
+    machine.
+
     Args:
-        issuer: Who is asked.
-        params: The query; a name that stood twice is in it as an empty string.
+        issuer: The issuer.
+        request: The parameters.
         transaction: Where the client is looked up.
     """
-    client = transaction.client(params.get("client_id", ""))
+    client = transaction.client(request.values.get("client_id", ""))
     if client is None or issuer.clock() >= client.expires_at:
-        return Refused("The client that sent you here is not registered, or no longer.")
-    redirect = _redirect(client, params.get("redirect_uri"))
+        return Refused("The application that sent you here is not registered with this issuer.")
+    redirect = None if "redirect_uri" in request.repeated else _redirect(client, request.values)
     if redirect is None:
-        return Refused("The address to return to is not one that the client registered.")
-    state = params.get("state")
-
-    def back(error: str, description: str) -> SentBack:
-        return _back(issuer, redirect, state, {"error": error, "error_description": description})
-
-    repeated = sorted(name for name, value in params.items() if not value and name in _KNOWN)
-    if repeated:
-        return back("invalid_request", f"{repeated[0]} is empty or stands twice")
-    if GRANT_TYPE not in client.grant_types:
-        return back("unauthorized_client", "The client is not registered for authorization_code")
-    if params.get("response_type") is None:
-        return back("invalid_request", "response_type is required")
-    if params["response_type"] != "code":
-        return back("unsupported_response_type", "response_type must be code")
-    wrong = _wrong_challenge(client, params)
-    if wrong:
-        return back("invalid_request", wrong)
-    scope = _scope(client, params)
-    if scope is None:
-        return back("invalid_scope", "scope asks for more than the client registered")
-    return Asked(client, redirect, scope, state, params.get("code_challenge"))
+        return Refused(
+            f"The address that {client.name} wants to send you to is not one that it registered."
+        )
+    mode = _mode(request.values, redirect)
+    state = request.values.get("state")
+    try:
+        _check(issuer, client, request, mode)
+        scope = _scope(client, request.values)
+    except _Mistake as mistake:
+        error = {"error": mistake.error, "error_description": mistake.description}
+        return SentBack(
+            client,
+            redirect.uri,
+            _response(issuer, state, error),
+            mode or "query",
+            automatic=stays_on_this_machine(redirect.uri),
+        )
+    challenge = request.values.get("code_challenge")
+    return Asked(client, redirect, scope, state, mode or "query", challenge)
 
 
 def approve(issuer: Issuer, asked: Asked, transaction: Transaction) -> SentBack:
@@ -97,59 +172,106 @@ def approve(issuer: Issuer, asked: Asked, transaction: Transaction) -> SentBack:
             expires_at=issuer.clock() + issuer.settings.lifetimes.authorization_code,
         )
     )
-    return _back(issuer, asked.redirect, asked.state, {"code": code})
+    return _answer(issuer, asked, {"code": code})
 
 
 def deny(issuer: Issuer, asked: Asked) -> SentBack:
-    """Send the browser back with the person's no."""
-    error = {"error": "access_denied", "error_description": "The person said no"}
-    return _back(issuer, asked.redirect, asked.state, error)
+    """Send the browser back with the person's refusal."""
+    error = {"error": "access_denied", "error_description": "The person denied the request"}
+    return _answer(issuer, asked, error)
 
 
-_KNOWN = (
-    "response_type",
-    "scope",
-    "scopes",
-    "state",
-    "code_challenge",
-    "code_challenge_method",
-)
+def _answer(issuer: Issuer, asked: Asked, params: dict[str, str]) -> SentBack:
+    response = _response(issuer, asked.state, params)
+    return SentBack(asked.client, asked.redirect.uri, response, asked.mode)
 
 
-def _back(
-    issuer: Issuer, redirect: Redirect, state: str | None, params: dict[str, str]
-) -> SentBack:
-    if state:
+def _response(issuer: Issuer, state: str | None, params: dict[str, str]) -> dict[str, str]:
+    if state is not None:
         params["state"] = state
-    params["iss"] = issuer.settings.url
-    return SentBack(with_query(redirect.uri, params))
+    return {**params, "iss": issuer.settings.url}
 
 
-def _redirect(client: Client, named: str | None) -> Redirect | None:
+def _redirect(client: Client, values: Mapping[str, str]) -> Redirect | None:
+    named = values.get("redirect_uri")
     if named is None:
         only = client.redirect_uris[0] if len(client.redirect_uris) == 1 else None
         return None if only is None else Redirect(only, given=False)
     return Redirect(named, given=True) if is_registered(named, client.redirect_uris) else None
 
 
-def _wrong_challenge(client: Client, params: Mapping[str, str]) -> str | None:
-    challenge, method = params.get("code_challenge"), params.get("code_challenge_method")
-    if challenge is None:
-        if client.must_use_pkce:
-            return "code_challenge is required, with code_challenge_method=S256"
-        return None if method is None else "code_challenge is missing"
-    if method != "S256":
-        return "code_challenge_method must be S256"
-    if not _CHALLENGE.fullmatch(challenge):
-        return "code_challenge must be the base64url of a SHA-256: 43 characters"
-    return None
+def _mode(values: Mapping[str, str], redirect: Redirect) -> ResponseMode | None:
+    """Return the response mode, or None for one that is not offered."""
+    asked = values.get("response_mode", "query")
+    if asked == "form_post":  # apps with a private scheme receive no forms
+        return "form_post" if is_web(redirect.uri) else None
+    return "query" if asked == "query" else None
 
 
-def _scope(client: Client, params: Mapping[str, str]) -> tuple[str, ...] | None:
-    asked = params.get("scope") or params.get("scopes")  # AWS's clients say scopes
+class _Mistake(Exception):  # noqa: N818 - carries an answer to the client
+    """Carries an error of the request up to ``judge``."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(error)
+        self.error, self.description = error, description
+
+
+def _check(
+    issuer: Issuer, client: Client, request: AuthorizationRequest, mode: ResponseMode | None
+) -> None:
+    values = request.values
+    if request.repeated:
+        raise _Mistake("invalid_request", f"Duplicate parameter: {min(request.repeated)}")
+    for name, error in _UNSUPPORTED.items():
+        if name in values:
+            raise _Mistake(error, f"{name} is not supported; send each parameter in the query")
+    if GRANT_TYPE not in client.grant_types:
+        raise _Mistake("unauthorized_client", "The client is not registered for authorization_code")
+    if mode is None:
+        offered = "query, or form_post for http and https redirect URIs"
+        raise _Mistake("invalid_request", f"response_mode must be {offered}")
+    if "response_type" not in values:
+        raise _Mistake("invalid_request", "response_type is required")
+    if values["response_type"] != "code":
+        raise _Mistake("unsupported_response_type", "response_type must be code")
+    _check_challenge(client, values)
+    if _is_silent(values):
+        _check_silent(issuer, values)
+
+
+def _check_silent(issuer: Issuer, values: Mapping[str, str]) -> None:
+    if values["prompt"].split() != ["none"]:
+        raise _Mistake("invalid_request", "prompt must not combine none with another value")
+    if issuer.settings.approve != "auto":
+        raise _Mistake("consent_required", "A person must approve each login, at a page")
+
+
+def _is_silent(values: Mapping[str, str]) -> bool:
+    """Whether the client asks that the person sees no page (OpenID Connect Core 3.1.2.1)."""
+    return "none" in values.get("prompt", "").split()
+
+
+def _check_challenge(client: Client, values: Mapping[str, str]) -> None:
+    challenge, method = values.get("code_challenge"), values.get("code_challenge_method")
+    rule: str | None = None
+    if challenge is None and client.must_use_pkce:
+        rule = "code_challenge is required, with code_challenge_method=S256"
+    elif challenge is None:
+        if method is not None:
+            rule = "code_challenge is missing"
+    elif method != "S256":
+        rule = "code_challenge_method must be S256"
+    elif not _CHALLENGE.fullmatch(challenge):
+        rule = "code_challenge must be the base64url of a SHA-256: 43 characters"
+    if rule is not None:
+        raise _Mistake("invalid_request", rule)
+
+
+def _scope(client: Client, values: Mapping[str, str]) -> tuple[str, ...]:
+    asked = values.get("scope") or values.get("scopes")  # AWS's clients say scopes
     if asked is None:
         return client.scope
-    if not _SCOPE.fullmatch(asked):
-        return None
     names = tuple(dict.fromkeys(asked.split(" ")))
-    return names if set(names) <= set(client.scope) else None
+    if not _SCOPE.fullmatch(asked) or not set(names) <= set(client.scope):
+        raise _Mistake("invalid_scope", "scope asks for more than the client registered")
+    return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -52,19 +53,32 @@ def is_registered(uri: str, registered: tuple[str, ...]) -> bool:
     return portless is not None and any(portless == _without_port(each) for each in registered)
 
 
-def with_query(uri: str, params: dict[str, str]) -> str:
+def with_query(uri: str, params: Mapping[str, str]) -> str:
     """Add parameters to a redirect URI, keeping the query it has."""
     separator = "&" if "?" in uri else "?"
     return f"{uri}{separator}{urlencode(params)}"
 
 
-def origin(uri: str) -> str:
-    """What a page's ``form-action`` must allow for a redirect there."""
+def is_web(uri: str) -> bool:
+    """Whether a web server receives what is sent there, and not an app with its own scheme."""
     parts = _split(uri)
-    if parts is None or parts.scheme not in {"http", "https"} or "[" in parts.netloc:
-        # Policies know neither the hosts of private schemes nor IPv6 addresses.
-        return f"{uri.partition(':')[0]}:"
-    return f"{parts.scheme}://{parts.netloc}"
+    return parts is not None and parts.scheme in {"http", "https"}
+
+
+def stays_on_this_machine(uri: str) -> bool:
+    """Whether a browser that goes there reaches only the machine that it runs on."""
+    parts = _split(uri)
+    return (
+        parts is not None and parts.scheme == "http" and parts.hostname in LOOPBACK | {"localhost"}
+    )
+
+
+def destination(uri: str) -> str:
+    """Return the part of a redirect URI that tells a person where they will be."""
+    parts = _split(uri)
+    if parts is not None and is_web(uri):
+        return parts.netloc
+    return f"{uri.partition(':')[0]}:"
 
 
 def _split(uri: str) -> SplitResult | None:

@@ -71,6 +71,9 @@ class IssuerSettings:
             on this machine alone.
         subject: Who approves: the ``sub`` of every token.
         default_scopes: The scopes of a registration that names none.
+        name: The issuer's name, as its pages show it.
+        scope_descriptions: What scopes mean to a person, by scope, for the pages that ask for
+            approval. Scopes without a description are shown as they are.
         lifetimes: How long things live.
         cors_origins: Origins, like ``https://app.example.com``, whose web pages may read metadata,
             register, get tokens and revoke them. ``*`` allows every origin. Cookies are never
@@ -84,6 +87,8 @@ class IssuerSettings:
     approve: Approve = "page"
     subject: str = "local-user"
     default_scopes: tuple[str, ...] = ("sso:account:access",)
+    name: str = "grantway issuer"
+    scope_descriptions: Mapping[str, str] = field(default_factory=dict, hash=False)
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     cors_origins: tuple[str, ...] = ()
 
@@ -93,8 +98,11 @@ class IssuerSettings:
             _check_issuer(self.issuer)
         if self.approve not in get_args(Approve):
             raise _refuse("approve", 'must be "page" or "auto"')
-        if not isinstance(self.subject, str) or not self.subject.isprintable() or not self.subject:
+        if not _is_shown(self.subject):
             raise _refuse("subject", 'must be printable text, like "local-user"')
+        if not _is_shown(self.name):
+            raise _refuse("name", 'must be printable text, like "Example Login"')
+        _check_descriptions(self.scope_descriptions)
         try:
             Scope().deserialize(self.default_scopes)
         except ValidationError as invalid:
@@ -123,6 +131,23 @@ class IssuerSettings:
         if self.issuer is None:
             raise _refuse("issuer", "is needed, like http://127.0.0.1:8400")
         return self.issuer
+
+
+def _is_shown(text: object) -> bool:
+    return isinstance(text, str) and text.isprintable() and bool(text.strip())
+
+
+def _check_descriptions(descriptions: Mapping[str, str]) -> None:
+    example = 'like {"read": "See your files"}'
+    if not isinstance(descriptions, Mapping):
+        raise _refuse("scope_descriptions", f"must map scopes to texts, {example}")
+    for scope, text in descriptions.items():
+        try:
+            (_,) = Scope().deserialize([scope])
+        except (ValidationError, ValueError):
+            raise _refuse("scope_descriptions", f"must name one scope each, {example}") from None
+        if not _is_shown(text):
+            raise _refuse("scope_descriptions", f"must describe each scope in words, {example}")
 
 
 def _check_issuer(issuer: str) -> None:

@@ -104,6 +104,21 @@ def test_a_web_page_of_a_named_origin_may_read_the_metadata() -> None:
     assert answer.headers["access-control-allow-origin"] == page["origin"]
 
 
+def test_its_pages_can_have_a_name_and_explain_scopes() -> None:
+    options = ["--name", "Our login", "--scope-description", "sso:account:access=See a=b"]
+    with (
+        serving("--database", ":memory:", *options) as (url, _),
+        sso_oidc.client("us-east-1", url) as client,
+        Person() as person,
+    ):
+        registered = client.register_client(clientName="test", clientType="public")
+        who = {name: registered[name] for name in ("clientId", "clientSecret")}
+        started = client.start_device_authorization(**who, startUrl="https://example.com/start")
+        page = person.visit(started["verificationUriComplete"])
+    assert "Our login" in page
+    assert "See a=b sso:account:access" in page
+
+
 def test_approving_everything_is_loud() -> None:
     with serving("--database", ":memory:", "--approve", "auto") as (url, process):
         with sso_oidc.client("us-east-1", url) as client:
@@ -128,6 +143,8 @@ def test_approving_everything_is_loud() -> None:
         (["--header-bytes", "5"], "--header-bytes must be a whole number from 1024"),
         (["--connections-per-peer", "0"], "--connections-per-peer must be"),
         (["--cors-origin", "https://app.example.com/"], "--cors-origin must be"),
+        (["--name", " "], "--name must be"),
+        (["--scope-description", "read="], "--scope-description must describe"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(options: list[str], says: str) -> None:

@@ -40,7 +40,7 @@ def test_only_post(caller: Caller, path: str) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["/", "/token/", "/nothing"])
+@pytest.mark.parametrize("path", ["//", "/token/", "/nothing"])
 def test_an_unknown_path(caller: Caller, path: str) -> None:
     answer = caller.http.get(caller.url + path)
     assert (answer.status_code, answer.json()["error"]) == (404, "not_found")

@@ -6,13 +6,14 @@ import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
 
-from grantway.exceptions import FlowError
-from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway.exceptions import ConfigurationError, FlowError
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, StoreBusyError
 from grantway_plugins.issuer.person import Person
 from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock, query_of
 from tests.waiting import PATIENCE, until
@@ -26,7 +27,7 @@ def fields_of(page: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page))
 
 
-@pytest.mark.parametrize("path", ["/device", "/device?user_code=BBBB-BBBB", "/authorize"])
+@pytest.mark.parametrize("path", ["/", "/device", "/device?user_code=BBBB-BBBB", "/authorize"])
 def test_every_page_has_its_security_headers(caller: Caller, path: str) -> None:
     answer = show(caller, caller.url + path)
     policy = answer.headers["content-security-policy"]
@@ -52,14 +53,67 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_strangers(caller: Caller) -> 
     assert "SameSite=lax" in cookie
 
 
-def test_the_authorization_page_shows_client_and_scopes_and_allows_its_redirect(
-    rfc: Caller,
-) -> None:
+def test_the_authorization_page_shows_who_asks_for_what_and_where_it_leads(rfc: Caller) -> None:
     page = show(rfc, rfc.authorize_url())
     assert page.status_code == 200
     assert "<code>a</code>" in page.text
-    assert CALLBACK in page.text
-    assert "form-action 'self' http://127.0.0.1:8400" in page.headers["content-security-policy"]
+    assert "127.0.0.1:8400" in page.text
+
+
+def test_only_forms_that_end_at_the_client_may_leave_the_issuer(rfc: Caller) -> None:
+    """Chrome applies form-action to the redirects after a form, wherever they lead."""
+    leaving = [rfc.authorize_url(), rfc.authorize_url(response_mode="form_post", scope="c")]
+    staying = [f"{rfc.url}{path}" for path in ("/", "/device", "/authorize")]
+    policies = [
+        "form-action 'self'" in show(rfc, url).headers["content-security-policy"]
+        for url in leaving + staying
+    ]
+    assert policies == [False, False, True, True, True]
+
+
+def test_the_pages_show_the_issuers_name_and_what_scopes_mean() -> None:
+    settings = IssuerSettings(
+        issuer="http://login.example:81", name="Ex & Co", scope_descriptions={"a": "See <all>"}
+    )
+    with IssuerServer(settings) as server, Caller(server.address) as caller:
+        caller.register_rfc()
+        started = caller.start()
+        for url in (
+            caller.authorize_url(),
+            f"{caller.url}/device?user_code={started['user_code']}",
+        ):
+            page = show(caller, url).text
+            assert "Ex &amp; Co" in page
+            assert "login.example:81" in page
+            assert "See &lt;all&gt; <code>a</code>" in page
+            assert "use the scope <code>b</code>" in page
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": ""},
+        {"name": "a\nb"},
+        {"scope_descriptions": {"a b": "Both"}},
+        {"scope_descriptions": {"a": ""}},
+        {"scope_descriptions": {"a": 1}},
+        {"scope_descriptions": [("a", "A")]},
+    ],
+)
+def test_a_name_or_description_that_cannot_be_shown_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        IssuerSettings(**settings)
+    assert list(refused.value.errors) == list(settings)
+
+
+def test_the_start_page_tells_no_secret_and_changes_nothing(rfc: Caller) -> None:
+    started = rfc.start()
+    answer = requests.get(rfc.url, timeout=PATIENCE)
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    for known in (rfc.id, rfc.secret, started["user_code"], "local-user"):
+        assert known not in answer.text
+    assert requests.post(rfc.url, data={"a": "b"}, timeout=PATIENCE).status_code == 405
 
 
 def test_names_are_escaped(caller: Caller) -> None:
@@ -210,11 +264,11 @@ def test_wrong_codes_count_before_they_are_looked_up(rfc: Caller, server: Issuer
     released = threading.Event()
     right = rfc.start()["verification_uri_complete"]
     wrong = f"{rfc.url}/device?user_code=BBBB-BBBB"
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(11) as pool:
         held = pool.submit(server.store.run, lambda _transaction: released.wait(PATIENCE))
         try:
-            guesses = [pool.submit(requests.get, wrong, timeout=PATIENCE) for _ in range(5)]
-            until(lambda: server.store._jobs.qsize() >= 5, seconds=PATIENCE / 2)
+            guesses = [pool.submit(requests.get, wrong, timeout=PATIENCE) for _ in range(10)]
+            until(lambda: server.store._jobs.qsize() >= 10, seconds=PATIENCE / 2)
             assert requests.get(right, timeout=PATIENCE / 4).status_code == 429
         finally:
             released.set()
@@ -234,32 +288,98 @@ def test_a_part_of_a_strangers_page_enters_no_code(caller: Caller, part: str) ->
     )
 
 
-def test_five_wrong_codes_in_a_row_make_everybody_at_this_address_wait(
+def test_five_wrong_codes_in_a_row_make_this_browser_wait(
     rfc: Caller, person: Person, clock: Clock
 ) -> None:
     started = rfc.start()
     for _ in range(4):
-        with pytest.raises(FlowError, match="not known"):
+        with pytest.raises(FlowError, match="No device waits"):
             person.approve_device(started["verification_uri"], "BBBB-BBBB")
-    with pytest.raises(FlowError, match="Wait 60 seconds"):
+    with pytest.raises(FlowError, match="Wait 12 seconds"):
         person.approve_device(started["verification_uri"], "BBBB-BBBB")
-    clock.tick(20.5)
-    with pytest.raises(FlowError, match="Wait 40 seconds"):
+    clock.tick(2.5)
+    with pytest.raises(FlowError, match="Wait 10 seconds"):
         person.approve_device(started["verification_uri"], started["user_code"])
-    answer = show(rfc, started["verification_uri_complete"])  # another session, the same address
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "40")
-    clock.tick(39.5)
+    with Person() as other:  # another browser at the same address
+        other.approve_device(rfc.start()["verification_uri_complete"])
+    clock.tick(9.5)
     person.approve_device(started["verification_uri"], started["user_code"])
     assert rfc.poll(started["device_code"]).status_code == 200
 
 
-def test_a_right_code_starts_the_count_again(rfc: Caller, person: Person) -> None:
-    for _ in range(3):
-        started = rfc.start()
-        for _ in range(4):
-            with pytest.raises(FlowError, match="not known"):
-                person.approve_device(started["verification_uri"], "BBBB-BBBB")
-        person.approve_device(started["verification_uri"], started["user_code"])
+def test_ten_wrong_codes_make_the_address_wait(rfc: Caller, clock: Clock) -> None:
+    """Without its cookie, a program is a new browser with each request."""
+    right = rfc.start()["verification_uri_complete"]
+    wrong = f"{rfc.url}/device?user_code=BBBB-BBBB"
+    answers = [requests.get(wrong, timeout=PATIENCE) for _ in range(10)]
+    assert [each.status_code for each in answers] == [400] * 9 + [429]
+    answer = show(rfc, right)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "6")
+    clock.tick(6)
+    assert show(rfc, right).status_code == 200
+
+
+@pytest.mark.parametrize("cookie", [True, False])
+def test_entering_a_valid_code_makes_no_room_for_guesses(rfc: Caller, cookie: bool) -> None:
+    """The sequence of a guesser: four wrong codes, then their own valid one, repeated."""
+    own = [rfc.start()["verification_uri_complete"] for _ in range(2)]
+    wrong = f"{rfc.url}/device?user_code=BBBB-BBBB"
+    looked_up = 0
+    with requests.Session() as browser:
+        browser.get(f"{rfc.url}/device", timeout=PATIENCE)
+        for number in range(80):
+            for url in (wrong, wrong, wrong, wrong, own[number % 2]):
+                if not cookie:
+                    browser.cookies.clear()
+                answer = browser.get(url, timeout=PATIENCE)
+                looked_up += url == wrong and answer.status_code != 429
+    assert looked_up == (4 if cookie else 9)
+
+
+def test_right_codes_are_never_throttled(rfc: Caller, person: Person) -> None:
+    for _ in range(12):
+        person.approve_device(rfc.start()["verification_uri_complete"])
+
+
+def test_a_choice_counts_even_while_the_address_must_wait(rfc: Caller) -> None:
+    """Somebody else at the address could otherwise keep a person from pressing the button."""
+    started = rfc.start()
+    form = fields_of(show(rfc, started["verification_uri_complete"]).text)
+    for _ in range(12):
+        requests.get(f"{rfc.url}/device?user_code=BBBB-BBBB", timeout=PATIENCE)
+    answer = rfc.http.post(f"{rfc.url}/device", data={**form, "decision": "approve"})
+    assert answer.status_code == 200
+    assert rfc.poll(started["device_code"]).status_code == 200
+
+
+def test_a_form_answers_only_the_device_that_it_showed(rfc: Caller) -> None:
+    """Its token would otherwise let a guesser answer any code without being throttled."""
+    shown, other = rfc.start(), rfc.start()
+    form = fields_of(show(rfc, shown["verification_uri_complete"]).text)
+    form |= {"user_code": other["user_code"], "decision": "approve"}
+    assert rfc.http.post(f"{rfc.url}/device", data=form).status_code == 403
+    assert rfc.poll(other["device_code"]).json()["error"] == "authorization_pending"
+
+
+def test_a_wrong_code_stays_in_the_field_and_is_escaped(rfc: Caller) -> None:
+    wrong = '"><b>' + "x" * 60
+    page = show(rfc, f"{rfc.url}/device?user_code={quote(wrong)}").text
+    assert 'value="&#34;&gt;&lt;b&gt;' + "x" * 35 + '"' in page
+
+
+def test_a_failing_database_takes_no_try(
+    rfc: Caller, server: IssuerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = rfc.start()
+
+    async def busy(_work: object) -> None:
+        raise StoreBusyError("busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.store, "arun", busy)
+        for _ in range(12):
+            assert show(rfc, started["verification_uri_complete"]).status_code == 503
+    assert show(rfc, started["verification_uri_complete"]).status_code == 200
 
 
 def test_an_expired_code_cannot_be_approved(rfc: Caller, person: Person, clock: Clock) -> None:

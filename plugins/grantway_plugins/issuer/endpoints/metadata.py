@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from grantway_plugins.issuer.authentication import METHODS
+from grantway_plugins.issuer.authorization import RESPONSE_MODES
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.wire import Answer
 
@@ -22,12 +23,14 @@ def metadata(issuer: Issuer) -> Answer:
         "introspection_endpoint": f"{url}/introspect",
         "revocation_endpoint": f"{url}/revoke",
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": sorted(issuer.grants),
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": list(METHODS),
         "introspection_endpoint_auth_methods_supported": with_secret,
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "authorization_response_iss_parameter_supported": True,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,  # left out, it would mean that it is
     }
     return Answer(200, ((b"content-type", b"application/json"),), json.dumps(content).encode())

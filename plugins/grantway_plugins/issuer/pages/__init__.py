@@ -1,5 +1,5 @@
-"""The pages a person sees: approving a client, and entering a device's code."""
+"""The pages that people see: a start page, approving a client, and entering a device's code."""
 
-from .site import Pages
+from .site import PATHS, Pages
 
-__all__ = ["Pages"]
+__all__ = ["PATHS", "Pages"]

@@ -1,4 +1,4 @@
-"""A browser's session: one random cookie, and the CSRF token that belongs to it."""
+"""A browser's session: one random cookie, and the tokens that its forms carry against CSRF."""
 
 from __future__ import annotations
 
@@ -21,13 +21,21 @@ class Session:
 
     Attributes:
         id: The cookie's value.
-        csrf: What each of its forms carries.
+        key: Signs the tokens of its forms.
         new: Whether the browser has yet to be given the cookie.
     """
 
     id: str = field(repr=False)
-    csrf: str = field(repr=False)
+    key: bytes = field(repr=False)
     new: bool = False
+
+    def csrf(self, about: str) -> str:
+        """Return the token of a form.
+
+        Args:
+            about: What the form is for, such as one device's code. The token works for no other.
+        """
+        return hmac.new(self.key, f"{self.id} {about}".encode(), hashlib.sha256).hexdigest()
 
 
 class Sessions:
@@ -42,24 +50,29 @@ class Sessions:
         self._secure = secure
 
     def of(self, request: Request) -> Session:
-        """The session of a request; a new one where it brings none."""
+        """Return the session of a request, or a new one if it has no cookie of ours."""
         given = request.cookies.get(COOKIE, "")
         new = len(given) != 2 * _ID_BYTES or not given.isascii() or not given.isalnum()
-        session_id = secrets.token_hex(_ID_BYTES) if new else given
-        csrf = hmac.new(self._key, session_id.encode(), hashlib.sha256).hexdigest()
-        return Session(session_id, csrf, new)
+        return Session(secrets.token_hex(_ID_BYTES) if new else given, self._key, new)
 
-    def accepts(self, session: Session, csrf: object, request: Request) -> bool:
-        """Whether a form comes from a page that this session was shown."""
+    def accepts(self, session: Session, csrf: object, request: Request, about: str) -> bool:
+        """Whether a form comes from a page that this session was shown.
+
+        Args:
+            session: The browser's session.
+            csrf: The token that the form carries.
+            request: The request that sent the form.
+            about: The value given to ``Session.csrf``.
+        """
         if session.new or not isinstance(csrf, str):
             return False
         # Ports of one machine share cookies, so another local page counts as a stranger.
         if request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
             return False
-        return hmac.compare_digest(csrf.encode("utf-8", "replace"), session.csrf.encode())
+        return hmac.compare_digest(csrf.encode("utf-8", "replace"), session.csrf(about).encode())
 
     def give(self, session: Session, response: Response) -> None:
-        """Hand a new session's cookie to the browser."""
+        """Give a new session's cookie to the browser."""
         if session.new:
             response.set_cookie(
                 COOKIE, session.id, httponly=True, samesite="lax", secure=self._secure, path="/"

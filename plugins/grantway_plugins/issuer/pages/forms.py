@@ -1,0 +1,35 @@
+"""Reading the form of a page."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from grantway_plugins.issuer.decision import Refusal
+from grantway_plugins.issuer.wire import BODY_CAP, BODY_TIME, parse_form
+
+from .rendering import Renderer
+
+
+async def read_form(request: Request, renderer: Renderer) -> dict[str, str] | Response:
+    """Return the fields that have a value, or the page to show instead."""
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_CAP:
+                    return renderer.message("Too large", "The form is too large.", 413)
+    except (ClientDisconnect, TimeoutError):
+        return renderer.message(
+            "Incomplete", "The form did not arrive completely. Go back and send it again.", 400
+        )
+    try:
+        form: dict[str, str] = parse_form(body)
+    except Refusal:
+        return renderer.message(
+            "Not a form", "The form could not be read. Go back and send it again.", 400
+        )
+    return form
