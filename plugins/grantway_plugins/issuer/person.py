@@ -131,7 +131,7 @@ class Person:
 
 
 class _Page(HTMLParser):
-    """What a person takes in of a page: its text, its form's fields, its buttons."""
+    """The parts of a page that a person uses: its text, its form's fields, its buttons."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -139,11 +139,11 @@ class _Page(HTMLParser):
         self.fields: dict[str, str] = {}
         self.buttons: set[str] = set()
         self._words: list[str] = []
-        self._silent = False
+        self._skipped: str | None = None
 
     @property
     def text(self) -> str:
-        """The words of the page on one line."""
+        """The words of the page on one line, without its title and header."""
         return " ".join(self._words)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -154,11 +154,13 @@ class _Page(HTMLParser):
             self.fields[named["name"] or ""] = named.get("value") or ""
         elif tag == "button" and named.get("name"):
             self.buttons.add(named["name"] or "")
-        self._silent = tag == "title"
+        elif tag in {"title", "header"}:
+            self._skipped = tag
 
     def handle_data(self, data: str) -> None:
-        if data.strip() and not self._silent:
+        if data.strip() and self._skipped is None:
             self._words.append(data.strip())
 
     def handle_endtag(self, tag: str) -> None:
-        self._silent = False
+        if tag == self._skipped:
+            self._skipped = None
