@@ -78,8 +78,8 @@ DURATIONS: list[tuple[Callable[..., object], str]] = [
     *fields(BulkheadRules, "float"),
     *fields(Lifetimes, "float"),
     (route, "timeout"),
-    (lambda **options: Broker(CLIENT, **options), "timeout"),
-    (lambda **options: TokenEndpoint(Broker(CLIENT), **options), "body_seconds"),
+    (lambda **options: Broker(CLIENT, keys=bytes(32), **options), "timeout"),
+    (lambda **options: TokenEndpoint(Broker(CLIENT, keys=bytes(32)), **options), "body_seconds"),
     (lambda **options: aws_client("eu-west-1", **options), "timeout"),
     (
         lambda **options: registered_client(
@@ -104,8 +104,8 @@ WAITS: list[Callable[..., object]] = [
 COUNTS: list[tuple[Callable[..., object], str]] = [
     *fields(BreakerRules, "int"),
     *fields(BulkheadRules, "int"),
-    (lambda **options: Broker(CLIENT, **options), "threads"),
-    (lambda **options: Broker(CLIENT, **options), "waiting"),
+    (lambda **options: Broker(CLIENT, keys=bytes(32), **options), "threads"),
+    (lambda **options: Broker(CLIENT, keys=bytes(32), **options), "waiting"),
     (lambda **options: GatewayMetrics(CollectorRegistry(), **options), "most_values"),
     (lambda **options: AsgiUpstreamAuth(None, UPSTREAM, **options), "replay"),  # type: ignore[arg-type]
     (lambda **options: WsgiUpstreamAuth(None, UPSTREAM, **options), "replay"),  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .broker import Broker
     from .clients import ClientRule, Principal, hash_secret
+    from .device_authorization import DeviceAuthorizationEndpoint
     from .embedded import EmbeddedIssuer
     from .metrics import GatewayMetrics
     from .protection import BreakerRules, BulkheadRules, Notice, Protection, ProtectionState
@@ -24,6 +25,7 @@ _HOME = {
     "Broker": "broker",
     "BulkheadRules": "protection",
     "ClientRule": "clients",
+    "DeviceAuthorizationEndpoint": "device_authorization",
     "EmbeddedIssuer": "embedded",
     "GatewayMetrics": "metrics",
     "Notice": "protection",
@@ -40,6 +42,7 @@ __all__ = [
     "Broker",
     "BulkheadRules",
     "ClientRule",
+    "DeviceAuthorizationEndpoint",
     "EmbeddedIssuer",
     "GatewayMetrics",
     "Notice",

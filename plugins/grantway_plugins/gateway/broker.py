@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from grantway.client import Client
 from grantway.deadline import Deadline
@@ -15,17 +15,34 @@ from grantway.exceptions import (
     RequestInvalidError,
     TokenError,
 )
+from grantway.grant import Grant
+from grantway.hidden import hides_arguments
 from grantway.quantity import check_seconds
 from grantway.redaction import scrub
 from grantway.registry import Registry
 from grantway.token import Token
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins.issuer.decision import Denial, Refusal
 from grantway_plugins.issuer.parameters import grant_type_of, params_of, unsupported
-from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest, answer_json, camel
+from grantway_plugins.issuer.wire import (
+    Answer,
+    Dialect,
+    WireRequest,
+    answer_denial,
+    answer_json,
+    camel,
+)
+from grantway_plugins.stores.masked import Masked
 
-from .clients import ClientRule, authenticated, client_rule
+from .binding import Binding
+from .binding_keys import Keys, binding_keys
+from .clients import ClientRule, Principal, authenticated, client_rule
+from .device_authorization import DeviceAuthorization, device_params
 from .upstream_errors import told, unavailable
 from .workers import Full, Workers
+
+if TYPE_CHECKING:
+    from grantway_plugins.stores.store_keys import KeySource
 
 #: Seconds after which a caller that was turned away may ask again.
 SHED_FOR = 1.0
@@ -47,11 +64,21 @@ class Broker:
         timeout: Seconds for one request, over the wait for a thread and all attempts upstream.
         threads: Calls upstream at once, under ASGI. Under WSGI the server's threads count.
         waiting: Requests that may wait for a thread; more are turned away with status 503.
+        keys: Bind refresh tokens and device codes to the caller that got them: 32 bytes each, or
+            their base64 text, the newest first. Every process of one gateway needs the same. By
+            default one key is derived from the client's secret; give keys where that secret
+            changes, because refresh tokens of an older key are refused.
+        redirect_uris: Client ids to their redirect URIs. Needed to accept authorization codes
+            where ``clients`` maps more than one client; a function gives them in ``Principal``.
+        upstream: Names the provider in the binding; by default its issuer or token endpoint.
+            Callers have to log in again when it changes.
 
     Raises:
-        ConfigurationError: an argument cannot work; names it.
+        ConfigurationError: an argument cannot work; names it. Also if ``client`` has no
+            ``client_secret`` and ``keys`` is not given.
     """
 
+    @hides_arguments
     def __init__(
         self,
         client: Client,
@@ -60,10 +87,17 @@ class Broker:
         timeout: float = 30.0,
         threads: int = 40,
         waiting: int = 80,
+        keys: Keys | KeySource | None = None,
+        redirect_uris: Mapping[str, Iterable[str]] | None = None,
+        upstream: str | None = None,
     ) -> None:
         check_seconds("timeout", timeout)
         self._client = client
-        self._rule = client_rule(clients)
+        self._rule = client_rule(clients, redirect_uris)
+        named = upstream or client.provider.issuer or client.provider.token_endpoint
+        self._binding = Binding(
+            binding_keys(Masked(keys), client.auth), f"{client.client_id} {named}"
+        )
         self._timeout = timeout
         self._workers = Workers(threads, waiting)
         self._repeatable: tuple[Registry, frozenset[str]] | None = None
@@ -77,13 +111,29 @@ class Broker:
             self._repeatable = registry, frozenset().union(*each)
         return self._repeatable[1]
 
+    @property
+    def device_authorization(self) -> DeviceAuthorization:
+        """What starts device logins whose codes are bound to the caller (RFC 8628)."""
+        return DeviceAuthorization(self)
+
+    def bind(self, client_id: str, refresh_token: str) -> str:
+        """Return a refresh token that this caller can present here.
+
+        For a login that was made elsewhere with the gateway's own client.
+
+        Args:
+            client_id: The caller.
+            refresh_token: As the provider issued it.
+        """
+        return self._binding.seal("refresh_token", client_id, refresh_token)
+
     def settle(self, request: WireRequest) -> Answer | Denial:
-        """Ask the provider, and wait.
+        """Ask the provider for a token, and wait.
 
         Raises:
             Refusal: nothing was sent.
         """
-        return self._settle(request, Deadline(self._timeout))
+        return self._token(request, Deadline(self._timeout))
 
     async def asettle(self, request: WireRequest) -> Answer | Denial:
         """Ask the provider in a thread; turned away at once where too many wait already.
@@ -91,22 +141,40 @@ class Broker:
         Raises:
             Refusal: nothing was sent.
         """
+        return await self._in_thread(self._token, request)
+
+    def authorize_device(self, request: WireRequest) -> Answer | Denial:
+        """Ask the provider for a device code, and wait.
+
+        Raises:
+            Refusal: nothing was sent.
+        """
+        return self._device(request, Deadline(self._timeout))
+
+    async def aauthorize_device(self, request: WireRequest) -> Answer | Denial:
+        """The same in a thread; turned away at once where too many wait already.
+
+        Raises:
+            Refusal: nothing was sent.
+        """
+        return await self._in_thread(self._device, request)
+
+    async def _in_thread(
+        self, work: Callable[[WireRequest, Deadline], Answer | Denial], request: WireRequest
+    ) -> Answer | Denial:
         deadline = Deadline(self._timeout)
         try:
-            return await self._workers.run(lambda: self._settle(request, deadline))
+            return await self._workers.run(lambda: work(request, deadline))
         except Full:
             return unavailable(request, "The gateway is busy and nothing was done", SHED_FOR)
 
-    def _settle(self, request: WireRequest, deadline: Deadline) -> Answer | Denial:
+    def _token(self, request: WireRequest, deadline: Deadline) -> Answer | Denial:
         principal = authenticated(request, self._rule)
         grant_type = grant_type_of(request)
         dispatcher = self._client.dispatcher  # one registry for the whole call
-        grant = dispatcher.registry.grants.get(grant_type)
-        if grant is None:
-            raise unsupported(dispatcher.registry.grants)
-        if principal.grant_types is not None and grant_type not in principal.grant_types:
-            raise Refusal("unauthorized_client", f"The client may not use {grant_type}")
+        grant = _grant(principal, grant_type, dispatcher.registry)
         params = params_of(grant, request)
+        self._binding.open_params(grant, params, principal)
         if deadline.remaining() <= 0:
             return unavailable(request, "The gateway was busy and nothing was sent", SHED_FOR)
         try:
@@ -114,9 +182,36 @@ class Broker:
         except GrantwayError as error:
             _note(error, dispatcher.provider.host, grant_type)
             return told(error, request, grant, dispatcher.dialect)
-        return answer_json(200, self._members(token, request), request.dialect)
+        return answer_json(200, self._members(token, request, principal), request.dialect)
 
-    def _members(self, token: Token, request: WireRequest) -> dict[str, Any]:
+    def _device(self, request: WireRequest, deadline: Deadline) -> Answer | Denial:
+        principal = authenticated(request, self._rule)
+        dispatcher = self._client.dispatcher
+        grant = _grant(principal, DEVICE_CODE, dispatcher.registry)
+        params = device_params(request, dispatcher.dialect)
+        if deadline.remaining() <= 0:
+            return unavailable(request, "The gateway was busy and nothing was sent", SHED_FOR)
+        if dispatcher.provider.device_authorization_endpoint is None:
+            raise Refusal("invalid_request", "The provider offers no device logins")
+        try:
+            answer = dispatcher.call(
+                "device_authorization", params, self._client.auth, deadline
+            ).payload
+        except GrantwayError as error:
+            _note(error, dispatcher.provider.host, "device_authorization")
+            return told(error, request, grant, dispatcher.dialect)
+        members = dict(_harmless(answer, self._client.auth.secrets()))
+        code = members.get("device_code")
+        if not isinstance(code, str) or not code:
+            _log.warning("%s started a device login without a code", dispatcher.provider.host)
+            denial = Denial("server_error", "The provider started a device login without a code")
+            return answer_denial(denial, request.dialect, status=502)
+        members["device_code"] = self._binding.seal("device_code", principal.client_id, code)
+        if request.dialect is Dialect.AWS:
+            members = {camel(name): value for name, value in members.items()}
+        return answer_json(200, members, request.dialect)
+
+    def _members(self, token: Token, request: WireRequest, principal: Principal) -> dict[str, Any]:
         """The token as the caller's dialect names it, with what else the provider said."""
         scope = None if token.scope is None else " ".join(token.scope)
         members: dict[str, Any] = {
@@ -128,7 +223,10 @@ class Broker:
             "id_token": token.id_token,
             "scope": scope,
         }
-        members = {name: value for name, value in members.items() if value is not None}
+        members = self._binding.seal_members(
+            {name: value for name, value in members.items() if value is not None},
+            principal.client_id,
+        )
         if request.dialect is Dialect.RFC:
             return members
         if token.scope is not None:
@@ -137,6 +235,20 @@ class Broker:
 
     def __repr__(self) -> str:
         return f"Broker({self._client!r})"
+
+
+def _grant(principal: Principal, grant_type: str, registry: Registry) -> Grant:
+    """Return the grant, if it is registered and the caller may use it.
+
+    Raises:
+        Refusal: it is not, or the caller may not.
+    """
+    grant = registry.grants.get(grant_type)
+    if grant is None:
+        raise unsupported(registry.grants)
+    if principal.grant_types is not None and grant_type not in principal.grant_types:
+        raise Refusal("unauthorized_client", f"The client may not use {grant_type}")
+    return grant
 
 
 def _harmless(extra: Mapping[str, Any], secrets: Iterable[str]) -> Iterable[tuple[str, Any]]:

@@ -6,13 +6,14 @@ import hmac
 import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.issuer.authentication import credentials_of
 from grantway_plugins.issuer.decision import Refusal
 from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer.redirect_uri import check_redirect_uri, is_registered
 from grantway_plugins.issuer.wire import WireRequest
 
 #: Characters of base64 that hold 128 bits.
@@ -30,10 +31,15 @@ class Principal:
     Attributes:
         client_id: Its name at the gateway.
         grant_types: What it may ask for; None for whatever the endpoint serves.
+        redirect_uris: Where the provider sends its authorization codes. A broker accepts a code
+            only with one of them. No two callers may share one.
+        alone: Whether it is the only caller, so that every code is its own.
     """
 
     client_id: str
     grant_types: frozenset[str] | None = None
+    redirect_uris: frozenset[str] | None = None
+    alone: bool = False
 
 
 #: Called with client id and secret (None where none was sent). Only ``True`` or a ``Principal``
@@ -62,20 +68,29 @@ def hash_secret(secret: str) -> str:
     return f"sha256:{digest(secret).hex()}"
 
 
-def client_rule(clients: ClientRule | Mapping[str, str | None] | None) -> ClientRule:
+def client_rule(
+    clients: ClientRule | Mapping[str, str | None] | None,
+    redirect_uris: Mapping[str, Iterable[str]] | None = None,
+) -> ClientRule:
     """The rule that an embedder gave, as a function.
 
     Args:
         clients: A function; client ids to what ``hash_secret`` gave, or to None for a client that
             has no secret; or None, which lets nobody in.
+        redirect_uris: Client ids to their redirect URIs, beside a mapping of clients.
 
     Raises:
         ConfigurationError: it is something else.
     """
+    if redirect_uris is not None and not isinstance(clients, Mapping):
+        raise ConfigurationError(
+            "redirect_uris: needs clients as a mapping; a function returns them in its Principal.",
+            errors={"redirect_uris": ["needs clients as a mapping"]},
+        )
     if clients is None:
         return _nobody
     if isinstance(clients, Mapping):
-        return _listed(dict(clients))
+        return _listed(dict(clients), own_redirect_uris(redirect_uris or {}, clients))
     if not callable(clients) or inspect.iscoroutinefunction(clients):
         raise ConfigurationError(
             "clients: must be a function of client id and secret (not async; it runs in a worker "
@@ -109,7 +124,47 @@ def _nobody(_client_id: str, _secret: str | None) -> bool:
     return False
 
 
-def _listed(clients: dict[str, str | None]) -> ClientRule:
+def own_redirect_uris(
+    redirect_uris: Mapping[str, Iterable[str]], clients: Collection[str]
+) -> dict[str, frozenset[str]]:
+    """Check that each redirect URI belongs to one client.
+
+    Raises:
+        ConfigurationError: a client is unknown, a URI is invalid, or two clients share one.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for client_id, uris in redirect_uris.items():
+        problem = ""
+        if client_id not in clients:
+            problem = "is not one of the clients"
+        elif isinstance(uris, str) or not isinstance(uris, Iterable):
+            problem = 'must have a list of URIs, like ["https://shop.example.com/callback"]'
+        else:
+            found[client_id] = own = frozenset(uris)
+            problem = _shared(client_id, own, found)
+        if problem:
+            raise ConfigurationError(
+                f"redirect_uris: {client_id!a} {problem}.", errors={"redirect_uris": [problem]}
+            )
+    return found
+
+
+def _shared(client_id: str, own: frozenset[str], found: Mapping[str, frozenset[str]]) -> str:
+    for uri in own:
+        try:
+            check_redirect_uri(uri)
+        except ConfigurationError as error:
+            return f"has a URI that {error.message}"
+        for other, theirs in found.items():
+            # Either way around: the port of a loopback address does not count.
+            if other != client_id and is_registered(uri, tuple(theirs)):
+                return f"shares {uri} with {other!a}; give each client different ones"
+    return ""
+
+
+def _listed(
+    clients: dict[str, str | None], redirect_uris: Mapping[str, frozenset[str]]
+) -> ClientRule:
     for client_id, kept in clients.items():
         if not isinstance(client_id, str) or not client_id:
             raise ConfigurationError('clients: must map names of clients, like "shop".')
@@ -119,12 +174,17 @@ def _listed(clients: dict[str, str | None]) -> ClientRule:
                 "None for a client without a secret; a secret itself is not kept."
             )
 
-    def rule(client_id: str, secret: str | None) -> bool:
-        if client_id not in clients:
-            return False
-        kept = clients[client_id]
-        if kept is None or secret is None:
-            return kept is None and secret is None
-        return hmac.compare_digest(kept, f"sha256:{digest(secret).hex()}")
+    alone = len(clients) == 1
+
+    def rule(client_id: str, secret: str | None) -> Principal | None:
+        if client_id not in clients or not _proves(clients[client_id], secret):
+            return None
+        return Principal(client_id, redirect_uris=redirect_uris.get(client_id), alone=alone)
 
     return rule
+
+
+def _proves(kept: str | None, secret: str | None) -> bool:
+    if kept is None or secret is None:
+        return kept is None and secret is None
+    return hmac.compare_digest(kept, f"sha256:{digest(secret).hex()}")

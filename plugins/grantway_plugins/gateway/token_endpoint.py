@@ -166,15 +166,23 @@ class TokenEndpoint:
             return unread
         try:
             request = incoming.parse(body, self._settlement.repeatable)
-            grant_type = grant_type_of(request)
-            if self._allow is not None and grant_type not in self._allow:
-                raise unsupported(self._allow)
+            self._check(request)
         except Refusal as refused:
             return incoming.answer(refused.denial)
         return request
 
+    def _check(self, request: WireRequest) -> None:
+        """Check what needs no settlement.
+
+        Raises:
+            Refusal: the grant type is missing or not served.
+        """
+        grant_type = grant_type_of(request)
+        if self._allow is not None and grant_type not in self._allow:
+            raise unsupported(self._allow)
+
     def __repr__(self) -> str:
-        return f"TokenEndpoint({self._settlement!r})"
+        return f"{type(self).__name__}({self._settlement!r})"
 
 
 def _failed(error: Exception) -> Denial:

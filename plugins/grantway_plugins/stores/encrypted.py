@@ -1,22 +1,14 @@
 """A store around another one, which then holds nothing that can be read without the key.
 
-AES-256-GCM rather than Fernet: it authenticates data beside the ciphertext, which here is the key
-under which the token lies, so that nobody who can write to the store can give one tenant's token
-to another. Nonces are random, for which NIST SP 800-38D section 8.3 allows 2**32 saves with one
-encryption key: a hundred a second for more than a year. Rotate the key before that.
+The key under which a token lies is authenticated with it, so that write access to the store
+is not enough to give one tenant's token to another.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from grantway import record
 from grantway.copies import OneProcess
@@ -26,6 +18,7 @@ from grantway.token import Token
 
 from . import store_keys
 from .masked import Masked
+from .sealing import NotSealedError, Sealer, SealError, UnknownKeyError
 
 if TYPE_CHECKING:
     from grantway.stores import Store
@@ -37,7 +30,6 @@ TOKEN_TYPE = "encrypted"
 
 #: Before every ciphertext, so that a later layout can be told from this one.
 _LAYOUT = "1"
-_NONCE = 12
 
 
 class EncryptedStore(OneProcess):
@@ -74,8 +66,7 @@ class EncryptedStore(OneProcess):
     ) -> None:
         hidden = Masked(key)
         del key  # a report that shows the locals of each frame would show it
-        self._source = _source(hidden, key_env, key_ring)
-        self._ciphers = _ciphers(self._source)
+        self._sealer = Sealer(_source(hidden, key_env, key_ring), _LAYOUT)
         self._inner = _inner(inner)
 
     def load(self, key: str) -> Token | None:
@@ -121,41 +112,31 @@ class EncryptedStore(OneProcess):
             close()
 
     def _seal(self, key: str, token: Token) -> Token:
-        key_id, cipher = next(iter(self._ciphers.items()))
-        nonce = secrets.token_bytes(_NONCE)
-        sealed = cipher.encrypt(nonce, record.encode(token), _beside(key_id, key))
-        text = base64.urlsafe_b64encode(nonce + sealed).decode()
         # With a refresh token it is worth keeping past the access token's end.
         ends = token.expires_at if token.refresh_token is None else None
-        return Token(f"{_LAYOUT}.{key_id}.{text}", TOKEN_TYPE, expires_at=ends)
+        return Token(self._sealer.seal(record.encode(token), key), TOKEN_TYPE, expires_at=ends)
 
     def _open(self, key: str, text: str) -> Masked[bytes]:
-        layout, _, rest = text.partition(".")
-        key_id, _, sealed = rest.partition(".")
-        if layout != _LAYOUT:
-            raise StoreUnreadableError(
-                f"{self!r}: a token there is not encrypted in version {_LAYOUT} of this layout; "
-                "a newer grantway may have written it."
+        try:
+            return self._sealer.open(text, key)
+        except NotSealedError:
+            problem = (
+                f"a token there is not encrypted in version {_LAYOUT} of this layout; a newer "
+                "grantway may have written it."
             )
-        if key_id not in self._ciphers:  # another process may have rotated it
-            self._ciphers = _ciphers(self._source)
-        if key_id not in self._ciphers:
-            raise StoreUnreadableError(
-                f"{self!r}: a token there is encrypted with the key whose id is {key_id[:16]!r}, "
-                f"and the keys given are {', '.join(self._ciphers)}. Give that key too, after "
-                "the newest, or log in again. Nothing was removed."
+        except UnknownKeyError as unknown:
+            problem = (
+                f"a token there is encrypted with the key whose id is {unknown.key_id[:16]!r}, and "
+                f"the keys given are {', '.join(unknown.known)}. Give that key too, after the "
+                "newest, or log in again. Nothing was removed."
             )
-        with suppress(InvalidTag, ValueError):  # ValueError: no base64, or too short
-            data = base64.urlsafe_b64decode(sealed)
-            # One text for one ciphertext: base64 has spare bits, and the decoder skips the unknown.
-            if base64.urlsafe_b64encode(data).decode() == sealed:
-                beside = _beside(key_id, key)
-                return Masked(self._ciphers[key_id].decrypt(data[:_NONCE], data[_NONCE:], beside))
-        raise StoreUnreadableError(
-            f"{self!r}: a token there was changed, or moved from another key, after it was "
-            "encrypted. Nothing was removed; find out who writes to the store, delete the token, "
-            "and log in again."
-        )
+        except SealError:
+            problem = (
+                "a token there was changed, or moved from another key, after it was encrypted. "
+                "Nothing was removed; find out who writes to the store, delete the token, and log "
+                "in again."
+            )
+        raise StoreUnreadableError(f"{self!r}: {problem}")
 
     def __repr__(self) -> str:
         # A report on what __init__ refused asks before there is one.
@@ -174,21 +155,6 @@ def _source(key: Masked[Any], key_env: str | None, key_ring: str | None) -> KeyS
     if key_ring is not None:
         return store_keys.from_key_ring(key_ring)
     return store_keys.given(key)
-
-
-def _ciphers(source: KeySource) -> dict[str, AESGCM]:
-    """Id of a key -> what encrypts with it, the newest first."""
-    return {_id(Masked(key)): AESGCM(key) for key in source().value}
-
-
-def _id(key: Masked[bytes]) -> str:
-    """Tells keys apart, and tells nothing else about them: they are random."""
-    return hashlib.sha256(b"grantway store key\0" + key.value).hexdigest()[:16]
-
-
-def _beside(key_id: str, key: str) -> bytes:
-    """What is authenticated with the ciphertext. No id holds a dot, so no two agree."""
-    return f"{_LAYOUT}.{key_id}.{key}".encode("utf-8", "surrogatepass")
 
 
 def _inner(inner: Store | str | Mapping[str, Any]) -> Store:

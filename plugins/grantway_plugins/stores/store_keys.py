@@ -34,13 +34,20 @@ def generate_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(LENGTH)).decode()
 
 
-def given(keys: Masked[bytes | str | Sequence[bytes | str]]) -> KeySource:
+def given(
+    keys: Masked[bytes | str | Sequence[bytes | str]], field: str = "key", where: str = ""
+) -> KeySource:
     """Keys that the caller has at hand.
 
+    Args:
+        keys: The keys, the newest first.
+        field: The setting that gives them, for errors.
+        where: Where that setting reads them, for errors.
+
     Raises:
-        ConfigurationError: one is no key.
+        ConfigurationError: one is not a key.
     """
-    held = _parsed(keys, "key")
+    held = _parsed(keys, field, where)
     return lambda: held
 
 

@@ -90,6 +90,12 @@ def broker(upstream: LiveIssuer) -> Broker:
 Brokered = Callable[..., tuple[Broker, FaultServer]]
 
 
+def bound(settlement: Broker, data: dict[str, str], client_id: str = "shop") -> dict[str, str]:
+    """The same request with its refresh token as this caller got it from the broker."""
+    names = {"refresh_token", "refreshToken"} & data.keys()
+    return {**data, **{name: settlement.bind(client_id, data[name]) for name in names}}
+
+
 @pytest.fixture
 def brokered(grantway_register: Register, grantway_faults: Any) -> Iterator[Brokered]:
     """A broker to a provider that plays a script."""
@@ -103,7 +109,7 @@ def brokered(grantway_register: Register, grantway_faults: Any) -> Iterator[Brok
                         token_endpoint=server.token_endpoint, **options.pop("provider", {})
                     ),
                     client_id="gateway",
-                    client_secret=OURS,
+                    client_secret=options.pop("client_secret", OURS),
                     retry=retry or grantway.RetryPolicy(attempts=1),
                     timeout=options.pop("client_timeout", 30.0),
                 )

@@ -24,6 +24,7 @@ from tests.plugins.gateway.conftest import (
     THEIRS,
     Brokered,
     Serve,
+    bound,
 )
 from tests.waiting import PATIENCE, until
 
@@ -61,12 +62,12 @@ def test_what_the_provider_refuses_is_refused_alike(
 ) -> None:
     settlement, _ = brokered(refusal(error, error_description='Because "I" say so\\\né.'))
     url = serve("asgi", TokenEndpoint(settlement))
-    answer = http.post(url, data=REFRESH)
+    answer = http.post(url, data=bound(settlement, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     # RFC 6749 section 5.2: printable ASCII without quotes and backslashes.
     assert answer.json()["error_description"] == "Because 'I' say so/??."
 
-    answer = http.post(url, json=AWS)
+    answer = http.post(url, json=bound(settlement, AWS))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     kind = next((each for each in grantway.exceptions.TOKEN_ERRORS if each.wire == error), None)
     name = kind.__name__ if kind else "InvalidRequestException"
@@ -83,7 +84,7 @@ def test_the_gateways_own_proof_refused_is_no_fault_of_the_caller(
 ) -> None:
     settlement, _ = brokered(refusal(error, 401, error_description=f"bad secret {OURS}"))
     url = serve("asgi", TokenEndpoint(settlement))
-    answer = http.post(url, data=REFRESH)
+    answer = http.post(url, data=bound(settlement, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (502, "server_error")
     assert "gateway's own credentials" in answer.json()["error_description"]
     assert "www-authenticate" not in answer.headers
@@ -96,7 +97,10 @@ def test_secrets_that_the_provider_quotes_are_cut_out(
     words = f"{OURS} and rt-very-secret"
     settlement, _ = brokered(refusal("invalid_grant", error_description=words))
     url = serve("asgi", TokenEndpoint(settlement))
-    for answer in (http.post(url, data=REFRESH), http.post(url, json=AWS)):
+    for answer in (
+        http.post(url, data=bound(settlement, REFRESH)),
+        http.post(url, json=bound(settlement, AWS)),
+    ):
         assert answer.json()["error_description"] == "*** and ***"
     assert "secret" not in caplog.text
 
@@ -135,13 +139,13 @@ def test_a_provider_that_fails(
     status, error, retry_after, says = told
     settlement, _ = brokered(act)
     url = serve("asgi", TokenEndpoint(settlement))
-    answer = http.post(url, data=REFRESH)
+    answer = http.post(url, data=bound(settlement, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (status, error), answer.text
     assert answer.headers.get("retry-after") == retry_after
     assert says in answer.json()["error_description"]
     assert "oops" not in answer.text
 
-    answer = http.post(url, json=AWS)
+    answer = http.post(url, json=bound(settlement, AWS))
     assert (answer.status_code, answer.json()["error"]) == (status, "server_error")
     assert answer.headers["x-amzn-errortype"] == "InternalServerException"
     assert answer.headers.get("retry-after") == retry_after
@@ -152,7 +156,9 @@ def test_a_provider_that_is_silent(
 ) -> None:
     settlement, _ = brokered(faults.stall, timeout=0.3)
     for framework in ("asgi", "wsgi"):
-        answer = http.post(serve(framework, TokenEndpoint(settlement)), data=REFRESH)
+        answer = http.post(
+            serve(framework, TokenEndpoint(settlement)), data=bound(settlement, REFRESH)
+        )
         assert (answer.status_code, answer.json()["error"]) == (504, "server_error")
         assert UNKNOWN in answer.json()["error_description"]
 
@@ -162,10 +168,10 @@ def test_a_provider_that_is_not_there(
 ) -> None:
     nowhere = grantway.Provider(token_endpoint=f"http://127.0.0.1:{free_port()}/token")
     retry = grantway.RetryPolicy(attempts=2, base=0.01)
-    with grantway.Client(nowhere, client_id="gateway", retry=retry) as client:
-        answer = http.post(
-            serve("asgi", TokenEndpoint(Broker(client, clients=CLIENTS))), data=REFRESH
-        )
+    with grantway.Client(nowhere, client_id="gateway", client_secret=OURS, retry=retry) as client:
+        settlement = Broker(client, clients=CLIENTS)
+        url = serve("asgi", TokenEndpoint(settlement))
+        answer = http.post(url, data=bound(settlement, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (503, NOT_NOW)
     assert "nothing was sent" in answer.json()["error_description"]
 
@@ -198,7 +204,7 @@ def test_whether_it_may_be_repeated_follows_from_the_grant(
 def test_a_replay_window_is_told(brokered: Brokered, serve: Serve, http: requests.Session) -> None:
     dialect = grantway.Dialect(name="windowed", replay_window=30.0)
     settlement, _ = brokered(faults.reset_after_request, provider={"dialect": dialect})
-    answer = http.post(serve("asgi", TokenEndpoint(settlement)), data=REFRESH)
+    answer = http.post(serve("asgi", TokenEndpoint(settlement)), data=bound(settlement, REFRESH))
     assert "send it once more within 30 seconds" in answer.json()["error_description"]
 
 
@@ -239,7 +245,7 @@ def test_a_middleware_that_raises_is_a_failure_of_the_gateway(
     settlement, _ = brokered(faults.answer())
     url = serve("asgi", TokenEndpoint(settlement))
     for _ in range(2):
-        answer = http.post(url, data=REFRESH)
+        answer = http.post(url, data=bound(settlement, REFRESH))
         assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
         assert "hunter2" not in answer.text + caplog.text
 
@@ -268,7 +274,7 @@ def test_more_than_may_wait_are_turned_away_at_once_and_the_loop_goes_on(
     answers: queue.SimpleQueue[requests.Response] = queue.SimpleQueue()
 
     def ask() -> None:
-        answers.put(requests.post(url, data=REFRESH, timeout=PATIENCE))
+        answers.put(requests.post(url, data=bound(settlement, REFRESH), timeout=PATIENCE))
 
     with ThreadPoolExecutor(8) as callers, ExitStack() as ending:
         ending.callback(gate.open.set)  # so that a failure does not keep the threads
@@ -313,11 +319,12 @@ def test_a_wait_for_a_thread_counts_against_the_whole_time(
     seconds = 2.0
     settlement, server = brokered(faults.answer(), threads=1, waiting=1, timeout=seconds)
     url = serve("asgi", TokenEndpoint(settlement))
+    asked = bound(settlement, REFRESH)
     with ThreadPoolExecutor(2) as callers:
         try:
-            first = callers.submit(requests.post, url, data=REFRESH, timeout=PATIENCE)
+            first = callers.submit(requests.post, url, data=asked, timeout=PATIENCE)
             assert answered.wait(PATIENCE)
-            second = callers.submit(requests.post, url, data=REFRESH, timeout=PATIENCE)
+            second = callers.submit(requests.post, url, data=asked, timeout=PATIENCE)
             until(lambda: settlement._workers._calls == 2)
             threading.Event().wait(seconds)  # all the time that the second one has
         finally:

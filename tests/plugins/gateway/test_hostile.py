@@ -27,15 +27,14 @@ from tests.plugins.gateway.frameworks import ASGI, FRAMEWORKS
 from tests.raw_http import read_response
 
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
-REFRESH = (
-    b"grant_type=refresh_token&refresh_token=rt&client_id=shop&client_secret=" + THEIRS.encode()
-)
+ASK = b"grant_type=client_credentials&client_id=shop&client_secret=" + THEIRS.encode()
 AWS = {
     "grantType": "refresh_token",
     "refreshToken": "rt",
     "clientId": "shop",
     "clientSecret": THEIRS,
 }
+POLL = {**AWS, "grantType": "urn:ietf:params:oauth:grant-type:device_code"}
 
 
 def post(http: requests.Session, url: str, body: Any, content_type: str) -> requests.Response:
@@ -59,7 +58,7 @@ def test_a_body_over_the_cap(
     url = serve(framework, TokenEndpoint(settlement))
     for size in (BODY_CAP + 1, 500_000):
         judged(post(http, url, b"a" * size, content_type), 413, content_type)
-    fits = REFRESH + b"&x=" + b"a" * (BODY_CAP - len(REFRESH) - 3)
+    fits = ASK + b"&x=" + b"a" * (BODY_CAP - len(ASK) - 3)
     assert post(http, url, fits, FORM).status_code == 200
     assert len(server.requests) == 1
 
@@ -69,7 +68,7 @@ def test_a_chunked_body_over_the_cap(
     framework: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     def pieces(count: int) -> Iterator[bytes]:
-        yield REFRESH + b"&x="
+        yield ASK + b"&x="
         for _ in range(count):
             yield b"a" * 10_000
 
@@ -84,7 +83,7 @@ def test_a_chunked_body_where_the_server_reads_none(
 ) -> None:
     settlement, server = brokered(faults.answer())
     url = serve("wsgi", TokenEndpoint(settlement))
-    judged(post(http, url, iter([REFRESH]), FORM), 411, FORM)
+    judged(post(http, url, iter([ASK]), FORM), 411, FORM)
     assert not server.requests
 
 
@@ -110,7 +109,7 @@ def test_a_body_that_never_comes(
     sent = head(url, f"Content-Type: {FORM}", "Content-Length: 500") + begun
     assert raw(url, sent).startswith(b"HTTP/1.1 408 ")
     assert not server.requests
-    assert post(http, url, REFRESH, FORM).status_code == 200
+    assert post(http, url, ASK, FORM).status_code == 200
 
 
 def test_a_thousand_connections_that_send_nothing(
@@ -125,7 +124,7 @@ def test_a_thousand_connections_that_send_nothing(
             held.enter_context(idle)
             if number % 2:  # every other one begins, and goes no further
                 idle.sendall(begun)
-        assert post(http, url, REFRESH, FORM).status_code == 200
+        assert post(http, url, ASK, FORM).status_code == 200
 
 
 @pytest.fixture
@@ -143,7 +142,7 @@ def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
     for framework in ("wsgi", "flask", "django"):
         url = serve(framework, TokenEndpoint(settlement))
         with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
-            sock.sendall(head(url, f"Content-Type: {FORM}", "Content-Length: 500") + REFRESH)
+            sock.sendall(head(url, f"Content-Type: {FORM}", "Content-Length: 500") + ASK)
             sock.shutdown(socket.SHUT_WR)
             assert read_response(sock).split(b" ")[1] == b"400", framework
     assert not server.requests
@@ -151,9 +150,9 @@ def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
 
 BAD = [
     (b"grant_type=refresh_token&grant_type=client_credentials", FORM),
-    (REFRESH + b"&refresh_token=other", FORM),
-    (REFRESH + b"&client_id=other", FORM),
-    (REFRESH + b"&unknown=1&unknown=2", FORM),
+    (ASK + b"&refresh_token=a&refresh_token=b", FORM),
+    (ASK + b"&client_id=other", FORM),
+    (ASK + b"&unknown=1&unknown=2", FORM),
     (b"refresh_token=rt", FORM),
     (b"grant_type=", FORM),
     (b"", FORM),
@@ -161,7 +160,7 @@ BAD = [
     (b"grant_type=%ff", FORM),
     (b"grant_type=\xff\xfe", FORM),
     (json.dumps(AWS).encode(), FORM),
-    (REFRESH, JSON),
+    (ASK, JSON),
     (b'{"grantType": "a", "grantType": "b"}', JSON),
     (b'{"grantType": "refresh_token", "grant_type": "refresh_token"}', JSON),
     (b'{"grantType": ["refresh_token"]}', JSON),
@@ -169,9 +168,9 @@ BAD = [
     (b'{"grantType": "refresh_token", "clientId": ["shop"]}', JSON),
     (json.dumps({**AWS, "refreshToken": ["rt"]}).encode(), JSON),
     (json.dumps({**AWS, "refreshToken": {"rt": 1}}).encode(), JSON),
-    (json.dumps({**AWS, "refreshToken": "r\0t"}).encode(), JSON),
-    (json.dumps({**AWS, "refreshToken": "rt\r\nX-Evil: 1"}).encode(), JSON),
-    (json.dumps({**AWS, "refreshToken": "\ud800"}).encode(), JSON),
+    (json.dumps({**POLL, "deviceCode": "r\0t"}).encode(), JSON),
+    (json.dumps({**POLL, "deviceCode": "rt\r\nX-Evil: 1"}).encode(), JSON),
+    (json.dumps({**POLL, "deviceCode": "\ud800"}).encode(), JSON),
     (json.dumps({**AWS, "clientSecret": "\ud800"}).encode(), JSON),
     (b"[" * 60_000, JSON),
     (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, JSON),
@@ -207,11 +206,11 @@ def test_another_content_type(
     settlement, server = brokered(faults.answer())
     url = serve(framework, TokenEndpoint(settlement))
     for content_type in ("text/plain", "multipart/form-data; boundary=x", f"{JSON}, {FORM}", "x"):
-        judged(post(http, url, REFRESH, content_type), 415, content_type)
-    judged(post(http, url, REFRESH, ""), 415, "")
+        judged(post(http, url, ASK, content_type), 415, content_type)
+    judged(post(http, url, ASK, ""), 415, "")
     assert not server.requests
     for content_type in (f"{FORM}; charset=UTF-8", FORM.upper()):
-        assert post(http, url, REFRESH, content_type).status_code == 200
+        assert post(http, url, ASK, content_type).status_code == 200
 
 
 @pytest.mark.parametrize("framework", ASGI)
@@ -227,7 +226,7 @@ def test_a_header_that_stands_twice(
 ) -> None:
     settlement, server = brokered(faults.answer())
     url = serve(framework, TokenEndpoint(settlement))
-    answer = raw(url, head(url, *twice, f"Content-Length: {len(REFRESH)}") + REFRESH)
+    answer = raw(url, head(url, *twice, f"Content-Length: {len(ASK)}") + ASK)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"header is repeated; send it once" in answer
     assert not server.requests
@@ -271,7 +270,8 @@ def test_what_is_smuggled_in_stays_in_its_field(
     settlement, server = brokered(faults.answer())
     url = serve("asgi", TokenEndpoint(settlement))
     token = "rt&client_id=evil&grant_type=x%0d%0a"
-    data = {"grant_type": "refresh_token", "refresh_token": token, **SHOP}
+    sealed = settlement.bind("shop", token)
+    data = {"grant_type": "refresh_token", "refresh_token": sealed, **SHOP}
     assert http.post(url, data=data).status_code == 200
     assert server.requests[0].form == {"grant_type": ["refresh_token"], "refresh_token": [token]}
     # What is in the query is not read (RFC 6749 section 2.3.1).

@@ -254,7 +254,7 @@ def test_what_is_not_allowed_is_not_served(
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
     assert answer.json()["error_description"] == "The grant type is not one of refresh_token"
     assert not server.requests
-    data = {"grant_type": "refresh_token", "refresh_token": "rt", **SHOP}
+    data = {"grant_type": "refresh_token", "refresh_token": settlement.bind("shop", "rt"), **SHOP}
     assert http.post(url, data=data).status_code == 200
 
 
@@ -265,7 +265,7 @@ def test_the_gateways_credentials_go_upstream_and_the_callers_do_not(
     url = serve("asgi", TokenEndpoint(settlement))
     data = {
         "grant_type": "refresh_token",
-        "refresh_token": "rt",
+        "refresh_token": settlement.bind("shop", "rt"),
         "redirect_uri": "not of this grant",
         "timeout": "0.001",
         "attempts": "9",
@@ -363,7 +363,7 @@ def test_a_client_may_be_limited_to_some_grants(
     answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
     assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
     assert not server.requests
-    data = {"grant_type": "refresh_token", "refresh_token": "rt", **SHOP}
+    data = {"grant_type": "refresh_token", "refresh_token": settlement.bind("shop", "rt"), **SHOP}
     assert http.post(url, data=data).status_code == 200
 
 

@@ -12,6 +12,8 @@ from marshmallow import Schema
 from grantway.exceptions import ConfigurationError, RegistryError, RequestInvalidError
 from grantway.grant import Params
 from grantway.process import default_registry
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
+from grantway_plugins.gateway.binding_keys import Keys, derived_key
 from grantway_plugins.gateway.upstream.facts import normal_host
 from grantway_plugins.gateway.upstream.paths import normal_path
 from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
@@ -21,6 +23,8 @@ from grantway_plugins.paths import expand
 from grantway_plugins.profiles.network import NetworkTable
 from grantway_plugins.profiles.parts import Parts
 from grantway_plugins.profiles.toml_file import Mistake, Path_, TomlFile, dotted, nearest
+from grantway_plugins.stores.masked import Masked
+from grantway_plugins.stores.store_keys import KeySource, given
 
 from .filling import filled
 from .tables import (
@@ -276,6 +280,52 @@ class ConfigFile:
         except RequestRefusedError as error:
             yield (*at, "path"), f"cannot be matched: {error.message}"
             return
+        taken = {path: "is"}
+        if DEVICE_CODE in table["allow"]:
+            taken[device_path(path)] = f"puts device logins at {device_path(path)}, which is"
         for name, route in self.routes.items():
-            if route and route["path"].rstrip("/") == path:
-                yield (*at, "path"), f"is the path of the route {name} too"
+            if route and (what := taken.get(route["path"].rstrip("/"))):
+                yield (*at, "path"), f"{what} the path of the route {name} too"
+        try:
+            self.binding_keys()
+        except ConfigurationError as error:
+            yield from (((*at, key), rule) for key, rules in error.errors.items() for rule in rules)
+
+    def binding_keys(self) -> Masked[KeySource | None]:
+        """Return the keys that ``[token_endpoint]`` names, or one derived from a client's secret.
+
+        None where the provider's table is wrong, which is reported elsewhere.
+
+        Raises:
+            ConfigurationError: there is no key, or it is invalid; names the key of the table.
+        """
+        table = self.token_endpoint or {}
+        for name in ("binding_key_env", "binding_key_file"):
+            if name not in table:
+                continue
+            try:
+                text: Masked[Keys] = Masked(self.parts.secret_in(table, ("token_endpoint",), name))
+            except ConfigurationError as error:
+                rules = [rule for found in error.errors.values() for rule in found]
+                raise ConfigurationError(error.message, errors={name: rules}) from None
+            return Masked(given(text, name))
+        provider = self.providers.get(table.get("provider", ""))
+        if not provider:
+            return Masked(None)
+        try:
+            secret = Masked(self.parts.secret(provider, ("providers", table["provider"])))
+        except ConfigurationError:
+            return Masked(None)
+        if secret.value:
+            return Masked(derived_key(Masked(secret.value), provider["client_id"]))
+        rule = (
+            f"is missing: {table['provider']} has no client secret to derive it from. It binds "
+            "refresh tokens and codes to the caller; name a variable with 32 random bytes in "
+            "base64, as from grantway_plugins.stores.store_keys.generate_key()"
+        )
+        raise ConfigurationError(f"binding_key_env: {rule}", errors={"binding_key_env": [rule]})
+
+
+def device_path(path: str) -> str:
+    """Return where device logins begin: beside the token endpoint, as at AWS."""
+    return f"{path.rpartition('/')[0]}/device_authorization"

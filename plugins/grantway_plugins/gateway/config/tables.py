@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope, Text
 from grantway.http import is_loopback
+from grantway_plugins.gateway.clients import own_redirect_uris
 from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules
 from grantway_plugins.gateway.upstream.proxy_headers import is_reserved
 from grantway_plugins.gateway.upstream.route import reserved
@@ -248,9 +249,31 @@ class TokenEndpointTable(TableSchema):
             "required": 'is missing: the grant types that are served, like ["refresh_token"]'
         },
     )
+    redirect_uris = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        load_default=dict,
+        error_messages={"invalid": "must be a table of client ids to lists of redirect URIs"},
+    )
+    binding_key_env = Text(example='"GATEWAY_BINDING_KEY"')
+    binding_key_file = Text(example='"binding.key"')
     timeout = Seconds(load_default=30.0)
     threads = Whole(load_default=40)
     waiting = Whole(least=0, load_default=80)
+
+    @validates_schema
+    def tell_keys(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject keys from two places."""
+        if "binding_key_env" in data and "binding_key_file" in data:
+            raise ValidationError({"binding_key_file": ["cannot be combined with binding_key_env"]})
+
+    @validates_schema
+    def tell_redirect_uris(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject redirect URIs that do not tell the clients apart."""
+        try:
+            own_redirect_uris(data["redirect_uris"], data["clients"])
+        except ConfigurationError as error:
+            raise ValidationError({"redirect_uris": [error.message.partition(": ")[2]]}) from None
 
 
 def _address(text: str) -> SplitResult | None:

@@ -13,9 +13,11 @@ from grantway.exceptions import ConfigurationError, GrantwayError
 from grantway.grant import Params
 from grantway.pool import CredentialPool
 from grantway.stores import Store
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins.gateway.broker import Broker
 from grantway_plugins.gateway.config import ConfigFile
 from grantway_plugins.gateway.config.filling import filled
+from grantway_plugins.gateway.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules, Protection
 from grantway_plugins.gateway.token_endpoint import TokenEndpoint
 from grantway_plugins.gateway.upstream.exchange import TokenExchange
@@ -49,6 +51,7 @@ class Assembly:
         upstream: The rules by which requests get tokens.
         targets: Route name -> where it leads.
         endpoint: The gateway's own token endpoint, or None.
+        device_endpoint: Its device authorization endpoint, or None.
     """
 
     config: ConfigFile
@@ -57,6 +60,7 @@ class Assembly:
     upstream: UpstreamAuth
     targets: Mapping[str, Target]
     endpoint: TokenEndpoint | None
+    device_endpoint: DeviceAuthorizationEndpoint | None
 
     @property
     def undiscovered(self) -> list[GatewayProvider]:
@@ -114,11 +118,13 @@ class _Assembling:
                 )
             )
         ]
-        endpoint = None
-        if config.token_endpoint is not None:
-            endpoint = self._attempt(
-                ("token_endpoint",), partial(self._endpoint, config.token_endpoint, providers)
-            )
+        endpoint = device_endpoint = None
+        if (table := config.token_endpoint) is not None:
+            broker = self._attempt(("token_endpoint",), partial(self._broker, table, providers))
+            if broker is not None:
+                endpoint = TokenEndpoint(broker, allow=table["allow"])
+                if DEVICE_CODE in table["allow"]:
+                    device_endpoint = DeviceAuthorizationEndpoint(broker)
         targets = {
             name: self._attempt(("routes", name), partial(self._target, name, table))
             for name, table in config.routes.items()
@@ -137,6 +143,7 @@ class _Assembling:
             upstream=UpstreamAuth(routes, metrics=self._metrics),
             targets={name: each for name, each in targets.items() if each is not None},
             endpoint=endpoint,
+            device_endpoint=device_endpoint,
         )
 
     def _attempt(self, at: Path_, make: Callable[[], Any]) -> Any:
@@ -290,16 +297,23 @@ class _Assembling:
         )
         return self._inventory.part("pool", facts, lambda: CredentialPool(make))
 
-    def _endpoint(
-        self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]
-    ) -> TokenEndpoint:
+    def _broker(self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]) -> Broker:
         provider = providers[table["provider"]]
-        facts = {"table": table, "made": [id(provider), provider.found is not None]}
-        options = {name: table[name] for name in ("clients", "timeout", "threads", "waiting")}
+        keys = self._config.binding_keys()
+        assert keys.value is not None  # the file was checked
+        facts = {
+            "table": table,
+            "made": [id(provider), provider.found is not None],
+            "keys": keys.value().value,
+        }
+        named = ("clients", "redirect_uris", "timeout", "threads", "waiting")
+        options = {name: table[name] for name in named}
+        # Not what discovery finds, which is not known while the provider is down.
+        upstream = provider.table.get("issuer") or provider.table["token_endpoint"]
         return self._inventory.part(
-            "token_endpoint",
+            "broker",
             facts,
-            lambda: TokenEndpoint(Broker(provider.client(), **options), allow=table["allow"]),
+            lambda: Broker(provider.client(), keys=keys.value, upstream=upstream, **options),
         )
 
 

@@ -16,6 +16,7 @@ from grantway.event import Event
 from grantway.exceptions import ConfigurationError, GrantwayError
 from grantway.hookspecs import hookimpl
 from grantway_plugins.gateway.config import ConfigFile
+from grantway_plugins.gateway.config.config_file import device_path
 from grantway_plugins.gateway.metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream.asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.gateway.upstream.refusal import RequestRefusedError, answer_for
@@ -71,11 +72,12 @@ class _Duty:
         self.authorize: App | None = None
         if assembly.config.authorize is not None:
             self.authorize = Authorize(assembly.upstream, assembly.config.authorize)
-        self.endpoint: App | None = None
-        self.endpoint_path = b""
+        self.endpoints: dict[bytes, App] = {}
         if assembly.endpoint is not None and assembly.config.token_endpoint is not None:
-            self.endpoint = assembly.endpoint.asgi
-            self.endpoint_path = assembly.config.token_endpoint["path"].encode()
+            path = assembly.config.token_endpoint["path"]
+            self.endpoints[path.encode()] = assembly.endpoint.asgi
+            if assembly.device_endpoint is not None:
+                self.endpoints[device_path(path).encode()] = assembly.device_endpoint.asgi
 
 
 class Gateway:
@@ -138,9 +140,7 @@ class Gateway:
         except RequestRefusedError as error:
             await send_answer(send, answer_for(error))
             return
-        app = duty.front
-        if duty.endpoint is not None and scope["raw_path"] == duty.endpoint_path:
-            app = duty.endpoint
+        app = duty.endpoints.get(scope["raw_path"], duty.front)
         await self._in(duty, app, scope, receive, send)
 
     async def authorize(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -132,7 +132,11 @@ class GatewayProvider:
         if self.found is None:
             return Client(
                 # Nothing is ever sent there.
-                Provider(token_endpoint=self.table["issuer"], dialect=self._dialect),
+                Provider(
+                    token_endpoint=self.table["issuer"],
+                    device_authorization_endpoint=self.table["issuer"],
+                    dialect=self._dialect,
+                ),
                 client_id=table["client_id"],
                 auth="none",
                 middleware=[self._refuse],

@@ -18,6 +18,7 @@ from tests.plugins.gateway.servers import asgi_server
 GRANTS = [
     "client_credentials",
     "refresh_token",
+    "urn:ietf:params:oauth:grant-type:device_code",
     "urn:ietf:params:oauth:grant-type:token-exchange",
 ]
 

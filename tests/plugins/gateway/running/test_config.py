@@ -15,6 +15,7 @@ from grantway.exceptions import ConfigurationError
 from grantway_plugins.gateway import hash_secret
 from grantway_plugins.gateway.config import ConfigFile
 from grantway_plugins.gateway.config.limits import GatewayLimits
+from grantway_plugins.stores.store_keys import generate_key
 from tests.faults import free_port
 from tests.plugins.gateway.running.programs import GRANTWAY
 
@@ -142,6 +143,45 @@ def test_a_token_endpoint_on_the_path_of_a_route(tmp_path: Path) -> None:
     found = told(tmp_path, GOOD + endpoint)
     assert found[0].startswith("17: token_endpoint.path is the path of the route orders too")
     assert found[1].startswith("19: token_endpoint.allow has x, which no plugin registers")
+
+
+def test_a_token_endpoint_needs_a_key_that_binds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = GOOD.replace('client_secret = "very secret and never shown"', 'auth = "none"')
+    endpoint = (
+        '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
+        f'clients = {{shop = "{hash_secret("a-secret-that-is-long-enough")}"}}\n'
+    )
+    (found,) = told(tmp_path, public + endpoint)
+    assert "token_endpoint.binding_key_env is missing: idp has no client secret" in found
+    (found,) = told(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
+    assert "token_endpoint.binding_key_env names the variable BINDING, which is not set" in found
+    monkeypatch.setenv("BINDING", "too short")
+    (found,) = told(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
+    assert "binding_key_env must be 32 bytes" in found
+    assert "too short" not in found
+    monkeypatch.setenv("BINDING", f"{generate_key()},{generate_key()}")
+    config = ConfigFile(_written(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n'))
+    keys = config.binding_keys().value
+    assert keys is not None
+    assert len(keys().value) == 2
+    (tmp_path / "key").write_text(generate_key())
+    ConfigFile(_written(tmp_path, public + endpoint + 'binding_key_file = "key"\n'))
+    both = 'binding_key_file = "key"\nbinding_key_env = "BINDING"\n'
+    assert "binding_key_file cannot be combined" in told(tmp_path, public + endpoint + both)[0]
+
+
+def test_redirect_uris_of_a_token_endpoint_tell_its_clients_apart(tmp_path: Path) -> None:
+    one = hash_secret("a-secret-that-is-long-enough")
+    endpoint = (
+        '[token_endpoint]\nprovider = "idp"\nallow = ["authorization_code"]\n'
+        f'clients = {{shop = "{one}", kiosk = "{one}"}}\n'
+        "[token_endpoint.redirect_uris]\n"
+        'shop = ["https://shop.example.com/cb"]\nkiosk = ["https://shop.example.com/cb"]\n'
+    )
+    found = told(tmp_path, GOOD + endpoint)
+    assert any("redirect_uris 'kiosk' shares https://shop" in each for each in found), found
 
 
 def test_plain_http_to_another_machine_must_be_meant(tmp_path: Path) -> None:

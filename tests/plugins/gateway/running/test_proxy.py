@@ -20,6 +20,7 @@ import requests
 from aiohttp.abc import AbstractResolver
 
 from grantway.exceptions import ConfigurationError
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins.gateway import hash_secret
 from grantway_plugins.gateway.running.proxy import Target, open_session
 from grantway_plugins.gateway.running.server import serve
@@ -454,8 +455,8 @@ def test_the_gateways_own_token_endpoint(behind: Behind, http: requests.Session)
     config = behind.write(
         behind.provider()
         + behind.route(path='"/"')
-        + '[token_endpoint]\nprovider = "idp"\nallow = ["client_credentials"]\n'
-        + f'clients = {{shop = "{hash_secret(secret)}"}}\n'
+        + '[token_endpoint]\nprovider = "idp"\nallow = ["client_credentials", '
+        + f'"{DEVICE_CODE}"]\nclients = {{shop = "{hash_secret(secret)}"}}\n'
     )
     with gateway(config) as run:
         answer = http.post(
@@ -469,6 +470,18 @@ def test_the_gateways_own_token_endpoint(behind: Behind, http: requests.Session)
             f"{run.url}/token", data={"grant_type": "client_credentials"}, timeout=PATIENCE
         )
         assert stranger.json()["error"] == "invalid_client"
+        begun = http.post(
+            f"{run.url}/device_authorization", auth=("shop", secret), timeout=PATIENCE
+        )
+        assert begun.status_code == 200, begun.text
+        assert begun.json()["device_code"].startswith("gwb1.")
+        redeemed = http.post(
+            f"{run.url}/token",
+            data={"grant_type": DEVICE_CODE, "device_code": begun.json()["device_code"]},
+            auth=("shop", secret),
+            timeout=PATIENCE,
+        )
+        assert redeemed.json().get("error") in {None, "authorization_pending"}
 
 
 def test_listed_tenants_with_clients_and_scopes_of_their_own(

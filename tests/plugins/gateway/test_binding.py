@@ -1,0 +1,342 @@
+"""What a provider gave for one caller of the gateway is of use to that caller only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+
+import grantway
+from grantway.testing import faults
+from grantway_grants import device_code
+from grantway_plugins.gateway import (
+    Broker,
+    DeviceAuthorizationEndpoint,
+    Principal,
+    TokenEndpoint,
+    hash_secret,
+)
+from grantway_plugins.gateway.first_presenters import FirstPresenters
+from grantway_plugins.stores.store_keys import generate_key
+from grantway_plugins.testing.live_issuer import LiveIssuer
+from tests.plugins.gateway.conftest import FORM, JSON, THEIRS, Brokered, Serve
+
+EVIL_SECRET = "evil-very-secret-0123456789"
+CLIENTS = {"shop": hash_secret(THEIRS), "evil": hash_secret(EVIL_SECRET)}
+SECRETS = {"shop": THEIRS, "evil": EVIL_SECRET}
+DEVICE = device_code.GRANT_TYPE
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+REFRESH_TYPE = "urn:ietf:params:oauth:token-type:refresh_token"
+VERIFIER = "v" * 43
+
+
+def ask(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
+    form = {"client_id": client, "client_secret": SECRETS[client], **params}
+    answer = endpoint.answer("POST", {"Content-Type": FORM}, urlencode(form).encode())
+    return answer.status, json.loads(answer.body)
+
+
+def ask_json(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
+    members = {"clientId": client, "clientSecret": SECRETS[client], **params}
+    answer = endpoint.answer("POST", {"Content-Type": JSON}, json.dumps(members).encode())
+    return answer.status, json.loads(answer.body)
+
+
+def refreshed(endpoint: TokenEndpoint, client: str, token: str) -> tuple[int, str]:
+    status, answer = ask(endpoint, client, grant_type="refresh_token", refresh_token=token)
+    return status, answer.get("error") or answer["refresh_token"]
+
+
+@pytest.fixture
+def upstream_client(grantway_issuer: LiveIssuer) -> grantway.Client:
+    """The gateway's client of an issuer that approves every login."""
+    return grantway_issuer.client(scope=["read"], registry=None)
+
+
+def logged_in(upstream_client: grantway.Client) -> tuple[TokenEndpoint, Broker, str]:
+    """An endpoint, and the refresh token that it gave to the shop."""
+    broker = Broker(upstream_client, clients=CLIENTS)
+    status, begun = ask(DeviceAuthorizationEndpoint(broker), "shop", scope="read")
+    assert status == 200, begun
+    endpoint = TokenEndpoint(broker)
+    status, token = ask(endpoint, "shop", grant_type=DEVICE, device_code=begun["device_code"])
+    assert status == 200, token
+    return endpoint, broker, token["refresh_token"]
+
+
+def test_another_caller_cannot_redeem_a_refresh_token(
+    upstream_client: grantway.Client,
+) -> None:
+    endpoint, _, token = logged_in(upstream_client)
+    status, said = ask(endpoint, "evil", grant_type="refresh_token", refresh_token=token)
+    assert (status, said["error"]) == (400, "invalid_grant")
+    assert "not issued to this client by this gateway" in said["error_description"]
+    status, said = ask_json(endpoint, "evil", grantType="refresh_token", refreshToken=token)
+    assert (status, said["error"]) == (400, "invalid_grant")
+    # The attempt did not reach the provider, so the login lives.
+    status, successor = refreshed(endpoint, "shop", token)
+    assert status == 200
+    assert refreshed(endpoint, "evil", successor) == (400, "invalid_grant")
+    status, answer = ask_json(endpoint, "shop", grantType="refresh_token", refreshToken=successor)
+    assert status == 200
+    assert refreshed(endpoint, "evil", answer["refreshToken"]) == (400, "invalid_grant")
+
+
+def test_the_binding_survives_a_restart_and_counts_at_every_replica(
+    upstream_client: grantway.Client,
+) -> None:
+    _, _, token = logged_in(upstream_client)
+    replica = TokenEndpoint(Broker(upstream_client, clients=CLIENTS))
+    assert refreshed(replica, "evil", token) == (400, "invalid_grant")
+    assert refreshed(replica, "shop", token)[0] == 200
+
+
+def test_what_was_not_sealed_here_or_was_changed_is_not_sent(brokered: Brokered) -> None:
+    broker, server = brokered(faults.answer(), clients=CLIENTS)
+    endpoint = TokenEndpoint(broker)
+    sealed = broker.bind("shop", "rt")
+    for token in ("rt", sealed[:-6] + "AAAA==", sealed[1:], sealed + "A", "gwb1..", "gwb1.x.y"):
+        assert refreshed(endpoint, "shop", token) == (400, "invalid_grant")
+    # A sealed refresh token cannot be used as a device code.
+    status, said = ask(endpoint, "shop", grant_type=DEVICE, device_code=sealed)
+    assert (status, said["error"]) == (400, "invalid_grant")
+    assert not server.requests
+
+
+def test_another_providers_token_is_not_sent_to_this_one(brokered: Brokered) -> None:
+    key = generate_key()
+    there, _ = brokered(faults.answer(), clients=CLIENTS, keys=key)
+    here, server = brokered(faults.answer(), clients=CLIENTS, keys=key)
+    assert refreshed(TokenEndpoint(here), "shop", there.bind("shop", "rt")) == (
+        400,
+        "invalid_grant",
+    )
+    assert not server.requests
+
+
+def test_a_provider_that_does_not_rotate_keeps_its_refresh_token(brokered: Brokered) -> None:
+    broker, server = brokered(faults.answer(), clients=CLIENTS)
+    endpoint = TokenEndpoint(broker)
+    status, successor = refreshed(endpoint, "shop", broker.bind("shop", "rt"))
+    assert (status, server.requests[-1].form["refresh_token"]) == (200, ["rt"])
+    assert "rt-1" not in successor
+    assert refreshed(endpoint, "evil", successor) == (400, "invalid_grant")
+
+
+def test_keys_rotate_without_a_login(brokered: Brokered) -> None:
+    old, new = generate_key(), generate_key()
+    upstream = {"clients": CLIENTS, "upstream": "idp"}
+    before, _ = brokered(faults.answer(), keys=old, **upstream)
+    between, server = brokered(faults.answer(), keys=[new, old], **upstream)
+    after, _ = brokered(faults.answer(), keys=f"{new}", **upstream)
+    first = before.bind("shop", "rt")
+    status, second = refreshed(TokenEndpoint(between), "shop", first)
+    assert (status, server.requests[-1].form["refresh_token"]) == (200, ["rt"])
+    assert refreshed(TokenEndpoint(after), "shop", second)[0] == 200
+    assert refreshed(TokenEndpoint(after), "shop", first) == (400, "invalid_grant")
+
+
+def test_refresh_tokens_are_sealed_wherever_a_response_has_them(brokered: Brokered) -> None:
+    said = {
+        "access_token": "rt-exchanged",
+        "issued_token_type": REFRESH_TYPE,
+        "token_type": "N_A",
+        "authed_user": {"refresh_token": "rt-nested", "all": [{"refresh_token": "rt-listed"}]},
+    }
+    broker, server = brokered(
+        faults.answer(200, json.dumps(said).encode(), {"Content-Type": JSON}), clients=CLIENTS
+    )
+    endpoint = TokenEndpoint(broker)
+    own = broker.bind("shop", "rt-subject")
+    exchange = {
+        "grant_type": EXCHANGE,
+        "subject_token": own,
+        "subject_token_type": REFRESH_TYPE,
+    }
+    assert ask(endpoint, "evil", **exchange)[1]["error"] == "invalid_grant"
+    assert not server.requests
+    status, answer = ask(endpoint, "shop", **exchange)
+    assert (status, server.requests[-1].form["subject_token"]) == (200, ["rt-subject"])
+    assert "rt-" not in json.dumps(answer)
+    for token in (
+        answer["access_token"],
+        answer["authed_user"]["refresh_token"],
+        answer["authed_user"]["all"][0]["refresh_token"],
+    ):
+        assert refreshed(endpoint, "evil", token) == (400, "invalid_grant")
+        assert ask(endpoint, "shop", grant_type="refresh_token", refresh_token=token)[0] == 200
+
+
+def test_another_caller_cannot_redeem_a_device_code(
+    upstream_client: grantway.Client,
+) -> None:
+    broker = Broker(upstream_client, clients=CLIENTS)
+    _, begun = ask(DeviceAuthorizationEndpoint(broker), "shop", scope="read")
+    assert begun["verification_uri"].startswith("http")
+    endpoint = TokenEndpoint(broker)
+    redeem = {"grant_type": DEVICE, "device_code": begun["device_code"]}
+    assert ask(endpoint, "evil", **redeem)[1]["error"] == "invalid_grant"
+    # Sealed codes are bound across processes.
+    replica = TokenEndpoint(Broker(upstream_client, clients=CLIENTS))
+    assert ask(replica, "evil", **redeem)[1]["error"] == "invalid_grant"
+    assert ask(replica, "shop", **redeem)[0] == 200
+
+
+def test_a_device_code_from_elsewhere_belongs_to_its_first_presenter(brokered: Brokered) -> None:
+    pending = faults.answer(400, {"error": "authorization_pending"})
+    broker, server = brokered(pending, clients=CLIENTS)
+    endpoint = TokenEndpoint(broker)
+    redeem = {"grant_type": DEVICE, "device_code": "not-sealed"}
+    assert ask(endpoint, "shop", **redeem)[1]["error"] == "authorization_pending"
+    assert ask(endpoint, "evil", **redeem)[1]["error"] == "invalid_grant"
+    status, said = ask_json(endpoint, "evil", grantType=DEVICE, deviceCode="not-sealed")
+    assert (status, said["error"]) == (400, "invalid_grant")
+    assert len(server.requests) == 1
+
+
+def test_first_presenters_never_forget_one_to_make_room() -> None:
+    first = FirstPresenters(seconds=3600, most=2)
+    assert first.claim("a", "shop")
+    assert first.claim("b", "evil")
+    assert not first.claim("c", "evil")
+    assert not first.claim("a", "evil")
+    assert first.claim("a", "shop")
+
+
+@pytest.mark.parametrize("framework", ["asgi", "wsgi"])
+def test_boto3_logs_in_through_the_gateway(
+    framework: str, serve: Serve, upstream_client: grantway.Client
+) -> None:
+    broker = Broker(upstream_client, clients=CLIENTS)
+    options: dict[str, Any] = {
+        "region_name": "eu-west-1",
+        "config": Config(retries={"total_max_attempts": 1}),
+    }
+
+    def aws(endpoint: TokenEndpoint) -> Any:
+        # The frameworks of these tests serve one application at every path.
+        url = serve(framework, endpoint).removesuffix("/token")
+        return boto3.client("sso-oidc", endpoint_url=url, **options)
+
+    begins, redeems = aws(DeviceAuthorizationEndpoint(broker)), aws(TokenEndpoint(broker))
+    shop = {"clientId": "shop", "clientSecret": THEIRS}
+    begun = begins.start_device_authorization(startUrl="https://acme.awsapps.com/start", **shop)
+    assert begun["interval"] >= 1
+    token = redeems.create_token(grantType=DEVICE, deviceCode=begun["deviceCode"], **shop)
+    assert token["refreshToken"].startswith("gwb1.")
+    with pytest.raises(redeems.exceptions.InvalidGrantException):
+        redeems.create_token(
+            clientId="evil",
+            clientSecret=EVIL_SECRET,
+            grantType="refresh_token",
+            refreshToken=token["refreshToken"],
+        )
+    begins.close()
+    redeems.close()
+
+
+def test_a_device_login_needs_a_caller_that_may_begin_one(brokered: Brokered) -> None:
+    def rule(client_id: str, secret: str | None) -> Principal | None:
+        return Principal(client_id, frozenset({"refresh_token"})) if secret == THEIRS else None
+
+    broker, server = brokered(faults.answer(), clients=rule)
+    endpoint = DeviceAuthorizationEndpoint(broker)
+    assert ask(endpoint, "evil")[1]["error"] == "invalid_client"
+    assert ask(endpoint, "shop")[1]["error"] == "unauthorized_client"
+    broker, server = brokered(faults.answer(), clients=CLIENTS)
+    endpoint = DeviceAuthorizationEndpoint(broker)
+    status, said = ask(endpoint, "shop")
+    assert (status, said["error_description"]) == (400, "The provider offers no device logins")
+    assert ask(endpoint, "shop", scope="\x07")[1]["error"] == "invalid_request"
+    assert not server.requests
+
+
+CODE = {"grant_type": "authorization_code", "code": "c", "code_verifier": VERIFIER}
+OWN, FOREIGN = "https://shop.example.com/cb", "https://evil.example.com/cb"
+
+
+@pytest.mark.parametrize(
+    ("client", "params", "error"),
+    [
+        ("shop", {"redirect_uri": OWN}, None),
+        ("evil", {"redirect_uri": OWN}, "invalid_grant"),
+        ("shop", {"redirect_uri": FOREIGN}, "invalid_grant"),
+        ("shop", {}, "invalid_request"),
+        ("shop", {"redirect_uri": OWN, "code_verifier": ""}, "invalid_request"),
+    ],
+)
+def test_a_code_is_redeemed_by_the_caller_whose_redirect_uri_it_was_sent_to(
+    client: str, params: dict[str, str], error: str | None, brokered: Brokered
+) -> None:
+    broker, server = brokered(
+        faults.answer(), clients=CLIENTS, redirect_uris={"shop": [OWN], "evil": [FOREIGN]}
+    )
+    _, said = ask(TokenEndpoint(broker), client, **{**CODE, **params})
+    assert said.get("error") == error
+    assert len(server.requests) == (error is None)
+
+
+def by_function(client_id: str, secret: str | None) -> bool:
+    return SECRETS.get(client_id) == secret
+
+
+@pytest.mark.parametrize("clients", [CLIENTS, by_function])
+def test_without_redirect_uris_no_code_is_redeemed_where_callers_are_many(
+    clients: Any, brokered: Brokered
+) -> None:
+    broker, server = brokered(faults.answer(), clients=clients)
+    _, said = ask(TokenEndpoint(broker), "shop", **CODE, redirect_uri=OWN)
+    assert said["error"] == "unauthorized_client"
+    assert "redirect_uris" in said["error_description"]
+    assert not server.requests
+    alone, _ = brokered(faults.answer(), clients={"shop": CLIENTS["shop"]})
+    assert ask(TokenEndpoint(alone), "shop", **CODE, redirect_uri=OWN)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"client_secret": None}, "keys: is missing"),
+        ({"keys": b"short"}, "keys: a key is 32 bytes"),
+        ({"redirect_uris": {"stranger": [OWN]}}, "'stranger' is not one of the clients"),
+        ({"redirect_uris": {"shop": OWN}}, "must have a list of URIs"),
+        ({"redirect_uris": {"shop": ["ftp://x"]}}, "has a URI that must be https"),
+        ({"redirect_uris": {"shop": [OWN], "evil": [OWN]}}, "shares https://shop.example.com/cb"),
+        (
+            {
+                "redirect_uris": {
+                    "shop": ["http://127.0.0.1:1/cb"],
+                    "evil": ["http://127.0.0.1:2/cb"],
+                }
+            },
+            "shares http://127.0.0.1:2/cb with 'shop'",
+        ),
+        ({"redirect_uris": {}, "clients": by_function}, "a function returns them"),
+    ],
+)
+def test_a_binding_that_cannot_work_is_rejected_at_the_start(
+    options: dict[str, Any], says: str, brokered: Brokered
+) -> None:
+    with pytest.raises(grantway.ConfigurationError, match=says) as caught:
+        brokered(faults.answer(), **{"clients": CLIENTS, **options})
+    assert "short" not in str(caught.value)
+
+
+def test_a_public_client_works_with_explicit_keys(brokered: Brokered) -> None:
+    broker, _ = brokered(faults.answer(), clients=CLIENTS, client_secret=None, keys=generate_key())
+    assert refreshed(TokenEndpoint(broker), "shop", broker.bind("shop", "rt"))[0] == 200
+
+
+def test_no_secret_shows(brokered: Brokered, http: requests.Session, caplog: Any) -> None:
+    key = generate_key()
+    broker, _ = brokered(faults.answer(), clients=CLIENTS, keys=key)
+    endpoint = TokenEndpoint(broker)
+    sealed = broker.bind("shop", "rt-very-secret")
+    _, said = ask(endpoint, "evil", grant_type="refresh_token", refresh_token=sealed)
+    assert sealed not in json.dumps(said) + caplog.text + repr(endpoint)
+    assert key not in repr(endpoint) + repr(broker)
