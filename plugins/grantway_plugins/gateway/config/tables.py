@@ -179,6 +179,7 @@ class RouteTable(TlsTable):
     strip_path = Switch(load_default=False)
     rewrite_location = Switch(load_default=False)
     forward_preflight = Switch(load_default=False)
+    encoded_paths = Choice("reject", "forward", load_default="reject")
 
     @validates_schema
     def tell_upstream(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -266,6 +266,7 @@ class _Assembling:
             scheme=table.get("scheme"),
             timeout=table.get("token_timeout"),
             forward_preflight=table["forward_preflight"],
+            encoded_paths=table["encoded_paths"],
         )
 
     def _source(self, table: Mapping[str, Any], provider: GatewayProvider, store: Store) -> Source:

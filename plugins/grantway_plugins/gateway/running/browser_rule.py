@@ -1,7 +1,7 @@
 """Requests that web pages make a browser send to a gateway on the same machine.
 
-Any page can send requests to ``127.0.0.1``, and can point a name of its own there to read the
-answers (DNS rebinding). The gateway would add a token to each. ``Host`` reveals the second case;
+Any page can send requests to ``127.0.0.1``, and can point its domain there to read the answers
+(DNS rebinding). The gateway would add a token to each. ``Host`` reveals the second case;
 ``Origin`` and ``Sec-Fetch-Site`` (Fetch Metadata) reveal the first.
 """
 
@@ -63,7 +63,7 @@ class BrowserRule:
             elif name == b"sec-fetch-site":
                 site = value.decode("latin-1")
         if hosts > 1 or pages > 1:
-            raise RequestRefusedError("The Host or Origin header stands more than once")
+            raise RequestRefusedError("Duplicate Host or Origin header")
         if self._checks_host and host and not self._is_own(normal_host(host)):
             raise RequestRefusedError(_HOST, status=403)
         if self._checks_origin and not self._may_ask(origin, site, host):

@@ -152,7 +152,7 @@ class Proxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
         facts = facts_of(scope)
-        route = self._find(facts.host, facts.path)
+        route = self._find(facts.host, facts.raw)
         target = None if route is None else self._targets.get(route.name)
         refusal = _unfit(scope)
         if target is None:
@@ -160,7 +160,7 @@ class Proxy:
         elif refusal is not None:
             await _say(send, refusal[0], _INVALID, refusal[1])
         else:
-            passage = _Passage(self, target, facts.path, scope=scope, receive=receive, send=send)
+            passage = _Passage(self, target, facts.raw, scope=scope, receive=receive, send=send)
             await passage.run()
 
     def body(self, scope: Scope, receive: Receive) -> RequestBody | None:

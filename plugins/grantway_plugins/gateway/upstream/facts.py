@@ -31,21 +31,29 @@ class Facts:
         method: Of the request; needed only to recognise CORS preflights.
 
     Raises:
-        RequestRefusedError: host or path can be read in two ways.
+        RequestRefusedError: the host can be read in two ways.
 
     Attributes:
         host: In lower case, without a port.
-        path: In its normal form, which is the one to forward.
+        path: In its normal form; as it came if it can be read in two ways.
+        raw: The path as it came.
+        ambiguity: Why the path can be read in two ways, or None. Only a route with
+            ``encoded_paths="forward"`` takes such a request.
         context: As above.
     """
 
-    __slots__ = ("_values", "context", "host", "method", "path")
+    __slots__ = ("_values", "ambiguity", "context", "host", "method", "path", "raw")
 
     def __init__(
         self, host: str, path: str, values: Values, context: Any = None, *, method: str = ""
     ) -> None:
         self.host = normal_host(host) if host else ""
-        self.path = normal_path(path)
+        self.path = self.raw = path
+        self.ambiguity: RequestRefusedError | None = None
+        try:
+            self.path = normal_path(path)
+        except RequestRefusedError as error:
+            self.ambiguity = error
         self._values = values
         self.context = context
         self.method = method

@@ -22,6 +22,7 @@ from .refusal import RequestRefusedError
 from .tenant import TenantRule, tenant_header
 
 OnFailure = Literal["closed", "open"]
+EncodedPaths = Literal["reject", "forward"]
 Incoming = Literal["replace", "keep", "exchange"]
 Source = Callable[[str], Credential] | CredentialPool | TokenExchange
 
@@ -53,6 +54,9 @@ class Route:
         timeout: Seconds to wait for a token at most; by default the grantway client's.
         forward_preflight: Whether CORS preflights are forwarded without tenant and token. They
             carry no credentials, so that a page could else never use the route.
+        encoded_paths: Paths that servers read differently, with encoded slashes (``%2F``), empty
+            segments or dot segments. ``reject`` answers 400. ``forward`` forwards the path exactly
+            as it came, if each reading leads to this route and tenant and stays below ``path``.
 
     Raises:
         ConfigurationError: names the route, and what about it cannot work.
@@ -71,6 +75,7 @@ class Route:
     scheme: str | None = None
     timeout: float | None = None
     forward_preflight: bool = False
+    encoded_paths: EncodedPaths = "reject"
     #: Checked and prepared here, so that no request has to.
     bearer: Bearer = field(init=False, repr=False)
     place: Origin = field(init=False, repr=False)
@@ -139,7 +144,11 @@ class Route:
         return read if name == "host" or read == "/" else read.rstrip("/")
 
     def _check(self) -> None:
-        for name, allowed in (("on_failure", OnFailure), ("incoming", Incoming)):
+        for name, allowed in (
+            ("on_failure", OnFailure),
+            ("incoming", Incoming),
+            ("encoded_paths", EncodedPaths),
+        ):
             if getattr(self, name) not in get_args(allowed):
                 words = " or ".join(get_args(allowed))
                 raise self._invalid(name, f"{words}, not {getattr(self, name)!r}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +67,11 @@ def tenant_header(rule: TenantRule) -> str:
 def tenant_domain(rule: TenantRule) -> str:
     """Return the domain under which each tenant has a host; empty if there is none."""
     return rule.end if isinstance(rule, _FromHost) else ""
+
+
+def names_one_tenant(rule: TenantRule, paths: Iterable[str]) -> bool:
+    """Return whether a rule finds the same tenant in each of some paths."""
+    return not isinstance(rule, _FromPath) or len({rule.of(path) for path in paths}) == 1
 
 
 def from_host(domain: str) -> TenantRule:
@@ -144,7 +149,10 @@ class _FromPath:
     segment: int
 
     def __call__(self, facts: Facts) -> str:
-        segments = facts.path.split("/", self.segment + 1)
+        return self.of(facts.path)
+
+    def of(self, path: str) -> str:
+        segments = path.split("/", self.segment + 1)
         return segments[self.segment] if len(segments) > self.segment else ""
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .facts import Facts, normal_host
+from .facts import Facts
 from .injection import Injection, Missing, RouteCredential
 from .observer import Observer
-from .paths import normal_path
+from .paths import ambiguous, readings, stays_under
 from .refusal import RequestRefusedError
 from .route import Route
 from .router import Router
-from .tenant import tenant_of
+from .tenant import names_one_tenant, tenant_of
 
 
 class UpstreamAuth:
@@ -37,6 +37,7 @@ class UpstreamAuth:
     def __init__(self, routes: Iterable[Route], *, metrics: Observer | None = None) -> None:
         self._router = Router(routes)
         self._metrics = metrics
+        self._forwards = any(route.encoded_paths == "forward" for route in self.routes)
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -53,7 +54,7 @@ class UpstreamAuth:
         Raises:
             RequestRefusedError: host or path can be read in two ways.
         """
-        return self._router.find(normal_host(host) if host else "", normal_path(path))
+        return self._match(Facts(host, path, lambda _name: ()))
 
     def open(self, facts: Facts) -> Injection | None:
         """Find the route and the tenant; asks for no token yet.
@@ -67,27 +68,28 @@ class UpstreamAuth:
         Raises:
             RequestRefusedError: it is not to be forwarded.
         """
-        route = self._router.find(facts.host, facts.path)
+        route = self._match(facts)
         if route is None:
             return None
         metrics = self._metrics
+        path = facts.path if route.encoded_paths == "reject" else facts.raw
         try:
             _check_connection(route, facts)
             authorization = facts.header("authorization")
             if route.forward_preflight and facts.is_preflight:
-                preflight = Injection(route, facts.path, "", None, metrics, bare=True)
+                preflight = Injection(route, path, "", None, metrics, bare=True)
                 preflight.tell("kept")
                 return preflight
             if route.incoming == "keep" and facts.header(route.header.lower()):
-                kept = Injection(route, facts.path, "", None, metrics)
+                kept = Injection(route, path, "", None, metrics)
                 kept.tell("kept")
                 return kept
             tenant = tenant_of(route.tenant, facts)
             credential = _credential(route, tenant, authorization)
         except RequestRefusedError:
-            Injection(route, facts.path, "", None, metrics).tell("refused")
+            Injection(route, path, "", None, metrics).tell("refused")
             raise
-        return Injection(route, facts.path, tenant, credential, metrics)
+        return Injection(route, path, tenant, credential, metrics)
 
     def prepare(self, facts: Facts, timeout: float | None = None) -> Injection | None:
         """Make ready to send a request: at the last moment, for tokens end.
@@ -120,6 +122,37 @@ class UpstreamAuth:
         if injection is not None and not (injection.kept or injection.bare):
             await injection.fetch_async(timeout)
         return injection
+
+    def _match(self, facts: Facts) -> Route | None:
+        """Find the route of a request.
+
+        A path with more than one reading is taken only if each of them leads to the same route and
+        tenant, and none climbs above the route's path. So whatever the upstream makes of the path,
+        the token is the right one.
+        """
+        path = facts.raw
+        if facts.ambiguity is None:
+            route = self._router.find(facts.host, facts.path)
+            if route is None:
+                return None
+            if route.encoded_paths == "reject":
+                path = facts.path
+            if path == facts.path and ";" not in path:  # there is one reading
+                return route
+        elif not self._forwards:
+            raise facts.ambiguity
+        paths = readings(path)
+        found = {self._router.find(facts.host, each) for each in paths}
+        route = found.pop()
+        if (
+            found
+            or route is None
+            or (facts.ambiguity is not None and route.encoded_paths == "reject")
+            or not all(stays_under(each, route.path.rstrip("/")) for each in paths)
+            or not names_one_tenant(route.tenant, paths)
+        ):
+            raise ambiguous()
+        return route
 
     def __repr__(self) -> str:
         return f"UpstreamAuth({len(self.routes)} routes)"

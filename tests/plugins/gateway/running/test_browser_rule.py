@@ -1,4 +1,4 @@
-"""A web page cannot use a gateway on the machine of whoever looks at the page."""
+"""A web page cannot use a gateway on the machine of the page's visitor."""
 
 from __future__ import annotations
 

@@ -1,0 +1,221 @@
+"""Paths that servers read differently: forwarded as they came, and never to another route."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grantway_plugins.gateway.upstream import (
+    Facts,
+    RequestRefusedError,
+    UpstreamAuth,
+    from_path,
+    single,
+)
+from tests.plugins.gateway.upstream.test_rules import route
+
+
+def rules(**options: Any) -> UpstreamAuth:
+    """A route that forwards such paths, between others that are worth reaching."""
+    forward: dict[str, Any] = {"encoded_paths": "forward", **options}
+    return UpstreamAuth(
+        [
+            route("git", path="/git", **forward),
+            route("admin", path="/admin"),
+            route("inner", path="/git/admin"),
+            route("tenants", **{"path": "/t", "tenant": from_path(2), **forward}),
+        ]
+    )
+
+
+def forwarded(rules: UpstreamAuth, path: str) -> tuple[str, str]:
+    """Name of the route and the path that the upstream gets."""
+    injection = rules.open(Facts.of("", path))
+    assert injection is not None
+    return injection.route.name, injection.path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/git/projects/group%2Fname",
+        "/git/projects/group%2fname/files/a%2Fb%2Fc.txt",
+        "/git/@scope%2fpackage",
+        "/git/api/exchanges/%2F/amq.topic",
+        "/git/api/queues/%2f",
+        "/git//objects///x",
+        "/git/a/%2e%2e/b",
+        "/git/a/./b",
+        "/git/a/..%2fb",
+        "/git/1%2e0",
+        "/git/%7euser;v=1",
+        "/git/a%20b%25c",
+        "/git/",
+        "/git",
+        "/t/acme/a%2fb",
+        "/t/acme//b",
+    ],
+)
+def test_such_a_path_is_forwarded_byte_by_byte_where_the_route_says_so(path: str) -> None:
+    assert forwarded(rules(), path)[1] == path
+
+
+@pytest.mark.parametrize("path", ["/git/a%2Fb", "/git//x", "/git/a/%2e%2e/b", "/git/a/./b"])
+def test_such_a_path_is_refused_by_default(path: str) -> None:
+    with pytest.raises(RequestRefusedError):
+        UpstreamAuth([route("git", path="/git")]).open(Facts.of("", path))
+    with pytest.raises(RequestRefusedError):
+        rules(encoded_paths="reject").open(Facts.of("", path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        # Out of the route, by one reading or another
+        "/git/..%2fadmin",
+        "/git/../admin",
+        "/git/%2e%2e/admin",
+        "/git/%2e%2e%2fadmin",
+        "/git/.%2e/admin/",
+        "/git/..;/admin",
+        "/git/..;a=b/admin",
+        "/git/..%3b/admin",
+        "/git/a/../../admin",
+        "/git/a%2f../../x",
+        "/git/a%2f..%2f..%2fx",
+        "/git//..%2fx",
+        "/git//../x",
+        "/git/;/../x",
+        "/git/%2e%2e",
+        "/git/a/..%2f..%2fgit/b",
+        "/git%2f..%2fadmin",
+        "/git%2fx",
+        "/%67it/x%2fy",
+        "//git/x",
+        "//evil.test/git/x",
+        "/%2fgit/x",
+        "/x/..%2fgit/x",
+        # To a route below
+        "/git//admin",
+        "/git/%2fadmin",
+        "/git/x/..%2fadmin",
+        "/git/./admin",
+        "/git/admin%2fx",
+        "/git/x/../admin",
+        "/git/;x/admin",
+        "/git/admin;x",
+        "/git/admin/..%2fx",
+        # Never
+        "/git/a\\b",
+        "/git/a%5cb",
+        "/git/..%5c..%5cadmin",
+        "/git/a%00",
+        "/git/a%0d%0aX:%20y",
+        "/git/a%7f",
+        "/git/a%252fb",
+        "/git/%252e%252e/admin",
+        "/git/%252e%252e%252fadmin",
+        "/git/a%25%32%66b",
+        "/git/a%25252fb",
+        "/git/a%25%2532fb",
+        "/git/a%2525252525252fb",
+        "/git/a%255cb",
+        "/git/a%c0%afb",
+        "/git/%c0%ae%c0%ae/admin",
+        "/git/a%e0%80%afb",
+        "/git/a/..%3fx",
+        "/git/a/..%23x",
+        "/git/%",
+        "/git/%u002f",
+        "/git/a b",
+        "/git/é",
+        # To another tenant
+        "/t//acme",
+        "/t/acme/..%2fumbrella",
+        "/t/acme/../umbrella",
+        "/t/a%2fb",
+        "/t/acme;x/b%2fc",
+        "/t/%61cme/b%2fc",
+        "/t/./acme/b",
+    ],
+)
+def test_a_path_that_could_mean_another_route_or_tenant_is_refused(path: str) -> None:
+    with pytest.raises(RequestRefusedError) as caught:
+        rules().open(Facts.of("", path))
+    assert caught.value.status == 400
+
+
+def test_a_route_at_the_root_cannot_be_left() -> None:
+    root = UpstreamAuth(
+        [route("all", path="/", encoded_paths="forward"), route("admin", path="/admin")]
+    )
+    assert forwarded(root, "/a%2fb//c") == ("all", "/a%2fb//c")
+    for path in (
+        "/..%2fx",
+        "/%2e%2e/x",
+        "/a/..%2f..%2fx",
+        "/x/..%2fadmin",
+        "/%2e/admin",
+        "//admin",
+    ):
+        with pytest.raises(RequestRefusedError):
+            root.route_for("", path)
+
+
+def test_parameters_never_hide_another_route() -> None:
+    """Servers like Tomcat drop ``;x`` before they look at a path."""
+    plain = rules(encoded_paths="reject")
+    assert forwarded(plain, "/git/a;v=1/b") == ("git", "/git/a;v=1/b")
+    for path in ("/git/admin;x", "/git/admin;x/y", "/git/;x/admin"):
+        with pytest.raises(RequestRefusedError):
+            plain.open(Facts.of("", path))
+
+
+PIECES = ["/", "//", "git", "admin", "a", ".", "..", "%2e", "%2F", "%2f", ";", ";a", "%5c", "%25",
+          "%252f", "2f", "t", "acme", "%00", "\\", "%3b"]  # fmt: skip
+
+
+def servers(path: str) -> list[str]:
+    """What servers of several kinds make of a path: the outcomes, independent of our code."""
+    found = []
+    for decode in (0, 1, 2, 3):
+        text = path
+        for _ in range(decode):
+            text = unquote(text, "latin-1")
+        for drop in (False, True):
+            for backslash in (False, True):
+                for merge in (False, True):
+                    segments: list[str] = []
+                    told = text.replace("\\", "/") if backslash else text
+                    for each in told.split("/")[1:]:
+                        segment = each.partition(";")[0] if drop else each
+                        if segment == "..":
+                            if not segments:
+                                segments.append("OUTSIDE")
+                            else:
+                                segments.pop()
+                        elif segment != "." and not (merge and not segment):
+                            segments.append(segment)
+                    found.append("/" + "/".join(segments))
+    return found
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map(lambda pieces: "/" + "".join(pieces)))
+def test_whatever_server_is_behind_reads_a_path_of_the_same_route(path: str) -> None:
+    judged = rules(tenant=single())
+    for start in ("", "/git"):
+        asked = f"{start}{path}"
+        try:
+            injection = judged.open(Facts.of("", asked))
+        except RequestRefusedError:
+            continue
+        if injection is None or injection.route.name != "git":
+            continue
+        assert injection.path == asked
+        for reading in servers(asked):
+            assert reading == "/git" or reading.startswith("/git/"), (asked, reading)
+            assert not (f"{reading}/").startswith("/git/admin/"), (asked, reading)
