@@ -17,7 +17,6 @@ from grantway_grants import authorization_code
 from grantway_grants.callback import redirect_uris
 from grantway_grants.device_code import DeviceFlow
 from grantway_plugins.profiles import load
-from grantway_plugins.profiles.file import sso_session_settings
 from grantway_plugins.profiles.profile import Profile
 from grantway_plugins.stores.trial import try_store
 
@@ -80,14 +79,13 @@ def command(
     session, in a container, or without a display it is another device. Ctrl-C ends it, and then
     nothing is stored.
     """
-    aws = aws_login(name, sso_session, sso_profile)
+    aws = aws_login(name, config, sso_session, sso_profile)
     screen = Screen(Terminal())
     try:
         if aws is not None:
-            label = str(sso_session or sso_profile)
-            settings = sso_session_settings(aws.config.name or label, config)
+            settings = dict(aws.settings)
             _override(settings, listen, ports)
-            told = _aws(aws, label, settings, screen, way)
+            told = _aws(aws.session, aws.label, settings, screen, way)
         else:
             name = _of_address(name, config, client_id, scope) or profile_name(name, config)
             with load(name, config) as profile:

@@ -25,10 +25,10 @@ def command(
     client that had registered itself is forgotten with it. AWS's service is not told of the end
     of a session.
     """
-    aws = aws_login(name, sso_session, sso_profile)
+    aws = aws_login(name, config, sso_session, sso_profile)
     if aws is not None:
-        with aws:
-            name, there, problem = str(sso_session or sso_profile), aws.logout(), ""
+        with aws.session as session:
+            name, there, problem = aws.label, session.logout(), ""
     else:
         name, there, problem = _profile(profile_name(name, config), config)
     if not there:

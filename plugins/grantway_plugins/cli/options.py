@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from grantway_plugins.sso_oidc.session import SsoSession
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: Seconds for one call to AWS, over all attempts and waits.
+_AWS_TIMEOUT = 30.0
 
 name_argument = click.argument("name", required=False, shell_complete=profile_names)
 config_option = click.option(
@@ -46,9 +49,23 @@ def whose_login(command: Command) -> Command:
     return command
 
 
+class AwsLogin(NamedTuple):
+    """A login of ``~/.aws/config``.
+
+    Attributes:
+        label: What the person calls it.
+        session: The login.
+        settings: How to log in, from the file of the profiles.
+    """
+
+    label: str
+    session: SsoSession
+    settings: Mapping[str, Any]
+
+
 def aws_login(
-    name: str | None, sso_session: str | None, sso_profile: str | None
-) -> SsoSession | None:
+    name: str | None, config: str | None, sso_session: str | None, sso_profile: str | None
+) -> AwsLogin | None:
     """Return the login of ``~/.aws/config`` that an option names, or None without one.
 
     Raises:
@@ -59,9 +76,18 @@ def aws_login(
         raise click.UsageError("Give only one of NAME, --sso-session and --sso-profile.")
     if sso_session is None and sso_profile is None:
         return None
-    from grantway_plugins.sso_oidc.session import sso_session as read  # noqa: PLC0415 - AWS's alone
+    from grantway_plugins.profiles.sso_sessions import (  # noqa: PLC0415 - AWS's alone
+        SsoSessionSettings,
+    )
+    from grantway_plugins.sso_oidc.config import read_config  # noqa: PLC0415
+    from grantway_plugins.sso_oidc.session import SsoSession  # noqa: PLC0415
 
-    return read(sso_session, profile=sso_profile)
+    label = str(sso_session or sso_profile)
+    found = read_config(sso_session, profile=sso_profile)
+    settings = SsoSessionSettings(found.name or label, config)
+    transport = settings.transport(_AWS_TIMEOUT, found.settings.trust)
+    session = SsoSession(found, transport=transport, timeout=_AWS_TIMEOUT)
+    return AwsLogin(label, session, settings.table)
 
 
 def profile_name(name: str | None, config: str | None) -> str:

@@ -35,12 +35,12 @@ def command(
     Only the stores are asked, and no secret is shown. For one profile or session it ends with
     status 3 when a login is needed, and with 1 when the profile is broken.
     """
-    aws = aws_login(name, sso_session, sso_profile)
+    aws = aws_login(name, config, sso_session, sso_profile)
     where = ""
     if aws is not None:
-        name = str(sso_session or sso_profile)
-        with aws:
-            shown = [of_aws(aws, name)]
+        name = aws.label
+        with aws.session as session:
+            shown = [of_aws(session, name)]
     else:
         file = ProfileFile(config)
         where = str(file.path)

@@ -44,10 +44,10 @@ def command(
     first, by one process at a time. Ends with status 3 when only a login helps, and with 1 for
     any other failure.
     """
-    aws = aws_login(name, sso_session, sso_profile)
+    aws = aws_login(name, config, sso_session, sso_profile)
     if aws is not None:
-        with aws:
-            _show(_of_session(aws), as_json=as_json)
+        with aws.session as session:
+            _show(_of_session(session), as_json=as_json)
         return
     # Not closed: a token that ends soon is renewed by a thread, which outlives this function.
     profile = load(profile_name(name, config), config)

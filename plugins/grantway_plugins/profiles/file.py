@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
@@ -86,7 +86,7 @@ class ProfileFile:
         return self.toml.check(ProfileTable(), self._profiles[name], at)
 
     def sso_session(self, name: str) -> Params:
-        """Return how to log in to a session of ``~/.aws/config``, checked, or the defaults.
+        """Return the settings for a session of ``~/.aws/config``, checked, or the defaults.
 
         Raises:
             ConfigurationError: a setting is wrong; names file and line.
@@ -96,18 +96,3 @@ class ProfileFile:
         if not isinstance(table, Mapping):
             raise self.toml.wrong([(at, f"must be a table, like [sso_sessions.{name}]")])
         return self.toml.check(SsoSessionTable(), table, at)
-
-
-def sso_session_settings(name: str, path: str | Path | None = None) -> Params:
-    """How to log in to a session of ``~/.aws/config``; defaults if there is no file to say.
-
-    Args:
-        name: The session's name.
-        path: The file of the profiles, as for ``ProfileFile``.
-
-    Raises:
-        ConfigurationError: a setting is wrong; names file and line.
-    """
-    if path is None and not Path(config_path(None)).exists():
-        return Params(cast("dict[str, Any]", SsoSessionTable().load({})))
-    return ProfileFile(path).sso_session(name)

@@ -7,6 +7,7 @@ same keys.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, fields, validates_schema
@@ -100,11 +101,14 @@ class NetworkSettings:
                 if key in table and not (table is common and key in replaced):
                     self._table[key], self._places[key] = table[key], (*place, key)
 
-    def transport(self, timeout: float) -> RequestsTransport:
+    def transport(
+        self, timeout: float, trust: Mapping[str, Any] = MappingProxyType({})
+    ) -> RequestsTransport:
         """Return a transport with these settings.
 
         Args:
             timeout: Seconds for one call.
+            trust: The transport's ``ca_bundle`` and ``setting_names`` if the file has none.
 
         Raises:
             ConfigurationError: a setting cannot work; names file, line and key, or the variable.
@@ -112,6 +116,9 @@ class NetworkSettings:
         from grantway.transport import RequestsTransport  # noqa: PLC0415 - slow to load
 
         options = self._options()
+        if "ca_bundle" not in options and trust:
+            names = {**options["setting_names"], **trust["setting_names"]}
+            options |= {**trust, "setting_names": names}
         try:
             return RequestsTransport.within(timeout, **options)
         except ConfigurationError as error:

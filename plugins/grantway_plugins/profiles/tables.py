@@ -227,8 +227,8 @@ class Ports(fields.Field[tuple[int, ...]]):
         raise ValidationError(problem)
 
 
-class SsoSessionTable(TableSchema):
-    """``[sso_sessions.NAME]``: how to log in to a session of ``~/.aws/config``."""
+class SsoSessionTable(NetworkTable):
+    """``[sso_sessions.NAME]``: how to log in to a session of ``~/.aws/config``, by which network."""
 
     login = fields.String(
         validate=validate.OneOf(SSO_WAYS, error="must be one of {choices}"), load_default="auto"

@@ -12,6 +12,7 @@ from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.cli.home import Home
 from tests.plugins.cli.test_completion import completed
+from tests.proxy import proxy
 
 CONFIG = """\
 [sso-session corp]
@@ -148,3 +149,29 @@ def test_names_are_completed(aws: Home) -> None:
     assert completed(aws, "grantway token --sso-profile ") == ["dev", "old"]
     (aws.folder / ".aws" / "config").write_text("[")
     assert completed(aws, "grantway token --sso-profile ") == []
+
+
+def test_a_session_goes_through_the_proxy_of_the_file(aws: Home) -> None:
+    with proxy() as between:
+        aws.write(f'[network]\nproxy = "{between.url}"\n')
+        log_in(aws, *CORP)
+        assert between.asked
+        between.asked.clear()
+        change(aws, expiresAt="2020-01-01T00:00:00Z")
+        assert aws.run("token", *DEV).returncode == 0
+        assert between.asked
+        between.asked.clear()
+        aws.write(f'[network]\nproxy = "{between.url}"\n[sso_sessions.corp]\nproxy = ""\n')
+        log_in(aws, *CORP)
+        assert not between.asked
+
+
+@pytest.mark.parametrize("place", ["network", "sso_sessions.corp"])
+def test_the_bundle_of_the_file_counts_more_than_that_of_aws(aws: Home, place: str) -> None:
+    aws.write(f'[{place}]\nca_bundle = "missing.pem"\n')
+    done = aws.run("token", *CORP, AWS_CA_BUNDLE="/missing/too.pem")
+    assert done.returncode == 1
+    assert f"{place}.ca_bundle" in done.stderr
+    aws.write("[sso_sessions.corp]\n")
+    done = aws.run("token", *CORP, AWS_CA_BUNDLE="/missing/too.pem")
+    assert "AWS_CA_BUNDLE: /missing/too.pem" in done.stderr

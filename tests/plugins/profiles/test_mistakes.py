@@ -11,7 +11,7 @@ import pytest
 from grantway.exceptions import ConfigurationError
 from grantway_plugins import profiles
 from grantway_plugins.profiles import ProfileFile
-from grantway_plugins.profiles.file import sso_session_settings
+from grantway_plugins.profiles.sso_sessions import SsoSessionSettings
 
 GOOD = '[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "app"\n'
 LOGIN = '[profiles.work]\nprovider = "https://login.example.com"\n'
@@ -215,6 +215,7 @@ def test_no_report_of_the_locals_shows_a_secret(tmp_path: Path) -> None:
         ("[sso_sessions.corp]\nports = []\n", "sso_sessions.corp.ports must be a list of port n"),
         ("[sso_sessions.corp]\nlisten = 'x'\n", "sso_sessions.corp.listen must be an IP address"),
         ("[sso_sessions.corp]\nport = 1\n", "sso_sessions.corp.port is no key here; did you me"),
+        ("[sso_sessions.corp]\nproxy = 1\n", "sso_sessions.corp.proxy must be an address, like"),
         ("[sso_sessions]\ncorp = 1\n", "sso_sessions.corp must be a table, like [sso_sessions"),
         ("sso_sessions = 1\n", "sso_sessions must be tables, like [sso_sessions.work]"),
     ],
@@ -223,13 +224,13 @@ def test_a_mistake_in_the_settings_of_a_session(tmp_path: Path, text: str, expec
     path = tmp_path / "config.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
-        sso_session_settings("corp", path)
+        SsoSessionSettings("corp", path)
     assert re.search(rf"config.toml, line \d: {re.escape(expected)}", str(refused.value))
 
 
 def test_a_session_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRANTWAY_CONFIG", str(tmp_path / "config.toml"))
-    assert sso_session_settings("corp") == {"login": "auto"}
+    assert SsoSessionSettings("corp").table == {"login": "auto"}
     (tmp_path / "config.toml").write_text("[sso_sessions.other]\nports = [1]\n", encoding="utf-8")
-    assert sso_session_settings("corp") == {"login": "auto"}
-    assert sso_session_settings("other") == {"login": "auto", "ports": (1,)}
+    assert SsoSessionSettings("corp").table == {"login": "auto"}
+    assert SsoSessionSettings("other").table == {"login": "auto", "ports": (1,)}
