@@ -456,7 +456,7 @@ class Credential:
                 trouble.paused_until = _monotonic() + pause
             alive = self._alive()
             if alive:
-                # What only a person can mend is not tried again while the token lives.
+                # What only a person can fix is not tried again while the token lives.
                 self._mark(_FOREVER if isinstance(error, LoginNeededError) else pause)
         if alive:
             logger.warning(

@@ -30,7 +30,7 @@ def check_grant(grant: object) -> None:
     """Refuse a grant that could not work, or that would do harm.
 
     Raises:
-        GrantInvalidError: says what is wrong with it and how to mend that.
+        GrantInvalidError: says what is wrong with it and how to fix that.
     """
     if not isinstance(grant, Grant):
         raise GrantInvalidError(

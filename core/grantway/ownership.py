@@ -21,6 +21,7 @@ from .contribution import CLIENT_AUTH, DIALECT, GRANT, ISSUER_SIDE, Contribution
 from .dialect import RFC6749
 from .exceptions import RegistryError
 from .plugin import APPLICATION, PluginStatus, normal
+from .selection import VARIABLE, without
 
 #: The distribution whose names strangers cannot take by accident.
 OWN = "grantway"
@@ -139,17 +140,19 @@ def _reason(key: Key, claimants: Sequence[Contribution], *, stays: bool) -> str:
     )
     last = others[-1]
     named = last.distribution or last.name
-    ways = [f"leave {named} out (GRANTWAY_PLUGINS=-{named})"] if last.distribution else []
+    ways = []
+    if last.distribution:
+        chosen = without(last, named)
+        ways.append(f"To leave {named} out, set {VARIABLE}={chosen} in the environment.")
     if kind in {GRANT, ISSUER_SIDE}:
-        first = claimants[0].status
-        ways.append(f"choose one: build_registry(prefer={{{name!r}: {named!r}}})")
+        first = claimants[0].status.distribution or APPLICATION
         ways.append(
-            f"or, as the author of one, say so: Grant(..., replaces="
-            f"{first.distribution or APPLICATION!r})"
+            f"A program can choose with prefer={{{name!r}: {named!r}}}, "
+            f"and the author of a plugin with replaces={first!r}."
         )
     elif not ways:
-        ways.append("give one of them another name")
-    return f"The {kind} {name!r} is brought by {brought}. {outcome} To mend it, {', '.join(ways)}."
+        ways.append("To fix it, give one of them another name.")
+    return f"The {kind} {name!r} is brought by {brought}. {outcome} {' '.join(ways)}"
 
 
 def _check_prefer(contributions: Sequence[Contribution], prefer: Mapping[str, str]) -> None:

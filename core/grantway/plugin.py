@@ -22,7 +22,7 @@ class PluginStatus:
         source: ``module`` or ``module:object`` that it was, or would have been, loaded from.
         state: ``loaded``; ``failed``, it is broken or in conflict; ``blocked``, the host does not
             want it; ``incompatible``, it was made for another version of the hooks.
-        reason: Why it is not loaded, and how to mend that. For a loaded one, what is worth
+        reason: Why it is not loaded, and how to fix that. For a loaded one, what is worth
             knowing: usually nothing.
     """
 

@@ -88,10 +88,10 @@ class Provider:
         url = getattr(self, name, None) if name in _ENDPOINTS else None
         url = url or self.metadata.get(name)
         if not isinstance(url, str) or not url:
-            given = f"{name}=..." if name in _ENDPOINTS else f'metadata={{"{name}": ...}}'
+            where = "" if name in _ENDPOINTS else ", in a program as part of metadata"
             raise ConfigurationError(
-                f"{name}: this provider has none. Give it to Provider({given}), or use "
-                "Provider.discover(issuer) if the provider publishes it."
+                f"{name}: this provider has none. Add it to the settings of the provider{where}, "
+                "or discover the provider by its issuer if it publishes its endpoints."
             )
         if name not in _ENDPOINTS:
             require_secure(url, name)

@@ -90,6 +90,20 @@ class Selection:
         return ""
 
 
+def without(plugin: PluginStatus, name: str) -> str:
+    """Return the value of ``GRANTWAY_PLUGINS`` that leaves out one more plugin than now.
+
+    Args:
+        plugin: The plugin to leave out.
+        name: What to call it.
+    """
+    names = [each for part in os.environ.get(VARIABLE, "").split(",") if (each := part.strip())]
+    if all(each.startswith("-") for each in names) or names == ["all"]:
+        kept = [] if names == ["all"] else names
+        return ",".join([*kept, f"-{name}"])
+    return ",".join(each for each in names if not plugin.goes_by(each)) or "none"
+
+
 def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:
     """Return a list of names as a tuple.
 

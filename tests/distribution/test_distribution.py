@@ -140,10 +140,10 @@ def test_one_that_is_broken_says_why_and_the_others_work(
 def test_a_grant_that_two_bring(environment: Environment, tmp_path: Path) -> None:
     conflict = (
         "The grant 'urn:acme:coupon' is brought by acme-coupons 1.2 (coupon) and variant 2.0 "
-        "(variant). The order of loading never decides: neither is used. To mend it, leave variant "
-        "out (GRANTWAY_PLUGINS=-variant), choose one: "
-        "build_registry(prefer={'urn:acme:coupon': 'variant'}), or, as the author of one, say so: "
-        "Grant(..., replaces='acme-coupons')."
+        "(variant). The order of loading never decides: neither is used. To leave variant "
+        "out, set GRANTWAY_PLUGINS=-variant in the environment. A program can choose with "
+        "prefer={'urn:acme:coupon': 'variant'}, and the author of a plugin with "
+        "replaces='acme-coupons'."
     )
     with installed(environment, wheel(tmp_path, "variant", GRANT)):
         for path in ("acme-coupons/coupon", "variant/variant"):

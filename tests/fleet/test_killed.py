@@ -102,7 +102,7 @@ def test_between_sending_and_storing_where_the_provider_forgives(
 def test_between_sending_and_storing_where_it_does_not(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
-    """The login is lost, and everybody is told so; a new one mends it for all."""
+    """The login is lost, and everybody is told so; a new one helps all."""
     with survivors(tmp_path, shared_store, "between") as (group, answer):
         assert answer.tokens == set()
         assert answer.errors == ["LoginNeededError"] * 4

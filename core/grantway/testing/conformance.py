@@ -13,7 +13,7 @@ from grantway.grant_rules import check_grant
 from .rules import RULES, Fault
 from .specimen import Specimen
 
-#: What check_grant says of a grant tells how to mend it too.
+#: What check_grant says of a grant tells how to fix it too.
 _REFUSED = "see above; until then grantway refuses the plugin that brings it"
 _NO_PARAMS: Mapping[str, Any] = {}
 _NO_ERRORS: Mapping[str, type[TokenError]] = {}
@@ -21,7 +21,7 @@ _NO_ERRORS: Mapping[str, type[TokenError]] = {}
 
 @dataclass(eq=False)
 class NonconformingGrantError(AssertionError):
-    """A grant breaks rules. The message names each with what is wrong and how to mend it.
+    """A grant breaks rules. The message names each with what is wrong and how to fix it.
 
     Attributes:
         grant_type: The grant.
@@ -33,7 +33,7 @@ class NonconformingGrantError(AssertionError):
 
     def __str__(self) -> str:
         listing = "\n".join(
-            f"  {fault.rule}: {fault.what}\n    To mend it: {fault.mend}" for fault in self.faults
+            f"  {fault.rule}: {fault.what}\n    To fix it: {fault.remedy}" for fault in self.faults
         )
         return f"the grant {self.grant_type} does not conform:\n{listing}"
 

@@ -48,12 +48,12 @@ class Fault:
     Attributes:
         rule: Its name, such as ``secret-names``.
         what: What is wrong.
-        mend: How to put it right.
+        remedy: How to put it right.
     """
 
     rule: str
     what: str
-    mend: str
+    remedy: str
 
 
 def _words(name: str) -> list[str]:

@@ -19,7 +19,7 @@ from .options import whose_login
 COMMANDS = {
     "completion": "Print the script with which a shell completes commands and profiles.",
     "demo": "Run all three grants against an issuer of your own, and show each step.",
-    "doctor": "Explain what is wrong with this installation and how to mend it.",
+    "doctor": "Explain what is wrong with this installation and how to fix it.",
     "gateway": "Run a gateway that puts tokens into the requests that it forwards.",
     "grants": "Show each registered grant: its fields, its replay class, and who brought it.",
     "init": "Make a profile for a provider, without writing TOML.",

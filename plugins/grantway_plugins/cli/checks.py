@@ -1,4 +1,4 @@
-"""What can be wrong with an installation, each with what mends it. Nothing is changed."""
+"""Find problems of an installation and say how to fix them, without changing anything."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Finding:
         level: ``problem``, something does not work; ``note``, worth knowing; ``ok``.
         about: What was looked at.
         found: What was found.
-        mend: What to do about it; empty where there is nothing to do.
+        remedy: What to do about it; empty where there is nothing to do.
     """
 
     level: Literal["problem", "note", "ok"]
     about: str
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
 def findings(provider: str | None = None) -> Iterator[Finding]:
@@ -71,17 +71,17 @@ def plugins() -> Iterator[Finding]:
     try:
         registry = default_registry()
     except RegistryError as error:
-        mend = f"Correct {VARIABLE}." if VARIABLE in str(error) else "Uninstall what it names."
-        yield Finding("problem", "plugins", str(error), mend)
+        remedy = f"Correct {VARIABLE}." if VARIABLE in str(error) else "Uninstall what it names."
+        yield Finding("problem", "plugins", str(error), remedy)
         return
-    mends = {
+    remedies = {
         "failed": "Correct or uninstall {owner}; until then {variable}=-{path} leaves it out.",
         "incompatible": "Install a version that fits, or uninstall {owner}.",
         "blocked": "Wanted? Then take it off the list: {variable}={value}.",
     }
     for each in registry.plugins:
         if each.state != "loaded":
-            mend = mends[each.state].format(
+            remedy = remedies[each.state].format(
                 owner=each.distribution or each.owner,
                 path=each.path,
                 variable=VARIABLE,
@@ -89,7 +89,7 @@ def plugins() -> Iterator[Finding]:
             )
             level: Literal["note", "problem"] = "note" if each.state == "blocked" else "problem"
             found = f"{each.state}: {each.reason}"
-            yield Finding(level, f"plugin {each.path} ({each.owner})", found, mend)
+            yield Finding(level, f"plugin {each.path} ({each.owner})", found, remedy)
     loaded = sum(each.state == "loaded" for each in registry.plugins)
     yield Finding(
         "ok" if registry.grants else "problem",
@@ -108,8 +108,8 @@ def extras() -> Iterator[Finding]:
     for extra, libraries in needs.items():
         missing = [library for library in libraries if not _is_installed(library)]
         if missing:
-            mend = f"For what needs it: pip install 'grantway[{extra}]'."
-            yield Finding("note", f"extra {extra}", f"{', '.join(missing)} not installed", mend)
+            remedy = f"For what needs it: pip install 'grantway[{extra}]'."
+            yield Finding("note", f"extra {extra}", f"{', '.join(missing)} not installed", remedy)
         else:
             yield Finding("ok", f"extra {extra}", "installed")
 
@@ -137,8 +137,8 @@ def database() -> Iterator[Finding]:
     about = f"issuer's database {path}"
     there = path if path.exists() else path.parent
     if there.exists() and not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
-        mend = f"Run chmod u+rwx {there}, or choose another place with --database."
-        yield Finding("problem", about, f"{there} cannot be written by this user", mend)
+        remedy = f"Run chmod u+rwx {there}, or choose another place with --database."
+        yield Finding("problem", about, f"{there} cannot be written by this user", remedy)
     elif exposed := _exposed(path):
         yield Finding(
             "problem",
@@ -211,8 +211,8 @@ def aws() -> Iterator[Finding]:
     try:
         host = require_secure(os.environ[endpoint], endpoint)
     except ConfigurationError as error:
-        mend = f"Correct it, or run: unset {endpoint}"
-        yield Finding("problem", endpoint, str(error).removeprefix(f"{endpoint}: "), mend)
+        remedy = f"Correct it, or run: unset {endpoint}"
+        yield Finding("problem", endpoint, str(error).removeprefix(f"{endpoint}: "), remedy)
         return
     yield Finding(
         "note",
@@ -221,8 +221,8 @@ def aws() -> Iterator[Finding]:
         f"For AWS itself run: unset {endpoint}",
     )
     if not any(os.environ.get(name) for name in _REGIONS):
-        mend = "Run: export AWS_REGION=eu-west-1 (any region will do for the embedded issuer)"
-        yield Finding("note", "AWS_REGION", "is not set, and AWS's clients want a region", mend)
+        remedy = "Run: export AWS_REGION=eu-west-1 (any region will do for the embedded issuer)"
+        yield Finding("note", "AWS_REGION", "is not set, and AWS's clients want a region", remedy)
 
 
 def clock() -> Iterator[Finding]:
@@ -275,12 +275,12 @@ def reachable(issuer: str) -> Iterator[Finding]:
     try:
         found = Provider.discover(issuer, transport=transport)
     except GrantwayError as error:
-        mend = (
+        remedy = (
             "Check the address. Behind a proxy, set HTTPS_PROXY; if the provider's certificate "
             "comes from a private authority, set SSL_CERT_FILE. In a profile or a gateway's file "
             "these are proxy and ca_bundle."
         )
-        yield Finding("problem", about, f"{type(error).__name__}: {error}", mend)
+        yield Finding("problem", about, f"{type(error).__name__}: {error}", remedy)
     else:
         yield Finding("ok", about, f"answers; tokens come from {found.token_endpoint}")
     finally:

@@ -1,4 +1,4 @@
-"""``grantway doctor``: what is wrong here, and what mends it."""
+"""``grantway doctor``: what is wrong here, and how to fix it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SIGNS = {"problem": ("problem", "red"), "note": ("note", "yellow"), "ok": ("ok"
     help="Ask this provider too: does it answer, and do the clocks agree?",
 )
 def command(*, as_json: bool, provider: str | None) -> None:
-    """Explain what is wrong with this installation and how to mend it.
+    """Explain what is wrong with this installation and how to fix it.
 
     Looks at plugins, extras, the issuer's database, and variables that are ignored or lead
     elsewhere. Changes nothing, and sends nothing but what --provider asks for. Ends with status 1
@@ -47,8 +47,8 @@ def command(*, as_json: bool, provider: str | None) -> None:
         for each in found:
             sign, style = _SIGNS[each.level]
             terminal.line((f"{sign:8}", style), (each.about, "bold"), f": {each.found}")
-            if each.mend:
-                terminal.line((f"        -> {each.mend}", "cyan"))
+            if each.remedy:
+                terminal.line((f"        -> {each.remedy}", "cyan"))
         terminal.line(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
     if problems:
         sys.exit(1)

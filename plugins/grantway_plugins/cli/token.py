@@ -63,7 +63,7 @@ def _of_session(session: SsoSession) -> Token:
     ends_soon, usable = (1.0, 1.0) if stored is None else AWS_SSO_OIDC.freshness.lives(stored)
     if stored is not None and ends_soon <= 0:
         try:
-            # Its refresh token may work once, and this program may end before a disk is mended.
+            # Its refresh token may work once, and this program may end before a disk is repaired.
             try_store(session.store, session.key, _PATIENCE)
         except StoreError:
             if usable <= 0:

@@ -264,7 +264,7 @@ def _harmless(extra: Mapping[str, Any], secrets: Iterable[str]) -> Iterable[tupl
 
 
 def _note(error: GrantwayError, provider: str, grant_type: str) -> None:
-    """Log a failure that its caller cannot mend."""
+    """Log a failure that its caller cannot fix."""
     if isinstance(error, RequestInvalidError) and not isinstance(error, ConfigurationError):
         return
     level = logging.INFO if isinstance(error, TokenError) else logging.WARNING

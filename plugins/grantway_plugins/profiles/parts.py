@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from grantway.http import Transport
     from grantway.stores import Store
 
-
+#: Where a login is pushed before the browser opens (RFC 9126).
+_PUSHED = "pushed_authorization_request_endpoint"
 #: How Python tells of an argument that a function does not have, and of one that it needs.
 _UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _LACKING = re.compile(r"missing \d+ required [\w-]+ arguments?: '(\w+)'")
@@ -69,20 +70,25 @@ class Parts:
             TransportError: the provider could not be asked.
         """
         dialect = self.dialect(table, at)
+        own = {name: value for name, value in table.items() if name.endswith("_endpoint")}
+        pushed: dict[str, Any] = {}
+        if _PUSHED in own:
+            # Metadata, for which a provider has no field. Naming it asks for its use.
+            pushed = {_PUSHED: own.pop(_PUSHED), "require_pushed_authorization_requests": True}
         if "token_endpoint" in table:
-            return Provider(**{**table, "dialect": dialect})
+            rest = {"issuer": table["issuer"]} if "issuer" in table else {}
+            return Provider(**own, **rest, dialect=dialect, metadata=pushed)
         found = Provider.discover(
             table["issuer"],
             dialect=dialect,
             expected_issuer=table.get("expected_issuer"),
             transport=transport,
         )
-        own = {name: value for name, value in table.items() if name.endswith("_endpoint")}
-        if not own:
+        if not own and not pushed:
             return found
         # An endpoint that the file names counts more than the one that was found.
         kept = {name: getattr(found, name) for name in found.__dataclass_fields__}
-        return Provider(**{**kept, **own})
+        return Provider(**{**kept, **own, "metadata": {**found.metadata, **pushed}})
 
     @property
     def file(self) -> Path:

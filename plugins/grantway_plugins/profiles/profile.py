@@ -353,7 +353,7 @@ class Profile(OneProcess):
             raise self._login_needed(None)
         try:
             if stored is not None and stored.refresh_token:
-                # It may work once, and this program may end before a full disk is mended.
+                # It may work once, and this program may end before a full disk is repaired.
                 self.try_store()
             token = (credential := self.credential()).token()
             # The first call took it from the store. This one finds that it ends soon.

@@ -105,6 +105,7 @@ class ProviderTable(TableSchema):
     device_authorization_endpoint = Address()
     registration_endpoint = Address()
     revocation_endpoint = Address()
+    pushed_authorization_request_endpoint = Address()
     dialect = Text(example='"rfc6749"', load_default="rfc6749")
 
     @validates_schema

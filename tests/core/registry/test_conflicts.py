@@ -37,13 +37,36 @@ def test_neither_of_two_strangers_is_used(site: Site, first: str) -> None:
     loser, winner = other.split()[0], one.split()[0]
     assert str(raised.value) == (
         f"Nothing was sent. The grant {TYPE!r} is brought by {one} (coupon) and {other} (coupon). "
-        "The order of loading never decides: neither is used. To mend it, leave "
-        f"{loser} out (GRANTWAY_PLUGINS=-{loser}), choose one: build_registry(prefer="
-        f"{{{TYPE!r}: {loser!r}}}), or, as the author of one, say so: "
-        f"Grant(..., replaces={winner!r})."
+        f"The order of loading never decides: neither is used. To leave {loser} out, "
+        f"set GRANTWAY_PLUGINS=-{loser} in the environment. A program can choose with prefer="
+        f"{{{TYPE!r}: {loser!r}}}, and the author of a plugin with replaces={winner!r}."
     )
     with pytest.raises(grantway.GrantConflictError, match="is brought by"):
         grantway.build_registry(strict=True)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "remedy"),
+    [
+        ("", "-zeta-coupons"),
+        ("all", "-zeta-coupons"),
+        ("-telemetry", "-telemetry,-zeta-coupons"),
+        ("grantway, acme-coupons, zeta-coupons", "grantway,acme-coupons"),
+        ("grantway,acme-coupons,zeta_coupons/coupon", "grantway,acme-coupons"),
+    ],
+)
+def test_the_remedy_keeps_what_was_chosen_before_and_works(
+    site: Site, monkeypatch: pytest.MonkeyPatch, chosen: str, remedy: str
+) -> None:
+    site.install("acme-coupons", coupon())
+    site.install("zeta-coupons", coupon())
+    site.install("telemetry", coupon("urn:example:other"))
+    monkeypatch.setenv("GRANTWAY_PLUGINS", chosen)
+    with pytest.raises(grantway.GrantConflictError) as raised:
+        grantway.build_registry().grant(TYPE)
+    assert f"set GRANTWAY_PLUGINS={remedy} in the environment." in str(raised.value)
+    monkeypatch.setenv("GRANTWAY_PLUGINS", remedy)
+    assert grantway.build_registry().owner(TYPE).distribution == "acme-coupons"
 
 
 def test_what_grantway_brings_stays(site: Site) -> None:
@@ -151,5 +174,5 @@ def test_the_built_in_dialect_cannot_be_taken_over() -> None:
         grantway.build_registry({"mine": Plugin()}, entry_points=False)
     assert str(raised.value) == (
         "The dialect 'rfc6749' is brought by grantway and application (mine). grantway's own "
-        "stays. To mend it, give one of them another name."
+        "stays. To fix it, give one of them another name."
     )

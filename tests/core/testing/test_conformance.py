@@ -84,10 +84,10 @@ def test_the_message_names_the_rule_what_is_wrong_and_how_to_mend_it() -> None:
         "the grant urn:example:coupon does not conform:\n"
         "  secret-names: its field coupon_code has the name of a secret, and is not in secret, so "
         "it would show in errors\n"
-        '    To mend it: secret=frozenset({"coupon_code"}), or, if everybody may read it, '
+        '    To fix it: secret=frozenset({"coupon_code"}), or, if everybody may read it, '
         'assert_grant_conforms(..., public={"coupon_code"})\n'
         "  docs: it has no summary\n"
-        '    To mend it: summary="A token for a coupon"'
+        '    To fix it: summary="A token for a coupon"'
     )
 
 
@@ -142,7 +142,7 @@ class NoExample(GrantSchema):
 def test_without_a_good_request_the_author_is_asked_for_one() -> None:
     fault = the_fault(with_schema(NoExample()))
     assert fault.rule == "requests"
-    assert "example={...}" in fault.mend
+    assert "example={...}" in fault.remedy
     assert_grant_conforms(with_schema(NoExample()), example={"number": 5})
 
 
@@ -354,7 +354,7 @@ def test_an_error_class_that_shows_a_secret_is_found_out() -> None:
 def test_safe_contradicts_the_name_of_a_single_use_field() -> None:
     fault = the_fault(replace(GOOD, replay=Replay.SAFE, single_use=frozenset()))
     assert fault.rule == "replay"
-    assert "replay=Replay.NEVER" in fault.mend
+    assert "replay=Replay.NEVER" in fault.remedy
     assert_grant_conforms(
         replace(GOOD, replay=Replay.SAFE, single_use=frozenset()), public={"coupon_code"}
     )
@@ -362,7 +362,7 @@ def test_safe_contradicts_the_name_of_a_single_use_field() -> None:
 
 def test_a_list_is_repeatable() -> None:
     fault = the_fault(replace(GOOD, repeatable=frozenset()))
-    assert (fault.rule, fault.mend) == (
+    assert (fault.rule, fault.remedy) == (
         "repeatable",
         'repeatable=frozenset({"resource"}), or make it one string',
     )
@@ -380,7 +380,7 @@ def test_a_grant_of_a_class_in_a_function_cannot_be_pickled() -> None:
     fault = the_fault(replace(GOOD, schema=Local()))
     assert fault.rule == "pickling"
     assert "it cannot be pickled: " in fault.what
-    assert "at the top of a module" in fault.mend
+    assert "at the top of a module" in fault.remedy
 
 
 class UndocumentedError(TokenError):  # noqa: D101 - that is what is tested

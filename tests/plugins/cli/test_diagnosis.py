@@ -1,4 +1,4 @@
-"""``grantway plugins``, ``grants`` and ``doctor``: what is here, what is wrong, what mends it."""
+"""``grantway plugins``, ``grants`` and ``doctor``: what is here, what is wrong, how to fix it."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_broken_plugin_is_a_problem_with_a_remedy(site: Site) -> None:
         "level": "problem",
         "about": "plugin acme-coupons/coupon (acme-coupons 1.0)",
         "found": "failed: ModuleNotFoundError: No module named 'no_such_library'",
-        "mend": "Correct or uninstall acme-coupons; until then "
+        "remedy": "Correct or uninstall acme-coupons; until then "
         "GRANTWAY_PLUGINS=-acme-coupons/coupon leaves it out.",
     }
     assert "-> Correct or uninstall acme-coupons" in run("doctor").stdout
@@ -134,7 +134,7 @@ def test_the_remedy_for_a_broken_plugin_works(site: Site, monkeypatch: pytest.Mo
     site.install("acme-coupons", "import no_such_library")
     monkeypatch.setenv("GRANTWAY_PLUGINS", "-acme-coupons/coupon")
     assert run("doctor").exit_code == 0
-    assert finding("plugin acme-coupons/coupon")["mend"] == (
+    assert finding("plugin acme-coupons/coupon")["remedy"] == (
         "Wanted? Then take it off the list: GRANTWAY_PLUGINS=-acme-coupons/coupon."
     )
 
@@ -144,12 +144,12 @@ def test_an_incompatible_plugin_is_a_problem(site: Site) -> None:
     found = finding("plugin acme-coupons/coupon")
     assert found["level"] == "problem"
     assert found["found"].startswith("incompatible: made for grantway.v2")
-    assert found["mend"] == "Install a version that fits, or uninstall acme-coupons."
+    assert found["remedy"] == "Install a version that fits, or uninstall acme-coupons."
 
 
 def test_a_wrong_choice_of_plugins_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", "grantwy")
-    assert finding("plugins")["mend"] == "Correct GRANTWAY_PLUGINS."
+    assert finding("plugins")["remedy"] == "Correct GRANTWAY_PLUGINS."
     assert run("plugins").exit_code == 1
     assert "no installed plugin or distribution is named 'grantwy'" in run("plugins").stderr
 
@@ -165,7 +165,7 @@ def test_a_missing_extra_is_named_with_the_way_to_get_it(monkeypatch: pytest.Mon
         "level": "note",
         "about": "extra jose",
         "found": "joserfc not installed",
-        "mend": "For what needs it: pip install 'grantway[jose]'.",
+        "remedy": "For what needs it: pip install 'grantway[jose]'.",
     }
     assert finding("extra issuer")["level"] == "ok"
 
@@ -198,7 +198,7 @@ def test_certificates_of_the_environment_are_reported(
     monkeypatch.setenv(name, "/nowhere.pem")
     found = finding(name)
     assert found["level"] == "problem"
-    assert found["mend"] == f"Correct it, or run: unset {name}"
+    assert found["remedy"] == f"Correct it, or run: unset {name}"
     monkeypatch.setenv(name, certifi.where())
     assert finding(name)["found"].endswith(f"trust the certificates of {certifi.where()}")
 
@@ -222,7 +222,7 @@ def test_the_folder_of_the_database(tmp_path: Path) -> None:
     (home / "issuer.sqlite3").chmod(0o644)
     exposed = finding("issuer's database")
     assert exposed["found"].startswith("others on this machine can read")
-    assert exposed["mend"] == f"Run chmod go= {home / 'issuer.sqlite3'}"
+    assert exposed["remedy"] == f"Run chmod go= {home / 'issuer.sqlite3'}"
     (home / "issuer.sqlite3").unlink()
     home.rmdir()
     home.touch()

@@ -13,6 +13,7 @@ import pytest
 
 import grantway
 from grantway.exceptions import ConfigurationError, LoginNeededError
+from grantway_grants.authorization_code import AuthorizationCodeFlow
 from grantway_plugins import profiles
 from grantway_plugins.profiles import Profile
 from grantway_plugins.profiles.places import config_path
@@ -44,6 +45,25 @@ def robot(tmp_path: Path, issuer: LiveIssuer, secret: str) -> Path:
         f'client_id = "{client.client_id}"\n{secret}\nscope = "read"\n'
         'store = {kind = "file", folder = "tokens"}\n',
     )
+
+
+@pytest.mark.parametrize("discovered", [False, True])
+def test_a_login_is_pushed_where_the_profile_says(
+    tmp_path: Path, grantway_issuer: LiveIssuer, discovered: bool
+) -> None:
+    with FaultServer(faults.answer(201, {"request_uri": "urn:pushed", "expires_in": 60})) as server:
+        where = (
+            f'issuer = "{grantway_issuer.url}"'
+            if discovered
+            else f'token_endpoint = "{server.url}/token", authorization_endpoint = "{server.url}/a"'
+        )
+        pushed = f'pushed_authorization_request_endpoint = "{server.url}/par"'
+        body = f'provider = {{{where}, {pushed}}}\nclient_id = "me"\nstore = "memory"\n'
+        with loaded(tmp_path, body) as profile:
+            begun = AuthorizationCodeFlow(profile.client()).begin("http://127.0.0.1/callback")
+        (request,) = server.requests
+    assert request.target == "/par"
+    assert "request_uri=urn%3Apushed" in begun.url
 
 
 def test_a_program_uses_it_like_the_command(tmp_path: Path, grantway_issuer: LiveIssuer) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +379,40 @@ def test_a_lost_answer_has_botocores_class(act: Act, name: str) -> None:
         client.close()
     assert isinstance(caught.value, botocore.exceptions.HTTPClientError)
     assert isinstance(caught.value, grantway.OutcomeUnknownError)
+    assert caught.value.kwargs
+
+
+@contextmanager
+def full() -> Iterator[str]:
+    """The address of a server whose queue of connections is full, so that no more are made."""
+    with contextlib.ExitStack() as waiting:
+        server = waiting.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(64):
+            waiter = waiting.enter_context(socket.socket())
+            waiter.settimeout(0.3)
+            try:
+                waiter.connect(server.getsockname())
+            except TimeoutError:
+                break
+        else:
+            raise AssertionError("the queue never filled")
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_connection_that_is_never_made_has_botocores_class() -> None:
+    config = Config(connect_timeout=0.3, retries={"total_max_attempts": 1})
+    with full() as url:
+        boto = boto3.client("sso-oidc", **REGION, endpoint_url=url, config=config)
+        with pytest.raises(botocore.exceptions.ConnectTimeoutError):
+            boto.create_token(**CALL)
+        with (
+            sso_oidc.client(**REGION, endpoint_url=url, config=config) as client,
+            pytest.raises(botocore.exceptions.ConnectTimeoutError) as caught,
+        ):
+            client.create_token(**CALL)
+    assert isinstance(caught.value, grantway.ConnectionFailedError)
     assert caught.value.kwargs
 
 
