@@ -63,7 +63,7 @@ class Screen:
 
     def show_address(self, url: str) -> None:
         """Show where to log in, before a browser opens."""
-        self.say("Open this address on this machine, if no browser opens:")
+        self.say("If no browser opens, open this address on this machine:")
         self.say(url)
 
     def open_browser(self, url: str) -> None:
@@ -91,7 +91,8 @@ class Screen:
         if pasted:
             return pasted
         raise click.ClickException(
-            "nothing was pasted, and the input has ended; run it in a terminal, or use --device."
+            "Nothing was pasted before the input ended. Run the command in a terminal, or use "
+            "--device."
         )
 
     @contextmanager

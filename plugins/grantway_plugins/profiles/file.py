@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
+from grantway.http import is_loopback
 
 from .network import NetworkTable
 from .places import config_path
@@ -20,6 +21,8 @@ from .toml_file import TomlFile, nearest
 _TOP = ("network", "profiles", "sso_sessions")
 #: A name also names a file, and stands in shells without quotes.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+#: What is more likely a host, with or without a port and a path, than a profile.
+_HOST = re.compile(r"(localhost|[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)(:\d+)?(/[\w./~-]*)?")
 
 
 class ProfileFile:
@@ -75,7 +78,7 @@ class ProfileFile:
         at = ("profiles", name)
         if name not in self._profiles:
             raise ConfigurationError(
-                f"{self.path}: there is no profile {name!r}; {nearest(name, self._profiles)}."
+                f"{self.path}: there is no profile {name!r}; {_advice(name, self._profiles)}"
             )
         if not _NAME.fullmatch(name):
             raise self.toml.wrong(
@@ -96,3 +99,13 @@ class ProfileFile:
         if not isinstance(table, Mapping):
             raise self.toml.wrong([(at, f"must be a table, like [sso_sessions.{name}]")])
         return self.toml.check(SsoSessionTable(), table, at)
+
+
+def _advice(name: str, known: Iterable[str]) -> str:
+    """Suggest a profile, or a login by address if the name looks like a host."""
+    suggestion = nearest(name, known)
+    end = "" if suggestion.endswith("?") else "."
+    if found := _HOST.fullmatch(name):
+        scheme = "http" if is_loopback(found[1]) else "https"
+        end += f" To add one for this provider, run: grantway login {scheme}://{name}"
+    return suggestion + end

@@ -1,4 +1,4 @@
-"""``[sso_sessions.NAME]``: how to log in to a session of ``~/.aws/config``, by which network."""
+"""``[sso_sessions.NAME]``: login and network settings of a session of ``~/.aws/config``."""
 
 from __future__ import annotations
 

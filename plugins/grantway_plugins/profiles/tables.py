@@ -229,7 +229,7 @@ class Ports(fields.Field[tuple[int, ...]]):
 
 
 class SsoSessionTable(NetworkTable):
-    """``[sso_sessions.NAME]``: how to log in to a session of ``~/.aws/config``, by which network."""
+    """``[sso_sessions.NAME]``: login and network settings of a session of ``~/.aws/config``."""
 
     login = fields.String(
         validate=validate.OneOf(SSO_WAYS, error="must be one of {choices}"), load_default="auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from grantway_plugins.stores.aws_cli import AwsCliStore
 
     from .config import SsoConfig
+
+_log = logging.getLogger("grantway")
 
 #: How the person logs in: each way has its own kind of registration, as the AWS CLI has it.
 Way = Literal["device", "browser"]
@@ -85,10 +88,10 @@ class RegistrationCache:
         return self._config.scopes or _DEFAULT_SCOPES
 
     def load(self, way: Way) -> Registration | None:
-        """The registration, where one is there that is for this way and lasts for a login.
+        """Return the registration, or None unless it is for this way and lasts for a login.
 
-        One file holds either kind, told apart as the AWS CLI does. What cannot be read counts as
-        nothing: registering once more costs nobody anything.
+        One file holds either kind, told apart as the AWS CLI does. A file in an unknown format
+        counts as none, since registering again does no harm.
         """
         fields = self._store.read(self.path).value or {}
         grants = fields.get("grantTypes")
@@ -103,6 +106,9 @@ class RegistrationCache:
 
     def register(self, client: Client, way: Way) -> Registration:
         """Register, and remember it.
+
+        A file in an unknown format stays unchanged, because another tool may understand it. A
+        warning names it, and the registration is not remembered.
 
         Args:
             client: Asks the service.
@@ -131,8 +137,28 @@ class RegistrationCache:
             "clientSecret": made.client_secret,
             "expiresAt": write_time(made.expires_at),
         }
-        self._store.write(self.path, Masked({**fields, **remembered}))
+        if self._is_foreign():
+            _log.warning(
+                "%s: is not a client registration in the format of the AWS CLI. The file stays "
+                "unchanged, so each login registers another client. Remove the file if no other "
+                "tool needs it.",
+                self.path,
+            )
+        else:
+            self._store.write(self.path, Masked({**fields, **remembered}))
         return made
+
+    def _is_foreign(self) -> bool:
+        """Return whether the file holds something else than a registration."""
+        try:
+            if not self.path.stat().st_size:
+                return False  # a write of another tool was cut off
+        except OSError:
+            return False
+        fields = self._store.read(self.path).value or {}
+        return not all(
+            isinstance(fields.get(name), str) for name in ("clientId", "clientSecret", "expiresAt")
+        )
 
 
 def _registered(client: Client, asked: dict[str, Any]) -> Registration:

@@ -312,7 +312,7 @@ def test_ctrl_c_ends_the_pasting(work: Home) -> None:
 def test_an_input_that_ends_without_an_address(work: Home) -> None:
     done = work.run("login", "work", "--paste", typed="\n \n")
     assert done.returncode == 1
-    assert "nothing was pasted, and the input has ended" in done.stderr
+    assert "Nothing was pasted before the input ended." in done.stderr
 
 
 @pytest.mark.parametrize("grant", ["", 'grant = "device_code"\n'])
@@ -642,3 +642,22 @@ def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(
     done = home.run("token", "--sso-session", "corp")
     assert done.returncode == 0, done.stderr
     assert json.loads(file.read_text())["refreshToken"] != ended["refreshToken"]
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("login.example.com", "https://login.example.com"),
+        ("login.example.com:8443/realms/a", "https://login.example.com:8443/realms/a"),
+        ("localhost:8400", "http://localhost:8400"),
+        ("127.0.0.1:8400", "http://127.0.0.1:8400"),
+    ],
+)
+def test_a_host_without_https_is_answered_with_the_command(
+    home: Home, name: str, address: str
+) -> None:
+    home.write('[profiles.work]\nprovider = "https://login.example.com"\n')
+    done = home.run("login", name)
+    assert done.returncode == 1
+    assert f"there is no profile '{name}'" in done.stderr
+    assert done.stderr.endswith(f"run: grantway login {address}\n")

@@ -217,14 +217,41 @@ def test_a_registration_that_has_ended_or_is_about_to_is_made_again(
     assert stored(session)["clientId"] != first
 
 
-@pytest.mark.parametrize("spoiled", [b"{", b"[]", b'{"clientId": 1}', b"\xff"])
-def test_a_registration_that_cannot_be_read_is_made_again(
-    session: SsoSession, grantway_issuer: LiveIssuer, spoiled: bytes
+@pytest.mark.parametrize("unknown", [b"{", b"[]", b'{"clientId": 1}', b"\xff", b'{"version": 2}'])
+def test_a_registration_in_an_unknown_format_stays_and_is_reported(
+    session: SsoSession,
+    grantway_issuer: LiveIssuer,
+    unknown: bytes,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = RegistrationCache(session.store, session.config).path
     path.parent.mkdir()
-    path.write_bytes(spoiled)
+    path.write_bytes(unknown)
     assert log_in(session, grantway_issuer).access_token
+    assert path.read_bytes() == unknown
+    (warning,) = (each for each in caplog.records if each.levelname == "WARNING")
+    assert f"{path}: is not a client registration" in warning.getMessage()
+
+
+@pytest.mark.parametrize("ends", ["", "soon"])
+def test_a_registration_without_a_usable_end_is_made_again(
+    session: SsoSession, grantway_issuer: LiveIssuer, ends: str
+) -> None:
+    path = RegistrationCache(session.store, session.config).path
+    path.parent.mkdir()
+    path.write_text(f'{{"clientId": "a", "clientSecret": "b", "expiresAt": "{ends}"}}')
+    assert log_in(session, grantway_issuer).access_token
+    assert RegistrationCache(session.store, session.config).load("device") is not None
+
+
+def test_an_empty_registration_file_is_replaced(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    path = RegistrationCache(session.store, session.config).path
+    path.parent.mkdir()
+    path.touch()
+    log_in(session, grantway_issuer)
+    assert RegistrationCache(session.store, session.config).load("device") is not None
 
 
 def test_a_registration_that_the_service_forgot_is_made_again(
