@@ -114,7 +114,7 @@ class App:
                 await send_answer(send, self._gets[path])
             else:
                 await send_answer(send, not_allowed("GET, HEAD", Dialect.RFC))
-        elif path in PAGE_PATHS:
+        elif path in PAGE_PATHS or _is_for_a_person(scope):
             await self._pages.asgi(scope, receive, send)
         else:
             denial = Denial("not_found", "There is nothing at this path")
@@ -193,6 +193,11 @@ _MISDIRECTED = answer_denial(
     Dialect.RFC,
     status=421,
 )
+
+
+def _is_for_a_person(scope: Scope) -> bool:
+    """Whether a browser shows the answer, so that an unknown path gets a page."""
+    return scope["method"] == "GET" and "text/html" in _headers(scope).get(b"accept", "")
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:

@@ -106,6 +106,14 @@ def test_a_name_or_description_that_cannot_be_shown_is_refused(settings: dict[st
     assert list(refused.value.errors) == list(settings)
 
 
+def test_an_unknown_address_in_a_browser_leads_to_the_start_page(caller: Caller) -> None:
+    headers = {"accept": "text/html,*/*;q=0.8"}
+    answer = requests.get(f"{caller.url}/devices", headers=headers, timeout=PATIENCE)
+    assert answer.status_code == 404
+    assert 'href="/"' in answer.text
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
 def test_the_start_page_tells_no_secret_and_changes_nothing(rfc: Caller) -> None:
     started = rfc.start()
     answer = requests.get(rfc.url, timeout=PATIENCE)

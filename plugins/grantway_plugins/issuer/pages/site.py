@@ -49,11 +49,16 @@ class Pages:
                 Route("/device", device.answer, methods=["POST"]),
                 *(_static(name, media_type) for name, media_type in _STATIC.items()),
             ],
-            exception_handlers={StoreError: self._unavailable},
+            exception_handlers={404: self._not_found, StoreError: self._unavailable},
         )
 
     async def _start(self, _request: Request) -> Response:
         return self._renderer.page("start.html")
+
+    async def _not_found(self, _request: Request, _failed: Exception) -> Response:
+        return self._renderer.message(
+            "There is no such page", "Check the address, or go on at the start page.", 404
+        )
 
     async def _unavailable(self, _request: Request, failed: Exception) -> Response:
         if not isinstance(failed, StoreBusyError):
