@@ -1,10 +1,11 @@
-"""nginx and Envoy, from their wheels, as processes on free ports of this machine."""
+"""Proxies from their wheels, as processes on free ports of this machine."""
 
 from __future__ import annotations
 
 import json
 import socket
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -110,6 +111,51 @@ static_resources:
               "@type": {_TYPES}.http.router.v3.Router
   clusters:{listed}
 """
+
+
+@contextmanager
+def traefik(folder: Path, dynamic: str) -> Iterator[str]:
+    """Run Traefik with a file of routers, middlewares and services; gives its address."""
+    port = free_port()
+    (folder / "dynamic.toml").write_text(dynamic)
+    config = folder / "traefik.toml"
+    config.write_text(
+        f"""
+[global]
+checkNewVersion = false
+sendAnonymousUsage = false
+[log]
+filePath = "{folder}/traefik.log"
+[entryPoints.web]
+address = "127.0.0.1:{port}"
+[providers.file]
+filename = "{folder}/dynamic.toml"
+watch = false
+"""
+    )
+    command = [_script("traefik"), f"--configFile={config}"]
+    with _running(command, port, folder / "traefik.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def caddy(folder: Path, directives: str) -> Iterator[str]:
+    """Run Caddy with some directives in a site; gives its address."""
+    port = free_port()
+    inner = directives.strip().replace("\n", "\n    ")
+    config = folder / "Caddyfile"
+    config.write_text(
+        "{\n    admin off\n    persist_config off\n    storage file_system "
+        f"{folder}/storage\n}}\nhttp://:{port} {{\n    bind 127.0.0.1\n    {inner}\n}}\n"
+    )
+    command = [_script("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
+    with _running(command, port, folder / "caddy.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _script(name: str) -> str:
+    """Return a program that a wheel put beside the Python that runs the tests."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
 
 
 @contextmanager

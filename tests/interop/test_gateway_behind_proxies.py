@@ -11,21 +11,21 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from tests.interop.proxies import envoy_proxy, nginx
+from tests.interop.proxies import caddy, envoy_proxy, nginx, traefik
 from tests.plugins.gateway.running.conftest import Behind, surroundings
 from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
 from tests.plugins.gateway.servers import asgi_server
+from tests.waiting import until
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "gateway-behind-nginx-or-envoy.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "gateway-behind-a-proxy.md"
 ACME = {"X-Tenant": "acme"}
 THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}
 
 
 def shown(language: str) -> str:
-    """The configuration on the page."""
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    return found[1]
+    """The last configuration in a language on the page."""
+    found = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    return str(found[-1])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def run(behind: Behind) -> Iterator[GatewayProcess]:
         yield running
 
 
-@pytest.fixture(scope="module", params=["nginx", "envoy"])
+@pytest.fixture(scope="module", params=["nginx", "envoy", "traefik", "caddy"])
 def proxy(
     request: pytest.FixtureRequest,
     behind: Behind,
@@ -58,15 +58,19 @@ def proxy(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, str]]:
     folder = tmp_path_factory.mktemp(request.param)
+    languages = {"nginx": "nginx", "envoy": "yaml", "traefik": "toml", "caddy": "caddyfile"}
+    text = shown(languages[request.param]).replace("http://127.0.0.1:8412", run.authorize)
+    text = text.replace("http://127.0.0.1:9000", behind.url)
     with ExitStack() as running:
-        if request.param == "nginx":
-            text = shown("nginx").replace("http://127.0.0.1:8412", run.authorize)
-            text = text.replace("http://127.0.0.1:9000", behind.url)
-            yield "nginx", running.enter_context(nginx(folder, text))
-        else:
-            text = shown("yaml").replace("http://127.0.0.1:8412", run.authorize)
+        if request.param == "envoy":
             clusters = {"grantway": run.authorize, "echo": behind.url}
-            yield "envoy", running.enter_context(envoy_proxy(folder, text, clusters))
+            url = running.enter_context(envoy_proxy(folder, text, clusters))
+        else:
+            start = {"nginx": nginx, "traefik": traefik, "caddy": caddy}[request.param]
+            url = running.enter_context(start(folder, text))
+        # Traefik listens before it has read its routers.
+        until(lambda: requests.get(f"{url}/orders", timeout=PATIENCE).status_code == 403)
+        yield request.param, url
 
 
 @pytest.fixture
@@ -112,3 +116,36 @@ def test_a_callers_token_is_kept_or_dropped_as_the_route_says(
         answer = http.get(f"{proxy[1]}/{path}", headers=THEIRS, timeout=PATIENCE)
         assert answer.status_code == 200
     assert behind.echo.tokens == ["Bearer of-the-caller", ""]
+
+
+def test_a_second_spelling_of_the_tenants_header_reaches_no_upstream(
+    proxy: tuple[str, str], behind: Behind, http: requests.Session
+) -> None:
+    """Whether it is refused or dropped, no server upstream may take it for the tenant."""
+    spoofed = {**ACME, "X_Tenant": "umbrella", "X_Forwarded_For": "6.6.6.6"}
+    http.get(f"{proxy[1]}/orders", headers=spoofed, timeout=PATIENCE)
+    for seen in behind.echo.requests:
+        assert not {"x_tenant", "x_forwarded_for"} & dict(seen["headers"]).keys()
+
+
+def test_callers_cannot_choose_the_path_that_the_gateway_judges(
+    proxy: tuple[str, str], behind: Behind, http: requests.Session
+) -> None:
+    """The headers that describe a request to the gateway are the proxy's, not the caller's."""
+    forged = {
+        "X-Original-URI": "/orders",
+        "X-Original-Method": "GET",
+        "X-Forwarded-Uri": "/orders",
+        "X-Forwarded-Method": "GET",
+        "X-Forwarded-Host": "orders.test",
+    }
+    answer = http.get(f"{proxy[1]}/nothing", headers={**ACME, **forged}, timeout=PATIENCE)
+    assert answer.status_code in {403, 404}
+    assert behind.echo.requests == []
+
+
+def test_statuses_and_reasons_reach_the_caller(
+    proxy: tuple[str, str], http: requests.Session
+) -> None:
+    nothing = http.get(f"{proxy[1]}/nothing", headers=ACME, timeout=PATIENCE)
+    assert nothing.status_code == (403 if proxy[0] == "nginx" else 404)
