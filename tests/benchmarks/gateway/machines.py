@@ -134,6 +134,7 @@ def write_config(
     path.write_text(
         f"""
 [gateway]
+hosts = ["gateway.test"]
 listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 store = {kept}

@@ -86,6 +86,16 @@ def test_what_is_malformed_is_a_bad_gateway_and_a_line_in_the_log(
     assert fine.status_code == 200
 
 
+def test_a_folded_header_arrives_as_one_line(behind: Behind, http: requests.Session) -> None:
+    """RFC 9112 section 5.2: a gateway replaces the fold by spaces."""
+    folded = OK + b"X-A: a\r\n b\r\n" + HI
+    with FaultServer(raw(folded)) as server:
+        config = behind.write(behind.provider() + behind.route(upstream=f'"{server.url}"'))
+        with gateway(config) as run:
+            answer = http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE)
+    assert (answer.status_code, answer.headers["x-a"], answer.text) == (200, "a b", "hi")
+
+
 # --- Location -------------------------------------------------------------------------------------
 
 
