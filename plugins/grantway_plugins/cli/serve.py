@@ -11,6 +11,8 @@ import click
 
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings, Lifetimes, serve
+from grantway_plugins.issuer.aws_portal.accounts import AwsAccount
+from grantway_plugins.issuer.aws_portal.file import read_accounts
 from grantway_plugins.issuer.database import default_path
 from grantway_plugins.server import Limits
 
@@ -114,6 +116,12 @@ def _descriptions(
     callback=_descriptions,
     help="What a scope means, for the pages that ask for approval. Repeatable.",
 )
+@click.option(
+    "--aws-portal",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="File of AWS accounts with dummy credentials, which a test double of AWS's portal gives.",
+)
 @_seconds("access_token", "Lifetime of an access token.")
 @_seconds("authorization_code", "Lifetime of an authorization code, at most 600.")
 @_seconds("device_code", "Lifetime of a device code.")
@@ -141,6 +149,7 @@ def command(  # noqa: PLR0917 - click gives options by name
     cors_origins: tuple[str, ...],
     name: str,
     scope_descriptions: dict[str, str],
+    aws_portal: Path | None,
     **numbers: Any,
 ) -> None:
     """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
@@ -159,6 +168,7 @@ def command(  # noqa: PLR0917 - click gives options by name
                 cors_origins=cors_origins,
                 name=name,
                 scope_descriptions=scope_descriptions,
+                aws_accounts=_accounts(aws_portal),
             ),
             host=host,
             port=port,
@@ -170,6 +180,13 @@ def command(  # noqa: PLR0917 - click gives options by name
         )
     except ConfigurationError as error:
         raise click.ClickException(_by_option(error, frozenset(lifetimes))) from None
+
+
+def _accounts(path: Path | None) -> tuple[AwsAccount, ...]:
+    try:
+        return () if path is None else read_accounts(path)
+    except ConfigurationError as error:
+        raise click.ClickException(error.message) from None
 
 
 def _by_option(error: ConfigurationError, lifetimes: frozenset[str]) -> str:

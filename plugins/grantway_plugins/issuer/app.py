@@ -12,6 +12,7 @@ from typing import Any
 from grantway_plugins.server.repeated import repeated_header
 
 from .asgi import BodyProblem, Receive, Scope, Send, read_body, send_answer
+from .aws_portal.portal import Portal
 from .cors import Cors
 from .decision import Denial, Refusal
 from .endpoints.device_authorization import device_authorization
@@ -71,6 +72,7 @@ class App:
         # Where everything is approved at once, no endpoint is for a stranger's page.
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
+        self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
         document = metadata(issuer)
         self._gets: Mapping[str, Answer] = {
             "/.well-known/oauth-authorization-server": document,
@@ -103,12 +105,18 @@ class App:
             if preflight is not None:
                 await send_answer(send, preflight)
                 return
+        await self._dispatch(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":
                 await send_answer(send, await self._post(post, scope, receive))
             else:
                 await send_answer(send, not_allowed("POST", post.speaks or Dialect.RFC))
+        elif path in self._portal.methods:
+            await send_answer(send, await self._ask_portal(scope, receive))
         elif path in self._gets:
             if method in {"GET", "HEAD"}:
                 await send_answer(send, self._gets[path])
@@ -135,6 +143,15 @@ class App:
     def _is_meant(self, headers: Mapping[bytes, str]) -> bool:
         host = headers.get(b"host")
         return host is None or is_own_host(host, self._issuer.settings.url)
+
+    async def _ask_portal(self, scope: Scope, receive: Receive) -> Answer:
+        path, headers = scope["path"], _headers(scope)
+        if scope["method"] != self._portal.methods[path]:
+            return not_allowed(self._portal.methods[path], Dialect.AWS)
+        body = await read_body(headers, receive, seconds=self._body_seconds)
+        if isinstance(body, BodyProblem):
+            return body.answer(Dialect.AWS)
+        return await self._portal.answer(path, scope["query_string"], headers)
 
     async def _post(self, post: _Post, scope: Scope, receive: Receive) -> Answer:
         headers = _headers(scope)

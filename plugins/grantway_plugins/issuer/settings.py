@@ -13,6 +13,7 @@ from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope
 from grantway.quantity import check_seconds
 
+from .aws_portal.accounts import AwsAccount
 from .origin import check_origin
 
 Approve = Literal["page", "auto"]
@@ -78,6 +79,8 @@ class IssuerSettings:
         cors_origins: Origins, like ``https://app.example.com``, whose web pages may read metadata,
             register, get tokens and revoke them. ``*`` allows every origin. Cookies are never
             allowed.
+        aws_accounts: What the test double of AWS's access portal gives out. Without any, there is
+            no portal.
 
     Raises:
         ConfigurationError: names the field that breaks its rule.
@@ -91,6 +94,7 @@ class IssuerSettings:
     scope_descriptions: Mapping[str, str] = field(default_factory=dict, hash=False)
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     cors_origins: tuple[str, ...] = ()
+    aws_accounts: tuple[AwsAccount, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -107,8 +111,12 @@ class IssuerSettings:
             Scope().deserialize(self.default_scopes)
         except ValidationError as invalid:
             raise _refuse("default_scopes", str(invalid.messages[0])) from None
-
         self._check_cors_origins()
+        accounts: object = self.aws_accounts
+        if not isinstance(accounts, tuple) or not all(isinstance(a, AwsAccount) for a in accounts):
+            raise _refuse(
+                "aws_accounts", "must be a tuple of AwsAccount, as read_accounts gives it"
+            )
 
     def _check_cors_origins(self) -> None:
         if not isinstance(self.cors_origins, tuple):

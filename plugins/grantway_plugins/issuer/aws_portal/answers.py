@@ -1,0 +1,50 @@
+"""What the portal answers, as the service model of AWS's ``sso`` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from grantway_plugins.issuer.wire import Answer, Dialect, answer_json
+
+ErrorName = Literal[
+    "InvalidRequestException",
+    "ResourceNotFoundException",
+    "TooManyRequestsException",
+    "UnauthorizedException",
+]
+_STATUS: Mapping[ErrorName, int] = {
+    "InvalidRequestException": 400,
+    "ResourceNotFoundException": 404,
+    "TooManyRequestsException": 429,
+    "UnauthorizedException": 401,
+}
+
+
+class PortalError(Exception):
+    """An error that the caller is told.
+
+    Args:
+        name: The exception's name in AWS's service model.
+        message: What the caller reads.
+    """
+
+    def __init__(self, name: ErrorName, message: str) -> None:
+        super().__init__(message)
+        self._name, self._message = name, message
+
+    def answer(self) -> Answer:
+        """Return the error as an answer."""
+        name = (b"x-amzn-errortype", self._name.encode())
+        content = {"message": self._message, "__type": self._name}
+        return answer_json(_STATUS[self._name], content, Dialect.AWS, (name,))
+
+
+def answer_content(content: Mapping[str, Any]) -> Answer:
+    """Return a successful answer."""
+    return answer_json(200, content, Dialect.AWS)
+
+
+def answer_failure() -> Answer:
+    """Return the answer to a request that failed inside the issuer."""
+    return answer_json(500, {"message": "The issuer failed; nothing was done"}, Dialect.AWS)

@@ -1,0 +1,84 @@
+"""A portal request's query parameters, and the pages of a list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from .answers import PortalError
+
+#: The most and the usual number of items on a page.
+_MOST = 100
+_USUAL = 20
+
+
+class Query:
+    """The parameters of one request.
+
+    Args:
+        raw: The query string.
+
+    Raises:
+        PortalError: it is not readable, or a parameter is there twice.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        try:
+            pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+        except ValueError:
+            raise PortalError("InvalidRequestException", "The query is not readable") from None
+        self._values = dict(pairs)
+        if len(self._values) != len(pairs):
+            raise PortalError("InvalidRequestException", "A query parameter is duplicated")
+
+    def required(self, name: str) -> str:
+        """Return a parameter.
+
+        Raises:
+            PortalError: it is missing or empty.
+        """
+        value = self._values.get(name)
+        if not value:
+            raise PortalError("InvalidRequestException", f"{name} is required")
+        return value
+
+    def page(self, items: Sequence[dict[str, Any]], name: str, about: str) -> dict[str, Any]:
+        """Return one page of a list, with ``nextToken`` if there is another.
+
+        Args:
+            items: The whole list.
+            name: What the answer calls the list.
+            about: Which list it is, because a ``next_token`` continues that list only.
+
+        Raises:
+            PortalError: ``max_result`` or ``next_token`` is invalid.
+        """
+        start = self._start(about)
+        end = start + self._size()
+        page: dict[str, Any] = {name: list(items[start:end])}
+        if end < len(items):
+            page["nextToken"] = base64.urlsafe_b64encode(f"{about} {end}".encode()).decode()
+        return page
+
+    def _size(self) -> int:
+        given = self._values.get("max_result") or str(_USUAL)
+        if not (given.isascii() and given.isdigit()) or not 1 <= int(given[:9]) <= _MOST:
+            raise PortalError(
+                "InvalidRequestException", f"max_result must be a whole number from 1 to {_MOST}"
+            )
+        return int(given[:9])
+
+    def _start(self, about: str) -> int:
+        token = self._values.get("next_token")
+        if not token:
+            return 0
+        try:
+            of, _, start = base64.urlsafe_b64decode(token.encode()).decode().rpartition(" ")
+        except (binascii.Error, ValueError):
+            of = start = ""
+        if of != about or not (start.isascii() and start.isdigit()):
+            raise PortalError("InvalidRequestException", "next_token is not one of this list")
+        return int(start[:9])

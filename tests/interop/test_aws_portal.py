@@ -1,0 +1,137 @@
+"""AWS's tools from login to logout against ``grantway serve --aws-portal``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grantway_plugins import sso_oidc
+from grantway_plugins.issuer.person import Person
+from tests.interop import aws_cli
+from tests.interop.grantway_serve import grantway_serve
+from tests.interop.program import Program
+
+#: Seconds for one command of a tool, on a busy machine.
+PATIENCE = 90.0
+START_URL = "https://d-0000000000.awsapps.com/start"
+CREDENTIALS = {
+    "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
+    "SecretAccessKey": "dummy-secret",
+    "SessionToken": "dummy-session",
+}
+ACCOUNTS = """
+[accounts.123456789012]
+name = "Sandbox"
+
+[accounts.123456789012.roles.Developer]
+access_key_id = "AKIAIOSFODNN7EXAMPLE"
+secret_access_key = "dummy-secret"
+session_token = "dummy-session"
+"""
+CONFIG = f"""
+[sso-session here]
+sso_start_url = {START_URL}
+sso_region = eu-west-1
+sso_registration_scopes = sso:account:access
+
+[profile dev]
+sso_session = here
+sso_account_id = 123456789012
+sso_role_name = Developer
+region = eu-west-1
+"""
+BOTOCORE = """
+import json, boto3
+found = boto3.Session(profile_name="dev").get_credentials().get_frozen_credentials()
+names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
+print(json.dumps(dict(zip(names, (found.access_key, found.secret_key, found.token)))))
+"""
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    accounts = tmp_path_factory.mktemp("portal") / "accounts.toml"
+    accounts.write_text(ACCOUNTS)
+    options = ["--aws-portal", str(accounts), "--device-interval-seconds", "1"]
+    with grantway_serve(*options) as url:
+        yield url
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(CONFIG)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(home: Path, issuer: str) -> dict[str, str]:
+    """Nothing of whoever runs the tests, and the two variables that name the issuer."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {
+        "HOME": str(home),
+        "AWS_ENDPOINT_URL_SSO": issuer,
+        "AWS_ENDPOINT_URL_SSO_OIDC": issuer,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def aws() -> str:
+    if not aws_cli.AVAILABLE:
+        pytest.skip("AWS publishes no wheel of its CLI for this platform")
+    return str(aws_cli.install())
+
+
+def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
+    aws: str, environment: dict[str, str]
+) -> None:
+    login = [aws, "sso", "login", "--profile", "dev", "--use-device-code", "--no-browser"]
+    with Program(login, env=environment) as program, Person() as person:
+        said = ""
+        while not (shown := re.search(r"http://\S+/device\?user_code=\S+", said)):
+            said += program.read_line(PATIENCE)
+        person.approve_device(shown[0])
+        while "Successfully logged into" not in said:
+            said += program.read_line(PATIENCE)
+
+    export = [aws, "configure", "export-credentials", "--profile", "dev"]
+    exported = run(export, environment)
+    assert exported.returncode == 0, exported.stderr
+    assert CREDENTIALS.items() <= json.loads(exported.stdout).items()
+
+    logout = run([aws, "sso", "logout"], environment)
+    assert logout.returncode == 0, logout.stderr
+    assert run(export, environment).returncode != 0
+
+
+def test_botocore_takes_its_credentials_from_a_grantway_login(
+    issuer: str, home: Path, environment: dict[str, str]
+) -> None:
+    session = sso_oidc.sso_session(
+        "here",
+        config_file=home / ".aws" / "config",
+        folder=home / ".aws" / "sso" / "cache",
+        endpoint_url=issuer,
+    )
+    with session, Person() as person:
+        session.login_on_device(
+            lambda shown: person.approve_device(shown.verification_uri, shown.user_code)
+        )
+    done = run([sys.executable, "-c", BOTOCORE], environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == CREDENTIALS

@@ -1,0 +1,64 @@
+"""The file of accounts: every mistake at once, with its line, and no value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grantway.exceptions import ConfigurationError
+from grantway_plugins.issuer import IssuerSettings
+from grantway_plugins.issuer.aws_portal.file import read_accounts
+
+WRONG = """\
+other = 1
+
+[accounts.12345]
+nme = "Sandbox"
+
+[accounts.12345.roles.Developer]
+access_key_id = ""
+secret_access_key = "a-secret-value"
+seconds = -1
+
+[accounts.123456789012]
+name = 7
+"""
+
+
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text(WRONG)
+    with pytest.raises(ConfigurationError) as wrong:
+        read_accounts(path)
+    told = str(wrong.value)
+    for place in (
+        "line 1: other is no key",
+        "line 3: accounts.12345 must be named by twelve digits",
+        "did you mean name?",
+        "roles.Developer.access_key_id",
+        "roles.Developer.session_token",
+        "roles.Developer.seconds",
+        "accounts.123456789012.name",
+        "accounts.123456789012.roles is missing",
+    ):
+        assert place in told, told
+    assert "a-secret-value" not in told
+
+
+@pytest.mark.parametrize("text", ["", "accounts = 1", "[accounts]", "accounts.123456789012 = 1"])
+def test_a_file_without_accounts_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="accounts"):
+        read_accounts(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"missing\.toml.*accounts\.ID"):
+        read_accounts(tmp_path / "missing.toml")
+
+
+def test_the_setting_takes_accounts_only() -> None:
+    with pytest.raises(ConfigurationError, match="aws_accounts"):
+        IssuerSettings(aws_accounts=["123456789012"])  # type: ignore[arg-type]

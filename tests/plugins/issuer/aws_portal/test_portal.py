@@ -1,0 +1,162 @@
+"""The four operations of AWS's portal, as boto3's client sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from grantway_plugins.issuer import IssuerServer, StoreBusyError
+from tests.plugins.issuer.conftest import Caller, Clock
+
+DEVELOPER = {"accountId": "123456789012", "roleName": "Developer"}
+
+
+def test_a_login_lists_accounts_and_roles(tool: Caller, sso: Any) -> None:
+    token = tool.login()["access_token"]
+    assert sso.list_accounts(accessToken=token)["accountList"] == [
+        {
+            "accountId": "123456789012",
+            "accountName": "Sandbox",
+            "emailAddress": "sandbox@example.com",
+        },
+        {
+            "accountId": "210987654321",
+            "accountName": "210987654321",
+            "emailAddress": "210987654321@example.com",
+        },
+    ]
+    roles = sso.list_account_roles(accessToken=token, accountId="123456789012")
+    assert roles["roleList"] == [
+        {"roleName": "Developer", "accountId": "123456789012"},
+        {"roleName": "ReadOnly", "accountId": "123456789012"},
+    ]
+
+
+def test_a_login_gets_the_credentials_of_the_file(tool: Caller, sso: Any, clock: Clock) -> None:
+    token = tool.login()["access_token"]
+    assert sso.get_role_credentials(accessToken=token, **DEVELOPER)["roleCredentials"] == {
+        "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+        "secretAccessKey": "dummy-secret",
+        "sessionToken": "dummy-session",
+        "expiration": int((clock.now + 3600) * 1000),
+    }
+    other = sso.get_role_credentials(
+        accessToken=token, accountId="123456789012", roleName="ReadOnly"
+    )
+    assert other["roleCredentials"]["expiration"] == int((clock.now + 900) * 1000)
+
+
+def test_lists_come_in_pages(tool: Caller, sso: Any) -> None:
+    token = tool.login()["access_token"]
+    pages = list(
+        sso.get_paginator("list_accounts").paginate(
+            accessToken=token, PaginationConfig={"PageSize": 1}
+        )
+    )
+    assert [len(page["accountList"]) for page in pages] == [1, 1]
+    first = sso.list_account_roles(accessToken=token, accountId="123456789012", maxResults=1)
+    second = sso.list_account_roles(
+        accessToken=token, accountId="123456789012", nextToken=first["nextToken"]
+    )
+    assert [each["roleName"] for each in second["roleList"]] == ["ReadOnly"]
+    assert "nextToken" not in second
+    # A token continues the list that it came with, and no other.
+    with pytest.raises(sso.exceptions.InvalidRequestException):
+        sso.list_accounts(accessToken=token, nextToken=first["nextToken"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "max_result=0",
+        "max_result=101",
+        "max_result=-1",
+        "max_result=x",
+        "max_result=%C2%B2",
+        "next_token=x",
+        "next_token=%FF",
+        "next_token=YWNjb3VudHMgLTE=",
+        "max_result=1&max_result=1",
+    ],
+)
+def test_a_query_that_breaks_the_model_is_an_invalid_request(tool: Caller, query: str) -> None:
+    headers = {"x-amz-sso_bearer_token": tool.login()["access_token"]}
+    answer = tool.http.get(f"{tool.url}/assignment/accounts?{query}", headers=headers)
+    assert answer.status_code == 400
+    assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
+
+
+@pytest.mark.parametrize(
+    ("role", "error"),
+    [
+        ({"accountId": "123456789012", "roleName": "Admin"}, "ResourceNotFoundException"),
+        ({"accountId": "999999999999", "roleName": "Developer"}, "ResourceNotFoundException"),
+        ({"accountId": "123456789012", "roleName": ""}, "InvalidRequestException"),
+    ],
+)
+def test_a_role_that_is_not_there(tool: Caller, sso: Any, role: dict[str, str], error: str) -> None:
+    token = tool.login()["access_token"]
+    with pytest.raises(getattr(sso.exceptions, error)):
+        sso.get_role_credentials(accessToken=token, **role)
+
+
+def test_logout_revokes_the_login(tool: Caller, sso: Any) -> None:
+    tokens, other = tool.login(), tool.login()
+    sso.logout(accessToken=tokens["access_token"])
+    with pytest.raises(sso.exceptions.UnauthorizedException) as refused:
+        sso.list_accounts(accessToken=tokens["access_token"])
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 401
+    refreshed = tool.as_aws(
+        "/token", grantType="refresh_token", refreshToken=tokens["refresh_token"]
+    )
+    assert refreshed.json()["error"] == "invalid_grant"
+    assert sso.list_accounts(accessToken=other["access_token"])
+    with pytest.raises(sso.exceptions.UnauthorizedException):
+        sso.logout(accessToken=tokens["access_token"])
+
+
+def test_who_has_no_valid_token_gets_nothing(tool: Caller, sso: Any, clock: Clock) -> None:
+    tokens = tool.login()
+    without_scope = tool.login(scope="b")["access_token"]
+    for token in ("x", tokens["refresh_token"], without_scope):
+        for call in (
+            lambda token: sso.list_accounts(accessToken=token),
+            lambda token: sso.list_account_roles(accessToken=token, accountId="123456789012"),
+            lambda token: sso.get_role_credentials(accessToken=token, **DEVELOPER),
+            lambda token: sso.logout(accessToken=token),
+        ):
+            with pytest.raises(sso.exceptions.UnauthorizedException):
+                call(token)
+    clock.tick(3600)
+    with pytest.raises(sso.exceptions.UnauthorizedException):
+        sso.list_accounts(accessToken=tokens["access_token"])
+    assert tool.http.get(f"{tool.url}/assignment/accounts").status_code == 401
+
+
+def test_a_busy_database_is_too_many_requests(
+    tool: Caller, portal: IssuerServer, sso: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tool.login()["access_token"]
+
+    async def busy(_work: object) -> None:
+        raise StoreBusyError("busy")
+
+    monkeypatch.setattr(portal.store, "arun", busy)
+    with pytest.raises(sso.exceptions.TooManyRequestsException):
+        sso.list_accounts(accessToken=token)
+
+
+def test_it_is_off_by_default(caller: Caller) -> None:
+    for path in ("/assignment/accounts", "/assignment/roles", "/federation/credentials"):
+        assert caller.http.get(caller.url + path).status_code == 404
+    assert caller.http.post(f"{caller.url}/logout").status_code == 404
+
+
+def test_another_method_is_not_allowed(tool: Caller) -> None:
+    assert tool.http.get(f"{tool.url}/logout").status_code == 405
+    assert tool.http.post(f"{tool.url}/assignment/accounts").status_code == 405
+
+
+def test_its_settings_show_no_secret(portal: IssuerServer) -> None:
+    assert "dummy" not in repr(portal.settings)
