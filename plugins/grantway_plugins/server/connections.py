@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 from typing import Protocol
 
 from .incident import Incident
-from .peers import PeerCounts
+from .peers import PeerShares
 
 #: Seconds for which fewer connections are allowed after the files ran out.
 _LOWERED = 60.0
@@ -40,7 +40,7 @@ class Connections:
     def __init__(self, most: int, per_peer: int, trusted: Iterable[object] = ()) -> None:
         self._most = self._allowed = most
         self._lowered_at = 0.0
-        self._peers = PeerCounts(per_peer, trusted)
+        self._peers = PeerShares(per_peer, trusted)
         self._open: dict[Connection, Hashable | None] = {}
         # Dictionaries keep their order: the first entry has waited longest.
         self._for_header: dict[Connection, None] = {}

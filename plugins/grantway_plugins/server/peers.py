@@ -9,8 +9,41 @@ from collections.abc import Hashable, Iterable
 _IPV6_NETWORK = 64
 
 
-class PeerCounts:
-    """Counts what each peer holds, and refuses what is too much.
+class Shares:
+    """Counts what each of many holds, and refuses what is too much.
+
+    Args:
+        most: What one may hold.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: Counter[Hashable] = Counter()
+
+    def take(self, key: Hashable | None) -> bool:
+        """Count one more, unless that is too much; return whether it was counted.
+
+        Args:
+            key: The holder; None is exempt.
+        """
+        if key is None:
+            return True
+        if self._held[key] >= self._most:
+            return False
+        self._held[key] += 1
+        return True
+
+    def give_back(self, key: Hashable | None) -> None:
+        """Count one less."""
+        if key is None:
+            return
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+
+
+class PeerShares(Shares):
+    """Shares of network peers.
 
     One IPv6 subscriber has a whole /64 network, so the network counts as one peer.
 
@@ -21,7 +54,7 @@ class PeerCounts:
     """
 
     def __init__(self, most: int, trusted: Iterable[object] = ()) -> None:
-        self._most = most
+        super().__init__(most)
         self._networks = []
         self._literals = set()
         for each in map(str, trusted):
@@ -29,7 +62,6 @@ class PeerCounts:
                 self._networks.append(ipaddress.ip_network(each, strict=False))
             except ValueError:
                 self._literals.add(each)
-        self._held: Counter[Hashable] = Counter()
 
     def key(self, host: str | None) -> Hashable | None:
         """Return what to count a peer under, or None for an exempt one."""
@@ -46,20 +78,3 @@ class PeerCounts:
         if address.version == 4:  # noqa: PLR2004 - IPv4
             return address
         return ipaddress.ip_network((address, _IPV6_NETWORK), strict=False)
-
-    def take(self, key: Hashable | None) -> bool:
-        """Count one more, unless that is too much; return whether it was counted."""
-        if key is None:
-            return True
-        if self._held[key] >= self._most:
-            return False
-        self._held[key] += 1
-        return True
-
-    def give_back(self, key: Hashable | None) -> None:
-        """Count one less."""
-        if key is None:
-            return
-        self._held[key] -= 1
-        if not self._held[key]:
-            del self._held[key]

@@ -61,6 +61,7 @@ async def _serve(path: str) -> None:
     from grantway_plugins.gateway.running.proxy import Proxy, open_session
     from grantway_plugins.server.address import listen
     from grantway_plugins.server.listener import Listener
+    from grantway_plugins.server.peers import Shares
 
     config = ConfigFile(path)
     limits = config.gateway["limits"]
@@ -72,8 +73,8 @@ async def _serve(path: str) -> None:
         other.targets,
         open_session(),
         trusted=config.gateway["trusted_proxies"],
-        body_bytes=limits.body_bytes,
-        body_seconds=limits.body_seconds,
+        limits=limits,
+        tenants=Shares(limits.requests_per_tenant),
     )
     sockets = [listen("127.0.0.1", 0) for _ in range(2)]
     listeners = [

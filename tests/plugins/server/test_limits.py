@@ -14,7 +14,7 @@ import pytest
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.server import Limits
 from grantway_plugins.server.connections import Connections
-from grantway_plugins.server.peers import PeerCounts
+from grantway_plugins.server.peers import PeerShares
 from tests.plugins.server.listening import connect, echo, listening
 from tests.raw_http import read_all, read_response
 
@@ -158,7 +158,7 @@ class _Idle:
 
 
 def test_every_peer_is_exempt_where_every_proxy_is_trusted() -> None:
-    assert PeerCounts(1, ["*"]).key("192.0.2.1") is None
+    assert PeerShares(1, ["*"]).key("192.0.2.1") is None
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,12 @@ class LimitsTable(_RulesTable):
     send_seconds = Seconds()
     grace_seconds = Seconds()
     requests = Whole()
+    requests_per_peer = Whole()
+    requests_per_tenant = Whole()
     body_bytes = Whole()
     body_seconds = Seconds()
+    body_rate = Whole(least=0)
+    body_total_seconds = Seconds()
 
     @post_load
     def make(self, data: Mapping[str, Any], **_options: Any) -> GatewayLimits:

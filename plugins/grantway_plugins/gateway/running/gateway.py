@@ -17,18 +17,20 @@ from grantway.exceptions import ConfigurationError, GrantwayError
 from grantway.hookspecs import hookimpl
 from grantway_plugins.gateway.config import ConfigFile
 from grantway_plugins.gateway.config.config_file import device_path
+from grantway_plugins.gateway.config.limits import GatewayLimits
 from grantway_plugins.gateway.metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream.asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.gateway.upstream.refusal import RequestRefusedError, answer_for
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
-from grantway_plugins.issuer.wire import Answer
 from grantway_plugins.profiles.stamp import stamp_of
+from grantway_plugins.server.peers import Shares
 
+from .admission import Admission
 from .assembly import Assembly, assemble
 from .authorize import Authorize
 from .browser_rule import BrowserRule
 from .health import Health
-from .proxy import Proxy, open_session
+from .proxy import Proxy, open_session, too_many
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -37,24 +39,13 @@ _AGAIN, _LONGEST = 1.0, 60.0
 #: What only a new process can change.
 _FIXED = ("listen", "admin", "limits", "telemetry")
 
-_TOO_MANY = Answer(
-    503,
-    (
-        (b"content-type", b"application/json"),
-        (b"cache-control", b"no-store"),
-        (b"retry-after", b"1"),
-        (b"connection", b"close"),  # its body is not read
-    ),
-    b'{"error": "temporarily_unavailable", "error_description": "Too many requests are under way"}',
-)
-
 _log = logging.getLogger("grantway.gateway")
 
 
 class _Duty:
     """One assembly and its applications, while calls are in it."""
 
-    def __init__(self, assembly: Assembly, session: aiohttp.ClientSession) -> None:
+    def __init__(self, assembly: Assembly, session: aiohttp.ClientSession, tenants: Shares) -> None:
         gateway = assembly.config.gateway
         self.assembly = assembly
         self.calls = 0
@@ -64,8 +55,8 @@ class _Duty:
             assembly.targets,
             session,
             trusted=gateway["trusted_proxies"],
-            body_bytes=gateway["limits"].body_bytes,
-            body_seconds=gateway["limits"].body_seconds,
+            limits=gateway["limits"],
+            tenants=tenants,
         )
         self.browsers = BrowserRule(gateway, assembly.config.routes)
         self.front: App = AsgiUpstreamAuth(proxy, assembly.upstream)
@@ -98,8 +89,11 @@ class Gateway:
         self._changing = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self.stopping = False
-        self._calls = 0
-        self._most_calls: int = config.gateway["limits"].requests
+        limits: GatewayLimits = config.gateway["limits"]
+        self._admission = Admission(
+            limits.requests, limits.requests_per_peer, config.gateway["trusted_proxies"]
+        )
+        self._tenants = Shares(limits.requests_per_tenant)
         self.health = Health(
             lambda: self._on_duty.assembly,
             lambda: self.stopping,
@@ -111,7 +105,7 @@ class Gateway:
         """Be ready for requests."""
         assert self._first is not None
         self._session = open_session()
-        self._duty, self._first = _Duty(self._first, self._session), None
+        self._duty, self._first = _Duty(self._first, self._session, self._tenants), None
         self._in_background(self._find_providers())
         self._in_background(self._follow_file())
 
@@ -151,15 +145,15 @@ class Gateway:
 
     async def _in(self, duty: _Duty, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or say that it is one too many: soon is better than late."""
-        if self._calls >= self._most_calls:
-            await send_answer(send, _TOO_MANY)
+        admitted = self._admission.admit(scope, receive)
+        if admitted is None:
+            await send_answer(send, too_many())
             return
-        self._calls += 1
         duty.calls += 1
         try:
-            await app(scope, receive, send)
+            await app(scope, admitted.receive, send)
         finally:
-            self._calls -= 1
+            self._admission.leave(admitted)
             duty.calls -= 1
             if not duty.calls:
                 duty.idle.set()
@@ -199,7 +193,7 @@ class Gateway:
 
     def _take_over(self, assembly: Assembly) -> None:
         assert self._session is not None
-        before, self._duty = self._on_duty, _Duty(assembly, self._session)
+        before, self._duty = self._on_duty, _Duty(assembly, self._session, self._tenants)
         self._in_background(_retire(before, assembly))
 
     async def _find_providers(self) -> None:

@@ -17,10 +17,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from grantway.network import Network
-from grantway_plugins.gateway.upstream.asgi_middleware import facts_of
+from grantway_plugins.gateway.config.limits import GatewayLimits
+from grantway_plugins.gateway.upstream.asgi_middleware import TENANT, facts_of
 from grantway_plugins.gateway.upstream.route import Route
+from grantway_plugins.gateway.upstream.tenant import EVERYBODY
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
 from grantway_plugins.issuer.wire import Answer
+from grantway_plugins.server.peers import Shares
 
 from .headers import AnswerError, Networks, Pair, answer_headers, check_status, upstream_headers
 from .location import place_of, rewritten
@@ -131,8 +134,8 @@ class Proxy:
         targets: Route name -> where it leads.
         session: The connections.
         trusted: Peers whose ``X-Forwarded-*`` are believed.
-        body_bytes: Bytes of a request's body at most.
-        body_seconds: How long the sender of a body may be silent.
+        limits: Size and time of a request's body.
+        tenants: Requests in progress of each tenant.
     """
 
     def __init__(
@@ -142,12 +145,12 @@ class Proxy:
         session: aiohttp.ClientSession,
         *,
         trusted: Networks,
-        body_bytes: int,
-        body_seconds: float,
+        limits: GatewayLimits,
+        tenants: Shares,
     ) -> None:
         self._find, self._targets, self._session = find, targets, session
         self._trusted = trusted
-        self._body_bytes, self._body_seconds = body_bytes, body_seconds
+        self._limits, self._tenants = limits, tenants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -161,7 +164,18 @@ class Proxy:
             await _say(send, refusal[0], _INVALID, refusal[1])
         else:
             passage = _Passage(self, target, facts.raw, scope=scope, receive=receive, send=send)
+            await self._run(passage, scope, send)
+
+    async def _run(self, passage: _Passage, scope: Scope, send: Send) -> None:
+        tenant = scope.get(TENANT)
+        key = None if tenant in {"", EVERYBODY} else tenant
+        if not self._tenants.take(key):
+            await send_answer(send, too_many("of this tenant"))
+            return
+        try:
             await passage.run()
+        finally:
+            self._tenants.give_back(key)
 
     def body(self, scope: Scope, receive: Receive) -> RequestBody | None:
         """The request's body, or None where it has none.
@@ -171,11 +185,11 @@ class Proxy:
         """
         found = dict(scope["headers"])
         if b"transfer-encoding" in found:
-            return RequestBody(receive, None, self._body_bytes, self._body_seconds)
+            return RequestBody(receive, None, self._limits)
         length = int(found.get(b"content-length", b"0"))
         if not length:
             return None
-        return RequestBody(receive, length, self._body_bytes, self._body_seconds)
+        return RequestBody(receive, length, self._limits)
 
     def open(
         self, target: Target, scope: Scope, path: str, data: Any
@@ -316,6 +330,19 @@ def _unfit(scope: Scope) -> tuple[int, str] | None:
         if name == b"expect" and value.lower() != b"100-continue":
             return 417, "Nothing but 100-continue can be expected here"
     return None
+
+
+def too_many(whose: str = "") -> Answer:
+    """Return the answer to a request that is one too many."""
+    said = " ".join(["Too many requests", *([whose] if whose else []), "are in progress"])
+    told = {"error": "temporarily_unavailable", "error_description": said}
+    headers = (
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"retry-after", b"1"),
+        (b"connection", b"close"),  # its body is not read
+    )
+    return Answer(503, headers, json.dumps(told).encode())
 
 
 async def _say(send: Send, status: int, code: str, message: str, *, close: bool = False) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
+from grantway_plugins.gateway.config.limits import GatewayLimits
 from grantway_plugins.issuer.asgi import Receive
 
 #: Bytes up to which a body is read before anything is sent, so that it can be sent again.
@@ -29,21 +31,20 @@ class RequestBody:
     Args:
         receive: Where it comes from.
         length: What ``Content-Length`` says, or None.
-        most: Bytes at most.
-        seconds: How long its sender may be silent.
+        limits: Size and time that it may take.
 
     Attributes:
         problem: Why it was not read to its end, once that is so.
         ended: Whether it was read to its end.
     """
 
-    def __init__(self, receive: Receive, length: int | None, most: int, seconds: float) -> None:
-        self._receive, self._most, self._seconds = receive, most, seconds
+    def __init__(self, receive: Receive, length: int | None, limits: GatewayLimits) -> None:
+        self._receive, self._limits, self._most = receive, limits, limits.body_bytes
         self.length = length
         self.problem: BodyRefusedError | None = None
         self.ended = False
-        if length is not None and length > most:
-            raise self._refuse(413, f"The body is larger than {most} bytes")
+        if length is not None and length > self._most:
+            raise self._refuse(413, f"The body is larger than {self._most} bytes")
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What comes, as it comes.
@@ -51,15 +52,16 @@ class RequestBody:
         Raises:
             BodyRefusedError: it is too large, too slow, or its sender has gone.
         """
-        size, more = 0, True
+        size, more, waited = 0, True, 0.0
         while more:
+            begun = time.monotonic()
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._patience(size, waited)):
                     message = await self._receive()
             except TimeoutError:
-                raise self._refuse(
-                    408, f"Nothing of the body came for {self._seconds:g} seconds"
-                ) from None
+                raise self._refuse(408, "The body arrives too slowly") from None
+            # Not the time that the upstream takes: the client cannot change that.
+            waited += time.monotonic() - begun
             if message["type"] == "http.disconnect":
                 raise self._refuse(0, "The sender has gone")
             piece = message.get("body", b"")
@@ -74,6 +76,14 @@ class RequestBody:
     async def whole(self) -> bytes:
         """All of it; for a small one."""
         return b"".join([piece async for piece in self.pieces()])
+
+    def _patience(self, size: int, waited: float) -> float:
+        """Return how long to wait for the next piece."""
+        limits = self._limits
+        left = limits.body_total_seconds - waited
+        if limits.body_rate:
+            left = min(left, limits.body_seconds + size / limits.body_rate - waited)
+        return max(0.0, min(limits.body_seconds, left))
 
     def _refuse(self, status: int, message: str) -> BodyRefusedError:
         self.problem = BodyRefusedError(status, message)

@@ -20,6 +20,8 @@ from .upstream_auth import UpstreamAuth
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
+#: The key of the scope under which the application finds the request's tenant.
+TENANT = "grantway.tenant"
 #: Bytes of a body that are kept to send it again.
 REPLAYABLE = 65_536
 
@@ -97,7 +99,8 @@ class AsgiUpstreamAuth:
         if injection.header is not None:
             name, value = injection.header
             headers.append((name.lower().encode(), value.encode()))
-        return {**scope, "headers": headers, "raw_path": injection.path.encode()}
+        path = injection.path.encode()
+        return {**scope, "headers": headers, "raw_path": path, TENANT: injection.tenant}
 
 
 def _without_guarded(headers: Headers, injection: Injection) -> list[tuple[bytes, bytes]]:

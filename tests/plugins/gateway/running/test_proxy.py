@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -541,27 +541,6 @@ def test_it_ends_when_it_is_told_and_finishes_what_it_began(behind: Behind) -> N
             thread.join(PATIENCE)
     assert set(results) == {200}
     assert "Traceback" not in run.log
-
-
-def test_one_request_too_many_is_told_to_come_again(behind: Behind, http: requests.Session) -> None:
-    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
-    limits = "[gateway.limits]\nrequests = 1\n"
-    path = behind.write(ports + limits + behind.provider() + behind.route())
-    head = b"POST /orders HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 2\r\n\r\n"
-    with gateway(path) as run, ExitStack() as open_ones:
-        parts = urlsplit(run.url)
-        opened = open_ones.enter_context(socket.create_connection((parts.hostname, parts.port)))
-        opened.sendall(head)
-        answer = until(  # the first one is under way
-            lambda: http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE),
-            lambda found: found.status_code != 200,
-        )
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert answer.json()["error"] == "temporarily_unavailable"
-        assert requests.get(f"{run.admin}/healthz", timeout=PATIENCE).status_code == 200
-        opened.sendall(b"{}")
-        assert read_response(opened).startswith(b"HTTP/1.1 200")
-        assert http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 200
 
 
 def test_spans_and_metrics_are_made_where_the_file_says_so(

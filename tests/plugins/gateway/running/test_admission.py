@@ -1,0 +1,157 @@
+"""Which requests the gateway works on when there are more than it can."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from grantway_plugins.gateway.running.admission import Admission
+from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.programs import GatewayProcess, gateway
+from tests.raw_http import read_all, read_response
+from tests.waiting import PATIENCE, until
+
+ACME = {"X-Tenant": "acme", "Host": "x"}
+SLOW = b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n"
+LENGTHS = {
+    "small": (b"Content-Length: 1000", b"a"),
+    "large": (b"Content-Length: 100000", b"a"),
+    "chunked": (b"Transfer-Encoding: chunked", b"1\r\na\r\n"),
+}
+
+
+@contextmanager
+def limited(behind: Behind, limits: str) -> Iterator[GatewayProcess]:
+    """Run a gateway with these limits."""
+    ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
+    route = behind.route(path='"/"')
+    endpoint = (
+        '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
+        f'clients = {{shop = "sha256:{"0" * 64}"}}\n'
+    )
+    text = f"{ports}[gateway.limits]\n{limits}\n{behind.provider()}{route}{endpoint}"
+    with gateway(behind.write(text)) as run:
+        yield run
+
+
+def connect(run: GatewayProcess) -> socket.socket:
+    parts = urlsplit(run.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
+
+
+def begin(path: str, shape: str, *lines: bytes) -> bytes:
+    """Return a request with the first byte of its body."""
+    length, byte = LENGTHS[shape]
+    head = [f"POST {path} HTTP/1.1".encode(), b"Host: x", b"X-Tenant: acme", length, *lines]
+    return b"\r\n".join([*head, b"", byte])
+
+
+def get(run: GatewayProcess, tenant: str = "acme") -> requests.Response:
+    headers = {"X-Tenant": tenant, "Host": "x"}
+    return requests.get(f"{run.url}/", headers=headers, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("path", ["/", "/token"])
+@pytest.mark.parametrize("shape", LENGTHS)
+def test_slow_bodies_do_not_occupy_every_slot(behind: Behind, path: str, shape: str) -> None:
+    form = b"Content-Type: application/x-www-form-urlencoded"
+    with limited(behind, "requests = 4") as run, ExitStack() as slow:
+        oldest = slow.enter_context(connect(run))
+        oldest.sendall(begin(path, shape, form))
+        for _ in range(12):
+            slow.enter_context(connect(run)).sendall(begin(path, shape, form))
+            assert get(run).status_code == 200
+        assert read_all(oldest).startswith(b"HTTP/1.1 408 ")
+
+
+def test_requests_that_wait_for_the_gateway_are_not_ended_for_others(behind: Behind) -> None:
+    with limited(behind, "requests = 2") as run, ExitStack() as busy:
+        for _ in range(2):
+            busy.enter_context(connect(run)).sendall(SLOW)
+        answer = until(lambda: get(run), lambda found: found.status_code != 200)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.json()["error"] == "temporarily_unavailable"
+        assert requests.get(f"{run.admin}/healthz", timeout=PATIENCE).status_code == 200
+        busy.close()
+        until(lambda: get(run).status_code == 200)
+
+
+def test_one_tenant_does_not_occupy_every_slot(behind: Behind) -> None:
+    with limited(behind, "requests_per_tenant = 1") as run, connect(run) as busy:
+        busy.sendall(SLOW)
+        answer = until(lambda: get(run), lambda found: found.status_code != 200)
+        assert answer.status_code == 503
+        assert "of this tenant" in answer.json()["error_description"]
+        assert get(run, "other").status_code == 200
+        busy.close()
+        until(lambda: get(run).status_code == 200)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        "body_seconds = 0.5\nbody_rate = 1000",
+        "body_seconds = 20\nbody_rate = 0\nbody_total_seconds = 0.5",
+    ],
+    ids=["rate", "total"],
+)
+@pytest.mark.parametrize("shape", LENGTHS)
+def test_a_body_that_trickles(behind: Behind, limits: str, shape: str) -> None:
+    _, byte = LENGTHS[shape]
+    with limited(behind, limits) as run, connect(run) as trickling:
+        trickling.sendall(begin("/", shape))
+        ended = threading.Event()
+        with ThreadPoolExecutor(1) as reading:
+            answer = reading.submit(read_all, trickling)
+            answer.add_done_callback(lambda _: ended.set())
+            with contextlib.suppress(ConnectionError):
+                for _ in range(400):
+                    if ended.wait(0.05):
+                        break
+                    trickling.sendall(byte)
+        head, _, body = answer.result().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["error_description"] == "The body arrives too slowly"
+
+
+def test_a_body_that_is_fast_enough_may_take_longer_than_its_first_time(behind: Behind) -> None:
+    with limited(behind, "body_seconds = 1\nbody_rate = 1000") as run, connect(run) as steady:
+        pause = threading.Event()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 70000\r\n\r\n"
+        steady.sendall(head)
+        for _ in range(7):
+            steady.sendall(b"a" * 10_000)
+            pause.wait(0.25)
+        assert read_response(steady).startswith(b"HTTP/1.1 200 ")
+
+
+def test_one_peer_does_not_occupy_every_slot() -> None:
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    admission = Admission(10, 2, ["10.0.0.0/8"])
+
+    def admit(host: str) -> Any:
+        return admission.admit({"client": (host, 1234)}, never)
+
+    first, second = admit("192.0.2.1"), admit("192.0.2.1")
+    assert first is not None
+    assert second is not None
+    assert admit("192.0.2.1") is None
+    assert admit("192.0.2.2") is not None
+    assert all(admit(host) for host in ("127.0.0.1", "10.9.9.9") for _ in range(3))
+    admission.leave(first)
+    admission.leave(first)
+    assert admit("192.0.2.1") is not None
+    assert admit("192.0.2.1") is None
