@@ -36,6 +36,7 @@ class BoundedProtocol(HttpProtocol):
         self._size = 0
         self._in_header = True
         self._begun = False  # a header has begun and is not complete
+        self._pipelined = False  # the request came before the response to the one before
         self._silence: asyncio.TimerHandle | None = None
         self._unsent: asyncio.TimerHandle | None = None
 
@@ -103,8 +104,8 @@ class BoundedProtocol(HttpProtocol):
         self._in_header = self._begun = False
         self._unread = 0
         self._stop_silence()
-        if not self._is_busy():
-            self.open.await_body(self)
+        self._pipelined = self._is_busy()
+        self._await_body()
         if self._size > self.limits.header_bytes:
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
         elif self.parser.get_http_version() not in _VERSIONS:
@@ -120,6 +121,7 @@ class BoundedProtocol(HttpProtocol):
         """Take a piece of a body."""
         self._unread = 0
         if not self.transport.is_closing():  # otherwise the header was refused
+            self._await_body()
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -127,7 +129,10 @@ class BoundedProtocol(HttpProtocol):
         self._unread = 0
         if not self.transport.is_closing():
             super().on_message_complete()
-            self.open.answering(self)
+            if self._is_busy():
+                self.open.answering(self)
+            else:
+                self.open.await_header(self)
         self._in_header = True
 
     def on_response_complete(self) -> None:
@@ -163,6 +168,10 @@ class BoundedProtocol(HttpProtocol):
 
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_body(self) -> None:
+        if not self._pipelined:
+            self.open.await_body(self)
 
     def _await_header(self) -> None:
         if self._is_busy():

@@ -28,8 +28,8 @@ class Connections:
     """Counts connections, and knows which ones wait for their client.
 
     Silent clients must not lock out others, so a full listener closes the connection that has
-    waited longest for its client: first for a header (a new or an idle connection), then for the
-    rest of a body. A connection whose request is being answered is never closed.
+    waited longest for its client: for a header, or for the next piece of a body. A connection whose
+    request is being answered is never closed.
 
     Args:
         most: Open connections at most.
@@ -43,8 +43,7 @@ class Connections:
         self._peers = PeerShares(per_peer, trusted)
         self._open: dict[Connection, Hashable | None] = {}
         # Dictionaries keep their order: the first entry has waited longest.
-        self._for_header: dict[Connection, None] = {}
-        self._for_body: dict[Connection, None] = {}
+        self._waiting: dict[Connection, None] = {}
         self._full = Incident(
             _log,
             f"{most} connections are open, the most that are allowed: closing those that send "
@@ -72,21 +71,19 @@ class Connections:
         self.answering(connection)
 
     def await_header(self, connection: Connection) -> None:
-        """Note that a connection now waits for a header."""
-        self._for_body.pop(connection, None)
+        """Note that a connection waits for a header; pieces of it do not shorten the wait."""
         if connection in self._open:
-            self._for_header.setdefault(connection)
+            self._waiting.setdefault(connection)
 
     def await_body(self, connection: Connection) -> None:
-        """Note that a connection now waits for the rest of a body."""
-        self._for_header.pop(connection, None)
+        """Note that a connection waits for the next piece of a body, from now on."""
+        self.answering(connection)
         if connection in self._open:
-            self._for_body.setdefault(connection)
+            self._waiting[connection] = None
 
     def answering(self, connection: Connection) -> None:
         """Note that a connection waits for the server, and not for its client."""
-        self._for_header.pop(connection, None)
-        self._for_body.pop(connection, None)
+        self._waiting.pop(connection, None)
 
     def lower(self) -> None:
         """Allow fewer connections for a minute: the operating system has no file for more."""
@@ -97,9 +94,8 @@ class Connections:
 
     def make_room(self) -> bool:
         """Close the connection that has waited longest; return whether there was one."""
-        for waiting in (self._for_header, self._for_body):
-            for connection in waiting:
-                self.remove(connection)
-                connection.give_way()
-                return True
+        for connection in self._waiting:
+            self.remove(connection)
+            connection.give_way()
+            return True
         return False
