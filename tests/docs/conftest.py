@@ -12,5 +12,7 @@ from tests.interop.grantway_serve import grantway_serve
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[str]:
     """The address of ``grantway serve``, run as the documentation says."""
-    with grantway_serve("--approve", "auto", "--device-interval-seconds", "0") as url:
+    with grantway_serve(
+        "--approve", "auto", "--registration", "unrestricted", "--device-interval-seconds", "0"
+    ) as url:
         yield url

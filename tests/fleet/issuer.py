@@ -63,7 +63,7 @@ class StrictIssuer:
     def start(self) -> None:
         """Answer at its address."""
         self._server = IssuerServer(
-            IssuerSettings(approve="auto", lifetimes=self._lifetimes),
+            IssuerSettings(approve="auto", lifetimes=self._lifetimes, registration="unrestricted"),
             database=self._database,
             port=self._port,
             clock=lambda: time.time() + self.passed,

@@ -31,7 +31,10 @@ def shown(language: str) -> str:
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     echo = Echo()
-    with IssuerServer(IssuerSettings()) as issuer, asgi_server(echo) as url:
+    with (
+        IssuerServer(IssuerSettings(registration="unrestricted")) as issuer,
+        asgi_server(echo) as url,
+    ):
         yield surroundings(issuer, (echo, url), tmp_path_factory.mktemp("gateway"))
 
 

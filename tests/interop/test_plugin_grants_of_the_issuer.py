@@ -15,7 +15,7 @@ import grantway
 from grantway_plugins.client_auth import SigningKey
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
 from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
-from grantway_plugins.issuer import IssuerServer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
 
 PARTNER = "https://idp.example"
 KEY = ECKey.generate_key("P-256")
@@ -26,7 +26,7 @@ GRANTS = [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE, jwt_bearer.G
 def issuer() -> Iterator[str]:
     partners = JwtBearerIssuer([TrustedIssuer(PARTNER, KEY.as_dict(private=False))])
     registry = grantway.build_registry({"partners": partners}, strict=True)
-    with IssuerServer(registry=registry) as server:
+    with IssuerServer(IssuerSettings(registration="unrestricted"), registry=registry) as server:
         yield server.url
 
 

@@ -17,6 +17,7 @@ from .options import whose_login
 
 #: Command -> what it does; each has a module of its own, which is loaded when it is run.
 COMMANDS = {
+    "client": "Add, list, rotate and remove clients of the embedded issuer.",
     "completion": "Print the script with which a shell completes commands and profiles.",
     "demo": "Run all three grants against an issuer of your own, and show each step.",
     "doctor": "Explain what is wrong with this installation and how to fix it.",

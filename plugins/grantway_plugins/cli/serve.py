@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
@@ -13,24 +12,31 @@ from grantway.exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings, Lifetimes, serve
 from grantway_plugins.issuer.aws_portal.accounts import AwsAccount
 from grantway_plugins.issuer.aws_portal.file import read_accounts
-from grantway_plugins.issuer.database import default_path
+from grantway_plugins.issuer.settings import INTERACTIVE
 from grantway_plugins.server import Limits
+
+from .issuer_database import IssuerDatabase, database_options, read_secret
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SETTINGS = IssuerSettings()
 _LIFETIMES = _SETTINGS.lifetimes
 _LIMITS = Limits()
-#: Fields whose option gives one value at a time.
-_SINGULAR = {"cors_origins": "cors_origin", "scope_descriptions": "scope_description"}
 _LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
+#: Fields whose option has another name.
+_OPTIONS = {
+    "cors_origins": "--cors-origin",
+    "scope_descriptions": "--scope-description",
+    "registration_token": "--registration-token-env or --registration-token-file",
+    "registration_grant_types": "--registration-grant-type",
+    "registration_scopes": "--registration-scope",
+}
 
 
 def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
     """An option for one lifetime, named after its field."""
     return click.option(
         f"--{name.replace('_', '-')}-seconds",
-        name,
         type=float,
         default=getattr(_LIFETIMES, name),
         show_default=True,
@@ -67,12 +73,7 @@ def _descriptions(
 @click.command(name="serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8400, show_default=True, help="Port; 0 picks a free one.")
-@click.option(
-    "--database",
-    type=str,
-    default=None,
-    help="Database file, :memory:, or an SQLAlchemy URL. Default: a file in your data folder.",
-)
+@database_options
 @click.option(
     "--durability",
     type=click.Choice(["process", "power"]),
@@ -122,11 +123,58 @@ def _descriptions(
     default=None,
     help="File of AWS accounts with dummy credentials, which a test double of AWS's portal gives.",
 )
+@click.option(
+    "--registration",
+    type=click.Choice(["open", "token", "off", "unrestricted"]),
+    default=None,
+    help="Who may register clients: anyone within limits, holders of a token, nobody, or anyone "
+    "for everything (loopback only). Default: open on loopback; elsewhere you must choose.",
+)
+@click.option(
+    "--registration-token-env",
+    default=None,
+    metavar="NAME",
+    help="Environment variable that holds the initial access token of --registration token.",
+)
+@click.option(
+    "--registration-token-file",
+    default=None,
+    type=click.Path(dir_okay=False),
+    help="File that holds the initial access token of --registration token.",
+)
+@click.option(
+    "--registration-grant-type",
+    "registration_grant_types",
+    multiple=True,
+    default=INTERACTIVE,
+    help="A grant that --registration open allows. Repeatable. Default: authorization_code, "
+    "device_code and refresh_token.",
+)
+@click.option(
+    "--registration-scope",
+    "registration_scopes",
+    multiple=True,
+    help="A scope that --registration open allows. Repeatable. Default: any on loopback, else "
+    "sso:account:access.",
+)
+@click.option(
+    "--registration-rate",
+    default=IssuerSettings.registration_rate,
+    show_default=True,
+    help="Registrations per minute from one address when open.",
+)
+@click.option(
+    "--registration-limit",
+    default=IssuerSettings.registration_limit,
+    show_default=True,
+    help="Registrations that are kept when open.",
+)
 @_seconds("access_token", "Lifetime of an access token.")
 @_seconds("authorization_code", "Lifetime of an authorization code, at most 600.")
 @_seconds("device_code", "Lifetime of a device code.")
 @_seconds("device_interval", "Wait between two polls of a device.")
 @_seconds("registration", "Lifetime of a client's registration.")
+@_seconds("unused_registration", "Lifetime of an anonymous registration without a token.")
 @_seconds("refresh_family", "Longest life of a login, however often it is refreshed.")
 @_seconds("refresh_reuse_window", "How long a refresh token just replaced still works.")
 @_limit("connections", "Open connections at most.")
@@ -140,7 +188,7 @@ def _descriptions(
 def command(  # noqa: PLR0917 - click gives options by name
     host: str,
     port: int,
-    database: str | None,
+    database: IssuerDatabase,
     durability: Literal["process", "power"],
     approve: Literal["page", "auto"],
     issuer: str | None,
@@ -150,25 +198,46 @@ def command(  # noqa: PLR0917 - click gives options by name
     name: str,
     scope_descriptions: dict[str, str],
     aws_portal: Path | None,
+    registration: Literal["open", "token", "off", "unrestricted"] | None,
+    registration_token_env: str | None,
+    registration_token_file: str | None,
+    registration_grant_types: tuple[str, ...],
+    registration_scopes: tuple[str, ...],
+    registration_rate: int,
+    registration_limit: int,
     **numbers: Any,
 ) -> None:
     """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
 
     It answers RFC 6749 and AWS's SSO-OIDC on one port, and prints its address when it is ready.
     """
-    lifetimes = {name: value for name, value in numbers.items() if name not in _LIMIT_NAMES}
-    limits = {name: value for name, value in numbers.items() if name in _LIMIT_NAMES}
-    where: str | Path = database if database is not None else default_path()
+    limits = {name: numbers.pop(name) for name in _LIMIT_NAMES}
+    where = database.url()
+    token = None
+    if registration_token_env is not None or registration_token_file is not None:
+        token = read_secret("registration-token", registration_token_env, registration_token_file)
+    try:
+        lifetimes = Lifetimes(
+            **{name.removesuffix("_seconds"): value for name, value in numbers.items()}
+        )
+    except ConfigurationError as error:
+        raise click.ClickException("; ".join(_rules(error, "-seconds"))) from None
     try:
         serve(
             IssuerSettings(
                 issuer=issuer,
                 approve=approve,
-                lifetimes=Lifetimes(**lifetimes),
+                lifetimes=lifetimes,
                 cors_origins=cors_origins,
                 name=name,
                 scope_descriptions=scope_descriptions,
                 aws_accounts=_accounts(aws_portal),
+                registration=registration,
+                registration_token=token,
+                registration_grant_types=registration_grant_types,
+                registration_scopes=registration_scopes or None,
+                registration_rate=registration_rate,
+                registration_limit=registration_limit,
             ),
             host=host,
             port=port,
@@ -179,7 +248,11 @@ def command(  # noqa: PLR0917 - click gives options by name
             limits=Limits(**limits),
         )
     except ConfigurationError as error:
-        raise click.ClickException(_by_option(error, frozenset(lifetimes))) from None
+        message = error.message.replace("insecure_http", "--insecure-http")
+        rules = "; ".join(_rules(error))
+        if error.errors.keys() <= _LIMIT_NAMES | {"name", "scope_descriptions"}:
+            raise click.ClickException(rules) from None
+        raise click.ClickException(f"{message} ({rules})" if rules else message) from None
 
 
 def _accounts(path: Path | None) -> tuple[AwsAccount, ...]:
@@ -189,14 +262,10 @@ def _accounts(path: Path | None) -> tuple[AwsAccount, ...]:
         raise click.ClickException(error.message) from None
 
 
-def _by_option(error: ConfigurationError, lifetimes: frozenset[str]) -> str:
-    """Name the options that were given, not the fields behind them."""
-    errors = {_SINGULAR.get(name, name): rules for name, rules in error.errors.items()}
-    lines = [
-        f"--{name.replace('_', '-')}{'-seconds' if name in lifetimes else ''} {rule}"
-        for name, rules in errors.items()
+def _rules(error: ConfigurationError, suffix: str = "") -> list[str]:
+    """Return the rules that were broken, naming the options instead of the fields behind them."""
+    return [
+        f"{_OPTIONS.get(name) or '--' + name.replace('_', '-') + suffix} {rule}"
+        for name, rules in error.errors.items()
         for rule in rules
     ]
-    if error.errors.keys() <= lifetimes | _LIMIT_NAMES | {"name", "scope_descriptions"}:
-        return "; ".join(lines)
-    return f"{error.message.replace('insecure_http', '--insecure-http')} ({'; '.join(lines)})"

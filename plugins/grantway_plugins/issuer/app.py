@@ -7,6 +7,7 @@ to the pages.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from grantway_plugins.server.repeated import repeated_header
@@ -26,8 +27,8 @@ from .incoming import BOTH, NO_IAM, Incoming, answer_repeated, not_allowed
 from .issuer import Issuer
 from .pages import PATHS as PAGE_PATHS
 from .pages import Pages
+from .registration_policy import RegistrationPolicy, Terms
 from .store import Store
-from .transaction import Transaction
 from .wire import (
     BODY_TIME,
     Answer,
@@ -39,6 +40,7 @@ from .wire import (
 )
 from .work import Work, failed, refusals_are_denials
 
+_Register = Callable[[Issuer, Mapping[str, Any], Terms], Work]
 #: What a page in a browser may need: to register, to log in, and to end its login.
 _FOR_WEB_PAGES = frozenset(
     {
@@ -73,6 +75,7 @@ class App:
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
+        self._registration = RegistrationPolicy(issuer.settings)
         document = metadata(issuer)
         self._gets: Mapping[str, Answer] = {
             "/.well-known/oauth-authorization-server": document,
@@ -84,8 +87,8 @@ class App:
             "/device_authorization": _Post(device_authorization, BOTH),
             "/introspect": _Post(introspect, _FORM),
             "/revoke": _Post(revoke, _FORM),
-            "/client/register": _Post(_members(register_client), _JSON, Dialect.AWS),
-            "/register": _Post(_members(register), _JSON, Dialect.RFC),
+            "/client/register": _Post(self._admitted(register_client), _JSON, Dialect.AWS),
+            "/register": _Post(self._admitted(register), _JSON, Dialect.RFC),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,10 +169,22 @@ class App:
             return incoming.answer(NO_IAM)
         try:
             request = incoming.parse(body, self._issuer.repeatable)
+            request = replace(request, peer=_peer(scope), bearer=_bearer(headers))
             work = post.endpoint(self._issuer, request)
         except Refusal as refused:
             return incoming.answer(refused.denial)
+        if isinstance(work, Answer):
+            return work
         return incoming.answer(await self._carry_out(work, incoming.speaks))
+
+    def _admitted(self, register: _Register) -> Callable[[Issuer, WireRequest], Work | Answer]:
+        """An endpoint that registers, for those whom the policy admits."""
+
+        def admitted(issuer: Issuer, request: WireRequest) -> Work | Answer:
+            terms = self._registration.admit(request)
+            return terms if isinstance(terms, Answer) else register(issuer, request.params, terms)
+
+        return admitted
 
     async def _carry_out(self, work: Work, speaks: Dialect) -> Answer | Denial:
         try:
@@ -185,20 +200,13 @@ class _Post:
 
     def __init__(
         self,
-        endpoint: Callable[[Issuer, WireRequest], Work],
+        endpoint: Callable[[Issuer, WireRequest], Work | Answer],
         accepts: frozenset[Dialect],
         speaks: Dialect | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.accepts = accepts
         self.speaks = speaks
-
-
-def _members(
-    endpoint: Callable[[Issuer, Mapping[str, Any]], Callable[[Transaction], Answer]],
-) -> Callable[[Issuer, WireRequest], Work]:
-    """An endpoint that reads the members of a JSON object as they are spelt."""
-    return lambda issuer, request: endpoint(issuer, request.params)
 
 
 _MISDIRECTED = answer_denial(
@@ -219,3 +227,13 @@ def _is_for_a_person(scope: Scope) -> bool:
 
 def _headers(scope: Scope) -> dict[bytes, str]:
     return {name: value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _bearer(headers: Mapping[bytes, str]) -> str | None:
+    scheme, _, token = headers.get(b"authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

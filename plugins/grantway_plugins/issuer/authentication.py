@@ -67,7 +67,7 @@ def authenticate(credentials: Credentials, transaction: Transaction, now: float)
             wrong secret; which of these is told only where it gives nothing away.
     """
     client = transaction.client(credentials.client_id)
-    if client is None or not _proves(client, credentials):
+    if client is None or not _proves(client, credentials, now):
         raise Refusal(
             "invalid_client", "The client is unknown, or did not prove itself as it registered"
         )
@@ -76,12 +76,13 @@ def authenticate(credentials: Credentials, transaction: Transaction, now: float)
     return client
 
 
-def _proves(client: Client, credentials: Credentials) -> bool:
+def _proves(client: Client, credentials: Credentials, now: float) -> bool:
     registered = client.authentication
     if registered.method != credentials.method:
         return False
     if registered.secret_digest is None:
         return registered.method == "none"
-    return credentials.secret is not None and hmac.compare_digest(
-        digest(credentials.secret), registered.secret_digest
-    )
+    if credentials.secret is None:
+        return False
+    given = digest(credentials.secret)
+    return any(hmac.compare_digest(given, each) for each in registered.secret_digests(now))

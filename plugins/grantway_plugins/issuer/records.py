@@ -22,7 +22,9 @@ class Client:
         scope: The scopes it may have.
         redirect_uris: Where a browser may be sent.
         issued_at: Seconds since the epoch.
-        expires_at: Seconds since the epoch.
+        expires_at: Seconds since the epoch; infinite for one that the operator added.
+        anonymous: Whether anybody could have registered it.
+        introspects: Whether it may introspect the tokens of other clients.
     """
 
     client_id: str
@@ -34,6 +36,8 @@ class Client:
     redirect_uris: tuple[str, ...]
     issued_at: float
     expires_at: float
+    anonymous: bool = False
+    introspects: bool = False
 
     @property
     def confidential(self) -> bool:
@@ -48,10 +52,26 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """How a client proves itself: the one registered method, and the digest of its secret."""
+    """How a client proves itself.
+
+    Attributes:
+        method: The one registered method.
+        secret_digest: The digest of its secret, or None for a client without one.
+        previous_digest: The digest of the secret before the last rotation, or None.
+        previous_until: When the previous secret stops working, in seconds since the epoch.
+    """
 
     method: str
     secret_digest: bytes | None = field(default=None, repr=False)
+    previous_digest: bytes | None = field(default=None, repr=False)
+    previous_until: float = 0.0
+
+    def secret_digests(self, now: float) -> tuple[bytes, ...]:
+        """Return the digests of the secrets that work at a time; empty without a secret."""
+        current = () if self.secret_digest is None else (self.secret_digest,)
+        if self.previous_digest is None or now >= self.previous_until:
+            return current
+        return (*current, self.previous_digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from grantway.exceptions import ConfigurationError
-from grantway.http import is_loopback
 from grantway.registry import Registry
 from grantway_plugins.server.address import address_of, listen
 from grantway_plugins.server.limits import Limits
@@ -22,6 +21,7 @@ from grantway_plugins.server.listener import Listener
 
 from .app import App
 from .database import Durability
+from .exposure import settled
 from .issuer import Issuer, issued_grants
 from .settings import IssuerSettings
 from .store import Store
@@ -71,7 +71,7 @@ class IssuerServer:
     ) -> None:
         settings = settings or IssuerSettings()
         limits = limits or Limits()
-        _check_host(host, settings, insecure_http=insecure_http)
+        settings = settled(host, settings, trusted_proxies, insecure_http=insecure_http)
         issued = issued_grants(registry)
         self._socket = listen(host, port)
         try:
@@ -82,7 +82,12 @@ class IssuerServer:
             #: The operator's choices, with the issuer's URL filled in.
             self.settings = replace(settings, issuer=self.url)
             #: The database.
-            self.store = Store(database, durability=durability, clock=clock)
+            self.store = Store(
+                database,
+                durability=durability,
+                clock=clock,
+                unused_registration=settings.lifetimes.unused_registration,
+            )
         except BaseException:
             self._socket.close()
             raise
@@ -204,28 +209,6 @@ def serve(
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
-
-
-def _check_host(host: str, settings: IssuerSettings, *, insecure_http: bool) -> None:
-    if is_loopback(host):
-        return
-    if settings.approve == "auto":
-        raise ConfigurationError(
-            "approve=auto gives tokens to anyone who asks, so host must be 127.0.0.1",
-            errors={"approve": ["must be page on a host that others reach"]},
-        )
-    if not insecure_http:
-        raise ConfigurationError(
-            f"host {host} is reached by others and there is no TLS here; listen on 127.0.0.1, or "
-            "put a proxy with TLS in front and allow insecure_http",
-            errors={"host": ["must be 127.0.0.1 without TLS"]},
-        )
-    if settings.issuer is None and host in {"", "0.0.0.0", "::"}:  # noqa: S104 - refused here
-        rule = "must be the URL that clients use, like https://login.example.com"
-        raise ConfigurationError(
-            f"host {host} means every address, and none of them can name the issuer: issuer {rule}",
-            errors={"issuer": [rule]},
-        )
 
 
 def _warn_of_auto_approval() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
@@ -11,13 +12,19 @@ from marshmallow import ValidationError
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope
-from grantway.quantity import check_seconds
+from grantway.quantity import check_count, check_seconds
+from grantway_grants import authorization_code, device_code, refresh_token
 
 from .aws_portal.accounts import AwsAccount
 from .origin import check_origin
 
 Approve = Literal["page", "auto"]
+RegistrationMode = Literal["open", "token", "off", "unrestricted"]
 DAY = 86_400.0
+#: The grants in which a person approves, and the one that renews what was approved.
+INTERACTIVE = (authorization_code.GRANT_TYPE, device_code.GRANT_TYPE, refresh_token.GRANT_TYPE)
+#: A bearer token (RFC 6750 section 2.1) of at least 128 bits.
+_BEARER = re.compile(r"[A-Za-z0-9\-._~+/]{22,}=*")
 
 
 def _refuse(name: str, rule: str) -> ConfigurationError:
@@ -35,6 +42,7 @@ class Lifetimes:
         device_interval: The wait between polls that a device is told first, at least one second.
             Zero accepts polls at any speed.
         registration: A client's registration.
+        unused_registration: An anonymous registration that has never received a token.
         refresh_family: All refresh tokens that descend from one approval; absolute, so that
             refreshing does not lengthen it.
         refresh_reuse_window: How long a refresh token still works after it was replaced, for lost
@@ -49,6 +57,7 @@ class Lifetimes:
     device_code: float = 600.0
     device_interval: float = 5.0
     registration: float = 90 * DAY
+    unused_registration: float = 7 * DAY
     refresh_family: float = 90 * DAY
     refresh_reuse_window: float = 30.0
 
@@ -81,6 +90,20 @@ class IssuerSettings:
             allowed.
         aws_accounts: What the test double of AWS's access portal gives out. Without any, there is
             no portal.
+        registration: Who may register a client. ``open``: anyone, within the limits below.
+            ``token``: holders of ``registration_token``, for everything that the issuer offers.
+            ``off``: nobody; the operator adds clients. ``unrestricted``: anyone, for everything,
+            for tests on this machine alone. None means ``open`` on an issuer that only this machine
+            reaches; any other issuer must choose.
+        registration_token: The initial access token of RFC 7591 section 3.
+        registration_grant_types: The grants of ``open``; by default those in which a person
+            approves, and refreshing.
+        registration_scopes: The scopes of ``open``. None means any scope on an issuer that only
+            this machine reaches, and ``default_scopes`` elsewhere.
+        registration_rate: Registrations per minute from one peer when ``open``; all peers together
+            have ten times as many.
+        registration_limit: Registrations that are kept when ``open``. A new one then replaces the
+            oldest that never received a token.
 
     Raises:
         ConfigurationError: names the field that breaks its rule.
@@ -95,6 +118,12 @@ class IssuerSettings:
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     cors_origins: tuple[str, ...] = ()
     aws_accounts: tuple[AwsAccount, ...] = ()
+    registration: RegistrationMode | None = None
+    registration_token: str | None = field(default=None, repr=False)
+    registration_grant_types: tuple[str, ...] = INTERACTIVE
+    registration_scopes: tuple[str, ...] | None = None
+    registration_rate: int = 60
+    registration_limit: int = 10_000
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -107,16 +136,29 @@ class IssuerSettings:
         if not _is_shown(self.name):
             raise _refuse("name", 'must be printable text, like "Example Login"')
         _check_descriptions(self.scope_descriptions)
-        try:
-            Scope().deserialize(self.default_scopes)
-        except ValidationError as invalid:
-            raise _refuse("default_scopes", str(invalid.messages[0])) from None
+        _check_scopes("default_scopes", self.default_scopes)
+        self._check_registration()
         self._check_cors_origins()
         accounts: object = self.aws_accounts
         if not isinstance(accounts, tuple) or not all(isinstance(a, AwsAccount) for a in accounts):
             raise _refuse(
                 "aws_accounts", "must be a tuple of AwsAccount, as read_accounts gives it"
             )
+
+    def _check_registration(self) -> None:
+        if self.registration not in {None, *get_args(RegistrationMode)}:
+            raise _refuse("registration", 'must be "open", "token", "off" or "unrestricted"')
+        if self.registration == "token":
+            _check_token(self.registration_token)
+        elif self.registration_token is not None:
+            raise _refuse("registration_token", 'is only for registration="token"')
+        grants: object = self.registration_grant_types
+        if not isinstance(grants, tuple) or not all(isinstance(each, str) for each in grants):
+            raise _refuse("registration_grant_types", "must be a tuple of grant types")
+        if self.registration_scopes is not None:
+            _check_scopes("registration_scopes", self.registration_scopes)
+        check_count("registration_rate", self.registration_rate, least=1)
+        check_count("registration_limit", self.registration_limit, least=1)
 
     def _check_cors_origins(self) -> None:
         if not isinstance(self.cors_origins, tuple):
@@ -156,6 +198,24 @@ def _check_descriptions(descriptions: Mapping[str, str]) -> None:
             raise _refuse("scope_descriptions", f"must name one scope each, {example}") from None
         if not _is_shown(text):
             raise _refuse("scope_descriptions", f"must describe each scope in words, {example}")
+
+
+def _check_scopes(name: str, scopes: object) -> None:
+    try:
+        Scope().deserialize(scopes)
+    except ValidationError as invalid:
+        raise _refuse(name, str(invalid.messages[0])) from None
+
+
+def _check_token(token: object) -> None:
+    """Refuse an initial access token that can be guessed or cannot be sent; never quote it."""
+    if token is None:
+        raise _refuse("registration_token", 'is needed for registration="token"')
+    if not isinstance(token, str) or not _BEARER.fullmatch(token):
+        raise _refuse(
+            "registration_token",
+            "must be at least 22 letters, digits or -._~+/, as from: openssl rand -hex 32",
+        )
 
 
 def _check_issuer(issuer: str) -> None:

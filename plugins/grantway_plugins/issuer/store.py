@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 import threading
 import time
@@ -17,7 +18,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .checkpoint import Checkpointer
@@ -34,6 +35,8 @@ BATCH = 64
 #: Seconds between two prunings.
 PRUNE_EVERY = 60.0
 KNOWN_CLIENTS = 4096
+#: Seconds until a client is read again: another process may have rotated its secret.
+KNOWN_FOR = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Store:
         database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
         durability: ``process`` or ``power``, see ``open_database``.
         clock: Seconds since the epoch, for pruning.
+        unused_registration: Lifetime of an anonymous registration without a token, in seconds.
 
     Raises:
         StoreError: the database cannot be used. Nothing was changed.
@@ -56,14 +60,16 @@ class Store:
         *,
         durability: Durability = "process",
         clock: Callable[[], float] = time.time,
+        unused_registration: float = math.inf,
     ) -> None:
+        self._unused_registration = unused_registration
         self._engine = open_database(database, durability=durability)
         driver = self._engine.dialect.loaded_dbapi
         self._driver_error: type[Exception] = driver.Error
         self._clock = clock
         path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         self._checkpointer = Checkpointer(path) if path else None
-        self._known_clients: LRUCache[str, Client] = LRUCache(KNOWN_CLIENTS)
+        self._known_clients: TTLCache[str, Client] = TTLCache(KNOWN_CLIENTS, KNOWN_FOR)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
@@ -156,7 +162,8 @@ class Store:
     def _prune(self) -> int:
         try:
             with self._engine.begin() as connection:
-                return Transaction(connection, self._known_clients).prune(self._clock())
+                transaction = Transaction(connection, self._known_clients)
+                return transaction.prune(self._clock(), self._unused_registration)
         except (SQLAlchemyError, self._driver_error) as failed:
             _log.warning("Pruning failed and will be tried again: %s", self._as_store_error(failed))
             return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 #: Raised with every change of a table.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -24,6 +24,14 @@ clients = Table(
     Column("redirect_uris", Text, nullable=False),
     Column("issued_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
+    Column("anonymous", Integer, nullable=False),
+    Column("introspects", Integer, nullable=False),
+    # When it first received a token; kept for anonymous clients alone.
+    Column("used_at", Double),
+    Column("previous_digest", LargeBinary),
+    Column("previous_until", Double),
+    # Counts anonymous registrations and finds the oldest unused one without reading the table.
+    Index("clients_anonymous", "anonymous", "used_at", "issued_at"),
 )
 
 #: One approval, and everything that was issued for it.

@@ -7,6 +7,7 @@ won.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -17,9 +18,9 @@ from sqlalchemy.dialects import postgresql
 from grantway_plugins.issuer.prepared import Cursor, Prepared
 from grantway_plugins.issuer.randomness import digests_of_family
 
+from .client_rows import ClientRows
 from .records import (
     AccessToken,
-    Authentication,
     AuthorizationCode,
     Client,
     DeviceCode,
@@ -55,7 +56,6 @@ def _insert(table: sa.Table, *left_out: str) -> Prepared:
     )
 
 
-_CLIENT = Prepared(sa.select(clients).where(clients.c.client_id == bindparam("id")))
 _FAMILY_COLUMNS = (
     families.c.family_id,
     families.c.client_id,
@@ -136,7 +136,6 @@ _DECIDE_DEVICE_CODE = Prepared(
     .where(device_codes.c.status == DeviceStatus.PENDING.value)
     .values(status=bindparam("after"), subject=bindparam("who"))
 )
-_ADD_CLIENT = _insert(clients)
 _ADD_FAMILY = _insert(families, "revoked_at")
 _ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")
 _ADD_ACCESS_TOKEN = _insert(access_tokens)
@@ -193,15 +192,16 @@ class Transaction:
 
     Args:
         connection: Where the transaction runs.
-        known_clients: Registrations that were read before. They never change, so they are read
-            once; their end is compared with the clock each time.
+        known_clients: Registrations that were read a moment ago, so that they are not read for
+            each request. Their end is compared with the clock each time.
     """
 
     def __init__(
         self, connection: sa.Connection, known_clients: MutableMapping[str, Client]
     ) -> None:
         self._cursor = Cursor(connection)
-        self._known_clients = known_clients
+        #: The registrations.
+        self.clients = ClientRows(self._cursor, known_clients)
         self._new_refresh_tokens: list[dict[str, Any]] = []
         self._new_access_tokens: list[dict[str, Any]] = []
 
@@ -209,44 +209,7 @@ class Transaction:
 
     def client(self, client_id: str) -> Client | None:
         """The registration of this name, expired or not."""
-        known = self._known_clients.get(client_id)
-        if known is not None:
-            return known
-        row = self._cursor.row(_CLIENT, {"id": client_id})
-        if row is None:
-            return None
-        _, name, kind, method, secret, grant_types, scope, redirect_uris, issued, expires = row
-        client = Client(
-            client_id=client_id,
-            name=name,
-            kind=kind,
-            authentication=Authentication(method, secret),
-            grant_types=frozenset(json.loads(grant_types)),
-            scope=tuple(scope.split()),
-            redirect_uris=tuple(json.loads(redirect_uris)),
-            issued_at=issued,
-            expires_at=expires,
-        )
-        self._known_clients[client_id] = client
-        return client
-
-    def add_client(self, client: Client) -> None:
-        """Keep a registration."""
-        self._cursor.change(
-            _ADD_CLIENT,
-            {
-                "client_id": client.client_id,
-                "name": client.name,
-                "kind": client.kind,
-                "auth_method": client.authentication.method,
-                "secret_digest": client.authentication.secret_digest,
-                "grant_types": json.dumps(sorted(client.grant_types)),
-                "scope": " ".join(client.scope),
-                "redirect_uris": json.dumps(client.redirect_uris),
-                "issued_at": client.issued_at,
-                "expires_at": client.expires_at,
-            },
-        )
+        return self.clients.find(client_id)
 
     # --- families and their tokens ---
 
@@ -433,8 +396,12 @@ class Transaction:
 
     # --- housekeeping ---
 
-    def prune(self, now: float) -> int:
+    def prune(self, now: float, unused_registration: float = math.inf) -> int:
         """Delete some of what ended long ago. Spent codes and tokens stay to expose replays.
+
+        Args:
+            now: Seconds since the epoch.
+            unused_registration: Lifetime of an anonymous registration without a token, in seconds.
 
         Returns:
             How many rows went; there may be more when it is at least ``PRUNED_AT_ONCE``.
@@ -445,6 +412,7 @@ class Transaction:
             )
             for table, statement in _PRUNE.items()
         )
+        gone += self.clients.prune_unused(now - unused_registration, PRUNED_AT_ONCE)
         left = PRUNED_AT_ONCE
         for (family_id,) in self._cursor.rows(_ENDED_FAMILIES, {"before": now - REMEMBERED}):
             low, high = digests_of_family(family_id)

@@ -63,11 +63,15 @@ class WireRequest:
         dialect: How it speaks.
         params: RFC names to values; what was empty or null is left out.
         basic: Client id and secret of the Authorization header, or None.
+        bearer: The bearer token of the Authorization header, or None.
+        peer: The address that sent it; empty where that is unknown.
     """
 
     dialect: Dialect
     params: Mapping[str, Any] = field(repr=False)
     basic: tuple[str, str] | None = field(default=None, repr=False)
+    bearer: str | None = field(default=None, repr=False)
+    peer: str = ""
 
     def text(self, name: str) -> str | None:
         """A parameter that must be one string.

@@ -48,7 +48,9 @@ def grantway_issuer_settings() -> IssuerSettings:
     """How the issuer decides; override it for another. It approves everything at once."""
     from grantway_plugins.issuer import IssuerSettings, Lifetimes
 
-    return IssuerSettings(approve="auto", lifetimes=Lifetimes(device_interval=0))
+    return IssuerSettings(
+        approve="auto", lifetimes=Lifetimes(device_interval=0), registration="unrestricted"
+    )
 
 
 @pytest.fixture

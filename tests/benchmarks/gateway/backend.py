@@ -247,7 +247,7 @@ class Backend:
     def up(self) -> None:
         """Answer again, with all that was issued."""
         self._server = IssuerServer(
-            IssuerSettings(lifetimes=self._lifetimes),
+            IssuerSettings(lifetimes=self._lifetimes, registration="unrestricted"),
             database=self._database,
             port=self._port,
             registry=self._registry,

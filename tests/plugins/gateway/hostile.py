@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from grantway_plugins.gateway import hash_secret
-from grantway_plugins.issuer import IssuerServer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.interop.program import Program
 from tests.raw_http import read_all
 
@@ -193,7 +193,7 @@ def noting() -> Iterator[Upstream]:
 @contextlib.contextmanager
 def issuing() -> Iterator[tuple[IssuerServer, tuple[str, str]]]:
     """An issuer, and the client that the gateway is."""
-    with IssuerServer() as server:
+    with IssuerServer(IssuerSettings(registration="unrestricted")) as server:
         answer = requests.post(
             f"{server.url}/register",
             json={

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 import grantway
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
 from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
-from grantway_plugins.issuer import IssuerServer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.plugins.issuer.conftest import Caller, Clock
 
 Register = Callable[..., Caller]
@@ -31,7 +31,9 @@ def clock() -> Clock:
 def server(clock: Clock) -> Iterator[IssuerServer]:
     partners = JwtBearerIssuer([TrustedIssuer(PARTNER, PARTNERS_KEY.as_dict(private=False))])
     registry = grantway.build_registry({"partners": partners}, strict=True)
-    with IssuerServer(registry=registry, clock=clock) as running:
+    with IssuerServer(
+        IssuerSettings(registration="unrestricted"), registry=registry, clock=clock
+    ) as running:
         yield running
 
 

@@ -155,7 +155,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server(clock: Clock) -> Iterator[IssuerServer]:
-    with IssuerServer(IssuerSettings(), clock=clock) as running:
+    with IssuerServer(IssuerSettings(registration="unrestricted"), clock=clock) as running:
         yield running
 
 

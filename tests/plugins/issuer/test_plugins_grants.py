@@ -11,7 +11,7 @@ import pytest
 
 import grantway
 from grantway.grant import IssuerSide
-from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerServer
+from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerServer, IssuerSettings
 from grantway_plugins.issuer.issuer import issued_grants
 from tests.plugins.issuer.conftest import Caller
 
@@ -66,7 +66,12 @@ def registry(side: Any, grants: tuple[grantway.Grant, ...] = (GRANT,)) -> grantw
 
 
 def answer(side: Any, **params: str) -> Any:
-    with IssuerServer(registry=registry(side)) as server, Caller(server.url) as caller:
+    with (
+        IssuerServer(
+            IssuerSettings(registration="unrestricted"), registry=registry(side)
+        ) as server,
+        Caller(server.url) as caller,
+    ):
         caller.register_rfc(grant_types=[TYPE, "refresh_token"])
         return caller.as_rfc("/token", grant_type=TYPE, **params)
 

@@ -107,9 +107,9 @@ def test_a_port_that_is_taken(server: IssuerServer) -> None:
 
 
 def test_another_issuer_url(clock: Clock) -> None:
-    settings = IssuerSettings(issuer="https://login.example.com")
+    settings = IssuerSettings(issuer="https://login.example.com", registration="open")
     with IssuerServer(settings, clock=clock) as server, Caller(server.address) as caller:
-        caller.register_rfc()
+        caller.register_rfc(scope="sso:account:access")
         started = caller.start()
         assert started["verification_uri"] == "https://login.example.com/device"
         page = caller.http.get(f"{server.address}/device")
@@ -126,7 +126,7 @@ def test_beyond_this_machine_only_when_told(host: str) -> None:
 
 
 def test_beyond_this_machine_when_told() -> None:
-    settings = IssuerSettings(issuer="https://login.example.com")
+    settings = IssuerSettings(issuer="https://login.example.com", registration="open")
     with IssuerServer(settings, host="0.0.0.0", insecure_http=True) as server:
         port = server.address.rsplit(":", 1)[1]
         assert requests.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE).ok
@@ -151,7 +151,8 @@ def test_auto_approval_is_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
 def test_forwarded_addresses_are_believed_only_from_named_proxies(
     clock: Clock, trusted: tuple[str, ...], status: int
 ) -> None:
-    with IssuerServer(clock=clock, trusted_proxies=trusted) as server:
+    settings = IssuerSettings(registration="off")
+    with IssuerServer(settings, clock=clock, trusted_proxies=trusted) as server:
         answers = [
             requests.get(
                 f"{server.url}/device?user_code=BBBB-BBBB",

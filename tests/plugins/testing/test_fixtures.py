@@ -184,7 +184,7 @@ class TestAPersonDecides:
 
     @pytest.fixture
     def grantway_issuer_settings(self) -> IssuerSettings:
-        return IssuerSettings()
+        return IssuerSettings(registration="unrestricted")
 
     def test_no(self, grantway_issuer: LiveIssuer) -> None:
         person = grantway_issuer.person()

@@ -9,12 +9,16 @@ from grantway_plugins.issuer.authentication import authenticate, credentials_of
 from grantway_plugins.issuer.decision import Refusal
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.randomness import family_digest
+from grantway_plugins.issuer.records import Client
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, WireRequest, answer_json
 
 
 def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Answer]:
-    """Return the work; whoever asks must prove itself (RFC 7662 section 2.1).
+    """Return the work; the client must authenticate (RFC 7662 section 2.1).
+
+    A client may introspect its own tokens and those whose audience it is. Others need the
+    operator's permission, and see a token of somebody else as inactive (section 2.2).
 
     Raises:
         Refusal: the request is refused without asking the database.
@@ -29,10 +33,19 @@ def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], 
 
     def work(transaction: Transaction) -> Answer:
         now = issuer.clock()
-        authenticate(credentials, transaction, now)
-        return answer_json(200, _facts(key, issuer, now, transaction))
+        client = authenticate(credentials, transaction, now)
+        facts = _facts(key, issuer, now, transaction)
+        return answer_json(200, facts if _may_see(client, facts) else {"active": False})
 
     return work
+
+
+def _may_see(client: Client, facts: dict[str, Any]) -> bool:
+    return (
+        client.introspects
+        or client.client_id == facts.get("client_id")
+        or client.client_id in facts.get("aud", ())
+    )
 
 
 def _facts(key: bytes, issuer: Issuer, now: float, transaction: Transaction) -> dict[str, Any]:

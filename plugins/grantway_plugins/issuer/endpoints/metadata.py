@@ -19,7 +19,6 @@ def metadata(issuer: Issuer) -> Answer:
         "authorization_endpoint": f"{url}/authorize",
         "token_endpoint": f"{url}/token",
         "device_authorization_endpoint": f"{url}/device_authorization",
-        "registration_endpoint": f"{url}/register",
         "introspection_endpoint": f"{url}/introspect",
         "revocation_endpoint": f"{url}/revoke",
         "response_types_supported": ["code"],
@@ -33,4 +32,6 @@ def metadata(issuer: Issuer) -> Answer:
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,  # left out, it would mean that it is
     }
+    if issuer.settings.registration != "off":
+        content["registration_endpoint"] = f"{url}/register"
     return Answer(200, ((b"content-type", b"application/json"),), json.dumps(content).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -11,12 +12,13 @@ from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
 from grantway_plugins.issuer.authentication import METHODS
-from grantway_plugins.issuer.decision import Refusal
+from grantway_plugins.issuer.decision import Denial, Refusal
 from grantway_plugins.issuer.grants import STANDARD
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer.records import Authentication, Client
 from grantway_plugins.issuer.redirect_uri import check_redirect_uri
+from grantway_plugins.issuer.registration_policy import Terms
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, Dialect, answer_json
 
@@ -95,20 +97,26 @@ class ClientMetadataSchema(Schema):
 _REGISTER_CLIENT = RegisterClientSchema()
 _CLIENT_METADATA = ClientMetadataSchema()
 
-Work = Callable[[Transaction], Answer]
+Work = Callable[[Transaction], Answer | Denial]
+
+#: The most metadata that one registration may keep, in bytes.
+LARGEST = 8192
+_FULL = Denial(
+    "temporarily_unavailable",
+    "The issuer keeps as many registrations as it may; ask its operator for a client",
+)
 
 
-def register_client(issuer: Issuer, members: Mapping[str, Any]) -> Work:
+def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
     """RegisterClient: AWS's clients are public, and prove themselves by a secret all the same.
 
     Raises:
-        Refusal: a member breaks its rule.
+        Refusal: a member breaks its rule, or asks for more than the terms allow.
     """
     loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
     # What AWS itself would give; anything else has to be asked for.
-    usual = [name for name in STANDARD if name in issuer.grants]
-    asked = loaded.get("grant_types") or usual
-    grant_types = _grant_types(issuer, asked, "unsupported_grant_type")
+    asked = loaded.get("grant_types") or sorted(_offered(issuer, terms) & set(STANDARD))
+    grant_types = _grant_types(issuer, asked, terms, "unsupported_grant_type")
     if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
         raise Refusal("invalid_redirect_uri", "redirectUris is required for authorization_code")
     secret = new_secret("gws")
@@ -119,14 +127,21 @@ def register_client(issuer: Issuer, members: Mapping[str, Any]) -> Work:
         kind="aws",
         authentication=Authentication("client_secret_post", digest(secret)),
         grant_types=grant_types,
-        scope=loaded.get("scopes") or issuer.settings.default_scopes,
+        scope=_scopes(issuer, loaded.get("scopes"), terms, "invalid_scope"),
         redirect_uris=tuple(loaded.get("redirect_uris") or ()),
         issued_at=now,
         expires_at=now + issuer.settings.lifetimes.registration,
+        anonymous=terms.anonymous,
+        introspects=terms.introspects,
     )
+    _check_size(client)
 
-    def work(transaction: Transaction) -> Answer:
-        transaction.add_client(client)
+    def work(transaction: Transaction) -> Answer | Denial:
+        if client.anonymous and not transaction.clients.make_room(
+            issuer.settings.registration_limit
+        ):
+            return _FULL
+        transaction.clients.add(client)
         url = issuer.settings.url
         content = {
             "clientId": client.client_id,
@@ -141,20 +156,41 @@ def register_client(issuer: Issuer, members: Mapping[str, Any]) -> Work:
     return work
 
 
-def register(issuer: Issuer, members: Mapping[str, Any]) -> Work:
+def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
     """Dynamic client registration (RFC 7591).
 
     Raises:
-        Refusal: a member breaks its rule.
+        Refusal: a member breaks its rule, or asks for more than the terms allow.
+    """
+    expires_at = issuer.clock() + issuer.settings.lifetimes.registration
+    client, secret = new_client(issuer, members, terms, expires_at)
+
+    def work(transaction: Transaction) -> Answer | Denial:
+        if client.anonymous and not transaction.clients.make_room(
+            issuer.settings.registration_limit
+        ):
+            return _FULL
+        transaction.clients.add(client)
+        return answer_json(201, information(client, secret))
+
+    return work
+
+
+def new_client(
+    issuer: Issuer, members: Mapping[str, Any], terms: Terms, expires_at: float
+) -> tuple[Client, str | None]:
+    """Make a client from its metadata (RFC 7591 section 2), and its secret if it has one.
+
+    Raises:
+        Refusal: a member breaks its rule, or asks for more than the terms allow.
     """
     loaded = _load(_CLIENT_METADATA, members, "invalid_client_metadata")
     asked = loaded.get("grant_types") or [AUTHORIZATION_CODE]
-    grant_types = _grant_types(issuer, asked, "invalid_client_metadata")
+    grant_types = _grant_types(issuer, asked, terms, "invalid_client_metadata")
     if AUTHORIZATION_CODE in grant_types and not loaded.get("redirect_uris"):
         raise Refusal("invalid_redirect_uri", "redirect_uris is required for authorization_code")
     method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
     secret = None if method == "none" else new_secret("gws")
-    now = issuer.clock()
     client_id = new_id()
     client = Client(
         client_id=client_id,
@@ -162,31 +198,35 @@ def register(issuer: Issuer, members: Mapping[str, Any]) -> Work:
         kind="rfc",
         authentication=Authentication(method, None if secret is None else digest(secret)),
         grant_types=grant_types,
-        scope=loaded.get("scope") or issuer.settings.default_scopes,
+        scope=_scopes(issuer, loaded.get("scope"), terms, "invalid_client_metadata"),
         redirect_uris=tuple(loaded.get("redirect_uris") or ()),
-        issued_at=now,
-        expires_at=now + issuer.settings.lifetimes.registration,
+        issued_at=issuer.clock(),
+        expires_at=expires_at,
+        anonymous=terms.anonymous,
+        introspects=terms.introspects,
     )
+    _check_size(client)
+    return client, secret
 
-    def work(transaction: Transaction) -> Answer:
-        transaction.add_client(client)
-        content: dict[str, Any] = {
-            "client_id": client.client_id,
-            "client_id_issued_at": int(client.issued_at),
-            "client_name": client.name,
-            "grant_types": sorted(client.grant_types),
-            "redirect_uris": list(client.redirect_uris),
-            "scope": " ".join(client.scope),
-            "token_endpoint_auth_method": method,
-        }
-        if AUTHORIZATION_CODE in client.grant_types:
-            content["response_types"] = ["code"]
-        if secret is not None:
-            content["client_secret"] = secret
-            content["client_secret_expires_at"] = int(client.expires_at)
-        return answer_json(201, content)
 
-    return work
+def information(client: Client, secret: str | None = None) -> dict[str, Any]:
+    """Return a client's information response (RFC 7591 section 3.2.1), with its secret if given."""
+    content: dict[str, Any] = {
+        "client_id": client.client_id,
+        "client_id_issued_at": int(client.issued_at),
+        "client_name": client.name,
+        "grant_types": sorted(client.grant_types),
+        "redirect_uris": list(client.redirect_uris),
+        "scope": " ".join(client.scope),
+        "token_endpoint_auth_method": client.authentication.method,
+    }
+    if AUTHORIZATION_CODE in client.grant_types:
+        content["response_types"] = ["code"]
+    if secret is not None:
+        content["client_secret"] = secret
+        ends = math.isfinite(client.expires_at)
+        content["client_secret_expires_at"] = int(client.expires_at) if ends else 0
+    return content
 
 
 def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, Any]:
@@ -213,9 +253,49 @@ def _sentence(messages: Mapping[str, Any]) -> str:
     return " ".join(parts).replace('"', "'").replace("\\", "/")
 
 
-def _grant_types(issuer: Issuer, asked: list[str], error: str) -> frozenset[str]:
-    unknown = set(asked) - set(issuer.grants)
-    if unknown:
-        known = ", ".join(sorted(issuer.grants))
-        raise Refusal(error, f"A grant type is not one of {known}")
-    return frozenset(asked)
+def _offered(issuer: Issuer, terms: Terms) -> frozenset[str]:
+    every = frozenset(issuer.grants)
+    return every if terms.grant_types is None else every & terms.grant_types
+
+
+def _grant_types(issuer: Issuer, asked: list[str], terms: Terms, error: str) -> frozenset[str]:
+    offered = _offered(issuer, terms)
+    beyond = set(asked) - offered
+    if not beyond:
+        return frozenset(asked)
+    listing = ", ".join(sorted(offered))
+    if beyond <= set(issuer.grants):
+        raise Refusal(
+            error,
+            f"Anonymous clients may register for {listing} only; ask the issuer's operator for a "
+            "client",
+        )
+    raise Refusal(error, f"A grant type is not one of {listing}")
+
+
+def _scopes(
+    issuer: Issuer, asked: tuple[str, ...] | None, terms: Terms, error: str
+) -> tuple[str, ...]:
+    allowed = terms.scopes
+    if allowed is None:
+        return asked or issuer.settings.default_scopes
+    if not asked:
+        usual = tuple(each for each in issuer.settings.default_scopes if each in allowed)
+        return usual or allowed
+    if set(asked) <= set(allowed):
+        return asked
+    raise Refusal(
+        error,
+        f"scope: anonymous clients may register for {' '.join(allowed)} only; ask the issuer's "
+        "operator for a client",
+    )
+
+
+def _check_size(client: Client) -> None:
+    names = (client.name, *client.scope, *client.grant_types, *client.redirect_uris)
+    if sum(len(each.encode()) for each in names) > LARGEST:
+        raise Refusal(
+            "invalid_client_metadata",
+            f"The metadata is larger than {LARGEST} bytes; register fewer or shorter redirect "
+            "URIs and scopes",
+        )

@@ -85,6 +85,8 @@ def _issue(
     """Make the tokens, keep their digests, and return the answer's members by their RFC names."""
     if issue.new:
         transaction.add_family(issue.family)
+        if client.anonymous:
+            transaction.clients.use(client.client_id, now)
     expires_at = min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at)
     access_token = new_family_secret("gwa", issue.family.family_id)
     transaction.add_access_token(

@@ -88,7 +88,9 @@ class Behind:
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[IssuerServer]:
     """A provider whose tokens live for an hour."""
-    with IssuerServer(IssuerSettings(lifetimes=Lifetimes(access_token=3600))) as server:
+    with IssuerServer(
+        IssuerSettings(lifetimes=Lifetimes(access_token=3600), registration="unrestricted")
+    ) as server:
         yield server
 
 

@@ -210,7 +210,7 @@ def test_a_provider_that_comes_late(behind: Behind) -> None:
         assert told["providers"]["late"]["discovered"] is False
         assert told["providers"]["late"]["error"] == "connection_failed"
         assert told["providers"]["idp"]["status"] == "ok"
-        with IssuerServer(IssuerSettings(), port=port) as issuer:
+        with IssuerServer(IssuerSettings(registration="unrestricted"), port=port) as issuer:
             other = Behind(issuer, behind.echo, behind.url, behind.folder)
             client = other.register()
             text = config.read_text().replace(
@@ -233,7 +233,7 @@ def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) ->
     )
     with gateway(config) as run:
         assert run.ready()[0] == 503
-        with IssuerServer(IssuerSettings(), port=port):
+        with IssuerServer(IssuerSettings(registration="unrestricted"), port=port):
             until(lambda: run.ready()[1]["providers"]["idp"]["discovered"])
             run.wait_for("found at last: idp")
             # It is asked now, and does not know the client.

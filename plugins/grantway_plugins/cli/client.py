@@ -1,0 +1,179 @@
+"""``grantway client``: add, list, rotate and remove clients of the embedded issuer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_seconds
+from grantway_plugins.issuer.operator_clients import (
+    OVERLAP,
+    add_client,
+    all_clients,
+    remove_client,
+    rotate_secret,
+)
+from grantway_plugins.issuer.store import Store
+
+from .issuer_database import IssuerDatabase, database_options
+
+secret_file_option = click.option(
+    "--secret-file",
+    type=click.Path(dir_okay=False),
+    default=None,
+    help="Write the secret to this file, for this user alone, instead of printing it.",
+)
+
+
+@click.group(name="client")
+def command() -> None:
+    """Manage the clients of the embedded issuer, in its database.
+
+    The issuer may run meanwhile: it notices a change within five seconds.
+    """
+
+
+@contextmanager
+def _store(database: IssuerDatabase) -> Iterator[Store]:
+    where = database.url()
+    if str(where) == ":memory:":
+        raise ConfigurationError(
+            "A database in memory belongs to the issuer's process; start the issuer with a file, "
+            "and name the same file here"
+        )
+    with closing(Store(where)) as store:
+        yield store
+
+
+@command.command(name="add")
+@click.argument("name")
+@click.option("--grant-type", "grant_types", multiple=True, help="A grant it may use. Repeatable.")
+@click.option("--scope", default=None, help="Scopes it may have, separated by spaces.")
+@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Repeatable.")
+@click.option(
+    "--auth",
+    type=click.Choice(["client_secret_basic", "client_secret_post", "none"]),
+    default="client_secret_basic",
+    show_default=True,
+    help="How it authenticates.",
+)
+@click.option(
+    "--introspect", is_flag=True, help="It may introspect the tokens of every other client."
+)
+@secret_file_option
+@database_options
+def add(  # noqa: PLR0917 - click passes options by name
+    name: str,
+    grant_types: tuple[str, ...],
+    scope: str | None,
+    redirect_uris: tuple[str, ...],
+    auth: str,
+    introspect: bool,
+    secret_file: str | None,
+    database: IssuerDatabase,
+) -> None:
+    """Add a client called NAME that does not expire, and print it as JSON."""
+    metadata: dict[str, Any] = {"client_name": name, "token_endpoint_auth_method": auth}
+    if grant_types or not introspect:
+        metadata["grant_types"] = list(grant_types)
+    else:
+        metadata["grant_types"] = ["client_credentials"]
+    if scope is not None:
+        metadata["scope"] = scope
+    if redirect_uris:
+        metadata["redirect_uris"] = list(redirect_uris)
+    with _new_secret_file(secret_file) as keep, _store(database) as store:
+        shown = add_client(store, metadata, introspects=introspect)
+        if keep(shown.get("client_secret")):
+            del shown["client_secret"]
+    click.echo(json.dumps(shown, indent=2))
+
+
+@command.command(name="rotate")
+@click.argument("client_id")
+@click.option(
+    "--overlap-seconds",
+    type=float,
+    default=OVERLAP,
+    show_default=True,
+    help="How long the present secret keeps working.",
+)
+@secret_file_option
+@database_options
+def rotate(
+    client_id: str, overlap_seconds: float, secret_file: str | None, database: IssuerDatabase
+) -> None:
+    """Give the client CLIENT_ID a new secret, and print it."""
+    check_seconds("overlap_seconds", overlap_seconds, least=0)
+    with _new_secret_file(secret_file) as keep, _store(database) as store:
+        secret = rotate_secret(store, client_id, overlap=overlap_seconds)
+        if not keep(secret):
+            click.echo(secret)
+
+
+@command.command(name="remove")
+@click.argument("client_id")
+@database_options
+def remove(client_id: str, database: IssuerDatabase) -> None:
+    """Remove the client CLIENT_ID and revoke its tokens."""
+    with _store(database) as store:
+        remove_client(store, client_id)
+
+
+@command.command(name="list")
+@database_options
+def list_(database: IssuerDatabase) -> None:
+    """Print every client as JSON, without secrets."""
+    with _store(database) as store:
+        found = all_clients(store)
+    shown = [
+        {
+            "client_id": each.client_id,
+            "client_name": each.name,
+            "grant_types": sorted(each.grant_types),
+            "scope": " ".join(each.scope),
+            "anonymous": each.anonymous,
+            "introspects": each.introspects,
+            "issued_at": int(each.issued_at),
+        }
+        for each in found
+    ]
+    click.echo(json.dumps(shown, indent=2))
+
+
+@contextmanager
+def _new_secret_file(path: str | None) -> Iterator[Any]:
+    """Open the file before anything changes, so that no new secret is lost.
+
+    Yields:
+        A function that writes the secret, and returns whether there is a file for it.
+    """
+    if path is None:
+        yield lambda _secret: False
+        return
+    beside = Path(f"{path}.new")
+    try:
+        number = os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    except OSError as failed:
+        raise ConfigurationError(f"Cannot write {path}: {failed.strerror}") from None
+
+    def keep(secret: str | None) -> bool:
+        if secret is None:
+            return False
+        os.write(number, secret.encode())
+        os.fsync(number)
+        beside.replace(path)  # a gateway that watches the file never reads half a secret
+        return True
+
+    try:
+        yield keep
+    finally:
+        os.close(number)
+        beside.unlink(missing_ok=True)
