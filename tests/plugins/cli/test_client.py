@@ -1,0 +1,63 @@
+"""``grantway client`` as an operator uses it, beside a running issuer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import requests
+
+from tests.waiting import PATIENCE, until
+
+from .test_serve import GRANTWAY, serving
+
+
+def grantway(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GRANTWAY, *words], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def test_a_client_is_added_rotated_and_removed_while_the_issuer_runs(tmp_path: Path) -> None:
+    database = ("--database", str(tmp_path / "issuer.sqlite3"))
+    secret = tmp_path / "secret.txt"
+    with serving(*database, "--registration", "off") as (url, _process):
+
+        def works(client_secret: str) -> bool:
+            answer = requests.post(
+                f"{url}/token",
+                {"grant_type": "client_credentials"},
+                auth=(client["client_id"], client_secret),
+                timeout=PATIENCE,
+            )
+            return answer.ok
+
+        options = ("--grant-type", "client_credentials", "--scope", "read")
+        added = grantway("client", "add", "gw", *options, "--secret-file", str(secret), *database)
+        client = json.loads(added.stdout)
+        assert "client_secret" not in client
+        assert secret.stat().st_mode & 0o777 == 0o600
+        first = secret.read_text()
+        assert works(first)
+        rotated = grantway("client", "rotate", client["client_id"], *database)
+        until(lambda: works(rotated.stdout.strip()))
+        assert works(first)
+        listed = json.loads(grantway("client", "list", *database).stdout)
+        assert [each["client_name"] for each in listed] == ["gw"]
+        assert grantway("client", "remove", client["client_id"], *database).returncode == 0
+        until(lambda: not works(first))
+        assert json.loads(grantway("client", "list", *database).stdout) == []
+
+
+def test_what_cannot_work_is_said() -> None:
+    assert "in memory" in grantway("client", "list", "--database", ":memory:").stderr
+
+
+def test_a_secret_file_that_cannot_be_written_adds_nothing(tmp_path: Path) -> None:
+    database = ("--database", str(tmp_path / "issuer.sqlite3"))
+    missing = tmp_path / "missing" / "secret.txt"
+    refused = grantway("client", "add", "gw", "--secret-file", str(missing), *database)
+    assert refused.returncode == 1
+    assert str(missing) in refused.stderr
+    assert json.loads(grantway("client", "list", *database).stdout) == []
