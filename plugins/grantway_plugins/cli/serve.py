@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
@@ -127,7 +128,7 @@ def _descriptions(
     "--registration",
     type=click.Choice(["open", "token", "off", "unrestricted"]),
     default=None,
-    help="Who may register clients: anyone within limits, holders of a token, nobody, or anyone "
+    help="Who may register clients: anyone within limits, holders of a token, only you, or anyone "
     "for everything (loopback only). Default: open on loopback; elsewhere you must choose.",
 )
 @click.option(

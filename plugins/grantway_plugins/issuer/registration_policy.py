@@ -1,4 +1,4 @@
-"""Who may register a client, and what for."""
+"""Registration policy: which callers may register a client, and for which grants and scopes."""
 
 from __future__ import annotations
 

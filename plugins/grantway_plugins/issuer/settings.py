@@ -90,9 +90,9 @@ class IssuerSettings:
             allowed.
         aws_accounts: What the test double of AWS's access portal gives out. Without any, there is
             no portal.
-        registration: Who may register a client. ``open``: anyone, within the limits below.
+        registration: Policy for registering clients. ``open``: anyone, within the limits below.
             ``token``: holders of ``registration_token``, for everything that the issuer offers.
-            ``off``: nobody; the operator adds clients. ``unrestricted``: anyone, for everything,
+            ``off``: only the operator adds clients. ``unrestricted``: anyone, for everything,
             for tests on this machine alone. None means ``open`` on an issuer that only this machine
             reaches; any other issuer must choose.
         registration_token: The initial access token of RFC 7591 section 3.

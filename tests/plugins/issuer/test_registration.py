@@ -1,4 +1,4 @@
-"""Who may register a client, what for, and who may introspect."""
+"""The registration policy, its limits, introspection, and the clients of the operator."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], 
     """Return the work; the client must authenticate (RFC 7662 section 2.1).
 
     A client may introspect its own tokens and those whose audience it is. Others need the
-    operator's permission, and see a token of somebody else as inactive (section 2.2).
+    operator's permission, and see the token of another client as inactive (section 2.2).
 
     Raises:
         Refusal: the request is refused without asking the database.
