@@ -33,7 +33,7 @@ Connect = Callable[..., RfcClient]
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """An issuer that may be polled at any pace."""
-    with grantway_serve("--device-interval-seconds", "0") as url:
+    with grantway_serve("--device-interval-seconds", "0", "--registration", "unrestricted") as url:
         yield url
 
 
