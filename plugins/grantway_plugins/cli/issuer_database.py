@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from grantway.exceptions import ConfigurationError
-from grantway_plugins.issuer.database import default_path
+from grantway_plugins.issuer.database import default_path, has_password
 
 #: Where the database is named if no option does.
 VARIABLE = "GRANTWAY_DATABASE_URL"
@@ -37,6 +37,12 @@ class IssuerDatabase:
                 "Give only one of --database, --database-env and --database-file"
             )
         if self.argument is not None:
+            if has_password(self.argument):
+                raise ConfigurationError(
+                    "--database holds a password, which every user of this machine can see in the "
+                    "list of processes; put the URL into a file or an environment variable and "
+                    "name it by --database-file or --database-env"
+                )
             return self.argument
         if self.variable is not None or self.file is not None:
             return read_secret("database", self.variable, self.file)

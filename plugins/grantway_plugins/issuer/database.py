@@ -11,6 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -89,7 +90,7 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
             _make_or_check_schema(connection)
     except DBAPIError as failed:
         engine.dispose()
-        raise store_error(failed.orig, name) from None
+        raise store_error(failed.orig, _shown(engine.url)) from None
     except BaseException:
         engine.dispose()
         raise
@@ -112,15 +113,46 @@ def _engine_of_url(name: str) -> sa.Engine:
         url = sa.make_url(name)
         if url.get_backend_name() == "sqlite" and url.database:
             url = url.set(database=expand(url.database, _INSTEAD))
+            path = _file_of(url)
+            if path is not None:
+                _inspect_or_make(path)
         return sa.create_engine(url, hide_parameters=True)
     except ModuleNotFoundError as missing:
         raise StoreError(f"This database needs {missing.name}; install it with pip") from None
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         # The URL may hold a password, so it is not quoted.
         raise StoreError(
             "The database is not a URL that SQLAlchemy knows; name a file, :memory:, or a URL like "
             "sqlite:////var/lib/grantway/issuer.sqlite3"
         ) from None
+
+
+def _file_of(url: sa.URL) -> Path | None:
+    """Return the file that an SQLite URL with a query names, or None for one in memory."""
+    name = url.database or ""
+    if name.startswith("file:"):
+        parts = urlsplit(name)
+        query = {**dict(parse_qsl(parts.query)), **url.query}
+        name = unquote(parts.path)
+        if query.get("mode") == "memory":
+            return None
+    return None if name in {"", ":memory:"} else Path(name).absolute()
+
+
+def _shown(url: sa.URL) -> str:
+    """Return a URL without what may be secret: its password and its query."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or ":memory:"
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def has_password(database: str) -> bool:
+    """Whether a database's URL holds a password."""
+    try:
+        url = sa.make_url(database)
+    except (SQLAlchemyError, ValueError):
+        return "://" in database and "@" in database
+    return url.password is not None or any("pass" in name.lower() for name in url.query)
 
 
 def store_error(cause: object, name: str = "the database") -> StoreError:
@@ -191,7 +223,9 @@ def _inspect_or_make(path: Path) -> None:
             _inspect(connection, path, whole=size <= CHECKED_SIZE)
     except sqlite3.Error as failed:
         raise store_error(failed, str(path)) from None
-    path.chmod(0o600)
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        if each.exists():
+            each.chmod(0o600)
 
 
 def _inspect(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:

@@ -1,0 +1,88 @@
+"""A database's URL: its password is never shown, and an SQLite file is for its owner alone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import traceback
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from grantway_plugins.issuer import StoreError
+from grantway_plugins.issuer.database import has_password
+from grantway_plugins.issuer.store import Store
+from tests.plugins.cli.test_client import grantway
+
+PASSWORD = "Zk3-pw"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql+psycopg://issuer:{PASSWORD}@127.0.0.1:1/tokens",
+        f"postgresql+psycopg://127.0.0.1:1/tokens?user=issuer&password={PASSWORD}",
+        f"postgresql+psycopg://issuer:{PASSWORD}@127.0.0.1:port/tokens",
+        f"no-such-database://issuer:{PASSWORD}@127.0.0.1:1/tokens",
+    ],
+)
+def test_no_error_shows_a_password(url: str) -> None:
+    with pytest.raises(StoreError) as raised:
+        Store(url)
+    assert PASSWORD not in "".join(traceback.format_exception(raised.value))
+    assert has_password(url)
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("client", "list")])
+def test_a_password_is_not_taken_as_an_argument(command: tuple[str, ...]) -> None:
+    url = f"postgresql+psycopg://issuer:{PASSWORD}@127.0.0.1:1/tokens"
+    refused = grantway(*command, "--database", url)
+    assert refused.returncode == 1
+    assert "--database-file" in refused.stderr
+    assert PASSWORD not in refused.stderr + refused.stdout
+
+
+def test_the_url_is_read_from_a_file(tmp_path: Path) -> None:
+    named = tmp_path / "url"
+    named.write_text(f"sqlite:///{tmp_path}/x.db\n")
+    assert grantway("client", "list", "--database-file", str(named)).stdout == "[]\n"
+    assert "cannot be read" in grantway("client", "list", "--database-file", "missing").stderr
+    both = grantway("client", "list", "--database-file", "x", "--database-env", "Y")
+    assert "only one" in both.stderr
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "{path}",
+        "sqlite:///{path}",
+        "sqlite+pysqlite:///{path}",
+        "sqlite:///{path}?timeout=5",
+        "sqlite:///file:{path}?uri=true",
+        "sqlite:///file:{path}?mode=rwc&uri=true",
+    ],
+)
+def test_a_file_is_for_its_owner_alone(spelling: str, tmp_path: Path) -> None:
+    path = tmp_path / "issuer.db"
+    before = os.umask(0)
+    try:
+        with closing(Store(spelling.format(path=path))) as store:
+            store.run(lambda transaction: transaction.clients.all())
+            modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes["issuer.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
+def test_the_files_of_an_older_database_become_private(tmp_path: Path) -> None:
+    path = tmp_path / "issuer.db"
+    Store(path).close()
+    path.chmod(0o644)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT * FROM clients").fetchall()
+        wal = Path(f"{path}-wal")
+        wal.chmod(0o644)
+        with closing(Store(path)):
+            assert {each.stat().st_mode & 0o777 for each in (path, wal)} == {0o600}
