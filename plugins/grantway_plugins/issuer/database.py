@@ -7,6 +7,7 @@ refused before anything is written to it.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -36,6 +37,9 @@ Durability = Literal["process", "power"]
 BUSY_TIMEOUT = 2000
 #: Databases up to this size are read through on opening, in bytes.
 CHECKED_SIZE = 16 * 2**20
+
+#: PostgreSQL's advisory lock while tables are created: the first bytes of "grantway", as a number.
+_SCHEMA_LOCK = int.from_bytes(b"grantway"[:7], "big")
 
 #: What to set where the user has no folder for data.
 _INSTEAD = "--database to a file"
@@ -247,12 +251,18 @@ def _inspect(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None
 
 
 def _make_or_check_schema(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # Two issuers that start at once on an empty database would both create each table.
+        # SQLite needs no lock: its transactions take turns from the beginning.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
     tables.metadata.create_all(connection)
     versions = list(connection.scalars(sa.select(tables.schema.c.version)))
     if not versions:
         connection.execute(tables.schema.insert(), {"version": tables.SCHEMA_VERSION})
     else:
         _check_version(versions, connection.engine.url.database or "the database")
+    if connection.scalar(sa.select(sa.func.count()).select_from(tables.form_key)) == 0:
+        connection.execute(tables.form_key.insert(), {"key": secrets.token_bytes(32)})
 
 
 def _check_version(versions: list[int], name: str) -> None:

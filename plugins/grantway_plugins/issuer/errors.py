@@ -6,9 +6,15 @@ from grantway.exceptions import GrantwayError
 
 
 class StoreError(GrantwayError):
-    """The issuer's database cannot be used. Nothing in it was changed."""
+    """The issuer's database cannot be used. Unless a subclass says otherwise, nothing changed."""
 
     code = "store_error"
+
+
+class StoreOutcomeUnknownError(StoreError):
+    """The connection was lost during a commit, so the changes were kept entirely or not at all."""
+
+    code = "store_outcome_unknown"
 
 
 class StoreCorruptError(StoreError):

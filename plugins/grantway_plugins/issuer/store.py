@@ -18,12 +18,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from cachetools import TTLCache
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from . import tables
 from .checkpoint import Checkpointer
 from .database import Durability, open_database, store_error
-from .errors import StoreBusyError, StoreError
+from .errors import StoreBusyError, StoreError, StoreOutcomeUnknownError
 from .records import Client
 from .transaction import PRUNED_AT_ONCE, Transaction
 
@@ -66,6 +68,8 @@ class Store:
         self._engine = open_database(database, durability=durability)
         driver = self._engine.dialect.loaded_dbapi
         self._driver_error: type[Exception] = driver.Error
+        #: Shared by every issuer on this database; see ``Sessions``.
+        self.form_key = self._read_form_key()
         self._clock = clock
         path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         self._checkpointer = Checkpointer(path) if path else None
@@ -110,6 +114,10 @@ class Store:
                 self._jobs.put(None)
         self._thread.join()
 
+    def _read_form_key(self) -> bytes:
+        with self._engine.connect() as connection:
+            return bytes(connection.scalars(sa.select(tables.form_key.c.key)).one())
+
     def _submit(self, job: _Job) -> None:
         with self._closing:
             if self._closed:
@@ -144,16 +152,31 @@ class Store:
             self._checkpointer.stop()
         self._engine.dispose()
 
-    def _commit(self, batch: list[_Job]) -> list[_Outcome]:
-        """Run all in one transaction; the commit comes before any outcome is known outside."""
+    def _commit(self, batch: list[_Job], *, reconnect: bool = True) -> list[_Outcome]:
+        """Run all in one transaction; the commit comes before any outcome is known outside.
+
+        Args:
+            batch: The work.
+            reconnect: Whether to begin again on a new connection if the old one was lost before
+                the commit, as after a restart of the database.
+        """
+        committing, used = False, None
         try:
             with self._engine.begin() as connection:
+                used = connection.connection.dbapi_connection
                 transaction = Transaction(connection, self._known_clients)
                 outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
                 transaction.flush()
+                committing = True
         except Exception as failed:  # noqa: BLE001 - whatever it is, only its own request may see it
+            lost = self._lost_connection(failed, used)
+            if lost and not committing and reconnect:
+                return self._commit(batch, reconnect=False)
             error = self._as_store_error(failed)
-            if isinstance(error, StoreBusyError) or len(batch) == 1:
+            if lost and committing:
+                # A second run could find a code redeemed by the first one, and revoke the login.
+                error = StoreOutcomeUnknownError("The connection was lost during a commit")
+            if lost or isinstance(error, StoreBusyError) or len(batch) == 1:
                 return [(job, None, error) for job in batch]
         else:
             return outcomes
@@ -167,6 +190,14 @@ class Store:
         except (SQLAlchemyError, self._driver_error) as failed:
             _log.warning("Pruning failed and will be tried again: %s", self._as_store_error(failed))
             return 0
+
+    def _lost_connection(self, failed: Exception, connection: Any) -> bool:
+        """Whether the database ended this connection, or could not be reached (None)."""
+        cause = failed.orig if isinstance(failed, DBAPIError) else failed
+        if not isinstance(cause, self._driver_error):
+            return False
+        dialect: Any = self._engine.dialect
+        return connection is None or bool(dialect.is_disconnect(cause, connection, None))
 
     def _as_store_error(self, failed: Exception) -> Exception:
         """A driver's error, bare or as SQLAlchemy wraps it, as ours; any other stays."""

@@ -11,6 +11,9 @@ metadata = MetaData()
 
 schema = Table("grantway_issuer_schema", metadata, Column("version", Integer, nullable=False))
 
+#: One row: the key from which every issuer on this database derives those of its forms.
+form_key = Table("form_key", metadata, Column("key", LargeBinary, nullable=False))
+
 clients = Table(
     "clients",
     metadata,

@@ -236,9 +236,11 @@ def answer_basic_challenge(denial: Denial, dialect: Dialect) -> Answer:
     return answer_denial(denial, dialect, headers=(challenge,))
 
 
-def answer_busy(dialect: Dialect) -> Answer:
-    """Nothing was done, and the same request may be sent again."""
-    denial = Denial("server_error", "The database is busy and nothing was done; try again")
+def answer_busy(
+    dialect: Dialect, description: str = "The database is busy and nothing was done; try again"
+) -> Answer:
+    """Ask for the same request again, in a moment."""
+    denial = Denial("server_error", description)
     status = 500 if dialect is Dialect.AWS else 503  # AWS's clients retry 500
     return answer_denial(denial, dialect, status=status, headers=((b"retry-after", b"1"),))
 

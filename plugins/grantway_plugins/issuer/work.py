@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 from grantway.exceptions import PluginError
 
 from .decision import Denial, Refusal
-from .errors import StoreBusyError, StoreError
+from .errors import StoreBusyError, StoreError, StoreOutcomeUnknownError
 from .wire import Answer, Dialect, answer_busy
 
 if TYPE_CHECKING:
     from .transaction import Transaction
 
 Work = Callable[["Transaction"], Answer | Denial]
+
+_UNKNOWN = (
+    "The database connection was lost, and the request may have been carried out; send a refresh "
+    "again at once, and log in again if a code is refused"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +44,9 @@ def failed(error: Exception, dialect: Dialect) -> Answer | Denial:
         error: What was raised.
         dialect: How the request spoke.
     """
+    if isinstance(error, StoreOutcomeUnknownError):
+        _log.error("A request may have been carried out: %s", error)
+        return answer_busy(dialect, _UNKNOWN)
     if isinstance(error, StoreError):
         if not isinstance(error, StoreBusyError):
             _log.error("A request could not be carried out: %s", error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from starlette.responses import Response
 COOKIE = "grantway_session"
 #: Bytes of a session id in hex; anything else is not a cookie of ours.
 _ID_BYTES = 32
+#: Seconds for which one key signs new forms.
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,12 @@ class Session:
 
     Attributes:
         id: The cookie's value.
-        key: Signs the tokens of its forms.
+        keys: Sign the tokens of its forms: the first one new ones, every one those that come back.
         new: Whether the browser has yet to be given the cookie.
     """
 
     id: str = field(repr=False)
-    key: bytes = field(repr=False)
+    keys: tuple[bytes, ...] = field(repr=False)
     new: bool = False
 
     def csrf(self, about: str) -> str:
@@ -35,25 +38,48 @@ class Session:
         Args:
             about: What the form is for, such as one device's code. The token works for no other.
         """
-        return hmac.new(self.key, f"{self.id} {about}".encode(), hashlib.sha256).hexdigest()
+        return self._signed(self.keys[0], about)
+
+    def signed(self, csrf: str, about: str) -> bool:
+        """Whether this is the token of a form that the browser was shown."""
+        given = csrf.encode("utf-8", "replace")
+        return any(
+            hmac.compare_digest(given, self._signed(key, about).encode()) for key in self.keys
+        )
+
+    def _signed(self, key: bytes, about: str) -> str:
+        return hmac.new(key, f"{self.id} {about}".encode(), hashlib.sha256).hexdigest()
 
 
 class Sessions:
-    """Tells browsers apart. The key lives as long as the process; after that, forms are reloaded.
+    """Tells browsers apart.
+
+    Each day has a key of its own, derived from one that every issuer on the database shares. A
+    form that one issuer shows can therefore be sent to another one, also after a restart. It is
+    accepted until the end of the next day.
 
     Args:
+        key: What the days' keys are derived from.
+        clock: Seconds since the epoch.
         secure: Whether the issuer is reached by https, so that its cookie must be too.
     """
 
-    def __init__(self, *, secure: bool) -> None:
-        self._key = secrets.token_bytes(32)
+    def __init__(self, key: bytes, *, clock: Callable[[], float], secure: bool) -> None:
+        self._key = key
+        self._clock = clock
         self._secure = secure
 
     def of(self, request: Request) -> Session:
         """Return the session of a request, or a new one if it has no cookie of ours."""
         given = request.cookies.get(COOKIE, "")
         new = len(given) != 2 * _ID_BYTES or not given.isascii() or not given.isalnum()
-        return Session(secrets.token_hex(_ID_BYTES) if new else given, self._key, new)
+        today = int(self._clock() // _DAY)
+        # Tomorrow's too: the clock of the issuer that showed the form may be ahead.
+        keys = tuple(self._key_of(day) for day in (today, today - 1, today + 1))
+        return Session(secrets.token_hex(_ID_BYTES) if new else given, keys, new)
+
+    def _key_of(self, day: int) -> bytes:
+        return hmac.new(self._key, f"forms of day {day}".encode(), hashlib.sha256).digest()
 
     def accepts(self, session: Session, csrf: object, request: Request, about: str) -> bool:
         """Whether a form comes from a page that this session was shown.
@@ -69,7 +95,7 @@ class Sessions:
         # Ports of one machine share cookies, so another local page counts as a stranger.
         if request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
             return False
-        return hmac.compare_digest(csrf.encode("utf-8", "replace"), session.csrf(about).encode())
+        return session.signed(csrf, about)
 
     def give(self, session: Session, response: Response) -> None:
         """Give a new session's cookie to the browser."""

@@ -37,7 +37,11 @@ class Pages:
 
     def __init__(self, issuer: Issuer, store: Store) -> None:
         self._renderer = Renderer(issuer.settings)
-        sessions = Sessions(secure=issuer.settings.url.startswith("https:"))
+        sessions = Sessions(
+            store.form_key,
+            secure=issuer.settings.url.startswith("https:"),
+            clock=issuer.clock,
+        )
         authorization = AuthorizationPage(issuer, store, sessions, self._renderer)
         device = DevicePage(issuer, store, sessions, self._renderer)
         self.asgi = Starlette(

@@ -1,0 +1,164 @@
+"""Clients that keep several issuers on one database busy, and count what they get."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+#: Seconds for which a client sends a request again before it gives up.
+PATIENCE = 60.0
+
+
+@dataclass
+class Tally:
+    """What the clients got.
+
+    Attributes:
+        statuses: HTTP status of every response; 0 is a connection that broke.
+        lost: Logins that a client holds a token for and cannot continue.
+        twice: Device codes that two issuers redeemed.
+        refreshed: Refreshes that succeeded.
+        redeemed: Device codes that were redeemed.
+        longest: Longest time from a refresh's first attempt to its success, in seconds.
+    """
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    lost: int = 0
+    twice: int = 0
+    refreshed: int = 0
+    redeemed: int = 0
+    longest: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """Requests that were answered with a server error, or not at all."""
+        return sum(count for status, count in self.statuses.items() if not status or status >= 500)
+
+
+class Load:
+    """Clients of issuers that share a database.
+
+    Args:
+        urls: The issuers.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._urls = urls
+        self.tally = Tally()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        registered = requests.post(
+            f"{urls[0]}/register",
+            json={
+                "client_name": "load",
+                "grant_types": [DEVICE_CODE, "refresh_token"],
+                "token_endpoint_auth_method": "none",
+            },
+            timeout=30,
+        ).json()
+        self._client = {"client_id": registered["client_id"]}
+
+    def run(
+        self, while_running: Callable[[], object], *, chains: int = 4, racers: int = 2
+    ) -> Tally:
+        """Keep the issuers busy while a function runs; give what happened.
+
+        Args:
+            while_running: What happens meanwhile.
+            chains: Clients that each refresh one login, at every issuer in turns.
+            racers: Clients that send each device code to all issuers at once.
+        """
+        with ThreadPoolExecutor(chains + racers) as threads:
+            work = [threads.submit(self._chain) for _ in range(chains)]
+            work += [threads.submit(self._race) for _ in range(racers)]
+            try:
+                while_running()
+            finally:
+                self._ended.set()
+            for each in work:
+                each.result(2 * PATIENCE)
+        return self.tally
+
+    def _chain(self) -> None:
+        with requests.Session() as http:
+            token = self._login(http)["refresh_token"]
+            for url in itertools.cycle(self._urls):
+                began = time.monotonic()
+                answer = self._until_answered(http, url, "refresh_token", refresh_token=token)
+                with self._lock:
+                    if "refresh_token" not in answer:
+                        self.tally.lost += 1
+                        return
+                    self.tally.refreshed += 1
+                    self.tally.longest = max(self.tally.longest, time.monotonic() - began)
+                token = answer["refresh_token"]
+                if self._ended.is_set():
+                    return
+
+    def _race(self) -> None:
+        with ThreadPoolExecutor(len(self._urls)) as issuers, requests.Session() as http:
+            while not self._ended.is_set():
+                code = self._begin(http)
+                asked = [
+                    issuers.submit(self._send, http, url, DEVICE_CODE, device_code=code)
+                    for url in self._urls
+                ]
+                won = sum(each.result()[0] == 200 for each in asked)
+                with self._lock:
+                    self.tally.redeemed += won > 0
+                    self.tally.twice += won > 1
+
+    def _login(self, http: requests.Session) -> dict[str, Any]:
+        while True:
+            status, answer = self._send(
+                http, self._urls[0], DEVICE_CODE, device_code=self._begin(http)
+            )
+            if status == 200:
+                return answer
+
+    def _begin(self, http: requests.Session) -> str:
+        ends = time.monotonic() + PATIENCE
+        while time.monotonic() < ends:
+            status, answer = self._post(http, f"{self._urls[0]}/device_authorization", {})
+            if status == 200:
+                return str(answer["device_code"])
+            threading.Event().wait(0.05)
+        raise AssertionError("no device login could be started")
+
+    def _until_answered(
+        self, http: requests.Session, url: str, grant_type: str, **params: str
+    ) -> dict[str, Any]:
+        """Send a request until it succeeds or is refused."""
+        ends = time.monotonic() + PATIENCE
+        while time.monotonic() < ends:
+            status, answer = self._send(http, url, grant_type, **params)
+            if 200 <= status < 500:
+                return answer
+            threading.Event().wait(0.05)
+        raise AssertionError("the issuer did not recover")
+
+    def _send(
+        self, http: requests.Session, url: str, grant_type: str, **params: str
+    ) -> tuple[int, dict[str, Any]]:
+        return self._post(http, f"{url}/token", {"grant_type": grant_type, **params})
+
+    def _post(
+        self, http: requests.Session, url: str, form: dict[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        try:
+            answer = http.post(url, data={**self._client, **form}, timeout=30)
+            status, body = answer.status_code, answer.json()
+        except requests.RequestException:
+            status, body = 0, {}
+        with self._lock:
+            self.tally.statuses[status] += 1
+        return status, body

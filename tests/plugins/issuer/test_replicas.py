@@ -1,0 +1,157 @@
+"""Several issuers on one database act as one."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+import requests
+
+from grantway_plugins.issuer.errors import StoreOutcomeUnknownError
+from grantway_plugins.issuer.store import Store
+from grantway_plugins.issuer.transaction import Transaction
+from grantway_plugins.issuer.wire import Answer, Dialect
+from grantway_plugins.issuer.work import failed
+from tests.interop.grantway_serve import serving
+from tests.plugins.issuer.replicas import DEVICE_CODE, Load
+from tests.postgres import PostgresServer, postgres_server
+from tests.waiting import until
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "issuer.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return server.url
+
+
+def both(running: ExitStack, *options: str) -> list[str]:
+    """The addresses of two issuers that were started at the same moment."""
+    with ThreadPoolExecutor(2) as threads:
+        starts = [threads.submit(running.enter_context, serving(*options)) for _ in range(2)]
+        return [start.result(60).url for start in starts]
+
+
+def test_a_form_of_one_issuer_is_accepted_by_the_other(database: str) -> None:
+    with ExitStack() as running, requests.Session() as browser:
+        first, second = both(running, "--database", database)
+        client = requests.post(
+            f"{first}/register",
+            json={
+                "client_name": "device",
+                "grant_types": [DEVICE_CODE],
+                "token_endpoint_auth_method": "none",
+            },
+            timeout=30,
+        ).json()
+        begun = requests.post(
+            f"{first}/device_authorization", data={"client_id": client["client_id"]}, timeout=30
+        ).json()
+        shown = browser.get(f"{first}/device", params={"user_code": begun["user_code"]}, timeout=30)
+        form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', shown.text))
+        assert form["csrf"]
+        sent = {**form, "decision": "approve"}
+        foreign = {**sent, "csrf": "0" * 64}
+        assert browser.post(f"{second}/device", data=foreign, timeout=30).status_code == 403
+        answer = browser.post(f"{second}/device", data=sent, timeout=30)
+        assert answer.status_code == 200, answer.text
+        token = requests.post(
+            f"{first}/token",
+            data={
+                "grant_type": DEVICE_CODE,
+                "device_code": begun["device_code"],
+                "client_id": client["client_id"],
+            },
+            timeout=30,
+        )
+        assert token.status_code == 200, token.text
+
+
+def test_issuers_may_start_at_once_on_an_empty_database(database: str) -> None:
+    many = 6
+    starting = threading.Barrier(many)
+
+    def start() -> bytes:
+        starting.wait(60)
+        with closing(Store(database)) as store:
+            return store.form_key
+
+    with ThreadPoolExecutor(many) as threads:
+        starts = [threads.submit(start) for _ in range(many)]
+        assert len({each.result(60) for each in starts}) == 1
+
+
+def test_a_database_that_restarts_under_load_costs_no_login(postgres: PostgresServer) -> None:
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    with ExitStack() as running:
+        options = ("--approve", "auto", "--database", postgres.url)
+        load = Load(both(running, *options))
+
+        def restarts() -> None:
+            for _ in range(2):
+                before = load.tally.refreshed
+                until(lambda before=before: load.tally.refreshed > before + 20)
+                postgres.restart()
+            before = load.tally.refreshed
+            until(lambda: load.tally.refreshed > before + 20)
+
+        tally = load.run(restarts)
+    assert (tally.lost, tally.twice) == (0, 0), tally
+    assert tally.redeemed, tally
+
+
+def test_an_idle_connection_that_the_database_ended_fails_no_request(
+    postgres: PostgresServer,
+) -> None:
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    with ExitStack() as running:
+        options = ("--approve", "auto", "--database", postgres.url)
+        url = running.enter_context(serving(*options)).url
+        load = Load([url])
+        postgres.restart()
+        with requests.Session() as http:
+            assert load._begin(http)
+        assert load.tally.failed == 0, load.tally
+
+
+def test_work_whose_commit_was_interrupted_is_not_run_again(postgres: PostgresServer) -> None:
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    with closing(Store(postgres.url)) as store:
+        postgres.sql(
+            """
+            CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
+              $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON spent
+              DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die();
+            """
+        )
+        runs = 0
+
+        def work(transaction: Transaction) -> bool:
+            nonlocal runs
+            runs += 1
+            return transaction.spend(b"once", 2e9)
+
+        with pytest.raises(StoreOutcomeUnknownError):
+            store.run(work)
+        assert runs == 1
+        answer = failed(StoreOutcomeUnknownError("lost"), Dialect.RFC)
+        assert isinstance(answer, Answer)
+        assert answer.status == 503
+        assert b"may have been carried out" in answer.body
+        postgres.sql("DROP TRIGGER at_commit ON spent")
+        assert store.run(work)  # on a new connection
