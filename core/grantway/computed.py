@@ -104,7 +104,7 @@ def _compute(name: str, function: Callable[[], Any]) -> Any:
         named.add_note(_RAISED_BY.format(name))
         raise named from error
     except GrantwayError as error:
-        # It tells of another request, and must not be taken for what became of this one.
+        # The error describes another request. Callers must not take it for the outcome of this one.
         why = f"raised {type(error).__name__}: {error.message}"
         raise _not_computed(name, why) from error
     except BaseException as error:

@@ -136,7 +136,7 @@ class Credential:
 
         Args:
             timeout: Seconds to wait at most, when there is something to wait for, or ``math.inf``;
-                by default the client's. The request that is waited for goes on without the caller.
+                by default the client's. Timing out does not cancel the request.
 
         Raises:
             LoginNeededError: none can be had without a person.

@@ -1,7 +1,7 @@
 """From the bytes of a response to an object: JSON or a form, in whatever charset it came.
 
 A token that was issued must not be lost to a wrong label, so the bytes decide and the headers only
-help. Junk around an object is passed over if the object is what was asked for.
+help. Junk around an object is ignored if the object has the expected members.
 """
 
 from __future__ import annotations

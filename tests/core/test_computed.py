@@ -1,4 +1,4 @@
-"""Parameters that are functions: called once for each send, by whoever asks."""
+"""Parameters that are functions are called once for each send."""
 
 from __future__ import annotations
 

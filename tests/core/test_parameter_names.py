@@ -212,7 +212,7 @@ def test_a_grant_with_data_keys_conforms_and_can_be_pickled() -> None:
 
 # --- Names that are taken -----------------------------------------------------------------------
 
-#: What a call has for arguments of its own, so that no parameter can be given by these names.
+#: The names of a call's own arguments, which no parameter can have.
 TAKEN = sorted(
     {
         name

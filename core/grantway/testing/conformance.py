@@ -13,7 +13,7 @@ from grantway.grant_rules import check_grant
 from .rules import RULES, Fault
 from .specimen import Specimen
 
-#: What check_grant says of a grant tells how to fix it too.
+#: The errors of check_grant include the remedy.
 _REFUSED = "see above; until then grantway refuses the plugin that brings it"
 _NO_PARAMS: Mapping[str, Any] = {}
 _NO_ERRORS: Mapping[str, type[TokenError]] = {}

@@ -18,19 +18,19 @@ from .options import whose_login
 #: Command -> what it does; each has a module of its own, which is loaded when it is run.
 COMMANDS = {
     "client": "Add, list, rotate and remove clients of the embedded issuer.",
-    "completion": "Print the script with which a shell completes commands and profiles.",
-    "demo": "Run all three grants against an issuer of your own, and show each step.",
-    "doctor": "Explain what is wrong with this installation and how to fix it.",
-    "gateway": "Run a gateway that puts tokens into the requests that it forwards.",
-    "grants": "Show each registered grant: its fields, its replay class, and who brought it.",
-    "init": "Make a profile for a provider, without writing TOML.",
-    "login": "Log in to a profile or a provider: on another device, in a browser, or by pasting.",
-    "logout": "Revoke a profile's token, and forget it.",
-    "new-plugin": "Make a package with a grant of your own, its issuer's side and tests.",
-    "plugins": "Show each installed plugin, and whether it is loaded or why not.",
+    "completion": "Print a shell completion script for commands and profiles.",
+    "demo": "Run all three grants against an embedded issuer and show each step.",
+    "doctor": "Find problems of this installation and say how to fix them.",
+    "gateway": "Run a gateway that adds tokens to the requests it forwards.",
+    "grants": "List the registered grants with fields, replay class and owner.",
+    "init": "Create a profile for a provider without writing TOML.",
+    "login": "Log in to a profile or a provider.",
+    "logout": "Revoke a profile's token and delete it.",
+    "new-plugin": "Create a package with your own grant, its issuer side and tests.",
+    "plugins": "List the installed plugins and say why some are not loaded.",
     "serve": "Run the embedded issuer.",
-    "status": "Show each profile: logged in or not, as whom, and for how long.",
-    "token": "Print a valid access token of a profile, and nothing else.",
+    "status": "Show whether you are logged in, as whom and for how long.",
+    "token": "Print a valid access token of a profile.",
 }
 
 #: The commands whose argument is the name of a profile.

@@ -29,7 +29,7 @@ def profile_names(
     return [CompletionItem(name) for name in names if _NAME.fullmatch(name)]
 
 
-_HELP = """Print the script that completes grantway's commands in SHELL, by default your own shell.
+_HELP = """Print the completion script for SHELL, by default your own shell.
 
 \b
 bash: add  eval "$(grantway completion bash)"  to ~/.bashrc
@@ -65,7 +65,7 @@ def command(shell: str | None) -> None:
     shell = shell or Path(os.environ.get("SHELL", "")).name
     kind = get_completion_class(shell) if shell in _SHELLS else None
     if kind is None:
-        raise click.UsageError(f"Say for which shell: {', '.join(_SHELLS)}.")
+        raise click.UsageError(f"Give the name of a shell: {', '.join(_SHELLS)}.")
     root = click.get_current_context().find_root().command
     made = kind(root, {}, "grantway", "_GRANTWAY_COMPLETE")
     # Not made.source(): for bash it would look for a bash in this environment, and may warn.

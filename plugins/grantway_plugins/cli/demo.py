@@ -216,10 +216,10 @@ def _issuer() -> Iterator[IssuerServer]:
     type=click.Choice(["rfc6749", "aws-sso-oidc"]),
     default="rfc6749",
     show_default=True,
-    help="How client and issuer speak.",
+    help="Dialect of the client and the issuer.",
 )
 def command(*, as_json: bool, dialect: DialectName) -> None:
-    """Run all three grants against an issuer of your own, and show each step.
+    """Run all three grants against an embedded issuer and show each step.
 
     The issuer listens on a free port of 127.0.0.1 and keeps its database in memory. A program
     plays the person: it opens the issuer's pages and presses Allow. Every request goes over a

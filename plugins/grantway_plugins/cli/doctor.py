@@ -22,14 +22,14 @@ _SIGNS = {"problem": ("problem", "red"), "note": ("note", "yellow"), "ok": ("ok"
 @click.option(
     "--provider",
     default=None,
-    help="Ask this provider too: does it answer, and do the clocks agree?",
+    help="Also check that this provider answers, and that the clocks agree.",
 )
 def command(*, as_json: bool, provider: str | None) -> None:
-    """Explain what is wrong with this installation and how to fix it.
+    """Find problems of this installation and say how to fix them.
 
-    Looks at plugins, extras, the issuer's database, and variables that are ignored or lead
-    elsewhere. Changes nothing, and sends nothing but what --provider asks for. Ends with status 1
-    when there is a problem.
+    Checks plugins, extras, the issuer's database, folders, network variables and the clock. It
+    changes nothing, and connects only to the provider that --provider names. The exit status is 1
+    if there is a problem.
     """
     found = list(findings(provider))
     problems = [each for each in found if each.level == "problem"]

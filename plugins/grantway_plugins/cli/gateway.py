@@ -14,14 +14,16 @@ from grantway_plugins.gateway.running.server import check, serve
     "--config",
     required=True,
     type=click.Path(dir_okay=False),
-    help="The TOML file that describes it.",
+    help="The TOML file that describes the gateway.",
 )
-@click.option("--check", "only_check", is_flag=True, help="Say what is wrong with it, and end.")
-@click.option("--verbose", is_flag=True, help="Say more on standard error.")
+@click.option(
+    "--check", "only_check", is_flag=True, help="Report what is wrong with the file, and exit."
+)
+@click.option("--verbose", is_flag=True, help="Log more to standard error.")
 def command(config: str, only_check: bool, verbose: bool) -> None:
-    """Run a gateway that puts tokens into the requests that it forwards.
+    """Run a gateway that adds tokens to the requests it forwards.
 
-    It prints where it listens when it is ready, and reads its file again on SIGHUP.
+    When it is ready, it prints its address. On SIGHUP it reads its file again.
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,

@@ -18,10 +18,9 @@ from .terminal import Terminal
 @click.command(name="grants")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def command(*, as_json: bool) -> None:
-    """Show each registered grant: its fields, its replay class, and who brought it.
+    """List the registered grants with fields, replay class and owner.
 
-    In the table a field with * is required. A name that several plugins want and none has is told
-    of below it.
+    A field with * is required. Conflicts between plugins are listed below the table.
     """
     registry = default_registry()
     grants = [as_dict(registry, grant) for _, grant in sorted(registry.grants.items())]

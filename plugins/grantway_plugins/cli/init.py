@@ -18,22 +18,25 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: Key of a profile -> what its option is for. The values are checked as those of the file are.
 _SETTINGS = {
-    "client_id": "The client's id. Without it, one is registered at the first login.",
+    "client_id": "The client's id. Without it, the first login registers a client.",
     "client_secret_env": "Environment variable that holds the client's secret.",
     "client_secret_file": "File that holds the client's secret.",
     "client_secret_keyring": "Service of the system's key ring that holds the client's secret.",
     "auth": "How the client authenticates, like client_secret_basic.",
     "grant": "A grant that needs no login, like client_credentials.",
-    "redirect_uri": "Where a browser comes back to. Default: a free port of 127.0.0.1.",
-    "store": "Where the token is kept: file, keyring, or another registered store.",
-    "dialect": "How the provider speaks, like github. Default: rfc6749.",
+    "redirect_uri": "Where the browser returns to. Default: a free port of 127.0.0.1.",
+    "store": "Store of the token: file (the default), keyring or another registered store.",
+    "dialect": "Dialect of the provider, like github. Default: rfc6749.",
 }
 _ENDPOINTS = ("token", "authorization", "device_authorization", "registration", "revocation")
 
 
 def _options(command: Command) -> Command:
     for name in reversed(_ENDPOINTS):
-        add = click.option(f"--{name.replace('_', '-')}-endpoint", help="If it is not published.")
+        add = click.option(
+            f"--{name.replace('_', '-')}-endpoint",
+            help="Set it if the provider does not publish it.",
+        )
         command = add(command)
     for name, meaning in reversed(_SETTINGS.items()):
         command = click.option(f"--{name.replace('_', '-')}", help=meaning)(command)
@@ -44,7 +47,7 @@ def _options(command: Command) -> Command:
 @click.argument("address", required=False)
 @click.option("--name", default="", help="The profile's name. Default: the provider's host.")
 @config_option
-@click.option("--scope", help='What to ask for, like "read write".')
+@click.option("--scope", help='Scope to request, like "read write".')
 @click.option("--login", type=click.Choice(WAYS), help="How people log in. Default: auto.")
 @click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the grant."
@@ -60,10 +63,10 @@ def command(
     params: tuple[str, ...],
     **settings: str | None,
 ) -> None:
-    """Make a profile for the provider at ADDRESS, like https://login.example.com.
+    """Create a profile for the provider at ADDRESS, like https://login.example.com.
 
-    The provider is asked for its endpoints, and the profile is added to the file. In a terminal,
-    questions are asked for what no option says.
+    The command asks the provider for its endpoints and adds the profile to the file. In a
+    terminal, it asks for required settings that you did not give as options.
     """
     keys = [f"{each}_endpoint" for each in _ENDPOINTS]
     endpoints = {key: value for key in keys if (value := settings.pop(key))}

@@ -39,25 +39,30 @@ _INTERRUPTED = 130
 
 @click.command(name="login")
 @whose_login
-@click.option("--device", "way", flag_value="device", help="Log in on another device, by a code.")
-@click.option("--browser", "way", flag_value="browser", help="Log in with this machine's browser.")
+@click.option("--device", "way", flag_value="device", help="Log in on another device with a code.")
 @click.option(
-    "--paste", "way", flag_value="paste", help="Log in with any browser, and paste its address."
+    "--browser", "way", flag_value="browser", help="Log in with the browser of this machine."
+)
+@click.option(
+    "--paste",
+    "way",
+    flag_value="paste",
+    help="Log in with any browser and paste the final address here.",
 )
 @click.option(
     "--listen",
     metavar="ADDRESS[:PORT]",
-    help="Listen here for the browser, as where a container's port is published.",
+    help="Address to listen on for the browser, for example the published port of a container.",
 )
 @click.option(
     "--port",
     "ports",
     type=click.IntRange(1, 65535),
     multiple=True,
-    help="Port for the browser to come back to. Repeat it for ports to try in this order.",
+    help="Port that the browser returns to. Repeat to try several in order.",
 )
-@click.option("--client-id", help="With an address: the client's id, if it has one already.")
-@click.option("--scope", help='With an address: what to ask for, like "read write".')
+@click.option("--client-id", help="With an address: the id of a client that is registered already.")
+@click.option("--scope", help='With an address: scope to request, like "read write".')
 def command(
     name: str | None,
     config: str | None,
@@ -70,14 +75,14 @@ def command(
     listen: str | None,
     ports: tuple[int, ...],
 ) -> None:
-    """Log in to the profile NAME, which may be left out where there is only one.
+    """Log in to the profile NAME, by default the only one.
 
-    NAME can be a provider's address, like https://login.example.com. Then a profile for it is added
-    to the file if there is none, named after its host.
+    NAME can be a provider's address, like https://login.example.com. If there is no profile for it,
+    one named after its host is added to the file.
 
-    Where neither the profile nor an option says how, it is the browser of this machine; in an SSH
-    session, in a container, or without a display it is another device. Ctrl-C ends it, and then
-    nothing is stored.
+    If neither the profile nor an option chooses a way, the login uses the browser of this machine.
+    In an SSH session, in a container or without a display, it uses another device. Ctrl-C cancels
+    the login, and nothing is stored.
     """
     aws = aws_login(name, config, sso_session, sso_profile)
     screen = Screen(Terminal())
@@ -92,7 +97,7 @@ def command(
                 _override(profile.table, listen, ports)
                 told = _profile(profile, screen, way)
     except KeyboardInterrupt:
-        click.echo("\nEnded. Nothing was stored.", err=True)
+        click.echo("\nCancelled. Nothing was stored.", err=True)
         sys.exit(_INTERRUPTED)
     screen.say(told, "green")
 
@@ -127,7 +132,7 @@ def _aws(
     login: SsoSession, label: str, settings: Mapping[str, Any], screen: Screen, way: Way | None
 ) -> str:
     if way == "paste":
-        raise click.UsageError("AWS takes no pasted address; use --browser or --device.")
+        raise click.UsageError("AWS accepts no pasted address. Use --browser or --device.")
     with login as session, ExitStack() as shown:
         try_store(session.store, session.key, _PATIENCE)
         asked = way or settings["login"]
@@ -150,7 +155,7 @@ def _aws(
             token = session.login_on_device(
                 lambda authorization: shown.enter_context(screen.device(authorization))
             )
-    return f"Logged in to {label}. The token {ends_in(token)}; AWS's tools share it."
+    return f"Logged in to {label}. The token {ends_in(token)}. The AWS tools share it."
 
 
 def _profile(profile: Profile, screen: Screen, way: Way | None) -> str:
@@ -173,7 +178,7 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
             [
                 (
                     ("profiles", profile.name, "store"),
-                    'is "memory", which would forget the login when this command ends; use another',
+                    'is "memory", which keeps nothing after this command ends; use another store',
                 )
             ]
         )
@@ -217,7 +222,9 @@ def _request(profile: Profile, screen: Screen) -> Token:
     try:
         return profile.token()
     except KeyboardInterrupt:
-        click.echo("\nEnded. A token that is on its way is stored all the same.", err=True)
+        click.echo(
+            "\nCancelled. If the provider has issued a token already, it is still stored.", err=True
+        )
     sys.exit(_INTERRUPTED)
 
 

@@ -19,11 +19,11 @@ from .options import aws_login, profile_name, whose_login
 def command(
     name: str | None, config: str | None, sso_session: str | None, sso_profile: str | None
 ) -> None:
-    """Revoke the token of the profile NAME at its provider, and forget it here.
+    """Revoke the token of the profile NAME at its provider, and delete it here.
 
-    It is forgotten also where it could not be revoked; that is told, and the status is 1. A
-    client that had registered itself is forgotten with it. AWS's service is not told of the end
-    of a session.
+    If the provider cannot revoke the token, it is deleted anyway, an error is printed and the exit
+    status is 1. The registration of a client that registered itself is deleted too. Sessions of the
+    AWS tools are only deleted, because AWS cannot revoke them.
     """
     aws = aws_login(name, config, sso_session, sso_profile)
     if aws is not None:
@@ -64,7 +64,9 @@ def _revoke(profile: Profile, stored: Token) -> str:
     except GrantwayError as error:
         return _told(str(error))
     if client.provider.revocation_endpoint is None:
-        click.echo(f"{client.provider.host} takes no tokens back; this one works until it ends.")
+        click.echo(
+            f"{client.provider.host} cannot revoke tokens, so this one is valid until it expires."
+        )
         return ""
     for kind, token in held.items():
         if token:
@@ -77,6 +79,6 @@ def _revoke(profile: Profile, stored: Token) -> str:
 
 def _told(reason: str) -> str:
     return (
-        f"The token was forgotten here and could not be revoked: {reason} "
-        "It works until it ends; revoke it where the provider lists your sessions."
+        f"The token was deleted here, but could not be revoked: {reason} "
+        "It is valid until it expires. To revoke it, use the provider's list of sessions."
     )

@@ -49,7 +49,7 @@ class NewProfile:
         try:
             file = ProfileFile(path)
         except ConfigurationError:
-            return None  # adding to it tells what is wrong
+            return None  # adding the profile reports the problem
         for name in file.names:
             try:
                 table = file.table(name)
@@ -178,5 +178,5 @@ def _option(key: str) -> str:
 
 
 def person_is_there() -> bool:
-    """Return whether somebody can answer a question."""
+    """Return whether a person can answer a question."""
     return sys.stdin.isatty()

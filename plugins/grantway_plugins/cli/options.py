@@ -23,14 +23,14 @@ config_option = click.option(
     "--config",
     type=click.Path(dir_okay=False),
     default=None,
-    help="File of the profiles. Default: GRANTWAY_CONFIG, then one in your configuration folder.",
+    help="File of profiles. Default: GRANTWAY_CONFIG, or one in your configuration folder.",
 )
 sso_session_option = click.option(
     "--sso-session",
     default=None,
     shell_complete=aws_names,
     metavar="NAME",
-    help="A session of ~/.aws/config in place of a profile; its login is shared with AWS's tools.",
+    help="Use this session of ~/.aws/config, whose login is shared with the AWS tools.",
 )
 
 sso_profile_option = click.option(
@@ -38,7 +38,7 @@ sso_profile_option = click.option(
     default=None,
     shell_complete=aws_names,
     metavar="NAME",
-    help="The same for the session of a profile of ~/.aws/config, or its own sso_start_url.",
+    help="Use the session of this profile of ~/.aws/config, or its own sso_start_url.",
 )
 
 

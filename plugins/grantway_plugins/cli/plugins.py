@@ -17,9 +17,10 @@ _STYLES = {"loaded": "green", "blocked": "dim", "failed": "red", "incompatible":
 @click.command(name="plugins")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list and nothing else.")
 def command(*, as_json: bool) -> None:
-    """Show each installed plugin: who brought it, and whether it is loaded or why not.
+    """List the installed plugins and say why some are not loaded.
 
-    GRANTWAY_PLUGINS chooses which are loaded: a,b for only these, -a,-b for all but these, none.
+    GRANTWAY_PLUGINS chooses the plugins to load: a,b loads only these, -a,-b all but these, and
+    none no plugin.
     """
     found = default_registry().plugins
     if as_json:

@@ -30,10 +30,10 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Show each profile, or the profile NAME: logged in or not, as whom, and for how long.
+    """Show whether you are logged in to the profile NAME or to all, as whom and for how long.
 
-    Only the stores are asked, and no secret is shown. For one profile or session it ends with
-    status 3 when a login is needed, and with 1 when the profile is broken.
+    The command reads only the stores, and shows no secret. For a single profile or session, the
+    exit status is 3 if a login is needed and 1 if the profile is broken.
     """
     aws = aws_login(name, config, sso_session, sso_profile)
     where = ""

@@ -28,7 +28,10 @@ _PATIENCE = 30.0
 @click.command(name="token")
 @whose_login
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print an object with the token, its type and its end."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print an object with the token, its type and its expiry.",
 )
 def command(
     name: str | None,
@@ -40,9 +43,8 @@ def command(
 ) -> None:
     """Print a valid access token of the profile NAME (by default the only one), and nothing else.
 
-    A stored token that is fresh is printed without asking anybody. One that has ended is renewed
-    first, by one process at a time. Ends with status 3 when only a login helps, and with 1 for
-    any other failure.
+    A fresh token comes from the store, and nothing is sent. An expired token is renewed first, by
+    one process at a time. The exit status is 3 if you must log in, and 1 for any other failure.
     """
     aws = aws_login(name, config, sso_session, sso_profile)
     if aws is not None:

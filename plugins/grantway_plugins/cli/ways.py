@@ -60,14 +60,14 @@ def choose(
                 "device_authorization_endpoint, so it has no login. Add one of them to "
                 "provider in the profile, or set a grant that works without a login."
             )
-        return Choice("device", "the provider has no login in a browser")
+        return Choice("device", "the provider offers no browser login")
     if listens:
         return Choice("browser")
     elsewhere = why_no_browser(os.environ if environ is None else environ)
     if elsewhere:
         return Choice("device" if device else "paste", elsewhere)
     if not is_loopback(urlsplit(redirect_uri).hostname or ""):
-        return Choice("paste", "the redirect_uri is not of this machine")
+        return Choice("paste", "the redirect_uri is on another machine")
     return Choice("browser")
 
 

@@ -307,4 +307,4 @@ class ProfileTable(ClientTable, NetworkTable):
         if own is not None and login not in {"auto", own} and (own, login) != ("browser", "paste"):
             raise ValidationError({"login": [f"is not how {grant} begins; leave one of them out"]})
         if "client_id" not in data and not begun_by_person:
-            raise ValidationError({"client_id": ["is missing; only for a login one is registered"]})
+            raise ValidationError({"client_id": ["is missing; only logins register a client"]})

@@ -90,7 +90,7 @@ class RegistrationCache:
     def load(self, way: Way) -> Registration | None:
         """Return the registration, or None unless it is for this way and lasts for a login.
 
-        One file holds either kind, told apart as the AWS CLI does. A file in an unknown format
+        One file holds either kind, and its grants show which. A file in an unknown format
         counts as none, since registering again does no harm.
         """
         fields = self._store.read(self.path).value or {}

@@ -1,4 +1,4 @@
-"""A plugin that fails, in whatever way, fails alone; the log and the host's errors tell of it."""
+"""A failing plugin fails alone, and the log and the errors report it."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_ctrl_c_ends_it_and_nothing_is_stored(work: Home) -> None:
         asked(login)
         login.send_signal(signal.SIGINT)
         _, errors = login.communicate(timeout=PATIENCE)
-    assert (login.returncode, errors) == (130, "\nEnded. Nothing was stored.\n")
+    assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")
     assert is_empty(work)
 
 
@@ -306,7 +306,7 @@ def test_ctrl_c_ends_the_pasting(work: Home) -> None:
             _, errors = login.communicate(timeout=PATIENCE)
         finally:
             login.kill()
-    assert (login.returncode, errors) == (130, "\nEnded. Nothing was stored.\n")
+    assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")
 
 
 def test_an_input_that_ends_without_an_address(work: Home) -> None:
@@ -555,7 +555,7 @@ def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:
                 )
                 login.communicate(timeout=PATIENCE)
     assert login.returncode == 130
-    assert told == "\nEnded. A token that is on its way is stored all the same.\n"
+    assert told == "\nCancelled. If the provider has issued a token already, it is still stored.\n"
     assert home.run("token", "robot").stdout == "at\n"
 
 
@@ -577,7 +577,7 @@ def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> 
         grantway_issuer.person().approve_device(*asked(login))
         shown, errors = login.communicate(timeout=PATIENCE)
     assert (login.returncode, errors) == (0, "")
-    assert "AWS's tools share it" in shown
+    assert "The AWS tools share it" in shown
     assert list((home.folder / ".aws" / "sso" / "cache").glob("*.json"))
     cache = home.folder / ".aws" / "sso" / "cache"
     cached = sorted(cache.glob("*.json"))

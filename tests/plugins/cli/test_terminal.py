@@ -1,4 +1,4 @@
-"""What the commands print: whole lines in a pipe, and nothing that controls a terminal."""
+"""The commands print whole lines into a pipe, and no terminal control sequences."""
 
 from __future__ import annotations
 

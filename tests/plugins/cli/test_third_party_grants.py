@@ -1,4 +1,4 @@
-"""``login``, ``status`` and ``token`` state what is true of a grant that somebody else wrote."""
+"""``login``, ``status`` and ``token`` are accurate for third-party grants."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
         ),
         (
             f"{LOGIN}grant = 'client_credentials'\n",
-            "FILE, line 1: profiles.work.client_id is missing; only for a login one is registered",
+            "FILE, line 1: profiles.work.client_id is missing; only logins register a client",
         ),
         (f"{GOOD}params = {{a = 1}}\n", "FILE, line 4: profiles.work.params are those of a grant"),
         (
