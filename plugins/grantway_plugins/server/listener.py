@@ -46,13 +46,16 @@ class Listener(uvicorn.Server):
         self._open = Connections(
             affordable(limits.connections, files_each), limits.connections_per_peer, proxies
         )
+        self._http: Any = type(
+            "Protocol", (BoundedProtocol,), {"limits": limits, "open": self._open}
+        )
         self._acceptor: Acceptor | None = None
         self._ready: Callable[[], None] = lambda: None
         super().__init__(
             uvicorn.Config(
                 app,
                 interface="asgi3",
-                http=type("Protocol", (BoundedProtocol,), {"limits": limits, "open": self._open}),
+                http=self._http,
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
@@ -101,6 +104,6 @@ class Listener(uvicorn.Server):
         self._listening.close()
 
     def _protocol(self) -> Any:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
+        return self._http(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
