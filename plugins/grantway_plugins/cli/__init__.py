@@ -1,6 +1,7 @@
-"""The command line, ``grantway``. Each command is a file, loaded when it is run."""
+"""The command line, ``grantway``. Each command is a file, loaded when it is run.
 
-from __future__ import annotations
+This module does not import ``__future__``, so that ``grantway token`` starts quickly.
+"""
 
 import sys
 
