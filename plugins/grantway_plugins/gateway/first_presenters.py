@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from cachetools import TTLCache
 
@@ -24,7 +25,7 @@ class FirstPresenters:
     """
 
     def __init__(self, seconds: float = REMEMBERED, most: int = MOST) -> None:
-        self._owners: TTLCache[bytes, str] = TTLCache(most, seconds)
+        self._owners: TTLCache[bytes, str] = TTLCache(most, ttl=seconds, timer=time.monotonic)
         self._most = most
         self._lock = threading.Lock()
 

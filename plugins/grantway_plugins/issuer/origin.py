@@ -31,12 +31,12 @@ def check_origin(field: str, origin: object) -> None:
         )
     try:
         parts = urlsplit(origin)
-        port, host = parts.port, parts.hostname
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
-        host = port = None
+        scheme, host, port = "", None, None
     if not host:
         raise _refuse(field, "must have a host and a valid port, like https://app.example.com:8443")
-    if port is not None and port == _DEFAULT_PORTS.get(parts.scheme):
+    if port is not None and port == _DEFAULT_PORTS.get(scheme):
         raise _refuse(field, f"must leave out the port {port}, as browsers do")
 
 

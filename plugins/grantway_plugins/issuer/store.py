@@ -73,7 +73,9 @@ class Store:
         self._clock = clock
         path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         self._checkpointer = Checkpointer(path) if path else None
-        self._known_clients: TTLCache[str, Client] = TTLCache(KNOWN_CLIENTS, KNOWN_FOR)
+        self._known_clients: TTLCache[str, Client] = TTLCache(
+            KNOWN_CLIENTS, ttl=KNOWN_FOR, timer=time.monotonic
+        )
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()

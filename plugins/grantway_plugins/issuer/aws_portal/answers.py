@@ -31,7 +31,8 @@ class PortalError(Exception):
 
     def __init__(self, name: ErrorName, message: str) -> None:
         super().__init__(message)
-        self._name, self._message = name, message
+        self._name: ErrorName = name
+        self._message = message
 
     def answer(self) -> Answer:
         """Return the error as an answer."""
