@@ -183,7 +183,10 @@ class _Assembling:
         return Target.of(table, settings.upstream())
 
     def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider:
-        watch = self._inventory.part("watch", {"name": name}, Watch)
+        watch = self._inventory.part("watch", {"name": name}, lambda: Watch(name))
+        watch.routes = tuple(
+            route for route, each in self._config.routes.items() if each["provider"] == name
+        )
         rules = {each: table.get(each, {}) for each in ("breaker", "bulkhead")}
         protection = self._inventory.part(
             "protection", {"name": name, **rules}, lambda: self._protection(name, rules)

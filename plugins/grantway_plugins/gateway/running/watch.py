@@ -1,8 +1,10 @@
-"""How a provider does, by the last calls of it: for the health page."""
+"""How a provider does, by the last calls of it: for the health page and the log."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from grantway.dialect import Answer
     from grantway.exchange import Exchange
     from grantway.middleware import Next
+
+#: Seconds between two log lines about the same error code.
+_LOG_EVERY = 60.0
+
+_log = logging.getLogger(__name__)
 
 #: What the provider or the gateway's registration at it is to blame for, and no single request.
 _FAILING = (
@@ -49,9 +56,24 @@ class Standing:
 
 
 class Watch:
-    """Notes how calls end, as a middleware of all clients of one provider."""
+    """Notes how calls end, as a middleware of all clients of one provider.
 
-    def __init__(self) -> None:
+    A failure is logged once per error code and minute, and the recovery once after that.
+
+    Args:
+        provider: The provider's name in the file.
+        clock: Seconds from a clock that never runs backwards.
+
+    Attributes:
+        routes: The names of the routes that need the provider.
+    """
+
+    def __init__(self, provider: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.routes: tuple[str, ...] = ()
+        self._provider = provider
+        self._clock = clock
+        self._logged: dict[str, float] = {}
+        self._announced = False
         self._standing = Standing(failing=False, code="", since=time.time())
 
     @property
@@ -77,10 +99,39 @@ class Watch:
         """Note a failure; one that only its request is to blame for says that it works."""
         if isinstance(error, ProviderPausedError):
             return  # nobody was asked
-        self._move(error.code if isinstance(error, _FAILING) else "")
+        failing = isinstance(error, _FAILING)
+        if failing:
+            self._log_failure(error)
+        self._move(error.code if failing else "")
+
+    def _log_failure(self, error: GrantwayError) -> None:
+        now = self._clock()
+        if now - self._logged.get(error.code, -_LOG_EVERY) < _LOG_EVERY:
+            return
+        self._logged[error.code] = now
+        self._announced = True
+        # The class and the code are grantway's own words; what the provider said is left out.
+        _log.warning(
+            "Provider %s gives no tokens: %s (%s). Routes that need them: %s. %s",
+            self._provider,
+            error.code,
+            type(error).__name__,
+            ", ".join(self.routes) or "none",
+            "Check the client's id and secret at the provider."
+            if isinstance(error, InvalidClientException | UnauthorizedClientException)
+            else "See /readyz of the admin listener.",
+        )
 
     def _move(self, code: str) -> None:
         before = self._standing
+        if before.failing and not code and self._announced:
+            self._announced = False
+            _log.warning(
+                "Provider %s works again, after %.0f seconds of %s",
+                self._provider,
+                max(0.0, time.time() - before.since),
+                before.code,
+            )
         if (before.failing, before.code) != (bool(code), code):
             since = before.since if before.failing and code else time.time()
             self._standing = Standing(failing=bool(code), code=code, since=since)
