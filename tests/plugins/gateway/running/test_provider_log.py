@@ -9,7 +9,6 @@ import requests
 
 from grantway.exceptions import InvalidClientException, TransportError
 from grantway_plugins.gateway.running.watch import Watch
-
 from tests.waiting import until
 
 from .conftest import Behind
