@@ -14,6 +14,7 @@ from grantway_plugins.server.repeated import repeated_header
 
 from .asgi import BodyProblem, Receive, Scope, Send, read_body, send_answer
 from .aws_portal.portal import Portal
+from .base_path import BasePath
 from .cors import Cors
 from .decision import Denial, Refusal
 from .endpoints.device_authorization import device_authorization
@@ -76,6 +77,7 @@ class App:
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
         self._registration = RegistrationPolicy(issuer.settings)
+        self._base = BasePath(issuer.settings.url)
         document = metadata(issuer)
         self._gets: Mapping[str, Answer] = {
             "/.well-known/oauth-authorization-server": document,
@@ -95,7 +97,11 @@ class App:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        path, method = scope["path"], scope["method"]
+        path, method = self._base.endpoint(scope["path"]), scope["method"]
+        if path is None:
+            await send_answer(send, self._base.not_below)
+            return
+        scope = {**scope, "path": path}
         refusal = self._refusal(scope)
         if refusal is not None:
             await send_answer(send, refusal)

@@ -25,6 +25,8 @@ DAY = 86_400.0
 INTERACTIVE = (authorization_code.GRANT_TYPE, device_code.GRANT_TYPE, refresh_token.GRANT_TYPE)
 #: A bearer token (RFC 6750 section 2.1) of at least 128 bits.
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]{22,}=*")
+#: Segments that no proxy and no client normalises.
+_ISSUER_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
 
 def _refuse(name: str, rule: str) -> ConfigurationError:
@@ -75,8 +77,9 @@ class IssuerSettings:
     """Who the issuer is and how it decides.
 
     Attributes:
-        issuer: The URL that names the issuer (RFC 8414 section 2), without query, fragment or
-            path; None means the address it listens on.
+        issuer: The URL that names the issuer (RFC 8414 section 2), without query or
+            fragment. Its path, if any, is that of every endpoint. None means the address it
+            listens on.
         approve: ``page`` asks a person; ``auto`` approves everything at once, for demos and tests
             on this machine alone.
         subject: Who approves: the ``sub`` of every token.
@@ -227,5 +230,11 @@ def _check_issuer(issuer: str) -> None:
         raise _refuse("issuer", f"must be a URL, {example}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_known:
         raise _refuse("issuer", f"must be an http or https URL, {example}")
-    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or issuer.endswith("?"):
-        raise _refuse("issuer", f"must have no path, query, fragment or user, {example}")
+    if set("?#@") & set(issuer):
+        raise _refuse("issuer", f"must have no query, fragment or user, {example}")
+    if not _ISSUER_PATH.fullmatch(parts.path):
+        raise _refuse(
+            "issuer",
+            "must have no path, or one without a final slash, empty or dot segments and escapes, "
+            "like https://login.example.com/auth",
+        )

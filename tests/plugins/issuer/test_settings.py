@@ -36,8 +36,12 @@ def test_a_lifetime_that_cannot_be(field: str, value: Any) -> None:
     [
         ("issuer", "login.example.com"),
         ("issuer", "ftp://login.example.com"),
-        ("issuer", "https://login.example.com/path"),
         ("issuer", "https://login.example.com/"),
+        ("issuer", "https://login.example.com/auth/"),
+        ("issuer", "https://login.example.com/a//b"),
+        ("issuer", "https://login.example.com/a/../b"),
+        ("issuer", "https://login.example.com/a%20b"),
+        ("issuer", "https://login.example.com/a#"),
         ("issuer", "https://login.example.com?x"),
         ("issuer", "https://login.example.com#x"),
         ("issuer", "https://user@login.example.com"),

@@ -62,12 +62,16 @@ class Sessions:
         key: What the days' keys are derived from.
         clock: Seconds since the epoch.
         secure: Whether the issuer is reached by https, so that its cookie must be too.
+        path: The path below which the browser sends the cookie.
     """
 
-    def __init__(self, key: bytes, *, clock: Callable[[], float], secure: bool) -> None:
+    def __init__(
+        self, key: bytes, *, clock: Callable[[], float], secure: bool, path: str = "/"
+    ) -> None:
         self._key = key
         self._clock = clock
         self._secure = secure
+        self._path = path
 
     def of(self, request: Request) -> Session:
         """Return the session of a request, or a new one if it has no cookie of ours."""
@@ -101,5 +105,10 @@ class Sessions:
         """Give a new session's cookie to the browser."""
         if session.new:
             response.set_cookie(
-                COOKIE, session.id, httponly=True, samesite="lax", secure=self._secure, path="/"
+                COOKIE,
+                session.id,
+                httponly=True,
+                samesite="lax",
+                secure=self._secure,
+                path=self._path,
             )

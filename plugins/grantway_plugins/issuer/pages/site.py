@@ -41,6 +41,7 @@ class Pages:
             store.form_key,
             secure=issuer.settings.url.startswith("https:"),
             clock=issuer.clock,
+            path=self._renderer.base or "/",
         )
         authorization = AuthorizationPage(issuer, store, sessions, self._renderer)
         device = DevicePage(issuer, store, sessions, self._renderer)
