@@ -166,7 +166,7 @@ def test_no_browser_can_be_opened(work: Home) -> None:
             login.communicate(timeout=PATIENCE)
         finally:
             login.kill()
-    assert "Open this address on this machine" in lines[0]
+    assert "open this address on this machine" in lines[0]
     assert lines[1].startswith("http")
     assert "No browser could be opened" in lines[2]
     assert "--device" in lines[2]
