@@ -73,7 +73,11 @@ def test_only_forms_that_end_at_the_client_may_leave_the_issuer(rfc: Caller) -> 
 
 def test_the_pages_show_the_issuers_name_and_what_scopes_mean() -> None:
     settings = IssuerSettings(
-        issuer="http://login.example:81", name="Ex & Co", scope_descriptions={"a": "See <all>"}
+        issuer="http://login.example:81",
+        registration="open",
+        registration_scopes=("a", "b"),
+        name="Ex & Co",
+        scope_descriptions={"a": "See <all>"},
     )
     with IssuerServer(settings) as server, Caller(server.address) as caller:
         caller.register_rfc()
