@@ -7,9 +7,9 @@ import json
 import requests
 
 import grantway
-from grantway_plugins.issuer import IssuerServer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
 
-with IssuerServer() as server:
+with IssuerServer(IssuerSettings(registration="unrestricted")) as server:
     registered = requests.post(
         f"{server.url}/register",
         json={"client_name": "shop", "grant_types": ["urn:acme:coupon"], "scope": "read write"},
