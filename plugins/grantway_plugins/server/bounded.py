@@ -111,7 +111,9 @@ class BoundedProtocol(HttpProtocol):
         elif self.parser.get_http_version() not in _VERSIONS:
             self._end(b"505 HTTP Version Not Supported", b"this server speaks HTTP/1")
         elif self._has_two_hosts():
-            self._end(b"400 Bad Request", b"the target and the Host header name two hosts")
+            self._end(b"400 Bad Request", b"the request names two hosts")
+        elif self._has_unknown_coding():
+            self._end(b"400 Bad Request", b"chunked is the only transfer coding that works here")
         elif self.parser.get_method() == b"CONNECT":
             self._end(b"501 Not Implemented", b"this server opens no tunnels")
         else:
@@ -158,13 +160,20 @@ class BoundedProtocol(HttpProtocol):
         super().resume_writing()
 
     def _has_two_hosts(self) -> bool:
-        """Return whether the target is an absolute URL of another host than the Host header.
+        """Return whether there are two Host headers, or the target is a URL of another host.
 
         RFC 9112 section 3.2.2 prefers the target, but many programs look at the header.
         """
         address = _ADDRESS.match(self.url)
         named = [value for name, value in self.headers if name == b"host"]
+        if len(named) > 1:
+            return True
         return address is not None and [address["host"].lower()] != [e.lower() for e in named]
+
+    def _has_unknown_coding(self) -> bool:
+        """Return whether the body has a transfer coding other than chunked, such as gzip."""
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        return any(each.strip().lower() != b"chunked" for each in codings)
 
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -124,6 +124,27 @@ def test_an_offer_makes_no_bad_request_acceptable(bounded: int, lines: bytes) ->
         assert read_all(connection).startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize("offer", [b"", H2C])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Host: y\r\nContent-Length: 3\r\n",
+        b"Host: x\r\nContent-Length: 3\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+def test_two_hosts_and_unknown_codings_reach_no_application(
+    bounded: int, lines: bytes, offer: bytes
+) -> None:
+    with connect(bounded) as connection:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\n" + offer + lines
+        connection.sendall(head + b"\r\n3\r\nabc\r\n0\r\n\r\n")
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_tunnel_is_refused_and_nothing_behind_it_is_read(bounded: int) -> None:
     with connect(bounded) as connection:
         tunnel = b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n"
