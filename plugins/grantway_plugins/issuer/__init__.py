@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         StoreCorruptError,
         StoreError,
         StoreForeignError,
+        StoreFullError,
         StoreReadOnlyError,
+        StoreUnreachableError,
     )
     from .server import IssuerServer, serve
     from .settings import IssuerSettings, Lifetimes
@@ -35,7 +37,9 @@ _HOME = {
     "StoreCorruptError": "errors",
     "StoreError": "errors",
     "StoreForeignError": "errors",
+    "StoreFullError": "errors",
     "StoreReadOnlyError": "errors",
+    "StoreUnreachableError": "errors",
     "Transaction": "transaction",
     "serve": "server",
 }
@@ -52,7 +56,9 @@ __all__ = [
     "StoreCorruptError",
     "StoreError",
     "StoreForeignError",
+    "StoreFullError",
     "StoreReadOnlyError",
+    "StoreUnreachableError",
     "Transaction",
     "serve",
 ]

@@ -23,6 +23,7 @@ from .endpoints.metadata import metadata
 from .endpoints.registration import register, register_client
 from .endpoints.revocation import revoke
 from .endpoints.token import create_token
+from .health import Health
 from .host import is_own_host
 from .incoming import BOTH, NO_IAM, Incoming, answer_repeated, not_allowed
 from .issuer import Issuer
@@ -36,7 +37,6 @@ from .wire import (
     Dialect,
     WireRequest,
     answer_denial,
-    answer_json,
     dialect_of,
 )
 from .work import Work, failed, refusals_are_denials
@@ -54,6 +54,7 @@ _FOR_WEB_PAGES = frozenset(
         "/token",
     }
 )
+_HEALTH = frozenset({"/health", "/readyz"})
 _FORM = frozenset({Dialect.RFC})
 _JSON = frozenset({Dialect.AWS})
 
@@ -78,11 +79,11 @@ class App:
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
         self._registration = RegistrationPolicy(issuer.settings)
         self._base = BasePath(issuer.settings.url)
+        self._health = Health(store)
         document = metadata(issuer)
         self._gets: Mapping[str, Answer] = {
             "/.well-known/oauth-authorization-server": document,
             "/.well-known/openid-configuration": document,
-            "/health": answer_json(200, {"status": "ok"}),
         }
         self._posts: Mapping[str, _Post] = {
             "/token": _Post(create_token, BOTH),
@@ -118,6 +119,9 @@ class App:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
+        if path in _HEALTH and method in {"GET", "HEAD"}:
+            await send_answer(send, await self._health.answer())
+            return
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":
@@ -126,7 +130,7 @@ class App:
                 await send_answer(send, not_allowed("POST", post.speaks or Dialect.RFC))
         elif path in self._portal.methods:
             await send_answer(send, await self._ask_portal(scope, receive))
-        elif path in self._gets:
+        elif path in self._gets or path in _HEALTH:
             if method in {"GET", "HEAD"}:
                 await send_answer(send, self._gets[path])
             else:

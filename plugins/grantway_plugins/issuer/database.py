@@ -28,7 +28,9 @@ from .errors import (
     StoreCorruptError,
     StoreError,
     StoreForeignError,
+    StoreFullError,
     StoreReadOnlyError,
+    StoreUnreachableError,
 )
 
 Durability = Literal["process", "power"]
@@ -43,6 +45,9 @@ _SCHEMA_LOCK = int.from_bytes(b"grantway"[:7], "big")
 
 #: What to set where the user has no folder for data.
 _INSTEAD = "--database to a file"
+#: SQLSTATEs of PostgreSQL, and the classes of those that mean a lost server.
+_DISK_FULL, _READ_ONLY, _GONE = "53100", "25006", frozenset({"08", "57"})
+_LOST_ERRORS = frozenset({"AdminShutdown", "CrashShutdown", "InterfaceError", "OperationalError"})
 _HEADER = b"SQLite format 3\x00"
 
 
@@ -159,7 +164,9 @@ def has_password(database: str) -> bool:
     return url.password is not None or any("pass" in name.lower() for name in url.query)
 
 
-def store_error(cause: object, name: str = "the database") -> StoreError:
+def store_error(  # noqa: PLR0911 - one return for each cause
+    cause: object, name: str = "the database"
+) -> StoreError:
     """Tell what a driver's error means for the operator."""
     code = (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
@@ -175,6 +182,22 @@ def store_error(cause: object, name: str = "the database") -> StoreError:
         return StoreReadOnlyError(
             f"{name} cannot be opened for writing; give this user write access to the file and "
             "its folder, or name another file"
+        )
+    if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+        return StoreFullError(
+            f"{name} cannot be written ({getattr(cause, 'sqlite_errorname', 'disk error')}): the "
+            "disk is full or failing, or the file has reached a size limit; free some space"
+        )
+    state = getattr(cause, "sqlstate", None)
+    if state == _DISK_FULL:
+        return StoreFullError(f"The disk of the server of {name} is full; free some space")
+    if state == _READ_ONLY:
+        return StoreReadOnlyError(
+            f"The server of {name} only reads; connect to the primary server, or end its recovery"
+        )
+    if not code and type(cause).__name__ in _LOST_ERRORS and (state is None or state[:2] in _GONE):
+        return StoreUnreachableError(
+            f"The server of {name} cannot be reached; check that it runs, and its address"
         )
     kind = getattr(cause, "sqlite_errorname", None) or type(cause).__name__
     return StoreError(f"{name} failed ({kind}); look at its disk space and its server")

@@ -6,36 +6,60 @@ from grantway.exceptions import GrantwayError
 
 
 class StoreError(GrantwayError):
-    """The issuer's database cannot be used. Unless a subclass says otherwise, nothing changed."""
+    """The issuer's database cannot be used. Unless a subclass says otherwise, nothing changed.
+
+    Attributes:
+        public: What callers of the issuer are told; names neither the database nor its place.
+    """
 
     code = "store_error"
+    public = "The database failed; see the issuer's log"
 
 
 class StoreOutcomeUnknownError(StoreError):
     """The connection was lost during a commit, so the changes were kept entirely or not at all."""
 
     code = "store_outcome_unknown"
+    public = "The connection to the database was lost"
 
 
 class StoreCorruptError(StoreError):
     """The file is not a database, or is damaged."""
 
     code = "store_corrupt"
+    public = "The database is damaged"
 
 
 class StoreForeignError(StoreError):
     """The database belongs to something else, or to another version of the issuer."""
 
     code = "store_foreign"
+    public = "The database belongs to another program or version"
 
 
 class StoreReadOnlyError(StoreError):
     """The database or its folder cannot be written."""
 
     code = "store_read_only"
+    public = "The database cannot be written; it is read-only"
+
+
+class StoreFullError(StoreError):
+    """The disk of the database is full, or its file has reached a size limit."""
+
+    code = "store_full"
+    public = "The database's disk is full, or its file has reached a size limit"
+
+
+class StoreUnreachableError(StoreError):
+    """The server of the database cannot be reached."""
+
+    code = "store_unreachable"
+    public = "The database's server cannot be reached"
 
 
 class StoreBusyError(StoreError):
     """Another process holds the database; the same request may be sent again."""
 
     code = "store_busy"
+    public = "The database is busy"

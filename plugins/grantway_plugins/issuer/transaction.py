@@ -37,6 +37,7 @@ from .tables import (
     device_codes,
     families,
     refresh_tokens,
+    schema,
     spent,
 )
 
@@ -56,6 +57,7 @@ def _insert(table: sa.Table, *left_out: str) -> Prepared:
     )
 
 
+_PROBE = Prepared(sa.update(schema).values(version=schema.c.version))
 _FAMILY_COLUMNS = (
     families.c.family_id,
     families.c.client_id,
@@ -204,6 +206,10 @@ class Transaction:
         self.clients = ClientRows(self._cursor, known_clients)
         self._new_refresh_tokens: list[dict[str, Any]] = []
         self._new_access_tokens: list[dict[str, Any]] = []
+
+    def probe(self) -> None:
+        """Write a row as it is, to find out whether the database can be written."""
+        self._cursor.change(_PROBE, {})
 
     # --- clients ---
 

@@ -50,6 +50,7 @@ def failed(error: Exception, dialect: Dialect) -> Answer | Denial:
     if isinstance(error, StoreError):
         if not isinstance(error, StoreBusyError):
             _log.error("A request could not be carried out: %s", error)
+            return answer_busy(dialect, f"{error.public}; nothing was done")
         return answer_busy(dialect)
     # Our own message about a plugin quotes no value.
     what = error.message if isinstance(error, PluginError) else type(error).__name__

@@ -1,0 +1,63 @@
+"""A full disk, and a database that is read-only or gone, are reported and recovered from."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from tests.plugins.cli.test_serve import serving
+from tests.postgres import postgres_server
+from tests.waiting import PATIENCE, until
+
+
+def health(url: str, path: str = "/health") -> tuple[int, dict[str, Any]]:
+    answer = requests.get(url + path, timeout=PATIENCE)
+    return answer.status_code, answer.json()
+
+
+def is_ok(found: tuple[int, dict[str, Any]]) -> bool:
+    return found == (200, {"status": "ok"})
+
+
+def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
+    options = ("--database", str(tmp_path / "x.db"), "--registration", "unrestricted")
+    with serving(*options) as (url, process):
+        assert is_ok(health(url))
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # A file of this process cannot grow any more, as on a full disk.
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100_000, hard))
+        metadata = {"redirect_uris": ["https://app.example.com/" + "x" * 7000]}
+
+        def full() -> requests.Response:
+            return requests.post(f"{url}/register", json=metadata, timeout=PATIENCE)
+
+        refused = until(full, lambda answer: answer.status_code == 503)
+        assert "disk is full" in refused.json()["error_description"]
+        for path in ("/health", "/readyz"):
+            status, found = until(lambda path=path: health(url, path), lambda it: not is_ok(it))
+            assert (status, found["error"]) == (503, "store_full")
+            assert str(tmp_path) not in str(found)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        until(lambda: health(url), is_ok)
+        assert full().status_code == 201
+
+
+def test_a_stopped_and_a_read_only_server_are_reported() -> None:
+    with (
+        postgres_server() as running,
+        IssuerServer(IssuerSettings(), database=running.url) as server,
+    ):
+        until(lambda: health(server.url), is_ok)
+        running.stop()
+        _, found = until(lambda: health(server.url), lambda it: not is_ok(it))
+        assert found["error"] == "store_unreachable"
+        running.restart()
+        until(lambda: health(server.url), is_ok)
+        running.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+        running.sql("SELECT pg_reload_conf()")
+        _, found = until(lambda: health(server.url), lambda it: not is_ok(it))
+        assert found["error"] == "store_read_only"
