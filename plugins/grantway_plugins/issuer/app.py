@@ -200,6 +200,7 @@ class App:
         try:
             return await self._store.arun(refusals_are_denials(work))
         except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
+            self._health.failed(error)
             return failed(error, speaks)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
-from .errors import StoreError, StoreUnreachableError
+from .errors import StoreBusyError, StoreError, StoreUnreachableError
 from .store import Store
 from .wire import Answer, answer_json
 
 #: Seconds for which one look at the database is reported.
 FRESH = 1.0
+#: Seconds for which the failure of a request is reported.
+REMEMBERED = 5.0
 #: Seconds that the database gets to respond.
 PATIENCE = 5.0
 
@@ -35,6 +37,12 @@ class Health:
             answer = await self._look()
             self._answer, self._until = answer, time.monotonic() + FRESH
         return self._answer
+
+    def failed(self, error: Exception) -> None:
+        """Report what a request met: a small write may still fit where a larger one did not."""
+        if isinstance(error, StoreError) and not isinstance(error, StoreBusyError):
+            self._answer = _unavailable(type(error))
+            self._until = time.monotonic() + REMEMBERED
 
     async def _look(self) -> Answer:
         try:

@@ -30,7 +30,7 @@ def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         # A file of this process cannot grow any more, as on a full disk.
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100_000, hard))
-        metadata = {"redirect_uris": ["https://app.example.com/" + "x" * 7000]}
+        metadata = {"redirect_uris": [f"https://app.example.com/{n}{'x' * 900}" for n in range(7)]}
 
         def full() -> requests.Response:
             return requests.post(f"{url}/register", json=metadata, timeout=PATIENCE)
