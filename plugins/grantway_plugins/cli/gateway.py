@@ -13,7 +13,7 @@ from grantway_plugins.gateway.running.server import check, serve
 @click.option(
     "--config",
     required=True,
-    type=click.Path(dir_okay=False),
+    type=click.Path(),
     help="The TOML file that describes the gateway.",
 )
 @click.option(

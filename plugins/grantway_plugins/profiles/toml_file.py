@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
+from marshmallow.exceptions import SCHEMA
 
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
+
+from .partial_table import PartialTable
 
 #: Names of tables and keys, from the outermost.
 Path_ = tuple[str, ...]
 #: Where a mistake is, and the rule that it breaks.
 Mistake = tuple[Path_, str]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_MISSING = "it holds a table [profiles.NAME] for each login"
 _LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
@@ -50,7 +55,7 @@ class TableSchema(Schema):
 def nearest(name: str, known: Iterable[str]) -> str:
     """What was probably meant, or all that there is."""
     there = sorted(known)
-    close = difflib.get_close_matches(name, there, n=1)
+    close = get_close_matches(name, there, n=1)
     if close:
         return f"did you mean {close[0]}?"
     return f"there are {', '.join(there)}" if there else "there are none"
@@ -62,6 +67,8 @@ class TomlFile:
     Args:
         path: The file.
         data: What it says, instead of what stands in it now.
+        name: What an error calls the file, like ``gateway file``.
+        missing: How to fix it if there is no such file.
 
     Attributes:
         text: What was read.
@@ -71,9 +78,11 @@ class TomlFile:
         ConfigurationError: it cannot be read, or is no TOML; names the line.
     """
 
-    def __init__(self, path: Path, data: bytes | None = None) -> None:
+    def __init__(
+        self, path: Path, data: bytes | None = None, *, name: str = "file", missing: str = _MISSING
+    ) -> None:
         self.path = path
-        self.text, problem = _read(path, data)
+        self.text, problem = _read(path, data, name, missing)
         self.data: dict[str, Any] = {}
         if not problem:
             try:
@@ -107,24 +116,28 @@ class TomlFile:
     def judge(
         self, schema: Schema, table: Mapping[str, Any], at: Path_ = ()
     ) -> tuple[dict[str, Any], list[tuple[Path_, str]]]:
-        """A table as its schema reads it, and what is wrong with it, for ``wrong``.
+        """Return a table as its schema reads it, and its mistakes, for ``wrong``.
+
+        A table with mistakes is a ``PartialTable``.
 
         Args:
             schema: Its rules.
-            table: What stands in the file.
-            at: Where it stands.
+            table: Its content in the file.
+            at: Its place in the file.
         """
         try:
             return cast("dict[str, Any]", schema.load(table)), []
         except ValidationError as invalid:
-            mistakes = list(_flat(invalid.messages_dict))
+            messages = invalid.messages_dict
         # Made outside the except block: the ValidationError holds the values, secrets too.
-        return {}, [((*at, *path), rule) for path, rule in mistakes]
+        read, more = _partial(schema, table, messages)
+        mistakes = dict.fromkeys([*_flat(messages), *_flat(more)])
+        return read, [((*at, *path), rule) for path, rule in mistakes]
 
     def wrong(self, mistakes: Iterable[tuple[Path_, str]]) -> ConfigurationError:
         """The error that tells of mistakes, each at its place."""
         lines, errors = [], dict[str, list[str]]()
-        for path, rule in sorted(mistakes, key=lambda each: self.line(each[0]) or 0):
+        for path, rule in sorted(dict.fromkeys(mistakes), key=lambda each: self.line(each[0]) or 0):
             line = self.line(path)
             where = f"{self.path}, line {line}" if line else f"{self.path}"
             lines.append(f"{where}: {dotted(path)} {rule}")
@@ -158,17 +171,56 @@ def dotted(path: Path_) -> str:
     return ".".join(name if _BARE.fullmatch(name) else f'"{name}"' for name in path)
 
 
-def _read(path: Path, data: bytes | None) -> tuple[str, str]:
-    """The text, and what keeps it from being read."""
+def names(key: str) -> Path_:
+    """Return the names in a key as ``dotted`` writes it."""
+    return _path(f"{key} = 0")
+
+
+def _read(path: Path, data: bytes | None, name: str, missing: str) -> tuple[str, str]:
+    """Return the text, and the reason if it cannot be read."""
     try:
         return (path.read_bytes() if data is None else data).decode(), ""
     except FileNotFoundError:
-        return "", "there is no such file; it holds a table [profiles.NAME] for each login"
+        return "", f"there is no such {name}; {missing}"
+    except IsADirectoryError:
+        return "", f"cannot be read (is a directory, not a {name}); name the file in it"
     except UnicodeDecodeError as error:
         before = error.object[: error.start].count(b"\n")
-        return "", f"is not UTF-8 (at line {before + 1}, column 1)"
-    except OSError as error:
-        return "", f"cannot be read ({error.strerror})"
+        return "", f"is not UTF-8; save the {name} as UTF-8 (at line {before + 1}, column 1)"
+    except PermissionError:
+        return "", f"cannot be read (no permission); let this user read the {name}"
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = getattr(error, "strerror", None) or error
+        return "", f"cannot be read as a {name} ({reason})"
+
+
+def _partial(
+    schema: Schema, table: Mapping[str, Any], messages: Mapping[Any, Any]
+) -> tuple[PartialTable, Mapping[Any, Any]]:
+    """Load a table without its invalid keys, as marshmallow skips validators beside them.
+
+    Returns:
+        The valid part, and the messages of the validators that depend on nothing else.
+    """
+    invalid = {str(name) for name in messages if name != SCHEMA}
+    unknown = invalid - set(schema.fields)
+    # A misspelt key is the one that was meant, which must not count as left out.
+    meant = {each for name in unknown for each in get_close_matches(name, schema.fields, n=1)}
+    invalid |= meant - set(table)
+    rest = {name: value for name, value in table.items() if name not in invalid}
+    # Set on the instance: nested schemas have their own.
+    schema.dict_class = cast("type[dict[str, Any]]", partial(PartialTable, frozenset(invalid)))
+    more: Mapping[Any, Any] = {}
+    try:
+        valid = schema.load(rest, partial=tuple(invalid))
+    except ValidationError as error:
+        more, valid = error.messages_dict, error.valid_data
+    finally:
+        del schema.dict_class
+    invalid |= {str(name) for name in more if name != SCHEMA}
+    if SCHEMA in {*messages, *more}:  # as where one of several keys is needed
+        invalid |= set(schema.fields) - set(table)
+    return PartialTable(invalid, {n: dict.get(valid, n) for n in dict.keys(valid)}), more
 
 
 def _flat(messages: Mapping[Any, Any], path: Path_ = ()) -> Iterator[tuple[Path_, str]]:

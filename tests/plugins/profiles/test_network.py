@@ -190,5 +190,5 @@ def test_a_gateways_setting_that_cannot_work_is_told_with_its_line(
     home = Home(tmp_path / "home")
     checked = home.run("gateway", "--config", str(file), "--check")
     assert checked.returncode == 1
-    told = f"{file}, line 5: network.ca_bundle {tmp_path}/absent.pem cannot be used"
+    told = f"{file}, line 6: network.ca_bundle {tmp_path}/absent.pem cannot be used"
     assert told in checked.stderr

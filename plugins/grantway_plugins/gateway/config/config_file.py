@@ -1,9 +1,10 @@
-"""A gateway's file, read and checked: all its mistakes are told at once."""
+"""A gateway's file, read and checked; all its mistakes are reported at once."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 from grantway_plugins.paths import expand
-from grantway_plugins.profiles.network import NetworkTable
+from grantway_plugins.profiles.network import NetworkSettings, NetworkTable
+from grantway_plugins.profiles.partial_table import InvalidKeyError, PartialTable
 from grantway_plugins.profiles.parts import Parts
-from grantway_plugins.profiles.toml_file import Mistake, Path_, TomlFile, dotted, nearest
+from grantway_plugins.profiles.toml_file import Mistake, Path_, TomlFile, dotted, names, nearest
 from grantway_plugins.stores.masked import Masked
 from grantway_plugins.stores.store_keys import KeySource, given
 
@@ -39,6 +41,7 @@ from .tables import (
 Table = Mapping[str, Any]
 
 _TOP = ("gateway", "network", "authorize", "providers", "routes", "tenants", "token_endpoint")
+_MISSING = "name it with --config; it holds tables [providers.NAME] and [routes.NAME]"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
 #: What stands for a tenant where none has come yet.
@@ -46,15 +49,18 @@ ANY_TENANT = "tenant"
 
 
 class ConfigFile:
-    """What a gateway's file says, checked as far as that can be done without asking anybody.
+    """The content of a gateway's file, checked without asking any provider.
 
     Args:
         path: The file.
+        require_valid: Whether mistakes raise an error. Without it, tables with mistakes are
+            ``PartialTable``, and ``assemble`` reports the mistakes together with its own.
 
     Raises:
-        ConfigurationError: file, line and rule of every mistake.
+        ConfigurationError: file, line and rule of every mistake; or the file is no TOML.
 
     Attributes:
+        mistakes: All mistakes that were found.
         gateway: ``[gateway]``.
         authorize: ``[authorize]``, or None.
         network: ``[network]``: what counts for providers and routes that say nothing else.
@@ -65,12 +71,16 @@ class ConfigFile:
         parts: Makes what the tables describe.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.toml = TomlFile(Path(expand(path, "--config to an absolute path")).absolute())
+    def __init__(self, path: str | Path, *, require_valid: bool = True) -> None:
+        self.toml = TomlFile(
+            Path(expand(path, "--config to an absolute path")).absolute(),
+            name="gateway file",
+            missing=_MISSING,
+        )
         self.parts = Parts(self.toml)
-        self._mistakes: list[Mistake] = []
+        self.mistakes: list[Mistake] = []
         data = self.toml.data
-        self._mistakes += [
+        self.mistakes += [
             ((name,), f"is no key here; {nearest(name, _TOP)}") for name in data if name not in _TOP
         ]
         self.gateway = self._table(GatewayTable(), data.get("gateway", {}), ("gateway",))
@@ -80,9 +90,13 @@ class ConfigFile:
         self.providers = self._tables(GatewayProviderTable(), "providers")
         self.routes = self._tables(RouteTable(), "routes")
         self.tenants = self._read_tenants()
-        self._mistakes += self._misfits()
-        if self._mistakes:
-            raise self.toml.wrong(self._mistakes)
+        for check in self._misfits():
+            with suppress(InvalidKeyError):
+                self.mistakes.extend(check)
+        if self.mistakes and require_valid:
+            raise self.toml.wrong(self.mistakes)
+        for at, _ in self.mistakes:
+            self._invalidate(at)
 
     @property
     def path(self) -> Path:
@@ -92,12 +106,12 @@ class ConfigFile:
     # --- Reading ----------------------------------------------------------------------------------
 
     def _table(self, schema: Schema, table: Any, at: Path_) -> dict[str, Any]:
-        """A table; one that is wrong is empty, and its mistakes are kept."""
+        """Return a table, and keep its mistakes."""
         if not isinstance(table, Mapping):
-            self._mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
-            return {}
+            self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
+            return PartialTable(schema.fields)
         read, mistakes = self.toml.judge(schema, table, at)
-        self._mistakes += mistakes
+        self.mistakes += mistakes
         return read
 
     def _optional(self, schema: Schema, name: str) -> dict[str, Any] | None:
@@ -105,18 +119,18 @@ class ConfigFile:
         return None if table is None else self._table(schema, table, (name,))
 
     def _tables(self, schema: Schema, name: str) -> dict[str, dict[str, Any]]:
-        """Tables by name. One that is wrong is there, and empty."""
+        """Return tables by name, those with mistakes too."""
         tables = self.toml.data.get(name, {})
         if not isinstance(tables, Mapping):
-            self._mistakes.append(((name,), f"must be tables, like [{name}.NAME]"))
+            self.mistakes.append(((name,), f"must be tables, like [{name}.NAME]"))
             return {}
         if not tables and name != "tenants" and not self.toml.data.get("token_endpoint"):
-            self._mistakes.append(((name,), f"is missing; give at least one table [{name}.NAME]"))
+            self.mistakes.append(((name,), f"is missing; give at least one table [{name}.NAME]"))
         found = {}
         for each, table in tables.items():
             if not _NAME.fullmatch(each):
                 rule = "is no name; use 1 to 64 letters, digits, dots, _ and -"
-                self._mistakes.append(((name, each), rule))
+                self.mistakes.append(((name, each), rule))
             found[each] = self._table(schema, table, (name, each))
         return found
 
@@ -124,40 +138,62 @@ class ConfigFile:
         tenants: dict[str, dict[str, dict[str, Any]]] = {}
         listed = self.toml.data.get("tenants", {})
         if not isinstance(listed, Mapping):
-            self._mistakes.append((("tenants",), "must be tables, like [tenants.acme]"))
+            self.mistakes.append((("tenants",), "must be tables, like [tenants.acme]"))
             return {}
         for tenant, providers in listed.items():
             at = ("tenants", tenant)
             if not TENANT.fullmatch(tenant):
                 rule = "is no tenant's name; use 1 to 128 of A-Z a-z 0-9 . _ ~ : @ | + = -"
-                self._mistakes.append((at, rule))
+                self.mistakes.append((at, rule))
             if not isinstance(providers, Mapping):
-                self._mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
+                self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
                 continue
             tenants[tenant] = {}
             for provider, table in providers.items():
                 if provider not in self.providers:
                     rule = f"names no provider; {nearest(provider, self.providers)}"
-                    self._mistakes.append(((*at, provider), rule))
+                    self.mistakes.append(((*at, provider), rule))
                 tenants[tenant][provider] = self._table(TenantTable(), table, (*at, provider))
         return tenants
 
     # --- What goes together -----------------------------------------------------------------------
 
-    def _misfits(self) -> Iterator[Mistake]:
-        yield from self._plugins()
-        yield from self._stores()
+    def _misfits(self) -> Iterator[Iterator[Mistake]]:
+        """Yield each check on its own: one that reads an invalid key stops no other."""
+        yield self._plugins()
+        yield self._stores()
+        yield self._network()
         for name, table in self.providers.items():
-            yield from self._provider(("providers", name), table)
+            yield self._dialect(("providers", name), table)
+            yield self._secret(table, ("providers", name))
         for tenant, providers in self.tenants.items():
             for name, table in providers.items():
-                yield from self._secret(table, ("tenants", tenant, name))
+                yield self._secret(table, ("tenants", tenant, name))
         for name, table in self.routes.items():
-            if table:
-                yield from self._route(("routes", name), table)
-        yield from self._overlaps()
-        if self.token_endpoint:
-            yield from self._endpoint(self.token_endpoint)
+            at = ("routes", name)
+            yield self._known_provider(at, table)
+            yield self._upstream(at, table)
+            yield self._address(at, table, "host", normal_host)
+            yield self._address(at, table, "path", normal_path)
+            yield self._grant(at, table)
+        yield self._overlaps()
+        if self.token_endpoint is not None:
+            place = ("token_endpoint",)
+            yield self._known_provider(place, self.token_endpoint)
+            yield self._allowed(place, self.token_endpoint)
+            yield self._endpoint_path(place, self.token_endpoint)
+            yield self._keys(place)
+
+    def _invalidate(self, path: Path_) -> None:
+        """Mark a key as invalid, so that nothing is made of it and no consequence is reported."""
+        holder: dict[str, Any] = vars(self)
+        depth = {"providers": 1, "routes": 1, "tenants": 2}.get(path[0], 0)
+        if len(path) < depth + 2:
+            return  # a mistake of the table as a whole
+        for name in path[:depth]:
+            holder = holder.get(name) or {}
+        if isinstance(table := holder.get(path[depth]), dict):
+            holder[path[depth]] = PartialTable.without(path[depth + 1], table)
 
     def _plugins(self) -> Iterator[Mistake]:
         """Report each required plugin that is not loaded, as its middleware would be skipped."""
@@ -177,13 +213,18 @@ class ConfigFile:
                 f"names no store: {table['kind']}; {nearest(table['kind'], known)}",
             )
 
-    def _provider(self, at: Path_, table: Table) -> Iterator[Mistake]:
-        if not table:
-            return
+    def _network(self) -> Iterator[Mistake]:
+        try:
+            NetworkSettings(self.parts, self.network, ("network",), {}).transport(1.0).close()
+        except ConfigurationError as error:
+            if not str(error).startswith(str(self.path)):
+                raise  # a variable of the environment, not the file
+            yield from ((names(key), rule) for key, found in error.errors.items() for rule in found)
+
+    def _dialect(self, at: Path_, table: Table) -> Iterator[Mistake]:
         known = default_registry().dialects
         if table["dialect"] not in known:
             yield (*at, "dialect"), f"names no dialect; {nearest(table['dialect'], known)}"
-        yield from self._secret(table, at)
 
     def _secret(self, table: Table, at: Path_) -> Iterator[Mistake]:
         try:
@@ -195,25 +236,32 @@ class ConfigFile:
         for name, rules in found.items():
             yield from (((*at, name.rpartition(".")[2]), rule) for rule in rules)
 
-    def _route(self, at: Path_, table: dict[str, Any]) -> Iterator[Mistake]:
+    def _known_provider(self, at: Path_, table: Table) -> Iterator[Mistake]:
+        if table["provider"] not in self.providers:
+            rule = f"names no provider; {nearest(table['provider'], self.providers)}"
+            yield (*at, "provider"), rule
+
+    def _upstream(self, at: Path_, table: Table) -> Iterator[Mistake]:
+        if "upstream" not in table and "authorize" not in self.toml.data:
+            yield (*at, "upstream"), "is missing; only beside [authorize] may a route have none"
+
+    def _address(
+        self, at: Path_, table: dict[str, Any], name: str, read: Callable[[str], str]
+    ) -> Iterator[Mistake]:
+        given = table.get(name, "")
+        if not given:
+            return
+        try:
+            table[name] = read(given)
+        except RequestRefusedError as error:
+            yield (*at, name), f"cannot be matched: {error.message}"
+            return
+        if name == "host" and table[name] != given.lower():
+            yield (*at, name), "must be a host without a port; a route is for every port"
+
+    def _grant(self, at: Path_, table: dict[str, Any]) -> Iterator[Mistake]:
         default = EXCHANGE if table["incoming"] == "exchange" else "client_credentials"
         grant = table.setdefault("grant", default)
-        if table["provider"] not in self.providers:
-            yield (
-                (*at, "provider"),
-                f"names no provider; {nearest(table['provider'], self.providers)}",
-            )
-        if "upstream" not in table and self.authorize is None:
-            yield (*at, "upstream"), "is missing; only beside [authorize] may a route have none"
-        for name, read in (("host", normal_host), ("path", normal_path)):
-            try:
-                given = table.get(name, "")
-                if given:
-                    table[name] = read(given)
-                if name == "host" and table.get("host", "") != given.lower():
-                    yield (*at, name), "must be a host without a port; a route is for every port"
-            except RequestRefusedError as error:
-                yield (*at, name), f"cannot be matched: {error.message}"
         known = default_registry().grants
         if grant not in known:
             yield (*at, "grant"), f"is registered by no plugin; {nearest(grant, known)}"
@@ -238,7 +286,7 @@ class ConfigFile:
         overridden = {
             name
             for providers in self.tenants.values()
-            for name in providers.get(table["provider"], {}).get("params", {})
+            for name in providers.get(table["provider"], {}).get("params") or {}
         }
         for name, rules in found.items():
             if name in overridden and name not in given:
@@ -249,25 +297,20 @@ class ConfigFile:
     def _overlaps(self) -> Iterator[Mistake]:
         taken: dict[tuple[str, str], str] = {}
         for name, table in self.routes.items():
-            if not table:
+            try:
+                host, path = table.get("host", ""), table["path"].rstrip("/") or "/"
+            except InvalidKeyError:
                 continue
-            path = table["path"].rstrip("/") or "/"
-            first = taken.setdefault((table.get("host", ""), path), name)
+            first = taken.setdefault((host, path), name)
             if first != name:
                 line = self.toml.line(("routes", first))
-                where = f"{table.get('host') or 'any host'} and {path}"
+                where = f"{host or 'any host'} and {path}"
                 yield (
                     ("routes", name),
                     f"is for {where}, as {first} in line {line} is; let one of them go elsewhere",
                 )
 
-    def _endpoint(self, table: Table) -> Iterator[Mistake]:
-        at = ("token_endpoint",)
-        if table["provider"] not in self.providers:
-            yield (
-                (*at, "provider"),
-                f"names no provider; {nearest(table['provider'], self.providers)}",
-            )
+    def _allowed(self, at: Path_, table: Table) -> Iterator[Mistake]:
         known = default_registry().grants
         for grant in table["allow"]:
             if grant not in known:
@@ -275,6 +318,8 @@ class ConfigFile:
                     (*at, "allow"),
                     f"has {grant}, which no plugin registers; {nearest(grant, known)}",
                 )
+
+    def _endpoint_path(self, at: Path_, table: Table) -> Iterator[Mistake]:
         try:
             path = normal_path(table["path"])
         except RequestRefusedError as error:
@@ -284,8 +329,11 @@ class ConfigFile:
         if DEVICE_CODE in table["allow"]:
             taken[device_path(path)] = f"puts device logins at {device_path(path)}, which is"
         for name, route in self.routes.items():
-            if route and (what := taken.get(route["path"].rstrip("/"))):
-                yield (*at, "path"), f"{what} the path of the route {name} too"
+            with suppress(InvalidKeyError):
+                if what := taken.get(route["path"].rstrip("/")):
+                    yield (*at, "path"), f"{what} the path of the route {name} too"
+
+    def _keys(self, at: Path_) -> Iterator[Mistake]:
         try:
             self.binding_keys()
         except ConfigurationError as error:
@@ -299,7 +347,7 @@ class ConfigFile:
         Raises:
             ConfigurationError: there is no key, or it is invalid; names the key of the table.
         """
-        table = self.token_endpoint or {}
+        table = {} if self.token_endpoint is None else self.token_endpoint
         for name in ("binding_key_env", "binding_key_file"):
             if name not in table:
                 continue

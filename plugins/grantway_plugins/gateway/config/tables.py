@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope, Text
 from grantway.http import is_loopback
+from grantway_plugins.auth.bearer import Bearer
 from grantway_plugins.gateway.clients import own_redirect_uris
 from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules
 from grantway_plugins.gateway.upstream.proxy_headers import is_reserved
@@ -198,6 +199,16 @@ class RouteTable(TlsTable):
         if plain and not data["insecure_http"]:
             rule = "would get tokens in the clear; use https, or say insecure_http = true"
             raise ValidationError({"upstream": [rule]})
+
+    @validates_schema
+    def tell_bearer(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject a header or scheme that cannot carry a token."""
+        try:
+            Bearer(header=data["header"], scheme=data.get("scheme"))
+        except ConfigurationError as error:
+            found = error.errors.items()
+            rules: dict[str, Any] = {key: [f"must be {each[0]}"] for key, each in found}
+            raise ValidationError(rules) from None
 
     @validates_schema
     def tell_grant(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -26,7 +26,8 @@ from grantway_plugins.gateway.upstream.route import Route, Source
 from grantway_plugins.gateway.upstream.tenant import EVERYBODY
 from grantway_plugins.gateway.upstream.upstream_auth import UpstreamAuth
 from grantway_plugins.profiles.network import NetworkSettings
-from grantway_plugins.profiles.toml_file import Path_
+from grantway_plugins.profiles.partial_table import InvalidKeyError, PartialTable
+from grantway_plugins.profiles.toml_file import Path_, names
 
 from .gateway_provider import GatewayProvider
 from .inventory import Inventory
@@ -74,7 +75,7 @@ def assemble(
     """Make what a file describes. Asks providers for their endpoints, so it may take a while.
 
     Args:
-        config: The file.
+        config: The file. Its mistakes are reported together with those found here.
         before: What is there already; what is described as it was is used on.
         metrics: Is told what happens.
 
@@ -95,7 +96,7 @@ class _Assembling:
         self, config: ConfigFile, inventory: Inventory, metrics: GatewayMetrics | None
     ) -> None:
         self._config, self._inventory, self._metrics = config, inventory, metrics
-        self._mistakes: list[tuple[Path_, str]] = []
+        self._mistakes: list[tuple[Path_, str]] = list(config.mistakes)
         self._protections: list[Protection] = []
 
     def run(self) -> Assembly:
@@ -106,13 +107,12 @@ class _Assembling:
             for name, table in config.providers.items()
             if (made := self._attempt(("providers", name), partial(self._provider, name, table)))
         }
-        self._discover(list(providers.values()))
-        if self._mistakes or store is None:
-            raise config.toml.wrong(self._mistakes)
+        self._attempt(("gateway",), partial(self._discover, list(providers.values())))
         routes = [
             made
             for name, table in config.routes.items()
-            if (
+            if store is not None
+            and (
                 made := self._attempt(
                     ("routes", name), partial(self._route, name, table, providers, store)
                 )
@@ -147,15 +147,15 @@ class _Assembling:
         )
 
     def _attempt(self, at: Path_, make: Callable[[], Any]) -> Any:
-        """What was made, or None: then it is known why."""
+        """Return what was made, or None if that is impossible, and keep the reason."""
         try:
             return make()
+        except InvalidKeyError:
+            pass  # the key's mistake is reported
         except ConfigurationError as error:
             if str(error).startswith(str(self._config.path)):  # it names the line already
                 rules = [
-                    (tuple(name.split(".")), rule)
-                    for name, found in error.errors.items()
-                    for rule in found
+                    (names(name), rule) for name, found in error.errors.items() for rule in found
                 ]
                 self._mistakes += rules
             else:
@@ -175,35 +175,61 @@ class _Assembling:
     def _target(self, name: str, table: Mapping[str, Any]) -> Target | None:
         # Not its proxy and certificate, which are for the way to the providers.
         common: dict[str, Any] = {
-            key: self._config.network[key]
-            for key in ("ca_bundle", "trust_env")
-            if key in self._config.network
+            key: self._common[key] for key in ("ca_bundle", "trust_env") if key in self._common
         }
         settings = NetworkSettings(self._config.parts, table, ("routes", name), common)
         return Target.of(table, settings.upstream())
 
-    def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider:
+    def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider | None:
+        at = ("providers", name)
         watch = self._inventory.part("watch", {"name": name}, lambda: Watch(name))
         watch.routes = tuple(
-            route for route, each in self._config.routes.items() if each["provider"] == name
+            route
+            for route, each in self._config.routes.items()
+            if not isinstance(each, PartialTable) and each["provider"] == name
         )
-        rules = {each: table.get(each, {}) for each in ("breaker", "bulkhead")}
-        protection = self._inventory.part(
-            "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
+        differs, network = self._differs(name), self._config.network
+
+        def make() -> GatewayProvider:
+            rules = {each: table.get(each, {}) for each in ("breaker", "bulkhead")}
+            protection = self._inventory.part(
+                "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
+            )
+            facts = {"name": name, "table": table, "differs": differs, "network": network, **read}
+            return self._inventory.part(
+                "provider",
+                facts,
+                lambda: GatewayProvider(
+                    name, table, self._config.parts, watch, protection, network=network
+                ),
+            )
+
+        read = self._attempt(at, partial(self._read, name))
+        tables = (table, network, *differs.values())
+        valid = read is not None and not any(isinstance(each, PartialTable) for each in tables)
+        if not valid:
+            self._attempt(at, partial(self._check_network, table, at))
+        made = self._attempt(at, make) if valid else None
+        # Without network settings, whose mistakes are reported above: it only makes the checks.
+        checked = made or GatewayProvider(
+            name, {}, self._config.parts, watch, Protection(name), network={}
         )
-        facts = {"name": name, "table": table, "differs": self._differs(name), **self._read(name)}
-        network = facts["network"] = self._config.network
-        made = self._inventory.part(
-            "provider",
-            facts,
-            lambda: GatewayProvider(
-                name, table, self._config.parts, watch, protection, network=network
-            ),
-        )
-        self._attempt(("providers", name), made.check)
-        for tenant, differs in self._differs(name).items():
-            self._attempt(("tenants", tenant, name), partial(made.check, tenant, differs))
+        checked.table = table
+        self._attempt(at, checked.check)
+        for tenant, each in differs.items():
+            self._attempt(("tenants", tenant, name), partial(checked.check, tenant, each))
+        if made is None:
+            checked.close()
         return made
+
+    def _check_network(self, table: Mapping[str, Any], at: Path_) -> None:
+        NetworkSettings(self._config.parts, table, at, self._common).transport(1.0).close()
+
+    @property
+    def _common(self) -> Mapping[str, Any]:
+        """Return ``[network]``, or an empty table if it has a mistake, which is reported once."""
+        network = self._config.network
+        return {} if isinstance(network, PartialTable) else network
 
     def _read(self, name: str) -> dict[str, Any]:
         """Secrets that are read once, so that another one makes another client."""
@@ -254,8 +280,10 @@ class _Assembling:
         table: Mapping[str, Any],
         providers: Mapping[str, GatewayProvider],
         store: Store,
-    ) -> Route:
-        provider = providers[table["provider"]]
+    ) -> Route | None:
+        provider = providers.get(table["provider"])
+        if provider is None:
+            return None
         return Route(
             name,
             host=table.get("host", ""),
@@ -301,10 +329,13 @@ class _Assembling:
         )
         return self._inventory.part("pool", facts, lambda: CredentialPool(make))
 
-    def _broker(self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]) -> Broker:
-        provider = providers[table["provider"]]
+    def _broker(
+        self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]
+    ) -> Broker | None:
+        provider = providers.get(table["provider"])
         keys = self._config.binding_keys()
-        assert keys.value is not None  # the file was checked
+        if provider is None or keys.value is None:
+            return None
         facts = {
             "table": table,
             "made": [id(provider), provider.found is not None],

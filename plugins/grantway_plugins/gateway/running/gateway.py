@@ -22,6 +22,7 @@ from grantway_plugins.gateway.metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream.asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.gateway.upstream.refusal import RequestRefusedError, answer_for
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
+from grantway_plugins.profiles.partial_table import InvalidKeyError
 from grantway_plugins.profiles.stamp import stamp_of
 from grantway_plugins.server.peers import Shares
 
@@ -178,17 +179,17 @@ class Gateway:
         return None
 
     def _read_again(self, before: Assembly) -> Assembly:
-        config = ConfigFile(before.config.path)
-        wrong = [
-            (("gateway", name), "cannot change while the gateway runs; start it anew")
-            for name in _FIXED
-            if config.gateway[name] != before.config.gateway[name]
-        ]
+        config = ConfigFile(before.config.path, require_valid=False)
+        for name in _FIXED:
+            with contextlib.suppress(InvalidKeyError):
+                if config.gateway[name] != before.config.gateway[name]:
+                    rule = "cannot change while the gateway runs; restart it"
+                    config.mistakes.append((("gateway", name), rule))
         old, new = before.config.authorize, config.authorize
-        if (old and old["listen"]) != (new and new["listen"]):
-            wrong.append((("authorize", "listen"), "cannot change while the gateway runs"))
-        if wrong:
-            raise config.toml.wrong(wrong)
+        with contextlib.suppress(InvalidKeyError):
+            if (old and old["listen"]) != (new and new["listen"]):
+                rule = "cannot change while the gateway runs; restart it"
+                config.mistakes.append((("authorize", "listen"), rule))
         return assemble(config, before=before, metrics=self.metrics)
 
     def _take_over(self, assembly: Assembly) -> None:

@@ -29,7 +29,7 @@ def check(path: str | Path) -> str:
     Raises:
         ConfigurationError: file, line and reason of every mistake.
     """
-    config = ConfigFile(path)
+    config = ConfigFile(path, require_valid=False)
     gateway = Gateway(config)
     gateway.close_unstarted()
     counted = (("route", config.routes), ("provider", config.providers), ("tenant", config.tenants))
@@ -50,7 +50,7 @@ def serve(path: str | Path) -> None:
     Raises:
         ConfigurationError: file, line and reason of every mistake; or an address cannot be used.
     """
-    config = ConfigFile(path)
+    config = ConfigFile(path, require_valid=False)
     gateway = Gateway(config)
     with ExitStack() as ending:
         ending.callback(gateway.close_unstarted)
