@@ -212,9 +212,9 @@ def _partial(
     schema.dict_class = cast("type[dict[str, Any]]", partial(PartialTable, frozenset(invalid)))
     more: Mapping[Any, Any] = {}
     try:
-        valid = schema.load(rest, partial=tuple(invalid))
+        valid = cast("dict[str, Any]", schema.load(rest, partial=tuple(invalid)))
     except ValidationError as error:
-        more, valid = error.messages_dict, error.valid_data
+        more, valid = error.messages_dict, cast("dict[str, Any]", error.valid_data)
     finally:
         del schema.dict_class
     invalid |= {str(name) for name in more if name != SCHEMA}

@@ -218,7 +218,7 @@ class ConfigFile:
             NetworkSettings(self.parts, self.network, ("network",), {}).transport(1.0).close()
         except ConfigurationError as error:
             if not str(error).startswith(str(self.path)):
-                raise  # a variable of the environment, not the file
+                return  # a variable of the environment, which each provider reports
             yield from ((names(key), rule) for key, found in error.errors.items() for rule in found)
 
     def _dialect(self, at: Path_, table: Table) -> Iterator[Mistake]:

@@ -131,6 +131,8 @@ class _Assembling:
         }
         if self._mistakes:
             raise config.toml.wrong(self._mistakes)
+        for name, provider in providers.items():
+            provider.watch.routes = self._routes_of(name)
         self._inventory.forget_before()
         if self._metrics is not None:
             # Not before: what is made for nothing must not be shown in place of what is at work.
@@ -183,11 +185,8 @@ class _Assembling:
     def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider | None:
         at = ("providers", name)
         watch = self._inventory.part("watch", {"name": name}, lambda: Watch(name))
-        watch.routes = tuple(
-            route
-            for route, each in self._config.routes.items()
-            if not isinstance(each, PartialTable) and each["provider"] == name
-        )
+        if not watch.routes:  # one that is in use must not change before the file is accepted
+            watch.routes = self._routes_of(name)
         differs, network = self._differs(name), self._config.network
 
         def make() -> GatewayProvider:
@@ -221,6 +220,13 @@ class _Assembling:
         if made is None:
             checked.close()
         return made
+
+    def _routes_of(self, provider: str) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, table in self._config.routes.items()
+            if not isinstance(table, PartialTable) and table["provider"] == provider
+        )
 
     def _check_network(self, table: Mapping[str, Any], at: Path_) -> None:
         NetworkSettings(self._config.parts, table, at, self._common).transport(1.0).close()

@@ -160,7 +160,7 @@ def test_a_reload_reports_all_of_them(tmp_path: Path) -> None:
         answer = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
         assert answer.status_code == 400
         assert_said(answer.json()["error"], config, "15: authorize.listen cannot change")
-        assert requests.get(f"{run.admin}/livez", timeout=PATIENCE).status_code == 200
+        assert run.ready()[1]["providers"].keys() == {"idp"}
 
 
 def test_what_only_making_and_asking_shows_is_reported_beside_the_rest(tmp_path: Path) -> None:
