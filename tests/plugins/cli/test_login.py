@@ -37,7 +37,9 @@ ENTER = re.compile(r"Open +(\S+)\s+Enter +(\S+)")
 @pytest.fixture
 def grantway_issuer_settings() -> IssuerSettings:
     """A person decides at the issuer's pages."""
-    return IssuerSettings(approve="page", lifetimes=Lifetimes(device_interval=1))
+    return IssuerSettings(
+        approve="page", lifetimes=Lifetimes(device_interval=1), registration="unrestricted"
+    )
 
 
 @pytest.fixture
