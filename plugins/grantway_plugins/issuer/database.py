@@ -161,7 +161,10 @@ def has_password(database: str) -> bool:
         url = sa.make_url(database)
     except (SQLAlchemyError, ValueError):
         return "://" in database and "@" in database
-    return url.password is not None or any("pass" in name.lower() for name in url.query)
+    # An empty password is none, and libpq's passfile names a file.
+    return bool(url.password) or any(
+        "pass" in name.lower() and not name.lower().endswith("file") for name in url.query
+    )
 
 
 def store_error(  # noqa: PLR0911 - one return for each cause

@@ -35,7 +35,9 @@ HEAVY = {
 def grantway_issuer_settings() -> IssuerSettings:
     """Strict: a refresh token that comes twice ends the login."""
     return IssuerSettings(
-        approve="auto", lifetimes=Lifetimes(device_interval=0, refresh_reuse_window=0)
+        approve="auto",
+        lifetimes=Lifetimes(device_interval=0, refresh_reuse_window=0),
+        registration="unrestricted",
     )
 
 

@@ -86,3 +86,15 @@ def test_the_files_of_an_older_database_become_private(tmp_path: Path) -> None:
         wal.chmod(0o644)
         with closing(Store(path)):
             assert {each.stat().st_mode & 0o777 for each in (path, wal)} == {0o600}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://issuer:@127.0.0.1/tokens",
+        "postgresql+psycopg://issuer@127.0.0.1/tokens?passfile=/etc/issuer.pgpass",
+        "sqlite:///tokens.db",
+    ],
+)
+def test_a_url_without_a_password_is_taken_as_an_argument(url: str) -> None:
+    assert not has_password(url)

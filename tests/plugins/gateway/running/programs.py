@@ -39,6 +39,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.gone = threading.Event()
+        self.came = threading.Event()
         self.forget()
 
     def forget(self) -> None:
@@ -46,6 +47,7 @@ class Echo:
         self.requests: list[dict[str, Any]] = []
         self.refuse: set[str] = set()
         self.gone.clear()
+        self.came.clear()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
@@ -92,6 +94,7 @@ class Echo:
         await gone
 
     async def _slow(self, receive: Any) -> None:
+        self.came.set()
         while (await receive())["type"] != "http.disconnect":
             pass
         self.gone.set()
