@@ -80,7 +80,7 @@ def connect(
 @pytest.fixture(scope="module")
 def patient_issuer() -> Iterator[str]:
     """An issuer as it comes, which wants five seconds between two polls."""
-    with grantway_serve() as url:
+    with grantway_serve("--registration", "unrestricted") as url:
         yield url
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from grantway.exceptions import ConfigurationError
 from grantway_plugins.paths import expand, require_writable, user_folder
 
 from . import tables
@@ -128,6 +129,8 @@ def _engine_of_url(name: str) -> sa.Engine:
         return sa.create_engine(url, hide_parameters=True)
     except ModuleNotFoundError as missing:
         raise StoreError(f"This database needs {missing.name}; install it with pip") from None
+    except ConfigurationError:
+        raise  # it is a ValueError too, and names the setting
     except (SQLAlchemyError, ValueError):
         # The URL may hold a password, so it is not quoted.
         raise StoreError(

@@ -326,7 +326,7 @@ def test_the_browser_comes_back_to_a_chosen_port(
 
 
 def test_no_login_says_how_to_log_in(session: SsoSession) -> None:
-    ways = "aws sso login --sso-session dev, or grantway login --sso-session dev$"
+    ways = "(?m)aws sso login --sso-session dev, or grantway login --sso-session dev$"
     with pytest.raises(LoginNeededError, match=ways):
         session.credential().token()
 
