@@ -80,14 +80,14 @@ def connect(
 @pytest.fixture(scope="module")
 def patient_issuer() -> Iterator[str]:
     """An issuer as it comes, which wants five seconds between two polls."""
-    with grantway_serve("--registration", "unrestricted") as url:
+    with grantway_serve() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """An issuer that may be polled at any pace."""
-    with grantway_serve("--device-interval-seconds", "0") as url:
+    with grantway_serve("--device-interval-seconds", "0", "--registration", "unrestricted") as url:
         yield url
 
 
