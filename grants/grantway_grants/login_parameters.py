@@ -115,7 +115,7 @@ def _checked(resource: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _as_text(name: str, value: Any) -> Any:
-    """Write a value as the query of an authorization request would; leave a function as it is."""
+    """Write a value as the query of an authorization request would; leave a function unchanged."""
     if callable(value):
         return value
     if isinstance(value, bool):

@@ -73,7 +73,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(home: Path, issuer: str) -> dict[str, str]:
-    """Nothing of whoever runs the tests, and the two variables that name the issuer."""
+    """Return the two variables that name the issuer, and no AWS setting of the user."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {
         "HOME": str(home),

@@ -53,7 +53,7 @@ _HEADER = b"SQLite format 3\x00"
 
 
 def default_path() -> Path:
-    """Where the issuer keeps its database when nobody says: the user's data folder.
+    """Where the issuer keeps its database by default: the user's data folder.
 
     Raises:
         ConfigurationError: there is no home directory, or the folder cannot be made; names the

@@ -9,7 +9,7 @@ class StoreError(GrantwayError):
     """The issuer's database cannot be used. Unless a subclass says otherwise, nothing changed.
 
     Attributes:
-        public: What callers of the issuer are told; names neither the database nor its place.
+        public: The text for callers of the issuer; names neither the database nor its place.
     """
 
     code = "store_error"

@@ -208,7 +208,7 @@ class Transaction:
         self._new_access_tokens: list[dict[str, Any]] = []
 
     def probe(self) -> None:
-        """Write a row as it is, to find out whether the database can be written."""
+        """Write a row unchanged, to find out whether the database can be written."""
         self._cursor.change(_PROBE, {})
 
     # --- clients ---

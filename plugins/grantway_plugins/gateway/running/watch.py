@@ -110,7 +110,7 @@ class Watch:
             return
         self._logged[error.code] = now
         self._announced = True
-        # The class and the code are grantway's own words; what the provider said is left out.
+        # The class and the code are grantway's own words; the provider's own text is left out.
         _log.warning(
             "Provider %s gives no tokens: %s (%s). Routes that need them: %s. %s",
             self._provider,

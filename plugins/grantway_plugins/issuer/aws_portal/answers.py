@@ -22,7 +22,7 @@ _STATUS: Mapping[ErrorName, int] = {
 
 
 class PortalError(Exception):
-    """An error that the caller is told.
+    """An error that is reported to the caller.
 
     Args:
         name: The exception's name in AWS's service model.

@@ -199,5 +199,5 @@ class DevicePage:
 
 
 def _about(plain: str) -> str:
-    """Return what a form is about: entering a code, or the device that has this one."""
+    """Return the purpose of a form: entering a code, or the device that has this one."""
     return f"device {plain}"

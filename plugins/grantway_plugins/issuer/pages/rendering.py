@@ -72,7 +72,7 @@ class Renderer:
             template: The template's file name.
             status: The HTTP status.
             leaves: Whether its form ends at the client. Chrome applies ``form-action`` to every
-                redirect that follows, and nobody knows where the client redirects to.
+                redirect that follows, and the issuer cannot know where the client redirects to.
             scripts: Whether it may load the issuer's own script.
             values: What the template shows.
         """
