@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grantway.exceptions import ConfigurationError, StoreLockError, StoreUnreadableError
+from grantway.quantity import check_wait
 
 from .file_format import name_of
 from .file_problems import advice
@@ -47,9 +48,10 @@ class KeyLocks:
         Raises:
             StoreLockError: it was not to be had in time; names the file.
             StoreUnreadableError: the file cannot be made or locked; names it, and what to do.
-            ConfigurationError: filelock is not installed.
+            ConfigurationError: filelock is not installed, or ``timeout`` is no duration.
         """
         path = self._folder / f"{name_of(key)}.lock"
+        check_wait(timeout)
         end = time.monotonic() + timeout
         with self._threads.hold(key, timeout, str(path)):
             lock = self._acquire(path, max(0.0, end - time.monotonic()), timeout)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from grantway.exceptions import StoreLockError
+from grantway.quantity import check_wait
 
 
 class ThreadLocks:
@@ -32,8 +33,10 @@ class ThreadLocks:
             where: Names the lock in the error.
 
         Raises:
-            StoreLockError: it was not to be had in time.
+            ConfigurationError: ``timeout`` is no duration.
+            StoreLockError: another thread held it for all of ``timeout``.
         """
+        check_wait(timeout)
         if self._process != os.getpid():
             # In a fork, nobody is left to free what other threads of the parent held.
             self._clear()

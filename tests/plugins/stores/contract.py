@@ -11,7 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from grantway import Store, Token
-from grantway.exceptions import LeaseLostError, StoreLockError, StoreUnreadableError
+from grantway.exceptions import (
+    ConfigurationError,
+    LeaseLostError,
+    StoreLockError,
+    StoreUnreadableError,
+)
 from grantway.record import encode
 from tests.plugins.stores import processes
 from tests.plugins.stores.processes import Opener, long_token, opened, peer
@@ -124,6 +129,12 @@ class StoreContract:
     def test_keys_do_not_wait_for_each_other(self, store: Store) -> None:
         with store.lock("a", 0), store.lock("A", 0), store.lock("", 0), store.lock("a/b", 0):
             pass
+
+    @pytest.mark.parametrize("timeout", [True, -1, float("nan"), "300"])
+    def test_a_wait_for_the_lock_must_be_a_duration(self, store: Store, timeout: float) -> None:
+        with pytest.raises(ConfigurationError) as refused, store.lock("k", timeout):
+            pass
+        assert "timeout" in refused.value.errors
 
     def test_a_lock_that_is_free_is_had_without_waiting(self, store: Store) -> None:
         for _ in range(3):

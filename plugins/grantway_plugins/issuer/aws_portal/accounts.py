@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from grantway.quantity import check_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class RoleCredentials:
@@ -15,12 +17,19 @@ class RoleCredentials:
         secret_access_key: Its secret.
         session_token: Its session token.
         seconds: How long they are said to be valid.
+
+    Raises:
+        ConfigurationError: ``seconds`` is no duration.
     """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str = field(repr=False)
     seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        """Check the duration."""
+        check_seconds("seconds", self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
