@@ -130,7 +130,10 @@ class TomlFile:
         except ValidationError as invalid:
             messages = invalid.messages_dict
         # Made outside the except block: the ValidationError holds the values, secrets too.
-        read, more = _partial(schema, table, messages)
+        read: dict[str, Any] = PartialTable(schema.fields)
+        more: Mapping[Any, Any] = {}
+        if isinstance(table, dict):  # the file may hold something else in its place
+            read, more = _partial(schema, table, messages)
         mistakes = dict.fromkeys([*_flat(messages), *_flat(more)])
         return read, [((*at, *path), rule) for path, rule in mistakes]
 

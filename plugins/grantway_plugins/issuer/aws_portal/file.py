@@ -77,6 +77,8 @@ def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake
         mistakes.append((at, "must be named by twelve digits, like 123456789012"))
     read, wrong = toml.judge(_AccountTable(), table, at)
     mistakes += wrong
+    if wrong:  # the account is not used, and its invalid keys cannot be read
+        read = {}
     roles: dict[str, RoleCredentials] = {}
     # From the file itself, because a mistake elsewhere must not hide those of the roles.
     found = table.get("roles") if isinstance(table, Mapping) else None
