@@ -72,7 +72,7 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"<title>The client</title>You are back.")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is inherited
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the inherited name
         """Say nothing."""
 
 
@@ -155,7 +155,7 @@ def registered(caller: Caller, client: Client) -> Caller:
 
 @pytest.fixture
 def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
-    """Opens tabs, each in a browser profile of its own; a blocked part of a page is a failure."""
+    """Opens tabs, each in a separate browser profile; a blocked part of a page is a failure."""
     opened: list[Tab] = []
 
     def make(*, javascript: bool = True, colors: str = "light") -> Tab:

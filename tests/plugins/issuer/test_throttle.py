@@ -55,7 +55,7 @@ def test_a_right_entry_gives_back_itself_only(clock: Clock) -> None:
 
 
 def test_known_guessers_cannot_lock_out_other_addresses(clock: Clock) -> None:
-    """Not even by entering codes of their own in between."""
+    """Not even by entering their own codes in between."""
     throttle = Throttle(clock)
     guessers = [f"198.51.100.{n}" for n in range(60)]
     for _ in range(50):

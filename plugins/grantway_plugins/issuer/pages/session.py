@@ -54,7 +54,7 @@ class Session:
 class Sessions:
     """Tells browsers apart.
 
-    Each day has a key of its own, derived from one that every issuer on the database shares. A
+    Each day has a separate key, derived from one that every issuer on the database shares. A
     form that one issuer shows can therefore be sent to another one, also after a restart. It is
     accepted until the end of the next day.
 

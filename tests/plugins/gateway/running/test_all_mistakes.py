@@ -230,7 +230,7 @@ def checked(config: Path) -> subprocess.CompletedProcess[str]:
 
 
 def assert_said(text: str, config: Path, *more: str) -> None:
-    """Each mistake has a line of its own, and there are no others."""
+    """Each mistake is on a separate line, and there are no others."""
     said = [each.removeprefix(f"{config}, line ") for each in text.strip().splitlines()]
     missing = [each for each in SAID if not any(one.startswith(each) for one in said)]
     others = [one for one in said if not one.startswith((*SAID, *more))]
