@@ -19,12 +19,13 @@ STATEMENTS = [
 def test_every_statement_is_written_for_both() -> None:
     assert len(STATEMENTS) > 20
     for statement in STATEMENTS:
-        sql, names, _fixed = statement.on(sqlite.dialect())
+        sql, names, fixed = statement.on(sqlite.dialect())
         assert names is not None
         assert sql.count("?") == len(names)
-        sql, names, _fixed = statement.on(psycopg.dialect())
-        assert names is None
-        assert "%(" in sql
+        sql, by_name, _fixed = statement.on(psycopg.dialect())
+        assert by_name is None
+        assert all(f"%({name})s" in sql for name in set(names) - set(fixed))
+        assert "?" not in sql
 
 
 def test_a_family_is_locked_where_there_are_several_writers() -> None:
