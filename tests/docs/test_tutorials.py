@@ -189,6 +189,12 @@ def test_a_gateway_in_a_minute(reader: Reader) -> None:
     reader.follow(page, blocks(page))
 
 
+def test_rotating_a_secret_continues_the_gateway(reader: Reader, clone: Path) -> None:
+    shutil.rmtree(clone / "gateway-demo", ignore_errors=True)
+    for page in (TUTORIAL / "gateway.md", DOCS / "how-to" / "rotate-a-client-secret.md"):
+        reader.follow(page, blocks(page))
+
+
 def test_your_own_grant(reader: Reader, clone: Path) -> None:
     page = TUTORIAL / "your-own-grant.md"
     reader.follow(page, blocks(page))

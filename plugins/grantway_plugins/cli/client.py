@@ -36,7 +36,8 @@ secret_file_option = click.option(
 def command() -> None:
     """Manage the clients of the embedded issuer, in its database.
 
-    The issuer may run meanwhile: it notices a change within five seconds.
+    The issuer may run meanwhile. It accepts a new client or secret at once, and notices every
+    other change within five seconds.
     """
 
 

@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .binding_keys import derived_binding_key
     from .broker import Broker
-    from .clients import ClientRule, Principal, hash_secret
+    from .clients import ClientHashes, ClientRule, Principal, hash_secret
     from .device_authorization import DeviceAuthorizationEndpoint
     from .embedded import EmbeddedIssuer
     from .metrics import GatewayMetrics
@@ -24,6 +25,7 @@ _HOME = {
     "BreakerRules": "protection",
     "Broker": "broker",
     "BulkheadRules": "protection",
+    "ClientHashes": "clients",
     "ClientRule": "clients",
     "DeviceAuthorizationEndpoint": "device_authorization",
     "EmbeddedIssuer": "embedded",
@@ -34,6 +36,7 @@ _HOME = {
     "ProtectionState": "protection",
     "Settlement": "token_endpoint",
     "TokenEndpoint": "token_endpoint",
+    "derived_binding_key": "binding_keys",
     "hash_secret": "clients",
 }
 
@@ -41,6 +44,7 @@ __all__ = [
     "BreakerRules",
     "Broker",
     "BulkheadRules",
+    "ClientHashes",
     "ClientRule",
     "DeviceAuthorizationEndpoint",
     "EmbeddedIssuer",
@@ -51,6 +55,7 @@ __all__ = [
     "ProtectionState",
     "Settlement",
     "TokenEndpoint",
+    "derived_binding_key",
     "hash_secret",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,19 @@ def binding_keys(keys: Masked[Keys | KeySource | None], auth: ClientAuth) -> Key
         "every process: they bind refresh tokens and codes to the caller.",
         errors={"keys": ["must be given for a client without a client_secret"]},
     )
+
+
+def derived_binding_key(client_id: str, client_secret: str) -> str:
+    """Return the key that a broker without ``keys`` derives from its client's secret, in base64.
+
+    Put it after a new key, so that tokens sealed with it are accepted further on.
+
+    Args:
+        client_id: The gateway's name at the provider.
+        client_secret: Its secret there.
+    """
+    (key,) = derived_key(Masked(client_secret), client_id)().value
+    return base64.urlsafe_b64encode(key).decode()
 
 
 def derived_key(secret: Masked[str], client_id: str) -> KeySource:

@@ -36,7 +36,7 @@ from grantway_plugins.stores.masked import Masked
 
 from .binding import Binding
 from .binding_keys import Keys, binding_keys
-from .clients import ClientRule, Principal, authenticated, client_rule
+from .clients import ClientHashes, ClientRule, Principal, authenticated, client_rule
 from .device_authorization import DeviceAuthorization, device_params
 from .upstream_errors import told, unavailable
 from .workers import Full, Workers
@@ -59,8 +59,8 @@ class Broker:
     Args:
         client: Asks the provider. Keep it open as long as the broker is used.
         clients: Who may ask: a function of client id and secret (None where none was sent) that
-            gives True or a ``Principal``; or a mapping of client ids to what ``hash_secret`` gave,
-            None for a client without a secret. By default nobody may.
+            gives True or a ``Principal``; or a mapping of client ids to ``ClientHashes``. By
+            default every caller is refused.
         timeout: Seconds for one request, over the wait for a thread and all attempts upstream.
         threads: Calls upstream at once, under ASGI. Under WSGI the server's threads count.
         waiting: Requests that may wait for a thread; more are turned away with status 503.
@@ -83,7 +83,7 @@ class Broker:
         self,
         client: Client,
         *,
-        clients: ClientRule | Mapping[str, str | None] | None = None,
+        clients: ClientRule | Mapping[str, ClientHashes] | None = None,
         timeout: float = 30.0,
         threads: int = 40,
         waiting: int = 80,

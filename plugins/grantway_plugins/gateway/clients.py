@@ -6,7 +6,7 @@ import hmac
 import inspect
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from grantway.exceptions import ConfigurationError
@@ -20,6 +20,7 @@ from grantway_plugins.issuer.wire import WireRequest
 SHORTEST_SECRET = 22
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_MADE = "must be made by grantway_plugins.gateway.hash_secret"
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ class Principal:
 #: lets the caller in.
 ClientRule = Callable[[str, str | None], "bool | Principal | None"]
 
+#: What a mapping of clients holds for one of them: what ``hash_secret`` gave, a list of that (the
+#: secrets that work while one replaces another), or None for a client without a secret.
+ClientHashes = str | Sequence[str] | None
+
 
 def hash_secret(secret: str) -> str:
     """The form in which a mapping of clients holds a secret: ``sha256:`` and 64 hex digits.
@@ -69,14 +74,14 @@ def hash_secret(secret: str) -> str:
 
 
 def client_rule(
-    clients: ClientRule | Mapping[str, str | None] | None,
+    clients: ClientRule | Mapping[str, ClientHashes] | None,
     redirect_uris: Mapping[str, Iterable[str]] | None = None,
 ) -> ClientRule:
     """The rule that an embedder gave, as a function.
 
     Args:
-        clients: A function; client ids to what ``hash_secret`` gave, or to None for a client that
-            has no secret; or None, which lets nobody in.
+        clients: A function; client ids to their ``ClientHashes``; or None, which refuses every
+            caller.
         redirect_uris: Client ids to their redirect URIs, beside a mapping of clients.
 
     Raises:
@@ -162,29 +167,64 @@ def _shared(client_id: str, own: frozenset[str], found: Mapping[str, frozenset[s
     return ""
 
 
+def check_hashes(given: object) -> tuple[str, ...]:
+    """Return the hashes of a client's secrets.
+
+    Args:
+        given: What ``hash_secret`` gave, or a list of that.
+
+    Raises:
+        ConfigurationError: it is something else, or the list is empty; the message is a rule that
+            quotes nothing, because it may be the secret itself.
+    """
+    if isinstance(given, str):
+        hashes: tuple[object, ...] = (given,)
+    elif isinstance(given, Sequence) and not isinstance(given, bytes | bytearray):
+        hashes = tuple(given)
+    else:
+        raise ConfigurationError(f"{_MADE}, or a list of such hashes")
+    if not hashes:
+        raise ConfigurationError(
+            "must not be an empty list; give the hash of the client's secret, and during a "
+            "rotation those of the old and the new one"
+        )
+    found = []
+    for number, each in enumerate(hashes, 1):
+        if not isinstance(each, str) or not _HASH.fullmatch(each):
+            where = "" if len(hashes) == 1 else f" (hash {number} of {len(hashes)} is not)"
+            raise ConfigurationError(f"{_MADE}{where}; a secret itself is not kept")
+        found.append(each)
+    return tuple(found)
+
+
 def _listed(
-    clients: dict[str, str | None], redirect_uris: Mapping[str, frozenset[str]]
+    clients: dict[str, ClientHashes], redirect_uris: Mapping[str, frozenset[str]]
 ) -> ClientRule:
-    for client_id, kept in clients.items():
+    hashes: dict[str, tuple[str, ...] | None] = {}
+    for client_id, given in clients.items():
         if not isinstance(client_id, str) or not client_id:
             raise ConfigurationError('clients: must map names of clients, like "shop".')
-        if kept is not None and not (isinstance(kept, str) and _HASH.fullmatch(kept)):
+        try:
+            hashes[client_id] = None if given is None else check_hashes(given)
+        except ConfigurationError as error:
             raise ConfigurationError(
-                f"clients: what stands for {client_id!a} must be made by hash_secret(...), or be "
-                "None for a client without a secret; a secret itself is not kept."
-            )
+                f"clients: the value for {client_id!a} {error.message}. None is for a client "
+                "without a secret."
+            ) from None
 
-    alone = len(clients) == 1
+    alone = len(hashes) == 1
 
     def rule(client_id: str, secret: str | None) -> Principal | None:
-        if client_id not in clients or not _proves(clients[client_id], secret):
+        if client_id not in hashes or not _proves(hashes[client_id], secret):
             return None
         return Principal(client_id, redirect_uris=redirect_uris.get(client_id), alone=alone)
 
     return rule
 
 
-def _proves(kept: str | None, secret: str | None) -> bool:
-    if kept is None or secret is None:
-        return kept is None and secret is None
-    return hmac.compare_digest(kept, f"sha256:{digest(secret).hex()}")
+def _proves(hashes: tuple[str, ...] | None, secret: str | None) -> bool:
+    if hashes is None or secret is None:
+        return hashes is None and secret is None
+    sent = f"sha256:{digest(secret).hex()}"
+    # Compare every hash, so that the time does not tell which of them matched.
+    return sum(hmac.compare_digest(each, sent) for each in hashes) > 0

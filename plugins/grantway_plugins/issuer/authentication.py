@@ -67,6 +67,9 @@ def authenticate(credentials: Credentials, transaction: Transaction, now: float)
             wrong secret; which of these is told only where it gives nothing away.
     """
     client = transaction.client(credentials.client_id)
+    if client is not None and not _proves(client, credentials, now):
+        # Another process may have rotated the secret since the registration was read.
+        client = transaction.clients.find(credentials.client_id, known=False)
     if client is None or not _proves(client, credentials, now):
         raise Refusal(
             "invalid_client", "The client is unknown, or did not prove itself as it registered"

@@ -94,11 +94,15 @@ class ClientRows:
         self._cursor = cursor
         self._known = known
 
-    def find(self, client_id: str) -> Client | None:
-        """Return the registration of this name, expired or not."""
-        known = self._known.get(client_id)
-        if known is not None:
-            return known
+    def find(self, client_id: str, *, known: bool = True) -> Client | None:
+        """Return the registration of this name, expired or not.
+
+        Args:
+            client_id: The client's name.
+            known: Whether a registration that was read a moment ago will do.
+        """
+        if known and (found := self._known.get(client_id)) is not None:
+            return found
         row = self._cursor.row(_FIND, {"id": client_id})
         if row is None:
             return None

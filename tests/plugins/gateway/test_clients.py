@@ -12,6 +12,7 @@ from grantway.testing import faults
 from grantway_plugins.gateway import TokenEndpoint, hash_secret
 from tests.plugins.gateway.conftest import CLIENTS, SHOP, THEIRS, Brokered, Serve
 
+NEXT = "the-next-secret-of-the-shop-0123456789"
 ASK = {"grant_type": "client_credentials"}
 
 
@@ -48,6 +49,17 @@ def test_a_mapping_of_hashes(
     sent: dict[str, str], status: int, brokered: Brokered, serve: Serve
 ) -> None:
     assert ask(brokered, serve, CLIENTS, **sent).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("secret", "status"), [(THEIRS, 200), (NEXT, 200), (NEXT + "x", 401), (None, 401)]
+)
+def test_the_old_and_the_new_secret_work_during_a_rotation(
+    secret: str | None, status: int, brokered: Brokered, serve: Serve
+) -> None:
+    clients = {"shop": [hash_secret(THEIRS), hash_secret(NEXT)]}
+    sent = {"client_id": "shop", **({"client_secret": secret} if secret else {})}
+    assert ask(brokered, serve, clients, **sent).status_code == status
 
 
 def test_two_methods_at_once_are_refused(
@@ -101,7 +113,20 @@ async def _late(_client_id: str, _secret: str | None) -> bool:
 
 @pytest.mark.parametrize(
     "clients",
-    [{"shop": THEIRS}, {"shop": "sha256:"}, {"": None}, {7: None}, "shop", 7, _late],
+    [
+        {"shop": THEIRS},
+        {"shop": "sha256:"},
+        {"shop": []},
+        {"shop": [THEIRS]},
+        {"shop": [hash_secret(THEIRS), None]},
+        {"shop": b"sha256:"},
+        {"shop": 7},
+        {"": None},
+        {7: None},
+        "shop",
+        7,
+        _late,
+    ],
 )
 def test_rules_that_cannot_work_are_refused(clients: Any, brokered: Brokered) -> None:
     with pytest.raises(grantway.ConfigurationError, match="clients: ") as caught:

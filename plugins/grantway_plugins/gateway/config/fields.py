@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields
 
 from grantway.exceptions import ConfigurationError
 from grantway.quantity import check_count
+from grantway_plugins.gateway.clients import check_hashes
 from grantway_plugins.gateway.upstream.facts import normal_host
 from grantway_plugins.gateway.upstream.refusal import RequestRefusedError
 from grantway_plugins.gateway.upstream.tenant import (
@@ -130,6 +131,37 @@ class WebOrigin(fields.Field[str]):
         if origin == "*" or _ORIGIN.fullmatch(origin):
             return origin
         raise ValidationError('must be origins of web pages, like ["https://app.example.com"]')
+
+
+class ByClient(fields.Dict):
+    """A table whose keys are client ids; a mistake names the client."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> Any:
+        try:
+            # marshmallow's Dict has no types here.
+            return super()._deserialize(value, attr, data, **options)  # type: ignore[no-untyped-call]
+        except ValidationError as error:
+            messages = error.messages
+        # marshmallow puts "value" between a client and its mistake.
+        if isinstance(messages, dict):
+            messages = {client_id: each["value"] for client_id, each in messages.items()}
+        raise ValidationError(messages)
+
+
+class SecretHashes(fields.Field[tuple[str, ...]]):
+    """The hash of a client's secret, or a list of the hashes that work during a rotation."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> tuple[str, ...]:
+        try:
+            return check_hashes(value)
+        except ConfigurationError as error:
+            problem = error.message
+        # Raised outside the except block: the file may hold the secret itself.
+        raise ValidationError(problem)
 
 
 class Tenant(fields.Field[TenantRule]):

@@ -30,16 +30,24 @@ from grantway_plugins.profiles.tables import (
 )
 from grantway_plugins.profiles.toml_file import TableSchema
 
-from .fields import Choice, HostName, Listen, Network, Switch, Tenant, WebOrigin, Whole
+from .fields import (
+    ByClient,
+    Choice,
+    HostName,
+    Listen,
+    Network,
+    SecretHashes,
+    Switch,
+    Tenant,
+    WebOrigin,
+    Whole,
+)
 from .filling import PLACE
 from .limits import GatewayLimits
 
 #: Grants that nobody can begin in a gateway.
 PERSONAL = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
-
-_HASH = validate.Regexp(
-    r"sha256:[0-9a-f]{64}\Z", error="must be what grantway_plugins.gateway.hash_secret gives"
-)
+_URIS = 'must be a list of URIs, like ["https://shop.example.com/callback"]'
 
 
 def _check_token_header(name: str) -> None:
@@ -249,9 +257,8 @@ class TokenEndpointTable(TableSchema):
 
     path = Text(example='"/token"', load_default="/token")
     provider = Text(example='"my-provider"', required=True)
-    clients = fields.Dict(
-        keys=fields.String(),
-        values=fields.String(validate=_HASH),
+    clients = ByClient(
+        values=SecretHashes(),
         required=True,
         error_messages={
             "required": "is missing: who may ask, as a table of client ids to hashes",
@@ -265,9 +272,10 @@ class TokenEndpointTable(TableSchema):
             "required": 'is missing: the grant types that are served, like ["refresh_token"]'
         },
     )
-    redirect_uris = fields.Dict(
-        keys=fields.String(),
-        values=fields.List(fields.String()),
+    redirect_uris = ByClient(
+        values=fields.List(
+            fields.String(error_messages={"invalid": _URIS}), error_messages={"invalid": _URIS}
+        ),
         load_default=dict,
         error_messages={"invalid": "must be a table of client ids to lists of redirect URIs"},
     )

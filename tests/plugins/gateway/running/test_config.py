@@ -172,6 +172,42 @@ def test_a_token_endpoint_needs_a_key_that_binds(
     assert "binding_key_file cannot be combined" in told(tmp_path, public + endpoint + both)[0]
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("[]", "must not be an empty list; give the hash of the client's secret, and during a"),
+        (
+            '"very secret"',
+            "must be made by grantway_plugins.gateway.hash_secret; a secret itself is not kept",
+        ),
+        ('["HASH", "very secret"]', "must be made by grantway_plugins.gateway.hash_secret (hash 2"),
+        ('["HASH", 7]', "must be made by grantway_plugins.gateway.hash_secret (hash 2 of 2 is not"),
+        ("7", "must be made by grantway_plugins.gateway.hash_secret, or a list of such hashes"),
+        ("{}", "must be made by grantway_plugins.gateway.hash_secret, or a list of such hashes"),
+    ],
+)
+def test_a_wrong_hash_is_told_with_its_client_and_line(
+    tmp_path: Path, value: str, says: str
+) -> None:
+    good = hash_secret("a-secret-that-is-long-enough")
+    endpoint = (
+        '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
+        f'[token_endpoint.clients]\nkiosk = ["{good}", "{good}"]\n'
+    )
+    (found,) = told(tmp_path, f"{GOOD}{endpoint}shop = {value.replace('HASH', good)}\n")
+    assert found.startswith(f"21: token_endpoint.clients.shop {says}")
+
+
+def test_wrong_redirect_uris_are_told_with_their_client_and_line(tmp_path: Path) -> None:
+    good = hash_secret("a-secret-that-is-long-enough")
+    endpoint = (
+        '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
+        f'clients = {{shop = "{good}"}}\n[token_endpoint.redirect_uris]\nshop = 7\n'
+    )
+    (found,) = told(tmp_path, GOOD + endpoint)
+    assert found.startswith("21: token_endpoint.redirect_uris.shop must be a list of URIs"), found
+
+
 def test_redirect_uris_of_a_token_endpoint_tell_its_clients_apart(tmp_path: Path) -> None:
     one = hash_secret("a-secret-that-is-long-enough")
     endpoint = (
