@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import left_running
+
+# The tests start hundreds of Python processes, and each would compile grantway again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A busy machine may stop a test for longer than Hypothesis allows an example to take.
 settings.register_profile("grantway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -14,20 +22,34 @@ settings.load_profile("grantway")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_is_left_running() -> Iterator[None]:
-    """Fail if a program that a test started still runs when all tests have ended."""
+def nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail if a program that a test started still runs when this process's tests have ended."""
     yield
-    left = [command for command in _children() if "multiprocessing.resource_tracker" not in command]
+    if request.session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        return  # the run has failed already, and `end_run` ends the programs
+    left = left_running.children()
     assert not left, "\n".join(["these programs were left running:", *left])
 
 
-def _children() -> Iterator[str]:
-    """Return the commands of this process's children, where the system lists them (Linux)."""
-    for listed in Path("/proc/self/task").glob("*/children"):
-        for pid in listed.read_text().split():
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except FileNotFoundError:
-                continue
-            if command:  # empty for one that has ended and was not waited for
-                yield command.replace(b"\0", b" ").decode(errors="replace").strip()
+def _is_worker(config: pytest.Config) -> bool:
+    """Return whether pytest-xdist started this process, which another one watches then."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not _is_worker(config):
+        left_running.mark_run()
+        # Ends a terminated run as Ctrl-C does: fixtures stop their programs.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Kill the programs of workers that crashed or were interrupted."""
+    if _is_worker(session.config) or not (left := left_running.end_run()):
+        return
+    session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter:
+        reporter.section("programs that were left running, and are killed now", red=True)
+        reporter.write("\n".join([*left, ""]))

@@ -291,7 +291,7 @@ def test_a_private_authority_is_trusted(
         ({"config": Config(client_cert="/no/such/file")}, "client_certificate"),
         ({"config": Config(proxies={"https": "no://127.0.0.1:1"})}, "proxies"),
     ],
-    ids=str,
+    ids=lambda value: "config" if "config" in value else str(value),
 )
 def test_an_argument_that_cannot_be_kept_is_refused(options: Any, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):

@@ -1,0 +1,104 @@
+"""A test run ends the programs that its tests left running, and says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import PATIENCE, until
+
+ROOT = Path(__file__).parents[1]
+START = """
+import os, subprocess, sys, time
+
+def test_it():
+    program = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    with open("pid.new", "w") as file:
+        file.write(str(program.pid))
+    os.rename("pid.new", "pid")
+"""
+REPORT = "programs that were left running"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+
+
+@contextmanager
+def run(folder: Path, workers: int, then: str) -> Iterator[subprocess.Popen[str]]:
+    """Run pytest on a test that starts a program, with what this project's conftest adds."""
+    (folder / "test_it.py").write_text(f"{START}    {then}\n")
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--max-worker-restart", "0"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_PLUGINS": "xdist,tests.conftest",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def started(folder: Path) -> int:
+    """Return the id of the program that the test started."""
+    return int(until((folder / "pid").exists) and (folder / "pid").read_text())
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process still runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_program_that_a_test_did_not_end_fails_the_run(tmp_path: Path, workers: int) -> None:
+    with run(tmp_path, workers, "pass") as process:
+        told, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 1, told
+    assert "these programs were left running:" in told
+    assert "sleep 1000" in told.partition(REPORT)[2]
+    assert not runs(started(tmp_path))
+
+
+def test_the_program_of_a_worker_that_crashed_is_ended(tmp_path: Path) -> None:
+    with run(tmp_path, 1, "os._exit(1)") as process:
+        told, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 1, told
+    assert "sleep 1000" in told.partition(REPORT)[2]
+    assert not runs(started(tmp_path))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_running(
+    tmp_path: Path, workers: int, sent: signal.Signals
+) -> None:
+    with run(tmp_path, workers, "time.sleep(1000)") as process:
+        pid = started(tmp_path)
+        process.send_signal(sent)
+        told, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, told
+    assert not runs(pid)
+
+
+def test_a_run_that_ends_its_programs_passes(tmp_path: Path) -> None:
+    with run(tmp_path, 1, "program.kill(); program.wait()") as process:
+        told, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 0, told
+    assert REPORT not in told
