@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ import click
 
 from grantway.exceptions import ConfigurationError
 from grantway.quantity import check_seconds
+from grantway_plugins.issuer import audit_log
 from grantway_plugins.issuer.operator_clients import (
     OVERLAP,
     add_client,
@@ -21,6 +23,7 @@ from grantway_plugins.issuer.operator_clients import (
     rotate_secret,
 )
 from grantway_plugins.issuer.store import Store
+from grantway_plugins.server.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 from .issuer_database import IssuerDatabase, database_options
 
@@ -33,12 +36,21 @@ secret_file_option = click.option(
 
 
 @click.group(name="client")
-def command() -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default=None,
+    help="Print what changed to standard error too, as a line for the issuer's audit log.",
+)
+def command(log_format: LogFormat | None) -> None:
     """Manage the clients of the embedded issuer, in its database.
 
     The issuer may run meanwhile. It accepts a new client or secret at once, and notices every
     other change within five seconds.
     """
+    if log_format is not None:
+        log_to_stderr(log_format)
+        audit_log.logger.setLevel(logging.INFO)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import logging
 import click
 
 from grantway_plugins.gateway.running.server import check, serve
+from grantway_plugins.server.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 
 @click.command(name="gateway")
@@ -20,15 +21,19 @@ from grantway_plugins.gateway.running.server import check, serve
     "--check", "only_check", is_flag=True, help="Report what is wrong with the file, and exit."
 )
 @click.option("--verbose", is_flag=True, help="Log more to standard error.")
-def command(config: str, only_check: bool, verbose: bool) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default="text",
+    show_default=True,
+    help="How the log is written to standard error.",
+)
+def command(config: str, only_check: bool, verbose: bool, log_format: LogFormat) -> None:
     """Run a gateway that adds tokens to the requests it forwards.
 
     When it is ready, it prints its address. On SIGHUP it reads its file again.
     """
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    log_to_stderr(log_format, logging.INFO if verbose else logging.WARNING)
     # Whoever sends what is no HTTP would fill the log with warnings.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.ERROR)
     if only_check:

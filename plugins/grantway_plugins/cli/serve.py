@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any, Literal, TypeVar
 import click
 
 from grantway.exceptions import ConfigurationError
-from grantway_plugins.issuer import IssuerSettings, Lifetimes, serve
+from grantway_plugins.issuer import IssuerSettings, Lifetimes, audit_log, serve
 from grantway_plugins.issuer.aws_portal.accounts import AwsAccount
 from grantway_plugins.issuer.aws_portal.file import read_accounts
 from grantway_plugins.issuer.settings import INTERACTIVE
 from grantway_plugins.server import Limits
+from grantway_plugins.server.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 from .issuer_database import IssuerDatabase, database_options, read_secret
 
@@ -170,6 +172,13 @@ def _descriptions(
     show_default=True,
     help="Registrations that are kept when open.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default="text",
+    show_default=True,
+    help="How log and audit log are written to standard error.",
+)
 @_seconds("access_token", "Lifetime of an access token.")
 @_seconds("authorization_code", "Lifetime of an authorization code, at most 600.")
 @_seconds("device_code", "Lifetime of a device code.")
@@ -206,12 +215,15 @@ def command(  # noqa: PLR0917 - click gives options by name
     registration_scopes: tuple[str, ...],
     registration_rate: int,
     registration_limit: int,
+    log_format: LogFormat,
     **numbers: Any,
 ) -> None:
     """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
 
     It answers RFC 6749 and AWS's SSO-OIDC on one port, and prints its address when it is ready.
     """
+    log_to_stderr(log_format)
+    audit_log.logger.setLevel(logging.INFO)
     limits = {name: numbers.pop(name) for name in _LIMIT_NAMES}
     where = database.url()
     token = None

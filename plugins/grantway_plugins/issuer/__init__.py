@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audit_event import AuditEvent
     from .decision import Denial, GrantRequest, Issue, IssuerGrant
     from .errors import (
         StoreBusyError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .transaction import Transaction
 
 _HOME = {
+    "AuditEvent": "audit_event",
     "Denial": "decision",
     "GrantRequest": "decision",
     "Issue": "decision",
@@ -45,6 +47,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AuditEvent",
     "Denial",
     "GrantRequest",
     "Issue",

@@ -13,6 +13,7 @@ from typing import Any
 from grantway_plugins.server.repeated import repeated_header
 
 from .asgi import BodyProblem, Receive, Scope, Send, read_body, send_answer
+from .audit_log import AuditLog
 from .aws_portal.portal import Portal
 from .base_path import BasePath
 from .cors import Cors
@@ -39,7 +40,7 @@ from .wire import (
     answer_denial,
     dialect_of,
 )
-from .work import Work, failed, refusals_are_denials
+from .work import Work, failed, naming_client, refusals_are_denials
 
 _Register = Callable[[Issuer, Mapping[str, Any], Terms], Work]
 #: What a page in a browser may need: to register, to log in, and to end its login.
@@ -72,7 +73,8 @@ class App:
         self._issuer = issuer
         self._body_seconds = body_seconds
         self._store = store
-        self._pages = Pages(issuer, store)
+        self._audit = AuditLog(issuer.settings.url)
+        self._pages = Pages(issuer, store, self._audit)
         # Where everything is approved at once, no endpoint is for a stranger's page.
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
@@ -105,7 +107,7 @@ class App:
         scope = {**scope, "path": path}
         refusal = self._refusal(scope)
         if refusal is not None:
-            await send_answer(send, refusal)
+            await self._send(refusal, scope, send)
             return
         if self._cors is not None and path in _FOR_WEB_PAGES:
             headers = _headers(scope)
@@ -125,11 +127,11 @@ class App:
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":
-                await send_answer(send, await self._post(post, scope, receive))
+                await self._send(await self._post(post, scope, receive), scope, send)
             else:
                 await send_answer(send, not_allowed("POST", post.speaks or Dialect.RFC))
         elif path in self._portal.methods:
-            await send_answer(send, await self._ask_portal(scope, receive))
+            await self._send(await self._ask_portal(scope, receive), scope, send)
         elif path in self._gets or path in _HEALTH:
             if method in {"GET", "HEAD"}:
                 await send_answer(send, self._gets[path])
@@ -140,6 +142,14 @@ class App:
         else:
             denial = Denial("not_found", "There is nothing at this path")
             await send_answer(send, answer_denial(denial, Dialect.RFC, status=404))
+
+    async def _send(self, answer: Answer, scope: Scope, send: Send) -> None:
+        """Send an answer, and log first what it decided."""
+        path = scope["path"]
+        # Any other path may contain a secret that belongs elsewhere.
+        known = path in self._posts or path in self._portal.methods or path in PAGE_PATHS
+        self._audit.record(answer.event, path if known else "/", _peer(scope))
+        await send_answer(send, answer)
 
     def _refusal(self, scope: Scope) -> Answer | None:
         """Return the answer to a request that is refused whatever its path, or None."""
@@ -185,7 +195,7 @@ class App:
             return incoming.answer(refused.denial)
         if isinstance(work, Answer):
             return work
-        return incoming.answer(await self._carry_out(work, incoming.speaks))
+        return incoming.answer(await self._carry_out(work, request))
 
     def _admitted(self, register: _Register) -> Callable[[Issuer, WireRequest], Work | Answer]:
         """An endpoint that registers, for those whom the policy admits."""
@@ -196,12 +206,18 @@ class App:
 
         return admitted
 
-    async def _carry_out(self, work: Work, speaks: Dialect) -> Answer | Denial:
+    async def _carry_out(self, work: Work, request: WireRequest) -> Answer | Denial:
+        work = refusals_are_denials(work)
+        if self._audit.listened_to:
+            client_id = request.basic[0] if request.basic else request.params.get("client_id")
+            grant_type = request.params.get("grant_type")
+            offered = isinstance(grant_type, str) and grant_type in self._issuer.grants
+            work = naming_client(work, client_id, grant_type if offered else None)
         try:
-            return await self._store.arun(refusals_are_denials(work))
+            return await self._store.arun(work)
         except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
             self._health.failed(error)
-            return failed(error, speaks)
+            return failed(error, request.dialect)
 
 
 class _Post:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from grantway.grant import Params
 from grantway.quantity import check_seconds
 
+from .audit_event import AuditEvent
 from .randomness import new_id
 from .records import Client, Family
 from .settings import IssuerSettings
@@ -114,11 +115,14 @@ class Denial:
         error: The code on the wire.
         description: What is wrong and what to do; never quotes a secret.
         reason: The finer cause that AWS adds, or None.
+        event: What the audit log says, or None for an ordinary denial. The issuer adds the client
+            and the grant.
     """
 
     error: str
     description: str
     reason: str | None = None
+    event: AuditEvent | None = field(default=None, compare=False)
 
 
 class Refusal(Exception):  # noqa: N818 - it carries a decision, and nothing has failed

@@ -12,8 +12,10 @@ from typing import Any
 
 from grantway.exceptions import ConfigurationError
 
+from .audit_event import AuditEvent
+from .audit_log import record_operator
 from .decision import Refusal
-from .endpoints.registration import information, new_client
+from .endpoints.registration import information, new_client, registration
 from .issuer import Issuer, issued_grants
 from .randomness import digest, new_secret
 from .records import Client
@@ -49,6 +51,7 @@ def add_client(
     except Refusal as refused:
         raise ConfigurationError(refused.denial.description) from None
     store.run(lambda transaction: transaction.clients.add(client))
+    record_operator(registration(client))
     return information(client, secret)
 
 
@@ -75,6 +78,7 @@ def rotate_secret(store: Store, client_id: str, *, overlap: float = OVERLAP) -> 
         lambda transaction: transaction.clients.rotate(client_id, digest(secret), until)
     ):
         raise ConfigurationError(f"There is no client {client_id} with a secret in this database")
+    record_operator(AuditEvent("secret_rotation", client_id=client_id))
     return secret
 
 
@@ -87,6 +91,7 @@ def remove_client(store: Store, client_id: str) -> None:
     """
     if not store.run(lambda transaction: transaction.clients.remove(client_id, time.time())):
         raise ConfigurationError(f"There is no client {client_id} in this database")
+    record_operator(AuditEvent("client_removal", client_id=client_id))
 
 
 def all_clients(store: Store) -> list[Client]:

@@ -13,7 +13,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from grantway.exceptions import TOKEN_ERRORS
 
+from .audit_event import AuditEvent
 from .decision import Denial, Refusal
 
 #: The largest body that is read, in bytes.
@@ -32,6 +33,8 @@ Header = tuple[bytes, bytes]
 
 _AWS_NAMES = MappingProxyType({each.wire: each.__name__ for each in TOKEN_ERRORS})
 _STATUS = MappingProxyType({"invalid_client": 401, "server_error": 500})
+#: Errors that decide nothing: a device that waits for its person, and a failure of the issuer.
+_NOT_DENIED = frozenset({"authorization_pending", "server_error"})
 _JSON: Header = (b"content-type", b"application/json")
 _NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
 #: What a parameter's name looks like; anything else could be a secret in the wrong place.
@@ -48,11 +51,12 @@ class Dialect(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, ready to be sent."""
+    """An answer, ready to be sent; ``event`` is what the audit log says of it, if anything."""
 
     status: int
     headers: tuple[Header, ...]
     body: bytes = field(repr=False)
+    event: AuditEvent | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,7 @@ def answer_json(
     content: Mapping[str, Any],
     dialect: Dialect = Dialect.RFC,
     headers: tuple[Header, ...] = (),
+    event: AuditEvent | None = None,
 ) -> Answer:
     """An answer that must not be stored.
 
@@ -198,11 +203,12 @@ def answer_json(
         content: The body's members, already named as the dialect does.
         dialect: AWS's answers carry a request id.
         headers: More headers.
+        event: What the audit log says of it.
     """
     if dialect is Dialect.AWS:
         headers = (*headers, (b"x-amzn-requestid", str(uuid.uuid4()).encode()))
     body = _ENCODER.encode(content).encode()
-    return Answer(status, (_JSON, *_NO_STORE, *headers), body)
+    return Answer(status, (_JSON, *_NO_STORE, *headers), body, event)
 
 
 def answer_denial(
@@ -227,7 +233,15 @@ def answer_denial(
         content["message"] = denial.description
         if denial.reason is not None:
             content["reason"] = denial.reason
-    return answer_json(status or _STATUS.get(denial.error, 400), content, dialect, headers)
+    status = status or _STATUS.get(denial.error, 400)
+    return answer_json(status, content, dialect, headers, _event_of(denial))
+
+
+def _event_of(denial: Denial) -> AuditEvent | None:
+    event = denial.event or AuditEvent("denial")
+    if event.name == "denial" and denial.error in _NOT_DENIED:
+        return None
+    return replace(event, error=denial.error, reason=denial.description)
 
 
 def answer_basic_challenge(denial: Denial, dialect: Dialect) -> Answer:
@@ -237,10 +251,12 @@ def answer_basic_challenge(denial: Denial, dialect: Dialect) -> Answer:
 
 
 def answer_busy(
-    dialect: Dialect, description: str = "The database is busy and nothing was done; try again"
+    dialect: Dialect,
+    description: str = "The database is busy and nothing was done; try again",
+    event: AuditEvent | None = None,
 ) -> Answer:
     """Ask for the same request again, in a moment."""
-    denial = Denial("server_error", description)
+    denial = Denial("server_error", description, event=event)
     status = 500 if dialect is Dialect.AWS else 503  # AWS's clients retry 500
     return answer_denial(denial, dialect, status=status, headers=((b"retry-after", b"1"),))
 

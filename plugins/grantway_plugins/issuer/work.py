@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway.exceptions import PluginError
 
+from .audit_event import AuditEvent
 from .decision import Denial, Refusal
 from .errors import StoreBusyError, StoreError, StoreOutcomeUnknownError
 from .wire import Answer, Dialect, answer_busy
@@ -37,6 +39,31 @@ def refusals_are_denials(work: Work) -> Work:
     return guarded
 
 
+def naming_client(work: Work, client_id: object, grant_type: str | None) -> Work:
+    """Work whose denials name the client and the grant for the audit log.
+
+    A client that is not registered is not named: it could be a secret in the wrong place.
+
+    Args:
+        work: Returns what it refuses.
+        client_id: What the request calls its client.
+        grant_type: A grant that the issuer offers, or None.
+    """
+    if not isinstance(client_id, str) or not client_id.isprintable():
+        return work
+
+    def named(transaction: Transaction) -> Answer | Denial:
+        outcome = work(transaction)
+        if isinstance(outcome, Answer):
+            return outcome
+        event = replace(outcome.event or AuditEvent("denial"), grant_type=grant_type)
+        if transaction.client(client_id) is not None:
+            event = replace(event, client_id=client_id)
+        return replace(outcome, event=event)
+
+    return named
+
+
 def failed(error: Exception, dialect: Dialect) -> Answer | Denial:
     """What is said, and logged, of work that could not be done: never what the error holds.
 
@@ -46,7 +73,7 @@ def failed(error: Exception, dialect: Dialect) -> Answer | Denial:
     """
     if isinstance(error, StoreOutcomeUnknownError):
         _log.error("A request may have been carried out: %s", error)
-        return answer_busy(dialect, _UNKNOWN)
+        return answer_busy(dialect, _UNKNOWN, AuditEvent("outcome_unknown"))
     if isinstance(error, StoreError):
         if not isinstance(error, StoreBusyError):
             _log.error("A request could not be carried out: %s", error)

@@ -62,3 +62,15 @@ def test_a_secret_file_that_cannot_be_written_adds_nothing(tmp_path: Path) -> No
     assert refused.returncode == 1
     assert str(missing) in refused.stderr
     assert json.loads(grantway("client", "list", *database).stdout) == []
+
+
+def test_a_change_is_printed_as_a_line_for_the_audit_log(tmp_path: Path) -> None:
+    database = ("--database", str(tmp_path / "issuer.sqlite3"))
+    options = ("--grant-type", "client_credentials", *database)
+    added = grantway("client", "--log-format", "json", "add", "gw", *options)
+    client_id = json.loads(added.stdout)["client_id"]
+    told = json.loads(added.stderr)
+    assert (told["event"], told["client_id"]) == ("registration", client_id)
+    removed = grantway("client", "--log-format", "text", "remove", client_id, *database)
+    assert f" grantway.audit client_removal client_id={client_id} " in removed.stderr
+    assert removed.stderr.count("\n") == 1

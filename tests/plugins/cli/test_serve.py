@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import requests
 from grantway_plugins import sso_oidc
 from grantway_plugins.issuer.person import Person
 from tests.core.registry.distributions import Site
+from tests.waiting import PATIENCE
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 READY = re.compile(r"grantway issuer listening on (http://127\.0\.0\.1:\d+)\n")
@@ -72,7 +74,7 @@ def test_sigterm_ends_it_cleanly_and_the_next_start_knows_every_token(tmp_path: 
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 0
-        assert errors == ""
+        assert all(" INFO grantway.audit " in line for line in errors.splitlines()), errors
     with serving("--database", database) as (url, _), sso_oidc.client("us-east-1", url) as client:
         again = client.create_token(
             **who, grantType="refresh_token", refreshToken=token["refreshToken"]
@@ -164,3 +166,22 @@ def test_a_failed_plugin_is_a_warning_with_its_traceback(tmp_path: Path) -> None
         said = process.communicate(timeout=30)[1]
     assert said.count("The plugin coupon of acme-coupons 1.2 could not be loaded") == 1
     assert said.count("Traceback (most recent call last)") == 1
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_audit_log_goes_to_standard_error(log_format: str) -> None:
+    with serving("--log-format", log_format, "--database", ":memory:") as (url, process):
+        with sso_oidc.client("us-east-1", url) as client:
+            who, _token = login(client)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE)
+    lines = errors.splitlines()
+    if log_format == "json":
+        told = [json.loads(line) for line in lines]
+        assert {each["logger"] for each in told} == {"grantway.audit"}
+        events = [(each["event"], each["client_id"]) for each in told]
+    else:
+        found = [re.search(r" INFO grantway\.audit (\S+) client_id=(\S+) ", line) for line in lines]
+        events = [(each[1], each[2]) for each in found if each]
+    assert events == [(name, who["clientId"]) for name in ("registration", "approval", "login")]
+    assert who["clientSecret"] not in errors

@@ -13,6 +13,7 @@ from grantway.exceptions import ConfigurationError
 from grantway.grant import IssuerSide
 from grantway.hookspecs import hookimpl
 from grantway_plugins.grants.jwt_bearer import GRANT_TYPE
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.randomness import digest
 
@@ -117,7 +118,7 @@ class JwtBearerIssuer:
             # The issuer's name and the jti together are unique (RFC 7523 section 3).
             key = digest(json.dumps([GRANT_TYPE, claims["iss"], claims["jti"]]))
             if not transaction.spend(key, claims["exp"] + LEEWAY):
-                return _denied("was redeemed before")
+                return _denied("was redeemed before", AuditEvent("replay", subject=claims["sub"]))
         return decision
 
     def _verified(self, assertion: str) -> dict[str, Any] | None:
@@ -186,5 +187,5 @@ def _is_time(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _denied(what: str) -> Denial:
-    return Denial("invalid_grant", f"The assertion {what}")
+def _denied(what: str, event: AuditEvent | None = None) -> Denial:
+    return Denial("invalid_grant", f"The assertion {what}", event=event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.wire import Answer, Dialect, answer_json
 
 ErrorName = Literal[
@@ -41,9 +42,9 @@ class PortalError(Exception):
         return answer_json(_STATUS[self._name], content, Dialect.AWS, (name,))
 
 
-def answer_content(content: Mapping[str, Any]) -> Answer:
-    """Return a successful answer."""
-    return answer_json(200, content, Dialect.AWS)
+def answer_content(content: Mapping[str, Any], event: AuditEvent | None = None) -> Answer:
+    """Return a successful answer, and what the audit log says of it."""
+    return answer_json(200, content, Dialect.AWS, event=event)
 
 
 def answer_failure() -> Answer:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from grantway_plugins.issuer.endpoints.revocation import revocation
 from grantway_plugins.issuer.errors import StoreBusyError, StoreError
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.randomness import family_digest
@@ -64,11 +65,14 @@ class Portal:
         """
         key = family_digest(headers.get(_TOKEN_HEADER, ""))
         operation = self._operations.get(path)
-        work = self._is_logged_in if operation else self._logout
+        work = self._login if operation else self._logout
         try:
-            if not await self._store.arun(lambda transaction: work(key, transaction)):
+            login = await self._store.arun(lambda transaction: work(key, transaction))
+            if login is None:
                 return _UNAUTHORIZED.answer()
-            return answer_content(operation(Query(query)) if operation else {})
+            if operation is None:
+                return answer_content({}, revocation(login, "refresh_token"))
+            return answer_content(operation(Query(query)))
         except PortalError as error:
             return error.answer()
         except StoreBusyError:
@@ -78,15 +82,12 @@ class Portal:
             _log.error("A request to the AWS portal failed: %s", shown)
             return answer_failure()
 
-    def _is_logged_in(self, key: bytes, transaction: Transaction) -> bool:
-        return self._login(key, transaction) is not None
-
-    def _logout(self, key: bytes, transaction: Transaction) -> bool:
+    def _logout(self, key: bytes, transaction: Transaction) -> Family | None:
+        """Revoke the login, and return it."""
         family = self._login(key, transaction)
-        if family is None:
-            return False
-        transaction.revoke_family(family.family_id, self._issuer.clock())
-        return True
+        if family is not None:
+            transaction.revoke_family(family.family_id, self._issuer.clock())
+        return family
 
     def _login(self, key: bytes, transaction: Transaction) -> Family | None:
         """Return the login that a valid access token belongs to."""

@@ -11,6 +11,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.authentication import METHODS
 from grantway_plugins.issuer.decision import Denial, Refusal
 from grantway_plugins.issuer.grants import STANDARD
@@ -151,7 +152,7 @@ def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) ->
             "authorizationEndpoint": f"{url}/authorize",
             "tokenEndpoint": f"{url}/token",
         }
-        return answer_json(200, content, Dialect.AWS)
+        return answer_json(200, content, Dialect.AWS, event=registration(client))
 
     return work
 
@@ -171,9 +172,19 @@ def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
         ):
             return _FULL
         transaction.clients.add(client)
-        return answer_json(201, information(client, secret))
+        return answer_json(201, information(client, secret), event=registration(client))
 
     return work
+
+
+def registration(client: Client) -> AuditEvent:
+    """Return the audit log's event for a new client."""
+    return AuditEvent(
+        "registration",
+        client_id=client.client_id,
+        client_name=client.name,
+        scope=" ".join(client.scope),
+    )
 
 
 def new_client(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.authentication import authenticate, credentials_of
 from grantway_plugins.issuer.decision import Denial, Refusal
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.randomness import family_digest
+from grantway_plugins.issuer.records import Family, RefreshToken
 from grantway_plugins.issuer.transaction import Transaction
 from grantway_plugins.issuer.wire import Answer, WireRequest, answer_json
 
@@ -32,10 +34,21 @@ def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Answ
             return answer_json(200, {})  # RFC 7009 section 2.2: an unknown token is no error
         if found.family.client_id != client.client_id:
             return Denial("invalid_grant", "The token belongs to another client")
-        if transaction.refresh_token(key) is not None:
+        if isinstance(found, RefreshToken):
             transaction.revoke_family(found.family.family_id, now)
-        else:
-            transaction.forget_access_token(key)
-        return answer_json(200, {})
+            return answer_json(200, {}, event=revocation(found.family, "refresh_token"))
+        transaction.forget_access_token(key)
+        return answer_json(200, {}, event=revocation(found.family, "access_token"))
 
     return work
+
+
+def revocation(family: Family, token_type: str) -> AuditEvent:
+    """Return the audit log's event for a token, or with ``refresh_token`` for a whole login."""
+    return AuditEvent(
+        "revocation",
+        client_id=family.client_id,
+        subject=family.subject,
+        family_id=family.family_id,
+        token_type=token_type,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from grantway.boundary import is_unfinished, kind_of
 from grantway.exceptions import PluginError, RequestInvalidError
 from grantway.grant import Params
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.authentication import authenticate, credentials_of
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.issuer import IssuedGrant, Issuer
@@ -49,9 +50,21 @@ def create_token(issuer: Issuer, request: WireRequest) -> Callable[[Transaction]
         if request.dialect is Dialect.AWS:
             del content["scope"]
             content = {camel(name): value for name, value in content.items()}
-        return answer_json(200, content, request.dialect)
+        event = _login(decision, issued.grant.grant_type) if decision.new else None
+        return answer_json(200, content, request.dialect, event=event)
 
     return work
+
+
+def _login(issue: Issue, grant_type: str) -> AuditEvent:
+    return AuditEvent(
+        "login",
+        client_id=issue.family.client_id,
+        subject=issue.family.subject,
+        grant_type=grant_type,
+        scope=" ".join(issue.scope),
+        family_id=issue.family.family_id,
+    )
 
 
 def _undecided(issued: IssuedGrant, decision: object) -> PluginError:

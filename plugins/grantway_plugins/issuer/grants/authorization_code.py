@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.randomness import digest, new_id
 from grantway_plugins.issuer.records import AuthorizationCode, Family
@@ -25,7 +26,7 @@ class AuthorizationCodeIssuer:
         if code is None or code.client_id != request.client.client_id:
             return _denied("The code is unknown")
         if code.family_id is not None:
-            return _replayed(request, transaction, code.family_id)
+            return _replayed(request, transaction, code)
         if request.now >= code.expires_at:
             return _denied("The code has expired")
         wrong = _wrong_redirect(request, code) or _wrong_verifier(request, code)
@@ -40,14 +41,14 @@ class AuthorizationCodeIssuer:
         )
         if transaction.spend_authorization_code(key, family.family_id):
             return Issue(family, code.scope, new=True)
-        winner = transaction.authorization_code(key)
-        return _replayed(request, transaction, winner.family_id if winner else None)
+        return _replayed(request, transaction, transaction.authorization_code(key) or code)
 
 
-def _replayed(request: GrantRequest, transaction: Transaction, family_id: str | None) -> Denial:
-    if family_id is not None:
-        transaction.revoke_family(family_id, request.now)
-    return _denied("The code was redeemed before, so what it issued was revoked")
+def _replayed(request: GrantRequest, transaction: Transaction, code: AuthorizationCode) -> Denial:
+    if code.family_id is not None:
+        transaction.revoke_family(code.family_id, request.now)
+    replay = AuditEvent("replay", subject=code.subject, family_id=code.family_id)
+    return _denied("The code was redeemed before, so what it issued was revoked", replay)
 
 
 def _wrong_redirect(request: GrantRequest, code: AuthorizationCode) -> str | None:
@@ -71,5 +72,6 @@ def _wrong_verifier(request: GrantRequest, code: AuthorizationCode) -> str | Non
     return None
 
 
-def _denied(what: str) -> Denial:
-    return Denial("invalid_grant", f"{what}; start again at the authorization endpoint")
+def _denied(what: str, event: AuditEvent | None = None) -> Denial:
+    description = f"{what}; start again at the authorization endpoint"
+    return Denial("invalid_grant", description, event=event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.decision import Denial, GrantRequest, Issue
 from grantway_plugins.issuer.randomness import family_digest
 from grantway_plugins.issuer.records import RefreshToken
@@ -41,7 +42,10 @@ class RefreshTokenIssuer:
         if abs(now - used_at) < request.settings.lifetimes.refresh_reuse_window:
             return Issue(token.family, scope)
         transaction.revoke_family(token.family.family_id, request.now)
-        return _denied("was used before, so everything it led to was revoked")
+        replay = AuditEvent(
+            "replay", subject=token.family.subject, family_id=token.family.family_id
+        )
+        return _denied("was used before, so everything it led to was revoked", replay)
 
 
 def _narrowed(request: GrantRequest, token: RefreshToken) -> tuple[str, ...] | None:
@@ -52,5 +56,5 @@ def _narrowed(request: GrantRequest, token: RefreshToken) -> tuple[str, ...] | N
     return tuple(asked) if set(asked) <= set(token.family.scope) else None
 
 
-def _denied(what: str) -> Denial:
-    return Denial("invalid_grant", f"The refresh token {what}; sign in again")
+def _denied(what: str, event: AuditEvent | None = None) -> Denial:
+    return Denial("invalid_grant", f"The refresh token {what}; sign in again", event=event)

@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from grantway_plugins.issuer.audit_event import AuditEvent
+from grantway_plugins.issuer.audit_log import AuditLog
 from grantway_plugins.issuer.authorization import (
     Asked,
     AuthorizationRequest,
@@ -22,9 +24,10 @@ from grantway_plugins.issuer.redirect_uri import destination
 from grantway_plugins.issuer.store import Store
 from grantway_plugins.issuer.transaction import Transaction
 
+from .choice import approval, denial
 from .forms import read_form
 from .rendering import Link, Renderer
-from .session import Sessions
+from .session import Sessions, peer_of
 
 _FORM = "authorize"
 
@@ -37,15 +40,22 @@ class AuthorizationPage:
         store: Where clients and codes are.
         sessions: Tells browsers apart.
         renderer: Renders the page.
+        audit: Logs what people decide, and what is refused.
     """
 
     def __init__(
-        self, issuer: Issuer, store: Store, sessions: Sessions, renderer: Renderer
+        self,
+        issuer: Issuer,
+        store: Store,
+        sessions: Sessions,
+        renderer: Renderer,
+        audit: AuditLog,
     ) -> None:
         self._issuer = issuer
         self._store = store
         self._sessions = sessions
         self._renderer = renderer
+        self._audit = audit
 
     async def show(self, request: Request) -> Response:
         """Ask the person, or answer at once where there is nothing to ask."""
@@ -59,6 +69,8 @@ class AuthorizationPage:
 
         judged = await self._store.arun(work)
         if not isinstance(judged, Asked):
+            if isinstance(judged, Refused) or "error" in judged.params:
+                self._record(_refusal(judged), request)
             return self._answer(judged)
         session = self._sessions.of(request)
         response = self._renderer.page(
@@ -90,15 +102,22 @@ class AuthorizationPage:
         if answer not in {"approve", "deny"}:
             return self._renderer.nothing_chosen()
 
-        def work(transaction: Transaction) -> Refused | SentBack:
+        def work(transaction: Transaction) -> tuple[Refused | SentBack, AuditEvent]:
             judged = judge(self._issuer, asks, transaction)
             if not isinstance(judged, Asked):
-                return judged
+                return judged, _refusal(judged)
+            client_id = judged.client.client_id
             if answer == "approve":
-                return approve(self._issuer, judged, transaction)
-            return deny(self._issuer, judged)
+                sent_back = approve(self._issuer, judged, transaction)
+                return sent_back, approval(self._issuer, client_id)
+            return deny(self._issuer, judged), denial(self._issuer, client_id)
 
-        return self._answer(await self._store.arun(work))
+        judged, event = await self._store.arun(work)
+        self._record(event, request)
+        return self._answer(judged)
+
+    def _record(self, event: AuditEvent, request: Request) -> None:
+        self._audit.record(event, "/authorize", peer_of(request))
 
     def _address(self, values: Mapping[str, str]) -> str:
         return f"{self._renderer.base}/authorize?{urlencode(values)}"
@@ -135,3 +154,15 @@ class AuthorizationPage:
         response.headers["cache-control"] = "no-store"
         response.headers["referrer-policy"] = "no-referrer"
         return response
+
+
+def _refusal(judged: Refused | SentBack) -> AuditEvent:
+    """Return the audit log's event for a request with a mistake, which no person saw."""
+    if isinstance(judged, Refused):
+        return AuditEvent("denial", error="invalid_request", reason=judged.why)
+    return AuditEvent(
+        "denial",
+        client_id=judged.client.client_id,
+        error=judged.params["error"],
+        reason=judged.params["error_description"],
+    )

@@ -9,15 +9,18 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from grantway_plugins.issuer.audit_event import AuditEvent
+from grantway_plugins.issuer.audit_log import AuditLog
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.randomness import digest, plain_user_code, shown_user_code
 from grantway_plugins.issuer.records import Client, DeviceCode, DeviceStatus
 from grantway_plugins.issuer.store import Store
 from grantway_plugins.issuer.transaction import Transaction
 
+from .choice import approval, denial
 from .forms import read_form
 from .rendering import Link, Renderer
-from .session import Session, Sessions
+from .session import Session, Sessions, peer_of
 from .throttle import Throttle
 
 #: The longest text that the field takes; more is cut when it is shown again.
@@ -26,6 +29,8 @@ _UNKNOWN = (
     "No device waits with this code. Check it and try again. Codes work for a few minutes only; "
     "if this one is older, start again on the device to get a new one."
 )
+_PATH = "/device"
+_TOO_MANY = AuditEvent("denial", error="slow_down", reason="Too many wrong codes")
 _EXPIRED = "This code has expired. Start again on the device to get a new code, and enter it here."
 
 
@@ -50,15 +55,22 @@ class DevicePage:
         store: Where clients and codes are.
         sessions: Tells browsers apart.
         renderer: Renders the pages.
+        audit: Logs what people decide, and wrong codes.
     """
 
     def __init__(
-        self, issuer: Issuer, store: Store, sessions: Sessions, renderer: Renderer
+        self,
+        issuer: Issuer,
+        store: Store,
+        sessions: Sessions,
+        renderer: Renderer,
+        audit: AuditLog,
     ) -> None:
         self._issuer = issuer
         self._store = store
         self._sessions = sessions
         self._renderer = renderer
+        self._audit = audit
         self._throttle = Throttle(issuer.clock)
 
     async def show(self, request: Request) -> Response:
@@ -90,14 +102,15 @@ class DevicePage:
             )
         if answer is None:
             return await self._enter(request, session, typed)
-        return await self._decide(typed, approved=answer == "approve")
+        return await self._decide(request, typed, approved=answer == "approve")
 
     async def _enter(self, request: Request, session: Session, typed: str) -> Response:
         """Show the device that has this code. A wrong code is counted."""
-        peer = request.client.host if request.client else "unknown"
+        peer = peer_of(request)
         who = None if session.new else session.id
         wait = self._throttle.enter(who, peer)
         if wait > 0:
+            self._audit.record(_TOO_MANY, _PATH, peer)
             return self._throttled(session, typed, wait)
         try:
             found = await self._find(typed)
@@ -106,6 +119,7 @@ class DevicePage:
             raise
         if found is None:
             self._throttle.wrong(peer)
+            self._audit.record(AuditEvent("wrong_user_code"), _PATH, peer)
             wait = self._throttle.wait(who, peer)
             if wait > 0:
                 return self._throttled(session, typed, wait)
@@ -125,24 +139,26 @@ class DevicePage:
             csrf=session.csrf(_about(plain)),
         )
 
-    async def _decide(self, typed: str, *, approved: bool) -> Response:
+    async def _decide(self, request: Request, typed: str, *, approved: bool) -> Response:
         """Store the choice. The form's token proves that this browser was shown this code."""
         status = DeviceStatus.APPROVED if approved else DeviceStatus.DENIED
         subject = self._issuer.settings.subject if approved else None
 
-        def work(transaction: Transaction) -> _Found | None:
+        def work(transaction: Transaction) -> tuple[_Found | None, bool]:
             found = self._look_up(typed, transaction)
             if found is None or found.answered or found.expired or found.client is None:
-                return found
-            transaction.decide_device_code(found.code.digest, status, subject)
-            return None
+                return found, False
+            return found, transaction.decide_device_code(found.code.digest, status, subject)
 
-        left = await self._store.arun(work)
+        found, decided = await self._store.arun(work)
         another = Link(f"{self._renderer.base}/device", "Connect another device")
-        if left is not None and left.answered:
-            return self._answered()
-        if left is not None:
+        if found is None or found.client is None or (found.expired and not found.answered):
             return self._renderer.message("This code has expired", _EXPIRED, 400, next_step=another)
+        if not decided:
+            return self._answered()
+        client_id = found.client.client_id
+        event = approval(self._issuer, client_id) if approved else denial(self._issuer, client_id)
+        self._audit.record(event, _PATH, peer_of(request))
         if approved:
             return self._renderer.message(
                 "Device connected",

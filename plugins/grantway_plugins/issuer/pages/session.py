@@ -112,3 +112,8 @@ class Sessions:
                 secure=self._secure,
                 path=self._path,
             )
+
+
+def peer_of(request: Request) -> str:
+    """Return the address that sent a request."""
+    return request.client.host if request.client else "unknown"

@@ -10,14 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from grantway_plugins.issuer.errors import StoreBusyError, StoreError
+from grantway_plugins.issuer.audit_event import AuditEvent
+from grantway_plugins.issuer.audit_log import AuditLog
+from grantway_plugins.issuer.errors import StoreBusyError, StoreError, StoreOutcomeUnknownError
 from grantway_plugins.issuer.issuer import Issuer
 from grantway_plugins.issuer.store import Store
 
 from .authorization_page import AuthorizationPage
 from .device_page import DevicePage
 from .rendering import Renderer
-from .session import Sessions
+from .session import Sessions, peer_of
 
 _log = logging.getLogger(__name__)
 _FILES = resources.files("grantway_plugins.issuer.pages") / "templates"
@@ -33,9 +35,11 @@ class Pages:
     Args:
         issuer: Whose pages.
         store: Where clients and codes are.
+        audit: Logs what people decide.
     """
 
-    def __init__(self, issuer: Issuer, store: Store) -> None:
+    def __init__(self, issuer: Issuer, store: Store, audit: AuditLog) -> None:
+        self._audit = audit
         self._renderer = Renderer(issuer.settings)
         sessions = Sessions(
             store.form_key,
@@ -43,8 +47,8 @@ class Pages:
             clock=issuer.clock,
             path=self._renderer.base or "/",
         )
-        authorization = AuthorizationPage(issuer, store, sessions, self._renderer)
-        device = DevicePage(issuer, store, sessions, self._renderer)
+        authorization = AuthorizationPage(issuer, store, sessions, self._renderer, audit)
+        device = DevicePage(issuer, store, sessions, self._renderer, audit)
         self.asgi = Starlette(
             routes=[
                 Route("/", self._start, methods=["GET"]),
@@ -65,7 +69,10 @@ class Pages:
             "There is no such page", "Check the address, or go on at the start page.", 404
         )
 
-    async def _unavailable(self, _request: Request, failed: Exception) -> Response:
+    async def _unavailable(self, request: Request, failed: Exception) -> Response:
+        if isinstance(failed, StoreOutcomeUnknownError):
+            event = AuditEvent("outcome_unknown", error=failed.code)
+            self._audit.record(event, request.url.path, peer_of(request))
         if not isinstance(failed, StoreBusyError):
             _log.error("A page could not be shown: %s", failed)
         response = self._renderer.message(

@@ -1,0 +1,419 @@
+"""The audit log: one line for each event, in either format, with nothing secret in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from grantway.exceptions import FlowError
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer.audit_event import AuditEvent
+from grantway_plugins.issuer.audit_log import OF_PEER, AuditLog, logger
+from grantway_plugins.issuer.errors import StoreBusyError, StoreOutcomeUnknownError
+from grantway_plugins.issuer.operator_clients import add_client, remove_client, rotate_secret
+from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer.store import Store
+from grantway_plugins.server.log_format import JsonFormatter, TextFormatter
+from tests.plugins.issuer.conftest import BASIC, CALLBACK, DEVICE, Caller, Clock
+from tests.waiting import PATIENCE, until
+
+_NAME = {"register_rfc": "client_name", "register_aws": "clientName"}
+#: The random part of every secret that the issuer makes.
+_SECRET = re.compile(r"gw[a-z]_")
+
+
+class Listener(logging.Handler):
+    """Keeps each record as a line of either format."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.json: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text.append(TextFormatter().format(record))
+        line = JsonFormatter().format(record)
+        assert len(line.splitlines()) == len(self.text[-1].splitlines()) == 1
+        assert not _SECRET.search(line + self.text[-1])
+        self.json.append(json.loads(line))
+
+    def take(self) -> list[dict[str, Any]]:
+        """The events since the last time, without what every one has."""
+        told, self.json, self.text = self.json, [], []
+        for each in told:
+            assert each.pop("logger") == "grantway.audit"
+            assert each.pop("level") == "INFO"
+            assert each.pop("time").endswith("Z")
+        return told
+
+    def only(self) -> dict[str, Any]:
+        (event,) = self.take()
+        return event
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    handler, level = Listener(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def log(rfc: Caller) -> Iterator[Listener]:
+    """What is logged after a client registered."""
+    with listening() as handler:
+        yield handler
+
+
+def request_of(caller: Caller, endpoint: str) -> dict[str, str]:
+    return {"endpoint": endpoint, "peer": "127.0.0.1", "issuer": caller.url}
+
+
+def test_a_login_is_logged_when_its_tokens_are_issued_and_a_refresh_is_not(
+    rfc: Caller, log: Listener
+) -> None:
+    tokens = rfc.login()
+    approval, login = log.take()
+    assert approval == {
+        "event": "approval",
+        "client_id": rfc.id,
+        "subject": "local-user",
+        **request_of(rfc, "/authorize"),
+    }
+    family = login.pop("family_id")
+    assert family in tokens["access_token"]
+    assert login == {
+        "event": "login",
+        "client_id": rfc.id,
+        "subject": "local-user",
+        "grant_type": "authorization_code",
+        "scope": "a b",
+        **request_of(rfc, "/token"),
+    }
+    assert rfc.refresh(tokens["refresh_token"]).ok
+    assert rfc.active(tokens["access_token"])
+    assert log.take() == []
+
+
+def test_a_device_login_is_one_approval_and_one_login(
+    rfc: Caller, log: Listener, clock: Clock
+) -> None:
+    started = rfc.start()
+    assert rfc.poll(started["device_code"]).json()["error"] == "authorization_pending"
+    with Person() as person:
+        person.approve_device(started["verification_uri_complete"])
+    clock.tick(10)
+    assert rfc.poll(started["device_code"]).ok
+    approval, login = log.take()
+    assert (approval["event"], approval["client_id"]) == ("approval", rfc.id)
+    assert (login["event"], login["grant_type"]) == ("login", DEVICE)
+    assert started["user_code"] not in str((approval, login))
+
+
+def test_a_denial_at_the_device_page_is_logged_and_so_is_the_refused_poll(
+    rfc: Caller, log: Listener
+) -> None:
+    started = rfc.start()
+    with Person() as person:
+        person.deny_device(started["verification_uri_complete"])
+    denied = log.only()
+    assert denied["endpoint"] == "/device"
+    assert (denied["event"], denied["error"]) == ("denial", "access_denied")
+    assert (denied["client_id"], denied["subject"]) == (rfc.id, "local-user")
+    rfc.poll(started["device_code"])
+    polled = log.only()
+    assert (polled["event"], polled["error"], polled["client_id"], polled["grant_type"]) == (
+        "denial",
+        "access_denied",
+        rfc.id,
+        DEVICE,
+    )
+
+
+def test_a_denial_at_the_authorization_page_is_logged(rfc: Caller, log: Listener) -> None:
+    with Person() as person:
+        person.deny_authorization(rfc.authorize_url())
+    denied = log.only()
+    assert (denied["event"], denied["error"]) == ("denial", "access_denied")
+    assert (denied["client_id"], denied["endpoint"]) == (rfc.id, "/authorize")
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [({"redirect_uri": "https://evil.example"}, "invalid_request"), ({"scope": "c"}, None)],
+)
+def test_an_authorization_request_with_a_mistake_is_a_denial(
+    rfc: Caller, log: Listener, params: dict[str, str], error: str | None
+) -> None:
+    requests.get(rfc.authorize_url(**params), timeout=10, allow_redirects=False)
+    denied = log.only()
+    assert (denied["event"], denied["error"]) == ("denial", error or "invalid_scope")
+    assert denied.get("client_id") == (None if error else rfc.id)
+
+
+def test_a_wrong_user_code_is_logged_without_the_code(rfc: Caller, log: Listener) -> None:
+    with Person() as person, pytest.raises(FlowError):
+        person.approve_device(f"{rfc.url}/device", "BCDF-GHJK")
+    assert log.only() == {"event": "wrong_user_code", **request_of(rfc, "/device")}
+
+
+def test_a_throttled_user_code_is_a_denial(rfc: Caller, log: Listener) -> None:
+    url = f"{rfc.url}/device?user_code=BCDF-GHJK"
+    answers = [requests.get(url, timeout=10).status_code for _ in range(12)]
+    told = log.take()
+    assert answers[-1] == 429
+    assert [each["event"] for each in told] == ["wrong_user_code"] * 10 + ["denial"] * 2
+    assert told[-1]["error"] == "slow_down"
+
+
+def test_a_replayed_code_is_one_replay(rfc: Caller, log: Listener) -> None:
+    code = rfc.sent_back()["code"]
+    assert rfc.redeem(code).ok
+    family = log.take()[-1]["family_id"]
+    rfc.redeem(code)
+    told = log.only()
+    assert told["event"] == "replay"
+    assert (told["family_id"], told["client_id"], told["subject"]) == (family, rfc.id, "local-user")
+    assert (told["grant_type"], told["error"]) == ("authorization_code", "invalid_grant")
+
+
+def test_a_replayed_refresh_token_is_one_replay(rfc: Caller, log: Listener, clock: Clock) -> None:
+    first = rfc.login()["refresh_token"]
+    family = log.take()[-1]["family_id"]
+    rfc.refresh(first)
+    clock.tick(3600)
+    rfc.refresh(first)
+    told = log.only()
+    assert told["event"] == "replay"
+    assert (told["family_id"], told["client_id"], told["subject"]) == (family, rfc.id, "local-user")
+    assert (told["grant_type"], told["error"]) == ("refresh_token", "invalid_grant")
+    rfc.refresh(first)
+    assert log.only()["event"] == "denial"  # the login is gone already
+
+
+def test_revocations_name_what_was_revoked(rfc: Caller, log: Listener) -> None:
+    tokens = rfc.login()
+    family = log.take()[-1]["family_id"]
+    for kind in ("access_token", "refresh_token"):
+        assert rfc.as_rfc("/revoke", token=tokens[kind]).ok
+        assert log.only() == {
+            "event": "revocation",
+            "client_id": rfc.id,
+            "subject": "local-user",
+            "family_id": family,
+            "token_type": kind,
+            **request_of(rfc, "/revoke"),
+        }
+    assert rfc.as_rfc("/revoke", token="unknown").ok
+    assert log.take() == []
+
+
+def test_registrations_are_logged_in_both_dialects(rfc: Caller, log: Listener) -> None:
+    with Caller(rfc.url) as one, Caller(rfc.url) as other:
+        for made in (one.register_rfc, other.register_aws):
+            client_id = made(**{_NAME[made.__name__]: "A tool"}).id
+            told = log.only()
+            assert told["event"] == "registration"
+            assert (told["client_id"], told["client_name"]) == (client_id, "A tool")
+
+
+def test_a_refused_registration_is_a_denial() -> None:
+    with IssuerServer(IssuerSettings(registration="off")) as server, listening() as log:
+        requests.post(f"{server.url}/register", json={"grant_types": [1]}, timeout=10)
+        told = log.only()
+    assert (told["event"], told["error"], told["endpoint"]) == (
+        "denial",
+        "access_denied",
+        "/register",
+    )
+
+
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/introspect", "/device_authorization"])
+def test_failed_client_authentication_names_registered_clients_only(
+    rfc: Caller, log: Listener, path: str
+) -> None:
+    misplaced = "a-secret-in-the-wrong-field"
+    data = {"grant_type": "refresh_token", "refresh_token": "x", "token": "x"}
+    for client_id, named in ((rfc.id, rfc.id), (misplaced, None)):
+        answer = requests.post(
+            f"{rfc.url}{path}", data, auth=(client_id, "wrong-secret"), timeout=10
+        )
+        assert answer.status_code == 401
+        told = log.only()
+        assert (told["event"], told["error"]) == ("denial", "invalid_client")
+        assert told.get("client_id") == named
+        assert "wrong-secret" not in str(told)
+        assert misplaced not in str(told)
+
+
+def test_a_request_with_a_broken_parameter_is_a_denial(rfc: Caller, log: Listener) -> None:
+    rfc.rfc("/token", grant_type="nonsense")
+    assert log.only()["error"] == "unsupported_grant_type"
+    requests.post(f"{rfc.url}/register", json={"grant_type": ["x"], "scope": 3}, timeout=10)
+    assert log.only()["event"] == "denial"
+
+
+def test_the_aws_portal_logs_a_logout(clock: Clock) -> None:
+    from grantway_plugins.issuer.aws_portal.accounts import AwsAccount  # noqa: PLC0415
+
+    account = AwsAccount("111122223333", "Dev", "dev@example.com", {})
+    settings_ = IssuerSettings(
+        registration="unrestricted",
+        default_scopes=("sso:account:access",),
+        aws_accounts=(account,),
+    )
+    with IssuerServer(settings_, clock=clock) as server, Caller(server.url) as caller:
+        caller.register_rfc(scope="sso:account:access")
+        tokens = caller.login()
+        with listening() as log:
+            headers = {"x-amz-sso_bearer_token": tokens["access_token"]}
+            assert requests.post(f"{server.url}/logout", headers=headers, timeout=10).ok
+            told = log.only()
+    assert (told["event"], told["token_type"]) == ("revocation", "refresh_token")
+    assert (told["endpoint"], told["client_id"]) == ("/logout", caller.id)
+
+
+def test_the_operators_changes_are_logged(server: IssuerServer, log: Listener) -> None:
+    made = add_client(server.store, {"client_name": "gw", "grant_types": ["client_credentials"]})
+    rotate_secret(server.store, made["client_id"])
+    remove_client(server.store, made["client_id"])
+    told = log.take()
+    assert [each["event"] for each in told] == [
+        "registration",
+        "secret_rotation",
+        "client_removal",
+    ]
+    assert {(each["client_id"], each["endpoint"]) for each in told} == {
+        (made["client_id"], "operator")
+    }
+
+
+def test_an_event_is_logged_once_when_its_work_ran_twice(
+    rfc: Caller, log: Listener, server: IssuerServer
+) -> None:
+    code = rfc.sent_back()["code"]
+    log.take()
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold(_transaction: Any) -> None:
+        busy.set()
+        go_on.wait(PATIENCE)
+
+    def fail(_transaction: Any) -> None:
+        raise LookupError
+
+    def queued() -> int:
+        return server.store._jobs.qsize()
+
+    with ThreadPoolExecutor(3) as threads:
+        held = threads.submit(server.store.run, hold)
+        assert busy.wait(PATIENCE)
+        redeemed = threads.submit(rfc.redeem, code)
+        until(lambda: queued() == 1)
+        # Rolls back the batch that both are in, so each runs again alone.
+        failed = threads.submit(server.store.run, fail)
+        until(lambda: queued() == 2)
+        go_on.set()
+        held.result(PATIENCE)
+        assert redeemed.result(PATIENCE).ok
+        with pytest.raises(LookupError):
+            failed.result(PATIENCE)
+    assert log.only()["event"] == "login"
+
+
+def test_nothing_is_logged_that_was_not_committed(
+    rfc: Caller, log: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = rfc.sent_back()["code"]
+    log.take()
+    failure: Exception = StoreBusyError("busy")
+
+    async def lost(_store: Store, _work: Any) -> Any:
+        raise failure
+
+    monkeypatch.setattr(Store, "arun", lost)
+    assert rfc.redeem(code).status_code == 503
+    assert log.take() == []
+    failure = StoreOutcomeUnknownError("lost")
+    assert rfc.redeem(code).status_code == 503
+    told = log.only()
+    assert (told["event"], told["endpoint"]) == ("outcome_unknown", "/token")
+
+
+def test_a_stranger_cannot_fill_the_log(rfc: Caller, log: Listener) -> None:
+    audit = AuditLog(rfc.url)
+    for _ in range(OF_PEER + 40):
+        audit.record(AuditEvent("denial", error="invalid_client"), "/token", "192.0.2.1")
+    assert len(log.take()) == OF_PEER
+    audit.record(AuditEvent("replay"), "/token", "192.0.2.1")
+    audit.record(AuditEvent("denial"), "/token", "192.0.2.2")
+    audit.record(AuditEvent("denial"), "/token", "192.0.2.2")
+    assert [each.get("suppressed") for each in log.take()] == [None, 40, None]
+    for _ in range(OF_PEER * 2):
+        audit.record(AuditEvent("login"), "/token", "192.0.2.1")
+    assert len(log.take()) == OF_PEER * 2
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    client_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    name=st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=100),
+)
+def test_no_client_can_forge_a_line(rfc: Caller, log: Listener, client_id: str, name: str) -> None:
+    log.take()
+    forged = client_id + "\n2026-01-01T00:00:00.000Z INFO grantway.audit login \x1b[2J"
+    requests.post(
+        f"{rfc.url}/token",
+        json={"clientId": forged, "clientSecret": "s", "grantType": "refresh_token"},
+        timeout=10,
+    )
+    requests.post(f"{rfc.url}/revoke", {"token": "x", "client_id": forged}, timeout=10)
+    made = requests.post(
+        f"{rfc.url}/register",
+        json={"client_name": f'{name} event="login"', "redirect_uris": [CALLBACK]},
+        timeout=10,
+    )
+    lines = [*log.text]
+    told = log.take()
+    assert len(told) == 3
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    assert all(each["event"] != "login" for each in told)
+    assert all(
+        f" INFO grantway.audit {each['event']} " in line
+        for each, line in zip(told, lines, strict=True)
+    )
+    if made.ok:
+        assert told[-1]["client_name"] == f'{name} event="login"'
+
+
+def test_no_secret_of_a_whole_session_is_logged(server: IssuerServer, clock: Clock) -> None:
+    with listening() as log, Caller(server.url) as caller:
+        caller.register_rfc(token_endpoint_auth_method=BASIC)
+        tokens = caller.login()
+        started = caller.start()
+        caller.poll(started["device_code"])
+        caller.refresh(tokens["refresh_token"])
+        clock.tick(3600)
+        caller.refresh(tokens["refresh_token"])
+        caller.as_rfc("/revoke", token=tokens["access_token"])
+        shown = "\n".join(log.text) + json.dumps(log.json)
+    secrets = [caller.secret, *tokens.values(), started["device_code"], started["user_code"]]
+    for secret in secrets:
+        if isinstance(secret, str) and secret not in {"Bearer", "a b"}:
+            assert secret not in shown
