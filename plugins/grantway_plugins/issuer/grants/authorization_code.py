@@ -48,7 +48,7 @@ def _replayed(request: GrantRequest, transaction: Transaction, code: Authorizati
     if code.family_id is not None:
         transaction.revoke_family(code.family_id, request.now)
     replay = AuditEvent("replay", subject=code.subject, family_id=code.family_id)
-    return _denied("The code was redeemed before, so what it issued was revoked", replay)
+    return _denied("The code was redeemed before, so its tokens were revoked", replay)
 
 
 def _wrong_redirect(request: GrantRequest, code: AuthorizationCode) -> str | None:
