@@ -26,8 +26,8 @@ def nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail if a program that a test started still runs when this process's tests have ended."""
     yield
     if request.session.exitstatus == pytest.ExitCode.INTERRUPTED:
-        return  # the run has failed already, and `end_run` ends the programs
-    left = left_running.children()
+        return  # the run has failed already, and `end_all` ends the programs
+    left = left_running.commands()
     assert not left, "\n".join(["these programs were left running:", *left])
 
 
@@ -38,7 +38,7 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     if not _is_worker(config):
-        left_running.mark_run()
+        left_running.adopt_orphans()
         # Ends a terminated run as Ctrl-C does: fixtures stop their programs.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Kill the programs of workers that crashed or were interrupted."""
-    if _is_worker(session.config) or not (left := left_running.end_run()):
+    if _is_worker(session.config) or not (left := left_running.end_all()):
         return
     session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

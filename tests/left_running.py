@@ -1,69 +1,57 @@
-"""Programs that a test started and did not end, found where the system lists processes (Linux)."""
+"""Programs that a test started and did not end, found where the system lists them (Linux)."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
-import uuid
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.waiting import until
 
-#: Names the test run in the environment of every process that it starts.
-_RUN = "GRANTWAY_TEST_RUN"
+_PR_SET_CHILD_SUBREAPER = 36
 #: Seconds that a program has to end after the process that started it.
 _PATIENCE = 5.0
 #: Ends by itself, after the process that it watches.
 _HARMLESS = "multiprocessing.resource_tracker"
 
 
-def children() -> list[str]:
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that `end_all` finds it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def commands() -> list[str]:
     """Return the commands of this process's children."""
-    return [
-        command
-        for listed in Path("/proc/self/task").glob("*/children")
-        for pid in listed.read_text().split()
-        if (command := _command(int(pid))) and _HARMLESS not in command
-    ]
+    return [command for _, command in _children() if _HARMLESS not in command]
 
 
-def mark_run() -> None:
-    """Mark this process's environment, so that `end_run` finds every process that inherits it."""
-    os.environ[_RUN] = uuid.uuid4().hex
+def end_all() -> list[str]:
+    """Kill this process's descendants, and return their commands.
 
-
-def end_run() -> list[str]:
-    """Kill every process of the marked run but this one, and return their commands.
-
-    This finds the programs of a worker that crashed or was killed, too.
+    With `adopt_orphans` this finds the programs of a worker that crashed or was killed, too.
     """
     with contextlib.suppress(AssertionError):
-        until(lambda: not dict(_processes_of_run()), seconds=_PATIENCE)
-    left = dict(_processes_of_run())
-    for pid in left:
-        with contextlib.suppress(ProcessLookupError):
+        until(lambda: not list(_children()), seconds=_PATIENCE)
+    ended = []
+    while left := list(_children()):  # a killed program's children come here
+        for pid, command in left:
+            ended.append(command)
             os.kill(pid, signal.SIGKILL)
-    return list(left.values())
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+    return ended
 
 
-def _processes_of_run() -> Iterator[tuple[int, str]]:
-    mark = f"{_RUN}={os.environ[_RUN]}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        pid = int(folder.name)
-        try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has ended, or is another user's
-            continue
-        if pid != os.getpid() and mark in variables and (command := _command(pid)):
-            yield pid, command
-
-
-def _command(pid: int) -> str:
-    """Return a process's command; empty if it has ended."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return ""
-    return command.replace(b"\0", b" ").decode(errors="replace").strip()
+def _children() -> Iterator[tuple[int, str]]:
+    """Yield the ids and commands of this process's children that have not ended."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for pid in listed.read_text().split():
+            with contextlib.suppress(FileNotFoundError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if command:  # empty for one that has ended and was not waited for
+                    yield int(pid), command.replace(b"\0", b" ").decode(errors="replace").strip()

@@ -19,7 +19,7 @@ START = """
 import os, subprocess, sys, time
 
 def test_it():
-    program = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    program = subprocess.Popen(["sleep", "1000"], start_new_session=True, env={})
     with open("pid.new", "w") as file:
         file.write(str(program.pid))
     os.rename("pid.new", "pid")
