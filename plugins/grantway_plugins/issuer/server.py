@@ -115,7 +115,7 @@ class IssuerServer:
 
     def stop(self) -> None:
         """Answer what is in flight, stop listening, close the database. May be called twice."""
-        self._server.should_exit = True
+        self._server.stop()
         if self._thread is not None:
             self._thread.join()
         self._socket.close()
@@ -149,7 +149,7 @@ class IssuerServer:
 
     def stop_soon(self) -> None:
         """Ask ``run`` to end; safe in a signal handler."""
-        self._server.should_exit = True
+        self._server.stop()
 
     def _run(self, on_ready: Callable[[], None] | None = None) -> None:
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -14,6 +16,11 @@ from .bounded import BoundedProtocol
 from .connections import Connections
 from .files import affordable
 from .limits import Limits
+
+#: How often `shutdown` checks whether the last request has been answered, in seconds.
+_PAUSE = 0.01
+
+_log = logging.getLogger("grantway.server")
 
 
 class Listener(uvicorn.Server):
@@ -51,6 +58,8 @@ class Listener(uvicorn.Server):
         )
         self._acceptor: Acceptor | None = None
         self._ready: Callable[[], None] = lambda: None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
                 app,
@@ -70,16 +79,24 @@ class Listener(uvicorn.Server):
         )
 
     async def listen(self, ready: Callable[[], None]) -> None:
-        """Answer until ``should_exit`` is set, then finish the requests in progress.
+        """Answer until `stop` is called, then finish the requests in progress.
 
         Args:
             ready: Called when requests are answered.
         """
         self._ready = ready
+        self._loop = asyncio.get_running_loop()
         try:
             await self.serve()
         finally:
             self.close()
+
+    def stop(self) -> None:
+        """Ask `listen` to end; safe to repeat, in other threads and in signal handlers."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, so `listen` has ended
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
@@ -87,12 +104,34 @@ class Listener(uvicorn.Server):
         self._acceptor = Acceptor(self._listening, self._protocol, self._open.lower)
         self._ready()
 
+    async def main_loop(self) -> None:
+        """Update the ``Date`` each second until `stop` is called.
+
+        uvicorn's own loop looks ten times a second whether it should end, so every stop is late.
+        """
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), timeout=1.0)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, and finish."""
+        """Stop accepting, and finish within the grace period.
+
+        Unlike uvicorn's own, this ends as soon as the last request is answered.
+        """
         if self._acceptor is not None:
             await self._acceptor.stop()
         self.close()
-        await super().shutdown(sockets=[])
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
+                    await asyncio.sleep(_PAUSE)
+        except TimeoutError:
+            _log.error("the grace period is over: cancelling %d requests", len(state.tasks))
+            for task in state.tasks:
+                task.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -15,6 +15,9 @@ import uvicorn
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
 from werkzeug.serving import make_server
 
+#: Seconds between two looks of a server at whether it should end.
+_PAUSE = 0.01
+
 
 class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
@@ -24,6 +27,19 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn looks ten times a second whether it should end, and each test would wait for it.
+        while not await self.on_tick(0):  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(_PAUSE)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
+            await asyncio.sleep(_PAUSE)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

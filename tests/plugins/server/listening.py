@@ -28,7 +28,7 @@ def listening(app: Any, *, trusted: tuple[str, ...] = (), **limits: Any) -> Iter
         assert ready.wait(PATIENCE)
         yield port
     finally:
-        listener.should_exit = True
+        listener.stop()
         thread.join(PATIENCE)
     assert not thread.is_alive()
 

@@ -138,11 +138,11 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
         # The admin listener last, so that it can be watched how the calls end.
         for each in reversed(listeners):
             if each is not admin:
-                each.should_exit = True
+                each.stop()
         await asyncio.gather(
             *[task for task, each in zip(serving, listeners, strict=True) if each is not admin]
         )
-        admin.should_exit = True
+        admin.stop()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*serving)
         await gateway.stop()
