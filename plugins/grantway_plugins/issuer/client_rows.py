@@ -101,6 +101,8 @@ class ClientRows:
             client_id: The client's name.
             known: Whether a registration that was read a moment ago will do.
         """
+        if not client_id.isprintable():
+            return None  # PostgreSQL fails when asked for a NUL, and health would report that
         if known and (found := self._known.get(client_id)) is not None:
             return found
         row = self._cursor.row(_FIND, {"id": client_id})

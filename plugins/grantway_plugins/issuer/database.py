@@ -7,9 +7,10 @@ refused before anything is written to it.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -51,6 +52,13 @@ _DISK_FULL, _READ_ONLY, _GONE = "53100", "25006", frozenset({"08", "57"})
 _LOST_ERRORS = frozenset({"AdminShutdown", "CrashShutdown", "InterfaceError", "OperationalError"})
 _HEADER = b"SQLite format 3\x00"
 
+#: A name that begins like this is always a path.
+_PATH = re.compile(r"[/~]|\.{1,2}/")
+#: What is meant as a URL or as a connection string of libpq. As a path, it would become a file
+#: whose name may hold a password. One letter before a colon is a drive.
+_MISSPELT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|.*:.*@|\s*\w+\s*=", re.DOTALL)
+_PASSWORD = re.compile(r":.*@|pass\w*\s*=", re.DOTALL | re.IGNORECASE)
+
 
 def default_path() -> Path:
     """Where the issuer keeps its database by default: the user's data folder.
@@ -74,7 +82,7 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
     Raises:
         StoreError: the database is damaged, locked, read-only or foreign. Nothing was changed.
     """
-    name = _plain(str(database))
+    name = _plain(database)
     if "://" in name:
         engine = _engine_of_url(name)
     elif name == ":memory:":
@@ -107,15 +115,37 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
     return engine
 
 
-def _plain(name: str) -> str:
-    """The path that an SQLite URL names, so that it is looked at before use as any path is."""
+def _plain(database: str | Path) -> str:
+    """Return the path of an SQLite URL, so that it is checked before use as any path is.
+
+    Raises:
+        StoreError: the name is neither a path nor a URL.
+    """
+    name = str(database)
     if not name.startswith(("sqlite://", "sqlite+pysqlite://")):
+        if isinstance(database, str) and "://" not in name and _is_misspelt(name):
+            raise _no_url()
         return name
     try:
         url = sa.make_url(name)
     except ArgumentError:
         return name
-    return name if url.query else url.database or ":memory:"
+    if url.query or (url.database or "").startswith("file:"):
+        return name
+    return url.database or ":memory:"
+
+
+def _is_misspelt(name: str) -> bool:
+    return not _PATH.match(name) and _MISSPELT_URL.match(name) is not None
+
+
+def _no_url() -> StoreError:
+    # The name may hold a password, so it is not quoted.
+    return StoreError(
+        "The database is not a URL that SQLAlchemy knows; name a file, :memory:, or a URL like "
+        "sqlite:////var/lib/grantway/issuer.sqlite3 or postgresql+psycopg://db.example.com/issuer. "
+        "A file whose name looks like a URL needs a path, as in ./name"
+    )
 
 
 def _engine_of_url(name: str) -> sa.Engine:
@@ -123,20 +153,27 @@ def _engine_of_url(name: str) -> sa.Engine:
         url = sa.make_url(name)
         if url.get_backend_name() == "sqlite" and url.database:
             url = url.set(database=expand(url.database, _INSTEAD))
+            if (url.database or "").startswith("file:"):
+                # Without this, SQLite would take the whole for the name of another file.
+                url = url.update_query_dict({"uri": "true"})
             path = _file_of(url)
             if path is not None:
                 _inspect_or_make(path)
+        else:
+            _check_password_escaped(url)
         return sa.create_engine(url, hide_parameters=True)
     except ModuleNotFoundError as missing:
         raise StoreError(f"This database needs {missing.name}; install it with pip") from None
-    except ConfigurationError:
-        raise  # it is a ValueError too, and names the setting
+    except (ConfigurationError, StoreError):
+        raise  # the former is a ValueError too, and names the setting
     except (SQLAlchemyError, ValueError):
-        # The URL may hold a password, so it is not quoted.
-        raise StoreError(
-            "The database is not a URL that SQLAlchemy knows; name a file, :memory:, or a URL like "
-            "sqlite:////var/lib/grantway/issuer.sqlite3"
-        ) from None
+        raise _no_url() from None
+
+
+def _check_password_escaped(url: sa.URL) -> None:
+    """Refuse a URL whose password is cut at an @: the rest would be looked up as a host."""
+    if "@" in f"{url.host}{url.database}":
+        raise StoreError("The database's URL has more than one @; write one in the password as %40")
 
 
 def _file_of(url: sa.URL) -> Path | None:
@@ -155,6 +192,8 @@ def _shown(url: sa.URL) -> str:
     """Return a URL without what may be secret: its password and its query."""
     if url.get_backend_name() == "sqlite":
         return url.database or ":memory:"
+    if _PASSWORD.search(url.database or ""):  # a connection string after the last slash
+        url = url.set(database="***")
     return url.set(query={}).render_as_string(hide_password=True)
 
 
@@ -163,8 +202,12 @@ def has_password(database: str) -> bool:
     try:
         url = sa.make_url(database)
     except (SQLAlchemyError, ValueError):
-        return "://" in database and "@" in database
+        if _PATH.match(database):
+            return False
+        return _PASSWORD.search(database) is not None or ("://" in database and "@" in database)
     # An empty password is none, and libpq's passfile names a file.
+    if url.get_backend_name() != "sqlite" and _PASSWORD.search(url.database or ""):
+        return True
     return bool(url.password) or any(
         "pass" in name.lower() and not name.lower().endswith("file") for name in url.query
     )
@@ -244,6 +287,7 @@ def _inspect_or_make(path: Path) -> None:
             "access to the file and its folder, or name another file"
         ) from None
     if not size:
+        _make_private(path)
         return
     if header != _HEADER:
         raise StoreCorruptError(
@@ -256,8 +300,13 @@ def _inspect_or_make(path: Path) -> None:
             _inspect(connection, path, whole=size <= CHECKED_SIZE)
     except sqlite3.Error as failed:
         raise store_error(failed, str(path)) from None
+    _make_private(path)
+
+
+def _make_private(path: Path) -> None:
+    """Leave the database's files to this user alone."""
     for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        if each.exists():
+        with suppress(FileNotFoundError, PermissionError):  # only its owner may change a file
             each.chmod(0o600)
 
 

@@ -25,13 +25,42 @@ PASSWORD = "Zk3-pw"
         f"postgresql+psycopg://127.0.0.1:1/tokens?user=issuer&password={PASSWORD}",
         f"postgresql+psycopg://issuer:{PASSWORD}@127.0.0.1:port/tokens",
         f"no-such-database://issuer:{PASSWORD}@127.0.0.1:1/tokens",
+        f"postgres://issuer:{PASSWORD}@127.0.0.1:1/tokens",
+        # Characters that a URL must escape, in the password.
+        f"postgresql+psycopg://issuer:a@{PASSWORD}@127.0.0.1:1/tokens",
+        f"postgresql+psycopg://issuer:a@/{PASSWORD}@127.0.0.1:1/tokens",
+        f"postgresql+psycopg://issuer:a/{PASSWORD}?b#c@127.0.0.1:1/tokens",
+        f"postgresql+psycopg://issuer:a@{PASSWORD}/x@127.0.0.1:1/tokens",
+        # What is nearly a URL, and would be the name of a file.
+        f"postgresql:issuer:{PASSWORD}@127.0.0.1:1/tokens",
+        f"postgresql:/issuer:{PASSWORD}@127.0.0.1:1/tokens",
+        f"postgresql//issuer:{PASSWORD}@127.0.0.1:1/tokens",
+        f"issuer:{PASSWORD}@127.0.0.1:1/tokens",
+        f"host=127.0.0.1 user=issuer password={PASSWORD}",
+        f"postgresql+psycopg://127.0.0.1:1/tokens;password={PASSWORD}",
     ],
 )
-def test_no_error_shows_a_password(url: str) -> None:
+def test_no_error_shows_a_password(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreError) as raised:
         Store(url)
     assert PASSWORD not in "".join(traceback.format_exception(raised.value))
     assert has_password(url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["sqlite:x.db", "file:x.db", "sqlite:/x.db", "host=x dbname=y"])
+def test_what_looks_like_a_url_is_no_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="not a URL"):
+        Store(name)
+    assert not has_password(name)
+    Store(f"./{name.replace('/', '')}").close()
+    Store(Path(name.replace("/", ""))).close()
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("client", "list")])
@@ -61,10 +90,15 @@ def test_the_url_is_read_from_a_file(tmp_path: Path) -> None:
         "sqlite:///{path}?timeout=5",
         "sqlite:///file:{path}?uri=true",
         "sqlite:///file:{path}?mode=rwc&uri=true",
+        "sqlite:///file:{path}?timeout=5",
+        "sqlite:///file:{path}",
     ],
 )
-def test_a_file_is_for_its_owner_alone(spelling: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_file_is_for_its_owner_alone(spelling: str, tmp_path: Path, *, touched: bool) -> None:
     path = tmp_path / "issuer.db"
+    if touched:
+        path.touch(0o644)
     before = os.umask(0)
     try:
         with closing(Store(spelling.format(path=path))) as store:

@@ -52,6 +52,15 @@ def test_a_stopped_and_a_read_only_server_are_reported() -> None:
         IssuerServer(IssuerSettings(), database=running.url) as server,
     ):
         until(lambda: health(server.url), is_ok)
+        # PostgreSQL refuses a NUL, and no caller must make the issuer look broken by sending one.
+        stranger = {"client_id": "\0", "grant_type": "refresh_token", "refresh_token": "x"}
+        for answer in (
+            requests.post(f"{server.url}/token", data=stranger, timeout=PATIENCE),
+            requests.post(f"{server.url}/token", data=stranger, auth=("\0", "x"), timeout=PATIENCE),
+            requests.get(f"{server.url}/authorize", params=stranger, timeout=PATIENCE),
+        ):
+            assert answer.status_code in {400, 401}, answer.text
+        assert is_ok(health(server.url))
         running.stop()
         _, found = until(lambda: health(server.url), lambda it: not is_ok(it))
         assert found["error"] == "store_unreachable"
