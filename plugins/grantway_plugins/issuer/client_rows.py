@@ -75,9 +75,18 @@ _ROTATE = Prepared(
     )
 )
 _REMOVE = Prepared(sa.delete(clients).where(_BY_ID))
+_LOGINS = families.alias("logins")
 _REVOKE_ALL = Prepared(
     sa.update(families)
-    .where(families.c.client_id == bindparam("id"), families.c.revoked_at.is_(None))
+    .where(
+        sa.or_(
+            families.c.client_id == bindparam("id"),
+            families.c.origin.in_(
+                sa.select(_LOGINS.c.family_id).where(_LOGINS.c.client_id == bindparam("id"))
+            ),
+        ),
+        families.c.revoked_at.is_(None),
+    )
     .values(revoked_at=bindparam("now", type_=sa.Double()))
 )
 
@@ -167,7 +176,7 @@ class ClientRows:
         return self._cursor.change(_ROTATE, values) == 1
 
     def remove(self, client_id: str, now: float) -> bool:
-        """Delete a registration and revoke every token of its client.
+        """Delete a registration, and revoke its client's tokens and those exchanged from them.
 
         Returns:
             Whether there was such a client.

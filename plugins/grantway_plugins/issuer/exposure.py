@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -45,6 +46,7 @@ def settled(
         ConfigurationError: the settings are not safe for an issuer that others reach, or do not
             go together.
     """
+    _check_proxies(trusted_proxies)
     why = exposure(host, settings, trusted_proxies)
     if why is not None and settings.approve == "auto":
         raise ConfigurationError(
@@ -72,6 +74,20 @@ def settled(
     if settings.registration_scopes is None:
         return replace(settings, registration_scopes=settings.default_scopes)
     return settings
+
+
+def _check_proxies(proxies: Sequence[str]) -> None:
+    """Refuse a proxy that no connection comes from: its headers would be ignored silently."""
+    for each in proxies:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError:
+            if each != "*":
+                raise ConfigurationError(
+                    f"trusted_proxies: {each!r} is no address or network; use one like 192.0.2.7 "
+                    "or 192.0.2.0/24, not a name",
+                    errors={"trusted_proxies": ["must be addresses or networks"]},
+                ) from None
 
 
 def _check_address(host: str, settings: IssuerSettings, *, insecure_http: bool) -> None:

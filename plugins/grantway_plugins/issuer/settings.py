@@ -28,6 +28,11 @@ _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]{22,}=*")
 #: Segments that no proxy and no client normalises.
 _ISSUER_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
+#: What an issuer's URL begins with, as browsers and clients send it in ``Host``.
+_ISSUER_ORIGIN = re.compile(
+    r"https?://([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/|\Z)"
+)
+
 
 def _refuse(name: str, rule: str) -> ConfigurationError:
     return ConfigurationError(f"{name} {rule}", errors={name: [rule]})
@@ -232,6 +237,12 @@ def _check_issuer(issuer: str) -> None:
         raise _refuse("issuer", f"must be an http or https URL, {example}")
     if set("?#@") & set(issuer):
         raise _refuse("issuer", f"must have no query, fragment or user, {example}")
+    if not _ISSUER_ORIGIN.match(issuer) or not issuer.isprintable():
+        raise _refuse(
+            "issuer",
+            "must have a scheme in lower case and a host without spaces and in ASCII (write an "
+            f"international name as xn--...), {example}",
+        )
     if not _ISSUER_PATH.fullmatch(parts.path):
         raise _refuse(
             "issuer",

@@ -89,8 +89,25 @@ def test_the_pages_show_the_issuers_name_and_what_scopes_mean() -> None:
             page = show(caller, url).text
             assert "Ex &amp; Co" in page
             assert "login.example:81" in page
-            assert "See &lt;all&gt; <code>a</code>" in page
+            assert "<bdi>See &lt;all&gt;</bdi> <code>a</code>" in page
             assert "use the scope <code>b</code>" in page
+
+
+def test_text_from_right_to_left_cannot_move_the_words_around_it(caller: Caller) -> None:
+    name = "\u05e9\u05dc\u05d5\u05dd 1<2"
+    caller.register_rfc(client_name=name)
+    shown = '<q dir="auto">\u05e9\u05dc\u05d5\u05dd 1&lt;2</q>'
+    started = caller.start()
+    for url in (
+        caller.authorize_url(),
+        f"{caller.url}/device?user_code={started['user_code']}",
+    ):
+        page = show(caller, url).text
+        assert f"Allow {shown}" in page
+        assert f"{shown} will be able to" in page
+    for hidden in ("\u202e", "\u2066", "\u200b", "\x1b"):  # these are not even registered
+        refused = caller.http.post(f"{caller.url}/register", json={"client_name": f"a{hidden}b"})
+        assert refused.status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from grantway_plugins.issuer.rate_limit import RateLimit, network_of
 from .conftest import BASIC, CALLBACK, DEVICE, Caller, Clock
 
 TOKEN = "an-initial-access-token-of-the-operator"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 MACHINE = {"grant_types": ["client_credentials"], "scope": "admin billing:write"}
 PUBLIC = "https://login.example.com"
 
@@ -43,6 +44,16 @@ def as_client(caller: Caller, made: dict[str, Any]) -> Caller:
     other.http = caller.http
     other.id, other.secret, other.method = made["client_id"], made["client_secret"], BASIC
     return other
+
+
+def exchange(client: Caller, token: str, **params: Any) -> requests.Response:
+    return client.as_rfc(
+        "/token",
+        grant_type=EXCHANGE,
+        subject_token=token,
+        subject_token_type="urn:ietf:params:oauth:token-type:access_token",
+        **params,
+    )
 
 
 # --- open ---------------------------------------------------------------------------------------
@@ -278,22 +289,15 @@ def test_a_stranger_introspects_its_own_tokens_alone() -> None:
 
 
 def test_the_audience_of_a_token_introspects_it() -> None:
-    exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
     with issuer() as caller:
         store = caller.server.store  # type: ignore[attr-defined]
         asking = as_client(
-            caller, add_client(store, {"grant_types": ["client_credentials", exchange]})
+            caller, add_client(store, {"grant_types": ["client_credentials", EXCHANGE]})
         )
         audience = as_client(caller, add_client(store, MACHINE))
         other = as_client(caller, add_client(store, MACHINE))
         subject = asking.as_rfc("/token", grant_type="client_credentials").json()["access_token"]
-        token = asking.as_rfc(
-            "/token",
-            grant_type=exchange,
-            subject_token=subject,
-            subject_token_type="urn:ietf:params:oauth:token-type:access_token",
-            audience=audience.id,
-        ).json()["access_token"]
+        token = exchange(asking, subject, audience=audience.id).json()["access_token"]
         assert audience.as_rfc("/introspect", token=token).json()["active"] is True
         assert other.as_rfc("/introspect", token=token).json() == {"active": False}
 
@@ -328,7 +332,13 @@ def test_a_removed_client_and_its_tokens_end() -> None:
         gone = as_client(caller, add_client(store, MACHINE))
         resource = as_client(caller, add_client(store, MACHINE, introspects=True))
         token = gone.as_rfc("/token", grant_type="client_credentials").json()["access_token"]
+        other = as_client(caller, add_client(store, {**MACHINE, "grant_types": [EXCHANGE]}))
+        exchanged = exchange(other, token).json()["access_token"]
+        again = exchange(other, exchanged).json()["access_token"]
+        assert resource.active(again)
         remove_client(store, gone.id)
+        assert not resource.active(exchanged)
+        assert not resource.active(again)
         assert gone.as_rfc("/token", grant_type="client_credentials").status_code == 401
         assert resource.as_rfc("/introspect", token=token).json() == {"active": False}
         for change in (remove_client, rotate_secret):
@@ -336,3 +346,23 @@ def test_a_removed_client_and_its_tokens_end() -> None:
                 change(store, gone.id)
         with pytest.raises(ConfigurationError, match="grant type"):
             add_client(store, {"grant_types": ["unknown"]})
+
+
+def test_an_exchange_gives_no_scope_that_the_client_did_not_register() -> None:
+    with issuer(registration="off") as caller:
+        store = caller.server.store  # type: ignore[attr-defined]
+        admin = as_client(caller, add_client(store, {**MACHINE, "scope": "read admin"}))
+        reader = as_client(
+            caller, add_client(store, {"grant_types": [EXCHANGE], "scope": "read write"})
+        )
+        token = admin.as_rfc("/token", grant_type="client_credentials").json()["access_token"]
+        for beyond in ("admin", "read admin", "write"):
+            refused = exchange(reader, token, scope=beyond)
+            assert refused.json()["error"] == "invalid_scope"
+        assert exchange(reader, token, scope="read").json()["scope"] == "read"
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "localhost", "192.0.2.1/24", "192.0.2.1:80", ""])
+def test_a_trusted_proxy_is_an_address(proxy: str) -> None:
+    with pytest.raises(ConfigurationError, match="trusted_proxies"):
+        IssuerServer(IssuerSettings(registration="off"), trusted_proxies=[proxy])

@@ -47,6 +47,16 @@ def test_a_lifetime_that_cannot_be(field: str, value: Any) -> None:
         ("issuer", "https://user@login.example.com"),
         ("issuer", "https://login.example.com:x"),
         ("issuer", "https://[::1"),
+        ("issuer", "https://m\u00fcnchen.example"),
+        ("issuer", "https://login.example.com "),
+        ("issuer", " https://login.example.com"),
+        ("issuer", "https://login.example.com\n"),
+        ("issuer", "https://lo\tgin.example.com"),
+        ("issuer", "https://a b.example.com"),
+        ("issuer", "https://<b>.example.com"),
+        ("issuer", "https://login..example.com"),
+        ("issuer", "https://login.example.com:"),
+        ("issuer", "HTTPS://login.example.com"),
         ("issuer", ""),
         ("approve", "yes"),
         ("subject", ""),
@@ -59,6 +69,19 @@ def test_a_setting_that_cannot_be(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=field) as raised:
         IssuerSettings(**{field: value})
     assert list(raised.value.errors) == [field]
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://Login.example.com:8443/Auth",
+        "https://xn--mnchen-3ya.example",
+        "http://my_service:8400",
+        "http://[::1]:8400",
+    ],
+)
+def test_an_issuer_that_can_be(issuer: str) -> None:
+    assert IssuerSettings(issuer=issuer).url == issuer
 
 
 def test_the_issuer_is_needed_where_no_server_fills_it_in() -> None:

@@ -33,7 +33,9 @@ class TokenExchangeIssuer:
             return Denial("invalid_request", "The subject_token is unknown, expired or not yours")
         scope = _narrowed(subject, request)
         if not scope:
-            return Denial("invalid_scope", "scope asks for more than the subject_token has")
+            return Denial(
+                "invalid_scope", "scope asks for more than the subject_token or the client has"
+            )
         params = request.params
         target = (*params.get("audience", ()), *params.get("resource", ()))
         return request.issue(
@@ -66,8 +68,9 @@ def _usable(subject: AccessToken | None, request: GrantRequest) -> TypeGuard[Acc
 
 
 def _narrowed(subject: AccessToken, request: GrantRequest) -> tuple[str, ...]:
-    """The scopes to issue; none when more is asked for than the subject token has."""
+    """The scopes to issue; none if more is asked for than the token and the client have."""
     asked = request.params.get("scope")
     if not asked:
         return tuple(name for name in subject.scope if name in request.client.scope)
-    return tuple(asked) if set(asked) <= set(subject.scope) else ()
+    allowed = set(subject.scope) & set(request.client.scope)
+    return tuple(asked) if set(asked) <= allowed else ()
