@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 from .connections import Connections
+from .host_header import host_problem
 from .limits import Limits
+from .readable import is_readable
 from .protocol import HttpProtocol
 
 #: The parser also accepts HTTP/0.9 and 2.0.
 _VERSIONS = frozenset({"1.0", "1.1"})
-#: A target in absolute form, up to its path (RFC 9112 section 3.2.2).
-_ADDRESS = re.compile(rb"[^/?#]+://(?P<host>[^/?#]*)")
 
 
 class BoundedProtocol(HttpProtocol):
@@ -36,6 +35,7 @@ class BoundedProtocol(HttpProtocol):
         self._size = 0
         self._in_header = True
         self._begun = False  # a header has begun and is not complete
+        self._has_spoken = False
         self._pipelined = False  # the request came before the response to the one before
         self._silence: asyncio.TimerHandle | None = None
         self._unsent: asyncio.TimerHandle | None = None
@@ -56,9 +56,22 @@ class BoundedProtocol(HttpProtocol):
         self._stop_unsent()
         super().connection_lost(exc)
 
+    def has_unread_request(self) -> bool:
+        """Return whether the next request has arrived, but nothing of it was read yet.
+
+        In an overload, many requests wait in the operating system until they are read.
+        """
+        if self._begun or not self._in_header:
+            return False
+        connection = self.transport.get_extra_info("socket")
+        return connection is not None and is_readable(connection)
+
     def give_way(self) -> None:
-        """Close the connection in favour of another."""
-        if self._is_busy() or self._begun:
+        """Close the connection in favour of another.
+
+        Only between two requests does a client expect to be closed without a response.
+        """
+        if self._is_busy() or self._begun or not self._has_spoken:
             message = b"too many connections, and this one was slow"
             self._end(b"503 Service Unavailable", message, b"retry-after: 1\r\n")
         else:
@@ -68,6 +81,7 @@ class BoundedProtocol(HttpProtocol):
         """Count what arrives of a header."""
         if self.transport.is_closing():
             return  # the rest of a header that was too large
+        self._has_spoken = True
         self._unread += len(data)
         if self._in_header:
             self._await_header()
@@ -110,8 +124,8 @@ class BoundedProtocol(HttpProtocol):
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
         elif self.parser.get_http_version() not in _VERSIONS:
             self._end(b"505 HTTP Version Not Supported", b"this server speaks HTTP/1")
-        elif self._has_two_hosts():
-            self._end(b"400 Bad Request", b"the request names two hosts")
+        elif problem := host_problem(self.url, self.headers, self.parser.get_http_version()):
+            self._end(b"400 Bad Request", problem.encode())
         elif self._has_unknown_coding():
             self._end(b"400 Bad Request", b"chunked is the only transfer coding that works here")
         elif self.parser.get_method() == b"CONNECT":
@@ -158,17 +172,6 @@ class BoundedProtocol(HttpProtocol):
         """Continue a response."""
         self._stop_unsent()
         super().resume_writing()
-
-    def _has_two_hosts(self) -> bool:
-        """Return whether there are two Host headers, or the target is a URL of another host.
-
-        RFC 9112 section 3.2.2 prefers the target, but many programs look at the header.
-        """
-        address = _ADDRESS.match(self.url)
-        named = [value for name, value in self.headers if name == b"host"]
-        if len(named) > 1:
-            return True
-        return address is not None and [address["host"].lower()] != [e.lower() for e in named]
 
     def _has_unknown_coding(self) -> bool:
         """Return whether the body has a transfer coding other than chunked, such as gzip."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Hashable, Iterable
+from itertools import islice
 from typing import Protocol
 
 from .incident import Incident
 from .peers import PeerShares
 
+#: Connections that are looked at to find one that can be closed.
+_LOOKED_AT = 16
 #: Seconds for which fewer connections are allowed after the files ran out.
 _LOWERED = 60.0
 
@@ -18,6 +21,10 @@ _log = logging.getLogger("grantway.server")
 
 class Connection(Protocol):
     """A connection that can be closed in favour of another."""
+
+    def has_unread_request(self) -> bool:
+        """Return whether the next request has arrived, but nothing of it was read yet."""
+        ...
 
     def give_way(self) -> None:
         """Close it, with a response where its client still waits for one."""
@@ -28,8 +35,9 @@ class Connections:
     """Counts connections, and knows which ones wait for their client.
 
     Silent clients must not lock out others, so a full listener closes the connection that has
-    waited longest for its client: for a header, or for the next piece of a body. A connection whose
-    request is being answered is never closed.
+    waited longest for its client: for a header, or for the next piece of a body. Two kinds are
+    never closed: connections whose request is being answered, and those whose next request has
+    arrived but was not read yet, because there it is the server that is slow.
 
     Args:
         most: Open connections at most.
@@ -56,7 +64,7 @@ class Connections:
             self._most = self._allowed
         if len(self._open) >= self._most:
             self._full.happened()
-            if not self.make_room():
+            if not self._make_room():
                 return "too many connections"
         key = self._peers.key(host)
         if not self._peers.take(key):
@@ -89,13 +97,14 @@ class Connections:
         """Allow fewer connections for a minute: the operating system has no file for more."""
         self._most = max(1, len(self._open) * 3 // 4)
         self._lowered_at = time.monotonic()
-        while len(self._open) >= self._most and self.make_room():
+        while len(self._open) >= self._most and self._make_room():
             pass
 
-    def make_room(self) -> bool:
+    def _make_room(self) -> bool:
         """Close the connection that has waited longest; return whether there was one."""
-        for connection in self._waiting:
-            self.remove(connection)
-            connection.give_way()
-            return True
+        for connection in islice(self._waiting, _LOOKED_AT):
+            if not connection.has_unread_request():
+                self.remove(connection)
+                connection.give_way()
+                return True
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -17,6 +18,7 @@ from grantway_plugins.server.connections import Connections
 from grantway_plugins.server.peers import PeerShares
 from tests.plugins.server.listening import connect, echo, listening
 from tests.raw_http import read_all, read_response
+from tests.waiting import PATIENCE
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -37,11 +39,51 @@ def test_silent_connections_lock_nobody_out(caplog: pytest.LogCaptureFixture) ->
         for _ in range(30):
             silent.enter_context(connect(port))
             assert answered(port)
-        assert read_all(kept[0]) == b""
+        assert read_all(kept[0]).startswith(b"HTTP/1.1 503 ")
         assert read_all(kept[1]).startswith(b"HTTP/1.1 503 ")
         assert read_all(kept[2]) == b""
     (record,) = caplog.records
     assert "10 connections are open" in record.message
+
+
+def test_every_client_of_a_sudden_crowd_gets_a_response() -> None:
+    async def ask(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        status = await asyncio.wait_for(reader.readline(), PATIENCE)
+        writer.close()
+        return status
+
+    async def crowd(port: int) -> Counter[bytes]:
+        return Counter(await asyncio.gather(*(ask(port) for _ in range(200))))
+
+    with listening(echo, connections=20) as port:
+        statuses = asyncio.run(crowd(port))
+    assert set(statuses) <= {b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 503 Service Unavailable\r\n"}
+    assert statuses[b"HTTP/1.1 200 OK\r\n"]
+
+
+def test_a_request_that_was_not_read_yet_is_not_closed_for_others() -> None:
+    connections = Connections(2, 10)
+    slow_server, slow_client, other = _Waiting(unread=True), _Waiting(), _Waiting()
+    for each in (slow_server, slow_client):
+        assert connections.admit(each, "192.0.2.1") is None
+        connections.await_header(each)
+    assert connections.admit(other, "192.0.2.1") is None
+    assert (slow_server.closed, slow_client.closed) == (False, True)
+    assert connections.admit(_Waiting(), "192.0.2.1") == "too many connections"
+    assert not slow_server.closed
+
+
+class _Waiting:
+    def __init__(self, *, unread: bool = False) -> None:
+        self.closed, self._unread = False, unread
+
+    def has_unread_request(self) -> bool:
+        return self._unread
+
+    def give_way(self) -> None:
+        self.closed = True
 
 
 def test_bodies_that_do_not_come_lock_nobody_out() -> None:
@@ -153,6 +195,9 @@ def test_one_peer_gets_its_share(hosts: list[str], counted: int) -> None:
 
 
 class _Idle:
+    def has_unread_request(self) -> bool:
+        raise AssertionError
+
     def give_way(self) -> None:
         raise AssertionError
 
