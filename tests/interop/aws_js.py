@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from tests.interop import node_packages
 from tests.interop.program import STARTUP_SECONDS, Program
@@ -41,14 +41,22 @@ class AwsJsError(Exception):
 
 
 class AwsJsClient:
-    """One Node process with ``@aws-sdk/client-sso-oidc`` in it; calls are answered in turn.
+    """One Node process with a client of the SDK in it; calls are answered in turn.
 
     Args:
         endpoint: Where the service is. None leaves it to each call.
         max_attempts: How often the SDK may ask before it gives up.
+        service: The service, ``sso-oidc`` or ``sso``.
     """
 
-    def __init__(self, endpoint: str | None = None, *, max_attempts: int = 1) -> None:
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        max_attempts: int = 1,
+        service: Literal["sso-oidc", "sso"] = "sso-oidc",
+    ) -> None:
+        self._service = service
         self._endpoint = endpoint
         self._max_attempts = max_attempts
         self._ids = itertools.count(1)
@@ -62,7 +70,10 @@ class AwsJsClient:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         env |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         with contextlib.ExitStack() as exits:
-            self._program = exits.enter_context(Program([node_packages.NODE, script], env=env))
+            names = f"@aws-sdk/client-{self._service}", self._service.replace("-", "").upper()
+            self._program = exits.enter_context(
+                Program([node_packages.NODE, script, *names], env=env)
+            )
             self._program.read_json(STARTUP_SECONDS)
             self._exits = exits.pop_all()
         return self

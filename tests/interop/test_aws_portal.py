@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from grantway_plugins import sso_oidc
 from grantway_plugins.issuer.person import Person
 from tests.interop import aws_cli
+from tests.interop.aws_js import AwsJsClient, AwsJsError
 from tests.interop.grantway_serve import grantway_serve
 from tests.interop.program import Program
 
@@ -135,3 +137,52 @@ def test_botocore_takes_its_credentials_from_a_grantway_login(
     done = run([sys.executable, "-c", BOTOCORE], environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == CREDENTIALS
+
+
+def test_the_aws_sdk_for_javascript_gets_credentials_and_logs_out(issuer: str) -> None:
+    with (
+        AwsJsClient(issuer) as oidc,
+        AwsJsClient(issuer, service="sso") as portal,
+        Person() as person,
+    ):
+        client = oidc.call(
+            "RegisterClient",
+            {"clientName": "js", "clientType": "public", "scopes": ["sso:account:access"]},
+        )
+        proof = {"clientId": client["clientId"], "clientSecret": client["clientSecret"]}
+        begun = oidc.call("StartDeviceAuthorization", {**proof, "startUrl": START_URL})
+        person.approve_device(begun["verificationUriComplete"])
+        token = oidc.call(
+            "CreateToken",
+            {
+                **proof,
+                "grantType": "urn:ietf:params:oauth:grant-type:device_code",
+                "deviceCode": begun["deviceCode"],
+            },
+        )
+        access = {"accessToken": token["accessToken"]}
+        account = {"accountId": "123456789012"}
+        role = {"roleName": "Developer"}
+
+        listed = portal.call("ListAccounts", access)
+        assert [each["accountId"] for each in listed["accountList"]] == ["123456789012"]
+        assert listed["accountList"][0]["accountName"] == "Sandbox"
+        roles = portal.call("ListAccountRoles", {**access, **account})
+        assert roles["roleList"] == [{**role, **account}]
+        got = portal.call("GetRoleCredentials", {**access, **account, **role})["roleCredentials"]
+        assert got["expiration"] > time.time() * 1000
+        assert (got["accessKeyId"], got["secretAccessKey"], got["sessionToken"]) == tuple(
+            CREDENTIALS.values()
+        )
+
+        with pytest.raises(AwsJsError) as unknown:
+            portal.call("GetRoleCredentials", {**access, **account, "roleName": "Nobody"})
+        assert unknown.value.is_instance
+        with pytest.raises(AwsJsError) as nobody:
+            portal.call("ListAccounts", {"accessToken": "not a token"})
+        assert (nobody.value.name, nobody.value.status) == ("UnauthorizedException", 401)
+
+        assert portal.call("Logout", access) == {}
+        with pytest.raises(AwsJsError) as after:
+            portal.call("GetRoleCredentials", {**access, **account, **role})
+        assert (after.value.name, after.value.is_instance) == ("UnauthorizedException", True)

@@ -4,18 +4,19 @@
 //   {"id": 1, "ok": true, "output": {...}}
 //   {"id": 1, "ok": false, "error": {"name": "InvalidGrantException", "isInstance": true, ...}}
 //
+// The first argument is the SDK's package, and the second one the name in its classes, like SSOOIDC.
 // Ends when its standard input closes.
 
 import { createInterface } from 'node:readline';
 
-import * as sdk from '@aws-sdk/client-sso-oidc';
-
+const [, , module, prefix] = process.argv;
+const sdk = await import(module);
 const clients = new Map();
 
 function clientFor(endpoint, maxAttempts) {
   const key = `${maxAttempts} ${endpoint}`;
   if (!clients.has(key)) {
-    clients.set(key, new sdk.SSOOIDCClient({ endpoint, maxAttempts, region: 'us-east-1' }));
+    clients.set(key, new sdk[`${prefix}Client`]({ endpoint, maxAttempts, region: 'us-east-1' }));
   }
   return clients.get(key);
 }
@@ -25,7 +26,7 @@ function described(error) {
     name: error.name,
     className: error.constructor.name,
     isInstance: typeof sdk[error.name] === 'function' && error instanceof sdk[error.name],
-    isServiceException: error instanceof sdk.SSOOIDCServiceException,
+    isServiceException: error instanceof sdk[`${prefix}ServiceException`],
     message: error.message,
     error: error.error,
     error_description: error.error_description,
