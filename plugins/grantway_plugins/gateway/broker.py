@@ -104,7 +104,7 @@ class Broker:
 
     @property
     def repeatable(self) -> frozenset[str]:
-        """Parameters that may stand more than once, of whichever grant is registered now."""
+        """Parameters that may be repeated, of whichever grant is registered now."""
         registry = self._client.registry
         if self._repeatable is None or self._repeatable[0] is not registry:
             each = (grant.names.all_of(grant.repeatable) for grant in registry.grants.values())

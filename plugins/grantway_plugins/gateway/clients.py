@@ -111,10 +111,14 @@ def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
         Refusal: nobody, by two methods at once, or not somebody whom the rule lets in.
     """
     if request.params.get("client_assertion") is not None:
-        raise Refusal("invalid_client", "A client authenticates by a secret here, not an assertion")
+        raise Refusal(
+            "invalid_client", "Authenticate with a client secret; assertions are not supported here"
+        )
     given = credentials_of(request)
     if not (given.client_id + (given.secret or "")).isprintable():
-        raise Refusal("invalid_client", "Id or secret has a character that cannot stand there")
+        raise Refusal(
+            "invalid_client", "The client id or secret has a character that is not allowed"
+        )
     found: object = rule(given.client_id, given.secret)
     if isinstance(found, Principal):
         return found
@@ -122,7 +126,7 @@ def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
         return Principal(given.client_id)
     if found is not False and found is not None:
         _log.error("Nobody is let in: clients gave a %s, not a bool", type(found).__name__)
-    raise Refusal("invalid_client", "The client is unknown, or did not prove who it is")
+    raise Refusal("invalid_client", "The client is unknown, or its authentication failed")
 
 
 def _nobody(_client_id: str, _secret: str | None) -> bool:

@@ -75,7 +75,9 @@ def device_params(request: WireRequest, upstream: UpstreamDialect) -> Params:
         try:
             params["scope"] = Scope().names(scope)
         except RequestInvalidError:
-            raise Refusal("invalid_request", "scope must be names of scopes") from None
+            raise Refusal(
+                "invalid_request", "scope must be names of scopes, separated by spaces"
+            ) from None
     resource = request.params.get("resource")
     if resource is not None:
         if not isinstance(resource, list) or not all(isinstance(each, str) for each in resource):

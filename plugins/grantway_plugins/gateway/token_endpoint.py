@@ -30,7 +30,7 @@ class Settlement(Protocol):
 
     @property
     def repeatable(self) -> frozenset[str]:
-        """Parameters of a form that may stand more than once."""
+        """Parameters of a form that may be repeated."""
         ...
 
     def settle(self, request: WireRequest) -> Answer | Denial:

@@ -26,10 +26,10 @@ from .endpoints.revocation import revoke
 from .endpoints.token import create_token
 from .health import Health
 from .host import is_own_host
-from .incoming import BOTH, NO_IAM, Incoming, answer_repeated, not_allowed
+from .incoming import BOTH, NO_IAM, Incoming, answer_repeated, names_iam, not_allowed
 from .issuer import Issuer
 from .pages import PATHS as PAGE_PATHS
-from .pages import Pages
+from .pages import STATIC_PATHS, Pages
 from .registration_policy import RegistrationPolicy, Terms
 from .store import Store
 from .wire import (
@@ -74,7 +74,7 @@ class App:
         self._body_seconds = body_seconds
         self._store = store
         self._audit = AuditLog(issuer.settings.url)
-        self._pages = Pages(issuer, store, self._audit)
+        self._pages = Pages(issuer, store, self._audit, body_seconds=body_seconds)
         # Where everything is approved at once, no endpoint is for a stranger's page.
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
@@ -108,6 +108,9 @@ class App:
         refusal = self._refusal(scope)
         if refusal is not None:
             await self._send(refusal, scope, send)
+            return
+        if not self._is_meant(path, _headers(scope)):
+            await self._misdirect(scope, receive, send)
             return
         if self._cors is not None and path in _FOR_WEB_PAGES:
             headers = _headers(scope)
@@ -143,6 +146,14 @@ class App:
             denial = Denial("not_found", "There is nothing at this path")
             await send_answer(send, answer_denial(denial, Dialect.RFC, status=404))
 
+    async def _misdirect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request under a name that is not the issuer's."""
+        if scope["path"] not in PAGE_PATHS:
+            await self._send(_MISDIRECTED, scope, send)
+            return
+        self._audit.record(_MISDIRECTED.event, scope["path"], _peer(scope))
+        await self._pages.misdirected(scope, receive, send)
+
     async def _send(self, answer: Answer, scope: Scope, send: Send) -> None:
         """Send an answer, and log first what it decided."""
         path = scope["path"]
@@ -160,12 +171,15 @@ class App:
         if repeated is not None:
             dialect = dialect_of(headers.get(b"content-type", "")) or Dialect.RFC
             return answer_repeated(repeated, dialect)
-        guarded = scope["path"] in PAGE_PATHS or self._guards_all
-        return _MISDIRECTED if guarded and not self._is_meant(headers) else None
+        return None
 
-    def _is_meant(self, headers: Mapping[bytes, str]) -> bool:
+    def _is_meant(self, path: str, headers: Mapping[bytes, str]) -> bool:
+        """Return whether the request may use the name in its Host header for this path."""
         host = headers.get(b"host")
-        return host is None or is_own_host(host, self._issuer.settings.url)
+        guarded = self._guards_all or path in PAGE_PATHS
+        if host is None or not guarded or path in STATIC_PATHS:
+            return True
+        return is_own_host(host, self._issuer.settings.url)
 
     async def _ask_portal(self, scope: Scope, receive: Receive) -> Answer:
         path, headers = scope["path"], _headers(scope)
@@ -185,7 +199,7 @@ class App:
         unread = incoming.unread(body)
         if unread is not None:
             return unread
-        if post.endpoint is create_token and b"aws_iam=t" in scope["query_string"].split(b"&"):
+        if post.endpoint is create_token and names_iam(scope["query_string"]):
             return incoming.answer(NO_IAM)
         try:
             request = incoming.parse(body, self._issuer.repeatable)

@@ -44,7 +44,8 @@ def credentials_of(request: WireRequest) -> Credentials:
     if request.basic is not None:
         if secret is not None or (client_id is not None and client_id != request.basic[0]):
             raise Refusal(
-                "invalid_request", "The client authenticates by the header and by the body; use one"
+                "invalid_request",
+                "The client authenticates in the header and in the body; use one of them",
             )
         if not request.basic[1]:
             # RFC 6749 section 2.3.1: a client without a secret may leave it empty.
@@ -53,7 +54,10 @@ def credentials_of(request: WireRequest) -> Credentials:
     if client_id is None:
         if request.dialect is Dialect.AWS:
             raise Refusal("invalid_request", "clientId is required")
-        raise Refusal("invalid_client", "client_id is missing, and no Authorization header came")
+        raise Refusal(
+            "invalid_client",
+            "client_id is missing; send it in the body, or use HTTP Basic authentication",
+        )
     if secret is None:
         return Credentials(client_id, "none")
     return Credentials(client_id, "client_secret_post", secret)
@@ -71,9 +75,7 @@ def authenticate(credentials: Credentials, transaction: Transaction, now: float)
         # Another process may have rotated the secret since the registration was read.
         client = transaction.clients.find(credentials.client_id, known=False)
     if client is None or not _proves(client, credentials, now):
-        raise Refusal(
-            "invalid_client", "The client is unknown, or did not prove itself as it registered"
-        )
+        raise Refusal("invalid_client", "The client is unknown, or its authentication failed")
     if now >= client.expires_at:
         raise Refusal("invalid_client", "The client's registration has expired; register again")
     return client

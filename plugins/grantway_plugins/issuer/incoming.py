@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import unquote_plus
 
 from .decision import Denial, Refusal
 from .wire import (
@@ -27,6 +28,13 @@ NO_IAM = Denial(
     "CreateTokenWithIAM is not offered, and AWS signatures are not checked here; use CreateToken "
     "with clientId and clientSecret",
 )
+
+
+def names_iam(query: bytes) -> bool:
+    """Return whether a query asks for CreateTokenWithIAM: ``aws_iam``, whatever its value."""
+    pairs = (each.partition(b"=")[0] for each in query.split(b"&"))
+    return any(unquote_plus(name.decode("latin-1")).lower() == "aws_iam" for name in pairs)
+
 
 _MEDIA_TYPES = {
     Dialect.AWS: "application/json",
@@ -83,14 +91,14 @@ class Incoming:
 
         Args:
             body: What was posted.
-            repeatable: Parameters of a form that may stand more than once.
+            repeatable: Parameters of a form that may be repeated.
 
         Raises:
-            Refusal: they cannot be read, or a parameter stands twice.
+            Refusal: they cannot be read, or a parameter is repeated.
         """
+        if self._signed:
+            raise Refusal(NO_IAM.error, NO_IAM.description)
         if self._spoken is Dialect.AWS:
-            if self._signed:
-                raise Refusal(NO_IAM.error, NO_IAM.description)
             members = parse_json(body)
             params = members if self._keeps_names else aws_names(members)
         else:

@@ -33,7 +33,7 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
     """What the grant's schema knows of a request; the rest is ignored (RFC 6749 section 3.2).
 
     Raises:
-        Refusal: a parameter that may stand once is a list.
+        Refusal: a parameter with one value is a list.
     """
     known = {wire: grant.schema.fields[name] for name, wire in grant.names.wire.items()}
     repeatable = grant.names.all_of(grant.repeatable)
@@ -44,7 +44,7 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
         if request.dialect is Dialect.RFC and len(value) == 1:
             params[name] = value[0]  # only another grant may repeat it
         elif not isinstance(known[name], Scope):  # AWS's is a list
-            rule = "must stand once, and be no list"
+            rule = "must be one value, not a list"
             raise Refusal("invalid_request", f"{request.shown(name)} {rule}")
     return params
 

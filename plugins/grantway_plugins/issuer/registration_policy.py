@@ -63,7 +63,7 @@ class RegistrationPolicy:
         return answer_denial(
             Denial(
                 "access_denied",
-                "This issuer takes no registrations; ask its operator for a client",
+                "Registration is off at this issuer; ask its operator for a client",
             ),
             request.dialect,
             status=403,

@@ -125,10 +125,10 @@ def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict
 
     Args:
         body: The form, percent-encoded.
-        repeatable: Names that may stand more than once; these become lists.
+        repeatable: Names that may be repeated; these become lists.
 
     Raises:
-        Refusal: not a form, or a parameter stands twice.
+        Refusal: not a form, or a parameter is repeated.
     """
     try:
         # Many programs end a form in "&"; empty fields mean nothing (WHATWG URL section 5.1).
@@ -150,7 +150,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """Read a JSON object; names keep their spelling.
 
     Raises:
-        Refusal: not a JSON object, or a name stands twice in one.
+        Refusal: not a JSON object, or a name is repeated in one.
     """
     try:
         value = _DECODER.decode(body.decode("utf-8"))
@@ -186,7 +186,7 @@ def parse_basic(authorization: str) -> tuple[str, str] | None:
             return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
     except (binascii.Error, ValueError):
         pass
-    raise Refusal("invalid_client", "The Authorization header is not a readable Basic pair")
+    raise Refusal("invalid_client", "The Authorization header is not valid Basic authentication")
 
 
 def answer_json(
@@ -267,7 +267,7 @@ def _once(
     """Collect pairs, leaving out None.
 
     Raises:
-        Refusal: a name stands twice.
+        Refusal: a name is repeated.
     """
     collected: dict[str, Any] = {}
     seen: set[str] = set()
@@ -278,7 +278,7 @@ def _once(
             continue
         if name in seen:
             shown = name if _NAME.fullmatch(name) else "a parameter"
-            raise Refusal("invalid_request", f"{shown} stands twice")
+            raise Refusal("invalid_request", f"{shown} is repeated; send it once")
         seen.add(name)
         if value is not None:
             collected[name] = value

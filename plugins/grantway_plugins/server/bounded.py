@@ -8,8 +8,8 @@ from typing import Any
 from .connections import Connections
 from .host_header import host_problem
 from .limits import Limits
-from .readable import is_readable
 from .protocol import HttpProtocol
+from .readable import is_readable
 
 #: The parser also accepts HTTP/0.9 and 2.0.
 _VERSIONS = frozenset({"1.0", "1.1"})
@@ -57,7 +57,7 @@ class BoundedProtocol(HttpProtocol):
         super().connection_lost(exc)
 
     def has_unread_request(self) -> bool:
-        """Return whether the next request has arrived, but nothing of it was read yet.
+        """Return whether the next request has arrived, but was not read yet.
 
         In an overload, many requests wait in the operating system until they are read.
         """
@@ -129,7 +129,7 @@ class BoundedProtocol(HttpProtocol):
         elif self._has_unknown_coding():
             self._end(b"400 Bad Request", b"chunked is the only transfer coding that works here")
         elif self.parser.get_method() == b"CONNECT":
-            self._end(b"501 Not Implemented", b"this server opens no tunnels")
+            self._end(b"501 Not Implemented", b"CONNECT is not supported")
         else:
             super().on_headers_complete()
 

@@ -23,7 +23,7 @@ class Connection(Protocol):
     """A connection that can be closed in favour of another."""
 
     def has_unread_request(self) -> bool:
-        """Return whether the next request has arrived, but nothing of it was read yet."""
+        """Return whether the next request has arrived, but was not read yet."""
         ...
 
     def give_way(self) -> None:

@@ -247,12 +247,32 @@ def test_an_access_token_ends_with_its_lifetime(rfc: Caller, clock: Clock) -> No
     assert not rfc.active(token)
 
 
+IAM_QUERIES = [
+    "aws_iam=t",
+    "a=b&aws_iam=t",
+    "aws_iam=true",
+    "aws_iam=1",
+    "aws_iam=",
+    "aws_iam",
+    "AWS_IAM=T",
+    "aws%5Fiam=t",
+]
+
+
+def test_a_form_that_asks_for_create_token_with_iam_is_refused_by_name(rfc: Caller) -> None:
+    signed = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20300101/x/sso-oauth/aws4_request"}
+    for path, headers in [("/token?aws_iam=true", {}), ("/token", signed)]:
+        form = {"grant_type": "refresh_token", "refresh_token": "x"}
+        answer = rfc.http.post(rfc.url + path, data=form, headers=headers)
+        assert said(answer) == (400, "invalid_request")
+        assert "CreateTokenWithIAM is not offered" in answer.json()["error_description"]
+
+
 def test_create_token_with_iam_is_refused_by_name(aws: Caller) -> None:
     members = {"clientId": aws.id, "clientSecret": aws.secret, "grantType": "refresh_token"}
     signed = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20300101/x/sso-oauth/aws4_request"}
     for path, headers in [
-        ("/token?aws_iam=t", {}),
-        ("/token?a=b&aws_iam=t", {}),
+        *((f"/token?{query}", {}) for query in IAM_QUERIES),
         ("/token", signed),
     ]:
         answer = aws.http.post(aws.url + path, json=members, headers=headers)

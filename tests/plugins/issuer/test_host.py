@@ -46,11 +46,31 @@ def test_names_of_strangers(host: str) -> None:
     assert not is_own_host(host, "https://login.example.com")
 
 
-@pytest.mark.parametrize("path", ["/device", "/authorize", "/static/issuer.css"])
-def test_a_page_is_not_shown_under_a_strangers_name(caller: Caller, path: str) -> None:
-    answer = caller.http.get(caller.url + path, headers=STRANGER)
+@pytest.mark.parametrize("path", ["/", "/device", "/device?user_code=BCDF-GHJK", "/authorize"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_browser_under_a_strangers_name_is_shown_the_way(
+    caller: Caller, path: str, method: str
+) -> None:
+    answer = caller.http.request(method, caller.url + path, headers=STRANGER)
     assert answer.status_code == 421
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert f'href="{caller.url}/"' in answer.text
     assert "csrf" not in answer.text
+    assert "<form" not in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+def test_the_stylesheet_of_that_page_loads(caller: Caller) -> None:
+    answer = caller.http.get(f"{caller.url}/static/issuer.css", headers=STRANGER)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/css; charset=utf-8")
+
+
+def test_programs_get_json_under_a_strangers_name_where_all_is_approved() -> None:
+    with IssuerServer(IssuerSettings(approve="auto")) as server, Caller(server.url) as caller:
+        answer = caller.http.post(f"{server.url}/token", data={}, headers=STRANGER)
+        assert (answer.status_code, answer.json()["error"]) == (421, "invalid_request")
+        page = caller.http.get(f"{server.url}/device", headers=STRANGER)
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
 
 
 def test_a_decision_under_a_strangers_name_is_not_taken(rfc: Caller) -> None:

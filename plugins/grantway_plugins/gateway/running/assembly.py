@@ -360,7 +360,7 @@ class _Assembling:
 
 def _check(tenant: str, known: frozenset[str] | None) -> None:
     if known is not None and tenant not in known:
-        raise RequestRefusedError("The tenant is not known here", status=403)
+        raise RequestRefusedError("The tenant is unknown", status=403)
 
 
 def _credential(

@@ -98,7 +98,7 @@ class Authorize:
             await _refuse(send, 403, b"only the proxies of this gateway may ask")
             return
         if not is_own_name(scope):
-            await _refuse(send, 403, b"name this machine by its address, not by another name")
+            await _refuse(send, 403, b"use this machine's IP address or localhost as the host name")
             return
         path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
         asking = self._paths.get(path, _ENVOY)
@@ -194,7 +194,7 @@ def _facts(scope: Scope, host: str, path: str, method: str) -> Facts:
 def _first(scope: Scope, name: bytes) -> str:
     found = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     if len(found) > 1:
-        raise RequestRefusedError(f"The {name.decode()} header stands more than once")
+        raise RequestRefusedError(f"The {name.decode()} header is repeated; send it once")
     return found[0] if found else ""
 
 

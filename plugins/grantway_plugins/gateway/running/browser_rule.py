@@ -63,7 +63,7 @@ class BrowserRule:
             elif name == b"sec-fetch-site":
                 site = value.decode("latin-1")
         if hosts > 1 or pages > 1:
-            raise RequestRefusedError("Duplicate Host or Origin header")
+            raise RequestRefusedError("The Host or Origin header is repeated; send it once")
         if self._checks_host and host and not self._is_own(normal_host(host)):
             raise RequestRefusedError(_HOST, status=403)
         if self._checks_origin and not self._may_ask(origin, site, host):

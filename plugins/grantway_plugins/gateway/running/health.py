@@ -48,7 +48,9 @@ class Health:
         method, path = scope["method"], scope["path"]
         peer = scope["client"][0] if scope.get("client") else ""
         if not is_own_name(scope):
-            answer = _json(403, {"error": "name this machine by its address, not by another name"})
+            answer = _json(
+                403, {"error": "use this machine's IP address or localhost as the host name"}
+            )
         elif path == "/reload" and method == "POST" and not is_loopback(peer):
             answer = _json(403, {"error": "only this machine may reload"})
         elif path == "/reload" and method == "POST" and _is_of_a_page(scope):

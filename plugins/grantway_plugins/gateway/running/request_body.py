@@ -63,7 +63,7 @@ class RequestBody:
             # Not the time that the upstream takes: the client cannot change that.
             waited += time.monotonic() - begun
             if message["type"] == "http.disconnect":
-                raise self._refuse(0, "The sender has gone")
+                raise self._refuse(0, "The client disconnected before the body was complete")
             piece = message.get("body", b"")
             size += len(piece)
             if size > self._most:

@@ -209,7 +209,7 @@ def facts_of(scope: Scope) -> Facts:
 
     hosts = values("host")
     if len(hosts) > 1:
-        raise RequestRefusedError("The Host header stands more than once")
+        raise RequestRefusedError("The Host header is repeated; send it once")
     raw, path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1"), scope["path"]
     # The path counts where a middleware has changed it and left the raw one as it was.
     if raw != path and unquote(raw) != path:

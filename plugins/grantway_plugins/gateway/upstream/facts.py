@@ -99,9 +99,9 @@ class Facts:
             return ""
         value = found[0]
         if len(found) > 1 or (name == "authorization" and joins_credentials(value)):
-            raise RequestRefusedError(f"The {name} header stands more than once")
+            raise RequestRefusedError(f"The {name} header is repeated; send it once")
         if not value.isprintable() and _CONTROL.search(value):
-            raise RequestRefusedError(f"The {name} header holds characters that no header may")
+            raise RequestRefusedError(f"The {name} header has characters that are not allowed")
         return value.strip(" \t")
 
     def ends_here(self, name: str) -> bool:
@@ -126,5 +126,5 @@ def normal_host(host: str) -> str:
     """
     found = _HOST.fullmatch(host.lower()) if host.isascii() else None
     if found is None or ".." in host:
-        raise RequestRefusedError("The Host header is not one host")
+        raise RequestRefusedError("The Host header is not a valid host")
     return found["host"]

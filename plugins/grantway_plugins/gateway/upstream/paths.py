@@ -96,8 +96,7 @@ def stays_under(path: str, prefix: str) -> bool:
 def ambiguous() -> RequestRefusedError:
     """Return the error for a path that servers read in two ways."""
     return RequestRefusedError(
-        "The path can be read in two ways: send it without empty segments, dot segments and "
-        "encoded slashes"
+        "The path is ambiguous: send it without empty segments, dot segments and encoded slashes"
     )
 
 
@@ -108,7 +107,9 @@ def encoded(path: str | bytes) -> str:
 
 def _normal(path: str) -> str:
     if not _ALLOWED.fullmatch(path):
-        raise RequestRefusedError("The path is not one, or holds what must be percent-encoded")
+        raise RequestRefusedError(
+            "The path is invalid, or has characters that must be percent-encoded"
+        )
     normal = _ESCAPE.sub(_plain, path)
     if _TWICE.search(normal):
         raise ambiguous()

@@ -20,7 +20,7 @@ class ClientCredentialsIssuer:
         """See ``IssuerGrant``."""
         client = request.client
         if not client.confidential:
-            return Denial("unauthorized_client", "Only a client that keeps a secret may ask so")
+            return Denial("unauthorized_client", "Only a client with a secret may use this grant")
         return request.issue(
             subject=client.client_id,
             lifetime=request.settings.lifetimes.access_token,

@@ -24,7 +24,7 @@ class TokenExchangeIssuer:
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
         """See ``IssuerGrant``."""
         if not request.client.confidential:
-            return Denial("unauthorized_client", "Only a client that keeps a secret may ask so")
+            return Denial("unauthorized_client", "Only a client with a secret may use this grant")
         unknown = _unknown_kind(request)
         if unknown:
             return Denial("invalid_request", unknown)

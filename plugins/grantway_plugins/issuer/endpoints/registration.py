@@ -104,7 +104,7 @@ Work = Callable[[Transaction], Answer | Denial]
 LARGEST = 8192
 _FULL = Denial(
     "temporarily_unavailable",
-    "The issuer keeps as many registrations as it may; ask its operator for a client",
+    "The issuer has reached its limit of registrations; ask its operator for a client",
 )
 
 

@@ -45,7 +45,7 @@ class DeviceCodeIssuer:
 
 def _ended(code: DeviceCode, now: float) -> Denial | None:
     if code.status is DeviceStatus.DENIED:
-        return Denial("access_denied", "The person said no")
+        return Denial("access_denied", "The person denied the request")
     if code.status is DeviceStatus.REDEEMED:
         return Denial("invalid_grant", "The device code was redeemed before; start again")
     if now >= code.expires_at:

@@ -41,6 +41,7 @@ class AuthorizationPage:
         sessions: Tells browsers apart.
         renderer: Renders the page.
         audit: Logs what people decide, and what is refused.
+        body_seconds: Time that a browser gets to send a form.
     """
 
     def __init__(
@@ -50,12 +51,15 @@ class AuthorizationPage:
         sessions: Sessions,
         renderer: Renderer,
         audit: AuditLog,
+        *,
+        body_seconds: float,
     ) -> None:
         self._issuer = issuer
         self._store = store
         self._sessions = sessions
         self._renderer = renderer
         self._audit = audit
+        self._body_seconds = body_seconds
 
     async def show(self, request: Request) -> Response:
         """Ask the person, or answer at once where there is nothing to ask."""
@@ -88,7 +92,7 @@ class AuthorizationPage:
 
     async def answer(self, request: Request) -> Response:
         """Take the person's choice and send the browser back to the client."""
-        form = await read_form(request, self._renderer)
+        form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
             return form
         csrf, answer = form.pop("csrf", None), form.pop("decision", None)

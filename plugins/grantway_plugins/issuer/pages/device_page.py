@@ -56,6 +56,7 @@ class DevicePage:
         sessions: Tells browsers apart.
         renderer: Renders the pages.
         audit: Logs what people decide, and wrong codes.
+        body_seconds: Time that a browser gets to send a form.
     """
 
     def __init__(
@@ -65,12 +66,15 @@ class DevicePage:
         sessions: Sessions,
         renderer: Renderer,
         audit: AuditLog,
+        *,
+        body_seconds: float,
     ) -> None:
         self._issuer = issuer
         self._store = store
         self._sessions = sessions
         self._renderer = renderer
         self._audit = audit
+        self._body_seconds = body_seconds
         self._throttle = Throttle(issuer.clock)
 
     async def show(self, request: Request) -> Response:
@@ -87,7 +91,7 @@ class DevicePage:
 
     async def answer(self, request: Request) -> Response:
         """Take a code, or the person's choice about the device that was shown."""
-        form = await read_form(request, self._renderer)
+        form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
             return form
         session = self._sessions.of(request)

@@ -8,21 +8,37 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from grantway_plugins.issuer.decision import Refusal
-from grantway_plugins.issuer.wire import BODY_CAP, BODY_TIME, parse_form
+from grantway_plugins.issuer.wire import BODY_CAP, parse_form
 
 from .rendering import Renderer
 
 
-async def read_form(request: Request, renderer: Renderer) -> dict[str, str] | Response:
-    """Return the fields that have a value, or the page to show instead."""
+async def read_form(
+    request: Request, renderer: Renderer, seconds: float
+) -> dict[str, str] | Response:
+    """Return the fields that have a value, or the page to show instead.
+
+    Args:
+        request: The request.
+        renderer: Renders the page.
+        seconds: How long the browser may take to send the form.
+    """
     body = b""
     try:
-        async with asyncio.timeout(BODY_TIME):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY_CAP:
                     return renderer.message("Too large", "The form is too large.", 413)
-    except (ClientDisconnect, TimeoutError):
+    except TimeoutError:
+        response = renderer.message(
+            "Too slow",
+            f"The form took more than {seconds:g} seconds. Go back and send it again.",
+            408,
+        )
+        response.headers["connection"] = "close"  # the rest of the form is no next request
+        return response
+    except ClientDisconnect:
         return renderer.message(
             "Incomplete", "The form did not arrive completely. Go back and send it again.", 400
         )

@@ -18,15 +18,17 @@ from grantway_plugins.issuer.store import Store
 
 from .authorization_page import AuthorizationPage
 from .device_page import DevicePage
-from .rendering import Renderer
+from .rendering import Link, Renderer
 from .session import Sessions, peer_of
 
 _log = logging.getLogger(__name__)
 _FILES = resources.files("grantway_plugins.issuer.pages") / "templates"
 _STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
 
+#: What the pages load. It is the same for everyone.
+STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
 #: The paths that people see, and what these pages load.
-PATHS = frozenset({"/", "/authorize", "/device", *(f"/static/{name}" for name in _STATIC)})
+PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
 
 
 class Pages:
@@ -36,10 +38,14 @@ class Pages:
         issuer: Whose pages.
         store: Where clients and codes are.
         audit: Logs what people decide.
+        body_seconds: Time that a browser gets to send a form.
     """
 
-    def __init__(self, issuer: Issuer, store: Store, audit: AuditLog) -> None:
+    def __init__(
+        self, issuer: Issuer, store: Store, audit: AuditLog, *, body_seconds: float
+    ) -> None:
         self._audit = audit
+        self._url = issuer.settings.url
         self._renderer = Renderer(issuer.settings)
         sessions = Sessions(
             store.form_key,
@@ -47,8 +53,12 @@ class Pages:
             clock=issuer.clock,
             path=self._renderer.base or "/",
         )
-        authorization = AuthorizationPage(issuer, store, sessions, self._renderer, audit)
-        device = DevicePage(issuer, store, sessions, self._renderer, audit)
+        authorization = AuthorizationPage(
+            issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds
+        )
+        device = DevicePage(
+            issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds
+        )
         self.asgi = Starlette(
             routes=[
                 Route("/", self._start, methods=["GET"]),
@@ -59,6 +69,18 @@ class Pages:
                 *(_static(name, media_type) for name, media_type in _STATIC.items()),
             ],
             exception_handlers={404: self._not_found, StoreError: self._unavailable},
+        )
+
+    @property
+    def misdirected(self) -> Response:
+        """The page for a browser that used a name which is not the issuer's."""
+        return self._renderer.message(
+            "This is not the issuer's address",
+            "The issuer does not answer to the host name in your browser's address bar, to protect "
+            "you from pages that only look like it. If you run the issuer, use --issuer to give it "
+            "this name.",
+            421,
+            next_step=Link(f"{self._url}/", f"Go to {self._url}"),
         )
 
     async def _start(self, _request: Request) -> Response:
