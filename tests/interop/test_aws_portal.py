@@ -178,9 +178,9 @@ def test_the_aws_sdk_for_javascript_gets_credentials_and_logs_out(issuer: str) -
         with pytest.raises(AwsJsError) as unknown:
             portal.call("GetRoleCredentials", {**access, **account, "roleName": "Nobody"})
         assert unknown.value.is_instance
-        with pytest.raises(AwsJsError) as nobody:
+        with pytest.raises(AwsJsError) as denied:
             portal.call("ListAccounts", {"accessToken": "not a token"})
-        assert (nobody.value.name, nobody.value.status) == ("UnauthorizedException", 401)
+        assert (denied.value.name, denied.value.status) == ("UnauthorizedException", 401)
 
         assert portal.call("Logout", access) == {}
         with pytest.raises(AwsJsError) as after:

@@ -1,4 +1,4 @@
-"""``grantway new-plugin``: a package with a grant at both ends, and tests that pass."""
+"""``grantway new-plugin``: create a package with a grant, its issuer side and tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from grantway import __version__
 from grantway_plugins.paths import expand
 
-#: The package that is written, as it is. Its names stand for those of the new one.
+#: The package to copy. Its names are replaced with those of the new package.
 TEMPLATE = Path(__file__).with_name("template")
 _NAME, _MODULE, _VERSION = "example-grant", "example_grant", "grantway>=0.1.0"
 _KINDS = {".md", ".py", ".toml", ".typed"}
@@ -24,10 +24,10 @@ _TAKEN = {*sys.stdlib_module_names, "grantway", "grantway_grants", "grantway_plu
 
 
 def module_of(name: str) -> str:
-    """The import package of a distribution.
+    """Return the name of a distribution's import package.
 
     Raises:
-        ClickException: the name cannot be one; says what could.
+        ClickException: the name is invalid; suggests a valid one.
     """
     if not _VALID.fullmatch(name) or len(name) > LONGEST:
         near = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[:LONGEST].strip("-0123456789")
@@ -39,17 +39,17 @@ def module_of(name: str) -> str:
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or module in _TAKEN:
         raise click.ClickException(
-            f"NAME {name!r}: Python or grantway has a module {module} already; "
-            f"take another, such as {name}-grant."
+            f"NAME {name!r}: Python or grantway already has a module called {module}; "
+            f"choose another name, such as {name}-grant."
         )
     return module
 
 
 def files(name: str) -> Iterator[tuple[Path, str]]:
-    """The files of a new package: path within it, and text.
+    """Yield the path and text of each file of a new package.
 
     Raises:
-        ClickException: the name cannot be one.
+        ClickException: the name is invalid.
     """
     module = module_of(name)
     for path in sorted(TEMPLATE.rglob("*")):
@@ -63,20 +63,20 @@ def write(folder: Path, name: str) -> list[Path]:
     """Write a new package.
 
     Args:
-        folder: Where; made if it is not there, and refused if anything is in it.
+        folder: The folder to create. It may exist if it is empty.
         name: The distribution's name.
 
     Returns:
-        The files, within the folder.
+        The files, relative to the folder.
 
     Raises:
-        ClickException: the name cannot be one, or the folder cannot be used.
+        ClickException: the name is invalid, or the folder cannot be used.
     """
-    made = list(files(name))  # all that can be wrong with the name comes before the first file
+    made = list(files(name))  # check the name before writing the first file
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise click.ClickException(
-                f"{folder} is not empty, and nothing in it was touched. "
+                f"{folder} already exists and is not empty; nothing was changed. "
                 "Choose another NAME, or another folder with --into."
             )
         for path, text in made:
@@ -95,12 +95,12 @@ def write(folder: Path, name: str) -> list[Path]:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
     show_default="this folder",
-    help="Folder in which the package's own folder is made.",
+    help="Folder in which to create the package folder.",
 )
 def command(name: str, into: Path) -> None:
-    """Make a package with a grant of your own, in a folder called NAME.
+    """Create a Python package called NAME with a new grant.
 
-    It has the grant, the issuer's side of it, tests that pass, and a README. Change it from there.
+    The package contains the grant, its issuer side, passing tests and a README.
     """
     folder = Path(expand(into, "--into to an absolute path")) / name
     for path in write(folder, name):

@@ -82,35 +82,35 @@ def _descriptions(
     type=click.Choice(["process", "power"]),
     default="process",
     show_default=True,
-    help="What an answered token survives: the end of the process, or a loss of power too.",
+    help="What issued tokens survive: a crash of the process, or a power failure too.",
 )
 @click.option(
     "--approve",
     type=click.Choice(["page", "auto"]),
     default="page",
     show_default=True,
-    help="Who approves a login: a person at the page, or everything at once (loopback only).",
+    help="Who approves logins: a person on a page, or the issuer itself (loopback only).",
 )
-@click.option("--issuer", default=None, help="Public URL of this issuer, behind a proxy.")
+@click.option("--issuer", default=None, help="Public URL of the issuer, if it is behind a proxy.")
 @click.option(
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,
-    help="Address of a proxy whose X-Forwarded-* headers are believed. Repeatable.",
+    help="IP address or network of a proxy whose X-Forwarded-* headers to trust. Repeatable.",
 )
 @click.option(
     "--insecure-http",
     is_flag=True,
-    help="Listen without TLS on an address that others can reach.",
+    help="Allow listening without TLS on an address that other machines can reach.",
 )
 @click.option(
     "--cors-origin",
     "cors_origins",
     multiple=True,
-    help="Origin whose web pages may use the endpoints, like https://app.example.com. Repeatable.",
+    help="Origin of web pages that may call the issuer, like https://app.example.com. Repeatable.",
 )
 @click.option(
-    "--name", default=_SETTINGS.name, show_default=True, help="The issuer's name on its pages."
+    "--name", default=_SETTINGS.name, show_default=True, help="Name of the issuer on its pages."
 )
 @click.option(
     "--scope-description",
@@ -118,59 +118,61 @@ def _descriptions(
     metavar="SCOPE=TEXT",
     multiple=True,
     callback=_descriptions,
-    help="What a scope means, for the pages that ask for approval. Repeatable.",
+    help="Description of a scope on the approval pages. Repeatable.",
 )
 @click.option(
     "--aws-portal",
     type=click.Path(path_type=Path),
     default=None,
-    help="File of AWS accounts with dummy credentials, which a test double of AWS's portal gives.",
+    help="TOML file with AWS accounts and dummy credentials. Enables a test double of AWS's access "
+    "portal.",
 )
 @click.option(
     "--registration",
     type=click.Choice(["open", "token", "off", "unrestricted"]),
     default=None,
-    help="Who may register clients: anyone within limits, holders of a token, only you, or anyone "
-    "for everything (loopback only). Default: open on loopback; elsewhere you must choose.",
+    help="Who may register clients. open: anyone, within limits. token: holders of the initial "
+    "access token. off: only you. unrestricted: anyone, without limits (loopback only). Default: "
+    "open on loopback; required on other addresses.",
 )
 @click.option(
     "--registration-token-env",
     default=None,
     metavar="NAME",
-    help="Environment variable that holds the initial access token of --registration token.",
+    help="Environment variable with the initial access token for --registration token.",
 )
 @click.option(
     "--registration-token-file",
     default=None,
     type=click.Path(dir_okay=False),
-    help="File that holds the initial access token of --registration token.",
+    help="File with the initial access token for --registration token.",
 )
 @click.option(
     "--registration-grant-type",
     "registration_grant_types",
     multiple=True,
     default=INTERACTIVE,
-    help="A grant that --registration open allows. Repeatable. Default: authorization_code, "
+    help="Grant type that --registration open allows. Repeatable. Default: authorization_code, "
     "device_code and refresh_token.",
 )
 @click.option(
     "--registration-scope",
     "registration_scopes",
     multiple=True,
-    help="A scope that --registration open allows. Repeatable. Default: any on loopback, else "
-    "sso:account:access.",
+    help="Scope that --registration open allows. Repeatable. Default: any scope on loopback, "
+    "sso:account:access elsewhere.",
 )
 @click.option(
     "--registration-rate",
     default=IssuerSettings.registration_rate,
     show_default=True,
-    help="Registrations per minute from one address when open.",
+    help="Registrations per minute that --registration open accepts from one address.",
 )
 @click.option(
     "--registration-limit",
     default=IssuerSettings.registration_limit,
     show_default=True,
-    help="Registrations that are kept when open.",
+    help="Most registrations that --registration open keeps.",
 )
 @click.option(
     "--log-format",
@@ -180,21 +182,23 @@ def _descriptions(
     help="How log and audit log are written to standard error.",
 )
 @_seconds("access_token", "Lifetime of an access token.")
-@_seconds("authorization_code", "Lifetime of an authorization code, at most 600.")
+@_seconds("authorization_code", "Lifetime of an authorization code; at most 600.")
 @_seconds("device_code", "Lifetime of a device code.")
-@_seconds("device_interval", "Wait between two polls of a device.")
-@_seconds("registration", "Lifetime of a client's registration.")
-@_seconds("unused_registration", "Lifetime of an anonymous registration without a token.")
-@_seconds("refresh_family", "Longest life of a login, however often it is refreshed.")
-@_seconds("refresh_reuse_window", "How long a refresh token just replaced still works.")
-@_limit("connections", "Open connections at most.")
-@_limit("connections_per_peer", "Open connections of one address at most.")
-@_limit("header_bytes", "Size of a request line with its headers.")
-@_limit("header_seconds", "Time that a client gets to send them.")
-@_limit("body_seconds", "Time that a client gets to send a body.")
-@_limit("idle_seconds", "Time that a connection stays open between requests.")
-@_limit("send_seconds", "Time that a client may leave a response unread.")
-@_limit("grace_seconds", "Time that requests in progress get at the end.")
+@_seconds("device_interval", "Time that a device must wait between two polls.")
+@_seconds("registration", "Lifetime of a client registration.")
+@_seconds(
+    "unused_registration", "Lifetime of an anonymous registration that never received a token."
+)
+@_seconds("refresh_family", "Lifetime of a login; refreshing does not extend it.")
+@_seconds("refresh_reuse_window", "How long a replaced refresh token still works.")
+@_limit("connections", "Maximum number of open connections.")
+@_limit("connections_per_peer", "Maximum number of open connections from one address.")
+@_limit("header_bytes", "Maximum size of a request line and its headers.")
+@_limit("header_seconds", "Time limit for receiving them.")
+@_limit("body_seconds", "Time limit for receiving a body, or the form of a page.")
+@_limit("idle_seconds", "How long a connection stays open between requests.")
+@_limit("send_seconds", "Time limit for a client to read a response.")
+@_limit("grace_seconds", "How long a stopping issuer waits for requests in progress.")
 def command(  # noqa: PLR0917 - click gives options by name
     host: str,
     port: int,
@@ -218,9 +222,10 @@ def command(  # noqa: PLR0917 - click gives options by name
     log_format: LogFormat,
     **numbers: Any,
 ) -> None:
-    """Run the embedded issuer until it is told to stop (Ctrl-C, SIGTERM).
+    """Run the embedded issuer until Ctrl-C or SIGTERM.
 
-    It answers RFC 6749 and AWS's SSO-OIDC on one port, and prints its address when it is ready.
+    It serves RFC 6749 clients and AWS SSO-OIDC clients on one port, and prints its address when it
+    accepts requests.
     """
     log_to_stderr(log_format)
     audit_log.logger.setLevel(logging.INFO)

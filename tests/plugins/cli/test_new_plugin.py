@@ -57,9 +57,9 @@ def test_nothing_of_the_template_s_own_name_is_left() -> None:
         ("käse", "lower-case letters"),
         ("a" * (LONGEST + 1), "at most 40 characters"),
         ("json", "such as json-grant."),
-        ("grantway", "a module grantway already"),
-        ("class", "a module class already"),
-        ("tests", "a module tests already"),
+        ("grantway", "already has a module called grantway"),
+        ("class", "already has a module called class"),
+        ("tests", "already has a module called tests"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(name: str, told: str, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     (tmp_path / NAME / ".keep").write_text("mine")
     status, shown = new_plugin(NAME, "--into", tmp_path)
-    assert (status, "is not empty, and nothing in it was touched" in shown) == (1, True)
+    assert (status, "already exists and is not empty; nothing was changed" in shown) == (1, True)
     assert [path.name for path in (tmp_path / NAME).iterdir()] == [".keep"]
 
 
