@@ -200,7 +200,7 @@ def test_no_page_gets_a_token_by_a_name_pointed_here(run: GatewayProcess) -> Non
     port = run.authorize.rpartition(":")[2]
     for host, status in (
         (f"page.test:{port}", 403),
-        (f"me@page.test:{port}", 403),
+        (f"me@page.test:{port}", 400),
         (f"localhost.page.test:{port}", 403),
         (f"127.0.0.1:{port}", 200),
         (f"localhost:{port}", 200),
