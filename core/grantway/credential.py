@@ -127,6 +127,11 @@ class Credential:
         return _monotonic() < self._until_monotonic and _time() < self._until
 
     @property
+    def alive(self) -> bool:
+        """Whether there is a token that has not ended and was not rejected."""
+        return self._alive()
+
+    @property
     def last_error(self) -> Exception | None:
         """Why no new token came the last time, or None since one came."""
         return None if self._trouble is None else self._trouble.error

@@ -94,6 +94,18 @@ class CredentialPool(OneProcess):
         """Say that a token did not work where it was used; see ``Credential.invalidate``."""
         self.credential(name).invalidate(token)
 
+    def alive(self) -> bool:
+        """Whether the pool holds a token that works now, so that ``token`` needs no store for it.
+
+        Looks at each credential until one has such a token.
+        """
+        for part in self._parts:
+            with _lock:
+                held = list(part.values())
+            if any(each.alive for each in held):
+                return True
+        return False
+
     def __len__(self) -> int:
         return sum(len(part) for part in self._parts)
 

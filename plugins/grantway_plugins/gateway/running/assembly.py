@@ -32,6 +32,7 @@ from grantway_plugins.profiles.toml_file import Path_, names
 from .gateway_provider import GatewayProvider
 from .inventory import Inventory
 from .proxy import Target
+from .store_watch import StoreWatch
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Assembly:
         targets: Route name -> where it leads.
         endpoint: The gateway's own token endpoint, or None.
         device_endpoint: Its device authorization endpoint, or None.
+        store_watch: Tells how the store does, or None for one that is not looked at.
     """
 
     config: ConfigFile
@@ -62,6 +64,15 @@ class Assembly:
     targets: Mapping[str, Target]
     endpoint: TokenEndpoint | None
     device_endpoint: DeviceAuthorizationEndpoint | None
+    store_watch: StoreWatch | None
+
+    def serves_from_memory(self) -> bool:
+        """Whether some requests get a token without the store."""
+        sources = [each.credential for each in self.upstream.routes]
+        return any(
+            isinstance(each, TokenExchange) or (isinstance(each, CredentialPool) and each.alive())
+            for each in sources
+        )
 
     @property
     def undiscovered(self) -> list[GatewayProvider]:
@@ -146,6 +157,7 @@ class _Assembling:
             targets={name: each for name, each in targets.items() if each is not None},
             endpoint=endpoint,
             device_endpoint=device_endpoint,
+            store_watch=self._store_watch(store),
         )
 
     def _attempt(self, at: Path_, make: Callable[[], Any]) -> Any:
@@ -173,6 +185,12 @@ class _Assembling:
         return self._inventory.part(
             "store", table, lambda: self._config.parts.store(table, ("gateway", "store"))
         )
+
+    def _store_watch(self, store: Store | None) -> StoreWatch | None:
+        table = self._config.gateway["store"]
+        if store is None or not StoreWatch.watches(table):
+            return None
+        return self._inventory.part("store watch", table, lambda: StoreWatch(store))
 
     def _target(self, name: str, table: Mapping[str, Any]) -> Target | None:
         # Not its proxy and certificate, which are for the way to the providers.

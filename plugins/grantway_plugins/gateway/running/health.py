@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
@@ -63,7 +64,7 @@ class Health:
         elif path == "/healthz":
             answer = _json(200, {"status": "ok", "up_seconds": round(time.time() - self._began, 1)})
         elif path == "/readyz":
-            answer = self.ready()
+            answer = await self.ready()
         elif path == "/metrics":
             accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
             body, kind = self._metrics.render(accept)
@@ -72,22 +73,44 @@ class Health:
             answer = _json(404, {"error": "there are /healthz, /readyz, /metrics and /reload"})
         await send_answer(send, answer)
 
-    def ready(self) -> Answer:
-        """Whether it is to be sent requests, and how each provider does."""
+    async def ready(self) -> Answer:
+        """Whether it is to be sent requests, and how each provider and the store do."""
         assembly = self._current()
+        store = await _store_of(assembly)
         told = {name: _told(each) for name, each in assembly.providers.items()}
         bad = [name for name, each in told.items() if each["status"] == "failing"]
         enough = not bad or (
             assembly.config.gateway["ready"] == "any" and len(bad) < len(assembly.providers)
         )
-        status = "stopping" if self._stopping() else "degraded" if bad else "ok"
+        if store["status"] == "failing" or (
+            store["status"] == "degraded" and assembly.config.gateway["ready"] == "all"
+        ):
+            enough = False
+        degraded = bad or store["status"] != "ok"
+        status = "stopping" if self._stopping() else "degraded" if degraded else "ok"
         ready = enough and not self._stopping()
-        return _json(200 if ready else 503, {"ready": ready, "status": status, "providers": told})
+        members = {"ready": ready, "status": status, "providers": told, "store": store}
+        return _json(200 if ready else 503, members)
 
 
 def _is_of_a_page(scope: Scope) -> bool:
     """Whether a browser sent it for a page: those say so with whatever changes something."""
     return any(name == b"origin" for name, _ in scope["headers"])
+
+
+async def _store_of(assembly: Assembly) -> dict[str, Any]:
+    """How the store does; ``degraded`` if it fails and tokens in memory still work."""
+    watch = assembly.store_watch
+    standing = None if watch is None else await watch.standing()
+    if standing is None or not standing.error:
+        return {"status": "ok"}
+    served = await asyncio.to_thread(assembly.serves_from_memory)
+    return {
+        "status": "degraded" if served else "failing",
+        "error": standing.error,
+        "error_description": standing.message,
+        "since": math.floor(standing.since),
+    }
 
 
 def _told(provider: GatewayProvider) -> dict[str, Any]:

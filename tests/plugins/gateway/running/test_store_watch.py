@@ -1,0 +1,192 @@
+"""``/readyz`` reports the gateway's own store, and agrees with what requests get."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from grantway.stores import Store
+from grantway_plugins.gateway.running.store_watch import StoreWatch
+from grantway_plugins.stores.file import FileStore
+from grantway_plugins.stores.redis import RedisStore
+from grantway_plugins.stores.sql import SqlStore
+from tests.faults import free_port
+from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
+from tests.valkey import valkey_server
+from tests.waiting import until
+
+PASSWORD = "a-password-that-must-not-show"
+
+
+def asked(run: GatewayProcess, tenant: str = "a") -> int:
+    answer = requests.get(f"{run.url}/orders", headers={"X-Tenant": tenant}, timeout=PATIENCE)
+    return answer.status_code
+
+
+def ready_when(run: GatewayProcess, status: str) -> tuple[int, dict[str, Any]]:
+    return until(run.ready, lambda told: told[1]["store"]["status"] == status)
+
+
+def config(behind: Behind, store: str, *, ready: str = "any", name: str = "gateway.toml") -> Path:
+    path = behind.folder / name
+    path.write_text(
+        f'[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nready = "{ready}"\n'
+        f"store = {store}\n" + behind.provider() + behind.route()
+    )
+    return path
+
+
+def test_an_unreachable_store_is_degraded_while_tokens_in_memory_work(behind: Behind) -> None:
+    with valkey_server(requirepass=PASSWORD) as valkey:
+        url = valkey.url.replace("redis://", f"redis://:{PASSWORD}@")
+        store = f'{{kind = "redis", url = "{url}", timeout = 1.0}}'
+        with (
+            gateway(config(behind, store)) as run,
+            gateway(config(behind, store, ready="all", name="strict.toml")) as strict,
+        ):
+            assert asked(run) == asked(strict) == 200
+            assert run.ready()[1]["store"] == {"status": "ok"}
+            valkey.stop()
+            code, told = ready_when(run, "degraded")
+            assert (code, told["ready"], told["status"]) == (200, True, "degraded")
+            assert told["store"]["error"] == "store_save_failed"
+            assert "cannot be reached" in told["store"]["error_description"]
+            assert asked(run) == 200
+            assert ready_when(strict, "degraded")[0] == 503
+            with gateway(config(behind, store, name="late.toml")) as late:
+                code, told = ready_when(late, "failing")
+                assert (code, told["ready"]) == (503, False)
+                assert asked(late) == 503
+                valkey.restart()
+                code, told = ready_when(late, "ok")
+                assert (code, told["status"]) == (200, "ok")
+                assert asked(late) == 200
+            ready_when(run, "ok")
+            assert "The store takes no tokens" in run.log
+            assert "The store works again" in run.log
+            for shown in (run.log, strict.log, str(told)):
+                assert PASSWORD not in shown
+
+
+def test_a_folder_that_cannot_be_written_is_reported(behind: Behind) -> None:
+    with gateway(config(behind, '{kind = "file", folder = "tokens"}')) as run:
+        assert asked(run) == 200
+        tokens = behind.folder / "tokens"
+        tokens.rename(behind.folder / "moved")
+        tokens.write_text("in the way")
+        code, told = ready_when(run, "degraded")
+        assert code == 200
+        assert "a file is where the folder should be" in told["store"]["error_description"]
+        tokens.unlink()
+        assert ready_when(run, "ok")[0] == 200
+        assert not [each for each in tokens.iterdir() if each.suffix != ".lock"]
+
+
+# --- What it says ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"maxmemory": "1mb"}, "its memory is full"), ({"replicaof": "127.0.0.1 1"}, "read-only")],
+)
+def test_a_full_and_a_read_only_server_are_told_apart(settings: dict[str, str], told: str) -> None:
+    with valkey_server(**settings) as valkey:
+        store = RedisStore(valkey.url)
+        try:
+            standing = asyncio.run(StoreWatch(store).standing())
+        finally:
+            store.close()
+    assert standing.error == "store_save_failed"
+    assert told in standing.message
+
+
+def test_an_unreachable_database_is_reported_without_its_password() -> None:
+    port = free_port()
+    store = SqlStore(f"postgresql+psycopg://me:{PASSWORD}@127.0.0.1:{port}/tokens")
+    try:
+        standing = asyncio.run(StoreWatch(store).standing())
+    finally:
+        store.close()
+    assert standing.error == "store_save_failed"
+    assert str(port) in standing.message
+    assert PASSWORD not in standing.message
+
+
+def test_stores_that_fail_on_their_own_are_looked_at() -> None:
+    watched = [{"kind": "file"}, {"kind": "redis"}, {"kind": "sql"}]
+    nested = [{"kind": "encrypted", "inner": each} for each in (*watched, "file")]
+    assert all(StoreWatch.watches(each) for each in (*watched, *nested))
+    for kind in ("memory", "keyring"):
+        assert not StoreWatch.watches({"kind": kind})
+        assert not StoreWatch.watches({"kind": "encrypted", "inner": {"kind": kind}})
+
+
+# --- What it costs --------------------------------------------------------------------------------
+
+
+class Slow(FileStore):
+    """A file system that hangs until it is told to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.saves = 0
+        self.go_on = threading.Event()
+
+    def save(self, *given: Any, **named: Any) -> None:
+        self.saves += 1
+        self.go_on.wait(PATIENCE)
+        super().save(*given, **named)
+
+
+def test_many_probes_are_one_look(tmp_path: Path) -> None:
+    store = Slow(tmp_path)
+    store.go_on.set()
+
+    async def probe() -> None:
+        watch = StoreWatch(store)
+        for _ in range(3):
+            told = await asyncio.gather(*(watch.standing() for _ in range(20)))
+            assert {each.error for each in told} == {""}
+
+    asyncio.run(probe())
+    assert store.saves == 1
+
+
+def test_a_store_that_hangs_delays_one_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grantway_plugins.gateway.running.store_watch.PATIENCE", 0.05)
+    store = Slow(tmp_path)
+
+    async def probe() -> None:
+        watch = StoreWatch(store)
+        first = await watch.standing()
+        assert "did not respond" in first.message
+        monkeypatch.setattr("grantway_plugins.gateway.running.store_watch.PATIENCE", PATIENCE)
+        assert await watch.standing() == first  # without another wait
+        store.go_on.set()
+        while (await watch.standing()).error:  # noqa: ASYNC110 - probes are all there is
+            await asyncio.sleep(0.01)
+
+    asyncio.run(probe())
+    assert store.saves == 1
+
+
+def test_another_stores_error_is_not_quoted() -> None:
+    class Rude:
+        def save(self, *_given: Any, **_named: Any) -> None:
+            raise ValueError(PASSWORD)
+
+        def __repr__(self) -> str:
+            return "Rude()"
+
+    rude: Any = Rude()
+    store: Store = rude
+    standing = asyncio.run(StoreWatch(store).standing())
+    assert (standing.error, standing.message) == ("store_failed", "Rude(): raised ValueError.")
