@@ -51,7 +51,7 @@ def _children() -> Iterator[tuple[int, str]]:
     """Yield the ids and commands of this process's children that have not ended."""
     for listed in Path("/proc/self/task").glob("*/children"):
         for pid in listed.read_text().split():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 command = Path(f"/proc/{pid}/cmdline").read_bytes()
                 if command:  # empty for one that has ended and was not waited for
                     yield int(pid), command.replace(b"\0", b" ").decode(errors="replace").strip()

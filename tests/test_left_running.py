@@ -84,8 +84,7 @@ def test_the_program_of_a_worker_that_crashed_is_ended(tmp_path: Path) -> None:
     assert not runs(started(tmp_path))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("workers", "sent"), [(0, signal.SIGTERM), (1, signal.SIGINT)])
 def test_an_interrupted_run_leaves_nothing_running(
     tmp_path: Path, workers: int, sent: signal.Signals
 ) -> None:
