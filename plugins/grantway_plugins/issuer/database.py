@@ -45,11 +45,29 @@ CHECKED_SIZE = 16 * 2**20
 #: PostgreSQL's advisory lock while tables are created: the first bytes of "grantway", as a number.
 _SCHEMA_LOCK = int.from_bytes(b"grantway"[:7], "big")
 
+#: Seconds and tries after which libpq takes a silent server for lost; it would wait for ever. The
+#: last one is in milliseconds.
+LIBPQ = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
 #: What to set where the user has no folder for data.
 _INSTEAD = "--database to a file"
 #: SQLSTATEs of PostgreSQL, and the classes of those that mean a lost server.
 _DISK_FULL, _READ_ONLY, _GONE = "53100", "25006", frozenset({"08", "57"})
-_LOST_ERRORS = frozenset({"AdminShutdown", "CrashShutdown", "InterfaceError", "OperationalError"})
+_LOST_ERRORS = frozenset(
+    {
+        "AdminShutdown",
+        "ConnectionTimeout",
+        "CrashShutdown",
+        "InterfaceError",
+        "OperationalError",
+    }
+)
 _HEADER = b"SQLite format 3\x00"
 
 #: A name that begins like this is always a path.
@@ -161,7 +179,10 @@ def _engine_of_url(name: str) -> sa.Engine:
                 _inspect_or_make(path)
         else:
             _check_password_escaped(url)
-        return sa.create_engine(url, hide_parameters=True)
+        arguments: dict[str, int] = {}
+        if url.get_driver_name() in {"psycopg", "psycopg2"}:
+            arguments = {name: LIBPQ[name] for name in LIBPQ if name not in url.query}
+        return sa.create_engine(url, hide_parameters=True, connect_args=arguments)
     except ModuleNotFoundError as missing:
         raise StoreError(f"This database needs {missing.name}; install it with pip") from None
     except (ConfigurationError, StoreError):

@@ -17,7 +17,7 @@ class StoreError(GrantwayError):
 
 
 class StoreOutcomeUnknownError(StoreError):
-    """The connection was lost during a commit, so the changes were kept entirely or not at all."""
+    """The connection was lost or silent, so the changes are kept entirely or not at all."""
 
     code = "store_outcome_unknown"
     public = "The connection to the database was lost"

@@ -25,7 +25,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from . import tables
 from .checkpoint import Checkpointer
 from .database import Durability, open_database, store_error
-from .errors import StoreBusyError, StoreError, StoreOutcomeUnknownError
+from .errors import (
+    StoreBusyError,
+    StoreError,
+    StoreOutcomeUnknownError,
+    StoreUnreachableError,
+)
 from .records import Client
 from .transaction import PRUNED_AT_ONCE, Transaction
 
@@ -36,6 +41,8 @@ Work = Callable[[Transaction], T]
 BATCH = 64
 #: Seconds between two prunings.
 PRUNE_EVERY = 60.0
+#: Seconds that a request waits for the database, and the end of the process for the last requests.
+PATIENCE = 10.0
 KNOWN_CLIENTS = 4096
 #: Seconds until a client is read again: another process may have rotated its secret.
 KNOWN_FOR = 5.0
@@ -102,11 +109,18 @@ class Store:
             work: May be called twice, so it must change nothing but the transaction.
 
         Raises:
-            StoreError: the database failed; nothing of the work was done.
+            StoreError: the database failed or gave no answer for ``PATIENCE`` seconds. Nothing of
+                the work was done, unless it is a ``StoreOutcomeUnknownError``.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._submit(_Job(work, future))
-        return await future
+        job = _Job(work, future)
+        self._submit(job)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await future
+        except TimeoutError:
+            kind = StoreOutcomeUnknownError if job.begun else StoreUnreachableError
+            raise kind(f"The database gave no answer for {PATIENCE:g} seconds") from None
 
     def close(self) -> None:
         """Finish what was asked, then close the database. May be called twice."""
@@ -114,7 +128,9 @@ class Store:
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            _log.warning("The database gives no answer; the store ends without waiting for it")
 
     def _read_form_key(self) -> bytes:
         with self._engine.connect() as connection:
@@ -142,6 +158,7 @@ class Store:
                     open_for_work = False
             except queue.Empty:
                 pass
+            batch = [job for job in batch if job.begin()]
             if batch:
                 _deliver(self._commit(batch))
                 if self._checkpointer is not None:
@@ -210,11 +227,20 @@ class Store:
 class _Job:
     """Work, and who waits for it."""
 
-    __slots__ = ("future", "work")
+    __slots__ = ("begun", "future", "work")
 
     def __init__(self, work: Work[Any], future: Future[Any] | asyncio.Future[Any]) -> None:
         self.work = work
         self.future = future
+        self.begun = False
+
+    def begin(self) -> bool:
+        """Note that the work begins; return False if nobody waits for it any more.
+
+        The order matters: whoever gives up sees that it has begun, or is seen to have given up.
+        """
+        self.begun = True
+        return not self.future.cancelled()
 
 
 _Outcome = tuple[_Job, Any, Exception | None]

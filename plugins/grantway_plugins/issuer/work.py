@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Work = Callable[["Transaction"], Answer | Denial]
 
 _UNKNOWN = (
-    "The database connection was lost, and the request may have been carried out; send a refresh "
-    "again at once, and log in again if a code is refused"
+    "The database gave no answer or was lost, and the request may have been carried out; send a "
+    "refresh again at once, and log in again if a code is refused"
 )
 
 _log = logging.getLogger(__name__)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import resource
+import socket
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
 import requests
 
-from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, StoreError, database, store
 from tests.plugins.cli.test_serve import serving
 from tests.postgres import postgres_server
 from tests.waiting import PATIENCE, until
@@ -70,3 +73,39 @@ def test_a_stopped_and_a_read_only_server_are_reported() -> None:
         running.sql("SELECT pg_reload_conf()")
         _, found = until(lambda: health(server.url), lambda it: not is_ok(it))
         assert found["error"] == "store_read_only"
+
+
+def test_a_silent_server_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(database.LIBPQ, "connect_timeout", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://issuer@127.0.0.1:{silent.getsockname()[1]}/tokens"
+        with pytest.raises(StoreError, match="cannot be reached"):
+            store.Store(url)
+
+
+def test_a_database_that_gives_no_answer_holds_up_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        postgres_server() as running,
+        IssuerServer(IssuerSettings(), database=running.url) as server,
+    ):
+
+        def register(name: str) -> requests.Response:
+            metadata = {"redirect_uris": ["http://127.0.0.1/"], "client_name": name}
+            return requests.post(f"{server.url}/register", json=metadata, timeout=PATIENCE)
+
+        assert register("first").status_code == 201
+        monkeypatch.setattr(store, "PATIENCE", 1.0)
+        with psycopg.connect(host=str(running.folder), user="postgres", dbname="postgres") as other:
+            other.execute("LOCK TABLE clients IN ACCESS EXCLUSIVE MODE")
+            begun, queued = register("begun"), register("queued")
+            assert (begun.status_code, queued.status_code) == (503, 503)
+            assert "may have been carried out" in begun.json()["error_description"]
+            assert "nothing was done" in queued.json()["error_description"]
+            page = requests.get(f"{server.url}/authorize", timeout=PATIENCE)
+            assert page.status_code == 503
+            assert health(server.url)[0] == 503
+        until(lambda: register("last").status_code, lambda status: status == 201)
+        until(lambda: health(server.url), is_ok)
+        assert "queued" not in running.sql("SELECT name FROM clients").split()

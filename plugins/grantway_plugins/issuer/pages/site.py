@@ -97,10 +97,14 @@ class Pages:
             self._audit.record(event, request.url.path, peer_of(request))
         if not isinstance(failed, StoreBusyError):
             _log.error("A page could not be shown: %s", failed)
+        unknown = isinstance(failed, StoreOutcomeUnknownError)
         response = self._renderer.message(
             "Temporarily unavailable",
-            "The issuer cannot use its database right now, and nothing was done. Try again in a "
-            "moment.",
+            "The issuer lost its database, and cannot say whether your choice was stored. Look at "
+            "the device or application, and start again there if it still waits."
+            if unknown
+            else "The issuer cannot use its database right now, and nothing was done. Try again in "
+            "a moment.",
             503,
         )
         response.headers["retry-after"] = "1"
