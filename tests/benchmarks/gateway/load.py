@@ -45,14 +45,18 @@ class Sent:
 class Connection(asyncio.Protocol):
     """A kept connection to a gateway; one request at a time."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, first: Sent) -> None:
         self._gateway = gateway
-        self.sent: Sent | None = None
+        self.sent: Sent | None = first
         self._waits = False
         self._fresh()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self._gateway.load.open.add(self)
+        # At once: a gateway that is full may answer before the request has arrived.
+        assert self.sent is not None
+        self.send(self.sent)
 
     def send(self, sent: Sent) -> None:
         """Ask."""
@@ -108,15 +112,12 @@ class Gateway:
 
     async def _send_anew(self, sent: Sent) -> None:
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(self), "127.0.0.1", self.port
+            await asyncio.get_running_loop().create_connection(
+                lambda: Connection(self, sent), "127.0.0.1", self.port
             )
         except OSError:
             self.avoided_until = time.monotonic() + _AVOID
             self.load.failed(sent, "connection refused")
-            return
-        self.load.open.add(connection)
-        connection.send(sent)
 
     def free(self, connection: Connection) -> None:
         """A connection may be used again."""
