@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
-    from _typeshed import DataclassInstance
+
+_REFUSED = " cannot be pickled: "
 
 
 class OneProcess:
@@ -52,7 +53,9 @@ def refuse_pickle(value: object, reason: str) -> NoReturn:
     Raises:
         TypeError: always, like the errors of ``pickle`` itself.
     """
-    raise TypeError(f"A {type(value).__name__} cannot be pickled: {reason}.")
+    name = type(value).__name__
+    article = "An" if name[0] in "AEIOU" else "A"
+    raise TypeError(f"{article} {name}{_REFUSED}{reason}.")
 
 
 def check_parts(value: object, **parts: object) -> None:
@@ -74,20 +77,44 @@ def check_parts(value: object, **parts: object) -> None:
             problem = str(error).rstrip(".")
         else:
             continue
+        if _REFUSED not in problem:  # pickle's own words, which do not say what to do
+            problem += ". Make it in the process that uses it"
         refuse_pickle(value, f"its {name} cannot: {problem}")
 
 
-def by_arguments(value: DataclassInstance) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """Return what ``__reduce__`` of a dataclass returns to have it made again by its arguments.
+class Value:
+    """Mixin for dataclasses that are copied and pickled by their arguments.
 
     Read-only views of mappings, which cannot be pickled, travel as dictionaries.
     """
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        """Return another with the same arguments."""
+        return type(self)(**_arguments(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return another with copies of the arguments."""
+        return type(self)(**copy.deepcopy(_arguments(self), memo))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments.
+
+        Raises:
+            TypeError: an argument cannot be pickled; names it.
+        """
+        arguments = _arguments(self)
+        check_parts(self, **arguments)
+        return _made, (type(self), arguments)
+
+
+def _arguments(value: Any) -> dict[str, Any]:
     arguments = {each.name: getattr(value, each.name) for each in fields(value) if each.init}
-    plain = {
+    return {
         name: dict(given) if isinstance(given, MappingProxyType) else given
         for name, given in arguments.items()
     }
-    return _made, (type(value), plain)
 
 
 def _made(kind: type[Any], arguments: dict[str, Any]) -> Any:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 import time
 
+from .copies import OneProcess
+
 #: Seconds, far more than any wait; the system takes no number much larger.
 _LONGEST = threading.TIMEOUT_MAX / 2
 
 
-class Deadline:
+class Deadline(OneProcess):
     """The moment at which a call gives up, on the monotonic clock.
 
     Args:
         seconds: How long the call may take, over all attempts and waits.
         cancel: Ends every wait at once when it is set, and refuses further attempts.
     """
+
+    stays = "it runs by this process's clock; make one in the process that uses it"
 
     __slots__ = ("_cancel", "at", "seconds")
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from .boundary import is_async
-from .copies import by_arguments
+from .copies import Value
 from .exceptions import RequestInvalidError
 from .freshness import Freshness
 from .http import HttpResponse, can_travel, retry_after
@@ -63,7 +63,7 @@ class WireError:
 
 
 @dataclass(slots=True)
-class Answer:
+class Answer(Value):
     """A decoded answer: a payload, an error, or neither with the problem named.
 
     Attributes:
@@ -136,7 +136,7 @@ class _Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Value):
     """How one provider, or one kind of provider, writes requests and answers.
 
     Attributes:
@@ -183,10 +183,6 @@ class Dialect:
         if is_async(amend):
             refuse(f"{at}: amend", "must be a plain function, not async def")
         object.__setattr__(self, "_plan", _Plan.of(self.request, self.answer, self.error))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
-        return by_arguments(self)
 
     def __repr__(self) -> str:
         return f"Dialect({self.name!r})"

@@ -77,6 +77,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .copies import Value
 from .members import Members
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Value):
     """What is known about the call that failed. Its repr shows no secret.
 
     Attributes:

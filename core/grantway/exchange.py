@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .boundary import is_async, is_unfinished, kind_of
+from .copies import OneProcess
 from .dialect import Answer, Dialect, refresh_token
 from .exceptions import Attempt, Evidence, PluginError
 from .grant import Params
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Exchange:
+class Exchange(OneProcess):
     """One request to one endpoint, from the first attempt to the last.
 
     Attributes:
@@ -55,6 +56,8 @@ class Exchange:
         computed: Computes parameters again for each send, or None where all are constant.
         earlier_secrets: Secrets of the sends before the latest one.
     """
+
+    stays = "it belongs to one request"
 
     step: str
     url: str
@@ -121,7 +124,7 @@ def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class Draft:
+class Draft(OneProcess):
     """A request while the client's proof is added to it; made anew for every send.
 
     Attributes:
@@ -136,6 +139,8 @@ class Draft:
             sends once more, with a new draft; only for a provider that did nothing, so never
             after a token came.
     """
+
+    stays = "it belongs to one request"
 
     url: str
     fields: dict[str, Any] = field(repr=False)

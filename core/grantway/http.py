@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from .copies import Value
 from .exceptions import ConfigurationError, InsecureEndpointError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _SUCCESS_FROM, _SUCCESS_TO = 200, 300
 
 
 @dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(Value):
     """One request. Headers and body hold secrets, so they stay out of the repr."""
 
     method: str
@@ -32,7 +33,7 @@ class HttpRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(Value):
     """One answer: status, headers (lower-case names; repeated ones joined by a comma), body."""
 
     status: int

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .copies import by_arguments
+from .copies import Value
 from .deadline import Deadline
 from .dialect import RFC6749, Dialect
 from .exceptions import (
@@ -37,7 +37,7 @@ def _no_metadata() -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Value):
     """A provider's endpoints and how it speaks. Immutable; share it freely.
 
     Attributes:
@@ -68,10 +68,6 @@ class Provider:
         for name in _ENDPOINTS:
             if name == "token_endpoint" or getattr(self, name) is not None:
                 require_secure(getattr(self, name), name)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
-        return by_arguments(self)
 
     @property
     def host(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .copies import by_arguments
+from .copies import Value
 from .exceptions import ConfigurationError
 
 Path = tuple[str, ...]
@@ -38,7 +38,7 @@ _IN_SCOPE_NAMES = re.compile(r"[A-Za-z0-9:/._\-]")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestShape:
+class RequestShape(Value):
     """How a request is written.
 
     Attributes:
@@ -65,10 +65,6 @@ class RequestShape:
     headers: Mapping[str, str] = field(default_factory=dict)
     authorization_names: Mapping[str, str] = field(default_factory=dict)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
-        return by_arguments(self)
-
     def __post_init__(self) -> None:
         at = "RequestShape"
         one_of(f"{at}.encoding", self.encoding, ("form", "json"))
@@ -87,7 +83,7 @@ class RequestShape:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerShape:
+class AnswerShape(Value):
     """Where a successful answer keeps its parts.
 
     Attributes:
@@ -110,10 +106,6 @@ class AnswerShape:
     zero_never_expires: bool = False
     token_types: Mapping[str, str] = field(default_factory=dict)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
-        return by_arguments(self)
-
     def __post_init__(self) -> None:
         at = "AnswerShape"
         one_to_one(f"{at}.names", self.names)
@@ -126,7 +118,7 @@ class AnswerShape:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorShape:
+class ErrorShape(Value):
     """Where an error answer keeps its parts.
 
     Attributes:
@@ -150,10 +142,6 @@ class ErrorShape:
     reason_at: tuple[Path, ...] = (("reason",),)
     codes: Mapping[str, str] = field(default_factory=dict)
     ok: tuple[str, str | int | bool | None] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
-        return by_arguments(self)
 
     def __post_init__(self) -> None:
         at = "ErrorShape"

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .copies import by_arguments
+from .copies import Value
 from .quantity import check_seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class Token(Value):
     """A successful answer of a token endpoint (RFC 6749 section 5.1).
 
     The secret fields are plain strings, ready for a header; ``repr()`` and ``str()`` of the
@@ -43,10 +43,6 @@ class Token:
         """Whether it has ended, or will within ``leeway`` seconds. False when it never said."""
         check_seconds("leeway", leeway, least=0)
         return self.expires_at is not None and time.time() + leeway >= self.expires_at
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by the arguments, as a read-only mapping cannot be pickled."""
-        return by_arguments(self)
 
     def __repr__(self) -> str:
         held = [name for name in ("refresh_token", "id_token") if getattr(self, name)]

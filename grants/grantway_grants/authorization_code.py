@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from grantway.client import Client
 from grantway.computed import compute
+from grantway.copies import OneProcess
 from grantway.exceptions import (
     BrowserUnavailableError,
     ConfigurationError,
@@ -101,7 +102,7 @@ class AuthorizationRequest:
     code_verifier: str = field(repr=False)
 
 
-class AuthorizationCodeFlow:
+class AuthorizationCodeFlow(OneProcess):
     """A login in a browser: begin it, send the person there, finish with the redirect.
 
     ::
@@ -121,6 +122,10 @@ class AuthorizationCodeFlow:
         par: Whether to push the request to the provider first, so that the browser carries only a
             reference to it (RFC 9126). None does so where the provider's metadata requires it.
     """
+
+    stays = (
+        "it holds a client; make one in the process that uses it, or send the AuthorizationRequest"
+    )
 
     def __init__(
         self,

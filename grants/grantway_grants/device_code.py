@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grantway.client import Client
+from grantway.copies import OneProcess
 from grantway.exceptions import Evidence, FlowTimeoutError, ResponseInvalidError
 from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
@@ -74,7 +75,7 @@ class DeviceAuthorization:
         return self.started_at + self.expires_in - time.monotonic()
 
 
-class DeviceFlow:
+class DeviceFlow(OneProcess):
     """A device login: start it, show the person what to do, wait for the token.
 
     ::
@@ -93,6 +94,8 @@ class DeviceFlow:
         resource: The APIs that the token is for (RFC 8707), sent with both requests.
         pause: Waits so many seconds between polls; by default real time, cut short by ``cancel``.
     """
+
+    stays = "it holds a client; make one in the process that uses it"
 
     def __init__(
         self,

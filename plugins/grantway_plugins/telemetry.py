@@ -24,6 +24,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from grantway import __version__
+from grantway.copies import OneProcess
 from grantway.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _NAME = "grantway"
 
 
-class Telemetry:
+class Telemetry(OneProcess):
     """A plugin that turns events into spans and metrics.
 
     Args:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
+from grantway.copies import OneProcess
 from grantway.quantity import check_seconds
 
 
-class FrozenClock:
+class FrozenClock(OneProcess):
     """Seconds since the epoch that stand still. Call it for the time; ``step`` it to move on.
 
     ::
@@ -23,6 +24,8 @@ class FrozenClock:
     Args:
         start: The first time it tells, in seconds since the epoch; by default the time now.
     """
+
+    stays = "its time moves in this process alone; make one in the process that uses it"
 
     def __init__(self, start: float | None = None) -> None:
         self._now = time.time() if start is None else float(start)

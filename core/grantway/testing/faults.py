@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs
 
+from grantway.copies import OneProcess, Value
 from grantway.quantity import check_count
 
 #: Seconds between two bytes of a drip: far below every read timeout in the tests.
@@ -30,7 +31,7 @@ TOKEN = {"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600}
 
 
 @dataclass(frozen=True)
-class Received:
+class Received(Value):
     """One request that was read to its end."""
 
     method: str
@@ -50,8 +51,10 @@ class Received:
 
 
 @dataclass
-class Stage:
+class Stage(OneProcess):
     """One connection, as an act sees it."""
+
+    stays = "it holds a connection"
 
     server: FaultServer
     sock: socket.socket
@@ -259,7 +262,7 @@ def endless(stage: Stage) -> bool:
     return False
 
 
-class FaultServer:
+class FaultServer(OneProcess):
     """Plays a script on a free loopback port.
 
     Args:
@@ -272,6 +275,8 @@ class FaultServer:
         connections: Connections accepted.
         closed: Set when ``close_after`` has closed its connection.
     """
+
+    stays = "it listens on a socket; send its url"
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         check_count("port", port, least=0, most=65_535)

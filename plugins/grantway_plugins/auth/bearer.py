@@ -10,6 +10,7 @@ from typing import Protocol
 
 from cachetools import TTLCache
 
+from grantway.copies import OneProcess
 from grantway.exceptions import ConfigurationError
 from grantway.http import require_secure
 from grantway.token import Token
@@ -147,7 +148,7 @@ class Bearer:
         return f"Bearer({self.header}: {self._prefix}***)"
 
 
-class Presentation:
+class Presentation(OneProcess):
     """One request on its way, of which at most one second copy is sent.
 
     Sends nothing, so that every HTTP library can use it::
@@ -167,6 +168,8 @@ class Presentation:
         token: The token that it carries.
         value: The header with it. A request in which it is not found carries no token.
     """
+
+    stays = "it belongs to one request"
 
     __slots__ = ("_again", "_bearer", "origin", "token", "value")
 

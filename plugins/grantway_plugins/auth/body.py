@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from grantway.copies import OneProcess
 
-class Body:
+
+class Body(OneProcess):
     """A body, looked at before it is sent first.
 
     Args:
@@ -15,6 +17,8 @@ class Body:
         start: Where it begins in its file; None where that cannot be known. Nothing, a text and
             bytes begin at 0.
     """
+
+    stays = "it belongs to one request"
 
     __slots__ = ("_file", "start")
 

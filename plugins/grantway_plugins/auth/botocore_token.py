@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.tokens import FrozenAuthToken
 
+from grantway.copies import OneProcess
 from grantway.quantity import check_wait
 from grantway.token import Token
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _SENT = "grantway.sent"
 
 
-class BotocoreTokenProvider:
+class BotocoreTokenProvider(OneProcess):
     """Gives the clients of a session their bearer token, and another where it is refused.
 
     It stands in the chain of token providers, where ``sso`` stands too. botocore asks for the
@@ -41,6 +42,8 @@ class BotocoreTokenProvider:
         ConfigurationError: as for ``Bearer``. A call of a service raises what ``Bearer.present``
             and ``Credential.token`` raise, and is not sent then.
     """
+
+    stays = "it belongs to a botocore session; install one in each process"
 
     METHOD = "grantway"
 
@@ -116,7 +119,7 @@ class _Sent:
     body: Body
 
 
-class CredentialAuthToken:
+class CredentialAuthToken(OneProcess):
     """botocore's view of a credential, in place of its ``DeferredRefreshableToken``.
 
     Args:
@@ -124,6 +127,8 @@ class CredentialAuthToken:
         bearer: Refuses those that are not presented as bearer tokens.
         timeout: Seconds to wait for a token at most.
     """
+
+    stays = "it belongs to a botocore session; install a BotocoreTokenProvider in each process"
 
     method = "grantway"
 

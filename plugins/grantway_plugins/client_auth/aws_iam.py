@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from grantway.copies import Value
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.sso_oidc.plugin import AWS_SSO_OIDC
 from grantway_plugins.stores.masked import Masked
@@ -29,7 +30,7 @@ _QUERY = "aws_iam=t"
 
 
 @dataclass(frozen=True, slots=True)
-class AwsIam:
+class AwsIam(Value):
     """CreateTokenWithIAM: requests signed with AWS credentials by Signature Version 4.
 
     For a ``Provider`` of the dialect ``aws-sso-oidc``. AWS takes authorization code, refresh token,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
+from grantway.copies import OneProcess
 from grantway.exceptions import ConfigurationError
 from grantway.hidden import hides_arguments
 
@@ -69,7 +70,7 @@ def algorithms_of(key: Key) -> tuple[str, ...]:
     return ALGORITHMS.get(kind, ())
 
 
-class SigningKey:
+class SigningKey(OneProcess):
     """A key that signs, parsed once. No part of it shows, and it refuses to be pickled.
 
     Args:
@@ -82,6 +83,8 @@ class SigningKey:
     Raises:
         ConfigurationError: it is no private key, too short, or cannot sign by ``alg``.
     """
+
+    stays = "it holds a private key; make one in the process that uses it"
 
     __slots__ = ("_key", "alg", "kid")
 
@@ -165,9 +168,6 @@ class SigningKey:
         # Also of a key that could not be made, which a report of locals would show.
         alg, kid = getattr(self, "alg", None), getattr(self, "kid", None)
         return f"SigningKey(alg={alg!r}, kid={kid!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("A SigningKey holds a private key and is not pickled; make it anew there.")
 
 
 @hides_arguments

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from grantway.copies import OneProcess
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, read_body, send_answer
 from grantway_plugins.issuer.incoming import Incoming
 
 from .token_endpoint import TokenEndpoint
 
 
-class AsgiTokenEndpoint:
+class AsgiTokenEndpoint(OneProcess):
     """An ASGI application that is a token endpoint at whatever path it is mounted.
 
     Args:

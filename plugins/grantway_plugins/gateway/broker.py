@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grantway.client import Client
+from grantway.copies import OneProcess
 from grantway.deadline import Deadline
 from grantway.exceptions import (
     ConfigurationError,
@@ -50,7 +51,7 @@ SHED_FOR = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Broker:
+class Broker(OneProcess):
     """Asks a provider as the gateway, for callers that the gateway knows.
 
     A caller's own client id and secret are checked here and go no further; upstream goes what the

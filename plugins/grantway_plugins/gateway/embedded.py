@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from grantway.copies import OneProcess
 from grantway.process import default_registry
 from grantway.registry import Registry
 from grantway_plugins.issuer.decision import Denial
@@ -16,7 +17,7 @@ from grantway_plugins.issuer.wire import Answer, WireRequest
 from grantway_plugins.issuer.work import failed, refusals_are_denials
 
 
-class EmbeddedIssuer:
+class EmbeddedIssuer(OneProcess):
     """Issues the tokens itself. Its clients are those registered in the store.
 
     Args:

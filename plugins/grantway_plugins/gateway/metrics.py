@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from grantway.copies import OneProcess
 from grantway.hookspecs import hookimpl
 from grantway.quantity import check_count
 
@@ -81,7 +82,7 @@ class _Watched(NamedTuple):
     waiting: Gauge
 
 
-class GatewayMetrics:
+class GatewayMetrics(OneProcess):
     """What a gateway does, in numbers. Safe for threads.
 
     It is a plugin that observes calls of providers, an observer of token injection, and watches
@@ -99,6 +100,8 @@ class GatewayMetrics:
     Raises:
         ConfigurationError: ``most_values`` cannot work.
     """
+
+    stays = "it counts in this process; make one in each process"
 
     def __init__(
         self,

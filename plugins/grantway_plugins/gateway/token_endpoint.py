@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from grantway.copies import OneProcess
 from grantway.exceptions import ConfigurationError
 from grantway.http import HttpResponse
 from grantway.quantity import check_seconds
@@ -42,7 +43,7 @@ class Settlement(Protocol):
         ...
 
 
-class TokenEndpoint:
+class TokenEndpoint(OneProcess):
     """A token endpoint to mount: by ``asgi``, by ``wsgi``, or by ``answer`` for all else.
 
     A form is RFC 6749, JSON is AWS's CreateToken, and the answer speaks the same. Every grant that

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
+from grantway.copies import OneProcess
 from grantway_plugins.issuer.asgi import BodyProblem
 from grantway_plugins.issuer.incoming import Incoming
 
@@ -20,7 +21,7 @@ _NO_LENGTH = BodyProblem(411, "This server needs the length of a body: send Cont
 _READ = ((b"content-type", "CONTENT_TYPE"), (b"authorization", "HTTP_AUTHORIZATION"))
 
 
-class WsgiTokenEndpoint:
+class WsgiTokenEndpoint(OneProcess):
     """A WSGI application that is a token endpoint at whatever path it is mounted.
 
     The provider is asked in the server's own thread.

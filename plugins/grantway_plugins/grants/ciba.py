@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grantway.client import Client
+from grantway.copies import OneProcess, Value
 from grantway.exceptions import (
     ConfigurationError,
     Evidence,
@@ -55,7 +56,7 @@ def grantway_register_grants() -> list[Grant]:
 
 
 @dataclass(frozen=True, slots=True)
-class BackchannelAuthentication:
+class BackchannelAuthentication(Value):
     """A request that the person is being asked about (CIBA Core section 7.3).
 
     Attributes:
@@ -77,7 +78,7 @@ class BackchannelAuthentication:
         return self.started_at + self.expires_in - time.monotonic()
 
 
-class CibaFlow:
+class CibaFlow(OneProcess):
     """A login on the person's own device: ask the provider to ask them, wait for the token.
 
     ::
@@ -91,6 +92,8 @@ class CibaFlow:
         scope: Scope names to ask for.
         pause: Waits so many seconds between polls; by default real time, cut short by ``cancel``.
     """
+
+    stays = "it holds a client; make one in the process that uses it"
 
     def __init__(
         self,

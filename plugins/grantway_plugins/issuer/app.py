@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from grantway.copies import OneProcess
 from grantway_plugins.server.repeated import repeated_header
 
 from .asgi import BodyProblem, Receive, Scope, Send, read_body, send_answer
@@ -60,7 +61,7 @@ _FORM = frozenset({Dialect.RFC})
 _JSON = frozenset({Dialect.AWS})
 
 
-class App:
+class App(OneProcess):
     """The ASGI application.
 
     Args:

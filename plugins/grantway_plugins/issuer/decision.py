@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from grantway.copies import Value
 from grantway.grant import Params
 from grantway.quantity import check_seconds
 
@@ -87,7 +88,7 @@ class GrantRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
+class Issue(Value):
     """Yes: issue tokens.
 
     Attributes:

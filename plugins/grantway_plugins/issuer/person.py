@@ -9,13 +9,14 @@ from urllib.parse import urljoin
 
 import requests
 
+from grantway.copies import OneProcess
 from grantway.exceptions import FlowError
 
 #: Seconds to wait for a page.
 TIMEOUT = 10
 
 
-class Person:
+class Person(OneProcess):
     """Somebody with a browser: cookies, the forms as they are, and a choice of button.
 
     ::

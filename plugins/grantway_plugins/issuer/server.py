@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from grantway.copies import OneProcess
 from grantway.exceptions import ConfigurationError
 from grantway.registry import Registry
 from grantway_plugins.server.address import address_of, listen
@@ -29,7 +30,7 @@ from .store import Store
 _log = logging.getLogger(__name__)
 
 
-class IssuerServer:
+class IssuerServer(OneProcess):
     """An issuer that listens in a background thread.
 
     ::
@@ -54,6 +55,8 @@ class IssuerServer:
         ConfigurationError: the settings do not go together, or the address cannot be used.
         StoreError: the database cannot be used. Nothing was changed.
     """
+
+    stays = "it listens on a socket; send its url"
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
+from grantway.copies import Value
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Scope
 from grantway.quantity import check_count, check_seconds
@@ -78,7 +79,7 @@ class Lifetimes:
 
 
 @dataclass(frozen=True)
-class IssuerSettings:
+class IssuerSettings(Value):
     """Who the issuer is and how it decides.
 
     Attributes:

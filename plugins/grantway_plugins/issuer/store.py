@@ -22,6 +22,8 @@ import sqlalchemy as sa
 from cachetools import TTLCache
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from grantway.copies import OneProcess
+
 from . import tables
 from .checkpoint import Checkpointer
 from .database import Durability, open_database, store_error
@@ -50,7 +52,7 @@ KNOWN_FOR = 5.0
 _log = logging.getLogger(__name__)
 
 
-class Store:
+class Store(OneProcess):
     """The issuer's database behind its one thread.
 
     Args:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 
+from grantway.copies import OneProcess
 from grantway_plugins.issuer.prepared import Cursor, Prepared
 from grantway_plugins.issuer.randomness import digests_of_family
 
@@ -186,7 +187,7 @@ _DROP_REFRESH_TOKENS = Prepared(
 )
 
 
-class Transaction:
+class Transaction(OneProcess):
     """One transaction's view of the store.
 
     New tokens are gathered and written together by ``flush``: their digests are unknown to the
@@ -197,6 +198,8 @@ class Transaction:
         known_clients: Registrations that were read a moment ago, so that they are not read for
             each request. Their end is compared with the clock each time.
     """
+
+    stays = "it belongs to one connection of the database"
 
     def __init__(
         self, connection: sa.Connection, known_clients: MutableMapping[str, Client]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from grantway.copies import OneProcess
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
 from grantway.http import is_loopback
@@ -25,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HOST = re.compile(r"(localhost|[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)(:\d+)?(/[\w./~-]*)?")
 
 
-class ProfileFile:
+class ProfileFile(OneProcess):
     """What a file of profiles says. A mistake in one profile does not keep from another.
 
     Args:
@@ -37,6 +38,8 @@ class ProfileFile:
         ConfigurationError: the file cannot be read or is no TOML, or holds something else than
             profiles; names file and line.
     """
+
+    stays = "it may hold secrets; read the file in the process that uses it"
 
     def __init__(self, path: str | Path | None = None, data: bytes | None = None) -> None:
         #: Whether the caller chose the file, so that a command must name it too.

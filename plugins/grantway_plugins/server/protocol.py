@@ -13,6 +13,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from grantway.copies import OneProcess
+
 Pair = tuple[bytes, bytes]
 
 _WEBSOCKET = b"websocket"
@@ -20,7 +22,7 @@ _WEBSOCKET = b"websocket"
 _OFFER = frozenset({b"upgrade", b"http2-settings"})
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(OneProcess, HttpToolsProtocol):
     """uvicorn's protocol for httptools, without two of its faults.
 
     Use it for any ASGI application: ``uvicorn --http grantway_plugins.server:HttpProtocol``, or
@@ -33,6 +35,8 @@ class HttpProtocol(HttpToolsProtocol):
     - An HTTP/1.0 client does not know the chunked encoding (RFC 9112 section 6.1): a response of
       unknown length ends with the connection.
     """
+
+    stays = "it holds a connection"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from grantway.client import Client
+from grantway.copies import OneProcess
 from grantway.exceptions import InvalidClientException, UnauthorizedClientException
 from grantway.quantity import check_seconds
 from grantway.transport import RequestsTransport
@@ -81,7 +82,7 @@ def sso_session(
     )
 
 
-class SsoSession:
+class SsoSession(OneProcess):
     """One login. Made by ``sso_session``; safe for threads. Close it when it is done with.
 
     Attributes:
@@ -90,6 +91,11 @@ class SsoSession:
         store: The AWS CLI's cache.
         key: The token's name in it.
     """
+
+    stays = (
+        "it holds connections and locks; send its name and call sso_session(name) in the "
+        "process that uses it"
+    )
 
     def __init__(
         self,

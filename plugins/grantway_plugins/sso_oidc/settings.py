@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from grantway.copies import Value
 from grantway.exceptions import ConfigurationError
 from grantway_plugins.paths import expand
 
@@ -32,7 +33,7 @@ _KEPT = frozenset({*_VARIABLES, _ENDPOINT_URL})
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Value):
     """The settings of one profile. The environment has precedence, as in botocore.
 
     Attributes:

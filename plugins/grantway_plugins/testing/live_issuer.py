@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from grantway.client import Client
+from grantway.copies import OneProcess
 from grantway.deadline import Deadline
 from grantway.exceptions import RegistryError, ResponseInvalidError
 from grantway.http import HttpRequest
@@ -28,7 +29,7 @@ TIMEOUT = 10.0
 _CREATED = 201
 
 
-class LiveIssuer:
+class LiveIssuer(OneProcess):
     """The embedded issuer on a free port of 127.0.0.1, started when it is first used.
 
     Args:
@@ -36,6 +37,8 @@ class LiveIssuer:
         settings: How it decides.
         clock: Seconds since the epoch; by default the real time.
     """
+
+    stays = "it listens on a socket; send its url"
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 
 from marshmallow import Schema
 
+from grantway.copies import OneProcess
 from grantway.exceptions import ConfigurationError, RegistryError, RequestInvalidError
 from grantway.grant import Params
 from grantway.process import default_registry
@@ -48,7 +49,7 @@ TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
 ANY_TENANT = "tenant"
 
 
-class ConfigFile:
+class ConfigFile(OneProcess):
     """The content of a gateway's file, checked without asking any provider.
 
     Args:
@@ -70,6 +71,8 @@ class ConfigFile:
         token_endpoint: ``[token_endpoint]``, or None.
         parts: Makes what the tables describe.
     """
+
+    stays = "it may hold secrets; read the file in the process that uses it"
 
     def __init__(self, path: str | Path, *, require_valid: bool = True) -> None:
         self.toml = TomlFile(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from grantway.copies import OneProcess
 from grantway.exceptions import (
     FlowCancelledError,
     GrantwayError,
@@ -53,7 +54,7 @@ _SAID: dict[ShedReason, str] = {
 }
 
 
-class Protection:
+class Protection(OneProcess):
     """A circuit breaker and a bulkhead, as one middleware. Safe for threads.
 
     One object a provider: give it to every client of that provider in the process::
@@ -76,6 +77,8 @@ class Protection:
         clock: Seconds that only grow; for tests.
         luck: A number from 0 to 1; for tests.
     """
+
+    stays = "it counts what this process sends; make one in each process"
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from prometheus_client import CollectorRegistry
 
+from grantway.copies import OneProcess
 from grantway.event import Event
 from grantway.exceptions import ConfigurationError, GrantwayError
 from grantway.hookspecs import hookimpl
@@ -72,7 +73,7 @@ class _Duty:
                 self.endpoints[device_path(path).encode()] = assembly.device_endpoint.asgi
 
 
-class Gateway:
+class Gateway(OneProcess):
     """What ``grantway gateway`` runs. Everything but ``__init__`` runs in one event loop.
 
     Args:

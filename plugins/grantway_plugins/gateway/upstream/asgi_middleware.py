@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from grantway.copies import OneProcess
 from grantway.exceptions import GrantwayError
 from grantway.quantity import check_count
 from grantway_plugins.issuer.asgi import Receive, Scope, Send, send_answer
@@ -28,7 +29,7 @@ REPLAYABLE = 65_536
 logger = logging.getLogger("grantway.gateway")
 
 
-class AsgiUpstreamAuth:
+class AsgiUpstreamAuth(OneProcess):
     """Puts a token into each request on its way to an application, a proxy as a rule.
 
     A request that has a route reaches the application with its path in the normal form, its

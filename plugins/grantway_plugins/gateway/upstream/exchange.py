@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from grantway.client import Client
+from grantway.copies import OneProcess
 from grantway.credential import Credential
 from grantway.exceptions import (
     ConfigurationError,
@@ -41,7 +42,7 @@ _WORTHLESS = (InvalidGrantException, InvalidRequestException)
 _OURS = frozenset({"subject_token", "subject_token_type"})
 
 
-class TokenExchange:
+class TokenExchange(OneProcess):
     """Makes of a caller's bearer token another: the ``credential`` of a route that exchanges.
 
     What was exchanged is kept for the caller's token and the tenant together, by a keyed hash of
@@ -58,6 +59,8 @@ class TokenExchange:
         ConfigurationError: an argument cannot work.
         RequestInvalidError: a parameter breaks the grant's schema.
     """
+
+    stays = "it holds tokens of this process; make one in the process that uses it"
 
     def __init__(
         self,

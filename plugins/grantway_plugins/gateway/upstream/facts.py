@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from grantway.copies import OneProcess
 from grantway_plugins.server.repeated import joins_credentials
 
 from .paths import normal_path
@@ -20,7 +21,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Values = Callable[[str], Sequence[str]]
 
 
-class Facts:
+class Facts(OneProcess):
     """A request as the rules see it.
 
     Args:
@@ -41,6 +42,8 @@ class Facts:
             ``encoded_paths="forward"`` takes such a request.
         context: As above.
     """
+
+    stays = "it belongs to one request"
 
     __slots__ = ("_values", "ambiguity", "context", "host", "method", "path", "raw")
 

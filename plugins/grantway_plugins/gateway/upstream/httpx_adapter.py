@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from grantway.copies import OneProcess
 from grantway.quantity import check_wait
 from grantway_plugins.auth.httpx_auth import HttpxAuth
 
@@ -17,7 +18,7 @@ from .refusal import RequestRefusedError
 from .upstream_auth import UpstreamAuth
 
 
-class HttpxUpstreamAuth(httpx.Auth):
+class HttpxUpstreamAuth(OneProcess, httpx.Auth):
     """Puts a tenant's token into each request that has a route; the ``auth`` of httpx.
 
     Otherwise as ``grantway_plugins.auth.HttpxAuth``: a refused token is replaced once, if the body

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from grantway.copies import OneProcess
 from grantway.token import Token
 from grantway_plugins.auth.bearer import Presentation, TokenSource
 
@@ -53,7 +54,7 @@ class Missing:
         """Nothing was given out."""
 
 
-class Injection:
+class Injection(OneProcess):
     """What is done to one request. It is a ``TokenSource`` as well, for other adapters.
 
     Attributes:
@@ -65,6 +66,8 @@ class Injection:
         header: Name and value of the header to set; None where it is forwarded without.
         removed: Headers of the request to drop, in lower case.
     """
+
+    stays = "it belongs to one request"
 
     __slots__ = (
         "_credential",

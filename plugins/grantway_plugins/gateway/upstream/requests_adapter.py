@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
+from grantway.copies import OneProcess
 from grantway.quantity import check_wait
 from grantway_plugins.auth.requests_auth import RequestsAuth
 
@@ -16,7 +17,7 @@ from .refusal import RequestRefusedError
 from .upstream_auth import UpstreamAuth
 
 
-class RequestsUpstreamAuth(AuthBase):
+class RequestsUpstreamAuth(OneProcess, AuthBase):
     """Puts a tenant's token into each request that has a route; the ``auth`` of requests.
 
     Otherwise as ``grantway_plugins.auth.RequestsAuth``: a refused token is replaced once, if the

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, get_args
 
+from grantway.copies import OneProcess
 from grantway.credential import Credential
 from grantway.exceptions import ConfigurationError
 from grantway.pool import CredentialPool
@@ -30,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Route:
+class Route(OneProcess):
     """Requests that get a token.
 
     Attributes:
@@ -61,6 +62,8 @@ class Route:
     Raises:
         ConfigurationError: names the route, and what about it cannot work.
     """
+
+    stays = "it holds tokens of this process; make one in the process that uses it"
 
     name: str
     _: KW_ONLY

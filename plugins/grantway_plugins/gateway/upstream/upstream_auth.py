@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grantway.copies import OneProcess
+
 from .facts import Facts
 from .injection import Injection, Missing, RouteCredential
 from .observer import Observer
@@ -14,7 +16,7 @@ from .router import Router
 from .tenant import names_one_tenant, tenant_of
 
 
-class UpstreamAuth:
+class UpstreamAuth(OneProcess):
     """Finds the token of each request: by its route, and by its tenant.
 
     For requests, httpx, ASGI and WSGI there are adapters. Any other proxy does this::

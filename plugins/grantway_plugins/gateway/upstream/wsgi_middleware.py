@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
+from grantway.copies import OneProcess
 from grantway.quantity import check_count
 
 from .asgi_middleware import REPLAYABLE, note
@@ -26,7 +27,7 @@ _RAW = ("RAW_URI", "REQUEST_URI")
 _Headers = list[tuple[str, str]]
 
 
-class WsgiUpstreamAuth:
+class WsgiUpstreamAuth(OneProcess):
     """Puts a token into each request on its way to an application, a proxy as a rule.
 
     As ``AsgiUpstreamAuth``; the token is waited for in the server's own thread. Servers join a

@@ -62,6 +62,11 @@ class TrustedIssuer:
             raise ConfigurationError("TrustedIssuer: needs an issuer and at least one key.")
         object.__setattr__(self, "keys", found)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle the public keys as a JWK Set."""
+        keys = [key.as_dict(private=False) for key in self.keys]
+        return type(self), (self.issuer, {"keys": keys})
+
 
 def _public(jwk: Mapping[str, Any]) -> Key:
     if jwk.get("kty") not in ("RSA", "EC", "OKP") or "d" in jwk:

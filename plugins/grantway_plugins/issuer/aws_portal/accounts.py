@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from grantway.copies import Value
 from grantway.quantity import check_seconds
 
 
@@ -33,7 +34,7 @@ class RoleCredentials:
 
 
 @dataclass(frozen=True, slots=True)
-class AwsAccount:
+class AwsAccount(Value):
     """An account that a person can choose.
 
     Attributes:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from grantway.copies import OneProcess
 from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.audit_log import AuditLog
 from grantway_plugins.issuer.errors import StoreBusyError, StoreError, StoreOutcomeUnknownError
@@ -31,7 +32,7 @@ STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
 PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
 
 
-class Pages:
+class Pages(OneProcess):
     """The pages of one issuer, as an ASGI application in ``asgi``.
 
     Args:

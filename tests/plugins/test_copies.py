@@ -1,0 +1,277 @@
+"""Every public class can be copied and pickled, or says plainly why not and what to do."""
+
+from __future__ import annotations
+
+import copy
+import enum
+import inspect
+import pickle
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+import grantway
+import grantway_grants
+import grantway_plugins
+from grantway import (
+    AnswerShape,
+    Client,
+    ClientSecretBasic,
+    ClientSecretPost,
+    Dialect,
+    ErrorShape,
+    Event,
+    Evidence,
+    Freshness,
+    Grant,
+    GrantSchema,
+    NoAuth,
+    PluginStatus,
+    Provider,
+    RequestShape,
+    RetryPolicy,
+    Scope,
+    Text,
+    Token,
+)
+from grantway.copies import OneProcess, Value
+from grantway.deadline import Deadline
+from grantway.dialect import Answer, WireError
+from grantway.exceptions import Attempt, GrantwayError
+from grantway.exchange import Draft, Exchange
+from grantway.grant import Params
+from grantway.http import HttpRequest, HttpResponse
+from grantway.testing import Fault, NonconformingGrantError, Received, Register
+from grantway_grants.authorization_code import AuthorizationRequest
+from grantway_grants.device_code import DeviceAuthorization
+from grantway_plugins.auth import Bearer, HttpxAuth, RequestsAuth
+from grantway_plugins.client_auth import (
+    AwsIam,
+    ClientSecretJwt,
+    DPoP,
+    MutualTls,
+    PrivateKeyJwt,
+    SigningKey,
+)
+from grantway_plugins.gateway import BreakerRules, BulkheadRules, Notice, Principal
+from grantway_plugins.gateway.protection import ProtectionState
+from grantway_plugins.grants.ciba import BackchannelAuthentication
+from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
+from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerSettings, Lifetimes
+from grantway_plugins.issuer.aws_portal.accounts import AwsAccount, RoleCredentials
+from grantway_plugins.issuer.records import Client as Registration
+from grantway_plugins.server import Limits
+from grantway_plugins.sso_oidc import client as sso_oidc_client
+from grantway_plugins.sso_oidc.config import SsoConfig
+from grantway_plugins.sso_oidc.settings import Settings
+from grantway_plugins.stores.aws_cli import AwsCliStore
+from grantway_plugins.stores.file import FileStore
+
+DOCS = Path(__file__).parents[2] / "docs"
+SECRET = "secret-that-stays-here-0123456789"
+#: What is refused, why, and what to do, unless nobody would send the object anyway.
+SAYS_WHY = re.compile(
+    r"An? [A-Z]\w+ (cannot be pickled: |holds ).*"
+    r"(\b(build|install|make|read|send|use)\b|belongs to one|holds a connection)",
+    re.IGNORECASE,
+)
+WAYS: list[Callable[[Any], Any]] = [
+    copy.copy,
+    copy.deepcopy,
+    lambda value: pickle.loads(pickle.dumps(value)),
+]
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    """Modules and the names that the documentation takes from them."""
+    for page in DOCS.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        yield from re.findall(r"^::: (grantway\S*)\.(\w+)", text, re.MULTILINE)
+        for module, names in re.findall(
+            r"^\s*from (grantway[\w.]*) import ([\w, ]+)", text, re.MULTILINE
+        ):
+            yield from ((module, name) for name in re.findall(r"\w+", names))
+
+
+def exported() -> Iterator[tuple[str, str]]:
+    """Modules and the names in their ``__all__``."""
+    for package in (grantway, grantway_grants, grantway_plugins):
+        found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        for name in [package.__name__, *(each.name for each in found)]:
+            if "__main__" not in name and ".template" not in name:
+                yield from ((name, each) for each in getattr(import_module(name), "__all__", ()))
+
+
+def public_classes() -> list[type]:
+    named = {*documented(), *exported()}
+    kinds = {
+        each
+        for each in (getattr(import_module(module), name, None) for module, name in named)
+        if inspect.isclass(each)
+        and not getattr(each, "_is_protocol", False)
+        and not issubclass(each, enum.Enum)
+    }
+    return sorted(kinds, key=lambda kind: (kind.__module__, kind.__name__))
+
+
+PUBLIC = public_classes()
+PROVIDER = Provider("https://as.example/token", metadata=MappingProxyType({"x": [1]}))
+CLIENT = Client(PROVIDER, client_id="c")
+KEY = SigningKey(dict(ECKey.generate_key("P-256").as_dict(private=True)))
+PUBLIC_KEYS = {"keys": [dict(ECKey.generate_key("P-256", {"kid": "1"}).as_dict(private=False))]}
+
+
+class Coupon(GrantSchema):
+    """A grant's parameters."""
+
+    voucher = Text(required=True, example="'V-1'")
+
+
+def specimens() -> dict[type, Any]:
+    """An object of each class that is not bound to one process by its base."""
+    credential = CLIENT.credential(grant_type="client_credentials")
+    grant = Grant("urn:example:coupon", Coupon())
+    dialect = Dialect("own")
+    role = RoleCredentials("AKIA", SECRET, SECRET)
+    state = ProtectionState("login", "closed", "", None, 0, 0, 0)
+    settings = IssuerSettings(
+        approve="auto", scope_descriptions=MappingProxyType({"openid": "who you are"})
+    )
+    registration = Registration(
+        "c", "c", "rfc", "none", frozenset(), (), (), issued_at=0.0, expires_at=1.0
+    )
+    deadline = Deadline(5)
+    secret = ClientSecretPost("c", SECRET)
+    made = [
+        CLIENT,
+        credential,
+        PROVIDER,
+        dialect,
+        RequestShape(headers=MappingProxyType({"X-A": "b"})),
+        AnswerShape(names=MappingProxyType({"accessToken": "access_token"})),
+        ErrorShape(codes=MappingProxyType({"nope": "access_denied"})),
+        NoAuth("c"),
+        secret,
+        ClientSecretBasic("c", SECRET),
+        Answer(200, MappingProxyType({}), {"access_token": SECRET}),
+        WireError("invalid_grant"),
+        Event("start", 1, "token", "as.example", None),
+        Attempt("refused", "400", 400, 1.0),
+        Evidence(headers=MappingProxyType({"x": "y"})),
+        Freshness(),
+        RetryPolicy(),
+        PluginStatus("p"),
+        Token(SECRET, extra=MappingProxyType({"tenant": "7"})),
+        grant,
+        Coupon(),
+        GrantSchema(),
+        Scope(),
+        Text(example="'x'"),
+        HttpRequest("GET", "https://as.example"),
+        HttpResponse(200, MappingProxyType({}), b""),
+        Exchange(
+            "token",
+            PROVIDER.token_endpoint,
+            "as.example",
+            grant,
+            Params({"voucher": SECRET}),
+            secret,
+            dialect,
+            deadline,
+            emit=lambda _event: None,
+        ),
+        Draft(
+            PROVIDER.token_endpoint,
+            {"client_secret": SECRET},
+            {},
+            "token",
+            PROVIDER,
+            learn=lambda _answer: False,
+        ),
+        Received("GET", "/", MappingProxyType({}), b""),
+        Register(),
+        Fault("rule", "what", "remedy"),
+        NonconformingGrantError("g", (Fault("rule", "what", "remedy"),)),
+        AuthorizationRequest("https://as.example", "http://127.0.0.1", "s", SECRET),
+        DeviceAuthorization(SECRET, "AB-CD", "https://as.example", None, 60, 5, 0),
+        Bearer(origins=["https://api.example"]),
+        HttpxAuth(credential),
+        RequestsAuth(credential),
+        ClientSecretJwt("c", SECRET),
+        PrivateKeyJwt("c", KEY),
+        AwsIam("c", "eu-west-1", credentials=lambda: SECRET),
+        DPoP(secret, KEY),
+        MutualTls("c"),
+        Principal("c"),
+        BreakerRules(),
+        BulkheadRules(),
+        state,
+        Notice("load", state),
+        BackchannelAuthentication(SECRET, 60, 5, 0, MappingProxyType({"login_hint": "me"})),
+        JwtBearerIssuer([TrustedIssuer("https://idp.example", PUBLIC_KEYS)]),
+        TrustedIssuer("https://idp.example", PUBLIC_KEYS),
+        role,
+        AwsAccount("1", "n", "e@example.com", MappingProxyType({"Admin": role})),
+        Denial("invalid_grant", "no"),
+        settings,
+        Lifetimes(),
+        GrantRequest(Params(), registration, 0.0, 0.0, settings),
+        Limits(),
+        SsoConfig(
+            "n", "https://x.example", "eu-west-1", (), "c", "o", Settings(MappingProxyType({}))
+        ),
+        sso_oidc_client(region_name="eu-west-1"),
+    ]
+    issued = GrantRequest(Params(), registration, 0.0, 0.0, settings).issue(
+        subject="me", members=MappingProxyType({"a": "b"})
+    )
+    assert isinstance(issued, Issue)
+    made.append(issued)
+    return {type(each): each for each in made}
+
+
+SPECIMENS = specimens()
+
+
+def a(kind: type, folder: Path) -> Any:
+    """An object of the class.
+
+    Raises:
+        LookupError: nobody has said how one is made.
+    """
+    if kind in SPECIMENS:
+        return SPECIMENS[kind]
+    if kind in (FileStore, AwsCliStore):
+        return kind(folder)
+    if issubclass(kind, OneProcess):
+        return object.__new__(kind)
+    if issubclass(kind, GrantwayError | Warning):
+        return kind("what happened")
+    raise LookupError(f"Derive {kind.__name__} from OneProcess, or add one to specimens().")
+
+
+@pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_a_copy_is_another_of_its_kind_or_refused_with_the_reason(
+    kind: type, tmp_path: Path
+) -> None:
+    value = a(kind, tmp_path)
+    for way in WAYS:
+        try:
+            again = way(value)
+        except TypeError as error:
+            refusal = error
+        else:
+            assert type(again) is kind
+            if isinstance(again, Value):
+                assert again == value
+            continue
+        assert SAYS_WHY.match(str(refusal)), str(refusal)
+        assert refusal.__context__ is None
+        assert SECRET not in str(refusal)
