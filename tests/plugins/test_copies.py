@@ -65,9 +65,11 @@ from grantway_plugins.gateway.protection import ProtectionState
 from grantway_plugins.grants.ciba import BackchannelAuthentication
 from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerSettings, Lifetimes
+from grantway_plugins.issuer.audit_event import AuditEvent
 from grantway_plugins.issuer.aws_portal.accounts import AwsAccount, RoleCredentials
 from grantway_plugins.issuer.records import Client as Registration
 from grantway_plugins.server import Limits
+from grantway_plugins.server.log_format import JsonFormatter
 from grantway_plugins.sso_oidc import client as sso_oidc_client
 from grantway_plugins.sso_oidc.config import SsoConfig
 from grantway_plugins.sso_oidc.settings import Settings
@@ -224,6 +226,8 @@ def specimens() -> dict[type, Any]:
         Lifetimes(),
         GrantRequest(Params(), registration, 0.0, 0.0, settings),
         Limits(),
+        JsonFormatter(),
+        AuditEvent("login"),
         SsoConfig(
             "n", "https://x.example", "eu-west-1", (), "c", "o", Settings(MappingProxyType({}))
         ),
