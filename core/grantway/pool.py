@@ -10,7 +10,7 @@ from .copies import OneProcess
 from .credential import Credential
 from .exceptions import ConfigurationError, StoreSaveError
 from .fork import fork_safe_lock
-from .quantity import check_count
+from .quantity import MOST_ENTRIES, check_count
 from .token import Token
 
 #: Entries in use that are passed over to find one that is not, so that no caller waits long.
@@ -46,7 +46,7 @@ class CredentialPool(OneProcess):
     stays = "it holds tokens of this process; make one in the process that uses it"
 
     def __init__(self, make: Callable[[str], Credential], *, entries: int = 100_000) -> None:
-        check_count("entries", entries)
+        check_count("entries", entries, most=MOST_ENTRIES)
         self._make = make
         parts = 1 << ((entries - 1) // _PART).bit_length()
         room = entries if parts == 1 else int(entries / parts * _SLACK)

@@ -10,6 +10,12 @@ from .exceptions import ConfigurationError
 
 #: Longest duration, in seconds: some 31 years. Sockets and locks take no number much larger.
 LONGEST = 1e9
+#: Largest count. No size or number that a program can use is larger than a million millions.
+LARGEST = 10**12
+#: Most connections of one pool. Pools make room for all of them at the start.
+MOST_CONNECTIONS = 65_535
+#: Most entries of one cache.
+MOST_ENTRIES = 10**8
 _LAST_WORD = re.compile(r"\w+\Z")
 
 
@@ -26,7 +32,7 @@ def refuse(where: str, rule: str, value: Any) -> NoReturn:
     """
     name = _LAST_WORD.search(where)
     raise ConfigurationError(
-        f"{where}: {rule}, not {value!r:.80}.", errors={name[0] if name else where: [rule]}
+        f"{where}: {rule}, not {_shown(value)}.", errors={name[0] if name else where: [rule]}
     )
 
 
@@ -63,22 +69,24 @@ def check_wait(timeout: float | None) -> float | None:
     return timeout
 
 
-def check_count(where: str, value: Any, *, least: int = 1, most: int | None = None) -> None:
+def check_count(where: str, value: Any, *, least: int = 1, most: int = LARGEST) -> None:
     """Check a count, a size or a port: a whole number.
 
     Args:
         where: As for ``refuse``.
         value: The number.
         least: The smallest that is allowed.
-        most: The largest that is allowed, if there is one.
+        most: The largest that is allowed.
 
     Raises:
         ConfigurationError: it is not an ``int`` (``True`` is none), or out of range.
     """
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and value >= least and (most is None or value <= most):
+    if whole and least <= value <= most:
         return
-    refuse(where, f"must be a whole number {_range(least, most, None)}", value)
+    # A number beyond the technical limit is told the limit.
+    silent = None if whole and value > LARGEST else LARGEST
+    refuse(where, f"must be a whole number {_range(least, most, silent)}", value)
 
 
 def check_share(where: str, value: Any, *, zero: bool = True) -> None:
@@ -99,6 +107,14 @@ def check_share(where: str, value: Any, *, zero: bool = True) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    """Return the start of the value's ``repr``."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def _range(least: float | None, most: float | None, silent: float | None) -> str:

@@ -40,7 +40,7 @@ from .exceptions import (
 from .hidden import hides_arguments
 from .http import HttpRequest, HttpResponse
 from .network import Network, ProxyChoice
-from .quantity import check_count, check_seconds
+from .quantity import MOST_CONNECTIONS, check_count, check_seconds
 from .redaction import visible
 
 #: Largest answer that is read, in bytes.
@@ -272,7 +272,7 @@ class RequestsTransport(OneProcess):
         check_seconds("connect_timeout", connect_timeout)
         check_seconds("read_timeout", read_timeout)
         check_count("max_answer", max_answer)
-        check_count("pool_size", pool_size)
+        check_count("pool_size", pool_size, most=MOST_CONNECTIONS)
         #: The longest that the first byte of an answer may take, connecting included.
         self.attempt_seconds = connect_timeout + read_timeout
         self._connect_timeout = connect_timeout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from grantway_plugins.gateway.upstream import (
 )
 from grantway_plugins.grants.ciba import CibaFlow
 from grantway_plugins.issuer import IssuerServer, Lifetimes
+from grantway_plugins.issuer.operator_clients import rotate_secret
 from grantway_plugins.registration import registered_client
 from grantway_plugins.sso_oidc import client as aws_client
 from grantway_plugins.stores.key_ring import KeyRingStore
@@ -78,6 +80,7 @@ DURATIONS: list[tuple[Callable[..., object], str]] = [
     *fields(BulkheadRules, "float"),
     *fields(Lifetimes, "float"),
     (route, "timeout"),
+    (lambda **options: rotate_secret(None, "me", **options), "overlap"),  # type: ignore[arg-type]
     (lambda **options: Broker(CLIENT, keys=bytes(32), **options), "timeout"),
     (lambda **options: TokenEndpoint(Broker(CLIENT, keys=bytes(32)), **options), "body_seconds"),
     (lambda **options: aws_client("eu-west-1", **options), "timeout"),
@@ -149,7 +152,7 @@ def test_a_wait_for_a_token_is_a_duration_or_endless(
     refused(make, "timeout", value)
 
 
-@pytest.mark.parametrize("value", [*WRONG, 1.5, 2.0], ids=repr)
+@pytest.mark.parametrize("value", [*WRONG, 1.5, 2.0, Decimal(3), 10**30], ids=repr)
 @pytest.mark.parametrize(("make", "name"), COUNTS)
 def test_a_count_is_a_whole_number(make: Callable[..., object], name: str, value: object) -> None:
     refused(make, name, value)

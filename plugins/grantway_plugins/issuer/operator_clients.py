@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grantway.exceptions import ConfigurationError
+from grantway.quantity import check_seconds
 
 from .audit_event import AuditEvent
 from .audit_log import record_operator
@@ -69,9 +70,11 @@ def rotate_secret(store: Store, client_id: str, *, overlap: float = OVERLAP) -> 
         The new secret.
 
     Raises:
-        ConfigurationError: there is no such client, or it has no secret.
+        ConfigurationError: ``overlap`` is not a number of seconds, or there is no such client, or
+            it has no secret.
         StoreError: the database failed; nothing was changed.
     """
+    check_seconds("overlap", overlap, least=0)
     secret = new_secret("gws")
     until = time.time() + overlap
     if not store.run(

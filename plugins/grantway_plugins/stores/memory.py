@@ -11,7 +11,7 @@ from cachetools import Cache, LRUCache
 
 from grantway.copies import OneProcess
 from grantway.fork import fork_safe_lock
-from grantway.quantity import check_count
+from grantway.quantity import MOST_ENTRIES, check_count
 
 from .key_locks import ThreadLocks
 
@@ -44,7 +44,7 @@ class MemoryStore(OneProcess):
     stays = "it keeps tokens in the memory of this process; use a store that processes share"
 
     def __init__(self, *, entries: int = 100_000) -> None:
-        check_count("entries", entries)
+        check_count("entries", entries, most=MOST_ENTRIES)
         self._entries = entries
         #: Key -> its token, and where the key stands in the ring.
         self._shards: list[LRUCache[str, tuple[Token, int]]] = [

@@ -12,7 +12,7 @@ from grantway.exceptions import (
     StoreSaveError,
     StoreUnreadableError,
 )
-from grantway.quantity import check_count, check_seconds
+from grantway.quantity import MOST_CONNECTIONS, check_count, check_seconds
 from grantway.record import decode, encode
 
 from . import redis_scripts as scripts
@@ -74,7 +74,7 @@ class RedisStore(OneProcess):
         self._lease = checked(lease)
         self._keep_for = checked_keep_for(keep_for)
         check_seconds("timeout", timeout, least=0.01)
-        check_count("connections", connections)
+        check_count("connections", connections, most=MOST_CONNECTIONS)
         check_count("replicas", replicas, least=0)
         self._on_disk = on_disk
         self._replicas = replicas

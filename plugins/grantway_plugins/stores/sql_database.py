@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from grantway.exceptions import StoreUnreadableError
-from grantway.quantity import check_count, check_seconds
+from grantway.quantity import MOST_CONNECTIONS, check_count, check_seconds
 
 from .encrypted_connection import require_encrypted
 from .masked import Masked
@@ -57,7 +57,7 @@ class SqlDatabase:
         allow_insecure: bool,
     ) -> None:
         check_seconds("timeout", timeout)
-        check_count("connections", connections)
+        check_count("connections", connections, most=MOST_CONNECTIONS)
         self.tables = tables(prefix)
         self.engine = open_engine(url, timeout=timeout, connections=connections)
         if self.engine.dialect.name == "postgresql":
