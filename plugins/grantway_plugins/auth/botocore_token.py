@@ -36,7 +36,8 @@ class BotocoreTokenProvider(OneProcess):
         services: Signing names of the services that the token is meant for, like
             ``codecatalyst``; by default every service that takes a bearer token.
         origins: As for ``Bearer``; by default every endpoint of those services.
-        timeout: Seconds to wait for a token at most; by default the grantway client's.
+        timeout: Seconds to wait for a token at most; ``math.inf`` waits without end. By default
+            the grantway client's.
 
     Raises:
         ConfigurationError: as for ``Bearer``. A call of a service raises what ``Bearer.present``

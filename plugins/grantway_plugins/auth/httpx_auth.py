@@ -32,7 +32,8 @@ class HttpxAuth(httpx.Auth):
         header: As for ``Bearer``.
         scheme: As for ``Bearer``.
         origins: As for ``Bearer``. Give it for the ``auth`` of a client that talks to many.
-        timeout: Seconds to wait for a token at most; by default the grantway client's.
+        timeout: Seconds to wait for a token at most; ``math.inf`` waits without end. By default
+            the grantway client's.
 
     Raises:
         ConfigurationError: as for ``Bearer``. A request raises what ``Bearer.present`` and

@@ -31,7 +31,8 @@ class RequestsAuth(AuthBase):
         header: As for ``Bearer``.
         scheme: As for ``Bearer``.
         origins: As for ``Bearer``. Give it for the ``auth`` of a session that talks to many.
-        timeout: Seconds to wait for a token at most; by default the client's.
+        timeout: Seconds to wait for a token at most; ``math.inf`` waits without end. By default
+            the client's.
 
     Raises:
         ConfigurationError: as for ``Bearer``. A request raises what ``Bearer.present`` and

@@ -103,10 +103,7 @@ class SSOOIDCClient:
         exceptions: The exception classes by AWS's names; each error has ``.response`` in
             botocore's shape.
         meta: ``endpoint_url``, ``region_name`` and more, as botocore gives them.
-        waiter_names: Empty: the service has no waiters.
     """
-
-    waiter_names: tuple[str, ...] = ()
 
     def __init__(self, config: ClientConfig, registry: Registry, transport: Transport) -> None:
         provider = provider_at(config.endpoint_url)
@@ -262,6 +259,11 @@ class SSOOIDCClient:
         raise as_invalid(
             f"Operation cannot be paginated: {operation_name}", "OperationNotPageableError"
         )
+
+    @property
+    def waiter_names(self) -> list[str]:
+        """Return an empty list: the service has no waiters."""
+        return []
 
     def get_waiter(self, waiter_name: str) -> NoReturn:
         """Raise ValueError, as boto3 does: the service has no waiters."""

@@ -69,7 +69,7 @@ ASKED: dict[str, Any] = {
     "get_paginator": lambda client: client.get_paginator("create_token"),
     "get_paginator another": lambda client: client.get_paginator("no_such_thing"),
     "get_waiter": lambda client: client.get_waiter("done"),
-    "waiter_names": lambda client: list(client.waiter_names),
+    "waiter_names": lambda client: client.waiter_names,
     "presign another": lambda client: client.generate_presigned_url("no_such_thing"),
     "an attribute": lambda client: client.no_such_thing,
     "an exception": lambda client: client.exceptions.NoSuchThing,
