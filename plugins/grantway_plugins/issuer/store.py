@@ -237,9 +237,9 @@ class _Job:
         self.begun = False
 
     def begin(self) -> bool:
-        """Note that the work begins; return False if nobody waits for it any more.
+        """Note that the work begins; return False if its caller has given up.
 
-        The order matters: whoever gives up sees that it has begun, or is seen to have given up.
+        The order matters: a caller that gives up now either sees the note or is seen here.
         """
         self.begun = True
         return not self.future.cancelled()

@@ -80,6 +80,11 @@ _SPEND_REFRESH_TOKEN = Prepared(
     .where(refresh_tokens.c.digest == bindparam("key"), refresh_tokens.c.used_at.is_(None))
     .values(used_at=bindparam("now"))
 )
+_LAST_SPENT = Prepared(
+    sa.select(sa.func.max(refresh_tokens.c.used_at)).where(
+        refresh_tokens.c.digest.between(bindparam("low"), bindparam("high"))
+    )
+)
 _REVOKE_FAMILY = Prepared(
     sa.update(families)
     .where(sa.or_(families.c.family_id == bindparam("id"), families.c.origin == bindparam("id")))
@@ -290,6 +295,12 @@ class Transaction(OneProcess):
     def spend_refresh_token(self, digest: bytes, now: float) -> bool:
         """Mark a refresh token as replaced; False when it already was."""
         return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
+
+    def last_spent(self, family_id: str) -> float:
+        """Return when the family's latest refresh token was replaced; 0 if none was."""
+        low, high = digests_of_family(family_id)
+        row = self._cursor.row(_LAST_SPENT, {"low": low, "high": high})
+        return 0.0 if row is None or row[0] is None else float(row[0])
 
     def access_token(self, digest: bytes) -> AccessToken | None:
         """The access token of this digest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -77,6 +78,28 @@ def test_setting_the_clock_back_does_not_reopen_the_window(rfc: Caller, clock: C
     clock.tick(-3590)  # ten seconds after the first refresh, by the wall clock
     refused(rfc.refresh(first))
     refused(rfc.refresh(third))
+
+
+def test_a_restart_with_the_clock_set_back_does_not_reopen_the_window(
+    clock: Clock, tmp_path: Path
+) -> None:
+    settings = IssuerSettings(registration="unrestricted")
+    stored = tmp_path / "issuer.db"
+    with (
+        IssuerServer(settings, database=stored, clock=clock) as server,
+        Caller(server.url) as rfc,
+    ):
+        first = rfc.register_rfc().login()["refresh_token"]
+        second = rfc.refresh(first).json()["refresh_token"]
+        clock.tick(3600)
+        third = rfc.refresh(second).json()["refresh_token"]
+    clock.tick(-3590)
+    with IssuerServer(settings, database=stored, clock=clock) as server:
+        rfc = rfc.clone()
+        rfc.url = server.url
+        with rfc:
+            refused(rfc.refresh(first))
+            refused(rfc.refresh(third))
 
 
 def test_setting_the_clock_back_does_not_end_a_login(rfc: Caller, clock: Clock) -> None:

@@ -38,8 +38,12 @@ class RefreshTokenIssuer:
             return Issue(token.family, scope)
         # A lost race means that another writer replaced it this moment.
         used_at = now if token.used_at is None else token.used_at
-        # Replicas' clocks differ a little, so the time since then can be negative.
-        if abs(now - used_at) < request.settings.lifetimes.refresh_reuse_window:
+        window = request.settings.lifetimes.refresh_reuse_window
+        # Replicas' clocks differ a little, so the time since then can be negative. A clock that was
+        # set back before a restart is exposed by tokens of the family that were replaced later.
+        if abs(now - used_at) < window and (
+            transaction.last_spent(token.family.family_id) - used_at < window
+        ):
             return Issue(token.family, scope)
         transaction.revoke_family(token.family.family_id, request.now)
         replay = AuditEvent(
