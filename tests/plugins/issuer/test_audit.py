@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,9 @@ from grantway_plugins.issuer.audit_log import OF_PEER, AuditLog, logger
 from grantway_plugins.issuer.errors import StoreBusyError, StoreOutcomeUnknownError
 from grantway_plugins.issuer.operator_clients import add_client, remove_client, rotate_secret
 from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer.prepared import Prepared
 from grantway_plugins.issuer.store import Store
+from grantway_plugins.issuer.tables import device_codes
 from grantway_plugins.server.log_format import JsonFormatter, TextFormatter
 from tests.plugins.issuer.conftest import BASIC, CALLBACK, DEVICE, Caller, Clock
 from tests.waiting import PATIENCE, until
@@ -417,3 +420,18 @@ def test_no_secret_of_a_whole_session_is_logged(server: IssuerServer, clock: Clo
     for secret in secrets:
         if isinstance(secret, str) and secret not in {"Bearer", "a b"}:
             assert secret not in shown
+
+
+def test_a_choice_about_a_deleted_device_code_decides_nothing(
+    rfc: Caller, log: Listener, server: IssuerServer
+) -> None:
+    started = rfc.start()
+    page = rfc.http.get(started["verification_uri_complete"], timeout=PATIENCE)
+    fields = dict(re.findall(r'name="(csrf|user_code)"[^>]*value="([^"]*)"', page.text))
+    server.store.run(
+        lambda transaction: transaction._cursor.change(Prepared(sa.delete(device_codes)), {})
+    )
+    answer = rfc.http.post(f"{rfc.url}/device", {**fields, "decision": "approve"}, timeout=PATIENCE)
+    assert answer.status_code == 400
+    assert "expired" in answer.text
+    assert log.take() == []

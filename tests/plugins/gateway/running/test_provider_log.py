@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -53,3 +54,11 @@ def test_one_line_for_each_code_and_minute(caplog: pytest.LogCaptureFixture) -> 
     now = 61.0
     watch.failed(rejected)
     assert len(caplog.records) == len(said) + 1
+
+
+def test_the_log_can_be_json_lines(behind: Behind) -> None:
+    with gateway(behind.write(), "--verbose", "--log-format", "json") as run:
+        assert run.stop() == 0
+        told = [json.loads(line) for line in run.log.splitlines()]
+    assert "stopping" in [each["message"] for each in told]
+    assert all(each["time"].endswith("Z") for each in told)
