@@ -62,13 +62,14 @@ class Connections:
         """Count a new connection, or return why it is too many."""
         if self._most < self._allowed and time.monotonic() - self._lowered_at > _LOWERED:
             self._most = self._allowed
+        key = self._peers.key(host)
+        if not self._peers.take(key):  # first, so that a greedy peer closes nobody's connection
+            return "too many connections from this address"
         if len(self._open) >= self._most:
             self._full.happened()
             if not self._make_room():
+                self._peers.give_back(key)
                 return "too many connections"
-        key = self._peers.key(host)
-        if not self._peers.take(key):
-            return "too many connections from this address"
         self._open[connection] = key
         return None
 
