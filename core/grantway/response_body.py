@@ -156,7 +156,9 @@ def _among_junk(text: str, expected: Callable[[Object], bool]) -> Object | None:
 
     A page may hold objects as well, in its middle: those are no answer.
     """
-    decoder = json.JSONDecoder(strict=False, parse_constant=lambda _name: None)
+    decoder = json.JSONDecoder(
+        strict=False, parse_constant=lambda _name: None, parse_int=_int_or_none
+    )
     start = -1
     for _ in range(_MOST_STARTS):
         start = text.find("{", start + 1)
@@ -170,6 +172,14 @@ def _among_junk(text: str, expected: Callable[[Object], bool]) -> Object | None:
         if alone and isinstance(found, dict) and expected(found):
             return found
     return None
+
+
+def _int_or_none(digits: str) -> int | None:
+    """Return the number, or None if it has more digits than Python converts (4300 by default)."""
+    try:
+        return int(digits)
+    except ValueError:
+        return None
 
 
 def _refuse_constant(name: str) -> Any:

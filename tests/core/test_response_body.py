@@ -122,6 +122,7 @@ JUNK: dict[str, bytes] = {
     "zero bytes behind": JSON + b"\0\0\0",
     "twice": JSON + JSON,
     "NaN inside": JSON[:-1] + b', "load": NaN}',
+    "a number of 5000 digits inside": JSON[:-1] + b', "load": ' + b"9" * 5000 + b"}",
     "a raw line break inside": JSON[:-1] + b', "note": "a\nb"}',
     "an object in a list": b"[" + JSON + b"]",
     "JSON in a JSON string": json.dumps(TEXT).encode(),

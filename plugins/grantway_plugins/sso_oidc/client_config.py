@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grantway.exceptions import ConfigurationError
 from grantway.grant import Params
 from grantway.http import require_secure
-from grantway.quantity import check_count, check_seconds
+from grantway.quantity import MOST_CONNECTIONS, check_count, check_seconds
 
 from .endpoint import endpoint_of
 from .model import API_VERSION
@@ -110,7 +110,7 @@ def client_config(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         timeout=timeout,
-        pool_size=option("max_pool_connections") or 10,
+        pool_size=_pool_size(option),
         client_certificate=option("client_cert"),
         network=Params(**_trust(verify, settings), **_proxies(option)),
         user_agent=_user_agent(option),
@@ -164,12 +164,16 @@ def _attempts(option: _Options, settings: Settings) -> int:
         attempts = settings.get("max_attempts")
         if attempts is None:
             return _ATTEMPTS[mode]
-    try:
-        found = int(attempts)
-    except ValueError:
-        found = 0
-    check_count("max_attempts (AWS_MAX_ATTEMPTS)", found)
-    return found
+    if isinstance(attempts, str) and attempts.strip().isdecimal():  # of the environment or file
+        attempts = int(attempts[:10])
+    check_count("max_attempts (AWS_MAX_ATTEMPTS)", attempts)
+    return int(attempts)
+
+
+def _pool_size(option: _Options) -> int:
+    found = option("max_pool_connections") or 10
+    check_count("config.max_pool_connections", found, most=MOST_CONNECTIONS)
+    return int(found)
 
 
 def _seconds(name: str, option: _Options, usual: float) -> float:
@@ -195,7 +199,9 @@ def _trust(verify: bool | str | None, settings: Settings) -> dict[str, Any]:
 
         # With botocore, True ignores the environment.
         return {"ca_bundle": DEFAULT_CA_BUNDLE_PATH, "setting_names": {"ca_bundle": "verify"}}
-    if verify:
+    if verify is not None:
+        if not isinstance(verify, (str, os.PathLike)) or not os.fspath(verify):
+            raise _refused("verify", "must be the path of the CA's certificates, or True")
         return {"ca_bundle": verify, "setting_names": {"ca_bundle": "verify"}}
     return settings.trust
 
@@ -225,6 +231,13 @@ def _user_agent(option: _Options) -> Callable[[str], str]:
         option("user_agent_extra"),
         option("user_agent_appid"),
     )
+    for name, part in (
+        ("user_agent", whole),
+        ("user_agent_extra", extra),
+        ("user_agent_appid", app),
+    ):
+        if part and not (isinstance(part, str) and part.isascii() and part.isprintable()):
+            raise _refused(f"config.{name}", "must be text of printable ASCII characters")
 
     def change(ours: str) -> str:
         parts = [whole or ours, extra, f"app/{app}" if app and not whole else ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import pickle
 import socket
 import subprocess
@@ -284,7 +285,17 @@ def test_a_private_authority_is_trusted(
     [
         ({"verify": False}, "verify"),
         ({"verify": "/no/such/file"}, "verify"),
+        ({"verify": ""}, "verify"),
+        ({"verify": 0}, "verify"),
+        ({"verify": 1}, "verify"),
+        ({"verify": b"/etc/ssl/cert.pem"}, "verify"),
         ({"api_version": "2012-01-01"}, "api_version"),
+        ({"config": Config(max_pool_connections=-1)}, r"config\.max_pool_connections"),
+        ({"config": Config(max_pool_connections=10**9)}, r"config\.max_pool_connections"),
+        ({"config": Config(retries={"total_max_attempts": 2.7})}, "max_attempts"),
+        ({"config": Config(retries={"total_max_attempts": math.inf})}, "max_attempts"),
+        ({"config": Config(user_agent_extra="x\r\nHost: y")}, r"config\.user_agent_extra"),
+        ({"config": Config(user_agent="J\u00f3zef")}, r"config\.user_agent"),
         ({"aws_access_key_id": "AKIA"}, "aws_secret_access_key"),
         ({"config": Config(parameter_validation=False)}, "parameter_validation"),
         ({"config": Config(proxies_config={"proxy_ca_bundle": "x"})}, "proxy_ca_bundle"),
