@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -10,18 +11,23 @@ import subprocess
 import sys
 import termios
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from unittest.mock import patch
 from urllib.request import Request, urlopen
 
 import grantway
+from grantway import process
 from grantway_plugins import profiles
+from grantway_plugins.cli import main
 from grantway_plugins.profiles.profile import Profile
+from tests.core.credential.scenes import settle_down
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 #: Seconds within which a command has ended, on a busy machine.
@@ -58,10 +64,17 @@ class Home:
     def run(
         self, *arguments: str | Path, typed: str | None = None, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``grantway`` to its end."""
+        """Run ``grantway`` to its end.
+
+        It runs in this process, which takes a twentieth of the time. It has a process of its own
+        where it is given input, further variables, or plugins to import.
+        """
+        environment = {**self.env, **env}
+        if typed is None and not env and "PYTHONPATH" not in environment:
+            return _run_here([str(each) for each in arguments], environment)
         return subprocess.run(
             [*GRANTWAY, *arguments],
-            env={**self.env, **env},
+            env=environment,
             input=typed,
             stdin=subprocess.DEVNULL if typed is None else None,
             capture_output=True,
@@ -137,6 +150,40 @@ class Home:
             assert token is not None
             profile.store.save(profile.key, replace(token, expires_at=time.time() + left))
             return token
+
+
+def _run_here(
+    arguments: list[str], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a new process would, with standard input closed."""
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    fresh = dict.fromkeys(("_current", "_installed"))
+    with (
+        Path(os.devnull).open(encoding="utf-8") as nothing,
+        patch.dict(os.environ, environment, clear=True),
+        patch.multiple(sys, argv=["grantway", *arguments], stdin=nothing),
+        patch.multiple(process, _application={}, **fresh),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+    ):
+        status = _status_of_main()
+        settle_down()  # a process does not end before its refresh either
+    shown, errors = (each.buffer.getvalue().decode() for each in (stdout, stderr))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(arguments, status, shown, errors)
+
+
+def _status_of_main() -> int:
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except BaseException:  # noqa: BLE001 - Python itself shows it, and ends with 1
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 class Pty:
