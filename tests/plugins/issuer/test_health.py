@@ -49,7 +49,9 @@ def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
         assert full().status_code == 201
 
 
-def test_a_stopped_and_a_read_only_server_are_reported() -> None:
+def test_a_stopped_and_a_read_only_server_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FRESH", "REMEMBERED"):  # one and five seconds, which a report lasts
+        monkeypatch.setattr(f"grantway_plugins.issuer.health.{name}", 0.1)
     with (
         postgres_server() as running,
         IssuerServer(IssuerSettings(), database=running.url) as server,

@@ -43,6 +43,12 @@ def disk(clock: Clock, tmp_path: Path) -> Iterator[Caller]:
         yield caller.register_rfc()
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the issuer wait for another process's transaction for 0.2 seconds instead of two."""
+    monkeypatch.setattr("grantway_plugins.issuer.database.BUSY_TIMEOUT", 200)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Another process's write transaction."""
@@ -101,6 +107,7 @@ def test_what_was_answered_is_there_after_a_restart(clock: Clock, tmp_path: Path
         assert again.poll(started["device_code"]).json()["error"] == "authorization_pending"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_busy_database_is_a_server_error_that_may_be_retried(
     disk: Caller, tmp_path: Path
 ) -> None:
@@ -177,6 +184,7 @@ def test_another_schema_version_is_refused(tmp_path: Path, change: str | None) -
         Store(path)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_locked_database_is_refused_on_opening(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     Store(path).close()
