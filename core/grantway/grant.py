@@ -123,6 +123,10 @@ class Scope(fields.Field[tuple[str, ...]]):
         )
 
 
+#: What a schema says of a parameter that it does not know, to people who call it from Python.
+UNKNOWN_PARAMETER = "is not a parameter of this grant; provider-specific ones go into extra={...}"
+
+
 class GrantSchema(Schema):
     """Base of a grant's schema: unknown names are errors, and all errors come at once."""
 
@@ -132,7 +136,7 @@ class GrantSchema(Schema):
         unknown = RAISE
 
     error_messages = {  # noqa: RUF012
-        "unknown": "is not a parameter of this grant; provider-specific ones go into extra={...}",
+        "unknown": UNKNOWN_PARAMETER,
         "type": "must be a mapping of parameter names to values",
     }
 

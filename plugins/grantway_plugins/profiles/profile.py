@@ -28,6 +28,7 @@ from grantway_plugins.registration import Registrations, metadata_of
 
 from .file import ProfileFile
 from .network import NetworkSettings
+from .parameter_rule import parameter_rule
 from .parts import Parts
 from .tables import LOGINS
 
@@ -105,7 +106,7 @@ class Profile(OneProcess):
         except RequestInvalidError as error:
             for field, rules in error.errors.items():
                 at = (field,) if field in self.table else ("params", field)
-                mistakes += [((*self._at, *at), rule) for rule in rules]
+                mistakes += [((*self._at, *at), parameter_rule(rule)) for rule in rules]
         if mistakes:
             raise self.file.toml.wrong(mistakes)
 

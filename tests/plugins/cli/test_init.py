@@ -114,7 +114,7 @@ def test_every_setting_has_an_option(home: Home) -> None:
         (("--client-id", "a", "--revocation-endpoint", "javascript:1"), "--revocation-endpoint"),
         (
             ("--client-id", "a", "--grant", "client_credentials", "--param", "x=1"),
-            "--param x is not a parameter of this grant",
+            "--param x is not a parameter of this grant; provider-specific ones go into the table",
         ),
         (("--client-id", "a", "--param", "x"), "--param: write NAME=VALUE"),
         ((), "--client-id ID"),

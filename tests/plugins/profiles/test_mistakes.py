@@ -97,7 +97,10 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
         ),
         (
             f"{GOOD}grant = 'client_credentials'\nparams = {{a = 1}}\n",
-            "FILE, line 5: profiles.work.params.a is not a parameter of this grant",
+            (
+                "FILE, line 5: profiles.work.params.a is not a parameter of this grant; "
+                "provider-specific ones go into the table extra"
+            ),
         ),
         (
             f"{GOOD}grant = 'urn:ietf:params:oauth:grant-type:token-exchange'\nscope = 'read'\n",

@@ -23,6 +23,7 @@ from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 from grantway_plugins.paths import expand
 from grantway_plugins.profiles.network import NetworkSettings, NetworkTable
+from grantway_plugins.profiles.parameter_rule import parameter_rule
 from grantway_plugins.profiles.partial_table import InvalidKeyError, PartialTable
 from grantway_plugins.profiles.parts import Parts
 from grantway_plugins.profiles.toml_file import Mistake, Path_, TomlFile, dotted, names, nearest
@@ -295,7 +296,7 @@ class ConfigFile(OneProcess):
             if name in overridden and name not in given:
                 continue  # each listed tenant brings its own, and others are refused
             place = (*at, "scope") if name == "scope" else (*at, "params", name)
-            yield from ((place, rule) for rule in rules)
+            yield from ((place, parameter_rule(rule)) for rule in rules)
 
     def _overlaps(self) -> Iterator[Mistake]:
         taken: dict[tuple[str, str], str] = {}

@@ -94,6 +94,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('path = "/orders"', 'grant = "device_code"', "11: routes.orders.grant needs a person"),
         ('path = "/orders"', 'incoming = "exchange"\ngrant = "client_credentials"', "12: routes.orders.grant must be left out"),
         ('path = "/orders"', "params = {refresh_token = 3}", "11: routes.orders.params.refresh_token"),
+        ('path = "/orders"', "params = {a = 1}", "11: routes.orders.params.a is not a parameter of this grant; provider-specific ones go into the table extra"),
         ('path = "/orders"', 'params = {scope = "a"}', "11: routes.orders.params.scope stands outside of params"),
         ('path = "/orders"', "answer_timeout = 0", "11: routes.orders.answer_timeout must be a number of seconds"),
         ('path = "/orders"', "answer_timeout = nan", "11: routes.orders.answer_timeout must be a number of seconds"),
