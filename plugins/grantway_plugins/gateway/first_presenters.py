@@ -21,7 +21,8 @@ class FirstPresenters:
     Args:
         seconds: How long a code is remembered after it was last presented.
         most: Codes at once. No further codes are accepted then, because forgetting one would
-            let another caller take it.
+            let another caller take it. One caller gets no more than there is room left, so that it
+            cannot take all the room.
     """
 
     def __init__(self, seconds: float = REMEMBERED, most: int = MOST) -> None:
@@ -35,9 +36,13 @@ class FirstPresenters:
         with self._lock:
             self._owners.expire()
             owner = self._owners.get(key)
-            if owner is None and len(self._owners) >= self._most:
+            if owner is None and not self._has_room(client_id):
                 return False
             if owner is None or owner == client_id:
                 self._owners[key] = client_id
                 return True
             return False
+
+    def _has_room(self, client_id: str) -> bool:
+        held = sum(owner == client_id for owner in self._owners.values())
+        return held < self._most - len(self._owners)

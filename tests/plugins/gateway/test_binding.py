@@ -208,6 +208,12 @@ def test_first_presenters_never_forget_one_to_make_room() -> None:
     assert first.claim("a", "shop")
 
 
+def test_one_caller_cannot_take_the_room_of_the_others() -> None:
+    first = FirstPresenters(seconds=3600, most=100)
+    assert sum(first.claim(f"evil-{number}", "evil") for number in range(200)) == 50
+    assert sum(first.claim(f"shop-{number}", "shop") for number in range(10)) == 10
+
+
 @pytest.mark.parametrize("framework", ["asgi", "wsgi"])
 def test_boto3_logs_in_through_the_gateway(
     framework: str, serve: Serve, upstream_client: grantway.Client

@@ -194,6 +194,25 @@ def test_one_peer_gets_its_share(hosts: list[str], counted: int) -> None:
     assert connections.admit(_Idle(), hosts[0]) is None
 
 
+def test_a_peer_with_its_share_closes_no_connection_of_another_one() -> None:
+    connections = Connections(3, 2)
+    steady = _Idle()
+    for host, each in (("192.0.2.1", steady), ("192.0.2.2", _Idle()), ("192.0.2.2", _Idle())):
+        assert connections.admit(each, host) is None
+        connections.await_header(each)
+    for _ in range(5):
+        assert connections.admit(_Idle(), "192.0.2.2") == "too many connections from this address"
+
+
+def test_a_full_listener_counts_no_connection_that_it_turns_away() -> None:
+    connections = Connections(1, 1)
+    only = _Idle()
+    assert connections.admit(only, "192.0.2.1") is None
+    assert connections.admit(_Idle(), "192.0.2.2") == "too many connections"
+    connections.remove(only)
+    assert connections.admit(_Idle(), "192.0.2.2") is None
+
+
 class _Idle:
     def has_unread_request(self) -> bool:
         raise AssertionError

@@ -31,10 +31,12 @@ class Admission:
 
     def admit(self, scope: Scope, receive: Receive) -> Admitted | None:
         """Count a request, or return None if it is one too many."""
-        if self._admitted >= self._most and not self._make_room():
-            return None
         peer = self._peers.key(scope["client"][0] if scope.get("client") else None)
+        # First, so that a peer that has its share ends no request of another one.
         if not self._peers.take(peer):
+            return None
+        if self._admitted >= self._most and not self._make_room():
+            self._peers.give_back(peer)
             return None
         self._admitted += 1
         return Admitted(self, peer, receive)

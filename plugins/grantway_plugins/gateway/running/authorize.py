@@ -25,7 +25,8 @@ from .headers import is_one_of
 from .own_name import is_own_name
 
 #: nginx passes 401 and 403 on, and makes 500 of any other refusal.
-_FORBIDDEN, _BAD_REQUEST = 403, 400
+_FORBIDDEN = 403
+_OTHERS = frozenset({400, 501})
 _ENVOY_REMOVES = b"x-envoy-auth-headers-to-remove"
 _NO_STORE = (b"cache-control", b"no-store")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
@@ -200,7 +201,7 @@ def _first(scope: Scope, name: bytes) -> str:
 
 def _passed_on(answer: Answer, asking: _Asking) -> Answer:
     """The answer with a status that the proxy passes on."""
-    if not asking.limited or answer.status != _BAD_REQUEST:
+    if not asking.limited or answer.status not in _OTHERS:
         return answer
     return Answer(_FORBIDDEN, answer.headers, answer.body)
 

@@ -23,6 +23,10 @@ _PAGE = (
 )
 
 
+#: ``Sec-Fetch-Site`` of programs, of a person who typed the address, and of the gateway's pages.
+_OWN_SITES = frozenset({"", "none", "same-origin"})
+
+
 class BrowserRule:
     """Decides whether a request may come from a web page, by its host name and origin.
 
@@ -54,16 +58,18 @@ class BrowserRule:
             RequestRefusedError: a page must not send it (403), or a header is there twice (400).
         """
         host = origin = site = ""
-        hosts = pages = 0
+        hosts = pages = sites = 0
         for name, value in scope["headers"]:
             if name == b"host":
                 host, hosts = value.decode("latin-1"), hosts + 1
             elif name == b"origin":
                 origin, pages = value.decode("latin-1"), pages + 1
             elif name == b"sec-fetch-site":
-                site = value.decode("latin-1")
-        if hosts > 1 or pages > 1:
-            raise RequestRefusedError("The Host or Origin header is repeated; send it once")
+                site, sites = value.decode("latin-1").strip(), sites + 1
+        if max(hosts, pages, sites) > 1:
+            raise RequestRefusedError(
+                "The Host, Origin or Sec-Fetch-Site header is repeated; send it once"
+            )
         if self._checks_host and host and not self._is_own(normal_host(host)):
             raise RequestRefusedError(_HOST, status=403)
         if self._checks_origin and not self._may_ask(origin, site, host):
@@ -85,7 +91,7 @@ class BrowserRule:
         # Browsers send no Origin with images, scripts, frames and links.
         if site == "same-site":  # another port of this machine, or a neighbouring host name
             return self._local and bool(host) and _is_local(normal_host(host))
-        return site != "cross-site"
+        return site in _OWN_SITES
 
 
 def _is_local(host: str) -> bool:

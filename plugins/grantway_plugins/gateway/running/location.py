@@ -24,7 +24,9 @@ def rewritten(location: bytes, *, hosts: tuple[str, ...], prefix: str, added: st
         foreign = bool(parts.netloc) and _place(parts) not in hosts
     except ValueError:
         return location
-    under = parts.path == prefix or parts.path.startswith(f"{prefix}/")
+    # Without a host, only a path from the root counts: others are relative to the request's.
+    named = bool(parts.netloc) and parts.path == prefix
+    under = named or parts.path == (prefix or "/") or parts.path.startswith(f"{prefix}/")
     if foreign or not under or (parts.scheme and not parts.netloc) or not parts.path.isprintable():
         return location
     path = f"{added}{parts.path.removeprefix(prefix)}" or "/"

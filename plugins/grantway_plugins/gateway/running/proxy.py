@@ -34,8 +34,6 @@ _LOOK = 0.5
 _INVALID = "invalid_request"
 _LOCATIONS = frozenset({b"location", b"content-location"})
 _BODILESS = frozenset({204, 304})
-#: An answer would show the token to whoever asks: TRACE sends the request's headers back.
-_REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 #: Bytes of one header of an answer.
 _HEADER = 65_536
 
@@ -321,8 +319,6 @@ class _Passage:
 
 def _unfit(scope: Scope) -> tuple[int, str] | None:
     """Why a request is not passed on, whatever its route."""
-    if scope["method"] in _REFUSED_METHODS:
-        return 501, f"{scope['method']} is not passed on"
     for name, value in scope["headers"]:
         # Any other offer of another protocol may be ignored (RFC 9110 section 7.8).
         if name == b"upgrade" and b"websocket" in value.lower():

@@ -17,10 +17,16 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _STEP = re.compile(r"//|/\.{1,2}(?=[/;?#]|$)")
 #: A backslash some take for a slash, control characters, dot segments that a decoded query would
 #: end, and slashes and dots in an overlong UTF-8 form.
-_NEVER = re.compile(r"[\\\x00-\x1f\x7f]|/\.{1,2}[?#]|\xc0|\xc1|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
+_NEVER = re.compile(
+    r"[\\\x00-\x1f\x7f]|/\.{1,2}[?#]|\xc0|\xc1|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]"
+    r"|\xf8[\x80-\x87]|\xfc[\x80-\x83]"
+)
 #: Slashes, dots and what is never allowed, encoded twice or more often.
 _TWICE = re.compile(r"%25(?:25)*(?:2[EF]|5C|[01][0-9A-F]|7F)", re.IGNORECASE)
-_PARAMETERS = re.compile(r";[^/]*")
+#: Parameters of a segment, and what is a query or a fragment once a server has decoded it.
+_PARAMETERS = re.compile(r"(?:;|%(?:25)*3B)[^/]*", re.IGNORECASE)
+_QUERY = re.compile(r"%(?:25)*(?:3F|23).*", re.IGNORECASE)
+_SEVERAL_READINGS = re.compile(f"{_PARAMETERS.pattern}|{_QUERY.pattern}", re.IGNORECASE)
 _SLASHES = re.compile(r"//+")
 #: Nobody encodes a path more often by intent.
 _MOST_DECODINGS = 4
@@ -46,10 +52,20 @@ def normal_path(path: str) -> str:
     return normal
 
 
+def has_one_reading(path: str) -> bool:
+    """Return whether all servers read a path alike.
+
+    Args:
+        path: In its normal form.
+    """
+    return ("%" not in path and ";" not in path) or not _SEVERAL_READINGS.search(path)
+
+
 def readings(path: str) -> frozenset[str]:
     """Return every path that a server may read this one as, each percent-encoded.
 
-    Servers differ in what they do to encoded slashes, empty segments, dot segments and parameters.
+    Servers differ in what they do to encoded slashes, empty segments, dot segments, parameters, and
+    an encoded ``;``, ``?`` or ``#``.
 
     Args:
         path: Percent-encoded, without a query.
@@ -67,6 +83,7 @@ def readings(path: str) -> frozenset[str]:
         if _NEVER.search(text) or text.count("/") != plain.count("/") or steps[0] != steps[1]:
             raise ambiguous()
     found = {path, normal, encoded(plain.encode("latin-1"))}
+    found |= {_QUERY.sub("", each) for each in found}
     found |= {_PARAMETERS.sub("", each) for each in found}
     found |= {_SLASHES.sub("/", each) for each in found}
     found |= {_without_dots(each) for each in found}

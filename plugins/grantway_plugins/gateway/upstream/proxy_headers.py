@@ -31,6 +31,15 @@ _MESSAGE = frozenset(
     }
 )
 _ORIGIN_PREFIXES = (b"x-forwarded-", b"x-original-", b"x-envoy-")
+#: CDNs and hosting services use different names, such as X-Vercel-Forwarded-For or Do-Connecting-Ip.
+_ORIGIN_SUFFIXES = (
+    b"-client-ip",
+    b"-connecting-ip",
+    b"-connection-ip",
+    b"-forwarded-for",
+    b"-real-ip",
+    b"-viewer-address",
+)
 #: Client address, host, scheme or path as proxies and CDNs pass them on.
 _ORIGIN = frozenset(
     {
@@ -98,7 +107,9 @@ def hyphenated(name: bytes) -> bytes:
 def tells_origin(name: bytes) -> bool:
     """Return whether a header says where a request came from, however it is spelled."""
     plain = hyphenated(name)
-    return plain in _ORIGIN or plain.startswith(_ORIGIN_PREFIXES)
+    return (
+        plain in _ORIGIN or plain.startswith(_ORIGIN_PREFIXES) or plain.endswith(_ORIGIN_SUFFIXES)
+    )
 
 
 def is_reserved(name: bytes) -> bool:

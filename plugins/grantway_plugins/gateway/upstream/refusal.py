@@ -8,14 +8,19 @@ import math
 from grantway.exceptions import Evidence, RequestInvalidError
 from grantway_plugins.issuer.wire import Answer
 
-_WORDS = {400: "invalid_request", 401: "invalid_token", 403: "access_denied"}
+_WORDS = {
+    400: "invalid_request",
+    401: "invalid_token",
+    403: "access_denied",
+    501: "invalid_request",
+}
 
 
 class RequestRefusedError(RequestInvalidError):
     """A request that the gateway does not forward, by its sender's fault.
 
     Attributes:
-        status: 400, 401 or 403.
+        status: 400, 401, 403 or 501.
         challenge: ``WWW-Authenticate`` of the answer, or empty.
     """
 
@@ -41,7 +46,7 @@ def answer_for(error: Exception) -> Answer:
         error: What ``UpstreamAuth.prepare`` raised.
 
     Returns:
-        400, 401 or 403 where the sender is at fault. Else 503, with ``Retry-After`` where the
+        400, 401, 403 or 501 where the sender is at fault. Else 503, with ``Retry-After`` where the
         provider said when to come back.
     """
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]

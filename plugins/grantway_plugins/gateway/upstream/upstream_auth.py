@@ -9,7 +9,7 @@ from grantway.copies import OneProcess
 from .facts import Facts
 from .injection import Injection, Missing, RouteCredential
 from .observer import Observer
-from .paths import ambiguous, readings, stays_under
+from .paths import ambiguous, has_one_reading, readings, stays_under
 from .refusal import RequestRefusedError
 from .route import Route
 from .router import Router
@@ -76,6 +76,7 @@ class UpstreamAuth(OneProcess):
         metrics = self._metrics
         path = facts.path if route.encoded_paths == "reject" else facts.raw
         try:
+            _check_method(facts)
             _check_connection(route, facts)
             authorization = facts.header("authorization")
             if route.forward_preflight and facts.is_preflight:
@@ -139,7 +140,7 @@ class UpstreamAuth(OneProcess):
                 return None
             if route.encoded_paths == "reject":
                 path = facts.path
-            if path == facts.path and ";" not in path:  # there is one reading
+            if path == facts.path and has_one_reading(path):
                 return route
         elif not self._forwards:
             raise facts.ambiguity
@@ -169,8 +170,14 @@ def _credential(route: Route, tenant: str, authorization: str) -> RouteCredentia
         return Missing(error)
 
 
+def _check_method(facts: Facts) -> None:
+    """Refuse TRACE: its response would show the token to the sender (RFC 9110 section 9.3.8)."""
+    if facts.method.upper() == "TRACE":
+        raise RequestRefusedError("TRACE is not forwarded", status=501)
+
+
 def _check_connection(route: Route, facts: Facts) -> None:
-    """Refuse who would have the token dropped: the request would go on without it."""
+    """Refuse a request that has the token dropped on the way."""
     if facts.ends_here(route.header.lower()):
         raise RequestRefusedError(
             f"The Connection header must not name {route.header}, which the gateway sets"

@@ -157,3 +157,33 @@ def test_one_peer_does_not_occupy_every_slot() -> None:
     admission.leave(first)
     assert admit("192.0.2.1") is not None
     assert admit("192.0.2.1") is None
+
+
+def test_a_peer_with_its_share_ends_no_request_of_another_one() -> None:
+    async def crowd() -> None:
+        never = asyncio.Event()
+
+        async def receive() -> Any:
+            await never.wait()
+
+        admission = Admission(3, 2, [])
+
+        def admit(host: str) -> Any:
+            return admission.admit({"client": (host, 1234)}, receive)
+
+        steady = admit("192.0.2.1")
+        waiting = asyncio.create_task(steady.receive())
+        await asyncio.sleep(0)  # until it waits for its body
+        held = [admit("192.0.2.2") for _ in range(2)]
+        assert all(held)
+        assert [admit("192.0.2.2") for _ in range(5)] == [None] * 5
+        assert steady.counted
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        # It counts nothing for a peer that it turns away
+        assert admit("192.0.2.3") is None
+        for each in held:
+            admission.leave(each)
+        assert all(admit("192.0.2.3") for _ in range(2))
+
+    asyncio.run(crowd())

@@ -110,6 +110,16 @@ def test_nginx_is_told_no_by_what_it_passes_on(run: GatewayProcess) -> None:
     assert nginx(run, "/closed", **ACME).status_code == 503
 
 
+@pytest.mark.parametrize("method", ["TRACE", "trace"])
+def test_no_token_for_a_method_whose_response_shows_it(run: GatewayProcess, method: str) -> None:
+    """The upstream sends the request's headers back (RFC 9110 section 9.3.8)."""
+    described = nginx(run, "/orders", **ACME, **{"X-Original-Method": method})
+    forwarded = forward_auth(run, "/orders", **ACME, **{"X-Forwarded-Method": method})
+    asked = envoy(run, "/orders", "TRACE", **ACME)
+    assert [each.status_code for each in (described, forwarded, asked)] == [403, 501, 501]
+    assert not any("authorization" in each.headers for each in (described, forwarded, asked))
+
+
 def forward_auth(run: GatewayProcess, uri: str, **headers: str) -> requests.Response:
     """As Traefik and Caddy ask: the request is described by X-Forwarded-*."""
     said = {

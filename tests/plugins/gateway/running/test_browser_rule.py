@@ -86,6 +86,9 @@ def test_the_gateways_own_names(run: GatewayProcess, host: str) -> None:
         {"Origin": "https://evil.com", "Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "CROSS-SITE"},
+        {"Sec-Fetch-Site": "none, cross-site"},
+        {"Sec-Fetch-Site": "a-site-of-tomorrow"},
         {"Sec-Fetch-Site": "same-site", "Host": "tools.test"},
     ],
 )

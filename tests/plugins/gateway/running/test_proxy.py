@@ -139,6 +139,11 @@ SPOOFED = [
     "True-Client-IP",
     "CF-Connecting-IP",
     "X-Client-IP",
+    "X-Vercel-Forwarded-For",
+    "Do-Connecting-IP",
+    "X-Nf-Client-Connection-IP",
+    "CloudFront-Viewer-Address",
+    "Akamai-Client-IP",
     "Forwarded",
     "Proxy",
 ]
@@ -282,7 +287,7 @@ def test_who_does_not_take_the_answer_stops_what_is_behind(
 @pytest.mark.parametrize(
     ("line", "headers", "status"),
     [
-        (b"TRACE / HTTP/1.1", b"", b"501"),
+        (b"TRACE / HTTP/1.1", b"Connection: close\r\n", b"501"),
         (b"CONNECT x:1 HTTP/1.1", b"", b"501"),
         (b"GET / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"501"),
         (b"GET / HTTP/1.1", b"Expect: the-moon\r\n", b"417"),

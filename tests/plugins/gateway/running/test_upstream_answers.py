@@ -134,6 +134,25 @@ def test_a_location_at_the_upstream_leads_to_the_gateway(
     assert found.decode("latin-1") == (location if leads_to is None else leads_to)
 
 
+@pytest.mark.parametrize(
+    ("location", "leads_to"),
+    [
+        ("http://up.test", "/api"),
+        ("//up.test?y", "/api?y"),
+        ("/", "/api/"),
+        ("/x", "/api/x"),
+        # Relative to the request, which the gateway's caller sent
+        ("?y", None),
+        ("#z", None),
+        ("", None),
+        ("x", None),
+    ],
+)
+def test_a_location_of_an_upstream_at_the_root(location: str, leads_to: str | None) -> None:
+    found = rewritten(location.encode(), hosts=("up.test",), prefix="", added="/api")
+    assert found.decode() == (location if leads_to is None else leads_to)
+
+
 @pytest.mark.parametrize("path", ["//evil.test/x", "/\\evil.test/x"])
 def test_a_rewritten_location_never_leads_to_another_host(path: str) -> None:
     for location in (f"http://up.test{path}", f"http://up.test/base{path}"):

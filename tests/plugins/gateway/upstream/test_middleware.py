@@ -59,6 +59,15 @@ def test_each_tenant_gets_its_own_token(
     assert told.outcomes == ["injected"] * 3
 
 
+def test_trace_goes_nowhere(
+    gateway: Gateway, upstream: Make, tenants: Tenants, http: requests.Session
+) -> None:
+    """Its response would show the token to the sender (RFC 9110 section 9.3.8)."""
+    answer = http.request("TRACE", f"{gateway(upstream())}/a", headers=ACME, timeout=30)
+    assert (answer.status_code, answer.json()["error"]) == (501, "invalid_request")
+    assert not tenants.given
+
+
 @pytest.mark.parametrize(
     ("tenant", "status"),
     [
