@@ -147,6 +147,25 @@ def test_callers_cannot_choose_the_path_that_the_gateway_judges(
     assert behind.echo.requests == []
 
 
+def test_callers_cannot_have_the_token_dropped(
+    proxy: tuple[str, str], behind: Behind, http: requests.Session
+) -> None:
+    """A proxy removes the headers that ``Connection`` names, some of them after the token is in."""
+    for named in ("close, Authorization", "close,authorization", "AUTHORIZATION"):
+        headers = {**THEIRS, "Connection": named}
+        answer = http.get(f"{proxy[1]}/orders", headers=headers, timeout=PATIENCE)
+        assert answer.status_code in {200, 400}
+    assert all(token.startswith("Bearer gwa_") for token in behind.echo.tokens)
+
+
+def test_no_token_for_a_method_whose_response_shows_it(
+    proxy: tuple[str, str], behind: Behind, http: requests.Session
+) -> None:
+    answer = http.request("TRACE", f"{proxy[1]}/orders", headers=ACME, timeout=PATIENCE)
+    assert answer.status_code in {403, 405, 501, 503}
+    assert behind.echo.requests == []
+
+
 def test_statuses_and_reasons_reach_the_caller(
     proxy: tuple[str, str], http: requests.Session
 ) -> None:

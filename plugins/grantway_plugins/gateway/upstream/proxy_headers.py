@@ -31,7 +31,7 @@ _MESSAGE = frozenset(
     }
 )
 _ORIGIN_PREFIXES = (b"x-forwarded-", b"x-original-", b"x-envoy-")
-#: CDNs and hosting services use different names, such as X-Vercel-Forwarded-For or Do-Connecting-Ip.
+#: Hosting services use different names, such as X-Vercel-Forwarded-For or Do-Connecting-Ip.
 _ORIGIN_SUFFIXES = (
     b"-client-ip",
     b"-connecting-ip",
