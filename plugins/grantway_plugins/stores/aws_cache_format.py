@@ -69,7 +69,8 @@ def _problem(fields: Fields) -> str:
         return "accessToken is missing"
     if found.get("expiresAt") is not None and read_time(found["expiresAt"]) is None:
         return f"expiresAt is not a time like {FORMS}"
-    if any(not isinstance(found.get(name, ""), str) for name in ("refreshToken", *REGISTRATION)):
+    others = [found.get(name) for name in ("refreshToken", *REGISTRATION)]
+    if any(each is not None and not isinstance(each, str) for each in others):
         return "refreshToken or the client's registration is no text"
     return ""
 
@@ -93,12 +94,12 @@ def _as_record(fields: Fields, written_at: float) -> Masked[str]:
         made["expires_in"] = max(0, round(expires_at - written_at))
     made.pop("of", None)
     made["access_token"] = found["accessToken"]
-    if "refreshToken" in found:
+    if found.get("refreshToken") is not None:
         made["refresh_token"] = found["refreshToken"]
     extra = made.get("extra")
     made["extra"] = {
         **(extra if isinstance(extra, dict) else {}),
-        **{name: found[name] for name in REGISTRATION if name in found},
+        **{name: found[name] for name in REGISTRATION if found.get(name) is not None},
     }
     return Masked(json.dumps(made))
 

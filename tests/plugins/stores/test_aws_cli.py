@@ -204,6 +204,15 @@ def test_a_file_that_is_being_written_is_waited_for(
     assert not caplog.records
 
 
+def test_a_member_that_is_null_is_missing(store: AwsCliStore, dev: Path) -> None:
+    a_token(dev, refreshToken=None, clientId=None, clientSecret=None, registrationExpiresAt=None)
+    found = store.load("dev")
+    assert found is not None
+    assert not found.expired()
+    assert found.refresh_token is None
+    assert not set(REGISTRATION) & set(found.extra)
+
+
 UNKNOWN: dict[str, bytes] = {
     "a wrong time": b'{"accessToken": "at", "expiresAt": "tomorrow"}',
     "a time that is a number": b'{"accessToken": "at", "expiresAt": 4070908800}',
