@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
 
+from tests.waiting import PATIENCE
+
 
 class Proxy(ThreadingHTTPServer):
     """Forwards to wherever it is asked, or answers every request with ``status``.
@@ -48,11 +50,13 @@ class _Forward(BaseHTTPRequestHandler):
         if not self._allowed():
             return
         host, _, port = self.path.rpartition(":")
-        with contextlib.closing(socket.create_connection((host, int(port)), timeout=10)) as target:
+        with contextlib.closing(
+            socket.create_connection((host, int(port)), timeout=PATIENCE)
+        ) as target:
             self.send_response(200)
             self.end_headers()
             both = [self.connection, target]
-            while ready := select.select(both, [], [], 10)[0]:
+            while ready := select.select(both, [], [], PATIENCE)[0]:
                 for each in ready:
                     data = each.recv(65_536)
                     if not data:
@@ -64,7 +68,7 @@ class _Forward(BaseHTTPRequestHandler):
             return
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        target = HTTPConnection(parts.netloc, timeout=10)
+        target = HTTPConnection(parts.netloc, timeout=PATIENCE)
         with contextlib.closing(target):
             kept = {n: v for n, v in self.headers.items() if not n.lower().startswith("proxy-")}
             target.request(self.command, parts.path, body, kept)

@@ -330,7 +330,7 @@ def test_a_kept_connection_that_the_server_closed(grant: str, registry: Registry
     with scene(name, times=1) as there, calling(registry, grant, name, there) as call:
         call()
         assert there.server is not None
-        assert there.server.closed.wait(5)
+        assert there.server.closed.wait(PATIENCE)
         assert call().access_token == "at-1"
         assert len(there.arrived) == there.server.connections == 2
         assert call.waits.seconds == []

@@ -164,7 +164,7 @@ def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
 ) -> None:
     with FaultServer(faults.close_after(faults.answer()), faults.answer()) as server:
         transport.send(post(server.url), Deadline(5))
-        assert server.closed.wait(5)
+        assert server.closed.wait(PATIENCE)
         assert transport.send(post(server.url), Deadline(5)).status == 200
     assert (len(server.requests), server.connections) == (2, 2)
 

@@ -352,7 +352,7 @@ def visit(url: str, **fields: str) -> None:
     """Come back as a browser would that was logged in already: before the opener returns."""
     query = parse_qs(urlsplit(url).query)
     back = urlencode({"state": query["state"][0], **fields})
-    with urlopen(f"{query['redirect_uri'][0]}?{back}", timeout=10) as page:
+    with urlopen(f"{query['redirect_uri'][0]}?{back}", timeout=PATIENCE) as page:
         page.read()
 
 
@@ -435,7 +435,7 @@ def test_any_redirect_is_a_code_or_one_of_our_errors(plain: Client, redirect: st
 
 def come_back_to(redirect_uri: str, query: str) -> None:
     """Answer the redirect from another thread, as a browser in the foreground never would."""
-    with urlopen(f"{redirect_uri}?{query}", timeout=10) as page:
+    with urlopen(f"{redirect_uri}?{query}", timeout=PATIENCE) as page:
         page.read()
 
 

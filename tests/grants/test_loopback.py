@@ -31,7 +31,7 @@ def listener() -> Iterator[LoopbackListener]:
 
 def get(listener: LoopbackListener, target: str, method: str = "GET") -> tuple[int, str]:
     parts = urlsplit(listener.redirect_uri)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     connection.request(method, target)
     answer = connection.getresponse()
     body = answer.read().decode()
@@ -47,14 +47,17 @@ def test_the_whole_address_comes_back(listener: LoopbackListener) -> None:
     assert status == 200
     assert "close this window" in page
     assert "secret-code" not in page
-    assert listener.wait(timeout=10) == f"{listener.redirect_uri}?code=secret-code&state=the-state"
+    assert (
+        listener.wait(timeout=PATIENCE)
+        == f"{listener.redirect_uri}?code=secret-code&state=the-state"
+    )
 
 
 def test_a_refusal_says_so(listener: LoopbackListener) -> None:
     status, page = get(listener, "/callback?error=access_denied&state=the-state")
     assert status == 200
     assert "did not succeed" in page
-    assert "error=access_denied" in listener.wait(timeout=10)
+    assert "error=access_denied" in listener.wait(timeout=PATIENCE)
 
 
 def test_others_are_answered_and_change_nothing(listener: LoopbackListener) -> None:
@@ -71,7 +74,7 @@ def test_others_are_answered_and_change_nothing(listener: LoopbackListener) -> N
         listener.wait(timeout=0.05)
     get(listener, "/callback?code=mine&state=the-state")
     get(listener, "/callback?code=second&state=the-state")
-    assert "code=mine" in listener.wait(timeout=10)
+    assert "code=mine" in listener.wait(timeout=PATIENCE)
 
 
 def test_many_idle_connections_do_not_delay_the_redirect(listener: LoopbackListener) -> None:
@@ -97,7 +100,7 @@ def test_a_connection_that_says_nothing_is_in_nobodys_way(listener: LoopbackList
     with socket.create_connection((parts.hostname or "", parts.port or 0)) as idle:
         idle.sendall(b"\x16\x03\x01garbage")
         assert get(listener, "/callback?code=x&state=the-state")[0] == 200
-    assert listener.wait(timeout=10)
+    assert listener.wait(timeout=PATIENCE)
 
 
 def test_only_this_machine_is_listened_on(listener: LoopbackListener) -> None:
@@ -166,7 +169,9 @@ def test_localhost_is_both_addresses_of_this_machine() -> None:
         assert listening.redirect_uri == f"http://localhost:{port}/cb"
         assert listening.addresses == [("127.0.0.1", port), ("::1", port)]
         assert get(listening, "/cb?code=x&state=the-state")[0] == 200
-        assert listening.wait(timeout=10) == f"http://localhost:{port}/cb?code=x&state=the-state"
+        assert (
+            listening.wait(timeout=PATIENCE) == f"http://localhost:{port}/cb?code=x&state=the-state"
+        )
 
 
 def test_localhost_takes_a_free_port_that_both_addresses_share() -> None:
@@ -176,7 +181,7 @@ def test_localhost_takes_a_free_port_that_both_addresses_share() -> None:
         assert listening.redirect_uri == f"http://localhost:{ports.pop()}/cb"
         assert not ports
         for host, port in listening.addresses:
-            connection = HTTPConnection(host, port, timeout=10)
+            connection = HTTPConnection(host, port, timeout=PATIENCE)
             connection.request("GET", "/favicon.ico")
             assert connection.getresponse().status == 404
             connection.close()
@@ -218,11 +223,13 @@ def test_a_proxy_forwards_an_https_address() -> None:
     with LoopbackListener("https://app.example.com/cb", listen=f"[::1]:{port}") as listening:
         listening.expect("the-state")
         assert listening.redirect_uri == "https://app.example.com/cb"
-        connection = HTTPConnection("::1", port, timeout=10)
+        connection = HTTPConnection("::1", port, timeout=PATIENCE)
         connection.request("GET", "/cb?code=x&state=the-state")
         assert connection.getresponse().status == 200
         connection.close()
-        assert listening.wait(timeout=10) == "https://app.example.com/cb?code=x&state=the-state"
+        assert (
+            listening.wait(timeout=PATIENCE) == "https://app.example.com/cb?code=x&state=the-state"
+        )
 
 
 def test_the_first_port_that_is_free_is_taken() -> None:
@@ -263,7 +270,7 @@ def test_a_refusal_without_a_state_ends_the_wait(listener: LoopbackListener) -> 
     with pytest.raises(FlowTimeoutError):
         listener.wait(timeout=0.05)
     assert get(listener, "/callback?error=access_denied")[0] == 200
-    assert "error=access_denied" in listener.wait(timeout=10)
+    assert "error=access_denied" in listener.wait(timeout=PATIENCE)
 
 
 def test_a_port_in_use_is_refused_and_named(listener: LoopbackListener) -> None:

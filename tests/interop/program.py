@@ -15,9 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-STARTUP_SECONDS = 30.0
-ANSWER_SECONDS = 30.0
-EXIT_SECONDS = 10.0
+from tests.waiting import PATIENCE
+
+STARTUP_SECONDS = PATIENCE
+ANSWER_SECONDS = PATIENCE
+EXIT_SECONDS = 20.0
 
 
 class ProgramError(Exception):

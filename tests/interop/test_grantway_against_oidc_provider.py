@@ -13,6 +13,7 @@ import requests
 import grantway
 from grantway_grants import authorization_code, device_code
 from tests.interop.oidc_provider import OidcProvider
+from tests.waiting import PATIENCE
 
 SCOPE = ["openid", "offline_access", "read"]
 REDIRECT = "http://127.0.0.1/callback"
@@ -49,7 +50,7 @@ def follow(oidc_provider: OidcProvider) -> Callable[[str], None]:
 
     def browse(url: str) -> None:
         back = oidc_provider.authorize(url)
-        assert requests.get(back, timeout=10).ok
+        assert requests.get(back, timeout=PATIENCE).ok
 
     return browse
 

@@ -16,6 +16,7 @@ from grantway_plugins.client_auth import SigningKey
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
 from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from tests.waiting import PATIENCE
 
 PARTNER = "https://idp.example"
 KEY = ECKey.generate_key("P-256")
@@ -35,8 +36,8 @@ def client(issuer: str) -> Iterator[roc.OAuth2Client]:
     with requests.Session() as session:
         session.trust_env = False
         asked = {"grant_types": GRANTS, "scope": "read write"}
-        made = session.post(f"{issuer}/register", json=asked, timeout=10).json()
-        document = session.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=10)
+        made = session.post(f"{issuer}/register", json=asked, timeout=PATIENCE).json()
+        document = session.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=PATIENCE)
         yield roc.OAuth2Client.from_discovery_document(
             document.json(),
             issuer=issuer,

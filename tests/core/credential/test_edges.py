@@ -18,6 +18,7 @@ from grantway_plugins.stores.memory import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import SECRET, Clock, issue, settle_down, token
+from tests.waiting import PATIENCE
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -29,12 +30,12 @@ def test_a_pause_ends_for_whom_another_has_stored_a_token(start: Start, clock: C
     with pytest.raises(ProviderUnavailableError):
         credential.token()
     with pytest.raises(ProviderPausedError):
-        credential.token(timeout=5)
+        credential.token(timeout=PATIENCE)
     store.save(credential.key, token(7))  # as another machine does
     with pytest.raises(ProviderPausedError):
-        credential.token(timeout=5)  # looks into the store, and does not wait for it
+        credential.token(timeout=PATIENCE)  # looks into the store, and does not wait for it
     settle_down()
-    assert credential.token(timeout=5).access_token == token(7).access_token
+    assert credential.token(timeout=PATIENCE).access_token == token(7).access_token
     assert len(server.requests) == 1
 
 
@@ -48,7 +49,7 @@ def test_a_callback_that_asks_for_its_own_token_is_told_so(start: Start) -> None
 
     credential = client.credential(**SECRET, on_token=on_token)
     with pytest.raises(ConfigurationError, match="on_token asks for the token"):
-        credential.token(timeout=5)
+        credential.token(timeout=PATIENCE)
     asks = False
     assert credential.token().access_token == "at-1"
     assert len(server.requests) == 1

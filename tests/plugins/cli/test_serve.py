@@ -102,7 +102,7 @@ def test_a_web_page_of_a_named_origin_may_read_the_metadata() -> None:
     options = ["--database", ":memory:", "--cors-origin", page["origin"]]
     with serving(*options) as (url, _):
         metadata = f"{url}/.well-known/oauth-authorization-server"
-        answer = requests.get(metadata, headers=page, timeout=10)
+        answer = requests.get(metadata, headers=page, timeout=PATIENCE)
     assert answer.headers["access-control-allow-origin"] == page["origin"]
 
 

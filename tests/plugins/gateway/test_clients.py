@@ -11,6 +11,7 @@ import grantway
 from grantway.testing import faults
 from grantway_plugins.gateway import TokenEndpoint, hash_secret
 from tests.plugins.gateway.conftest import CLIENTS, SHOP, THEIRS, Brokered, Serve
+from tests.waiting import PATIENCE
 
 NEXT = "the-next-secret-of-the-shop-0123456789"
 ASK = {"grant_type": "client_credentials"}
@@ -19,7 +20,7 @@ ASK = {"grant_type": "client_credentials"}
 def ask(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests.Response:
     settlement, server = brokered(faults.answer(), clients=clients)
     url = serve("asgi", TokenEndpoint(settlement))
-    answer = requests.post(url, data={**ASK, **data}, timeout=10)
+    answer = requests.post(url, data={**ASK, **data}, timeout=PATIENCE)
     assert len(server.requests) == (answer.status_code == 200)
     return answer
 

@@ -25,6 +25,7 @@ from grantway_plugins.issuer.wire import BODY_CAP
 from tests.plugins.gateway.conftest import COUPON, FORM, JSON, OURS, SHOP, THEIRS, Brokered, Serve
 from tests.plugins.gateway.frameworks import ASGI, FRAMEWORKS
 from tests.raw_http import read_response
+from tests.waiting import PATIENCE
 
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
 ASK = b"grant_type=client_credentials&client_id=shop&client_secret=" + THEIRS.encode()
@@ -193,7 +194,7 @@ def test_bad_input_is_named_and_not_sent(
 ) -> None:
     settlement, server = brokered(faults.answer())
     url = serve(framework, TokenEndpoint(settlement))
-    answer = requests.post(url, data=body, headers={"content-type": content_type}, timeout=10)
+    answer = requests.post(url, data=body, headers={"content-type": content_type}, timeout=PATIENCE)
     judged(answer, 400, content_type)
     assert THEIRS not in answer.text
     assert not server.requests

@@ -12,6 +12,7 @@ from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, REFRESH_TOKEN
 from grantway_plugins.issuer import IssuerServer
 from tests.plugins.grants.conftest import GRANTS, Register
 from tests.plugins.issuer.conftest import Caller, Clock
+from tests.waiting import PATIENCE
 
 
 def own(caller: Caller, **params: Any) -> requests.Response:
@@ -40,7 +41,9 @@ def said(answer: requests.Response) -> tuple[int, str]:
 
 
 def test_the_metadata_names_them(server: IssuerServer) -> None:
-    document = requests.get(f"{server.url}/.well-known/oauth-authorization-server", timeout=10)
+    document = requests.get(
+        f"{server.url}/.well-known/oauth-authorization-server", timeout=PATIENCE
+    )
     assert set(GRANTS) < set(document.json()["grant_types_supported"])
     assert "password" not in document.json()["grant_types_supported"]
 

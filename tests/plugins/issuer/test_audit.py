@@ -164,7 +164,7 @@ def test_a_denial_at_the_authorization_page_is_logged(rfc: Caller, log: Listener
 def test_an_authorization_request_with_a_mistake_is_a_denial(
     rfc: Caller, log: Listener, params: dict[str, str], error: str | None
 ) -> None:
-    requests.get(rfc.authorize_url(**params), timeout=10, allow_redirects=False)
+    requests.get(rfc.authorize_url(**params), timeout=PATIENCE, allow_redirects=False)
     denied = log.only()
     assert (denied["event"], denied["error"]) == ("denial", error or "invalid_scope")
     assert denied.get("client_id") == (None if error else rfc.id)
@@ -178,7 +178,7 @@ def test_a_wrong_user_code_is_logged_without_the_code(rfc: Caller, log: Listener
 
 def test_a_throttled_user_code_is_a_denial(rfc: Caller, log: Listener) -> None:
     url = f"{rfc.url}/device?user_code=BCDF-GHJK"
-    answers = [requests.get(url, timeout=10).status_code for _ in range(12)]
+    answers = [requests.get(url, timeout=PATIENCE).status_code for _ in range(12)]
     told = log.take()
     assert answers[-1] == 429
     assert [each["event"] for each in told] == ["wrong_user_code"] * 10 + ["denial"] * 2
@@ -238,7 +238,7 @@ def test_registrations_are_logged_in_both_dialects(rfc: Caller, log: Listener) -
 
 def test_a_refused_registration_is_a_denial() -> None:
     with IssuerServer(IssuerSettings(registration="off")) as server, listening() as log:
-        requests.post(f"{server.url}/register", json={"grant_types": [1]}, timeout=10)
+        requests.post(f"{server.url}/register", json={"grant_types": [1]}, timeout=PATIENCE)
         told = log.only()
     assert (told["event"], told["error"], told["endpoint"]) == (
         "denial",
@@ -255,7 +255,7 @@ def test_failed_client_authentication_names_registered_clients_only(
     data = {"grant_type": "refresh_token", "refresh_token": "x", "token": "x"}
     for client_id, named in ((rfc.id, rfc.id), (misplaced, None)):
         answer = requests.post(
-            f"{rfc.url}{path}", data, auth=(client_id, "wrong-secret"), timeout=10
+            f"{rfc.url}{path}", data, auth=(client_id, "wrong-secret"), timeout=PATIENCE
         )
         assert answer.status_code == 401
         told = log.only()
@@ -268,7 +268,7 @@ def test_failed_client_authentication_names_registered_clients_only(
 def test_a_request_with_a_broken_parameter_is_a_denial(rfc: Caller, log: Listener) -> None:
     rfc.rfc("/token", grant_type="nonsense")
     assert log.only()["error"] == "unsupported_grant_type"
-    requests.post(f"{rfc.url}/register", json={"grant_type": ["x"], "scope": 3}, timeout=10)
+    requests.post(f"{rfc.url}/register", json={"grant_type": ["x"], "scope": 3}, timeout=PATIENCE)
     assert log.only()["event"] == "denial"
 
 
@@ -286,7 +286,7 @@ def test_the_aws_portal_logs_a_logout(clock: Clock) -> None:
         tokens = caller.login()
         with listening() as log:
             headers = {"x-amz-sso_bearer_token": tokens["access_token"]}
-            assert requests.post(f"{server.url}/logout", headers=headers, timeout=10).ok
+            assert requests.post(f"{server.url}/logout", headers=headers, timeout=PATIENCE).ok
             told = log.only()
     assert (told["event"], told["token_type"]) == ("revocation", "refresh_token")
     assert (told["endpoint"], told["client_id"]) == ("/logout", caller.id)
@@ -384,13 +384,13 @@ def test_no_client_can_forge_a_line(rfc: Caller, log: Listener, client_id: str, 
     requests.post(
         f"{rfc.url}/token",
         json={"clientId": forged, "clientSecret": "s", "grantType": "refresh_token"},
-        timeout=10,
+        timeout=PATIENCE,
     )
-    requests.post(f"{rfc.url}/revoke", {"token": "x", "client_id": forged}, timeout=10)
+    requests.post(f"{rfc.url}/revoke", {"token": "x", "client_id": forged}, timeout=PATIENCE)
     made = requests.post(
         f"{rfc.url}/register",
         json={"client_name": f'{name} event="login"', "redirect_uris": [CALLBACK]},
-        timeout=10,
+        timeout=PATIENCE,
     )
     lines = [*log.text]
     told = log.take()

@@ -15,6 +15,7 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from grantway_plugins.issuer.operator_clients import add_client, remove_client, rotate_secret
 from grantway_plugins.issuer.person import Person
 from grantway_plugins.issuer.rate_limit import RateLimit, network_of
+from tests.waiting import PATIENCE
 
 from .conftest import BASIC, CALLBACK, DEVICE, Caller, Clock
 
@@ -36,7 +37,7 @@ def issuer(clock: Clock | None = None, **settings: Any) -> Iterator[Caller]:
 
 
 def register(caller: Caller, **metadata: Any) -> requests.Response:
-    return caller.http.post(f"{caller.url}/register", json=metadata, timeout=10)
+    return caller.http.post(f"{caller.url}/register", json=metadata, timeout=PATIENCE)
 
 
 def as_client(caller: Caller, made: dict[str, Any]) -> Caller:

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from tests.interop.program import Program
+from tests.waiting import PATIENCE
 
 SILENT = 300
 SERVE = f"exec {sys.executable} -m grantway_plugins.cli serve --port 0 --database :memory:"
@@ -46,10 +47,10 @@ def test_silent_sockets_neither_block_the_issuer_nor_fill_its_log(
         for _ in range(SILENT):
             with suppress(ConnectionError):
                 opened.enter_context(
-                    socket.create_connection((parts.hostname, parts.port), timeout=10)
+                    socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
                 )
         for _ in range(5):
-            assert requests.get(f"{found[0]}/health", timeout=10).status_code == 200
+            assert requests.get(f"{found[0]}/health", timeout=PATIENCE).status_code == 200
         log = program.errors()
     assert said in log
     assert len(log) < 2000

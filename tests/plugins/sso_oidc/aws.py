@@ -8,6 +8,7 @@ import boto3
 from botocore.config import Config
 
 from grantway_plugins import sso_oidc
+from tests.waiting import PATIENCE
 
 #: Parameters that pass; the server's script decides what comes of them.
 CALL: dict[str, Any] = {
@@ -24,10 +25,10 @@ def stock(endpoint_url: str) -> Any:
         "sso-oidc",
         region_name="us-east-1",
         endpoint_url=endpoint_url,
-        config=Config(retries={"total_max_attempts": 2}, read_timeout=10),
+        config=Config(retries={"total_max_attempts": 2}, read_timeout=PATIENCE),
     )
 
 
 def ours(endpoint_url: str) -> Any:
     """The drop-in."""
-    return sso_oidc.client(region_name="us-east-1", endpoint_url=endpoint_url, timeout=10)
+    return sso_oidc.client(region_name="us-east-1", endpoint_url=endpoint_url, timeout=PATIENCE)

@@ -39,6 +39,7 @@ from tests.plugins.stores.contract import (
 from tests.plugins.stores.processes import Opener, peer
 from tests.plugins.stores.shared import LEASE, SharedStoreContract
 from tests.postgres import PostgresServer, postgres_server
+from tests.waiting import PATIENCE
 
 PREFIXES = (f"t{number}_" for number in itertools.count())
 
@@ -54,7 +55,9 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
 
     @pytest.fixture
     def again(self, url: str) -> Opener:
-        return functools.partial(SqlStore, url=url, prefix=next(PREFIXES), lease=LEASE)
+        return functools.partial(
+            SqlStore, url=url, prefix=next(PREFIXES), lease=LEASE, timeout=PATIENCE
+        )
 
     @pytest.fixture
     def store(self, again: Opener) -> Iterator[SqlStore]:

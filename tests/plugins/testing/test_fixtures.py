@@ -25,6 +25,7 @@ from grantway_grants import authorization_code, device_code
 from grantway_plugins.issuer import Denial, IssuerSettings
 from grantway_plugins.testing import LiveIssuer, plugin
 from grantway_plugins.testing.live_issuer import REDIRECT_URI
+from tests.waiting import PATIENCE
 
 
 class CouponSchema(GrantSchema):
@@ -164,7 +165,7 @@ def test_a_registration_that_cannot_be_is_told(grantway_issuer: LiveIssuer) -> N
 
 @pytest.mark.parametrize("auth", ["none", "client_secret_post", "client_secret_basic"])
 def test_a_device_logs_in(grantway_issuer: LiveIssuer, auth: str) -> None:
-    client = grantway_issuer.client(auth=auth, timeout=10)
+    client = grantway_issuer.client(auth=auth, timeout=PATIENCE)
     token = device_code.login(client, lambda _: None, scope=["write"])
     assert token.scope == ("write",)
 
