@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,16 +36,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", made.folder], check=True)
     made.install(f"{ours}[cli,issuer]", theirs)
     return made
-
-
-@contextmanager
-def installed(environment: Environment, made: Path) -> Iterator[None]:
-    name = made.name.split("-")[0]
-    environment.install_variant(made)
-    try:
-        yield
-    finally:
-        environment.uninstall(name)
 
 
 def test_it_is_found(environment: Environment) -> None:
@@ -131,7 +119,7 @@ VARIANTS = {
 def test_one_that_is_broken_says_why_and_the_others_work(
     environment: Environment, tmp_path: Path, parts: dict[str, str], state: str, reason: str
 ) -> None:
-    with installed(environment, wheel(tmp_path, "variant", **parts)):
+    with environment.unpacked(wheel(tmp_path, "variant", **parts)):
         found = environment.plugin("variant/variant")
         assert (found["status"], found["reason"]) == (state, reason)
         assert environment.end_to_end()["scope"] == ["read"]
@@ -145,7 +133,7 @@ def test_a_grant_that_two_bring(environment: Environment, tmp_path: Path) -> Non
         "prefer={'urn:acme:coupon': 'variant'}, and the author of a plugin with "
         "replaces='acme-coupons'."
     )
-    with installed(environment, wheel(tmp_path, "variant", GRANT)):
+    with environment.unpacked(wheel(tmp_path, "variant", GRANT)):
         for path in ("acme-coupons/coupon", "variant/variant"):
             found = environment.plugin(path)
             assert (found["status"], found["reason"]) == ("failed", conflict)
@@ -164,7 +152,7 @@ def test_a_grant_that_two_bring(environment: Environment, tmp_path: Path) -> Non
 def test_an_observer_that_raises_is_counted_and_the_token_arrives(
     environment: Environment, tmp_path: Path
 ) -> None:
-    with installed(environment, wheel(tmp_path, "variant", OBSERVER)):
+    with environment.unpacked(wheel(tmp_path, "variant", OBSERVER)):
         told = environment.end_to_end()
     assert told["scope"] == ["read"]
     assert told["observers"]["variant/variant"] > 0
@@ -173,7 +161,7 @@ def test_an_observer_that_raises_is_counted_and_the_token_arrives(
 def test_one_name_in_two_distributions(environment: Environment, tmp_path: Path) -> None:
     source = GRANT.replace(TYPE, "urn:variant:coupon")
     points = "[grantway.v1]\ncoupon = variant\n"
-    with installed(environment, wheel(tmp_path, "variant", source, points)):
+    with environment.unpacked(wheel(tmp_path, "variant", source, points)):
         assert environment.plugin("acme-coupons/coupon")["reason"] == (
             "variant 2.0 has a plugin named coupon too; this one is acme-coupons/coupon"
         )

@@ -66,8 +66,8 @@ class Home:
     ) -> subprocess.CompletedProcess[str]:
         """Run ``grantway`` to its end.
 
-        It runs in this process, which takes a twentieth of the time. It has a process of its own
-        where it is given input, further variables, or plugins to import.
+        It runs in this process, which takes a twentieth of the time. With input, with further
+        variables, or with plugins to import, it runs in a new process.
         """
         environment = {**self.env, **env}
         if typed is None and not env and "PYTHONPATH" not in environment:
