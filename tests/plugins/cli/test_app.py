@@ -37,6 +37,13 @@ def test_the_version() -> None:
     assert grantway.__version__ in CliRunner().invoke(app, ["--version"]).output
 
 
+def test_the_package_runs_the_command_line() -> None:
+    command = [sys.executable, "-m", "grantway", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert grantway.__version__ in done.stdout
+    assert not done.stderr
+
+
 def test_a_missing_library_is_named_with_the_way_to_get_it() -> None:
     code = "import sys; sys.modules['click'] = None; from grantway_plugins.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
