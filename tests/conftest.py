@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import left_running
+from tests.forkserver import forkserver
 
 # The tests start hundreds of Python processes, and each would compile grantway again.
 sys.dont_write_bytecode = False
@@ -29,6 +30,13 @@ def nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
         return  # the run has failed already, and `end_all` ends the programs
     left = left_running.commands()
     assert not left, "\n".join(["these programs were left running:", *left])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_forkserver_ends(nothing_is_left_running: None) -> Iterator[None]:
+    """Stop it before the check of what is left running."""
+    with forkserver():
+        yield
 
 
 def _is_worker(config: pytest.Config) -> bool:

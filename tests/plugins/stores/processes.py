@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,12 +10,10 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, cast
 
 from grantway import Store, Token
+from tests.forkserver import CONTEXT
 
 #: Seconds within which a new process has come up and answered, on a busy machine.
 PATIENCE = 60.0
-
-#: Not forked: a fork would share the parent's locks, sockets and threads.
-_SPAWN = multiprocessing.get_context("spawn")
 
 Opener = Callable[[], Store]
 
@@ -31,8 +28,8 @@ class Peer:
     """Another process at work, and the line to it."""
 
     def __init__(self, work: Work, again: Opener) -> None:
-        self._line, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_run, args=(work, again, theirs), daemon=True)
+        self._line, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=_run, args=(work, again, theirs), daemon=True)
         self._process.start()
         theirs.close()
 

@@ -7,19 +7,20 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import requests
 
+from tests.forkserver import command_line
 from tests.waiting import until
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
@@ -123,10 +124,9 @@ class GatewayProcess:
         authorize: Where other proxies ask, or empty.
     """
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: ForkServerProcess, shown: Path, log: Path) -> None:
         self.process, self._log = process, log
-        assert process.stdout is not None
-        line = process.stdout.readline()
+        line = until(shown.read_text, lambda text: "\n" in text or not process.is_alive())
         ready = READY.fullmatch(line)
         assert ready is not None, (line, self.log)
         self.url, self.admin, self.authorize = ready[1], ready[2], ready[3] or ""
@@ -138,12 +138,13 @@ class GatewayProcess:
 
     def wait_for(self, text: str) -> None:
         """Wait until the log holds a text."""
-        until(lambda: self.log, lambda log: text in log or self.process.poll() is not None)
+        until(lambda: self.log, lambda log: text in log or not self.process.is_alive())
         assert text in self.log
 
     def reload(self) -> None:
         """As an operator does."""
-        self.process.send_signal(signal.SIGHUP)
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGHUP)
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """What ``/readyz`` says."""
@@ -152,30 +153,30 @@ class GatewayProcess:
 
     def stop(self) -> int:
         """As an operator does; gives the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        self.process.terminate()
+        self.process.join(PATIENCE)
+        assert self.process.exitcode is not None, "it did not end"
+        return self.process.exitcode
 
 
 @contextmanager
 def gateway(config: Path, *options: str, **environment: str) -> Iterator[GatewayProcess]:
-    """Run a gateway until the block ends."""
+    """Run a gateway until the block ends.
+
+    The tutorial's tests start one by its command line.
+    """
     log = config.with_name(f"{config.name}.{time.monotonic_ns()}.log")
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            [*GRANTWAY, "gateway", "--config", str(config), *options],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, **environment},
-        ) as process,
-    ):
-        try:
-            yield GatewayProcess(process, log)
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            process.wait()
+    shown = log.with_suffix(".out")
+    shown.touch()
+    log.touch()
+    arguments = ["gateway", "--config", str(config), *options]
+    process = command_line(arguments, {**os.environ, **environment}, shown, log)
+    try:
+        yield GatewayProcess(process, shown, log)
+    finally:
+        process.kill()
+        process.join()
+        process.close()
 
 
 def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:

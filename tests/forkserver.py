@@ -1,0 +1,65 @@
+"""Processes forked from one that has imported grantway already, and holds nothing else.
+
+A new Python takes up to a second of processor time for these imports, and the tests start hundreds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+#: For processes that run a function. Unlike a fork of this process, they share no lock, socket or
+#: thread with it.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "grantway_plugins.cli.gateway",
+        "grantway_plugins.gateway.running.gateway",
+        "grantway_plugins.stores.encrypted",
+        "grantway_plugins.stores.redis",
+        "grantway_plugins.stores.sql",
+        "tests.plugins.stores.holders",
+    ]
+)
+
+
+@contextmanager
+def forkserver() -> Iterator[None]:
+    """Stop what `multiprocessing` runs beside the processes; it starts when it is needed."""
+    try:
+        yield
+    finally:
+        multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        multiprocessing.resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
+
+def command_line(
+    arguments: list[str], environment: Mapping[str, str], stdout: Path, stderr: Path
+) -> ForkServerProcess:
+    """Start ``grantway`` with these arguments and this environment, writing into two files."""
+    process = CONTEXT.Process(
+        target=_run, args=(arguments, dict(environment), stdout, stderr), daemon=True
+    )
+    process.start()
+    return process
+
+
+def _run(arguments: list[str], environment: dict[str, str], stdout: Path, stderr: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["grantway", *arguments]
+    if environment.get("PYTHONPATH"):
+        sys.path[:0] = environment["PYTHONPATH"].split(os.pathsep)
+    for stream, path in ((1, stdout), (2, stderr)):
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), stream)
+    from grantway_plugins.cli import main  # noqa: PLC0415 - as ``python -m`` imports it
+
+    main()
