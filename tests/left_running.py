@@ -52,6 +52,8 @@ def _children() -> Iterator[tuple[int, str]]:
     for listed in Path("/proc/self/task").glob("*/children"):
         for pid in listed.read_text().split():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if command:  # empty for one that has ended and was not waited for
+                stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+                # A zombie has ended. A program that is about to start has no command line yet.
+                if stat.rpartition(") ")[2][0] not in "ZX":
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes() or stat.encode()
                     yield int(pid), command.replace(b"\0", b" ").decode(errors="replace").strip()
