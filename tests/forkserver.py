@@ -21,10 +21,10 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "grantway_plugins.cli.gateway",
-        "grantway_plugins.gateway.running.gateway",
-        "grantway_plugins.stores.encrypted",
-        "grantway_plugins.stores.redis",
-        "grantway_plugins.stores.sql",
+        "grantway_plugins.gateway._running.gateway",
+        "grantway_plugins.stores.encrypted._store",
+        "grantway_plugins.stores.redis._store",
+        "grantway_plugins.stores.sql._store",
         "tests.plugins.stores.holders",
     ]
 )

@@ -11,292 +11,228 @@
 Importing the package costs next to nothing: a name is loaded when it is first used.
 """
 
-from importlib import import_module
+from ._lazy import lazy
 
-# Type checkers know the name; importing ``typing`` for it would be most of this module's cost.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from .client import Client
-    from .client_auth import ClientAuth, ClientSecretBasic, ClientSecretPost, NoAuth
-    from .credential import Credential
-    from .dialect import AnswerShape, Dialect, ErrorShape, RequestShape
-    from .event import Event
-    from .exceptions import (
-        AccessDeniedException,
-        AccountSelectionRequiredError,
-        Attempt,
-        AuthorizationPendingException,
-        BrowserUnavailableError,
-        ConfigurationError,
-        ConnectionFailedError,
-        ConsentRequiredError,
-        CredentialError,
-        Evidence,
-        ExpiredTokenException,
-        FlowCancelledError,
-        FlowError,
-        FlowTimeoutError,
-        GrantConflictError,
-        GrantInvalidError,
-        GrantwayError,
-        InsecureEndpointError,
-        InsufficientScopeError,
-        InteractionRequiredError,
-        InternalServerException,
-        InvalidClientException,
-        InvalidClientMetadataException,
-        InvalidDpopProofError,
-        InvalidGrantException,
-        InvalidRedirectUriException,
-        InvalidRequestException,
-        InvalidRequestObjectError,
-        InvalidRequestUriError,
-        InvalidScopeException,
-        InvalidTargetError,
-        InvalidTokenError,
-        LeaseLostError,
-        LoginNeededError,
-        LoginRequiredError,
-        OutcomeUnknownError,
-        PluginError,
-        PluginIncompatibleError,
-        PluginLoadError,
-        ProviderPausedError,
-        ProviderUnavailableError,
-        RedirectMismatchError,
-        RedirectRefusedError,
-        RegistryError,
-        RequestInvalidError,
-        ResponseInvalidError,
-        ResponseTooLargeError,
-        SlowDownException,
-        StoreError,
-        StoreLockError,
-        StoreSaveError,
-        StoreUnreadableError,
-        TemporarilyUnavailableError,
-        TokenError,
-        TransportError,
-        UnauthorizedClientException,
-        UnknownGrantTypeError,
-        UnknownTokenError,
-        UnsupportedGrantTypeException,
-        UnsupportedResponseTypeError,
-        UnsupportedTokenTypeError,
-        UseDpopNonceError,
-        WaitTimeoutError,
+    from ._credentials.credential import Credential as Credential
+    from ._credentials.pool import CredentialPool as CredentialPool
+    from ._credentials.token_format import (
+        decode_token as decode_token,
+        encode_token as encode_token,
+        is_newer_format as is_newer_format,
     )
-    from .freshness import Freshness
-    from .grant import Grant, GrantSchema, Replay, Scope, Text
-    from .hookspecs import hookimpl
-    from .middleware.retry import RetryPolicy
-    from .plugin import PluginStatus
-    from .pool import CredentialPool
-    from .process import default_registry, register, register_plugin, reload, unregister
-    from .provider import Provider
-    from .registry import Registry, build_registry
-    from .stores import Store
-    from .token import Token
-    from .transport import RequestsTransport
+    from ._exceptions import (
+        AccessDeniedException as AccessDeniedException,
+        AccountSelectionRequiredError as AccountSelectionRequiredError,
+        Attempt as Attempt,
+        AuthorizationPendingException as AuthorizationPendingException,
+        BrowserUnavailableError as BrowserUnavailableError,
+        ConfigurationError as ConfigurationError,
+        ConnectionFailedError as ConnectionFailedError,
+        ConsentRequiredError as ConsentRequiredError,
+        CredentialError as CredentialError,
+        Evidence as Evidence,
+        ExpiredTokenException as ExpiredTokenException,
+        FlowCancelledError as FlowCancelledError,
+        FlowError as FlowError,
+        FlowTimeoutError as FlowTimeoutError,
+        GrantConflictError as GrantConflictError,
+        GrantInvalidError as GrantInvalidError,
+        GrantwayError as GrantwayError,
+        InsecureEndpointError as InsecureEndpointError,
+        InsufficientScopeError as InsufficientScopeError,
+        InteractionRequiredError as InteractionRequiredError,
+        InternalServerException as InternalServerException,
+        InvalidClientException as InvalidClientException,
+        InvalidClientMetadataException as InvalidClientMetadataException,
+        InvalidDpopProofError as InvalidDpopProofError,
+        InvalidGrantException as InvalidGrantException,
+        InvalidRedirectUriException as InvalidRedirectUriException,
+        InvalidRequestException as InvalidRequestException,
+        InvalidRequestObjectError as InvalidRequestObjectError,
+        InvalidRequestUriError as InvalidRequestUriError,
+        InvalidScopeException as InvalidScopeException,
+        InvalidTargetError as InvalidTargetError,
+        InvalidTokenError as InvalidTokenError,
+        LeaseLostError as LeaseLostError,
+        LoginNeededError as LoginNeededError,
+        LoginRequiredError as LoginRequiredError,
+        OutcomeUnknownError as OutcomeUnknownError,
+        PluginError as PluginError,
+        PluginIncompatibleError as PluginIncompatibleError,
+        PluginLoadError as PluginLoadError,
+        ProviderPausedError as ProviderPausedError,
+        ProviderUnavailableError as ProviderUnavailableError,
+        RedirectMismatchError as RedirectMismatchError,
+        RedirectRefusedError as RedirectRefusedError,
+        RegistryError as RegistryError,
+        RequestInvalidError as RequestInvalidError,
+        ResponseInvalidError as ResponseInvalidError,
+        ResponseTooLargeError as ResponseTooLargeError,
+        SlowDownException as SlowDownException,
+        StoreError as StoreError,
+        StoreLockError as StoreLockError,
+        StoreSaveError as StoreSaveError,
+        StoreUnreadableError as StoreUnreadableError,
+        TemporarilyUnavailableError as TemporarilyUnavailableError,
+        TokenError as TokenError,
+        TransportError as TransportError,
+        UnauthorizedClientException as UnauthorizedClientException,
+        UnknownGrantTypeError as UnknownGrantTypeError,
+        UnknownTokenError as UnknownTokenError,
+        UnsupportedGrantTypeException as UnsupportedGrantTypeException,
+        UnsupportedResponseTypeError as UnsupportedResponseTypeError,
+        UnsupportedTokenTypeError as UnsupportedTokenTypeError,
+        UseDpopNonceError as UseDpopNonceError,
+        WaitTimeoutError as WaitTimeoutError,
+    )
+    from ._plugins.default_registry import (
+        default_registry as default_registry,
+        register as register,
+        register_plugin as register_plugin,
+        reload as reload,
+        unregister as unregister,
+    )
+    from ._plugins.registry import Registry as Registry, build_registry as build_registry
+    from ._requests.client import Client as Client
+    from ._requests.client_auth import (
+        ClientAuth as ClientAuth,
+        ClientSecretBasic as ClientSecretBasic,
+        ClientSecretPost as ClientSecretPost,
+        NoAuth as NoAuth,
+    )
+    from ._requests.exchange import Exchange as Exchange, OutgoingRequest as OutgoingRequest
+    from ._requests.middleware.retry import RetryPolicy as RetryPolicy
+    from ._requests.provider import Provider as Provider
+    from ._transport.deadline import Deadline as Deadline
+    from ._transport.http import (
+        HttpRequest as HttpRequest,
+        HttpResponse as HttpResponse,
+        Transport as Transport,
+    )
+    from ._transport.transport import RequestsTransport as RequestsTransport
+    from ._types.event import Event as Event
+    from ._types.freshness import Freshness as Freshness
+    from ._types.grant import (
+        Grant as Grant,
+        GrantSchema as GrantSchema,
+        Replay as Replay,
+        Scope as Scope,
+        Text as Text,
+    )
+    from ._types.plugin_status import PluginStatus as PluginStatus
+    from ._types.store import Store as Store
+    from ._types.token import Token as Token
+    from ._wire.dialect import (
+        Dialect as Dialect,
+        ProviderResponse as ProviderResponse,
+        WireError as WireError,
+    )
+    from ._wire.shapes import (
+        ErrorShape as ErrorShape,
+        RequestShape as RequestShape,
+        ResponseShape as ResponseShape,
+    )
+    from .hookspecs import hookimpl as hookimpl
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "client": ("Client",),
-    "client_auth": ("ClientAuth", "ClientSecretBasic", "ClientSecretPost", "NoAuth"),
-    "credential": ("Credential",),
-    "dialect": ("AnswerShape", "Dialect", "ErrorShape", "RequestShape"),
-    "event": ("Event",),
-    "exceptions": (
-        "AccessDeniedException",
-        "AccountSelectionRequiredError",
-        "Attempt",
-        "AuthorizationPendingException",
-        "BrowserUnavailableError",
-        "ConfigurationError",
-        "ConnectionFailedError",
-        "ConsentRequiredError",
-        "CredentialError",
-        "Evidence",
-        "ExpiredTokenException",
-        "FlowCancelledError",
-        "FlowError",
-        "FlowTimeoutError",
-        "GrantConflictError",
-        "GrantInvalidError",
-        "GrantwayError",
-        "InsecureEndpointError",
-        "InsufficientScopeError",
-        "InteractionRequiredError",
-        "InternalServerException",
-        "InvalidClientException",
-        "InvalidClientMetadataException",
-        "InvalidDpopProofError",
-        "InvalidGrantException",
-        "InvalidRedirectUriException",
-        "InvalidRequestException",
-        "InvalidRequestObjectError",
-        "InvalidRequestUriError",
-        "InvalidScopeException",
-        "InvalidTargetError",
-        "InvalidTokenError",
-        "LeaseLostError",
-        "LoginNeededError",
-        "LoginRequiredError",
-        "OutcomeUnknownError",
-        "PluginError",
-        "PluginIncompatibleError",
-        "PluginLoadError",
-        "ProviderPausedError",
-        "ProviderUnavailableError",
-        "RedirectMismatchError",
-        "RedirectRefusedError",
-        "RegistryError",
-        "RequestInvalidError",
-        "ResponseInvalidError",
-        "ResponseTooLargeError",
-        "SlowDownException",
-        "StoreError",
-        "StoreLockError",
-        "StoreSaveError",
-        "StoreUnreadableError",
-        "TemporarilyUnavailableError",
-        "TokenError",
-        "TransportError",
-        "UnauthorizedClientException",
-        "UnknownGrantTypeError",
-        "UnknownTokenError",
-        "UnsupportedGrantTypeException",
-        "UnsupportedResponseTypeError",
-        "UnsupportedTokenTypeError",
-        "UseDpopNonceError",
-        "WaitTimeoutError",
-    ),
-    "freshness": ("Freshness",),
-    "grant": ("Grant", "GrantSchema", "Replay", "Scope", "Text"),
-    "hookspecs": ("hookimpl",),
-    "middleware.retry": ("RetryPolicy",),
-    "provider": ("Provider",),
-    "plugin": ("PluginStatus",),
-    "pool": ("CredentialPool",),
-    "process": ("default_registry", "register", "register_plugin", "reload", "unregister"),
-    "registry": ("Registry", "build_registry"),
-    "stores": ("Store",),
-    "token": ("Token",),
-    "transport": ("RequestsTransport",),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "AccessDeniedException",
-    "AccountSelectionRequiredError",
-    "AnswerShape",
-    "Attempt",
-    "AuthorizationPendingException",
-    "BrowserUnavailableError",
-    "Client",
-    "ClientAuth",
-    "ClientSecretBasic",
-    "ClientSecretPost",
-    "ConfigurationError",
-    "ConnectionFailedError",
-    "ConsentRequiredError",
-    "Credential",
-    "CredentialError",
-    "CredentialPool",
-    "Dialect",
-    "ErrorShape",
-    "Event",
-    "Evidence",
-    "ExpiredTokenException",
-    "FlowCancelledError",
-    "FlowError",
-    "FlowTimeoutError",
-    "Freshness",
-    "Grant",
-    "GrantConflictError",
-    "GrantInvalidError",
-    "GrantSchema",
-    "GrantwayError",
-    "InsecureEndpointError",
-    "InsufficientScopeError",
-    "InteractionRequiredError",
-    "InternalServerException",
-    "InvalidClientException",
-    "InvalidClientMetadataException",
-    "InvalidDpopProofError",
-    "InvalidGrantException",
-    "InvalidRedirectUriException",
-    "InvalidRequestException",
-    "InvalidRequestObjectError",
-    "InvalidRequestUriError",
-    "InvalidScopeException",
-    "InvalidTargetError",
-    "InvalidTokenError",
-    "LeaseLostError",
-    "LoginNeededError",
-    "LoginRequiredError",
-    "NoAuth",
-    "OutcomeUnknownError",
-    "PluginError",
-    "PluginIncompatibleError",
-    "PluginLoadError",
-    "PluginStatus",
-    "Provider",
-    "ProviderPausedError",
-    "ProviderUnavailableError",
-    "RedirectMismatchError",
-    "RedirectRefusedError",
-    "Registry",
-    "RegistryError",
-    "Replay",
-    "RequestInvalidError",
-    "RequestShape",
-    "RequestsTransport",
-    "ResponseInvalidError",
-    "ResponseTooLargeError",
-    "RetryPolicy",
-    "Scope",
-    "SlowDownException",
-    "Store",
-    "StoreError",
-    "StoreLockError",
-    "StoreSaveError",
-    "StoreUnreadableError",
-    "TemporarilyUnavailableError",
-    "Text",
-    "Token",
-    "TokenError",
-    "TransportError",
-    "UnauthorizedClientException",
-    "UnknownGrantTypeError",
-    "UnknownTokenError",
-    "UnsupportedGrantTypeException",
-    "UnsupportedResponseTypeError",
-    "UnsupportedTokenTypeError",
-    "UseDpopNonceError",
-    "WaitTimeoutError",
-    "build_registry",
-    "default_registry",
-    "hookimpl",
-    "register",
-    "register_plugin",
-    "reload",
-    "unregister",
-]
-
-
-def __getattr__(name: str) -> "Any":
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._credentials.credential": "Credential",
+        "._credentials.pool": "CredentialPool",
+        "._credentials.token_format": "decode_token encode_token is_newer_format",
+        "._exceptions": """
+            AccessDeniedException
+            AccountSelectionRequiredError
+            Attempt
+            AuthorizationPendingException
+            BrowserUnavailableError
+            ConfigurationError
+            ConnectionFailedError
+            ConsentRequiredError
+            CredentialError
+            Evidence
+            ExpiredTokenException
+            FlowCancelledError
+            FlowError
+            FlowTimeoutError
+            GrantConflictError
+            GrantInvalidError
+            GrantwayError
+            InsecureEndpointError
+            InsufficientScopeError
+            InteractionRequiredError
+            InternalServerException
+            InvalidClientException
+            InvalidClientMetadataException
+            InvalidDpopProofError
+            InvalidGrantException
+            InvalidRedirectUriException
+            InvalidRequestException
+            InvalidRequestObjectError
+            InvalidRequestUriError
+            InvalidScopeException
+            InvalidTargetError
+            InvalidTokenError
+            LeaseLostError
+            LoginNeededError
+            LoginRequiredError
+            OutcomeUnknownError
+            PluginError
+            PluginIncompatibleError
+            PluginLoadError
+            ProviderPausedError
+            ProviderUnavailableError
+            RedirectMismatchError
+            RedirectRefusedError
+            RegistryError
+            RequestInvalidError
+            ResponseInvalidError
+            ResponseTooLargeError
+            SlowDownException
+            StoreError
+            StoreLockError
+            StoreSaveError
+            StoreUnreadableError
+            TemporarilyUnavailableError
+            TokenError
+            TransportError
+            UnauthorizedClientException
+            UnknownGrantTypeError
+            UnknownTokenError
+            UnsupportedGrantTypeException
+            UnsupportedResponseTypeError
+            UnsupportedTokenTypeError
+            UseDpopNonceError
+            WaitTimeoutError
+        """,
+        "._plugins.default_registry": """
+            default_registry
+            register
+            register_plugin
+            reload
+            unregister
+        """,
+        "._plugins.registry": "Registry build_registry",
+        "._requests.client": "Client",
+        "._requests.client_auth": "ClientAuth ClientSecretBasic ClientSecretPost NoAuth",
+        "._requests.exchange": "OutgoingRequest Exchange",
+        "._requests.middleware.retry": "RetryPolicy",
+        "._requests.provider": "Provider",
+        "._transport.deadline": "Deadline",
+        "._transport.http": "HttpRequest HttpResponse Transport",
+        "._transport.transport": "RequestsTransport",
+        "._types.event": "Event",
+        "._types.freshness": "Freshness",
+        "._types.grant": "Grant GrantSchema Replay Scope Text",
+        "._types.plugin_status": "PluginStatus",
+        "._types.store": "Store",
+        "._types.token": "Token",
+        "._wire.dialect": "ProviderResponse Dialect WireError",
+        "._wire.shapes": "ResponseShape ErrorShape RequestShape",
+        ".hookspecs": "hookimpl",
+    },
+)

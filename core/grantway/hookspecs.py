@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from .client_auth import ClientAuthFactory
-    from .dialect import Dialect
-    from .event import Event
-    from .exceptions import TokenError
-    from .grant import Grant, IssuerSide
-    from .middleware import Middleware
-    from .stores import StoreFactory
+    from ._exceptions import TokenError
+    from ._requests.client_auth import ClientAuthFactory
+    from ._requests.middleware import Middleware
+    from ._types.event import Event
+    from ._types.grant import Grant, IssuerGrant
+    from ._types.store import StoreFactory
+    from ._wire.dialect import Dialect
 
 PROJECT = "grantway"
 #: Entry-point group; the number is the version of this contract.
@@ -54,7 +54,7 @@ def grantway_register_grants() -> Iterable[Grant]:
 
 
 @hookspec
-def grantway_register_issuer_grants() -> Mapping[str, IssuerSide]:
+def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
     """Bring the issuer's side of grants, so that the embedded issuer answers them.
 
     ::

@@ -15,10 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from grantway.client import Client
-from grantway.computed import compute
-from grantway.copies import OneProcess
-from grantway.exceptions import (
+from grantway._exceptions import (
     BrowserUnavailableError,
     ConfigurationError,
     Evidence,
@@ -30,18 +27,21 @@ from grantway.exceptions import (
     TransportError,
     UnauthorizedClientException,
 )
-from grantway.grant import Grant, GrantSchema, Params, Replay, Scope, Text
+from grantway._processes.copies import OneProcess
+from grantway._requests.client import Client
+from grantway._requests.computed_parameters import compute
+from grantway._requests.middleware.errors import refusal_class
+from grantway._secrets.error_members import members_of
+from grantway._secrets.redaction import printable
+from grantway._types.grant import Grant, GrantSchema, Params, Replay, Scope, Text
+from grantway._types.quantity import check_seconds
+from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
-from grantway.members import members_of
-from grantway.middleware.errors import refusal_class
-from grantway.quantity import check_seconds
-from grantway.redaction import printable
-from grantway.token import Token
 
-from .login_parameters import login_parameters
+from ._login_parameters import login_parameters
 
 if TYPE_CHECKING:
-    from .loopback import LoopbackListener
+    from ._loopback import LoopbackListener
 
 GRANT_TYPE = "authorization_code"
 
@@ -343,7 +343,7 @@ def login(
         AccessDeniedException: the person said no.
     """
     check_seconds("timeout", timeout)
-    from .loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
+    from ._loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
 
     flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
     with LoopbackListener(redirect_uri, listen=listen, ports=ports) as listener:
@@ -387,7 +387,7 @@ def _open(
 
 
 def _system_browser(url: str) -> bool:
-    from .browser import open_browser  # noqa: PLC0415 - loaded for a login only
+    from ._browser import open_browser  # noqa: PLC0415 - loaded for a login only
 
     return open_browser(url)
 

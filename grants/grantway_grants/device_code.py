@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from grantway.client import Client
-from grantway.copies import OneProcess
-from grantway.exceptions import Evidence, FlowTimeoutError, ResponseInvalidError
-from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._exceptions import Evidence, FlowTimeoutError, ResponseInvalidError
+from grantway._processes.copies import OneProcess
+from grantway._requests.client import Client
+from grantway._secrets.redaction import visible
+from grantway._transport.http import is_web_address
+from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
-from grantway.http import is_web_address
-from grantway.redaction import visible
-from grantway.token import Token
 
-from .login_parameters import login_parameters
-from .polling import poll, polling_interval, seconds
+from ._login_parameters import login_parameters
+from ._polling import poll, polling_interval, seconds
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 #: Lifetime of the codes, in seconds, where the provider states none; it may end them earlier.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
-from grantway.token import Token
 
 GRANT_TYPE = "refresh_token"
 

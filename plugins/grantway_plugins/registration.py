@@ -6,26 +6,26 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from grantway.deadline import Deadline
-from grantway.exceptions import Evidence, ResponseInvalidError, TokenError
-from grantway.fingerprint import fingerprint
-from grantway.grant import Params
-from grantway.http import HttpRequest
-from grantway.members import members_of
-from grantway.middleware.errors import refusal_class
-from grantway.process import default_registry
-from grantway.quantity import check_seconds
-from grantway.redaction import excerpt, printable
-from grantway.response_body import parse
-from grantway.token import Token
+from grantway._credentials.fingerprint import fingerprint
+from grantway._exceptions import Evidence, ResponseInvalidError, TokenError
+from grantway._plugins.default_registry import default_registry
+from grantway._requests.middleware.errors import refusal_class
+from grantway._secrets.error_members import members_of
+from grantway._secrets.redaction import excerpt, printable
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest
+from grantway._types.grant import Params
+from grantway._types.quantity import check_seconds
+from grantway._types.token import Token
+from grantway._wire.response_body import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grantway.client import Client
-    from grantway.http import HttpResponse, Transport
-    from grantway.provider import Provider
-    from grantway.stores import Store
+    from grantway._requests.client import Client
+    from grantway._requests.provider import Provider
+    from grantway._transport.http import HttpResponse, Transport
+    from grantway._types.store import Store
 
 #: The ``token_type`` of a registration, in a store that keeps tokens beside it.
 TOKEN_TYPE = "client-registration"
@@ -74,7 +74,9 @@ def registered_client(
         TransportError: The provider gave no usable answer.
         StoreError: The registration could not be read or kept.
     """
-    from grantway.client import Client  # noqa: PLC0415 - a profile with a stored token needs none
+    from grantway._requests.client import (  # noqa: PLC0415 - a profile with a stored token needs none
+        Client,
+    )
 
     check_seconds("timeout", timeout)
     scope = tuple(scope.split() if isinstance(scope, str) else scope or ())
@@ -86,7 +88,9 @@ def registered_client(
         "redirect_uri": redirect_uri,
     }
     if transport is None:
-        from grantway.transport import RequestsTransport  # noqa: PLC0415 - requests loads slowly
+        from grantway._transport.transport import (  # noqa: PLC0415 - requests loads slowly
+            RequestsTransport,
+        )
 
         transport = RequestsTransport.within(timeout)
     made = Registrations(store, f"client registration {fingerprint(facts)}").obtain(

@@ -24,14 +24,14 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from grantway import __version__
-from grantway.copies import OneProcess
+from grantway._processes.copies import OneProcess
 from grantway.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from grantway.event import Event
+    from grantway._types.event import Event
 
 _NAME = "grantway"
 

@@ -98,7 +98,7 @@ def _calls(base: str) -> dict[str, Callable[[], object]]:
     ours = grantway.Client(
         grantway.Provider(token_endpoint=url), client_id="client", client_secret="s" * 32
     )
-    from grantway_plugins import sso_oidc
+    from grantway_plugins import aws
 
     aws_params = {
         "clientId": "client",
@@ -106,7 +106,7 @@ def _calls(base: str) -> dict[str, Callable[[], object]]:
         "grantType": "refresh_token",
         "refreshToken": "r" * 43,
     }
-    drop_in = sso_oidc.client(region_name="us-east-1", endpoint_url=base)
+    drop_in = aws.client(region_name="us-east-1", endpoint_url=base)
 
     import boto3
     from botocore import UNSIGNED

@@ -77,7 +77,7 @@ async def aiohttp_proxy(scope: Any, _receive: Any, send: Any) -> None:
     from multidict import CIMultiDict
     from yarl import URL
 
-    from grantway_plugins.gateway.running.proxy import open_session
+    from grantway_plugins.gateway._running.proxy import open_session
 
     session = _KEPT.setdefault("aiohttp", _KEPT.get("aiohttp") or open_session())
     url = URL(f"http://{_UPSTREAM}{scope['raw_path'].decode()}", encoded=True)

@@ -24,14 +24,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import grantway
-from grantway.registry import Registry
+from grantway._plugins.registry import Registry
 from tests.core.registry.distributions import Site, coupon
 
 LIMIT = 25.0
 PARAMS = {"refresh_token": "r" * 43, "scope": ["read", "write"]}
 START = """
 import json, sys, time
-import grantway.process, grantway.client_auth, grantway.grant
+import grantway._plugins.default_registry, grantway._requests.client_auth, grantway._types.grant
 before = set(sys.modules)
 began = time.perf_counter()
 registry = grantway.default_registry()

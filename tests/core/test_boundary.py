@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway import Client, ConfigurationError, Grant, GrantSchema, PluginError, Provider, hookimpl
-from grantway.stores import load_token
+from grantway import (
+    Client,
+    ConfigurationError,
+    Grant,
+    GrantSchema,
+    PluginError,
+    Provider,
+    hookimpl,
+)
+from grantway._types.store import load_token
 from grantway.testing import Register
-from grantway_plugins.stores.memory import MemoryStore
-from grantway_plugins.testing.live_issuer import LiveIssuer
+from grantway_plugins.stores.memory._store import MemoryStore
+from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests import faults
 from tests.faults import FaultServer
 

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 import pytest
 
 import grantway
-from grantway.deadline import Deadline
-from grantway.exceptions import ConfigurationError, RequestInvalidError
-from grantway.http import HttpRequest, HttpResponse
-from grantway.transport import RequestsTransport
+from grantway._exceptions import ConfigurationError, RequestInvalidError
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._transport.transport import RequestsTransport
 
 
 def test_a_call_shorter_than_one_attempt_is_refused() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from grantway import (
     Client,
@@ -19,9 +18,9 @@ from grantway import (
     NoAuth,
     Provider,
 )
-from grantway.client_auth import client_auth
-from grantway.dialect import Dialect, RequestShape
-from grantway.exchange import Draft
+from grantway._requests.client_auth import client_auth
+from grantway._requests.exchange import OutgoingRequest
+from grantway._wire.dialect import Dialect, RequestShape
 from tests import faults
 from tests.faults import FaultServer, Received
 
@@ -146,7 +145,7 @@ def test_a_client_shows_whose_it_is_and_no_secret() -> None:
 
 
 def test_the_example_of_rfc_6749_section_2_3_1() -> None:
-    draft = Draft("https://e.com/t", {}, {}, "token", Provider("https://e.com/t"))
+    draft = OutgoingRequest("https://e.com/t", {}, {}, "token", Provider("https://e.com/t"))
     ClientSecretBasic("s6BhdRkqt3", "7Fjfp0ZBr1KtDRbnfVdmIw").authenticate(draft)
     encoded = "czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3"
     assert draft.headers == {"Authorization": f"Basic {encoded}"}

@@ -16,7 +16,6 @@ import pytest
 import requests
 
 from grantway import (
-    AnswerShape,
     Client,
     Credential,
     ErrorShape,
@@ -26,17 +25,18 @@ from grantway import (
     Provider,
     RequestShape,
     RequestsTransport,
+    ResponseShape,
     RetryPolicy,
     Token,
 )
-from grantway.dialect import RFC6749
-from grantway.grant import Text
-from grantway.process import default_registry
+from grantway._plugins.default_registry import default_registry
+from grantway._types.grant import Text
+from grantway._wire.dialect import RFC6749
 from grantway_plugins import profiles
 from grantway_plugins.auth import HttpxAuth, RequestsAuth
-from grantway_plugins.stores.aws_cli import AwsCliStore
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.aws._cache.store import AwsCliStore
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.faults import FaultServer
 from tests.waiting import PATIENCE
@@ -60,7 +60,7 @@ EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=["copy", "deepcopy", "pickl
         PROVIDER,
         Provider("https://as.example/token", dialect="aws-sso-oidc"),
         RequestShape(headers=MappingProxyType({"X-A": "b"})),
-        AnswerShape(names=MappingProxyType({"accessToken": "access_token"})),
+        ResponseShape(names=MappingProxyType({"accessToken": "access_token"})),
         ErrorShape(codes=MappingProxyType({"nope": "access_denied"})),
         Token("at", extra=MappingProxyType({"tenant": "7"})),
         Freshness(advisory=5, mandatory=1),

@@ -7,13 +7,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from grantway.dialect import RFC6749, Answer, Dialect
-from grantway.exceptions import TOKEN_ERRORS, RequestInvalidError
-from grantway.http import HttpResponse
-from grantway_plugins.sso_oidc.plugin import ANSWER_NAMES, AWS_SSO_OIDC, REQUEST_NAMES
+from grantway._exceptions import TOKEN_ERRORS, RequestInvalidError
+from grantway._transport.http import HttpResponse
+from grantway._wire.dialect import RFC6749, Dialect, ProviderResponse
+from grantway_plugins.aws._dialect import ANSWER_NAMES, AWS_SSO_OIDC, REQUEST_NAMES
 
 BOTH = pytest.mark.parametrize("dialect", [RFC6749, AWS_SSO_OIDC], ids=lambda each: each.name)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -260,12 +259,12 @@ def test_the_example_of_rfc_6749_section_5_1() -> None:
 
 @given(st.text() | st.integers(min_value=0).map(str) | st.dates().map(str))
 def test_any_retry_after_is_seconds_or_none(value: str) -> None:
-    after = Answer(503, {"retry-after": value}).retry_after
+    after = ProviderResponse(503, {"retry-after": value}).retry_after
     assert after is None or 0 <= after < float("inf")
 
 
 def test_a_retry_after_of_days_is_not_cut() -> None:
-    assert Answer(503, {"retry-after": "172800"}).retry_after == 172_800
+    assert ProviderResponse(503, {"retry-after": "172800"}).retry_after == 172_800
 
 
 def test_what_cannot_travel_is_refused_by_name_and_not_quoted() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway.deadline import Deadline
-from grantway.exceptions import TOKEN_ERRORS
-from grantway.http import HttpRequest, HttpResponse
-from grantway.middleware.errors import REGISTERED, STANDARD, refusal_class
+from grantway._exceptions import TOKEN_ERRORS
+from grantway._requests.middleware.errors import REGISTERED, STANDARD, refusal_class
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
 
 #: Codes by the document that registers them.
 DOCUMENTS = {

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from grantway import exceptions
-from grantway.exceptions import (
+from grantway import _exceptions as exceptions
+from grantway._exceptions import (
     TOKEN_ERRORS,
     Attempt,
     Evidence,
@@ -27,7 +27,7 @@ from grantway.exceptions import (
     UnknownTokenError,
     WaitTimeoutError,
 )
-from grantway.token import Token
+from grantway._types.token import Token
 
 ALL: list[type[GrantwayError]] = [
     value

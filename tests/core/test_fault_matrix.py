@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from grantway import Client, Provider, Token
-from grantway.dialect import RFC6749, Dialect
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConnectionFailedError,
     OutcomeUnknownError,
     ProviderUnavailableError,
@@ -29,9 +28,10 @@ from grantway.exceptions import (
     ResponseTooLargeError,
     TransportError,
 )
-from grantway.middleware.retry import RetryPolicy
-from grantway.registry import Registry, build_registry
-from grantway.transport import RequestsTransport
+from grantway._plugins.registry import Registry, build_registry
+from grantway._requests.middleware.retry import RetryPolicy
+from grantway._transport.transport import RequestsTransport
+from grantway._wire.dialect import RFC6749, Dialect
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow
 from tests import faults
 from tests.bad_networks import ASKED, ASKED_BY_DATE, ASKED_TOO_LONG, FAULTS, Scene, scene

@@ -7,12 +7,11 @@ import traceback
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from grantway import Client, ConfigurationError, Grant, GrantSchema, Provider, Scope, Text
-from grantway.exceptions import RequestInvalidError, UnknownGrantTypeError
-from grantway.grant import Params
+from grantway._exceptions import RequestInvalidError, UnknownGrantTypeError
+from grantway._types.grant import Params
 from tests import faults
 from tests.faults import FaultServer
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 import grantway
-from grantway.hidden import hides_arguments, hides_construction
+from grantway._secrets.hidden_arguments import hides_arguments, hides_construction
 
 MARK = "very-secret-0123456789"
 #: Kept here so that the tests' own frames, which are shown too, hold no secret.
@@ -71,7 +71,7 @@ def test_it_looks_like_what_it_decorates() -> None:
     "wrong", [{"client_id": ""}, {"auth": "no-such-method"}, {"timeout": -1}], ids=str
 )
 def test_a_client_that_cannot_be_made_shows_none(wrong: dict[str, object]) -> None:
-    options = grantway.grant.Params({"client_id": "c", "client_secret": MARK, **wrong})
+    options = grantway._types.grant.Params({"client_id": "c", "client_secret": MARK, **wrong})
     provider = grantway.Provider(token_endpoint="https://login.example.com/token")
     with pytest.raises(grantway.ConfigurationError) as caught:
         grantway.Client(provider, **options)

@@ -30,7 +30,7 @@ from grantway import (
     build_registry,
     hookimpl,
 )
-from grantway.members import Members, members_of
+from grantway._secrets.error_members import Members, members_of
 from grantway_grants import authorization_code
 from tests import faults
 from tests.faults import Act, FaultServer

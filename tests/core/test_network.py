@@ -13,9 +13,15 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from grantway import Client, ConfigurationError, ConnectionFailedError, Provider, RequestsTransport
-from grantway import network as networks
-from grantway.network import CA_VARIABLES, PROXY_VARIABLES, Network
+from grantway import (
+    Client,
+    ConfigurationError,
+    ConnectionFailedError,
+    Provider,
+    RequestsTransport,
+)
+from grantway._transport import network as networks
+from grantway._transport.network import CA_VARIABLES, PROXY_VARIABLES, Network
 from tests import faults
 from tests.certificates import Identity, issue
 from tests.faults import FaultServer

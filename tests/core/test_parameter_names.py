@@ -25,10 +25,10 @@ from grantway import (
     Text,
     Token,
 )
-from grantway.grant_rules import check_grant
+from grantway._plugins.grant_rules import check_grant
 from grantway.testing import NonconformingGrantError, Register, assert_grant_conforms
 from grantway_plugins.issuer import Denial, GrantRequest, Issue
-from grantway_plugins.testing.live_issuer import LiveIssuer
+from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests import faults
 from tests.faults import FaultServer
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from grantway import (
     Client,
@@ -22,10 +21,10 @@ from grantway import (
     TransportError,
     UnknownGrantTypeError,
 )
-from grantway.deadline import Deadline
-from grantway.dialect import Dialect
-from grantway.exceptions import GrantwayError
-from grantway.http import HttpRequest, HttpResponse
+from grantway._exceptions import GrantwayError
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._wire.dialect import Dialect
 from tests import faults
 from tests.faults import Act, FaultServer, Stage
 from tests.waiting import PATIENCE

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from grantway import Client, CredentialPool, Freshness, Provider, RetryPolicy, Token
-from grantway.dialect import Dialect
-from grantway.exceptions import ConfigurationError
-from grantway.grant import Text
-from grantway.quantity import check_count, check_seconds, check_share, check_wait
+from grantway._exceptions import ConfigurationError
+from grantway._transport.transport import RequestsTransport
+from grantway._types.grant import Text
+from grantway._types.quantity import check_count, check_seconds, check_share, check_wait
+from grantway._wire.dialect import Dialect
 from grantway.testing import FaultServer, FrozenClock
-from grantway.transport import RequestsTransport
 from grantway_grants import authorization_code
-from grantway_grants.loopback import LoopbackListener
+from grantway_grants._loopback import LoopbackListener
 
 WRONG = [True, False, math.inf, -math.inf, math.nan, -1, "300", b"300", [300], 10**400]
 WRONG += [Decimal(3), Fraction(3), 10**5000, -(10**5000)]

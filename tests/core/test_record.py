@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from grantway import Token
-from grantway.exceptions import StoreSaveError, StoreUnreadableError
-from grantway.record import VERSION, decode, encode, written_later
+from grantway._credentials.token_format import VERSION, decode_token, encode_token, is_newer_format
+from grantway._exceptions import StoreSaveError, StoreUnreadableError
 
 SECRET = "rt-very-secret-0123456789"
 TEXT = st.text(max_size=20)
@@ -48,7 +47,7 @@ FIELDS = [
 def understood(data: bytes | str) -> Token | None:
     """The token, or None where it is refused as it should be."""
     try:
-        return decode(data, "/the/place")
+        return decode_token(data, "/the/place")
     except StoreUnreadableError as error:
         said = str(error)
     assert said.startswith("/the/place: is not a ")
@@ -57,22 +56,22 @@ def understood(data: bytes | str) -> Token | None:
 
 @given(TOKENS)
 def test_every_token_comes_back_whole(token: Token) -> None:
-    data = encode(token)
-    assert decode(data, "here") == token
-    assert decode(data.decode(), "here") == token
-    assert not written_later(data)
+    data = encode_token(token)
+    assert decode_token(data, "here") == token
+    assert decode_token(data.decode(), "here") == token
+    assert not is_newer_format(data)
 
 
 @given(TOKENS, st.data())
 def test_no_part_of_a_record_is_a_token(token: Token, data: st.DataObject) -> None:
-    record = encode(token)
+    record = encode_token(token)
     assert understood(record[: data.draw(st.integers(0, len(record) - 1))]) is None
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
     assert understood(data) is None
-    assert not written_later(data)
+    assert not is_newer_format(data)
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
@@ -88,35 +87,35 @@ def test_what_is_understood_has_the_types_of_a_token(record: dict[str, Any]) -> 
     assert isinstance(token.scope, tuple | None)
     assert isinstance(token.extra, dict)
     token.expired()
-    assert decode(encode(token), "here") == token
+    assert decode_token(encode_token(token), "here") == token
 
 
 @pytest.mark.parametrize("field", FIELDS[1:])
 def test_a_field_of_another_type_is_named_and_not_quoted(field: str) -> None:
-    record = {**json.loads(encode(Token("at"))), field: [{"secret": SECRET}]}
+    record = {**json.loads(encode_token(Token("at"))), field: [{"secret": SECRET}]}
     if field == "extra":
         record[field] = [SECRET]
     with pytest.raises(StoreUnreadableError, match=field) as refused:
-        decode(json.dumps(record), "/the/place")
+        decode_token(json.dumps(record), "/the/place")
     assert SECRET not in str(refused.value)
 
 
 def test_a_field_that_a_later_release_adds_does_no_harm() -> None:
-    record = {**json.loads(encode(Token("at"))), "colour": "red"}
-    assert decode(json.dumps(record), "here") == Token("at")
+    record = {**json.loads(encode_token(Token("at"))), "colour": "red"}
+    assert decode_token(json.dumps(record), "here") == Token("at")
 
 
 def test_a_record_of_a_later_version_is_told_from_a_broken_one() -> None:
     later = json.dumps({"version": VERSION + 1, "token": "in another layout"})
-    assert written_later(later)
+    assert is_newer_format(later)
     with pytest.raises(StoreUnreadableError, match="newer grantway"):
-        decode(later, "here")
+        decode_token(later, "here")
 
 
 @pytest.mark.parametrize("version", [None, "2", [2], 0, -1, {}])
 def test_a_version_that_never_was_is_not_a_later_one(version: Any) -> None:
     data = json.dumps({"version": version, "access_token": "at"})
-    assert not written_later(data)
+    assert not is_newer_format(data)
     assert understood(data) is None
 
 
@@ -131,6 +130,6 @@ def test_what_json_has_no_word_for_is_refused_before_anything_is_written(
     extra: dict[str, Any],
 ) -> None:
     with pytest.raises(StoreSaveError, match="JSON") as refused:
-        encode(Token("at", refresh_token=SECRET, extra=extra))
+        encode_token(Token("at", refresh_token=SECRET, extra=extra))
     assert SECRET not in str(refused.value)
     assert refused.value.__context__ is None

@@ -7,10 +7,9 @@ import string
 from urllib.parse import quote_plus
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from grantway.redaction import MASK, excerpt, printable, scrub, visible
+from grantway._secrets.redaction import MASK, excerpt, printable, scrub, visible
 
 SECRETS = st.text(alphabet=string.ascii_letters + string.digits + '-._~+/=&%"<', min_size=6)
 #: A token of the answer, which nobody here has sent: too short to stand out by itself.

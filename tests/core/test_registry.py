@@ -24,7 +24,7 @@ from grantway import (
     default_registry,
     hookimpl,
 )
-from grantway.dialect import Dialect
+from grantway._wire.dialect import Dialect
 from tests import faults
 from tests.faults import FaultServer
 

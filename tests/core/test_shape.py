@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grantway import AnswerShape, ConfigurationError, Dialect, ErrorShape, RequestShape
+from grantway import ConfigurationError, Dialect, ErrorShape, RequestShape, ResponseShape
 
 PATHS: tuple[Any, ...] = (
     "error",
@@ -58,11 +58,11 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[Any, ...]]] = [
             {"X-Y": "1", "x-y": "2"},
         ),
     ),
-    (AnswerShape, "names", (*WORDS, {"a": "scope", "b": "scope"})),
-    (AnswerShape, "token_at", (*PATHS, ())),
-    (AnswerShape, "zero_never_expires", (None, 0, "no")),
-    (AnswerShape, "scope_separators", ("", None, "a", ", a", "-", 1)),
-    (AnswerShape, "token_types", WORDS),
+    (ResponseShape, "names", (*WORDS, {"a": "scope", "b": "scope"})),
+    (ResponseShape, "token_at", (*PATHS, ())),
+    (ResponseShape, "zero_never_expires", (None, 0, "no")),
+    (ResponseShape, "scope_separators", ("", None, "a", ", a", "-", 1)),
+    (ResponseShape, "token_types", WORDS),
     (ErrorShape, "header", ("", "X-Error", "x error", "x\r\n", 1, b"x")),
     (ErrorShape, "code_at", (*PATHS, (), ((),))),
     (ErrorShape, "description_at", (*PATHS, ((),))),
@@ -72,7 +72,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[Any, ...]]] = [
 ]
 DIALECT: list[tuple[str, tuple[Any, ...]]] = [
     ("name", ("", " ", None, 1, "two words", "tab\t")),
-    ("request", (None, {}, AnswerShape())),
+    ("request", (None, {}, ResponseShape())),
     ("answer", (None, {}, RequestShape())),
     ("error", (None, {}, RequestShape())),
     ("replay_window", (-1, -0.5, math.nan, math.inf, "30", None, True)),
@@ -107,7 +107,7 @@ def test_a_dialect_that_cannot_work_is_refused(name: str, value: Any) -> None:
 
 
 def test_every_attribute_has_values_that_are_refused() -> None:
-    for shape in (RequestShape, AnswerShape, ErrorShape):
+    for shape in (RequestShape, ResponseShape, ErrorShape):
         tested = {name for made, name, _ in REFUSED if made is shape}
         assert tested == {each.name for each in fields(shape)}
     assert {name for name, _ in DIALECT} == {each.name for each in fields(Dialect) if each.init}
@@ -122,7 +122,7 @@ def test_names_may_be_exchanged() -> None:
     RequestShape(names={"client_id": "code", "code": "client_id"})
 
 
-@pytest.mark.parametrize("shape", [Dialect, RequestShape, AnswerShape, ErrorShape])
+@pytest.mark.parametrize("shape", [Dialect, RequestShape, ResponseShape, ErrorShape])
 def test_a_shape_is_no_more_than_eight_fields(shape: Any) -> None:
     assert len([each for each in fields(shape) if each.init]) <= 8
 

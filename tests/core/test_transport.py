@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grantway.deadline import Deadline
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     ConnectionFailedError,
     OutcomeUnknownError,
@@ -20,8 +19,9 @@ from grantway.exceptions import (
     ResponseTooLargeError,
     TransportError,
 )
-from grantway.http import HttpRequest
-from grantway.transport import MAX_ANSWER, RequestsTransport
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest
+from grantway._transport.transport import MAX_ANSWER, RequestsTransport
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE

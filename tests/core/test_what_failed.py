@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from grantway.deadline import Deadline
-from grantway.exceptions import ConnectionFailedError, OutcomeUnknownError, TransportError
-from grantway.http import HttpRequest
-from grantway.transport import RequestsTransport
+from grantway._exceptions import ConnectionFailedError, OutcomeUnknownError, TransportError
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest
+from grantway._transport.transport import RequestsTransport
 from tests import faults
 from tests.faults import Act, FaultServer
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import grantway
-from grantway import exceptions, hookspecs
+from grantway import _exceptions as exceptions, hookspecs
 from grantway_plugins.cli.app import COMMANDS, app
 from tests.docs.pages import DOCS, ROOT, blocks
 

@@ -8,8 +8,8 @@ import pytest
 
 from grantway import testing
 from grantway.testing import faults
-from grantway.testing.rules import RULES
-from grantway_plugins.testing import plugin
+from grantway.testing._rules import RULES
+from grantway_plugins.testing import _plugin as plugin
 from tests.docs.pages import DOCS
 
 PAGE = (DOCS / "reference" / "testing.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grantway import Credential, Token
-from grantway.stores import Store
+from grantway._types.store import Store
 from tests.fleet.issuer import StrictIssuer
 from tests.fleet.worker import GRANT_TYPE, open_store
 from tests.interop.program import Program

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from grantway import Client, Token
-from grantway_plugins.stores.redis import RedisStore
-from grantway_plugins.stores.sql import SqlStore
+from grantway_plugins.stores.redis._store import RedisStore
+from grantway_plugins.stores.sql._store import SqlStore
 from tests.fleet.conftest import LEASE
 from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Answer, Fleet, StoreOptions, fleet

@@ -22,14 +22,14 @@ CLOCK = Clock()
 CLOCK.install()
 
 from grantway import Client, Provider, RetryPolicy, Token  # noqa: E402 - by these clocks
-from grantway.deadline import Deadline  # noqa: E402
-from grantway.exceptions import GrantwayError  # noqa: E402
-from grantway.http import HttpRequest, HttpResponse  # noqa: E402
-from grantway.transport import RequestsTransport  # noqa: E402
-from grantway_plugins.stores.plugin import grantway_register_stores  # noqa: E402
+from grantway._exceptions import GrantwayError  # noqa: E402
+from grantway._transport.deadline import Deadline  # noqa: E402
+from grantway._transport.http import HttpRequest, HttpResponse  # noqa: E402
+from grantway._transport.transport import RequestsTransport  # noqa: E402
+from grantway_plugins.stores._plugin import grantway_register_stores  # noqa: E402
 
 if TYPE_CHECKING:
-    from grantway.stores import Store
+    from grantway._types.store import Store
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 #: Seconds between two looks of a thread that polls.

@@ -14,8 +14,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from grantway import (
     AccessDeniedException,
@@ -37,12 +36,11 @@ from grantway import (
     SlowDownException,
     Token,
 )
-from grantway.deadline import Deadline
-from grantway.exceptions import Evidence
-from grantway.http import HttpRequest, HttpResponse, retry_after
+from grantway._exceptions import Evidence
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse, retry_after
+from grantway_grants._polling import poll as keep_polling, polling_interval, seconds
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow, login
-from grantway_grants.polling import poll as keep_polling
-from grantway_grants.polling import polling_interval, seconds
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from grantway import ConfigurationError, FlowCancelledError, FlowTimeoutError
-from grantway_grants import loopback
-from grantway_grants.callback import redirect_uris
-from grantway_grants.loopback import LoopbackListener
+from grantway_grants import _loopback as loopback
+from grantway_grants._callback import redirect_uris
+from grantway_grants._loopback import LoopbackListener
 from tests.faults import free_port
 from tests.waiting import PATIENCE
 

@@ -8,20 +8,23 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import grantway
-from grantway.deadline import Deadline
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     GrantwayError,
     InvalidRequestException,
     ResponseInvalidError,
 )
-from grantway.http import HttpRequest, HttpResponse
-from grantway.middleware.retry import RetryPolicy
-from grantway_grants.authorization_code import AuthorizationCodeFlow, code_challenge, login_by_paste
+from grantway._requests.middleware.retry import RetryPolicy
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
+from grantway_grants.authorization_code import (
+    AuthorizationCodeFlow,
+    code_challenge,
+    login_by_paste,
+)
 
 REDIRECT = "http://127.0.0.1:8400/callback"
 PAR = "https://as.example/par"

@@ -29,10 +29,10 @@ def by_botocore() -> Callable[[], str]:
 
 def by_grantway() -> Callable[[], str]:
     """Gives the token as grantway finds it."""
-    from grantway_plugins import sso_oidc  # noqa: PLC0415
+    from grantway_plugins import aws  # noqa: PLC0415
 
     def ask() -> str:
-        with sso_oidc.sso_session() as session:
+        with aws.sso_session() as session:
             return session.credential().token().access_token
 
     return ask

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from botocore.utils import JSONFileCache, SSOTokenLoader, parse_timestamp
 
-from grantway_plugins.issuer.person import Person
-from grantway_plugins.sso_oidc.config import read_config
-from grantway_plugins.sso_oidc.session import SsoSession
-from grantway_plugins.sso_oidc.times import read_time, write_time
+from grantway_plugins.aws._cache.times import read_time, write_time
+from grantway_plugins.aws._config.sso_config import read_config
+from grantway_plugins.aws._login.session import SsoSession
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.interop.aws_cache_reader import PROFILE, reader
 from tests.interop.gate import Gate
 from tests.interop.grantway_serve import grantway_serve
@@ -58,7 +58,10 @@ def login(home: Path, issuer: str) -> Iterator[SsoSession]:
     """A person's login by grantway."""
     config = read_config("work", path=home / ".aws" / "config")
     cache = home / ".aws" / "sso" / "cache"
-    with SsoSession(config, folder=cache, endpoint_url=issuer) as session, Person() as person:
+    with (
+        SsoSession(config, folder=cache, endpoint_url=issuer) as session,
+        BrowserDriver() as person,
+    ):
         session.login_on_device(
             lambda shown: person.approve_device(shown.verification_uri, shown.user_code)
         )
@@ -96,7 +99,10 @@ def test_each_takes_the_file_that_grantway_wrote(
 def test_botocore_takes_the_file_of_an_older_profile(home: Path, issuer: str) -> None:
     config = read_config(profile="older", path=home / ".aws" / "config")
     cache = home / ".aws" / "sso" / "cache"
-    with SsoSession(config, folder=cache, endpoint_url=issuer) as session, Person() as person:
+    with (
+        SsoSession(config, folder=cache, endpoint_url=issuer) as session,
+        BrowserDriver() as person,
+    ):
         token = session.login_on_device(
             lambda shown: person.approve_device(shown.verification_uri, shown.user_code)
         )

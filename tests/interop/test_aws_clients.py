@@ -19,8 +19,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from grantway_plugins import sso_oidc
-from grantway_plugins.issuer.person import Person
+from grantway_plugins import aws as sso_oidc
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.interop.aws_clients import Answer, AwsClient, BotoClient, JsClient, Refusal, refusal
 from tests.interop.aws_js import AwsJsClient
 from tests.interop.grantway_serve import grantway_serve
@@ -109,8 +109,8 @@ def aws(connect: Connect, issuer: str) -> AwsClient:
 
 
 @pytest.fixture
-def person() -> Iterator[Person]:
-    with Person() as somebody:
+def person() -> Iterator[BrowserDriver]:
+    with BrowserDriver() as somebody:
         yield somebody
 
 
@@ -142,7 +142,7 @@ def authorize_url(issuer: str, who: dict[str, str], **changes: str) -> str:
     return f"{issuer}/authorize?{urlencode({**query, **changes})}"
 
 
-def a_code(issuer: str, who: dict[str, str], person: Person) -> str:
+def a_code(issuer: str, who: dict[str, str], person: BrowserDriver) -> str:
     back = person.approve_authorization(authorize_url(issuer, who))
     return parse_qs(urlsplit(back).query)["code"][0]
 
@@ -165,7 +165,7 @@ def poll(started: Answer) -> dict[str, str]:
     return {"grantType": DEVICE_CODE, "deviceCode": started["deviceCode"]}
 
 
-def login(aws: AwsClient, who: dict[str, str], person: Person) -> Answer:
+def login(aws: AwsClient, who: dict[str, str], person: BrowserDriver) -> Answer:
     started = aws.start_device_authorization(**who, startUrl=START_URL)
     person.approve_device(started["verificationUriComplete"])
     return aws.create_token(**who, **poll(started))
@@ -190,7 +190,7 @@ def test_a_registration_names_its_secret_times_and_endpoints(aws: AwsClient, iss
     assert registered["tokenEndpoint"] == f"{issuer}/token"
 
 
-def test_a_device_login_from_pending_to_refreshed(aws: AwsClient, person: Person) -> None:
+def test_a_device_login_from_pending_to_refreshed(aws: AwsClient, person: BrowserDriver) -> None:
     who = register(aws)
     started = aws.start_device_authorization(**who, startUrl=START_URL)
     assert started["userCode"] in started["verificationUriComplete"]
@@ -210,7 +210,7 @@ def test_a_device_login_from_pending_to_refreshed(aws: AwsClient, person: Person
 
 
 def test_a_login_by_code_and_pkce_as_the_aws_cli_does_it(
-    aws: AwsClient, issuer: str, person: Person
+    aws: AwsClient, issuer: str, person: BrowserDriver
 ) -> None:
     who = register(aws)
     back = person.approve_authorization(authorize_url(issuer, who))
@@ -224,7 +224,9 @@ def test_a_login_by_code_and_pkce_as_the_aws_cli_does_it(
     assert aws.create_token(**who, **refresh(token))["accessToken"] != token["accessToken"]
 
 
-def test_every_refresh_brings_a_token_that_refreshes_again(aws: AwsClient, person: Person) -> None:
+def test_every_refresh_brings_a_token_that_refreshes_again(
+    aws: AwsClient, person: BrowserDriver
+) -> None:
     who = register(aws)
     token = login(aws, who, person)
     seen = {token["refreshToken"]}
@@ -234,7 +236,9 @@ def test_every_refresh_brings_a_token_that_refreshes_again(aws: AwsClient, perso
     assert len(seen) == 6
 
 
-def test_an_answer_that_got_lost_can_be_asked_for_again(aws: AwsClient, person: Person) -> None:
+def test_an_answer_that_got_lost_can_be_asked_for_again(
+    aws: AwsClient, person: BrowserDriver
+) -> None:
     who = register(aws)
     token = login(aws, who, person)
     aws.create_token(**who, **refresh(token))
@@ -306,7 +310,7 @@ def test_what_was_never_issued_is_no_grant(aws: AwsClient, parameters: dict[str,
 
 
 def test_what_was_issued_to_another_client_is_no_grant(
-    aws: AwsClient, issuer: str, person: Person
+    aws: AwsClient, issuer: str, person: BrowserDriver
 ) -> None:
     who, other = register(aws), register(aws)
     started = aws.start_device_authorization(**who, startUrl=START_URL)
@@ -324,7 +328,7 @@ def test_what_was_issued_to_another_client_is_no_grant(
     "change", [{"codeVerifier": "x" * 43}, {"redirectUri": "http://127.0.0.1:1/oauth/callback"}]
 )
 def test_a_code_that_is_not_redeemed_as_it_was_asked_for_is_not_spent(
-    aws: AwsClient, issuer: str, person: Person, change: dict[str, str]
+    aws: AwsClient, issuer: str, person: BrowserDriver, change: dict[str, str]
 ) -> None:
     who = register(aws)
     code = a_code(issuer, who, person)
@@ -334,7 +338,7 @@ def test_a_code_that_is_not_redeemed_as_it_was_asked_for_is_not_spent(
 
 
 def test_a_code_that_is_redeemed_twice_ends_what_it_gave(
-    aws: AwsClient, issuer: str, person: Person
+    aws: AwsClient, issuer: str, person: BrowserDriver
 ) -> None:
     who = register(aws)
     code = a_code(issuer, who, person)
@@ -344,7 +348,7 @@ def test_a_code_that_is_redeemed_twice_ends_what_it_gave(
         assert refused.exception == "InvalidGrantException"
 
 
-def test_a_device_code_is_redeemed_once(aws: AwsClient, person: Person) -> None:
+def test_a_device_code_is_redeemed_once(aws: AwsClient, person: BrowserDriver) -> None:
     who = register(aws)
     started = aws.start_device_authorization(**who, startUrl=START_URL)
     person.approve_device(started["verificationUriComplete"])
@@ -353,7 +357,9 @@ def test_a_device_code_is_redeemed_once(aws: AwsClient, person: Person) -> None:
     assert refused.exception == "InvalidGrantException"
 
 
-def test_a_refresh_token_that_was_used_ends_its_family(connect: Connect, person: Person) -> None:
+def test_a_refresh_token_that_was_used_ends_its_family(
+    connect: Connect, person: BrowserDriver
+) -> None:
     with grantway_serve("--refresh-reuse-window-seconds", "0") as url:
         aws = connect(url)
         who = register(aws)
@@ -365,7 +371,7 @@ def test_a_refresh_token_that_was_used_ends_its_family(connect: Connect, person:
 
 
 def test_a_login_ends_however_often_it_is_refreshed(
-    connect: Connect, forgetful_issuer: str, person: Person
+    connect: Connect, forgetful_issuer: str, person: BrowserDriver
 ) -> None:
     aws = connect(forgetful_issuer)
     who = register(aws)
@@ -401,7 +407,7 @@ def test_a_grant_that_nobody_registered_is_unsupported(aws: AwsClient, grant_typ
     assert (refused.error, refused.status) == ("unsupported_grant_type", 400)
 
 
-def test_a_person_who_says_no_is_final(aws: AwsClient, person: Person) -> None:
+def test_a_person_who_says_no_is_final(aws: AwsClient, person: BrowserDriver) -> None:
     who = register(aws)
     started = aws.start_device_authorization(**who, startUrl=START_URL)
     person.deny_device(started["verificationUriComplete"])
@@ -480,7 +486,7 @@ def test_a_registration_that_breaks_a_rule(
 
 
 def test_a_busy_database_is_not_an_invalid_grant(
-    connect: Connect, person: Person, tmp_path: Path
+    connect: Connect, person: BrowserDriver, tmp_path: Path
 ) -> None:
     database = tmp_path / "issuer.sqlite3"
     with grantway_serve("--database", str(database)) as url:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from grantway_plugins import sso_oidc
-from grantway_plugins.issuer.person import Person
+from grantway_plugins import aws as sso_oidc
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.interop import aws_cli
 from tests.interop.aws_js import AwsJsClient, AwsJsError
 from tests.interop.grantway_serve import grantway_serve
@@ -103,7 +103,7 @@ def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
     aws: str, environment: dict[str, str]
 ) -> None:
     login = [aws, "sso", "login", "--profile", "dev", "--use-device-code", "--no-browser"]
-    with Program(login, env=environment) as program, Person() as person:
+    with Program(login, env=environment) as program, BrowserDriver() as person:
         said = ""
         while not (shown := re.search(r"http://\S+/device\?user_code=\S+", said)):
             said += program.read_line(PATIENCE)
@@ -130,7 +130,7 @@ def test_botocore_takes_its_credentials_from_a_grantway_login(
         folder=home / ".aws" / "sso" / "cache",
         endpoint_url=issuer,
     )
-    with session, Person() as person:
+    with session, BrowserDriver() as person:
         session.login_on_device(
             lambda shown: person.approve_device(shown.verification_uri, shown.user_code)
         )
@@ -143,7 +143,7 @@ def test_the_aws_sdk_for_javascript_gets_credentials_and_logs_out(issuer: str) -
     with (
         AwsJsClient(issuer) as oidc,
         AwsJsClient(issuer, service="sso") as portal,
-        Person() as person,
+        BrowserDriver() as person,
     ):
         client = oidc.call(
             "RegisterClient",

@@ -22,7 +22,7 @@ import uvicorn
 
 from grantway_plugins.gateway import EmbeddedIssuer, TokenEndpoint
 from grantway_plugins.server import HttpProtocol
-from grantway_plugins.server.address import listen
+from grantway_plugins.server._listening.address import listen
 from tests.plugins.gateway.hostile import Running, issuing, noting, started
 from tests.waiting import PATIENCE
 

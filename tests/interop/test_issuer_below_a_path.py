@@ -16,9 +16,9 @@ from botocore.config import Config
 
 import grantway
 from grantway_grants import authorization_code, device_code
-from grantway_plugins import sso_oidc
+from grantway_plugins import aws
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.faults import free_port
 from tests.interop.proxies import nginx
 
@@ -85,7 +85,7 @@ def test_grantways_client_discovers_it_and_logs_in(url: str) -> None:
         grantway.Client(
             provider, client_id=who["client_id"], client_secret=who["client_secret"]
         ) as client,
-        Person() as person,
+        BrowserDriver() as person,
     ):
         flow = device_code.DeviceFlow(client)
         started = flow.start()
@@ -119,8 +119,8 @@ def test_aws_clients_take_it_as_their_endpoint(url: str) -> None:
     session = boto3.Session(region_name="us-east-1")
     with (
         closing(session.client("sso-oidc", endpoint_url=url, config=once)) as boto,
-        sso_oidc.client(region_name="us-east-1", endpoint_url=url) as drop_in,
-        Person() as person,
+        aws.client(region_name="us-east-1", endpoint_url=url) as drop_in,
+        BrowserDriver() as person,
     ):
         clients: list[Any] = [boto, drop_in]
         for client in clients:

@@ -15,10 +15,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 import grantway
-from grantway.client_auth import ClientAuth, NoAuth
-from grantway.exceptions import GrantwayError, InvalidClientException, TokenError
+from grantway._exceptions import GrantwayError, InvalidClientException, TokenError
+from grantway._requests.client_auth import ClientAuth, NoAuth
 from grantway_grants.authorization_code import login_by_paste
-from grantway_plugins.client_auth import ClientSecretJwt, DPoP, MutualTls, PrivateKeyJwt, SigningKey
+from grantway_plugins.client_auth import (
+    ClientSecretJwt,
+    DPoP,
+    MutualTls,
+    PrivateKeyJwt,
+    SigningKey,
+)
 from tests.certificates import Identity, issue
 from tests.interop import node_packages
 from tests.interop.oidc_provider import OidcProvider

@@ -11,7 +11,7 @@ import requests
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from requests_oauth2client import AuthorizationResponseError
 
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.interop.grantway_serve import grantway_serve
 from tests.interop.rfc_clients import (
     DEVICE_CODE,
@@ -45,8 +45,8 @@ def session() -> Iterator[requests.Session]:
 
 
 @pytest.fixture
-def person() -> Iterator[Person]:
-    with Person() as somebody:
+def person() -> Iterator[BrowserDriver]:
+    with BrowserDriver() as somebody:
         yield somebody
 
 
@@ -129,7 +129,7 @@ def test_the_metadata_keep_every_rule_of_rfc_8414(issuer: str, session: requests
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_device_login(connect: Connect, person: Person, method: str) -> None:
+def test_a_device_login(connect: Connect, person: BrowserDriver, method: str) -> None:
     client = connect(token_endpoint_auth_method=method)
     started = client.start_device("read")
     assert started["expires_in"]
@@ -146,7 +146,7 @@ def test_a_device_login(connect: Connect, person: Person, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_login_by_code_and_pkce(connect: Connect, person: Person, method: str) -> None:
+def test_a_login_by_code_and_pkce(connect: Connect, person: BrowserDriver, method: str) -> None:
     client = connect(token_endpoint_auth_method=method)
     token = client.login("read write", person.approve_authorization)
     assert set(token["scope"].split()) == {"read", "write"}
@@ -154,7 +154,9 @@ def test_a_login_by_code_and_pkce(connect: Connect, person: Person, method: str)
     assert refreshed["refresh_token"] != token["refresh_token"]
 
 
-def test_a_refresh_may_ask_for_less_and_not_for_more(connect: Connect, person: Person) -> None:
+def test_a_refresh_may_ask_for_less_and_not_for_more(
+    connect: Connect, person: BrowserDriver
+) -> None:
     client = connect()
     token = client.login("read", person.approve_authorization)
     assert client.refresh(token["refresh_token"], scope="read")["scope"] == "read"
@@ -168,7 +170,7 @@ def test_a_refresh_may_ask_for_less_and_not_for_more(connect: Connect, person: P
     )
 
 
-def test_a_revoked_login_is_over(connect: Connect, person: Person) -> None:
+def test_a_revoked_login_is_over(connect: Connect, person: BrowserDriver) -> None:
     client = connect()
     token = client.login("read", person.approve_authorization)
     client.revoke(token["refresh_token"])
@@ -177,7 +179,7 @@ def test_a_revoked_login_is_over(connect: Connect, person: Person) -> None:
     )
 
 
-def test_a_person_who_says_no_to_a_device(connect: Connect, person: Person) -> None:
+def test_a_person_who_says_no_to_a_device(connect: Connect, person: BrowserDriver) -> None:
     client = connect()
     started = client.start_device("read")
     person.deny_device(started["verification_uri"], started["user_code"])
@@ -187,7 +189,7 @@ def test_a_person_who_says_no_to_a_device(connect: Connect, person: Person) -> N
 
 
 def test_a_person_who_says_no_to_a_code(
-    issuer: str, session: requests.Session, person: Person
+    issuer: str, session: requests.Session, person: BrowserDriver
 ) -> None:
     # Authlib does not read an error in a redirect.
     client = RequestsOAuth2Client(issuer, register(issuer, session), session)

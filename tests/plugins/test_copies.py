@@ -21,7 +21,6 @@ import grantway
 import grantway_grants
 import grantway_plugins
 from grantway import (
-    AnswerShape,
     Client,
     ClientSecretBasic,
     ClientSecretPost,
@@ -36,24 +35,28 @@ from grantway import (
     PluginStatus,
     Provider,
     RequestShape,
+    ResponseShape,
     RetryPolicy,
     Scope,
     Text,
     Token,
 )
-from grantway.copies import OneProcess, Value
-from grantway.deadline import Deadline
-from grantway.dialect import Answer, WireError
-from grantway.exceptions import Attempt, GrantwayError
-from grantway.exchange import Draft, Exchange
-from grantway.grant import Params
-from grantway.http import HttpRequest, HttpResponse
+from grantway._exceptions import Attempt, GrantwayError
+from grantway._processes.copies import OneProcess, Value
+from grantway._requests.exchange import Exchange, OutgoingRequest
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._types.grant import Params
+from grantway._wire.dialect import ProviderResponse, WireError
 from grantway.testing import Fault, NonconformingGrantError, Received, Register
 from grantway_grants.authorization_code import AuthorizationRequest
 from grantway_grants.device_code import DeviceAuthorization
 from grantway_plugins.auth import Bearer, HttpxAuth, RequestsAuth
+from grantway_plugins.aws import AwsIam, client as sso_oidc_client
+from grantway_plugins.aws._cache.store import AwsCliStore
+from grantway_plugins.aws._config.settings import Settings
+from grantway_plugins.aws._config.sso_config import SsoConfig
 from grantway_plugins.client_auth import (
-    AwsIam,
     ClientSecretJwt,
     DPoP,
     MutualTls,
@@ -61,20 +64,16 @@ from grantway_plugins.client_auth import (
     SigningKey,
 )
 from grantway_plugins.gateway import BreakerRules, BulkheadRules, Notice, Principal
-from grantway_plugins.gateway.protection import ProtectionState
+from grantway_plugins.gateway._protection import ProtectionState
 from grantway_plugins.grants.ciba import BackchannelAuthentication
-from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerSettings, Lifetimes
-from grantway_plugins.issuer.audit_event import AuditEvent
-from grantway_plugins.issuer.aws_portal.accounts import AwsAccount, RoleCredentials
-from grantway_plugins.issuer.records import Client as Registration
+from grantway_plugins.issuer._aws_portal.accounts import AwsAccount, RoleCredentials
+from grantway_plugins.issuer._decisions.grants.jwt_bearer import JwtBearerIssuer, TrustedIssuer
+from grantway_plugins.issuer._storage.records import RegisteredClient as Registration
 from grantway_plugins.server import Limits
-from grantway_plugins.server.log_format import JsonFormatter
-from grantway_plugins.sso_oidc import client as sso_oidc_client
-from grantway_plugins.sso_oidc.config import SsoConfig
-from grantway_plugins.sso_oidc.settings import Settings
-from grantway_plugins.stores.aws_cli import AwsCliStore
-from grantway_plugins.stores.file import FileStore
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._log_format import JsonFormatter
+from grantway_plugins.stores.file._store import FileStore
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECRET = "secret-that-stays-here-0123456789"
@@ -157,12 +156,12 @@ def specimens() -> dict[type, Any]:
         PROVIDER,
         dialect,
         RequestShape(headers=MappingProxyType({"X-A": "b"})),
-        AnswerShape(names=MappingProxyType({"accessToken": "access_token"})),
+        ResponseShape(names=MappingProxyType({"accessToken": "access_token"})),
         ErrorShape(codes=MappingProxyType({"nope": "access_denied"})),
         NoAuth("c"),
         secret,
         ClientSecretBasic("c", SECRET),
-        Answer(200, MappingProxyType({}), {"access_token": SECRET}),
+        ProviderResponse(200, MappingProxyType({}), {"access_token": SECRET}),
         WireError("invalid_grant"),
         Event("start", 1, "token", "as.example", None),
         Attempt("refused", "400", 400, 1.0),
@@ -189,7 +188,7 @@ def specimens() -> dict[type, Any]:
             deadline,
             emit=lambda _event: None,
         ),
-        Draft(
+        OutgoingRequest(
             PROVIDER.token_endpoint,
             {"client_secret": SECRET},
             {},

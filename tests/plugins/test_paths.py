@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from grantway import Token
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins import profiles
-from grantway_plugins.gateway.config import ConfigFile
-from grantway_plugins.issuer.database import default_path, open_database
-from grantway_plugins.paths import expand, require_writable
-from grantway_plugins.sso_oidc import sso_session
-from grantway_plugins.stores.aws_cli import AwsCliStore
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.key_ring import KeyRingStore
-from grantway_plugins.stores.sql import SqlStore
+from grantway_plugins._paths import expand, require_writable
+from grantway_plugins.aws import sso_session
+from grantway_plugins.aws._cache.store import AwsCliStore
+from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.issuer._storage.database import default_path, open_database
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.keyring._store import KeyRingStore
+from grantway_plugins.stores.sql._store import SqlStore
 
 #: Runs the command line as a user whom the system does not know, as containers do.
 STRANGER = """

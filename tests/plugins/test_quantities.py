@@ -13,12 +13,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from grantway import Client, Provider
-from grantway.exceptions import ConfigurationError
-from grantway_plugins.auth import BotocoreTokenProvider, HttpxAuth, RequestsAuth
+from grantway._exceptions import ConfigurationError
+from grantway_plugins.auth import HttpxAuth, RequestsAuth
+from grantway_plugins.aws import BotocoreTokenProvider, client as aws_client
 from grantway_plugins.client_auth import ClientSecretJwt
 from grantway_plugins.gateway import Broker, TokenEndpoint
-from grantway_plugins.gateway.metrics import GatewayMetrics
-from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules
+from grantway_plugins.gateway._metrics import GatewayMetrics
+from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules
 from grantway_plugins.gateway.upstream import (
     AsgiUpstreamAuth,
     HttpxUpstreamAuth,
@@ -31,13 +32,12 @@ from grantway_plugins.gateway.upstream import (
 )
 from grantway_plugins.grants.ciba import CibaFlow
 from grantway_plugins.issuer import IssuerServer, Lifetimes
-from grantway_plugins.issuer.operator_clients import rotate_secret
+from grantway_plugins.issuer._decisions.operator_clients import rotate_secret
 from grantway_plugins.registration import registered_client
-from grantway_plugins.sso_oidc import client as aws_client
-from grantway_plugins.stores.key_ring import KeyRingStore
-from grantway_plugins.stores.memory import MemoryStore
-from grantway_plugins.stores.redis import RedisStore
-from grantway_plugins.stores.sql import SqlStore
+from grantway_plugins.stores.keyring._store import KeyRingStore
+from grantway_plugins.stores.memory._store import MemoryStore
+from grantway_plugins.stores.redis._store import RedisStore
+from grantway_plugins.stores.sql._store import SqlStore
 
 WRONG = [True, math.inf, math.nan, -1, "300", [300]]
 CLIENT = Client(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     InvalidClientException,
     InvalidClientMetadataException,
@@ -24,8 +24,8 @@ from grantway.testing.faults import Act, FaultServer
 from grantway_grants import device_code
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from grantway_plugins.registration import LEAST, registered_client
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests.waiting import PATIENCE
 
 #: The second run of this program must find the token of the first one.

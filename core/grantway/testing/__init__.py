@@ -11,54 +11,28 @@ Installing grantway also brings pytest fixtures: ``grantway_register``, ``grantw
 ``grantway_faults`` and ``grantway_clock``. Nothing here is loaded before it is used.
 """
 
-from importlib import import_module
+from grantway._lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
-    from typing import Any
+    from . import faults as faults
+    from ._clock import FrozenClock as FrozenClock
+    from ._conformance import (
+        NonconformingGrantError as NonconformingGrantError,
+        assert_grant_conforms as assert_grant_conforms,
+    )
+    from ._isolation import Register as Register, isolated_registry as isolated_registry
+    from ._rules import Fault as Fault
+    from .faults import Act as Act, FaultServer as FaultServer, Received as Received, Stage as Stage
 
-    from . import faults
-    from .clock import FrozenClock
-    from .conformance import NonconformingGrantError, assert_grant_conforms
-    from .faults import Act, FaultServer, Received, Stage
-    from .isolation import Register, isolated_registry
-    from .rules import Fault
-
-_HOMES = {
-    "clock": ("FrozenClock",),
-    "conformance": ("NonconformingGrantError", "assert_grant_conforms"),
-    "faults": ("Act", "FaultServer", "Received", "Stage"),
-    "isolation": ("Register", "isolated_registry"),
-    "rules": ("Fault",),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "Act",
-    "Fault",
-    "FaultServer",
-    "FrozenClock",
-    "NonconformingGrantError",
-    "Received",
-    "Register",
-    "Stage",
-    "assert_grant_conforms",
-    "faults",
-    "isolated_registry",
-]
-
-
-def __getattr__(name: str) -> "Any":
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None and name != "faults":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module: ModuleType = import_module(f"{__name__}.{home or name}")
-    value = getattr(module, name) if home else module
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._clock": "FrozenClock",
+        "._conformance": "NonconformingGrantError assert_grant_conforms",
+        "._isolation": "Register isolated_registry",
+        "._rules": "Fault",
+        ".faults": "Act FaultServer Received Stage",
+        ".": "faults",
+    },
+)

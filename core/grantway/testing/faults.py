@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from grantway.copies import OneProcess, Value
-from grantway.quantity import check_count
+from grantway._processes.copies import OneProcess, Value
+from grantway._types.quantity import check_count
 
 #: Seconds between two bytes of a drip: far below every read timeout in the tests.
 DRIP = 0.02

@@ -11,41 +11,21 @@
 nothing itself and serves any other HTTP library. Importing the package loads none of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from grantway._lazy import lazy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .bearer import Bearer, Presentation, TokenSource
-    from .botocore_token import BotocoreTokenProvider
-    from .httpx_auth import HttpxAuth
-    from .requests_auth import RequestsAuth
+    from ._bearer import Bearer as Bearer, Presentation as Presentation, TokenSource as TokenSource
+    from ._body import Body as Body
+    from ._httpx_auth import HttpxAuth as HttpxAuth
+    from ._requests_auth import RequestsAuth as RequestsAuth
 
-_HOME = {
-    "Bearer": "bearer",
-    "BotocoreTokenProvider": "botocore_token",
-    "HttpxAuth": "httpx_auth",
-    "Presentation": "bearer",
-    "RequestsAuth": "requests_auth",
-    "TokenSource": "bearer",
-}
-
-__all__ = [
-    "Bearer",
-    "BotocoreTokenProvider",
-    "HttpxAuth",
-    "Presentation",
-    "RequestsAuth",
-    "TokenSource",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._bearer": "Bearer Presentation TokenSource",
+        "._body": "Body",
+        "._httpx_auth": "HttpxAuth",
+        "._requests_auth": "RequestsAuth",
+    },
+)

@@ -9,7 +9,7 @@ import sys
 def main() -> None:
     """Run the command line; say how to get it where its libraries are missing."""
     if sys.argv[1:2] == ["token"]:
-        from .quick import answer  # noqa: PLC0415 - the other commands have no use for it
+        from .fresh_token import answer  # noqa: PLC0415 - the other commands have no use for it
 
         if answer(sys.argv[2:]):
             return

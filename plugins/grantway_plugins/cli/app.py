@@ -10,8 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from grantway import __version__
-from grantway.exceptions import GrantwayError, LoginNeededError
-from grantway.redaction import harmless
+from grantway._exceptions import GrantwayError, LoginNeededError
+from grantway._secrets.redaction import harmless
 
 from .options import whose_login
 

@@ -13,15 +13,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from grantway.deadline import Deadline
-from grantway.exceptions import ConfigurationError, GrantwayError, RegistryError
-from grantway.http import HttpRequest, HttpResponse, Transport, require_secure
-from grantway.process import default_registry
-from grantway.provider import Provider
-from grantway.selection import VARIABLE
-from grantway_plugins.paths import require_writable
-from grantway_plugins.profiles.places import config_path
-from grantway_plugins.stores.file_format import INSTEAD, default_folder
+from grantway._exceptions import ConfigurationError, GrantwayError, RegistryError
+from grantway._plugins.default_registry import default_registry
+from grantway._plugins.selection import VARIABLE
+from grantway._requests.provider import Provider
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse, Transport, require_secure
+from grantway_plugins._paths import require_writable
+from grantway_plugins.profiles._paths import config_path
+from grantway_plugins.stores.file._format import INSTEAD, default_folder
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -125,7 +125,9 @@ def _is_installed(distribution: str) -> bool:
 def database() -> Iterator[Finding]:
     """Whether the issuer can keep its database, and nobody else can read it."""
     try:
-        from grantway_plugins.issuer.database import default_path  # noqa: PLC0415 - an extra
+        from grantway_plugins.issuer._storage.database import (  # noqa: PLC0415 - an extra
+            default_path,
+        )
 
         path = default_path()
     except ModuleNotFoundError as missing:
@@ -178,7 +180,7 @@ def _exposed(path: Path) -> Path | None:
 
 def environment() -> Iterator[Finding]:
     """Which proxies and certificates the environment sets, and whether they can be used."""
-    from grantway.network import (  # noqa: PLC0415 - slow to load
+    from grantway._transport.network import (  # noqa: PLC0415 - slow to load
         CA_VARIABLES,
         PROXY_VARIABLES,
         Network,
@@ -264,7 +266,9 @@ class _Dated:
 
 def reachable(issuer: str) -> Iterator[Finding]:
     """Whether a provider answers, and its clock agrees with this one."""
-    from grantway.transport import RequestsTransport  # noqa: PLC0415 - only where it is asked for
+    from grantway._transport.transport import (  # noqa: PLC0415 - only where it is asked for
+        RequestsTransport,
+    )
 
     about = f"provider {issuer}"
     try:

@@ -12,18 +12,18 @@ from typing import Any
 
 import click
 
-from grantway.exceptions import ConfigurationError
-from grantway.quantity import check_seconds
-from grantway_plugins.issuer import audit_log
-from grantway_plugins.issuer.operator_clients import (
+from grantway._exceptions import ConfigurationError
+from grantway._types.quantity import check_seconds
+from grantway_plugins.issuer import _audit_log as audit_log
+from grantway_plugins.issuer._decisions.operator_clients import (
     OVERLAP,
     add_client,
     all_clients,
     remove_client,
     rotate_secret,
 )
-from grantway_plugins.issuer.store import Store
-from grantway_plugins.server.log_format import LOG_FORMATS, LogFormat, log_to_stderr
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 from .issuer_database import IssuerDatabase, database_options
 
@@ -54,14 +54,14 @@ def command(log_format: LogFormat | None) -> None:
 
 
 @contextmanager
-def _store(database: IssuerDatabase) -> Iterator[Store]:
+def _store(database: IssuerDatabase) -> Iterator[IssuerStore]:
     where = database.url()
     if str(where) == ":memory:":
         raise ConfigurationError(
             "A database in memory belongs to the issuer's process; start the issuer with a file, "
             "and name the same file here"
         )
-    with closing(Store(where)) as store:
+    with closing(IssuerStore(where)) as store:
         yield store
 
 

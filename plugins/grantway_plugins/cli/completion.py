@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from grantway_plugins.profiles.places import config_path
+from grantway_plugins.profiles._paths import config_path
 
 _SHELLS = ("bash", "fish", "zsh")
 #: The names that a profile may have, and that a shell takes without quotes.
@@ -42,10 +42,10 @@ def aws_names(
     _ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the name of a login of ``~/.aws/config``: a session, or a profile that has one."""
-    from grantway_plugins.sso_oidc.config_file import (  # noqa: PLC0415 - AWS's alone
+    from grantway_plugins.aws._config.config_file import (  # noqa: PLC0415 - AWS's alone
         config_path as aws_config_path,
+        read_sections,
     )
-    from grantway_plugins.sso_oidc.config_file import read_sections  # noqa: PLC0415
 
     try:
         found = read_sections(aws_config_path())

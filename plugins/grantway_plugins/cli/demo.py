@@ -14,17 +14,17 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from grantway.client import Client
-from grantway.exceptions import FlowError, GrantwayError
-from grantway.provider import Provider
-from grantway.token import Token
-from grantway.transport import RequestsTransport
+from grantway._exceptions import FlowError, GrantwayError
+from grantway._requests.client import Client
+from grantway._requests.provider import Provider
+from grantway._transport.transport import RequestsTransport
+from grantway._types.token import Token
 from grantway_grants import authorization_code, device_code, refresh_token
-from grantway_plugins import sso_oidc
+from grantway_plugins import aws
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 
-from .tape import Recording, Tape
+from .recording_transport import Recording, Tape
 from .terminal import Terminal
 
 DialectName = Literal["rfc6749", "aws-sso-oidc"]
@@ -71,7 +71,7 @@ class Demo:
         self._console = console
         self._tape = Tape(RequestsTransport(trust_env=False))
         self._shown = 0
-        self._person = Person()
+        self._person = BrowserDriver()
         self.outcomes: dict[str, Outcome] = {}
 
     def run(self, issuer: str) -> None:
@@ -100,7 +100,7 @@ class Demo:
 
     def _register(self, issuer: str) -> tuple[str, str]:
         """Register by AWS's call; the issuer's clients may speak either dialect."""
-        registration = sso_oidc.client(
+        registration = aws.client(
             region_name="us-east-1", endpoint_url=issuer, transport=self._tape
         ).register_client(
             clientName="grantway-demo",

@@ -6,8 +6,8 @@ import logging
 
 import click
 
-from grantway_plugins.gateway.running.server import check, serve
-from grantway_plugins.server.log_format import LOG_FORMATS, LogFormat, log_to_stderr
+from grantway_plugins.gateway._running.server import check, serve
+from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 
 @click.command(name="gateway")

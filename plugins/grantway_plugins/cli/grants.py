@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from grantway.grant import Grant
-from grantway.process import default_registry
-from grantway.registry import Registry
+from grantway._plugins.default_registry import default_registry
+from grantway._plugins.registry import Registry
+from grantway._types.grant import Grant
 
 from .plugins import as_dict as plugin_as_dict
 from .terminal import Terminal

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from grantway_plugins.profiles.tables import WAYS
+from grantway_plugins._config.tables import LOGIN_METHODS
 
 from .new_profile import NewProfile, person_is_there
 from .options import config_option
@@ -48,7 +48,7 @@ def _options(command: Command) -> Command:
 @click.option("--name", default="", help="The profile's name. Default: the provider's host.")
 @config_option
 @click.option("--scope", help='Scope to request, like "read write".')
-@click.option("--login", type=click.Choice(WAYS), help="How people log in. Default: auto.")
+@click.option("--login", type=click.Choice(LOGIN_METHODS), help="How people log in. Default: auto.")
 @click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the grant."
 )

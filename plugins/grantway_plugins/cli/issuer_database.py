@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from grantway.exceptions import ConfigurationError
-from grantway_plugins.issuer.database import default_path, has_password
+from grantway._exceptions import ConfigurationError
+from grantway_plugins.issuer._storage.database import default_path, has_password
 
 #: Where the database is named if no option does.
 VARIABLE = "GRANTWAY_DATABASE_URL"

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from grantway.client import Client
-from grantway.exceptions import InvalidClientException, UnauthorizedClientException
-from grantway.token import Token
+from grantway._exceptions import InvalidClientException, UnauthorizedClientException
+from grantway._requests.client import Client
+from grantway._types.token import Token
 from grantway_grants import authorization_code
-from grantway_grants.callback import redirect_uris
+from grantway_grants._callback import redirect_uris
 from grantway_grants.device_code import DeviceFlow
 from grantway_plugins.profiles import load
-from grantway_plugins.profiles.profile import Profile
-from grantway_plugins.stores.trial import try_store
+from grantway_plugins.profiles._profile import Profile
+from grantway_plugins.stores._shared.write_check import try_store
 
+from .login_methods import Choice, Way, choose, require_endpoint, why_no_browser
+from .login_screen import Screen
 from .new_profile import NewProfile, person_is_there
 from .options import aws_login, profile_name, whose_login
-from .screen import Screen
-from .standing import ends_in, of
+from .profile_status import ends_in, of
 from .terminal import Terminal
 from .token import leave_note
-from .ways import Choice, Way, choose, require_endpoint, why_no_browser
 
 if TYPE_CHECKING:
-    from grantway_plugins.sso_oidc.session import SsoSession
+    from grantway_plugins.aws._login.session import SsoSession
 
 #: Seconds that a person has in the browser.
 _PATIENCE = 300.0

@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from grantway.exceptions import GrantwayError
-from grantway.token import Token
+from grantway._exceptions import GrantwayError
+from grantway._types.token import Token
 from grantway_plugins.profiles import load
-from grantway_plugins.profiles.profile import Profile
+from grantway_plugins.profiles._profile import Profile
 
 from .options import aws_login, profile_name, whose_login
 

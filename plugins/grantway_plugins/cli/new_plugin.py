@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from grantway import __version__
-from grantway_plugins.paths import expand
+from grantway_plugins._paths import expand
 
 #: The package to copy. Its names are replaced with those of the new package.
 TEMPLATE = Path(__file__).with_name("template")

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from grantway.exceptions import ConfigurationError, ResponseInvalidError
-from grantway.provider import Provider
+from grantway._exceptions import ConfigurationError, ResponseInvalidError
+from grantway._requests.provider import Provider
+from grantway_plugins._config.toml_file import dotted
 from grantway_plugins.profiles import ProfileFile
-from grantway_plugins.profiles.places import config_path
-from grantway_plugins.profiles.profile import Profile
-from grantway_plugins.profiles.toml_file import dotted
-from grantway_plugins.profiles.writing import add, draft
+from grantway_plugins.profiles._paths import config_path
+from grantway_plugins.profiles._profile import Profile
+from grantway_plugins.profiles._writing import add, draft
 
 from .terminal import Terminal
 

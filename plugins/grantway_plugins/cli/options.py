@@ -11,7 +11,7 @@ import click
 from .completion import aws_names, profile_names
 
 if TYPE_CHECKING:
-    from grantway_plugins.sso_oidc.session import SsoSession
+    from grantway_plugins.aws._login.session import SsoSession
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -76,11 +76,11 @@ def aws_login(
         raise click.UsageError("Give only one of NAME, --sso-session and --sso-profile.")
     if sso_session is None and sso_profile is None:
         return None
-    from grantway_plugins.profiles.sso_sessions import (  # noqa: PLC0415 - AWS's alone
+    from grantway_plugins.aws._config.sso_config import read_config  # noqa: PLC0415
+    from grantway_plugins.aws._login.session import SsoSession  # noqa: PLC0415
+    from grantway_plugins.profiles._sso_sessions import (  # noqa: PLC0415 - AWS's alone
         SsoSessionSettings,
     )
-    from grantway_plugins.sso_oidc.config import read_config  # noqa: PLC0415
-    from grantway_plugins.sso_oidc.session import SsoSession  # noqa: PLC0415
 
     label = str(sso_session or sso_profile)
     found = read_config(sso_session, profile=sso_profile)
@@ -99,7 +99,7 @@ def profile_name(name: str | None, config: str | None) -> str:
         click.UsageError: it has several.
     """
     from grantway_plugins.profiles import ProfileFile  # noqa: PLC0415 - shells complete without it
-    from grantway_plugins.profiles.places import config_path  # noqa: PLC0415
+    from grantway_plugins.profiles._paths import config_path  # noqa: PLC0415
 
     if name is not None:
         return name

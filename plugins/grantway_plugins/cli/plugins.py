@@ -6,8 +6,8 @@ import json
 
 import click
 
-from grantway.plugin import PluginStatus
-from grantway.process import default_registry
+from grantway._plugins.default_registry import default_registry
+from grantway._types.plugin_status import PluginStatus
 
 from .terminal import Terminal
 

@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from grantway.exceptions import ConfigurationError
-from grantway_plugins.issuer import IssuerSettings, Lifetimes, audit_log, serve
-from grantway_plugins.issuer.aws_portal.accounts import AwsAccount
-from grantway_plugins.issuer.aws_portal.file import read_accounts
-from grantway_plugins.issuer.settings import INTERACTIVE
+from grantway._exceptions import ConfigurationError
+from grantway_plugins.issuer import IssuerSettings, Lifetimes, _audit_log as audit_log, serve
+from grantway_plugins.issuer._aws_portal.accounts import AwsAccount
+from grantway_plugins.issuer._aws_portal.file import read_accounts
+from grantway_plugins.issuer._settings import INTERACTIVE
 from grantway_plugins.server import Limits
-from grantway_plugins.server.log_format import LOG_FORMATS, LogFormat, log_to_stderr
+from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 from .issuer_database import IssuerDatabase, database_options, read_secret
 

@@ -13,7 +13,7 @@ from grantway_plugins.profiles import ProfileFile
 
 from .app import LOGIN_NEEDED
 from .options import aws_login, whose_login
-from .standing import Standing, of_aws, span, standing
+from .profile_status import ProfileStatus, of_aws, span, standing
 from .terminal import Part, Terminal
 
 _STYLES = {"fresh": "green", "renewable": "green", "on demand": "", "login needed": "yellow"}
@@ -58,7 +58,7 @@ def command(
         sys.exit(1 if shown[0].state == "broken" else LOGIN_NEEDED)
 
 
-def _lines(each: Standing) -> Iterator[tuple[Part, ...]]:
+def _lines(each: ProfileStatus) -> Iterator[tuple[Part, ...]]:
     yield (each.profile, "bold"), "  ", (each.state, _STYLES.get(each.state, "red"))
     facts = {
         "as": each.subject,

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from grantway.redaction import harmless, visible
+from grantway._secrets.redaction import harmless, visible
 
 #: Text, or text with a style of rich.
 Part = str | tuple[str, str]

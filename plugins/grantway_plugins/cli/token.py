@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grantway.exceptions import StoreError
-from grantway.token import Token
+from grantway._exceptions import StoreError
+from grantway._types.token import Token
 from grantway_plugins.profiles import load
-from grantway_plugins.profiles.profile import Profile
-from grantway_plugins.stores.trial import try_store
+from grantway_plugins.profiles._profile import Profile
+from grantway_plugins.stores._shared.write_check import try_store
 
+from .fresh_token import as_process, put, write_note
 from .options import aws_login, profile_name, whose_login
-from .quick import as_process, put, write_note
 
 if TYPE_CHECKING:
-    from grantway_plugins.sso_oidc.session import SsoSession
+    from grantway_plugins.aws._login.session import SsoSession
 
 #: Seconds to wait for a lock.
 _PATIENCE = 30.0
@@ -59,7 +59,7 @@ def command(
 
 
 def _of_session(session: SsoSession) -> Token:
-    from grantway_plugins.sso_oidc.plugin import AWS_SSO_OIDC  # noqa: PLC0415 - AWS's alone
+    from grantway_plugins.aws._dialect import AWS_SSO_OIDC  # noqa: PLC0415 - AWS's alone
 
     stored = session.store.load(session.key)
     ends_soon, usable = (1.0, 1.0) if stored is None else AWS_SSO_OIDC.freshness.lives(stored)
@@ -95,7 +95,7 @@ def leave_note(profile: Profile, token: Token) -> None:
         profile: Whose token.
         token: The one that was stored last.
     """
-    from grantway_plugins.stores.file import FileStore  # noqa: PLC0415 - an extra
+    from grantway_plugins.stores.file._store import FileStore  # noqa: PLC0415 - an extra
 
     fresh = profile.freshness.lives(token)[0]
     if not isinstance(profile.store, FileStore) or fresh <= 0:

@@ -11,35 +11,21 @@
 ``jose``. Importing the package loads none of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from grantway._lazy import lazy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .assertions import ClientSecretJwt, PrivateKeyJwt
-    from .aws_iam import AwsIam
-    from .dpop import DPoP
-    from .keys import SigningKey
-    from .mutual_tls import MutualTls
+    from ._assertions import ClientSecretJwt as ClientSecretJwt, PrivateKeyJwt as PrivateKeyJwt
+    from ._dpop import DPoP as DPoP
+    from ._keys import SigningKey as SigningKey
+    from ._mutual_tls import MutualTls as MutualTls
 
-_HOME = {
-    "AwsIam": "aws_iam",
-    "ClientSecretJwt": "assertions",
-    "DPoP": "dpop",
-    "MutualTls": "mutual_tls",
-    "PrivateKeyJwt": "assertions",
-    "SigningKey": "keys",
-}
-
-__all__ = ["AwsIam", "ClientSecretJwt", "DPoP", "MutualTls", "PrivateKeyJwt", "SigningKey"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._assertions": "ClientSecretJwt PrivateKeyJwt",
+        "._dpop": "DPoP",
+        "._keys": "SigningKey",
+        "._mutual_tls": "MutualTls",
+    },
+)

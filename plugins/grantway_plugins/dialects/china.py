@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape
 
 _REQUEST = RequestShape(scope_separator=",", client_auth="client_secret_post")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, RequestShape
+from grantway._wire.dialect import Dialect, RequestShape, ResponseShape
 
 #: ``token_type`` says whose token it is; Basic credentials are not form-encoded.
 #:
@@ -13,7 +13,7 @@ from grantway.dialect import AnswerShape, Dialect, RequestShape
 EBAY = Dialect(
     name="ebay",
     request=RequestShape(basic="raw"),
-    answer=AnswerShape(
+    answer=ResponseShape(
         token_types={"Application Access Token": "Bearer", "User Access Token": "Bearer"}
     ),
 )
@@ -25,7 +25,7 @@ EBAY = Dialect(
 MAILCHIMP = Dialect(
     name="mailchimp",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=AnswerShape(zero_never_expires=True),
+    answer=ResponseShape(zero_never_expires=True),
 )
 
 #: ``expires_in`` may be a string; Basic credentials are not form-encoded.
@@ -40,7 +40,7 @@ PAYPAL = Dialect(name="paypal", request=RequestShape(basic="raw"))
 #:   https://developers.plentymarkets.com/en-gb/developers/main/rest-api-guides/getting-started.html
 PLENTYMARKETS = Dialect(
     name="plentymarkets",
-    answer=AnswerShape(
+    answer=ResponseShape(
         names={
             "accessToken": "access_token",
             "expiresIn": "expires_in",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 #: Errors come with status 200 and codes of GitHub's own; scopes are separated by commas; an answer
 #: to a request without ``Accept: application/json`` is a form.
@@ -16,7 +16,7 @@ from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
 GITHUB = Dialect(
     name="github",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=AnswerShape(scope_separators=","),
+    answer=ResponseShape(scope_separators=","),
     error=ErrorShape(
         codes={
             "bad_refresh_token": "invalid_grant",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 #: A device login names its page ``verification_url``; a refusal for too many device codes is in
 #: ``error_code``; ``error_subtype`` tells a session that ended from a token that was revoked. A
@@ -15,6 +15,6 @@ from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
 GOOGLE = Dialect(
     name="google",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=AnswerShape(names={"verification_url": "verification_uri"}),
+    answer=ResponseShape(names={"verification_url": "verification_uri"}),
     error=ErrorShape(code_at=(("error",), ("error_code",)), reason_at=(("error_subtype",),)),
 )

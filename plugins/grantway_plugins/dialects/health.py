@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 #: A refusal is a list, ``errors``, of ``errorType`` and ``message``, beside ``success: false``;
 #: Basic credentials are not form-encoded.
@@ -47,7 +47,7 @@ WITHINGS = Dialect(
         scope_separator=",",
         client_auth="client_secret_post",
     ),
-    answer=AnswerShape(token_at=(("body",),)),
+    answer=ResponseShape(token_at=(("body",),)),
     error=ErrorShape(
         code_at=(("code",), ("status",)),
         description_at=(("error",),),

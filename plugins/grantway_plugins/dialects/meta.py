@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 _REQUEST = RequestShape(scope_separator=",", client_auth="client_secret_post")
 # The number beside it is only the status again.
@@ -17,7 +17,7 @@ _ERROR = ErrorShape(code_at=(("error_type",),), description_at=(("error_message"
 FACEBOOK = Dialect(
     name="facebook",
     request=_REQUEST,
-    answer=AnswerShape(names={"expires": "expires_in"}),
+    answer=ResponseShape(names={"expires": "expires_in"}),
     error=ErrorShape(
         code_at=(("error", "code"), ("error", "type")),
         description_at=(("error", "message"),),
@@ -40,7 +40,7 @@ FACEBOOK = Dialect(
 INSTAGRAM = Dialect(
     name="instagram",
     request=_REQUEST,
-    answer=AnswerShape(token_at=(("data", "0"), ()), names={"permissions": "scope"}),
+    answer=ResponseShape(token_at=(("data", "0"), ()), names={"permissions": "scope"}),
     error=_ERROR,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 #: Version 1 writes its numbers as strings and names the page of a device login
 #: ``verification_url``; both versions have codes of their own for that login, and put the finer
@@ -17,7 +17,7 @@ from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
 MICROSOFT = Dialect(
     name="microsoft",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=AnswerShape(names={"verification_url": "verification_uri"}),
+    answer=ResponseShape(names={"verification_url": "verification_uri"}),
     error=ErrorShape(
         reason_at=(("suberror",),),
         codes={

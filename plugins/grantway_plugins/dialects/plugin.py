@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import Dialect
+from grantway._wire.dialect import Dialect
 from grantway.hookspecs import hookimpl
 
 from .china import DOUBAN, WEIBO

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 # Every answer has status 200 and says with ``ok`` whether it is a success.
 _ERROR = ErrorShape(
@@ -32,7 +32,7 @@ _TOKEN_TYPES = {"bot": "Bearer", "user": "Bearer"}
 SLACK = Dialect(
     name="slack",
     request=RequestShape(scope_separator=",", basic="raw"),
-    answer=AnswerShape(token_types=_TOKEN_TYPES),
+    answer=ResponseShape(token_types=_TOKEN_TYPES),
     error=_ERROR,
 )
 
@@ -46,6 +46,6 @@ SLACK_V2 = Dialect(
     request=RequestShape(
         scope_separator=",", basic="raw", authorization_names={"scope": "user_scope"}
     ),
-    answer=AnswerShape(token_at=(("authed_user",), ()), token_types=_TOKEN_TYPES),
+    answer=ResponseShape(token_at=(("authed_user",), ()), token_types=_TOKEN_TYPES),
     error=_ERROR,
 )

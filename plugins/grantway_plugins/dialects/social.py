@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import AnswerShape, Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 #: Speaks the standard; takes forms only.
 #:
@@ -16,7 +16,7 @@ DISCORD = Dialect(name="discord")
 LINKEDIN = Dialect(
     name="linkedin",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=AnswerShape(scope_separators=","),
+    answer=ResponseShape(scope_separators=","),
 )
 
 #: Basic credentials are not form-encoded; a refresh may answer without a refresh token, and the old

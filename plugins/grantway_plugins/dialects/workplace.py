@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway.dialect import Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape
 
 #: Speaks the standard. A rotated refresh token may be presented again for ten minutes.
 #:

@@ -8,65 +8,45 @@ package loads none of it.
 Prometheus.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from grantway._lazy import lazy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .binding_keys import derived_binding_key
-    from .broker import Broker
-    from .clients import ClientHashes, ClientRule, Principal, hash_secret
-    from .device_authorization import DeviceAuthorizationEndpoint
-    from .embedded import EmbeddedIssuer
-    from .metrics import GatewayMetrics
-    from .protection import BreakerRules, BulkheadRules, Notice, Protection, ProtectionState
-    from .token_endpoint import Settlement, TokenEndpoint
+    from ._inbound.binding_keys import derived_binding_key as derived_binding_key
+    from ._inbound.broker import Broker as Broker
+    from ._inbound.clients import (
+        ClientHashes as ClientHashes,
+        ClientRule as ClientRule,
+        Principal as Principal,
+        hash_secret as hash_secret,
+    )
+    from ._inbound.device_authorization import (
+        DeviceAuthorizationEndpoint as DeviceAuthorizationEndpoint,
+    )
+    from ._inbound.embedded import EmbeddedIssuer as EmbeddedIssuer
+    from ._inbound.token_endpoint import (
+        TokenBackend as TokenBackend,
+        TokenEndpoint as TokenEndpoint,
+    )
+    from ._metrics import GatewayMetrics as GatewayMetrics
+    from ._protection import (
+        BreakerRules as BreakerRules,
+        BulkheadRules as BulkheadRules,
+        Notice as Notice,
+        Protection as Protection,
+        ProtectionState as ProtectionState,
+    )
 
-_HOME = {
-    "BreakerRules": "protection",
-    "Broker": "broker",
-    "BulkheadRules": "protection",
-    "ClientHashes": "clients",
-    "ClientRule": "clients",
-    "DeviceAuthorizationEndpoint": "device_authorization",
-    "EmbeddedIssuer": "embedded",
-    "GatewayMetrics": "metrics",
-    "Notice": "protection",
-    "Principal": "clients",
-    "Protection": "protection",
-    "ProtectionState": "protection",
-    "Settlement": "token_endpoint",
-    "TokenEndpoint": "token_endpoint",
-    "derived_binding_key": "binding_keys",
-    "hash_secret": "clients",
-}
-
-__all__ = [
-    "BreakerRules",
-    "Broker",
-    "BulkheadRules",
-    "ClientHashes",
-    "ClientRule",
-    "DeviceAuthorizationEndpoint",
-    "EmbeddedIssuer",
-    "GatewayMetrics",
-    "Notice",
-    "Principal",
-    "Protection",
-    "ProtectionState",
-    "Settlement",
-    "TokenEndpoint",
-    "derived_binding_key",
-    "hash_secret",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._inbound.binding_keys": "derived_binding_key",
+        "._inbound.broker": "Broker",
+        "._inbound.clients": "ClientHashes ClientRule Principal hash_secret",
+        "._inbound.device_authorization": "DeviceAuthorizationEndpoint",
+        "._inbound.embedded": "EmbeddedIssuer",
+        "._inbound.token_endpoint": "TokenBackend TokenEndpoint",
+        "._metrics": "GatewayMetrics",
+        "._protection": "BreakerRules BulkheadRules Notice Protection ProtectionState",
+    },
+)

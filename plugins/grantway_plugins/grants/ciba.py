@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from grantway.client import Client
-from grantway.copies import OneProcess, Value
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     Evidence,
     FlowTimeoutError,
     RequestInvalidError,
     ResponseInvalidError,
 )
-from grantway.grant import Grant, GrantSchema, Params, Replay, Scope, Text
+from grantway._processes.copies import OneProcess, Value
+from grantway._requests.client import Client
+from grantway._types.grant import Grant, GrantSchema, Params, Replay, Scope, Text
+from grantway._types.quantity import check_count
+from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
-from grantway.quantity import check_count
-from grantway.token import Token
-from grantway_grants.login_parameters import login_parameters
-from grantway_grants.polling import poll, polling_interval, seconds
+from grantway_grants._login_parameters import login_parameters
+from grantway_grants._polling import poll, polling_interval, seconds
 
 GRANT_TYPE = "urn:openid:params:grant-type:ciba"
 

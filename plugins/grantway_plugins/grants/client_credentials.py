@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grantway.grant import Grant, GrantSchema, IssuerSide, Replay, Scope
+from grantway._types.grant import Grant, GrantSchema, IssuerGrant, Replay, Scope
 from grantway.hookspecs import hookimpl
-from grantway_grants.resource import Resource
+from grantway_grants._resource import Resource
 
 GRANT_TYPE = "client_credentials"
 
@@ -35,8 +35,10 @@ def grantway_register_grants() -> list[Grant]:
 
 
 @hookimpl
-def grantway_register_issuer_grants() -> Mapping[str, IssuerSide]:
+def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
     """Bring how the issuer decides it."""
-    from .issuer.client_credentials import ClientCredentialsIssuer  # noqa: PLC0415 - the other end
+    from grantway_plugins.issuer._decisions.grants.client_credentials import (  # noqa: PLC0415 - the other end
+        ClientCredentialsIssuer,
+    )
 
     return {GRANT_TYPE: ClientCredentialsIssuer()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from grantway.grant import Grant, GrantSchema, Replay, Scope
+from grantway._types.grant import Grant, GrantSchema, Replay, Scope
 from grantway.hookspecs import hookimpl
-from grantway_grants.resource import Resource
+from grantway_grants._resource import Resource
 
-from .fields import Jwt
+from ._fields import Jwt
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import warnings
 
-from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 
 GRANT_TYPE = "password"

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from grantway.exceptions import ConfigurationError
-from grantway.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._exceptions import ConfigurationError
+from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
-from grantway_grants.resource import Resource
+from grantway_grants._resource import Resource
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 #: Whitespace, a byte order mark, and the start of something in angle brackets.

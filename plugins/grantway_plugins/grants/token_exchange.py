@@ -7,11 +7,11 @@ from typing import Any
 
 from marshmallow import ValidationError, validates_schema
 
-from grantway.grant import Grant, GrantSchema, IssuerSide, Replay, Scope, Text
+from grantway._types.grant import Grant, GrantSchema, IssuerGrant, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
-from grantway_grants.resource import Resource, Several, Uri
+from grantway_grants._resource import Resource, Several, Uri
 
-from .fields import TOKEN_TYPE
+from ._fields import TOKEN_TYPE
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 #: The token types of RFC 8693 section 3.
@@ -70,8 +70,10 @@ def grantway_register_grants() -> list[Grant]:
 
 
 @hookimpl
-def grantway_register_issuer_grants() -> Mapping[str, IssuerSide]:
+def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
     """Bring how the issuer decides it."""
-    from .issuer.token_exchange import TokenExchangeIssuer  # noqa: PLC0415 - the other end
+    from grantway_plugins.issuer._decisions.grants.token_exchange import (  # noqa: PLC0415 - the other end
+        TokenExchangeIssuer,
+    )
 
     return {GRANT_TYPE: TokenExchangeIssuer()}

@@ -7,73 +7,61 @@ A plugin decides its own grant on the issuer's side with ``GrantRequest``, ``Iss
 Importing the package loads none of it: what a decision needs works without the extra ``issuer``.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from grantway._lazy import lazy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .audit_event import AuditEvent
-    from .decision import Denial, GrantRequest, Issue, IssuerGrant
-    from .errors import (
-        StoreBusyError,
-        StoreCorruptError,
-        StoreError,
-        StoreForeignError,
-        StoreFullError,
-        StoreReadOnlyError,
-        StoreUnreachableError,
+    from grantway_plugins.server._http.audit_event import AuditEvent as AuditEvent
+    from grantway_plugins.server._http.denial import Denial as Denial
+
+    from ._aws_portal.accounts import AwsAccount as AwsAccount, RoleCredentials as RoleCredentials
+    from ._aws_portal.file import read_accounts as read_accounts
+    from ._browser_driver import BrowserDriver as BrowserDriver
+    from ._decisions.decision import (
+        GrantRequest as GrantRequest,
+        Issue as Issue,
+        IssuerGrant as IssuerGrant,
     )
-    from .server import IssuerServer, serve
-    from .settings import IssuerSettings, Lifetimes
-    from .transaction import Transaction
+    from ._decisions.grants.jwt_bearer import (
+        JwtBearerIssuer as JwtBearerIssuer,
+        TrustedIssuer as TrustedIssuer,
+    )
+    from ._decisions.randomness import digest as digest
+    from ._server import IssuerServer as IssuerServer, serve as serve
+    from ._settings import IssuerSettings as IssuerSettings, Lifetimes as Lifetimes
+    from ._storage.errors import (
+        DatabaseBusyError as DatabaseBusyError,
+        DatabaseCorruptError as DatabaseCorruptError,
+        DatabaseError as DatabaseError,
+        DatabaseForeignError as DatabaseForeignError,
+        DatabaseFullError as DatabaseFullError,
+        DatabaseReadOnlyError as DatabaseReadOnlyError,
+        DatabaseUnreachableError as DatabaseUnreachableError,
+    )
+    from ._storage.transaction import Transaction as Transaction
 
-_HOME = {
-    "AuditEvent": "audit_event",
-    "Denial": "decision",
-    "GrantRequest": "decision",
-    "Issue": "decision",
-    "IssuerGrant": "decision",
-    "IssuerServer": "server",
-    "IssuerSettings": "settings",
-    "Lifetimes": "settings",
-    "StoreBusyError": "errors",
-    "StoreCorruptError": "errors",
-    "StoreError": "errors",
-    "StoreForeignError": "errors",
-    "StoreFullError": "errors",
-    "StoreReadOnlyError": "errors",
-    "StoreUnreachableError": "errors",
-    "Transaction": "transaction",
-    "serve": "server",
-}
-
-__all__ = [
-    "AuditEvent",
-    "Denial",
-    "GrantRequest",
-    "Issue",
-    "IssuerGrant",
-    "IssuerServer",
-    "IssuerSettings",
-    "Lifetimes",
-    "StoreBusyError",
-    "StoreCorruptError",
-    "StoreError",
-    "StoreForeignError",
-    "StoreFullError",
-    "StoreReadOnlyError",
-    "StoreUnreachableError",
-    "Transaction",
-    "serve",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._aws_portal.accounts": "AwsAccount RoleCredentials",
+        "._aws_portal.file": "read_accounts",
+        "._browser_driver": "BrowserDriver",
+        "._decisions.decision": "GrantRequest Issue IssuerGrant",
+        "._decisions.grants.jwt_bearer": "JwtBearerIssuer TrustedIssuer",
+        "._decisions.randomness": "digest",
+        "._server": "IssuerServer serve",
+        "._settings": "IssuerSettings Lifetimes",
+        "._storage.errors": """
+            DatabaseBusyError
+            DatabaseCorruptError
+            DatabaseError
+            DatabaseForeignError
+            DatabaseFullError
+            DatabaseReadOnlyError
+            DatabaseUnreachableError
+        """,
+        "._storage.transaction": "Transaction",
+        "grantway_plugins.server._http.audit_event": "AuditEvent",
+        "grantway_plugins.server._http.denial": "Denial",
+    },
+)

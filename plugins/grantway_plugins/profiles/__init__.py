@@ -8,27 +8,17 @@
         token = profile.token()
 """
 
-# Type checkers know the name; ``grantway token`` has no time to import ``typing`` for it.
+from grantway._lazy import lazy
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from ._file import ProfileFile as ProfileFile
+    from ._profile import Profile as Profile, load as load
 
-    from .file import ProfileFile
-    from .profile import Profile, load
-
-__all__ = ["Profile", "ProfileFile", "load"]
-
-_HOMES = {"Profile": "profile", "ProfileFile": "file", "load": "profile"}
-
-
-def __getattr__(name: str) -> "Any":
-    """Load a public name when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._file": "ProfileFile",
+        "._profile": "Profile load",
+    },
+)

@@ -4,25 +4,17 @@
 that offers another protocol. Importing the package loads neither.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from grantway._lazy import lazy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .limits import Limits
-    from .protocol import HttpProtocol
+    from ._listening.limits import Limits as Limits
+    from ._listening.protocol import HttpProtocol as HttpProtocol
 
-_HOME = {"HttpProtocol": "protocol", "Limits": "limits"}
-
-__all__ = ["HttpProtocol", "Limits"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._listening.limits": "Limits",
+        "._listening.protocol": "HttpProtocol",
+    },
+)

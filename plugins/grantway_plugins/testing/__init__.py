@@ -4,22 +4,15 @@
 fixture of it pays for no import. What needs no plugin of grantway's own is in ``grantway.testing``.
 """
 
-from typing import TYPE_CHECKING, Any
+from grantway._lazy import lazy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .live_issuer import LiveIssuer
+    from ._live_issuer import LiveIssuer as LiveIssuer
 
-__all__ = ["LiveIssuer"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    if name != "LiveIssuer":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .live_issuer import LiveIssuer  # noqa: PLC0415 - it loads a server
-
-    return LiveIssuer
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._live_issuer": "LiveIssuer",
+    },
+)

@@ -23,7 +23,7 @@ Refresh = Callable[[], object]
 
 def grantway(base: str) -> Refresh:
     import grantway as package
-    from grantway.transport import RequestsTransport
+    from grantway._transport.transport import RequestsTransport
 
     client = package.Client(
         package.Provider(token_endpoint=f"{base}/token"),

@@ -175,7 +175,7 @@ def google_auth(login: Login) -> Ask:
 
 def grantway_file(login: Login) -> Ask:
     from grantway import Client, Provider
-    from grantway_plugins.stores.file import FileStore
+    from grantway_plugins.stores.file._store import FileStore
 
     client = Client(
         Provider(token_endpoint=f"{login.url}/token"),
@@ -192,7 +192,7 @@ def grantway_file(login: Login) -> Ask:
 
 def save_grantway(login: Login) -> None:
     from grantway import Token
-    from grantway_plugins.stores.file import FileStore
+    from grantway_plugins.stores.file._store import FileStore
 
     FileStore(Path(login.folder) / "tokens").save(
         "fleet",

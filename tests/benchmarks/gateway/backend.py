@@ -32,9 +32,9 @@ from grantway.hookspecs import hookimpl
 from grantway_grants.refresh_token import REFRESH_TOKEN
 from grantway_plugins.grants.client_credentials import CLIENT_CREDENTIALS
 from grantway_plugins.issuer import Issue, IssuerServer, IssuerSettings, Lifetimes
-from grantway_plugins.issuer.grants.refresh_token import RefreshTokenIssuer
-from grantway_plugins.issuer.randomness import digest, family_digest, new_secret
-from grantway_plugins.issuer.store import Store
+from grantway_plugins.issuer._decisions.grants.refresh_token import RefreshTokenIssuer
+from grantway_plugins.issuer._decisions.randomness import digest, family_digest, new_secret
+from grantway_plugins.issuer._storage.store import IssuerStore
 from tests.benchmarks.gateway.cores import pin
 from tests.faults import free_port
 
@@ -150,7 +150,7 @@ class Fault:
 class Echo(asyncio.Protocol):
     """Tells whose token came, whether it has ended, and the request's own number."""
 
-    store: Store
+    store: IssuerStore
     known: dict[bytes, tuple[str, float]]
 
     def connection_made(self, transport: Any) -> None:
@@ -209,7 +209,7 @@ class Backend:
         self._client_id = ""
         self.facts: dict[str, str] = {}
         self.up()
-        Echo.store = self._store = Store(self._database)
+        Echo.store = self._store = IssuerStore(self._database)
         Echo.known = {}
         self._echo_port = 0
         ready = threading.Event()

@@ -55,13 +55,13 @@ ROWS = {
 
 
 async def _serve(path: str) -> None:
-    from grantway_plugins.gateway.config import ConfigFile
-    from grantway_plugins.gateway.running.assembly import assemble
-    from grantway_plugins.gateway.running.gateway import Gateway
-    from grantway_plugins.gateway.running.proxy import Proxy, open_session
-    from grantway_plugins.server.address import listen
-    from grantway_plugins.server.listener import Listener
-    from grantway_plugins.server.peers import Shares
+    from grantway_plugins.gateway._config import ConfigFile
+    from grantway_plugins.gateway._running.gateway import Gateway
+    from grantway_plugins.gateway._running.proxy import Proxy, open_session
+    from grantway_plugins.gateway._running.runtime import assemble
+    from grantway_plugins.server._listening.address import listen
+    from grantway_plugins.server._listening.listener import Listener
+    from grantway_plugins.server._listening.peers import Shares
 
     config = ConfigFile(path)
     limits = config.gateway["limits"]

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from grantway import Client, credential, exchange, freshness, token
+from grantway import Client
+from grantway._credentials import credential
+from grantway._requests import exchange
+from grantway._types import freshness, token
 from tests.core.credential.scenes import Clock, client_of, settle_down
 from tests.faults import Act, FaultServer
 

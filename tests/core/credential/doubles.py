@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from grantway import Token
-from grantway.exceptions import LeaseLostError, StoreSaveError, StoreUnreadableError
-from grantway_plugins.stores.memory import MemoryStore
+from grantway._exceptions import LeaseLostError, StoreSaveError, StoreUnreadableError
+from grantway_plugins.stores.memory._store import MemoryStore
 
 
 class FaultyStore(MemoryStore):

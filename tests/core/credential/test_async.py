@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from grantway import Freshness, Token
-from grantway.exceptions import (
+from grantway._exceptions import (
     InvalidClientException,
     LoginNeededError,
     ProviderPausedError,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from grantway import Store, Token
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import issue, token

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from grantway import Freshness
-from grantway.exceptions import OutcomeUnknownError
-from grantway_plugins.stores.memory import MemoryStore
+from grantway._exceptions import OutcomeUnknownError
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import SECRET, Clock, issue, settle_down

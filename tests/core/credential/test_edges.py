@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from grantway import Client, NoAuth, Token
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     ProviderPausedError,
     ProviderUnavailableError,
     RequestInvalidError,
 )
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import SECRET, Clock, issue, settle_down, token

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 import pytest
 
-from grantway import Freshness, Token, flight
-from grantway.deadline import Deadline
-from grantway.exceptions import (
+from grantway import Freshness, Token
+from grantway._credentials import single_flight as flight
+from grantway._exceptions import (
     InternalServerException,
     InvalidClientException,
     OutcomeUnknownError,
@@ -23,7 +23,8 @@ from grantway.exceptions import (
     ProviderUnavailableError,
     WaitTimeoutError,
 )
-from grantway_plugins.stores.memory import MemoryStore
+from grantway._transport.deadline import Deadline
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import (

@@ -7,12 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from grantway import Client, Provider
-from grantway import fingerprint as module
-from grantway.fingerprint import fingerprint
+from grantway._credentials import fingerprint as module
+from grantway._credentials.fingerprint import fingerprint
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import SECRET, issue
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from grantway import Client, Provider, RetryPolicy, Token
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     ConnectionFailedError,
     GrantwayError,
@@ -16,7 +16,7 @@ from grantway.exceptions import (
     RequestInvalidError,
     UnknownGrantTypeError,
 )
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import SECRET, Clock, issue, refuse, token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import SECRET, Clock, Gate, at_once, issue, settle_down, token
 

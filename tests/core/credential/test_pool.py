@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from grantway import Credential, CredentialPool
-from grantway.exceptions import ConfigurationError, StoreSaveError
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.memory import MemoryStore
+from grantway._exceptions import ConfigurationError, StoreSaveError
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
 from tests.core.credential.scenes import (

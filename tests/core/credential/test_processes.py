@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from grantway_plugins.stores.file import FileStore
+from grantway_plugins.stores.file._store import FileStore
 from tests.core.credential.scenes import PATIENCE, Gate, issue
 from tests.faults import FaultServer
 
 BEGIN = """
 import os, signal, sys, threading, time
 import grantway
-from grantway_plugins.stores.file import FileStore
+from grantway_plugins.stores.file._store import FileStore
 
 url, folder = sys.argv[1:]
 client = grantway.Client(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from grantway.exceptions import GrantwayError, LoginNeededError
-from grantway_plugins.stores.memory import MemoryStore
+from grantway._exceptions import GrantwayError, LoginNeededError
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from grantway import Token
-from grantway.exceptions import LoginNeededError, StoreSaveError, StoreUnreadableError
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.memory import MemoryStore
+from grantway._exceptions import LoginNeededError, StoreSaveError, StoreUnreadableError
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
 from tests.core.credential.scenes import Clock, issue, refuse, settle_down, token

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from grantway import Token
-from grantway.exceptions import GrantwayError, StoreSaveError
+from grantway._exceptions import GrantwayError, StoreSaveError
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore

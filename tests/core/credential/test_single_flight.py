@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from grantway import Freshness
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import (
     SECRET,

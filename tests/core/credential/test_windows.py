@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from grantway import Freshness, Token, default_registry
-from grantway.deadline import Deadline
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
+from grantway._transport.deadline import Deadline
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import (
     PATIENCE,

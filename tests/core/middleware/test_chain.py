@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from grantway import Client, InvalidGrantException, Provider, build_registry, hookimpl
-from grantway.middleware import compose
+from grantway._requests.middleware import compose
 from tests import faults
 from tests.faults import FaultServer
 

@@ -25,8 +25,8 @@ from grantway import (
     build_registry,
     hookimpl,
 )
-from grantway.dialect import RFC6749
-from grantway_plugins.sso_oidc.plugin import AWS_SSO_OIDC
+from grantway._wire.dialect import RFC6749
+from grantway_plugins.aws._dialect import AWS_SSO_OIDC
 from tests import faults
 from tests.faults import Act, FaultServer
 

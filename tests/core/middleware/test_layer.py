@@ -20,7 +20,7 @@ from grantway import (
     Token,
     hookimpl,
 )
-from grantway.dialect import Answer
+from grantway._wire.dialect import ProviderResponse
 from tests import faults
 from tests.faults import FaultServer
 
@@ -136,12 +136,12 @@ def test_middleware_of_the_client_is_held_to_the_same() -> None:
     [
         (lambda answer: None, "returned None"),
         (lambda answer: answer.token, "returned a Token"),
-        (lambda answer: Answer(200, {}), "returned an Answer without a token"),
+        (lambda answer: ProviderResponse(200, {}), "returned an Answer without a token"),
     ],
-    ids=["None", "Token", "Answer"],
+    ids=["None", "Token", "ProviderResponse"],
 )
 def test_what_is_no_answer_is_refused_with_the_token_kept(
-    returned: Callable[[Answer], Any], told: str
+    returned: Callable[[ProviderResponse], Any], told: str
 ) -> None:
     with (
         FaultServer(faults.answer()) as server,

@@ -28,10 +28,10 @@ from grantway import (
     build_registry,
     hookimpl,
 )
-from grantway.dialect import Answer
-from grantway.plugin import PluginStatus
+from grantway._types.plugin_status import PluginStatus
+from grantway._wire.dialect import ProviderResponse
 from grantway_grants.refresh_token import RefreshTokenSchema
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.doubles import FaultyStore
 from tests.core.credential.scenes import issue, refuse
@@ -98,7 +98,7 @@ FAILURES: dict[str, tuple[Callable[[], Any], type[BaseException] | None, str]] =
     "panic": (raising(Panic()), Panic, "raised Panic"),
     "no answer": (lambda: None, None, "returned None"),
     "no token": (
-        lambda: Answer(200, {}),
+        lambda: ProviderResponse(200, {}),
         None,
         "returned an Answer without a token",
     ),
@@ -394,7 +394,7 @@ def test_an_error_that_is_raised_again_does_not_carry_another_calls_token() -> N
     """Middleware may keep one error for all, as a circuit breaker does."""
     refused = GrantwayError("Refused by policy.")
 
-    def policy(exchange: Any, call_next: Any) -> Answer:
+    def policy(exchange: Any, call_next: Any) -> ProviderResponse:
         if exchange.params["refresh_token"] == "rt-0":
             call_next(exchange)
         raise refused
@@ -438,7 +438,7 @@ def test_an_error_class_that_panics_is_named() -> None:
 
 
 def test_a_token_is_not_lost_in_a_copy_of_the_exchange() -> None:
-    def audit_copy(exchange: Any, call_next: Any) -> Answer:
+    def audit_copy(exchange: Any, call_next: Any) -> ProviderResponse:
         call_next(replace(exchange))
         raise KeyError("tenant")
 
@@ -455,7 +455,7 @@ class Learning:
 
     client_id = "c"
 
-    def __init__(self, learn: Callable[[Answer], Any]) -> None:
+    def __init__(self, learn: Callable[[ProviderResponse], Any]) -> None:
         self.learn = learn
 
     def authenticate(self, draft: Any) -> None:
@@ -474,7 +474,7 @@ def test_client_authentication_cannot_have_a_request_repeated_after_a_token() ->
 
 
 def test_client_authentication_that_learns_asynchronously_is_named() -> None:
-    async def learn(answer: Answer) -> bool:
+    async def learn(answer: ProviderResponse) -> bool:
         return True
 
     with FaultServer(rotating) as server:

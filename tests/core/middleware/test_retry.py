@@ -31,11 +31,11 @@ from grantway import (
     build_registry,
     hookimpl,
 )
-from grantway.deadline import Deadline
-from grantway.dialect import Dialect
-from grantway.exceptions import ConnectionFailedError, TransportError
-from grantway.http import HttpRequest, HttpResponse
-from grantway.transport import RequestsTransport
+from grantway._exceptions import ConnectionFailedError, TransportError
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._transport.transport import RequestsTransport
+from grantway._wire.dialect import Dialect
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from grantway import process
-from grantway.plugin_failures import forget_reports
+from grantway._plugins import default_registry as process
+from grantway._plugins.failures import forget_reports
 from tests.core.registry.distributions import Site
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import grantway
 from grantway import Grant, GrantSchema, Text, TokenError, hookimpl
-from grantway.plugin import PluginStatus
+from grantway._types.plugin_status import PluginStatus
 
 
 class CouponSchema(GrantSchema):

@@ -17,17 +17,17 @@ import pytest
 
 import grantway
 from grantway import hookspecs
-from grantway.contribution import Contribution
-from grantway.deadline import Deadline
-from grantway.dialect import Answer
-from grantway.exchange import Exchange
-from grantway.grant import IssuerSide
-from grantway.http import HttpRequest, HttpResponse
-from grantway.plugin import PluginStatus
+from grantway._plugins.exports import PluginExports
+from grantway._requests.exchange import Exchange
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._types.grant import IssuerGrant
+from grantway._types.plugin_status import PluginStatus
+from grantway._wire.dialect import ProviderResponse
 from grantway_plugins.issuer import Denial
 
 if TYPE_CHECKING:
-    from grantway.middleware import Middleware, Next
+    from grantway._requests.middleware import Middleware, Next
 
 TESTS = Path(__file__).parents[2]
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("grantway_"))
@@ -108,7 +108,7 @@ def test_an_argument_added_later_breaks_no_plugin() -> None:
         return [grant(f"for {host}")]
 
     for function, summary in ((old, "old"), (new, "for login.example.com")):
-        contribution = Contribution.read(
+        contribution = PluginExports.read(
             PluginStatus("x"),
             SimpleNamespace(brings=function),
             manager=manager(grantway_register_grants),
@@ -127,7 +127,7 @@ def test_a_deprecated_hook_warns_and_still_counts() -> None:
         return [grant("old")]
 
     with pytest.warns(DeprecationWarning, match="use grantway_register_things"):
-        contribution = Contribution.read(
+        contribution = PluginExports.read(
             PluginStatus("x"),
             SimpleNamespace(brings=old),
             manager=manager(grantway_register_grants),
@@ -158,11 +158,11 @@ def client(plugin: object) -> grantway.Client:
 def test_middleware_runs_around_every_call() -> None:
     order: list[str] = []
 
-    def outer(exchange: Exchange, call_next: Next) -> Answer:
+    def outer(exchange: Exchange, call_next: Next) -> ProviderResponse:
         order.append(f"outer {exchange.step}")
         return call_next(exchange)
 
-    def inner(exchange: Exchange, call_next: Next) -> Answer:
+    def inner(exchange: Exchange, call_next: Next) -> ProviderResponse:
         order.append("inner")
         answer = call_next(exchange)
         order.append(f"answer {answer.status}")
@@ -190,7 +190,7 @@ def test_the_issuers_side_of_a_grant_is_frozen_with_it() -> None:
 
     class Plugin:
         @grantway.hookimpl
-        def grantway_register_issuer_grants(self) -> dict[str, IssuerSide]:
+        def grantway_register_issuer_grants(self) -> dict[str, IssuerGrant]:
             return {"urn:example:x": side}
 
     registry = grantway.build_registry({"mine": Plugin()}, entry_points=False, strict=True)

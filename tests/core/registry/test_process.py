@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 import pytest
 
 import grantway
-from grantway import process
-from grantway.deadline import Deadline
-from grantway.http import HttpRequest, HttpResponse
+from grantway._plugins import default_registry as process
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
 from tests.core.registry.distributions import Site, coupon
 
 PROVIDER = grantway.Provider(token_endpoint="https://login.example.com/token")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway.testing import FrozenClock
 
 

@@ -10,9 +10,18 @@ from typing import Any, cast
 import pytest
 from marshmallow import INCLUDE, Schema, ValidationError, fields, pre_load, validates_schema
 
-from grantway import Grant, GrantSchema, Replay, RequestInvalidError, Scope, Text, Token, TokenError
+from grantway import (
+    Grant,
+    GrantSchema,
+    Replay,
+    RequestInvalidError,
+    Scope,
+    Text,
+    Token,
+    TokenError,
+)
 from grantway.testing import Fault, NonconformingGrantError, assert_grant_conforms
-from grantway.testing.rules import RULES, looks_secret
+from grantway.testing._rules import RULES, looks_secret
 
 RULE_NAMES = {"registration", *(rule.__name__.replace("_", "-") for rule in RULES)}
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import requests
 
 import grantway
-from grantway.credential import Credential
+from grantway._credentials.credential import Credential
 
 CLIENT_CREDENTIALS = "client_credentials"
 REVOKED = 'Bearer realm="things, all", error="invalid_token", error_description="say \\"please\\""'

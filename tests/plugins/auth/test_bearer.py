@@ -10,9 +10,9 @@ import pytest
 
 import grantway
 from grantway_plugins.auth import Bearer
-from grantway_plugins.auth.body import Body
-from grantway_plugins.auth.challenge import errors_of
-from grantway_plugins.auth.origin import origin_of
+from grantway_plugins.auth._body import Body
+from grantway_plugins.auth._challenge import errors_of
+from grantway_plugins.auth._origin import origin_of
 
 HERE = "https://api.example.com/things?a=1#top"
 INVALID = 'Bearer error="invalid_token"'

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from botocore.tokens import FrozenAuthToken
 
 import grantway
-from grantway_plugins.auth import BotocoreTokenProvider
+from grantway_plugins.aws import BotocoreTokenProvider
 from tests.certificates import issue
 from tests.plugins.auth.resource import Answers, Application, Resource
 

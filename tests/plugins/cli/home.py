@@ -23,10 +23,10 @@ from unittest.mock import patch
 from urllib.request import Request, urlopen
 
 import grantway
-from grantway import process
+from grantway._plugins import default_registry as process
 from grantway_plugins import profiles
 from grantway_plugins.cli import main
-from grantway_plugins.profiles.profile import Profile
+from grantway_plugins.profiles._profile import Profile
 from tests.core.credential.scenes import settle_down
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import grantway
-from grantway.network import CA_VARIABLES, PROXY_VARIABLES
+from grantway._transport.network import CA_VARIABLES, PROXY_VARIABLES
 from grantway_plugins.cli import checks
 from grantway_plugins.cli.app import app
 from grantway_plugins.issuer import IssuerServer

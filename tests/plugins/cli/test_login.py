@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from grantway import Provider
-from grantway_plugins.cli import ways
-from grantway_plugins.cli.ways import Choice, choose
+from grantway_plugins.cli import login_methods as ways
+from grantway_plugins.cli.login_methods import Choice, choose
 from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
 from tests.faults import free_port
@@ -132,7 +132,7 @@ def browser(tmp_path: Path) -> str:
         textwrap.dedent(
             """
             import sys
-            from grantway_plugins.issuer.person import Person
+            from grantway_plugins.issuer._browser_driver import Person
 
             with Person() as person:
                 decide = getattr(person, f"{sys.argv[1]}_authorization")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grantway.exceptions import InvalidGrantException
+from grantway._exceptions import InvalidGrantException
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.cli.home import Home
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from grantway_plugins import sso_oidc
-from grantway_plugins.issuer.person import Person
+from grantway_plugins import aws
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.core.registry.distributions import Site
 from tests.waiting import PATIENCE
 
@@ -56,11 +56,11 @@ def refused(*options: str) -> str:
     return done.stderr
 
 
-def login(client: sso_oidc.SSOOIDCClient) -> tuple[dict[str, str], dict[str, object]]:
+def login(client: aws.SSOOIDCClient) -> tuple[dict[str, str], dict[str, object]]:
     registered = client.register_client(clientName="test", clientType="public")
     who = {name: registered[name] for name in ("clientId", "clientSecret")}
     started = client.start_device_authorization(**who, startUrl="https://example.com/start")
-    with Person() as person:
+    with BrowserDriver() as person:
         person.approve_device(started["verificationUriComplete"])
     token = client.create_token(**who, grantType=DEVICE_CODE, deviceCode=started["deviceCode"])
     return who, token
@@ -69,13 +69,13 @@ def login(client: sso_oidc.SSOOIDCClient) -> tuple[dict[str, str], dict[str, obj
 def test_sigterm_ends_it_cleanly_and_the_next_start_knows_every_token(tmp_path: Path) -> None:
     database = str(tmp_path / "issuer.sqlite3")
     with serving("--database", database) as (url, process):
-        with sso_oidc.client("us-east-1", url) as client:
+        with aws.client("us-east-1", url) as client:
             who, token = login(client)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 0
         assert all(" INFO grantway.audit " in line for line in errors.splitlines()), errors
-    with serving("--database", database) as (url, _), sso_oidc.client("us-east-1", url) as client:
+    with serving("--database", database) as (url, _), aws.client("us-east-1", url) as client:
         again = client.create_token(
             **who, grantType="refresh_token", refreshToken=token["refreshToken"]
         )
@@ -85,7 +85,7 @@ def test_sigterm_ends_it_cleanly_and_the_next_start_knows_every_token(tmp_path: 
 def test_its_lifetimes_can_be_set() -> None:
     with (
         serving("--database", ":memory:", "--access-token-seconds", "77") as (url, _),
-        sso_oidc.client("us-east-1", url) as client,
+        aws.client("us-east-1", url) as client,
     ):
         _, token = login(client)
     assert token["expiresIn"] == 77
@@ -110,7 +110,7 @@ def test_its_pages_can_have_a_name_and_explain_scopes() -> None:
     options = ["--name", "Our login", "--scope-description", "sso:account:access=See a=b"]
     with (
         serving("--database", ":memory:", *options) as (url, _),
-        sso_oidc.client("us-east-1", url) as client,
+        aws.client("us-east-1", url) as client,
     ):
         registered = client.register_client(clientName="test", clientType="public")
         who = {name: registered[name] for name in ("clientId", "clientSecret")}
@@ -122,7 +122,7 @@ def test_its_pages_can_have_a_name_and_explain_scopes() -> None:
 
 def test_approving_everything_is_loud() -> None:
     with serving("--database", ":memory:", "--approve", "auto") as (url, process):
-        with sso_oidc.client("us-east-1", url) as client:
+        with aws.client("us-east-1", url) as client:
             registered = client.register_client(clientName="test", clientType="public")
             who = {name: registered[name] for name in ("clientId", "clientSecret")}
             started = client.start_device_authorization(**who, startUrl="https://example.com/start")
@@ -171,7 +171,7 @@ def test_a_failed_plugin_is_a_warning_with_its_traceback(tmp_path: Path) -> None
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_audit_log_goes_to_standard_error(log_format: str) -> None:
     with serving("--log-format", log_format, "--database", ":memory:") as (url, process):
-        with sso_oidc.client("us-east-1", url) as client:
+        with aws.client("us-east-1", url) as client:
             who, _token = login(client)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE)

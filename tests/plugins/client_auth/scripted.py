@@ -13,8 +13,8 @@ from joserfc import jwt
 from joserfc.jwk import JWKRegistry
 from joserfc.jws import JWSRegistry
 
-from grantway.deadline import Deadline
-from grantway.http import HttpRequest, HttpResponse
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
 
 ISSUER = "https://as.example"
 TOKEN_ENDPOINT = "https://as.example/token"

@@ -12,9 +12,13 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
 import grantway
-from grantway.client_auth import ClientAuth
-from grantway.exceptions import ConfigurationError, ConnectionFailedError, InvalidClientException
-from grantway.middleware.retry import RetryPolicy
+from grantway._exceptions import (
+    ConfigurationError,
+    ConnectionFailedError,
+    InvalidClientException,
+)
+from grantway._requests.client_auth import ClientAuth
+from grantway._requests.middleware.retry import RetryPolicy
 from grantway_plugins.client_auth import ClientSecretJwt, PrivateKeyJwt, SigningKey
 from tests.plugins.client_auth.scripted import (
     ISSUER,

@@ -11,9 +11,9 @@ import pytest
 from joserfc.jwk import ECKey
 
 import grantway
-from grantway.client_auth import ClientAuthFactory, ClientSecretBasic, NoAuth
-from grantway.exceptions import ConfigurationError, GrantConflictError
-from grantway.exchange import Draft
+from grantway._exceptions import ConfigurationError, GrantConflictError
+from grantway._requests.client_auth import ClientAuthFactory, ClientSecretBasic, NoAuth
+from grantway._requests.exchange import OutgoingRequest
 from grantway_plugins.client_auth import ClientSecretJwt, MutualTls, PrivateKeyJwt
 from tests.plugins.client_auth.scripted import TOKEN_ENDPOINT, Scripted, token
 
@@ -75,7 +75,7 @@ class ApiKey:
     def __init__(self, client_id: str, key: str | None) -> None:
         self.client_id, self.key = client_id, key or ""
 
-    def authenticate(self, draft: Draft) -> None:
+    def authenticate(self, draft: OutgoingRequest) -> None:
         draft.headers["X-Api-Key"] = self.key
 
     def secrets(self) -> tuple[str, ...]:

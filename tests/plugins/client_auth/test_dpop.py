@@ -14,11 +14,15 @@ from joserfc.jwk import ECKey, RSAKey
 
 import grantway
 from grantway import NoAuth, UseDpopNonceError
-from grantway.exceptions import ConnectionFailedError, InvalidGrantException, ResponseInvalidError
-from grantway.http import HttpRequest, HttpResponse
-from grantway.middleware.retry import RetryPolicy
+from grantway._exceptions import (
+    ConnectionFailedError,
+    InvalidGrantException,
+    ResponseInvalidError,
+)
+from grantway._requests.middleware.retry import RetryPolicy
+from grantway._transport.http import HttpRequest, HttpResponse
 from grantway_plugins.client_auth import DPoP, PrivateKeyJwt
-from grantway_plugins.client_auth.dpop import target, token_hash
+from grantway_plugins.client_auth._dpop import target, token_hash
 from tests.plugins.client_auth.scripted import (
     TOKEN_ENDPOINT,
     Scripted,

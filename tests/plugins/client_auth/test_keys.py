@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, thumbprint
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.client_auth import SigningKey
 
 RSA = rsa.generate_private_key(65537, 2048)

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 
 import grantway
 from grantway_plugins.client_auth import ClientSecretJwt, DPoP, PrivateKeyJwt, SigningKey
-from grantway_plugins.profiles.profile import Profile, ProfileFile
+from grantway_plugins.profiles._profile import Profile, ProfileFile
 
 MARK = "very-secret-01"
 #: Kept here so that the tests' own frames, which are shown too, hold no secret.

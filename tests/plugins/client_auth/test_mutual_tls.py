@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl
 import pytest
 
 import grantway
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     InsecureEndpointError,
     InvalidClientException,
     TransportError,
 )
-from grantway.middleware.retry import RetryPolicy
+from grantway._requests.middleware.retry import RetryPolicy
 from grantway_plugins.client_auth import MutualTls
 from tests.certificates import Identity, issue
 from tests.plugins.client_auth.scripted import Scripted, form, token

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from grantway import exceptions as e
-from grantway.http import HttpResponse
+from grantway import _exceptions as e
+from grantway._transport.http import HttpResponse
 
 JSON = "application/json;charset=utf-8"
 FORM = "application/x-www-form-urlencoded; charset=utf-8"

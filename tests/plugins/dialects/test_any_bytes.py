@@ -6,13 +6,12 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import grantway
-from grantway.dialect import Answer
-from grantway.http import HttpResponse
-from grantway.token import Token
+from grantway._transport.http import HttpResponse
+from grantway._types.token import Token
+from grantway._wire.dialect import ProviderResponse
 
 DIALECTS = st.sampled_from(list(grantway.build_registry(strict=True).dialects.values()))
 STATUSES = st.sampled_from([200, 201, 204, 400, 401, 429, 500, 503])
@@ -52,7 +51,7 @@ JSON = st.recursive(
 )
 
 
-def read(dialect: grantway.Dialect, response: HttpResponse) -> Answer:
+def read(dialect: grantway.Dialect, response: HttpResponse) -> ProviderResponse:
     answer = dialect.decode(response)
     outcomes = [answer.error is not None, answer.problem is not None]
     assert sum(outcomes) <= 1

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import grantway
-from grantway.deadline import Deadline
-from grantway.http import HttpRequest, HttpResponse
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
 from tests.docs.pages import DOCS
 from tests.plugins.dialects.documented import (
     BASIC,

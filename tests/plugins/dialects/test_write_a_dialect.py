@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway.deadline import Deadline
-from grantway.http import HttpRequest, HttpResponse
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
 from tests.docs.pages import DOCS, blocks
 
 FIRST = next(block for block in blocks(DOCS / "how-to" / "write-a-dialect.md") if block.runs)

@@ -13,7 +13,7 @@ import grantway
 from grantway.testing import FaultServer, Register
 from grantway_plugins.gateway import Broker, TokenEndpoint, hash_secret
 from grantway_plugins.issuer import Denial, GrantRequest, Issue
-from grantway_plugins.testing.live_issuer import LiveIssuer
+from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests.plugins.gateway.frameworks import FRAMEWORKS
 
 COUPON_TYPE = "urn:acme:coupon"

@@ -12,8 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.validate import validator
 
 import uvicorn
-from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler, make_server
 
 #: Seconds between two looks of a server at whether it should end.
 _PAUSE = 0.01

@@ -21,9 +21,9 @@ from grantway_plugins.gateway import (
     TokenEndpoint,
     hash_secret,
 )
-from grantway_plugins.gateway.first_presenters import FirstPresenters
-from grantway_plugins.stores.store_keys import generate_key
-from grantway_plugins.testing.live_issuer import LiveIssuer
+from grantway_plugins.gateway._inbound.first_presenters import FirstPresenters
+from grantway_plugins.stores.encrypted._keys import generate_key
+from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests.plugins.gateway.conftest import FORM, JSON, THEIRS, Brokered, Serve
 
 EVIL_SECRET = "evil-very-secret-0123456789"

@@ -69,7 +69,7 @@ def test_what_the_provider_refuses_is_refused_alike(
 
     answer = http.post(url, json=bound(settlement, AWS))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
-    kind = next((each for each in grantway.exceptions.TOKEN_ERRORS if each.wire == error), None)
+    kind = next((each for each in grantway._exceptions.TOKEN_ERRORS if each.wire == error), None)
     name = kind.__name__ if kind else "InvalidRequestException"
     assert answer.headers["x-amzn-errortype"] == name
 

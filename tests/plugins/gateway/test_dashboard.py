@@ -13,10 +13,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 import grantway
-from grantway_plugins.gateway.metrics import GatewayMetrics
-from grantway_plugins.gateway.protection import Protection
-from grantway_plugins.gateway.protection.state import ShedReason
-from grantway_plugins.gateway.upstream.observer import Outcome
+from grantway_plugins.gateway._metrics import GatewayMetrics
+from grantway_plugins.gateway._protection import Protection
+from grantway_plugins.gateway._protection.state import ShedReason
+from grantway_plugins.gateway.upstream._observer import Outcome
 from tests.docs.pages import DOCS, blocks
 
 DASHBOARD = json.loads((DOCS / "how-to" / "grafana-dashboard.json").read_text(encoding="utf-8"))

@@ -14,14 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from grantway.testing import faults
 from grantway_plugins.gateway import TokenEndpoint
-from grantway_plugins.gateway.streams import length_of, read_stream
-from grantway_plugins.issuer.asgi import DRAINED, BodyProblem
-from grantway_plugins.issuer.wire import BODY_CAP
+from grantway_plugins.gateway._inbound.streams import length_of, read_stream
+from grantway_plugins.server._http.asgi import DRAINED, BodyProblem
+from grantway_plugins.server._http.wire import BODY_CAP
 from tests.plugins.gateway.conftest import COUPON, FORM, JSON, OURS, SHOP, THEIRS, Brokered, Serve
 from tests.plugins.gateway.frameworks import ASGI, FRAMEWORKS
 from tests.raw_http import read_response

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 import grantway
-from grantway_plugins.gateway.metrics import GatewayMetrics
-from grantway_plugins.gateway.protection import BreakerRules, BulkheadRules, Protection
+from grantway_plugins.gateway._metrics import GatewayMetrics
+from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules, Protection
 from tests import faults
 from tests.faults import FaultServer
 from tests.plugins.gateway.crowd import PATIENCE, Clock, Crowd, Held, ask, asking, fail
@@ -244,7 +244,7 @@ def test_processes_share_their_numbers_through_a_folder(tmp_path: Path) -> None:
     begin = """
         from types import SimpleNamespace
         from prometheus_client import CollectorRegistry
-        from grantway_plugins.gateway.metrics import GatewayMetrics
+        from grantway_plugins.gateway._metrics import GatewayMetrics
         metrics = GatewayMetrics(CollectorRegistry())
     """
     hit = 'metrics.hit(SimpleNamespace(name="orders", provider="login"))'

@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway.exchange import Exchange
-from grantway.transport import RequestsTransport
+from grantway._requests.exchange import Exchange
+from grantway._transport.transport import RequestsTransport
 from grantway_plugins.gateway import Broker, TokenEndpoint
-from grantway_plugins.gateway.protection import (
+from grantway_plugins.gateway._protection import (
     BreakerRules,
     BulkheadRules,
     Notice,
     Protection,
     ProtectionState,
 )
-from grantway_plugins.gateway.protection.breaker import Breaker
+from grantway_plugins.gateway._protection.breaker import Breaker
 from tests import faults
 from tests.faults import FaultServer
 from tests.plugins.gateway.conftest import FORM
@@ -550,7 +550,7 @@ def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
         program = f"""
             import os, signal, threading, time
             import grantway
-            from grantway_plugins.gateway.protection import *
+            from grantway_plugins.gateway._protection import *
             guard = Protection(
                 "login",
                 breaker=BreakerRules(failures=1, open_for=0.01),

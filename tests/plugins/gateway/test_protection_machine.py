@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from grantway_plugins.gateway.protection.breaker import Breaker, BreakerRules, Ticket
+from grantway_plugins.gateway._protection.breaker import Breaker, BreakerRules, Ticket
 from tests.plugins.gateway.crowd import Clock
 
 RULES = BreakerRules(

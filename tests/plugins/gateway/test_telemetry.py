@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import grantway
 from grantway_plugins.gateway import Broker, TokenEndpoint
-from grantway_plugins.gateway.protection import BreakerRules, Protection
+from grantway_plugins.gateway._protection import BreakerRules, Protection
 from grantway_plugins.telemetry import Telemetry
 from tests import faults
 from tests.faults import FaultServer

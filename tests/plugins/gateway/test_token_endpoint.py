@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 import grantway
 from grantway.testing import Register, faults
 from grantway_plugins.gateway import Broker, EmbeddedIssuer, Principal, TokenEndpoint
-from grantway_plugins.testing.live_issuer import LiveIssuer
+from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests.plugins.gateway.conftest import (
     CLIENTS,
     COUPON,

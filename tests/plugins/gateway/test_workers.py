@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from grantway_plugins.gateway.workers import Full, Workers
+from grantway_plugins.gateway._inbound.workers import Full, Workers
 
 
 def test_who_gives_up_waiting_makes_room() -> None:

@@ -11,8 +11,8 @@ from joserfc.jwk import ECKey
 
 import grantway
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
-from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer._decisions.grants.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 from tests.plugins.issuer.conftest import Caller, Clock
 
 Register = Callable[..., Caller]

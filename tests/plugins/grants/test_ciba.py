@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 import grantway
-from grantway.http import HttpRequest, HttpResponse
+from grantway._transport.http import HttpRequest, HttpResponse
 from grantway_plugins.grants.ciba import GRANT_TYPE, BackchannelAuthentication, CibaFlow
 from tests.plugins.client_auth.scripted import (
     TOKEN_ENDPOINT,

@@ -11,11 +11,11 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 import grantway
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.client_auth import SigningKey
 from grantway_plugins.grants import jwt_bearer
-from grantway_plugins.grants.issuer.jwt_bearer import LEEWAY, TrustedIssuer
 from grantway_plugins.issuer import IssuerServer
+from grantway_plugins.issuer._decisions.grants.jwt_bearer import LEEWAY, TrustedIssuer
 from tests.plugins.grants.conftest import PARTNER, PARTNERS_KEY, Register
 from tests.plugins.issuer.conftest import Caller, Clock
 

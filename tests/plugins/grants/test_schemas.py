@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 import grantway
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway.testing import assert_grant_conforms
 from grantway_plugins.grants import (
     ciba,

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 VERIFIER = "v" * 43
@@ -107,7 +107,7 @@ class Caller:
 
     def sent_back(self, **params: str) -> dict[str, str]:
         """What comes back to the redirect URI after the person approved."""
-        with Person() as person:
+        with BrowserDriver() as person:
             return query_of(person.approve_authorization(self.authorize_url(**params)))
 
     def login(self, **params: str) -> dict[str, Any]:
@@ -182,6 +182,6 @@ def rfc(server: IssuerServer) -> Iterator[Caller]:
 
 
 @pytest.fixture
-def person() -> Iterator[Person]:
-    with Person() as made:
+def person() -> Iterator[BrowserDriver]:
+    with BrowserDriver() as made:
         yield made

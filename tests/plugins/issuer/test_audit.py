@@ -14,20 +14,23 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from grantway.exceptions import FlowError
+from grantway._exceptions import FlowError
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer.audit_event import AuditEvent
-from grantway_plugins.issuer.audit_log import OF_PEER, AuditLog, logger
-from grantway_plugins.issuer.errors import StoreBusyError, StoreOutcomeUnknownError
-from grantway_plugins.issuer.operator_clients import add_client, remove_client, rotate_secret
-from grantway_plugins.issuer.person import Person
-from grantway_plugins.issuer.prepared import Prepared
-from grantway_plugins.issuer.store import Store
-from grantway_plugins.issuer.tables import device_codes
-from grantway_plugins.server.log_format import JsonFormatter, TextFormatter
+from grantway_plugins.issuer._audit_log import OF_PEER, AuditLog, logger
+from grantway_plugins.issuer._browser_driver import BrowserDriver
+from grantway_plugins.issuer._decisions.operator_clients import (
+    add_client,
+    remove_client,
+    rotate_secret,
+)
+from grantway_plugins.issuer._storage.errors import DatabaseBusyError, DatabaseOutcomeUnknownError
+from grantway_plugins.issuer._storage.prepared import Prepared
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.tables import device_codes
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._log_format import JsonFormatter, TextFormatter
 from tests.plugins.issuer.conftest import BASIC, CALLBACK, DEVICE, Caller, Clock
 from tests.waiting import PATIENCE, until
 
@@ -119,7 +122,7 @@ def test_a_device_login_is_one_approval_and_one_login(
 ) -> None:
     started = rfc.start()
     assert rfc.poll(started["device_code"]).json()["error"] == "authorization_pending"
-    with Person() as person:
+    with BrowserDriver() as person:
         person.approve_device(started["verification_uri_complete"])
     clock.tick(10)
     assert rfc.poll(started["device_code"]).ok
@@ -133,7 +136,7 @@ def test_a_denial_at_the_device_page_is_logged_and_so_is_the_refused_poll(
     rfc: Caller, log: Listener
 ) -> None:
     started = rfc.start()
-    with Person() as person:
+    with BrowserDriver() as person:
         person.deny_device(started["verification_uri_complete"])
     denied = log.only()
     assert denied["endpoint"] == "/device"
@@ -150,7 +153,7 @@ def test_a_denial_at_the_device_page_is_logged_and_so_is_the_refused_poll(
 
 
 def test_a_denial_at_the_authorization_page_is_logged(rfc: Caller, log: Listener) -> None:
-    with Person() as person:
+    with BrowserDriver() as person:
         person.deny_authorization(rfc.authorize_url())
     denied = log.only()
     assert (denied["event"], denied["error"]) == ("denial", "access_denied")
@@ -171,7 +174,7 @@ def test_an_authorization_request_with_a_mistake_is_a_denial(
 
 
 def test_a_wrong_user_code_is_logged_without_the_code(rfc: Caller, log: Listener) -> None:
-    with Person() as person, pytest.raises(FlowError):
+    with BrowserDriver() as person, pytest.raises(FlowError):
         person.approve_device(f"{rfc.url}/device", "BCDF-GHJK")
     assert log.only() == {"event": "wrong_user_code", **request_of(rfc, "/device")}
 
@@ -273,7 +276,7 @@ def test_a_request_with_a_broken_parameter_is_a_denial(rfc: Caller, log: Listene
 
 
 def test_the_aws_portal_logs_a_logout(clock: Clock) -> None:
-    from grantway_plugins.issuer.aws_portal.accounts import AwsAccount  # noqa: PLC0415
+    from grantway_plugins.issuer._aws_portal.accounts import AwsAccount  # noqa: PLC0415
 
     account = AwsAccount("111122223333", "Dev", "dev@example.com", {})
     settings_ = IssuerSettings(
@@ -345,15 +348,15 @@ def test_nothing_is_logged_that_was_not_committed(
 ) -> None:
     code = rfc.sent_back()["code"]
     log.take()
-    failure: Exception = StoreBusyError("busy")
+    failure: Exception = DatabaseBusyError("busy")
 
-    async def lost(_store: Store, _work: Any) -> Any:
+    async def lost(_store: IssuerStore, _work: Any) -> Any:
         raise failure
 
-    monkeypatch.setattr(Store, "arun", lost)
+    monkeypatch.setattr(IssuerStore, "arun", lost)
     assert rfc.redeem(code).status_code == 503
     assert log.take() == []
-    failure = StoreOutcomeUnknownError("lost")
+    failure = DatabaseOutcomeUnknownError("lost")
     assert rfc.redeem(code).status_code == 503
     told = log.only()
     assert (told["event"], told["endpoint"]) == ("outcome_unknown", "/token")

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.plugins.issuer.conftest import CALLBACK, CHALLENGE, Caller, query_of
 
 ELSEWHERE = "https://client.example/cb"
@@ -35,7 +35,9 @@ def test_a_parameter_without_a_value_counts_as_omitted(rfc: Caller, name: str) -
     assert ask(rfc, f"{url}&{name}=").status_code == 200
 
 
-def test_an_empty_redirect_uri_means_the_only_one_registered(rfc: Caller, person: Person) -> None:
+def test_an_empty_redirect_uri_means_the_only_one_registered(
+    rfc: Caller, person: BrowserDriver
+) -> None:
     url = rfc.authorize_url(redirect_uri="") + "&redirect_uri="
     code = query_of(person.approve_authorization(url))["code"]
     assert rfc.redeem(code, redirect_uri="").status_code == 200
@@ -200,7 +202,7 @@ def test_a_program_on_this_machine_learns_of_errors_at_once(caller: Caller, host
     assert error_of(ask(caller, url)) == "invalid_scope"
 
 
-def test_a_denial_returns_to_the_client(caller: Caller, person: Person) -> None:
+def test_a_denial_returns_to_the_client(caller: Caller, person: BrowserDriver) -> None:
     """The person was asked, and read where their choice leads."""
     caller.register_rfc(redirect_uris=[ELSEWHERE])
     location = person.deny_authorization(caller.authorize_url(redirect_uri=ELSEWHERE))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.plugins.issuer.conftest import CALLBACK, CHALLENGE, VERIFIER, Caller, Clock, query_of
 
 
@@ -131,7 +131,9 @@ def test_a_public_client_redeems_without_a_secret(caller: Caller) -> None:
     assert public.login()["access_token"]
 
 
-def test_aws_clients_speak_of_scopes_and_use_any_port(caller: Caller, person: Person) -> None:
+def test_aws_clients_speak_of_scopes_and_use_any_port(
+    caller: Caller, person: BrowserDriver
+) -> None:
     caller.register_aws(redirectUris=["http://127.0.0.1/oauth/callback"])
     sent = query_of(person.approve_authorization(caller.authorize_url(scopes="b")))
     answer = caller.as_aws(

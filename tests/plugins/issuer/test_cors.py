@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.plugins.issuer.conftest import Caller
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from grantway_plugins.issuer import StoreError
-from grantway_plugins.issuer.database import has_password
-from grantway_plugins.issuer.store import Store
+from grantway_plugins.issuer import DatabaseError
+from grantway_plugins.issuer._storage.database import has_password
+from grantway_plugins.issuer._storage.store import IssuerStore
 from tests.plugins.cli.test_client import grantway
 
 PASSWORD = "Zk3-pw"
@@ -44,8 +44,8 @@ def test_no_error_shows_a_password(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreError) as raised:
-        Store(url)
+    with pytest.raises(DatabaseError) as raised:
+        IssuerStore(url)
     assert PASSWORD not in "".join(traceback.format_exception(raised.value))
     assert has_password(url)
     assert not list(tmp_path.iterdir())
@@ -56,11 +56,11 @@ def test_what_looks_like_a_url_is_no_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreError, match="not a URL"):
-        Store(name)
+    with pytest.raises(DatabaseError, match="not a URL"):
+        IssuerStore(name)
     assert not has_password(name)
-    Store(f"./{name.replace('/', '')}").close()
-    Store(Path(name.replace("/", ""))).close()
+    IssuerStore(f"./{name.replace('/', '')}").close()
+    IssuerStore(Path(name.replace("/", ""))).close()
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("client", "list")])
@@ -101,7 +101,7 @@ def test_a_file_is_for_its_owner_alone(spelling: str, tmp_path: Path, *, touched
         path.touch(0o644)
     before = os.umask(0)
     try:
-        with closing(Store(spelling.format(path=path))) as store:
+        with closing(IssuerStore(spelling.format(path=path))) as store:
             store.run(lambda transaction: transaction.clients.all())
             modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
     finally:
@@ -112,13 +112,13 @@ def test_a_file_is_for_its_owner_alone(spelling: str, tmp_path: Path, *, touched
 
 def test_the_files_of_an_older_database_become_private(tmp_path: Path) -> None:
     path = tmp_path / "issuer.db"
-    Store(path).close()
+    IssuerStore(path).close()
     path.chmod(0o644)
     with closing(sqlite3.connect(path)) as other:
         other.execute("SELECT * FROM clients").fetchall()
         wal = Path(f"{path}-wal")
         wal.chmod(0o644)
-        with closing(Store(path)):
+        with closing(IssuerStore(path)):
             assert {each.stat().st_mode & 0o777 for each in (path, wal)} == {0o600}
 
 

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from grantway.exceptions import FlowError
+from grantway._exceptions import FlowError
 from grantway_plugins.issuer import IssuerServer
-from grantway_plugins.issuer.endpoints import device_authorization
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
+from grantway_plugins.issuer._http.endpoints import device_authorization
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
@@ -24,7 +24,7 @@ SLOW_DOWN = (400, "slow_down")
 
 
 def test_pending_then_approved_then_redeemed_for_good(
-    rfc: Caller, person: Person, clock: Clock
+    rfc: Caller, person: BrowserDriver, clock: Clock
 ) -> None:
     started = rfc.start()
     assert said(rfc.poll(started["device_code"])) == PENDING
@@ -89,7 +89,7 @@ def test_a_later_second_poll_is_not_tolerated(aws: Caller, clock: Clock) -> None
     assert said(aws.poll(code)) == SLOW_DOWN
 
 
-def test_denied_is_final(rfc: Caller, person: Person) -> None:
+def test_denied_is_final(rfc: Caller, person: BrowserDriver) -> None:
     started = rfc.start()
     person.deny_device(started["verification_uri"], started["user_code"])
     assert said(rfc.poll(started["device_code"])) == (400, "access_denied")
@@ -105,7 +105,7 @@ def test_an_expired_code_stays_known(rfc: Caller, server: IssuerServer, clock: C
     assert said(rfc.poll(code)) == (400, "expired_token")
 
 
-def test_the_order_of_checks(rfc: Caller, aws: Caller, person: Person, clock: Clock) -> None:
+def test_the_order_of_checks(rfc: Caller, aws: Caller, person: BrowserDriver, clock: Clock) -> None:
     """Client binding, denied, expired, slow_down, pending, approved."""
     denied, left = rfc.start(), rfc.start()
     assert said(aws.poll(denied["device_code"])) == (400, "invalid_grant")
@@ -122,7 +122,7 @@ def test_the_order_of_checks(rfc: Caller, aws: Caller, person: Person, clock: Cl
     assert rfc.poll(approved["device_code"]).status_code == 200
 
 
-def test_of_parallel_redemptions_one_succeeds(rfc: Caller, person: Person) -> None:
+def test_of_parallel_redemptions_one_succeeds(rfc: Caller, person: BrowserDriver) -> None:
     started = rfc.start()
     person.approve_device(started["verification_uri_complete"])
 
@@ -137,7 +137,7 @@ def test_of_parallel_redemptions_one_succeeds(rfc: Caller, person: Person) -> No
     assert rfc.active(won[0].json()["access_token"])
 
 
-def test_scope_is_no_wider_than_registered(rfc: Caller, person: Person) -> None:
+def test_scope_is_no_wider_than_registered(rfc: Caller, person: BrowserDriver) -> None:
     assert said(rfc.as_rfc("/device_authorization", scope="a c")) == (400, "invalid_scope")
     started = rfc.start(scope="a")
     person.approve_device(started["verification_uri_complete"])

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 import requests
 
-from grantway_plugins.issuer import IssuerServer, IssuerSettings, StoreError, database, store
+from grantway_plugins.issuer import DatabaseError, IssuerServer, IssuerSettings
+from grantway_plugins.issuer._storage import database, store
 from tests.plugins.cli.test_serve import serving
 from tests.postgres import postgres_server
 from tests.waiting import PATIENCE, until
@@ -51,7 +52,7 @@ def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
 
 def test_a_stopped_and_a_read_only_server_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FRESH", "REMEMBERED"):  # one and five seconds, which a report lasts
-        monkeypatch.setattr(f"grantway_plugins.issuer.health.{name}", 0.1)
+        monkeypatch.setattr(f"grantway_plugins.issuer._http.health.{name}", 0.1)
     with (
         postgres_server() as running,
         IssuerServer(IssuerSettings(), database=running.url) as server,
@@ -81,8 +82,8 @@ def test_a_silent_server_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(database.LIBPQ, "connect_timeout", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://issuer@127.0.0.1:{silent.getsockname()[1]}/tokens"
-        with pytest.raises(StoreError, match="cannot be reached"):
-            store.Store(url)
+        with pytest.raises(DatabaseError, match="cannot be reached"):
+            store.IssuerStore(url)
 
 
 def test_a_database_that_gives_no_answer_holds_up_no_request(

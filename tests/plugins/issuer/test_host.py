@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer.host import is_own_host
+from grantway_plugins.server._http.host_name import is_own_host
 from tests.plugins.issuer.conftest import Caller
 
 STRANGER = {"host": "pictures.example:8400"}

@@ -11,8 +11,7 @@ from urllib.parse import quote_from_bytes, urlsplit
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.plugins.issuer.conftest import Caller
 

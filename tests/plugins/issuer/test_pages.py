@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
-from grantway.exceptions import ConfigurationError, FlowError
-from grantway_plugins.issuer import IssuerServer, IssuerSettings, StoreBusyError
-from grantway_plugins.issuer.person import Person
+from grantway._exceptions import ConfigurationError, FlowError
+from grantway_plugins.issuer import DatabaseBusyError, IssuerServer, IssuerSettings
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock, query_of
 from tests.waiting import PATIENCE, until
 
@@ -165,7 +165,7 @@ def test_approval_sends_back_by_303_with_code_state_and_issuer(rfc: Caller) -> N
     assert rfc.redeem(sent["code"]).status_code == 200
 
 
-def test_denial_sends_back_access_denied(rfc: Caller, person: Person) -> None:
+def test_denial_sends_back_access_denied(rfc: Caller, person: BrowserDriver) -> None:
     sent = query_of(person.deny_authorization(rfc.authorize_url()))
     assert (sent["error"], sent["state"], sent["iss"]) == ("access_denied", "xyz", rfc.url)
 
@@ -211,7 +211,9 @@ def test_on_loopback_the_port_does_not_count(caller: Caller, host: str, port: st
     assert answer.status_code == 200
 
 
-def test_elsewhere_the_port_counts_and_the_query_is_kept(caller: Caller, person: Person) -> None:
+def test_elsewhere_the_port_counts_and_the_query_is_kept(
+    caller: Caller, person: BrowserDriver
+) -> None:
     caller.register_rfc(redirect_uris=["https://example.com/cb?x=1"])
     url = caller.authorize_url(redirect_uri="https://example.com:444/cb?x=1")
     assert show(caller, url).status_code == 400
@@ -279,7 +281,7 @@ def test_the_device_page_needs_a_click_even_with_the_code_in_the_link(rfc: Calle
 
 @pytest.mark.parametrize("spelling", ["lower", "spaces", "plain"])
 def test_case_and_punctuation_of_a_user_code_do_not_count(
-    rfc: Caller, person: Person, spelling: str
+    rfc: Caller, person: BrowserDriver, spelling: str
 ) -> None:
     started = rfc.start()
     code = started["user_code"]
@@ -318,7 +320,7 @@ def test_a_part_of_a_strangers_page_enters_no_code(caller: Caller, part: str) ->
 
 
 def test_five_wrong_codes_in_a_row_make_this_browser_wait(
-    rfc: Caller, person: Person, clock: Clock
+    rfc: Caller, person: BrowserDriver, clock: Clock
 ) -> None:
     started = rfc.start()
     for _ in range(4):
@@ -329,7 +331,7 @@ def test_five_wrong_codes_in_a_row_make_this_browser_wait(
     clock.tick(2.5)
     with pytest.raises(FlowError, match="Wait 10 seconds"):
         person.approve_device(started["verification_uri"], started["user_code"])
-    with Person() as other:  # another browser at the same address
+    with BrowserDriver() as other:  # another browser at the same address
         other.approve_device(rfc.start()["verification_uri_complete"])
     clock.tick(9.5)
     person.approve_device(started["verification_uri"], started["user_code"])
@@ -365,7 +367,7 @@ def test_entering_a_valid_code_makes_no_room_for_guesses(rfc: Caller, cookie: bo
     assert looked_up == (4 if cookie else 9)
 
 
-def test_right_codes_are_never_throttled(rfc: Caller, person: Person) -> None:
+def test_right_codes_are_never_throttled(rfc: Caller, person: BrowserDriver) -> None:
     for _ in range(12):
         person.approve_device(rfc.start()["verification_uri_complete"])
 
@@ -402,7 +404,7 @@ def test_a_failing_database_takes_no_try(
     started = rfc.start()
 
     async def busy(_work: object) -> None:
-        raise StoreBusyError("busy")
+        raise DatabaseBusyError("busy")
 
     with monkeypatch.context() as patch:
         patch.setattr(server.store, "arun", busy)
@@ -411,7 +413,9 @@ def test_a_failing_database_takes_no_try(
     assert show(rfc, started["verification_uri_complete"]).status_code == 200
 
 
-def test_an_expired_code_cannot_be_approved(rfc: Caller, person: Person, clock: Clock) -> None:
+def test_an_expired_code_cannot_be_approved(
+    rfc: Caller, person: BrowserDriver, clock: Clock
+) -> None:
     started = rfc.start()
     clock.tick(600)
     with pytest.raises(FlowError, match="expired"):

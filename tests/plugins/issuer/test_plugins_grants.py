@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway.grant import IssuerSide
+from grantway._types.grant import IssuerGrant
 from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerServer, IssuerSettings
-from grantway_plugins.issuer.issuer import issued_grants
+from grantway_plugins.issuer._decisions.issuer import issued_grants
 from tests.plugins.issuer.conftest import Caller
 
 TYPE = "urn:example:coupon"
@@ -33,7 +33,7 @@ class Plugin:
         return self.grants
 
     @grantway.hookimpl
-    def grantway_register_issuer_grants(self) -> dict[str, IssuerSide]:
+    def grantway_register_issuer_grants(self) -> dict[str, IssuerGrant]:
         return {TYPE: self.side}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
-from grantway_plugins.issuer import transaction
-from grantway_plugins.issuer.prepared import Prepared
+from grantway_plugins.issuer._storage import transaction
+from grantway_plugins.issuer._storage.prepared import Prepared
 
 STATEMENTS = [
     each

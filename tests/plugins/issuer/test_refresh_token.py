@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
-from grantway_plugins.issuer.person import Person
+from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
@@ -200,7 +200,7 @@ def test_a_client_without_the_grant_gets_no_refresh_token(caller: Caller) -> Non
 
 
 def test_aws_scope_has_no_effect_and_every_answer_has_a_refresh_token(
-    aws: Caller, person: Person
+    aws: Caller, person: BrowserDriver
 ) -> None:
     started = aws.as_aws("/device_authorization", startUrl="https://d-1.awsapps.com/start").json()
     person.approve_device(started["verificationUriComplete"])

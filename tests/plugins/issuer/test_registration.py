@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 import requests
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
-from grantway_plugins.issuer.operator_clients import add_client, remove_client, rotate_secret
-from grantway_plugins.issuer.person import Person
-from grantway_plugins.issuer.rate_limit import RateLimit, network_of
+from grantway_plugins.issuer._browser_driver import BrowserDriver
+from grantway_plugins.issuer._decisions.operator_clients import (
+    add_client,
+    remove_client,
+    rotate_secret,
+)
+from grantway_plugins.issuer._decisions.rate_limit import RateLimit, network_of
 from tests.waiting import PATIENCE
 
 from .conftest import BASIC, CALLBACK, DEVICE, Caller, Clock
@@ -239,7 +243,7 @@ def test_a_registration_keeps_little() -> None:
 def device_login(caller: Caller, made: dict[str, Any]) -> int:
     client = as_client(caller, made)
     started = client.start()
-    with Person() as person:
+    with BrowserDriver() as person:
         person.approve_device(started["verification_uri_complete"])
     return client.poll(started["device_code"]).status_code
 

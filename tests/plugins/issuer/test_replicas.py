@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from grantway_plugins.issuer.errors import StoreOutcomeUnknownError
-from grantway_plugins.issuer.store import Store
-from grantway_plugins.issuer.transaction import Transaction
-from grantway_plugins.issuer.wire import Answer, Dialect
-from grantway_plugins.issuer.work import failed
+from grantway_plugins.issuer._storage.database_work import failed
+from grantway_plugins.issuer._storage.errors import DatabaseOutcomeUnknownError
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.wire import WireFormat, WireResponse
 from tests.interop.grantway_serve import serving
 from tests.plugins.issuer.replicas import DEVICE_CODE, Load
 from tests.postgres import PostgresServer, postgres_server
@@ -87,7 +87,7 @@ def test_issuers_may_start_at_once_on_an_empty_database(database: str) -> None:
 
     def start() -> bytes:
         starting.wait(60)
-        with closing(Store(database)) as store:
+        with closing(IssuerStore(database)) as store:
             return store.form_key
 
     with ThreadPoolExecutor(many) as threads:
@@ -130,7 +130,7 @@ def test_an_idle_connection_that_the_database_ended_fails_no_request(
 
 def test_work_whose_commit_was_interrupted_is_not_run_again(postgres: PostgresServer) -> None:
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    with closing(Store(postgres.url)) as store:
+    with closing(IssuerStore(postgres.url)) as store:
         postgres.sql(
             """
             CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
@@ -146,11 +146,11 @@ def test_work_whose_commit_was_interrupted_is_not_run_again(postgres: PostgresSe
             runs += 1
             return transaction.spend(b"once", 2e9)
 
-        with pytest.raises(StoreOutcomeUnknownError):
+        with pytest.raises(DatabaseOutcomeUnknownError):
             store.run(work)
         assert runs == 1
-        answer = failed(StoreOutcomeUnknownError("lost"), Dialect.RFC)
-        assert isinstance(answer, Answer)
+        answer = failed(DatabaseOutcomeUnknownError("lost"), WireFormat.RFC)
+        assert isinstance(answer, WireResponse)
         assert answer.status == 503
         assert b"may have been carried out" in answer.body
         postgres.sql("DROP TRIGGER at_commit ON spent")

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from grantway.exceptions import ConfigurationError, FlowError
+from grantway._exceptions import ConfigurationError, FlowError
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer.authentication import Credentials
-from grantway_plugins.issuer.person import Person
-from grantway_plugins.issuer.records import Authentication, RefreshToken
-from grantway_plugins.issuer.transaction import Transaction
-from grantway_plugins.issuer.wire import Answer, Dialect, WireRequest
+from grantway_plugins.issuer._browser_driver import BrowserDriver
+from grantway_plugins.issuer._decisions.authentication import Credentials
+from grantway_plugins.issuer._storage.records import Authentication, RefreshTokenRecord
+from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server import Limits
+from grantway_plugins.server._http.wire import WireFormat, WireRequest, WireResponse
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import VERIFIER, Caller, Clock
 from tests.raw_http import read_response
@@ -165,7 +165,7 @@ def test_forwarded_addresses_are_believed_only_from_named_proxies(
 
 
 def test_no_secret_is_logged_or_told(
-    rfc: Caller, aws: Caller, person: Person, caplog: pytest.LogCaptureFixture
+    rfc: Caller, aws: Caller, person: BrowserDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     code = rfc.sent_back()["code"]
@@ -209,10 +209,10 @@ def test_no_secret_is_logged_or_told(
 def test_values_do_not_show_secrets() -> None:
     values: list[Any] = [
         Credentials("id", "client_secret_post", "hush"),
-        Answer(200, (), b"hush"),
-        WireRequest(Dialect.RFC, {"code": "hush"}, ("id", "hush")),
+        WireResponse(200, (), b"hush"),
+        WireRequest(WireFormat.RFC, {"code": "hush"}, ("id", "hush")),
         Authentication("none", b"hush"),
-        RefreshToken(b"hush", None, None),  # type: ignore[arg-type]
+        RefreshTokenRecord(b"hush", None, None),  # type: ignore[arg-type]
     ]
     assert "hush" not in repr(values)
 
@@ -230,7 +230,7 @@ def test_a_failure_within_is_an_answer_without_a_traceback(
     assert "ValueError" in caplog.text
 
 
-def test_the_person_tells_what_the_page_says(rfc: Caller, person: Person) -> None:
+def test_the_person_tells_what_the_page_says(rfc: Caller, person: BrowserDriver) -> None:
     with pytest.raises(FlowError, match=r"This link does not work .* not one that it registered"):
         person.approve_authorization(rfc.authorize_url(redirect_uri="https://evil.example"))
     with pytest.raises(FlowError, match="Code shown on the device"):

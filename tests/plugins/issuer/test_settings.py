@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings, Lifetimes
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from grantway_plugins.issuer.steady_clock import SteadyClock
+from grantway_plugins.issuer._storage.steady_clock import SteadyClock
 
 
 @given(

@@ -18,18 +18,22 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import (
+    DatabaseBusyError,
+    DatabaseCorruptError,
+    DatabaseError,
+    DatabaseForeignError,
+    DatabaseReadOnlyError,
     IssuerServer,
     IssuerSettings,
-    StoreBusyError,
-    StoreCorruptError,
-    StoreError,
-    StoreForeignError,
-    StoreReadOnlyError,
 )
-from grantway_plugins.issuer.randomness import family_digest, new_family_secret, new_id
-from grantway_plugins.issuer.records import Family
-from grantway_plugins.issuer.store import Store
-from grantway_plugins.issuer.transaction import PRUNED_AT_ONCE, REMEMBERED, Transaction
+from grantway_plugins.issuer._decisions.randomness import (
+    family_digest,
+    new_family_secret,
+    new_id,
+)
+from grantway_plugins.issuer._storage.records import TokenFamily
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.transaction import PRUNED_AT_ONCE, REMEMBERED, Transaction
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
@@ -46,7 +50,7 @@ def disk(clock: Clock, tmp_path: Path) -> Iterator[Caller]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the issuer wait for another process's transaction for 0.2 seconds instead of two."""
-    monkeypatch.setattr("grantway_plugins.issuer.database.BUSY_TIMEOUT", 200)
+    monkeypatch.setattr("grantway_plugins.issuer._storage.database.BUSY_TIMEOUT", 200)
 
 
 @contextmanager
@@ -129,8 +133,8 @@ def test_a_busy_database_is_a_server_error_that_may_be_retried(
 def test_what_is_not_a_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(content)
-    with pytest.raises(StoreCorruptError, match="not an SQLite database"):
-        Store(path)
+    with pytest.raises(DatabaseCorruptError, match="not an SQLite database"):
+        IssuerStore(path)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
 
@@ -138,11 +142,11 @@ def test_what_is_not_a_database_is_refused_and_left_alone(tmp_path: Path, conten
 @pytest.mark.parametrize("keep", [100, 5000])
 def test_a_damaged_database_is_refused_and_left_alone(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "x.db"
-    Store(path).close()
+    IssuerStore(path).close()
     content = path.read_bytes()[:keep] + b"\xff" * 20_000
     path.write_bytes(content)
-    with pytest.raises(StoreCorruptError, match=r"(?s)damaged.*backup"):
-        Store(path)
+    with pytest.raises(DatabaseCorruptError, match=r"(?s)damaged.*backup"):
+        IssuerStore(path)
     assert path.read_bytes() == content
 
 
@@ -152,8 +156,8 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
         connection.execute("CREATE TABLE photos (name TEXT)")
     content = path.read_bytes()
     for name in (path, f"sqlite:///{path}"):
-        with pytest.raises(StoreForeignError, match="something else"):
-            Store(name)
+        with pytest.raises(DatabaseForeignError, match="something else"):
+            IssuerStore(name)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
 
@@ -165,42 +169,42 @@ def test_memory_can_be_named_by_a_url(name: str) -> None:
 
 
 def test_a_url_of_no_database_is_told_without_its_password() -> None:
-    with pytest.raises(StoreError, match="not a URL that SQLAlchemy knows") as caught:
-        Store("nothing://me:open-sesame@127.0.0.1/x")
+    with pytest.raises(DatabaseError, match="not a URL that SQLAlchemy knows") as caught:
+        IssuerStore("nothing://me:open-sesame@127.0.0.1/x")
     assert "sesame" not in str(caught.value)
 
 
 @pytest.mark.parametrize("change", ["version = version + 1", None])
 def test_another_schema_version_is_refused(tmp_path: Path, change: str | None) -> None:
     path = tmp_path / "x.db"
-    Store(path).close()
+    IssuerStore(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(
             f"UPDATE grantway_issuer_schema SET {change}"
             if change
             else "DELETE FROM grantway_issuer_schema"
         )
-    with pytest.raises(StoreForeignError, match=r"schema version (\d+|none) and"):
-        Store(path)
+    with pytest.raises(DatabaseForeignError, match=r"schema version (\d+|none) and"):
+        IssuerStore(path)
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_locked_database_is_refused_on_opening(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
-    Store(path).close()
-    with locked(path), pytest.raises(StoreBusyError, match="locked by another process"):
-        Store(path)
-    Store(path).close()
+    IssuerStore(path).close()
+    with locked(path), pytest.raises(DatabaseBusyError, match="locked by another process"):
+        IssuerStore(path)
+    IssuerStore(path).close()
 
 
 def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / "x.db"
-    Store(path).close()
-    with pytest.raises(StoreReadOnlyError):
-        Store(path / "under-a-file.db")
-    with pytest.raises(StoreReadOnlyError):
-        Store(tmp_path)
+    IssuerStore(path).close()
+    with pytest.raises(DatabaseReadOnlyError):
+        IssuerStore(path / "under-a-file.db")
+    with pytest.raises(DatabaseReadOnlyError):
+        IssuerStore(tmp_path)
 
 
 def test_pruning_keeps_what_exposes_replays(
@@ -237,9 +241,9 @@ def test_pruning_drops_the_spent_tokens_of_a_revoked_login_after_a_day(
 
 def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
     """So that requests are answered in between."""
-    store = Store(":memory:", clock=clock)
+    store = IssuerStore(":memory:", clock=clock)
     many = PRUNED_AT_ONCE + 500
-    family = Family(new_id(), "client", "me", ("a",), clock() - 1)
+    family = TokenFamily(new_id(), "client", "me", ("a",), clock() - 1)
 
     def fill(transaction: Transaction) -> None:
         transaction.add_family(family)
@@ -255,7 +259,7 @@ def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
 
 
 def test_a_failure_in_a_shared_transaction_is_nobody_elses(clock: Clock) -> None:
-    store = Store(":memory:", clock=clock)
+    store = IssuerStore(":memory:", clock=clock)
 
     def spoil(transaction: Transaction) -> None:
         transaction.revoke_family("x", 1.0)
@@ -271,7 +275,7 @@ def test_a_failure_in_a_shared_transaction_is_nobody_elses(clock: Clock) -> None
     assert [type(each) for each in futures] == [str] * 3 + [ValueError] + [str] * 4
     store.close()
     store.close()
-    with pytest.raises(StoreError, match="closed"):
+    with pytest.raises(DatabaseError, match="closed"):
         store.run(_nothing)
 
 

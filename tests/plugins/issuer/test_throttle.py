@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from grantway_plugins.issuer.pages import throttle as throttle_module
-from grantway_plugins.issuer.pages.throttle import (
+from grantway_plugins.issuer._pages import throttle as throttle_module
+from grantway_plugins.issuer._pages.throttle import (
     PER_PEER,
     PER_SESSION,
     TOTAL,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins import profiles
 from grantway_plugins.profiles import ProfileFile
-from grantway_plugins.profiles.sso_sessions import SsoSessionSettings
+from grantway_plugins.profiles._sso_sessions import SsoSessionSettings
 
 GOOD = '[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "app"\n'
 LOGIN = '[profiles.work]\nprovider = "https://login.example.com"\n'

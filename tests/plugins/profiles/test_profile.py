@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway.exceptions import ConfigurationError, LoginNeededError
+from grantway._exceptions import ConfigurationError, LoginNeededError
 from grantway_grants.authorization_code import AuthorizationCodeFlow
 from grantway_plugins import profiles
 from grantway_plugins.profiles import Profile
-from grantway_plugins.profiles.places import config_path
-from grantway_plugins.stores.file import FileStore
+from grantway_plugins.profiles._paths import config_path
+from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.testing import LiveIssuer
 from tests import faults
 from tests.faults import FaultServer

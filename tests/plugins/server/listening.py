@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from grantway_plugins.server.address import listen
-from grantway_plugins.server.limits import Limits
-from grantway_plugins.server.listener import Listener
+from grantway_plugins.server._listening.address import listen
+from grantway_plugins.server._listening.limits import Limits
+from grantway_plugins.server._listening.listener import Listener
 from tests.waiting import PATIENCE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantway_plugins.server.connections import Connections
+from grantway_plugins.server._listening.connections import Connections
 
 GREEDY, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 

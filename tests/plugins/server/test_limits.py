@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.server import Limits
-from grantway_plugins.server.connections import Connections
-from grantway_plugins.server.peers import PeerShares
+from grantway_plugins.server._listening.connections import Connections
+from grantway_plugins.server._listening.peers import PeerShares
 from tests.plugins.server.listening import connect, echo, listening
 from tests.raw_http import read_all, read_response
 from tests.waiting import PATIENCE

@@ -7,10 +7,9 @@ import logging
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from grantway_plugins.server.log_format import FieldsMessage, JsonFormatter, TextFormatter
+from grantway_plugins.server._log_format import FieldsMessage, JsonFormatter, TextFormatter
 
 NASTY = st.one_of(
     st.text(),

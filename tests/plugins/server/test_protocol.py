@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from grantway_plugins.server import HttpProtocol
-from grantway_plugins.server.address import listen
+from grantway_plugins.server._listening.address import listen
 from tests.plugins.server.listening import connect, echo, in_pieces, listening
 from tests.raw_http import read_all, read_response
 from tests.waiting import PATIENCE

@@ -7,9 +7,9 @@ import threading
 import time
 from typing import Any
 
-from grantway_plugins.server.address import listen
-from grantway_plugins.server.limits import Limits
-from grantway_plugins.server.listener import Listener
+from grantway_plugins.server._listening.address import listen
+from grantway_plugins.server._listening.limits import Limits
+from grantway_plugins.server._listening.listener import Listener
 from tests.plugins.server.listening import connect, echo, listening
 from tests.raw_http import read_response
 from tests.waiting import PATIENCE

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from grantway import Store, Token
-from grantway.exceptions import (
+from grantway._credentials.token_format import encode_token
+from grantway._exceptions import (
     ConfigurationError,
     LeaseLostError,
     StoreLockError,
     StoreUnreadableError,
 )
-from grantway.record import encode
 from tests.plugins.stores import processes
 from tests.plugins.stores.processes import Opener, long_token, opened, peer
 
@@ -348,7 +348,7 @@ class DurableStoreContract:
         "data",
         [
             pytest.param(b"", id="nothing"),
-            pytest.param(encode(WHOLE)[:-20], id="the first part"),
+            pytest.param(encode_token(WHOLE)[:-20], id="the first part"),
             pytest.param(b"\0" * 200, id="zeros"),
             pytest.param(b"\xff\xfe" + MARK.encode(), id="no text"),
             pytest.param(b"[1]", id="other JSON"),
@@ -387,7 +387,7 @@ class DurableStoreContract:
         self, store: Store, spoil: Callable[[str, bytes], None]
     ) -> None:
         store.save("key", WHOLE)
-        spoil("key", encode(WHOLE).replace(b'"version":1', b'"version":2'))
+        spoil("key", encode_token(WHOLE).replace(b'"version":1', b'"version":2'))
         for _ in range(2):
             with pytest.raises(StoreUnreadableError, match="version") as newer:
                 store.load("key")

@@ -6,7 +6,7 @@ import os
 from multiprocessing.connection import Connection
 
 from grantway import Store, Token
-from grantway.exceptions import LeaseLostError
+from grantway._exceptions import LeaseLostError
 from tests.plugins.stores.processes import PATIENCE
 
 

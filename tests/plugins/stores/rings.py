@@ -12,7 +12,7 @@ from keyring.errors import KeyringLocked, PasswordDeleteError
 from keyrings.alt.file import PlaintextKeyring
 
 from grantway import Store
-from grantway_plugins.stores.key_ring import KeyRingStore
+from grantway_plugins.stores.keyring._store import KeyRingStore
 
 #: Characters that Windows takes at most: CRED_MAX_CREDENTIAL_BLOB_SIZE is 2,560 bytes of UTF-16.
 WINDOWS_LIMIT = 1_280

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from grantway import Store, Token
-from grantway.exceptions import LeaseLostError, StoreLockError
+from grantway._exceptions import LeaseLostError, StoreLockError
 from tests.plugins.stores import holders
 from tests.plugins.stores.processes import PATIENCE, Opener, peer
 

@@ -17,15 +17,14 @@ from typing import Any, cast
 import keyring
 import keyring.core
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import grantway
 from grantway import Store, Token
-from grantway.exceptions import ConfigurationError, StoreSaveError, StoreUnreadableError
-from grantway_plugins.stores.encrypted import EncryptedStore
-from grantway_plugins.stores.memory import MemoryStore
-from grantway_plugins.stores.store_keys import generate_key, rotate_key_in_ring
+from grantway._exceptions import ConfigurationError, StoreSaveError, StoreUnreadableError
+from grantway_plugins.stores.encrypted._keys import generate_key, rotate_key_in_ring
+from grantway_plugins.stores.encrypted._store import EncryptedStore
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests.plugins.stores import rings
 from tests.plugins.stores.contract import (
     ENOUGH,
@@ -72,7 +71,7 @@ class TestEncryptedFile(StoreContract, DurableStoreContract):
         def spoil(key: str, data: bytes) -> None:
             # As near as it can be: these bytes, encrypted with the right key.
             with monkeypatch.context() as patched:
-                patched.setattr("grantway.record.encode", lambda token: data)
+                patched.setattr("grantway._credentials.token_format.encode", lambda token: data)
                 envelope = over_file(tmp_path)._seal(key, Token(""))
             file = grantway.default_registry().store("file", folder=str(tmp_path))
             file.save(key, envelope)

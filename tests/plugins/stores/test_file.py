@@ -11,8 +11,8 @@ import pytest
 
 import grantway
 from grantway import Store
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.file_format import path_of
+from grantway_plugins.stores.file._format import path_of
+from grantway_plugins.stores.file._store import FileStore
 from tests.plugins.stores.contract import DurableStoreContract, StoreContract
 from tests.plugins.stores.processes import Opener
 

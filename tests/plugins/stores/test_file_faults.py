@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from grantway import Store, Token
-from grantway.exceptions import StoreError, StoreSaveError, StoreUnreadableError
-from grantway_plugins.stores import file as module
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.file_format import path_of
+from grantway._exceptions import StoreError, StoreSaveError, StoreUnreadableError
+from grantway_plugins.stores.file import _store as module
+from grantway_plugins.stores.file._format import path_of
+from grantway_plugins.stores.file._store import FileStore
 from tests.plugins.stores import processes
 from tests.plugins.stores.contract import ENOUGH, MARK, WHOLE, shown
 from tests.plugins.stores.processes import peer

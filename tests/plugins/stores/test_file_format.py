@@ -10,10 +10,10 @@ import platformdirs
 import pytest
 
 from grantway import Token
-from grantway.record import VERSION, encode
-from grantway_plugins import paths
-from grantway_plugins.stores import file_format
-from grantway_plugins.stores.file import FileStore
+from grantway._credentials.token_format import VERSION, encode_token
+from grantway_plugins import _paths as paths
+from grantway_plugins.stores.file import _format as file_format
+from grantway_plugins.stores.file._store import FileStore
 
 TOKEN = Token("at", expires_at=1e9, refresh_token="rt", scope=("read",))
 
@@ -32,7 +32,7 @@ def test_it_finds_what_the_store_saved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"half", b"[1]", b"\xff", b"[" * 200_000, encode(TOKEN).replace(b":1,", b":2,", 1)],
+    [b"", b"half", b"[1]", b"\xff", b"[" * 200_000, encode_token(TOKEN).replace(b":1,", b":2,", 1)],
     ids=["empty", "half", "list", "no text", "deep", "a later version"],
 )
 def test_what_needs_the_whole_store_is_none(tmp_path: Path, data: bytes) -> None:
@@ -82,7 +82,7 @@ def loaded_by(code: str) -> set[str]:
 def test_looking_loads_next_to_nothing(tmp_path: Path) -> None:
     FileStore(tmp_path).save("key", TOKEN)
     look = (
-        "from grantway_plugins.stores.file_format import default_folder, peek\n"
+        "from grantway_plugins.stores.file._format import default_folder, peek\n"
         "default_folder()\n"
         f"assert peek({str(tmp_path)!r}, 'key')"
     )
@@ -102,15 +102,15 @@ def test_looking_loads_next_to_nothing(tmp_path: Path) -> None:
     assert not heavy & new
     assert {name for name in new if name.startswith("grantway")} == {
         "grantway_plugins",
-        "grantway_plugins.paths",
+        "grantway_plugins._paths",
         "grantway_plugins.stores",
-        "grantway_plugins.stores.file_format",
+        "grantway_plugins.stores.file._format",
     }
 
 
 def test_reading_by_the_store_loads_no_locks(tmp_path: Path) -> None:
     read = (
-        "from grantway_plugins.stores.file import FileStore\n"
+        "from grantway_plugins.stores.file._store import FileStore\n"
         f"FileStore({str(tmp_path)!r}).load('key')"
     )
     assert not {"filelock", "platformdirs", "requests", "pluggy"} & loaded_by(read)

@@ -15,13 +15,18 @@ from keyrings.alt.file import PlaintextKeyring
 
 import grantway
 from grantway import Store, Token
-from grantway.exceptions import ConfigurationError, StoreError, StoreSaveError, StoreUnreadableError
-from grantway.record import encode
-from grantway_plugins.stores import ring_text
-from grantway_plugins.stores.file_format import name_of
-from grantway_plugins.stores.key_ring import KeyRingStore
-from grantway_plugins.stores.masked import Masked
-from grantway_plugins.stores.ring_text import RingText
+from grantway._credentials.token_format import encode_token
+from grantway._exceptions import (
+    ConfigurationError,
+    StoreError,
+    StoreSaveError,
+    StoreUnreadableError,
+)
+from grantway._secrets.masked import Masked
+from grantway_plugins.stores.file._format import name_of
+from grantway_plugins.stores.keyring import _text as ring_text
+from grantway_plugins.stores.keyring._store import KeyRingStore
+from grantway_plugins.stores.keyring._text import RingText
 from tests.plugins.stores import rings
 from tests.plugins.stores.contract import MARK, WHOLE, DurableStoreContract, StoreContract, shown
 from tests.plugins.stores.processes import Opener
@@ -110,7 +115,7 @@ def test_a_crash_at_any_step_of_a_delete_brings_no_older_token_back(tmp_path: Pa
         store = over(ring, tmp_path)
         store.save("key", LONG)
         # A crash between keeping the new token and deleting the one before.
-        ring.steps = len(encode(NEW)) // ROOM + 1
+        ring.steps = len(encode_token(NEW)) // ROOM + 1
         with pytest.raises(rings.Killed):
             store.save("key", NEW)
         assert {name.split("/")[1] for name in ring.entries} == {"0", "1"}

@@ -11,9 +11,9 @@ import pytest
 
 import grantway
 from grantway import Store, Token
-from grantway.exceptions import StoreLockError
-from grantway_plugins.stores.key_locks import ThreadLocks
-from grantway_plugins.stores.memory import MemoryStore
+from grantway._exceptions import StoreLockError
+from grantway_plugins.stores._shared.key_locks import ThreadLocks
+from grantway_plugins.stores.memory._store import MemoryStore
 from tests.plugins.stores.contract import StoreContract
 
 

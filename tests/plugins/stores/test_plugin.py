@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway_plugins.stores import plugin as ours
-from grantway_plugins.stores.memory import MemoryStore
+from grantway_plugins.stores import _plugin as ours
+from grantway_plugins.stores.memory._store import MemoryStore
 
 
 def plugin(stores: Mapping[str, Callable[..., Any]]) -> SimpleNamespace:

@@ -16,13 +16,13 @@ import redis
 
 import grantway
 from grantway import Token
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     StoreError,
     StoreSaveError,
     StoreUnreadableError,
 )
-from grantway_plugins.stores.redis import RedisStore
+from grantway_plugins.stores.redis._store import RedisStore
 from tests.plugins.stores.contract import (
     ENOUGH,
     MARK,

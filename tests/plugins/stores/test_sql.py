@@ -18,15 +18,15 @@ import pytest
 import sqlalchemy as sa
 
 from grantway import Token
-from grantway.exceptions import (
+from grantway._exceptions import (
     ConfigurationError,
     StoreError,
     StoreLockError,
     StoreSaveError,
     StoreUnreadableError,
 )
-from grantway_plugins.stores.sql import SqlStore
-from grantway_plugins.stores.sql_database import digest
+from grantway_plugins.stores.sql._database import digest
+from grantway_plugins.stores.sql._store import SqlStore
 from tests.plugins.stores import holders
 from tests.plugins.stores.contract import (
     ENOUGH,

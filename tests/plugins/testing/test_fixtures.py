@@ -23,8 +23,8 @@ from grantway.testing import (
 )
 from grantway_grants import authorization_code, device_code
 from grantway_plugins.issuer import Denial, IssuerSettings
-from grantway_plugins.testing import LiveIssuer, plugin
-from grantway_plugins.testing.live_issuer import REDIRECT_URI
+from grantway_plugins.testing import LiveIssuer, _plugin as plugin
+from grantway_plugins.testing._live_issuer import REDIRECT_URI
 from tests.waiting import PATIENCE
 
 

@@ -4,73 +4,44 @@
 ``AsgiUpstreamAuth`` and ``WsgiUpstreamAuth`` use them. Importing the package loads none of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from grantway._lazy import lazy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .asgi_middleware import AsgiUpstreamAuth
-    from .exchange import TokenExchange
-    from .facts import Facts
-    from .httpx_adapter import HttpxUpstreamAuth
-    from .injection import Injection
-    from .observer import Observer
-    from .refusal import RequestRefusedError, answer_for
-    from .requests_adapter import RequestsUpstreamAuth
-    from .route import Route
-    from .tenant import TenantRule, from_header, from_host, from_path, from_principal, single
-    from .upstream_auth import UpstreamAuth
-    from .wsgi_middleware import WsgiUpstreamAuth
+    from ._asgi_middleware import AsgiUpstreamAuth as AsgiUpstreamAuth
+    from ._httpx_adapter import HttpxUpstreamAuth as HttpxUpstreamAuth
+    from ._observer import Observer as Observer
+    from ._refusal import RequestRefusedError as RequestRefusedError, response_for as response_for
+    from ._request_context import RequestContext as RequestContext
+    from ._requests_adapter import RequestsUpstreamAuth as RequestsUpstreamAuth
+    from ._route import Route as Route
+    from ._tenant import (
+        TenantRule as TenantRule,
+        from_header as from_header,
+        from_host as from_host,
+        from_path as from_path,
+        from_principal as from_principal,
+        single as single,
+    )
+    from ._token_exchange import TokenExchange as TokenExchange
+    from ._upstream_auth import UpstreamAuth as UpstreamAuth
+    from ._upstream_token import UpstreamToken as UpstreamToken
+    from ._wsgi_middleware import WsgiUpstreamAuth as WsgiUpstreamAuth
 
-_HOME = {
-    "AsgiUpstreamAuth": "asgi_middleware",
-    "Facts": "facts",
-    "HttpxUpstreamAuth": "httpx_adapter",
-    "Injection": "injection",
-    "Observer": "observer",
-    "RequestRefusedError": "refusal",
-    "RequestsUpstreamAuth": "requests_adapter",
-    "Route": "route",
-    "TenantRule": "tenant",
-    "TokenExchange": "exchange",
-    "UpstreamAuth": "upstream_auth",
-    "WsgiUpstreamAuth": "wsgi_middleware",
-    "answer_for": "refusal",
-    "from_header": "tenant",
-    "from_host": "tenant",
-    "from_path": "tenant",
-    "from_principal": "tenant",
-    "single": "tenant",
-}
-
-__all__ = [
-    "AsgiUpstreamAuth",
-    "Facts",
-    "HttpxUpstreamAuth",
-    "Injection",
-    "Observer",
-    "RequestRefusedError",
-    "RequestsUpstreamAuth",
-    "Route",
-    "TenantRule",
-    "TokenExchange",
-    "UpstreamAuth",
-    "WsgiUpstreamAuth",
-    "answer_for",
-    "from_header",
-    "from_host",
-    "from_path",
-    "from_principal",
-    "single",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "._asgi_middleware": "AsgiUpstreamAuth",
+        "._httpx_adapter": "HttpxUpstreamAuth",
+        "._observer": "Observer",
+        "._refusal": "RequestRefusedError response_for",
+        "._request_context": "RequestContext",
+        "._requests_adapter": "RequestsUpstreamAuth",
+        "._route": "Route",
+        "._tenant": "TenantRule from_header from_host from_path from_principal single",
+        "._token_exchange": "TokenExchange",
+        "._upstream_auth": "UpstreamAuth",
+        "._upstream_token": "UpstreamToken",
+        "._wsgi_middleware": "WsgiUpstreamAuth",
+    },
+)

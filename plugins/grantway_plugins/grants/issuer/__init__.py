@@ -3,7 +3,7 @@
 SAML assertions and CIBA have none: the embedded issuer trusts no single sign-on service and has no
 way to reach a person's phone. JWTs have one once it is told whom to trust::
 
-    from grantway_plugins.grants.issuer.jwt_bearer import JwtBearerIssuer, TrustedIssuer
+    from grantway_plugins.issuer._decisions.grants.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 
     partners = JwtBearerIssuer([TrustedIssuer("https://idp.example.com", jwks)])
     registry = grantway.build_registry({"partners": partners})

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from grantway_plugins.gateway.running.admission import Admission
+from grantway_plugins.gateway._running.admission import Admission
 from tests.plugins.gateway.running.conftest import Behind
 from tests.plugins.gateway.running.programs import GatewayProcess, gateway
 from tests.raw_http import read_all, read_response

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from grantway_plugins.gateway import hash_secret
-from grantway_plugins.gateway.config.tables import GatewayTable
-from grantway_plugins.gateway.running.browser_rule import BrowserRule
+from grantway_plugins.gateway._config.tables import GatewayTable
+from grantway_plugins.gateway._running.browser_rule import BrowserRule
 from grantway_plugins.gateway.upstream import RequestRefusedError, from_host
 from grantway_plugins.issuer import IssuerServer
 from tests.plugins.gateway.running.conftest import Behind, surroundings

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.gateway import hash_secret
-from grantway_plugins.gateway.config import ConfigFile
-from grantway_plugins.gateway.config.limits import GatewayLimits
-from grantway_plugins.stores.store_keys import generate_key
+from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._config.limits import GatewayLimits
+from grantway_plugins.stores.encrypted._keys import generate_key
 from tests.faults import free_port
 from tests.plugins.gateway.running.programs import GRANTWAY
 

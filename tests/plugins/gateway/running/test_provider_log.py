@@ -8,8 +8,8 @@ import logging
 import pytest
 import requests
 
-from grantway.exceptions import InvalidClientException, TransportError
-from grantway_plugins.gateway.running.watch import Watch
+from grantway._exceptions import InvalidClientException, TransportError
+from grantway_plugins.gateway._running.upstream_health import UpstreamHealth
 from tests.waiting import until
 
 from .conftest import Behind
@@ -43,7 +43,7 @@ def test_a_rejected_secret_and_its_correction_are_logged(
 def test_one_line_for_each_code_and_minute(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     now = 0.0
-    watch = Watch("idp", lambda: now)
+    watch = UpstreamHealth("idp", lambda: now)
     rejected, dead = InvalidClientException("no"), TransportError("no")
     for error in (rejected, rejected, dead, dead, rejected):
         watch.failed(error)

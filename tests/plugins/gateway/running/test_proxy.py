@@ -19,11 +19,11 @@ import pytest
 import requests
 from aiohttp.abc import AbstractResolver
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins.gateway import hash_secret
-from grantway_plugins.gateway.running.proxy import Target, open_session
-from grantway_plugins.gateway.running.server import serve
+from grantway_plugins.gateway._running.proxy import Target, open_session
+from grantway_plugins.gateway._running.server import serve
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Behind, surroundings

@@ -6,9 +6,9 @@ import pytest
 import requests
 
 from grantway_plugins.gateway import derived_binding_key, hash_secret
-from grantway_plugins.issuer.operator_clients import rotate_secret
-from grantway_plugins.issuer.person import Person
-from grantway_plugins.stores.store_keys import generate_key
+from grantway_plugins.issuer._browser_driver import BrowserDriver
+from grantway_plugins.issuer._decisions.operator_clients import rotate_secret
+from grantway_plugins.stores.encrypted._keys import generate_key
 from tests.plugins.gateway.running.conftest import Behind
 from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
 from tests.plugins.gateway.running.test_reload import replace_file
@@ -40,7 +40,7 @@ def reload(run: GatewayProcess) -> None:
 def logged_in(run: GatewayProcess) -> str:
     """Return the refresh token of a device login at the gateway."""
     begun = ask(run, OLD, "/device_authorization", scope="read").json()
-    with Person() as person:
+    with BrowserDriver() as person:
         person.approve_device(begun["verification_uri_complete"])
     got = ask(run, OLD, grant_type=DEVICE_CODE, device_code=begun["device_code"])
     assert got.ok, got.text

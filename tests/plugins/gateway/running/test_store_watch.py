@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import requests
 
-from grantway.stores import Store
-from grantway_plugins.gateway.running.store_watch import StoreWatch
-from grantway_plugins.stores.file import FileStore
-from grantway_plugins.stores.redis import RedisStore
-from grantway_plugins.stores.sql import SqlStore
+from grantway._types.store import Store
+from grantway_plugins.gateway._running.store_watch import StoreWatch
+from grantway_plugins.stores.file._store import FileStore
+from grantway_plugins.stores.redis._store import RedisStore
+from grantway_plugins.stores.sql._store import SqlStore
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Behind
 from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
@@ -161,14 +161,14 @@ def test_many_probes_are_one_look(tmp_path: Path) -> None:
 def test_a_store_that_hangs_delays_one_probe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grantway_plugins.gateway.running.store_watch.PATIENCE", 0.05)
+    monkeypatch.setattr("grantway_plugins.gateway._running.store_watch.PATIENCE", 0.05)
     store = Slow(tmp_path)
 
     async def probe() -> None:
         watch = StoreWatch(store)
         first = await watch.standing()
         assert "did not respond" in first.message
-        monkeypatch.setattr("grantway_plugins.gateway.running.store_watch.PATIENCE", PATIENCE)
+        monkeypatch.setattr("grantway_plugins.gateway._running.store_watch.PATIENCE", PATIENCE)
         assert await watch.standing() == first  # without another wait
         store.go_on.set()
         while (await watch.standing()).error:  # noqa: ASYNC110 - probes are all there is

@@ -14,8 +14,8 @@ import httpx
 import requests
 from werkzeug.wsgi import get_input_stream
 
-from grantway.credential import Credential
-from grantway.pool import CredentialPool
+from grantway._credentials.credential import Credential
+from grantway._credentials.pool import CredentialPool
 from grantway_plugins.gateway.upstream import AsgiUpstreamAuth, UpstreamAuth, WsgiUpstreamAuth
 from tests.plugins.auth.resource import Application
 from tests.plugins.gateway.servers import asgi_server, wsgiref_server

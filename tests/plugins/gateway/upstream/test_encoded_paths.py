@@ -7,11 +7,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from grantway_plugins.gateway.upstream import (
-    Facts,
+    RequestContext,
     RequestRefusedError,
     UpstreamAuth,
     from_path,
@@ -35,7 +34,7 @@ def rules(**options: Any) -> UpstreamAuth:
 
 def forwarded(rules: UpstreamAuth, path: str) -> tuple[str, str]:
     """Name of the route and the path that the upstream gets."""
-    injection = rules.open(Facts.of("", path))
+    injection = rules.open(RequestContext.of("", path))
     assert injection is not None
     return injection.route.name, injection.path
 
@@ -68,9 +67,9 @@ def test_such_a_path_is_forwarded_byte_by_byte_where_the_route_says_so(path: str
 @pytest.mark.parametrize("path", ["/git/a%2Fb", "/git//x", "/git/a/%2e%2e/b", "/git/a/./b"])
 def test_such_a_path_is_refused_by_default(path: str) -> None:
     with pytest.raises(RequestRefusedError):
-        UpstreamAuth([route("git", path="/git")]).open(Facts.of("", path))
+        UpstreamAuth([route("git", path="/git")]).open(RequestContext.of("", path))
     with pytest.raises(RequestRefusedError):
-        rules(encoded_paths="reject").open(Facts.of("", path))
+        rules(encoded_paths="reject").open(RequestContext.of("", path))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +154,7 @@ def test_such_a_path_is_refused_by_default(path: str) -> None:
 )
 def test_a_path_that_could_mean_another_route_or_tenant_is_refused(path: str) -> None:
     with pytest.raises(RequestRefusedError) as caught:
-        rules().open(Facts.of("", path))
+        rules().open(RequestContext.of("", path))
     assert caught.value.status == 400
 
 
@@ -192,7 +191,7 @@ def test_parameters_never_hide_another_route() -> None:
         "/git/admin%23/x",
     ):
         with pytest.raises(RequestRefusedError):
-            plain.open(Facts.of("", path))
+            plain.open(RequestContext.of("", path))
 
 
 PIECES = ["/", "//", "git", "admin", "a", ".", "..", "%2e", "%2F", "%2f", ";", ";a", "%5c", "%25",
@@ -232,7 +231,7 @@ def test_whatever_server_is_behind_reads_a_path_of_the_same_route(path: str) -> 
     for start in ("", "/git"):
         asked = f"{start}{path}"
         try:
-            injection = judged.open(Facts.of("", asked))
+            injection = judged.open(RequestContext.of("", asked))
         except RequestRefusedError:
             continue
         if injection is None or injection.route.name != "git":

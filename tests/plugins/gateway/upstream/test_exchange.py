@@ -17,14 +17,14 @@ import requests
 import grantway
 from grantway.testing import faults
 from grantway_plugins.gateway.upstream import (
-    Facts,
+    RequestContext,
     RequestRefusedError,
     TokenExchange,
     UpstreamAuth,
-    answer_for,
+    response_for,
     single,
 )
-from grantway_plugins.gateway.upstream.exchange import end_of
+from grantway_plugins.gateway.upstream._token_exchange import end_of
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.auth.resource import Application
 from tests.plugins.gateway.upstream.conftest import Gateway, Told
@@ -163,11 +163,11 @@ def test_an_exchange_that_fails_otherwise_is_not_the_callers_fault(
     ) as client:
         exchange = TokenExchange(client)
         rules = upstream(incoming="exchange", credential=exchange, tenant=single(), timeout=1.0)
-        facts = Facts.of("", "/", [("Authorization", "Bearer abc")])
+        facts = RequestContext.of("", "/", [("Authorization", "Bearer abc")])
         for _ in range(2):
             with pytest.raises(grantway.GrantwayError) as caught:
                 rules.prepare(facts)
-            answer = answer_for(caught.value)
+            answer = response_for(caught.value)
             assert answer.status == 503
             assert int(dict(answer.headers)[b"retry-after"]) <= 7
     assert told.outcomes == ["closed", "closed"]

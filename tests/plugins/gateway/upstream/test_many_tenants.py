@@ -11,7 +11,11 @@ import httpx
 import pytest
 import requests
 
-from grantway_plugins.gateway.upstream import HttpxUpstreamAuth, RequestsUpstreamAuth, UpstreamAuth
+from grantway_plugins.gateway.upstream import (
+    HttpxUpstreamAuth,
+    RequestsUpstreamAuth,
+    UpstreamAuth,
+)
 from tests.plugins.gateway.upstream.conftest import Gateway
 from tests.plugins.gateway.upstream.places import Tenants
 

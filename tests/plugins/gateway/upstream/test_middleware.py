@@ -11,7 +11,7 @@ import pytest
 import requests
 
 import grantway
-from grantway.pool import CredentialPool
+from grantway._credentials.pool import CredentialPool
 from grantway_plugins.gateway.upstream import (
     RequestRefusedError,
     Route,

@@ -6,25 +6,24 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 import grantway
-from grantway.pool import CredentialPool
+from grantway._credentials.pool import CredentialPool
 from grantway_plugins.auth import Bearer
 from grantway_plugins.gateway.upstream import (
-    Facts,
+    RequestContext,
     RequestRefusedError,
     Route,
     UpstreamAuth,
-    answer_for,
     from_header,
     from_host,
     from_path,
     from_principal,
+    response_for,
     single,
 )
-from grantway_plugins.gateway.upstream.paths import encoded, normal_path
+from grantway_plugins.gateway.upstream._paths import encoded, normal_path
 
 
 class Given:
@@ -321,7 +320,7 @@ def test_what_decides_about_safety_must_be_said(missing: str) -> None:
     [("A.Example:8443", "a.example"), ("[::1]:80", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("", "")],
 )
 def test_a_host_is_read_without_its_port(host: str, read: str) -> None:
-    assert Facts.of(host, "/").host == read
+    assert RequestContext.of(host, "/").host == read
 
 
 @pytest.mark.parametrize(
@@ -329,27 +328,31 @@ def test_a_host_is_read_without_its_port(host: str, read: str) -> None:
 )
 def test_a_host_that_is_none_is_refused(host: str) -> None:
     with pytest.raises(RequestRefusedError):
-        Facts.of(host, "/")
+        RequestContext.of(host, "/")
 
 
 @pytest.mark.parametrize(
     ("rule", "facts", "tenant"),
     [
-        (from_header("X-Tenant"), Facts.of("", "/", [("x-TENANT", " acme ")]), "acme"),
-        (from_header("X-Tenant"), Facts.of("", "/"), ""),
-        (from_host("example.com"), Facts.of("ACME.example.com:80", "/"), "acme"),
-        (from_host("example.com"), Facts.of("example.com", "/"), ""),
-        (from_host("example.com"), Facts.of("a.b.example.com", "/"), ""),
-        (from_host("example.com"), Facts.of("acmeexample.com", "/"), ""),
-        (from_path(2), Facts.of("", "/t/%61cme/x"), "acme"),
-        (from_path(2), Facts.of("", "/t"), ""),
-        (from_path(2), Facts.of("", "/t/"), ""),
-        (from_principal(lambda context: context["who"]), Facts.of("", "/", (), {"who": "a"}), "a"),
-        (from_principal(lambda context: None), Facts.of("", "/"), ""),
-        (single(), Facts.of("", "/"), "*"),
+        (from_header("X-Tenant"), RequestContext.of("", "/", [("x-TENANT", " acme ")]), "acme"),
+        (from_header("X-Tenant"), RequestContext.of("", "/"), ""),
+        (from_host("example.com"), RequestContext.of("ACME.example.com:80", "/"), "acme"),
+        (from_host("example.com"), RequestContext.of("example.com", "/"), ""),
+        (from_host("example.com"), RequestContext.of("a.b.example.com", "/"), ""),
+        (from_host("example.com"), RequestContext.of("acmeexample.com", "/"), ""),
+        (from_path(2), RequestContext.of("", "/t/%61cme/x"), "acme"),
+        (from_path(2), RequestContext.of("", "/t"), ""),
+        (from_path(2), RequestContext.of("", "/t/"), ""),
+        (
+            from_principal(lambda context: context["who"]),
+            RequestContext.of("", "/", (), {"who": "a"}),
+            "a",
+        ),
+        (from_principal(lambda context: None), RequestContext.of("", "/"), ""),
+        (single(), RequestContext.of("", "/"), "*"),
     ],
 )
-def test_a_rule_tells_the_tenant(rule: Any, facts: Facts, tenant: str) -> None:
+def test_a_rule_tells_the_tenant(rule: Any, facts: RequestContext, tenant: str) -> None:
     assert rule(facts) == tenant
     if not tenant:
         with pytest.raises(RequestRefusedError) as caught:
@@ -387,7 +390,7 @@ def test_two_tenants_never_share_a_token(one: str, other: str) -> None:
     tokens = []
     for tenant in (one, other, one):
         try:
-            injection = rules.prepare(Facts.of("", "/", (), tenant))
+            injection = rules.prepare(RequestContext.of("", "/", (), tenant))
         except RequestRefusedError:
             continue
         assert injection is not None
@@ -418,9 +421,9 @@ def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None
     )
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         with pytest.raises(grantway.ConfigurationError, match=r"^access_token: "):
-            rules.prepare(Facts.of("", "/"))
+            rules.prepare(RequestContext.of("", "/"))
         return
-    injection = rules.prepare(Facts.of("", "/"))
+    injection = rules.prepare(RequestContext.of("", "/"))
     assert injection is not None
     assert injection.header is not None
     assert injection.header[1].isascii()
@@ -445,7 +448,7 @@ def test_a_header_that_stands_twice_or_breaks_out_is_refused(headers: Any) -> No
     rules = UpstreamAuth([route("r", tenant=from_header("x-tenant"))])
     with pytest.raises(RequestRefusedError) as caught:
         rules.prepare(
-            Facts.of(
+            RequestContext.of(
                 "", "/", [*headers, *([] if "X-Tenant" in str(headers) else [("X-Tenant", "a")])]
             )
         )
@@ -468,7 +471,7 @@ def test_a_sender_cannot_have_the_token_dropped_behind_the_gateway(
     incoming: Any, header: str, connection: list[str], refused: bool
 ) -> None:
     rules = UpstreamAuth([route("r", incoming=incoming, header=header)])
-    facts = Facts.of("", "/", [("Connection", each) for each in connection])
+    facts = RequestContext.of("", "/", [("Connection", each) for each in connection])
     if refused:
         with pytest.raises(RequestRefusedError, match=f"must not name {header}") as caught:
             rules.prepare(facts)
@@ -482,7 +485,7 @@ def test_a_sender_cannot_have_the_token_dropped_behind_the_gateway(
 def test_a_list_of_parameters_is_one_authorization() -> None:
     digest = 'Digest username="Bearer x", realm="a, Basic b", uri="/"'
     rules = UpstreamAuth([route("r", incoming="keep")])
-    injection = rules.prepare(Facts.of("", "/", [("Authorization", digest)]))
+    injection = rules.prepare(RequestContext.of("", "/", [("Authorization", digest)]))
     assert injection is not None
     assert injection.kept
     assert injection.removed == frozenset()
@@ -493,9 +496,9 @@ def test_a_token_of_another_type_counts_as_none() -> None:
         return Given(name, "DPoP")
 
     with pytest.raises(grantway.ConfigurationError, match="token_type"):
-        UpstreamAuth([route("r", credential=dpop)]).prepare(Facts.of("", "/"))
+        UpstreamAuth([route("r", credential=dpop)]).prepare(RequestContext.of("", "/"))
     opened = UpstreamAuth([route("r", credential=dpop, on_failure="open")]).prepare(
-        Facts.of("", "/")
+        RequestContext.of("", "/")
     )
     assert opened is not None
     assert opened.header is None
@@ -509,14 +512,14 @@ def test_an_observer_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture)
 
         waited = injected = hit
 
-    injection = UpstreamAuth([route("r")], metrics=Broken()).prepare(Facts.of("", "/"))  # type: ignore[arg-type]
+    injection = UpstreamAuth([route("r")], metrics=Broken()).prepare(RequestContext.of("", "/"))  # type: ignore[arg-type]
     assert injection is not None
     assert injection.header is not None
     assert "an observer failed" in caplog.text
 
 
 def test_nothing_prints_a_token() -> None:
-    injection = UpstreamAuth([route("r")]).prepare(Facts.of("", "/"))
+    injection = UpstreamAuth([route("r")]).prepare(RequestContext.of("", "/"))
     assert injection is not None
     assert "token-of" not in repr(injection)
     assert "token-of" not in repr(injection.route)
@@ -534,7 +537,7 @@ def test_what_a_sender_is_told() -> None:
             {b"www-authenticate": b"Bearer"},
         ),
     ]:
-        answer = answer_for(error)
+        answer = response_for(error)
         assert answer.status == status
         assert headers.items() <= dict(answer.headers).items()
         assert b"the reason" not in answer.body
@@ -543,5 +546,5 @@ def test_what_a_sender_is_told() -> None:
 def test_a_pool_is_used_as_it_is() -> None:
     pool = CredentialPool(Given)  # type: ignore[arg-type]
     rules = UpstreamAuth([route("r", credential=pool, tenant=from_principal(str))])
-    rules.prepare(Facts.of("", "/", (), "acme"))
+    rules.prepare(RequestContext.of("", "/", (), "acme"))
     assert len(pool) == 1

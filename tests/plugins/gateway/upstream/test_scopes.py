@@ -9,13 +9,13 @@ import pytest
 
 from grantway_plugins.gateway.upstream import (
     AsgiUpstreamAuth,
-    Facts,
+    RequestContext,
     UpstreamAuth,
     WsgiUpstreamAuth,
     from_header,
     single,
 )
-from grantway_plugins.gateway.upstream.kept_input import KeptInput
+from grantway_plugins.gateway.upstream._kept_input import KeptInput
 from tests.plugins.gateway.upstream.test_rules import Given, route
 
 
@@ -141,7 +141,7 @@ def test_what_looks_like_our_header_to_some_servers_is_dropped_as_well() -> None
 
 
 def test_single_is_nobodys_tenant() -> None:
-    assert single()(Facts.of("", "/")) == "*"
+    assert single()(RequestContext.of("", "/")) == "*"
 
 
 # --- A body that is kept ------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grantway.exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings
-from grantway_plugins.issuer.aws_portal.file import read_accounts
+from grantway_plugins.issuer._aws_portal.file import read_accounts
 
 WRONG = """\
 other = 1

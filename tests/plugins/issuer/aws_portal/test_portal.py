@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from grantway_plugins.issuer import IssuerServer, StoreBusyError
+from grantway_plugins.issuer import DatabaseBusyError, IssuerServer
 from tests.plugins.issuer.conftest import Caller, Clock
 
 DEVELOPER = {"accountId": "123456789012", "roleName": "Developer"}
@@ -140,7 +140,7 @@ def test_a_busy_database_is_too_many_requests(
     token = tool.login()["access_token"]
 
     async def busy(_work: object) -> None:
-        raise StoreBusyError("busy")
+        raise DatabaseBusyError("busy")
 
     monkeypatch.setattr(portal.store, "arun", busy)
     with pytest.raises(sso.exceptions.TooManyRequestsException):

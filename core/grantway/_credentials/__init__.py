@@ -1,0 +1,1 @@
+"""Credentials: keep a token fresh across threads, processes and machines."""

@@ -1,0 +1,1 @@
+"""The plugin system: discovery, loading, conflicts and the registry."""

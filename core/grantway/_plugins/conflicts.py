@@ -1,0 +1,172 @@
+"""Who has a name when several plugins bring it. The order of loading never decides.
+
+1. The host's ``prefer`` decides.
+2. Else a grant that ``replaces`` another's goes before it.
+3. Else what grantway itself brings stays, and who else brings it is refused.
+4. Else nobody has it, and all who bring it are refused: which of two strangers gets the secrets of
+   a caller is not ours to guess.
+
+Who is refused is refused whole, so that no plugin is half there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from grantway._exceptions import RegistryError
+from grantway._requests.client_auth import STANDARD_METHODS
+from grantway._types.plugin_status import APPLICATION, PluginStatus, normal
+from grantway._wire.dialect import RFC6749
+
+from .exports import CLIENT_AUTH, DIALECT, GRANT, ISSUER_SIDE, PluginExports
+from .selection import VARIABLE, without
+
+#: The distribution whose names strangers cannot take by accident.
+OWN = "grantway"
+
+Key = tuple[str, str]
+#: Names that the core has without any plugin.
+_BUILT_IN = PluginExports(PluginStatus("core", OWN))
+_BUILT_IN_NAMES: tuple[Key, ...] = (
+    (DIALECT, RFC6749.name),
+    *((CLIENT_AUTH, method) for method in STANDARD_METHODS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictResolution:
+    """Who brings what.
+
+    Attributes:
+        owners: Kind and name -> who has it.
+        values: Kind and name -> what it is.
+        conflicts: Kind and name -> why nobody has it.
+        refused: Reason and contribution of each that lost a conflict.
+    """
+
+    owners: Mapping[Key, PluginExports]
+    values: Mapping[Key, Any]
+    conflicts: Mapping[Key, str]
+    refused: tuple[tuple[str, PluginExports], ...]
+
+
+def resolve_conflicts(
+    contributions: Sequence[PluginExports], prefer: Mapping[str, str]
+) -> ConflictResolution:
+    """Give every name to one owner, or to none.
+
+    Args:
+        contributions: What plugins brought.
+        prefer: grant_type -> plugin or distribution whose grant counts.
+
+    Raises:
+        RegistryError: ``prefer`` names nobody who brings that grant.
+    """
+    _check_prefer(contributions, prefer)
+    refused: dict[PluginExports, str] = {}
+    conflicts: dict[Key, str] = {}
+    while True:
+        claims = _claims([each for each in contributions if each not in refused])
+        owners: dict[Key, tuple[PluginExports, Any]] = {}
+        losers: dict[PluginExports, str] = {}
+        for key, claimants in claims.items():
+            if len(claimants) == 1:
+                owners[key] = claimants[0]
+                continue
+            left = _left([claimant for claimant, _ in claimants], key, prefer)
+            own = [each for each in left if _is_own(each)]
+            if len(left) > 1:
+                reason = _reason(key, left, stays=bool(own))
+                losers |= {each: reason for each in left if each not in own}
+                conflicts |= {} if own else {key: reason}
+            else:
+                owners[key] = next(claim for claim in claimants if claim[0] is left[0])
+        if not losers:
+            break
+        refused |= losers
+    return ConflictResolution(
+        MappingProxyType({key: claim[0] for key, claim in owners.items()}),
+        MappingProxyType(
+            {key: value for key, (who, value) in owners.items() if who is not _BUILT_IN}
+        ),
+        MappingProxyType(conflicts),
+        tuple((reason, each) for each, reason in refused.items()),
+    )
+
+
+def _claims(contributions: Sequence[PluginExports]) -> dict[Key, list[tuple[PluginExports, Any]]]:
+    claims: dict[Key, list[tuple[PluginExports, Any]]] = {
+        key: [(_BUILT_IN, None)] for key in _BUILT_IN_NAMES
+    }
+    for contribution in contributions:
+        for kind, name, value in contribution.names():
+            claims.setdefault((kind, name), []).append((contribution, value))
+    return claims
+
+
+def _left(
+    claimants: Sequence[PluginExports], key: Key, prefer: Mapping[str, str]
+) -> list[PluginExports]:
+    """Those who still bring a name once the host, and the plugins themselves, have decided."""
+    kind, name = key
+    if kind in {GRANT, ISSUER_SIDE} and name in prefer:
+        preferred = [each for each in claimants if each.status.goes_by(prefer[name])]
+        if preferred:
+            return preferred
+    replaced = {normal(each.replaces(kind, name)) for each in claimants} - {""}
+    return [
+        each
+        for each in claimants
+        if normal(each.status.distribution or APPLICATION) not in replaced
+        # Within one distribution it says nothing about who of the two is meant.
+        or normal(each.replaces(kind, name)) == normal(each.status.distribution or APPLICATION)
+    ] or list(claimants)
+
+
+def _is_own(contribution: PluginExports) -> bool:
+    return normal(contribution.status.distribution) == OWN
+
+
+def _reason(key: Key, claimants: Sequence[PluginExports], *, stays: bool) -> str:
+    kind, name = key
+    claimants = sorted(claimants, key=lambda each: not _is_own(each))
+    brought = " and ".join(
+        f"{each.status.owner} ({each.status.name})" if each is not _BUILT_IN else OWN
+        for each in claimants
+    )
+    others = [each.status for each in claimants if not _is_own(each)]
+    outcome = (
+        "grantway's own stays." if stays else "The order of loading never decides: neither is used."
+    )
+    last = others[-1]
+    named = last.distribution or last.name
+    ways = []
+    if last.distribution:
+        chosen = without(last, named)
+        ways.append(f"To leave {named} out, set {VARIABLE}={chosen} in the environment.")
+    if kind in {GRANT, ISSUER_SIDE}:
+        first = claimants[0].status.distribution or APPLICATION
+        ways.append(
+            f"A program can choose with prefer={{{name!r}: {named!r}}}, "
+            f"and the author of a plugin with replaces={first!r}."
+        )
+    elif not ways:
+        ways.append("To fix it, give one of them another name.")
+    return f"The {kind} {name!r} is brought by {brought}. {outcome} {' '.join(ways)}"
+
+
+def _check_prefer(contributions: Sequence[PluginExports], prefer: Mapping[str, str]) -> None:
+    for grant_type, chosen in prefer.items():
+        who = [
+            each.status
+            for each in contributions
+            if any(grant.grant_type == grant_type for grant in each.grants)
+        ]
+        if not any(status.goes_by(chosen) for status in who):
+            brought = ", ".join(status.path for status in who) or "nobody"
+            raise RegistryError(
+                f"prefer: {chosen!r} does not bring the grant {grant_type!r}; {brought} does."
+            )

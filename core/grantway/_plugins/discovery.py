@@ -1,0 +1,123 @@
+"""Which plugins are installed, without loading any."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any
+
+from grantway import hookspecs
+from grantway._types.plugin_status import PluginStatus, normal
+
+_GROUP = re.compile(r"grantway\.v\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plugin that is installed.
+
+    Attributes:
+        status: Who it is; ``loaded`` only means that nothing is known against it yet.
+        load: Imports it.
+    """
+
+    status: PluginStatus
+    load: Callable[[], object]
+
+
+def installed() -> list[Found]:
+    """All installed plugins, sorted by distribution and name, which decides nothing.
+
+    Each distribution is read in its own ``try``: damaged metadata is its own plugin's failure.
+    """
+    found: list[Found] = []
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        # Like Python's own look-up: what stands first on the path hides what comes after.
+        if not _has_plugins(distribution):
+            continue
+        owner = _owner(distribution)
+        if owner.distribution and normal(owner.distribution) in seen:
+            continue
+        seen.add(normal(owner.distribution))
+        found += _of(distribution, owner)
+    found.sort(key=lambda each: (each.status.distribution, each.status.name, each.status.source))
+    return _with_namesakes(found)
+
+
+def _has_plugins(distribution: metadata.Distribution) -> bool:
+    try:
+        text = distribution.read_text("entry_points.txt")
+    except (OSError, UnicodeDecodeError):
+        return False  # nothing says that it is a plugin of ours
+    return text is not None and "[grantway.v" in text
+
+
+def _owner(distribution: metadata.Distribution) -> PluginStatus:
+    try:
+        about: Any = distribution.metadata
+        return PluginStatus("", about.get("Name") or "", about.get("Version") or "")
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, the others must load
+        return PluginStatus("")
+
+
+def _of(distribution: metadata.Distribution, owner: PluginStatus) -> Iterator[Found]:
+    try:
+        points = [point for point in distribution.entry_points if _GROUP.fullmatch(point.group)]
+    except Exception as error:  # noqa: BLE001 - the same
+        reason = f"its entry_points.txt cannot be read: {type(error).__name__}: {error}"
+        yield Found(replace(owner, name="?", state="failed", reason=reason), _nothing)
+        return
+    ours = [point for point in points if point.group == hookspecs.ENTRY_POINT_GROUP]
+    for name in dict.fromkeys(point.name for point in ours):
+        same = {point.value: point for point in ours if point.name == name}
+        status = replace(owner, name=name, source=", ".join(same))
+        if len(same) > 1:
+            reason = (
+                f"{owner.owner} gives the entry point {name} of {hookspecs.ENTRY_POINT_GROUP} "
+                f"twice: {' and '.join(same)}; each needs a name of its own"
+            )
+            status = replace(status, state="failed", reason=reason)
+        yield Found(status, next(iter(same.values())).load)
+    # A distribution may serve several versions of the hooks; it has one for us then.
+    for point in points if not ours else ():
+        reason = (
+            f"made for {point.group}, and this grantway loads {hookspecs.ENTRY_POINT_GROUP}; "
+            f"install a version of {owner.distribution} for {hookspecs.ENTRY_POINT_GROUP}, or "
+            f"a grantway that loads {point.group}"
+        )
+        status = replace(
+            owner, name=point.name, source=point.value, state="incompatible", reason=reason
+        )
+        yield Found(status, _nothing)
+
+
+def _nothing() -> object:
+    return None
+
+
+def _with_namesakes(found: list[Found]) -> list[Found]:
+    """Tell of each plugin whose name another distribution uses too; both are loaded."""
+    used = Counter(each.status.name for each in found)
+
+    def noted(each: Found) -> Found:
+        if used[each.status.name] == 1 or each.status.state != "loaded":
+            return each
+        others = [
+            other.status.owner
+            for other in found
+            if other.status.name == each.status.name
+            and other.status.distribution != each.status.distribution
+        ]
+        if not others:
+            return each
+        reason = (
+            f"{' and '.join(others)} has a plugin named {each.status.name} too; "
+            f"this one is {each.status.path}"
+        )
+        return replace(each, status=replace(each.status, reason=reason))
+
+    return [noted(each) for each in found]

@@ -1,0 +1,370 @@
+"""What one plugin brought, read once and checked."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from grantway import hookspecs
+from grantway._exceptions import (
+    TOKEN_ERRORS,
+    Evidence,
+    GrantInvalidError,
+    PluginIncompatibleError,
+    PluginLoadError,
+    RegistryError,
+    TokenError,
+)
+from grantway._types.callables import is_async, is_unfinished, kind_of
+from grantway._types.grant import Grant, IssuerGrant
+from grantway._types.plugin_status import PluginStatus
+from grantway._wire.dialect import Dialect
+
+from .grant_rules import check_grant
+
+if TYPE_CHECKING:
+    from grantway._requests.client_auth import ClientAuthFactory
+    from grantway._requests.middleware import Middleware
+    from grantway._types.event import Event
+    from grantway._types.store import StoreFactory
+
+GRANT = "grant"
+ISSUER_SIDE = "issuer's side of the grant"
+DIALECT = "dialect"
+CLIENT_AUTH = "client authentication"
+ERROR_CODE = "error code"
+STORE = "store"
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+#: Most entries that one hook may return; a generator that never ends must not hang the process.
+_MOST = 1_000
+
+
+def hook_manager() -> pluggy.PluginManager:
+    """A manager that knows the hooks and no plugin."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PluginExports:
+    """What one plugin returned from its hooks, checked.
+
+    Attributes:
+        status: Who brought it.
+        grants: Its grants.
+        issuer_grants: grant_type -> the issuer's side.
+        dialects: Its dialects.
+        client_auth: Method -> factory.
+        errors: Code on the wire -> class.
+        stores: Name -> factory.
+        middleware: Its middleware, outermost first.
+        observe: Its observer, or None.
+    """
+
+    status: PluginStatus
+    grants: Sequence[Grant] = ()
+    issuer_grants: Mapping[str, IssuerGrant] = field(default_factory=dict)
+    dialects: Sequence[Dialect] = ()
+    client_auth: Mapping[str, ClientAuthFactory] = field(default_factory=dict)
+    errors: Mapping[str, type[TokenError]] = field(default_factory=dict)
+    stores: Mapping[str, StoreFactory] = field(default_factory=dict)
+    middleware: Sequence[Middleware] = ()
+    observe: Callable[[Event], None] | None = None
+
+    @classmethod
+    def read(
+        cls,
+        status: PluginStatus,
+        plugin: object,
+        *,
+        manager: pluggy.PluginManager | None = None,
+        arguments: Mapping[str, object] = _NONE,
+    ) -> PluginExports:
+        """Call the register hooks of one plugin, once.
+
+        Everything is read before anything of it is used, so that a plugin that breaks half way
+        leaves nothing behind.
+
+        Args:
+            status: Who brings it.
+            plugin: Module or object with hooks, or a bare grant.
+            manager: Knows the hooks.
+            arguments: What hooks may ask for by name; each gets those that it names, so that a new
+                one breaks no plugin.
+
+        Raises:
+            RegistryError: it cannot be used; says why.
+        """
+        if isinstance(plugin, Grant):
+            return cls.of_grants(status, [plugin])
+        _check_plugin(plugin)
+        manager = manager or hook_manager()
+        manager.register(plugin, status.path)
+        try:
+            return cls._read(status, plugin, manager, arguments)
+        finally:
+            manager.unregister(plugin)
+
+    @classmethod
+    def _read(
+        cls,
+        status: PluginStatus,
+        plugin: object,
+        manager: pluggy.PluginManager,
+        arguments: Mapping[str, object],
+    ) -> PluginExports:
+        _refuse_unknown_hooks(manager, plugin)
+        hooks = {
+            caller.name: implementation
+            for caller in manager.get_hookcallers(plugin) or ()
+            for implementation in caller.get_hookimpls()
+            if implementation.plugin is plugin and caller.has_spec()
+        }
+        if not hooks:
+            raise PluginLoadError(
+                "it has no hook; name the module or object whose functions are marked with "
+                "grantway.hookimpl"
+            )
+
+        for implementation in hooks.values():
+            _check_hook(implementation)
+
+        def returned(hook: str) -> Any:
+            found = hooks.get(hook)
+            if found is None:
+                return ()
+            return found.function(*(arguments[name] for name in found.argnames))
+
+        def listed(hook: str) -> tuple[Any, ...]:
+            return _listed(hook, returned(hook))
+
+        def mapped(hook: str) -> dict[str, Any]:
+            return _mapped(hook, returned(hook)) if hook in hooks else {}
+
+        contribution = cls(
+            status,
+            listed("grantway_register_grants"),
+            mapped("grantway_register_issuer_grants"),
+            listed("grantway_register_dialects"),
+            mapped("grantway_register_client_auth"),
+            mapped("grantway_register_errors"),
+            mapped("grantway_register_stores"),
+            listed("grantway_register_middleware"),
+            _observer(hooks.get("grantway_observe")),
+        )
+        contribution.check()
+        return contribution
+
+    @classmethod
+    def of_grants(
+        cls,
+        status: PluginStatus,
+        grants: Iterable[Grant],
+        issuer_grants: Mapping[str, IssuerGrant] = _NONE,
+    ) -> PluginExports:
+        """What application code registers without a plugin.
+
+        Raises:
+            RegistryError: it cannot be used; says why.
+        """
+        contribution = cls(status, tuple(grants), issuer_grants)
+        contribution.check()
+        return contribution
+
+    def check(self) -> None:
+        """Refuse what cannot be used.
+
+        Raises:
+            RegistryError: says what and why.
+        """
+        for grant in self.grants:
+            check_grant(grant)
+        _check_once(GRANT, [grant.grant_type for grant in self.grants])
+        for grant_type, side in self.issuer_grants.items():
+            decide = getattr(side, "decide", None)
+            if not callable(decide):
+                raise GrantInvalidError(
+                    f"the issuer's side of {grant_type} has no decide(request, transaction)"
+                )
+            refuse_async(f"decide of the issuer's side of {grant_type}", decide)
+        for dialect in self.dialects:
+            if not isinstance(dialect, Dialect):
+                raise RegistryError(
+                    f"grantway_register_dialects returned {kind_of(dialect)}, not a Dialect"
+                )
+        _check_once(DIALECT, [dialect.name for dialect in self.dialects])
+        _check_errors(self.errors)
+        _check_callables(CLIENT_AUTH, self.client_auth.values())
+        _check_callables(STORE, self.stores.values())
+        _check_callables("middleware", self.middleware)
+
+    def names(self) -> Iterator[tuple[str, str, Any]]:
+        """Everything that only one plugin can bring: kind, name, value."""
+        yield from ((GRANT, grant.grant_type, grant) for grant in self.grants)
+        yield from ((ISSUER_SIDE, name, side) for name, side in self.issuer_grants.items())
+        yield from ((DIALECT, dialect.name, dialect) for dialect in self.dialects)
+        yield from ((CLIENT_AUTH, method, factory) for method, factory in self.client_auth.items())
+        yield from ((ERROR_CODE, code, error) for code, error in self.errors.items())
+        yield from ((STORE, name, factory) for name, factory in self.stores.items())
+
+    def replaces(self, kind: str, name: str) -> str:
+        """The distribution whose grant this plugin says it takes the place of; mostly empty."""
+        if kind not in {GRANT, ISSUER_SIDE}:
+            return ""
+        return next((grant.replaces for grant in self.grants if grant.grant_type == name), "")
+
+
+def _check_plugin(plugin: object) -> None:
+    api = getattr(plugin, "GRANTWAY_API", hookspecs.API)
+    if api != hookspecs.API:
+        raise PluginIncompatibleError(
+            f"it declares GRANTWAY_API = {api!r}, and this grantway has {hookspecs.API}; install a "
+            "version of the plugin, or of grantway, that fits"
+        )
+    if inspect.isclass(plugin):
+        raise PluginLoadError(f"it is a class; give an instance, {plugin.__name__}()")
+    for name in dir(plugin):
+        if name.startswith(f"{hookspecs.PROJECT}_"):
+            function = inspect.getattr_static(plugin, name)
+            if inspect.isroutine(function) and not _is_marked(function):
+                raise PluginLoadError(
+                    f"{name} is not marked: put @grantway.hookimpl above it, or name it otherwise"
+                )
+
+
+def _is_marked(function: object) -> bool:
+    if isinstance(function, (staticmethod, classmethod)):
+        function = function.__func__
+    return hasattr(function, f"{hookspecs.PROJECT}_impl")
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    known = [name for name in dir(hookspecs) if name.startswith("grantway_")]
+    for caller in manager.get_hookcallers(plugin) or ():
+        optional = any(
+            each.plugin is plugin and each.optionalhook for each in caller.get_hookimpls()
+        )
+        if not caller.has_spec() and not optional:
+            near = difflib.get_close_matches(caller.name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+            raise PluginLoadError(f"there is no hook {caller.name}{hint}")
+
+
+def _observer(hook: Any) -> Callable[[Event], None] | None:
+    """The observer, which is called without pluggy and so must take the event."""
+    if hook is None:
+        return None
+    if tuple(hook.argnames) != ("event",):
+        raise RegistryError("grantway_observe must take one argument, the event")
+    function: Callable[[Event], None] = hook.function
+    return function
+
+
+def refuse_async(what: str, function: object) -> None:
+    """Refuse a function that grantway would have to await.
+
+    Raises:
+        RegistryError: it is asynchronous.
+    """
+    if is_async(function):
+        raise RegistryError(
+            f"{what} is asynchronous (async def), and grantway calls it synchronously; "
+            "make it a plain function"
+        )
+
+
+def _check_hook(implementation: Any) -> None:
+    name = implementation.function.__name__
+    refuse_async(name, implementation.function)
+    if implementation.wrapper or implementation.hookwrapper:
+        raise RegistryError(
+            f"{name} is marked as a hook wrapper, and grantway calls each plugin's hooks on their "
+            "own; use @grantway.hookimpl without wrapper"
+        )
+
+
+def _listed(hook: str, brought: object) -> tuple[Any, ...]:
+    """The entries of a list or generator that a hook returned."""
+    if not isinstance(brought, Iterable) or isinstance(brought, (str, bytes, Mapping)):
+        raise _unusable(hook, brought, "a list")
+    return _bounded(hook, brought)
+
+
+def _mapped(hook: str, brought: object) -> dict[str, Any]:
+    """The entries of a mapping that a hook returned."""
+    if not isinstance(brought, Mapping):
+        raise _unusable(hook, brought, "a mapping")
+    names = _bounded(hook, brought)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise RegistryError(f"{hook} returned {name!r:.80} as a name; use a non-empty string")
+    return {name: brought[name] for name in names}
+
+
+def _unusable(hook: str, brought: object, wanted: str) -> RegistryError:
+    if is_unfinished(brought):
+        return RegistryError(f"{hook} is asynchronous; return {wanted} from a plain function")
+    return RegistryError(f"{hook} returned {kind_of(brought)}, not {wanted}")
+
+
+def _bounded(hook: str, brought: Iterable[Any]) -> tuple[Any, ...]:
+    found = tuple(itertools.islice(brought, _MOST + 1))
+    if len(found) > _MOST:
+        raise RegistryError(
+            f"{hook} returned more than {_MOST} entries; return each entry once, from a list or a "
+            "generator that ends"
+        )
+    return found
+
+
+def _check_errors(errors: Mapping[str, object]) -> None:
+    for code, kind in errors.items():
+        if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
+            raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
+        _check_error_class(code, kind)
+        if any(code == standard.wire for standard in TOKEN_ERRORS):
+            raise RegistryError(f"the error code {code!r} has a class already")
+
+
+def _check_error_class(code: str, kind: type[TokenError]) -> None:
+    """Make one as the error mapping does, so that the provider's refusal is never lost."""
+    keywords: dict[str, Any] = {
+        each.name: None
+        for each in inspect.signature(TokenError.__init__).parameters.values()
+        if each.kind is each.KEYWORD_ONLY
+    }
+    try:
+        made: object = kind("message", **{**keywords, "error": code, "evidence": Evidence()})
+    except Exception as error:
+        raise RegistryError(
+            f"the class {kind.__name__} for the error code {code!r} cannot be made with the "
+            f"arguments of TokenError ({type(error).__name__}: {error}); keep its __init__, and "
+            "read members by .get() or in a property, because they may be missing"
+        ) from error
+    if not isinstance(made, kind):
+        raise RegistryError(
+            f"the class {kind.__name__} for the error code {code!r} makes {kind_of(made)}"
+        )
+
+
+def _check_once(kind: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise RegistryError(f"the {kind} {name!r} is brought twice")
+
+
+def _check_callables(kind: str, brought: Iterable[object]) -> None:
+    for one in brought:
+        if not callable(one):
+            raise RegistryError(f"the {kind} {type(one).__name__} cannot be called")
+        name = getattr(one, "__qualname__", type(one).__name__)
+        refuse_async(f"the {kind} {name}", one)

@@ -1,0 +1,79 @@
+"""How failed plugins are reported: as errors where the host asks for that, and in the log."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Iterable, Mapping
+
+from grantway._exceptions import PluginIncompatibleError, PluginLoadError
+from grantway._types.plugin_status import PluginStatus
+
+logger = logging.getLogger("grantway")
+
+_lock = threading.Lock()
+#: Path of a plugin -> the failure that was logged last. A registry is built again at each reload.
+_logged: dict[str, str] = {}
+
+
+def not_loaded(status: PluginStatus, named: str = "") -> PluginLoadError:
+    """Make the error for a plugin that is not loaded.
+
+    Args:
+        status: The plugin's.
+        named: How the message names it.
+    """
+    kind = PluginIncompatibleError if status.state == "incompatible" else PluginLoadError
+    named = named or f"The plugin {status.named}"
+    verb = "was not loaded" if status.state == "blocked" else "could not be loaded"
+    return kind(f"{named} {verb}: {status.reason}")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the type and message of what a plugin raised."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - its __str__ is the plugin's code too
+        return f"{type(error).__name__} (its message cannot be read)"
+
+
+def report_failures(statuses: Iterable[PluginStatus], causes: Mapping[str, BaseException]) -> None:
+    """Log a warning for each failed plugin; the same failure of an installed one only once.
+
+    Args:
+        statuses: What became of each plugin.
+        causes: Path of a plugin -> what it raised. The warning has the traceback, which shows
+            lines of source and no values.
+    """
+    for status in statuses:
+        if status.state not in {"failed", "incompatible"}:
+            continue
+        cause = causes.get(status.path)
+        if status.distribution and not _is_news(status, cause):
+            continue
+        logger.warning(
+            "The plugin %s could not be loaded and is skipped: %s",
+            status.named,
+            status.reason,
+            exc_info=cause,
+            extra={"plugin": status.path},
+        )
+
+
+def forget_reports() -> None:
+    """Report every failure again, as in a new process."""
+    with _lock:
+        _logged.clear()
+
+
+def _is_news(status: PluginStatus, cause: BaseException | None) -> bool:
+    lines = traceback.format_exception(cause) if cause is not None else []
+    failure = "".join([status.version, status.reason, *lines])
+    with _lock:
+        if _logged.get(status.path) == failure:
+            return False
+        _logged[status.path] = failure
+        return True

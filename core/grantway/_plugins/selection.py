@@ -1,0 +1,115 @@
+"""Which installed plugins the host wants: all, some, all but some, or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from grantway._exceptions import RegistryError
+from grantway._types.plugin_status import PluginStatus
+
+#: The environment variable that chooses plugins where the program does not.
+VARIABLE = "GRANTWAY_PLUGINS"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A host's choice.
+
+    Attributes:
+        said_by: Who chose, for reasons and errors.
+        only: The names to load; None means all that are not blocked.
+        block: The names not to load.
+    """
+
+    said_by: str = ""
+    only: tuple[str, ...] | None = None
+    block: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, only: Iterable[str] | None, block: Iterable[str]) -> Selection:
+        """The choice of the arguments; where they choose nothing, of the environment.
+
+        Raises:
+            RegistryError: both lists are given, or the environment's text makes no sense.
+        """
+        chosen, blocked = None if only is None else names_of("only", only), names_of("block", block)
+        if chosen is not None and blocked:
+            raise RegistryError("Give only= or block=, not both.")
+        if chosen is None and not blocked:
+            return cls.parse(os.environ.get(VARIABLE, ""))
+        return cls("only=" if blocked == () else "block=", chosen, blocked)
+
+    @classmethod
+    def parse(cls, text: str) -> Selection:
+        """Read the syntax of ``GRANTWAY_PLUGINS``.
+
+        Args:
+            text: Empty or ``all``; ``none``; names with commas, ``a,b``, for only these; or names
+                with a minus, ``-a,-b``, for all but these.
+
+        Raises:
+            RegistryError: names with and without a minus are mixed.
+        """
+        names = [name for part in text.split(",") if (name := part.strip())]
+        if names in ([], ["all"]):
+            return cls(VARIABLE)
+        if names == ["none"]:
+            return cls(VARIABLE, only=())
+        blocked = tuple(name[1:].strip() for name in names if name.startswith("-"))
+        if not blocked:
+            return cls(VARIABLE, only=tuple(names))
+        if len(blocked) == len(names):
+            return cls(VARIABLE, block=blocked)
+        raise RegistryError(
+            f"{VARIABLE}={text}: names with and without a minus are mixed. Write a,b to load only "
+            "these, or -a,-b to load all but these."
+        )
+
+    def check(self, found: Sequence[PluginStatus]) -> None:
+        """Refuse a name that means no plugin.
+
+        Raises:
+            RegistryError: lists the names that there are.
+        """
+        for name in (*(self.only or ()), *self.block):
+            if not any(plugin.goes_by(name) for plugin in found):
+                known = ", ".join(sorted({plugin.path for plugin in found}))
+                raise RegistryError(
+                    f"{self.said_by.rstrip('=')}: no installed plugin or distribution is named "
+                    f"{name!r}. Installed: {known or 'none'}."
+                )
+
+    def why_not(self, plugin: PluginStatus) -> str:
+        """The reason why the host does not want a plugin; empty when it does."""
+        if any(plugin.goes_by(name) for name in self.block):
+            return f"blocked by {self.said_by.rstrip('=')}"
+        if self.only is not None and not any(plugin.goes_by(name) for name in self.only):
+            return f"not among those that {self.said_by.rstrip('=')} names"
+        return ""
+
+
+def without(plugin: PluginStatus, name: str) -> str:
+    """Return the value of ``GRANTWAY_PLUGINS`` that leaves out one more plugin than now.
+
+    Args:
+        plugin: The plugin to leave out.
+        name: What to call it.
+    """
+    names = [each for part in os.environ.get(VARIABLE, "").split(",") if (each := part.strip())]
+    if all(each.startswith("-") for each in names) or names == ["all"]:
+        kept = [] if names == ["all"] else names
+        return ",".join([*kept, f"-{name}"])
+    return ",".join(each for each in names if not plugin.goes_by(each)) or "none"
+
+
+def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return a list of names as a tuple.
+
+    Raises:
+        RegistryError: it is one string, which would be taken for a list of letters.
+    """
+    if isinstance(given, str):
+        raise RegistryError(f'{argument}: must be a list of names, like ["{given}"].')
+    return tuple(given)

@@ -1,0 +1,1 @@
+"""Copying, pickling and forking."""

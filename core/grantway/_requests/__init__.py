@@ -1,0 +1,1 @@
+"""The request path: client, dispatcher, middleware, client authentication, transport."""

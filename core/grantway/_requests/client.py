@@ -1,0 +1,413 @@
+"""The front door: a client of one provider."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from grantway._exceptions import ConfigurationError
+from grantway._plugins.default_registry import default_registry
+from grantway._plugins.exports import CLIENT_AUTH
+from grantway._plugins.registry import Registry
+from grantway._processes.copies import check_parts, refuse_pickle
+from grantway._secrets.hidden_arguments import hides_arguments
+from grantway._transport.deadline import Deadline
+from grantway._types.callables import is_async
+from grantway._types.grant import Grant, Params
+from grantway._types.quantity import check_count, check_seconds
+from grantway._wire.dialect import Dialect
+
+from .client_auth import ClientAuth, check_client_auth, client_auth
+from .dispatcher import Dispatcher
+from .middleware.retry import RetryPolicy
+from .provider import Provider
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from grantway._credentials.credential import Credential
+    from grantway._credentials.credential_config import OnToken
+    from grantway._credentials.pool import CredentialPool
+    from grantway._transport.http import Transport
+    from grantway._types.freshness import Freshness
+    from grantway._types.store import Store
+    from grantway._types.token import Token
+
+    from .middleware import Middleware
+
+_MAKE_ONE = "Make one in the process that uses it"
+
+
+class Client:
+    """A client of one provider. Make one and keep it: it holds connections. Safe for threads.
+
+    Args:
+        provider: Who is asked.
+        client_id: This client's name at the provider.
+        client_secret: Its secret; None for a public client.
+        auth: ``none``, ``client_secret_basic``, ``client_secret_post``, a method that a plugin
+            registered, or an object with ``authenticate(draft)``; by default what the dialect
+            names.
+        registry: Where grants come from; by default this process's, whose changes the client
+            follows: its next call finds what was registered or reloaded.
+        grants: More grants, for this client alone.
+        middleware: Runs around every call of this client, inside that of the registry's plugins;
+            sees grantway's errors, and each call once, whatever is sent again.
+        transport: Sends the requests; by default one of its own.
+        retry: When to send again.
+        timeout: Seconds for one call, over all attempts and waits.
+
+    Raises:
+        ConfigurationError: an argument cannot work; names it.
+        GrantConflictError: one of ``grants`` is registered already and does not say ``replaces``.
+        GrantInvalidError: one of ``grants`` cannot be used.
+    """
+
+    @hides_arguments
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        client_id: str,
+        client_secret: str | None = None,
+        auth: str | ClientAuth | None = None,
+        registry: Registry | None = None,
+        grants: Iterable[Grant] = (),
+        middleware: Iterable[Middleware] = (),
+        transport: Transport | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        if not isinstance(provider, Provider):
+            raise ConfigurationError(
+                "provider: must be a grantway.Provider, like "
+                'Provider(token_endpoint="https://example.com/token").'
+            )
+        check_seconds("timeout", timeout)
+        self._given_transport = transport is not None
+        if transport is None:
+            from grantway._transport.transport import (  # noqa: PLC0415 - only where it is needed
+                RequestsTransport,
+            )
+
+            transport = RequestsTransport.within(timeout)
+        elif (least := getattr(transport, "attempt_seconds", 0.0)) > timeout:
+            raise ConfigurationError(
+                f"timeout: {timeout:g} s for the whole call is less than the {least:g} s that the "
+                "transport gives one attempt (connect_timeout and read_timeout); lengthen the one "
+                "or shorten the other.",
+                errors={"timeout": [f"must be at least {least:g}"]},
+            )
+        if is_async(getattr(transport, "send", None)):
+            raise ConfigurationError(
+                "transport: send is asynchronous, and grantway calls it synchronously.",
+                errors={"transport": ["must be synchronous"]},
+            )
+        self.provider = provider
+        self._transport = transport
+        self._timeout = timeout
+        self._retry = retry or RetryPolicy()
+        self._grants = tuple(grants)
+        self._middleware = tuple(middleware)
+        for each in self._middleware:
+            if not callable(each) or is_async(each):
+                raise ConfigurationError(
+                    f"middleware: {each!r:.80} must be a synchronous callable "
+                    "(exchange, call_next) -> answer.",
+                    errors={"middleware": ["must be a synchronous callable"]},
+                )
+        self._follows = registry is None
+        self._wired = self._wire(default_registry() if registry is None else registry)
+        shape = self.dispatcher.dialect.request
+        plugin = ""
+        if auth is None or isinstance(auth, str):
+            method = auth or shape.client_auth
+            if method in self.registry.client_auth:
+                plugin = self.registry.origins.owned.owners[CLIENT_AUTH, method].status.named
+            auth = client_auth(
+                method,
+                client_id,
+                client_secret,
+                credentials=shape.basic,
+                more=self.registry.client_auth,
+            )
+        self.auth: ClientAuth = check_client_auth(auth, plugin)
+
+    def __copy__(self) -> Self:
+        """Return the client itself, which is safe to share."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the client itself, which is safe to share."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments of a client without secrets; the copy has its own connections.
+
+        Raises:
+            TypeError: the client holds what must not leave this process; names it.
+        """
+        if type(self) is not Client:
+            refuse_pickle(self, f"it is more than a Client. {_MAKE_ONE}")
+        if self.auth.secrets():
+            refuse_pickle(self, f"it holds a client secret. {_MAKE_ONE}")
+        if self._given_transport:
+            refuse_pickle(self, f"it was given a transport, which holds connections. {_MAKE_ONE}")
+        if not self._follows:
+            refuse_pickle(self, f"it was given a registry, which holds plugins. {_MAKE_ONE}")
+        options: dict[str, Any] = {
+            "auth": self.auth,
+            "grants": self._grants,
+            "middleware": self._middleware,
+            "retry": self._retry,
+            "timeout": self._timeout,
+        }
+        check_parts(self, provider=self.provider, **options)
+        return partial(Client, client_id=self.client_id, **options), (self.provider,)
+
+    @property
+    def registry(self) -> Registry:
+        """Where this client's next call finds its grant."""
+        return self.dispatcher.registry
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The way through the registry as it is now; a call keeps the one that it began with."""
+        base, dispatcher = self._wired
+        if not self._follows or base is (current := default_registry()):
+            return dispatcher
+        # Two threads may both do it: what they make is the same, and the last one stays.
+        self._wired = wired = self._wire(current)
+        return wired[1]
+
+    def _wire(self, base: Registry) -> tuple[Registry, Dispatcher]:
+        registry = base.with_grants(self._grants)
+        return base, Dispatcher(
+            registry, self.provider, self._transport, self._retry, self._middleware
+        )
+
+    @property
+    def client_id(self) -> str:
+        """This client's name at the provider."""
+        return self.auth.client_id
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the provider speaks."""
+        return self.dispatcher.dialect
+
+    def create_token(
+        self,
+        *,
+        grant_type: str,
+        extra: Mapping[str, str | list[str]] | None = None,
+        timeout: float | None = None,
+        cancel: threading.Event | None = None,
+        attempts: int | None = None,
+        **params: Any,
+    ) -> Token:
+        """Ask the provider for a token (RFC 6749 section 4 and its extensions).
+
+        Args:
+            grant_type: Which grant; the registry's names are exact.
+            extra: Provider-specific parameters, sent as they are.
+            timeout: Seconds for this call instead of the client's.
+            cancel: Ends a wait between two attempts at once when it is set.
+            attempts: Sends at most, instead of the client's policy.
+            **params: The grant's parameters, by their RFC names. One that is callable, such as a
+                nonce or a signed assertion, is called once for each send.
+
+        Returns:
+            The token.
+
+        Raises:
+            UnknownGrantTypeError: no plugin registered the grant; nothing was sent.
+            RequestInvalidError: parameters break the grant's schema; nothing was sent.
+            TokenError: the provider said no; one class a code.
+            OutcomeUnknownError: it was sent and the answer was lost.
+            TransportError: any other way to get no usable answer.
+        """
+        params = Params(params)  # tools that show the locals of a traceback then show no value
+        dispatcher = self.dispatcher
+        grant = dispatcher.registry.grant(grant_type)
+        deadline = self._deadline(timeout, cancel)
+        if attempts is not None:
+            check_count("attempts", attempts)
+        token, _ = dispatcher.token(grant, params, self.auth, deadline, extra, attempts=attempts)
+        return token
+
+    def call(
+        self,
+        step: str,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        cancel: threading.Event | None = None,
+        **params: Any,
+    ) -> dict[str, Any]:
+        """Ask another endpoint, authenticated as this client.
+
+        Args:
+            step: ``device_authorization``, ``revocation``, ...: the endpoint's metadata name
+                without ``_endpoint``.
+            extra: More parameters, which may have the names of this method's arguments.
+            timeout: Seconds for this call instead of the client's.
+            cancel: Ends a wait between two attempts at once when it is set.
+            **params: RFC names to values; None is left out. One that is callable is called once
+                for each send.
+
+        Returns:
+            The fields of the answer, RFC names; empty for an empty answer.
+        """
+        params = Params(params)
+        params.update(extra or {})
+        deadline = self._deadline(timeout, cancel)
+        return self.dispatcher.call(step, params, self.auth, deadline).payload
+
+    def credential(
+        self,
+        *,
+        grant_type: str,
+        subject: str = "",
+        key: str | None = None,
+        store: Store | None = None,
+        freshness: Freshness | None = None,
+        on_token: OnToken | None = None,
+        extra: Mapping[str, str | list[str]] | None = None,
+        refresh: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> Credential:
+        """Keep a token fresh: the promise of a valid one. Nothing is sent yet.
+
+        The first token comes from the store, or else from the grant; the next ones from its
+        refresh token where there is one. A grant that a person begins needs no code here: log in,
+        and give the token to ``Credential.accept``.
+
+        Args:
+            grant_type: Which grant brings the first token.
+            subject: Whose token it is, where the parameters do not tell: a tenant, a user.
+            key: The token's name in the store; by default a fingerprint of the provider, the
+                client, the subject and every parameter.
+            store: Where the token rests; None keeps it in this process alone.
+            freshness: When it is renewed; by default what the provider's dialect says.
+            on_token: Called with every new token, after it was stored and before it is used.
+                What it raises goes to the caller, and the token is tried again with the next call.
+            extra: Provider-specific parameters, sent as they are with the grant and each refresh.
+            refresh: More parameters for a refresh, such as ``scope`` where the provider wants it,
+                or other values than the grant's. ``resource`` and ``audience`` of the grant are
+                repeated without being named here.
+            **params: The grant's parameters, by their RFC names. One that is callable is
+                called once for each send, as for an assertion that must be new each time.
+
+        Raises:
+            UnknownGrantTypeError: no plugin registered the grant.
+            RequestInvalidError: a parameter breaks the grant's schema.
+            ConfigurationError: an argument cannot work.
+        """
+        from grantway._credentials.credential import (  # noqa: PLC0415 - only where it is needed
+            Credential,
+        )
+        from grantway._credentials.credential_config import CredentialConfig  # noqa: PLC0415
+
+        params = Params(params)  # as in create_token
+        extra, refresh = Params(extra or {}), Params(refresh or {})
+        recipe = CredentialConfig(
+            self,
+            grant_type=grant_type,
+            params=params,
+            extra=extra,
+            refresh=refresh,
+            store=store,
+            freshness=freshness,
+            on_token=on_token,
+            name=key,
+        )
+        return Credential(recipe, subject)
+
+    def credential_pool(
+        self,
+        *,
+        grant_type: str,
+        entries: int = 100_000,
+        store: Store | None = None,
+        freshness: Freshness | None = None,
+        on_token: OnToken | None = None,
+        extra: Mapping[str, str | list[str]] | None = None,
+        refresh: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> CredentialPool:
+        """Keep many tokens fresh, one a name, that are asked for in the same way.
+
+        The name is the credential's ``subject``: ``pool.token("tenant-7")``. Where tenants
+        differ in more, as in their scope or their client, give ``CredentialPool`` a function.
+
+        Args:
+            grant_type: As for ``credential``, like everything that is not named here.
+            entries: Credentials that are kept at most; past 4,096, up to an eighth more.
+            store: As for ``credential``. Needed where a person begins the grant: what is forgotten
+                past ``entries`` could not be had again.
+            freshness: As for ``credential``.
+            on_token: As for ``credential``.
+            extra: As for ``credential``.
+            refresh: As for ``credential``.
+            **params: As for ``credential``.
+        """
+        from grantway._credentials.credential import (  # noqa: PLC0415 - only where it is needed
+            Credential,
+        )
+        from grantway._credentials.credential_config import CredentialConfig  # noqa: PLC0415
+        from grantway._credentials.pool import CredentialPool  # noqa: PLC0415
+
+        params = Params(params)  # as in create_token
+        extra, refresh = Params(extra or {}), Params(refresh or {})
+        recipe = CredentialConfig(
+            self,
+            grant_type=grant_type,
+            params=params,
+            extra=extra,
+            refresh=refresh,
+            store=store,
+            freshness=freshness,
+            on_token=on_token,
+        )
+        if store is None and (recipe.waits_for_login or recipe.spent_at_once):
+            raise ConfigurationError(
+                f"store: is needed for {grant_type}, which a person begins: past {entries} names "
+                "the first is forgotten, and without a store its refresh token would be lost.",
+                errors={"store": ["is required for this grant"]},
+            )
+        return CredentialPool(partial(Credential, recipe), entries=entries)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one call, over all attempts and waits."""
+        return self._timeout
+
+    def _deadline(self, timeout: float | None, cancel: threading.Event | None) -> Deadline:
+        if timeout is None:
+            return Deadline(self._timeout, cancel)
+        check_seconds("timeout", timeout)
+        return Deadline(timeout, cancel)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        # Also of a client that could not be made, which a report of locals would show.
+        auth = getattr(self, "auth", None)
+        return f"Client({self.provider.host!r}, client_id={auth and auth.client_id!r})"

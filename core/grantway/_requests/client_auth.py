@@ -1,0 +1,194 @@
+"""How a client proves who it is (RFC 6749 section 2.3): small frozen strategies."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from urllib.parse import quote_plus
+
+from grantway._exceptions import ConfigurationError
+from grantway._secrets.hidden_arguments import hides_construction
+from grantway._transport.http import can_travel
+from grantway._types.callables import is_async, kind_of
+
+if TYPE_CHECKING:
+    from .exchange import OutgoingRequest
+
+
+class ClientAuth(Protocol):
+    """One way of client authentication."""
+
+    @property
+    def client_id(self) -> str:
+        """The client's public name."""
+        ...
+
+    def authenticate(self, draft: OutgoingRequest) -> None:
+        """Add the proof to the fields or headers of a request; called anew for every send."""
+        ...
+
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never show, in every form in which they travel."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoAuth:
+    """``none``: a public client only names itself."""
+
+    client_id: str
+
+    def authenticate(self, draft: OutgoingRequest) -> None:
+        """Name the client in the body."""
+        draft.fields.setdefault("client_id", self.client_id)
+
+    def secrets(self) -> tuple[str, ...]:
+        """There are none."""
+        return ()
+
+
+@hides_construction
+@dataclass(frozen=True, slots=True)
+class ClientSecretPost:
+    """``client_secret_post``: id and secret in the body."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+
+    def authenticate(self, draft: OutgoingRequest) -> None:
+        """Put id and secret into the body."""
+        draft.fields["client_id"] = self.client_id
+        draft.fields["client_secret"] = self.client_secret
+
+    def secrets(self) -> tuple[str, ...]:
+        """The secret, plain and as it travels in a form."""
+        return (self.client_secret, quote_plus(self.client_secret))
+
+
+@hides_construction
+@dataclass(frozen=True, slots=True)
+class ClientSecretBasic:
+    """``client_secret_basic``: id and secret in the Authorization header.
+
+    Attributes:
+        client_id: The client's public name.
+        client_secret: The secret.
+        credentials: ``encoded`` form-encodes both first, as RFC 6749 section 2.3.1 demands;
+            ``raw`` is for providers that do not decode them.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    credentials: Literal["encoded", "raw"] = "encoded"
+    _header: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        convert = quote_plus if self.credentials == "encoded" else str
+        if self.credentials == "raw" and ":" in self.client_id:
+            raise ConfigurationError(
+                "client_id: holds a colon, which raw Basic credentials cannot carry; use "
+                "client_secret_post, or a dialect that form-encodes Basic credentials."
+            )
+        pair = f"{convert(self.client_id)}:{convert(self.client_secret)}".encode()
+        object.__setattr__(self, "_header", f"Basic {base64.b64encode(pair).decode()}")
+
+    def authenticate(self, draft: OutgoingRequest) -> None:
+        """Set the Authorization header."""
+        draft.headers["Authorization"] = self._header
+
+    def secrets(self) -> tuple[str, ...]:
+        """The secret, plain, form-encoded, and inside the header."""
+        return (self.client_secret, quote_plus(self.client_secret), self._header[6:])
+
+
+def check_client_auth(auth: object, plugin: str = "") -> ClientAuth:
+    """Return a strategy that can be used.
+
+    Args:
+        auth: The strategy.
+        plugin: The plugin that made it, for errors.
+
+    Raises:
+        ConfigurationError: it lacks something, or is asynchronous; says what.
+    """
+    made = f"what the plugin {plugin} makes" if plugin else kind_of(auth)
+    given: Any = auth
+    if auth is None:
+        problem = "is None"
+    elif isinstance(auth, type):
+        problem = "is a class; give an instance"
+    elif not isinstance(getattr(auth, "client_id", None), str):
+        problem = "has no client_id, a string"
+    else:
+        problem = _method_problem(auth) or _secrets_problem(given.secrets())
+    if problem:
+        raise ConfigurationError(
+            f"auth: {made} {problem}. It needs client_id, authenticate(draft) and secrets().",
+            errors={"auth": [problem]},
+        )
+    return cast("ClientAuth", auth)
+
+
+def _method_problem(auth: object) -> str:
+    for name in ("authenticate", "secrets"):
+        method = getattr(auth, name, None)
+        if not callable(method):
+            return f"has no method {name}"
+        if is_async(method):
+            return f"has an asynchronous {name}, and grantway calls it synchronously"
+    return ""
+
+
+def _secrets_problem(secrets: object) -> str:
+    """A string would be taken for a tuple of letters, and its letters would not be masked."""
+    if isinstance(secrets, (tuple, list)) and all(isinstance(each, str) for each in secrets):
+        return ""
+    return f"gives {kind_of(secrets)} as secrets(), not a tuple of strings"
+
+
+#: Makes a strategy of a client_id and a client_secret, which may be None.
+ClientAuthFactory = Callable[[str, str | None], ClientAuth]
+#: The methods that need no plugin.
+STANDARD_METHODS = ("none", "client_secret_basic", "client_secret_post")
+
+
+def client_auth(
+    method: str,
+    client_id: str,
+    client_secret: str | None,
+    *,
+    credentials: Literal["encoded", "raw"] = "encoded",
+    more: Mapping[str, ClientAuthFactory] = MappingProxyType({}),
+) -> ClientAuth:
+    """Make the strategy for a method's registered name.
+
+    Args:
+        method: ``none``, ``client_secret_basic`` or ``client_secret_post`` (RFC 7591 section 2),
+            or one of ``more``.
+        client_id: The client's public name.
+        client_secret: The secret; None for a public client, which then only names itself.
+        credentials: How Basic carries them.
+        more: Methods that plugins brought.
+
+    Raises:
+        ConfigurationError: the method is not one of these.
+    """
+    if not isinstance(client_id, str) or not client_id or not can_travel(client_id):
+        raise ConfigurationError('client_id: must be a non-empty string, like "my-client".')
+    if method in more:
+        return more[method](client_id, client_secret)
+    if method not in STANDARD_METHODS:
+        raise ConfigurationError(
+            f"auth: {method!r} is not known; use {', '.join([*STANDARD_METHODS, *sorted(more)])}, "
+            "or an object that implements ClientAuth."
+        )
+    if client_secret is None or method == "none":
+        return NoAuth(client_id)
+    if not isinstance(client_secret, str) or not client_secret or not can_travel(client_secret):
+        raise ConfigurationError("client_secret: must be a non-empty string, or None.")
+    if method == "client_secret_post":
+        return ClientSecretPost(client_id, client_secret)
+    return ClientSecretBasic(client_id, client_secret, credentials)

@@ -1,0 +1,120 @@
+"""A call's parameters, some of which are computed for each send, such as a nonce or a signature."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from grantway._exceptions import CredentialError, GrantwayError, RequestInvalidError
+from grantway._secrets.params import Params
+from grantway._types.callables import is_async, is_unfinished
+
+_RAISED_BY = "Raised by the function that computes the parameter {}."
+
+
+class ComputedParams:
+    """Parameters of which at least one is a function that returns the value.
+
+    Args:
+        given: Names to values and functions.
+        load: Checks the values, and returns the parameters to send.
+
+    Raises:
+        RequestInvalidError: a function is asynchronous.
+    """
+
+    def __init__(self, given: Mapping[str, Any], load: Callable[[Params], Params]) -> None:
+        self._given = given
+        self._load = load
+        for name in computed_names(given):
+            if is_async(given[name]):
+                raise _not_computed(name, "is asynchronous (async def); give a plain function")
+        self._last: Params = self._compute()
+        self._sent = False
+
+    @property
+    def first(self) -> Params:
+        """The parameters of the first send, for this call to change."""
+        return copy.copy(self._last)
+
+    def renew(self, params: Params) -> None:
+        """Compute again for another send, and keep what middleware changed in the meantime.
+
+        Args:
+            params: The call's parameters, which are updated.
+
+        Raises:
+            RequestInvalidError: a function returned what the grant does not accept, or raised an
+                error of another request.
+            CredentialError: a function raised it, such as ``LoginNeededError``.
+            Exception: a function raised it; a note names the parameter.
+        """
+        if not self._sent:
+            self._sent = True  # computed when the call began
+            return
+        try:
+            fresh, last = self._compute(), self._last
+        except RequestInvalidError as invalid:
+            again = invalid.message.replace("Nothing was sent", "The request was not sent again", 1)
+            invalid.message, invalid.args = again, (again,)
+            raise
+        for name in last.keys() - fresh.keys():
+            params.pop(name, None)
+        params.update(
+            (name, value)
+            for name, value in fresh.items()
+            if name not in last or last[name] != value
+        )
+        params.extra_secrets = fresh.extra_secrets
+        self._last = fresh
+
+    def _compute(self) -> Params:
+        return self._load(compute(self._given))
+
+
+def computed_names(params: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the parameters that are functions."""
+    return frozenset(name for name, value in params.items() if callable(value))
+
+
+def compute(params: Mapping[str, Any]) -> Params:
+    """Return the parameters with each function's value in its place.
+
+    Raises:
+        RequestInvalidError: a function is asynchronous, or raised an error of another request.
+        CredentialError: a function raised it.
+        Exception: a function raised it; a note names the parameter.
+    """
+    return Params(
+        {
+            name: _compute(name, value) if callable(value) else value
+            for name, value in params.items()
+        }
+    )
+
+
+def _compute(name: str, function: Callable[[], Any]) -> Any:
+    try:
+        value = function()
+    except CredentialError as error:
+        # Callers act on these, as by a login. A token that it carries is another request's.
+        named = copy.copy(error)
+        vars(named).update(token=None, __notes__=[*getattr(error, "__notes__", ())])
+        named.add_note(_RAISED_BY.format(name))
+        raise named from error
+    except GrantwayError as error:
+        # The error describes another request. Callers must not take it for the outcome of this one.
+        why = f"raised {type(error).__name__}: {error.message}"
+        raise _not_computed(name, why) from error
+    except BaseException as error:
+        error.add_note(_RAISED_BY.format(name))
+        raise
+    if is_unfinished(value):
+        raise _not_computed(name, "is asynchronous; give a plain function")
+    return value
+
+
+def _not_computed(name: str, why: str) -> RequestInvalidError:
+    rule = f"could not be computed: its function {why}"
+    return RequestInvalidError(f"Nothing was sent: {name} {rule}", errors={name: [rule]})

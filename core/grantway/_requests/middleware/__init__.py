@@ -1,0 +1,28 @@
+"""Middleware: ``(exchange, call_next) -> answer``, composed once when a client is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grantway._requests.exchange import Exchange
+    from grantway._wire.dialect import ProviderResponse
+
+    Next = Callable[[Exchange], ProviderResponse]
+    Middleware = Callable[[Exchange, Next], ProviderResponse]
+
+
+def compose(layers: Sequence[Middleware], bottom: Next) -> Next:
+    """Make one callable of the layers; the first one runs outermost."""
+    chain = bottom
+    for layer in reversed(layers):
+        chain = _link(layer, chain)
+    return chain
+
+
+def _link(layer: Middleware, call_next: Next) -> Next:
+    def step(exchange: Exchange) -> ProviderResponse:
+        return layer(exchange, call_next)
+
+    return step

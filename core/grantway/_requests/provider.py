@@ -1,0 +1,200 @@
+"""Who is asked: a provider's endpoints, its metadata (RFC 8414) and its dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from grantway._exceptions import (
+    ConfigurationError,
+    Evidence,
+    InsecureEndpointError,
+    ResponseInvalidError,
+)
+from grantway._processes.copies import Value
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import Transport, require_secure
+from grantway._types.quantity import check_seconds
+from grantway._wire.dialect import RFC6749, Dialect
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_ENDPOINTS = (
+    "token_endpoint",
+    "authorization_endpoint",
+    "device_authorization_endpoint",
+    "registration_endpoint",
+    "revocation_endpoint",
+)
+
+
+def _no_metadata() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Provider(Value):
+    """A provider's endpoints and how it speaks. Immutable; share it freely.
+
+    Attributes:
+        token_endpoint: Where tokens are asked for.
+        dialect: Name of a registered dialect, or a ``Dialect``.
+        issuer: The provider's identifier (RFC 8414), checked against ``iss`` (RFC 9207).
+        authorization_endpoint: Where a browser is sent.
+        device_authorization_endpoint: Where a device flow starts (RFC 8628).
+        registration_endpoint: Where clients register (RFC 7591).
+        revocation_endpoint: Where tokens are given up (RFC 7009).
+        metadata: Everything else that discovery found.
+
+    Raises:
+        InsecureEndpointError: an endpoint is plain http on another machine.
+        ConfigurationError: an endpoint is not an absolute address.
+    """
+
+    token_endpoint: str
+    dialect: str | Dialect = field(default=RFC6749, hash=False)
+    issuer: str | None = None
+    authorization_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
+    registration_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=_no_metadata, repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in _ENDPOINTS:
+            if name == "token_endpoint" or getattr(self, name) is not None:
+                require_secure(getattr(self, name), name)
+
+    @property
+    def host(self) -> str:
+        """Host and port of the token endpoint."""
+        return urlsplit(self.token_endpoint).netloc
+
+    def endpoint(self, step: str) -> str:
+        """The address of ``{step}_endpoint``.
+
+        Raises:
+            ConfigurationError: this provider has none.
+        """
+        name = f"{step}_endpoint"
+        url = getattr(self, name, None) if name in _ENDPOINTS else None
+        url = url or self.metadata.get(name)
+        if not isinstance(url, str) or not url:
+            where = "" if name in _ENDPOINTS else ", in a program as part of metadata"
+            raise ConfigurationError(
+                f"{name}: this provider has none. Add it to the settings of the provider{where}, "
+                "or discover the provider by its issuer if it publishes its endpoints."
+            )
+        if name not in _ENDPOINTS:
+            require_secure(url, name)
+        return url
+
+    @classmethod
+    def discover(
+        cls,
+        issuer: str,
+        *,
+        dialect: str | Dialect = RFC6749,
+        expected_issuer: str | None = None,
+        timeout: float = 10.0,
+        transport: Transport | None = None,
+    ) -> Self:
+        """Read the provider's published metadata (RFC 8414, OpenID Connect Discovery).
+
+        The three well-known addresses of an issuer are asked in this order, until one has its
+        document: that of RFC 8414 section 3.1, that of OpenID Connect Discovery, and that of
+        RFC 8414 section 5. Failures that may pass are retried.
+
+        Args:
+            issuer: The provider's identifier, an https address (http on this machine).
+            dialect: How it speaks.
+            expected_issuer: The issuer that the document names, where it is another one: Microsoft
+                Entra's ``common`` names ``https://login.microsoftonline.com/{tenantid}/v2.0``. It
+                becomes ``Provider.issuer``, unless it has such a placeholder and so names no single
+                issuer. By default it must be ``issuer`` itself (RFC 8414 section 3.3).
+            timeout: Seconds for all attempts together.
+            transport: Sends the requests; by default one of its own.
+
+        Raises:
+            InsecureEndpointError: an https issuer publishes an endpoint that is plain http.
+            ResponseInvalidError: no address has this issuer's document; names what each answered.
+            ProviderUnavailableError: the provider is too busy or fails.
+            TransportError: the provider could not be reached.
+        """
+        from grantway._wire.issuer_metadata import (  # noqa: PLC0415 - only discovery needs it
+            read_metadata,
+        )
+
+        check_seconds("timeout", timeout)
+        require_secure(issuer, "issuer")
+        if urlsplit(issuer).query:
+            raise ConfigurationError("issuer: must have no query (RFC 8414 section 2).")
+        expected = issuer if expected_issuer is None else expected_issuer
+        if not isinstance(expected, str) or not expected:
+            raise ConfigurationError(
+                "expected_issuer: must be the issuer in the metadata, or None."
+            )
+        if transport is None:
+            from grantway._transport.transport import (  # noqa: PLC0415 - requests loads when needed
+                RequestsTransport,
+            )
+
+            own = RequestsTransport()
+            try:
+                found = read_metadata(issuer, expected, own, Deadline(timeout))
+            finally:
+                own.close()
+        else:
+            found = read_metadata(issuer, expected, transport, Deadline(timeout))
+        named = {name: found.pop(name) for name in _ENDPOINTS if isinstance(found.get(name), str)}
+        found.pop("issuer")
+        if "token_endpoint" not in named:
+            raise ResponseInvalidError(
+                f"The metadata of {issuer} has no token_endpoint.",
+                evidence=Evidence(provider=urlsplit(issuer).netloc, step="discovery"),
+            )
+        if urlsplit(issuer).scheme == "https":
+            _refuse_plain_http(issuer, {**named, **found})
+        return cls(
+            **named,
+            issuer=None if "{" in expected else expected,
+            dialect=dialect,
+            metadata=MappingProxyType(found),
+        )
+
+
+def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
+    """Refuse endpoints that are plain http, also on this machine, whose programs are not theirs."""
+    aliases = metadata.get("mtls_endpoint_aliases")
+    named = {**metadata, **(aliases if isinstance(aliases, dict) else {})}
+    for name, url in named.items():
+        if (
+            (name.endswith("_endpoint") or name == "jwks_uri")
+            and isinstance(url, str)
+            and url.strip().lower().startswith("http:")
+        ):
+            raise InsecureEndpointError(
+                f"{name}: the metadata of {issuer} names {url[:200]!r}, which is plain http, "
+                "so secrets would go there in the clear. Ask the provider's operator to publish "
+                "https addresses, or name the endpoints yourself."
+            )
+
+
+def require_dialect(dialect: str | Dialect, known: Mapping[str, Dialect]) -> Dialect:
+    """Turn a dialect's name into the dialect.
+
+    Raises:
+        ConfigurationError: lists the names that are registered.
+    """
+    if isinstance(dialect, Dialect):
+        return dialect
+    try:
+        return known[dialect]
+    except KeyError:
+        raise ConfigurationError(
+            f"dialect: {dialect!r} is not registered; there are {', '.join(sorted(known))}."
+        ) from None

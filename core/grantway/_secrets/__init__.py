@@ -1,0 +1,1 @@
+"""Keep secrets out of logs, reprs, tracebacks and errors."""

@@ -1,0 +1,1 @@
+"""Send HTTP requests: deadlines, network settings, connections."""

@@ -1,0 +1,303 @@
+"""How connections leave this machine: proxy, trusted certificates and client certificate.
+
+What is given counts before the environment, each setting by itself. All of it is checked when it
+is given, and an error names the setting.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from grantway._exceptions import ConfigurationError
+
+#: Variables that name the certificates to trust; the first that is set counts.
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+#: Variables that name proxies; also in lower case, which counts first.
+PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
+_SCHEMES = _SOCKS | {"http", "https"}
+_PROXY_EXAMPLE = 'like "http://proxy.example.com:3128"'
+
+
+class _Hidden(str):
+    """A password, which tools that show values do not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """A proxy, and what chose it.
+
+    Attributes:
+        address: Its address, which may hold a password.
+        setting: The argument, key or variable that named it.
+        key: The same for programs, as in ``ConfigurationError.errors``.
+    """
+
+    address: str
+    setting: str
+    key: str
+
+    @property
+    def shown(self) -> str:
+        """The address without the user and password."""
+        parts = urlsplit(self.address)
+        user = "***@" if "@" in parts.netloc else ""
+        return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}"
+
+    def __repr__(self) -> str:
+        return f"ProxyChoice({self.shown!r}, {self.setting!r})"
+
+
+class Network:
+    """The settings of one transport, checked.
+
+    Args:
+        ca_bundle: A file of PEM certificates to trust, or a directory that ``openssl rehash``
+            made.
+        client_certificate: The client's certificate and its private key, or one file with both.
+        client_key_password: The password of the private key.
+        proxies: One proxy address for everything, or scheme (``https``, ``http``, ``all``) ->
+            address. An empty mapping is no proxy.
+        no_proxy: Hosts to reach directly, with commas between: names (and what ends with them),
+            addresses, networks, ``host:port``, or ``*``.
+        trust_env: Whether to read what is not given from the environment.
+        names: Argument -> what an error calls it, where a file gave it.
+
+    Attributes:
+        trusted: The file or directory of trusted certificates, or None for the usual ones.
+        trusted_by: The setting that named it.
+        certificate: As ``client_certificate``.
+        key_password: As ``client_key_password``.
+
+    Raises:
+        ConfigurationError: a setting cannot work; names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_bundle: str | os.PathLike[str] | None = None,
+        client_certificate: str | tuple[str, str] | None = None,
+        client_key_password: str | None = None,
+        proxies: str | Mapping[str, str] | None = None,
+        no_proxy: str | None = None,
+        trust_env: bool = True,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self._names = dict(names or {})
+        env = os.environ if trust_env else {}
+        self.trusted, self.trusted_by = self._trust(ca_bundle, env)
+        self.certificate = client_certificate
+        self.key_password = None if client_key_password is None else _Hidden(client_key_password)
+        del client_key_password  # a report that shows the locals of a traceback would show it
+        if self.certificate is not None:
+            self._check_certificate(self.certificate)
+        elif self.key_password is not None:
+            self._refuse("client_key_password", "needs client_certificate beside it", "")
+        self._proxies = _from_environment(env) if proxies is None else self._given(proxies)
+        if no_proxy is None:
+            no_proxy = env.get("no_proxy", env.get("NO_PROXY", ""))
+        self._direct = no_proxy
+        # Nearly everything is https; a proxy that is never used may need what is not installed.
+        self.proxy_for("https://login.example.invalid/")
+
+    # --- Trust ------------------------------------------------------------------------------------
+
+    def _trust(self, given: Any, env: Mapping[str, str]) -> tuple[str | None, str]:
+        if given is not None:
+            if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
+                self._refuse("ca_bundle", f"must be a path, not {given!r:.80}", "ca_bundle")
+            path, setting = os.fspath(given), self._names.get("ca_bundle", "ca_bundle")
+            _check_bundle(path, setting, "ca_bundle")
+            return path, setting
+        name = next((each for each in CA_VARIABLES if env.get(each)), None)
+        if name is None:
+            return None, ""
+        _check_bundle(env[name], name, name)
+        return env[name], name
+
+    def _check_certificate(self, given: Any) -> None:
+        certificate, key = _files(given)
+        for argument, path in (("client_certificate", certificate), ("client_key", key)):
+            try:
+                if path is not None:
+                    Path(path).open("rb").close()
+            except OSError as error:
+                self._refuse(argument, f"{path!s} cannot be used ({error.strerror})", argument)
+        try:
+            # Without a password at hand, OpenSSL would ask for one on the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+                certificate, key, password=self.key_password or ""
+            )
+        except (ssl.SSLError, ValueError) as error:  # a password may be too long
+            reason = getattr(error, "reason", None)
+        else:
+            return
+        if reason == "KEY_VALUES_MISMATCH":
+            self._refuse(
+                "client_key", f"{key or certificate!s} is not the key of {certificate!s}", ""
+            )
+        if _is_encrypted(key or certificate):
+            rule = (
+                f"is needed: the private key {key or certificate!s} has a password"
+                if self.key_password is None
+                else f"does not open the private key {key or certificate!s}"
+            )
+            self._refuse("client_key_password", rule, "")
+        rule = f"{certificate!s} and its key cannot be used ({reason or 'they are not PEM files'})"
+        self._refuse("client_certificate", rule, "")
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a context for clients other than the transport."""
+        if self.trusted is None:
+            made = ssl.create_default_context()
+        elif Path(self.trusted).is_dir():
+            made = ssl.create_default_context(capath=self.trusted)
+        else:
+            made = ssl.create_default_context(cafile=self.trusted)
+        if self.certificate is not None:
+            certificate, key = _files(self.certificate)
+            made.load_cert_chain(certificate, key, password=self.key_password or "")
+        return made
+
+    # --- Proxies ----------------------------------------------------------------------------------
+
+    def _given(self, proxies: Any) -> dict[str, ProxyChoice]:
+        name = "proxies"
+        by_scheme = {"all": proxies} if isinstance(proxies, str) else proxies
+        if not isinstance(by_scheme, Mapping):
+            self._refuse(name, f"must be an address, {_PROXY_EXAMPLE}, or a mapping to some", name)
+        setting = self._names.get(name, name)
+        return {scheme: _proxy(each, setting, name) for scheme, each in by_scheme.items()}
+
+    def proxy_for(self, url: str) -> ProxyChoice | None:
+        """Return the proxy for an address, or None to connect directly.
+
+        Raises:
+            ConfigurationError: it is a SOCKS proxy, and PySocks is not installed.
+        """
+        if not self._proxies:
+            return None
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        ways = (f"{parts.scheme}://{host}", parts.scheme, f"all://{host}", "all")
+        found = next((self._proxies[each] for each in ways if each in self._proxies), None)
+        if found is None or _is_direct(host, parts.port, self._direct):
+            return None
+        _check_library(found)
+        return found
+
+    def _refuse(self, argument: str, rule: str, key: str) -> NoReturn:
+        raise ConfigurationError(
+            f"{self._names.get(argument, argument)}: {rule}.", errors={key or argument: [rule]}
+        )
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, ProxyChoice]:
+    found = {}
+    for variable in PROXY_VARIABLES:
+        # HTTP_PROXY of a CGI program is what the caller sent as a header ``Proxy``.
+        upper = () if variable == "HTTP_PROXY" and "REQUEST_METHOD" in env else (variable,)
+        name = next((each for each in (variable.lower(), *upper) if env.get(each)), None)
+        if name is not None:
+            scheme = variable.removesuffix("_PROXY").lower()
+            found[scheme] = _proxy(env[name], name, name)
+    return found
+
+
+def _proxy(address: Any, setting: str, key: str) -> ProxyChoice:
+    """Check a proxy's address. The error does not quote it, because it may hold a password."""
+    rule = f"must be a proxy's address, {_PROXY_EXAMPLE}"
+    if isinstance(address, str):
+        whole = address.strip() if "://" in address else f"http://{address.strip()}"
+        try:
+            parts = urlsplit(whole)
+            fits = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
+        except ValueError:
+            fits = False
+        if fits:
+            return ProxyChoice(whole, setting, key)
+    raise ConfigurationError(f"{setting}: {rule}.", errors={key: [rule]})
+
+
+def _check_library(proxy: ProxyChoice) -> None:
+    """Refuse a SOCKS proxy where what speaks SOCKS is not installed."""
+    if urlsplit(proxy.address).scheme in _SOCKS and find_spec("socks") is None:
+        rule = f"{proxy.shown} needs PySocks; install it with: pip install PySocks"
+        raise ConfigurationError(f"{proxy.setting}: {rule}.", errors={proxy.key: [rule]})
+
+
+def _is_direct(host: str, port: int | None, exempt: str) -> bool:
+    """Whether a host is one of those that are reached without a proxy."""
+    host = host.rstrip(".").lower()
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    for each in exempt.replace(",", " ").lower().split():
+        name, _, number = each.rpartition(":") if each.count(":") == 1 else (each, "", "")
+        if number and number != str(port or ""):
+            continue
+        name = name.strip("[]").removeprefix("*.").strip(".")
+        if each == "*" or host == name or (address is None and host.endswith(f".{name}") and name):
+            return True
+        if address is not None and "/" in name:
+            try:
+                if address in ipaddress.ip_network(name, strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
+
+
+def _check_bundle(path: str, setting: str, key: str) -> None:
+    problem = "there is no such file or directory"
+    file = Path(path)
+    try:
+        if file.is_dir():
+            next(file.iterdir(), None)
+            return
+        found = file.stat()
+        _load(path, found.st_mtime_ns, found.st_size)
+    except FileNotFoundError:
+        pass
+    except ssl.SSLError:
+        problem = "it holds no certificates in PEM format, or damaged ones"
+    except OSError as error:
+        problem = f"it cannot be read: {error.strerror}"
+    else:
+        return
+    rule = f"{path} cannot be used as trusted certificates; {problem}"
+    raise ConfigurationError(f"{setting}: {rule}.", errors={key: [rule]})
+
+
+@lru_cache(maxsize=16)
+def _load(path: str, _changed: int, _size: int) -> None:
+    """Read a bundle; once for each state of the file, because a large one takes a while."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+
+
+def _files(certificate: Any) -> tuple[str, str | None]:
+    """The files of the certificate and of its key, None for one file with both."""
+    if isinstance(certificate, (str, os.PathLike)):
+        return os.fspath(certificate), None
+    whole, key = certificate
+    return whole, key
+
+
+def _is_encrypted(path: str) -> bool:
+    return b"ENCRYPTED" in Path(path).read_bytes()

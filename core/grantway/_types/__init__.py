@@ -1,0 +1,1 @@
+"""The values that callers hold: tokens, providers, grants, events."""

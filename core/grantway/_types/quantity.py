@@ -1,0 +1,125 @@
+"""One check for every duration and one for every count that a caller may set."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NoReturn
+
+from grantway._exceptions import ConfigurationError
+
+#: Longest duration, in seconds: some 31 years. Sockets and locks take no number much larger.
+LONGEST = 1e9
+#: Largest count. No size or number that a program can use is larger than a million millions.
+LARGEST = 10**12
+#: Most connections of one pool. Pools make room for all of them at the start.
+MOST_CONNECTIONS = 65_535
+#: Most entries of one cache.
+MOST_ENTRIES = 10**8
+_LAST_WORD = re.compile(r"\w+\Z")
+
+
+def refuse(where: str, rule: str, value: Any) -> NoReturn:
+    """Raise the error for one argument.
+
+    Args:
+        where: The argument, or what owns it and the argument, like ``RetryPolicy.base``.
+        rule: What it must be.
+        value: What it is.
+
+    Raises:
+        ConfigurationError: always; ``errors`` has the last word of ``where``.
+    """
+    name = _LAST_WORD.search(where)
+    raise ConfigurationError(
+        f"{where}: {rule}, not {_shown(value)}.", errors={name[0] if name else where: [rule]}
+    )
+
+
+def check_seconds(
+    where: str, value: Any, *, least: float | None = None, most: float = LONGEST
+) -> None:
+    """Check a duration in seconds.
+
+    Args:
+        where: As for ``refuse``.
+        value: The duration.
+        least: The shortest that is allowed; by default anything greater than zero.
+        most: The longest that is allowed.
+
+    Raises:
+        ConfigurationError: it is not a number (``True`` is none), not finite, or out of range.
+    """
+    if _is_number(value) and (value > 0 if least is None else value >= least) and value <= most:
+        return
+    refuse(where, f"must be a number of seconds {_range(least, most, LONGEST)}", value)
+
+
+def check_wait(timeout: float | None) -> float | None:
+    """Check the ``timeout`` of a wait for a token, and return it.
+
+    Args:
+        timeout: Zero does not wait, infinity waits without end, None leaves it to a default.
+
+    Raises:
+        ConfigurationError: it is anything else that is not a duration.
+    """
+    if timeout is not None and timeout != math.inf:
+        check_seconds("timeout", timeout, least=0)
+    return timeout
+
+
+def check_count(where: str, value: Any, *, least: int = 1, most: int = LARGEST) -> None:
+    """Check a count, a size or a port: a whole number.
+
+    Args:
+        where: As for ``refuse``.
+        value: The number.
+        least: The smallest that is allowed.
+        most: The largest that is allowed.
+
+    Raises:
+        ConfigurationError: it is not an ``int`` (``True`` is none), or out of range.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and least <= value <= most:
+        return
+    # A number beyond the technical limit is told the limit.
+    silent = None if whole and value > LARGEST else LARGEST
+    refuse(where, f"must be a whole number {_range(least, most, silent)}", value)
+
+
+def check_share(where: str, value: Any, *, zero: bool = True) -> None:
+    """Check a share: a number from 0 to 1.
+
+    Args:
+        where: As for ``refuse``.
+        value: The share.
+        zero: Whether it may be 0.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if _is_number(value) and (value >= 0 if zero else value > 0) and value <= 1:
+        return
+    refuse(where, f"must be a number {_range(0 if zero else None, 1, None)}", value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    """Return the start of the value's ``repr``."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def _range(least: float | None, most: float | None, silent: float | None) -> str:
+    """Say which numbers are allowed, without the limit ``silent``, which is only technical."""
+    lower = "greater than 0" if least is None else f"from {least:.10g}"
+    if most is None or most == silent:
+        return lower
+    return f"{lower} and at most {most:.10g}" if least is None else f"{lower} to {most:.10g}"

@@ -1,0 +1,1 @@
+"""Read and write what providers expect: dialects, bodies and error members."""

@@ -1,0 +1,505 @@
+"""How requests and answers look on the wire. A dialect is data; the wire is parsed here only."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+
+from grantway._exceptions import RequestInvalidError
+from grantway._processes.copies import Value
+from grantway._secrets.redaction import excerpt, texts
+from grantway._transport.http import HttpResponse, can_travel, retry_after
+from grantway._types.callables import is_async
+from grantway._types.freshness import Freshness
+from grantway._types.quantity import check_seconds
+from grantway._types.token import Token
+
+from .response_body import parse
+from .shapes import ErrorShape, Path, RequestShape, ResponseShape, refuse, text
+
+__all__ = [
+    "RFC6749",
+    "Dialect",
+    "ErrorShape",
+    "Path",
+    "ProviderResponse",
+    "RequestShape",
+    "ResponseShape",
+    "WireError",
+]
+
+logger = logging.getLogger("grantway")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: Members that a token has fields for.
+_READ = ("expires_in", "token_type", "refresh_token", "id_token", "scope")
+_UNSTATED: tuple[Any, ...] = (None, "", 0)
+#: What belongs to the token itself; beside a nested token it is another token's.
+_TOKEN_FIELDS = frozenset(
+    {"access_token", "expires_in", "id_token", "refresh_token", "scope", "token_type"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """An error as the provider stated it.
+
+    Attributes:
+        code: RFC code, or the provider's own where there is none.
+        description: The provider's words, or None.
+        uri: ``error_uri``, or None.
+        reason: The finer cause, such as AWS's ``reason``, or None.
+    """
+
+    code: str
+    description: str | None = None
+    uri: str | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class ProviderResponse(Value):
+    """A decoded answer: a payload, an error, or neither with the problem named.
+
+    Attributes:
+        status: HTTP status.
+        headers: Lower-case names.
+        payload: The fields of a success, RFC names.
+        error: What the provider refused, or None.
+        problem: Why the body could not be used, or None.
+        body: The raw body, kept only beside a problem.
+        members: The decoded object of an answer that is no success, RFC names at the top.
+        token: What the payload says, for a token request that succeeded.
+        attempts: Sends it took.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    payload: dict[str, Any] = field(default_factory=dict, repr=False)
+    error: WireError | None = None
+    problem: str | None = None
+    body: bytes = field(default=b"", repr=False)
+    members: dict[str, Any] = field(default_factory=dict, repr=False)
+    token: Token | None = None
+    attempts: int = 1
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds of the Retry-After header, or None."""
+        return retry_after(self.headers)
+
+    def excerpt(self, secrets: list[str]) -> str:
+        """The beginning of an unusable body, safe to show."""
+        return excerpt(self.body, secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a dialect works out when it is made, so that no call has to.
+
+    The mappings are copies: changing the one that was given changes nothing.
+    """
+
+    headers: Mapping[str, str]
+    request_names: Mapping[str, str]
+    authorization_names: Mapping[str, str]
+    constants: Mapping[str, str]
+    answer_names: Mapping[str, str]
+    token_types: Mapping[str, str]
+    codes: Mapping[str, str]
+    one_separator: tuple[str, Mapping[int, str]]
+
+    @classmethod
+    def of(cls, request: RequestShape, answer: ResponseShape, error: ErrorShape) -> _Plan:
+        content = "json" if request.encoding == "json" else "x-www-form-urlencoded"
+        headers = {"Accept": "application/json", "Content-Type": f"application/{content}"}
+        for name, value in request.headers.items():
+            if name.lower() == "accept":
+                del headers["Accept"]
+            headers[name] = value
+        first, *others = dict.fromkeys(answer.scope_separators + (request.scope_separator or ""))
+        return cls(
+            headers=MappingProxyType(headers),
+            request_names=dict(request.names),
+            authorization_names=dict(request.authorization_names),
+            constants=dict(request.constants),
+            answer_names=dict(answer.names),
+            token_types=dict(answer.token_types),
+            codes=dict(error.codes),
+            one_separator=(first, {ord(other): first for other in others}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect(Value):
+    """How one provider, or one kind of provider, writes requests and answers.
+
+    Attributes:
+        name: What a ``Provider`` asks for.
+        request: The request.
+        answer: A success.
+        error: An error.
+        replay_window: Seconds within which a refresh token may be presented again after its
+            answer was lost; 0 where the provider states none.
+        freshness: How long before its end a credential renews a token.
+        amend: Called with the decoded object before anything is looked up in it, and gives the
+            object to look in; the one way out for what data cannot say.
+
+    Raises:
+        ConfigurationError: names the attribute that cannot work.
+    """
+
+    name: str
+    request: RequestShape = field(default_factory=RequestShape)
+    answer: ResponseShape = field(default_factory=ResponseShape)
+    error: ErrorShape = field(default_factory=ErrorShape)
+    replay_window: float = 0.0
+    freshness: Freshness = field(default_factory=Freshness)
+    amend: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    _plan: _Plan = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        text("Dialect.name", self.name)
+        if any(character.isspace() for character in self.name):
+            refuse("Dialect.name", f"must have no space, unlike {self.name!r:.80}")
+        at = f"Dialect {self.name}"
+        for part, kind in (
+            ("request", RequestShape),
+            ("answer", ResponseShape),
+            ("error", ErrorShape),
+            ("freshness", Freshness),
+        ):
+            if not isinstance(getattr(self, part), kind):
+                refuse(f"{at}: {part}", f"must be an instance of {kind.__name__}")
+        check_seconds(f"{at}: replay_window", self.replay_window, least=0)
+        amend: Any = self.amend
+        if amend is not None and not callable(amend):
+            refuse(f"{at}: amend", "must be callable, or None")
+        if is_async(amend):
+            refuse(f"{at}: amend", "must be a plain function, not async def")
+        object.__setattr__(self, "_plan", _Plan.of(self.request, self.answer, self.error))
+
+    def __repr__(self) -> str:
+        return f"Dialect({self.name!r})"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of every request."""
+        return self._plan.headers
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def encode(self, fields: Mapping[str, Any]) -> bytes:
+        """Write the fields of a request (RFC names) as a body."""
+        names = self._plan.request_names
+        separator = self.request.scope_separator
+        written: dict[str, Any] = dict(self._plan.constants)
+        for name, value in fields.items():
+            if _is_absent(name, value):
+                continue
+            if name == "scope" and separator is not None and not isinstance(value, str):
+                written[names.get(name, name)] = separator.join(value)
+            else:
+                written[names.get(name, name)] = value
+        if self.request.encoding == "json":
+            return json.dumps(written, separators=(",", ":")).encode()
+        return _form(written).encode("ascii")
+
+    def authorization_url(self, endpoint: str, fields: Mapping[str, Any]) -> str:
+        """Write an authorization request (RFC 6749 section 4.1.1) as an address.
+
+        Args:
+            endpoint: The authorization endpoint, which may have a query already.
+            fields: RFC names to values; None and an empty scope are left out.
+        """
+        names = self._plan.authorization_names
+        separator = self.request.scope_separator or " "
+        query = _form(
+            {
+                names.get(name, name): separator.join(value)
+                if name == "scope" and not isinstance(value, str)
+                else value
+                for name, value in fields.items()
+                if not _is_absent(name, value)
+            }
+        )
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
+
+    # --- answers ----------------------------------------------------------------------------
+
+    def decode(self, response: HttpResponse) -> ProviderResponse:
+        """Read an answer of any status. Never raises for what the provider sent.
+
+        Every status from 200 to 299 means success; RFC 6749 section 5.1 has 200 alone, and
+        providers and gateways send 201 and others.
+        """
+        answer = ProviderResponse(response.status, response.headers)
+        succeeded = response.succeeded
+        found, problem = parse(response, self._expected)
+        if found is not None and self.amend is not None:
+            found, wrong = self._amended(found)
+            problem = problem or wrong
+        payload = self._payload(found) if found is not None and problem is None else None
+        answer.error = self._error(response, found, payload, succeeded=succeeded)
+        if answer.error is not None:
+            answer.members = self._renamed(found or {})
+            return answer
+        if problem is None and not succeeded:
+            problem = f"status {response.status} without an OAuth error code"
+        if problem is None and payload is None:
+            places = " or ".join(".".join(path) for path in self.answer.token_at)
+            problem = f"the answer has no object at {places}"
+        if problem is not None or payload is None:
+            answer.problem, answer.body = problem, response.body
+            answer.members = self._renamed(found or {})
+            return answer
+        answer.payload = payload
+        return answer
+
+    def _amended(self, found: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+        """Let ``amend`` prepare the object. A token is not lost to its defect."""
+        assert self.amend is not None
+        try:
+            amended: Any = self.amend(copy.deepcopy(found))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin's code, and any object may come
+            problem = f"amend raised {_kind(error)}"
+        else:
+            if isinstance(amended, dict):
+                return amended, None
+            problem = f"amend gave a {_kind(amended)}"
+        if self._token_in(found):
+            logger.warning("The dialect %s is wrong: %s.", self.name, problem)
+            return found, None
+        return found, f"the dialect {self.name} cannot read it: {problem}"
+
+    def _expected(self, found: dict[str, Any]) -> bool:
+        """Whether an object holds a token or an error where this dialect has them."""
+        return self._token_in(found) or bool(_first(found, self.error.code_at))
+
+    def _token_in(self, found: dict[str, Any]) -> bool:
+        """Whether an object holds an access token or a refresh token."""
+        payload = self._payload(found) or _NOTHING
+        return bool(
+            _text(payload.get("access_token")) or refresh_token(payload.get("refresh_token"))
+        )
+
+    def _payload(self, found: dict[str, Any]) -> dict[str, Any] | None:
+        """The object at the first path that holds a token; else the first object; RFC names."""
+        objects = []
+        for path in self.answer.token_at:
+            here = _at(found, path)
+            if isinstance(here, dict):
+                payload = self._renamed(here)
+                if path:
+                    payload = dict(payload)  # what it was taken from may go to ``extra``
+                    beside = self._renamed(found)
+                    payload.update(
+                        (name, value)
+                        for name, value in beside.items()
+                        if name not in payload and name not in _TOKEN_FIELDS and name != path[0]
+                    )
+                if payload.get("access_token"):
+                    return payload
+                objects.append(payload)
+        return objects[0] if objects else None
+
+    def _renamed(self, found: dict[str, Any]) -> dict[str, Any]:
+        names = self._plan.answer_names
+        if not names:
+            return found
+        renamed = {}
+        for name, value in found.items():
+            target = names.get(name, name)
+            renamed[name if target in found else target] = value
+        return renamed
+
+    def _error(
+        self,
+        response: HttpResponse,
+        found: dict[str, Any] | None,
+        payload: dict[str, Any] | None,
+        *,
+        succeeded: bool,
+    ) -> WireError | None:
+        shape = self.error
+        raw = ""
+        if not succeeded and shape.header is not None:
+            raw = response.headers.get(shape.header, "")
+        failed = False
+        if found:
+            if shape.ok is not None:
+                name, value = shape.ok
+                failed = name in found and found[name] != value
+            raw = raw or _first(found, shape.code_at)
+        if not raw and not failed:
+            return None
+        if succeeded and not failed and payload and _text(payload.get("access_token")):
+            # Some providers send ``"error": ""`` or notes beside a token that works.
+            return None
+        said = found or _NOTHING
+        return WireError(
+            code=self._code(raw) or "unknown_error",
+            description=_first_text(said, shape.description_at) or None,
+            uri=_first_text(said, (("error_uri",),)) or None,
+            reason=_first(said, shape.reason_at) or None,
+        )
+
+    def _code(self, raw: str) -> str:
+        codes = self._plan.codes
+        if raw not in codes and self.error.header is not None:
+            raw = raw.split(":", 1)[0].rsplit("#", 1)[-1].strip()
+        return codes.get(raw, raw)
+
+    def token(self, payload: dict[str, Any], received_at: float) -> Token:
+        """Make a token of a payload (RFC 6749 section 5.1).
+
+        Args:
+            payload: The fields, RFC names. Consumed.
+            received_at: Unix time to count ``expires_in`` from.
+
+        Raises:
+            ValueError: says which field is missing or unreadable; never quotes a value.
+        """
+        access_token = payload.pop("access_token", None)
+        if not isinstance(access_token, str) or not access_token:
+            raise ValueError("access_token is missing, null or empty")
+        stated = {name: payload.pop(name, None) for name in _READ}
+        expires_in = self._seconds(stated["expires_in"])
+        token_type = _text(stated["token_type"]) or "Bearer"
+        token = Token(
+            access_token=access_token,
+            token_type=self._plan.token_types.get(token_type, token_type),
+            expires_in=expires_in,
+            expires_at=None if expires_in is None else received_at + expires_in,
+            refresh_token=refresh_token(stated["refresh_token"]),
+            id_token=_text(stated["id_token"]),
+            scope=self._scope(stated["scope"]),
+            extra=payload,
+        )
+        # What cannot be read stays where a program can find it.
+        payload.update(
+            (name, value)
+            for name, value in stated.items()
+            if value not in _UNSTATED and _unread(name, value, token)
+        )
+        return token
+
+    def _seconds(self, value: Any) -> int | None:
+        """Read a lifetime: a number, or a string of one; anything else means not stated.
+
+        A token that was issued is never thrown away for it, and with it a new refresh token.
+        """
+        if isinstance(value, bool):
+            return None
+        try:
+            seconds = max(0, int(float(value)))
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return None if seconds == 0 and self.answer.zero_never_expires else seconds
+
+    def _scope(self, value: Any) -> tuple[str, ...] | None:
+        if isinstance(value, list):
+            return tuple(name for name in value if isinstance(name, str))
+        if not isinstance(value, str):
+            return None
+        separator, others = self._plan.one_separator
+        if others:
+            value = value.translate(others)
+        return tuple(name for name in value.split(separator) if name)
+
+
+def _is_absent(name: str, value: Any) -> bool:
+    """Return whether a field is left out: None, or a scope without a name (RFC 6749 3.3)."""
+    if name == "scope" and isinstance(value, str):
+        return not value.strip()
+    return value is None or (name == "scope" and not value)
+
+
+def _form(fields: Mapping[str, Any]) -> str:
+    try:
+        return urlencode({name: _form_value(value) for name, value in fields.items()}, doseq=True)
+    except UnicodeEncodeError:
+        rule = "holds half a character (a lone surrogate)"
+        errors = {
+            ascii(name)[1:-1]: [rule]
+            for name, value in fields.items()
+            if not all(can_travel(part) for part in (name, *texts(value)))
+        }
+    # Raised outside the except block: the UnicodeEncodeError holds the value that was given.
+    raise RequestInvalidError(f"Nothing was sent: {', '.join(errors)} {rule}", errors=errors)
+
+
+def _form_value(value: Any) -> Any:
+    """Write what a form has no notation for as JSON, as RFC 9396 section 2 does."""
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    if isinstance(value, bool) or any(isinstance(item, (Mapping, list, tuple)) for item in items):
+        return json.dumps(value, separators=(",", ":"))
+    return value
+
+
+def refresh_token(value: Any) -> str | None:
+    """Read a refresh token; some providers send a number, and take it back as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+
+
+def _unread(name: str, value: Any, token: Token) -> bool:
+    if name == "token_type":
+        return not isinstance(value, str)
+    if name == "scope" and isinstance(value, list):
+        return not all(isinstance(each, str) for each in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False  # JSON has no word for it
+    return getattr(token, name) is None
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _at(found: Mapping[str, Any], path: Path) -> Any:
+    """What is at a path; a number in it indexes a list."""
+    here: Any = found
+    for step in path:
+        if isinstance(here, dict):
+            here = here.get(step)
+        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
+            here = here[int(step)]
+        else:
+            return None
+    return here
+
+
+def _first_text(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
+    """The first non-empty string at one of the paths."""
+    for path in paths:
+        here = _at(found, path)
+        if isinstance(here, str) and here:
+            return here
+    return ""
+
+
+def _first(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
+    """The first non-empty string or whole number at one of the paths, as a string."""
+    for path in paths:
+        here = _at(found, path)
+        if isinstance(here, str) and here:
+            return here
+        if isinstance(here, int) and not isinstance(here, bool):
+            return str(here)
+    return ""
+
+
+#: The standard: forms in, JSON out, errors by ``error`` (RFC 6749).
+RFC6749 = Dialect(name="rfc6749")

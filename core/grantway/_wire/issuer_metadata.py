@@ -1,0 +1,184 @@
+"""Reading the metadata that an issuer publishes (RFC 8414, OpenID Connect Discovery)."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from grantway._exceptions import (
+    ConnectionFailedError,
+    Evidence,
+    OutcomeUnknownError,
+    ProviderUnavailableError,
+    RedirectRefusedError,
+    ResponseInvalidError,
+    TransportError,
+)
+from grantway._secrets.redaction import excerpt, printable
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import REFUSED, HttpRequest, HttpResponse, Transport, retry_after
+from grantway._transport.transient import is_failed, is_refused
+
+_OK = 200
+#: How often each address is asked at most.
+_ROUNDS = 3
+#: The wait before round n is random between 0 and this times 2**n, in seconds.
+_BASE = 0.05
+#: Longest Retry-After, in seconds, that is waited for.
+_LONGEST_WAIT = 30.0
+_SHOWN = 200
+
+
+def well_known_addresses(issuer: str) -> tuple[str, ...]:
+    """Return where an issuer may publish its metadata, in the order in which it is looked up.
+
+    RFC 8414 section 3.1 puts the well-known part before the issuer's path, OpenID Connect
+    Discovery section 4 behind it, and RFC 8414 section 5 puts OpenID Connect's before the path too.
+    """
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    paths = (
+        f"/.well-known/oauth-authorization-server{path}",
+        f"{path}/.well-known/openid-configuration",
+        f"/.well-known/openid-configuration{path}",
+    )
+    return tuple(urlunsplit(parts._replace(path=each)) for each in dict.fromkeys(paths))
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one address answered last.
+
+    Attributes:
+        address: The address.
+        said: What it answered, for the error.
+        again: Whether another answer may come later.
+        failure: The exception, where no answer came.
+        status: The HTTP status, or None.
+        wait: Seconds that it asked to wait, or None.
+        found: Its document, once it is this issuer's.
+        named: Another issuer, which its document names.
+        shown: The beginning of an unusable document.
+    """
+
+    address: str
+    said: str = "was not asked before the time was over"
+    again: bool = True
+    failure: TransportError | None = None
+    status: int | None = None
+    wait: float | None = None
+    found: dict[str, Any] | None = field(default=None, repr=False)
+    named: str = ""
+    shown: str = ""
+
+
+def read_metadata(
+    issuer: str, expected: str, transport: Transport, deadline: Deadline
+) -> dict[str, Any]:
+    """Return the metadata of an issuer, from the first address that has it.
+
+    An address that fails in a way that may pass is asked again, at most three times.
+
+    Args:
+        issuer: The issuer, which decides the addresses.
+        expected: The issuer that the document must name.
+        transport: Sends the requests.
+        deadline: One end for all of them.
+
+    Raises:
+        ProviderUnavailableError: the provider is too busy.
+        ResponseInvalidError: no address has this issuer's document; names what each answered.
+        TransportError: the provider could not be reached.
+    """
+    looks = [_Look(address) for address in well_known_addresses(issuer)]
+    for turn in range(_ROUNDS):
+        for look in looks:
+            if not look.again or deadline.remaining() <= 0:
+                continue
+            _ask(look, expected, transport, deadline)
+            if look.found is not None:
+                return look.found
+        wait = random.uniform(0, _BASE * 2**turn)  # noqa: S311 - jitter, not a secret
+        wait = max([wait, *(look.wait or 0.0 for look in looks)])
+        again = any(look.again for look in looks)
+        if not again or wait > _LONGEST_WAIT or wait >= deadline.remaining():
+            break
+        if turn < _ROUNDS - 1:
+            deadline.wait(wait)
+    raise _failure(issuer, looks)
+
+
+def _ask(look: _Look, expected: str, transport: Transport, deadline: Deadline) -> None:
+    look.failure, look.wait = None, None
+    try:
+        response = transport.send(
+            HttpRequest("GET", look.address, {"Accept": "application/json"}), deadline
+        )
+    except RedirectRefusedError as elsewhere:
+        # Many sites send every unknown address to a login page.
+        look.status, look.again = elsewhere.evidence.status, False
+        look.said = f"answered {look.status}, a redirect"
+    except (ConnectionFailedError, OutcomeUnknownError) as failure:
+        look.status, look.failure = failure.evidence.status, failure
+        look.said = "gave no answer"
+    except TransportError as unusable:
+        look.status, look.again = unusable.evidence.status, False
+        look.said = "answered with more than is read"
+    else:
+        look.status = response.status
+        _judge(look, response, expected)
+
+
+def _judge(look: _Look, response: HttpResponse, expected: str) -> None:
+    look.again = False
+    if response.status != _OK:
+        look.said = f"answered {response.status}"
+        status, headers = response.status, response.headers
+        look.again = is_refused(status, "", headers, {}) or is_failed(status, "", headers, {})
+        look.wait = retry_after(response.headers) if look.again else None
+        return
+    try:
+        found = json.loads(response.body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        look.said = "answered 200, but not with a JSON object"
+        look.shown = excerpt(response.body)
+        return
+    # RFC 8414 section 3.3: another issuer's document would let it receive our secrets.
+    if found.get("issuer") != expected:
+        look.named = printable(str(found.get("issuer")))[:_SHOWN]
+        look.said = f"names the issuer {look.named!r}"
+        return
+    look.found = found
+
+
+def _failure(issuer: str, looks: list[_Look]) -> TransportError:
+    told = "; ".join(f"{urlsplit(look.address).path} {look.said}" for look in looks)
+    answered = [look for look in looks if look.status is not None]
+    evidence = Evidence(
+        provider=urlsplit(issuer).netloc,
+        status=answered[-1].status if answered else None,
+        step="discovery",
+    )
+    lost = [look.failure for look in looks if look.failure is not None]
+    if lost and not answered:
+        return type(lost[0])(f"Discovery of {issuer} failed: {lost[0]}", evidence=evidence)
+    text = f"Discovery of {issuer} failed: {told}."
+    if named := next((look.named for look in looks if look.named), ""):
+        text += (
+            " If the document's issuer is the right one, use exactly that address. If the provider "
+            "names another issuer on purpose, as Microsoft Entra does for 'common', set "
+            f"expected_issuer={named!r}."
+        )
+    elif any(look.status in REFUSED for look in answered):
+        waits = [look.wait for look in answered if look.wait is not None]
+        when = f"in {max(waits):g} s" if waits else "later"
+        return ProviderUnavailableError(
+            f"{text} Try again {when}.", retry_after=max(waits, default=None), evidence=evidence
+        )
+    shown = next((look.shown for look in looks if look.shown), "")
+    return ResponseInvalidError(text, excerpt=shown, evidence=evidence)

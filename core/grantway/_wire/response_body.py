@@ -1,0 +1,193 @@
+"""From the bytes of a response to an object: JSON or a form, in whatever charset it came.
+
+A token that was issued must not be lost to a wrong label, so the bytes decide and the headers only
+help. Junk around an object is ignored if the object has the expected members.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from grantway._secrets.redaction import printable
+from grantway._transport.http import HttpResponse
+
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.IGNORECASE)
+#: Python's codecs of text that are no charsets of the web.
+_NO_CHARSETS = frozenset(
+    {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+)
+#: What text without a usable label is read as, as browsers do. Every byte has a meaning.
+_LAST = "cp1252"
+#: Blanks, and what some servers put around an object.
+_BLANK = " \t\r\n\v\f\0\ufeff"
+_BEHIND = _BLANK + ");"
+#: Objects at most that are looked for behind junk.
+_MOST_STARTS = 50
+
+Object = dict[str, Any]
+
+
+def parse(
+    response: HttpResponse, expected: Callable[[Object], bool]
+) -> tuple[Object | None, str | None]:
+    """Return the object in a response, or None, and the problem.
+
+    Args:
+        response: The response.
+        expected: Whether an object holds a token or an error. Text that is no plain JSON, and not
+            labelled as a form, counts only if it does.
+    """
+    try:
+        return _object(_strict(response.body), expected)
+    except (ValueError, RecursionError):
+        pass
+    kind = response.headers.get("content-type", "").lower()
+    texts = [(text.strip(_BLANK), charset) for text, charset in _texts(response.body, kind)]
+    for text, charset in texts:
+        found = _read(text, charset, expected, labelled="form-urlencoded" in kind)
+        if found is not None:
+            return _object(found, expected)
+    return None, _problem(response, kind, texts[0][0])
+
+
+def _read(text: str, charset: str, expected: Callable[[Object], bool], *, labelled: bool) -> Any:
+    """Read JSON, a form, or an object among junk.
+
+    Args:
+        text: The body, without blanks around it.
+        charset: Of the escapes in a form.
+        expected: As for ``parse``.
+        labelled: Whether the response says that it is a form.
+    """
+    try:
+        return _strict(text)
+    except (ValueError, RecursionError):
+        form = _form(text, charset)
+        if form is not None and (labelled or expected(form)):
+            return form
+    return _among_junk(text, expected)
+
+
+def _problem(response: HttpResponse, kind: str, text: str) -> str:
+    """Say why nothing could be read."""
+    coding = response.headers.get("content-encoding", "").lower()
+    if not text:
+        return "the answer is empty"
+    if coding not in ("", "identity"):
+        return f"the answer is compressed ({printable(coding)[:40]}), which was not accepted"
+    if "<" in text[:256] or "html" in kind:
+        return "the answer is HTML"
+    return "the answer is not complete JSON"
+
+
+def _object(found: Any, expected: Callable[[Object], bool]) -> tuple[Object | None, str | None]:
+    """Return the object that was found, or the one in a list or in a JSON string.
+
+    Some APIs list their errors, and some gateways encode an answer twice.
+    """
+    if isinstance(found, dict):
+        return found, None
+    inner = _unwrapped(found)
+    if inner is not None and (isinstance(found, str) or len(found) == 1) and expected(inner):
+        return inner, None
+    return inner, f"the answer is a JSON {_json_kind(found)}, not an object"
+
+
+def _unwrapped(found: Any) -> Object | None:
+    if isinstance(found, str):
+        try:
+            found = _strict(found)
+        except (ValueError, RecursionError):
+            return None
+    elif isinstance(found, list) and found:
+        found = found[0]
+    return found if isinstance(found, dict) else None
+
+
+def _strict(text: bytes | str) -> Any:
+    # NaN and Infinity are not JSON (RFC 8259 section 6).
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _texts(body: bytes, kind: str) -> Iterator[tuple[str, str]]:
+    """The body as text, with the charset: by its bytes, then by its label, then in any case."""
+    labelled = _CHARSET.search(kind)
+    for charset in ("utf-8-sig", json.detect_encoding(body), _known(labelled and labelled[1])):
+        if charset:
+            try:
+                yield body.decode(charset), charset
+            except ValueError:
+                continue
+    yield body.decode(_LAST, "replace"), _LAST
+
+
+def _known(label: str | None) -> str | None:
+    try:
+        name = codecs.lookup(label or "").name
+        "".encode(name)  # refuses codecs that are not of text
+    except (LookupError, ValueError):
+        return None
+    return None if name in _NO_CHARSETS else name
+
+
+def _form(text: str, charset: str) -> Object | None:
+    """Read a form, whose escapes may be in the charset of the text."""
+    if "=" not in text or text.startswith(("{", "[", "<", '"')):
+        return None
+    try:
+        fields = parse_qsl(
+            text,
+            keep_blank_values=True,
+            encoding="utf-8" if charset.startswith(("utf-16", "utf-32")) else charset,
+            errors="replace" if charset == _LAST else "strict",
+        )
+    except ValueError:
+        return None
+    return dict(fields)
+
+
+def _among_junk(text: str, expected: Callable[[Object], bool]) -> Object | None:
+    """Find the object that begins or ends the text.
+
+    A page may hold objects as well, in its middle: those are no answer.
+    """
+    decoder = json.JSONDecoder(
+        strict=False, parse_constant=lambda _name: None, parse_int=_int_or_none
+    )
+    start = -1
+    for _ in range(_MOST_STARTS):
+        start = text.find("{", start + 1)
+        if start < 0:
+            return None
+        try:
+            found, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        alone = start == 0 or not text[end:].strip(_BEHIND)
+        if alone and isinstance(found, dict) and expected(found):
+            return found
+    return None
+
+
+def _int_or_none(digits: str) -> int | None:
+    """Return the number, or None if it has more digits than Python converts (4300 by default)."""
+    try:
+        return int(digits)
+    except ValueError:
+        return None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _json_kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names: dict[type, str] = {list: "list", str: "string", bool: "boolean"}
+    return names.get(type(value), "number")

@@ -1,0 +1,254 @@
+"""What a dialect is made of: how a request is written, and where an answer keeps its parts.
+
+All of it is data. Every shape is checked when it is made, so that a mistake is found at start-up
+and not in the answer to the first refresh.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from grantway._exceptions import ConfigurationError
+from grantway._processes.copies import Value
+
+Path = tuple[str, ...]
+
+#: Headers that the encoding, the client's proof or the transport writes.
+_OWN_HEADERS = frozenset({"authorization", "content-length", "content-type", "host"})
+#: Fields that grants and clients write by themselves; another field may not take their names.
+_REQUEST_FIELDS = frozenset(
+    {
+        "client_id",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "device_code",
+        "grant_type",
+        "redirect_uri",
+        "refresh_token",
+        "scope",
+    }
+)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# RFC 6749 appendix A.4 allows nearly all of ASCII in a scope's name; these are really used there.
+_IN_SCOPE_NAMES = re.compile(r"[A-Za-z0-9:/._\-]")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShape(Value):
+    """How a request is written.
+
+    Attributes:
+        encoding: ``form`` (RFC 6749 appendix B) or ``json``.
+        names: RFC name -> name on the wire, for those that differ.
+        constants: Fields, by their names on the wire, that are sent with every request.
+        scope_separator: One character between scope names; None sends a list (JSON) or repeats
+            the field (form).
+        client_auth: The method used where the client does not name one.
+        basic: Whether Basic credentials are form-encoded first (RFC 6749 section 2.3.1) or raw.
+        headers: Sent with every request.
+        authorization_names: RFC name -> name in the query of an authorization request.
+
+    Raises:
+        ConfigurationError: names the attribute that cannot work.
+    """
+
+    encoding: Literal["form", "json"] = "form"
+    names: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    scope_separator: str | None = " "
+    client_auth: str = "client_secret_basic"
+    basic: Literal["encoded", "raw"] = "encoded"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authorization_names: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        at = "RequestShape"
+        one_of(f"{at}.encoding", self.encoding, ("form", "json"))
+        one_of(f"{at}.basic", self.basic, ("encoded", "raw"))
+        one_to_one(f"{at}.names", self.names, _REQUEST_FIELDS)
+        one_to_one(f"{at}.authorization_names", self.authorization_names, _REQUEST_FIELDS)
+        words(f"{at}.constants", self.constants)
+        if taken := sorted(set(self.constants) & {*_REQUEST_FIELDS, *self.names.values()}):
+            refuse(f"{at}.constants", f"{taken[0]!r} is a field of the request already")
+        if self.scope_separator is not None:
+            separators(f"{at}.scope_separator", self.scope_separator)
+            if len(self.scope_separator) != 1:
+                refuse(f"{at}.scope_separator", "must be one character, or None")
+        text(f"{at}.client_auth", self.client_auth)
+        _check_headers(f"{at}.headers", self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseShape(Value):
+    """Where a successful answer keeps its parts.
+
+    Attributes:
+        names: Name on the wire -> RFC name, for those that differ. A field that has its RFC name
+            already is never overwritten.
+        token_at: Paths to the object that holds the token, tried in order; ``()`` is the answer
+            itself. A number in a path indexes a list. Other fields beside a nested object go to
+            ``Token.extra``.
+        scope_separators: Characters between scope names, besides the request's.
+        zero_never_expires: Whether ``expires_in: 0`` means that the token does not expire.
+        token_types: The provider's token_type -> how to present the token, such as ``Bearer``.
+
+    Raises:
+        ConfigurationError: names the attribute that cannot work.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    token_at: tuple[Path, ...] = ((),)
+    scope_separators: str = " "
+    zero_never_expires: bool = False
+    token_types: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        at = "ResponseShape"
+        one_to_one(f"{at}.names", self.names)
+        paths(f"{at}.token_at", self.token_at, itself=True)
+        if not self.token_at:
+            refuse(f"{at}.token_at", "needs a path; () is the answer itself")
+        flag(f"{at}.zero_never_expires", self.zero_never_expires)
+        separators(f"{at}.scope_separators", self.scope_separators)
+        words(f"{at}.token_types", self.token_types)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorShape(Value):
+    """Where an error answer keeps its parts.
+
+    Attributes:
+        header: Header that names the error, lower case, or None. ``Name``, ``Name:http://...``
+            and ``namespace#Name`` are all read as ``Name``, in the header and in the body.
+        code_at: Paths to the code in the body, tried in order; the code is a string or a whole
+            number. A number in a path indexes a list.
+        description_at: Paths to the text, tried in order.
+        reason_at: Paths to the finer cause, tried in order.
+        codes: The provider's code -> the RFC's.
+        ok: Field and the value it has in a success, such as ``("ok", True)``. Where the field is
+            there with another value, the answer is an error whatever else it holds.
+
+    Raises:
+        ConfigurationError: names the attribute that cannot work.
+    """
+
+    header: str | None = None
+    code_at: tuple[Path, ...] = (("error",),)
+    description_at: tuple[Path, ...] = (("error_description",), ("message",))
+    reason_at: tuple[Path, ...] = (("reason",),)
+    codes: Mapping[str, str] = field(default_factory=dict)
+    ok: tuple[str, str | int | bool | None] | None = None
+
+    def __post_init__(self) -> None:
+        at = "ErrorShape"
+        if self.header is not None:
+            text(f"{at}.header", self.header)
+            if self.header != self.header.lower() or not _HEADER_NAME.fullmatch(self.header):
+                refuse(f"{at}.header", "must be the name of a header in lower case")
+        paths(f"{at}.code_at", self.code_at)
+        paths(f"{at}.description_at", self.description_at)
+        paths(f"{at}.reason_at", self.reason_at)
+        if not self.code_at:
+            refuse(f"{at}.code_at", 'needs a path, like (("error",),)')
+        words(f"{at}.codes", self.codes)
+        pair = 2
+        if self.ok is not None and not (
+            isinstance(self.ok, tuple)
+            and len(self.ok) == pair
+            and isinstance(self.ok[0], str)
+            and self.ok[0]
+            and isinstance(self.ok[1], (str, int, bool, type(None)))
+        ):
+            refuse(f"{at}.ok", 'must be a field and its value in a success, like ("ok", True)')
+
+
+def refuse(where: str, rule: str) -> None:
+    """Raise the refusal of one attribute.
+
+    Raises:
+        ConfigurationError: always.
+    """
+    raise ConfigurationError(f"{where}: {rule}.", errors={where: [rule]})
+
+
+def text(where: str, value: Any) -> None:
+    """Refuse what is not a non-empty string."""
+    if not isinstance(value, str) or not value or value != value.strip():
+        refuse(where, f"must be a non-empty string, not {value!r:.80}")
+
+
+def flag(where: str, value: Any) -> None:
+    """Refuse what is not a bool."""
+    if not isinstance(value, bool):
+        refuse(where, f"must be True or False, not {value!r:.80}")
+
+
+def one_of(where: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Refuse what is not one of the names."""
+    if value not in allowed:
+        refuse(where, f"must be {' or '.join(map(repr, allowed))}, not {value!r:.80}")
+
+
+def words(where: str, value: Any) -> None:
+    """Refuse what is not a mapping of non-empty strings."""
+    if not isinstance(value, Mapping):
+        refuse(where, f"must be a mapping of strings, not {type(value).__name__}")
+    for key, target in value.items():
+        if not (isinstance(key, str) and isinstance(target, str) and key and target):
+            refuse(where, f"must map non-empty strings, not {key!r:.40} to {target!r:.40}")
+
+
+def one_to_one(where: str, value: Any, kept: frozenset[str] = frozenset()) -> None:
+    """Refuse names of which two would end in the same field.
+
+    Args:
+        where: The attribute.
+        value: The names.
+        kept: Fields that keep their own names unless ``value`` gives them others.
+    """
+    words(where, value)
+    came: dict[str, str] = {}
+    for key, target in value.items():
+        first = came.setdefault(target, key)
+        if first != key:
+            refuse(where, f"{first!r} and {key!r} both become {target!r}")
+        if target in kept and target not in value:
+            refuse(where, f"{key!r} would take the name of {target!r}")
+
+
+def paths(where: str, value: Any, *, itself: bool = False) -> None:
+    """Refuse what is not a tuple of paths, each a tuple of strings."""
+    example = 'must be a tuple of paths, each a tuple of strings, like (("error", "code"),)'
+    if not isinstance(value, tuple) or not all(isinstance(path, tuple) for path in value):
+        refuse(where, example)
+    for path in value:
+        if not all(isinstance(step, str) and step for step in path) or not (path or itself):
+            refuse(where, example)
+
+
+def separators(where: str, value: Any) -> None:
+    """Refuse characters that stand inside scope names."""
+    if not isinstance(value, str) or not value:
+        refuse(where, f"must be characters, such as a comma, not {value!r:.80}")
+    for character in value:
+        if _IN_SCOPE_NAMES.match(character) or not (character.isprintable() or character.isspace()):
+            refuse(where, f"{character!r} stands inside scope names, so it cannot separate them")
+
+
+def _check_headers(where: str, value: Any) -> None:
+    words(where, value)
+    lower: set[str] = set()
+    for name, content in value.items():
+        if not _HEADER_NAME.fullmatch(name):
+            refuse(where, f"{name!r:.80} is not the name of a header")
+        if name.lower() in _OWN_HEADERS:
+            refuse(where, f"{name} is written by grantway itself")
+        if not content.isascii() or not content.isprintable():
+            refuse(where, f"{name} must be printable ASCII on one line")
+        if name.lower() in lower:
+            refuse(where, f"{name} is given twice")
+        lower.add(name.lower())

@@ -1,0 +1,1 @@
+"""Read configuration files: TOML with line numbers, tables, components and network settings."""

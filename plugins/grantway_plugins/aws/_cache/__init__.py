@@ -1,0 +1,1 @@
+"""The AWS CLI's token cache as a store."""

@@ -1,0 +1,1 @@
+"""Read ``~/.aws/config`` and AWS's environment variables; regions and endpoints."""

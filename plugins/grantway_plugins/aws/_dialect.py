@@ -1,0 +1,86 @@
+"""The dialect of AWS's SSO-OIDC: JSON bodies, camelCase, and errors named in a header.
+
+Source: the service model ``sso-oidc`` of botocore (rest-json 1.1).
+"""
+
+from __future__ import annotations
+
+from grantway._exceptions import TOKEN_ERRORS, TokenError
+from grantway._types.freshness import Freshness
+from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway.hookspecs import hookimpl
+
+from ._drop_in.exceptions import InvalidRequestRegionException
+
+#: RFC name -> AWS name, requests.
+REQUEST_NAMES = {
+    "client_id": "clientId",
+    "client_name": "clientName",
+    "client_secret": "clientSecret",
+    "client_type": "clientType",
+    "code_verifier": "codeVerifier",
+    "device_code": "deviceCode",
+    "entitled_application_arn": "entitledApplicationArn",
+    "grant_type": "grantType",
+    "grant_types": "grantTypes",
+    "issuer_url": "issuerUrl",
+    "redirect_uri": "redirectUri",
+    "redirect_uris": "redirectUris",
+    "refresh_token": "refreshToken",
+    "requested_token_type": "requestedTokenType",
+    "start_url": "startUrl",
+    "subject_token": "subjectToken",
+    "subject_token_type": "subjectTokenType",
+}
+#: RFC name -> AWS name, answers.
+ANSWER_NAMES = {
+    "access_token": "accessToken",
+    "authorization_endpoint": "authorizationEndpoint",
+    "aws_additional_details": "awsAdditionalDetails",
+    "client_id": "clientId",
+    "client_id_issued_at": "clientIdIssuedAt",
+    "client_secret": "clientSecret",
+    "client_secret_expires_at": "clientSecretExpiresAt",
+    "device_code": "deviceCode",
+    "expires_in": "expiresIn",
+    "id_token": "idToken",
+    "issued_token_type": "issuedTokenType",
+    "refresh_token": "refreshToken",
+    "token_endpoint": "tokenEndpoint",
+    "token_type": "tokenType",
+    "user_code": "userCode",
+    "verification_uri": "verificationUri",
+    "verification_uri_complete": "verificationUriComplete",
+}
+
+AWS_SSO_OIDC = Dialect(
+    name="aws-sso-oidc",
+    # As botocore has it, so that programs which share a login agree on when it is renewed.
+    freshness=Freshness(advisory=900, mandatory=600),
+    request=RequestShape(
+        encoding="json",
+        names=REQUEST_NAMES,
+        scope_separator=None,
+        client_auth="client_secret_post",
+        authorization_names={"scope": "scopes"},
+    ),
+    answer=ResponseShape(names={aws: rfc for rfc, aws in ANSWER_NAMES.items()}),
+    error=ErrorShape(
+        header="x-amzn-errortype",
+        code_at=(("code",), ("Code",), ("__type",), ("error",)),
+        description_at=(("error_description",), ("message",), ("Message",)),
+        codes={kind.__name__: kind.wire for kind in TOKEN_ERRORS},
+    ),
+)
+
+
+@hookimpl
+def grantway_register_dialects() -> list[Dialect]:
+    """Bring the dialect ``aws-sso-oidc``."""
+    return [AWS_SSO_OIDC]
+
+
+@hookimpl
+def grantway_register_errors() -> dict[str, type[TokenError]]:
+    """Bring the exception that only AWS has; the header of the answer names it."""
+    return {InvalidRequestRegionException.__name__: InvalidRequestRegionException}

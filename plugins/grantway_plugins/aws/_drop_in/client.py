@@ -1,0 +1,522 @@
+"""A drop-in for ``boto3.client("sso-oidc")``: same calls, same answers, same exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
+
+from marshmallow import Schema, ValidationError, fields
+
+from grantway._exceptions import ConfigurationError, TokenError, TransportError
+from grantway._plugins.default_registry import default_registry
+from grantway._requests.dispatcher import Dispatcher
+from grantway._requests.exchange import OutgoingRequest, public_headers
+from grantway._requests.middleware.retry import RetryPolicy
+from grantway._secrets.masked import Masked
+from grantway._transport.deadline import Deadline
+from grantway._transport.transport import USER_AGENT, RequestsTransport
+from grantway._types.grant import Grant, Params
+from grantway_plugins.aws._config.endpoint import provider_at
+from grantway_plugins.aws._dialect import ANSWER_NAMES, AWS_SSO_OIDC
+
+from .client_config import LONGEST_WAIT, ClientConfig, client_config
+from .client_meta import CallEvents, ClientMeta
+from .exceptions import Exceptions, as_invalid, invalid_parameters, refusal
+from .model import (  # the types too, so that tools can resolve the annotations
+    CREATE_TOKEN,
+    CREATE_TOKEN_WITH_IAM,
+    REGISTER_CLIENT,
+    SECRET,
+    START_DEVICE_AUTHORIZATION,
+    CreateTokenRequest,
+    CreateTokenResponse,
+    CreateTokenWithIAMRequest,
+    CreateTokenWithIAMResponse,
+    Operation,
+    RegisterClientRequest,
+    RegisterClientResponse,
+    StartDeviceAuthorizationRequest,
+    StartDeviceAuthorizationResponse,
+)
+from .standard_retries import StandardRetries
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from botocore.config import Config
+
+    from grantway._plugins.registry import Registry
+    from grantway._requests.client_auth import ClientAuth
+    from grantway._transport.http import Transport
+    from grantway._wire.dialect import ProviderResponse
+
+
+class _Unjudged(Schema):
+    """Lets every parameter through: AWS itself judges what belongs to a grant, as with boto3."""
+
+    def load(self, data: Any, **_options: Any) -> Any:
+        """Give the parameters back; the operation's schema has checked their types."""
+        return data
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call as the dispatcher's client authentication: adds headers, and sees the answers.
+
+    The client's id and secret are among the parameters already.
+
+    Attributes:
+        headers: Headers to add to each request.
+        hidden: Values of the parameters that must never show.
+        signer: Signs the request with AWS credentials, or None.
+        answer: The last answer.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    hidden: tuple[str, ...] = field(repr=False)
+    signer: ClientAuth | None = None
+    answer: ProviderResponse | None = field(default=None, repr=False)
+    client_id: str = ""
+
+    def authenticate(self, draft: OutgoingRequest) -> None:
+        """Add the headers and the signature."""
+        self.answer = None
+        draft.headers.update(self.headers)
+        if self.signer is not None:
+            self.signer.authenticate(draft)
+        draft.learn = self._see
+
+    def secrets(self) -> tuple[str, ...]:
+        """They are among the parameters, or in the draft."""
+        return ()
+
+    def _see(self, answer: ProviderResponse) -> bool:
+        self.answer = answer
+        return False
+
+
+class SSOOIDCClient:
+    """AWS's SSO-OIDC client. Safe for threads. Make it with ``sso_oidc.client``.
+
+    Attributes:
+        exceptions: The exception classes by AWS's names; each error has ``.response`` in
+            botocore's shape.
+        meta: ``endpoint_url``, ``region_name`` and more, as botocore gives them.
+    """
+
+    def __init__(self, config: ClientConfig, registry: Registry, transport: Transport) -> None:
+        provider = provider_at(config.endpoint_url)
+        self.exceptions = Exceptions()
+        self.meta = ClientMeta(config)
+        self._config = config
+        self._transport = transport
+        policy = RetryPolicy(attempts=config.attempts, longest=LONGEST_WAIT)
+        self._dispatcher = Dispatcher(registry, provider, transport, StandardRetries(policy))
+        unjudged = _Unjudged()
+        self._grants = {
+            name: Grant(name, unjudged, replay=grant.replay, secret=SECRET)
+            for name, grant in registry.grants.items()
+        }
+        self._unknown = Grant("unknown", unjudged, secret=SECRET)
+
+    def create_token(self, **kwargs: Unpack[CreateTokenRequest]) -> CreateTokenResponse:
+        """CreateToken: redeem a code, a device code or a refresh token.
+
+        Args:
+            clientId (str): Required. The client's id, from ``register_client``.
+            clientSecret (str): Required. Its secret.
+            grantType (str): Required. ``authorization_code``,
+                ``urn:ietf:params:oauth:grant-type:device_code`` or ``refresh_token``.
+            deviceCode (str): The device code of ``start_device_authorization``.
+            code (str): The authorization code.
+            refreshToken (str): The refresh token.
+            scope (list[str]): Ignored by AWS: a token has the scopes of the registration.
+            redirectUri (str): The redirect URI that the code was sent to.
+            codeVerifier (str): The PKCE verifier of the code (RFC 7636).
+
+        Returns:
+            ``accessToken``, ``tokenType``, ``expiresIn`` (seconds), ``refreshToken``,
+            ``idToken``, each where the service sent it, and ``ResponseMetadata``.
+
+        Raises:
+            InvalidRequestException: a parameter is missing or invalid; see ``reason``.
+            InvalidClientException: the client is unknown, or its registration has expired.
+            InvalidGrantException: the code or refresh token is spent, expired or another client's.
+            UnauthorizedClientException: the client may not use this grant.
+            UnsupportedGrantTypeException: the service does not know the grant.
+            InvalidScopeException: a scope is invalid.
+            AuthorizationPendingException: the device code is not approved yet; poll again.
+            SlowDownException: polled too often; add five seconds to the interval.
+            AccessDeniedException: access was denied; see ``reason``.
+            ExpiredTokenException: the device code has expired.
+            InternalServerException: the service failed.
+        """
+        kwargs = cast("CreateTokenRequest", Params(kwargs))
+        return cast("CreateTokenResponse", self._invoke(CREATE_TOKEN, kwargs))
+
+    def create_token_with_iam(
+        self, **kwargs: Unpack[CreateTokenWithIAMRequest]
+    ) -> CreateTokenWithIAMResponse:
+        """CreateTokenWithIAM: the same for a client with AWS credentials, which sign the request.
+
+        Needs grantway's extra ``aws``.
+
+        Args:
+            clientId (str): Required. The ARN of the application in IAM Identity Center.
+            grantType (str): Required. ``authorization_code``, ``refresh_token``,
+                ``urn:ietf:params:oauth:grant-type:jwt-bearer`` or
+                ``urn:ietf:params:oauth:grant-type:token-exchange``.
+            code (str): The authorization code.
+            refreshToken (str): The refresh token.
+            assertion (str): The JWT of a trusted token issuer.
+            scope (list[str]): Scopes to ask for.
+            redirectUri (str): The redirect URI that the code was sent to.
+            subjectToken (str): The token to exchange.
+            subjectTokenType (str): Its type.
+            requestedTokenType (str): The type of token to get.
+            codeVerifier (str): The PKCE verifier of the code (RFC 7636).
+
+        Returns:
+            As ``create_token``, and ``issuedTokenType``, ``scope`` and ``awsAdditionalDetails``.
+
+        Raises:
+            InvalidRequestRegionException: another region has the application's identity store;
+                see ``endpoint`` and ``region``.
+            TokenError: the other exceptions of ``create_token``.
+            ConfigurationError: there are no AWS credentials.
+        """
+        kwargs = cast("CreateTokenWithIAMRequest", Params(kwargs))
+        return cast("CreateTokenWithIAMResponse", self._invoke(CREATE_TOKEN_WITH_IAM, kwargs))
+
+    def register_client(self, **kwargs: Unpack[RegisterClientRequest]) -> RegisterClientResponse:
+        """RegisterClient: make a client that can log people in.
+
+        Args:
+            clientName (str): Required. A name for people.
+            clientType (str): Required. ``public``.
+            scopes (list[str]): Scopes of the client's tokens.
+            redirectUris (list[str]): Where authorization codes may be sent to.
+            grantTypes (list[str]): Grants that the client may use.
+            issuerUrl (str): The issuer of IAM Identity Center, or a start URL.
+            entitledApplicationArn (str): The ARN of the application that the client belongs to.
+
+        Returns:
+            ``clientId``, ``clientSecret``, their times (epoch seconds) and endpoints.
+
+        Raises:
+            InvalidRequestException: a parameter is missing or invalid.
+            InvalidScopeException: a scope is invalid.
+            InvalidClientMetadataException: the client's description is invalid.
+            InternalServerException: the service failed.
+            InvalidRedirectUriException: a redirect URI is not allowed.
+            UnsupportedGrantTypeException: the service does not know a grant.
+            SlowDownException: registered too often.
+        """
+        kwargs = cast("RegisterClientRequest", Params(kwargs))
+        return cast("RegisterClientResponse", self._invoke(REGISTER_CLIENT, kwargs))
+
+    def start_device_authorization(
+        self, **kwargs: Unpack[StartDeviceAuthorizationRequest]
+    ) -> StartDeviceAuthorizationResponse:
+        """StartDeviceAuthorization: begin a login on another device.
+
+        Args:
+            clientId (str): Required. The client's id, from ``register_client``.
+            clientSecret (str): Required. Its secret.
+            startUrl (str): Required. The address of the organization's portal.
+
+        Returns:
+            ``deviceCode``, ``userCode``, ``verificationUri``, ``verificationUriComplete``,
+            ``expiresIn`` and ``interval`` (seconds).
+
+        Raises:
+            InvalidRequestException: a parameter is missing or invalid.
+            InvalidClientException: the client is unknown, or its registration has expired.
+            UnauthorizedClientException: the client may not use this grant.
+            SlowDownException: asked too often.
+            InternalServerException: the service failed.
+        """
+        kwargs = cast("StartDeviceAuthorizationRequest", Params(kwargs))
+        return cast(
+            "StartDeviceAuthorizationResponse", self._invoke(START_DEVICE_AUTHORIZATION, kwargs)
+        )
+
+    # --- what every client of boto3 has -----------------------------------------------------
+
+    def can_paginate(self, operation_name: str) -> bool:
+        """Return False: no operation of the service has pages.
+
+        Raises:
+            KeyError: there is no such operation.
+        """
+        _ = self.meta.method_to_api_mapping[operation_name]
+        return False
+
+    def get_paginator(self, operation_name: str) -> NoReturn:
+        """Raise ``OperationNotPageableError`` (``RequestInvalidError``), as boto3 does."""
+        self.can_paginate(operation_name)
+        raise as_invalid(
+            f"Operation cannot be paginated: {operation_name}", "OperationNotPageableError"
+        )
+
+    @property
+    def waiter_names(self) -> list[str]:
+        """Return an empty list: the service has no waiters."""
+        return []
+
+    def get_waiter(self, waiter_name: str) -> NoReturn:
+        """Raise ValueError, as boto3 does: the service has no waiters."""
+        raise ValueError(f"Waiter does not exist: {waiter_name}")
+
+    def generate_presigned_url(
+        self,
+        ClientMethod: str,  # noqa: N803 - botocore's names
+        Params: Any = None,  # noqa: N803
+        ExpiresIn: int = 3600,  # noqa: N803
+        HttpMethod: str | None = None,  # noqa: N803
+    ) -> NoReturn:
+        """Raise ``ConfigurationError``: the parameters belong in the body of a POST request.
+
+        boto3 returns an address without them, which the service does not accept.
+        """
+        del Params, ExpiresIn, HttpMethod
+        if ClientMethod not in self.meta.method_to_api_mapping:
+            raise as_invalid(
+                f"Client does not have method: {ClientMethod}", "UnknownClientMethodError"
+            )
+        raise ConfigurationError(
+            f"generate_presigned_url: {ClientMethod} cannot be presigned, because its parameters "
+            "belong in the body of a POST request. Call the method instead."
+        )
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"SSOOIDCClient({self.meta.endpoint_url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "An SSOOIDCClient holds connections and is neither pickled nor copied, like boto3's; "
+            "make one in each process."
+        )
+
+    # --- the way of a call ------------------------------------------------------------------
+
+    def _invoke(self, operation: Operation, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        listening = self.meta.listening
+        if listening is None:
+            return dict(self._ask(operation, _load(operation.parameters, kwargs), {}))
+        events = CallEvents(self.meta, listening, operation)
+        kwargs = Params(events.parameters(kwargs))
+        params = _load(operation.parameters, kwargs)
+        request = self._described(operation, kwargs)
+        answered = Masked(events.request(kwargs, request))
+        if answered.value is not None:
+            return events.stubbed(*answered.value)
+        try:
+            result = self._ask(operation, params, request["headers"])
+        except Exception as error:
+            events.failed(error)
+            raise
+        events.answered(result)
+        return dict(result)
+
+    def _described(self, operation: Operation, kwargs: Mapping[str, Any]) -> Params:
+        """A request as botocore describes it to handlers."""
+        return Params(
+            url_path=operation.path.partition("?")[0],
+            url=self.meta.endpoint_url.rstrip("/") + operation.path,
+            method="POST",
+            query_string={},
+            headers={},
+            body=AWS_SSO_OIDC.encode(kwargs),
+            context={},
+        )
+
+    def _ask(self, operation: Operation, params: Params, headers: Mapping[str, str]) -> Params:
+        call = _Call(
+            {"User-Agent": self._config.user_agent(USER_AGENT), **headers},
+            tuple(text for name, text in params.items() if name in SECRET),
+        )
+        deadline = Deadline(self._config.timeout)
+        try:
+            if operation.step == "token":
+                return self._token(operation, params, call, deadline)
+            answer = self._dispatcher.call(operation.step, params, call, deadline)
+            return self._result(answer.payload, operation, answer)
+        except (TokenError, TransportError) as error:
+            failure = refusal(
+                error, operation.name, call.answer, self._config.attempts, call.hidden
+            )
+        raise failure
+
+    def _token(
+        self, operation: Operation, params: Params, call: _Call, deadline: Deadline
+    ) -> Params:
+        if operation is CREATE_TOKEN_WITH_IAM:
+            call.signer = self._signer(params.pop("client_id"))
+        grant_type = params.pop("grant_type")
+        grant = self._grants.get(grant_type) or replace(self._unknown, grant_type=grant_type)
+        token, answer = self._dispatcher.token(grant, params, call, deadline)
+        found = Params(
+            token.extra,
+            access_token=token.access_token,
+            token_type=token.token_type,
+            expires_in=token.expires_in,
+            refresh_token=token.refresh_token,
+            id_token=token.id_token,
+            scope=None if token.scope is None else list(token.scope),
+        )
+        return self._result(found, operation, answer)
+
+    def _result(
+        self, found: Mapping[str, Any], operation: Operation, answer: ProviderResponse
+    ) -> Params:
+        result = Params(
+            {
+                ANSWER_NAMES.get(name, name): found[name]
+                for name in operation.answer
+                if found.get(name) is not None
+            }
+        )
+        headers = public_headers(answer.headers)
+        about: dict[str, Any] = {}
+        if request_id := headers.get("x-amzn-requestid"):
+            about["RequestId"] = request_id
+        about["HTTPStatusCode"] = answer.status
+        about["HTTPHeaders"] = headers
+        about["RetryAttempts"] = answer.attempts - 1
+        if answer.attempts >= self._config.attempts:
+            about["MaxAttemptsReached"] = True
+        result["ResponseMetadata"] = about
+        return result
+
+    def _signer(self, client_id: str) -> ClientAuth:
+        from grantway_plugins.aws._iam import AwsIam  # noqa: PLC0415 - loads botocore
+
+        return AwsIam(client_id, self.meta.region_name, self._config.credentials)
+
+
+def _load(schema: Schema, kwargs: Mapping[str, Any]) -> Params:
+    """Check the parameters as botocore does, without quoting a value."""
+    try:
+        loaded = Params(cast("dict[str, Any]", schema.load(kwargs)))
+    except ValidationError as invalid:
+        messages = invalid.messages_dict
+    else:
+        return loaded
+    known = sorted(str(field.data_key) for field in schema.fields.values())
+    lines, errors = [], {}
+    for name in messages:
+        found = next((f for f in schema.fields.values() if f.data_key == name), None)
+        if found is None:
+            line = f'Unknown parameter in input: "{name}", must be one of: {", ".join(known)}'
+        elif name not in kwargs:
+            line = f'Missing required parameter in input: "{name}"'
+        else:
+            wanted = "a list of strings" if isinstance(found, fields.List) else "a string"
+            line = f"Invalid type for parameter {name}: must be {wanted}"
+        lines.append(line)
+        errors[name] = [line]
+    raise invalid_parameters("Parameter validation failed:\n" + "\n".join(lines), errors)
+
+
+def client(
+    region_name: str | None = None,
+    endpoint_url: str | None = None,
+    *,
+    api_version: str | None = None,
+    use_ssl: bool = True,
+    verify: bool | str | None = None,
+    aws_access_key_id: str | None = None,
+    aws_secret_access_key: str | None = None,
+    aws_session_token: str | None = None,
+    aws_account_id: str | None = None,
+    config: Config | None = None,
+    registry: Registry | None = None,
+    transport: Transport | None = None,
+    timeout: float | None = None,
+) -> SSOOIDCClient:
+    """Make a client, as ``boto3.client("sso-oidc", ...)`` does.
+
+    Args:
+        region_name: AWS region; by default ``AWS_DEFAULT_REGION``, the profile's ``region``, or
+            ``AWS_REGION``.
+        endpoint_url: Another address of the service; by default
+            ``AWS_ENDPOINT_URL_SSO_OIDC``, ``AWS_ENDPOINT_URL``, the profile's, or the region's own.
+        api_version: ``2019-06-10``, the only one that there is.
+        use_ssl: False asks the region's address without TLS, which is refused: it would send
+            secrets in the clear. As with boto3, it has no effect on ``endpoint_url``.
+        verify: Path of the certificates to trust, or True for certifi's; by default
+            ``AWS_CA_BUNDLE``, the profile's ``ca_bundle``, ``REQUESTS_CA_BUNDLE``, or certifi's.
+            False is refused.
+        aws_access_key_id: Used by ``create_token_with_iam`` alone, like the next two.
+        aws_secret_access_key: The secret access key.
+        aws_session_token: The session token of temporary credentials.
+        aws_account_id: Accepted, and without effect: the service's addresses have no account.
+        config: A ``botocore.config.Config``: region, retries, timeouts, proxies, certificate,
+            User-Agent and endpoint choices.
+        registry: Where grants come from; by default all installed plugins.
+        transport: Sends the requests, instead of one made of ``verify`` and ``config``.
+        timeout: Seconds for one call, over all attempts; by default 60, or with ``config`` as
+            many as its timeouts and attempts can take.
+
+    Raises:
+        ConfigurationError: an argument or setting cannot work, or is not supported; names it.
+    """
+    del aws_account_id
+    keys = Masked((aws_access_key_id, aws_secret_access_key, aws_session_token))
+    aws_access_key_id = aws_secret_access_key = aws_session_token = None  # for tracebacks
+    found = client_config(
+        region_name,
+        endpoint_url,
+        api_version=api_version,
+        use_ssl=use_ssl,
+        verify=verify,
+        credentials=_explicit_credentials(keys),
+        config=config,
+        timeout=timeout,
+    )
+    return SSOOIDCClient(
+        found,
+        registry or default_registry(),
+        transport or _transport(found),
+    )
+
+
+def _explicit_credentials(
+    keys: Masked[tuple[str | None, str | None, str | None]],
+) -> Callable[[], Any] | None:
+    if not any(keys.value):
+        return None
+    if not all(keys.value[:2]):
+        raise ConfigurationError(
+            "aws_access_key_id, aws_secret_access_key: give both, or neither for botocore's own "
+            "credentials."
+        )
+
+    def credentials() -> Any:
+        from botocore.credentials import Credentials  # noqa: PLC0415 - only where they are used
+
+        return Credentials(*keys.value)
+
+    return credentials
+
+
+def _transport(config: ClientConfig) -> RequestsTransport:
+    return RequestsTransport(
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        pool_size=config.pool_size,
+        client_certificate=config.client_certificate,
+        **config.network,
+    )

@@ -1,0 +1,1 @@
+"""Logins of ``~/.aws/config``: registration, session, refresh."""

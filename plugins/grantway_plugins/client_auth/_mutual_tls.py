@@ -1,0 +1,41 @@
+"""A client whose TLS certificate says who it is (RFC 8705 section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from grantway._transport.http import require_secure
+
+if TYPE_CHECKING:
+    from grantway._requests.exchange import OutgoingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class MutualTls:
+    """``tls_client_auth`` and ``self_signed_tls_client_auth``: the client names itself in the body.
+
+    The certificate belongs to the connection:
+    ``RequestsTransport(client_certificate=("client.pem", "key.pem"))``. Where the provider's
+    metadata has ``mtls_endpoint_aliases``, requests go there (RFC 8705 section 5).
+
+    Attributes:
+        client_id: The client's public name.
+    """
+
+    client_id: str
+
+    def authenticate(self, draft: OutgoingRequest) -> None:
+        """Name the client, and go where the provider asks for certificates."""
+        draft.fields["client_id"] = self.client_id
+        aliases = draft.provider.metadata.get("mtls_endpoint_aliases")
+        name = f"{draft.step}_endpoint"
+        alias = aliases.get(name) if isinstance(aliases, Mapping) else None
+        if alias is not None:
+            require_secure(alias, f"mtls_endpoint_aliases.{name}")
+            draft.url = alias
+
+    def secrets(self) -> tuple[str, ...]:
+        """There are none: the private key stays in the TLS library."""
+        return ()

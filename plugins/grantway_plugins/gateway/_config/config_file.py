@@ -1,0 +1,382 @@
+"""A gateway's file, read and checked; all its mistakes are reported at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema
+
+from grantway._exceptions import ConfigurationError, RegistryError, RequestInvalidError
+from grantway._plugins.default_registry import default_registry
+from grantway._processes.copies import OneProcess
+from grantway._secrets.masked import Masked
+from grantway._types.grant import Params
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
+from grantway_plugins._config.components import Components
+from grantway_plugins._config.network import NetworkSettings, NetworkTable
+from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
+from grantway_plugins._config.toml_file import Mistake, PathField, TomlFile, dotted, names, nearest
+from grantway_plugins._paths import expand
+from grantway_plugins.gateway._inbound.binding_keys import Keys, derived_key
+from grantway_plugins.gateway.upstream._paths import normal_path
+from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._request_context import normal_host
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as EXCHANGE
+from grantway_plugins.profiles._parameter_rule import parameter_rule
+from grantway_plugins.stores.encrypted._keys import KeySource, given
+
+from .filling import filled
+from .tables import (
+    AuthorizeTable,
+    GatewayProviderTable,
+    GatewayTable,
+    RouteTable,
+    TenantTable,
+    TokenEndpointTable,
+)
+
+Table = Mapping[str, Any]
+
+_TOP = ("gateway", "network", "authorize", "providers", "routes", "tenants", "token_endpoint")
+_MISSING = "name it with --config; it holds tables [providers.NAME] and [routes.NAME]"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
+#: What stands for a tenant where none has come yet.
+ANY_TENANT = "tenant"
+
+
+class ConfigFile(OneProcess):
+    """The content of a gateway's file, checked without asking any provider.
+
+    Args:
+        path: The file.
+        require_valid: Whether mistakes raise an error. Without it, tables with mistakes are
+            ``PartialTable``, and ``assemble`` reports the mistakes together with its own.
+
+    Raises:
+        ConfigurationError: file, line and rule of every mistake; or the file is no TOML.
+
+    Attributes:
+        mistakes: All mistakes that were found.
+        gateway: ``[gateway]``.
+        authorize: ``[authorize]``, or None.
+        network: ``[network]``: what counts for providers and routes that say nothing else.
+        providers: ``[providers.NAME]``, by name.
+        routes: ``[routes.NAME]``, by name, each with its ``grant``.
+        tenants: Tenant -> provider -> what differs.
+        token_endpoint: ``[token_endpoint]``, or None.
+        parts: Makes what the tables describe.
+    """
+
+    stays = "it may hold secrets; read the file in the process that uses it"
+
+    def __init__(self, path: str | Path, *, require_valid: bool = True) -> None:
+        self.toml = TomlFile(
+            Path(expand(path, "--config to an absolute path")).absolute(),
+            name="gateway file",
+            missing=_MISSING,
+        )
+        self.parts = Components(self.toml)
+        self.mistakes: list[Mistake] = []
+        data = self.toml.data
+        self.mistakes += [
+            ((name,), f"is no key here; {nearest(name, _TOP)}") for name in data if name not in _TOP
+        ]
+        self.gateway = self._table(GatewayTable(), data.get("gateway", {}), ("gateway",))
+        self.network = self._table(NetworkTable(), data.get("network", {}), ("network",))
+        self.authorize = self._optional(AuthorizeTable(), "authorize")
+        self.token_endpoint = self._optional(TokenEndpointTable(), "token_endpoint")
+        self.providers = self._tables(GatewayProviderTable(), "providers")
+        self.routes = self._tables(RouteTable(), "routes")
+        self.tenants = self._read_tenants()
+        for check in self._misfits():
+            with suppress(InvalidKeyError):
+                self.mistakes.extend(check)
+        if self.mistakes and require_valid:
+            raise self.toml.wrong(self.mistakes)
+        for at, _ in self.mistakes:
+            self._invalidate(at)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.toml.path
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    def _table(self, schema: Schema, table: Any, at: PathField) -> dict[str, Any]:
+        """Return a table, and keep its mistakes."""
+        if not isinstance(table, Mapping):
+            self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
+            return PartialTable(schema.fields)
+        read, mistakes = self.toml.judge(schema, table, at)
+        self.mistakes += mistakes
+        return read
+
+    def _optional(self, schema: Schema, name: str) -> dict[str, Any] | None:
+        table = self.toml.data.get(name)
+        return None if table is None else self._table(schema, table, (name,))
+
+    def _tables(self, schema: Schema, name: str) -> dict[str, dict[str, Any]]:
+        """Return tables by name, those with mistakes too."""
+        tables = self.toml.data.get(name, {})
+        if not isinstance(tables, Mapping):
+            self.mistakes.append(((name,), f"must be tables, like [{name}.NAME]"))
+            return {}
+        if not tables and name != "tenants" and not self.toml.data.get("token_endpoint"):
+            self.mistakes.append(((name,), f"is missing; give at least one table [{name}.NAME]"))
+        found = {}
+        for each, table in tables.items():
+            if not _NAME.fullmatch(each):
+                rule = "is no name; use 1 to 64 letters, digits, dots, _ and -"
+                self.mistakes.append(((name, each), rule))
+            found[each] = self._table(schema, table, (name, each))
+        return found
+
+    def _read_tenants(self) -> dict[str, dict[str, dict[str, Any]]]:
+        tenants: dict[str, dict[str, dict[str, Any]]] = {}
+        listed = self.toml.data.get("tenants", {})
+        if not isinstance(listed, Mapping):
+            self.mistakes.append((("tenants",), "must be tables, like [tenants.acme]"))
+            return {}
+        for tenant, providers in listed.items():
+            at = ("tenants", tenant)
+            if not TENANT.fullmatch(tenant):
+                rule = "is no tenant's name; use 1 to 128 of A-Z a-z 0-9 . _ ~ : @ | + = -"
+                self.mistakes.append((at, rule))
+            if not isinstance(providers, Mapping):
+                self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
+                continue
+            tenants[tenant] = {}
+            for provider, table in providers.items():
+                if provider not in self.providers:
+                    rule = f"names no provider; {nearest(provider, self.providers)}"
+                    self.mistakes.append(((*at, provider), rule))
+                tenants[tenant][provider] = self._table(TenantTable(), table, (*at, provider))
+        return tenants
+
+    # --- What goes together -----------------------------------------------------------------------
+
+    def _misfits(self) -> Iterator[Iterator[Mistake]]:
+        """Yield each check on its own: one that reads an invalid key stops no other."""
+        yield self._plugins()
+        yield self._stores()
+        yield self._network()
+        for name, table in self.providers.items():
+            yield self._dialect(("providers", name), table)
+            yield self._secret(table, ("providers", name))
+        for tenant, providers in self.tenants.items():
+            for name, table in providers.items():
+                yield self._secret(table, ("tenants", tenant, name))
+        for name, table in self.routes.items():
+            at = ("routes", name)
+            yield self._known_provider(at, table)
+            yield self._upstream(at, table)
+            yield self._address(at, table, "host", normal_host)
+            yield self._address(at, table, "path", normal_path)
+            yield self._grant(at, table)
+        yield self._overlaps()
+        if self.token_endpoint is not None:
+            place = ("token_endpoint",)
+            yield self._known_provider(place, self.token_endpoint)
+            yield self._allowed(place, self.token_endpoint)
+            yield self._endpoint_path(place, self.token_endpoint)
+            yield self._keys(place)
+
+    def _invalidate(self, path: PathField) -> None:
+        """Mark a key as invalid, so that nothing is made of it and no consequence is reported."""
+        holder: dict[str, Any] = vars(self)
+        depth = {"providers": 1, "routes": 1, "tenants": 2}.get(path[0], 0)
+        if len(path) < depth + 2:
+            return  # a mistake of the table as a whole
+        for name in path[:depth]:
+            holder = holder.get(name) or {}
+        if isinstance(table := holder.get(path[depth]), dict):
+            holder[path[depth]] = PartialTable.without(path[depth + 1], table)
+
+    def _plugins(self) -> Iterator[Mistake]:
+        """Report each required plugin that is not loaded, as its middleware would be skipped."""
+        registry = default_registry()
+        for name in self.gateway.get("require_plugins", ()):
+            try:
+                registry.require([name])
+            except RegistryError as error:
+                yield ("gateway", "require_plugins"), f"cannot be kept: {error.message}"
+
+    def _stores(self) -> Iterator[Mistake]:
+        table = self.gateway.get("store")
+        if table and table["kind"] not in (known := default_registry().stores):
+            place = ("gateway", "store")
+            yield (
+                (*place, "kind"),
+                f"names no store: {table['kind']}; {nearest(table['kind'], known)}",
+            )
+
+    def _network(self) -> Iterator[Mistake]:
+        try:
+            NetworkSettings(self.parts, self.network, ("network",), {}).transport(1.0).close()
+        except ConfigurationError as error:
+            if not str(error).startswith(str(self.path)):
+                return  # a variable of the environment, which each provider reports
+            yield from ((names(key), rule) for key, found in error.errors.items() for rule in found)
+
+    def _dialect(self, at: PathField, table: Table) -> Iterator[Mistake]:
+        known = default_registry().dialects
+        if table["dialect"] not in known:
+            yield (*at, "dialect"), f"names no dialect; {nearest(table['dialect'], known)}"
+
+    def _secret(self, table: Table, at: PathField) -> Iterator[Mistake]:
+        try:
+            self.parts.secret(table, at)
+        except ConfigurationError as error:
+            found = error.errors
+        else:
+            return
+        for name, rules in found.items():
+            yield from (((*at, name.rpartition(".")[2]), rule) for rule in rules)
+
+    def _known_provider(self, at: PathField, table: Table) -> Iterator[Mistake]:
+        if table["provider"] not in self.providers:
+            rule = f"names no provider; {nearest(table['provider'], self.providers)}"
+            yield (*at, "provider"), rule
+
+    def _upstream(self, at: PathField, table: Table) -> Iterator[Mistake]:
+        if "upstream" not in table and "authorize" not in self.toml.data:
+            yield (*at, "upstream"), "is missing; only beside [authorize] may a route have none"
+
+    def _address(
+        self, at: PathField, table: dict[str, Any], name: str, read: Callable[[str], str]
+    ) -> Iterator[Mistake]:
+        given = table.get(name, "")
+        if not given:
+            return
+        try:
+            table[name] = read(given)
+        except RequestRefusedError as error:
+            yield (*at, name), f"cannot be matched: {error.message}"
+            return
+        if name == "host" and table[name] != given.lower():
+            yield (*at, name), "must be a host without a port; a route is for every port"
+
+    def _grant(self, at: PathField, table: dict[str, Any]) -> Iterator[Mistake]:
+        default = EXCHANGE if table["incoming"] == "exchange" else "client_credentials"
+        grant = table.setdefault("grant", default)
+        known = default_registry().grants
+        if grant not in known:
+            yield (*at, "grant"), f"is registered by no plugin; {nearest(grant, known)}"
+        else:
+            yield from self._params(at, table)
+
+    def _params(self, at: PathField, table: Table) -> Iterator[Mistake]:
+        """What the grant's own schema says of the parameters, for a tenant of any name."""
+        grant = default_registry().grants[table["grant"]]
+        given = Params(table.get("params", {}))
+        if table.get("scope"):
+            given["scope"] = table["scope"]
+        if table["incoming"] == "exchange":
+            given.setdefault("subject_token", "x")
+            given.setdefault("subject_token_type", ACCESS_TOKEN)
+        try:
+            grant.load(filled(given, ANY_TENANT))
+        except RequestInvalidError as error:
+            found = error.errors
+        else:
+            return
+        overridden = {
+            name
+            for providers in self.tenants.values()
+            for name in providers.get(table["provider"], {}).get("params") or {}
+        }
+        for name, rules in found.items():
+            if name in overridden and name not in given:
+                continue  # each listed tenant brings its own, and others are refused
+            place = (*at, "scope") if name == "scope" else (*at, "params", name)
+            yield from ((place, parameter_rule(rule)) for rule in rules)
+
+    def _overlaps(self) -> Iterator[Mistake]:
+        taken: dict[tuple[str, str], str] = {}
+        for name, table in self.routes.items():
+            try:
+                host, path = table.get("host", ""), table["path"].rstrip("/") or "/"
+            except InvalidKeyError:
+                continue
+            first = taken.setdefault((host, path), name)
+            if first != name:
+                line = self.toml.line(("routes", first))
+                where = f"{host or 'any host'} and {path}"
+                yield (
+                    ("routes", name),
+                    f"is for {where}, as {first} in line {line} is; let one of them go elsewhere",
+                )
+
+    def _allowed(self, at: PathField, table: Table) -> Iterator[Mistake]:
+        known = default_registry().grants
+        for grant in table["allow"]:
+            if grant not in known:
+                yield (
+                    (*at, "allow"),
+                    f"has {grant}, which no plugin registers; {nearest(grant, known)}",
+                )
+
+    def _endpoint_path(self, at: PathField, table: Table) -> Iterator[Mistake]:
+        try:
+            path = normal_path(table["path"])
+        except RequestRefusedError as error:
+            yield (*at, "path"), f"cannot be matched: {error.message}"
+            return
+        taken = {path: "is"}
+        if DEVICE_CODE in table["allow"]:
+            taken[device_path(path)] = f"puts device logins at {device_path(path)}, which is"
+        for name, route in self.routes.items():
+            with suppress(InvalidKeyError):
+                if what := taken.get(route["path"].rstrip("/")):
+                    yield (*at, "path"), f"{what} the path of the route {name} too"
+
+    def _keys(self, at: PathField) -> Iterator[Mistake]:
+        try:
+            self.binding_keys()
+        except ConfigurationError as error:
+            yield from (((*at, key), rule) for key, rules in error.errors.items() for rule in rules)
+
+    def binding_keys(self) -> Masked[KeySource | None]:
+        """Return the keys that ``[token_endpoint]`` names, or one derived from a client's secret.
+
+        None where the provider's table is wrong, which is reported elsewhere.
+
+        Raises:
+            ConfigurationError: there is no key, or it is invalid; names the key of the table.
+        """
+        table = {} if self.token_endpoint is None else self.token_endpoint
+        for name in ("binding_key_env", "binding_key_file"):
+            if name not in table:
+                continue
+            try:
+                text: Masked[Keys] = Masked(self.parts.secret_in(table, ("token_endpoint",), name))
+            except ConfigurationError as error:
+                rules = [rule for found in error.errors.values() for rule in found]
+                raise ConfigurationError(error.message, errors={name: rules}) from None
+            return Masked(given(text, name))
+        provider = self.providers.get(table.get("provider", ""))
+        if not provider:
+            return Masked(None)
+        try:
+            secret = Masked(self.parts.secret(provider, ("providers", table["provider"])))
+        except ConfigurationError:
+            return Masked(None)
+        if secret.value:
+            return Masked(derived_key(Masked(secret.value), provider["client_id"]))
+        rule = (
+            f"is missing: {table['provider']} has no client secret to derive it from. It binds "
+            "refresh tokens and codes to the caller; name a variable with 32 random bytes in "
+            "base64, as from grantway_plugins.stores.encrypted._keys.generate_key()"
+        )
+        raise ConfigurationError(f"binding_key_env: {rule}", errors={"binding_key_env": [rule]})
+
+
+def device_path(path: str) -> str:
+    """Return where device logins begin: beside the token endpoint, as at AWS."""
+    return f"{path.rpartition('/')[0]}/device_authorization"

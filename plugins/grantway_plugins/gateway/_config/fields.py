@@ -1,0 +1,191 @@
+"""Kinds of values that only a gateway's file has."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from grantway._exceptions import ConfigurationError
+from grantway._types.quantity import check_count
+from grantway_plugins._config.tables import judge
+from grantway_plugins.gateway._inbound.clients import check_hashes
+from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._request_context import normal_host
+from grantway_plugins.gateway.upstream._tenant import (
+    TenantRule,
+    from_header,
+    from_host,
+    from_path,
+    single,
+)
+
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_MOST_PORT = 65_535
+_TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
+
+
+class Whole(fields.Field[int]):
+    """A whole number.
+
+    Args:
+        least: The least one that is taken.
+    """
+
+    def __init__(self, *, least: int = 1, **options: Any) -> None:
+        self._least = least
+        super().__init__(**options)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> int:
+        judge(check_count, value, least=self._least)
+        return int(value)
+
+
+class Switch(fields.Boolean):
+    """True or false; a word that could be read as one is none."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
+        return value
+
+
+class Choice(fields.String):
+    """One of some words.
+
+    Args:
+        words: All of them.
+    """
+
+    def __init__(self, *words: str, **options: Any) -> None:
+        self._words = words
+        shown = " or ".join(f'"{each}"' for each in words)
+        self._rule = f"must be {shown}"
+        super().__init__(error_messages={"required": f"is missing; it {self._rule}"}, **options)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        if value not in self._words:
+            raise ValidationError(self._rule)
+        return str(value)
+
+
+class Listen(fields.Field[tuple[str, int]]):
+    """An address to listen on, like ``127.0.0.1:8410``; port 0 picks a free one."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> tuple[str, int]:
+        found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+        if found is None or int(found["port"]) > _MOST_PORT:
+            raise ValidationError('must be host and port, like "127.0.0.1:8410"')
+        return found["host"].strip("[]"), int(found["port"])
+
+
+class Network(fields.Field[ipaddress.IPv4Network | ipaddress.IPv6Network]):
+    """An address, or a network of addresses."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+        try:
+            if isinstance(value, str):
+                return ipaddress.ip_network(value)
+        except ValueError:
+            pass
+        raise ValidationError('must be addresses or networks, like ["10.0.0.0/8"]')
+
+
+class HostName(fields.Field[str]):
+    """A host name or address, ``*.`` and a domain for all names below it, or ``*``."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        name = value.lower() if isinstance(value, str) else ""
+        plain = name.removeprefix("*.")
+        try:
+            if name == "*" or normal_host(plain) == plain:
+                return name
+        except RequestRefusedError:
+            pass
+        raise ValidationError('must be host names without a port, like ["api.example.com"]')
+
+
+class WebOrigin(fields.Field[str]):
+    """The origin of web pages, as browsers send it (RFC 6454), or ``*``."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        origin = value.lower() if isinstance(value, str) else ""
+        if origin == "*" or _ORIGIN.fullmatch(origin):
+            return origin
+        raise ValidationError('must be origins of web pages, like ["https://app.example.com"]')
+
+
+class ByClient(fields.Dict):
+    """A table whose keys are client ids; a mistake names the client."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> Any:
+        try:
+            # marshmallow's Dict has no types here.
+            return super()._deserialize(value, attr, data, **options)  # type: ignore[no-untyped-call]
+        except ValidationError as error:
+            messages = error.messages
+        # marshmallow puts "value" between a client and its mistake.
+        if isinstance(messages, dict):
+            messages = {client_id: each["value"] for client_id, each in messages.items()}
+        raise ValidationError(messages)
+
+
+class SecretHashes(fields.Field[tuple[str, ...]]):
+    """The hash of a client's secret, or a list of the hashes that work during a rotation."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> tuple[str, ...]:
+        try:
+            return check_hashes(value)
+        except ConfigurationError as error:
+            problem = error.message
+        # Raised outside the except block: the file may hold the secret itself.
+        raise ValidationError(problem)
+
+
+class Tenant(fields.Field[TenantRule]):
+    """The rule that tells whose token a request gets."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
+        "required": f"is missing: say whose token a request gets; it {_TENANT}",
+        "null": _TENANT,
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> TenantRule:
+        if value == "single":
+            return single()
+        kind, _, detail = value.partition(":") if isinstance(value, str) else ("", "", "")
+        problem = _TENANT
+        try:
+            if kind == "header":
+                return from_header(detail)
+            if kind == "host":
+                return from_host(detail)
+            if kind == "path" and detail.isascii() and detail.isdigit():
+                return from_path(int(detail))
+        except ConfigurationError as error:
+            problem = f"{_TENANT} ({error.message})"
+        raise ValidationError(problem)

@@ -1,0 +1,1 @@
+"""Token requests that callers send to the gateway."""

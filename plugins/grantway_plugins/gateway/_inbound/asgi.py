@@ -1,0 +1,31 @@
+"""The token endpoint as an ASGI application, for Starlette, FastAPI or a server of its own."""
+
+from __future__ import annotations
+
+from grantway._processes.copies import OneProcess
+from grantway_plugins.server._http.asgi import Receive, Scope, Send, read_body, send_response
+from grantway_plugins.server._http.incoming_request import IncomingRequest
+
+from .token_endpoint import TokenEndpoint
+
+
+class AsgiTokenEndpoint(OneProcess):
+    """An ASGI application that is a token endpoint at whatever path it is mounted.
+
+    Args:
+        endpoint: Its rules.
+    """
+
+    def __init__(self, endpoint: TokenEndpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        opened = self._endpoint.open(scope["method"], headers)
+        if isinstance(opened, IncomingRequest):
+            body = await read_body(dict(headers), receive, seconds=self._endpoint.body_seconds)
+            opened = await self._endpoint.asettle(opened, body)
+        await send_response(send, opened)

@@ -1,0 +1,272 @@
+"""Token requests settled by a provider behind the gateway, under the gateway's own name."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from grantway._exceptions import (
+    ConfigurationError,
+    GrantwayError,
+    RequestInvalidError,
+    TokenError,
+)
+from grantway._plugins.registry import Registry
+from grantway._processes.copies import OneProcess
+from grantway._requests.client import Client
+from grantway._secrets.hidden_arguments import hides_arguments
+from grantway._secrets.masked import Masked
+from grantway._secrets.redaction import scrub
+from grantway._transport.deadline import Deadline
+from grantway._types.grant import Grant
+from grantway._types.quantity import check_seconds
+from grantway._types.token import Token
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
+from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.parameters import grant_type_of, params_of, unsupported
+from grantway_plugins.server._http.wire import (
+    WireFormat,
+    WireRequest,
+    WireResponse,
+    camel,
+    denial_response,
+    json_response,
+)
+
+from .binding import Binding
+from .binding_keys import Keys, binding_keys
+from .clients import ClientHashes, ClientRule, Principal, authenticated, client_rule
+from .device_authorization import DeviceAuthorization, device_params
+from .upstream_errors import told, unavailable
+from .workers import Full, Workers
+
+if TYPE_CHECKING:
+    from grantway_plugins.stores.encrypted._keys import KeySource
+
+#: Seconds after which a caller that was turned away may ask again.
+SHED_FOR = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Broker(OneProcess):
+    """Asks a provider as the gateway, for callers that the gateway knows.
+
+    A caller's own client id and secret are checked here and go no further; upstream goes what the
+    grant's schema keeps, with the credentials of ``client``.
+
+    Args:
+        client: Asks the provider. Keep it open as long as the broker is used.
+        clients: Who may ask: a function of client id and secret (None where none was sent) that
+            gives True or a ``Principal``; or a mapping of client ids to ``ClientHashes``. By
+            default every caller is refused.
+        timeout: Seconds for one request, over the wait for a thread and all attempts upstream.
+        threads: Calls upstream at once, under ASGI. Under WSGI the server's threads count.
+        waiting: Requests that may wait for a thread; more are turned away with status 503.
+        keys: Bind refresh tokens and device codes to the caller that got them: 32 bytes each, or
+            their base64 text, the newest first. Every process of one gateway needs the same. By
+            default one key is derived from the client's secret; give keys where that secret
+            changes, because refresh tokens of an older key are refused.
+        redirect_uris: Client ids to their redirect URIs. Needed to accept authorization codes
+            where ``clients`` maps more than one client; a function gives them in ``Principal``.
+        upstream: Names the provider in the binding; by default its issuer or token endpoint.
+            Callers have to log in again when it changes.
+
+    Raises:
+        ConfigurationError: an argument cannot work; names it. Also if ``client`` has no
+            ``client_secret`` and ``keys`` is not given.
+    """
+
+    @hides_arguments
+    def __init__(
+        self,
+        client: Client,
+        *,
+        clients: ClientRule | Mapping[str, ClientHashes] | None = None,
+        timeout: float = 30.0,
+        threads: int = 40,
+        waiting: int = 80,
+        keys: Keys | KeySource | None = None,
+        redirect_uris: Mapping[str, Iterable[str]] | None = None,
+        upstream: str | None = None,
+    ) -> None:
+        check_seconds("timeout", timeout)
+        self._client = client
+        self._rule = client_rule(clients, redirect_uris)
+        named = upstream or client.provider.issuer or client.provider.token_endpoint
+        self._binding = Binding(
+            binding_keys(Masked(keys), client.auth), f"{client.client_id} {named}"
+        )
+        self._timeout = timeout
+        self._workers = Workers(threads, waiting)
+        self._repeatable: tuple[Registry, frozenset[str]] | None = None
+
+    @property
+    def repeatable(self) -> frozenset[str]:
+        """Parameters that may be repeated, of whichever grant is registered now."""
+        registry = self._client.registry
+        if self._repeatable is None or self._repeatable[0] is not registry:
+            each = (grant.names.all_of(grant.repeatable) for grant in registry.grants.values())
+            self._repeatable = registry, frozenset().union(*each)
+        return self._repeatable[1]
+
+    @property
+    def device_authorization(self) -> DeviceAuthorization:
+        """What starts device logins whose codes are bound to the caller (RFC 8628)."""
+        return DeviceAuthorization(self)
+
+    def bind(self, client_id: str, refresh_token: str) -> str:
+        """Return a refresh token that this caller can present here.
+
+        For a login that was made elsewhere with the gateway's own client.
+
+        Args:
+            client_id: The caller.
+            refresh_token: As the provider issued it.
+        """
+        return self._binding.seal("refresh_token", client_id, refresh_token)
+
+    def settle(self, request: WireRequest) -> WireResponse | Denial:
+        """Ask the provider for a token, and wait.
+
+        Raises:
+            Refusal: nothing was sent.
+        """
+        return self._token(request, Deadline(self._timeout))
+
+    async def asettle(self, request: WireRequest) -> WireResponse | Denial:
+        """Ask the provider in a thread; turned away at once where too many wait already.
+
+        Raises:
+            Refusal: nothing was sent.
+        """
+        return await self._in_thread(self._token, request)
+
+    def authorize_device(self, request: WireRequest) -> WireResponse | Denial:
+        """Ask the provider for a device code, and wait.
+
+        Raises:
+            Refusal: nothing was sent.
+        """
+        return self._device(request, Deadline(self._timeout))
+
+    async def aauthorize_device(self, request: WireRequest) -> WireResponse | Denial:
+        """The same in a thread; turned away at once where too many wait already.
+
+        Raises:
+            Refusal: nothing was sent.
+        """
+        return await self._in_thread(self._device, request)
+
+    async def _in_thread(
+        self, work: Callable[[WireRequest, Deadline], WireResponse | Denial], request: WireRequest
+    ) -> WireResponse | Denial:
+        deadline = Deadline(self._timeout)
+        try:
+            return await self._workers.run(lambda: work(request, deadline))
+        except Full:
+            return unavailable(request, "The gateway is busy and nothing was done", SHED_FOR)
+
+    def _token(self, request: WireRequest, deadline: Deadline) -> WireResponse | Denial:
+        principal = authenticated(request, self._rule)
+        grant_type = grant_type_of(request)
+        dispatcher = self._client.dispatcher  # one registry for the whole call
+        grant = _grant(principal, grant_type, dispatcher.registry)
+        params = params_of(grant, request)
+        self._binding.open_params(grant, params, principal)
+        if deadline.remaining() <= 0:
+            return unavailable(request, "The gateway was busy and nothing was sent", SHED_FOR)
+        try:
+            token, _ = dispatcher.token(grant, params, self._client.auth, deadline)
+        except GrantwayError as error:
+            _note(error, dispatcher.provider.host, grant_type)
+            return told(error, request, grant, dispatcher.dialect)
+        return json_response(200, self._members(token, request, principal), request.dialect)
+
+    def _device(self, request: WireRequest, deadline: Deadline) -> WireResponse | Denial:
+        principal = authenticated(request, self._rule)
+        dispatcher = self._client.dispatcher
+        grant = _grant(principal, DEVICE_CODE, dispatcher.registry)
+        params = device_params(request, dispatcher.dialect)
+        if deadline.remaining() <= 0:
+            return unavailable(request, "The gateway was busy and nothing was sent", SHED_FOR)
+        if dispatcher.provider.device_authorization_endpoint is None:
+            raise Refusal("invalid_request", "The provider offers no device logins")
+        try:
+            answer = dispatcher.call(
+                "device_authorization", params, self._client.auth, deadline
+            ).payload
+        except GrantwayError as error:
+            _note(error, dispatcher.provider.host, "device_authorization")
+            return told(error, request, grant, dispatcher.dialect)
+        members = dict(_harmless(answer, self._client.auth.secrets()))
+        code = members.get("device_code")
+        if not isinstance(code, str) or not code:
+            _log.warning("%s started a device login without a code", dispatcher.provider.host)
+            denial = Denial("server_error", "The provider started a device login without a code")
+            return denial_response(denial, request.dialect, status=502)
+        members["device_code"] = self._binding.seal("device_code", principal.client_id, code)
+        if request.dialect is WireFormat.AWS:
+            members = {camel(name): value for name, value in members.items()}
+        return json_response(200, members, request.dialect)
+
+    def _members(self, token: Token, request: WireRequest, principal: Principal) -> dict[str, Any]:
+        """The token as the caller's dialect names it, with what else the provider said."""
+        scope = None if token.scope is None else " ".join(token.scope)
+        members: dict[str, Any] = {
+            **dict(_harmless(token.extra, self._client.auth.secrets())),
+            "access_token": token.access_token,
+            "token_type": token.token_type,
+            "expires_in": token.expires_in,
+            "refresh_token": token.refresh_token,
+            "id_token": token.id_token,
+            "scope": scope,
+        }
+        members = self._binding.seal_members(
+            {name: value for name, value in members.items() if value is not None},
+            principal.client_id,
+        )
+        if request.dialect is WireFormat.RFC:
+            return members
+        if token.scope is not None:
+            members["scope"] = list(token.scope)
+        return {camel(name): value for name, value in members.items()}
+
+    def __repr__(self) -> str:
+        return f"Broker({self._client!r})"
+
+
+def _grant(principal: Principal, grant_type: str, registry: Registry) -> Grant:
+    """Return the grant, if it is registered and the caller may use it.
+
+    Raises:
+        Refusal: it is not, or the caller may not.
+    """
+    grant = registry.grants.get(grant_type)
+    if grant is None:
+        raise unsupported(registry.grants)
+    if principal.grant_types is not None and grant_type not in principal.grant_types:
+        raise Refusal("unauthorized_client", f"The client may not use {grant_type}")
+    return grant
+
+
+def _harmless(extra: Mapping[str, Any], secrets: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    """What a provider added to its answer, but for what cannot travel or holds our secrets."""
+    kept = tuple(secrets)
+    for name, value in extra.items():
+        try:
+            written = json.dumps([name, value], allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            continue
+        if scrub(written, kept) == written:
+            yield name, value
+
+
+def _note(error: GrantwayError, provider: str, grant_type: str) -> None:
+    """Log a failure that its caller cannot fix."""
+    if isinstance(error, RequestInvalidError) and not isinstance(error, ConfigurationError):
+        return
+    level = logging.INFO if isinstance(error, TokenError) else logging.WARNING
+    _log.log(level, "%s gave no token for %s: %s", provider, grant_type, error.code)

@@ -1,0 +1,234 @@
+"""Who may ask the gateway for tokens: the callers' own credentials, never the gateway's."""
+
+from __future__ import annotations
+
+import hmac
+import inspect
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from grantway._exceptions import ConfigurationError
+from grantway_plugins.issuer._decisions.authentication import credentials_of
+from grantway_plugins.issuer._decisions.randomness import digest
+from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.redirect_uri import check_redirect_uri, is_registered
+from grantway_plugins.server._http.wire import WireRequest
+
+#: Characters of base64 that hold 128 bits.
+SHORTEST_SECRET = 22
+
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_MADE = "must be made by grantway_plugins.gateway.hash_secret"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller that has proved who it is.
+
+    Attributes:
+        client_id: Its name at the gateway.
+        grant_types: What it may ask for; None for whatever the endpoint serves.
+        redirect_uris: Where the provider sends its authorization codes. A broker accepts a code
+            only with one of them. No two callers may share one.
+        alone: Whether it is the only caller, so that every code is its own.
+    """
+
+    client_id: str
+    grant_types: frozenset[str] | None = None
+    redirect_uris: frozenset[str] | None = None
+    alone: bool = False
+
+
+#: Called with client id and secret (None where none was sent). Only ``True`` or a ``Principal``
+#: lets the caller in.
+ClientRule = Callable[[str, str | None], "bool | Principal | None"]
+
+#: What a mapping of clients holds for one of them: what ``hash_secret`` gave, a list of that (the
+#: secrets that work while one replaces another), or None for a client without a secret.
+ClientHashes = str | Sequence[str] | None
+
+
+def hash_secret(secret: str) -> str:
+    """The form in which a mapping of clients holds a secret: ``sha256:`` and 64 hex digits.
+
+    A fast hash protects random secrets only, such as ``secrets.token_urlsafe(32)``. For passwords
+    that people chose, give a function that uses a slow one.
+
+    Args:
+        secret: At least 22 characters.
+
+    Raises:
+        ConfigurationError: it is shorter.
+    """
+    if not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"secret: must have at least {SHORTEST_SECRET} characters, made at random, like "
+            "secrets.token_urlsafe(32); for passwords that people chose, give clients a function "
+            "with a slow hash."
+        )
+    return f"sha256:{digest(secret).hex()}"
+
+
+def client_rule(
+    clients: ClientRule | Mapping[str, ClientHashes] | None,
+    redirect_uris: Mapping[str, Iterable[str]] | None = None,
+) -> ClientRule:
+    """The rule that an embedder gave, as a function.
+
+    Args:
+        clients: A function; client ids to their ``ClientHashes``; or None, which refuses every
+            caller.
+        redirect_uris: Client ids to their redirect URIs, beside a mapping of clients.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if redirect_uris is not None and not isinstance(clients, Mapping):
+        raise ConfigurationError(
+            "redirect_uris: needs clients as a mapping; a function returns them in its Principal.",
+            errors={"redirect_uris": ["needs clients as a mapping"]},
+        )
+    if clients is None:
+        return _nobody
+    if isinstance(clients, Mapping):
+        return _listed(dict(clients), own_redirect_uris(redirect_uris or {}, clients))
+    if not callable(clients) or inspect.iscoroutinefunction(clients):
+        raise ConfigurationError(
+            "clients: must be a function of client id and secret (not async; it runs in a worker "
+            'thread), or a mapping like {"shop": hash_secret(...)}.'
+        )
+    return clients
+
+
+def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
+    """Find out who asks, by what the caller sent in the header or in the body.
+
+    Raises:
+        Refusal: nobody, by two methods at once, or not somebody whom the rule lets in.
+    """
+    if request.params.get("client_assertion") is not None:
+        raise Refusal(
+            "invalid_client", "Authenticate with a client secret; assertions are not supported here"
+        )
+    given = credentials_of(request)
+    if not (given.client_id + (given.secret or "")).isprintable():
+        raise Refusal(
+            "invalid_client", "The client id or secret has a character that is not allowed"
+        )
+    found: object = rule(given.client_id, given.secret)
+    if isinstance(found, Principal):
+        return found
+    if found is True:
+        return Principal(given.client_id)
+    if found is not False and found is not None:
+        _log.error("Nobody is let in: clients gave a %s, not a bool", type(found).__name__)
+    raise Refusal("invalid_client", "The client is unknown, or its authentication failed")
+
+
+def _nobody(_client_id: str, _secret: str | None) -> bool:
+    return False
+
+
+def own_redirect_uris(
+    redirect_uris: Mapping[str, Iterable[str]], clients: Collection[str]
+) -> dict[str, frozenset[str]]:
+    """Check that each redirect URI belongs to one client.
+
+    Raises:
+        ConfigurationError: a client is unknown, a URI is invalid, or two clients share one.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for client_id, uris in redirect_uris.items():
+        problem = ""
+        if client_id not in clients:
+            problem = "is not one of the clients"
+        elif isinstance(uris, str) or not isinstance(uris, Iterable):
+            problem = 'must have a list of URIs, like ["https://shop.example.com/callback"]'
+        else:
+            found[client_id] = own = frozenset(uris)
+            problem = _shared(client_id, own, found)
+        if problem:
+            raise ConfigurationError(
+                f"redirect_uris: {client_id!a} {problem}.", errors={"redirect_uris": [problem]}
+            )
+    return found
+
+
+def _shared(client_id: str, own: frozenset[str], found: Mapping[str, frozenset[str]]) -> str:
+    for uri in own:
+        try:
+            check_redirect_uri(uri)
+        except ConfigurationError as error:
+            return f"has a URI that {error.message}"
+        for other, theirs in found.items():
+            # Either way around: the port of a loopback address does not count.
+            if other != client_id and is_registered(uri, tuple(theirs)):
+                return f"shares {uri} with {other!a}; give each client different ones"
+    return ""
+
+
+def check_hashes(given: object) -> tuple[str, ...]:
+    """Return the hashes of a client's secrets.
+
+    Args:
+        given: What ``hash_secret`` gave, or a list of that.
+
+    Raises:
+        ConfigurationError: it is something else, or the list is empty; the message is a rule that
+            quotes nothing, because it may be the secret itself.
+    """
+    if isinstance(given, str):
+        hashes: tuple[object, ...] = (given,)
+    elif isinstance(given, Sequence) and not isinstance(given, bytes | bytearray):
+        hashes = tuple(given)
+    else:
+        raise ConfigurationError(f"{_MADE}, or a list of such hashes")
+    if not hashes:
+        raise ConfigurationError(
+            "must not be an empty list; give the hash of the client's secret, and during a "
+            "rotation those of the old and the new one"
+        )
+    found = []
+    for number, each in enumerate(hashes, 1):
+        if not isinstance(each, str) or not _HASH.fullmatch(each):
+            where = "" if len(hashes) == 1 else f" (hash {number} of {len(hashes)} is not)"
+            raise ConfigurationError(f"{_MADE}{where}; a secret itself is not kept")
+        found.append(each)
+    return tuple(found)
+
+
+def _listed(
+    clients: dict[str, ClientHashes], redirect_uris: Mapping[str, frozenset[str]]
+) -> ClientRule:
+    hashes: dict[str, tuple[str, ...] | None] = {}
+    for client_id, given in clients.items():
+        if not isinstance(client_id, str) or not client_id:
+            raise ConfigurationError('clients: must map names of clients, like "shop".')
+        try:
+            hashes[client_id] = None if given is None else check_hashes(given)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"clients: the value for {client_id!a} {error.message}. None is for a client "
+                "without a secret."
+            ) from None
+
+    alone = len(hashes) == 1
+
+    def rule(client_id: str, secret: str | None) -> Principal | None:
+        if client_id not in hashes or not _proves(hashes[client_id], secret):
+            return None
+        return Principal(client_id, redirect_uris=redirect_uris.get(client_id), alone=alone)
+
+    return rule
+
+
+def _proves(hashes: tuple[str, ...] | None, secret: str | None) -> bool:
+    if hashes is None or secret is None:
+        return hashes is None and secret is None
+    sent = f"sha256:{digest(secret).hex()}"
+    # Compare every hash, so that the time does not tell which of them matched.
+    return sum(hmac.compare_digest(each, sent) for each in hashes) > 0

@@ -1,0 +1,65 @@
+"""The token endpoint as a WSGI application (PEP 3333), for Flask, Django or any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from grantway._processes.copies import OneProcess
+from grantway_plugins.server._http.asgi import BodyProblem
+from grantway_plugins.server._http.incoming_request import IncomingRequest
+
+from .streams import Readable, length_of, read_stream
+from .token_endpoint import TokenEndpoint
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+
+_NO_LENGTH = BodyProblem(411, "This server needs the length of a body: send Content-Length")
+_READ = ((b"content-type", "CONTENT_TYPE"), (b"authorization", "HTTP_AUTHORIZATION"))
+
+
+class WsgiTokenEndpoint(OneProcess):
+    """A WSGI application that is a token endpoint at whatever path it is mounted.
+
+    The provider is asked in the server's own thread.
+
+    Args:
+        endpoint: Its rules.
+    """
+
+    def __init__(self, endpoint: TokenEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        method = environ["REQUEST_METHOD"]
+        opened = self._endpoint.open(method, _headers(environ))
+        if isinstance(opened, IncomingRequest):
+            opened = self._endpoint.settle(opened, _body(environ))
+        status = HTTPStatus(opened.status)
+        headers = [
+            (name.decode(), value.decode())
+            for name, value in opened.headers
+            if name != b"connection"  # between the server and its client
+        ]
+        headers.append(("content-length", str(len(opened.body))))
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [] if method == "HEAD" else [opened.body]
+
+
+def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, str]]:
+    # A server joins what stands twice by a comma, which neither header can hold.
+    return [(name, environ[key]) for name, key in _READ if environ.get(key)]
+
+
+def _body(environ: WSGIEnvironment) -> bytes | BodyProblem:
+    length = length_of(environ.get("CONTENT_LENGTH") or None)
+    if isinstance(length, BodyProblem):
+        return length
+    if length is None and not environ.get("wsgi.input_terminated"):
+        # Without a length, a read could wait for the next request.
+        return _NO_LENGTH if environ.get("HTTP_TRANSFER_ENCODING") else b""
+    return read_stream(cast("Readable", environ["wsgi.input"]), length)

@@ -1,0 +1,98 @@
+"""Requests that web pages make a browser send to a gateway on the same machine.
+
+Any page can send requests to ``127.0.0.1``, and can point its domain there to read the answers
+(DNS rebinding). The gateway would add a token to each. ``Host`` reveals the second case;
+``Origin`` and ``Sec-Fetch-Site`` (Fetch Metadata) reveal the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from grantway._transport.http import is_loopback
+from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._request_context import normal_host
+from grantway_plugins.gateway.upstream._tenant import tenant_domain
+
+_HOST = "The gateway does not go by this host name; add it to hosts in [gateway] of its file"
+_PAGE = (
+    "Web pages of other sites must not use this gateway; add the page's origin to origins in "
+    "[gateway] of its file"
+)
+
+
+#: ``Sec-Fetch-Site`` of programs, of a person who typed the address, and of the gateway's pages.
+_OWN_SITES = frozenset({"", "none", "same-origin"})
+
+
+class BrowserRule:
+    """Decides whether a request may come from a web page, by its host name and origin.
+
+    Both rules are on while the gateway listens on a loopback address; elsewhere only where the file
+    has ``hosts`` or ``origins``.
+
+    Args:
+        gateway: ``[gateway]`` of the file.
+        routes: ``[routes]`` of the file: their host names are the gateway's own.
+    """
+
+    def __init__(self, gateway: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> None:
+        local = is_loopback(gateway["listen"][0])
+        hosts, origins = set(gateway["hosts"]), frozenset(gateway["origins"])
+        self._checks_host = (local or bool(hosts)) and "*" not in hosts
+        self._checks_origin = (local or bool(origins)) and "*" not in origins
+        self._local = local
+        self._origins = origins
+        named = {route["host"] for route in routes.values() if "host" in route}
+        below = {tenant_domain(route["tenant"]) for route in routes.values()} - {""}
+        below |= {host[1:] for host in hosts if host.startswith("*.")}
+        self._hosts = frozenset(hosts | named)
+        self._below = tuple(sorted(below))
+
+    def check(self, scope: Any) -> None:
+        """Judge one request.
+
+        Raises:
+            RequestRefusedError: a page must not send it (403), or a header is there twice (400).
+        """
+        host = origin = site = ""
+        hosts = pages = sites = 0
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host, hosts = value.decode("latin-1"), hosts + 1
+            elif name == b"origin":
+                origin, pages = value.decode("latin-1"), pages + 1
+            elif name == b"sec-fetch-site":
+                site, sites = value.decode("latin-1").strip(), sites + 1
+        if max(hosts, pages, sites) > 1:
+            raise RequestRefusedError(
+                "The Host, Origin or Sec-Fetch-Site header is repeated; send it once"
+            )
+        if self._checks_host and host and not self._is_own(normal_host(host)):
+            raise RequestRefusedError(_HOST, status=403)
+        if self._checks_origin and not self._may_ask(origin, site, host):
+            raise RequestRefusedError(_PAGE, status=403)
+
+    def _is_own(self, host: str) -> bool:
+        return _is_local(host) or host in self._hosts or host.endswith(self._below)
+
+    def _may_ask(self, origin: str, site: str, host: str) -> bool:
+        if origin:
+            if origin in self._origins:
+                return True
+            try:
+                page = urlsplit(origin)
+                name, place = page.hostname or "", page.netloc
+            except ValueError:
+                return False
+            return (self._local and _is_local(name)) or (place != "" and place == host.lower())
+        # Browsers send no Origin with images, scripts, frames and links.
+        if site == "same-site":  # another port of this machine, or a neighbouring host name
+            return self._local and bool(host) and _is_local(normal_host(host))
+        return site in _OWN_SITES
+
+
+def _is_local(host: str) -> bool:
+    return host.endswith(".localhost") or is_loopback(host.strip("[]"))

@@ -1,0 +1,136 @@
+"""Headers on their way through the proxy (RFC 9110 sections 7.6 and 7.8)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from grantway_plugins.gateway.upstream._proxy_headers import (
+    HOP_BY_HOP,
+    hyphenated,
+    is_reserved,
+    tells_origin,
+)
+
+Pair = tuple[bytes, bytes]
+Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+
+#: The proxy writes these itself.
+_OWN = frozenset(
+    {
+        b"host",
+        b"expect",
+        b"forwarded",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+    }
+)
+_VIA = b"1.1 grantway"
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class AnswerError(ValueError):
+    """An upstream's answer is not one that can be passed on; the message quotes none of it."""
+
+
+def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
+    """What the ``Connection`` header says is for this hop only."""
+    return frozenset(
+        name.strip().lower()
+        for key, value in headers
+        if key == b"connection"
+        for name in value.split(b",")
+    )
+
+
+def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
+    """The headers of the request as it is sent on.
+
+    Headers that tell a client's address, host or path (``X-Forwarded-*``, ``X-Real-IP``, ...) pass
+    from trusted peers only. Other spellings of them and of hop-by-hop headers, such as
+    ``X_Forwarded_For``, never pass: servers upstream may read them as the real ones.
+
+    Args:
+        scope: The ASGI scope.
+        host: The ``Host`` to send.
+        trusted: Peers whose headers about the origin of a request are believed.
+    """
+    headers: list[Pair] = scope["headers"]
+    dropped = HOP_BY_HOP | named_by_connection(headers)
+    peer = scope["client"][0] if scope.get("client") else ""
+    believed = is_one_of(peer, trusted)
+    sent = [(b"host", host)]
+    before: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _OWN:
+            before.setdefault(name, []).append(value)
+            continue
+        plain = hyphenated(name)
+        if plain == name:
+            passes = name not in dropped and (believed or not tells_origin(name))
+        else:
+            passes = name not in dropped and not is_reserved(plain)
+        if passes:
+            sent.append((name, value))
+
+    def kept(name: bytes) -> list[bytes]:
+        return before.get(name, []) if believed else []
+
+    if peer:
+        sent.append((b"x-forwarded-for", b", ".join([*kept(b"x-forwarded-for"), peer.encode()])))
+    proto = kept(b"x-forwarded-proto") or [scope["scheme"].encode()]
+    named = kept(b"x-forwarded-host") or before.get(b"host", [])
+    sent.append((b"x-forwarded-proto", proto[0]))
+    sent += [(b"x-forwarded-host", each) for each in named[:1]]
+    sent.append((b"via", b", ".join([*before.get(b"via", []), _VIA])))
+    return sent
+
+
+def check_status(status: int) -> None:
+    """Raise `AnswerError` unless a status ends a request.
+
+    101 does not: the gateway asks no upstream for another protocol (RFC 9110 section 7.8).
+    """
+    if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110 section 15
+        raise AnswerError(f"status {status}")
+
+
+def answer_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
+    """The headers of an answer as it is passed back.
+
+    Args:
+        headers: As the upstream sent them.
+        bodiless: Whether an answer of this status has no body, whatever length it names.
+
+    Raises:
+        AnswerError: a value holds control characters, or the body has a transfer coding that is
+            not undone here.
+    """
+    lower = [(name.lower(), value) for name, value in headers]
+    codings = [value.strip().lower() for name, value in lower if name == b"transfer-encoding"]
+    if codings not in ([], [b"chunked"]):
+        raise AnswerError("transfer coding other than chunked")
+    for name, value in lower:
+        if _CONTROL.search(value):
+            raise AnswerError(f"control characters in {name.decode('latin-1')}")
+    dropped = HOP_BY_HOP | named_by_connection(lower)
+    if bodiless:
+        dropped |= {b"content-length"}
+    passed = [pair for pair in lower if pair[0] not in dropped]
+    passed.append((b"via", _VIA))
+    return passed
+
+
+def is_one_of(peer: str, networks: Networks) -> bool:
+    """Whether an address lies in one of the networks."""
+    if not networks:
+        return False
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

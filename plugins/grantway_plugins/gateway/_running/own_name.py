@@ -1,0 +1,37 @@
+"""Whether a request means this machine, or a page had its name pointed here (DNS rebinding).
+
+A stranger's page can point a name of its own at this machine, and its browser then reads what is
+answered. The ``Host`` header tells: it names the stranger, and the port that is listened on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from grantway._transport.http import is_loopback
+from grantway_plugins.server._http.host_name import is_own_host
+
+_HTTP = 80
+
+
+def is_own_name(scope: Any) -> bool:
+    """Whether who came by the loopback address named this machine, by an address or ``localhost``.
+
+    A ``Host`` with another port is one that a proxy passed on from its own caller.
+
+    Args:
+        scope: The ASGI scope.
+    """
+    server = scope.get("server")
+    if server is None or not is_loopback(server[0]):
+        return True
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    return all(_port(host) != server[1] or is_own_host(host, "") for host in hosts)
+
+
+def _port(host: str) -> int | None:
+    try:
+        return urlsplit(f"//{host}").port or _HTTP
+    except ValueError:
+        return None

@@ -1,0 +1,436 @@
+"""From a checked file to what answers requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from grantway._credentials.credential import Credential
+from grantway._credentials.pool import CredentialPool
+from grantway._exceptions import ConfigurationError, GrantwayError
+from grantway._types.grant import Params
+from grantway._types.store import Store
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
+from grantway_plugins._config.network import NetworkSettings
+from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
+from grantway_plugins._config.toml_file import PathField, names
+from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._config.filling import filled
+from grantway_plugins.gateway._inbound.broker import Broker
+from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
+from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
+from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules, Protection
+from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._route import Route, Source
+from grantway_plugins.gateway.upstream._tenant import EVERYBODY
+from grantway_plugins.gateway.upstream._token_exchange import TokenExchange
+from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
+
+from .component_cache import ComponentCache
+from .gateway_provider import GatewayProvider
+from .proxy import Target
+from .store_watch import StoreWatch
+from .upstream_health import UpstreamHealth
+
+if TYPE_CHECKING:
+    from grantway_plugins.gateway._metrics import GatewayMetrics
+
+#: Providers that are asked for their endpoints at once.
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a file describes, made.
+
+    Attributes:
+        config: The file.
+        inventory: All that was made for it.
+        providers: By name.
+        upstream: The rules by which requests get tokens.
+        targets: Route name -> where it leads.
+        endpoint: The gateway's own token endpoint, or None.
+        device_endpoint: Its device authorization endpoint, or None.
+        store_watch: Tells how the store does, or None for one that is not looked at.
+    """
+
+    config: ConfigFile
+    inventory: ComponentCache
+    providers: Mapping[str, GatewayProvider]
+    upstream: UpstreamAuth
+    targets: Mapping[str, Target]
+    endpoint: TokenEndpoint | None
+    device_endpoint: DeviceAuthorizationEndpoint | None
+    store_watch: StoreWatch | None
+
+    def serves_from_memory(self) -> bool:
+        """Whether some requests get a token without the store."""
+        sources = [each.credential for each in self.upstream.routes]
+        return any(
+            isinstance(each, TokenExchange) or (isinstance(each, CredentialPool) and each.alive())
+            for each in sources
+        )
+
+    @property
+    def undiscovered(self) -> list[GatewayProvider]:
+        """Providers that could not be found yet."""
+        return [each for each in self.providers.values() if each.found is None]
+
+
+def assemble(
+    config: ConfigFile, *, before: Runtime | None = None, metrics: GatewayMetrics | None = None
+) -> Runtime:
+    """Make what a file describes. Asks providers for their endpoints, so it may take a while.
+
+    Args:
+        config: The file. Its mistakes are reported together with those found here.
+        before: What is there already; what is described as it was is used on.
+        metrics: Is told what happens.
+
+    Raises:
+        ConfigurationError: file, line and reason of everything that cannot be made.
+    """
+    inventory = ComponentCache(None if before is None else before.inventory)
+    try:
+        return _Assembling(config, inventory, metrics).run()
+    except BaseException:
+        # What was taken over is in use; what was made for nothing is not.
+        inventory.close(None if before is None else before.inventory)
+        raise
+
+
+class _Assembling:
+    def __init__(
+        self, config: ConfigFile, inventory: ComponentCache, metrics: GatewayMetrics | None
+    ) -> None:
+        self._config, self._inventory, self._metrics = config, inventory, metrics
+        self._mistakes: list[tuple[PathField, str]] = list(config.mistakes)
+        self._protections: list[Protection] = []
+
+    def run(self) -> Runtime:
+        config = self._config
+        store = self._attempt(("gateway", "store"), self._store)
+        providers = {
+            name: made
+            for name, table in config.providers.items()
+            if (made := self._attempt(("providers", name), partial(self._provider, name, table)))
+        }
+        self._attempt(("gateway",), partial(self._discover, list(providers.values())))
+        routes = [
+            made
+            for name, table in config.routes.items()
+            if store is not None
+            and (
+                made := self._attempt(
+                    ("routes", name), partial(self._route, name, table, providers, store)
+                )
+            )
+        ]
+        endpoint = device_endpoint = None
+        if (table := config.token_endpoint) is not None:
+            broker = self._attempt(("token_endpoint",), partial(self._broker, table, providers))
+            if broker is not None:
+                endpoint = TokenEndpoint(broker, allow=table["allow"])
+                if DEVICE_CODE in table["allow"]:
+                    device_endpoint = DeviceAuthorizationEndpoint(broker)
+        targets = {
+            name: self._attempt(("routes", name), partial(self._target, name, table))
+            for name, table in config.routes.items()
+        }
+        if self._mistakes:
+            raise config.toml.wrong(self._mistakes)
+        for name, provider in providers.items():
+            provider.watch.routes = self._routes_of(name)
+        self._inventory.forget_before()
+        if self._metrics is not None:
+            # Not before: what is made for nothing must not be shown in place of what is at work.
+            for each in self._protections:
+                self._metrics.watch(each)
+        return Runtime(
+            config=config,
+            inventory=self._inventory,
+            providers=providers,
+            upstream=UpstreamAuth(routes, metrics=self._metrics),
+            targets={name: each for name, each in targets.items() if each is not None},
+            endpoint=endpoint,
+            device_endpoint=device_endpoint,
+            store_watch=self._store_watch(store),
+        )
+
+    def _attempt(self, at: PathField, make: Callable[[], Any]) -> Any:
+        """Return what was made, or None if that is impossible, and keep the reason."""
+        try:
+            return make()
+        except InvalidKeyError:
+            pass  # the key's mistake is reported
+        except ConfigurationError as error:
+            if str(error).startswith(str(self._config.path)):  # it names the line already
+                rules = [
+                    (names(name), rule) for name, found in error.errors.items() for rule in found
+                ]
+                self._mistakes += rules
+            else:
+                self._mistakes.append((at, f"cannot work: {error}"))
+        except GrantwayError as error:
+            self._mistakes.append((at, f"cannot work: {error}"))
+        return None
+
+    # --- Parts ------------------------------------------------------------------------------------
+
+    def _store(self) -> Store:
+        table = self._config.gateway["store"]
+        return self._inventory.part(
+            "store", table, lambda: self._config.parts.store(table, ("gateway", "store"))
+        )
+
+    def _store_watch(self, store: Store | None) -> StoreWatch | None:
+        table = self._config.gateway["store"]
+        if store is None or not StoreWatch.watches(table):
+            return None
+        return self._inventory.part("store watch", table, lambda: StoreWatch(store))
+
+    def _target(self, name: str, table: Mapping[str, Any]) -> Target | None:
+        # Not its proxy and certificate, which are for the way to the providers.
+        common: dict[str, Any] = {
+            key: self._common[key] for key in ("ca_bundle", "trust_env") if key in self._common
+        }
+        settings = NetworkSettings(self._config.parts, table, ("routes", name), common)
+        return Target.of(table, settings.upstream())
+
+    def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider | None:
+        at = ("providers", name)
+        watch = self._inventory.part("watch", {"name": name}, lambda: UpstreamHealth(name))
+        if not watch.routes:  # one that is in use must not change before the file is accepted
+            watch.routes = self._routes_of(name)
+        differs, network = self._differs(name), self._config.network
+
+        def make() -> GatewayProvider:
+            rules = {each: table.get(each, {}) for each in ("breaker", "bulkhead")}
+            protection = self._inventory.part(
+                "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
+            )
+            facts = {"name": name, "table": table, "differs": differs, "network": network, **read}
+            return self._inventory.part(
+                "provider",
+                facts,
+                lambda: GatewayProvider(
+                    name, table, self._config.parts, watch, protection, network=network
+                ),
+            )
+
+        read = self._attempt(at, partial(self._read, name))
+        tables = (table, network, *differs.values())
+        valid = read is not None and not any(isinstance(each, PartialTable) for each in tables)
+        if not valid:
+            self._attempt(at, partial(self._check_network, table, at))
+        made = self._attempt(at, make) if valid else None
+        # Without network settings, whose mistakes are reported above: it only makes the checks.
+        checked = made or GatewayProvider(
+            name, {}, self._config.parts, watch, Protection(name), network={}
+        )
+        checked.table = table
+        self._attempt(at, checked.check)
+        for tenant, each in differs.items():
+            self._attempt(("tenants", tenant, name), partial(checked.check, tenant, each))
+        if made is None:
+            checked.close()
+        return made
+
+    def _routes_of(self, provider: str) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, table in self._config.routes.items()
+            if not isinstance(table, PartialTable) and table["provider"] == provider
+        )
+
+    def _check_network(self, table: Mapping[str, Any], at: PathField) -> None:
+        NetworkSettings(self._config.parts, table, at, self._common).transport(1.0).close()
+
+    @property
+    def _common(self) -> Mapping[str, Any]:
+        """Return ``[network]``, or an empty table if it has a mistake, which is reported once."""
+        network = self._config.network
+        return {} if isinstance(network, PartialTable) else network
+
+    def _read(self, name: str) -> dict[str, Any]:
+        """Secrets that are read once, so that another one makes another client."""
+        tables: dict[PathField, Any] = {("providers", name): self._config.providers[name]}
+        for tenant, differs in self._differs(name).items():
+            tables["tenants", tenant, name] = differs
+        return {
+            "secrets": [
+                self._config.parts.secret(table, at)
+                for at, table in tables.items()
+                if "client_secret_file" not in table
+            ]
+        }
+
+    def _differs(self, provider: str) -> dict[str, Any]:
+        return {
+            tenant: providers[provider]
+            for tenant, providers in self._config.tenants.items()
+            if provider in providers
+        }
+
+    def _protection(self, name: str, rules: Mapping[str, Any]) -> Protection:
+        made = Protection(
+            name,
+            breaker=BreakerRules(**rules["breaker"]),
+            bulkhead=BulkheadRules(**rules["bulkhead"]),
+        )
+        self._protections.append(made)
+        return made
+
+    def _discover(self, providers: list[GatewayProvider]) -> None:
+        todo = [each for each in providers if each.found is None]
+        if not todo:
+            return
+        with ThreadPoolExecutor(min(_AT_ONCE, len(todo))) as threads:
+            list(threads.map(GatewayProvider.discover, todo))
+        if self._config.gateway["start"] == "degraded":
+            return
+        for each in todo:
+            if each.found is None:
+                named = "issuer" if "issuer" in each.table else "token_endpoint"
+                rule = f'cannot be discovered: {each.problem} (start = "degraded" starts without)'
+                self._mistakes.append((("providers", each.name, named), rule))
+
+    def _route(
+        self,
+        name: str,
+        table: Mapping[str, Any],
+        providers: Mapping[str, GatewayProvider],
+        store: Store,
+    ) -> Route | None:
+        provider = providers.get(table["provider"])
+        if provider is None:
+            return None
+        return Route(
+            name,
+            host=table.get("host", ""),
+            path=table["path"],
+            provider=provider.name,
+            credential=self._source(table, provider, store),
+            tenant=table["tenant"],
+            on_failure=table["on_failure"],
+            incoming=table["incoming"],
+            header=table["header"],
+            scheme=table.get("scheme"),
+            timeout=table.get("token_timeout"),
+            forward_preflight=table["forward_preflight"],
+            encoded_paths=table["encoded_paths"],
+        )
+
+    def _source(self, table: Mapping[str, Any], provider: GatewayProvider, store: Store) -> Source:
+        """Gives a route's tokens. Routes that ask for the same share it."""
+        asked = {
+            name: table.get(name)
+            for name in ("provider", "grant", "scope", "params", "extra", "tenants", "incoming")
+        }
+        tenants = self._config.tenants
+        facts = {
+            **asked,
+            # Both are used on where they did not change.
+            "made": [id(provider), id(store), provider.found is not None],
+            "listed": sorted(tenants) if table["tenants"] == "listed" else None,
+            "differs": self._differs(provider.name),
+        }
+        known = frozenset(tenants) if table["tenants"] == "listed" else None
+        if table["incoming"] == "exchange":
+            return self._inventory.part(
+                "exchange", facts, lambda: _exchange(table, provider, tenants, known)
+            )
+        make = partial(
+            _credential,
+            asked=asked,
+            provider=provider,
+            store=store,
+            tenants=tenants,
+            known=known,
+        )
+        return self._inventory.part("pool", facts, lambda: CredentialPool(make))
+
+    def _broker(
+        self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]
+    ) -> Broker | None:
+        provider = providers.get(table["provider"])
+        keys = self._config.binding_keys()
+        if provider is None or keys.value is None:
+            return None
+        facts = {
+            "table": table,
+            "made": [id(provider), provider.found is not None],
+            "keys": keys.value().value,
+        }
+        named = ("clients", "redirect_uris", "timeout", "threads", "waiting")
+        options = {name: table[name] for name in named}
+        # Not what discovery finds, which is not known while the provider is down.
+        upstream = provider.table.get("issuer") or provider.table["token_endpoint"]
+        return self._inventory.part(
+            "broker",
+            facts,
+            lambda: Broker(provider.client(), keys=keys.value, upstream=upstream, **options),
+        )
+
+
+def _check(tenant: str, known: frozenset[str] | None) -> None:
+    if known is not None and tenant not in known:
+        raise RequestRefusedError("The tenant is unknown", status=403)
+
+
+def _credential(
+    tenant: str,
+    *,
+    asked: Mapping[str, Any],
+    provider: GatewayProvider,
+    store: Store,
+    tenants: Mapping[str, Any],
+    known: frozenset[str] | None,
+) -> Credential:
+    """What keeps a tenant's token fresh."""
+    _check(tenant, known)
+    differs = tenants.get(tenant, {}).get(provider.name)
+    params, extra = _wanted(asked, differs, tenant)
+    client = provider.client(tenant, differs)
+    names = client.registry.grant(asked["grant"]).names
+    return client.credential(
+        grant_type=asked["grant"],
+        subject="" if tenant == EVERYBODY else tenant,
+        # Nothing of a provider that was not found yet is kept: its tokens have other names then.
+        store=store if provider.found is not None else None,
+        freshness=provider.freshness,
+        extra=extra or None,
+        **names.to_arguments(params),
+    )
+
+
+def _exchange(
+    table: Mapping[str, Any],
+    provider: GatewayProvider,
+    tenants: Mapping[str, Any],
+    known: frozenset[str] | None,
+) -> TokenExchange:
+    def client(tenant: str) -> Any:
+        _check(tenant, known)
+        return provider.client(tenant, tenants.get(tenant, {}).get(provider.name))
+
+    params = dict(table.get("params") or {})
+    if table.get("scope"):
+        params["scope"] = table["scope"]
+    return TokenExchange(client, **params)
+
+
+def _wanted(
+    asked: Mapping[str, Any], differs: Mapping[str, Any] | None, tenant: str
+) -> tuple[Params, dict[str, Any]]:
+    """The parameters of a tenant's grant: the route's, with what the tenant's table has instead."""
+    own = differs or {}
+    params = Params({**(asked["params"] or {}), **own.get("params", {})})
+    scope = own.get("scope") or asked["scope"]
+    if scope:
+        params["scope"] = scope
+    extra = {**(asked["extra"] or {}), **own.get("extra", {})}
+    return Params(filled(dict(params), tenant)), filled(extra, tenant)

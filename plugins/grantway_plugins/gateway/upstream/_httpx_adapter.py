@@ -1,0 +1,105 @@
+"""Tokens for the requests of a gateway that forwards by httpx."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+import httpx
+
+from grantway._processes.copies import OneProcess
+from grantway._types.quantity import check_wait
+from grantway_plugins.auth._httpx_auth import HttpxAuth
+
+from ._refusal import RequestRefusedError
+from ._request_context import RequestContext
+from ._upstream_auth import UpstreamAuth
+from ._upstream_token import UpstreamToken
+
+
+class HttpxUpstreamAuth(OneProcess, httpx.Auth):
+    """Puts a tenant's token into each request that has a route; the ``auth`` of httpx.
+
+    Otherwise as ``grantway_plugins.auth.HttpxAuth``: a refused token is replaced once, if the body
+    can be sent again, and goes to no other origin. With ``httpx.AsyncClient`` nothing blocks.
+
+    Args:
+        upstream: The rules. Host, path and headers are those of the request that is sent.
+        context: What ``from_principal`` is given: who the request is made for.
+        timeout: Seconds to wait for a token at most; by default the route's.
+
+    Raises:
+        RequestRefusedError: from a request; see ``UpstreamAuth.open``.
+        GrantwayError: from a request: there is no token and the route is closed, or a refused
+            token could not be replaced.
+    """
+
+    def __init__(
+        self, upstream: UpstreamAuth, *, context: Any = None, timeout: float | None = None
+    ) -> None:
+        self._upstream, self._context = upstream, context
+        self._timeout = check_wait(timeout)
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        """Called by ``httpx.Client``."""
+        injection, auth = self._begin(request)
+        if auth is None:
+            yield request
+            return
+        flow = auth.sync_auth_flow(request)
+        try:
+            sent = next(flow)
+        except Exception as error:  # noqa: BLE001 - raised again where the route is closed
+            _go_on(injection, error)
+            yield request
+            return
+        with contextlib.suppress(StopIteration), contextlib.closing(flow):
+            while True:
+                sent = flow.send((yield sent))
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Called by ``httpx.AsyncClient``."""
+        injection, auth = self._begin(request)
+        if auth is None:
+            yield request
+            return
+        flow = auth.async_auth_flow(request)
+        try:
+            sent = await anext(flow)
+        except Exception as error:  # noqa: BLE001 - raised again where the route is closed
+            _go_on(injection, error)
+            yield request
+            return
+        async with contextlib.aclosing(flow):
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    sent = await flow.asend((yield sent))
+
+    def __repr__(self) -> str:
+        return f"HttpxUpstreamAuth({self._upstream!r})"
+
+    def _begin(self, request: httpx.Request) -> tuple[UpstreamToken | None, HttpxAuth | None]:
+        url, headers = request.url, request.headers
+        host = url.raw_host.decode("ascii")
+        path = url.raw_path.partition(b"?")[0].decode("ascii")
+        host = f"[{host}]" if ":" in host else host
+        facts = RequestContext(host, path, headers.get_list, self._context)
+        injection = self._upstream.open(facts)
+        if injection is None or injection.kept:
+            return injection, None
+        for name in injection.removed:
+            headers.pop(name, None)
+        route = injection.route
+        return injection, HttpxAuth(
+            injection, header=route.header, scheme=route.scheme, timeout=self._timeout
+        )
+
+
+def _go_on(injection: UpstreamToken | None, error: Exception) -> None:
+    """Go on without a token, where the route says so."""
+    refused = isinstance(error, RequestRefusedError)
+    if refused or injection is None or injection.route.on_failure == "closed":
+        raise error

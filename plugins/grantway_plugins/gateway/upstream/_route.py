@@ -1,0 +1,193 @@
+"""A route: which requests get a token, whose, in which header, and what if there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Literal, get_args
+
+from grantway._credentials.credential import Credential
+from grantway._credentials.pool import CredentialPool
+from grantway._exceptions import ConfigurationError
+from grantway._processes.copies import OneProcess
+from grantway._types.quantity import check_seconds
+from grantway_plugins.auth._bearer import Bearer
+from grantway_plugins.auth._origin import Origin
+
+from ._paths import normal_path
+from ._proxy_headers import hyphenated, is_reserved
+from ._refusal import RequestRefusedError
+from ._request_context import normal_host
+from ._tenant import TenantRule, tenant_header
+from ._token_exchange import TokenExchange
+
+OnFailure = Literal["closed", "open"]
+EncodedPaths = Literal["reject", "forward"]
+Incoming = Literal["replace", "keep", "exchange"]
+Source = Callable[[str], Credential] | CredentialPool | TokenExchange
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route(OneProcess):
+    """Requests that get a token.
+
+    Attributes:
+        name: For errors and metrics: 1 to 64 of letters, digits and ``. _ -``.
+        host: Whose requests, without a port; empty for those that no other route's host takes.
+        path: Where they go: ``/orders`` is for ``/orders`` and ``/orders/1``, not for
+            ``/orders2``.
+        provider: Who gives the tokens, as metrics name it.
+        credential: Gives the credential of a tenant. What a function returns is kept in a pool,
+            so it is asked once for each; it may raise ``RequestRefusedError`` for a tenant that
+            nobody knows. With ``incoming="exchange"``, a ``TokenExchange``.
+        tenant: Tells whose token a request gets.
+        on_failure: Where there is no token: ``closed`` forwards nothing, ``open`` forwards the
+            request without one.
+        incoming: What becomes of credentials that a request brings. ``replace`` drops its
+            ``Authorization`` and ``header``. ``keep`` forwards a request that has ``header`` as
+            it is, and without a token of ours. ``exchange`` needs a bearer token, and exchanges it.
+        header: Which header carries the token.
+        scheme: The word before it; empty for none. By default ``Bearer``, and a token of another
+            type counts as none.
+        timeout: Seconds to wait for a token at most; by default the grantway client's.
+        forward_preflight: Whether CORS preflights are forwarded without tenant and token. They
+            carry no credentials, so that a page could else never use the route.
+        encoded_paths: Paths that servers read differently, with encoded slashes (``%2F``), empty
+            segments or dot segments. ``reject`` answers 400. ``forward`` forwards the path exactly
+            as it came, if each reading leads to this route and tenant and stays below ``path``.
+
+    Raises:
+        ConfigurationError: names the route, and what about it cannot work.
+    """
+
+    stays = "it holds tokens of this process; make one in the process that uses it"
+
+    name: str
+    _: KW_ONLY
+    host: str = ""
+    path: str = "/"
+    provider: str
+    credential: Source
+    tenant: TenantRule
+    on_failure: OnFailure
+    incoming: Incoming = "replace"
+    header: str = "Authorization"
+    scheme: str | None = None
+    timeout: float | None = None
+    forward_preflight: bool = False
+    encoded_paths: EncodedPaths = "reject"
+    #: Checked and prepared here, so that no request has to.
+    bearer: Bearer = field(init=False, repr=False)
+    place: Origin = field(init=False, repr=False)
+    removed: frozenset[str] = field(init=False, repr=False)
+    guarded: frozenset[bytes] = field(init=False, repr=False)
+    tenant_header: str = field(init=False, repr=False)
+    _pool: CredentialPool | TokenExchange = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise _invalid("?", "name", f"1 to 64 of A-Z a-z 0-9 . _ -, not {self.name!r}.")
+        set_field = object.__setattr__
+        set_field(self, "host", self._read("host", self.host))
+        set_field(self, "path", self._read("path", self.path))
+        self._check()
+        try:
+            bearer = Bearer(header=self.header, scheme=self.scheme)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"route {self.name!r}: {error.message}", errors=error.errors
+            ) from None
+        name = self.header.lower()
+        if is_reserved(name.encode()):
+            raise self._invalid("header", f"{reserved(self.header)}.")
+        set_field(self, "bearer", bearer)
+        # Where a token was refused: of what lies behind the route nothing else is known.
+        set_field(self, "place", Origin("route", self.name, id(self)))
+        tenant = tenant_header(self.tenant)
+        own = {name, "authorization"}
+        # Servers upstream may take one spelling for another (see ``hyphenated``).
+        spelled = {each.replace("-", "_") for each in (name, tenant)}
+        set_field(self, "removed", frozenset((own | spelled) - {""} - ({tenant} - own)))
+        guarded = frozenset(hyphenated(each.encode()) for each in own | {tenant} if each)
+        set_field(self, "guarded", guarded)
+        set_field(self, "tenant_header", "" if tenant in own else tenant)
+        pool = self.credential
+        if not isinstance(pool, (CredentialPool, TokenExchange)):
+            pool = CredentialPool(pool)
+        set_field(self, "_pool", pool)
+
+    def source(self, tenant: str, authorization: str = "") -> Credential:
+        """What gives the tokens of a tenant.
+
+        Args:
+            tenant: Whose.
+            authorization: What the request brought, where that is exchanged.
+
+        Raises:
+            RequestRefusedError: it brought nothing that can be exchanged.
+        """
+        pool = self._pool
+        if isinstance(pool, TokenExchange):
+            return pool.credential(tenant, authorization)
+        return pool.credential(tenant)
+
+    def _read(self, name: str, value: str) -> str:
+        if name == "host" and value == "":
+            return ""
+        try:
+            read = normal_path(value) if name == "path" else normal_host(value)
+        except (AttributeError, TypeError, RequestRefusedError):
+            read = None
+        if read is None or (name == "host" and read != value.lower()):
+            example = "a path like /orders" if name == "path" else "a host like api.example.com"
+            raise self._invalid(name, f"{example}, in one way to read it, not {value!r}.")
+        return read if name == "host" or read == "/" else read.rstrip("/")
+
+    def _check(self) -> None:
+        for name, allowed in (
+            ("on_failure", OnFailure),
+            ("incoming", Incoming),
+            ("encoded_paths", EncodedPaths),
+        ):
+            if getattr(self, name) not in get_args(allowed):
+                words = " or ".join(get_args(allowed))
+                raise self._invalid(name, f"{words}, not {getattr(self, name)!r}.")
+        if not isinstance(self.provider, str) or not self.provider:
+            raise self._invalid("provider", f"the provider's name, not {self.provider!r}.")
+        if not callable(self.tenant):
+            raise self._invalid(
+                "tenant", f"a rule like from_header(...), or single(), not {self.tenant!r}."
+            )
+        exchanges = isinstance(self.credential, TokenExchange)
+        if exchanges != (self.incoming == "exchange"):
+            raise self._invalid(
+                "credential", 'a TokenExchange for incoming="exchange", and for nothing else.'
+            )
+        if (
+            not exchanges
+            and not callable(self.credential)
+            and not isinstance(self.credential, CredentialPool)
+        ):
+            raise self._invalid(
+                "credential", f"a pool, or a function of the tenant, not {self.credential!r}."
+            )
+        if self.timeout is not None:
+            check_seconds(f"route {self.name!r}: timeout", self.timeout)
+
+    def _invalid(self, name: str, message: str) -> ConfigurationError:
+        return _invalid(self.name, name, message)
+
+
+def reserved(header: str) -> str:
+    """Return why a header cannot carry a token."""
+    return (
+        f"must not be {header}, which proxies set or remove; use Authorization or a header of "
+        "the upstream's own, like X-Api-Key"
+    )
+
+
+def _invalid(route: str, name: str, message: str) -> ConfigurationError:
+    return ConfigurationError(f"route {route!r}: {name}: {message}", errors={name: [message]})

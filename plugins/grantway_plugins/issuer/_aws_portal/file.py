@@ -1,0 +1,94 @@
+"""The file that lists the accounts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from marshmallow import fields, validate
+
+from grantway._exceptions import ConfigurationError
+from grantway._types.grant import Text
+from grantway_plugins._config.tables import Seconds
+from grantway_plugins._config.toml_file import Mistake, TableSchema, TomlFile
+
+from .accounts import AwsAccount, RoleCredentials
+
+_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
+_ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
+
+
+class _RoleTable(TableSchema):
+    access_key_id = Text(required=True, example="AKIAIOSFODNN7EXAMPLE", maximum=128)
+    secret_access_key = Text(required=True, example="any text", maximum=4096)
+    session_token = Text(required=True, example="any text", maximum=16_384)
+    seconds = Seconds(load_default=3600.0)
+
+
+class _AccountTable(TableSchema):
+    name = Text(example="Sandbox", maximum=256)
+    email = Text(example="sandbox@example.com", maximum=254)
+    roles = fields.Dict(
+        required=True,
+        validate=validate.Length(min=1, error="must have at least one role"),
+        error_messages={
+            "required": "is missing; add a table for each role",
+            "invalid": "must be a table",
+        },
+    )
+
+
+def read_accounts(path: Path) -> tuple[AwsAccount, ...]:
+    """Read a file of accounts.
+
+    Args:
+        path: A TOML file with a table ``[accounts.ID]`` for each account, and a table
+            ``[accounts.ID.roles.NAME]`` for each of its roles.
+
+    Raises:
+        ConfigurationError: names the line and the rule of every mistake; quotes no value.
+    """
+    if not path.exists():
+        raise ConfigurationError(
+            f"{path}: there is no such file; it holds a table [accounts.ID] for each AWS account, "
+            "and a table [accounts.ID.roles.NAME] for each of its roles."
+        )
+    toml = TomlFile(path)
+    mistakes: list[Mistake] = [
+        ((name,), "is no key here; there is only accounts")
+        for name in toml.data
+        if name != "accounts"
+    ]
+    tables = toml.data.get("accounts")
+    if not isinstance(tables, Mapping) or not tables:
+        mistakes.append((("accounts",), "must be a table with at least one account"))
+        tables = {}
+    accounts = [_account(toml, name, table, mistakes) for name, table in tables.items()]
+    if mistakes:
+        raise toml.wrong(mistakes)
+    return tuple(accounts)
+
+
+def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake]) -> AwsAccount:
+    at = ("accounts", account_id)
+    if not _ACCOUNT_ID.fullmatch(account_id):
+        mistakes.append((at, "must be named by twelve digits, like 123456789012"))
+    read, wrong = toml.judge(_AccountTable(), table, at)
+    mistakes += wrong
+    if wrong:  # the account is not used, and its invalid keys cannot be read
+        read = {}
+    roles: dict[str, RoleCredentials] = {}
+    # From the file itself, because a mistake elsewhere must not hide those of the roles.
+    found = table.get("roles") if isinstance(table, Mapping) else None
+    for name, role in found.items() if isinstance(found, Mapping) else ():
+        here = (*at, "roles", name)
+        if not _ROLE_NAME.fullmatch(name):
+            mistakes.append((here, "must be named by at most 64 letters, digits or _+=,.@-"))
+        fields_read, wrong = toml.judge(_RoleTable(), role, here)
+        mistakes += wrong
+        if not wrong:
+            roles[name] = RoleCredentials(**fields_read)
+    name = read.get("name") or account_id
+    return AwsAccount(account_id, name, read.get("email") or f"{account_id}@example.com", roles)

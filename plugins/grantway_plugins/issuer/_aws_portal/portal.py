@@ -1,0 +1,133 @@
+"""GetRoleCredentials, ListAccounts, ListAccountRoles and Logout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._http.endpoints.revocation import revocation
+from grantway_plugins.issuer._storage.errors import DatabaseBusyError, DatabaseError
+from grantway_plugins.issuer._storage.records import TokenFamily
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.wire import WireResponse
+
+from .accounts import AwsAccount
+from .answers import PortalError, answer_content, answer_failure
+from .parameters import Query
+
+#: What an access token must be good for.
+SCOPE = "sso:account:access"
+_TOKEN_HEADER = b"x-amz-sso_bearer_token"
+_METHODS = {
+    "/assignment/accounts": "GET",
+    "/assignment/roles": "GET",
+    "/federation/credentials": "GET",
+    "/logout": "POST",
+}
+#: One for all reasons, as AWS has it.
+_UNAUTHORIZED = PortalError("UnauthorizedException", "Session token not found or invalid")
+
+_log = logging.getLogger(__name__)
+
+
+class Portal:
+    """The four operations for the logins of one issuer.
+
+    Args:
+        issuer: Whose access tokens it accepts.
+        store: Where they are.
+        accounts: What it gives out.
+    """
+
+    def __init__(self, issuer: Issuer, store: IssuerStore, accounts: Iterable[AwsAccount]) -> None:
+        self._issuer = issuer
+        self._store = store
+        self._accounts = {each.account_id: each for each in accounts}
+        #: Paths, each with its method; none without accounts.
+        self.methods: Mapping[str, str] = _METHODS if self._accounts else {}
+        self._operations: Mapping[str, Callable[[Query], dict[str, Any]]] = {
+            "/assignment/accounts": self._list_accounts,
+            "/assignment/roles": self._list_account_roles,
+            "/federation/credentials": self._get_role_credentials,
+        }
+
+    async def answer(self, path: str, query: bytes, headers: Mapping[bytes, str]) -> WireResponse:
+        """Answer a request to one of the paths.
+
+        Args:
+            path: The operation's path.
+            query: The query string.
+            headers: The request's headers, with lower-case names.
+        """
+        key = family_digest(headers.get(_TOKEN_HEADER, ""))
+        operation = self._operations.get(path)
+        work = self._login if operation else self._logout
+        try:
+            login = await self._store.arun(lambda transaction: work(key, transaction))
+            if login is None:
+                return _UNAUTHORIZED.answer()
+            if operation is None:
+                return answer_content({}, revocation(login, "refresh_token"))
+            return answer_content(operation(Query(query)))
+        except PortalError as error:
+            return error.answer()
+        except DatabaseBusyError:
+            return PortalError("TooManyRequestsException", "The database is busy").answer()
+        except Exception as error:  # noqa: BLE001 - neither log nor answer shows what it holds
+            shown = error if isinstance(error, DatabaseError) else type(error).__name__
+            _log.error("A request to the AWS portal failed: %s", shown)
+            return answer_failure()
+
+    def _logout(self, key: bytes, transaction: Transaction) -> TokenFamily | None:
+        """Revoke the login, and return it."""
+        family = self._login(key, transaction)
+        if family is not None:
+            transaction.revoke_family(family.family_id, self._issuer.clock())
+        return family
+
+    def _login(self, key: bytes, transaction: Transaction) -> TokenFamily | None:
+        """Return the login that a valid access token belongs to."""
+        access = transaction.access_token(key)
+        if access is None or access.family.revoked or SCOPE not in access.scope:
+            return None
+        return access.family if self._issuer.clock() < access.expires_at else None
+
+    def _list_accounts(self, query: Query) -> dict[str, Any]:
+        accounts = [
+            {
+                "accountId": each.account_id,
+                "accountName": each.name,
+                "emailAddress": each.email,
+            }
+            for each in self._accounts.values()
+        ]
+        return query.page(accounts, "accountList", "accounts")
+
+    def _list_account_roles(self, query: Query) -> dict[str, Any]:
+        account = self._account(query)
+        roles = [{"roleName": name, "accountId": account.account_id} for name in account.roles]
+        return query.page(roles, "roleList", f"roles {account.account_id}")
+
+    def _get_role_credentials(self, query: Query) -> dict[str, Any]:
+        role_name = query.required("role_name")
+        credentials = self._account(query).roles.get(role_name)
+        if credentials is None:
+            raise PortalError("ResourceNotFoundException", "The account has no such role")
+        return {
+            "roleCredentials": {
+                "accessKeyId": credentials.access_key_id,
+                "secretAccessKey": credentials.secret_access_key,
+                "sessionToken": credentials.session_token,
+                "expiration": int((self._issuer.clock() + credentials.seconds) * 1000),
+            }
+        }
+
+    def _account(self, query: Query) -> AwsAccount:
+        account = self._accounts.get(query.required("account_id"))
+        if account is None:
+            raise PortalError("ResourceNotFoundException", "There is no such account")
+        return account

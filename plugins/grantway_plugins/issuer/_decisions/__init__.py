@@ -1,0 +1,1 @@
+"""The issuer's rules: which client, which grant, which tokens."""

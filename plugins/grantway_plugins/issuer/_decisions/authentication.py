@@ -1,0 +1,96 @@
+"""Client authentication at the token endpoint (RFC 6749 section 2.3)."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from grantway_plugins.issuer._storage.records import RegisteredClient
+from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.wire import WireFormat, WireRequest
+
+from .randomness import digest
+
+if TYPE_CHECKING:
+    # A gateway in front of another issuer reads credentials without a database library.
+    from grantway_plugins.issuer._storage.transaction import Transaction
+
+#: Every method a client can be registered with.
+METHODS = ("none", "client_secret_basic", "client_secret_post")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says about who sends it.
+
+    Attributes:
+        client_id: The client's name.
+        method: The one authentication method that was used.
+        secret: What was presented, or None.
+    """
+
+    client_id: str
+    method: str
+    secret: str | None = field(default=None, repr=False)
+
+
+def credentials_of(request: WireRequest) -> Credentials:
+    """Find out who a request claims to come from.
+
+    Raises:
+        Refusal: nobody, or by two methods at once.
+    """
+    client_id, secret = request.text("client_id"), request.text("client_secret")
+    if request.basic is not None:
+        if secret is not None or (client_id is not None and client_id != request.basic[0]):
+            raise Refusal(
+                "invalid_request",
+                "The client authenticates in the header and in the body; use one of them",
+            )
+        if not request.basic[1]:
+            # RFC 6749 section 2.3.1: a client without a secret may leave it empty.
+            return Credentials(request.basic[0], "none")
+        return Credentials(request.basic[0], "client_secret_basic", request.basic[1])
+    if client_id is None:
+        if request.dialect is WireFormat.AWS:
+            raise Refusal("invalid_request", "clientId is required")
+        raise Refusal(
+            "invalid_client",
+            "client_id is missing; send it in the body, or use HTTP Basic authentication",
+        )
+    if secret is None:
+        return Credentials(client_id, "none")
+    return Credentials(client_id, "client_secret_post", secret)
+
+
+def authenticate(
+    credentials: Credentials, transaction: Transaction, now: float
+) -> RegisteredClient:
+    """Check who a request claims to come from.
+
+    Raises:
+        Refusal: the client is unknown or expired, used another method than its own, or gave a
+            wrong secret; which of these is told only where it gives nothing away.
+    """
+    client = transaction.client(credentials.client_id)
+    if client is not None and not _proves(client, credentials, now):
+        # Another process may have rotated the secret since the registration was read.
+        client = transaction.clients.find(credentials.client_id, known=False)
+    if client is None or not _proves(client, credentials, now):
+        raise Refusal("invalid_client", "The client is unknown, or its authentication failed")
+    if now >= client.expires_at:
+        raise Refusal("invalid_client", "The client's registration has expired; register again")
+    return client
+
+
+def _proves(client: RegisteredClient, credentials: Credentials, now: float) -> bool:
+    registered = client.authentication
+    if registered.method != credentials.method:
+        return False
+    if registered.secret_digest is None:
+        return registered.method == "none"
+    if credentials.secret is None:
+        return False
+    given = digest(credentials.secret)
+    return any(hmac.compare_digest(given, each) for each in registered.secret_digests(now))

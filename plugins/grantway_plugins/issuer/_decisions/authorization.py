@@ -1,0 +1,289 @@
+"""The authorization request (RFC 6749 section 4.1.1, RFC 7636, RFC 9207), apart from its page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from grantway_grants.authorization_code import GRANT_TYPE
+from grantway_plugins.issuer._storage.records import (
+    AuthorizationCodeRecord,
+    Redirect,
+    RegisteredClient,
+)
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.redirect_uri import (
+    is_registered,
+    is_web,
+    stays_on_this_machine,
+    with_query,
+)
+
+from .issuer import Issuer
+from .randomness import digest, new_secret
+
+#: How the answer travels to the client (OAuth 2.0 Multiple Response Types, Form Post).
+ResponseMode = Literal["query", "form_post"]
+RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "form_post")
+
+#: base64url of a SHA-256, without padding.
+_CHALLENGE = re.compile(r"[A-Za-z0-9\-_]{43}")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+#: Parameters that a form of the page repeats; others are ignored (RFC 6749 section 3.1).
+_KNOWN = (
+    "client_id",
+    "redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "scopes",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+)
+#: Parameters that would change the meaning of the request, so ignoring them would be wrong
+#: (OpenID Connect Core section 3.1.2.6).
+_UNSUPPORTED = {
+    "request": "request_not_supported",
+    "request_uri": "request_uri_not_supported",
+    "registration": "registration_not_supported",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """The parameters of an authorization request.
+
+    Attributes:
+        values: Parameters by name. Those without a value count as omitted (RFC 6749 section 3.1).
+        repeated: Names that were sent more than once; their value is not in ``values``.
+    """
+
+    values: Mapping[str, str] = field(repr=False)
+    repeated: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Self:
+        """Collect the parameters of a query or form."""
+        values: dict[str, str] = {}
+        repeated: set[str] = set()
+        for name, value in pairs:
+            if not value or not (name in _KNOWN or name in _UNSUPPORTED):
+                continue
+            if name in values:
+                repeated.add(name)
+            values[name] = value
+        for name in repeated:
+            del values[name]
+        return cls(values, frozenset(repeated))
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The client or its redirect URI cannot be trusted: an error page, never a redirect."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentBack:
+    """The authorization response: a code or an error for the client.
+
+    Attributes:
+        client: The client that sent the request.
+        redirect_uri: Where the client expects the response.
+        params: The response.
+        mode: How it travels.
+        automatic: Whether the browser goes there by itself. If not, the person is shown where
+            the client wants them to go, and decides.
+    """
+
+    client: RegisteredClient
+    redirect_uri: str
+    params: Mapping[str, str] = field(repr=False)
+    mode: ResponseMode = "query"
+    automatic: bool = True
+
+    @property
+    def url(self) -> str:
+        """The redirect URI with the response in its query."""
+        return with_query(self.redirect_uri, self.params)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that a person may approve."""
+
+    client: RegisteredClient
+    redirect: Redirect
+    scope: tuple[str, ...]
+    state: str | None
+    mode: ResponseMode
+    challenge: str | None = field(repr=False)
+
+
+def judge(
+    issuer: Issuer, request: AuthorizationRequest, transaction: Transaction
+) -> Refused | SentBack | Asked:
+    """Check an authorization request.
+
+    An error found here is sent to the client before the person has been asked anything. Clients
+    register themselves, so a link with a deliberate error would turn the issuer into an open
+    redirector (RFC 9700 section 4.11.2). The browser therefore returns by itself only to this
+    machine.
+
+    Args:
+        issuer: The issuer.
+        request: The parameters.
+        transaction: Where the client is looked up.
+    """
+    client = transaction.client(request.values.get("client_id", ""))
+    if client is None or issuer.clock() >= client.expires_at:
+        return Refused("The application that sent you here is not registered with this issuer.")
+    redirect = None if "redirect_uri" in request.repeated else _redirect(client, request.values)
+    if redirect is None:
+        return Refused(
+            f"The address that {client.name} wants to send you to is not one that it registered."
+        )
+    mode = _mode(request.values, redirect)
+    state = request.values.get("state")
+    try:
+        _check(issuer, client, request, mode)
+        scope = _scope(client, request.values)
+    except _Mistake as mistake:
+        error = {"error": mistake.error, "error_description": mistake.description}
+        return SentBack(
+            client,
+            redirect.uri,
+            _response(issuer, state, error),
+            mode or "query",
+            automatic=stays_on_this_machine(redirect.uri),
+        )
+    challenge = request.values.get("code_challenge")
+    return Asked(client, redirect, scope, state, mode or "query", challenge)
+
+
+def approve(issuer: Issuer, asked: Asked, transaction: Transaction) -> SentBack:
+    """Send the browser back with a code."""
+    code = new_secret("gwc")
+    transaction.add_authorization_code(
+        AuthorizationCodeRecord(
+            digest=digest(code),
+            client_id=asked.client.client_id,
+            redirect=asked.redirect,
+            scope=asked.scope,
+            subject=issuer.settings.subject,
+            challenge=asked.challenge,
+            expires_at=issuer.clock() + issuer.settings.lifetimes.authorization_code,
+        )
+    )
+    return _answer(issuer, asked, {"code": code})
+
+
+def deny(issuer: Issuer, asked: Asked) -> SentBack:
+    """Send the browser back with the person's refusal."""
+    error = {"error": "access_denied", "error_description": "The person denied the request"}
+    return _answer(issuer, asked, error)
+
+
+def _answer(issuer: Issuer, asked: Asked, params: dict[str, str]) -> SentBack:
+    response = _response(issuer, asked.state, params)
+    return SentBack(asked.client, asked.redirect.uri, response, asked.mode)
+
+
+def _response(issuer: Issuer, state: str | None, params: dict[str, str]) -> dict[str, str]:
+    if state is not None:
+        params["state"] = state
+    return {**params, "iss": issuer.settings.url}
+
+
+def _redirect(client: RegisteredClient, values: Mapping[str, str]) -> Redirect | None:
+    named = values.get("redirect_uri")
+    if named is None:
+        only = client.redirect_uris[0] if len(client.redirect_uris) == 1 else None
+        return None if only is None else Redirect(only, given=False)
+    return Redirect(named, given=True) if is_registered(named, client.redirect_uris) else None
+
+
+def _mode(values: Mapping[str, str], redirect: Redirect) -> ResponseMode | None:
+    """Return the response mode, or None for one that is not offered."""
+    asked = values.get("response_mode", "query")
+    if asked == "form_post":  # apps with a private scheme receive no forms
+        return "form_post" if is_web(redirect.uri) else None
+    return "query" if asked == "query" else None
+
+
+class _Mistake(Exception):  # noqa: N818 - carries an answer to the client
+    """Carries an error of the request up to ``judge``."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(error)
+        self.error, self.description = error, description
+
+
+def _check(
+    issuer: Issuer,
+    client: RegisteredClient,
+    request: AuthorizationRequest,
+    mode: ResponseMode | None,
+) -> None:
+    values = request.values
+    if request.repeated:
+        raise _Mistake("invalid_request", f"Duplicate parameter: {min(request.repeated)}")
+    for name, error in _UNSUPPORTED.items():
+        if name in values:
+            raise _Mistake(error, f"{name} is not supported; send each parameter in the query")
+    if GRANT_TYPE not in client.grant_types:
+        raise _Mistake("unauthorized_client", "The client is not registered for authorization_code")
+    if mode is None:
+        offered = "query, or form_post for http and https redirect URIs"
+        raise _Mistake("invalid_request", f"response_mode must be {offered}")
+    if "response_type" not in values:
+        raise _Mistake("invalid_request", "response_type is required")
+    if values["response_type"] != "code":
+        raise _Mistake("unsupported_response_type", "response_type must be code")
+    _check_challenge(client, values)
+    if _is_silent(values):
+        _check_silent(issuer, values)
+
+
+def _check_silent(issuer: Issuer, values: Mapping[str, str]) -> None:
+    if values["prompt"].split() != ["none"]:
+        raise _Mistake("invalid_request", "prompt must not combine none with another value")
+    if issuer.settings.approve != "auto":
+        raise _Mistake("consent_required", "A person must approve each login, at a page")
+
+
+def _is_silent(values: Mapping[str, str]) -> bool:
+    """Whether the client asks that the person sees no page (OpenID Connect Core 3.1.2.1)."""
+    return "none" in values.get("prompt", "").split()
+
+
+def _check_challenge(client: RegisteredClient, values: Mapping[str, str]) -> None:
+    challenge, method = values.get("code_challenge"), values.get("code_challenge_method")
+    rule: str | None = None
+    if challenge is None and client.must_use_pkce:
+        rule = "code_challenge is required, with code_challenge_method=S256"
+    elif challenge is None:
+        if method is not None:
+            rule = "code_challenge is missing"
+    elif method != "S256":
+        rule = "code_challenge_method must be S256"
+    elif not _CHALLENGE.fullmatch(challenge):
+        rule = "code_challenge must be the base64url of a SHA-256: 43 characters"
+    if rule is not None:
+        raise _Mistake("invalid_request", rule)
+
+
+def _scope(client: RegisteredClient, values: Mapping[str, str]) -> tuple[str, ...]:
+    asked = values.get("scope") or values.get("scopes")  # AWS's clients say scopes
+    if asked is None:
+        return client.scope
+    names = tuple(dict.fromkeys(asked.split(" ")))
+    if not _SCOPE.fullmatch(asked) or not set(names) <= set(client.scope):
+        raise _Mistake("invalid_scope", "scope asks for more than the client registered")
+    return names

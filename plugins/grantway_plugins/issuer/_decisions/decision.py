@@ -1,0 +1,119 @@
+"""What a grant's strategy is asked on the issuer's side, and what it may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from grantway._processes.copies import Value
+from grantway._types.grant import Params
+from grantway._types.quantity import check_seconds
+from grantway_plugins.issuer._settings import IssuerSettings
+from grantway_plugins.issuer._storage.records import RegisteredClient, TokenFamily
+from grantway_plugins.server._http.denial import Denial
+
+from .randomness import new_id
+
+if TYPE_CHECKING:
+    # A client's process loads decisions with their grants, and may have no database library.
+    from grantway_plugins.issuer._storage.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRequest:
+    """A token request whose client is known and whose parameters kept the grant's schema.
+
+    Attributes:
+        params: RFC names to values.
+        client: Who asks; authenticated, and registered for this grant.
+        now: Seconds since the epoch.
+        steady_now: The same, from a clock that never runs backwards. Measure with it how long ago
+            something happened; compare expiry times with ``now``.
+        settings: The operator's choices.
+    """
+
+    params: Params
+    client: RegisteredClient
+    now: float
+    steady_now: float
+    settings: IssuerSettings
+
+    def issue(
+        self,
+        *,
+        subject: str,
+        scope: tuple[str, ...] | None = None,
+        lifetime: float | None = None,
+        refresh_token: bool = True,
+        audience: tuple[str, ...] = (),
+        members: Mapping[str, str] = MappingProxyType({}),
+        origin: TokenFamily | None = None,
+    ) -> Issue | Denial:
+        """Yes, as the beginning of a new approval; or the denial of a scope that is too wide.
+
+        Args:
+            subject: Whose tokens they are.
+            scope: The scopes to issue; by default those asked for, or else all that the client is
+                registered for.
+            lifetime: Seconds that the approval lasts; by default the operator's ``refresh_family``.
+            refresh_token: Whether a refresh token belongs to it.
+            audience: Whom the access token is for; empty for anyone.
+            members: More members of the answer, RFC names.
+            origin: The family of the token that this one is exchanged from. Revoking that login
+                revokes this one as well.
+        """
+        if lifetime is not None:
+            check_seconds("lifetime", lifetime)
+        issued = scope or tuple(self.params.get("scope") or ()) or self.client.scope
+        if not set(issued) <= set(self.client.scope):
+            return Denial("invalid_scope", "scope asks for more than the client is registered for")
+        family = TokenFamily(
+            family_id=new_id(),
+            client_id=self.client.client_id,
+            subject=subject,
+            scope=issued,
+            expires_at=self.now + (lifetime or self.settings.lifetimes.refresh_family),
+            origin=None if origin is None else origin.origin or origin.family_id,
+        )
+        return Issue(
+            family,
+            issued,
+            new=True,
+            refresh_token=refresh_token,
+            audience=audience,
+            members=members,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Issue(Value):
+    """Yes: issue tokens.
+
+    Attributes:
+        family: The approval they belong to.
+        scope: The access token's scopes, no wider than the family's.
+        new: Whether the family begins here.
+        refresh_token: Whether a client that may refresh gets a refresh token.
+        audience: Whom the access token is for, as introspection tells; empty for anyone.
+        members: More members of the answer, RFC names. They cannot take the place of the tokens'.
+    """
+
+    family: TokenFamily
+    scope: tuple[str, ...]
+    new: bool = False
+    refresh_token: bool = True
+    audience: tuple[str, ...] = ()
+    members: Mapping[str, str] = field(default_factory=dict)
+
+
+class IssuerGrant(Protocol):
+    """A grant on the issuer's side: may these tokens be issued?"""
+
+    def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+        """Judge a request, consuming what it redeems in the same transaction.
+
+        It may be called twice for one request, so it must change nothing but the transaction.
+        """
+        ...

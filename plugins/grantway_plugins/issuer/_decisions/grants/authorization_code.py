@@ -1,0 +1,80 @@
+"""Redeeming a code, bound to its client, redirect and PKCE challenge (RFC 6749 4.1.3, RFC 7636)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
+from grantway_plugins.issuer._decisions.randomness import digest, new_id
+from grantway_plugins.issuer._storage.records import AuthorizationCodeRecord, TokenFamily
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Denial
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._storage.transaction import Transaction
+
+
+class AuthorizationCodeIssuer:
+    """Redeems a code once. A second time ends what the first one issued (RFC 6749 4.1.2)."""
+
+    def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+        """See ``IssuerGrant``."""
+        key = digest(request.params["code"])
+        code = transaction.authorization_code(key)
+        if code is None or code.client_id != request.client.client_id:
+            return _denied("The code is unknown")
+        if code.family_id is not None:
+            return _replayed(request, transaction, code)
+        if request.now >= code.expires_at:
+            return _denied("The code has expired")
+        wrong = _wrong_redirect(request, code) or _wrong_verifier(request, code)
+        if wrong:
+            return _denied(wrong)
+        family = TokenFamily(
+            family_id=new_id(),
+            client_id=code.client_id,
+            subject=code.subject,
+            scope=code.scope,
+            expires_at=request.now + request.settings.lifetimes.refresh_family,
+        )
+        if transaction.spend_authorization_code(key, family.family_id):
+            return Issue(family, code.scope, new=True)
+        return _replayed(request, transaction, transaction.authorization_code(key) or code)
+
+
+def _replayed(
+    request: GrantRequest, transaction: Transaction, code: AuthorizationCodeRecord
+) -> Denial:
+    if code.family_id is not None:
+        transaction.revoke_family(code.family_id, request.now)
+    replay = AuditEvent("replay", subject=code.subject, family_id=code.family_id)
+    return _denied("The code was redeemed before, so its tokens were revoked", replay)
+
+
+def _wrong_redirect(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
+    named = request.params.get("redirect_uri")
+    if named is None and not code.redirect.given:
+        return None
+    if named != code.redirect.uri:
+        return "redirect_uri is not the one that the code was sent to"
+    return None
+
+
+def _wrong_verifier(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
+    verifier = request.params.get("code_verifier")
+    if code.challenge is None:
+        return None if verifier is None else "code_verifier was sent for a code without challenge"
+    if verifier is None:
+        return "code_verifier is missing"
+    hashed = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
+    if not hmac.compare_digest(hashed, code.challenge.encode()):
+        return "code_verifier does not belong to the code's challenge"
+    return None
+
+
+def _denied(what: str, event: AuditEvent | None = None) -> Denial:
+    description = f"{what}; start again at the authorization endpoint"
+    return Denial("invalid_grant", description, event=event)

@@ -1,0 +1,79 @@
+"""Answering a device that polls (RFC 8628 sections 3.4 and 3.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
+from grantway_plugins.issuer._decisions.randomness import digest, new_id
+from grantway_plugins.issuer._storage.records import DeviceCodeRecord, DeviceStatus, TokenFamily
+from grantway_plugins.server._http.denial import Denial
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._storage.transaction import Transaction
+
+#: Added to the interval for good each time a device polls too early, in seconds.
+SLOW_DOWN = 5.0
+#: AWS's own clients poll a second time within this many seconds of the first.
+AWS_SECOND_POLL = 1.0
+
+
+class DeviceCodeIssuer:
+    """Issues once the person has approved.
+
+    Checked in this order: the code's client, denied, expired, polled too early, pending,
+    approved. Denied and redeemed are final.
+    """
+
+    def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+        """See ``IssuerGrant``."""
+        key = digest(request.params["device_code"])
+        code = transaction.device_code(key)
+        if code is None or code.client_id != request.client.client_id:
+            return Denial("invalid_grant", "The device code is unknown; start again")
+        ended = _ended(code, request.now)
+        if ended:
+            return ended
+        if _polled_too_early(code, request):
+            transaction.record_poll(key, request.now, slower=SLOW_DOWN)
+            wait = code.polling.interval + SLOW_DOWN
+            return Denial("slow_down", f"Polled too early; wait {wait:g} seconds between polls")
+        if code.status is DeviceStatus.PENDING:
+            transaction.record_poll(key, request.now)
+            return Denial("authorization_pending", "The person has not answered yet; poll again")
+        return _redeemed(code, request, transaction)
+
+
+def _ended(code: DeviceCodeRecord, now: float) -> Denial | None:
+    if code.status is DeviceStatus.DENIED:
+        return Denial("access_denied", "The person denied the request")
+    if code.status is DeviceStatus.REDEEMED:
+        return Denial("invalid_grant", "The device code was redeemed before; start again")
+    if now >= code.expires_at:
+        return Denial("expired_token", "The device code has expired; start again")
+    return None
+
+
+def _polled_too_early(code: DeviceCodeRecord, request: GrantRequest) -> bool:
+    polling = code.polling
+    if polling.last is None:
+        return False
+    since = request.now - polling.last
+    if request.client.kind == "aws" and polling.count == 1 and since < AWS_SECOND_POLL:
+        return False
+    return since < polling.interval
+
+
+def _redeemed(
+    code: DeviceCodeRecord, request: GrantRequest, transaction: Transaction
+) -> Issue | Denial:
+    family = TokenFamily(
+        family_id=new_id(),
+        client_id=code.client_id,
+        subject=code.subject or request.settings.subject,
+        scope=code.scope,
+        expires_at=request.now + request.settings.lifetimes.refresh_family,
+    )
+    if not transaction.redeem_device_code(code.digest):
+        return Denial("invalid_grant", "The device code was redeemed before; start again")
+    return Issue(family, code.scope, new=True)

@@ -1,0 +1,79 @@
+"""One of the issuer's access tokens for another (RFC 8693)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeGuard
+
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
+from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
+from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.server._http.denial import Denial
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._storage.records import AccessTokenRecord
+    from grantway_plugins.issuer._storage.transaction import Transaction
+
+
+class TokenExchangeIssuer:
+    """Issues an access token of the same subject to the client that asks.
+
+    The new token has no more scopes than the old one and does not outlive it, and one that is for
+    somebody never becomes one for anybody. An audience-bound token can be exchanged by whom it is
+    for and by whom it was issued to. There is no delegation: an actor's token is refused.
+    """
+
+    def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+        """See ``IssuerGrant``."""
+        if not request.client.confidential:
+            return Denial("unauthorized_client", "Only a client with a secret may use this grant")
+        unknown = _unknown_kind(request)
+        if unknown:
+            return Denial("invalid_request", unknown)
+        subject = transaction.access_token(family_digest(request.params["subject_token"]))
+        if not _usable(subject, request) or not transaction.hold_family(subject.family.family_id):
+            return Denial("invalid_request", "The subject_token is unknown, expired or not yours")
+        scope = _narrowed(subject, request)
+        if not scope:
+            return Denial(
+                "invalid_scope", "scope asks for more than the subject_token or the client has"
+            )
+        params = request.params
+        target = (*params.get("audience", ()), *params.get("resource", ()))
+        return request.issue(
+            subject=subject.family.subject,
+            scope=scope,
+            lifetime=subject.expires_at - request.now,
+            refresh_token=False,
+            audience=target or subject.audience,
+            members={"issued_token_type": ACCESS_TOKEN},
+            origin=subject.family,
+        )
+
+
+def _unknown_kind(request: GrantRequest) -> str | None:
+    params = request.params
+    if "actor_token" in params:
+        return "Delegation is not offered here; leave out actor_token"
+    if params["subject_token_type"] != ACCESS_TOKEN:
+        return f"subject_token_type must be {ACCESS_TOKEN}"
+    if params.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
+        return f"requested_token_type must be {ACCESS_TOKEN}"
+    return None
+
+
+def _usable(
+    subject: AccessTokenRecord | None, request: GrantRequest
+) -> TypeGuard[AccessTokenRecord]:
+    if subject is None or subject.family.revoked or request.now >= subject.expires_at:
+        return False
+    who = request.client.client_id
+    return not subject.audience or who in subject.audience or who == subject.family.client_id
+
+
+def _narrowed(subject: AccessTokenRecord, request: GrantRequest) -> tuple[str, ...]:
+    """The scopes to issue; none if more is asked for than the token and the client have."""
+    asked = request.params.get("scope")
+    if not asked:
+        return tuple(name for name in subject.scope if name in request.client.scope)
+    allowed = set(subject.scope) & set(request.client.scope)
+    return tuple(asked) if set(asked) <= allowed else ()

@@ -1,0 +1,85 @@
+"""The issuer as every endpoint sees it: its settings, grants and clock."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from grantway._exceptions import ConfigurationError
+from grantway._plugins.default_registry import default_registry
+from grantway._plugins.registry import Registry
+from grantway._types.grant import Grant
+from grantway_plugins.issuer._settings import IssuerSettings
+from grantway_plugins.issuer._storage.steady_clock import SteadyClock
+
+from .decision import IssuerGrant
+
+Clock = Callable[[], float]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IssuedGrant:
+    """A grant from both sides: the schema that its client uses too, and the issuer's decision."""
+
+    grant: Grant
+    decision: IssuerGrant
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """What every endpoint needs to decide.
+
+    Attributes:
+        settings: The operator's choices.
+        grants: grant_type -> the grant from both sides.
+        clock: Seconds since the epoch.
+        steady_clock: The same, but never running backwards.
+        repeatable: Parameters that may stand more than once.
+    """
+
+    settings: IssuerSettings
+    grants: Mapping[str, IssuedGrant]
+    clock: Clock = time.time
+    repeatable: frozenset[str] = field(init=False)
+    steady_clock: Clock = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Collect the repeatable parameters of all grants and start the steady clock."""
+        grants = (issued.grant for issued in self.grants.values())
+        each = (grant.names.all_of(grant.repeatable) for grant in grants)
+        object.__setattr__(self, "repeatable", frozenset().union(*each))
+        object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
+
+
+def issued_grants(registry: Registry | None = None) -> Mapping[str, IssuedGrant]:
+    """Join the registered grants with the issuer's sides of them.
+
+    A grant without an issuer's side is not offered, and neither is one that has nothing else.
+
+    Args:
+        registry: Where both come from; by default all installed plugins.
+
+    Raises:
+        ConfigurationError: there is no grant to offer.
+    """
+    registry = registry or default_registry()
+    sides = registry.issuer_grants
+    lost = sorted(set(sides) - set(registry.grants))
+    if lost:
+        _log.warning("Not offered, because no plugin registered the grant: %s", ", ".join(lost))
+    issued = {
+        name: IssuedGrant(registry.grants[name], sides[name])
+        for name in sides
+        if name in registry.grants
+    }
+    if not issued:
+        raise ConfigurationError(
+            "The issuer has no grant to offer: no plugin brings a grant with its issuer's side; "
+            "see registry.plugins, or reinstall grantway"
+        )
+    return MappingProxyType(issued)

@@ -1,0 +1,106 @@
+"""Clients that the operator adds, lists, rotates and removes, in the database itself.
+
+A running issuer notices a change within seconds (``store.KNOWN_FOR``).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from grantway._exceptions import ConfigurationError
+from grantway._types.quantity import check_seconds
+from grantway_plugins.issuer._audit_log import record_operator
+from grantway_plugins.issuer._http.endpoints.registration import (
+    information,
+    new_client,
+    registration,
+)
+from grantway_plugins.issuer._settings import IssuerSettings
+from grantway_plugins.issuer._storage.records import RegisteredClient
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Refusal
+
+from .issuer import Issuer, issued_grants
+from .randomness import digest, new_secret
+from .registration_policy import Terms
+
+#: How long a replaced secret keeps working, in seconds.
+OVERLAP = 86_400.0
+
+
+def add_client(
+    store: IssuerStore, metadata: Mapping[str, Any], *, introspects: bool = False
+) -> dict[str, Any]:
+    """Add a client that does not expire.
+
+    Args:
+        store: The issuer's database.
+        metadata: RFC 7591 section 2, such as ``client_name``, ``grant_types`` and ``scope``.
+        introspects: Whether it may introspect the tokens of other clients, as resource servers
+            need to.
+
+    Returns:
+        The client's information response (RFC 7591 section 3.2.1), with its secret.
+
+    Raises:
+        ConfigurationError: the metadata breaks a rule.
+        StoreError: the database failed; nothing was changed.
+    """
+    issuer = Issuer(IssuerSettings(), issued_grants())
+    try:
+        client, secret = new_client(issuer, metadata, Terms(introspects=introspects), math.inf)
+    except Refusal as refused:
+        raise ConfigurationError(refused.denial.description) from None
+    store.run(lambda transaction: transaction.clients.add(client))
+    record_operator(registration(client))
+    return information(client, secret)
+
+
+def rotate_secret(store: IssuerStore, client_id: str, *, overlap: float = OVERLAP) -> str:
+    """Give a client a new secret, and let the present one work for a while longer.
+
+    A secret that an earlier rotation replaced stops working at once.
+
+    Args:
+        store: The issuer's database.
+        client_id: Which client.
+        overlap: How long the present secret keeps working, in seconds.
+
+    Returns:
+        The new secret.
+
+    Raises:
+        ConfigurationError: ``overlap`` is not a number of seconds, or there is no such client, or
+            it has no secret.
+        StoreError: the database failed; nothing was changed.
+    """
+    check_seconds("overlap", overlap, least=0)
+    secret = new_secret("gws")
+    until = time.time() + overlap
+    if not store.run(
+        lambda transaction: transaction.clients.rotate(client_id, digest(secret), until)
+    ):
+        raise ConfigurationError(f"There is no client {client_id} with a secret in this database")
+    record_operator(AuditEvent("secret_rotation", client_id=client_id))
+    return secret
+
+
+def remove_client(store: IssuerStore, client_id: str) -> None:
+    """Remove a client and revoke its tokens.
+
+    Raises:
+        ConfigurationError: there is no such client.
+        StoreError: the database failed; nothing was changed.
+    """
+    if not store.run(lambda transaction: transaction.clients.remove(client_id, time.time())):
+        raise ConfigurationError(f"There is no client {client_id} in this database")
+    record_operator(AuditEvent("client_removal", client_id=client_id))
+
+
+def all_clients(store: IssuerStore) -> list[RegisteredClient]:
+    """Return every client, the oldest first."""
+    return store.run(lambda transaction: transaction.clients.all())

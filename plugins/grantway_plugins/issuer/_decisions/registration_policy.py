@@ -1,0 +1,106 @@
+"""Registration policy: which callers may register a client, and for which grants and scopes."""
+
+from __future__ import annotations
+
+import hmac
+import math
+from dataclasses import dataclass
+
+from grantway_plugins.issuer._settings import IssuerSettings
+from grantway_plugins.server._http.denial import Denial
+from grantway_plugins.server._http.wire import (
+    WireFormat,
+    WireRequest,
+    WireResponse,
+    denial_response,
+)
+
+from .rate_limit import RateLimit, network_of
+
+#: Registrations per minute from all peers together, as a multiple of those from one peer.
+_ALL_PEERS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one registrant may have.
+
+    Attributes:
+        grant_types: The grants, or None for every grant that the issuer offers.
+        scopes: The scopes, or None for any.
+        anonymous: Whether anybody could have sent the registration.
+        introspects: Whether the client may introspect the tokens of other clients.
+    """
+
+    grant_types: frozenset[str] | None = None
+    scopes: tuple[str, ...] | None = None
+    anonymous: bool = False
+    introspects: bool = False
+
+
+class RegistrationPolicy:
+    """Decide who may register.
+
+    Args:
+        settings: The operator's choices.
+    """
+
+    def __init__(self, settings: IssuerSettings) -> None:
+        self._settings = settings
+        self._of_peer = RateLimit(settings.registration_rate)
+        self._of_all = RateLimit(settings.registration_rate * _ALL_PEERS)
+
+    def admit(self, request: WireRequest) -> Terms | WireResponse:
+        """Return the terms of a registration, or the answer that refuses it."""
+        match self._settings.registration:
+            case "unrestricted":
+                return Terms(introspects=True)
+            case "token":
+                return Terms() if self._has_token(request) else _no_token(request.dialect)
+            case "open":
+                wait = self._wait(network_of(request.peer))
+                if wait > 0:
+                    return _too_many(request.dialect, wait)
+                return Terms(
+                    frozenset(self._settings.registration_grant_types),
+                    self._settings.registration_scopes,
+                    anonymous=True,
+                )
+        return denial_response(
+            Denial(
+                "access_denied",
+                "Registration is off at this issuer; ask its operator for a client",
+            ),
+            request.dialect,
+            status=403,
+        )
+
+    def _has_token(self, request: WireRequest) -> bool:
+        wanted = self._settings.registration_token or ""
+        given = request.bearer or ""
+        return bool(wanted) and hmac.compare_digest(given.encode(), wanted.encode())
+
+    def _wait(self, peer: str) -> float:
+        """Count a registration; or return how long the peer must wait, in seconds."""
+        wait = max(self._of_peer.wait(peer), self._of_all.wait(""))
+        if wait <= 0:
+            self._of_peer.take(peer)
+            self._of_all.take("")
+        return wait
+
+
+def _no_token(dialect: WireFormat) -> WireResponse:
+    denial = Denial(
+        "invalid_token",
+        "Registration needs the initial access token of this issuer (RFC 7591 section 3), as "
+        "Authorization: Bearer",
+    )
+    challenge = (b"www-authenticate", b'Bearer realm="grantway", error="invalid_token"')
+    return denial_response(denial, dialect, status=401, headers=(challenge,))
+
+
+def _too_many(dialect: WireFormat, wait: float) -> WireResponse:
+    seconds = math.ceil(wait)
+    denial = Denial("slow_down", f"Too many registrations; try again in {seconds} seconds")
+    header = (b"retry-after", str(seconds).encode())
+    return denial_response(denial, dialect, status=429, headers=(header,))

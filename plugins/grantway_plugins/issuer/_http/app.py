@@ -1,0 +1,307 @@
+"""The issuer as an ASGI application.
+
+The endpoints that machines call are dispatched here, by one dictionary; what people see goes on
+to the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from grantway._processes.copies import OneProcess
+from grantway_plugins.issuer._audit_log import AuditLog
+from grantway_plugins.issuer._aws_portal.portal import Portal
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy, Terms
+from grantway_plugins.issuer._pages import PATHS as PAGE_PATHS, STATIC_PATHS, Pages
+from grantway_plugins.issuer._storage.database_work import (
+    Work,
+    failed,
+    naming_client,
+    refusals_are_denials,
+)
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.server._http.asgi import (
+    BodyProblem,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_response,
+)
+from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.host_name import is_own_host
+from grantway_plugins.server._http.incoming_request import (
+    BOTH,
+    NO_IAM,
+    IncomingRequest,
+    method_not_allowed,
+    names_iam,
+    repeated_header_response,
+)
+from grantway_plugins.server._http.repeated_headers import repeated_header
+from grantway_plugins.server._http.wire import (
+    BODY_TIME,
+    WireFormat,
+    WireRequest,
+    WireResponse,
+    denial_response,
+    dialect_of,
+)
+
+from .base_path import BasePath
+from .cors import Cors
+from .endpoints.device_authorization import device_authorization
+from .endpoints.introspection import introspect
+from .endpoints.metadata import metadata
+from .endpoints.registration import register, register_client
+from .endpoints.revocation import revoke
+from .endpoints.token import create_token
+from .health import Health
+
+_Register = Callable[[Issuer, Mapping[str, Any], Terms], Work]
+#: What a page in a browser may need: to register, to log in, and to end its login.
+_FOR_WEB_PAGES = frozenset(
+    {
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/client/register",
+        "/device_authorization",
+        "/register",
+        "/revoke",
+        "/token",
+    }
+)
+_HEALTH = frozenset({"/health", "/readyz"})
+_FORM = frozenset({WireFormat.RFC})
+_JSON = frozenset({WireFormat.AWS})
+
+
+class App(OneProcess):
+    """The ASGI application.
+
+    Args:
+        issuer: What is decided.
+        store: Where it is kept.
+        body_seconds: Time that a client gets to send a body.
+    """
+
+    def __init__(
+        self, issuer: Issuer, store: IssuerStore, *, body_seconds: float = BODY_TIME
+    ) -> None:
+        self._issuer = issuer
+        self._body_seconds = body_seconds
+        self._store = store
+        self._audit = AuditLog(issuer.settings.url)
+        self._pages = Pages(issuer, store, self._audit, body_seconds=body_seconds)
+        # Where everything is approved at once, no endpoint is for a stranger's page.
+        self._guards_all = issuer.settings.approve == "auto"
+        self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
+        self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
+        self._registration = RegistrationPolicy(issuer.settings)
+        self._base = BasePath(issuer.settings.url)
+        self._health = Health(store)
+        document = metadata(issuer)
+        self._gets: Mapping[str, WireResponse] = {
+            "/.well-known/oauth-authorization-server": document,
+            "/.well-known/openid-configuration": document,
+        }
+        self._posts: Mapping[str, _Post] = {
+            "/token": _Post(create_token, BOTH),
+            "/device_authorization": _Post(device_authorization, BOTH),
+            "/introspect": _Post(introspect, _FORM),
+            "/revoke": _Post(revoke, _FORM),
+            "/client/register": _Post(self._admitted(register_client), _JSON, WireFormat.AWS),
+            "/register": _Post(self._admitted(register), _JSON, WireFormat.RFC),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        path, method = self._base.endpoint(scope["path"]), scope["method"]
+        if path is None:
+            await send_response(send, self._base.not_below)
+            return
+        scope = {**scope, "path": path}
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await self._send(refusal, scope, send)
+            return
+        if not self._is_meant(path, _headers(scope)):
+            await self._misdirect(scope, receive, send)
+            return
+        if self._cors is not None and path in _FOR_WEB_PAGES:
+            headers = _headers(scope)
+            send = self._cors.sending(headers, send)
+            allowed = "POST" if path in self._posts else "GET, HEAD"
+            preflight = self._cors.preflight(method, headers, allowed)
+            if preflight is not None:
+                await send_response(send, preflight)
+                return
+        await self._dispatch(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path in _HEALTH and method in {"GET", "HEAD"}:
+            await send_response(send, await self._health.answer())
+            return
+        post = self._posts.get(path)
+        if post is not None:
+            if method == "POST":
+                await self._send(await self._post(post, scope, receive), scope, send)
+            else:
+                await send_response(send, method_not_allowed("POST", post.speaks or WireFormat.RFC))
+        elif path in self._portal.methods:
+            await self._send(await self._ask_portal(scope, receive), scope, send)
+        elif path in self._gets or path in _HEALTH:
+            if method in {"GET", "HEAD"}:
+                await send_response(send, self._gets[path])
+            else:
+                await send_response(send, method_not_allowed("GET, HEAD", WireFormat.RFC))
+        elif path in PAGE_PATHS or _is_for_a_person(scope):
+            await self._pages.asgi(scope, receive, send)
+        else:
+            denial = Denial("not_found", "There is nothing at this path")
+            await send_response(send, denial_response(denial, WireFormat.RFC, status=404))
+
+    async def _misdirect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request under a name that is not the issuer's."""
+        if scope["path"] not in PAGE_PATHS:
+            await self._send(_MISDIRECTED, scope, send)
+            return
+        self._audit.record(_MISDIRECTED.event, scope["path"], _peer(scope))
+        await self._pages.misdirected(scope, receive, send)
+
+    async def _send(self, answer: WireResponse, scope: Scope, send: Send) -> None:
+        """Send an answer, and log first what it decided."""
+        path = scope["path"]
+        # Any other path may contain a secret that belongs elsewhere.
+        known = path in self._posts or path in self._portal.methods or path in PAGE_PATHS
+        self._audit.record(answer.event, path if known else "/", _peer(scope))
+        await send_response(send, answer)
+
+    def _refusal(self, scope: Scope) -> WireResponse | None:
+        """Return the answer to a request that is refused whatever its path, or None."""
+        headers = _headers(scope)
+        repeated = repeated_header(
+            (name, value.decode("latin-1")) for name, value in scope["headers"]
+        )
+        if repeated is not None:
+            dialect = dialect_of(headers.get(b"content-type", "")) or WireFormat.RFC
+            return repeated_header_response(repeated, dialect)
+        return None
+
+    def _is_meant(self, path: str, headers: Mapping[bytes, str]) -> bool:
+        """Return whether the request may use the name in its Host header for this path."""
+        host = headers.get(b"host")
+        guarded = self._guards_all or path in PAGE_PATHS
+        if host is None or not guarded or path in STATIC_PATHS:
+            return True
+        return is_own_host(host, self._issuer.settings.url)
+
+    async def _ask_portal(self, scope: Scope, receive: Receive) -> WireResponse:
+        path, headers = scope["path"], _headers(scope)
+        if scope["method"] != self._portal.methods[path]:
+            return method_not_allowed(self._portal.methods[path], WireFormat.AWS)
+        body = await read_body(headers, receive, seconds=self._body_seconds)
+        if isinstance(body, BodyProblem):
+            return body.answer(WireFormat.AWS)
+        return await self._portal.answer(path, scope["query_string"], headers)
+
+    async def _post(self, post: _Post, scope: Scope, receive: Receive) -> WireResponse:
+        headers = _headers(scope)
+        incoming = IncomingRequest(headers, post.accepts, post.speaks)
+        body = await read_body(headers, receive, seconds=self._body_seconds)
+        if isinstance(body, BodyProblem):
+            return body.answer(incoming.speaks)
+        unread = incoming.unread(body)
+        if unread is not None:
+            return unread
+        if post.endpoint is create_token and names_iam(scope["query_string"]):
+            return incoming.answer(NO_IAM)
+        try:
+            request = incoming.parse(body, self._issuer.repeatable)
+            request = replace(request, peer=_peer(scope), bearer=_bearer(headers))
+            work = post.endpoint(self._issuer, request)
+        except Refusal as refused:
+            return incoming.answer(refused.denial)
+        if isinstance(work, WireResponse):
+            return work
+        return incoming.answer(await self._carry_out(work, request))
+
+    def _admitted(
+        self, register: _Register
+    ) -> Callable[[Issuer, WireRequest], Work | WireResponse]:
+        """An endpoint that registers, for those whom the policy admits."""
+
+        def admitted(issuer: Issuer, request: WireRequest) -> Work | WireResponse:
+            terms = self._registration.admit(request)
+            return (
+                terms
+                if isinstance(terms, WireResponse)
+                else register(issuer, request.params, terms)
+            )
+
+        return admitted
+
+    async def _carry_out(self, work: Work, request: WireRequest) -> WireResponse | Denial:
+        work = refusals_are_denials(work)
+        if self._audit.listened_to:
+            client_id = request.basic[0] if request.basic else request.params.get("client_id")
+            grant_type = request.params.get("grant_type")
+            offered = isinstance(grant_type, str) and grant_type in self._issuer.grants
+            work = naming_client(work, client_id, grant_type if offered else None)
+        try:
+            return await self._store.arun(work)
+        except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
+            self._health.failed(error)
+            return failed(error, request.dialect)
+
+
+class _Post:
+    """An endpoint that is posted to: what it does, and which dialects it reads and speaks."""
+
+    __slots__ = ("accepts", "endpoint", "speaks")
+
+    def __init__(
+        self,
+        endpoint: Callable[[Issuer, WireRequest], Work | WireResponse],
+        accepts: frozenset[WireFormat],
+        speaks: WireFormat | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.accepts = accepts
+        self.speaks = speaks
+
+
+_MISDIRECTED = denial_response(
+    Denial(
+        "invalid_request",
+        "The issuer does not go by the name in the Host header; use its own address, or give it "
+        "this name with --issuer",
+    ),
+    WireFormat.RFC,
+    status=421,
+)
+
+
+def _is_for_a_person(scope: Scope) -> bool:
+    """Whether a browser shows the answer, so that an unknown path gets a page."""
+    return scope["method"] == "GET" and "text/html" in _headers(scope).get(b"accept", "")
+
+
+def _headers(scope: Scope) -> dict[bytes, str]:
+    return {name: value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _bearer(headers: Mapping[bytes, str]) -> str | None:
+    scheme, _, token = headers.get(b"authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

@@ -1,0 +1,138 @@
+"""Starting a device flow: StartDeviceAuthorization and RFC 8628 section 3.1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+from marshmallow import EXCLUDE, Schema, ValidationError
+
+from grantway._types.grant import Scope, Text
+from grantway_grants.device_code import GRANT_TYPE
+from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.randomness import (
+    digest,
+    new_secret,
+    new_user_code,
+    shown_user_code,
+)
+from grantway_plugins.issuer._storage.records import (
+    DeviceCodeRecord,
+    DeviceStatus,
+    Polling,
+    RegisteredClient,
+)
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.wire import (
+    WireFormat,
+    WireRequest,
+    WireResponse,
+    camel,
+    json_response,
+)
+
+
+class StartDeviceAuthorizationSchema(Schema):
+    """AWS's ``startUrl`` names a directory, which this issuer has not; it must be there."""
+
+    class Meta:
+        """Unknown parameters are ignored (RFC 6749 section 3.1)."""
+
+        unknown = EXCLUDE
+
+    start_url = Text(required=True, example="https://d-0000000000.awsapps.com/start")
+
+
+class DeviceAuthorizationSchema(Schema):
+    """RFC 8628 section 3.1."""
+
+    class Meta:
+        """Unknown parameters are ignored (RFC 6749 section 3.1)."""
+
+        unknown = EXCLUDE
+
+    scope = Scope()
+
+
+_SCHEMAS: dict[WireFormat, Schema] = {
+    WireFormat.AWS: StartDeviceAuthorizationSchema(),
+    WireFormat.RFC: DeviceAuthorizationSchema(),
+}
+
+
+def device_authorization(
+    issuer: Issuer, request: WireRequest
+) -> Callable[[Transaction], WireResponse | Denial]:
+    """Judge what needs no database, and return the work that does.
+
+    Raises:
+        Refusal: the request is refused without asking the database.
+    """
+    params = _load(request)
+    credentials = credentials_of(request)
+
+    def work(transaction: Transaction) -> WireResponse | Denial:
+        now = issuer.clock()
+        client = authenticate(credentials, transaction, now)
+        if GRANT_TYPE not in client.grant_types:
+            return Denial("unauthorized_client", "The client is not registered for device codes")
+        asked = params.get("scope") or client.scope
+        if not set(asked) <= set(client.scope):
+            return Denial("invalid_scope", "scope asks for more than the client registered")
+        content = _start(issuer, client, tuple(asked), now, transaction)
+        if request.dialect is WireFormat.AWS:
+            content = {camel(name): value for name, value in content.items()}
+        return json_response(200, content, request.dialect)
+
+    return work
+
+
+def _load(request: WireRequest) -> dict[str, Any]:
+    try:
+        loaded = _SCHEMAS[request.dialect].load(dict(request.params))
+        return cast("dict[str, Any]", loaded)
+    except ValidationError as invalid:
+        messages = invalid.messages_dict
+    broken = "; ".join(f"{request.shown(name)} {rules[0]}" for name, rules in messages.items())
+    raise Refusal("invalid_request", broken.replace('"', "'"))
+
+
+def _start(
+    issuer: Issuer,
+    client: RegisteredClient,
+    scope: tuple[str, ...],
+    now: float,
+    transaction: Transaction,
+) -> dict[str, Any]:
+    """Keep a new pair of codes, and return the answer's members by their RFC names."""
+    settings = issuer.settings
+    device_code = new_secret("gwd")
+    user_code = new_user_code()
+    while transaction.device_code_for_user_code(digest(user_code)) is not None:
+        user_code = new_user_code()
+    approved = settings.approve == "auto"
+    transaction.add_device_code(
+        DeviceCodeRecord(
+            digest=digest(device_code),
+            client_id=client.client_id,
+            scope=scope,
+            subject=settings.subject if approved else None,
+            status=DeviceStatus.APPROVED if approved else DeviceStatus.PENDING,
+            expires_at=now + settings.lifetimes.device_code,
+            polling=Polling(settings.lifetimes.device_interval),
+        ),
+        digest(user_code),
+    )
+    shown = shown_user_code(user_code)
+    return {
+        "device_code": device_code,
+        "user_code": shown,
+        "verification_uri": f"{settings.url}/device",
+        "verification_uri_complete": f"{settings.url}/device?user_code={shown}",
+        "expires_in": int(settings.lifetimes.device_code),
+        # RFC 8628 section 3.2 counts whole seconds, and clients read zero as five.
+        "interval": max(1, math.ceil(settings.lifetimes.device_interval)),
+    }

@@ -1,0 +1,312 @@
+"""Registering clients: AWS's RegisterClient and RFC 7591."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from grantway._exceptions import ConfigurationError
+from grantway._types.grant import Scope, Text
+from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
+from grantway_plugins.issuer._decisions.authentication import METHODS
+from grantway_plugins.issuer._decisions.grants import STANDARD
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
+from grantway_plugins.issuer._decisions.registration_policy import Terms
+from grantway_plugins.issuer._storage.records import Authentication, RegisteredClient
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.redirect_uri import check_redirect_uri
+from grantway_plugins.server._http.wire import WireFormat, WireResponse, json_response
+
+
+class Name(fields.String):
+    """What a person is shown: printable, and short enough for a page."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise ValidationError("must be printable text, like 'My tool'")
+        if len(value) > 200:  # noqa: PLR2004 - the number is the rule, and its text is below
+            raise ValidationError("must be at most 200 characters long")
+        return value
+
+
+class RedirectUri(fields.String):
+    """A place that a browser may be sent to."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> str:
+        try:
+            return check_redirect_uri(value)
+        except ConfigurationError as wrong:
+            reason = wrong.message
+        raise ValidationError(reason)
+
+
+def _names() -> fields.List[str]:
+    return fields.List(
+        Text(example="'refresh_token'", maximum=200), validate=validate.Length(max=50)
+    )
+
+
+def _redirect_uris() -> fields.List[str]:
+    return fields.List(RedirectUri(), validate=validate.Length(max=50))
+
+
+class RegisterClientSchema(Schema):
+    """RegisterClient's members. Those that only concern AWS's directory are ignored."""
+
+    class Meta:
+        """AWS may add members."""
+
+        unknown = EXCLUDE
+
+    client_name = Name(required=True, data_key="clientName")
+    client_type = fields.String(
+        required=True, data_key="clientType", validate=validate.OneOf(["public"])
+    )
+    scopes = Scope(data_key="scopes")
+    redirect_uris = _redirect_uris()
+    redirect_uris.data_key = "redirectUris"
+    grant_types = _names()
+    grant_types.data_key = "grantTypes"
+
+
+class ClientMetadataSchema(Schema):
+    """RFC 7591 section 2; unknown metadata is ignored, as it says."""
+
+    class Meta:
+        """Unknown metadata is ignored."""
+
+        unknown = EXCLUDE
+
+    client_name = Name()
+    redirect_uris = _redirect_uris()
+    grant_types = _names()
+    response_types = fields.List(fields.String(validate=validate.OneOf(["code"])))
+    scope = Scope()
+    token_endpoint_auth_method = fields.String(validate=validate.OneOf(METHODS))
+
+
+_REGISTER_CLIENT = RegisterClientSchema()
+_CLIENT_METADATA = ClientMetadataSchema()
+
+Work = Callable[[Transaction], WireResponse | Denial]
+
+#: The most metadata that one registration may keep, in bytes.
+LARGEST = 8192
+_FULL = Denial(
+    "temporarily_unavailable",
+    "The issuer has reached its limit of registrations; ask its operator for a client",
+)
+
+
+def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
+    """RegisterClient: AWS's clients are public, and prove themselves by a secret all the same.
+
+    Raises:
+        Refusal: a member breaks its rule, or asks for more than the terms allow.
+    """
+    loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
+    # What AWS itself would give; anything else has to be asked for.
+    asked = loaded.get("grant_types") or sorted(_offered(issuer, terms) & set(STANDARD))
+    grant_types = _grant_types(issuer, asked, terms, "unsupported_grant_type")
+    if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
+        raise Refusal("invalid_redirect_uri", "redirectUris is required for authorization_code")
+    secret = new_secret("gws")
+    now = issuer.clock()
+    client = RegisteredClient(
+        client_id=new_id(),
+        name=loaded["client_name"],
+        kind="aws",
+        authentication=Authentication("client_secret_post", digest(secret)),
+        grant_types=grant_types,
+        scope=_scopes(issuer, loaded.get("scopes"), terms, "invalid_scope"),
+        redirect_uris=tuple(loaded.get("redirect_uris") or ()),
+        issued_at=now,
+        expires_at=now + issuer.settings.lifetimes.registration,
+        anonymous=terms.anonymous,
+        introspects=terms.introspects,
+    )
+    _check_size(client)
+
+    def work(transaction: Transaction) -> WireResponse | Denial:
+        if client.anonymous and not transaction.clients.make_room(
+            issuer.settings.registration_limit
+        ):
+            return _FULL
+        transaction.clients.add(client)
+        url = issuer.settings.url
+        content = {
+            "clientId": client.client_id,
+            "clientSecret": secret,
+            "clientIdIssuedAt": int(client.issued_at),
+            "clientSecretExpiresAt": int(client.expires_at),
+            "authorizationEndpoint": f"{url}/authorize",
+            "tokenEndpoint": f"{url}/token",
+        }
+        return json_response(200, content, WireFormat.AWS, event=registration(client))
+
+    return work
+
+
+def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
+    """Dynamic client registration (RFC 7591).
+
+    Raises:
+        Refusal: a member breaks its rule, or asks for more than the terms allow.
+    """
+    expires_at = issuer.clock() + issuer.settings.lifetimes.registration
+    client, secret = new_client(issuer, members, terms, expires_at)
+
+    def work(transaction: Transaction) -> WireResponse | Denial:
+        if client.anonymous and not transaction.clients.make_room(
+            issuer.settings.registration_limit
+        ):
+            return _FULL
+        transaction.clients.add(client)
+        return json_response(201, information(client, secret), event=registration(client))
+
+    return work
+
+
+def registration(client: RegisteredClient) -> AuditEvent:
+    """Return the audit log's event for a new client."""
+    return AuditEvent(
+        "registration",
+        client_id=client.client_id,
+        client_name=client.name,
+        scope=" ".join(client.scope),
+    )
+
+
+def new_client(
+    issuer: Issuer, members: Mapping[str, Any], terms: Terms, expires_at: float
+) -> tuple[RegisteredClient, str | None]:
+    """Make a client from its metadata (RFC 7591 section 2), and its secret if it has one.
+
+    Raises:
+        Refusal: a member breaks its rule, or asks for more than the terms allow.
+    """
+    loaded = _load(_CLIENT_METADATA, members, "invalid_client_metadata")
+    asked = loaded.get("grant_types") or [AUTHORIZATION_CODE]
+    grant_types = _grant_types(issuer, asked, terms, "invalid_client_metadata")
+    if AUTHORIZATION_CODE in grant_types and not loaded.get("redirect_uris"):
+        raise Refusal("invalid_redirect_uri", "redirect_uris is required for authorization_code")
+    method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
+    secret = None if method == "none" else new_secret("gws")
+    client_id = new_id()
+    client = RegisteredClient(
+        client_id=client_id,
+        name=loaded.get("client_name") or client_id,
+        kind="rfc",
+        authentication=Authentication(method, None if secret is None else digest(secret)),
+        grant_types=grant_types,
+        scope=_scopes(issuer, loaded.get("scope"), terms, "invalid_client_metadata"),
+        redirect_uris=tuple(loaded.get("redirect_uris") or ()),
+        issued_at=issuer.clock(),
+        expires_at=expires_at,
+        anonymous=terms.anonymous,
+        introspects=terms.introspects,
+    )
+    _check_size(client)
+    return client, secret
+
+
+def information(client: RegisteredClient, secret: str | None = None) -> dict[str, Any]:
+    """Return a client's information response (RFC 7591 section 3.2.1), with its secret if given."""
+    content: dict[str, Any] = {
+        "client_id": client.client_id,
+        "client_id_issued_at": int(client.issued_at),
+        "client_name": client.name,
+        "grant_types": sorted(client.grant_types),
+        "redirect_uris": list(client.redirect_uris),
+        "scope": " ".join(client.scope),
+        "token_endpoint_auth_method": client.authentication.method,
+    }
+    if AUTHORIZATION_CODE in client.grant_types:
+        content["response_types"] = ["code"]
+    if secret is not None:
+        content["client_secret"] = secret
+        ends = math.isfinite(client.expires_at)
+        content["client_secret_expires_at"] = int(client.expires_at) if ends else 0
+    return content
+
+
+def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", schema.load(members))
+    except ValidationError as invalid:
+        messages = invalid.messages_dict
+    if any(name in messages for name in ("redirect_uris", "redirectUris")):
+        error = "invalid_redirect_uri"
+    elif "clientType" in messages and "clientType" in members:
+        error = "invalid_client_metadata"
+    elif any(name in messages for name in ("scopes",)):
+        error = "invalid_scope"
+    raise Refusal(error, _sentence(messages))
+
+
+def _sentence(messages: Mapping[str, Any]) -> str:
+    """Marshmallow's messages as one line that quotes no value."""
+    parts = []
+    for name, rules in messages.items():
+        while isinstance(rules, Mapping):
+            rules = next(iter(rules.values()))  # noqa: PLW2901 - down to the first rule
+        parts.append(f"{name}: {'; '.join(str(rule) for rule in rules)}")
+    return " ".join(parts).replace('"', "'").replace("\\", "/")
+
+
+def _offered(issuer: Issuer, terms: Terms) -> frozenset[str]:
+    every = frozenset(issuer.grants)
+    return every if terms.grant_types is None else every & terms.grant_types
+
+
+def _grant_types(issuer: Issuer, asked: list[str], terms: Terms, error: str) -> frozenset[str]:
+    offered = _offered(issuer, terms)
+    beyond = set(asked) - offered
+    if not beyond:
+        return frozenset(asked)
+    listing = ", ".join(sorted(offered))
+    if beyond <= set(issuer.grants):
+        raise Refusal(
+            error,
+            f"Anonymous clients may register for {listing} only; ask the issuer's operator for a "
+            "client",
+        )
+    raise Refusal(error, f"A grant type is not one of {listing}")
+
+
+def _scopes(
+    issuer: Issuer, asked: tuple[str, ...] | None, terms: Terms, error: str
+) -> tuple[str, ...]:
+    allowed = terms.scopes
+    if allowed is None:
+        return asked or issuer.settings.default_scopes
+    if not asked:
+        usual = tuple(each for each in issuer.settings.default_scopes if each in allowed)
+        return usual or allowed
+    if set(asked) <= set(allowed):
+        return asked
+    raise Refusal(
+        error,
+        f"scope: anonymous clients may register for {' '.join(allowed)} only; ask the issuer's "
+        "operator for a client",
+    )
+
+
+def _check_size(client: RegisteredClient) -> None:
+    names = (client.name, *client.scope, *client.grant_types, *client.redirect_uris)
+    if sum(len(each.encode()) for each in names) > LARGEST:
+        raise Refusal(
+            "invalid_client_metadata",
+            f"The metadata is larger than {LARGEST} bytes; register fewer or shorter redirect "
+            "URIs and scopes",
+        )

@@ -1,0 +1,54 @@
+"""Ending a token before its time (RFC 7009)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._storage.records import RefreshTokenRecord, TokenFamily
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.wire import WireRequest, WireResponse, json_response
+
+
+def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], WireResponse | Denial]:
+    """Return the work: an access token ends alone, a refresh token with its whole family.
+
+    Raises:
+        Refusal: the request is refused without asking the database.
+    """
+    token = request.text("token")
+    credentials = credentials_of(request)
+    if token is None:
+        raise Refusal("invalid_request", "token is required")
+    key = family_digest(token)
+
+    def work(transaction: Transaction) -> WireResponse | Denial:
+        now = issuer.clock()
+        client = authenticate(credentials, transaction, now)
+        found = transaction.refresh_token(key) or transaction.access_token(key)
+        if found is None:
+            return json_response(200, {})  # RFC 7009 section 2.2: an unknown token is no error
+        if found.family.client_id != client.client_id:
+            return Denial("invalid_grant", "The token belongs to another client")
+        if isinstance(found, RefreshTokenRecord):
+            transaction.revoke_family(found.family.family_id, now)
+            return json_response(200, {}, event=revocation(found.family, "refresh_token"))
+        transaction.forget_access_token(key)
+        return json_response(200, {}, event=revocation(found.family, "access_token"))
+
+    return work
+
+
+def revocation(family: TokenFamily, token_type: str) -> AuditEvent:
+    """Return the audit log's event for a token, or with ``refresh_token`` for a whole login."""
+    return AuditEvent(
+        "revocation",
+        client_id=family.client_id,
+        subject=family.subject,
+        family_id=family.family_id,
+        token_type=token_type,
+    )

@@ -1,0 +1,137 @@
+"""The token endpoint: CreateToken and RFC 6749 section 3.2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from grantway._exceptions import PluginError, RequestInvalidError
+from grantway._types.callables import is_unfinished, kind_of
+from grantway._types.grant import Params
+from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
+from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
+from grantway_plugins.issuer._decisions.issuer import IssuedGrant, Issuer
+from grantway_plugins.issuer._decisions.randomness import family_digest, new_family_secret
+from grantway_plugins.issuer._storage.records import RegisteredClient
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Denial
+from grantway_plugins.server._http.parameters import (
+    broken,
+    grant_type_of,
+    params_of,
+    unsupported,
+)
+from grantway_plugins.server._http.wire import (
+    WireFormat,
+    WireRequest,
+    WireResponse,
+    camel,
+    json_response,
+)
+
+REFRESH_TOKEN = "refresh_token"
+
+
+def create_token(
+    issuer: Issuer, request: WireRequest
+) -> Callable[[Transaction], WireResponse | Denial]:
+    """Judge what needs no database, and return the work that does.
+
+    Raises:
+        Refusal: the request is refused without asking the database.
+    """
+    issued = _grant(issuer, request)
+    params = _load(issued, request)
+    credentials = credentials_of(request)
+
+    def work(transaction: Transaction) -> WireResponse | Denial:
+        now = issuer.clock()
+        client = authenticate(credentials, transaction, now)
+        if issued.grant.grant_type not in client.grant_types:
+            return Denial(
+                "unauthorized_client",
+                f"The client is not registered for {issued.grant.grant_type}",
+            )
+        decision: object = issued.decision.decide(
+            GrantRequest(params, client, now, issuer.steady_clock(), issuer.settings), transaction
+        )
+        if isinstance(decision, Denial):
+            return decision
+        if not isinstance(decision, Issue):
+            raise _undecided(issued, decision)
+        content = _issue(decision, client, now, issuer, transaction)
+        if request.dialect is WireFormat.AWS:
+            del content["scope"]
+            content = {camel(name): value for name, value in content.items()}
+        event = _login(decision, issued.grant.grant_type) if decision.new else None
+        return json_response(200, content, request.dialect, event=event)
+
+    return work
+
+
+def _login(issue: Issue, grant_type: str) -> AuditEvent:
+    return AuditEvent(
+        "login",
+        client_id=issue.family.client_id,
+        subject=issue.family.subject,
+        grant_type=grant_type,
+        scope=" ".join(issue.scope),
+        family_id=issue.family.family_id,
+    )
+
+
+def _undecided(issued: IssuedGrant, decision: object) -> PluginError:
+    what = "a coroutine" if is_unfinished(decision) else kind_of(decision)
+    plugin = type(issued.decision).__module__
+    return PluginError(
+        f"decide of the issuer's side of {issued.grant.grant_type} ({plugin}) returned {what}; "
+        "it must return an Issue or a Denial.",
+        plugin=plugin,
+    )
+
+
+def _grant(issuer: Issuer, request: WireRequest) -> IssuedGrant:
+    issued = issuer.grants.get(grant_type_of(request))
+    if issued is None:
+        raise unsupported(issuer.grants)
+    return issued
+
+
+def _load(issued: IssuedGrant, request: WireRequest) -> Params:
+    try:
+        return issued.grant.load(params_of(issued.grant, request))
+    except RequestInvalidError as invalid:
+        errors = invalid.errors
+    raise broken(errors, request)
+
+
+def _issue(
+    issue: Issue, client: RegisteredClient, now: float, issuer: Issuer, transaction: Transaction
+) -> dict[str, Any]:
+    """Make the tokens, keep their digests, and return the answer's members by their RFC names."""
+    if issue.new:
+        transaction.add_family(issue.family)
+        if client.anonymous:
+            transaction.clients.use(client.client_id, now)
+    expires_at = min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at)
+    access_token = new_family_secret("gwa", issue.family.family_id)
+    transaction.add_access_token(
+        family_digest(access_token),
+        issue.family,
+        issue.scope,
+        (now, expires_at),
+        issue.audience,
+    )
+    content: dict[str, Any] = {
+        **issue.members,
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": int(expires_at - now),
+    }
+    if issue.refresh_token and REFRESH_TOKEN in client.grant_types:
+        refresh_token = new_family_secret("gwr", issue.family.family_id)
+        transaction.add_refresh_token(family_digest(refresh_token), issue.family)
+        content["refresh_token"] = refresh_token
+    content["scope"] = " ".join(issue.scope)
+    return content

@@ -1,0 +1,231 @@
+"""``/device``: a person enters the code of a device, then allows or denies it (RFC 8628)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from grantway_plugins.issuer._audit_log import AuditLog
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.randomness import (
+    digest,
+    plain_user_code,
+    shown_user_code,
+)
+from grantway_plugins.issuer._storage.records import (
+    DeviceCodeRecord,
+    DeviceStatus,
+    RegisteredClient,
+)
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.audit_event import AuditEvent
+
+from .choice import approval, denial
+from .forms import read_form
+from .rendering import Link, Renderer
+from .session import Session, Sessions, peer_of
+from .throttle import Throttle
+
+#: The longest text that the field takes; more is cut when it is shown again.
+_FIELD = 40
+_UNKNOWN = (
+    "No device waits with this code. Check it and try again. Codes work for a few minutes only; "
+    "if this one is older, start again on the device to get a new one."
+)
+_PATH = "/device"
+_TOO_MANY = AuditEvent("denial", error="slow_down", reason="Too many wrong codes")
+_EXPIRED = "This code has expired. Start again on the device to get a new code, and enter it here."
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A user code that the issuer gave out, and whether it can still be answered."""
+
+    code: DeviceCodeRecord
+    client: RegisteredClient | None
+    expired: bool
+
+    @property
+    def answered(self) -> bool:
+        return self.code.status is not DeviceStatus.PENDING
+
+
+class DevicePage:
+    """Shows the pages and takes their forms.
+
+    Args:
+        issuer: Whose pages.
+        store: Where clients and codes are.
+        sessions: Tells browsers apart.
+        renderer: Renders the pages.
+        audit: Logs what people decide, and wrong codes.
+        body_seconds: Time that a browser gets to send a form.
+    """
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        store: IssuerStore,
+        sessions: Sessions,
+        renderer: Renderer,
+        audit: AuditLog,
+        *,
+        body_seconds: float,
+    ) -> None:
+        self._issuer = issuer
+        self._store = store
+        self._sessions = sessions
+        self._renderer = renderer
+        self._audit = audit
+        self._body_seconds = body_seconds
+        self._throttle = Throttle(issuer.clock)
+
+    async def show(self, request: Request) -> Response:
+        """Ask for a code, or show the device whose code is in the link."""
+        session = self._sessions.of(request)
+        typed = request.query_params.get("user_code")
+        # Loaded as an image or frame by another site's page, it must not use up the person's tries.
+        if not typed or request.headers.get("sec-fetch-dest", "document") != "document":
+            response = self._entry(session)
+        else:
+            response = await self._enter(request, session, typed)
+        self._sessions.give(session, response)
+        return response
+
+    async def answer(self, request: Request) -> Response:
+        """Take a code, or the person's choice about the device that was shown."""
+        form = await read_form(request, self._renderer, self._body_seconds)
+        if isinstance(form, Response):
+            return form
+        session = self._sessions.of(request)
+        typed, answer = form.get("user_code") or "", form.get("decision")
+        if answer not in {"approve", "deny", None}:
+            return self._renderer.nothing_chosen()
+        shown = "" if answer is None else plain_user_code(typed)
+        if not self._sessions.accepts(session, form.get("csrf"), request, _about(shown)):
+            query = f"?{urlencode({'user_code': typed})}" if typed else ""
+            return self._renderer.stale(
+                Link(f"{self._renderer.base}/device{query}", "Open the page again")
+            )
+        if answer is None:
+            return await self._enter(request, session, typed)
+        return await self._decide(request, typed, approved=answer == "approve")
+
+    async def _enter(self, request: Request, session: Session, typed: str) -> Response:
+        """Show the device that has this code. A wrong code is counted."""
+        peer = peer_of(request)
+        who = None if session.new else session.id
+        wait = self._throttle.enter(who, peer)
+        if wait > 0:
+            self._audit.record(_TOO_MANY, _PATH, peer)
+            return self._throttled(session, typed, wait)
+        try:
+            found = await self._find(typed)
+        except BaseException:
+            self._throttle.give_back(who, peer)
+            raise
+        if found is None:
+            self._throttle.wrong(peer)
+            self._audit.record(AuditEvent("wrong_user_code"), _PATH, peer)
+            wait = self._throttle.wait(who, peer)
+            if wait > 0:
+                return self._throttled(session, typed, wait)
+            return self._entry(session, 400, typed=typed, problem=_UNKNOWN)
+        self._throttle.give_back(who, peer)
+        if found.answered:
+            return self._answered()
+        if found.expired or found.client is None:
+            return self._entry(session, 400, typed=typed, problem=_EXPIRED)
+        plain = plain_user_code(typed)
+        return self._renderer.page(
+            "device_confirm.html",
+            client=found.client,
+            scopes=self._renderer.scopes(found.code.scope),
+            subject=self._issuer.settings.subject,
+            user_code=shown_user_code(plain),
+            csrf=session.csrf(_about(plain)),
+        )
+
+    async def _decide(self, request: Request, typed: str, *, approved: bool) -> Response:
+        """Store the choice. The form's token proves that this browser was shown this code."""
+        status = DeviceStatus.APPROVED if approved else DeviceStatus.DENIED
+        subject = self._issuer.settings.subject if approved else None
+
+        def work(transaction: Transaction) -> tuple[_Found | None, bool]:
+            found = self._look_up(typed, transaction)
+            if found is None or found.answered or found.expired or found.client is None:
+                return found, False
+            return found, transaction.decide_device_code(found.code.digest, status, subject)
+
+        found, decided = await self._store.arun(work)
+        another = Link(f"{self._renderer.base}/device", "Connect another device")
+        if found is None or found.client is None or (found.expired and not found.answered):
+            return self._renderer.message("This code has expired", _EXPIRED, 400, next_step=another)
+        if not decided:
+            return self._answered()
+        client_id = found.client.client_id
+        event = approval(self._issuer, client_id) if approved else denial(self._issuer, client_id)
+        self._audit.record(event, _PATH, peer_of(request))
+        if approved:
+            return self._renderer.message(
+                "Device connected",
+                "The device continues by itself within a few seconds. You can close this page.",
+                next_step=another,
+            )
+        return self._renderer.message(
+            "Access denied",
+            "The device gets no access. You can close this page.",
+            next_step=another,
+        )
+
+    async def _find(self, typed: str) -> _Found | None:
+        return await self._store.arun(lambda transaction: self._look_up(typed, transaction))
+
+    def _look_up(self, typed: str, transaction: Transaction) -> _Found | None:
+        code = transaction.device_code_for_user_code(digest(plain_user_code(typed)))
+        if code is None:
+            return None
+        expired = self._issuer.clock() >= code.expires_at
+        return _Found(code, transaction.client(code.client_id), expired)
+
+    def _entry(
+        self, session: Session, status: int = 200, *, typed: str = "", problem: str = ""
+    ) -> Response:
+        return self._renderer.page(
+            "device_entry.html",
+            status,
+            csrf=session.csrf(_about("")),
+            problem=problem,
+            typed=typed[:_FIELD],
+        )
+
+    def _throttled(self, session: Session, typed: str, wait: float) -> Response:
+        seconds = math.ceil(wait)
+        unit = "second" if seconds == 1 else "seconds"
+        response = self._entry(
+            session,
+            429,
+            typed=typed,
+            problem=f"Too many wrong codes. Wait {seconds} {unit}, then enter the code again.",
+        )
+        response.headers["retry-after"] = str(seconds)
+        return response
+
+    def _answered(self) -> Response:
+        return self._renderer.message(
+            "Already answered",
+            "This code was allowed or denied before, and that choice stands. If the device still "
+            "waits, start again on the device to get a new code.",
+            409,
+            next_step=Link(f"{self._renderer.base}/device", "Enter another code"),
+        )
+
+
+def _about(plain: str) -> str:
+    """Return the purpose of a form: entering a code, or the device that has this one."""
+    return f"device {plain}"

@@ -1,0 +1,51 @@
+"""Reading the form of a page."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.wire import BODY_CAP, parse_form
+
+from .rendering import Renderer
+
+
+async def read_form(
+    request: Request, renderer: Renderer, seconds: float
+) -> dict[str, str] | Response:
+    """Return the fields that have a value, or the page to show instead.
+
+    Args:
+        request: The request.
+        renderer: Renders the page.
+        seconds: How long the browser may take to send the form.
+    """
+    body = b""
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_CAP:
+                    return renderer.message("Too large", "The form is too large.", 413)
+    except TimeoutError:
+        response = renderer.message(
+            "Too slow",
+            f"The form took more than {seconds:g} seconds. Go back and send it again.",
+            408,
+        )
+        response.headers["connection"] = "close"  # the rest of the form is no next request
+        return response
+    except ClientDisconnect:
+        return renderer.message(
+            "Incomplete", "The form did not arrive completely. Go back and send it again.", 400
+        )
+    try:
+        form: dict[str, str] = parse_form(body)
+    except Refusal:
+        return renderer.message(
+            "Not a form", "The form could not be read. Go back and send it again.", 400
+        )
+    return form

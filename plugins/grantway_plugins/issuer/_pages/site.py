@@ -1,0 +1,129 @@
+"""The pages as routes."""
+
+from __future__ import annotations
+
+import logging
+from importlib import resources
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from grantway._processes.copies import OneProcess
+from grantway_plugins.issuer._audit_log import AuditLog
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._storage.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseOutcomeUnknownError,
+)
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.server._http.audit_event import AuditEvent
+
+from .authorization_page import AuthorizationPage
+from .device_page import DevicePage
+from .rendering import Link, Renderer
+from .session import Sessions, peer_of
+
+_log = logging.getLogger(__name__)
+_FILES = resources.files("grantway_plugins.issuer._pages") / "templates"
+_STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
+
+#: What the pages load. It is the same for everyone.
+STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
+#: The paths that people see, and what these pages load.
+PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
+
+
+class Pages(OneProcess):
+    """The pages of one issuer, as an ASGI application in ``asgi``.
+
+    Args:
+        issuer: Whose pages.
+        store: Where clients and codes are.
+        audit: Logs what people decide.
+        body_seconds: Time that a browser gets to send a form.
+    """
+
+    def __init__(
+        self, issuer: Issuer, store: IssuerStore, audit: AuditLog, *, body_seconds: float
+    ) -> None:
+        self._audit = audit
+        self._url = issuer.settings.url
+        self._renderer = Renderer(issuer.settings)
+        sessions = Sessions(
+            store.form_key,
+            secure=issuer.settings.url.startswith("https:"),
+            clock=issuer.clock,
+            path=self._renderer.base or "/",
+        )
+        authorization = AuthorizationPage(
+            issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds
+        )
+        device = DevicePage(
+            issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds
+        )
+        self.asgi = Starlette(
+            routes=[
+                Route("/", self._start, methods=["GET"]),
+                Route("/authorize", authorization.show, methods=["GET"]),
+                Route("/authorize", authorization.answer, methods=["POST"]),
+                Route("/device", device.show, methods=["GET"]),
+                Route("/device", device.answer, methods=["POST"]),
+                *(_static(name, media_type) for name, media_type in _STATIC.items()),
+            ],
+            exception_handlers={404: self._not_found, DatabaseError: self._unavailable},
+        )
+
+    @property
+    def misdirected(self) -> Response:
+        """The page for a browser that used a name which is not the issuer's."""
+        return self._renderer.message(
+            "This is not the issuer's address",
+            "The issuer does not answer to the host name in your browser's address bar, to protect "
+            "you from pages that only look like it. If you run the issuer, use --issuer to give it "
+            "this name.",
+            421,
+            next_step=Link(f"{self._url}/", f"Go to {self._url}"),
+        )
+
+    async def _start(self, _request: Request) -> Response:
+        return self._renderer.page("start.html")
+
+    async def _not_found(self, _request: Request, _failed: Exception) -> Response:
+        return self._renderer.message(
+            "There is no such page", "Check the address, or go on at the start page.", 404
+        )
+
+    async def _unavailable(self, request: Request, failed: Exception) -> Response:
+        if isinstance(failed, DatabaseOutcomeUnknownError):
+            event = AuditEvent("outcome_unknown", error=failed.code)
+            self._audit.record(event, request.url.path, peer_of(request))
+        if not isinstance(failed, DatabaseBusyError):
+            _log.error("A page could not be shown: %s", failed)
+        unknown = isinstance(failed, DatabaseOutcomeUnknownError)
+        response = self._renderer.message(
+            "Temporarily unavailable",
+            "The issuer lost its database, and cannot say whether your choice was stored. Look at "
+            "the device or application, and start again there if it still waits."
+            if unknown
+            else "The issuer cannot use its database right now, and nothing was done. Try again in "
+            "a moment.",
+            503,
+        )
+        response.headers["retry-after"] = "1"
+        return response
+
+
+def _static(name: str, media_type: str) -> Route:
+    content = (_FILES / name).read_text("utf-8")
+
+    async def answer(_request: Request) -> Response:
+        return Response(
+            content,
+            media_type=media_type,
+            headers={"cache-control": "max-age=3600", "x-content-type-options": "nosniff"},
+        )
+
+    return Route(f"/static/{name}", answer, methods=["GET"])

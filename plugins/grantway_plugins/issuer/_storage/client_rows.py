@@ -1,0 +1,231 @@
+"""The registrations as rows: adding, finding, marking, rotating, removing and pruning them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import MutableMapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from .prepared import Cursor, Prepared
+from .records import Authentication, RegisteredClient
+from .tables import clients, families
+
+_BY_ID = clients.c.client_id == bindparam("id")
+_UNUSED = sa.and_(clients.c.anonymous == 1, clients.c.used_at.is_(None))
+_COLUMNS = (
+    clients.c.client_id,
+    clients.c.name,
+    clients.c.kind,
+    clients.c.auth_method,
+    clients.c.secret_digest,
+    clients.c.previous_digest,
+    clients.c.previous_until,
+    clients.c.grant_types,
+    clients.c.scope,
+    clients.c.redirect_uris,
+    clients.c.issued_at,
+    clients.c.expires_at,
+    clients.c.anonymous,
+    clients.c.introspects,
+)
+_FIND = Prepared(sa.select(*_COLUMNS).where(_BY_ID))
+_ALL = Prepared(sa.select(*_COLUMNS).order_by(clients.c.issued_at))
+_ADD = Prepared(
+    sa.insert(clients).values(
+        {each.name: bindparam(each.name) for each in _COLUMNS if "previous" not in each.name}
+    )
+)
+_USE = Prepared(
+    sa.update(clients)
+    .where(_BY_ID, clients.c.used_at.is_(None))
+    .values(used_at=bindparam("now", type_=sa.Double()))
+)
+_COUNT_ANONYMOUS = Prepared(
+    sa.select(sa.func.count()).select_from(clients).where(clients.c.anonymous == 1)
+)
+_DROP_OLDEST_UNUSED = Prepared(
+    sa.delete(clients).where(
+        clients.c.client_id.in_(
+            sa.select(clients.c.client_id)
+            .where(_UNUSED)
+            .order_by(clients.c.issued_at)
+            .limit(bindparam("most", type_=sa.Integer()))
+        )
+    )
+)
+_DROP_UNUSED = Prepared(
+    sa.delete(clients).where(
+        clients.c.client_id.in_(
+            sa.select(clients.c.client_id)
+            .where(_UNUSED, clients.c.issued_at < bindparam("before"))
+            .limit(bindparam("most", type_=sa.Integer()))
+        )
+    )
+)
+_ROTATE = Prepared(
+    sa.update(clients)
+    .where(_BY_ID, clients.c.secret_digest.is_not(None))
+    .values(
+        previous_digest=clients.c.secret_digest,
+        previous_until=bindparam("until", type_=sa.Double()),
+        secret_digest=bindparam("new", type_=sa.LargeBinary()),
+    )
+)
+_REMOVE = Prepared(sa.delete(clients).where(_BY_ID))
+_LOGINS = families.alias("logins")
+_REVOKE_ALL = Prepared(
+    sa.update(families)
+    .where(
+        sa.or_(
+            families.c.client_id == bindparam("id"),
+            families.c.origin.in_(
+                sa.select(_LOGINS.c.family_id).where(_LOGINS.c.client_id == bindparam("id"))
+            ),
+        ),
+        families.c.revoked_at.is_(None),
+    )
+    .values(revoked_at=bindparam("now", type_=sa.Double()))
+)
+
+
+class ClientRows:
+    """The registrations, as one transaction sees them.
+
+    Args:
+        cursor: Where the transaction runs.
+        known: Registrations that were read a moment ago.
+    """
+
+    def __init__(self, cursor: Cursor, known: MutableMapping[str, RegisteredClient]) -> None:
+        self._cursor = cursor
+        self._known = known
+
+    def find(self, client_id: str, *, known: bool = True) -> RegisteredClient | None:
+        """Return the registration of this name, expired or not.
+
+        Args:
+            client_id: The client's name.
+            known: Whether a registration that was read a moment ago will do.
+        """
+        if not client_id.isprintable():
+            return None  # PostgreSQL fails when asked for a NUL, and health would report that
+        if known and (found := self._known.get(client_id)) is not None:
+            return found
+        row = self._cursor.row(_FIND, {"id": client_id})
+        if row is None:
+            return None
+        self._known[client_id] = client = _client(row)
+        return client
+
+    def all(self) -> list[RegisteredClient]:
+        """Return every registration, the oldest first."""
+        return [_client(row) for row in self._cursor.rows(_ALL, {})]
+
+    def add(self, client: RegisteredClient) -> None:
+        """Keep a registration."""
+        self._cursor.change(
+            _ADD,
+            {
+                "client_id": client.client_id,
+                "name": client.name,
+                "kind": client.kind,
+                "auth_method": client.authentication.method,
+                "secret_digest": client.authentication.secret_digest,
+                "grant_types": json.dumps(sorted(client.grant_types)),
+                "scope": " ".join(client.scope),
+                "redirect_uris": json.dumps(client.redirect_uris),
+                "issued_at": client.issued_at,
+                "expires_at": client.expires_at,
+                "anonymous": int(client.anonymous),
+                "introspects": int(client.introspects),
+            },
+        )
+
+    def make_room(self, most: int) -> bool:
+        """Make room for one more anonymous registration, by deleting the oldest unused ones.
+
+        Args:
+            most: Anonymous registrations that are kept.
+
+        Returns:
+            Whether there is room now; False if all that are kept have received tokens.
+        """
+        surplus = self._cursor.row(_COUNT_ANONYMOUS, {})[0] + 1 - most
+        return surplus <= 0 or self._cursor.change(_DROP_OLDEST_UNUSED, {"most": surplus}) > 0
+
+    def use(self, client_id: str, now: float) -> None:
+        """Note that a client has received a token."""
+        self._cursor.change(_USE, {"id": client_id, "now": now})
+
+    def rotate(self, client_id: str, secret_digest: bytes, previous_until: float) -> bool:
+        """Replace a client's secret.
+
+        Args:
+            client_id: Which client.
+            secret_digest: The digest of its new secret.
+            previous_until: When the present secret stops working.
+
+        Returns:
+            Whether there is such a client with a secret.
+        """
+        self._known.pop(client_id, None)
+        values = {"id": client_id, "new": secret_digest, "until": previous_until}
+        return self._cursor.change(_ROTATE, values) == 1
+
+    def remove(self, client_id: str, now: float) -> bool:
+        """Delete a registration, and revoke its client's tokens and those exchanged from them.
+
+        Returns:
+            Whether there was such a client.
+        """
+        self._known.pop(client_id, None)
+        self._cursor.change(_REVOKE_ALL, {"id": client_id, "now": now})
+        return self._cursor.change(_REMOVE, {"id": client_id}) == 1
+
+    def prune_unused(self, before: float, most: int) -> int:
+        """Delete anonymous registrations that were made before a time and never received a token.
+
+        Returns:
+            How many were deleted, ``most`` at the most.
+        """
+        return self._cursor.change(_DROP_UNUSED, {"before": before, "most": most})
+
+
+def _client(row: Any) -> RegisteredClient:
+    (
+        client_id,
+        name,
+        kind,
+        method,
+        secret,
+        previous,
+        previous_until,
+        grant_types,
+        scope,
+        redirect_uris,
+        issued_at,
+        expires_at,
+        anonymous,
+        introspects,
+    ) = row
+    return RegisteredClient(
+        client_id=client_id,
+        name=name,
+        kind=kind,
+        authentication=Authentication(
+            method,
+            None if secret is None else bytes(secret),
+            None if previous is None else bytes(previous),
+            previous_until or 0.0,
+        ),
+        grant_types=frozenset(json.loads(grant_types)),
+        scope=tuple(scope.split()),
+        redirect_uris=tuple(json.loads(redirect_uris)),
+        issued_at=issued_at,
+        expires_at=expires_at,
+        anonymous=bool(anonymous),
+        introspects=bool(introspects),
+    )

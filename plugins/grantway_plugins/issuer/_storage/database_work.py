@@ -1,0 +1,85 @@
+"""The work that an endpoint leaves to the database, and what is said when it fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from grantway._exceptions import PluginError
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.wire import WireFormat, WireResponse, busy_response
+
+from .errors import DatabaseBusyError, DatabaseError, DatabaseOutcomeUnknownError
+
+if TYPE_CHECKING:
+    from .transaction import Transaction
+
+Work = Callable[["Transaction"], WireResponse | Denial]
+
+_UNKNOWN = (
+    "The database gave no answer or was lost, and the request may have been carried out; send a "
+    "refresh again at once, and log in again if a code is refused"
+)
+
+_log = logging.getLogger(__name__)
+
+
+def refusals_are_denials(work: Work) -> Work:
+    """Work that returns what it refuses, so that no refusal rolls a transaction back."""
+
+    def guarded(transaction: Transaction) -> WireResponse | Denial:
+        try:
+            return work(transaction)
+        except Refusal as refused:
+            return refused.denial
+
+    return guarded
+
+
+def naming_client(work: Work, client_id: object, grant_type: str | None) -> Work:
+    """Work whose denials name the client and the grant for the audit log.
+
+    A client that is not registered is not named: it could be a secret in the wrong place.
+
+    Args:
+        work: Returns what it refuses.
+        client_id: What the request calls its client.
+        grant_type: A grant that the issuer offers, or None.
+    """
+    if not isinstance(client_id, str) or not client_id.isprintable():
+        return work
+
+    def named(transaction: Transaction) -> WireResponse | Denial:
+        outcome = work(transaction)
+        if isinstance(outcome, WireResponse):
+            return outcome
+        event = replace(outcome.event or AuditEvent("denial"), grant_type=grant_type)
+        if transaction.client(client_id) is not None:
+            event = replace(event, client_id=client_id)
+        return replace(outcome, event=event)
+
+    return named
+
+
+def failed(error: Exception, dialect: WireFormat) -> WireResponse | Denial:
+    """What is said, and logged, of work that could not be done: never what the error holds.
+
+    Args:
+        error: What was raised.
+        dialect: How the request spoke.
+    """
+    if isinstance(error, DatabaseOutcomeUnknownError):
+        _log.error("A request may have been carried out: %s", error)
+        return busy_response(dialect, _UNKNOWN, AuditEvent("outcome_unknown"))
+    if isinstance(error, DatabaseError):
+        if not isinstance(error, DatabaseBusyError):
+            _log.error("A request could not be carried out: %s", error)
+            return busy_response(dialect, f"{error.public}; nothing was done")
+        return busy_response(dialect)
+    # Our own message about a plugin quotes no value.
+    what = error.message if isinstance(error, PluginError) else type(error).__name__
+    _log.error("A request failed: %s", what)
+    return Denial("server_error", "The issuer failed; nothing was done")

@@ -1,0 +1,274 @@
+"""The store: one thread that owns the database and commits for many requests at once.
+
+Requests that arrive while a transaction runs share the next one (group commit), and no answer
+leaves before its transaction is committed. If one of them fails unexpectedly, the transaction is
+rolled back and each runs again alone, so a failure is nobody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from cachetools import TTLCache
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from grantway._processes.copies import OneProcess
+
+from . import tables
+from .checkpoint import Checkpointer
+from .database import Durability, open_database, store_error
+from .errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseOutcomeUnknownError,
+    DatabaseUnreachableError,
+)
+from .records import RegisteredClient
+from .transaction import PRUNED_AT_ONCE, Transaction
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+
+#: Requests that share one transaction at most.
+BATCH = 64
+#: Seconds between two prunings.
+PRUNE_EVERY = 60.0
+#: Seconds that a request waits for the database, and the end of the process for the last requests.
+PATIENCE = 10.0
+KNOWN_CLIENTS = 4096
+#: Seconds until a client is read again: another process may have rotated its secret.
+KNOWN_FOR = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class IssuerStore(OneProcess):
+    """The issuer's database behind its one thread.
+
+    Args:
+        database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
+        durability: ``process`` or ``power``, see ``open_database``.
+        clock: Seconds since the epoch, for pruning.
+        unused_registration: Lifetime of an anonymous registration without a token, in seconds.
+
+    Raises:
+        StoreError: the database cannot be used. Nothing was changed.
+    """
+
+    def __init__(
+        self,
+        database: str | Path,
+        *,
+        durability: Durability = "process",
+        clock: Callable[[], float] = time.time,
+        unused_registration: float = math.inf,
+    ) -> None:
+        self._unused_registration = unused_registration
+        self._engine = open_database(database, durability=durability)
+        driver = self._engine.dialect.loaded_dbapi
+        self._driver_error: type[Exception] = driver.Error
+        #: Shared by every issuer on this database; see ``Sessions``.
+        self.form_key = self._read_form_key()
+        self._clock = clock
+        path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        self._checkpointer = Checkpointer(path) if path else None
+        self._known_clients: TTLCache[str, RegisteredClient] = TTLCache(
+            KNOWN_CLIENTS, ttl=KNOWN_FOR, timer=time.monotonic
+        )
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._closing = threading.Lock()
+        self._thread = threading.Thread(target=self._serve, name="grantway-store", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Work[T]) -> T:
+        """Do work in a transaction and wait for its commit; for threads that may block.
+
+        Args:
+            work: May be called twice, so it must change nothing but the transaction.
+
+        Raises:
+            StoreError: the database failed; nothing of the work was done.
+        """
+        future: Future[T] = Future()
+        self._submit(_Job(work, future))
+        return future.result()
+
+    async def arun(self, work: Work[T]) -> T:
+        """Do work in a transaction and wait for its commit, without blocking the event loop.
+
+        Args:
+            work: May be called twice, so it must change nothing but the transaction.
+
+        Raises:
+            StoreError: the database failed or gave no answer for ``PATIENCE`` seconds. Nothing of
+                the work was done, unless it is a ``DatabaseOutcomeUnknownError``.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        job = _Job(work, future)
+        self._submit(job)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await future
+        except TimeoutError:
+            kind = DatabaseOutcomeUnknownError if job.begun else DatabaseUnreachableError
+            raise kind(f"The database gave no answer for {PATIENCE:g} seconds") from None
+
+    def close(self) -> None:
+        """Finish what was asked, then close the database. May be called twice."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            _log.warning("The database gives no answer; the store ends without waiting for it")
+
+    def _read_form_key(self) -> bytes:
+        with self._engine.connect() as connection:
+            return bytes(connection.scalars(sa.select(tables.form_key.c.key)).one())
+
+    def _submit(self, job: _Job) -> None:
+        with self._closing:
+            if self._closed:
+                raise DatabaseError("The store is closed")
+            self._jobs.put(job)
+
+    def _serve(self) -> None:
+        prune_at = time.monotonic()
+        open_for_work = True
+        while open_for_work:
+            batch: list[_Job] = []
+            try:
+                job = self._jobs.get(timeout=max(0.0, prune_at - time.monotonic()))
+                while job is not None:
+                    batch.append(job)
+                    if len(batch) == BATCH:
+                        break
+                    job = self._jobs.get_nowait()
+                else:
+                    open_for_work = False
+            except queue.Empty:
+                pass
+            batch = [job for job in batch if job.begin()]
+            if batch:
+                _deliver(self._commit(batch))
+                if self._checkpointer is not None:
+                    self._checkpointer.changed()
+            if time.monotonic() >= prune_at:
+                # A backlog is worked off in small parts, between which requests are answered.
+                left = self._prune() >= PRUNED_AT_ONCE
+                prune_at = time.monotonic() + (0 if left else PRUNE_EVERY)
+        if self._checkpointer is not None:
+            self._checkpointer.stop()
+        self._engine.dispose()
+
+    def _commit(self, batch: list[_Job], *, reconnect: bool = True) -> list[_Outcome]:
+        """Run all in one transaction; the commit comes before any outcome is known outside.
+
+        Args:
+            batch: The work.
+            reconnect: Whether to begin again on a new connection if the old one was lost before
+                the commit, as after a restart of the database.
+        """
+        committing, used = False, None
+        try:
+            with self._engine.begin() as connection:
+                used = connection.connection.dbapi_connection
+                transaction = Transaction(connection, self._known_clients)
+                outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
+                transaction.flush()
+                committing = True
+        except Exception as failed:  # noqa: BLE001 - whatever it is, only its own request may see it
+            lost = self._lost_connection(failed, used)
+            if lost and not committing and reconnect:
+                return self._commit(batch, reconnect=False)
+            error = self._as_store_error(failed)
+            if lost and committing:
+                # A second run could find a code redeemed by the first one, and revoke the login.
+                error = DatabaseOutcomeUnknownError("The connection was lost during a commit")
+            if lost or isinstance(error, DatabaseBusyError) or len(batch) == 1:
+                return [(job, None, error) for job in batch]
+        else:
+            return outcomes
+        return [outcome for job in batch for outcome in self._commit([job])]
+
+    def _prune(self) -> int:
+        try:
+            with self._engine.begin() as connection:
+                transaction = Transaction(connection, self._known_clients)
+                return transaction.prune(self._clock(), self._unused_registration)
+        except (SQLAlchemyError, self._driver_error) as failed:
+            _log.warning("Pruning failed and will be tried again: %s", self._as_store_error(failed))
+            return 0
+
+    def _lost_connection(self, failed: Exception, connection: Any) -> bool:
+        """Whether the database ended this connection, or could not be reached (None)."""
+        cause = failed.orig if isinstance(failed, DBAPIError) else failed
+        if not isinstance(cause, self._driver_error):
+            return False
+        dialect: Any = self._engine.dialect
+        return connection is None or bool(dialect.is_disconnect(cause, connection, None))
+
+    def _as_store_error(self, failed: Exception) -> Exception:
+        """A driver's error, bare or as SQLAlchemy wraps it, as ours; any other stays."""
+        cause = failed.orig if isinstance(failed, DBAPIError) else failed
+        return store_error(cause) if isinstance(cause, self._driver_error) else failed
+
+
+class _Job:
+    """Work, and who waits for it."""
+
+    __slots__ = ("begun", "future", "work")
+
+    def __init__(self, work: Work[Any], future: Future[Any] | asyncio.Future[Any]) -> None:
+        self.work = work
+        self.future = future
+        self.begun = False
+
+    def begin(self) -> bool:
+        """Note that the work begins; return False if its caller has given up.
+
+        The order matters: a caller that gives up now either sees the note or is seen here.
+        """
+        self.begun = True
+        return not self.future.cancelled()
+
+
+_Outcome = tuple[_Job, Any, Exception | None]
+
+
+def _deliver(outcomes: list[_Outcome]) -> None:
+    """Wake each event loop once for all that it waits for."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+    for outcome in outcomes:
+        future = outcome[0].future
+        if isinstance(future, Future):
+            _settle([outcome])
+        else:
+            loops.setdefault(future.get_loop(), []).append(outcome)
+    for loop, its_own in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle, its_own)
+        except RuntimeError:
+            _log.warning("A server stopped before %d answers could leave", len(its_own))
+
+
+def _settle(outcomes: list[_Outcome]) -> None:
+    for job, result, error in outcomes:
+        if job.future.done():
+            continue
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)

@@ -1,0 +1,479 @@
+"""What can be asked of the store inside one transaction.
+
+Every change that must happen once is an UPDATE with its condition, and the row count tells who
+won.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import MutableMapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+from sqlalchemy.dialects import postgresql
+
+from grantway._processes.copies import OneProcess
+from grantway_plugins.issuer._decisions.randomness import digests_of_family
+
+from .client_rows import ClientRows
+from .prepared import Cursor, Prepared
+from .records import (
+    AccessTokenRecord,
+    AuthorizationCodeRecord,
+    DeviceCodeRecord,
+    DeviceStatus,
+    Polling,
+    Redirect,
+    RefreshTokenRecord,
+    RegisteredClient,
+    TokenFamily,
+)
+from .tables import (
+    access_tokens,
+    authorization_codes,
+    clients,
+    device_codes,
+    families,
+    refresh_tokens,
+    schema,
+    spent,
+)
+
+#: How long spent and expired things stay known after their end, in seconds, so that a replay is
+#: told from a code that never was.
+REMEMBERED = 86_400.0
+#: Rows that one pruning deletes from each table, so that it never holds up requests for long.
+PRUNED_AT_ONCE = 2000
+
+
+def _insert(table: sa.Table, *left_out: str) -> Prepared:
+    """An INSERT that takes a value for each column but those left out."""
+    return Prepared(
+        sa.insert(table).values(
+            {each.name: bindparam(each.name) for each in table.c if each.name not in left_out}
+        )
+    )
+
+
+_PROBE = Prepared(sa.update(schema).values(version=schema.c.version))
+_FAMILY_COLUMNS = (
+    families.c.family_id,
+    families.c.client_id,
+    families.c.subject,
+    families.c.scope,
+    families.c.expires_at,
+    families.c.revoked_at,
+    families.c.origin,
+)
+_REFRESH_TOKEN = Prepared(
+    sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
+    .join_from(refresh_tokens, families, refresh_tokens.c.family_id == families.c.family_id)
+    .where(refresh_tokens.c.digest == bindparam("key"))
+    # Where there are several writers, the family must not be revoked while it is read.
+    .with_for_update(of=families)
+)
+_SPEND_REFRESH_TOKEN = Prepared(
+    sa.update(refresh_tokens)
+    .where(refresh_tokens.c.digest == bindparam("key"), refresh_tokens.c.used_at.is_(None))
+    .values(used_at=bindparam("now"))
+)
+_LAST_SPENT = Prepared(
+    sa.select(sa.func.max(refresh_tokens.c.used_at)).where(
+        refresh_tokens.c.digest.between(bindparam("low"), bindparam("high"))
+    )
+)
+_REVOKE_FAMILY = Prepared(
+    sa.update(families)
+    .where(sa.or_(families.c.family_id == bindparam("id"), families.c.origin == bindparam("id")))
+    .where(families.c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+)
+_HOLD_FAMILY = Prepared(
+    sa.select(families.c.revoked_at)
+    .where(families.c.family_id == bindparam("id"))
+    .with_for_update(read=True)
+)
+_ACCESS_TOKEN = Prepared(
+    sa.select(
+        access_tokens.c.scope.label("token_scope"),
+        access_tokens.c.issued_at,
+        access_tokens.c.expires_at.label("token_expires_at"),
+        access_tokens.c.audience,
+        *_FAMILY_COLUMNS,
+    )
+    .join_from(access_tokens, families, access_tokens.c.family_id == families.c.family_id)
+    .where(access_tokens.c.digest == bindparam("key"))
+)
+_FORGET_ACCESS_TOKEN = Prepared(
+    sa.delete(access_tokens).where(access_tokens.c.digest == bindparam("key"))
+)
+_AUTHORIZATION_CODE = Prepared(
+    sa.select(authorization_codes).where(authorization_codes.c.digest == bindparam("key"))
+)
+_SPEND_AUTHORIZATION_CODE = Prepared(
+    sa.update(authorization_codes)
+    .where(authorization_codes.c.digest == bindparam("key"))
+    .where(authorization_codes.c.family_id.is_(None))
+    .values(family_id=bindparam("family"))
+)
+_DEVICE_CODE = Prepared(sa.select(device_codes).where(device_codes.c.digest == bindparam("key")))
+_USER_CODE = Prepared(
+    sa.select(device_codes).where(device_codes.c.user_code_digest == bindparam("key"))
+)
+_POLLED = Prepared(
+    sa.update(device_codes)
+    .where(device_codes.c.digest == bindparam("key"))
+    .values(
+        polls=device_codes.c.polls + 1,
+        polled_at=bindparam("now"),
+        interval=device_codes.c.interval + bindparam("slower", type_=sa.Double()),
+    )
+)
+_MOVE_DEVICE_CODE = Prepared(
+    sa.update(device_codes)
+    .where(device_codes.c.digest == bindparam("key"))
+    .where(device_codes.c.status == bindparam("before"))
+    .values(status=bindparam("after"))
+)
+_DECIDE_DEVICE_CODE = Prepared(
+    sa.update(device_codes)
+    .where(device_codes.c.digest == bindparam("key"))
+    .where(device_codes.c.status == DeviceStatus.PENDING.value)
+    .values(status=bindparam("after"), subject=bindparam("who"))
+)
+_ADD_FAMILY = _insert(families, "revoked_at")
+_ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")
+_ADD_ACCESS_TOKEN = _insert(access_tokens)
+_ADD_AUTHORIZATION_CODE = _insert(authorization_codes, "family_id")
+_ADD_DEVICE_CODE = _insert(device_codes, "polled_at")
+# SQLite writes this clause as PostgreSQL does; the row count tells whether it was there.
+_SPEND = Prepared(
+    postgresql.insert(spent)
+    .values(digest=bindparam("key"), expires_at=bindparam("until"))
+    .on_conflict_do_nothing()
+)
+_PRUNE = {
+    table: Prepared(
+        sa.delete(table).where(
+            key.in_(
+                sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNED_AT_ONCE)
+            )
+        )
+    )
+    for table, key in (
+        (access_tokens, access_tokens.c.digest),
+        (authorization_codes, authorization_codes.c.digest),
+        (device_codes, device_codes.c.digest),
+        (spent, spent.c.digest),
+        (clients, clients.c.client_id),
+    )
+}
+_ENDED_FAMILIES = Prepared(
+    sa.select(families.c.family_id)
+    .where(
+        sa.or_(
+            families.c.expires_at < bindparam("before"), families.c.revoked_at < bindparam("before")
+        )
+    )
+    .limit(PRUNED_AT_ONCE)
+)
+_DROP_FAMILY = Prepared(sa.delete(families).where(families.c.family_id == bindparam("id")))
+_DROP_REFRESH_TOKENS = Prepared(
+    sa.delete(refresh_tokens).where(
+        refresh_tokens.c.digest.in_(
+            sa.select(refresh_tokens.c.digest)
+            .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
+            .limit(bindparam("most", type_=sa.Integer()))
+        )
+    )
+)
+
+
+class Transaction(OneProcess):
+    """One transaction's view of the store.
+
+    New tokens are gathered and written together by ``flush``: their digests are unknown to the
+    world until the transaction is committed, so nothing can ask for them earlier.
+
+    Args:
+        connection: Where the transaction runs.
+        known_clients: Registrations that were read a moment ago, so that they are not read for
+            each request. Their end is compared with the clock each time.
+    """
+
+    stays = "it belongs to one connection of the database"
+
+    def __init__(
+        self, connection: sa.Connection, known_clients: MutableMapping[str, RegisteredClient]
+    ) -> None:
+        self._cursor = Cursor(connection)
+        #: The registrations.
+        self.clients = ClientRows(self._cursor, known_clients)
+        self._new_refresh_tokens: list[dict[str, Any]] = []
+        self._new_access_tokens: list[dict[str, Any]] = []
+
+    def probe(self) -> None:
+        """Write a row unchanged, to find out whether the database can be written."""
+        self._cursor.change(_PROBE, {})
+
+    # --- clients ---
+
+    def client(self, client_id: str) -> RegisteredClient | None:
+        """The registration of this name, expired or not."""
+        return self.clients.find(client_id)
+
+    # --- families and their tokens ---
+
+    def add_family(self, family: TokenFamily) -> None:
+        """Keep an approval."""
+        self._cursor.change(
+            _ADD_FAMILY,
+            {
+                "family_id": family.family_id,
+                "client_id": family.client_id,
+                "subject": family.subject,
+                "scope": " ".join(family.scope),
+                "expires_at": family.expires_at,
+                "origin": family.origin,
+            },
+        )
+
+    def revoke_family(self, family_id: str, now: float) -> None:
+        """Revoke everything that one approval issued, and what was exchanged for it."""
+        self._cursor.change(_REVOKE_FAMILY, {"id": family_id, "now": now})
+
+    def hold_family(self, family_id: str) -> bool:
+        """Keep a family from being revoked until this transaction ends.
+
+        Returns:
+            Whether it is still valid; False if it was revoked.
+        """
+        row = self._cursor.row(_HOLD_FAMILY, {"id": family_id})
+        return row is not None and row[0] is None
+
+    def add_refresh_token(self, digest: bytes, family: TokenFamily) -> None:
+        """Keep a refresh token."""
+        self._new_refresh_tokens.append({"digest": digest, "family_id": family.family_id})
+
+    def add_access_token(
+        self,
+        digest: bytes,
+        family: TokenFamily,
+        scope: tuple[str, ...],
+        lifetime: tuple[float, float],
+        audience: tuple[str, ...] = (),
+    ) -> None:
+        """Keep an access token; ``lifetime`` is when it was issued and when it ends."""
+        self._new_access_tokens.append(
+            {
+                "digest": digest,
+                "family_id": family.family_id,
+                "scope": " ".join(scope),
+                "issued_at": lifetime[0],
+                "expires_at": lifetime[1],
+                "audience": json.dumps(audience) if audience else None,
+            }
+        )
+
+    def flush(self) -> None:
+        """Write the tokens gathered so far."""
+        if self._new_refresh_tokens:
+            self._cursor.change_all(_ADD_REFRESH_TOKEN, self._new_refresh_tokens)
+            self._new_refresh_tokens = []
+        if self._new_access_tokens:
+            self._cursor.change_all(_ADD_ACCESS_TOKEN, self._new_access_tokens)
+            self._new_access_tokens = []
+
+    def refresh_token(self, digest: bytes) -> RefreshTokenRecord | None:
+        """The refresh token of this digest, spent or not."""
+        row = self._cursor.row(_REFRESH_TOKEN, {"key": digest})
+        return None if row is None else RefreshTokenRecord(digest, row[0], _family(row[1:]))
+
+    def spend_refresh_token(self, digest: bytes, now: float) -> bool:
+        """Mark a refresh token as replaced; False when it already was."""
+        return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
+
+    def last_spent(self, family_id: str) -> float:
+        """Return when the family's latest refresh token was replaced; 0 if none was."""
+        low, high = digests_of_family(family_id)
+        row = self._cursor.row(_LAST_SPENT, {"low": low, "high": high})
+        return 0.0 if row is None or row[0] is None else float(row[0])
+
+    def access_token(self, digest: bytes) -> AccessTokenRecord | None:
+        """The access token of this digest."""
+        row = self._cursor.row(_ACCESS_TOKEN, {"key": digest})
+        if row is None:
+            return None
+        scope, issued_at, expires_at, audience, *family = row
+        for_whom = tuple(json.loads(audience)) if audience else ()
+        return AccessTokenRecord(
+            tuple(scope.split()), issued_at, expires_at, _family(family), for_whom
+        )
+
+    def forget_access_token(self, digest: bytes) -> None:
+        """End one access token."""
+        self._cursor.change(_FORGET_ACCESS_TOKEN, {"key": digest})
+
+    # --- what a plugin's grant takes once ---
+
+    def spend(self, digest: bytes, until: float) -> bool:
+        """Take something that must not be taken twice, such as an assertion; False the second time.
+
+        Args:
+            digest: What tells it from all others, of every grant; see ``randomness.digest``.
+            until: When it is refused for another reason, in seconds since the epoch. It stays
+                known for a day longer.
+        """
+        return self._changed(_SPEND, {"key": digest, "until": until})
+
+    # --- authorization codes ---
+
+    def add_authorization_code(self, code: AuthorizationCodeRecord) -> None:
+        """Keep a code that a browser was sent away with."""
+        self._cursor.change(
+            _ADD_AUTHORIZATION_CODE,
+            {
+                "digest": code.digest,
+                "client_id": code.client_id,
+                "redirect_uri": code.redirect.uri,
+                "redirect_uri_given": int(code.redirect.given),
+                "scope": " ".join(code.scope),
+                "subject": code.subject,
+                "challenge": code.challenge,
+                "expires_at": code.expires_at,
+            },
+        )
+
+    def authorization_code(self, digest: bytes) -> AuthorizationCodeRecord | None:
+        """The code of this digest, redeemed or not."""
+        row = self._cursor.row(_AUTHORIZATION_CODE, {"key": digest})
+        if row is None:
+            return None
+        _, client_id, redirect_uri, given, scope, subject, challenge, expires_at, family_id = row
+        return AuthorizationCodeRecord(
+            digest=digest,
+            client_id=client_id,
+            redirect=Redirect(redirect_uri, bool(given)),
+            scope=tuple(scope.split()),
+            subject=subject,
+            challenge=challenge,
+            expires_at=expires_at,
+            family_id=family_id,
+        )
+
+    def spend_authorization_code(self, digest: bytes, family_id: str) -> bool:
+        """Redeem a code for this family; False when it already was redeemed."""
+        return self._changed(_SPEND_AUTHORIZATION_CODE, {"key": digest, "family": family_id})
+
+    # --- device codes ---
+
+    def add_device_code(self, code: DeviceCodeRecord, user_code_digest: bytes) -> None:
+        """Keep a device code and the user code that belongs to it."""
+        self._cursor.change(
+            _ADD_DEVICE_CODE,
+            {
+                "digest": code.digest,
+                "user_code_digest": user_code_digest,
+                "client_id": code.client_id,
+                "scope": " ".join(code.scope),
+                "subject": code.subject,
+                "status": code.status.value,
+                "expires_at": code.expires_at,
+                "interval": code.polling.interval,
+                "polls": 0,
+            },
+        )
+
+    def device_code(self, digest: bytes) -> DeviceCodeRecord | None:
+        """The device code of this digest, whatever became of it."""
+        return self._device_code(_DEVICE_CODE, digest)
+
+    def device_code_for_user_code(self, user_code_digest: bytes) -> DeviceCodeRecord | None:
+        """The device code that a person means."""
+        return self._device_code(_USER_CODE, user_code_digest)
+
+    def record_poll(self, digest: bytes, now: float, *, slower: float = 0.0) -> None:
+        """Remember that a device asked; ``slower`` seconds are added to its interval for good."""
+        self._cursor.change(_POLLED, {"key": digest, "now": now, "slower": slower})
+
+    def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
+        """Take the person's answer; False when there already is one."""
+        return self._changed(
+            _DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "who": subject}
+        )
+
+    def redeem_device_code(self, digest: bytes) -> bool:
+        """Redeem an approved device code; False when somebody else did."""
+        return self._changed(
+            _MOVE_DEVICE_CODE,
+            {
+                "key": digest,
+                "before": DeviceStatus.APPROVED.value,
+                "after": DeviceStatus.REDEEMED.value,
+            },
+        )
+
+    # --- housekeeping ---
+
+    def prune(self, now: float, unused_registration: float = math.inf) -> int:
+        """Delete some of what ended long ago. Spent codes and tokens stay to expose replays.
+
+        Args:
+            now: Seconds since the epoch.
+            unused_registration: Lifetime of an anonymous registration without a token, in seconds.
+
+        Returns:
+            How many rows went; there may be more when it is at least ``PRUNED_AT_ONCE``.
+        """
+        gone = sum(
+            self._cursor.change(
+                statement, {"before": now if table is access_tokens else now - REMEMBERED}
+            )
+            for table, statement in _PRUNE.items()
+        )
+        gone += self.clients.prune_unused(now - unused_registration, PRUNED_AT_ONCE)
+        left = PRUNED_AT_ONCE
+        for (family_id,) in self._cursor.rows(_ENDED_FAMILIES, {"before": now - REMEMBERED}):
+            low, high = digests_of_family(family_id)
+            values = {"low": low, "high": high, "most": left}
+            dropped = self._cursor.change(_DROP_REFRESH_TOKENS, values)
+            gone += dropped
+            left -= dropped
+            if not left:
+                break  # the family goes once it has no tokens
+            gone += self._cursor.change(_DROP_FAMILY, {"id": family_id})
+        return gone
+
+    def _device_code(self, statement: Prepared, digest: bytes) -> DeviceCodeRecord | None:
+        row = self._cursor.row(statement, {"key": digest})
+        if row is None:
+            return None
+        key, _, client_id, scope, subject, status, expires_at, interval, polls, polled_at = row
+        return DeviceCodeRecord(
+            digest=bytes(key),
+            client_id=client_id,
+            scope=tuple(scope.split()),
+            subject=subject,
+            status=DeviceStatus(status),
+            expires_at=expires_at,
+            polling=Polling(interval, polls, polled_at),
+        )
+
+    def _changed(self, statement: Prepared, values: dict[str, Any]) -> bool:
+        return self._cursor.change(statement, values) == 1
+
+
+def _family(row: Any) -> TokenFamily:
+    family_id, client_id, subject, scope, expires_at, revoked_at, origin = row
+    return TokenFamily(
+        family_id=family_id,
+        client_id=client_id,
+        subject=subject,
+        scope=tuple(scope.split()),
+        expires_at=expires_at,
+        revoked=revoked_at is not None,
+        origin=origin,
+    )

@@ -1,0 +1,89 @@
+"""A request's body off ASGI, capped in size and time, and an answer back onto it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from .denial import Denial
+from .wire import BODY_CAP, BODY_TIME, WireFormat, WireResponse, denial_response
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: What is read and dropped of a body over the cap, so that its sender gets to read the answer.
+DRAINED = 16 * BODY_CAP
+
+
+class BodyProblem:
+    """A body that could not be taken."""
+
+    def __init__(self, status: int, description: str) -> None:
+        self._status, self._description = status, description
+
+    def answer(self, dialect: WireFormat) -> WireResponse:
+        """Say so, and end the connection: what is left of the body is no next request."""
+        denial = Denial("invalid_request", self._description)
+        close = ((b"connection", b"close"),)
+        return denial_response(denial, dialect, status=self._status, headers=close)
+
+
+#: A body over the cap.
+TOO_LARGE = BodyProblem(413, f"The body is larger than {BODY_CAP} bytes")
+#: A body that ended before it was complete.
+INCOMPLETE = BodyProblem(400, "The body is incomplete")
+
+
+async def read_body(
+    headers: Mapping[bytes, str], receive: Receive, *, seconds: float = BODY_TIME
+) -> bytes | BodyProblem:
+    """Read a body of at most ``BODY_CAP`` bytes.
+
+    Args:
+        headers: Lower-case names.
+        receive: Where it comes from.
+        seconds: How long its sender may take.
+    """
+    if headers.get(b"content-length") == "0":
+        return b""
+    try:
+        async with asyncio.timeout(seconds):
+            message = await receive()
+            if message.get("more_body"):
+                return await _rest(message.get("body", b""), receive)
+    except TimeoutError:
+        return BodyProblem(408, f"The body took more than {seconds:g} seconds")
+    except asyncio.CancelledError:
+        # The server is stopping and has waited for this request as long as it waits for any.
+        return BodyProblem(503, "The server stopped before the body was complete")
+    body: bytes = message.get("body", b"")
+    return body if len(body) <= BODY_CAP else TOO_LARGE
+
+
+async def _rest(first: bytes, receive: Receive) -> bytes | BodyProblem:
+    chunks, size, more = [first], len(first), True
+    while more and size <= DRAINED:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return INCOMPLETE
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= BODY_CAP:
+            chunks.append(chunk)
+        more = message.get("more_body", False)
+    return b"".join(chunks) if size <= BODY_CAP else TOO_LARGE
+
+
+async def send_response(send: Send, answer: WireResponse) -> None:
+    """Send a whole answer."""
+    length = (b"content-length", str(len(answer.body)).encode())
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [*answer.headers, length],
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body})

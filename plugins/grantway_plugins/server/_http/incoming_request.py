@@ -1,0 +1,127 @@
+"""A posted request by what its headers say of it: how it speaks, and how it wants its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import unquote_plus
+
+from .denial import Denial, Refusal
+from .wire import (
+    WireFormat,
+    WireRequest,
+    WireResponse,
+    aws_names,
+    basic_challenge_response,
+    denial_response,
+    dialect_of,
+    parse_basic,
+    parse_form,
+    parse_json,
+)
+
+#: Every dialect.
+BOTH = frozenset(WireFormat)
+
+#: A signature that is not checked must not look as if it had been.
+NO_IAM = Denial(
+    "invalid_request",
+    "CreateTokenWithIAM is not offered, and AWS signatures are not checked here; use CreateToken "
+    "with clientId and clientSecret",
+)
+
+
+def names_iam(query: bytes) -> bool:
+    """Return whether a query asks for CreateTokenWithIAM: ``aws_iam``, whatever its value."""
+    pairs = (each.partition(b"=")[0] for each in query.split(b"&"))
+    return any(unquote_plus(name.decode("latin-1")).lower() == "aws_iam" for name in pairs)
+
+
+_MEDIA_TYPES = {
+    WireFormat.AWS: "application/json",
+    WireFormat.RFC: "application/x-www-form-urlencoded",
+}
+
+
+class IncomingRequest:
+    """A posted request, before its body is parsed.
+
+    Args:
+        headers: Lower-case names.
+        accepts: The dialects that the endpoint reads.
+        speaks: The one that it answers in; by default the one that it is asked in.
+    """
+
+    __slots__ = (
+        "_accepts",
+        "_authorization",
+        "_keeps_names",
+        "_signed",
+        "_spoken",
+        "_typed",
+        "speaks",
+    )
+
+    def __init__(
+        self,
+        headers: Mapping[bytes, str],
+        accepts: frozenset[WireFormat] = BOTH,
+        speaks: WireFormat | None = None,
+    ) -> None:
+        authorization = headers.get(b"authorization", "")
+        self._authorization = authorization if authorization[:6].lower() == "basic " else None
+        self._signed = authorization[:5].lower() == "aws4-"
+        self._accepts = accepts
+        self._keeps_names = speaks is not None
+        self._typed = b"content-type" in headers
+        self._spoken = dialect_of(headers.get(b"content-type", ""))
+        self.speaks = speaks or self._spoken or WireFormat.RFC
+
+    def unread(self, body: bytes) -> WireResponse | None:
+        """The answer to a content type that the endpoint does not read, or None if it does."""
+        if not body and not self._typed and WireFormat.RFC in self._accepts:
+            self._spoken = WireFormat.RFC  # a form without fields, sent by many without a type
+        if self._spoken in self._accepts:
+            return None
+        wanted = " or ".join(sorted(_MEDIA_TYPES[each] for each in self._accepts))
+        denial = Denial("invalid_request", f"The content type must be {wanted}")
+        return denial_response(denial, self.speaks, status=415)
+
+    def parse(self, body: bytes, repeatable: frozenset[str]) -> WireRequest:
+        """Read the body and the Authorization header.
+
+        Args:
+            body: What was posted.
+            repeatable: Parameters of a form that may be repeated.
+
+        Raises:
+            Refusal: they cannot be read, or a parameter is repeated.
+        """
+        if self._signed:
+            raise Refusal(NO_IAM.error, NO_IAM.description)
+        if self._spoken is WireFormat.AWS:
+            members = parse_json(body)
+            params = members if self._keeps_names else aws_names(members)
+        else:
+            params = parse_form(body, repeatable=repeatable)
+        basic = None if self._authorization is None else parse_basic(self._authorization)
+        return WireRequest(self.speaks, params, basic)
+
+    def answer(self, outcome: WireResponse | Denial) -> WireResponse:
+        """What is sent back. Failed Basic authentication is challenged (RFC 6749 section 5.2)."""
+        if isinstance(outcome, WireResponse):
+            return outcome
+        if outcome.error == "invalid_client" and self._authorization is not None:
+            return basic_challenge_response(outcome, self.speaks)
+        return denial_response(outcome, self.speaks)
+
+
+def method_not_allowed(allowed: str, dialect: WireFormat) -> WireResponse:
+    """The answer to another method than those allowed."""
+    denial = Denial("invalid_request", f"Only {allowed} is allowed here")
+    return denial_response(denial, dialect, status=405, headers=((b"allow", allowed.encode()),))
+
+
+def repeated_header_response(name: str, dialect: WireFormat) -> WireResponse:
+    """Answer a request that repeats a header, and end the connection: its body is not read."""
+    denial = Denial("invalid_request", f"The {name.title()} header is repeated; send it once")
+    return denial_response(denial, dialect, headers=((b"connection", b"close"),))

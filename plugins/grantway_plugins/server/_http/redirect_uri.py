@@ -1,0 +1,101 @@
+"""Where a browser may be sent (RFC 6749 section 3.1.2, RFC 8252 section 7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+from grantway._exceptions import ConfigurationError
+
+#: Hosts whose port is the system's choice and not the client's (RFC 8252 section 7.3).
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
+
+
+def check_redirect_uri(uri: Any) -> str:
+    """Check a redirect URI that is to be registered.
+
+    Allowed are https, http to this machine, and private-use schemes with a dot
+    (RFC 8252 section 7.1).
+
+    Raises:
+        ConfigurationError: it breaks a rule.
+    """
+    if not isinstance(uri, str) or len(uri) > 2000 or not _URI.fullmatch(uri):  # noqa: PLR2004
+        raise ConfigurationError("must be a URI without fragment, like http://127.0.0.1/callback")
+    parts = _split(uri)
+    if parts is None or "@" in parts.netloc:
+        raise ConfigurationError("must be a URI without a user name or a bad port")
+    if parts.scheme == "https" and parts.hostname:
+        return uri
+    if parts.scheme == "http" and parts.hostname in LOOPBACK | {"localhost"}:
+        return uri
+    if "." in parts.scheme:
+        return uri
+    raise ConfigurationError(
+        "must be https, http to 127.0.0.1, or a private scheme with a dot like com.example.app:/"
+    )
+
+
+def is_registered(uri: str, registered: tuple[str, ...]) -> bool:
+    """Whether a client may use this redirect URI.
+
+    The strings must be the same; only for http to 127.0.0.1 or [::1] may the port differ.
+    """
+    if uri in registered:
+        return True
+    if not _URI.fullmatch(uri):
+        return False
+    portless = _without_port(uri)
+    return portless is not None and any(portless == _without_port(each) for each in registered)
+
+
+def with_query(uri: str, params: Mapping[str, str]) -> str:
+    """Add parameters to a redirect URI, keeping the query it has."""
+    separator = "&" if "?" in uri else "?"
+    return f"{uri}{separator}{urlencode(params)}"
+
+
+def is_web(uri: str) -> bool:
+    """Whether a web server receives what is sent there, and not an app with its own scheme."""
+    parts = _split(uri)
+    return parts is not None and parts.scheme in {"http", "https"}
+
+
+def stays_on_this_machine(uri: str) -> bool:
+    """Whether a browser that goes there reaches only the machine that it runs on."""
+    parts = _split(uri)
+    return (
+        parts is not None and parts.scheme == "http" and parts.hostname in LOOPBACK | {"localhost"}
+    )
+
+
+def destination(uri: str) -> str:
+    """Return the part of a redirect URI that tells a person where they will be."""
+    parts = _split(uri)
+    if parts is not None and is_web(uri):
+        return parts.netloc
+    return f"{uri.partition(':')[0]}:"
+
+
+def _split(uri: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _without_port(uri: str) -> str | None:
+    """The URI without its port, or None where the port counts."""
+    parts = _split(uri)
+    if parts is None or parts.scheme != "http" or parts.hostname not in LOOPBACK:
+        return None
+    if "@" in parts.netloc or not uri.startswith("http://"):
+        return None
+    host = "[::1]" if parts.hostname == "::1" else parts.hostname
+    return f"http://{host}{uri[len('http://') + len(parts.netloc) :]}"

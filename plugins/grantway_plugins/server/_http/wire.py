@@ -1,0 +1,294 @@
+"""Requests and answers on the wire, in both dialects, parsed and rendered in this one place.
+
+JSON with camelCase names is AWS's dialect; a form is RFC 6749's. The issuer inside knows only
+RFC names.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from grantway._exceptions import TOKEN_ERRORS
+
+from .audit_event import AuditEvent
+from .denial import Denial, Refusal
+
+#: The largest body that is read, in bytes.
+BODY_CAP = 65_536
+#: Seconds that a client may take to send its body.
+BODY_TIME = 30.0
+
+Header = tuple[bytes, bytes]
+
+_AWS_NAMES = MappingProxyType({each.wire: each.__name__ for each in TOKEN_ERRORS})
+_STATUS = MappingProxyType({"invalid_client": 401, "server_error": 500})
+#: Errors that decide nothing: a device that waits for its person, and a failure of the issuer.
+_NOT_DENIED = frozenset({"authorization_pending", "server_error"})
+_JSON: Header = (b"content-type", b"application/json")
+_NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+#: What a parameter's name looks like; anything else could be a secret in the wrong place.
+_NAME = re.compile(r"[A-Za-z_]{1,40}")
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+class WireFormat(enum.Enum):
+    """How one request speaks, and so its answer."""
+
+    AWS = "aws-sso-oidc"
+    RFC = "rfc6749"
+
+
+@dataclass(frozen=True, slots=True)
+class WireResponse:
+    """An answer, ready to be sent; ``event`` is what the audit log says of it, if anything."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes = field(repr=False)
+    event: AuditEvent | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A request after parsing.
+
+    Attributes:
+        dialect: How it speaks.
+        params: RFC names to values; what was empty or null is left out.
+        basic: Client id and secret of the Authorization header, or None.
+        bearer: The bearer token of the Authorization header, or None.
+        peer: The address that sent it; empty where that is unknown.
+    """
+
+    dialect: WireFormat
+    params: Mapping[str, Any] = field(repr=False)
+    basic: tuple[str, str] | None = field(default=None, repr=False)
+    bearer: str | None = field(default=None, repr=False)
+    peer: str = ""
+
+    def text(self, name: str) -> str | None:
+        """A parameter that must be one string.
+
+        Raises:
+            Refusal: it is something else.
+        """
+        value = self.params.get(name)
+        if value is None or (isinstance(value, str) and _is_text(value)):
+            return value
+        raise Refusal("invalid_request", f"{self.shown(name)} must be a string")
+
+    def shown(self, name: str) -> str:
+        """A parameter's name as this dialect spells it."""
+        return camel(name) if self.dialect is WireFormat.AWS else name
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be stored: JSON can spell half a surrogate pair, which is no character."""
+    return value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value)
+
+
+def camel(name: str) -> str:
+    """``client_id`` -> ``clientId``."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+@lru_cache(256)
+def snake(name: str) -> str:
+    """``clientId`` -> ``client_id``."""
+    return _HUMP.sub(r"_\1", name).lower()
+
+
+def dialect_of(content_type: str) -> WireFormat | None:
+    """The dialect of a content type, or None for one that is neither form nor JSON."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return WireFormat.AWS
+    if media_type == "application/x-www-form-urlencoded":
+        return WireFormat.RFC
+    return None
+
+
+def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Read a form (RFC 6749 appendix B).
+
+    Args:
+        body: The form, percent-encoded.
+        repeatable: Names that may be repeated; these become lists.
+
+    Raises:
+        Refusal: not a form, or a parameter is repeated.
+    """
+    try:
+        # Many programs end a form in "&"; empty fields mean nothing (WHATWG URL section 5.1).
+        fields = "&".join(filter(None, body.decode("ascii").split("&")))
+        pairs = parse_qsl(
+            fields,
+            keep_blank_values=True,
+            strict_parsing=bool(fields),
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=1000,
+        )
+    except ValueError:  # UnicodeDecodeError is one
+        raise Refusal("invalid_request", "The body is not a form in UTF-8") from None
+    return _once(((name, value or None) for name, value in pairs), repeatable)
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; names keep their spelling.
+
+    Raises:
+        Refusal: not a JSON object, or a name is repeated in one.
+    """
+    try:
+        value = _DECODER.decode(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Refusal("invalid_request", "The body is not a JSON object in UTF-8") from None
+    if not isinstance(value, dict):
+        raise Refusal("invalid_request", "The body must be a JSON object")
+    return value
+
+
+def aws_names(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn camelCase names into RFC names.
+
+    Raises:
+        Refusal: two names are the same then.
+    """
+    return _once((snake(name), value) for name, value in members.items())
+
+
+def parse_basic(authorization: str) -> tuple[str, str] | None:
+    """Client id and secret of an Authorization header (RFC 6749 section 2.3.1).
+
+    Raises:
+        Refusal: it is a Basic header that cannot be read.
+    """
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+        client_id, colon, secret = pair.partition(":")
+        if colon:
+            return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+    except (binascii.Error, ValueError):
+        pass
+    raise Refusal("invalid_client", "The Authorization header is not valid Basic authentication")
+
+
+def json_response(
+    status: int,
+    content: Mapping[str, Any],
+    dialect: WireFormat = WireFormat.RFC,
+    headers: tuple[Header, ...] = (),
+    event: AuditEvent | None = None,
+) -> WireResponse:
+    """An answer that must not be stored.
+
+    Args:
+        status: HTTP status.
+        content: The body's members, already named as the dialect does.
+        dialect: AWS's answers carry a request id.
+        headers: More headers.
+        event: What the audit log says of it.
+    """
+    if dialect is WireFormat.AWS:
+        headers = (*headers, (b"x-amzn-requestid", str(uuid.uuid4()).encode()))
+    body = _ENCODER.encode(content).encode()
+    return WireResponse(status, (_JSON, *_NO_STORE, *headers), body, event)
+
+
+def denial_response(
+    denial: Denial,
+    dialect: WireFormat,
+    *,
+    status: int | None = None,
+    headers: tuple[Header, ...] = (),
+) -> WireResponse:
+    """The answer that says no (RFC 6749 section 5.2), in its dialect.
+
+    Args:
+        denial: What was decided.
+        dialect: How the request spoke.
+        status: HTTP status, where it is not the error's usual one.
+        headers: More headers.
+    """
+    content = {"error": denial.error, "error_description": denial.description}
+    if dialect is WireFormat.AWS:
+        name = _AWS_NAMES.get(denial.error, "InvalidRequestException")
+        headers = (*headers, (b"x-amzn-errortype", name.encode()))
+        content["message"] = denial.description
+        if denial.reason is not None:
+            content["reason"] = denial.reason
+    status = status or _STATUS.get(denial.error, 400)
+    return json_response(status, content, dialect, headers, _event_of(denial))
+
+
+def _event_of(denial: Denial) -> AuditEvent | None:
+    event = denial.event or AuditEvent("denial")
+    if event.name == "denial" and denial.error in _NOT_DENIED:
+        return None
+    return replace(event, error=denial.error, reason=denial.description)
+
+
+def basic_challenge_response(denial: Denial, dialect: WireFormat) -> WireResponse:
+    """The answer to failed Basic authentication (RFC 6749 section 5.2)."""
+    challenge = (b"www-authenticate", b'Basic realm="grantway", charset="UTF-8"')
+    return denial_response(denial, dialect, headers=(challenge,))
+
+
+def busy_response(
+    dialect: WireFormat,
+    description: str = "The database is busy and nothing was done; try again",
+    event: AuditEvent | None = None,
+) -> WireResponse:
+    """Ask for the same request again, in a moment."""
+    denial = Denial("server_error", description, event=event)
+    status = 500 if dialect is WireFormat.AWS else 503  # AWS's clients retry 500
+    return denial_response(denial, dialect, status=status, headers=((b"retry-after", b"1"),))
+
+
+def _once(
+    pairs: Iterable[tuple[str, Any]], repeatable: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Collect pairs, leaving out None.
+
+    Raises:
+        Refusal: a name is repeated.
+    """
+    collected: dict[str, Any] = {}
+    seen: set[str] = set()
+    for name, value in pairs:
+        if name in repeatable:
+            if value is not None:
+                collected.setdefault(name, []).append(value)
+            continue
+        if name in seen:
+            shown = name if _NAME.fullmatch(name) else "a parameter"
+            raise Refusal("invalid_request", f"{shown} is repeated; send it once")
+        seen.add(name)
+        if value is not None:
+            collected[name] = value
+    return collected
+
+
+def _no_constant(_name: str) -> Any:
+    raise ValueError
+
+
+# Building either for each request costs more than using it.
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""What several stores need: locks, leases, lifetimes."""

@@ -1,0 +1,1 @@
+"""Encrypt what another store keeps."""

@@ -1,0 +1,1 @@
+"""A store in the operating system's key ring."""

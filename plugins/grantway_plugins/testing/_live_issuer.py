@@ -1,0 +1,166 @@
+"""An issuer for tests, and clients that are registered with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from grantway._exceptions import RegistryError, ResponseInvalidError
+from grantway._plugins.registry import Registry
+from grantway._processes.copies import OneProcess
+from grantway._requests.client import Client
+from grantway._requests.provider import Provider
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest
+from grantway._transport.transport import RequestsTransport
+from grantway.testing import Register
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer._browser_driver import BrowserDriver
+from grantway_plugins.issuer._decisions.issuer import issued_grants
+
+#: Where a browser login of a test comes back to.
+REDIRECT_URI = "http://127.0.0.1/callback"
+#: Seconds that a registration may take.
+TIMEOUT = 10.0
+_CREATED = 201
+
+
+class LiveIssuer(OneProcess):
+    """The embedded issuer on a free port of 127.0.0.1, started when it is first used.
+
+    Args:
+        register: Knows what the test registered.
+        settings: How it decides.
+        clock: Seconds since the epoch; by default the real time.
+    """
+
+    stays = "it listens on a socket; send its url"
+
+    def __init__(
+        self,
+        register: Register,
+        settings: IssuerSettings,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._register = register
+        self._settings = settings
+        self._clock = clock or time.time
+        self._open = ExitStack()
+        self._server: IssuerServer | None = None
+        self._registry: Registry | None = None
+
+    @property
+    def server(self) -> IssuerServer:
+        """The server itself, with its store and settings.
+
+        Raises:
+            RegistryError: a plugin was registered after the issuer had started.
+        """
+        registry = self._register.registry
+        if self._server is None:
+            self._server = self._open.enter_context(
+                IssuerServer(self._settings, registry=registry, clock=self._clock)
+            )
+            self._registry = registry
+        elif registry is not self._registry:
+            raise RegistryError(
+                "A plugin was registered after the issuer had started, so the issuer does not "
+                "know it. Register plugins before grantway_issuer is first used."
+            )
+        return self._server
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self.server.url
+
+    @property
+    def provider(self) -> Provider:
+        """Its endpoints, as discovery finds them."""
+        return Provider.discover(self.url)
+
+    def client(
+        self,
+        *,
+        scope: Sequence[str] = ("read", "write"),
+        grant_types: Sequence[str] | None = None,
+        auth: str = "client_secret_basic",
+        **options: Any,
+    ) -> Client:
+        """Register a client and make it. It is closed when the test ends.
+
+        Args:
+            scope: What it may ask for.
+            grant_types: What it may use; by default every grant that the issuer offers.
+            auth: How it proves who it is: ``client_secret_basic``, ``client_secret_post`` or
+                ``none``.
+            **options: Arguments of ``grantway.Client``, such as ``timeout``.
+
+        Raises:
+            ResponseInvalidError: the issuer refused the registration; says why.
+        """
+        server = self.server
+        assert self._registry is not None  # server has set it
+        registered = _registered(
+            server.url,
+            {
+                "client_name": "grantway.testing",
+                "scope": " ".join(scope),
+                "grant_types": list(grant_types or issued_grants(self._registry)),
+                "redirect_uris": [REDIRECT_URI],
+                "token_endpoint_auth_method": auth,
+            },
+        )
+        client = Client(
+            self.provider,
+            client_id=registered["client_id"],
+            client_secret=registered.get("client_secret"),
+            auth=auth,
+            registry=options.pop("registry", self._registry),
+            **options,
+        )
+        return self._open.enter_context(client)
+
+    def person(self) -> BrowserDriver:
+        """Somebody who reads the issuer's pages and presses the buttons, until the test ends."""
+        return self._open.enter_context(BrowserDriver())
+
+    def close(self) -> None:
+        """Close its clients, then stop it."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _registered(url: str, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Register a client (RFC 7591)."""
+    transport = RequestsTransport(trust_env=False)
+    try:
+        answer = transport.send(
+            HttpRequest(
+                "POST",
+                f"{url}/register",
+                {"Content-Type": "application/json"},
+                json.dumps(metadata).encode(),
+            ),
+            Deadline(TIMEOUT),
+        )
+    finally:
+        transport.close()
+    found: dict[str, Any] = json.loads(answer.body)
+    if answer.status != _CREATED:
+        raise ResponseInvalidError(f"The issuer refused the client: {found}")
+    return found

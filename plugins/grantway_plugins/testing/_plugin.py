@@ -1,0 +1,93 @@
+"""The fixtures. Everything is imported where it is used, because pytest always loads this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from grantway.testing import Act, FaultServer, FrozenClock, Register
+    from grantway_plugins.issuer import IssuerSettings
+
+    from ._live_issuer import LiveIssuer
+
+# ruff: noqa: PLC0415
+
+
+@pytest.fixture
+def grantway_installed() -> Collection[str]:
+    """Distributions whose installed plugins are loaded; override it to have more than grantway's.
+
+    By default no stranger's: what happens to be installed must not decide how a test ends.
+    """
+    return ("grantway",)
+
+
+@pytest.fixture
+def grantway_register(grantway_installed: Collection[str]) -> Iterator[Register]:
+    """Register a plugin, or a grant, until the end of the test."""
+    from grantway.testing import isolated_registry
+
+    with isolated_registry(grantway_installed) as register:
+        yield register
+
+
+@pytest.fixture
+def grantway_clock() -> FrozenClock:
+    """A clock that stands still; the issuer of a test that asks for it goes by it."""
+    from grantway.testing import FrozenClock
+
+    return FrozenClock()
+
+
+@pytest.fixture
+def grantway_issuer_settings() -> IssuerSettings:
+    """How the issuer decides; override it for another. It approves everything at once."""
+    from grantway_plugins.issuer import IssuerSettings, Lifetimes
+
+    return IssuerSettings(
+        approve="auto", lifetimes=Lifetimes(device_interval=0), registration="unrestricted"
+    )
+
+
+@pytest.fixture
+def grantway_issuer(
+    request: pytest.FixtureRequest,
+    grantway_register: Register,
+    grantway_issuer_settings: IssuerSettings,
+) -> Iterator[LiveIssuer]:
+    """An issuer on a free port of 127.0.0.1 that answers what the test registered.
+
+    It starts when it is first asked for something, so register plugins before that.
+    """
+    try:
+        from ._live_issuer import LiveIssuer
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("grantway"):
+            raise
+        pytest.fail(
+            f"grantway_issuer needs {missing.name}; install it with: "
+            "pip install 'grantway[testing]'",
+            pytrace=False,
+        )
+    # A clock that nobody can step would stop the issuer's time for good.
+    held = "grantway_clock" in request.fixturenames
+    clock = request.getfixturevalue("grantway_clock") if held else None
+    with LiveIssuer(grantway_register, grantway_issuer_settings, clock) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def grantway_faults() -> Iterator[Callable[..., FaultServer]]:
+    """Start a server that plays a script of faults: ``grantway_faults(faults.answer(503))``."""
+    from grantway.testing import FaultServer
+
+    with ExitStack() as running:
+
+        def start(*script: Act) -> FaultServer:
+            return running.enter_context(FaultServer(*script))
+
+        yield start

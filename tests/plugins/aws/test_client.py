@@ -1,0 +1,188 @@
+"""The drop-in by itself: where it sends, what it catches, what it never shows."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import traceback
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+import grantway
+from grantway._exceptions import (
+    TOKEN_ERRORS,
+    ConfigurationError,
+    InsecureEndpointError,
+    OutcomeUnknownError,
+    RequestInvalidError,
+    ResponseInvalidError,
+    TokenError,
+)
+from grantway_plugins import aws
+from tests import faults
+from tests.faults import FaultServer
+from tests.plugins.aws.aws import CALL, ours
+
+REFUSED = {"error": "invalid_grant", "error_description": "Spent."}
+VALUES = ("cs-very-secret-0123456789", "rt-very-secret-0123456789")
+
+
+def raised(body: Any, status: int = 400, **headers: str) -> Any:
+    with FaultServer(faults.answer(status, body, headers)) as server:
+        client = ours(server.url)
+        with pytest.raises(grantway.GrantwayError) as caught:
+            client.create_token(**CALL)
+        client.close()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("region", "endpoint"),
+    [
+        ("eu-west-1", "https://oidc.eu-west-1.amazonaws.com"),
+        ("us-gov-west-1", "https://oidc.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "https://oidc.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_the_region_decides_the_endpoint(region: str, endpoint: str) -> None:
+    client = aws.client(region)
+    assert (client.meta.region_name, client.meta.endpoint_url) == (region, endpoint)
+    client.close()
+
+
+def test_the_environment_gives_region_and_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other AWS tools' variable; where both are set, boto3's own counts.
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    assert aws.client().meta.region_name == "eu-west-3"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    client = aws.client()
+    assert (client.meta.region_name, client.meta.endpoint_url) == (
+        "eu-north-1",
+        "http://127.0.0.1:1",
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO_OIDC", "http://127.0.0.1:2")
+    assert aws.client().meta.endpoint_url == "http://127.0.0.1:2"
+    assert aws.client(endpoint_url="http://127.0.0.1:3").meta.endpoint_url.endswith(":3")
+
+
+@pytest.mark.parametrize("region", [None, "", "nowhere", "eu-west-1.evil.example/x#", "EU-WEST-1"])
+def test_a_region_that_cannot_be_is_refused(region: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="region_name"):
+        aws.client(region)
+
+
+def test_an_endpoint_in_the_clear_is_refused() -> None:
+    with pytest.raises(InsecureEndpointError):
+        aws.client("eu-west-1", "http://example.com")
+
+
+@pytest.mark.parametrize("kind", TOKEN_ERRORS[:13], ids=lambda kind: kind.__name__)
+def test_the_exceptions_go_by_their_names(kind: type[TokenError]) -> None:
+    client = aws.client("eu-west-1")
+    assert getattr(client.exceptions, kind.__name__) is kind
+    assert kind.__name__ in dir(client.exceptions)
+    client.close()
+
+
+def test_a_misspelt_exception_is_an_attribute_error() -> None:
+    client = aws.client("eu-west-1")
+    with pytest.raises(AttributeError, match="InvalidGrantException"):
+        client.exceptions.InvalidGrant  # noqa: B018
+    client.close()
+
+
+def test_an_error_is_of_both_families() -> None:
+    error = raised(REFUSED)
+    assert isinstance(error, ClientError)
+    assert isinstance(error, grantway.InvalidGrantException)
+    assert error.response["Error"] == {"Code": "InvalidGrantException", "Message": "Spent."}
+    assert type(error) is type(raised(REFUSED))
+
+
+def test_an_error_of_both_families_travels_as_the_plain_one() -> None:
+    error = raised(REFUSED)
+    twin = pickle.loads(pickle.dumps(error))
+    assert type(twin) is grantway.InvalidGrantException
+    assert (str(twin), twin.response) == (str(error), error.response)
+
+
+def test_without_botocore_it_is_neither_needed_nor_loaded() -> None:
+    code = """
+import sys
+from grantway_plugins import aws
+client = aws.client("eu-west-1")
+try:
+    client.create_token()
+except ValueError as error:
+    print(type(error).__name__, "botocore" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["RequestInvalidError", "False"]
+
+
+def test_all_bad_parameters_are_in_one_error_and_no_value_is() -> None:
+    client: Any = aws.client("eu-west-1")
+    with pytest.raises(ParamValidationError) as caught:
+        client.create_token(clientSecret=[VALUES[0]], refreshToken={VALUES[1]: 1}, scopes=VALUES[0])
+    error: Any = caught.value
+    assert isinstance(error, RequestInvalidError)
+    assert isinstance(error, BotoCoreError)
+    assert set(error.errors) == {
+        "clientId", "clientSecret", "grantType", "refreshToken", "scopes"
+    }  # fmt: skip
+    shown = "".join(traceback.format_exception(error)) + repr(error)
+    assert not any(value in shown for value in VALUES)
+    assert not any(value.encode() in pickle.dumps(error) for value in VALUES)
+    client.close()
+
+
+def test_an_unknown_grant_type_is_the_services_to_refuse() -> None:
+    body = {"error": "unsupported_grant_type", "error_description": "No."}
+    with FaultServer(faults.answer(400, body)) as server:
+        client = ours(server.url)
+        with pytest.raises(client.exceptions.UnsupportedGrantTypeException):
+            client.create_token(**{**CALL, "grantType": "password"})
+        client.close()
+    assert server.requests[0].json["grantType"] == "password"
+
+
+def test_a_code_is_sent_once_whatever_happens() -> None:
+    with FaultServer(faults.reset_after_request) as server:
+        client = ours(server.url)
+        with pytest.raises(OutcomeUnknownError):
+            client.create_token(**{**CALL, "grantType": "authorization_code", "code": "c-1"})
+        client.close()
+    assert len(server.requests) == 1
+
+
+def test_a_success_without_a_token_is_none() -> None:
+    error = raised({"tokenType": "Bearer", "expiresIn": 1}, 200)
+    assert isinstance(error, ResponseInvalidError)
+    assert "access_token" in str(error)
+
+
+def test_what_the_service_repeats_is_cut_out() -> None:
+    said = f"the token {VALUES[1]} of {VALUES[0]}"
+    error = raised(
+        {"error": "invalid_grant", "error_description": said, "reason": said, "error_uri": said},
+        **{"X-Debug": said, "Set-Cookie": "sid=1", "x-amzn-RequestId": VALUES[0]},
+    )
+    seen = repr(error) + str(error) + repr(error.response) + repr(vars(error))
+    assert not any(value in seen for value in VALUES)
+    assert not any(value.encode() in pickle.dumps(error) for value in VALUES)
+    assert "set-cookie" not in error.evidence.headers
+
+
+def test_it_closes_with_its_block_and_shows_no_secret() -> None:
+    with (
+        FaultServer(faults.answer(200, {"accessToken": "a"})) as server,
+        ours(server.url) as client,
+    ):
+        client.create_token(**CALL)
+        assert repr(client) == f"SSOOIDCClient('{server.url}')"

@@ -1,0 +1,261 @@
+"""One body, one scripted answer, two clients: the same dict or the same exception."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ParamValidationError,
+)
+
+from grantway._exceptions import TOKEN_ERRORS, OutcomeUnknownError
+from tests import faults
+from tests.faults import Act, FaultServer
+from tests.plugins.aws.aws import CALL, ours, stock
+
+ELEVEN = TOKEN_ERRORS[:11]
+REQUEST_ID = {"x-amzn-RequestId": "0a1b2c3d"}
+
+
+def both(act: Act, **params: Any) -> tuple[Any, Any]:
+    """What each client makes of an answer: a dict, or the exception."""
+    results = []
+    for make in (stock, ours):
+        with FaultServer(act) as server:
+            client = make(server.url)
+            try:
+                results.append(client.create_token(**{**CALL, **params}))
+            except ClientError as error:
+                results.append(error)
+            finally:
+                client.close()
+    return results[0], results[1]
+
+
+def assert_same_error(act: Act, name: str) -> None:
+    theirs, mine = both(act)
+    assert type(theirs).__name__ == type(mine).__name__ == name
+    assert theirs.operation_name == mine.operation_name == "CreateToken"
+    for key in ("error", "error_description", "reason"):
+        if key in theirs.response:
+            assert mine.response[key] == theirs.response[key]
+    assert mine.response["Error"]["Code"] == theirs.response["Error"]["Code"]
+    seen, expected = mine.response["ResponseMetadata"], theirs.response["ResponseMetadata"]
+    assert seen["HTTPStatusCode"] == expected["HTTPStatusCode"]
+    assert seen["HTTPHeaders"] == expected["HTTPHeaders"]
+    assert seen["RetryAttempts"] == expected["RetryAttempts"]
+    assert seen.get("RequestId") == expected.get("RequestId")
+
+
+def test_a_token_comes_back_as_the_same_dict() -> None:
+    body = {
+        "accessToken": "at",
+        "tokenType": "Bearer",
+        "expiresIn": 3600,
+        "refreshToken": "rt-2",
+        "idToken": "id",
+        "unknown": "dropped",
+    }
+    theirs, mine = both(faults.answer(200, body, REQUEST_ID))
+    assert mine == theirs
+    assert {type(value) for value in mine.values()} == {str, int, dict}
+
+
+def test_fields_that_are_not_there_are_left_out() -> None:
+    body = {"accessToken": "at", "tokenType": "Bearer", "expiresIn": 60, "idToken": None}
+    theirs, mine = both(faults.answer(200, body, REQUEST_ID))
+    assert mine == theirs
+
+
+def test_a_body_like_the_request_of_boto3() -> None:
+    seen = []
+    for make in (stock, ours):
+        with FaultServer(
+            faults.answer(200, {"accessToken": "at", "tokenType": "Bearer"})
+        ) as server:
+            client = make(server.url)
+            client.create_token(**CALL, scope=["a", "b"], redirectUri="http://127.0.0.1/cb")
+            client.close()
+        (request,) = server.requests
+        seen.append((request.method, request.target, request.json))
+    assert seen[0] == seen[1]
+    assert seen[0][2]["scope"] == ["a", "b"]
+
+
+#: Every way in which a server may name an error that boto3 understands.
+FORMS: dict[str, Any] = {
+    "header": lambda name, body: ({"x-amzn-ErrorType": name}, body),
+    "header with an address": lambda name, body: (
+        {"x-amzn-ErrorType": f"{name}:http://internal.amazon.com/coral/"},
+        body,
+    ),
+    "header with a namespace": lambda name, body: (
+        {"x-amzn-ErrorType": f"com.amazonaws.ssooidc#{name}"},
+        body,
+    ),
+    "code": lambda name, body: ({}, {"code": name, **body}),
+    "Code": lambda name, body: ({}, {"Code": name, **body}),
+    "__type": lambda name, body: ({}, {"__type": name, **body}),
+    "__type with a namespace": lambda name, body: (
+        {},
+        {"__type": f"com.amazonaws.ssooidc#{name}", **body},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ELEVEN, ids=lambda kind: kind.__name__)
+def test_each_of_the_eleven_is_the_same(kind: Any) -> None:
+    status = {"InvalidClientException": 401, "InternalServerException": 500}.get(kind.__name__, 400)
+    body = {"error": kind.wire, "error_description": "Told so.", "reason": "BECAUSE"}
+    header = {"x-amzn-ErrorType": kind.__name__, **REQUEST_ID}
+    act = faults.answer(status, body, header)
+    theirs, mine = both(act)
+    assert isinstance(mine, kind)
+    assert mine.response["error"] == theirs.response["error"] == kind.wire
+    if status < 500:  # which boto3 sends again, refresh token and all
+        assert_same_error(act, kind.__name__)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_an_error_is_the_same(form: str) -> None:
+    body = {"error": "invalid_grant", "error_description": "Spent."}
+    headers, body = FORMS[form]("InvalidGrantException", body)
+    assert_same_error(faults.answer(400, body, headers), "InvalidGrantException")
+
+
+@pytest.mark.parametrize("text", ["message", "Message"])
+def test_a_message_is_read_by_both(text: str) -> None:
+    headers = {"x-amzn-ErrorType": "InvalidGrantException"}
+    theirs, mine = both(faults.answer(400, {text: "Spent."}, headers))
+    assert mine.response["Error"] == theirs.response["Error"]
+    assert str(mine) == str(theirs)
+
+
+def test_an_empty_body_still_has_the_class_of_the_header() -> None:
+    act = faults.answer(400, b"", {"x-amzn-ErrorType": "InvalidGrantException"})
+    theirs, mine = both(act)
+    assert type(theirs).__name__ == type(mine).__name__ == "InvalidGrantException"
+    assert mine.response["Error"] == theirs.response["Error"]
+    assert str(mine) == str(theirs)
+
+
+def test_a_body_with_error_alone_is_typed_here() -> None:
+    # boto3 gives its base class for this one: nothing names a shape of the service.
+    theirs, mine = both(faults.answer(400, {"error": "invalid_grant"}))
+    assert type(theirs) is ClientError
+    assert type(mine).__name__ == "InvalidGrantException"
+
+
+def test_an_error_without_a_class_keeps_its_name() -> None:
+    headers = {"x-amzn-ErrorType": "ThrottlingException"}
+    theirs, mine = both(faults.answer(400, {"message": "Slow."}, headers))
+    assert mine.response["Error"] == theirs.response["Error"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clientId": None},
+        {"clientId": 1},
+        {"clientSecret": b"bytes-very-secret"},
+        {"scope": "not a list"},
+        {"scope": {"a": "b"}},
+        {"scope": {"a"}},
+        {"scope": ["a", 1]},
+        {"unknownParameter": "x"},
+        {"client_id": "x"},
+    ],
+    ids=str,
+)
+def test_parameters_that_boto3_refuses_are_refused_unsent(change: Mapping[str, Any]) -> None:
+    with FaultServer(faults.answer()) as server:
+        for make in (stock, ours):
+            client = make(server.url)
+            with pytest.raises(ParamValidationError) as caught:
+                client.create_token(**{**CALL, **change})
+            (name,) = change
+            assert name in str(caught.value)
+            client.close()
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("missing", ["clientId", "clientSecret", "grantType"])
+def test_a_missing_parameter_is_refused_unsent(missing: str) -> None:
+    params = {name: value for name, value in CALL.items() if name != missing}
+    with FaultServer(faults.answer()) as server:
+        for make in (stock, ours):
+            client = make(server.url)
+            with pytest.raises(ParamValidationError) as caught:
+                client.create_token(**params)
+            assert f'Missing required parameter in input: "{missing}"' in str(caught.value)
+            client.close()
+    assert server.connections == 0
+
+
+def test_a_tuple_of_scopes_is_accepted_by_both() -> None:
+    for make in (stock, ours):
+        with FaultServer(faults.answer(200, {"accessToken": "a", "tokenType": "b"})) as server:
+            client = make(server.url)
+            client.create_token(**CALL, scope=("a", "b"))
+            client.close()
+        assert json.loads(server.requests[0].body)["scope"] == ["a", "b"]
+
+
+def test_the_other_operations_give_the_same_dicts() -> None:
+    registered = {
+        "clientId": "c",
+        "clientSecret": "s",
+        "clientIdIssuedAt": 1_700_000_000,
+        "clientSecretExpiresAt": 1_710_000_000,
+        "unknown": "dropped",
+    }
+    started = {
+        "deviceCode": "d",
+        "userCode": "ABCD-EFGH",
+        "verificationUri": "https://example.com/device",
+        "verificationUriComplete": "https://example.com/device?user_code=ABCD-EFGH",
+        "expiresIn": 600,
+        "interval": 1,
+    }
+    results = []
+    for make in (stock, ours):
+        with FaultServer(faults.answer(200, registered), faults.answer(200, started)) as server:
+            client = make(server.url)
+            results.append(
+                (
+                    client.register_client(clientName="n", clientType="public", scopes=["a"]),
+                    client.start_device_authorization(
+                        clientId="c", clientSecret="s", startUrl="https://x.awsapps.com/start"
+                    ),
+                    [(seen.target, seen.json) for seen in server.requests],
+                )
+            )
+            client.close()
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("make", [stock, ours])
+def test_a_service_that_cannot_be_reached_is_caught_alike(make: Any) -> None:
+    client = make(f"http://127.0.0.1:{faults.free_port()}")
+    with pytest.raises(EndpointConnectionError):
+        client.create_token(**CALL)
+    client.close()
+
+
+@pytest.mark.parametrize("make", [stock, ours])
+def test_an_answer_that_never_came_is_caught_alike(make: Any) -> None:
+    with FaultServer(faults.reset_after_request) as server:
+        client = make(server.url)
+        with pytest.raises(HTTPClientError) as lost:
+            client.create_token(**CALL)
+        client.close()
+    if make is ours:
+        assert isinstance(lost.value, OutcomeUnknownError)
+        assert isinstance(pickle.loads(pickle.dumps(lost.value)), OutcomeUnknownError)

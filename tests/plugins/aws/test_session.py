@@ -1,0 +1,411 @@
+"""A login of ``~/.aws/config`` against the embedded issuer, from the start to the logout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grantway import Token
+from grantway._exceptions import (
+    AccessDeniedException,
+    ConfigurationError,
+    LoginNeededError,
+    RequestInvalidError,
+)
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest
+from grantway_grants import authorization_code
+from grantway_grants.device_code import DeviceAuthorization
+from grantway_plugins import aws
+from grantway_plugins.aws import SsoSession
+from grantway_plugins.aws._login.registration import RegistrationCache
+from grantway_plugins.issuer import IssuerSettings, Lifetimes
+from grantway_plugins.testing._live_issuer import LiveIssuer
+from tests import faults
+from tests.faults import FaultServer, free_port
+from tests.waiting import PATIENCE
+
+START_URL = "https://d-0000000000.awsapps.com/start"
+CONFIG = f"""\
+[sso-session dev]
+sso_start_url = {START_URL}
+sso_region = eu-west-1
+sso_registration_scopes = sso:account:access
+
+[profile older]
+sso_start_url = {START_URL}
+sso_region = eu-west-1
+"""
+
+
+@pytest.fixture
+def grantway_issuer_settings() -> IssuerSettings:
+    return IssuerSettings(lifetimes=Lifetimes(device_interval=0))
+
+
+@pytest.fixture(autouse=True)
+def environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grantway_issuer: LiveIssuer
+) -> None:
+    (tmp_path / "config").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO_OIDC", grantway_issuer.url)
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def session(cache: Path) -> Iterator[SsoSession]:
+    with aws.sso_session("dev", folder=cache) as made:
+        yield made
+
+
+def log_in(session: SsoSession, issuer: LiveIssuer) -> Token:
+    person = issuer.person()
+
+    def prompt(shown: DeviceAuthorization) -> None:
+        person.approve_device(shown.verification_uri, shown.user_code)
+
+    return session.login_on_device(prompt)
+
+
+def stored(session: SsoSession) -> Any:
+    return session.store.read(session.store.path(session.key)).value
+
+
+def change(session: SsoSession, **fields: str) -> None:
+    path = session.store.path(session.key)
+    path.write_text(json.dumps({**stored(session), **fields}), encoding="utf-8")
+
+
+def ended(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def test_a_device_login_is_stored_and_kept_fresh(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    login = log_in(session, grantway_issuer)
+    first = stored(session)
+    assert (first["startUrl"], first["region"]) == (START_URL, "eu-west-1")
+    assert session.credential().token().access_token == login.access_token == first["accessToken"]
+
+    change(session, expiresAt=ended(-1))
+    renewed = session.credential().token()
+    second = stored(session)
+    assert renewed.access_token == second["accessToken"] != first["accessToken"]
+    assert second["refreshToken"] != first["refreshToken"]
+    assert second["clientId"] == first["clientId"]
+    assert second["registrationExpiresAt"] == first["registrationExpiresAt"]
+    assert renewed.extra["clientId"] == first["clientId"]
+
+
+def test_a_token_whose_file_is_removed_meanwhile_is_saved_whole(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    log_in(session, grantway_issuer)
+    before = stored(session)
+    change(session, expiresAt=ended(-1))
+    path = session.store.path(session.key)
+    # After the answer came, and before it is saved.
+    credential = session.credential()
+    session.store.save = _removing_first(path, session.store.save)  # type: ignore[method-assign]
+    credential.token()
+    after = stored(session)
+    assert after["accessToken"] != before["accessToken"]
+    assert after["clientSecret"] == before["clientSecret"]
+
+
+def _removing_first(path: Path, save: Callable[..., None]) -> Callable[..., None]:
+    def removed(key: str, token: Token, *, fence: int = 0) -> None:
+        if fence:
+            path.unlink()
+        save(key, token, fence=fence)
+
+    return removed
+
+
+def test_a_browser_login_is_stored_and_kept_fresh(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    asked: list[str] = []
+    person = grantway_issuer.person()
+
+    def open_browser(url: str) -> None:
+        asked.append(url)
+        person.visit(person.approve_authorization(url))
+
+    login = session.login_with_browser(open_browser=open_browser)
+    assert "scopes=sso%3Aaccount%3Aaccess" in asked[0]
+    assert stored(session)["accessToken"] == login.access_token
+    change(session, expiresAt=ended(-1))
+    assert session.credential().token().access_token != login.access_token
+
+
+def test_an_older_profile_lies_under_its_start_url(
+    cache: Path, grantway_issuer: LiveIssuer
+) -> None:
+    with aws.sso_session(profile="older", folder=cache) as session:
+        log_in(session, grantway_issuer)
+        assert session.key == START_URL
+        assert stored(session)["accessToken"]
+
+
+def test_a_credential_that_lives_sees_the_next_login(
+    session: SsoSession, cache: Path, grantway_issuer: LiveIssuer
+) -> None:
+    """With another registration: a refresh token is refreshed with the one it lies beside."""
+    log_in(session, grantway_issuer)
+    credential = session.credential()
+    before = credential.token()
+    for path in cache.glob("*.json"):
+        path.unlink()
+    with aws.sso_session("dev", folder=cache) as another_process:
+        log_in(another_process, grantway_issuer)
+    assert stored(session)["clientId"] != before.extra["clientId"]
+    credential.invalidate(before)
+    credential.invalidate(after := credential.token())
+    assert credential.token().access_token not in (before.access_token, after.access_token)
+
+
+def test_one_registration_serves_each_way_of_login(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    log_in(session, grantway_issuer)
+    first = stored(session)["clientId"]
+    log_in(session, grantway_issuer)
+    assert stored(session)["clientId"] == first
+    registrations = RegistrationCache(session.store, session.config)
+    assert registrations.load("device") is not None
+    assert registrations.load("browser") is None
+    fields = json.loads(registrations.path.read_text(encoding="utf-8"))
+    assert sorted(fields) == ["clientId", "clientSecret", "expiresAt", "scopes"]
+    assert fields["scopes"] == ["sso:account:access"]
+
+
+def test_a_registration_lies_where_the_aws_cli_looks_for_it(session: SsoSession) -> None:
+    facts = (
+        '{"region": "eu-west-1", "scopes": ["sso:account:access"], "session_name": "dev", '
+        f'"startUrl": "{START_URL}", "tool": "botocore"}}'
+    )
+    path = RegistrationCache(session.store, session.config).path
+    assert path.name == f"{hashlib.sha1(facts.encode()).hexdigest()}.json"
+
+
+@pytest.mark.parametrize("left", [-1, 55])
+def test_a_registration_that_has_ended_or_is_about_to_is_made_again(
+    session: SsoSession, grantway_issuer: LiveIssuer, left: int
+) -> None:
+    log_in(session, grantway_issuer)
+    first = stored(session)["clientId"]
+    path = RegistrationCache(session.store, session.config).path
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**fields, "expiresAt": ended(left)}), encoding="utf-8")
+    log_in(session, grantway_issuer)
+    assert stored(session)["clientId"] != first
+
+
+@pytest.mark.parametrize("unknown", [b"{", b"[]", b'{"clientId": 1}', b"\xff", b'{"version": 2}'])
+def test_a_registration_in_an_unknown_format_stays_and_is_reported(
+    session: SsoSession,
+    grantway_issuer: LiveIssuer,
+    unknown: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = RegistrationCache(session.store, session.config).path
+    path.parent.mkdir()
+    path.write_bytes(unknown)
+    assert log_in(session, grantway_issuer).access_token
+    assert path.read_bytes() == unknown
+    (warning,) = (each for each in caplog.records if each.levelname == "WARNING")
+    assert f"{path}: is not a client registration" in warning.getMessage()
+
+
+@pytest.mark.parametrize("ends", ["", "soon"])
+def test_a_registration_without_a_usable_end_is_made_again(
+    session: SsoSession, grantway_issuer: LiveIssuer, ends: str
+) -> None:
+    path = RegistrationCache(session.store, session.config).path
+    path.parent.mkdir()
+    path.write_text(f'{{"clientId": "a", "clientSecret": "b", "expiresAt": "{ends}"}}')
+    assert log_in(session, grantway_issuer).access_token
+    assert RegistrationCache(session.store, session.config).load("device") is not None
+
+
+def test_an_empty_registration_file_is_replaced(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    path = RegistrationCache(session.store, session.config).path
+    path.parent.mkdir()
+    path.touch()
+    log_in(session, grantway_issuer)
+    assert RegistrationCache(session.store, session.config).load("device") is not None
+
+
+def test_a_registration_that_the_service_forgot_is_made_again(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    log_in(session, grantway_issuer)
+    path = RegistrationCache(session.store, session.config).path
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**fields, "clientId": "forgotten"}), encoding="utf-8")
+    assert log_in(session, grantway_issuer).access_token
+
+
+@pytest.mark.parametrize("forgotten", ["clientId", "clientSecret"])
+def test_a_browser_login_with_a_forgotten_registration_registers_first(
+    session: SsoSession, grantway_issuer: LiveIssuer, forgotten: str
+) -> None:
+    """The service would show an error page, and the browser never come back."""
+    person = grantway_issuer.person()
+    opened: list[str] = []
+
+    def approve(url: str) -> None:
+        opened.append(url)
+        person.visit(person.approve_authorization(url))
+
+    session.login_with_browser(open_browser=approve)
+    path = RegistrationCache(session.store, session.config).path
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**fields, forgotten: "forgotten"}), encoding="utf-8")
+    session.login_with_browser(open_browser=approve, timeout=PATIENCE)
+    assert len(opened) == 2
+    assert stored(session)["clientId"] not in ("forgotten", fields["clientId"])
+    again = stored(session)["clientId"]
+    session.login_with_browser(open_browser=approve, timeout=PATIENCE)
+    assert stored(session)["clientId"] == again
+
+
+def test_a_registration_that_is_forgotten_during_a_login_restarts_it(
+    session: SsoSession, grantway_issuer: LiveIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = grantway_issuer.person()
+    opened: list[str] = []
+
+    def approve(url: str) -> None:
+        opened.append(url)
+        person.visit(person.approve_authorization(url))
+
+    session.login_with_browser(open_browser=approve)
+    path = RegistrationCache(session.store, session.config).path
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**fields, "clientSecret": "forgotten"}), encoding="utf-8")
+    monkeypatch.setattr(authorization_code, "check_registration", lambda *_args, **_options: None)
+    session.login_with_browser(open_browser=approve, timeout=PATIENCE)
+    assert len(opened) == 3
+    assert stored(session)["clientId"] != fields["clientId"]
+
+
+def test_the_browser_comes_back_to_a_chosen_port(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    free = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        shown: list[str] = []
+        person = grantway_issuer.person()
+        session.login_with_browser(
+            prompt=shown.append,
+            open_browser=lambda url: person.visit(person.approve_authorization(url)),
+            ports=[taken, free],
+            timeout=PATIENCE,
+        )
+    assert f"redirect_uri=http%3A%2F%2F127.0.0.1%3A{free}%2Foauth%2Fcallback" in shown[0]
+
+
+def test_no_login_says_how_to_log_in(session: SsoSession) -> None:
+    ways = "(?m)aws sso login --sso-session dev, or grantway login --sso-session dev$"
+    with pytest.raises(LoginNeededError, match=ways):
+        session.credential().token()
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"registrationExpiresAt": "2020-01-02T03:04:05Z"}, "registration has ended"),
+        ({"registrationExpiresAt": ""}, "no client registration is stored"),
+        ({"clientSecret": "another"}, "does not take its client registration"),
+        ({"refreshToken": "another"}, "can no longer be refreshed"),
+    ],
+)
+def test_what_cannot_be_refreshed_says_how_to_log_in(
+    session: SsoSession, grantway_issuer: LiveIssuer, fields: dict[str, str], why: str
+) -> None:
+    log_in(session, grantway_issuer)
+    before = stored(session)
+    change(session, expiresAt=ended(-60), **fields)
+    with pytest.raises(LoginNeededError, match=why) as needed:
+        session.credential().token()
+    assert "aws sso login --sso-session dev" in needed.value.message
+    assert before["clientSecret"] not in str(needed.value)
+    log_in(session, grantway_issuer)
+    assert session.credential().token().access_token
+
+
+def test_a_logout_removes_the_token_alone(session: SsoSession, grantway_issuer: LiveIssuer) -> None:
+    log_in(session, grantway_issuer)
+    assert session.logout() is True
+    assert stored(session) is None
+    assert session.logout() is False
+    assert RegistrationCache(session.store, session.config).load("device") is not None
+
+
+def test_a_person_who_says_no_is_told_and_nothing_is_stored(
+    session: SsoSession, grantway_issuer: LiveIssuer
+) -> None:
+    person = grantway_issuer.person()
+    with pytest.raises(AccessDeniedException):
+        session.login_on_device(
+            lambda shown: person.deny_device(shown.verification_uri, shown.user_code)
+        )
+    assert stored(session) is None
+
+
+def test_it_shows_no_secret(session: SsoSession, grantway_issuer: LiveIssuer) -> None:
+    log_in(session, grantway_issuer)
+    fields = stored(session)
+    registration = RegistrationCache(session.store, session.config).load("device")
+    shown = f"{session!r} {session.store!r} {session.credential()!r} {registration!r}"
+    for name in ("accessToken", "refreshToken", "clientSecret"):
+        assert fields[name] not in shown
+
+
+def test_another_address_must_be_secure(tmp_path: Path) -> None:
+    with pytest.raises(RequestInvalidError, match="http"):
+        aws.sso_session("dev", endpoint_url="http://192.0.2.1")
+
+
+@pytest.mark.parametrize("source", ["AWS_CA_BUNDLE", "ca_bundle of the AWS profile"])
+def test_the_certificates_of_awss_settings_are_trusted(
+    source: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trust(path: str) -> None:
+        monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+        if source == "AWS_CA_BUNDLE":
+            monkeypatch.setenv(source, path)
+        else:
+            (tmp_path / "config").write_text(f"{CONFIG}\n[default]\nca_bundle = {path}\n")
+
+    trust("/nowhere.pem")
+    with pytest.raises(ConfigurationError, match=f"^{source}: /nowhere.pem cannot be used"):
+        aws.sso_session("dev", folder=cache)
+    context, trusted = faults.certificate(tmp_path)
+    trust(trusted)
+    with (
+        FaultServer(faults.answer(), tls=context) as server,
+        aws.sso_session("dev", folder=cache, endpoint_url=server.url) as session,
+    ):
+        request = HttpRequest("GET", server.url, {})
+        assert session._transport.send(request, Deadline(PATIENCE)).status == 200
