@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        ".": "faults",
         "._clock": "FrozenClock",
         "._conformance": "NonconformingGrantError assert_grant_conforms",
         "._isolation": "Register isolated_registry",
