@@ -246,12 +246,22 @@ copyreg.pickle(type(missing), lambda _: (_the_missing, ()))
 class IssuerGrant(Protocol):
     """The issuer's side of a grant: may these tokens be issued?
 
-    The core hands it on as it is. What it is asked, and what it may answer, belongs to the issuer:
-    see ``grantway_plugins.issuer``.
+    The registry passes it on unchanged; ``grantway_plugins.issuer`` calls it.
     """
 
     def decide(self, request: Any, transaction: Any) -> Any:
-        """Judge a token request that kept the grant's schema."""
+        """Decide a token request that satisfies the grant's schema.
+
+        The issuer may call this twice for one request, so change nothing but the transaction, and
+        consume in the same transaction what the request redeems.
+
+        Args:
+            request: A ``grantway_plugins.issuer.GrantRequest``.
+            transaction: A ``grantway_plugins.issuer.Transaction``.
+
+        Returns:
+            A ``grantway_plugins.issuer.Issue`` or ``Denial``.
+        """
         ...
 
 

@@ -5,12 +5,9 @@ Source: the service model ``sso-oidc`` of botocore (rest-json 1.1).
 
 from __future__ import annotations
 
-from grantway._exceptions import TOKEN_ERRORS, TokenError
+from grantway._exceptions import TOKEN_ERRORS
 from grantway._types.freshness import Freshness
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
-from grantway.hookspecs import hookimpl
-
-from ._drop_in.exceptions import InvalidRequestRegionException
 
 #: RFC name -> AWS name, requests.
 REQUEST_NAMES = {
@@ -72,15 +69,3 @@ AWS_SSO_OIDC = Dialect(
         codes={kind.__name__: kind.wire for kind in TOKEN_ERRORS},
     ),
 )
-
-
-@hookimpl
-def grantway_register_dialects() -> list[Dialect]:
-    """Bring the dialect ``aws-sso-oidc``."""
-    return [AWS_SSO_OIDC]
-
-
-@hookimpl
-def grantway_register_errors() -> dict[str, type[TokenError]]:
-    """Bring the exception that only AWS has; the header of the answer names it."""
-    return {InvalidRequestRegionException.__name__: InvalidRequestRegionException}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from grantway._types.grant import Grant, GrantSchema, IssuerGrant, Replay, Scope
+from grantway._types.grant import Grant, GrantSchema, Replay, Scope
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource
 
@@ -32,13 +30,3 @@ CLIENT_CREDENTIALS = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Bring the client credentials grant."""
     return [CLIENT_CREDENTIALS]
-
-
-@hookimpl
-def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Bring how the issuer decides it."""
-    from grantway_plugins.issuer._decisions.grants.client_credentials import (  # noqa: PLC0415 - the other end
-        ClientCredentialsIssuer,
-    )
-
-    return {GRANT_TYPE: ClientCredentialsIssuer()}

@@ -11,6 +11,7 @@ from grantway._lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from grantway._types.grant import IssuerGrant as IssuerGrant
     from grantway_plugins.server._http.audit_event import AuditEvent as AuditEvent
     from grantway_plugins.server._http.denial import Denial as Denial
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ._decisions.decision import (
         GrantRequest as GrantRequest,
         Issue as Issue,
-        IssuerGrant as IssuerGrant,
     )
     from ._decisions.grants.jwt_bearer import (
         JwtBearerIssuer as JwtBearerIssuer,
@@ -46,7 +46,8 @@ __getattr__, __dir__ = lazy(
         "._aws_portal.accounts": "AwsAccount RoleCredentials",
         "._aws_portal.file": "read_accounts",
         "._browser_driver": "BrowserDriver",
-        "._decisions.decision": "GrantRequest Issue IssuerGrant",
+        "grantway._types.grant": "IssuerGrant",
+        "._decisions.decision": "GrantRequest Issue",
         "._decisions.grants.jwt_bearer": "JwtBearerIssuer TrustedIssuer",
         "._decisions.randomness": "digest",
         "._server": "IssuerServer serve",

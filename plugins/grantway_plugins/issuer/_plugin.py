@@ -1,4 +1,4 @@
-"""Registers the issuer's sides of the three standard grants, as a stranger would."""
+"""Register the issuer's side of the standard grants, of client credentials and token exchange."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from grantway._types.grant import IssuerGrant
 from grantway.hookspecs import hookimpl
 
-from ._decisions.grants import STANDARD
+from ._decisions.grants import BUILT_IN
 
 
 @hookimpl
 def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Bring how the issuer decides the standard grants."""
-    return STANDARD
+    """Return how the issuer decides each grant."""
+    return BUILT_IN

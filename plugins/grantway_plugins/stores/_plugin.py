@@ -1,4 +1,4 @@
-"""Brings the stores; each is loaded, with the library it needs, when it is first asked for."""
+"""Register the stores. Each is loaded, with the library it needs, on first use."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ from grantway.hookspecs import hookimpl
 if TYPE_CHECKING:
     from grantway._types.store import Store, StoreFactory
 
-#: Name -> module, class, and the extra that brings what the module imports.
+#: Name to package, class, and the extra that installs what the package imports.
 _STORES = {
     "memory": ("memory", "MemoryStore", ""),
     "file": ("file", "FileStore", "file"),
-    "aws-cli": ("aws_cli", "AwsCliStore", "file"),
-    "keyring": ("key_ring", "KeyRingStore", "keyring"),
+    "keyring": ("keyring", "KeyRingStore", "keyring"),
     "redis": ("redis", "RedisStore", "redis"),
     "sql": ("sql", "SqlStore", "sql"),
     "encrypted": ("encrypted", "EncryptedStore", "encryption"),
 }
 
 
-def _factory(name: str, module: str, kind: str, extra: str) -> StoreFactory:
+def store_factory(name: str, module: str, kind: str, extra: str) -> StoreFactory:
+    """Return a function that makes a store, and loads its module when it is called.
+
+    Args:
+        name: The name that the store is registered under, for errors.
+        module: The module that holds the class.
+        kind: The class.
+        extra: The extra of grantway that installs what the module imports.
+    """
+
     def make(**options: Any) -> Store:
         options = Params(options)  # tools that show the locals of a traceback then show no value
         try:
-            home = import_module(f"{__package__}.{module}")
+            home = import_module(module)
         except ModuleNotFoundError as missing:
             raise ConfigurationError(
                 f"store {name!r}: needs {missing.name}; install it with: "
@@ -44,5 +52,8 @@ def _factory(name: str, module: str, kind: str, extra: str) -> StoreFactory:
 
 @hookimpl
 def grantway_register_stores() -> Mapping[str, StoreFactory]:
-    """Bring every store of this package."""
-    return {name: _factory(name, *home) for name, home in _STORES.items()}
+    """Return every store of this package."""
+    return {
+        name: store_factory(name, f"{__package__}.{folder}._store", kind, extra)
+        for name, (folder, kind, extra) in _STORES.items()
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
 
 from grantway._processes.copies import Value
 from grantway._types.grant import Params
@@ -15,10 +14,6 @@ from grantway_plugins.issuer._storage.records import RegisteredClient, TokenFami
 from grantway_plugins.server._http.denial import Denial
 
 from .randomness import new_id
-
-if TYPE_CHECKING:
-    # A client's process loads decisions with their grants, and may have no database library.
-    from grantway_plugins.issuer._storage.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +101,3 @@ class Issue(Value):
     refresh_token: bool = True
     audience: tuple[str, ...] = ()
     members: Mapping[str, str] = field(default_factory=dict)
-
-
-class IssuerGrant(Protocol):
-    """A grant on the issuer's side: may these tokens be issued?"""
-
-    def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
-        """Judge a request, consuming what it redeems in the same transaction.
-
-        It may be called twice for one request, so it must change nothing but the transaction.
-        """
-        ...

@@ -11,11 +11,9 @@ from types import MappingProxyType
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
-from grantway._types.grant import Grant
+from grantway._types.grant import Grant, IssuerGrant
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
-
-from .decision import IssuerGrant
 
 Clock = Callable[[], float]
 

@@ -1,0 +1,39 @@
+"""Register AWS's dialect, its extra exception and its token cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from grantway._exceptions import TokenError
+from grantway._wire.dialect import Dialect
+from grantway.hookspecs import hookimpl
+from grantway_plugins.stores._plugin import store_factory
+
+from ._dialect import AWS_SSO_OIDC
+from ._drop_in.exceptions import InvalidRequestRegionException
+
+if TYPE_CHECKING:
+    from grantway._types.store import StoreFactory
+
+
+@hookimpl
+def grantway_register_dialects() -> list[Dialect]:
+    """Return the dialect ``aws-sso-oidc``."""
+    return [AWS_SSO_OIDC]
+
+
+@hookimpl
+def grantway_register_errors() -> dict[str, type[TokenError]]:
+    """Return the exception that only AWS has; a response header names it."""
+    return {InvalidRequestRegionException.__name__: InvalidRequestRegionException}
+
+
+@hookimpl
+def grantway_register_stores() -> Mapping[str, StoreFactory]:
+    """Return the store that shares the AWS CLI's token cache."""
+    return {
+        "aws-cli": store_factory(
+            "aws-cli", "grantway_plugins.aws._cache.store", "AwsCliStore", "file"
+        )
+    }
