@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        ".": "faults",
         "._clock": "FrozenClock",
         "._conformance": "NonconformingGrantError assert_grant_conforms",
         "._isolation": "Register isolated_registry",
