@@ -67,7 +67,7 @@ def broken(one: Any) -> str:
 
 def test_the_standard_grants_come_through_the_entry_points() -> None:
     found = {point.name for point in metadata.entry_points(group="grantway.v1")}
-    assert {"authorization_code", "device_code", "refresh_token", "sso_oidc"} <= found
+    assert {"authorization_code", "device_code", "refresh_token", "aws"} <= found
     registry = build_registry()
     assert set(registry.grants) >= STANDARD
     assert {"rfc6749", "aws-sso-oidc"} <= set(registry.dialects)

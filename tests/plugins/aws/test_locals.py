@@ -239,9 +239,7 @@ def test_a_session_whose_service_fails(name: str, way: str, tmp_path: Path) -> N
     }
     first = [] if way == "credential" else [faults.answer(200, REGISTERED)]
     with FaultServer(*first, ANSWERS[name]) as server:
-        session = aws.session.SsoSession(
-            config, folder=tmp_path, endpoint_url=server.url, timeout=2
-        )
+        session = aws.SsoSession(config, folder=tmp_path, endpoint_url=server.url, timeout=2)
         with session, pytest.raises(grantway.GrantwayError) as caught:
             ask[way](session)
     text = "".join(

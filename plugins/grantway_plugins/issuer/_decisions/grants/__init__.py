@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from grantway._types.grant import IssuerGrant
-from grantway_grants import authorization_code, device_code, refresh_token
-from grantway_plugins.grants import client_credentials, token_exchange
+from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
+from grantway_grants.refresh_token import GRANT_TYPE as REFRESH_TOKEN
+from grantway_plugins.grants.client_credentials import GRANT_TYPE as CLIENT_CREDENTIALS
+from grantway_plugins.grants.token_exchange import GRANT_TYPE as TOKEN_EXCHANGE
 
 from .authorization_code import AuthorizationCodeIssuer
 from .client_credentials import ClientCredentialsIssuer
@@ -16,17 +19,15 @@ from .refresh_token import RefreshTokenIssuer
 from .token_exchange import TokenExchangeIssuer
 
 #: The grants that a client may use when it registers without naming any.
-STANDARD = frozenset(
-    {authorization_code.GRANT_TYPE, device_code.GRANT_TYPE, refresh_token.GRANT_TYPE}
-)
+STANDARD = frozenset({AUTHORIZATION_CODE, DEVICE_CODE, REFRESH_TOKEN})
 #: grant_type to how the issuer decides it. ``JwtBearerIssuer`` is absent: it needs settings.
 BUILT_IN: Mapping[str, IssuerGrant] = MappingProxyType(
     {
-        authorization_code.GRANT_TYPE: AuthorizationCodeIssuer(),
-        client_credentials.GRANT_TYPE: ClientCredentialsIssuer(),
-        device_code.GRANT_TYPE: DeviceCodeIssuer(),
-        refresh_token.GRANT_TYPE: RefreshTokenIssuer(),
-        token_exchange.GRANT_TYPE: TokenExchangeIssuer(),
+        AUTHORIZATION_CODE: AuthorizationCodeIssuer(),
+        CLIENT_CREDENTIALS: ClientCredentialsIssuer(),
+        DEVICE_CODE: DeviceCodeIssuer(),
+        REFRESH_TOKEN: RefreshTokenIssuer(),
+        TOKEN_EXCHANGE: TokenExchangeIssuer(),
     }
 )
 
