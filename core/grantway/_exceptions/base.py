@@ -1,0 +1,110 @@
+"""The base of every error, and the evidence that an error carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grantway._processes.copies import Value
+from grantway._secrets.error_members import Members
+
+if TYPE_CHECKING:
+    from grantway._types.token import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One send of a call.
+
+    Attributes:
+        outcome: ``final``, ``never_sent``, ``refused`` or ``unknown``.
+        reason: The error's ``code``, or ``status 503``.
+        status: HTTP status of the answer, or None when there was none.
+        milliseconds: How long it took.
+        wait: Seconds that were waited after it, or None when it was the last.
+    """
+
+    outcome: str
+    reason: str
+    status: int | None
+    milliseconds: float
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(Value):
+    """What is known about the call that failed. Its repr shows no secret.
+
+    Attributes:
+        status: HTTP status of the last answer, or None when there was none.
+        request_id: The provider's id of the request, for its support desk.
+        provider: The host that was asked.
+        grant_type: The grant that was asked for, or None for another endpoint.
+        step: Which endpoint: ``token``, ``device_authorization``, ...
+        attempts: How many times the request was sent or tried.
+        headers: Headers of the answer, lower-case names, without cookies.
+        history: Each attempt in order, when there was more than one, or the one failed.
+        members: The members of the decoded error response, RFC names at the top, or empty if there
+            was none. A value may be a secret; see ``GrantwayError.members``.
+    """
+
+    status: int | None = None
+    request_id: str | None = None
+    provider: str | None = None
+    grant_type: str | None = None
+    step: str = "token"
+    attempts: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    history: tuple[Attempt, ...] = ()
+    members: Mapping[str, Any] = field(default_factory=Members, repr=False)
+
+
+class GrantwayError(Exception):
+    """The root: ``except GrantwayError`` catches all that grantway raises on purpose.
+
+    Attributes:
+        code: A stable word for programs to match; never changes between versions.
+        message: What happened and what to do, for a person.
+        evidence: What is known about the call.
+        token: A token that arrived before the call failed, or None. A credential has stored it;
+            any other caller should store it, because its refresh token may be the only valid one.
+            Its ``access_token`` is empty if the provider sent a refresh token alone.
+    """
+
+    code: str = "grantway_error"
+    token: Token | None = None
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The members of the decoded error response, such as ``mfa_token`` or ``interval``.
+
+        Empty if the error came without a response that could be decoded. Its ``repr`` shows names
+        only, because a value may be a secret; secrets that the request sent are cut out. Error
+        classes of plugins read it too, in ``__init__`` as ``evidence.members``.
+        """
+        return self.evidence.members
+
+    def __init__(self, message: str, *, evidence: Evidence | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.evidence = evidence or Evidence()
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.message!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions cross process pools; keyword-only arguments need this to survive pickling.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(
+    kind: type[GrantwayError], args: tuple[Any, ...], state: dict[str, Any]
+) -> GrantwayError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

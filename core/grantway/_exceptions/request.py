@@ -1,0 +1,66 @@
+"""Errors of the caller: nothing was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .base import Evidence, GrantwayError
+
+if TYPE_CHECKING:
+    pass
+
+
+class RequestInvalidError(GrantwayError, ValueError):
+    """The request breaks its grant's schema. Nothing was sent.
+
+    Attributes:
+        errors: Field name -> the rules it breaks. Never holds the values.
+    """
+
+    code = "request_invalid"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.errors: dict[str, list[str]] = {k: list(v) for k, v in (errors or {}).items()}
+
+
+class UnknownGrantTypeError(RequestInvalidError):
+    """No plugin registered this grant_type. The message lists those that are and the nearest.
+
+    Attributes:
+        registered: The grant types that can be asked for, sorted.
+        nearest: The one that was probably meant, or None.
+    """
+
+    code = "unknown_grant_type"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        registered: Sequence[str] = (),
+        nearest: str | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, errors={"grant_type": [message]}, evidence=evidence)
+        self.registered = tuple(registered)
+        self.nearest = nearest
+
+
+class ConfigurationError(RequestInvalidError):
+    """A provider, dialect or client was described in a way that cannot work."""
+
+    code = "configuration_invalid"
+
+
+class InsecureEndpointError(ConfigurationError):
+    """An endpoint is plain http on a host that is not this machine (RFC 6749 section 3.2)."""
+
+    code = "insecure_endpoint"
