@@ -122,9 +122,9 @@ class Renewal:
         refusal: TokenError | None = None
         while last and last.refresh_token and last.refresh_token != self.trouble.refused:
             # What cannot be stored is better not asked for: this process may end before it can.
-            prove = getattr(store, "prove", None)
-            if prove is not None:
-                prove(self.key, last)
+            check_writable = getattr(store, "check_writable", None)
+            if check_writable is not None:
+                check_writable(self.key, last)
             try:
                 return self._keep(
                     self._ask(partial(self.recipe.next, last), last, fence), last, fence

@@ -21,9 +21,10 @@ class Store(Protocol):
     Whoever refreshes a token does it while it holds the key's lock, and reads the store again
     once it has it: that is how one refresh is enough for all who share the store.
 
-    A store may have one method more, ``prove(key, token)``, which is called with the lock before a
-    refresh token is sent that the provider may take only once. It raises ``StoreError`` where a
-    token like this one could not be saved, as on a full disk; then nothing is sent.
+    A store may have one more method, ``check_writable(key, token)``. It is called while the key's
+    lock is held, before sending a refresh token that the provider accepts only once. It raises
+    ``StoreError`` if a token like this one could not be saved, for example because the disk is
+    full; the refresh token is then not sent.
     """
 
     def load(self, key: str) -> Token | None:

@@ -18,7 +18,7 @@ from grantway_grants._callback import redirect_uris
 from grantway_grants.device_code import DeviceFlow
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles._profile import Profile
-from grantway_plugins.stores._shared.write_check import try_store
+from grantway_plugins.stores._shared.write_check import check_store_writable
 
 from .login_methods import Choice, Way, choose, require_endpoint, why_no_browser
 from .login_screen import Screen
@@ -134,7 +134,7 @@ def _aws(
     if way == "paste":
         raise click.UsageError("AWS accepts no pasted address. Use --browser or --device.")
     with login as session, ExitStack() as shown:
-        try_store(session.store, session.key, _PATIENCE)
+        check_store_writable(session.store, session.key, _PATIENCE)
         asked = way or settings["login"]
         if asked == "auto":
             reason = "" if "listen" in settings else why_no_browser(os.environ)
@@ -182,7 +182,7 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
                 )
             ]
         )
-    profile.try_store()
+    profile.check_store_writable()
     if profile.grant is not None:
         return _request(profile, screen)
     asked = way or profile.login

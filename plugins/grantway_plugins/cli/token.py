@@ -13,7 +13,7 @@ from grantway._exceptions import StoreError
 from grantway._types.token import Token
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles._profile import Profile
-from grantway_plugins.stores._shared.write_check import try_store
+from grantway_plugins.stores._shared.write_check import check_store_writable
 
 from .fresh_token import as_process, put, write_note
 from .options import aws_login, profile_name, whose_login
@@ -66,7 +66,7 @@ def _of_session(session: SsoSession) -> Token:
     if stored is not None and ends_soon <= 0:
         try:
             # Its refresh token may work once, and this program may end before a disk is repaired.
-            try_store(session.store, session.key, _PATIENCE)
+            check_store_writable(session.store, session.key, _PATIENCE)
         except StoreError:
             if usable <= 0:
                 raise

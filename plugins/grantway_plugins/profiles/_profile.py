@@ -192,7 +192,7 @@ class Profile(OneProcess):
         """
         return self._parts.store(self.table["store"], (*self._at, "store"))
 
-    def try_store(self) -> None:
+    def check_store_writable(self) -> None:
         """Find out whether the store takes a token, before one comes that cannot be had again.
 
         Raises:
@@ -200,10 +200,10 @@ class Profile(OneProcess):
             StoreError: it cannot be locked, or does not save; nothing was asked of the provider.
         """
         from grantway_plugins.stores._shared.write_check import (  # noqa: PLC0415 - seldom needed
-            try_store,
+            check_store_writable,
         )
 
-        try_store(self.store, self.key, self.timeout)
+        check_store_writable(self.store, self.key, self.timeout)
 
     @cached_property
     def freshness(self) -> Freshness:
@@ -357,7 +357,7 @@ class Profile(OneProcess):
         try:
             if stored is not None and stored.refresh_token:
                 # It may work once, and this program may end before a full disk is repaired.
-                self.try_store()
+                self.check_store_writable()
             token = (credential := self.credential()).token()
             # The first call took it from the store. This one finds that it ends soon.
             return token if self.freshness.lives(token)[0] > 0 else credential.token()

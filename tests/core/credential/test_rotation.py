@@ -266,7 +266,7 @@ class TestTheLeaseIsLost:
 class _Proving(FaultyStore):
     """A store that can tell whether it would save."""
 
-    def prove(self, key: str, token: Token) -> None:
+    def check_writable(self, key: str, token: Token) -> None:
         if self.full:
             raise StoreSaveError("the disk is full")
 

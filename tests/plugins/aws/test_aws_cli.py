@@ -283,7 +283,7 @@ def test_nothing_of_another_tool_is_touched(store: AwsCliStore, dev: Path) -> No
     a_token(dev)
     with store.lock("dev", 1) as fence:
         assert store.load("dev") is not None
-        store.prove("dev", Token("at-2"))
+        store.check_writable("dev", Token("at-2"))
         store.save("dev", Token("at-2", expires_at=NEW_YEAR), fence=fence)
         store.delete("dev", fence=fence)
     for name, data in others.items():

@@ -181,14 +181,14 @@ def test_a_folder_where_the_file_should_be(folder: Path) -> None:
 
 def prove_past_the_limit(store: FileStore, line: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
-    line.send(report(lambda: store.prove("key", WHOLE)))
+    line.send(report(lambda: store.check_writable("key", WHOLE)))
 
 
 def test_whether_a_token_could_be_saved_is_told_before(folder: Path) -> None:
     store = FileStore(folder)
     store.save("key", OLD)
     before = names(folder)
-    store.prove("key", WHOLE)
+    store.check_writable("key", WHOLE)
     assert names(folder) == before
     with peer(prove_past_the_limit, partial(FileStore, folder)) as limited:
         kind, message, secret = limited.hear()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from grantway._types.store import Store
 
 
-def try_store(store: Store, key: str, timeout: float) -> None:
+def check_store_writable(store: Store, key: str, timeout: float) -> None:
     """Save something beside a token, and delete it, with the token's lock.
 
     Args:

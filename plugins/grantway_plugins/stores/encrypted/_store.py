@@ -91,11 +91,11 @@ class EncryptedStore(OneProcess):
         """See ``grantway.Store``."""
         self._inner.save(key, self._seal(key, token), fence=fence)
 
-    def prove(self, key: str, token: Token) -> None:
+    def check_writable(self, key: str, token: Token) -> None:
         """See ``grantway.Store``; as far as the inner store can tell."""
-        prove = getattr(self._inner, "prove", None)
-        if prove is not None:
-            prove(key, self._seal(key, token))
+        check_writable = getattr(self._inner, "check_writable", None)
+        if check_writable is not None:
+            check_writable(key, self._seal(key, token))
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``."""

@@ -117,7 +117,7 @@ class FileStore(OneProcess):
     def __repr__(self) -> str:
         return f"FileStore({str(self._folder)!r})"
 
-    def prove(self, key: str, token: Token) -> None:
+    def check_writable(self, key: str, token: Token) -> None:
         """See ``grantway.Store``: write a file as large as the token's, and remove it.
 
         Raises:
