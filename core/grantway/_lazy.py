@@ -1,7 +1,6 @@
 """Load the public names of a package on first use, so that importing the package costs little."""
 
 import sys
-from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ def lazy(
     def get(name: str) -> "Any":
         if name == "__all__":
             return sorted(home)
+        from importlib import import_module  # noqa: PLC0415 - most imports of a package need no name
+
         module = home.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

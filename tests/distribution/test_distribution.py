@@ -143,7 +143,7 @@ def test_a_grant_that_two_bring(environment: Environment, tmp_path: Path) -> Non
         asked = f"import grantway; grantway.default_registry().grant({TYPE!r})"
         done = environment.run("-c", asked)
         assert done.stderr.splitlines()[-1] == (
-            f"grantway._exceptions.GrantConflictError: Nothing was sent. {conflict}"
+            f"grantway.GrantConflictError: Nothing was sent. {conflict}"
         )
         # The remedy that it names works.
         assert environment.end_to_end(GRANTWAY_PLUGINS="-variant")["scope"] == ["read"]

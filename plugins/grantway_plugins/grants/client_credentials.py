@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from grantway._types.grant import Grant, GrantSchema, Replay, Scope
+from collections.abc import Mapping
+
+from grantway._types.grant import Grant, GrantSchema, IssuerGrant, Replay, Scope
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource
 
@@ -30,3 +32,13 @@ CLIENT_CREDENTIALS = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Bring the client credentials grant."""
     return [CLIENT_CREDENTIALS]
+
+
+@hookimpl
+def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
+    """Return how the issuer decides the client credentials grant."""
+    from grantway_plugins.issuer._decisions.grants.client_credentials import (  # noqa: PLC0415
+        ClientCredentialsIssuer,
+    )
+
+    return {GRANT_TYPE: ClientCredentialsIssuer()}

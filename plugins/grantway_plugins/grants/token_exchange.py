@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, validates_schema
 
-from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.grant import Grant, GrantSchema, IssuerGrant, Replay, Scope, Text
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource, Several, Uri
 
@@ -67,3 +67,13 @@ TOKEN_EXCHANGE = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Bring token exchange."""
     return [TOKEN_EXCHANGE]
+
+
+@hookimpl
+def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
+    """Return how the issuer decides token exchange."""
+    from grantway_plugins.issuer._decisions.grants.token_exchange import (  # noqa: PLC0415
+        TokenExchangeIssuer,
+    )
+
+    return {GRANT_TYPE: TokenExchangeIssuer()}

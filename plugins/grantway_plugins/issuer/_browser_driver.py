@@ -21,7 +21,7 @@ class BrowserDriver(OneProcess):
 
     ::
 
-        with Person() as person:
+        with BrowserDriver() as person:
             person.approve_device(started["verificationUriComplete"])
     """
 

@@ -1,4 +1,4 @@
-"""Register the issuer's side of the standard grants, of client credentials and token exchange."""
+"""Register the issuer's side of the three standard grants."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from grantway._types.grant import IssuerGrant
 from grantway.hookspecs import hookimpl
 
-from ._decisions.grants import BUILT_IN
+from ._decisions.grants import STANDARD
 
 
 @hookimpl
 def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Return how the issuer decides each grant."""
-    return BUILT_IN
+    """Return how the issuer decides each standard grant."""
+    return STANDARD

@@ -27,7 +27,7 @@ from ._settings import IssuerSettings
 from ._storage.database import Durability
 from ._storage.store import IssuerStore
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.issuer")
 
 
 class IssuerServer(OneProcess):

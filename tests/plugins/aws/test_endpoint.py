@@ -87,7 +87,7 @@ def test_every_region_has_the_address_of_botocores_rules(fips: bool, dual_stack:
 def test_the_list_is_read_without_importing_botocore() -> None:
     code = (
         "import sys\n"
-        "from grantway_plugins.aws import regions\n"
+        "from grantway_plugins.aws._config import regions\n"
         "print(len(regions.regions()), any(n.startswith('botocore') for n in sys.modules))"
     )
     done = subprocess.run(

@@ -132,9 +132,9 @@ def browser(tmp_path: Path) -> str:
         textwrap.dedent(
             """
             import sys
-            from grantway_plugins.issuer._browser_driver import Person
+            from grantway_plugins.issuer._browser_driver import BrowserDriver
 
-            with Person() as person:
+            with BrowserDriver() as person:
                 decide = getattr(person, f"{sys.argv[1]}_authorization")
                 person.visit(decide(sys.argv[2]))
             """

@@ -490,7 +490,7 @@ def test_a_listener_hears_all_and_one_that_raises_is_in_nobodys_way(
     with (
         FaultServer(DOWN, GRANTED) as server,
         asking(server, guard) as client,
-        caplog.at_level(logging.INFO, "grantway_plugins"),
+        caplog.at_level(logging.INFO, "grantway.gateway"),
     ):
         fail(client, 1)
         with pytest.raises(grantway.ProviderPausedError):

@@ -71,7 +71,9 @@ class TestEncryptedFile(StoreContract, DurableStoreContract):
         def spoil(key: str, data: bytes) -> None:
             # As near as it can be: these bytes, encrypted with the right key.
             with monkeypatch.context() as patched:
-                patched.setattr("grantway._credentials.token_format.encode", lambda token: data)
+                patched.setattr(
+                    "grantway._credentials.token_format.encode_token", lambda token: data
+                )
                 envelope = over_file(tmp_path)._seal(key, Token(""))
             file = grantway.default_registry().store("file", folder=str(tmp_path))
             file.save(key, envelope)

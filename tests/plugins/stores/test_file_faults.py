@@ -268,7 +268,7 @@ def test_a_good_token_that_came_between_is_not_set_aside(
         FileStore(folder).save("key", WHOLE)
         return False
 
-    monkeypatch.setattr(module, "written_later", another_saves_now)
+    monkeypatch.setattr(module, "is_newer_format", another_saves_now)
     assert store.load("key") == WHOLE
     assert store.load("key") == WHOLE
     assert (len(names(folder)), caplog.records) == (1, [])

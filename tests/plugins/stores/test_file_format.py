@@ -101,9 +101,12 @@ def test_looking_loads_next_to_nothing(tmp_path: Path) -> None:
     }
     assert not heavy & new
     assert {name for name in new if name.startswith("grantway")} == {
+        "grantway",
+        "grantway._lazy",
         "grantway_plugins",
         "grantway_plugins._paths",
         "grantway_plugins.stores",
+        "grantway_plugins.stores.file",
         "grantway_plugins.stores.file._format",
     }
 

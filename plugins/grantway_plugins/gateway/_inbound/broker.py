@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 #: Seconds after which a caller that was turned away may ask again.
 SHED_FOR = 1.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.gateway")
 
 
 class Broker(OneProcess):

@@ -22,7 +22,7 @@ SHORTEST_SECRET = 22
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _MADE = "must be made by grantway_plugins.gateway.hash_secret"
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.gateway")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,11 @@ class DeviceAuthorization:
         self._broker = broker
 
     def settle(self, request: WireRequest) -> WireResponse | Denial:
-        """See ``Settlement``."""
+        """See ``TokenBackend``."""
         return self._broker.authorize_device(request)
 
     async def asettle(self, request: WireRequest) -> WireResponse | Denial:
-        """See ``Settlement``."""
+        """See ``TokenBackend``."""
         return await self._broker.aauthorize_device(request)
 
     def __repr__(self) -> str:

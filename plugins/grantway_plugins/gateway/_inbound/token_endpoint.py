@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .asgi import AsgiTokenEndpoint
     from .wsgi import WsgiTokenEndpoint
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.gateway")
 
 
 class TokenBackend(Protocol):

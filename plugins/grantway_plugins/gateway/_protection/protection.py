@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from grantway._requests.middleware import Next
     from grantway._wire.dialect import ProviderResponse
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.gateway")
 
 #: Guards the few numbers of every protection. Never held over anything that waits.
 _lock = fork_safe_lock()

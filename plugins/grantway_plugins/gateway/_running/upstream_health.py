@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Seconds between two log lines about the same error code.
 _LOG_EVERY = 60.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.gateway")
 
 #: What the provider or the gateway's registration at it is to blame for, and no single request.
 _FAILING = (

@@ -21,7 +21,7 @@ class UpstreamAuth(OneProcess):
 
     For requests, httpx, ASGI and WSGI there are adapters. Any other proxy does this::
 
-        injection = upstream.prepare(Facts.of(host, path, headers))
+        injection = upstream.prepare(RequestContext.of(host, path, headers))
         if injection is not None:
             # drop injection.removed, set injection.header, send, and:
             if injection.after(response.status, challenge) and can_be_sent_again:
@@ -107,7 +107,7 @@ class UpstreamAuth(OneProcess):
 
         Raises:
             RequestRefusedError: it is not to be forwarded, by its sender's fault.
-            Exception: there is no token, and the route is closed then. ``answer_for`` makes an
+            Exception: there is no token, and the route is closed then. ``response_for`` makes an
                 answer of either.
         """
         injection = self.open(facts)

@@ -208,7 +208,7 @@ class UpstreamToken(OneProcess):
                 logger.exception("an observer failed")
 
     def __repr__(self) -> str:
-        return f"Injection(route={self.route.name!r}, tenant={self.tenant!r}, kept={self.kept})"
+        return f"UpstreamToken(route={self.route.name!r}, tenant={self.tenant!r}, kept={self.kept})"
 
     def _begin(self) -> tuple[RouteCredential, float]:
         """The credential; and when the wait for it began, or 0 where there is none."""

@@ -31,7 +31,7 @@ _METHODS = {
 #: One for all reasons, as AWS has it.
 _UNAUTHORIZED = PortalError("UnauthorizedException", "Session token not found or invalid")
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.issuer")
 
 
 class Portal:

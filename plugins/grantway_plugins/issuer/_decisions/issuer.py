@@ -17,7 +17,7 @@ from grantway_plugins.issuer._storage.steady_clock import SteadyClock
 
 Clock = Callable[[], float]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.issuer")
 
 
 @dataclass(frozen=True)

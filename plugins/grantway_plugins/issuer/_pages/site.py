@@ -26,7 +26,7 @@ from .device_page import DevicePage
 from .rendering import Link, Renderer
 from .session import Sessions, peer_of
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.issuer")
 _FILES = resources.files("grantway_plugins.issuer._pages") / "templates"
 _STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
 

@@ -17,7 +17,7 @@ EVERY = 1.0
 #: Pages of the log at which the writer checkpoints by itself, should this thread not keep up.
 FALLBACK_PAGES = 16_384
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.issuer")
 
 
 class Checkpointer:

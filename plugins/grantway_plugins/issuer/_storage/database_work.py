@@ -24,7 +24,7 @@ _UNKNOWN = (
     "refresh again at once, and log in again if a code is refused"
 )
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.issuer")
 
 
 def refusals_are_denials(work: Work) -> Work:

@@ -49,7 +49,7 @@ KNOWN_CLIENTS = 4096
 #: Seconds until a client is read again: another process may have rotated its secret.
 KNOWN_FOR = 5.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway.issuer")
 
 
 class IssuerStore(OneProcess):

@@ -21,7 +21,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 #: Seconds below which a renewal could come too late on a busy machine.
 _SHORTEST = 0.2
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway")
 
 
 class Lease(Protocol):

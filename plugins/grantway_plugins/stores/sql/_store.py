@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Seconds between two removals of the rows that are needed no more.
 _FORGET_EVERY = 600.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("grantway")
 
 
 class SqlStore(OneProcess):

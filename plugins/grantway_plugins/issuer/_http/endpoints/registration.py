@@ -116,7 +116,7 @@ def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) ->
     """
     loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
     # What AWS itself would give; anything else has to be asked for.
-    asked = loaded.get("grant_types") or sorted(_offered(issuer, terms) & STANDARD)
+    asked = loaded.get("grant_types") or sorted(_offered(issuer, terms) & set(STANDARD))
     grant_types = _grant_types(issuer, asked, terms, "unsupported_grant_type")
     if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
         raise Refusal("invalid_redirect_uri", "redirectUris is required for authorization_code")

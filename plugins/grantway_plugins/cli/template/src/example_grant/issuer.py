@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from grantway_plugins.issuer import Denial, GrantRequest, Issue
-from grantway_plugins.issuer.randomness import digest
+from grantway_plugins.issuer import Denial, GrantRequest, Issue, digest
 
 from .grant import GRANT_TYPE
 
