@@ -64,9 +64,22 @@ def check_wait(timeout: float | None) -> float | None:
     Raises:
         ConfigurationError: it is anything else that is not a duration.
     """
-    if timeout is not None and timeout != math.inf:
-        check_seconds("timeout", timeout, least=0)
+    if timeout is not None:
+        check_lock_wait(timeout)
     return timeout
+
+
+def check_lock_wait(timeout: float) -> None:
+    """Check the ``timeout`` of a wait for a store's lock.
+
+    Args:
+        timeout: Zero does not wait, infinity waits without end.
+
+    Raises:
+        ConfigurationError: it is anything else that is not a duration.
+    """
+    if timeout != math.inf:
+        check_seconds("timeout", timeout, least=0)
 
 
 def check_count(where: str, value: Any, *, least: int = 1, most: int = LARGEST) -> None:

@@ -290,6 +290,8 @@ def test_a_private_authority_is_trusted(
         ({"verify": 1}, "verify"),
         ({"verify": b"/etc/ssl/cert.pem"}, "verify"),
         ({"api_version": "2012-01-01"}, "api_version"),
+        ({"config": {"retries": {"max_attempts": 1}}}, "config"),
+        ({"config": {}}, "config"),
         ({"config": Config(max_pool_connections=-1)}, r"config\.max_pool_connections"),
         ({"config": Config(max_pool_connections=10**9)}, r"config\.max_pool_connections"),
         ({"config": Config(retries={"total_max_attempts": 2.7})}, "max_attempts"),

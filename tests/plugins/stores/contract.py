@@ -130,7 +130,7 @@ class StoreContract:
         with store.lock("a", 0), store.lock("A", 0), store.lock("", 0), store.lock("a/b", 0):
             pass
 
-    @pytest.mark.parametrize("timeout", [True, -1, float("nan"), "300"])
+    @pytest.mark.parametrize("timeout", [None, True, -1, float("nan"), "300"])
     def test_a_wait_for_the_lock_must_be_a_duration(self, store: Store, timeout: float) -> None:
         with pytest.raises(ConfigurationError) as refused, store.lock("k", timeout):
             pass

@@ -81,6 +81,8 @@ def client_config(
         ConfigurationError: an argument or setting cannot work, or is not supported; names it.
     """
     settings = read_settings()
+    if config is not None and not hasattr(config, "_user_provided_options"):
+        raise _refused("config", "must be a botocore.config.Config")
     option = _Options(config)
     if api_version not in (None, API_VERSION):
         raise _refused("api_version", f"must be {API_VERSION}, the only one that there is")

@@ -7,9 +7,9 @@ Any page can send requests to ``127.0.0.1``, and can point its domain there to r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from grantway._transport.http import is_loopback
 from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
@@ -22,6 +22,9 @@ _PAGE = (
     "[gateway] of its file"
 )
 
+
+#: ``scheme "://" host [ ":" port ]``: an origin as a browser serialises it (RFC 6454 section 6.2).
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<place>[^\s/\\?#@%,]+)")
 
 #: ``Sec-Fetch-Site`` of programs, of a person who typed the address, and of the gateway's pages.
 _OWN_SITES = frozenset({"", "none", "same-origin"})
@@ -82,12 +85,15 @@ class BrowserRule:
         if origin:
             if origin in self._origins:
                 return True
-            try:
-                page = urlsplit(origin)
-                name, place = page.hostname or "", page.netloc
-            except ValueError:
+            page = _ORIGIN.fullmatch(origin)
+            if page is None:
                 return False
-            return (self._local and _is_local(name)) or (place != "" and place == host.lower())
+            place = page["place"].lower()
+            try:
+                name = normal_host(place)
+            except RequestRefusedError:
+                return False
+            return (self._local and _is_local(name)) or place == host.lower()
         # Browsers send no Origin with images, scripts, frames and links.
         if site == "same-site":  # another port of this machine, or a neighbouring host name
             return self._local and bool(host) and _is_local(normal_host(host))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from grantway._exceptions import StoreLockError
-from grantway._types.quantity import check_wait
+from grantway._types.quantity import check_lock_wait
 
 
 class ThreadLocks:
@@ -36,7 +36,7 @@ class ThreadLocks:
             ConfigurationError: ``timeout`` is no duration.
             StoreLockError: another thread held it for all of ``timeout``.
         """
-        check_wait(timeout)
+        check_lock_wait(timeout)
         if self._process != os.getpid():
             # In a fork, nobody is left to free what other threads of the parent held.
             self._clear()

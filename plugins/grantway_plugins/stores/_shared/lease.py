@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from grantway._exceptions import StoreError, StoreLockError
-from grantway._types.quantity import check_seconds, check_wait
+from grantway._types.quantity import check_lock_wait, check_seconds
 
 #: Seconds for which a store knows at least which holder changed a key last. A holder older than
 #: that is refused where nothing is known of its key, so that it brings back no deleted token.
@@ -90,7 +90,7 @@ def checked(seconds: float) -> float:
 
 
 def _wait(lease: Lease, timeout: float, where: str) -> int:
-    check_wait(timeout)
+    check_lock_wait(timeout)
     deadline = time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while (fence := lease.take()) is None:

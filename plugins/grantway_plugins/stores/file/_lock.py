@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import ConfigurationError, StoreLockError, StoreUnreadableError
-from grantway._types.quantity import check_wait
+from grantway._types.quantity import check_lock_wait
 from grantway_plugins.stores._shared.key_locks import ThreadLocks
 
 from ._format import name_of
@@ -51,7 +51,7 @@ class KeyLocks:
             ConfigurationError: filelock is not installed, or ``timeout`` is no duration.
         """
         path = self._folder / f"{name_of(key)}.lock"
-        check_wait(timeout)
+        check_lock_wait(timeout)
         end = time.monotonic() + timeout
         with self._threads.hold(key, timeout, str(path)):
             lock = self._acquire(path, max(0.0, end - time.monotonic()), timeout)
