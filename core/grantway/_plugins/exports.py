@@ -285,11 +285,21 @@ def refuse_async(what: str, function: object) -> None:
 def _check_hook(implementation: Any) -> None:
     name = implementation.function.__name__
     refuse_async(name, implementation.function)
-    if implementation.wrapper or implementation.hookwrapper:
-        raise RegistryError(
-            f"{name} is marked as a hook wrapper, and grantway calls each plugin's hooks on their "
-            "own; use @grantway.hookimpl without wrapper"
-        )
+    for option, reason in _UNSUPPORTED.items():
+        if getattr(implementation, option):
+            raise RegistryError(
+                f"{name} is marked with {option}=True, which grantway does not support: {reason}. "
+                f"Use @grantway.hookimpl without {option}"
+            )
+
+
+#: Options of ``hookimpl`` that would have no effect. ``optionalhook`` and ``specname`` work.
+_UNSUPPORTED = {
+    "wrapper": "it calls the hooks of each plugin on their own",
+    "hookwrapper": "it calls the hooks of each plugin on their own",
+    "tryfirst": "the order of plugins never decides; see prefer and replaces for conflicts",
+    "trylast": "the order of plugins never decides; see prefer and replaces for conflicts",
+}
 
 
 def _listed(hook: str, brought: object) -> tuple[Any, ...]:

@@ -198,13 +198,33 @@ def test_an_error_class_that_cannot_be_made_is_refused() -> None:
     assert "the class CouponSpentError for the error code 'coupon_spent' cannot be made" in found
 
 
-def test_a_hook_wrapper_is_refused() -> None:
+def test_rejects_a_hook_wrapper() -> None:
     class Wraps:
         @hookimpl(wrapper=True)
         def grantway_register_grants(self) -> Any:
             return (yield)
 
-    assert "grantway_register_grants is marked as a hook wrapper" in reason(Wraps())
+    assert "grantway_register_grants is marked with wrapper=True" in reason(Wraps())
+
+
+@pytest.mark.parametrize("option", ["tryfirst", "trylast"])
+def test_rejects_an_order_of_plugins(option: str) -> None:
+    class Ordered:
+        @hookimpl(**{option: True})
+        def grantway_register_grants(self) -> list[Grant]:
+            return []
+
+    assert f"grantway_register_grants is marked with {option}=True" in reason(Ordered())
+
+
+def test_accepts_a_function_with_another_name() -> None:
+    class Renamed:
+        @hookimpl(specname="grantway_register_grants")
+        def grants(self) -> list[Grant]:
+            return [Grant("urn:example:coupon", CouponSchema())]
+
+    registry = grantway.build_registry({"acme": Renamed()}, only=["grantway"], strict=True)
+    assert "urn:example:coupon" in registry.grants
 
 
 def test_an_optional_hook_of_another_version_is_ignored() -> None:
@@ -213,7 +233,7 @@ def test_an_optional_hook_of_another_version_is_ignored() -> None:
         def grantway_of_a_later_version(self) -> None:
             pass
 
-        @hookimpl(tryfirst=True)
+        @hookimpl
         def grantway_register_grants(self) -> list[Grant]:
             return [Grant("urn:example:coupon", CouponSchema())]
 
