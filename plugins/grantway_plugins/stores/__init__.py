@@ -1,4 +1,4 @@
-"""Places for tokens, each registered by the hook that a stranger's store would use."""
+"""Token stores: memory, file, key ring, Redis, SQL and an encrypting wrapper."""
 
 from grantway._lazy import lazy
 

@@ -1,4 +1,4 @@
-"""Register the stores. Each is loaded, with the library it needs, on first use."""
+"""Registration of the stores. Each store's module is imported on first use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grantway.hookspecs import hookimpl
 if TYPE_CHECKING:
     from grantway._types.store import Store, StoreFactory
 
-#: Name to package, class, and the extra that installs what the package imports.
+#: Registered name -> package, class, and the extra that installs the package's dependencies.
 _STORES = {
     "memory": ("memory", "MemoryStore", ""),
     "file": ("file", "FileStore", "file"),
@@ -25,25 +25,25 @@ _STORES = {
 
 
 def store_factory(name: str, module: str, kind: str, extra: str) -> StoreFactory:
-    """Return a function that makes a store, and loads its module when it is called.
+    """Return a function that imports a store's module and creates the store.
 
     Args:
-        name: The name that the store is registered under, for errors.
-        module: The module that holds the class.
-        kind: The class.
-        extra: The extra of grantway that installs what the module imports.
+        name: Registered name of the store, for errors.
+        module: Module that defines the class.
+        kind: Name of the class.
+        extra: The extra of grantway that installs the module's dependencies.
     """
 
     def make(**options: Any) -> Store:
-        options = Params(options)  # tools that show the locals of a traceback then show no value
+        options = Params(options)  # hide the values from tools that print a traceback's locals
         try:
-            home = import_module(module)
+            loaded = import_module(module)
         except ModuleNotFoundError as missing:
             raise ConfigurationError(
                 f"store {name!r}: needs {missing.name}; install it with: "
                 f"pip install 'grantway[{extra}]'"
             ) from None
-        store: Store = getattr(home, kind)(**options)
+        store: Store = getattr(loaded, kind)(**options)
         return store
 
     make.__name__ = make.__qualname__ = kind
@@ -52,7 +52,7 @@ def store_factory(name: str, module: str, kind: str, extra: str) -> StoreFactory
 
 @hookimpl
 def grantway_register_stores() -> Mapping[str, StoreFactory]:
-    """Return every store of this package."""
+    """Return the factories of this package's stores by name."""
     return {
         name: store_factory(name, f"{__package__}.{folder}._store", kind, extra)
         for name, (folder, kind, extra) in _STORES.items()

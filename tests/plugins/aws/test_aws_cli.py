@@ -44,18 +44,18 @@ class TestAwsCliStore(StoreContract, DurableStoreContract):
         return grantway.default_registry().store("aws-cli", folder=tmp_path / "cache")
 
     @pytest.fixture
-    def again(self, tmp_path: Path) -> Opener:
+    def reopen(self, tmp_path: Path) -> Opener:
         return partial(AwsCliStore, tmp_path / "cache")
 
     @pytest.fixture
-    def spoil(self, tmp_path: Path) -> Callable[[str, bytes], None]:
+    def corrupt(self, tmp_path: Path) -> Callable[[str, bytes], None]:
         def write(key: str, data: bytes) -> None:
             (tmp_path / "cache" / f"{sha1(key)}.json").write_bytes(data)
 
         return write
 
-    def test_a_record_of_a_later_version_is_left_as_it_is(
-        self, store: grantway.Store, spoil: Callable[[str, bytes], None]
+    def test_leaves_a_record_of_a_newer_version_unchanged(
+        self, store: grantway.Store, corrupt: Callable[[str, bytes], None]
     ) -> None:
         """The format has no version; what a later grantway keeps beside the token must not hurt."""
         store.save("key", WHOLE)
@@ -65,7 +65,7 @@ class TestAwsCliStore(StoreContract, DurableStoreContract):
             **fields,
             "grantway": {**fields["grantway"], "version": 2, "scope": "another form"},
         }
-        spoil("key", json.dumps(later).encode())
+        corrupt("key", json.dumps(later).encode())
         found = store.load("key")
         assert found is not None
         assert (found.access_token, found.expires_at) == (WHOLE.access_token, WHOLE.expires_at)

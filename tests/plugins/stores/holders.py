@@ -1,4 +1,7 @@
-"""What other processes do with a store that they share; apart, for them to start quickly."""
+"""Functions that test processes run on a shared store.
+
+They are in a separate module with few imports, so that the processes start quickly.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from grantway._exceptions import LeaseLostError
 from tests.plugins.stores.processes import PATIENCE
 
 
-def save_when_told(store: Store, line: Connection) -> None:
-    """Take the lock, and save with its fence once told to."""
+def save_on_signal(store: Store, line: Connection) -> None:
+    """Acquire the lock, wait for a message, and save with the lock's fence."""
     with store.lock("key", PATIENCE) as fence:
         line.send((fence, os.getpid()))
         line.recv()
@@ -24,7 +27,7 @@ def save_when_told(store: Store, line: Connection) -> None:
 
 
 def take_turns(store: Store, line: Connection) -> None:
-    """Count in the token under the lock; a file shows that nobody else is inside."""
+    """Increment a number in the token under the lock; a file detects a second holder."""
     times, inside = line.recv()
     fences = []
     for _ in range(times):
@@ -41,7 +44,7 @@ def take_turns(store: Store, line: Connection) -> None:
 
 
 def fork(store: Store, line: Connection) -> None:
-    """Use the store, fork, and use it on both sides."""
+    """Use the store before a fork, in the child, and in the parent."""
     store.save("key", Token("of the parent"))
     child = os.fork()
     if not child:
@@ -59,8 +62,8 @@ def fork(store: Store, line: Connection) -> None:
     line.send((status, seen, store.load("key")))
 
 
-def come_up(store: Store, line: Connection) -> None:
-    """Use a store for the first time, once told to."""
+def first_use(store: Store, line: Connection) -> None:
+    """Load from a new store after a message."""
     line.send("up")
     line.recv()
     line.send(store.load("key"))

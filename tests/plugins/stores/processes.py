@@ -1,4 +1,4 @@
-"""Other processes that use a store at the same time, and how they are driven and killed."""
+"""Processes that use a store concurrently, controlled by a test through a pipe."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from typing import Any, Protocol, cast
 from grantway import Store, Token
 from tests.forkserver import CONTEXT
 
-#: Seconds within which a new process has come up and answered, on a busy machine.
+#: Seconds that a new process may take to start and respond on a busy machine.
 PATIENCE = 60.0
 
 Opener = Callable[[], Store]
 
 
 class Work(Protocol):
-    """What another process does with the store: a function of a module."""
+    """A function that another process runs on the store. It must be picklable."""
 
     def __call__(self, store: Store, line: Connection) -> None: ...
 
 
 class Peer:
-    """Another process at work, and the line to it."""
+    """Another process, and the pipe to it."""
 
-    def __init__(self, work: Work, again: Opener) -> None:
+    def __init__(self, work: Work, reopen: Opener) -> None:
         self._line, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_run, args=(work, again, theirs), daemon=True)
+        self._process = CONTEXT.Process(target=_run, args=(work, reopen, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
-    def hear(self) -> Any:
-        """What the process says next; fails with its traceback where it failed."""
-        assert self._line.poll(PATIENCE), "the other process said nothing"
-        said = self._line.recv()
-        assert not isinstance(said, Failure), f"the other process failed:\n{said}"
-        return said
+    def receive(self) -> Any:
+        """Return the process's next message; fail with its traceback if it failed."""
+        assert self._line.poll(PATIENCE), "the other process sent no message"
+        message = self._line.recv()
+        assert not isinstance(message, Failure), f"the other process failed:\n{message}"
+        return message
 
-    def tell(self, what: Any) -> None:
-        self._line.send(what)
+    def send(self, message: Any) -> None:
+        self._line.send(message)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is dead."""
+        """Send SIGKILL and wait for the process to exit."""
         self._process.kill()
         self._process.join()
 
@@ -55,52 +55,52 @@ class Peer:
 
 
 class Failure(str):
-    """A traceback on its way to the parent."""
+    """A traceback that a process sends to its parent."""
 
     __slots__ = ()
 
 
 @contextlib.contextmanager
-def peer(work: Work, again: Opener) -> Iterator[Peer]:
-    """Another process that works; it is dead when the block ends."""
-    with closing(Peer(work, again)) as at_work:
-        yield at_work
+def peer(work: Work, reopen: Opener) -> Iterator[Peer]:
+    """Run a function in another process, which is killed at the end of the block."""
+    with closing(Peer(work, reopen)) as process:
+        yield process
 
 
 def opened(store: Store) -> contextlib.AbstractContextManager[Store]:
-    """The store, closed at the end where it is one that is closed."""
+    """Return a context manager that closes the store if it has a ``close`` method."""
     if hasattr(store, "close"):
         return cast("contextlib.AbstractContextManager[Store]", closing(cast("Any", store)))
     return contextlib.nullcontext(store)
 
 
-def _run(work: Work, again: Opener, line: Connection) -> None:
+def _run(work: Work, reopen: Opener, line: Connection) -> None:
     try:
-        with opened(again()) as store:
+        with opened(reopen()) as store:
             work(store, line)
-    except BaseException:  # noqa: BLE001 - the parent reports it, whatever it is
+    except BaseException:  # noqa: BLE001 - the parent reports any error
         line.send(Failure(traceback.format_exc()))
 
 
-# --- What the other process can be asked to do -------------------------------------------------
+# --- Functions for the other process -----------------------------------------------------------
 
 
 def hold(store: Store, line: Connection) -> None:
-    """Hold the lock of ``key`` until told to let go."""
+    """Hold the lock of ``key`` until a message arrives."""
     with store.lock("key", PATIENCE) as fence:
         line.send(fence)
         line.recv()
-    line.send("let go")
+    line.send("released")
 
 
 def read(store: Store, line: Connection) -> None:
-    """Say what lies under each key that is asked for."""
+    """Send the token of each key that is received."""
     while (key := line.recv()) is not None:
         line.send(store.load(key))
 
 
 def count(store: Store, line: Connection) -> None:
-    """Add one to a number in the store, as often as told, each time under the lock."""
+    """Increment a number in the store, under the lock, as many times as received."""
     for _ in range(line.recv()):
         with store.lock("key", PATIENCE) as fence:
             before = store.load("key")
@@ -110,7 +110,7 @@ def count(store: Store, line: Connection) -> None:
 
 
 def write(store: Store, line: Connection) -> None:
-    """Save the letter that is told, in long tokens, until there is something else to hear."""
+    """Save long tokens of the received letter until another message arrives."""
     letter = line.recv()
     rounds = 0
     while not line.poll():
@@ -122,5 +122,5 @@ def write(store: Store, line: Connection) -> None:
 
 
 def long_token(letter: str) -> Token:
-    """A token of one letter, so long that its parts could be seen from two writers."""
+    """Return a token of one letter, long enough to reveal mixed writes."""
     return Token(letter * 3000, refresh_token=letter * 3000)

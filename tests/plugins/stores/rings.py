@@ -1,4 +1,4 @@
-"""Key rings that need no desktop, for the tests of what lies in one."""
+"""Key ring backends for tests that need no desktop."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from keyrings.alt.file import PlaintextKeyring
 from grantway import Store
 from grantway_plugins.stores.keyring._store import KeyRingStore
 
-#: Characters that Windows takes at most: CRED_MAX_CREDENTIAL_BLOB_SIZE is 2,560 bytes of UTF-16.
+#: Windows' limit in characters: CRED_MAX_CREDENTIAL_BLOB_SIZE is 2,560 bytes of UTF-16.
 WINDOWS_LIMIT = 1_280
 
 
 class Killed(BaseException):
-    """The process died here."""
+    """A simulated crash of the process."""
 
 
 class DiskRing(KeyringBackend):
-    """In a file that survives SIGKILL, and as narrow as Windows'.
+    """A key ring in a file that survives SIGKILL, with the length limit of Windows.
 
-    ``keyrings.alt`` writes its file in place, so that a kill can empty it.
+    ``keyrings.alt`` does not suffice: it writes its file in place, so a kill can truncate it.
     """
 
-    priority: Any = -1  # it is never chosen by itself
+    priority: Any = -1  # never chosen automatically
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -55,14 +55,16 @@ class DiskRing(KeyringBackend):
         return sqlite3.connect(self._file, timeout=30)
 
 
-class MortalRing(KeyringBackend):
-    """In memory, with the limit of Windows and the replacing of macOS; dies when told to.
+class CrashingRing(KeyringBackend):
+    """A key ring in memory that crashes after a number of changes.
+
+    It has the length limit of Windows, and replaces entries like macOS.
 
     Attributes:
-        entries: What it holds.
-        priority: Of the class, so low that it is never chosen by itself; of an instance, as high
-            as that of an operating system's.
-        steps: Changes it makes before it dies.
+        entries: The entries by name.
+        priority: On the class, low enough never to be chosen automatically; on an instance, as high
+            as that of an operating system's key ring.
+        steps: Number of changes before the crash.
     """
 
     priority: Any = -1
@@ -95,7 +97,7 @@ class MortalRing(KeyringBackend):
 
 
 class LockedRing(KeyringBackend):
-    """Nobody unlocks it, and its errors quote what they were given."""
+    """A locked key ring whose errors quote their arguments."""
 
     priority: Any = -1
 
@@ -107,7 +109,7 @@ class LockedRing(KeyringBackend):
 
 
 class FullRing(DiskRing):
-    """Reads, and refuses to write, quoting what it was given."""
+    """A key ring that cannot write and whose errors quote their arguments."""
 
     def set_password(self, service: str, username: str, password: str) -> None:
         raise OSError(f"no room for {password}")

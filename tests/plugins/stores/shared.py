@@ -1,4 +1,4 @@
-"""What every store promises that machines share: leases that end, and fences that outlive them."""
+"""Contract test class for stores shared by machines, with leases and fences."""
 
 from __future__ import annotations
 
@@ -16,77 +16,73 @@ from grantway._exceptions import LeaseLostError, StoreLockError
 from tests.plugins.stores import holders
 from tests.plugins.stores.processes import PATIENCE, Opener, peer
 
-#: Seconds of the leases of these tests: long enough to be renewed on a busy machine.
+#: Lease duration of these tests in seconds, long enough to be extended on a busy machine.
 LEASE = 1.2
 
 
 class SharedStoreContract:
-    """Inherit it beside ``StoreContract`` and ``DurableStoreContract``; it takes their fixtures.
+    """Tests for shared stores. Inherit it with ``StoreContract`` and ``DurableStoreContract``.
 
-    The stores have leases of ``LEASE`` seconds.
+    It uses their fixtures. The stores have leases of ``LEASE`` seconds.
     """
 
-    def test_a_holder_that_lives_keeps_the_lock_past_its_lease(self, store: Store) -> None:
+    def test_a_live_holder_extends_its_lease(self, store: Store) -> None:
         with store.lock("key", 0) as fence:
             with pytest.raises(StoreLockError), store.lock("key", LEASE * 1.5):
                 pass
             store.save("key", Token("at"), fence=fence)
 
-    def test_a_holder_that_was_stopped_past_its_lease_is_refused(
-        self, store: Store, again: Opener
+    def test_rejects_a_holder_suspended_beyond_its_lease(
+        self, store: Store, reopen: Opener
     ) -> None:
-        with peer(holders.save_when_told, again) as late:
-            theirs, process = late.hear()
+        with peer(holders.save_on_signal, reopen) as late:
+            theirs, process = late.receive()
             with stopped(process), store.lock("key", PATIENCE) as ours:
                 assert ours > theirs
                 store.save("key", Token("newer"), fence=ours)
-            late.tell("save")
-            assert late.hear() == "LeaseLostError"
+            late.send("save")
+            assert late.receive() == "LeaseLostError"
         assert store.load("key") == Token("newer")
 
-    def test_its_token_is_kept_where_the_next_holder_has_saved_none(
-        self, store: Store, again: Opener
+    def test_accepts_a_late_save_if_the_next_holder_saved_nothing(
+        self, store: Store, reopen: Opener
     ) -> None:
-        with peer(holders.save_when_told, again) as late:
-            _theirs, process = late.hear()
+        with peer(holders.save_on_signal, reopen) as late:
+            _theirs, process = late.receive()
             with stopped(process), store.lock("key", PATIENCE):
                 pass
-            late.tell("save")
-            assert late.hear() == "saved"
+            late.send("save")
+            assert late.receive() == "saved"
         assert store.load("key") == Token("late")
 
-    def test_eight_processes_never_hold_it_at_once(
-        self, store: Store, again: Opener, tmp_path: Path
+    def test_eight_processes_never_hold_the_lock_together(
+        self, store: Store, reopen: Opener, tmp_path: Path
     ) -> None:
         with ExitStack() as stack:
-            crowd = [stack.enter_context(peer(holders.take_turns, again)) for _ in range(8)]
+            crowd = [stack.enter_context(peer(holders.take_turns, reopen)) for _ in range(8)]
             for each in crowd:
-                each.tell((50, tmp_path / "inside"))
-            fences = [fence for each in crowd for fence in each.hear()]
+                each.send((50, tmp_path / "inside"))
+            fences = [fence for each in crowd for fence in each.receive()]
         assert len(set(fences)) == 400
         last = store.load("key")
         assert last is not None
         assert last.extra == {"turn": 400, "fence": max(fences)}
 
-    def test_a_fork_uses_it_beside_its_parent(self, store: Store, again: Opener) -> None:
-        with peer(holders.fork, again) as forking:
-            assert forking.hear() == (0, Token("of the child"), Token("of the parent"))
+    def test_works_in_a_fork_and_its_parent(self, store: Store, reopen: Opener) -> None:
+        with peer(holders.fork, reopen) as forking:
+            assert forking.receive() == (0, Token("of the child"), Token("of the parent"))
 
-    def test_a_token_of_a_key_that_was_forgotten_is_saved_unless_its_holder_is_too_old(
-        self, store: Store
-    ) -> None:
+    def test_rejects_a_save_to_an_unknown_key_with_an_old_fence(self, store: Store) -> None:
         with store.lock("another key", 0) as fence:
             pass
         hours = 3_600_000
         with pytest.raises(LeaseLostError):
-            store.save("key", Token("brought back"), fence=fence - 2 * hours)
+            store.save("key", Token("restored"), fence=fence - 2 * hours)
         assert store.load("key") is None
         store.save("key", Token("at"), fence=fence)
         assert store.load("key") == Token("at")
 
-    def test_a_lease_that_was_lost_is_told(
-        self, store: Store, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_logs_a_lost_lease(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING), store.lock("key", 0):
             self.seize("key")
             with pytest.raises(StoreLockError), store.lock("key", LEASE):
@@ -95,13 +91,13 @@ class SharedStoreContract:
         assert "lost" in caplog.text
 
     def seize(self, key: str) -> None:
-        """Put another owner into the lease of a key, for a long time."""
+        """Assign the lease of a key to another owner for a long time."""
         raise NotImplementedError
 
 
 @contextmanager
 def stopped(process: int) -> Iterator[None]:
-    """Another process stands still meanwhile."""
+    """Suspend another process during the block."""
     os.kill(process, signal.SIGSTOP)
     try:
         yield

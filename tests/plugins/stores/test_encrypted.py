@@ -1,4 +1,4 @@
-"""The store ``encrypted``: what lies in the other store is unreadable, and stays where it is."""
+"""Tests of the store ``encrypted``: confidentiality, tampering, keys and the inner store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from grantway_plugins.stores.encrypted._store import EncryptedStore
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests.plugins.stores import rings
 from tests.plugins.stores.contract import (
-    ENOUGH,
+    LOCK_WAIT,
     MARK,
     WHOLE,
     DurableStoreContract,
@@ -36,7 +36,7 @@ from tests.plugins.stores.contract import (
 )
 from tests.plugins.stores.processes import Opener
 
-#: A key of these tests, and another.
+#: Two keys for these tests.
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 OTHER = base64.urlsafe_b64encode(bytes(range(32, 64))).decode()
 
@@ -46,7 +46,7 @@ def over_file(folder: Path, key: str = KEY) -> EncryptedStore:
 
 
 class TestEncryptedStore(StoreContract):
-    """The contract, kept over a store in memory."""
+    """The contract for a store in memory."""
 
     @pytest.fixture
     def store(self) -> Store:
@@ -54,22 +54,22 @@ class TestEncryptedStore(StoreContract):
 
 
 class TestEncryptedFile(StoreContract, DurableStoreContract):
-    """The contract, kept over files."""
+    """The contract for a store of files."""
 
     @pytest.fixture
-    def again(self, tmp_path: Path) -> Opener:
+    def reopen(self, tmp_path: Path) -> Opener:
         return partial(over_file, tmp_path)
 
     @pytest.fixture
-    def store(self, again: Opener) -> Store:
-        return again()
+    def store(self, reopen: Opener) -> Store:
+        return reopen()
 
     @pytest.fixture
-    def spoil(
+    def corrupt(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[[str, bytes], None]:
-        def spoil(key: str, data: bytes) -> None:
-            # As near as it can be: these bytes, encrypted with the right key.
+        def corrupt(key: str, data: bytes) -> None:
+            # Encrypt these bytes with the right key.
             with monkeypatch.context() as patched:
                 patched.setattr(
                     "grantway._credentials.token_format.encode_token", lambda token: data
@@ -78,11 +78,9 @@ class TestEncryptedFile(StoreContract, DurableStoreContract):
             file = grantway.default_registry().store("file", folder=str(tmp_path))
             file.save(key, envelope)
 
-        return spoil
+        return corrupt
 
-    def test_nothing_of_a_token_can_be_read_in_the_files(
-        self, store: Store, tmp_path: Path
-    ) -> None:
+    def test_the_files_contain_no_part_of_the_token(self, store: Store, tmp_path: Path) -> None:
         store.save("key", WHOLE)
         held = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
         assert b"access_token" in held
@@ -105,10 +103,10 @@ def put(inner: Store, text: str, key: str = "key") -> None:
     inner.save(key, Token(text, "encrypted"))
 
 
-# --- What the inner store sees ------------------------------------------------------------------
+# --- Content of the inner store -----------------------------------------------------------------
 
 
-def test_the_inner_store_is_told_when_a_token_without_a_refresh_token_ends(
+def test_passes_the_expiry_of_a_token_without_a_refresh_token_to_the_inner_store(
     inner: MemoryStore,
 ) -> None:
     store = EncryptedStore(inner, key=KEY)
@@ -121,7 +119,7 @@ def test_the_inner_store_is_told_when_a_token_without_a_refresh_token_ends(
     assert inner.load("key") == Token(sealed(inner), "encrypted")
 
 
-def test_one_token_twice_is_two_ciphertexts(inner: MemoryStore) -> None:
+def test_each_save_creates_a_different_ciphertext(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, key=KEY)
     seen = set()
     for _ in range(100):
@@ -130,11 +128,11 @@ def test_one_token_twice_is_two_ciphertexts(inner: MemoryStore) -> None:
     assert len(seen) == 100
 
 
-# --- Who can write to the inner store -----------------------------------------------------------
+# --- Tampering with the inner store -------------------------------------------------------------
 
 
 @given(st.data())
-def test_any_bit_that_is_flipped_is_refused(data: st.DataObject) -> None:
+def test_rejects_any_flipped_bit(data: st.DataObject) -> None:
     inner = MemoryStore()
     store = EncryptedStore(inner, key=KEY)
     store.save("key", WHOLE)
@@ -143,14 +141,14 @@ def test_any_bit_that_is_flipped_is_refused(data: st.DataObject) -> None:
     text[place] ^= 1 << data.draw(st.integers(0, 6), "bit")
     put(inner, text.decode())
     before = inner.load("key")
-    with pytest.raises(StoreUnreadableError) as refused:
+    with pytest.raises(StoreUnreadableError) as rejected:
         store.load("key")
-    assert MARK not in shown(refused.value)
+    assert MARK not in shown(rejected.value)
     assert inner.load("key") == before
 
 
 @given(st.data())
-def test_any_byte_of_the_ciphertext_that_is_changed_is_refused(data: st.DataObject) -> None:
+def test_rejects_any_modified_byte_of_the_ciphertext(data: st.DataObject) -> None:
     inner = MemoryStore()
     store = EncryptedStore(inner, key=KEY)
     store.save("key", WHOLE)
@@ -158,12 +156,12 @@ def test_any_byte_of_the_ciphertext_that_is_changed_is_refused(data: st.DataObje
     raw = bytearray(base64.urlsafe_b64decode(text))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     put(inner, f"{before}.{base64.urlsafe_b64encode(raw).decode()}")
-    with pytest.raises(StoreUnreadableError, match="was changed, or moved"):
+    with pytest.raises(StoreUnreadableError, match="was modified, or moved"):
         store.load("key")
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_another_text_of_the_same_ciphertext_is_refused(inner: MemoryStore, length: int) -> None:
+def test_rejects_another_encoding_of_the_same_ciphertext(inner: MemoryStore, length: int) -> None:
     store = EncryptedStore(inner, key=KEY)
     store.save("key", Token("a" * length))
     text = sealed(inner)
@@ -178,7 +176,7 @@ def test_another_text_of_the_same_ciphertext_is_refused(inner: MemoryStore, leng
 
 
 @given(st.text())
-def test_any_other_text_is_refused(text: str) -> None:
+def test_rejects_any_other_text(text: str) -> None:
     inner = MemoryStore()
     store = EncryptedStore(inner, key=KEY)
     store.save("key", WHOLE)
@@ -189,27 +187,27 @@ def test_any_other_text_is_refused(text: str) -> None:
             store.load("other")
 
 
-def test_a_ciphertext_that_was_moved_to_another_key_is_refused(inner: MemoryStore) -> None:
+def test_rejects_a_ciphertext_moved_from_another_key(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, key=KEY)
     store.save("one tenant", WHOLE)
     put(inner, sealed(inner, "one tenant"), "another tenant")
-    with pytest.raises(StoreUnreadableError, match="moved from another key") as refused:
+    with pytest.raises(StoreUnreadableError, match="moved from another key") as rejected:
         store.load("another tenant")
-    assert MARK not in shown(refused.value)
+    assert MARK not in shown(rejected.value)
     assert store.load("one tenant") == WHOLE
 
 
-def test_a_token_that_is_not_encrypted_is_refused(inner: MemoryStore) -> None:
+def test_rejects_an_unencrypted_token(inner: MemoryStore) -> None:
     inner.save("key", WHOLE)
-    with pytest.raises(StoreUnreadableError, match="not encrypted") as refused:
+    with pytest.raises(StoreUnreadableError, match="not encrypted") as rejected:
         EncryptedStore(inner, key=KEY).load("key")
-    assert MARK not in shown(refused.value)
+    assert MARK not in shown(rejected.value)
     assert inner.load("key") == WHOLE
 
 
-def test_a_token_of_a_later_layout_is_left_as_it_is(inner: MemoryStore) -> None:
+def test_leaves_a_token_of_a_newer_layout_unchanged(inner: MemoryStore) -> None:
     put(inner, "2.whatever")
-    with pytest.raises(StoreUnreadableError, match="newer grantway"):
+    with pytest.raises(StoreUnreadableError, match="upgrade grantway"):
         EncryptedStore(inner, key=KEY).load("key")
     assert sealed(inner) == "2.whatever"
 
@@ -217,23 +215,23 @@ def test_a_token_of_a_later_layout_is_left_as_it_is(inner: MemoryStore) -> None:
 # --- Keys ---------------------------------------------------------------------------------------
 
 
-def test_the_wrong_key_is_said_to_be_wrong_and_removes_nothing(inner: MemoryStore) -> None:
+def test_reports_a_wrong_key_and_removes_nothing(inner: MemoryStore) -> None:
     EncryptedStore(inner, key=KEY).save("key", WHOLE)
-    with pytest.raises(StoreUnreadableError, match="key whose id is") as refused:
+    with pytest.raises(StoreUnreadableError, match="key whose ID is") as rejected:
         EncryptedStore(inner, key=OTHER).load("key")
-    seen = shown(refused.value)
+    seen = shown(rejected.value)
     assert not [secret for secret in (KEY, OTHER, MARK) if secret in seen]
     assert EncryptedStore(inner, key=KEY).load("key") == WHOLE
 
 
-def test_of_several_keys_the_first_encrypts_and_every_one_decrypts(inner: MemoryStore) -> None:
+def test_the_first_key_encrypts_and_all_keys_decrypt(inner: MemoryStore) -> None:
     old, new = EncryptedStore(inner, key=KEY), EncryptedStore(inner, key=[OTHER, KEY])
     old.save("key", WHOLE)
     assert new.load("key") == WHOLE
     new.save("key", Token("newer"))
     with pytest.raises(StoreUnreadableError):
         old.load("key")
-    # Once every token was saved, the old key can go.
+    # After every token was saved again, the old key is not needed.
     assert EncryptedStore(inner, key=OTHER).load("key") == Token("newer")
 
 
@@ -272,15 +270,15 @@ def test_a_key_may_be_bytes_or_their_base64(
         7,
     ],
 )
-def test_what_is_no_key_is_refused_and_not_quoted(inner: MemoryStore, key: Any) -> None:
-    with pytest.raises(ConfigurationError, match="generate_key") as refused:
+def test_rejects_an_invalid_key_without_quoting_it(inner: MemoryStore, key: Any) -> None:
+    with pytest.raises(ConfigurationError, match="generate_key") as rejected:
         EncryptedStore(inner, key=key)
-    assert list(refused.value.errors) == ["key"]
-    seen = shown(refused.value)
+    assert list(rejected.value.errors) == ["key"]
+    seen = shown(rejected.value)
     assert not [secret for secret in (KEY, OTHER, "very-secret") if secret in seen]
 
 
-def test_a_made_key_is_random_and_fits(inner: MemoryStore) -> None:
+def test_a_generated_key_is_random_and_valid(inner: MemoryStore) -> None:
     keys = {generate_key() for _ in range(100)}
     assert {len(base64.urlsafe_b64decode(key)) for key in keys} == {32}
     assert len(keys) == 100
@@ -289,7 +287,7 @@ def test_a_made_key_is_random_and_fits(inner: MemoryStore) -> None:
     assert store.load("key") == WHOLE
 
 
-def test_keys_come_from_an_environment_variable(
+def test_reads_keys_from_an_environment_variable(
     inner: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRANTWAY_STORE_KEY", KEY)
@@ -299,31 +297,31 @@ def test_keys_come_from_an_environment_variable(
 
 
 @pytest.mark.parametrize("value", [None, "", " ", "very-secret-but-no-key"])
-def test_a_variable_without_a_key_is_named(
+def test_names_an_environment_variable_without_a_key(
     inner: MemoryStore, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     monkeypatch.delenv("GRANTWAY_STORE_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("GRANTWAY_STORE_KEY", value)
-    with pytest.raises(ConfigurationError, match=r"GRANTWAY_STORE_KEY.*generate_key") as refused:
+    with pytest.raises(ConfigurationError, match=r"GRANTWAY_STORE_KEY.*generate_key") as rejected:
         EncryptedStore(inner, key_env="GRANTWAY_STORE_KEY")
-    assert "very-secret" not in shown(refused.value)
+    assert "very-secret" not in shown(rejected.value)
 
 
 @pytest.mark.parametrize("given", [{}, {"key": KEY, "key_env": "A"}, {"key": KEY, "key_ring": "a"}])
-def test_one_place_for_keys_is_given(inner: MemoryStore, given: dict[str, str]) -> None:
-    with pytest.raises(ConfigurationError, match=f"not {len(given)} of them") as refused:
+def test_requires_exactly_one_source_of_keys(inner: MemoryStore, given: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=f"not {len(given)} of them") as rejected:
         EncryptedStore(inner, **cast("dict[str, Any]", given))
-    assert KEY not in shown(refused.value)
+    assert KEY not in shown(rejected.value)
 
 
 # --- Keys in the key ring -----------------------------------------------------------------------
 
 
 @pytest.fixture
-def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> rings.MortalRing:
-    """The key ring of the process, with its lock in a folder of the test."""
-    ring = rings.MortalRing()
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> rings.CrashingRing:
+    """The key ring of the process, with its lock file in the test's folder."""
+    ring = rings.CrashingRing()
     monkeypatch.setattr(keyring.core, "_keyring_backend", ring)
     _state_lies_in(tmp_path, monkeypatch)
     return ring
@@ -334,8 +332,8 @@ def _state_lies_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(folder))
 
 
-def test_a_key_is_made_in_the_key_ring_and_found_there(
-    inner: MemoryStore, ring: rings.MortalRing
+def test_generates_a_first_key_in_the_key_ring_and_reuses_it(
+    inner: MemoryStore, ring: rings.CrashingRing
 ) -> None:
     EncryptedStore(inner, key_ring="grantway").save("key", WHOLE)
     kept = dict(ring.entries)
@@ -344,29 +342,27 @@ def test_a_key_is_made_in_the_key_ring_and_found_there(
     assert len(kept) == 1
 
 
-def test_a_key_that_was_rotated_is_taken_up_by_programs_that_run(
-    inner: MemoryStore, ring: rings.MortalRing
-) -> None:
+def test_running_programs_adopt_a_rotated_key(inner: MemoryStore, ring: rings.CrashingRing) -> None:
     running = EncryptedStore(inner, key_ring="grantway")
     running.save("old", Token("old"))
     rotate_key_in_ring("grantway")
-    begun = EncryptedStore(inner, key_ring="grantway")
-    assert begun.load("old") == Token("old")
-    begun.save("new", Token("new"))
+    started = EncryptedStore(inner, key_ring="grantway")
+    assert started.load("old") == Token("old")
+    started.save("new", Token("new"))
     assert running.load("new") == Token("new")
-    running.save("old", Token("old again"))
+    running.save("old", Token("old reopen"))
     ids = {sealed(inner, key).split(".")[1] for key in ("old", "new")}
     assert len(ids) == 1
 
 
-def test_a_first_key_may_be_made_by_rotating(inner: MemoryStore, ring: rings.MortalRing) -> None:
+def test_rotating_generates_a_first_key(inner: MemoryStore, ring: rings.CrashingRing) -> None:
     rotate_key_in_ring()
     EncryptedStore(inner, key_ring="grantway").save("key", WHOLE)
     assert EncryptedStore(inner, key_ring="grantway").load("key") == WHOLE
 
 
-def test_what_is_no_key_in_the_key_ring_is_left_there(
-    inner: MemoryStore, ring: rings.MortalRing
+def test_leaves_an_invalid_key_ring_entry_unchanged(
+    inner: MemoryStore, ring: rings.CrashingRing
 ) -> None:
     EncryptedStore(inner, key_ring="grantway")
     (entry,) = ring.entries
@@ -374,14 +370,14 @@ def test_what_is_no_key_in_the_key_ring_is_left_there(
     for value in (f"{digest}:very-secret", "very-secret"):
         ring.entries[entry] = value
         for use in (lambda: EncryptedStore(inner, key_ring="grantway"), rotate_key_in_ring):
-            with pytest.raises(StoreUnreadableError, match="encryption-keys") as refused:
+            with pytest.raises(StoreUnreadableError, match="encryption-keys") as rejected:
                 use()
-            assert "very-secret" not in shown(refused.value)
+            assert "very-secret" not in shown(rejected.value)
         assert ring.entries == {entry: value}
 
 
-def test_a_key_ring_that_is_locked_says_so(
-    inner: MemoryStore, ring: rings.MortalRing, monkeypatch: pytest.MonkeyPatch
+def test_reports_a_locked_key_ring(
+    inner: MemoryStore, ring: rings.CrashingRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked = rings.LockedRing()
     locked.priority = 5
@@ -390,7 +386,7 @@ def test_a_key_ring_that_is_locked_says_so(
         EncryptedStore(inner, key_ring="grantway")
 
 
-#: Key rings without a key that the processes come upon together.
+#: Number of empty key ring services that the processes use at the same time.
 TURNS = 10
 START: Any = None
 
@@ -404,14 +400,14 @@ def _over_the_ring(folder: Path, turn: int) -> EncryptedStore:
 
 
 def _save_with_the_first_key(folder: Path, number: int) -> int:
-    keyring.get_keyring()  # found before, so that all begin at once
+    keyring.get_keyring()  # before the barrier, so that all processes start together
     for turn in range(TURNS):
-        START.wait(ENOUGH)
+        START.wait(LOCK_WAIT)
         _over_the_ring(folder, turn).save(f"{turn} {number}", Token(f"at {turn} {number}"))
     return os.getpid()
 
 
-def test_eight_processes_that_begin_at_once_make_one_key(
+def test_eight_processes_started_together_generate_one_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _state_lies_in(tmp_path, monkeypatch)
@@ -428,10 +424,10 @@ def test_eight_processes_that_begin_at_once_make_one_key(
             assert store.load(f"{turn} {number}") == Token(f"at {turn} {number}")
 
 
-# --- Made by name, and what it leaves to the inner store ----------------------------------------
+# --- Options, and delegation to the inner store -------------------------------------------------
 
 
-def test_it_is_made_from_the_words_of_a_profile(tmp_path: Path, inner: MemoryStore) -> None:
+def test_creates_the_store_from_profile_options(tmp_path: Path, inner: MemoryStore) -> None:
     registry = grantway.default_registry()
     options = json.loads(json.dumps({"inner": {"kind": "memory", "entries": 3}, "key": KEY}))
     store = registry.store("encrypted", **options)
@@ -443,32 +439,32 @@ def test_it_is_made_from_the_words_of_a_profile(tmp_path: Path, inner: MemorySto
 
 
 @pytest.mark.parametrize("inner", [None, 7, {}, {"folder": "a"}, {"kind": 7}, []])
-def test_an_inner_store_that_cannot_be_is_named(inner: Any) -> None:
-    with pytest.raises(ConfigurationError, match="inner") as refused:
+def test_rejects_an_invalid_inner_store(inner: Any) -> None:
+    with pytest.raises(ConfigurationError, match="inner") as rejected:
         EncryptedStore(inner, key=KEY)
-    assert list(refused.value.errors) == ["inner"]
-    assert KEY not in shown(refused.value)
+    assert list(rejected.value.errors) == ["inner"]
+    assert KEY not in shown(rejected.value)
 
 
 class Recording(MemoryStore):
-    """Notes the fences it is given, refuses to save, and is closed."""
+    """Records its calls, and rejects every save."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[Any] = []
+        self.calls: list[Any] = []
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        self.said.append(("save", fence))
+        self.calls.append(("save", fence))
         raise StoreSaveError("the disk is full")
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        self.said.append(("delete", fence))
+        self.calls.append(("delete", fence))
 
     def close(self) -> None:
-        self.said.append("close")
+        self.calls.append("close")
 
 
-def test_fences_errors_and_closing_go_through() -> None:
+def test_passes_fences_errors_and_close_through() -> None:
     inner = Recording()
     store = EncryptedStore(inner, key=KEY)
     with pytest.raises(StoreSaveError, match="the disk is full") as unsaved:
@@ -476,13 +472,13 @@ def test_fences_errors_and_closing_go_through() -> None:
     assert MARK not in shown(unsaved.value)
     store.delete("key", fence=8)
     store.close()
-    assert inner.said == [("save", 7), ("delete", 8), "close"]
+    assert inner.calls == [("save", 7), ("delete", 8), "close"]
     EncryptedStore("memory", key=KEY).close()
 
 
-def test_the_lock_is_the_inner_stores(inner: MemoryStore) -> None:
+def test_uses_the_lock_of_the_inner_store(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, key=KEY)
     held = threading.Event()
-    with store.lock("key", ENOUGH), pytest.raises(TimeoutError), inner.lock("key", 0):
+    with store.lock("key", LOCK_WAIT), pytest.raises(TimeoutError), inner.lock("key", 0):
         held.set()
     assert not held.is_set()

@@ -1,4 +1,4 @@
-"""The store ``file``: the contract, and what disks and killed writers do to it."""
+"""Tests of the store ``file``: the contract and the missing optional library."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from tests.plugins.stores.processes import Opener
 
 
 class TestFileStore(StoreContract, DurableStoreContract):
-    """The contract, kept by the store that the registry makes."""
+    """The contract for the store that the registry creates."""
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
         return grantway.default_registry().store("file", folder=tmp_path / "tokens")
 
     @pytest.fixture
-    def again(self, tmp_path: Path) -> Opener:
+    def reopen(self, tmp_path: Path) -> Opener:
         return partial(FileStore, tmp_path / "tokens")
 
     @pytest.fixture
-    def spoil(self, tmp_path: Path) -> Callable[[str, bytes], None]:
+    def corrupt(self, tmp_path: Path) -> Callable[[str, bytes], None]:
         def write(key: str, data: bytes) -> None:
             Path(path_of(str(tmp_path / "tokens"), key)).write_bytes(data)
 
         return write
 
 
-def test_a_lock_without_its_library_says_what_to_install(
+def test_locking_without_filelock_names_the_extra_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FileStore(tmp_path)

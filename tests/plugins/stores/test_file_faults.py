@@ -1,4 +1,4 @@
-"""What disks, folders and killed writers do to the store ``file``; the token before is kept."""
+"""Tests of the store ``file`` with disk errors, bad permissions, corrupt files and kills."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from grantway_plugins.stores.file import _store as module
 from grantway_plugins.stores.file._format import path_of
 from grantway_plugins.stores.file._store import FileStore
 from tests.plugins.stores import processes
-from tests.plugins.stores.contract import ENOUGH, MARK, WHOLE, shown
+from tests.plugins.stores.contract import LOCK_WAIT, MARK, WHOLE, shown
 from tests.plugins.stores.processes import peer
 
 OLD = Token("at-old", refresh_token="rt-old")
@@ -42,7 +42,7 @@ def names(folder: Path) -> list[str]:
 
 
 def report(act: Callable[[], object]) -> tuple[str, str, bool]:
-    """The error's class, its message, and whether it shows a secret."""
+    """Return the error's class, its message, and whether it contains a secret."""
     try:
         act()
     except StoreError as error:
@@ -58,12 +58,12 @@ def save_past_the_limit(store: Store, line: Connection) -> None:
     line.send(report(lambda: store.save("key", WHOLE)))
 
 
-def test_a_file_that_may_not_grow(folder: Path) -> None:
+def test_a_file_size_limit_keeps_the_previous_token(folder: Path) -> None:
     store = FileStore(folder)
     store.save("key", OLD)
     before = names(folder)
     with peer(save_past_the_limit, partial(FileStore, folder)) as limited:
-        kind, message, secret = limited.hear()
+        kind, message, secret = limited.receive()
     assert (kind, secret) == ("StoreSaveError", False)
     assert path_of(str(folder), "key") in message
     assert "ulimit -f" in message
@@ -74,14 +74,14 @@ def test_a_file_that_may_not_grow(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.ENOSPC, "make room on its disk"),
+        (errno.ENOSPC, "free some disk space"),
         (errno.EDQUOT, "quota"),
-        (errno.EROFS, "can be written"),
+        (errno.EROFS, "writable file system"),
         (errno.EIO, "check the disk"),
         (errno.ENXIO, "choose another folder"),
     ],
 )
-def test_a_disk_that_refuses(
+def test_a_disk_error_keeps_the_previous_token(
     folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, advice: str
 ) -> None:
     def refuse(*args: Any, **options: Any) -> None:
@@ -93,11 +93,11 @@ def test_a_disk_that_refuses(
     home = {"fsync": os, "mkstemp": tempfile, "replace": Path}[call]
     with monkeypatch.context() as patched:
         patched.setattr(home, call, refuse)
-        with pytest.raises(StoreSaveError, match=advice) as refused:
+        with pytest.raises(StoreSaveError, match=advice) as rejected:
             store.save("key", WHOLE)
-    assert os.strerror(number) in str(refused.value)
-    assert path_of(str(folder), "key") in str(refused.value)
-    assert MARK not in shown(refused.value)
+    assert os.strerror(number) in str(rejected.value)
+    assert path_of(str(folder), "key") in str(rejected.value)
+    assert MARK not in shown(rejected.value)
     assert (store.load("key"), names(folder)) == (OLD, before)
     store.save("key", WHOLE)
     assert store.load("key") == WHOLE
@@ -108,13 +108,13 @@ def test_a_disk_that_refuses(
 
 def try_all_as_nobody(store: Store, line: Connection) -> None:
     def lock() -> None:
-        with store.lock("key", ENOUGH):
+        with store.lock("key", LOCK_WAIT):
             pass
 
-    import filelock  # noqa: F401, PLC0415 - nobody may not be allowed to read it later
+    import filelock  # noqa: F401, PLC0415 - the user nobody may lack read access to it
 
     if os.geteuid() == 0:
-        os.setuid(NOBODY)  # root may write everywhere
+        os.setuid(NOBODY)  # permissions do not apply to root
     acts: list[Callable[[], object]] = [
         lambda: store.save("key", WHOLE),
         lambda: store.load("key"),
@@ -126,7 +126,7 @@ def try_all_as_nobody(store: Store, line: Connection) -> None:
 
 @pytest.fixture
 def shut() -> Iterator[Path]:
-    """A folder with a token, which nobody may enter."""
+    """A folder with a token and mode 0."""
     with tempfile.TemporaryDirectory() as above:
         Path(above).chmod(0o755)
         folder = Path(above, "tokens")
@@ -136,9 +136,9 @@ def shut() -> Iterator[Path]:
         folder.chmod(0o700)
 
 
-def test_a_folder_that_may_not_be_used(shut: Path) -> None:
+def test_reports_a_folder_without_permission(shut: Path) -> None:
     with peer(try_all_as_nobody, partial(FileStore, shut)) as other:
-        seen = other.hear()
+        seen = other.receive()
     assert [kind for kind, _, _ in seen] == [
         "StoreSaveError",
         "StoreUnreadableError",
@@ -147,73 +147,73 @@ def test_a_folder_that_may_not_be_used(shut: Path) -> None:
     ]
     for _, message, secret in seen:
         assert str(shut) in message
-        assert "Permission denied; get the right to use it" in message
+        assert "Permission denied; get permission to use it" in message
         assert not secret
     shut.chmod(0o700)
     assert FileStore(shut).load("key") == OLD
 
 
-def test_a_file_where_the_folder_should_be(folder: Path) -> None:
+def test_reports_a_file_in_place_of_the_folder(folder: Path) -> None:
     folder.write_text("not a folder")
     store = FileStore(folder)
     for act, kind in (
         (lambda: store.save("key", WHOLE), StoreSaveError),
         (lambda: store.load("key"), StoreUnreadableError),
         (lambda: store.delete("key"), StoreError),
-        (lambda: store.lock("key", ENOUGH).__enter__(), StoreUnreadableError),
+        (lambda: store.lock("key", LOCK_WAIT).__enter__(), StoreUnreadableError),
     ):
-        with pytest.raises(kind, match="a file is where") as refused:
+        with pytest.raises(kind, match="a file exists where") as rejected:
             act()
-        assert str(folder) in str(refused.value)
-        assert MARK not in shown(refused.value)
+        assert str(folder) in str(rejected.value)
+        assert MARK not in shown(rejected.value)
     assert folder.read_text() == "not a folder"
 
 
-def test_a_folder_where_the_file_should_be(folder: Path) -> None:
+def test_reports_a_folder_in_place_of_the_file(folder: Path) -> None:
     store = FileStore(folder)
     Path(path_of(str(folder), "key")).mkdir(parents=True)
-    with pytest.raises(StoreSaveError, match="a folder is where"):
+    with pytest.raises(StoreSaveError, match="a folder exists where"):
         store.save("key", WHOLE)
-    with pytest.raises(StoreUnreadableError, match="a folder is where"):
+    with pytest.raises(StoreUnreadableError, match="a folder exists where"):
         store.load("key")
     assert len(names(folder)) == 1
 
 
-def prove_past_the_limit(store: FileStore, line: Connection) -> None:
+def check_past_the_limit(store: FileStore, line: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
     line.send(report(lambda: store.check_writable("key", WHOLE)))
 
 
-def test_whether_a_token_could_be_saved_is_told_before(folder: Path) -> None:
+def test_check_writable_reports_that_a_save_would_fail(folder: Path) -> None:
     store = FileStore(folder)
     store.save("key", OLD)
     before = names(folder)
     store.check_writable("key", WHOLE)
     assert names(folder) == before
-    with peer(prove_past_the_limit, partial(FileStore, folder)) as limited:
-        kind, message, secret = limited.hear()
+    with peer(check_past_the_limit, partial(FileStore, folder)) as limited:
+        kind, message, secret = limited.receive()
     assert (kind, secret) == ("StoreSaveError", False)
     assert path_of(str(folder), "key") in message
     assert (store.load("key"), names(folder)) == (OLD, before)
 
 
-def test_nothing_is_made_by_looking(folder: Path) -> None:
+def test_loading_and_deleting_create_no_folder(folder: Path) -> None:
     store = FileStore(folder)
     assert store.load("key") is None
     store.delete("key")
     assert not folder.exists()
 
 
-def test_a_folder_behind_a_link(folder: Path, tmp_path: Path) -> None:
+def test_follows_a_symbolic_link_to_the_folder(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     folder.symlink_to(tmp_path / "real", target_is_directory=True)
     store = FileStore(folder)
-    with store.lock("key", ENOUGH):
+    with store.lock("key", LOCK_WAIT):
         store.save("key", WHOLE)
     assert FileStore(tmp_path / "real").load("key") == WHOLE
 
 
-def test_only_this_user_can_read_from_the_first_byte(
+def test_files_are_private_from_the_first_byte(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -226,7 +226,7 @@ def test_only_this_user_can_read_from_the_first_byte(
     mask = os.umask(0)
     try:
         store = FileStore(folder)
-        with store.lock("key", ENOUGH):
+        with store.lock("key", LOCK_WAIT):
             store.save("key", WHOLE)
     finally:
         os.umask(mask)
@@ -235,10 +235,10 @@ def test_only_this_user_can_read_from_the_first_byte(
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-# --- What cannot be read -----------------------------------------------------------------------
+# --- Corrupt files -----------------------------------------------------------------------------
 
 
-def test_a_corrupt_file_is_set_aside_whole_and_shut(
+def test_sets_a_corrupt_file_aside_with_mode_0600(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = FileStore(folder)
@@ -257,7 +257,7 @@ def test_a_corrupt_file_is_set_aside_whole_and_shut(
         assert each.name in record.getMessage()
 
 
-def test_a_good_token_that_came_between_is_not_set_aside(
+def test_restores_a_valid_file_saved_during_the_rename(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = FileStore(folder)
@@ -274,7 +274,7 @@ def test_a_good_token_that_came_between_is_not_set_aside(
     assert (len(names(folder)), caplog.records) == (1, [])
 
 
-def test_a_corrupt_file_that_cannot_be_set_aside_is_an_error(
+def test_reports_a_corrupt_file_that_cannot_be_set_aside(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any) -> None:
@@ -284,16 +284,16 @@ def test_a_corrupt_file_that_cannot_be_set_aside_is_an_error(
     store.save("key", OLD)
     Path(path_of(str(folder), "key")).write_bytes(MARK.encode())
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(StoreUnreadableError, match="could not be set aside") as refused:
+    with pytest.raises(StoreUnreadableError, match="could not be set aside") as rejected:
         store.load("key")
-    assert MARK not in shown(refused.value)
+    assert MARK not in shown(rejected.value)
 
 
 # --- Writers that are killed -------------------------------------------------------------------
 
 
 def killed_before_line(number: int, store: FileStore, token: Token) -> bool:
-    """Save in a fork that is killed before the line of that number; False when it got through."""
+    """Save in a fork that is killed before a numbered line; return False if it completed."""
     child = os.fork()
     if child == 0:
         left = number
@@ -318,7 +318,7 @@ def killed_before_line(number: int, store: FileStore, token: Token) -> bool:
     return ended != 0
 
 
-def test_a_writer_killed_at_any_line_leaves_one_token_whole(folder: Path) -> None:
+def test_a_writer_killed_at_any_line_leaves_a_complete_token(folder: Path) -> None:
     store = FileStore(folder)
     store.save("key", OLD)
     found = [store.load("key")]
@@ -330,7 +330,7 @@ def test_a_writer_killed_at_any_line_leaves_one_token_whole(folder: Path) -> Non
     assert len(found) - moved > 3
     left = list(folder.glob("*.tmp"))
     assert left
-    # What they left goes when it is old; what might still be in use stays.
+    # Old temporary files are removed; recent ones may still be in use.
     long_ago = time.time() - 7200
     for path in left[1:]:
         os.utime(path, (long_ago, long_ago))
@@ -338,14 +338,14 @@ def test_a_writer_killed_at_any_line_leaves_one_token_whole(folder: Path) -> Non
     assert list(folder.glob("*.tmp")) == left[:1]
 
 
-def test_writers_killed_at_any_moment_leave_one_token_whole(folder: Path) -> None:
+def test_writers_killed_at_any_moment_leave_a_complete_token(folder: Path) -> None:
     store = FileStore(folder)
     whole = [processes.long_token(letter) for letter in "ab"]
     store.save("key", whole[0])
     for number in range(10):
         with peer(processes.write, partial(FileStore, folder)) as writer:
-            writer.tell("ab"[number % 2])
-            writer.hear()
+            writer.send("ab"[number % 2])
+            writer.receive()
             for _ in range(number * 7):
                 assert store.load("key") in whole
             writer.kill()

@@ -1,4 +1,4 @@
-"""The quick way to a stored token: the same place and fields as the store, and little to load."""
+"""Tests of the fast reader for stored tokens: same paths and fields as the store, few imports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grantway_plugins.stores.file._store import FileStore
 TOKEN = Token("at", expires_at=1e9, refresh_token="rt", scope=("read",))
 
 
-def test_it_finds_what_the_store_saved(tmp_path: Path) -> None:
+def test_peek_finds_a_saved_token(tmp_path: Path) -> None:
     FileStore(tmp_path).save("key", TOKEN)
     assert file_format.peek(str(tmp_path), "key") == {
         "version": VERSION,
@@ -35,7 +35,7 @@ def test_it_finds_what_the_store_saved(tmp_path: Path) -> None:
     [b"", b"half", b"[1]", b"\xff", b"[" * 200_000, encode_token(TOKEN).replace(b":1,", b":2,", 1)],
     ids=["empty", "half", "list", "no text", "deep", "a later version"],
 )
-def test_what_needs_the_whole_store_is_none(tmp_path: Path, data: bytes) -> None:
+def test_peek_returns_none_for_records_it_cannot_read(tmp_path: Path, data: bytes) -> None:
     assert file_format.peek(str(tmp_path), "key") is None
     Path(file_format.path_of(str(tmp_path), "key")).write_bytes(data)
     assert file_format.peek(str(tmp_path), "key") is None
@@ -44,7 +44,7 @@ def test_what_needs_the_whole_store_is_none(tmp_path: Path, data: bytes) -> None
 
 @pytest.mark.parametrize("state", [None, "", "  ", "relative", "/srv/state"])
 @pytest.mark.parametrize("linux", [True, False])
-def test_the_default_folder_is_where_platformdirs_puts_it(
+def test_the_default_folder_matches_platformdirs(
     monkeypatch: pytest.MonkeyPatch, state: str | None, linux: bool
 ) -> None:
     if state is None:
@@ -56,12 +56,12 @@ def test_the_default_folder_is_where_platformdirs_puts_it(
     assert Path(file_format.default_folder()) == expected
 
 
-def test_a_store_without_a_folder_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_uses_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert repr(FileStore()) == f"FileStore('{tmp_path}/grantway/tokens')"
 
 
-def test_names_tell_nothing_and_differ_where_case_does_not(tmp_path: Path) -> None:
+def test_file_names_are_safe_and_differ_beyond_case(tmp_path: Path) -> None:
     keys = ["a", "A", "a/b", "", "../a", "CON", "a" * 5000, "\ud800"]
     paths = {file_format.path_of(str(tmp_path), key).lower() for key in keys}
     assert len(paths) == len(keys)
@@ -79,7 +79,7 @@ def loaded_by(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def test_looking_loads_next_to_nothing(tmp_path: Path) -> None:
+def test_peek_imports_few_modules(tmp_path: Path) -> None:
     FileStore(tmp_path).save("key", TOKEN)
     look = (
         "from grantway_plugins.stores.file._format import default_folder, peek\n"
@@ -111,7 +111,7 @@ def test_looking_loads_next_to_nothing(tmp_path: Path) -> None:
     }
 
 
-def test_reading_by_the_store_loads_no_locks(tmp_path: Path) -> None:
+def test_loading_a_token_does_not_import_filelock(tmp_path: Path) -> None:
     read = (
         "from grantway_plugins.stores.file._store import FileStore\n"
         f"FileStore({str(tmp_path)!r}).load('key')"

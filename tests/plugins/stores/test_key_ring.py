@@ -1,4 +1,4 @@
-"""The store ``keyring``, and that no crash tears or loses what lies in a key ring."""
+"""Tests of the store ``keyring``: the contract, crash safety, and the choice of the key ring."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ from tests.plugins.stores.contract import MARK, WHOLE, DurableStoreContract, Sto
 from tests.plugins.stores.processes import Opener
 
 LONG = Token("a" * 1000, refresh_token="r" * 5000)
-#: Characters of a text that go into one value of such a key ring.
-ROOM = rings.WINDOWS_LIMIT - ring_text._BEFORE
+#: Length of a text's part in one entry of such a key ring.
+ROOM = rings.WINDOWS_LIMIT - ring_text._HEADER
 NEW = Token("b" * 4000, id_token="i" * 5000)
 
 
 class TestKeyRingStore(StoreContract, DurableStoreContract):
-    """The contract, kept in a key ring that holds no more a value than Windows' does."""
+    """The contract for a key ring with the length limit of Windows."""
 
     @pytest.fixture
-    def again(self, tmp_path: Path) -> Opener:
+    def reopen(self, tmp_path: Path) -> Opener:
         return partial(rings.on_disk, tmp_path)
 
     @pytest.fixture
-    def store(self, again: Opener) -> Store:
-        return again()
+    def store(self, reopen: Opener) -> Store:
+        return reopen()
 
     @pytest.fixture
-    def spoil(self, tmp_path: Path) -> Callable[[str, bytes], None]:
+    def corrupt(self, tmp_path: Path) -> Callable[[str, bytes], None]:
         disk = rings.DiskRing(tmp_path / "ring.db")
         ring = RingText("grantway", disk, tmp_path / "locks", rings.WINDOWS_LIMIT)
 
-        def spoil(key: str, data: bytes) -> None:
-            with ring.alone():
+        def corrupt(key: str, data: bytes) -> None:
+            with ring.exclusive():
                 ring.write(name_of(key), Masked(data.decode("latin-1")))
 
-        return spoil
+        return corrupt
 
 
 class TestPlaintextKeyring(StoreContract):
-    """The contract, kept in a key ring that keeps one file for all its entries."""
+    """The contract for a key ring that stores all entries in one file."""
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
@@ -69,19 +69,19 @@ class TestPlaintextKeyring(StoreContract):
 
 
 @pytest.fixture
-def mortal() -> rings.MortalRing:
-    return rings.MortalRing()
+def crashing() -> rings.CrashingRing:
+    return rings.CrashingRing()
 
 
 def over(ring: KeyringBackend, folder: Path) -> KeyRingStore:
     return KeyRingStore(backend=ring, folder=folder, longest=rings.WINDOWS_LIMIT)
 
 
-def test_a_crash_at_any_step_of_a_save_leaves_one_of_the_two_tokens(tmp_path: Path) -> None:
+def test_a_crash_at_any_step_of_a_save_leaves_the_old_or_new_token(tmp_path: Path) -> None:
     steps = 0
     seen = []
     while True:
-        ring = rings.MortalRing()
+        ring = rings.CrashingRing()
         store = over(ring, tmp_path)
         store.save("key", Token("first"))
         store.save("key", LONG)
@@ -107,14 +107,14 @@ def test_a_crash_at_any_step_of_a_save_leaves_one_of_the_two_tokens(tmp_path: Pa
     assert seen[-1] == NEW
 
 
-def test_a_crash_at_any_step_of_a_delete_brings_no_older_token_back(tmp_path: Path) -> None:
+def test_a_crash_at_any_step_of_a_delete_restores_no_older_token(tmp_path: Path) -> None:
     steps = 0
     died = True
     while died:
-        ring = rings.MortalRing()
+        ring = rings.CrashingRing()
         store = over(ring, tmp_path)
         store.save("key", LONG)
-        # A crash between keeping the new token and deleting the one before.
+        # Crash after writing the new token and before deleting the previous one.
         ring.steps = len(encode_token(NEW)) // ROOM + 1
         with pytest.raises(rings.Killed):
             store.save("key", NEW)
@@ -134,53 +134,53 @@ def test_a_crash_at_any_step_of_a_delete_brings_no_older_token_back(tmp_path: Pa
 
 
 @pytest.mark.parametrize("length", [1, ROOM - 1, ROOM, ROOM + 1, 2 * ROOM, 2 * ROOM + 1, 100_000])
-def test_a_text_of_any_length_is_kept(
-    mortal: rings.MortalRing, tmp_path: Path, length: int
+def test_stores_texts_of_any_length(
+    crashing: rings.CrashingRing, tmp_path: Path, length: int
 ) -> None:
-    ring = RingText("grantway", mortal, tmp_path, rings.WINDOWS_LIMIT)
+    ring = RingText("grantway", crashing, tmp_path, rings.WINDOWS_LIMIT)
     text = ("0123456789\n:" * (length // 12 + 1))[:length]
-    with ring.alone():
+    with ring.exclusive():
         ring.write("name", Masked(text))
         assert ring.read("name") == text
-    assert len(mortal.entries) == -(-length // ROOM)
+    assert len(crashing.entries) == -(-length // ROOM)
 
 
 @pytest.mark.parametrize("change", ["", "x", "1:2:3", None])
-def test_what_somebody_changed_is_no_token(
-    mortal: rings.MortalRing, tmp_path: Path, change: str | None
+def test_rejects_a_modified_entry(
+    crashing: rings.CrashingRing, tmp_path: Path, change: str | None
 ) -> None:
-    store = over(mortal, tmp_path)
+    store = over(crashing, tmp_path)
     store.save("key", LONG)
-    for entry, was in list(mortal.entries.items()):
+    for entry, was in list(crashing.entries.items()):
         if change is not None:
-            mortal.entries[entry] = change
+            crashing.entries[entry] = change
         elif entry.endswith(("/1", "/0")) and "/0/" not in entry:
-            mortal.entries[entry] = was[:-1]
+            crashing.entries[entry] = was[:-1]
         else:
-            del mortal.entries[entry]
-        before = dict(mortal.entries)
-        with pytest.raises(StoreUnreadableError, match="missing or was changed"):
+            del crashing.entries[entry]
+        before = dict(crashing.entries)
+        with pytest.raises(StoreUnreadableError, match="missing or was modified"):
             store.load("key")
-        assert mortal.entries == before
-        mortal.entries[entry] = was
+        assert crashing.entries == before
+        crashing.entries[entry] = was
     assert store.load("key") == LONG
 
 
 def made(kind: Callable[..., KeyringBackend]) -> KeyringBackend:
-    """An instance of a class of keyring's own, whose constructors have no types."""
+    """Create a backend; keyring's constructors have no type annotations."""
     return kind()
 
 
 @pytest.mark.parametrize(
     ("ring", "advice"),
     [
-        pytest.param(made(fail.Keyring), "none on this machine.*install a backend", id="none"),
+        pytest.param(
+            made(fail.Keyring), "no key ring on this machine.*install a keyring", id="none"
+        ),
         pytest.param(made(rings.LockedRing), "is locked.*unlock it", id="locked"),
     ],
 )
-def test_a_key_ring_that_cannot_be_used_says_what_to_do(
-    tmp_path: Path, ring: KeyringBackend, advice: str
-) -> None:
+def test_explains_an_unusable_key_ring(tmp_path: Path, ring: KeyringBackend, advice: str) -> None:
     store = over(ring, tmp_path)
     with pytest.raises(StoreUnreadableError, match=advice):
         store.load("key")
@@ -191,18 +191,18 @@ def test_a_key_ring_that_cannot_be_used_says_what_to_do(
         store.delete("key")
 
 
-def test_a_token_that_is_refused_leaves_the_one_before_and_is_quoted_nowhere(
+def test_a_failed_save_keeps_the_previous_token_and_quotes_nothing(
     tmp_path: Path,
 ) -> None:
     over(rings.DiskRing(tmp_path / "ring.db"), tmp_path).save("key", Token("before"))
     store = over(rings.FullRing(tmp_path / "ring.db"), tmp_path)
-    with pytest.raises(StoreSaveError, match=r"OSError.*one before is kept") as unsaved:
+    with pytest.raises(StoreSaveError, match=r"OSError.*previous one is unchanged") as unsaved:
         store.save("key", WHOLE)
     assert MARK not in shown(unsaved.value)
     assert store.load("key") == Token("before")
 
 
-def test_a_disabled_key_ring_that_keeps_nothing_is_not_believed(tmp_path: Path) -> None:
+def test_detects_a_disabled_key_ring_that_stores_nothing(tmp_path: Path) -> None:
     store = over(made(null.Keyring), tmp_path)
     assert store.load("key") is None
     with pytest.raises(StoreSaveError, match="disabled") as unsaved:
@@ -210,7 +210,7 @@ def test_a_disabled_key_ring_that_keeps_nothing_is_not_believed(tmp_path: Path) 
     assert MARK not in shown(unsaved.value)
 
 
-def test_a_backend_that_cannot_be_loaded_is_named(
+def test_reports_a_backend_that_cannot_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
@@ -221,44 +221,44 @@ def test_a_backend_that_cannot_be_loaded_is_named(
     assert "grantway" in repr(store)
 
 
-def test_it_is_made_by_name_over_the_key_ring_that_was_chosen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mortal: rings.MortalRing
+def test_creates_the_store_by_name_with_the_chosen_key_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crashing: rings.CrashingRing
 ) -> None:
-    monkeypatch.setattr(keyring.core, "_keyring_backend", mortal)
+    monkeypatch.setattr(keyring.core, "_keyring_backend", crashing)
     store = grantway.default_registry().store("keyring", service="mine", folder=str(tmp_path))
     assert isinstance(store, KeyRingStore)
     store.save("a key that says who", Token("at"))
-    assert len(mortal.entries) == 1
-    assert "who" not in next(iter(mortal.entries))
-    assert "MortalRing" in repr(store)
+    assert len(crashing.entries) == 1
+    assert "who" not in next(iter(crashing.entries))
+    assert "CrashingRing" in repr(store)
     assert "mine" in repr(store)
 
 
 @pytest.mark.parametrize("service", ["", None, 7])
-def test_a_service_that_cannot_be_is_named(service: str) -> None:
+def test_rejects_an_invalid_service(service: str) -> None:
     with pytest.raises(ConfigurationError, match="service"):
         KeyRingStore(service)
 
 
 @pytest.mark.parametrize("longest", [100, 0, -1, 1e4, None])
-def test_a_length_that_cannot_be_is_named(longest: int) -> None:
+def test_rejects_an_invalid_length(longest: int) -> None:
     with pytest.raises(ConfigurationError, match="longest"):
         KeyRingStore(longest=longest)
 
 
-def test_a_length_past_what_the_key_ring_takes_loses_nothing(
-    mortal: rings.MortalRing, tmp_path: Path
+def test_a_length_beyond_the_key_rings_limit_keeps_the_previous_token(
+    crashing: rings.CrashingRing, tmp_path: Path
 ) -> None:
-    over(mortal, tmp_path).save("key", LONG)
-    store = KeyRingStore(backend=mortal, folder=tmp_path, longest=rings.WINDOWS_LIMIT * 2)
-    with pytest.raises(StoreSaveError, match="give a smaller longest"):
+    over(crashing, tmp_path).save("key", LONG)
+    store = KeyRingStore(backend=crashing, folder=tmp_path, longest=rings.WINDOWS_LIMIT * 2)
+    with pytest.raises(StoreSaveError, match="lower the option longest"):
         store.save("key", NEW)
     assert store.load("key") == LONG
 
 
 @pytest.fixture
 def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a plain text key ring, which keyring falls back to."""
+    """The file of the plain text key ring that keyring falls back to."""
     file = tmp_path / "ring.cfg"
     ring = PlaintextKeyring().with_properties(file_path=str(file))
     monkeypatch.setattr(keyring.core, "_keyring_backend", ring)
@@ -267,7 +267,7 @@ def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_a_key_ring_that_nobody_chose_or_recommends_is_not_used(
+def test_rejects_a_key_ring_that_is_neither_chosen_nor_recommended(
     tmp_path: Path, plain: Path
 ) -> None:
     store = KeyRingStore(folder=tmp_path)
@@ -279,7 +279,7 @@ def test_a_key_ring_that_nobody_chose_or_recommends_is_not_used(
 
 
 @pytest.mark.parametrize("by", ["environment", "file"])
-def test_a_key_ring_that_was_chosen_by_name_is_used(
+def test_uses_a_key_ring_chosen_by_name(
     tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     name = "keyrings.alt.file.PlaintextKeyring"
@@ -296,18 +296,18 @@ def test_a_key_ring_that_was_chosen_by_name_is_used(
     assert plain.exists()
 
 
-def test_a_chain_is_as_good_as_the_key_ring_that_it_writes_to(
-    tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatch, mortal: rings.MortalRing
+def test_judges_a_chain_by_the_key_ring_that_it_writes_to(
+    tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatch, crashing: rings.CrashingRing
 ) -> None:
     lowest = keyring.core.get_keyring()
     chain = made(ChainerBackend)
-    for backends, used in (([mortal, lowest], True), ([lowest], False)):
+    for backends, used in (([crashing, lowest], True), ([lowest], False)):
         monkeypatch.setattr(ChainerBackend, "backends", backends)
         monkeypatch.setattr(keyring.core, "_keyring_backend", chain)
         store = KeyRingStore(folder=tmp_path)
         if used:
             store.save("key", WHOLE)
-            assert mortal.entries
+            assert crashing.entries
         else:
             with pytest.raises(StoreSaveError, match="does not recommend"):
                 store.save("key", WHOLE)

@@ -1,4 +1,4 @@
-"""The store ``memory``: the contract, and what it forgets."""
+"""Tests of the store ``memory``: the contract, its bound, expiry and thread locks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.plugins.stores.contract import StoreContract
 
 
 class TestMemoryStore(StoreContract):
-    """The contract, kept by the store that the registry makes."""
+    """The contract for the store that the registry creates."""
 
     @pytest.fixture
     def store(self) -> Store:
@@ -29,7 +29,7 @@ def ended(name: str, refresh_token: str | None = None) -> Token:
     return Token(name, expires_in=1, expires_at=time.time() - 1, refresh_token=refresh_token)
 
 
-def test_it_is_bounded_and_forgets_what_was_unused_for_longest() -> None:
+def test_a_full_store_removes_the_least_recently_used_token() -> None:
     store = MemoryStore(entries=3)
     for key in "abc":
         store.save(key, Token(key))
@@ -39,7 +39,7 @@ def test_it_is_bounded_and_forgets_what_was_unused_for_longest() -> None:
     assert [store.load(key) is not None for key in "abcd"] == [True, False, True, True]
 
 
-def test_it_is_bounded_at_any_size_and_keeps_the_newest() -> None:
+def test_a_large_store_is_bounded_and_keeps_the_newest_tokens() -> None:
     store = MemoryStore(entries=10_000)
     for number in range(25_000):
         store.save(f"key {number}", Token(f"at-{number}"))
@@ -47,16 +47,16 @@ def test_it_is_bounded_at_any_size_and_keeps_the_newest() -> None:
     assert repr(store) == "MemoryStore(10000 of 10000 entries)"
     kept = [n for n in range(25_000) if store.load(f"key {n}") == Token(f"at-{n}")]
     assert len(kept) == 10_000
-    # In the order of use but for how the keys fell on the shards.
+    # Approximately in order of use, depending on how the keys are distributed over the shards.
     assert min(kept) > 25_000 - 2 * 10_000
     assert kept[-5000:] == list(range(20_000, 25_000))
 
 
-def test_what_ended_is_forgotten_without_any_call_that_does_much() -> None:
+def test_removes_expired_tokens_in_small_steps() -> None:
     store = MemoryStore(entries=100_000)
     for number in range(20_000):
         store.save(f"old {number}", Token("at", expires_at=time.time() + 1e6))
-    for number in range(20_000):  # all at one moment
+    for number in range(20_000):  # all expire at the same time
         store.save(f"old {number}", ended("at"))
     most = 0
     for number in range(20_000):
@@ -68,14 +68,14 @@ def test_what_ended_is_forgotten_without_any_call_that_does_much() -> None:
     assert all(store.load(f"new {number}") for number in range(20_000))
 
 
-def test_what_ended_does_not_pile_up_where_keys_come_and_go() -> None:
+def test_expired_tokens_do_not_accumulate() -> None:
     store = MemoryStore(entries=100_000)
     for number in range(20_000):
         store.save(f"key {number}", ended("at"))
     assert len(store) < 10
 
 
-def test_a_refresh_token_is_not_forgotten_because_the_access_token_ended() -> None:
+def test_keeps_a_refresh_token_after_the_access_token_expired() -> None:
     store = MemoryStore(entries=1000)
     for number in range(100):
         store.save(f"kept {number}", ended("at", f"rt-{number}"))
@@ -85,7 +85,7 @@ def test_a_refresh_token_is_not_forgotten_because_the_access_token_ended() -> No
     assert all(store.load(f"kept {number}") for number in range(100))
 
 
-def test_looking_for_what_ended_is_no_use_of_it() -> None:
+def test_checking_for_expiry_does_not_count_as_use() -> None:
     store = MemoryStore(entries=3)
     for key in "abc":
         store.save(key, Token(key))
@@ -95,7 +95,7 @@ def test_looking_for_what_ended_is_no_use_of_it() -> None:
     assert [store.load(key) is not None for key in "abcd"] == [False, True, True, True]
 
 
-def test_deleting_in_any_order_keeps_the_rest() -> None:
+def test_deleting_in_any_order_keeps_the_other_tokens() -> None:
     store = MemoryStore(entries=100)
     keys = [f"key {number}" for number in range(100)]
     for key in keys:
@@ -125,13 +125,13 @@ def test_an_entry_takes_at_most_400_bytes_beside_key_and_token() -> None:
 
 
 @pytest.mark.parametrize("entries", [0, -1, 1.5, "many", True, None])
-def test_a_size_that_cannot_be_is_named(entries: Any) -> None:
-    with pytest.raises(grantway.ConfigurationError, match="entries") as refused:
+def test_rejects_an_invalid_size(entries: Any) -> None:
+    with pytest.raises(grantway.ConfigurationError, match="entries") as rejected:
         grantway.default_registry().store("memory", entries=entries)
-    assert list(refused.value.errors) == ["entries"]
+    assert list(rejected.value.errors) == ["entries"]
 
 
-def test_the_table_of_locks_holds_only_those_in_use() -> None:
+def test_the_table_contains_only_locks_in_use() -> None:
     locks = ThreadLocks()
     with locks.hold("a", 0, "here"), locks.hold("b", 0, "here"):
         with pytest.raises(StoreLockError, match="here"), locks.hold("a", 0, "here"):
@@ -140,7 +140,7 @@ def test_the_table_of_locks_holds_only_those_in_use() -> None:
     assert len(locks) == 0
 
 
-def test_a_fork_does_not_wait_for_threads_it_does_not_have() -> None:
+def test_a_fork_ignores_locks_held_by_the_parents_threads() -> None:
     locks = ThreadLocks()
     with locks.hold("key", 0, "here"):
         child = os.fork()

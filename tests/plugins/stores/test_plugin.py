@@ -1,4 +1,4 @@
-"""Stores by name: those of grantway, and those of anybody's plugin."""
+"""Tests of the registration of built-in and third-party stores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plugin(stores: Mapping[str, Callable[..., Any]]) -> SimpleNamespace:
     return SimpleNamespace(grantway_register_stores=grantway_register_stores)
 
 
-def test_every_store_of_grantway_is_there_by_name() -> None:
+def test_registers_every_built_in_store() -> None:
     assert set(grantway.default_registry().stores) >= {
         "memory",
         "file",
@@ -33,7 +33,7 @@ def test_every_store_of_grantway_is_there_by_name() -> None:
     }
 
 
-def test_a_store_whose_library_is_missing_says_what_to_install(
+def test_a_missing_library_names_the_extra_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(ours._STORES, "lost", ("no_such_module", "LostStore", "lost"))
@@ -44,20 +44,20 @@ def test_a_store_whose_library_is_missing_says_what_to_install(
         factory()
 
 
-def test_a_store_that_nobody_brings_lists_those_that_are_there() -> None:
-    with pytest.raises(grantway.ConfigurationError, match=r"'floppy'.*file.*memory") as refused:
+def test_an_unknown_store_lists_the_available_ones() -> None:
+    with pytest.raises(grantway.ConfigurationError, match=r"'floppy'.*file.*memory") as rejected:
         grantway.default_registry().store("floppy")
-    assert list(refused.value.errors) == ["store"]
+    assert list(rejected.value.errors) == ["store"]
 
 
-def test_a_plugins_store_is_made_with_its_options() -> None:
+def test_creates_a_plugins_store_with_its_options() -> None:
     registry = grantway.build_registry({"mine": plugin({"small": MemoryStore})})
     store = registry.store("small", entries=1)
     assert isinstance(store, MemoryStore)
     assert "of 1 entries" in repr(store)
 
 
-def test_what_cannot_make_a_store_is_refused() -> None:
+def test_rejects_a_store_factory_that_is_not_callable() -> None:
     broken: Any = MemoryStore()
     registry = grantway.build_registry({"mine": plugin({"small": broken})})
     (status,) = [each for each in registry.plugins if each.name == "mine"]
@@ -65,6 +65,6 @@ def test_what_cannot_make_a_store_is_refused() -> None:
     assert "small" not in registry.stores
 
 
-def test_a_name_that_is_taken_stays_with_grantway() -> None:
+def test_rejects_a_plugin_that_reuses_a_built_in_name() -> None:
     with pytest.raises(grantway.GrantConflictError, match="'memory'"):
         grantway.build_registry({"mine": plugin({"memory": MemoryStore})})

@@ -1,4 +1,4 @@
-"""The store ``redis``, on a Valkey server."""
+"""Tests of the store ``redis`` on a Valkey server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from grantway._exceptions import (
 )
 from grantway_plugins.stores.redis._store import RedisStore
 from tests.plugins.stores.contract import (
-    ENOUGH,
+    LOCK_WAIT,
     MARK,
     WHOLE,
     DurableStoreContract,
@@ -47,7 +47,7 @@ def server() -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def raw(server: ValkeyServer) -> Iterator[redis.Redis]:
-    """A client of the server past the store."""
+    """A client that accesses the server directly."""
     with redis.Redis.from_url(server.url, protocol=2) as client:
         yield client
 
@@ -58,40 +58,40 @@ def prefix() -> str:
 
 
 @pytest.fixture
-def again(server: ValkeyServer, prefix: str) -> Opener:
+def reopen(server: ValkeyServer, prefix: str) -> Opener:
     return functools.partial(RedisStore, url=server.url, prefix=prefix, lease=LEASE)
 
 
 @pytest.fixture
-def store(again: Opener) -> Iterator[RedisStore]:
-    store = again()
+def store(reopen: Opener) -> Iterator[RedisStore]:
+    store = reopen()
     assert isinstance(store, RedisStore)
     with closing(store):
         yield store
 
 
 class TestRedisStore(StoreContract, DurableStoreContract, SharedStoreContract):
-    """The contract on a server."""
+    """The contract for a server."""
 
     @pytest.fixture
-    def spoil(self, raw: redis.Redis, prefix: str) -> Callable[[str, bytes], None]:
-        def spoil(key: str, data: bytes) -> None:
+    def corrupt(self, raw: redis.Redis, prefix: str) -> Callable[[str, bytes], None]:
+        def corrupt(key: str, data: bytes) -> None:
             raw.hset(prefix + key, "token", data)
 
-        return spoil
+        return corrupt
 
     @pytest.fixture(autouse=True)
-    def _past_the_store(self, raw: redis.Redis, prefix: str) -> None:
+    def _direct_access(self, raw: redis.Redis, prefix: str) -> None:
         self.raw, self.prefix = raw, prefix
 
     def seize(self, key: str) -> None:
         self.raw.hset(self.prefix + key, mapping={"owner": "another", "until": 2**53})
 
 
-# --- What rests on the server ------------------------------------------------------------------
+# --- Data on the server ------------------------------------------------------------------------
 
 
-def test_how_long_a_token_is_kept(
+def test_sets_the_expiry_of_stored_tokens(
     server: ValkeyServer, store: RedisStore, raw: redis.Redis, prefix: str
 ) -> None:
     store.save("login", Token("at", expires_at=time.time() + 60, refresh_token="rt"))
@@ -112,7 +112,7 @@ def test_how_long_a_token_is_kept(
     assert store.load("minute") is not None
 
 
-def test_a_lock_does_not_shorten_the_life_of_a_token(
+def test_locking_does_not_shorten_the_expiry_of_a_token(
     store: RedisStore, raw: redis.Redis, prefix: str
 ) -> None:
     store.save("login", Token("at", refresh_token="rt"))
@@ -126,7 +126,7 @@ def test_a_lock_does_not_shorten_the_life_of_a_token(
         assert raw.pttl(prefix + key) / 1000 == pytest.approx(3_600 + LEASE, abs=30)
 
 
-def test_a_fence_grows_though_the_server_lost_everything(
+def test_fences_increase_after_the_server_loses_its_data(
     store: RedisStore, raw: redis.Redis, prefix: str
 ) -> None:
     with store.lock("key", 0) as first:
@@ -142,9 +142,7 @@ def test_a_fence_grows_though_the_server_lost_everything(
     assert store.load("key") == Token("newer")
 
 
-def test_one_key_of_the_server_holds_all_of_a_token(
-    store: RedisStore, raw: redis.Redis, prefix: str
-) -> None:
+def test_uses_one_server_key_per_token(store: RedisStore, raw: redis.Redis, prefix: str) -> None:
     with store.lock("key", 0) as fence:
         store.save("key", WHOLE, fence=fence)
         names = {b"token", b"fence", b"changed", b"owner", b"until"}
@@ -152,9 +150,7 @@ def test_one_key_of_the_server_holds_all_of_a_token(
     assert list(raw.scan_iter(prefix + "*")) == [f"{prefix}key".encode()]
 
 
-def test_something_else_under_its_name_is_left_alone(
-    store: RedisStore, raw: redis.Redis, prefix: str
-) -> None:
+def test_leaves_a_foreign_key_unchanged(store: RedisStore, raw: redis.Redis, prefix: str) -> None:
     raw.set(prefix + "key", "mine")
     with pytest.raises(StoreUnreadableError, match="another prefix"):
         store.load("key")
@@ -164,7 +160,7 @@ def test_something_else_under_its_name_is_left_alone(
     assert raw.get(prefix + "key") == b"mine"
 
 
-def test_a_few_connections_are_enough_for_many_threads(
+def test_many_threads_share_a_few_connections(
     server: ValkeyServer, raw: redis.Redis, prefix: str
 ) -> None:
     before = raw.info("clients")["connected_clients"]
@@ -172,8 +168,8 @@ def test_a_few_connections_are_enough_for_many_threads(
         start = threading.Barrier(8)
 
         def work(key: str) -> Token | None:
-            start.wait(ENOUGH)
-            with store.lock(key, ENOUGH) as fence:
+            start.wait(LOCK_WAIT)
+            with store.lock(key, LOCK_WAIT) as fence:
                 store.save(key, Token(key), fence=fence)
             return store.load(key)
 
@@ -201,11 +197,11 @@ def test_a_few_connections_are_enough_for_many_threads(
         ({"connections": 0}, "connections"),
     ],
 )
-def test_an_option_that_cannot_be_is_named(options: dict[str, Any], field: str) -> None:
-    with pytest.raises(ConfigurationError, match=field) as refused:
+def test_rejects_an_invalid_option(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigurationError, match=field) as rejected:
         RedisStore(**options)
-    assert list(refused.value.errors) == [field]
-    assert MARK not in shown(refused.value)
+    assert list(rejected.value.errors) == [field]
+    assert MARK not in shown(rejected.value)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +215,7 @@ def test_an_option_that_cannot_be_is_named(options: dict[str, Any], field: str) 
         ("unix://u@/run/valkey.sock?password=" + MARK, "unix:///run/valkey.sock"),
     ],
 )
-def test_it_names_its_server_and_no_password(url: str, named: str) -> None:
+def test_repr_names_the_server_without_credentials(url: str, named: str) -> None:
     with closing(RedisStore(url)) as store:
         assert repr(store) == f"RedisStore({named}, prefix='grantway:')"
 
@@ -233,11 +229,13 @@ def test_it_names_its_server_and_no_password(url: str, named: str) -> None:
         "redis://?host=cache.example&password=" + MARK,
     ],
 )
-def test_tokens_do_not_go_to_another_host_in_the_clear_unless_allowed(url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"without TLS; use rediss://, or set allow") as no:
+def test_requires_tls_for_another_host_unless_allowed(url: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"without TLS; use rediss://, or set allow"
+    ) as rejected:
         RedisStore(url)
-    assert list(no.value.errors) == ["url"]
-    assert MARK not in shown(no.value)
+    assert list(rejected.value.errors) == ["url"]
+    assert MARK not in shown(rejected.value)
     RedisStore(url, allow_insecure=True).close()
     with pytest.raises(ConfigurationError, match="allow_insecure: must be True or False"):
         RedisStore(url, allow_insecure="false")  # type: ignore[arg-type]
@@ -247,18 +245,18 @@ def test_tokens_do_not_go_to_another_host_in_the_clear_unless_allowed(url: str) 
     "url",
     ["redis://", "redis://127.0.0.9:1/0", "redis://[::1]/0", "unix:///x", "rediss://h.example/0"],
 )
-def test_this_machine_and_tls_need_no_permission(url: str) -> None:
+def test_accepts_this_machine_and_tls(url: str) -> None:
     RedisStore(url).close()
 
 
-# --- A server that does not do its work --------------------------------------------------------
+# --- Server failures ---------------------------------------------------------------------------
 
 
-def test_a_server_that_stops_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_recovers_after_a_server_restart(caplog: pytest.LogCaptureFixture) -> None:
     with valkey_server() as server, closing(RedisStore(server.url, lease=LEASE)) as store:
         store.save("key", WHOLE)
         server.restart()
-        # The connection that was open is noticed to be closed, and nobody sees it.
+        # The store notices that its connection was closed and opens a new one.
         assert store.load("key") == WHOLE
         with store.lock("key", 0) as fence:
             server.stop()
@@ -266,7 +264,7 @@ def test_a_server_that_stops_and_comes_back(caplog: pytest.LogCaptureFixture) ->
                 store.save("key", Token("at-" + MARK), fence=fence)
             assert f"127.0.0.1:{server.port}" in str(failed.value)
             assert MARK not in shown(failed.value)
-        assert "not set free" in caplog.text
+        assert "cannot release the lock" in caplog.text
         with pytest.raises(StoreUnreadableError, match="cannot be read"):
             store.load("key")
         with pytest.raises(StoreError, match="not deleted"):
@@ -275,12 +273,12 @@ def test_a_server_that_stops_and_comes_back(caplog: pytest.LogCaptureFixture) ->
             store.lock("key", 1).__enter__()
         server.restart()
         assert store.load("key") == WHOLE
-        # The lease outlived the server, and ends by itself.
-        with store.lock("key", ENOUGH) as later:
+        # The lease survived the restart and expires.
+        with store.lock("key", LOCK_WAIT) as later:
             assert later > fence
 
 
-def test_a_server_that_is_back_within_the_lease_has_lost_no_lock() -> None:
+def test_a_restart_within_the_lease_keeps_the_lock() -> None:
     with valkey_server() as server, closing(RedisStore(server.url)) as store:
         with store.lock("key", 0) as fence:
             server.restart()
@@ -291,22 +289,22 @@ def test_a_server_that_is_back_within_the_lease_has_lost_no_lock() -> None:
             assert store.load("key") == WHOLE
 
 
-def test_a_server_that_answers_nobody_is_given_up_in_time() -> None:
+def test_times_out_if_the_server_does_not_respond() -> None:
     with valkey_server() as server, closing(RedisStore(server.url, timeout=0.3)) as store:
         store.save("key", WHOLE)
         server.pause()
         began = time.monotonic()
-        with pytest.raises(StoreSaveError, match="may have done it or not") as failed:
+        with pytest.raises(StoreSaveError, match="may have been executed or not") as failed:
             store.save("key", Token("at-" + MARK))
         assert time.monotonic() - began < PATIENCE
         assert MARK not in shown(failed.value)
-        with pytest.raises(StoreUnreadableError, match="did not answer in time"):
+        with pytest.raises(StoreUnreadableError, match="did not respond in time"):
             store.load("key")
         server.resume()
         assert store.load("key") is not None
 
 
-def test_a_password_shows_in_nothing() -> None:
+def test_errors_and_repr_contain_no_password() -> None:
     with valkey_server(requirepass="right") as server:
         host = f"127.0.0.1:{server.port}"
         for user in (":" + MARK + "@", "somebody:" + MARK + "@", ""):
@@ -317,24 +315,24 @@ def test_a_password_shows_in_nothing() -> None:
                     lambda: store.save("key", WHOLE),
                     lambda: store.lock("key", 0).__enter__(),
                 ):
-                    with pytest.raises(StoreError, match="user name or password") as refused:
+                    with pytest.raises(StoreError, match="user name or password") as rejected:
                         work()
-                    assert host in str(refused.value)
-                    assert MARK not in shown(refused.value)
+                    assert host in str(rejected.value)
+                    assert MARK not in shown(rejected.value)
         with closing(RedisStore(f"redis://:right@{host}/0")) as store:
             store.save("key", WHOLE)
             assert store.load("key") == WHOLE
 
 
-def test_a_user_needs_no_more_than_the_error_says(server: ValkeyServer, raw: redis.Redis) -> None:
+def test_the_error_lists_sufficient_permissions(server: ValkeyServer, raw: redis.Redis) -> None:
     user = ("ACL", "SETUSER", "modest")
     raw.execute_command(*user, "on", ">right", "~grantway:*", "-@all", "+hget")
     url = server.url.replace("//", "//modest:right@")
     with closing(RedisStore(url)) as store:
         assert store.load("key") is None
-        with pytest.raises(StoreSaveError, match="ACL SETUSER") as refused:
+        with pytest.raises(StoreSaveError, match="ACL SETUSER") as rejected:
             store.save("key", WHOLE)
-        words = str(refused.value).partition("key prefix and ")[2].split(".")[0].split()
+        words = str(rejected.value).partition("key prefix and ")[2].split(".")[0].split()
         raw.execute_command(*user, *words)
         with store.lock("key", 0) as fence:
             store.save("key", WHOLE, fence=fence)
@@ -348,7 +346,7 @@ def test_a_user_needs_no_more_than_the_error_says(server: ValkeyServer, raw: red
         store.load("key")
 
 
-def test_a_server_whose_memory_is_full_keeps_the_token_before() -> None:
+def test_a_full_server_keeps_the_previous_token() -> None:
     with (
         valkey_server(maxmemory_policy="noeviction") as server,
         closing(RedisStore(server.url)) as store,
@@ -366,7 +364,7 @@ def test_a_server_whose_memory_is_full_keeps_the_token_before() -> None:
             store.lock("another key", 0).__enter__()
 
 
-# --- What a save waits for ---------------------------------------------------------------------
+# --- Confirmation of saves ---------------------------------------------------------------------
 
 
 def test_a_save_waits_for_the_disk() -> None:
@@ -380,7 +378,7 @@ def test_a_save_waits_for_the_disk() -> None:
         assert store.load("key") == WHOLE
 
 
-def test_a_server_that_writes_nothing_to_its_disk_is_refused() -> None:
+def test_on_disk_requires_an_append_only_file() -> None:
     with (
         valkey_server(appendonly="no") as server,
         closing(RedisStore(server.url, on_disk=True)) as store,
@@ -390,21 +388,21 @@ def test_a_server_that_writes_nothing_to_its_disk_is_refused() -> None:
     assert MARK not in shown(failed.value)
 
 
-def test_a_save_waits_for_replicas_and_a_replica_takes_no_changes() -> None:
+def test_a_save_waits_for_replicas_and_a_replica_rejects_saves() -> None:
     with (
         valkey_server(repl_diskless_sync_delay="0") as server,
         valkey_server(replicaof=f"127.0.0.1 {server.port}") as replica,
     ):
         with (
-            closing(RedisStore(server.url, replicas=1, timeout=ENOUGH)) as patient,
+            closing(RedisStore(server.url, replicas=1, timeout=LOCK_WAIT)) as patient,
             closing(RedisStore(replica.url)) as beside,
         ):
-            # Waits until the replica has come up, and then sees what it has.
+            # The save waits until the replica is running and has the token.
             patient.save("key", WHOLE)
             assert beside.load("key") == WHOLE
-            with pytest.raises(StoreSaveError, match="name the primary"):
+            with pytest.raises(StoreSaveError, match="URL of the primary"):
                 beside.save("key", Token("at"))
-            with pytest.raises(StoreUnreadableError, match="name the primary"):
+            with pytest.raises(StoreUnreadableError, match="URL of the primary"):
                 beside.lock("key", 0).__enter__()
         replica.stop()
         for on_disk in (False, True):

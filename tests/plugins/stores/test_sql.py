@@ -1,4 +1,4 @@
-"""The store ``sql``: an SQLite file among processes, and a PostgreSQL server."""
+"""Tests of the store ``sql`` with an SQLite file and a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from grantway_plugins.stores.sql._database import digest
 from grantway_plugins.stores.sql._store import SqlStore
 from tests.plugins.stores import holders
 from tests.plugins.stores.contract import (
-    ENOUGH,
+    LOCK_WAIT,
     MARK,
     WHOLE,
     DurableStoreContract,
@@ -51,59 +51,61 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
-    """What is the same on both databases; give the fixture ``url``."""
+    """Tests for both databases. Subclasses define the fixture ``url``."""
 
     @pytest.fixture
-    def again(self, url: str) -> Opener:
+    def reopen(self, url: str) -> Opener:
         return functools.partial(
             SqlStore, url=url, prefix=next(PREFIXES), lease=LEASE, timeout=PATIENCE
         )
 
     @pytest.fixture
-    def store(self, again: Opener) -> Iterator[SqlStore]:
-        self.opened = another(again)
+    def store(self, reopen: Opener) -> Iterator[SqlStore]:
+        self.opened = another(reopen)
         with closing(self.opened) as store:
             yield store
 
     @pytest.fixture
-    def spoil(self, store: SqlStore) -> Callable[[str, bytes], None]:
-        def spoil(key: str, data: bytes) -> None:
+    def corrupt(self, store: SqlStore) -> Callable[[str, bytes], None]:
+        def corrupt(key: str, data: bytes) -> None:
             change(store, key, record=data)
 
-        return spoil
+        return corrupt
 
     def seize(self, key: str) -> None:
         change(self.opened, key, owner="another", held_until=2**53)
 
-    def test_processes_make_its_tables_at_once(self, again: Opener) -> None:
+    def test_several_processes_create_the_tables_at_once(self, reopen: Opener) -> None:
         with ExitStack() as stack:
-            crowd = [stack.enter_context(peer(holders.come_up, again)) for _ in range(4)]
+            crowd = [stack.enter_context(peer(holders.first_use, reopen)) for _ in range(4)]
             for each in crowd:
-                assert each.hear() == "up"
+                assert each.receive() == "up"
             for each in crowd:
-                each.tell("now")
-            assert [each.hear() for each in crowd] == [None] * 4
+                each.send("now")
+            assert [each.receive() for each in crowd] == [None] * 4
 
-    def test_tables_of_a_later_version_are_left_alone(self, store: SqlStore, again: Opener) -> None:
+    def test_leaves_tables_of_a_newer_version_unchanged(
+        self, store: SqlStore, reopen: Opener
+    ) -> None:
         store.save("key", WHOLE)
         with store._database.engine.connect() as connection:
             connection.execute(sa.update(store._database.tables.version).values(version=2))
-        with closing(another(again)) as older:
-            with pytest.raises(StoreUnreadableError, match=r"says version 2.*needs 1"):
+        with closing(another(reopen)) as older:
+            with pytest.raises(StoreUnreadableError, match=r"has version 2.*needs 1"):
                 older.load("key")
-            with pytest.raises(StoreUnreadableError, match="says version 2"):
+            with pytest.raises(StoreUnreadableError, match="has version 2"):
                 older.save("key", Token("at"))
         assert store.load("key") == WHOLE
 
     @pytest.mark.parametrize("name", ["tokens", "version"])
-    def test_a_table_of_something_else_is_left_alone(self, url: str, name: str) -> None:
+    def test_leaves_a_foreign_table_unchanged(self, url: str, name: str) -> None:
         prefix = next(PREFIXES)
         engine = sa.create_engine(url)
         with engine.begin() as connection:
             connection.exec_driver_sql(f"CREATE TABLE {prefix}{name} (mine INTEGER)")
         with (
             closing(SqlStore(url, prefix=prefix)) as store,
-            pytest.raises(StoreUnreadableError, match=f"{prefix}{name} is .*something else"),
+            pytest.raises(StoreUnreadableError, match=f"{prefix}{name} is .*not grantway's"),
         ):
             store.load("key")
         with engine.connect() as connection:
@@ -114,7 +116,7 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
             ]
         engine.dispose()
 
-    def test_what_is_needed_no_more_is_removed(self, store: SqlStore, again: Opener) -> None:
+    def test_removes_expired_rows(self, store: SqlStore, reopen: Opener) -> None:
         store.save("kept", Token("at", refresh_token="rt"))
         store.save("unstated", Token("at"))
         store.save("ended", Token("at", expires_at=time.time() - 1))
@@ -124,11 +126,11 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
         for key in ("ended", "deleted"):
             change(store, key, forget_at=1)
         assert store.load("ended") is None
-        with closing(another(again)) as other:
+        with closing(another(reopen)) as other:
             other.save("kept", Token("at", refresh_token="rt-2"))
         assert {row.key for row in rows(store)} == {digest("kept"), digest("unstated")}
 
-    def test_how_long_a_token_is_kept(self, url: str) -> None:
+    def test_sets_the_expiry_of_stored_tokens(self, url: str) -> None:
         with closing(SqlStore(url, prefix=next(PREFIXES), keep_for=86_400)) as store:
             store.save("day", Token("at", refresh_token="rt"))
             store.save("hours", Token("at", expires_at=time.time() + 7_200))
@@ -138,13 +140,13 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
         assert left[digest("hours")] == pytest.approx(7_260, abs=60)
         assert left[digest("hour")] == pytest.approx(3_630, abs=60)
 
-    def test_a_few_connections_are_enough_for_many_threads(self, url: str) -> None:
+    def test_many_threads_share_a_few_connections(self, url: str) -> None:
         with closing(SqlStore(url, prefix=next(PREFIXES), connections=2)) as store:
             start = threading.Barrier(8)
 
             def work(key: str) -> Token | None:
-                start.wait(ENOUGH)
-                with store.lock(key, ENOUGH) as fence:
+                start.wait(LOCK_WAIT)
+                with store.lock(key, LOCK_WAIT) as fence:
                     store.save(key, Token(key), fence=fence)
                 return store.load(key)
 
@@ -154,7 +156,7 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
 
 
 class TestSqlite(SqlContract):
-    """The contract in a file."""
+    """The contract for an SQLite file."""
 
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
@@ -166,15 +168,15 @@ class TestSqlite(SqlContract):
 
 
 class TestPostgres(SqlContract):
-    """The contract on a server."""
+    """The contract for a PostgreSQL server."""
 
     @pytest.fixture
     def url(self, postgres: PostgresServer) -> str:
         return postgres.url
 
 
-def another(again: Opener) -> SqlStore:
-    store = again()
+def another(reopen: Opener) -> SqlStore:
+    store = reopen()
     assert isinstance(store, SqlStore)
     return store
 
@@ -211,11 +213,11 @@ def rows(store: SqlStore) -> list[Any]:
         ({"url": "sqlite:///x", "keep_for": "long"}, "keep_for"),
     ],
 )
-def test_an_option_that_cannot_be_is_named(options: dict[str, Any], field: str) -> None:
-    with pytest.raises(ConfigurationError, match=field) as refused:
+def test_rejects_an_invalid_option(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigurationError, match=field) as rejected:
         SqlStore(**options)
-    assert list(refused.value.errors) == [field]
-    assert MARK not in shown(refused.value)
+    assert list(rejected.value.errors) == [field]
+    assert MARK not in shown(rejected.value)
 
 
 REMOTE = "postgresql+psycopg://u:" + MARK + "@db.example"
@@ -233,11 +235,13 @@ REMOTE = "postgresql+psycopg://u:" + MARK + "@db.example"
         "postgresql+psycopg://u:" + MARK + "@/d?hostaddr=10.0.0.5",
     ],
 )
-def test_tokens_do_not_go_to_another_host_in_the_clear_unless_allowed(url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"without TLS; add \?sslmode=verify-full") as no:
+def test_requires_tls_for_another_host_unless_allowed(url: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"without TLS; add \?sslmode=verify-full"
+    ) as rejected:
         SqlStore(url)
-    assert list(no.value.errors) == ["url"]
-    assert MARK not in shown(no.value)
+    assert list(rejected.value.errors) == ["url"]
+    assert MARK not in shown(rejected.value)
     SqlStore(url, allow_insecure=True).close()
 
 
@@ -253,11 +257,11 @@ def test_tokens_do_not_go_to_another_host_in_the_clear_unless_allowed(url: str) 
         f"{REMOTE}/d?sslmode=verify-full",
     ],
 )
-def test_this_machine_and_tls_need_no_permission(url: str) -> None:
+def test_accepts_this_machine_and_tls(url: str) -> None:
     SqlStore(url).close()
 
 
-def test_libpqs_own_variables_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_respects_libpqs_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
     with pytest.raises(ConfigurationError, match=r"to db\.example without TLS"):
         SqlStore("postgresql+psycopg://u@/d")
@@ -268,7 +272,7 @@ def test_libpqs_own_variables_count(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- SQLite ------------------------------------------------------------------------------------
 
 
-def test_the_file_is_this_users_alone(tmp_path: Path) -> None:
+def test_the_sqlite_files_are_private(tmp_path: Path) -> None:
     with closing(SqlStore(f"sqlite:///{tmp_path}/made/here.db")) as store:
         store.save("key", WHOLE)
         modes = {
@@ -279,28 +283,28 @@ def test_the_file_is_this_users_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_leaves_a_file_that_is_not_a_database_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("Not a database. " * 100)
     with closing(SqlStore(f"sqlite:///{path}")) as store:
-        with pytest.raises(StoreUnreadableError, match=r"notes\.txt.*no SQLite database"):
+        with pytest.raises(StoreUnreadableError, match=r"notes\.txt.*not an SQLite database"):
             store.load("key")
-        with pytest.raises(StoreSaveError, match="no SQLite database") as failed:
+        with pytest.raises(StoreSaveError, match="not an SQLite database") as failed:
             store.save("key", WHOLE)
     assert MARK not in shown(failed.value)
     assert path.read_text() == "Not a database. " * 100
 
 
-def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+def test_reports_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         closing(SqlStore(f"sqlite:///{tmp_path}/file/tokens.db")) as store,
-        pytest.raises(StoreUnreadableError, match="cannot be made"),
+        pytest.raises(StoreUnreadableError, match="cannot be created"),
     ):
         store.load("key")
 
 
-def test_a_file_that_is_kept_locked(tmp_path: Path) -> None:
+def test_reports_a_file_locked_by_another_process(tmp_path: Path) -> None:
     with closing(SqlStore(f"sqlite:///{tmp_path}/x.db", timeout=0.1)) as store:
         store.save("key", WHOLE)
         with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as another:
@@ -317,7 +321,7 @@ def test_a_file_that_is_kept_locked(tmp_path: Path) -> None:
         assert store.load("key") == WHOLE
 
 
-def test_a_file_that_can_grow_no_more_keeps_the_token_before(tmp_path: Path) -> None:
+def test_a_full_sqlite_file_keeps_the_previous_token(tmp_path: Path) -> None:
     with closing(SqlStore(f"sqlite:///{tmp_path}/x.db", connections=1)) as store:
         store.save("key", WHOLE)
         with store._database.engine.connect() as connection:
@@ -332,7 +336,7 @@ def test_a_file_that_can_grow_no_more_keeps_the_token_before(tmp_path: Path) -> 
 # --- PostgreSQL --------------------------------------------------------------------------------
 
 
-def test_a_wrong_password_shows_in_nothing(postgres: PostgresServer) -> None:
+def test_errors_contain_no_password(postgres: PostgresServer) -> None:
     postgres.ask_for_password("locked_out", "right")
     url = postgres.url_of("locked_out", MARK)
     with closing(SqlStore(url)) as store:
@@ -342,19 +346,19 @@ def test_a_wrong_password_shows_in_nothing(postgres: PostgresServer) -> None:
             lambda: store.save("key", WHOLE),
             lambda: store.lock("key", 0).__enter__(),
         ):
-            with pytest.raises(StoreError, match="user name or password") as refused:
+            with pytest.raises(StoreError, match="user name or password") as rejected:
                 work()
-            assert str(postgres.folder) in str(refused.value)
-            assert MARK not in shown(refused.value)
+            assert str(postgres.folder) in str(rejected.value)
+            assert MARK not in shown(rejected.value)
 
 
-def test_a_user_who_may_not_make_tables_is_told_so_and_may_use_them(
+def test_a_user_without_create_permission_uses_existing_tables(
     postgres: PostgresServer,
 ) -> None:
     postgres.sql("CREATE ROLE modest LOGIN")
     url, prefix = postgres.url_of("modest"), next(PREFIXES)
     with closing(SqlStore(url, prefix=prefix)) as store:
-        with pytest.raises(StoreUnreadableError, match="grant the user"):
+        with pytest.raises(StoreUnreadableError, match="lacks permissions; grant it"):
             store.load("key")
         with closing(SqlStore(postgres.url, prefix=prefix)) as owner:
             owner.save("key", WHOLE)
@@ -365,15 +369,15 @@ def test_a_user_who_may_not_make_tables_is_told_so_and_may_use_them(
         assert store.load("key") == Token("at")
 
 
-def test_a_database_that_is_not_there(postgres: PostgresServer) -> None:
+def test_reports_a_missing_database(postgres: PostgresServer) -> None:
     with (
         closing(SqlStore(postgres.url.replace("/postgres?", "/nowhere?"))) as store,
-        pytest.raises(StoreUnreadableError, match=r"nowhere.*no such database"),
+        pytest.raises(StoreUnreadableError, match=r"nowhere.*database does not exist"),
     ):
         store.load("key")
 
 
-def test_a_server_that_takes_no_changes(postgres: PostgresServer) -> None:
+def test_reports_a_read_only_server(postgres: PostgresServer) -> None:
     prefix = next(PREFIXES)
     with closing(SqlStore(postgres.url, prefix=prefix)) as owner:
         owner.save("key", WHOLE)
@@ -381,24 +385,24 @@ def test_a_server_that_takes_no_changes(postgres: PostgresServer) -> None:
     postgres.sql("ALTER ROLE reader SET default_transaction_read_only = on")
     with closing(SqlStore(postgres.url_of("reader"), prefix=prefix)) as store:
         assert store.load("key") == WHOLE
-        with pytest.raises(StoreSaveError, match="takes no changes"):
+        with pytest.raises(StoreSaveError, match="is read-only"):
             store.save("key", Token("at"))
 
 
-def test_a_statement_that_takes_too_long(postgres: PostgresServer) -> None:
+def test_reports_a_statement_timeout(postgres: PostgresServer) -> None:
     prefix = next(PREFIXES)
     with closing(SqlStore(postgres.url, prefix=prefix, timeout=0.2)) as store:
         store.save("key", WHOLE)
         engine = sa.create_engine(postgres.url)
         with engine.begin() as connection:
             connection.exec_driver_sql(f"LOCK TABLE {prefix}tokens")
-            with pytest.raises(StoreSaveError, match="did not answer in time"):
+            with pytest.raises(StoreSaveError, match="did not respond in time"):
                 store.save("key", Token("at"))
         engine.dispose()
         assert store.load("key") == WHOLE
 
 
-def test_commits_wait_for_the_disk_though_the_server_is_set_not_to(
+def test_commits_wait_for_the_disk_despite_server_settings(
     postgres: PostgresServer,
 ) -> None:
     postgres.sql("CREATE ROLE hasty LOGIN SUPERUSER")
@@ -410,29 +414,29 @@ def test_commits_wait_for_the_disk_though_the_server_is_set_not_to(
             assert shown == used
 
 
-def test_a_server_that_stops_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_recovers_after_a_server_restart(caplog: pytest.LogCaptureFixture) -> None:
     with (
         postgres_server() as server,
         closing(SqlStore(server.url, lease=LEASE)) as store,
     ):
         store.save("key", WHOLE)
         server.restart()
-        # The connections that were open are noticed to be closed, and nobody sees it.
+        # The store notices that its connections were closed and opens new ones.
         assert store.load("key") == WHOLE
         with store.lock("key", 0) as fence:
             server.stop()
             with pytest.raises(StoreSaveError, match=r"cannot be reached|stopping") as failed:
                 store.save("key", Token("at-" + MARK), fence=fence)
             assert MARK not in shown(failed.value)
-        assert "not set free" in caplog.text
+        assert "cannot release the lock" in caplog.text
         with pytest.raises(StoreUnreadableError, match="cannot be read"):
             store.load("key")
         with pytest.raises(StoreUnreadableError, match="cannot be locked"):
             store.lock("key", 1).__enter__()
         server.restart()
         assert store.load("key") == WHOLE
-        # The lease outlived the server, and ends by itself.
-        with store.lock("key", ENOUGH) as later:
+        # The lease survived the restart and expires.
+        with store.lock("key", LOCK_WAIT) as later:
             assert later > fence
             store.save("key", Token("newer"), fence=later)
         with pytest.raises(StoreLockError), store.lock("key", 0), store.lock("key", 0):

@@ -27,7 +27,7 @@ from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as EXCHANGE
 from grantway_plugins.profiles._parameter_rule import parameter_rule
-from grantway_plugins.stores.encrypted._keys import KeySource, given
+from grantway_plugins.stores.encrypted._keys import KeySource, from_value
 
 from .filling import filled
 from .tables import (
@@ -359,7 +359,7 @@ class ConfigFile(OneProcess):
             except ConfigurationError as error:
                 rules = [rule for found in error.errors.values() for rule in found]
                 raise ConfigurationError(error.message, errors={name: rules}) from None
-            return Masked(given(text, name))
+            return Masked(from_value(text, name))
         provider = self.providers.get(table.get("provider", ""))
         if not provider:
             return Masked(None)

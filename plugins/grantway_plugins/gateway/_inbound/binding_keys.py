@@ -34,7 +34,7 @@ def binding_keys(keys: Masked[Keys | KeySource | None], auth: ClientAuth) -> Key
     if callable(keys.value):
         return keys.value
     if keys.value is not None:
-        return store_keys.given(Masked(keys.value), "keys")
+        return store_keys.from_value(Masked(keys.value), "keys")
     if secret := getattr(auth, "client_secret", None):
         return derived_key(Masked(secret), auth.client_id)
     raise ConfigurationError(

@@ -1,1 +1,1 @@
-"""What several stores need: locks, leases, lifetimes."""
+"""Code shared by several stores: locks, leases, lifetimes and connection checks."""

@@ -1,4 +1,4 @@
-"""Whether a store's server may be reached without TLS."""
+"""Check that a store reaches remote servers over TLS."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from grantway._wire.shapes import flag
 
 
 def require_encrypted(hosts: Iterable[str], *, allow_insecure: bool, remedy: str) -> None:
-    """Refuse to send tokens in the clear to another host.
+    """Raise unless every host that is reached without TLS is this machine.
 
     Args:
-        hosts: Where the connection without TLS leads. Paths of Unix sockets are local.
-        allow_insecure: Whether the operator accepts it.
-        remedy: How the URL asks for TLS.
+        hosts: Hosts reached without TLS. Paths of Unix sockets count as local.
+        allow_insecure: Whether the operator accepts remote hosts without TLS.
+        remedy: How to ask for TLS in the URL, for the error.
 
     Raises:
-        ConfigurationError: a host is not this machine, and it was not allowed.
+        ConfigurationError: A host is remote and ``allow_insecure`` is False.
     """
     flag("allow_insecure", allow_insecure)
     remote = [each for each in hosts if not each.startswith(("/", "@")) and not is_loopback(each)]
@@ -26,6 +26,6 @@ def require_encrypted(hosts: Iterable[str], *, allow_insecure: bool, remedy: str
         return
     rule = (
         f"would send tokens and the password to {remote[0]} without TLS; {remedy}, or set "
-        "allow_insecure=True if the network between is trusted"
+        "allow_insecure=True if you trust the network in between"
     )
     raise ConfigurationError(f"url: {rule}.", errors={"url": [rule]})

@@ -1,4 +1,4 @@
-"""One lock a key among the threads of a process; the table holds only keys in use."""
+"""Per-key locks among the threads of one process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from grantway._types.quantity import check_lock_wait
 
 
 class ThreadLocks:
-    """Locks by key. Not reentrant; keys do not wait for each other."""
+    """Independent locks by key, held in a table that contains only the keys in use.
+
+    The locks are not reentrant.
+    """
 
     def __init__(self) -> None:
         self._clear()
@@ -20,32 +23,32 @@ class ThreadLocks:
     def _clear(self) -> None:
         self._process = os.getpid()
         self._guard = threading.Lock()
-        #: Key -> its lock, and how many hold it or wait for it.
+        #: Key -> its lock, and the number of threads that hold it or wait for it.
         self._table: dict[str, tuple[threading.Lock, int]] = {}
 
     @contextmanager
     def hold(self, key: str, timeout: float, where: str) -> Iterator[None]:
-        """Hold the key alone among the threads of this process.
+        """Hold the lock of a key while the block runs.
 
         Args:
-            key: Which key.
+            key: The key to lock.
             timeout: Seconds to wait at most; 0 tries once.
-            where: Names the lock in the error.
+            where: Name of the lock, for the error.
 
         Raises:
-            ConfigurationError: ``timeout`` is no duration.
-            StoreLockError: another thread held it for all of ``timeout``.
+            ConfigurationError: ``timeout`` is not a valid duration.
+            StoreLockError: The lock was not available within ``timeout``.
         """
         check_lock_wait(timeout)
         if self._process != os.getpid():
-            # In a fork, nobody is left to free what other threads of the parent held.
+            # The parent's other threads do not exist in a forked child, so they cannot release.
             self._clear()
         lock = self._enter(key)
         try:
             if not lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
                 raise StoreLockError(
-                    f"{where}: locked by another thread of this process for longer than the "
-                    f"{timeout:g} seconds to wait; try again, or wait longer."
+                    f"{where}: another thread of this process held the lock for longer than the "
+                    f"timeout of {timeout:g} s; retry, or use a longer timeout."
                 )
             try:
                 yield
@@ -64,7 +67,7 @@ class ThreadLocks:
         with self._guard:
             held, users = self._table.get(key, (None, 0))
             if held is not lock:
-                return  # held across a fork: the child's table has begun anew
+                return  # held across a fork: the child started with an empty table
             if users == 1:
                 del self._table[key]
             else:

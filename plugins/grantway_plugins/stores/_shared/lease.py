@@ -1,4 +1,4 @@
-"""A lock among machines: a lease that ends by itself unless its holder, still alive, renews it."""
+"""Locks among machines: leases that expire unless their holder extends them."""
 
 from __future__ import annotations
 
@@ -13,106 +13,112 @@ from typing import Protocol
 from grantway._exceptions import StoreError, StoreLockError
 from grantway._types.quantity import check_lock_wait, check_seconds
 
-#: Seconds for which a store knows at least which holder changed a key last. A holder older than
-#: that is refused where nothing is known of its key, so that it brings back no deleted token.
+#: Seconds for which a store remembers at least which fence changed a key last. A save with an
+#: older fence to an unknown key is rejected, because it could restore a deleted token.
 REMEMBERED = 3600.0
-#: Seconds between two tries while another holds the lease: the first pause, and the longest.
+#: Seconds between attempts to acquire a held lease: the first pause, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
-#: Seconds below which a renewal could come too late on a busy machine.
+#: Shortest lease in seconds. A busy machine could extend a shorter one too late.
 _SHORTEST = 0.2
 
 _log = logging.getLogger("grantway")
 
 
 class Lease(Protocol):
-    """The lease of one key for one would-be holder, in the words of its store.
+    """The lease of one key for one owner, as implemented by a store.
 
-    Each may be asked twice with the same effect, as when an answer was lost. All raise
-    ``StoreUnreadableError`` where the store cannot be reached.
+    Every method is idempotent, so that it can be retried after a lost response. Every method
+    raises ``StoreUnreadableError`` if the store cannot be reached.
     """
 
-    def take(self) -> int | None:
-        """The fence of a new lease, or None while another holds the key."""
+    def acquire(self) -> int | None:
+        """Acquire the lease and return its fence, or None if another owner holds it."""
         ...
 
-    def renew(self) -> bool:
-        """Let it last its whole time again; False where it is another's by now."""
+    def extend(self) -> bool:
+        """Restart the lease's full duration; return False if another owner holds it."""
         ...
 
-    def give_up(self) -> None:
-        """Set the key free, where it is still held."""
+    def release(self) -> None:
+        """Release the lease if this owner still holds it."""
         ...
 
 
 @contextmanager
-def held(lease: Lease, *, seconds: float, timeout: float, where: str) -> Iterator[int]:
-    """Hold a lease while the block runs, renewing it from a thread.
+def hold_lease(lease: Lease, *, seconds: float, timeout: float, where: str) -> Iterator[int]:
+    """Hold a lease while the block runs, extending it from a background thread.
 
     Args:
-        lease: What is to be held.
-        seconds: How long it lasts; renewed each third of it.
-        timeout: Seconds to wait for it at most.
-        where: Names the lock in an error.
+        lease: The lease to hold.
+        seconds: Duration of the lease. It is extended every third of this time.
+        timeout: Seconds to wait for the lease at most.
+        where: Name of the lock, for errors and logs.
 
     Yields:
         The fence.
 
     Raises:
-        StoreLockError: it was not to be had in time.
-        StoreUnreadableError: the store cannot be reached.
+        StoreLockError: The lease was not available within ``timeout``.
+        StoreUnreadableError: The store cannot be reached.
     """
-    fence = _wait(lease, timeout, where)
-    ended = threading.Event()
-    renewer = threading.Thread(
-        target=_renew, args=(lease, seconds, where, ended), name="grantway-lease", daemon=True
+    fence = _acquire(lease, timeout, where)
+    done = threading.Event()
+    extender = threading.Thread(
+        target=_keep_extending,
+        args=(lease, seconds, where, done),
+        name="grantway-lease",
+        daemon=True,
     )
-    renewer.start()
+    extender.start()
     try:
         yield fence
     finally:
-        ended.set()
-        renewer.join()
+        done.set()
+        extender.join()
         try:
-            lease.give_up()
+            lease.release()
         except StoreError as failed:
-            # The work is done, and what is stored is right; others only wait a little longer.
-            _log.warning("%s: not set free; it ends within %g s. %s", where, seconds, failed)
+            # The block has finished and its changes are stored; other callers only wait longer.
+            _log.warning(
+                "%s: cannot release the lock; it expires within %g s. %s", where, seconds, failed
+            )
 
 
-def checked(seconds: float) -> float:
-    """The length of a lease, where it is one.
+def check_lease(seconds: float) -> float:
+    """Return the duration of a lease in seconds.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: It is not a number from 0.2 to 3600.
     """
     check_seconds("lease", seconds, least=_SHORTEST, most=REMEMBERED)
     return float(seconds)
 
 
-def _wait(lease: Lease, timeout: float, where: str) -> int:
+def _acquire(lease: Lease, timeout: float, where: str) -> int:
     check_lock_wait(timeout)
     deadline = time.monotonic() + timeout
     pause = _FIRST_PAUSE
-    while (fence := lease.take()) is None:
+    while (fence := lease.acquire()) is None:
         left = deadline - time.monotonic()
         if left <= 0:
             raise StoreLockError(
-                f"{where}: another held the lock for all of {timeout:g} s; nothing was sent. "
-                "Wait longer, or see what keeps its holder."
+                f"{where}: another process held the lock for longer than the timeout of "
+                f"{timeout:g} s; nothing was sent. Use a longer timeout, or find out what keeps "
+                "the holder busy."
             )
-        # Spread, so that those who wait do not all ask at the same moment.
+        # Jitter, so that waiting processes do not all retry at the same moment.
         time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311 - no secret
         pause = min(pause * 1.5, _LONGEST_PAUSE)
     return fence
 
 
-def _renew(lease: Lease, seconds: float, where: str, ended: threading.Event) -> None:
-    while not ended.wait(seconds / 3):
+def _keep_extending(lease: Lease, seconds: float, where: str, done: threading.Event) -> None:
+    while not done.wait(seconds / 3):
         try:
-            kept = lease.renew()
+            extended = lease.extend()
         except StoreError as failed:
-            _log.warning("%s: not renewed, and tried again. %s", where, failed)
+            _log.warning("%s: cannot extend the lease; retrying. %s", where, failed)
             continue
-        if not kept:
-            _log.warning("%s: lost; a save is refused if the new holder has saved.", where)
+        if not extended:
+            _log.warning("%s: lease lost; a save is rejected if the new holder has saved.", where)
             return

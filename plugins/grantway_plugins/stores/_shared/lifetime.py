@@ -1,4 +1,4 @@
-"""How long a shared store keeps a token that nobody saves anew."""
+"""Retention of tokens in shared stores."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from .lease import REMEMBERED
 if TYPE_CHECKING:
     from grantway._types.token import Token
 
-#: Seconds that a token is kept past its end, for clocks that differ.
+#: Seconds that a token is kept after it expires, to allow for clock skew.
 _MARGIN = 60.0
 
 
 def lifetime(token: Token, keep_for: float | None, *, least: float) -> float | None:
-    """Seconds to keep a token from now, or None where it is kept until it is deleted.
+    """Return the seconds to keep a token from now, or None to keep it until it is deleted.
 
     Args:
-        token: Whose; one that can be refreshed does not end with its access token.
-        keep_for: What the store was told, or None.
-        least: Seconds that the store must remember who changed the key.
+        token: The token. The expiry counts only if there is no refresh token.
+        keep_for: The store's option ``keep_for``.
+        least: Minimum in seconds, during which the store must remember the key's last fence.
     """
-    ends = [] if keep_for is None else [keep_for]
+    limits = [] if keep_for is None else [keep_for]
     if token.refresh_token is None and token.expires_at is not None:
-        ends.append(token.expires_at - time.time() + _MARGIN)
-    return max(least, min(ends)) if ends else None
+        limits.append(token.expires_at - time.time() + _MARGIN)
+    return max(least, min(limits)) if limits else None
 
 
-def checked_keep_for(seconds: float | None) -> float | None:
-    """The option ``keep_for``, where it can be kept.
+def check_keep_for(seconds: float | None) -> float | None:
+    """Return the store option ``keep_for`` in seconds, or None.
 
     Raises:
-        ConfigurationError: it is not None and not a number of seconds from an hour.
+        ConfigurationError: It is neither None nor a number from 3600.
     """
     if seconds is None:
         return None

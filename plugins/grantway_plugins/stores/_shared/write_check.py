@@ -1,4 +1,4 @@
-"""Whether a store takes a token, found out before one comes that cannot be had again."""
+"""Check that a store can save, before a token is requested that is issued only once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def check_store_writable(store: Store, key: str, timeout: float) -> None:
-    """Save something beside a token, and delete it, with the token's lock.
+    """Save and delete a dummy token under a related key, holding the lock of ``key``.
 
     Args:
-        store: Where the token is to rest.
-        key: The token's.
+        store: The store to check.
+        key: Key of the token that is going to be saved.
         timeout: Seconds to wait for the lock.
 
     Raises:
-        StoreError: it cannot be locked, or does not save.
+        StoreError: The store cannot be locked, written or cleaned up.
     """
     trial = f"{key} trial"
     with store.lock(key, timeout):
-        # Never in the token's own place: not all who write to a store take its lock.
+        # Not under the token's own key: another program may save there without the lock.
         store.save(trial, Token("trial"))
         store.delete(trial)

@@ -1,1 +1,1 @@
-"""Encrypt what another store keeps."""
+"""A store that encrypts the tokens in another store."""

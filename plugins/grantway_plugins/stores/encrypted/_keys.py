@@ -1,4 +1,4 @@
-"""The keys that stored tokens are encrypted with: made, read, and put in the key ring."""
+"""Encryption keys for stored tokens: generating, reading and rotating them."""
 
 from __future__ import annotations
 
@@ -15,99 +15,100 @@ from grantway._secrets.masked import Masked
 if TYPE_CHECKING:
     from grantway_plugins.stores.keyring._text import RingText
 
-#: Bytes of a key: AES-256.
+#: Length of a key in bytes (AES-256).
 LENGTH = 32
 
 _ENTRY = "encryption-keys"
-_MAKE = (
-    "make one with: "
+_GENERATE = (
+    "generate one with: "
     "python -c 'from grantway_plugins.stores import generate_key; print(generate_key())'"
 )
 
-#: Keys, the newest first; asked again when a token is met that none of them opens.
+#: Returns the keys, newest first. Called again for a token that no known key decrypts.
 KeySource = Callable[[], Masked[tuple[bytes, ...]]]
 
 
 def generate_key() -> str:
-    """A new random key of 256 bits, as base64url text of 44 characters."""
+    """Return a new random 256-bit key as 44 characters of base64url text."""
     return base64.urlsafe_b64encode(secrets.token_bytes(LENGTH)).decode()
 
 
-def given(
+def from_value(
     keys: Masked[bytes | str | Sequence[bytes | str]], field: str = "key", where: str = ""
 ) -> KeySource:
-    """Keys that the caller has at hand.
+    """Return a source of the keys that the caller passes.
 
     Args:
-        keys: The keys, the newest first.
-        field: The setting that gives them, for errors.
-        where: Where that setting reads them, for errors.
+        keys: The keys, newest first.
+        field: The setting that contains them, for errors.
+        where: The place that the setting reads them from, for errors.
 
     Raises:
-        ConfigurationError: one is not a key.
+        ConfigurationError: A value is not a key.
     """
-    held = _parsed(keys, field, where)
-    return lambda: held
+    parsed = _parse(keys, field, where)
+    return lambda: parsed
 
 
 def from_environment(name: str) -> KeySource:
-    """Keys in an environment variable, the newest first, with commas between them.
+    """Return a source of the comma-separated keys in an environment variable, newest first.
 
     Raises:
-        ConfigurationError: the variable is not set, or holds no key.
+        ConfigurationError: The variable is not set, or a value in it is not a key.
     """
     if not os.environ.get(name, "").strip():
         raise ConfigurationError(
-            f"key_env: the environment variable {name} is not set; {_MAKE}",
+            f"key_env: the environment variable {name} is not set; {_GENERATE}",
             errors={"key_env": ["must name an environment variable that is set"]},
         )
-    held = _parsed(Masked(os.environ[name]), "key_env", f"environment variable {name}")
-    return lambda: held
+    return from_value(Masked(os.environ[name]), "key_env", f"environment variable {name}")
 
 
 def from_key_ring(service: str) -> KeySource:
-    """Keys in the operating system's key ring, where the first one is made when there is none.
+    """Return a source of the keys in the operating system's key ring.
+
+    The source generates and stores a first key if there is none.
 
     Raises:
-        ConfigurationError: the key ring's libraries are not installed.
-        StoreUnreadableError: the key ring cannot be used, or holds something else there.
+        ConfigurationError: The key ring's libraries are not installed.
+        StoreUnreadableError: The key ring cannot be used, or its entry is not a list of keys.
     """
     ring = _ring(service)
 
     def read() -> Masked[tuple[bytes, ...]]:
-        # Within the lock, so that two processes that begin at once agree on one key.
-        with ring.alone():
+        # Locked, so that two processes that start at once agree on one key.
+        with ring.exclusive():
             text = Masked(ring.read(_ENTRY) or "")
             if not text.value:
                 text = Masked(generate_key())
                 ring.write(_ENTRY, text)
-        return _in_ring(text, ring)
+        return _parse_entry(text, ring)
 
     return read
 
 
 def rotate_key_in_ring(service: str = "grantway") -> None:
-    """Put a new key before those in the key ring.
+    """Generate a key and put it before the existing keys in the key ring.
 
-    Programs that begin from now on encrypt with it, each token when it is next saved; those that
-    run already take it up when they meet a token of it. The older keys stay, for what they have
-    encrypted.
+    Programs started from now on encrypt with the new key, each token when it is next saved.
+    Running programs start to use it when they load a token encrypted with it. The older keys stay
+    in the key ring to decrypt the tokens encrypted with them.
 
     Raises:
-        ConfigurationError: the key ring's libraries are not installed.
-        StoreUnreadableError: the key ring cannot be used, or holds something else there.
+        ConfigurationError: The key ring's libraries are not installed.
+        StoreUnreadableError: The key ring cannot be used, or its entry is not a list of keys.
     """
     ring = _ring(service)
-    with ring.alone():
+    with ring.exclusive():
         text = Masked(ring.read(_ENTRY) or "")
         if text.value:
-            _in_ring(text, ring)
+            _parse_entry(text, ring)
         ring.write(_ENTRY, Masked(",".join(filter(None, [generate_key(), text.value]))))
 
 
 def _ring(service: str) -> RingText:
     try:
-        from grantway_plugins.stores.keyring._text import (  # noqa: PLC0415 - its libraries are another extra's
+        from grantway_plugins.stores.keyring._text import (  # noqa: PLC0415 - needs another extra
             RingText,
         )
     except ModuleNotFoundError as missing:
@@ -118,30 +119,30 @@ def _ring(service: str) -> RingText:
     return RingText(service)
 
 
-def _in_ring(text: Masked[str], ring: RingText) -> Masked[tuple[bytes, ...]]:
+def _parse_entry(text: Masked[str], ring: RingText) -> Masked[tuple[bytes, ...]]:
     try:
-        return _parsed(text, "key_ring")
+        return _parse(text, "key_ring")
     except ConfigurationError as error:
-        wrong = error.message
+        problem = error.message
     raise StoreUnreadableError(
-        f"{ring}, entry {_ENTRY}: {wrong} Nothing was changed; put the right text back, or delete "
-        "the entry, and log in again."
+        f"{ring}, entry {_ENTRY}: {problem} Nothing was changed; restore the entry, or delete it "
+        "and log in again."
     )
 
 
-def _parsed(keys: Masked[Any], field: str, where: str = "") -> Masked[tuple[bytes, ...]]:
-    held = Masked(tuple(_split(keys)))
-    if held.value and all(len(key) == LENGTH for key in held.value):
-        return held
+def _parse(keys: Masked[Any], field: str, where: str = "") -> Masked[tuple[bytes, ...]]:
+    parsed = Masked(tuple(_split(keys)))
+    if parsed.value and all(len(key) == LENGTH for key in parsed.value):
+        return parsed
     raise ConfigurationError(
-        f"{where or field}: a key is {LENGTH} bytes, or their base64 text; several stand with "
-        f"commas between them. To {_MAKE}",
+        f"{where or field}: a key must be {LENGTH} bytes, or their base64 text; separate several "
+        f"keys with commas. If you have no key, {_GENERATE}",
         errors={field: [f"must be {LENGTH} bytes, or their base64 text"]},
     )
 
 
 def _split(keys: Masked[Any]) -> list[bytes]:
-    """Every key as bytes; what is none is empty."""
+    """Return every key as bytes, and empty bytes for each value that is not a key."""
     if isinstance(keys.value, bytes):
         return [keys.value]
     if isinstance(keys.value, str):
@@ -152,7 +153,7 @@ def _split(keys: Masked[Any]) -> list[bytes]:
 
 
 def _decoded(text: Masked[str]) -> bytes:
-    """Base64 in either alphabet, with or without its padding."""
+    """Decode base64 in either alphabet, with or without padding; empty bytes if invalid."""
     bare = Masked(text.value.rstrip("=").translate(str.maketrans("-_", "+/")))
     try:
         return base64.b64decode(bare.value + "=" * (-len(bare.value) % 4), validate=True)

@@ -1,9 +1,9 @@
-"""Texts sealed with AES-256-GCM, by whichever of several keys is the newest.
+"""Authenticated encryption of texts with AES-256-GCM and rotating keys.
 
-AES-GCM rather than Fernet: it authenticates data beside the ciphertext, such as the name of the
-owner, so that a text sealed for one owner cannot be opened as another's. Nonces are random, for
-which NIST SP 800-38D section 8.3 allows 2**32 texts with one key: a hundred a second for more than
-a year. Rotate the key before that.
+AES-GCM is used rather than Fernet because it authenticates associated data such as the name of
+the owner, so that a text encrypted for one owner cannot be decrypted as another's. Nonces are
+random, for which NIST SP 800-38D section 8.3 allows 2**32 texts per key: a hundred per second for
+more than a year. Rotate the key before that.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _NONCE = 12
 
 
 class SealError(Exception):
-    """A text cannot be opened."""
+    """A text cannot be decrypted."""
 
 
 class NotSealedError(SealError):
-    """The text does not start as this sealer's texts do."""
+    """The text does not start with this sealer's layout."""
 
 
 class UnknownKeyError(SealError):
-    """The text was sealed with a key that is not among those given.
+    """The text was encrypted with an unknown key.
 
     Attributes:
-        key_id: The id of that key, as the text names it.
-        known: The ids of the keys that were given.
+        key_id: ID of that key, as read from the text.
+        known: IDs of the known keys.
     """
 
     def __init__(self, key_id: str, known: tuple[str, ...]) -> None:
@@ -47,16 +47,16 @@ class UnknownKeyError(SealError):
 
 
 class BrokenSealError(SealError):
-    """The text was changed, or sealed beside other data."""
+    """The text was modified, or encrypted with other associated data."""
 
 
 class Sealer:
-    """Seals and opens texts.
+    """Encrypts texts with the newest key and decrypts them with any key.
 
     Args:
-        keys: The keys, the newest first. They are asked for again when a text names an unknown
-            one, because another process may have added it.
-        layout: What every sealed text starts with; has no dot.
+        keys: Returns the keys, newest first. Called again if a text names an unknown key, because
+            another process may have added it.
+        layout: Prefix of every encrypted text; must not contain a dot.
     """
 
     def __init__(self, keys: KeySource, layout: str) -> None:
@@ -64,25 +64,25 @@ class Sealer:
         self._layout = layout
         self._ciphers = _ciphers(keys)
 
-    def seal(self, plain: bytes, beside: str) -> str:
-        """Return a sealed text of letters, digits, ``.``, ``-``, ``_`` and ``=``.
+    def seal(self, plain: bytes, associated: str) -> str:
+        """Return the encrypted text: letters, digits, ``.``, ``-``, ``_`` and ``=``.
 
         Args:
-            plain: What to seal.
-            beside: Authenticated with it; the same is needed to open it.
+            plain: The data to encrypt.
+            associated: Associated data to authenticate; ``open`` needs the same.
         """
         key_id, cipher = next(iter(self._ciphers.items()))
         nonce = secrets.token_bytes(_NONCE)
-        sealed = cipher.encrypt(nonce, plain, self._beside(key_id, beside))
+        sealed = cipher.encrypt(nonce, plain, self._associated(key_id, associated))
         return f"{self._layout}.{key_id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
-    def open(self, text: str, beside: str) -> Masked[bytes]:
-        """Return what was sealed.
+    def open(self, text: str, associated: str) -> Masked[bytes]:
+        """Return the decrypted data.
 
         Raises:
-            NotSealedError: the text starts with another layout.
-            UnknownKeyError: none of the keys sealed it.
-            BrokenSealError: it was changed, or sealed beside something else.
+            NotSealedError: The text starts with another layout.
+            UnknownKeyError: None of the keys encrypted the text.
+            BrokenSealError: The text was modified, or encrypted with other associated data.
         """
         layout, _, rest = text.partition(".")
         key_id, _, sealed = rest.partition(".")
@@ -94,23 +94,23 @@ class Sealer:
             raise UnknownKeyError(key_id, tuple(self._ciphers))
         with suppress(InvalidTag, ValueError):  # ValueError: not base64, or too short
             data = base64.urlsafe_b64decode(sealed)
-            # One text for one ciphertext: base64 has spare bits, and the decoder skips the unknown.
+            # Accept one encoding only: the decoder ignores spare bits and unknown characters.
             if base64.urlsafe_b64encode(data).decode() == sealed:
-                authenticated = self._beside(key_id, beside)
+                authenticated = self._associated(key_id, associated)
                 cipher = self._ciphers[key_id]
                 return Masked(cipher.decrypt(data[:_NONCE], data[_NONCE:], authenticated))
         raise BrokenSealError
 
-    def _beside(self, key_id: str, beside: str) -> bytes:
-        # Neither a layout nor an id has a dot, so no two triples agree.
-        return f"{self._layout}.{key_id}.{beside}".encode("utf-8", "surrogatepass")
+    def _associated(self, key_id: str, associated: str) -> bytes:
+        # Neither a layout nor an ID contains a dot, so different triples give different bytes.
+        return f"{self._layout}.{key_id}.{associated}".encode("utf-8", "surrogatepass")
 
 
 def _ciphers(keys: KeySource) -> dict[str, AESGCM]:
-    """Return each key's id and cipher, the newest first."""
+    """Return the ciphers by key ID, newest first."""
     return {_id(Masked(key)): AESGCM(key) for key in keys().value}
 
 
 def _id(key: Masked[bytes]) -> str:
-    """Return a text that tells keys apart and reveals nothing else: they are random."""
+    """Return an ID that distinguishes keys. A hash of a random key reveals nothing about it."""
     return hashlib.sha256(b"grantway store key\0" + key.value).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""A store around another one, which then holds nothing that can be read without the key.
+"""A store that encrypts the tokens in another store.
 
-The key under which a token lies is authenticated with it, so that write access to the store
-is not enough to give one tenant's token to another.
+The store key of a token is authenticated with it, so that write access to the inner store is not
+enough to assign one tenant's token to another.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
 
     from ._keys import KeySource
 
-#: Token type of what the store around which this stands is given.
+#: Token type of the envelopes that the inner store receives.
 TOKEN_TYPE = "encrypted"
 
-#: Before every ciphertext, so that a later layout can be told from this one.
+#: Version at the start of every ciphertext.
 _LAYOUT = "1"
 
 
 class EncryptedStore(OneProcess):
-    """Keeps tokens in another store, encrypted.
+    """Encrypts tokens and stores them in another store.
 
-    The other store sees the key under which a token lies, how long the token is, and, of a token
-    without a refresh token, when it ends, so that it can forget it then. Who can write to that
-    store can delete tokens and put back older ones, and nothing else: what was changed, or moved
-    to another key, is refused.
+    The inner store sees the key of each token, its length and, for tokens without a refresh token,
+    its expiry, so that it can remove expired tokens. Write access to the inner store allows
+    deleting tokens and restoring older ones, but nothing else: tokens that were modified or moved
+    to another key are rejected.
 
     Args:
         inner: A store, the name of a registered one, or its options with its name as ``kind``:
             ``{"kind": "file", "folder": "tokens"}``.
-        key: 32 bytes, or their base64 text, as from ``generate_key``. Of several, the first
-            encrypts and every one decrypts.
-        key_env: Name of the environment variable that holds the key, or several with commas
-            between them; conventionally ``GRANTWAY_STORE_KEY``.
-        key_ring: Service in the operating system's key ring, such as ``grantway``, where the key
-            lies; the first one is made there.
+        key: 32 bytes, or their base64 text as returned by ``generate_key``; or several keys. The
+            first encrypts, all of them decrypt.
+        key_env: Name of the environment variable that contains the comma-separated keys;
+            conventionally ``GRANTWAY_STORE_KEY``.
+        key_ring: Service in the operating system's key ring that contains the keys, such as
+            ``grantway``. A first key is generated there if there is none.
 
     Raises:
-        ConfigurationError: not one of ``key``, ``key_env`` and ``key_ring``, or what it names is
-            no key; or the inner store cannot be made.
-        StoreUnreadableError: the key ring cannot be used.
+        ConfigurationError: Not exactly one of ``key``, ``key_env`` and ``key_ring`` is given, it
+            contains no valid key, or the inner store cannot be created.
+        StoreUnreadableError: The key ring cannot be used.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class EncryptedStore(OneProcess):
         key_ring: str | None = None,
     ) -> None:
         hidden = Masked(key)
-        del key  # a report that shows the locals of each frame would show it
+        del key  # error reports that print the locals of each frame would reveal it
         self._sealer = Sealer(_source(hidden, key_env, key_ring), _LAYOUT)
         self._inner = _inner(inner)
 
@@ -73,16 +73,16 @@ class EncryptedStore(OneProcess):
         """See ``grantway.Store``.
 
         Raises:
-            StoreUnreadableError: also where a token was encrypted with another key, was changed,
-                or is not encrypted. It stays as it is.
+            StoreUnreadableError: Also if the token was encrypted with another key, was modified,
+                or is not encrypted. The token is left in place.
         """
         envelope = self._inner.load(key)
         if envelope is None:
             return None
         if envelope.token_type != TOKEN_TYPE:
             raise StoreUnreadableError(
-                f"{self!r}: a token there is not encrypted. Save it once through this store, or "
-                "log in again."
+                f"{self!r}: the stored token is not encrypted. Save it through this store, or log "
+                "in again."
             )
         plain = self._open(key, envelope.access_token)
         return record.decode_token(plain.value, f"{self!r}, decrypted")
@@ -92,7 +92,7 @@ class EncryptedStore(OneProcess):
         self._inner.save(key, self._seal(key, token), fence=fence)
 
     def check_writable(self, key: str, token: Token) -> None:
-        """See ``grantway.Store``; as far as the inner store can tell."""
+        """Call the inner store's ``check_writable``, if it has one."""
         check_writable = getattr(self._inner, "check_writable", None)
         if check_writable is not None:
             check_writable(key, self._seal(key, token))
@@ -102,20 +102,20 @@ class EncryptedStore(OneProcess):
         self._inner.delete(key, fence=fence)
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """See ``grantway.Store``; the inner store's."""
+        """Lock the key in the inner store."""
         return self._inner.lock(key, timeout)
 
     def close(self) -> None:
-        """Close the inner store, where it is one that is closed."""
+        """Close the inner store, if it has a ``close`` method."""
         close = getattr(self._inner, "close", None)
         if close is not None:
             close()
 
     def _seal(self, key: str, token: Token) -> Token:
-        # With a refresh token it is worth keeping past the access token's end.
-        ends = token.expires_at if token.refresh_token is None else None
+        # A token with a refresh token stays useful after the access token expires.
+        expires_at = token.expires_at if token.refresh_token is None else None
         return Token(
-            self._sealer.seal(record.encode_token(token), key), TOKEN_TYPE, expires_at=ends
+            self._sealer.seal(record.encode_token(token), key), TOKEN_TYPE, expires_at=expires_at
         )
 
     def _open(self, key: str, text: str) -> Masked[bytes]:
@@ -123,40 +123,40 @@ class EncryptedStore(OneProcess):
             return self._sealer.open(text, key)
         except NotSealedError:
             problem = (
-                f"a token there is not encrypted in version {_LAYOUT} of this layout; a newer "
-                "grantway may have written it."
+                f"the stored token is not in version {_LAYOUT} of the encrypted format; upgrade "
+                "grantway if a newer version wrote it, or log in again."
             )
         except UnknownKeyError as unknown:
             problem = (
-                f"a token there is encrypted with the key whose id is {unknown.key_id[:16]!r}, and "
-                f"the keys given are {', '.join(unknown.known)}. Give that key too, after the "
-                "newest, or log in again. Nothing was removed."
+                f"the stored token is encrypted with the key whose ID is {unknown.key_id[:16]!r}, "
+                f"but the configured keys have the IDs {', '.join(unknown.known)}. Add that key "
+                "after the newest, or log in again. Nothing was removed."
             )
         except SealError:
             problem = (
-                "a token there was changed, or moved from another key, after it was encrypted. "
-                "Nothing was removed; find out who writes to the store, delete the token, and log "
-                "in again."
+                "the stored token was modified, or moved from another key, after it was "
+                "encrypted. Nothing was removed; find out who writes to the store, delete the "
+                "token, and log in again."
             )
         raise StoreUnreadableError(f"{self!r}: {problem}")
 
     def __repr__(self) -> str:
-        # A report on what __init__ refused asks before there is one.
+        # Error reports call this before __init__ has set the inner store.
         return f"EncryptedStore({getattr(self, '_inner', None)!r})"
 
 
 def _source(key: Masked[Any], key_env: str | None, key_ring: str | None) -> KeySource:
-    given = sum(one is not None for one in (key.value, key_env, key_ring))
+    given = sum(each is not None for each in (key.value, key_env, key_ring))
     if given != 1:
         raise ConfigurationError(
-            f"one of key, key_env and key_ring must be given, not {given} of them.",
+            f"set exactly one of key, key_env and key_ring, not {given} of them.",
             errors={name: ["exactly one of the three"] for name in ("key", "key_env", "key_ring")},
         )
     if key_env is not None:
         return store_keys.from_environment(key_env)
     if key_ring is not None:
         return store_keys.from_key_ring(key_ring)
-    return store_keys.given(key)
+    return store_keys.from_value(key)
 
 
 def _inner(inner: Store | str | Mapping[str, Any]) -> Store:
@@ -168,7 +168,7 @@ def _inner(inner: Store | str | Mapping[str, Any]) -> Store:
     if hasattr(inner, "load"):
         return cast("Store", inner)
     raise ConfigurationError(
-        "inner: the store to encrypt: a store, the name of one, or its options with its name as "
+        "inner: must be a store, the name of a registered one, or its options with its name as "
         'kind, like {"kind": "file"}.',
         errors={"inner": ["must be a store, or name one"]},
     )

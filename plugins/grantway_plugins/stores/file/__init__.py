@@ -1,1 +1,1 @@
-"""A store of files, one per token."""
+"""A store that saves each token in a file."""

@@ -1,58 +1,58 @@
-"""Where the file store keeps a key, and the quick way to read it.
+"""File names of the file store, and a fast reader for its records.
 
-A command that is run for each request has no time to import grantway. What it needs to find a
-token that is still good stands here, and this module imports nothing but the standard library:
-and of that, as it is loaded, only what every Python has loaded already.
+A command that runs for each request cannot afford to import grantway. This module lets it find a
+live token with the standard library alone. On import it loads only modules that Python has
+already loaded at startup.
 """
 
-# Importing pathlib would take longer than all that is done here, and json and hashlib as long as
-# starting Python does.
+# Importing pathlib would take longer than this module's work, and json and hashlib as long as
+# starting Python.
 # ruff: noqa: PLC0415, PTH118, PTH123
 
 import os
 
 from grantway_plugins._paths import user_folder
 
-# Type checkers know the name; importing ``typing`` for it would cost more than the rest.
+# Type checkers treat this name as True; importing ``typing`` for it would be too slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: What to set where the user has no folder for state.
+#: The setting that an error suggests if the user has no state folder.
 INSTEAD = "a folder for the store"
 
 
 def default_folder() -> str:
-    """The folder of a store that was given none: ``grantway/tokens`` in the user's state.
+    """Return the default folder of the store: ``grantway/tokens`` in the user's state folder.
 
     Raises:
-        ConfigurationError: it is below a home directory that there is not.
+        ConfigurationError: The folder depends on a home directory that does not exist.
     """
     return os.path.join(user_folder("state", INSTEAD), "tokens")
 
 
 def name_of(key: str) -> str:
-    """A file name that no other key has, on a file system that ignores case too."""
+    """Return a file name that is unique to the key, even if the file system ignores case."""
     from hashlib import sha256
 
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def path_of(folder: str, key: str) -> str:
-    """The file of a key."""
+    """Return the path of a key's file."""
     return os.path.join(folder, f"{name_of(key)}.json")
 
 
 def peek(folder: str, key: str) -> "dict[str, Any] | None":
-    """The fields of the record of a key, or None where it takes the whole store to tell more.
+    """Return the fields of a key's record, or None if only the full store can read it.
 
-    See ``grantway._credentials.token_format`` for the fields; a record of another version is None.
+    See ``grantway._credentials.token_format`` for the fields. Records of another version give None.
     """
     return read(path_of(folder, key))
 
 
 def read(path: str) -> "dict[str, Any] | None":
-    """As ``peek``, of a file whose path is known."""
+    """Return the fields of a record by its path; see ``peek``."""
     try:
         with open(path, "rb") as file:
             record = _parsed(file.read().decode())
@@ -64,7 +64,7 @@ def read(path: str) -> "dict[str, Any] | None":
 
 
 class _Rules:
-    """What ``json.loads`` asks of its scanner."""
+    """The scanner settings that ``json.loads`` uses."""
 
     strict = True
     object_hook = object_pairs_hook = None
@@ -75,11 +75,11 @@ class _Rules:
 def _parsed(text: str) -> object:
     try:
         from _json import make_scanner
-    except ImportError:  # another Python than CPython
+    except ImportError:  # not CPython
         import json
 
         return json.loads(text)
-    rules: Any = _Rules  # not the scanner itself, which the type stubs ask for
+    rules: Any = _Rules  # the type stubs require an instance of JSONDecoder
     try:
         record, end = make_scanner(rules)(text, 0)
     except StopIteration:

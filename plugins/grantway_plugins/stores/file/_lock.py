@@ -1,4 +1,4 @@
-"""Locks by key among the processes of one machine, each a file that the system locks."""
+"""Per-key file locks among the processes of one machine."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ from ._problems import advice
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-#: Seconds between two looks at a lock that another process holds.
+#: Seconds between attempts to acquire a lock that another process holds.
 _POLL = 0.02
 
 
 class KeyLocks:
-    """Locks by key, for all threads and processes that name the same folder.
+    """Locks by key, shared by all threads and processes that use the same folder.
 
-    Not reentrant. The system frees a lock when its holder ends, however it ends. A lock's file
-    is empty and is left behind: whoever removed it could let two in at once.
+    The locks are not reentrant. The operating system releases a lock when its holder exits or is
+    killed. The empty lock files are never removed, because removing one could let two processes
+    hold the lock at once.
 
     Args:
-        folder: Where the files of the locks lie; made, for this user alone, when first needed.
+        folder: Folder of the lock files. Created with mode 0700 on first use.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # Threads wait here, woken at once, so that no more than one a process polls the file.
+        # Threads wait for each other here first, so that only one per process polls the file.
         self._threads = ThreadLocks()
 
     @contextmanager
     def hold(self, key: str, timeout: float) -> Iterator[int]:
-        """Hold the key alone; gives the fence 0, because the lock cannot be lost.
+        """Hold the lock of a key while the block runs. Yields the fence 0: it cannot be lost.
 
         Args:
-            key: Which key.
+            key: The key to lock.
             timeout: Seconds to wait at most; 0 tries once.
 
         Raises:
-            StoreLockError: it was not to be had in time; names the file.
-            StoreUnreadableError: the file cannot be made or locked; names it, and what to do.
-            ConfigurationError: filelock is not installed, or ``timeout`` is no duration.
+            StoreLockError: The lock was not available within ``timeout``; names the file.
+            StoreUnreadableError: The file cannot be created or locked; names it and the remedy.
+            ConfigurationError: filelock is not installed, or ``timeout`` is not a valid duration.
         """
         path = self._folder / f"{name_of(key)}.lock"
         check_lock_wait(timeout)
@@ -62,7 +63,7 @@ class KeyLocks:
 
     def _acquire(self, path: Path, left: float, timeout: float) -> BaseFileLock:
         try:
-            from filelock import FileLock, Timeout  # noqa: PLC0415 - reading a token needs none
+            from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed to read a token
         except ModuleNotFoundError:
             raise ConfigurationError(
                 "locks between processes need filelock; install it with: "
@@ -70,8 +71,8 @@ class KeyLocks:
             ) from None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A lock of its own for each holder: one that is shared counts, and so lets its
-            # holder in again. Not of the thread, since a holder may go on in another.
+            # A new object for each holder: a shared FileLock is reentrant. Not thread-local,
+            # because the holder may continue in another thread.
             lock = FileLock(path, mode=0o600, thread_local=False)
             lock.acquire(timeout=left, poll_interval=_POLL)
         except Timeout:
@@ -81,6 +82,6 @@ class KeyLocks:
         else:
             return lock
         raise StoreLockError(
-            f"{path}: locked by another process for longer than the {timeout:g} seconds to wait; "
-            "try again, wait longer, or end that process."
+            f"{path}: another process held the lock for longer than the timeout of {timeout:g} s; "
+            "retry, use a longer timeout, or stop that process."
         )

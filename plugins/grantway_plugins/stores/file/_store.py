@@ -1,4 +1,4 @@
-"""A store of files: one a token, replaced whole, for this user's eyes only."""
+"""A store that saves each token in a private file, which it replaces atomically."""
 
 from __future__ import annotations
 
@@ -27,30 +27,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("grantway")
 
-#: Seconds after which a file that is half written has no writer any more.
+#: Seconds after which a temporary file is considered abandoned by its writer.
 _ABANDONED = 3600.0
-#: Bytes by which a new token may be longer than the one before, and still have been proved.
+#: Bytes that ``check_writable`` adds, because the next token may be longer.
 _GROWTH = 1024
 
 
 class FileStore(OneProcess):
-    """Keeps each token in a file of its own, with mode 0600.
+    """Saves each token in a separate file with mode 0600.
 
-    A token that was saved outlives the process, a kill at any moment, and a power cut where the
-    disk keeps what it was told to (``fsync``). Its lock covers every thread and process that
-    names the same folder on this machine.
+    A saved token survives the end of the process, a kill at any moment and, if the disk honours
+    ``fsync``, a power cut. The lock covers every thread and process on this machine that uses the
+    same folder.
 
     Args:
-        folder: Where the files lie. It is made, with mode 0700, when the first token is saved;
-            ``grantway/tokens`` in the user's state folder where None is given. ``~`` is the home
-            directory.
+        folder: Folder of the files; ``~`` is the home directory. Created with mode 0700 when the
+            first token is saved. Defaults to ``grantway/tokens`` in the user's state folder.
 
     Raises:
-        ConfigurationError: there is no home directory, or the default folder cannot be made there;
+        ConfigurationError: There is no home directory, or the default folder cannot be created;
             names the setting.
     """
 
-    #: How the names of half-written files end.
+    #: Suffix of temporary files.
     _temporary = ".tmp"
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -62,14 +61,14 @@ class FileStore(OneProcess):
         self._swept = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the folder; the files are shared."""
+        """Pickle only the folder; a copy uses the same files."""
         return type(self), (self._folder,)
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``.
 
-        A file that cannot be understood is renamed to ``*.corrupt-<time>``, which is logged as a
-        warning, and counts as not there. One of a later version stays where it is.
+        A corrupt file is renamed to ``*.corrupt-<time>``, logged as a warning, and treated as
+        missing. A file written by a newer version is left in place and raises an error.
         """
         path = self._path(key)
         data = _read(path)
@@ -78,28 +77,28 @@ class FileStore(OneProcess):
         try:
             return decode_token(data, str(path))
         except StoreUnreadableError as error:
-            later = is_newer_format(data)
-            data = None  # a report that shows the locals of each frame would show it
-            if later:
+            newer = is_newer_format(data)
+            data = None  # error reports that print the locals of each frame would reveal it
+            if newer:
                 raise
             problem = str(error)
         return self._set_aside(path, problem)
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; the fence is not looked at, since the lock cannot be lost."""
+        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
         path = self._path(key)
-        refused = self._replace(path, encode_token(token))
-        if refused:
-            raise StoreSaveError(f"{path}: the token could not be saved: {refused}")
+        problem = self._replace(path, encode_token(token))
+        if problem:
+            raise StoreSaveError(f"{path}: the token could not be saved: {problem}")
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; the fence is not looked at, since the lock cannot be lost."""
+        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
         path = self._path(key)
         try:
             path.unlink(missing_ok=True)
             _sync_folder(path.parent)
         except FileNotFoundError:
-            return  # not even the folder is there
+            return  # the folder does not exist either
         except OSError as error:
             raise StoreError(f"{path}: could not be deleted: {advice(error)}") from None
 
@@ -108,7 +107,7 @@ class FileStore(OneProcess):
         return self._locks.hold(key, timeout)
 
     def path(self, key: str) -> Path:
-        """The file in which the token of a key lies, or would."""
+        """Return the path of a key's file, whether or not the file exists."""
         return self._path(key)
 
     def _path(self, key: str) -> Path:
@@ -118,36 +117,36 @@ class FileStore(OneProcess):
         return f"FileStore({str(self._folder)!r})"
 
     def check_writable(self, key: str, token: Token) -> None:
-        """See ``grantway.Store``: write a file as large as the token's, and remove it.
+        """Write a temporary file slightly larger than the token's, and remove it.
 
         Raises:
-            StoreSaveError: a token could not be saved; says why and what to do.
+            StoreSaveError: A token could not be saved; gives the reason and a remedy.
         """
         path = self._path(key)
-        refused = self._replace(path, b" " * (len(encode_token(token)) + _GROWTH), for_good=False)
-        if refused:
-            raise StoreSaveError(f"{path}: a new token could not be saved: {refused}")
+        problem = self._replace(path, b" " * (len(encode_token(token)) + _GROWTH), dry_run=True)
+        if problem:
+            raise StoreSaveError(f"{path}: a new token could not be saved: {problem}")
 
-    def _replace(self, path: Path, data: bytes, *, for_good: bool = True) -> str:
-        """Put the data in place of what is there, or say why not and leave that as it is.
+    def _replace(self, path: Path, data: bytes, *, dry_run: bool = False) -> str:
+        """Replace a file atomically; return why that failed, or an empty string.
 
         Args:
-            path: Where.
-            data: What.
-            for_good: Do it; else go only as far as nothing is changed.
+            path: The file to replace. Unchanged on failure.
+            data: The new content.
+            dry_run: Write the temporary file only, and remove it.
         """
         temporary = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
-            # Made with mode 0600, under a name that nobody else has.
+            # Created with mode 0600 under a unique name.
             handle, name = tempfile.mkstemp(self._temporary, f"{path.stem}.", path.parent)
             temporary = Path(name)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            if for_good:
+            if not dry_run:
                 temporary.replace(path)
                 temporary = None
                 _sync_folder(path.parent)
@@ -160,7 +159,7 @@ class FileStore(OneProcess):
         return ""
 
     def _sweep(self) -> None:
-        """Remove, once, what writers that were killed have left half written."""
+        """Remove, once per store, the temporary files of writers that were killed."""
         if self._swept:
             return
         self._swept = True
@@ -182,19 +181,19 @@ class FileStore(OneProcess):
             raise StoreUnreadableError(
                 f"{problem} It could not be set aside as {aside.name}: {advice(error)}"
             ) from None
-        token = self._understood(aside)
+        token = self._load_whole(aside)
         if token is None:
             _log.warning("%s It was set aside as %s; log in again.", problem, aside.name)
             return None
-        # A good one had taken its place between the look and the move: it goes back, unless
-        # one that is newer still is there.
+        # A valid file replaced the corrupt one between reading and renaming. Move it back, unless
+        # an even newer file exists by now.
         with contextlib.suppress(FileExistsError):
             os.link(aside, path)
         aside.unlink()
         return token
 
-    def _understood(self, path: Path) -> Token | None:
-        """The token of a file, if it is whole; another format of files has its own."""
+    def _load_whole(self, path: Path) -> Token | None:
+        """Return the token of a valid file, or None."""
         with contextlib.suppress(StoreUnreadableError, OSError):
             return decode_token(path.read_bytes(), "")
         return None
@@ -210,14 +209,14 @@ def _read(path: Path) -> bytes | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder outlive a power cut."""
-    if os.name == "nt":  # where a folder cannot be opened
+    """Flush a rename in the folder to disk, so that it survives a power cut."""
+    if os.name == "nt":  # Windows cannot open a folder
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that has no such thing
+        if error.errno != errno.EINVAL:  # the file system does not support it
             raise
     finally:
         os.close(handle)

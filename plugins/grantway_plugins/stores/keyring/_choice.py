@@ -1,4 +1,4 @@
-"""Which key ring is used, and what to do when it does not work."""
+"""Choice of the key ring backend, and remedies for its errors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from keyring.errors import InitError, KeyringLocked, NoKeyringError
 
 
 class NotRecommendedError(Exception):
-    """The key ring is one that keyring takes only when there is no other."""
+    """The only key ring that keyring found is one that it does not recommend."""
 
 
-def trusted() -> KeyringBackend:
-    """The key ring that keyring finds, or was told to use.
+def choose_backend() -> KeyringBackend:
+    """Return the key ring that the user configured; otherwise the one that keyring finds.
 
     Raises:
-        NotRecommendedError: it found one that is not recommended, and was told nothing.
-        Exception: whatever the one that it was told to use raises.
+        NotRecommendedError: None is configured, and keyring does not recommend the one it found.
+        Exception: Errors of the configured backend propagate.
     """
     found = keyring.core.get_keyring()
     if not _recommended(found):
@@ -28,13 +28,13 @@ def trusted() -> KeyringBackend:
 
 
 def _recommended(ring: KeyringBackend) -> bool:
-    """Whether it is what a person understands by a key ring, or has chosen by name.
+    """Return whether the backend is secure or the user chose it by name.
 
-    With ``keyrings.alt`` installed and no desktop, keyring falls back to a file of plain text.
+    With ``keyrings.alt`` installed and no desktop, keyring falls back to a plain text file.
     """
-    first = next(iter(getattr(ring, "backends", ())), ring)  # of a chain, what is written to
+    first = next(iter(getattr(ring, "backends", ())), ring)  # a chain writes to its first backend
     return (
-        isinstance(ring, NoKeyring)  # which raises with what to do
+        isinstance(ring, NoKeyring)  # its errors already explain the problem
         or keyring.core.recommended(first)
         or "PYTHON_KEYRING_BACKEND" in os.environ
         or keyring.core.load_config() is not None
@@ -42,25 +42,25 @@ def _recommended(ring: KeyringBackend) -> bool:
 
 
 def advice(kind: type[Exception]) -> str:
-    """What a person can do about an error of a key ring."""
+    """Return the meaning of a key ring error and a remedy."""
     if issubclass(kind, NoKeyringError):
         return (
-            "there is none on this machine. Start one (GNOME Keyring, KWallet), install a "
-            "backend for keyring, or use another store, such as 'encrypted' over 'file'."
+            "there is no key ring on this machine. Start one (GNOME Keyring, KWallet), install a "
+            "keyring backend, or use another store, such as 'encrypted' over 'file'."
         )
     if issubclass(kind, NotRecommendedError):
         return (
             "keyring found no key ring of the operating system, and does not recommend this one. "
-            "If it is to be used, name it in PYTHON_KEYRING_BACKEND."
+            "To use it anyway, name it in PYTHON_KEYRING_BACKEND."
         )
     if issubclass(kind, (KeyringLocked, InitError)):
-        return "it is locked. Log in to the desktop, or unlock it, and try again."
+        return "it is locked. Log in to the desktop, or unlock it, and retry."
     if issubclass(kind, ImportError):
         return (
             "the backend that PYTHON_KEYRING_BACKEND or keyringrc.cfg names cannot be loaded; "
             "install it, or correct the name."
         )
     return (
-        "it refused. Unlock it, and try again; where it takes short values only, give a smaller "
-        "longest. `python -m keyring diagnose` tells which one is used."
+        "it failed. Unlock it and retry; if it accepts only short values, lower the option "
+        "longest. `python -m keyring diagnose` shows which backend is used."
     )

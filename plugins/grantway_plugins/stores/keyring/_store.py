@@ -1,4 +1,4 @@
-"""A store in the operating system's key ring: Keychain, Credential Locker, Secret Service."""
+"""A store in the operating system's key ring (Keychain, Credential Locker, Secret Service)."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ if TYPE_CHECKING:
 
 
 class KeyRingStore(OneProcess):
-    """Keeps tokens where the operating system keeps the person's passwords.
+    """Stores tokens where the operating system stores the user's passwords.
 
-    Tokens outlive the process and the machine's restart, and are shared by the processes of one
-    user on one machine. What the key ring shows beside a token is a digest of its key. A token of
-    any length is kept, in several entries where need be, and a crash while it is saved leaves the
-    one before.
+    Tokens survive the process and a restart of the machine, and are shared by the processes of one
+    user on one machine. The key ring shows a digest of each token's key as the entry name. Long
+    tokens are split over several entries. A crash while saving leaves the previous token intact.
 
     Args:
-        service: The name under which the key ring shows the entries.
-        backend: The key ring; without it, the one that ``keyring`` finds, or is told to use by
-            ``PYTHON_KEYRING_BACKEND`` or ``keyringrc.cfg``.
-        folder: Where the lock files lie; without it, the user's folder for state. Whoever shares
-            the key ring must share it.
-        longest: Characters of the longest value that the key ring takes: 1,280 on Windows, and
-            16,000 elsewhere.
+        service: Service name of the entries in the key ring.
+        backend: The key ring. Defaults to the one named by ``PYTHON_KEYRING_BACKEND`` or
+            ``keyringrc.cfg``, otherwise the one that ``keyring`` finds.
+        folder: Folder of the lock files. Defaults to the user's state folder. Processes that share
+            the key ring must share this folder.
+        longest: Maximum length of a value in the key ring, in characters. Defaults to 1,280 on
+            Windows and 16,000 elsewhere.
 
     Raises:
-        ConfigurationError: ``service`` is no text, or ``longest`` leaves no room.
+        ConfigurationError: ``service`` is empty or not text, or ``longest`` is too small.
     """
 
     def __init__(
@@ -53,31 +52,31 @@ class KeyRingStore(OneProcess):
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``."""
-        name = name_of(key)  # backends differ in which characters they take, and in case
-        with self._ring.alone():
+        name = name_of(key)  # backends differ in allowed characters and case sensitivity
+        with self._ring.exclusive():
             text = Masked(self._ring.read(name))
         if text.value is None:
             return None
         return record.decode_token(text.value, f"{self._ring}, entry {name}")
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; it was read back from the key ring when this returns."""
+        """Save the token and verify it by reading it back."""
         try:
-            with self._ring.alone():
+            with self._ring.exclusive():
                 self._ring.write(name_of(key), Masked(record.encode_token(token).decode()))
         except StoreError as error:
             reason = error.message
         else:
             return
-        raise StoreSaveError(f"{reason} The token was not saved; the one before is kept.")
+        raise StoreSaveError(f"{reason} The token was not saved; the previous one is unchanged.")
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``."""
-        with self._ring.alone():
+        with self._ring.exclusive():
             self._ring.remove(name_of(key))
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """See ``grantway.Store``; a file lock, which cannot be lost, so the fence is 0."""
+        """Lock the key with a file lock. It cannot be lost, so the fence is 0."""
         return self._ring.locks.hold(f"token {self._ring.service} {key}", timeout)
 
     def __repr__(self) -> str:

@@ -1,19 +1,19 @@
-"""Texts in the operating system's key ring: of any length, and whole after any crash.
+"""Crash-safe texts of any length in the operating system's key ring.
 
-A key ring is weaker than a file. Windows refuses a value past 2,560 bytes, which are 1,280
-characters there. macOS replaces a value by deleting it and adding the new one. Some backends
-write all they hold into one file, and Windows' moves an entry to make room for another. So a text
-is cut in parts, it never replaces the one before in its place, and only one process of a user
-works on the ring at a time.
+Key rings give weaker guarantees than files. Windows rejects values longer than 2,560 bytes (1,280
+characters). macOS replaces a value by deleting it and adding the new one. Some backends write all
+entries into one file, and the Windows backend moves an entry to make room for another. Texts are
+therefore split into parts, a new text never overwrites the previous one, and a lock admits one
+process of a user at a time.
 
-For a text ``name`` there are two slots, of which one is in use::
+Each text ``name`` has two slots, one of which is in use::
 
-    name/0    1:7:3:5d41...:first part      version, generation, parts, digest of the whole
+    name/0    1:7:3:5d41...:first part      version, generation, parts, digest of the whole text
     name/0/1  second part
     name/0/2  third part
 
-A new text goes into the other slot, the entry with the digest last, and then the slot before is
-cleared. Whatever is read is the highest generation that agrees with its digest.
+Writing fills the other slot, the entry with the digest last, and then clears the previous slot.
+Reading returns the slot with the highest generation whose digest matches.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from grantway_plugins._paths import expand, require_writable
 from grantway_plugins.stores.file._format import INSTEAD, default_folder
 from grantway_plugins.stores.file._lock import KeyLocks
 
-from ._choice import advice, trusted
+from ._choice import advice, choose_backend
 
-#: Characters of a value: what Windows takes at most, and what no other key ring refuses.
+#: Default maximum length of a value: Windows' limit, or one that all other key rings accept.
 LONGEST = 1_280 if sys.platform == "win32" else 16_000
-#: Characters that stand before the first part, at most.
-_BEFORE = 100
-#: Seconds to wait for another process, which may be waiting for a person to unlock the ring.
-PATIENCE = 60.0
+#: Maximum length of the header before the first part.
+_HEADER = 100
+#: Seconds to wait for another process, which may be waiting for the user to unlock the key ring.
+LOCK_TIMEOUT = 60.0
 
 _HEAD = re.compile(r"1:(\d{1,15}):(\d{1,6}):([0-9a-f]{64}):(.*)", re.DOTALL)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class _Slot(NamedTuple):
-    """What one slot holds; ``text`` is None where it does not agree with its digest."""
+    """Content of a slot. ``text`` is None if it is incomplete or does not match its digest."""
 
     number: int
     generation: int
@@ -61,17 +61,17 @@ class _Slot(NamedTuple):
 class RingText:
     """Texts by name in one service of the key ring.
 
-    Every other method is called within ``alone``. Each raises ``StoreUnreadableError`` when the
-    key ring does not do its work, naming the backend and what to do.
+    Call the other methods only within ``exclusive``. They raise ``StoreUnreadableError`` with the
+    backend's name and a remedy if the key ring fails.
 
     Args:
-        service: The name under which the key ring shows the entries.
-        backend: The key ring; without it, the one that ``keyring`` finds or is told to use.
-        folder: Where the lock lies; without it, the user's folder for state.
-        longest: Characters of the longest value that the key ring takes.
+        service: Service name of the entries in the key ring.
+        backend: The key ring. Defaults to the one that is configured or that ``keyring`` finds.
+        folder: Folder of the lock file. Defaults to the user's state folder.
+        longest: Maximum length of a value in the key ring, in characters.
 
     Raises:
-        ConfigurationError: ``service`` is no text, or ``longest`` leaves no room.
+        ConfigurationError: ``service`` is empty or not text, or ``longest`` is too small.
     """
 
     def __init__(
@@ -83,27 +83,27 @@ class RingText:
     ) -> None:
         if not isinstance(service, str) or not service:
             raise ConfigurationError(
-                f"service: a non-empty text, not {service!r}.",
+                f"service: must be a non-empty text, not {service!r}.",
                 errors={"service": ["must be a non-empty text"]},
             )
-        check_count("longest", longest, least=_BEFORE + 1)
+        check_count("longest", longest, least=_HEADER + 1)
         self.service = service
-        self._room = longest - _BEFORE
+        self._part_length = longest - _HEADER
         self._backend = backend
         self.locks = KeyLocks(_folder(folder))
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep every other thread and process of this user off the service."""
+    def exclusive(self) -> Iterator[None]:
+        """Exclude every other thread and process of this user from the service."""
         with ExitStack() as held:
             try:
-                held.enter_context(self.locks.hold(f"ring {self.service}", PATIENCE))
+                held.enter_context(self.locks.hold(f"ring {self.service}", LOCK_TIMEOUT))
             except StoreLockError as error:
                 raise StoreUnreadableError(f"{self}: {error.message}") from None
             yield
 
     def read(self, name: str) -> str | None:
-        """The text that was written last, or None."""
+        """Return the text that was written last, or None."""
         slots = self._slots(name)
         for slot in slots:
             if slot.text is not None:
@@ -111,18 +111,18 @@ class RingText:
         if not slots:
             return None
         raise StoreUnreadableError(
-            f"{self}, entry {name}: what is there is not what was written (a part is missing or "
-            "was changed). Nothing was removed; delete it, and log in again."
+            f"{self}, entry {name}: corrupt (a part is missing or was modified). Nothing was "
+            "removed; delete the entry and log in again."
         )
 
     def write(self, name: str, text: Masked[str]) -> None:
-        """Put a text in place of the one before, which stays until the new one was read back."""
+        """Write a text, read it back, and then remove the previous text."""
         slots = self._slots(name)
         used = next((slot.number for slot in slots if slot.text is not None), 1)
         number = 1 - used
         generation = 1 + max((slot.generation for slot in slots), default=0)
         digest = hashlib.sha256(text.value.encode()).hexdigest()
-        count = max(1, -(-len(text.value) // self._room))
+        count = max(1, -(-len(text.value) // self._part_length))
         for index in range(1, count):
             self._set(f"{name}/{number}/{index}", self._part(text, index))
         head = Masked(f"1:{generation}:{count}:{digest}:{self._part(text, 0).value}")
@@ -130,24 +130,24 @@ class RingText:
         kept = self._slot(name, number)
         if kept is None or kept.text != text:
             raise StoreUnreadableError(
-                f"{self}: took a text and did not keep it. keyring may be disabled; choose "
+                f"{self}: accepted a text but did not store it. keyring may be disabled; choose "
                 "another backend, or another store."
             )
-        # The text is kept; what is left over from before does no harm, and goes next time.
+        # The new text is stored; old entries are harmless, and the next write removes them.
         with suppress(StoreUnreadableError):
             self._trim(f"{name}/{number}", count)
             self._clear(f"{name}/{used}")
 
     def remove(self, name: str) -> None:
-        """Forget a text; one that is not there is no error."""
+        """Remove a text, if it exists."""
         generations = {slot.number: slot.generation for slot in self._slots(name)}
-        # The newest last, so that none before it comes back; what has no entry with a digest
-        # first, which an earlier crash left.
+        # Clear the newest slot last, so that a crash does not restore an older text. A slot
+        # without a header, left by an earlier crash, goes first.
         for number in sorted((0, 1), key=lambda number: generations.get(number, -1)):
             self._clear(f"{name}/{number}")
 
     def _slots(self, name: str) -> list[_Slot]:
-        """The slots that hold something, the newest first."""
+        """Return the slots that are not empty, newest first."""
         found = [slot for number in (0, 1) if (slot := self._slot(name, number))]
         return sorted(found, key=lambda slot: slot.generation, reverse=True)
 
@@ -166,18 +166,18 @@ class RingText:
                 return _Slot(number, int(match[1]), None)
             pieces.append(Masked(piece.value))
         whole = Masked("".join(piece.value for piece in pieces))
-        agrees = hashlib.sha256(whole.value.encode()).hexdigest() == match[3]
-        return _Slot(number, int(match[1]), whole if agrees else None)
+        matches = hashlib.sha256(whole.value.encode()).hexdigest() == match[3]
+        return _Slot(number, int(match[1]), whole if matches else None)
 
     def _part(self, text: Masked[str], index: int) -> Masked[str]:
-        return Masked(text.value[index * self._room : (index + 1) * self._room])
+        return Masked(text.value[index * self._part_length : (index + 1) * self._part_length])
 
     def _clear(self, place: str) -> None:
         self._delete(place)
         self._trim(place, 1)
 
     def _trim(self, place: str, first: int) -> None:
-        """Delete the parts from ``first``; the last goes first, so that a crash leaves no gap."""
+        """Delete the parts from ``first``, last part first, so that a crash leaves no gap."""
         last = first
         while self._get(f"{place}/{last}").value is not None:
             last += 1
@@ -185,33 +185,33 @@ class RingText:
             self._delete(f"{place}/{index}")
 
     def _get(self, entry: str) -> Masked[str | None]:
-        return self._ask(lambda ring: Masked(ring.get_password(self.service, entry)))
+        return self._call(lambda ring: Masked(ring.get_password(self.service, entry)))
 
     def _set(self, entry: str, text: Masked[str]) -> None:
-        self._ask(lambda ring: ring.set_password(self.service, entry, text.value))
+        self._call(lambda ring: ring.set_password(self.service, entry, text.value))
 
     def _delete(self, entry: str) -> None:
-        # Asked for first: a backend raises one error for what is missing and for what it cannot.
+        # Check first: backends raise the same error for a missing entry and for a failed deletion.
         if self._get(entry).value is not None:
-            self._ask(lambda ring: ring.delete_password(self.service, entry))
+            self._call(lambda ring: ring.delete_password(self.service, entry))
 
-    def _ask(self, do: Callable[[KeyringBackend], Answer]) -> Answer:
+    def _call(self, do: Callable[[KeyringBackend], Result]) -> Result:
         try:
             return do(self._ring())
-        except Exception as error:  # noqa: BLE001 - backends raise what their systems raise
+        except Exception as error:  # noqa: BLE001 - backends raise any error of their systems
             kind = type(error)
-        # Raised outside the except block: a backend's frames hold the secret.
+        # Raised outside the except block, because the backend's frames contain the secret.
         raise StoreUnreadableError(f"{self}: {advice(kind)} ({kind.__name__})")
 
     def _ring(self) -> KeyringBackend:
         if self._backend is None:
-            self._backend = trusted()
+            self._backend = choose_backend()
         return self._backend
 
     def __str__(self) -> str:
         try:
             ring = self._backend or keyring.get_keyring()
-        except Exception:  # noqa: BLE001 - as above; a name is wanted here, not an error
+        except Exception:  # noqa: BLE001 - str() must not fail
             return f"key ring (service {self.service})"
         return f"key ring {type(ring).__module__}.{type(ring).__name__} (service {self.service})"
 

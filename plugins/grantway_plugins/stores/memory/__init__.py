@@ -1,1 +1,1 @@
-"""A store in the memory of the process."""
+"""A bounded store in the memory of the process."""

@@ -1,4 +1,4 @@
-"""A store in the memory of the process: bounded, and gone with it."""
+"""A bounded store in the memory of the process."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from grantway_plugins.stores._shared.key_locks import ThreadLocks
 if TYPE_CHECKING:
     from grantway._types.token import Token
 
-#: A table is copied as it grows, which stops every reader: one of this size takes 0.1 ms.
+#: Entries per shard. Growing a dict copies it and blocks every reader: 0.1 ms at this size.
 _SHARD = 1024
-# Reading moves an entry to the front, so even that changes a shard.
+# Reads take the lock too, because they move an entry to the front of its shard.
 _guard = fork_safe_lock()
-#: Entries that a call looks at to find those that ended. More than one, so that looking goes
-#: faster than saving.
-_LOOKS = 4
+#: Entries that saving a new key checks for expiry. More than one, so that expired entries are
+#: found faster than new ones are added.
+_CHECKS = 4
 
 
 class MemoryStore(OneProcess):
-    """Keeps the tokens that were used last.
+    """Stores the most recently used tokens in memory.
 
-    A token that ended and has no refresh token is forgotten some time after. No call does more
-    for that than look at four entries, so nobody waits when many end at once.
+    Expired tokens without a refresh token are removed gradually: saving a new key checks four
+    entries, so no call is slow when many tokens expire at once.
 
     Args:
-        entries: Tokens that are kept at most. Past that, one of those unused for longest is
-            forgotten for each that is new, and with it its refresh token.
+        entries: Maximum number of tokens. Once it is reached, each new token replaces one of the
+            least recently used, including its refresh token.
 
     Raises:
-        ConfigurationError: ``entries`` is not a whole number from 1.
+        ConfigurationError: ``entries`` is not an integer from 1.
     """
 
     stays = "it keeps tokens in the memory of this process; use a store that processes share"
@@ -45,11 +45,11 @@ class MemoryStore(OneProcess):
     def __init__(self, *, entries: int = 100_000) -> None:
         check_count("entries", entries, most=MOST_ENTRIES)
         self._entries = entries
-        #: Key -> its token, and where the key stands in the ring.
+        #: Key -> its token and the key's index in the ring.
         self._shards: list[LRUCache[str, tuple[Token, int]]] = [
             LRUCache(math.inf) for _ in range(math.ceil(entries / _SHARD))
         ]
-        #: Every key once, in no order, and the place where the next look begins.
+        #: Every key once, in no particular order, and the index of the next expiry check.
         self._ring: list[str] = []
         self._hand = 0
         self._locks = ThreadLocks()
@@ -61,23 +61,23 @@ class MemoryStore(OneProcess):
         return held[0] if held else None
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; it outlives nothing but the call. The fence is not looked at."""
+        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
         with _guard:
             shard = self._shard(key)
             held = shard.get(key)
             if held is None:
-                self._forget_ended()
+                self._remove_expired()
                 if len(self._ring) >= self._entries:
-                    self._forget_unused(shard)
+                    self._remove_least_used(shard)
                 self._ring.append(key)
             shard[key] = (token, held[1] if held else len(self._ring) - 1)
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``. The fence is not looked at, since the lock cannot be lost."""
+        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
         with _guard:
             held = self._shard(key).pop(key, None)
             if held is not None:
-                self._leave_ring(held[1])
+                self._remove_from_ring(held[1])
 
     @contextmanager
     def _hold(self, key: str, timeout: float) -> Iterator[int]:
@@ -85,7 +85,7 @@ class MemoryStore(OneProcess):
             yield 0
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """See ``grantway.Store``; among the threads of this process, with the fence 0."""
+        """Lock the key among the threads of this process; the fence is 0."""
         return self._hold(key, timeout)
 
     def __len__(self) -> int:
@@ -97,31 +97,31 @@ class MemoryStore(OneProcess):
     def _shard(self, key: str) -> LRUCache[str, tuple[Token, int]]:
         return self._shards[hash(key) % len(self._shards)]
 
-    def _forget_unused(self, shard: LRUCache[str, tuple[Token, int]]) -> None:
-        # Each holds thousands, so its oldest is old; one without any is rare.
+    def _remove_least_used(self, shard: LRUCache[str, tuple[Token, int]]) -> None:
+        # A shard's least recently used entry approximates that of the whole store.
         full = shard or next(each for each in self._shards if each)
-        self._leave_ring(full.popitem()[1][1])
+        self._remove_from_ring(full.popitem()[1][1])
 
-    def _forget_ended(self) -> None:
-        for _ in range(min(_LOOKS, len(self._ring))):
+    def _remove_expired(self) -> None:
+        for _ in range(min(_CHECKS, len(self._ring))):
             self._hand %= len(self._ring)
             key = self._ring[self._hand]
             shard = self._shard(key)
-            # Not shard[key], which would count as a use.
-            token, place = Cache.__getitem__(shard, key)
+            # shard[key] would count as a use.
+            token, index = Cache.__getitem__(shard, key)
             if token.refresh_token is None and token.expired():
                 del shard[key]
-                self._leave_ring(place)
+                self._remove_from_ring(index)
             else:
                 self._hand += 1
 
-    def _leave_ring(self, place: int) -> None:
-        """Close the gap with the last key."""
+    def _remove_from_ring(self, index: int) -> None:
+        """Remove a key from the ring and move the last key into its position."""
         last = self._ring.pop()
-        if place == len(self._ring):
+        if index == len(self._ring):
             return
-        self._ring[place] = last
+        self._ring[index] = last
         shard = self._shard(last)
         token, _ = Cache.__getitem__(shard, last)
-        # Nor is this a use.
-        Cache.__setitem__(shard, last, (token, place))
+        # As above, this must not count as a use.
+        Cache.__setitem__(shard, last, (token, index))

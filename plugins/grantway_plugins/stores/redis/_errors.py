@@ -1,59 +1,59 @@
-"""What a server's refusal, or its silence, means for who runs it."""
+"""Explanations of Redis errors, with remedies for the operator."""
 
 from __future__ import annotations
 
 import redis
 from redis.exceptions import NoPermissionError
 
-#: The first word of a server's error -> what it means, and what to do.
+#: First word of the server's error -> its meaning and a remedy.
 _WORDS = {
-    "CLUSTERDOWN": "its cluster is down; see CLUSTER INFO on that server",
-    "MISCONF": "it cannot write to its disk, so it takes no changes; make room, or see its log",
-    "MOVED": "it is a node of a cluster, which is not followed; name a single server or a proxy",
-    "NOREPLICAS": "fewer replicas are connected than its min-replicas-to-write; start them",
-    "WRONGTYPE": "something else lies under the name of this key; give the store another prefix",
+    "CLUSTERDOWN": "its cluster is down; run CLUSTER INFO on that server",
+    "MISCONF": "it cannot write to its disk and rejects changes; free disk space, or see its log",
+    "MOVED": "it is a cluster node, which is not supported; use a single server or a proxy",
+    "NOREPLICAS": "fewer replicas are connected than its min-replicas-to-write; start more",
+    "WRONGTYPE": "another program uses a key of this name; give the store another prefix",
 }
 
-#: Kind of error -> the same; the first that fits counts.
+#: Class of the error -> its meaning and a remedy; the first match wins.
 _KINDS: list[tuple[type[Exception], str]] = [
     (
         redis.AuthenticationError,
         (
-            "it refused the user name or password; put the right ones in the URL, like "
+            "it rejected the user name or password; correct them in the URL, like "
             "redis://USER:PASSWORD@HOST:PORT"
         ),
     ),
     (
         NoPermissionError,
         (
-            "this user may not do all that the store needs; allow it (ACL SETUSER) the key prefix "
-            "and +@read +@write +@scripting +time +wait +waitaof"
+            "this user lacks permissions that the store needs; grant it (ACL SETUSER) the key "
+            "prefix and +@read +@write +@scripting +time +wait +waitaof"
         ),
     ),
-    (redis.BusyLoadingError, "it is still loading its data; try again in a moment"),
-    (redis.ReadOnlyError, "it is a read-only replica; name the primary in the URL"),
+    (redis.BusyLoadingError, "it is still loading its data; retry in a moment"),
+    (redis.ReadOnlyError, "it is a read-only replica; use the URL of the primary"),
     (
         redis.OutOfMemoryError,
-        "its memory is full; raise its maxmemory, or give these tokens a server of their own",
+        "its memory is full; raise its maxmemory, or use a separate server for tokens",
     ),
-    (redis.TimeoutError, "it did not answer in time, so it may have done it or not; try again"),
     (
-        redis.ConnectionError,
-        "it cannot be reached; see that it runs, and that the URL names it rightly",
+        redis.TimeoutError,
+        "it did not respond in time, so the command may have been executed or not; retry",
     ),
+    (redis.ConnectionError, "it cannot be reached; check that it is running, and the URL"),
 ]
 
 
 def explain(error: Exception) -> str:
-    """What happened and what to do. Quotes nothing but the word that the server began with."""
-    said = str(error)
-    if "WAITAOF" in said and "appendonly" in said:
-        return "on_disk needs a server that keeps an append-only file; set there: appendonly yes"
-    word = said.partition(" ")[0]
+    """Return the error's meaning and a remedy. Quotes at most the error's first word."""
+    message = str(error)
+    if "WAITAOF" in message and "appendonly" in message:
+        return "on_disk needs a server with an append-only file; configure it with: appendonly yes"
+    word = message.partition(" ")[0]
     if word in _WORDS:
         return _WORDS[word]
     for kind, meaning in _KINDS:
         if isinstance(error, kind):
             return meaning
-    named = word if word.isalpha() and word.isupper() else type(error).__name__
-    return f"it answered {named}; see its log"
+    code = word if word.isalpha() and word.isupper() else type(error).__name__
+    return f"it responded with {code}; see its log"

@@ -1,15 +1,15 @@
-"""What the server does in one step, as Lua: the lease of a key, and changes under its fence.
+"""Lua scripts that the server runs atomically: leases, and changes checked by their fence.
 
-All of a key lies in one hash, so that a cluster keeps it in one place and one expiry is enough:
+Everything about a key is in one hash, so that it needs one expiry and one cluster slot:
 
-    token     the record, as long as there is one
-    fence     the number that the last lease was given
-    changed   the fence of the last holder that saved or deleted
-    owner     who holds the lease, as long as somebody does
-    until     when it ends, by the server's clock, in milliseconds
+    token     the token record, if a token is stored
+    fence     the fence of the last lease
+    changed   the fence of the last save or delete
+    owner     the owner of the lease, if it is held
+    until     the expiry of the lease by the server's clock, in milliseconds
 
-A fence is the server's clock in milliseconds, or one more than the last where that is greater.
-So fences grow even when the server has forgotten the key, or all of its data.
+A new fence is the server's time in milliseconds, or the last fence plus one if that is greater.
+Fences therefore increase even if the server loses the key or all of its data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function text(number) return string.format('%.0f', number) end
 """
 
-# An expiry is only put off: the token may be one that is kept for longer.
+# Only extend the expiry: the token may have a longer one.
 _OUTLAST = """
 local function outlast(milliseconds)
   local left = redis.call('PTTL', KEYS[1])
@@ -30,8 +30,8 @@ local function outlast(milliseconds)
 end
 """
 
-#: Owner, length of the lease, time to be remembered after it -> fence, or nil.
-TAKE = f"""{_NOW}{_OUTLAST}
+#: Owner, lease duration, time to remember the key after it -> fence, or nil if the lease is held.
+ACQUIRE = f"""{_NOW}{_OUTLAST}
 local held = redis.call('HMGET', KEYS[1], 'owner', 'until', 'fence')
 if held[1] and held[1] ~= ARGV[1] and tonumber(held[2]) > now then return false end
 local new = redis.call('EXISTS', KEYS[1]) == 0
@@ -42,22 +42,22 @@ outlast(ARGV[2] + ARGV[3])
 return text(fence)
 """
 
-#: The same -> 1, or 0 where it is another's by now.
-RENEW = f"""{_NOW}{_OUTLAST}
+#: The same arguments -> 1, or 0 if another owner holds the lease.
+EXTEND = f"""{_NOW}{_OUTLAST}
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'until', text(now + ARGV[2]))
 outlast(ARGV[2] + ARGV[3])
 return 1
 """
 
-#: Owner.
-GIVE_UP = """
+#: Owner -> the number of fields removed.
+RELEASE = """
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'owner', 'until')
 """
 
-#: Fence, time that a fence is remembered, time until the key expires or -1, and the record, unless
-#: it is to be deleted -> 1, or 0 where a later holder has changed it.
+#: Fence, time that a fence is remembered, time until the key expires or -1, and the record (omitted
+#: to delete it) -> 1, or 0 if a later holder has saved or deleted.
 CHANGE = f"""{_NOW}
 local fence = tonumber(ARGV[1])
 if fence > 0 then

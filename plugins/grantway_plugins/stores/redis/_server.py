@@ -1,4 +1,4 @@
-"""The connections to a Redis or Valkey server, and the lease of a key there."""
+"""Connections to a Redis or Valkey server, and leases of its keys."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from ._errors import explain
 
 
 class RedisServer:
-    """A bounded pool of connections, and the scripts that run at their other end.
+    """A bounded pool of connections to a server, and the scripts that the server runs.
 
     Args:
-        url: Of the server.
-        timeout: Seconds to connect, to wait for an answer, and for a free connection.
-        connections: How many are kept open at most.
-        allow_insecure: Whether a server on another host may do without TLS.
+        url: URL of the server.
+        timeout: Seconds to connect, to wait for a response, and to wait for a free connection.
+        connections: Maximum number of open connections.
+        allow_insecure: Whether to accept a server on another host without TLS.
 
     Attributes:
-        where: The server as an error may name it.
-        client: Sends commands.
+        where: Address of the server without credentials, for errors.
+        client: Client that sends commands.
 
     Raises:
-        ConfigurationError: the URL is none of a server, or one without TLS of another host.
+        ConfigurationError: The URL is invalid, or names another host without TLS.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class RedisServer:
             require_encrypted(
                 [] if local else [host], allow_insecure=allow_insecure, remedy="use rediss://"
             )
-        self.where = _place(pool.connection_kwargs, url)
+        self.where = _address(pool.connection_kwargs, url)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
-        self.take = self.client.register_script(scripts.TAKE)
-        self.renew = self.client.register_script(scripts.RENEW)
-        self.give_up = self.client.register_script(scripts.GIVE_UP)
+        self.acquire = self.client.register_script(scripts.ACQUIRE)
+        self.extend = self.client.register_script(scripts.EXTEND)
+        self.release = self.client.register_script(scripts.RELEASE)
         self.change = self.client.register_script(scripts.CHANGE)
 
-    def ask(self, work: Callable[[], Any]) -> tuple[Masked[Any], str]:
-        """What the work gives, or what its failure means; raised by who asks.
+    def run(self, command: Callable[[], Any]) -> tuple[Masked[Any], str]:
+        """Return the command's result and a problem, which is empty on success.
 
-        The error itself holds the command, and so the record, in the locals of its frames.
+        The caller raises the error, because the frames of redis-py's error contain the record.
         """
         try:
-            return Masked(work()), ""
+            return Masked(command()), ""
         except (redis.RedisError, OSError) as failed:
             return Masked(None), explain(failed)
 
@@ -70,7 +70,7 @@ class RedisServer:
 
 
 class RedisLease:
-    """See ``lease.Lease``."""
+    """The lease of one Redis key; see ``lease.Lease``."""
 
     def __init__(self, server: RedisServer, name: bytes, seconds: float) -> None:
         self._server = server
@@ -78,24 +78,24 @@ class RedisLease:
         self._owner = secrets.token_hex(16)
         self._times = [int(seconds * 1000), int(REMEMBERED * 1000)]
 
-    def take(self) -> int | None:
+    def acquire(self) -> int | None:
         """See ``lease.Lease``."""
-        fence = self._ask(self._server.take, *self._times)
+        fence = self._run(self._server.acquire, *self._times)
         return None if fence is None else int(fence)
 
-    def renew(self) -> bool:
+    def extend(self) -> bool:
         """See ``lease.Lease``."""
-        return bool(self._ask(self._server.renew, *self._times))
+        return bool(self._run(self._server.extend, *self._times))
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """See ``lease.Lease``."""
-        self._ask(self._server.give_up)
+        self._run(self._server.release)
 
-    def _ask(self, script: Callable[..., Any], *times: int) -> Any:
-        answer, problem = self._server.ask(lambda: script(self._keys, [self._owner, *times]))
+    def _run(self, script: Callable[..., Any], *times: int) -> Any:
+        result, problem = self._server.run(lambda: script(self._keys, [self._owner, *times]))
         if problem:
             raise StoreUnreadableError(f"{self._server.where}: cannot be locked: {problem}.")
-        return answer.value
+        return result.value
 
 
 def _pool(url: Masked[str], timeout: float, connections: int) -> redis.BlockingConnectionPool:
@@ -106,26 +106,25 @@ def _pool(url: Masked[str], timeout: float, connections: int) -> redis.BlockingC
             timeout=timeout,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            # What is asked twice has the same effect, and a connection that the server closed
-            # while it was idle is the usual reason. Not after a timeout, which was the limit.
+            # All commands are idempotent, and the usual reason is that the server closed an idle
+            # connection. Timeouts are not retried, because the time is used up.
             retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1, (redis.ConnectionError,)),
-            # The older protocol: the newer one's pool does not look whether a connection that was
-            # idle is still open.
+            # With protocol 3, redis-py's pool does not check whether an idle connection is open.
             protocol=2,
         )
-        # Made and not connected: it knows which options of the URL there are.
+        # Creating a connection (without connecting) checks the options in the URL.
         pool.connection_class(**pool.connection_kwargs)
     except (TypeError, ValueError, redis.RedisError):
         pass
     else:
         return pool
-    # Outside of the except block: the error quotes the URL, or parts of it.
-    rule = "must be like rediss://USER:PASSWORD@HOST:PORT/0, with options that redis-py knows"
+    # Raised outside the except block, because redis-py's error quotes parts of the URL.
+    rule = "must be like rediss://USER:PASSWORD@HOST:PORT/0, with options that redis-py supports"
     raise ConfigurationError(f"url: {rule}.", errors={"url": [rule]})
 
 
-def _place(options: dict[str, Any], url: Masked[str]) -> str:
-    """The server as an error may name it: no user, no password, no options."""
+def _address(options: dict[str, Any], url: Masked[str]) -> str:
+    """Return the address of the server for errors, without user, password and options."""
     scheme = urlsplit(url.value).scheme
     if scheme == "unix":
         return f"unix://{options.get('path', '')}"

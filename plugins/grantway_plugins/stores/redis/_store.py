@@ -1,4 +1,4 @@
-"""A store that many machines share: a Redis or Valkey server."""
+"""A store in a Redis or Valkey server, shared by many machines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
-from grantway_plugins.stores._shared.lease import REMEMBERED, checked, held
-from grantway_plugins.stores._shared.lifetime import checked_keep_for, lifetime
+from grantway_plugins.stores._shared.lease import REMEMBERED, check_lease, hold_lease
+from grantway_plugins.stores._shared.lifetime import check_keep_for, lifetime
 
 from . import _scripts as scripts
 from ._server import RedisLease, RedisServer
@@ -26,32 +26,33 @@ if TYPE_CHECKING:
 
 
 class RedisStore(OneProcess):
-    """Keeps tokens in Redis 6.2 or later, or in Valkey, for all machines that name the same server.
+    """Stores tokens in Redis 6.2 or later, or in Valkey.
 
-    What a saved token survives is the server's to promise: see ``on_disk`` and ``replicas``. A
-    process that was forked may use it on; so may any number of threads.
+    The durability of a saved token depends on the server: see ``on_disk`` and ``replicas``. The
+    store is thread-safe and fork-safe.
 
     Args:
         url: ``redis://USER:PASSWORD@HOST:PORT/DATABASE``, ``rediss://`` for TLS, or
-            ``unix:///PATH``; what redis-py takes after the ``?`` is taken too.
-        prefix: What the name of every key begins with.
-        lease: Seconds until the lock of a holder that died is free, from 0.2 to 3600. Renewed each
-            third of it while its holder lives. Less than the client's ``timeout``, or who waits
-            gives up before it is free.
-        keep_for: Seconds after which a token that was not saved anew is forgotten, from 3600. None
-            keeps a refresh token until it is deleted. A token without one is forgotten once it has
-            ended, though not within an hour.
-        on_disk: Whether a save waits until the server has written it to its disk (``WAITAOF``,
-            from Redis 7.2 or Valkey 7.2), and each of ``replicas`` to its own; raises where the
-            server keeps no append-only file.
-        replicas: How many replicas a save waits for.
-        timeout: Seconds that the server may take to connect, to answer, and to confirm a save.
-        connections: Connections that are kept open at most; a caller waits for a free one.
+            ``unix:///PATH``. Options of redis-py may follow after ``?``.
+        prefix: Prefix of the key names.
+        lease: Seconds until the lock of a holder that died expires, from 0.2 to 3600. A live
+            holder extends its lease every third of this time. Must be less than the client's
+            ``timeout``, or waiting callers give up before the lease expires.
+        keep_for: Seconds after its last save when a token is removed, from 3600. None keeps tokens
+            with a refresh token until they are deleted. Tokens without one are removed after they
+            expire, but not within an hour of the save.
+        on_disk: Whether a save waits until the server, and each of ``replicas``, has written it to
+            disk (``WAITAOF``, from Redis 7.2 or Valkey 7.2). Saving raises ``StoreSaveError`` if
+            the server has no append-only file.
+        replicas: Number of replicas that must confirm a save.
+        timeout: Seconds to connect, to wait for a response, and to wait for the confirmation of a
+            save.
+        connections: Maximum number of open connections; callers wait for a free one.
         allow_insecure: Whether to accept a server on another host without TLS, which sends tokens
-            and the password in the clear.
+            and the password in clear text.
 
     Raises:
-        ConfigurationError: an option cannot be what it is. No server is asked yet.
+        ConfigurationError: An option is invalid. The constructor does not connect.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class RedisStore(OneProcess):
         allow_insecure: bool = False,
     ) -> None:
         address = Masked(url)
-        del url  # a report that shows the locals of a traceback would show its password
-        # First, for the repr of a store that cannot be made.
+        del url  # error reports that print the locals of each frame would reveal the password
+        # Set first, because error reports may call __repr__ if the constructor fails.
         self._where, self._prefix = "not open", prefix
-        self._lease = checked(lease)
-        self._keep_for = checked_keep_for(keep_for)
+        self._lease = check_lease(lease)
+        self._keep_for = check_keep_for(keep_for)
         check_seconds("timeout", timeout, least=0.01)
         check_count("connections", connections, most=MOST_CONNECTIONS)
         check_count("replicas", replicas, least=0)
@@ -86,7 +87,7 @@ class RedisStore(OneProcess):
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``."""
-        record, problem = self._server.ask(
+        record, problem = self._server.run(
             lambda: self._server.client.hget(self._name(key), "token")
         )
         if problem:
@@ -96,22 +97,22 @@ class RedisStore(OneProcess):
         return decode_token(record.value, f"{self._where}, key {self._prefix + key!r}")
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; ``on_disk`` and ``replicas`` say what is promised."""
-        answer, problem = self._server.ask(lambda: self._save(key, token, fence))
+        """See ``grantway.Store``; ``on_disk`` and ``replicas`` set the durability."""
+        result, problem = self._server.run(lambda: self._save(key, token, fence))
         if problem:
             raise StoreSaveError(f"{self._where}: the token was not saved: {problem}.")
-        changed, missing = answer.value
+        changed, missing = result.value
         self._check(key, changed)
         if missing:
             raise StoreSaveError(
                 f"{self._where}: the token is in the server's memory, but {missing} within "
-                f"{self._timeout:g} s. Save it again, or see the server's disk and replicas."
+                f"{self._timeout:g} s. Save it again, or check the server's disk and replicas."
             )
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``."""
         life = int((REMEMBERED + self._lease) * 1000)
-        changed, problem = self._server.ask(
+        changed, problem = self._server.run(
             lambda: self._server.change([self._name(key)], [fence, int(REMEMBERED * 1000), life])
         )
         if problem:
@@ -119,8 +120,8 @@ class RedisStore(OneProcess):
         self._check(key, changed.value)
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """See ``grantway.Store``; among all who name the same server, database and prefix."""
-        return held(
+        """Lock the key among all users of the same server, database and prefix."""
+        return hold_lease(
             RedisLease(self._server, self._name(key), self._lease),
             seconds=self._lease,
             timeout=timeout,
@@ -128,7 +129,7 @@ class RedisStore(OneProcess):
         )
 
     def close(self) -> None:
-        """Close the connections; those that are asked for later are opened anew."""
+        """Close the connections. Later calls open new ones."""
         self._server.close()
 
     def __repr__(self) -> str:
@@ -138,37 +139,37 @@ class RedisStore(OneProcess):
         return (self._prefix + key).encode("utf-8", "surrogatepass")
 
     def _save(self, key: str, token: Token, fence: int) -> tuple[int, str]:
-        """Whether it was changed, and who has not confirmed it."""
+        """Return whether the token was saved, and which confirmation is missing, if any."""
         life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
         milliseconds = -1 if life is None else int(life * 1000)
         args: list[Any] = [fence, int(REMEMBERED * 1000), milliseconds, encode_token(token)]
         if not self._on_disk and not self._replicas:
             return self._server.change([self._name(key)], args), ""
-        # Half, so that the server gives up waiting before this side gives up on the server.
-        patience = int(self._timeout * 1000 / 2)
-        # WAIT speaks of what the same connection wrote, so both go through one pipeline.
+        # Half of the timeout, so that the server responds before this side times out.
+        wait = int(self._timeout * 1000 / 2)
+        # WAIT covers only writes of the same connection, so send both in one pipeline.
         pipeline: Any = self._server.client.pipeline(transaction=False)
         with pipeline:
             pipeline.eval(scripts.CHANGE, 1, self._name(key), *args)
             if self._on_disk:
-                pipeline.execute_command("WAITAOF", 1, self._replicas, patience)
+                pipeline.execute_command("WAITAOF", 1, self._replicas, wait)
             else:
-                pipeline.execute_command("WAIT", self._replicas, patience)
-            # Raised there, an error would be given the record to quote.
-            changed, reached = pipeline.execute(raise_on_error=False)
-        for answer in (changed, reached):
-            if isinstance(answer, Exception):
-                raise answer
-        here, there = reached if self._on_disk else (1, reached)
-        if not here:
+                pipeline.execute_command("WAIT", self._replicas, wait)
+            # An error raised by the pipeline would quote the record.
+            changed, confirmed = pipeline.execute(raise_on_error=False)
+        for result in (changed, confirmed):
+            if isinstance(result, Exception):
+                raise result
+        primary, replicas = confirmed if self._on_disk else (1, confirmed)
+        if not primary:
             return changed, "it was not written to its disk"
-        if there < self._replicas:
-            return changed, f"only {there} of {self._replicas} replicas confirmed it"
+        if replicas < self._replicas:
+            return changed, f"only {replicas} of {self._replicas} replicas confirmed it"
         return changed, ""
 
     def _check(self, key: str, changed: int) -> None:
         if not changed:
             raise LeaseLostError(
                 f"{self._where}, key {self._prefix + key!r}: a later holder of the lock has saved "
-                "or deleted; nothing was changed. Read the store again."
+                "or deleted the token; nothing was changed. Load the token again."
             )

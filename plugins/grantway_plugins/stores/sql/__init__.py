@@ -1,1 +1,1 @@
-"""A store in SQLite or PostgreSQL."""
+"""A store in an SQLite file or a PostgreSQL database."""

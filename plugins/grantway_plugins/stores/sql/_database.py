@@ -1,4 +1,4 @@
-"""The connections to a database, its tables, and the lease of a key there."""
+"""Connections to a database, its tables, and leases of its keys."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
 from grantway_plugins.stores._shared.connection_security import require_encrypted
 
-from ._engine import explain, hosts_in_the_clear, make_file, open_engine, place
+from ._engine import create_file, explain, hosts_without_tls, location, open_engine
 from ._statements import Statements
-from ._tables import make_or_check, tables
+from ._tables import create_or_check, tables
 
 
 def digest(key: str) -> str:
-    """What stands for a key in its table."""
+    """Return the digest that identifies a key in the table."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class SqlDatabase:
-    """A bounded pool of connections, and the statements that run at their other end.
+    """A bounded pool of connections to a database, and the statements that it runs.
 
     Args:
-        url: As SQLAlchemy takes it.
-        prefix: What the names of the tables begin with.
+        url: SQLAlchemy URL of the database.
+        prefix: Prefix of the table names.
         timeout: Seconds that a statement may take, and to wait for a free connection.
-        connections: How many are kept open at most.
+        connections: Maximum number of open connections.
+        allow_insecure: Whether to accept a server on another host without TLS.
 
     Attributes:
-        where: The database as an error may name it.
-        engine: Commits each statement by itself.
-        tables: Made before the first statement of ``do``.
-        do: The statements.
+        where: Location of the database without credentials, for errors.
+        engine: Engine in autocommit mode.
+        tables: The store's tables. They are created before the first statement runs.
+        statements: The store's statements.
 
     Raises:
-        ConfigurationError: the URL is none that is served, or the prefix none of a table.
+        ConfigurationError: The URL or the prefix is invalid.
     """
 
     def __init__(
@@ -61,22 +62,22 @@ class SqlDatabase:
         self.engine = open_engine(url, timeout=timeout, connections=connections)
         if self.engine.dialect.name == "postgresql":
             require_encrypted(
-                hosts_in_the_clear(self.engine.url),
+                hosts_without_tls(self.engine.url),
                 allow_insecure=allow_insecure,
                 remedy="add ?sslmode=verify-full (or require)",
             )
-        self.where = place(self.engine)
-        self.do = Statements(self.tables, self.engine.dialect.name)
+        self.where = location(self.engine)
+        self.statements = Statements(self.tables, self.engine.dialect.name)
         self._starting = threading.Lock()
-        self._made = False
+        self._ready = False
         self._process = os.getpid()
 
-    def ask(
+    def run(
         self, statement: sa.Executable, values: Masked[dict[str, Any]] | Mapping[str, Any]
     ) -> tuple[Masked[list[Any]], str]:
-        """The rows that a statement gives, or what its failure means; raised by who asks.
+        """Return the statement's rows and a problem, which is empty on success.
 
-        The error itself holds the values, and so the record, in the locals of its frames.
+        The caller raises the error, because the frames of SQLAlchemy's error contain the record.
         """
         given = values.value if isinstance(values, Masked) else values
         try:
@@ -86,7 +87,7 @@ class SqlDatabase:
             except DBAPIError as failed:
                 if not failed.connection_invalidated:
                     raise
-            # It was closed while it was idle; what is asked twice has the same effect.
+            # The idle connection had been closed. Retry once: all statements are idempotent.
             return Masked(self._rows(statement, given)), ""
         except (DBAPIError, PoolTimeout, OSError) as failed:
             return Masked([]), explain(failed)
@@ -94,22 +95,23 @@ class SqlDatabase:
     def _rows(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Any]:
         with self.engine.connect() as connection:
             result = connection.execute(statement, values)
-            # To the last row: SQLite commits, and may fail to, only then.
+            # Fetch all rows: SQLite commits, and can fail to commit, only after the last.
             return list(result.all()) if result.returns_rows else []
 
     def _start(self) -> None:
-        """Make the tables before the first use, and leave a parent's connections to the parent."""
-        if self._made and self._process == os.getpid():
+        """Create the tables on first use, and drop inherited connections after a fork."""
+        if self._ready and self._process == os.getpid():
             return
         with self._starting:
             if self._process != os.getpid():
-                self._parents = self.engine.pool  # kept: what is collected would be closed
+                # A reference, because garbage collection would close the parent's connections.
+                self._parent_pool = self.engine.pool
                 self.engine.dispose(close=False)
                 self._process = os.getpid()
-            if not self._made:
-                make_file(self.engine)
-                make_or_check(self.engine, self.tables, self.where)
-                self._made = True
+            if not self._ready:
+                create_file(self.engine)
+                create_or_check(self.engine, self.tables, self.where)
+                self._ready = True
 
     def close(self) -> None:
         """Close the connections."""
@@ -117,31 +119,31 @@ class SqlDatabase:
 
 
 class SqlLease:
-    """See ``lease.Lease``."""
+    """The lease of one row; see ``lease.Lease``."""
 
     def __init__(self, database: SqlDatabase, key: str, seconds: float) -> None:
         self._database = database
-        self._whose = {"of": digest(key), "by": secrets.token_hex(16)}
-        self._values = {**self._whose, "lease": int(seconds * 1000)}
+        self._owner = {"digest": digest(key), "owner_id": secrets.token_hex(16)}
+        self._values = {**self._owner, "lease": int(seconds * 1000)}
 
-    def take(self) -> int | None:
+    def acquire(self) -> int | None:
         """See ``lease.Lease``."""
-        # Reading first: who waits does not write each time that it looks.
-        if self._ask(self._database.do.busy, self._whose):
+        # Read first, so that waiting processes do not write on every attempt.
+        if self._run(self._database.statements.busy, self._owner):
             return None
-        rows = self._ask(self._database.do.take, self._values)
+        rows = self._run(self._database.statements.acquire, self._values)
         return int(rows[0][0]) if rows else None
 
-    def renew(self) -> bool:
+    def extend(self) -> bool:
         """See ``lease.Lease``."""
-        return bool(self._ask(self._database.do.renew, self._values))
+        return bool(self._run(self._database.statements.extend, self._values))
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """See ``lease.Lease``."""
-        self._ask(self._database.do.give_up, self._whose)
+        self._run(self._database.statements.release, self._owner)
 
-    def _ask(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Any]:
-        rows, problem = self._database.ask(statement, values)
+    def _run(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Any]:
+        rows, problem = self._database.run(statement, values)
         if problem:
             raise StoreUnreadableError(f"{self._database.where}: cannot be locked: {problem}.")
         return rows.value

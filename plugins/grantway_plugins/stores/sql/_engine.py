@@ -1,4 +1,4 @@
-"""Opening a database for tokens, and what its failures mean for who runs it."""
+"""The database engine, and explanations of its errors with remedies for the operator."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _RULE = (
     "sqlite:////PATH/TO/tokens.sqlite3"
 )
 
-#: PostgreSQL's SQLSTATE -> what it means, and what to do; the longest that fits counts.
+#: PostgreSQL's SQLSTATE or its prefix -> its meaning and a remedy; the longest match wins.
 _STATES = {
-    "08": "it cannot be reached; see that it runs, and that the URL names it rightly",
-    "25006": "it takes no changes (a standby, or read-only); name the primary in the URL",
-    "28": "it refused the user name or password; put the right ones in the URL",
-    "3D": "it has no such database; make it, or name another in the URL",
-    "42501": "this user may not do it; grant the user SELECT, INSERT, UPDATE and DELETE on the "
-    "tables, or CREATE on the schema where they are not made yet",
-    "42P01": "its tables are gone; start again, and they are made anew",
-    "53": "it has no room (disk, memory or connections); see its log",
-    "57014": "it did not answer in time; see what keeps it",
-    "57P": "it is starting or stopping; try again in a moment",
+    "08": "it cannot be reached; check that it is running, and the URL",
+    "25006": "it is read-only (perhaps a standby); use the URL of the primary",
+    "28": "it rejected the user name or password; correct them in the URL",
+    "3D": "the database does not exist; create it, or correct its name in the URL",
+    "42501": "this user lacks permissions; grant it SELECT, INSERT, UPDATE and DELETE on the "
+    "tables, or CREATE on the schema if they do not exist yet",
+    "42P01": "its tables were removed; restart this program to create them again",
+    "53": "it is out of disk space, memory or connections; see its log",
+    "57014": "it did not respond in time; find out what blocks it",
+    "57P": "it is starting or stopping; retry in a moment",
 }
-#: The server's words where a refused connection has no SQLSTATE -> the same.
+#: Text of connection errors that have no SQLSTATE -> the equivalent SQLSTATE.
 _WORDS = {
     "password authentication failed": "28",
     "no password supplied": "28",
@@ -47,29 +47,31 @@ _WORDS = {
     "starting up": "57P",
     "shutting down": "57P",
 }
-#: SQLite's code -> what it means, and what to do.
+#: SQLite's primary error code -> its meaning and a remedy.
 _CODES = {
-    sqlite3.SQLITE_BUSY: "another process kept it locked; see what keeps it",
-    sqlite3.SQLITE_LOCKED: "another process kept it locked; see what keeps it",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup, or name another",
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database; name another",
+    sqlite3.SQLITE_BUSY: "another process kept it locked; find out which one",
+    sqlite3.SQLITE_LOCKED: "another process kept it locked; find out which one",
+    sqlite3.SQLITE_CORRUPT: "the file is corrupt; restore it from a backup, or use another file",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database; use another file",
     sqlite3.SQLITE_READONLY: "it cannot be written; give this user write access to the file and "
-    "its folder, or name another",
+    "its folder, or use another file",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; give this user access to the file and its "
-    "folder, or name another",
+    "folder, or use another file",
     sqlite3.SQLITE_PERM: "it cannot be opened; give this user access to the file",
-    sqlite3.SQLITE_FULL: "its disk is full; make room",
-    sqlite3.SQLITE_IOERR: "its disk failed or is full; make room, or see the system's log",
+    sqlite3.SQLITE_FULL: "its disk is full; free some disk space",
+    sqlite3.SQLITE_IOERR: "its disk is failing or full; free some space, or see the system's log",
 }
 
 
 def open_engine(url: Masked[str], *, timeout: float, connections: int) -> sa.Engine:
-    """An engine that commits each statement by itself; asks the database nothing yet.
+    """Return an engine in autocommit mode, without connecting yet.
 
-    So no lock of the database outlives a statement, however long this process is stopped.
+    Autocommit ensures that no database lock outlasts a statement, even if this process is
+    suspended.
 
     Raises:
-        ConfigurationError: it is no URL of SQLite or PostgreSQL, or its driver is not installed.
+        ConfigurationError: The URL is not one of SQLite or PostgreSQL, or its driver is not
+            installed.
     """
     options: dict[str, Any] = {
         "hide_parameters": True,
@@ -94,18 +96,18 @@ def open_engine(url: Masked[str], *, timeout: float, connections: int) -> sa.Eng
             engine = sa.create_engine(parsed.value, **options)
             _prepare(engine, timeout)
             return engine
-    except ConfigurationError:  # which is a ValueError
+    except ConfigurationError:  # a subclass of ValueError, which is handled below
         raise
     except ModuleNotFoundError as missing:
         problem = f"needs {missing.name}; install it with: pip install {missing.name}"
     except (ArgumentError, SQLAlchemyError, ValueError, TypeError):
         problem = _RULE
-    # Outside of the except block: the error quotes the URL.
+    # Raised outside the except block, because SQLAlchemy's error quotes the URL.
     raise ConfigurationError(f"url: {problem}.", errors={"url": [problem]})
 
 
-def place(engine: sa.Engine) -> str:
-    """The database as an error may name it: no user, no password, no options."""
+def location(engine: sa.Engine) -> str:
+    """Return the location of the database for errors, without user, password and options."""
     url = engine.url
     if engine.dialect.name == "sqlite":
         return str(url.database)
@@ -113,31 +115,31 @@ def place(engine: sa.Engine) -> str:
     return f"{engine.dialect.name}://{host}:{url.port or 5432}/{url.database or ''}"
 
 
-def hosts_in_the_clear(url: sa.URL) -> list[str]:
-    """The hosts of a PostgreSQL URL that the driver may reach without TLS.
+def hosts_without_tls(url: sa.URL) -> list[str]:
+    """Return the hosts of a PostgreSQL URL that the driver may reach without TLS.
 
-    libpq's default, ``sslmode=prefer``, goes on in the clear where the server offers no TLS.
+    libpq's default, ``sslmode=prefer``, continues without TLS if the server offers none.
     """
     mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE", "")
     if mode in {"require", "verify-ca", "verify-full"}:
         return []
-    named = [url.host, *_several(url.query.get("host")), *_several(url.query.get("hostaddr"))]
-    if not any(named):
-        named = [os.environ.get("PGHOST"), os.environ.get("PGHOSTADDR")]
-    listed = [each for some in named if some for each in unquote(some).split(",")]
-    # An IPv6 address has more colons than the one before a port.
-    return [each.partition(":")[0] if each.count(":") == 1 else each for each in listed if each]
+    values = [url.host, *_values(url.query.get("host")), *_values(url.query.get("hostaddr"))]
+    if not any(values):
+        values = [os.environ.get("PGHOST"), os.environ.get("PGHOSTADDR")]
+    hosts = [host for value in values if value for host in unquote(value).split(",")]
+    # One colon separates a port; an IPv6 address has several.
+    return [host.partition(":")[0] if host.count(":") == 1 else host for host in hosts if host]
 
 
-def _several(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+def _values(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value or ()
 
 
-def make_file(engine: sa.Engine) -> None:
-    """Make SQLite's file, for this user alone, where it is not there.
+def create_file(engine: sa.Engine) -> None:
+    """Create SQLite's file with mode 0600 unless it exists.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: The file cannot be created.
     """
     if engine.dialect.name != "sqlite" or str(engine.url.database).startswith("file:"):
         return
@@ -148,20 +150,20 @@ def make_file(engine: sa.Engine) -> None:
 
 
 def explain(error: Exception) -> str:
-    """What happened and what to do; quotes nothing that the driver said."""
+    """Return the error's meaning and a remedy. Does not quote the driver's message."""
     if isinstance(error, OSError):
-        return f"the file cannot be made ({error.strerror}); name another"
+        return f"the file cannot be created ({error.strerror}); use another file"
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, PoolTimeout):
-        return "every connection was in use for too long; allow more connections"
+        return "all connections were in use for too long; raise the option connections"
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None:
         name = getattr(cause, "sqlite_errorname", "")
-        return _CODES.get(code & 0xFF, f"SQLite failed with {name}; see its disk and its file")
+        return _CODES.get(code & 0xFF, f"SQLite failed with {name}; check the disk and the file")
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if not state:
-        said = str(cause)
-        state = next((state for words, state in _WORDS.items() if words in said), "08")
+        message = str(cause)
+        state = next((state for words, state in _WORDS.items() if words in message), "08")
     for length in (5, 3, 2):
         if state[:length] in _STATES:
             return _STATES[state[:length]]
@@ -169,18 +171,18 @@ def explain(error: Exception) -> str:
 
 
 def _prepare(engine: sa.Engine, timeout: float) -> None:
-    """What each new connection is told before it is used."""
+    """Configure each new connection of the engine."""
     lite = engine.dialect.name == "sqlite"
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         with closing(connection.cursor()) as cursor:
             if lite:
-                _keep_log(cursor, timeout)
-                # A save is on the disk when it returns.
+                _enable_wal(cursor, timeout)
+                # A save is on disk when it returns.
                 cursor.execute("PRAGMA synchronous=FULL")
             else:
-                # A server may be set to wait for more than its own disk, and not for less.
+                # Respect settings stricter than "on", such as waiting for replicas.
                 cursor.execute(
                     f"SELECT set_config('statement_timeout', '{int(timeout * 1000)}', false), "
                     "CASE WHEN current_setting('synchronous_commit') = 'off' "
@@ -188,14 +190,14 @@ def _prepare(engine: sa.Engine, timeout: float) -> None:
                 )
 
 
-def _keep_log(cursor: Any, timeout: float) -> None:
-    """Let readers read while one writes; for the first connection to a file, a change of it."""
+def _enable_wal(cursor: Any, timeout: float) -> None:
+    """Enable the write-ahead log, so that readers do not wait for a writer."""
     deadline = time.monotonic() + timeout
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as failed:
-            # SQLite waits for no other process here, as it does everywhere else.
+            # SQLite's busy timeout does not apply to this pragma.
             busy = (failed.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > deadline:
                 raise

@@ -1,7 +1,7 @@
-"""What the database does in one statement each: the lease of a key, and changes under its fence.
+"""SQL statements for leases, and for changes checked by their fence.
 
-One statement is one step to SQLite and to PostgreSQL alike. A transaction of several would hold
-the row for as long as a stopped process is stopped, past any lease. All times are the database's.
+Each operation is a single, atomic statement. A transaction of several statements would lock the
+row for as long as a process is suspended, beyond any lease. All times are the database's.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from ._tables import Tables
 class Statements:
     """The statements on the tables of one store.
 
-    Attributes:
-        load: ``of`` (which key) -> the record.
-        busy: ``of``, ``by`` (the owner) -> a row where another holds the lease.
-        take: ``of``, ``by``, ``lease`` -> the fence, or no row where another holds it.
-        renew: The same -> a row, unless it is another's by now.
-        give_up: ``of``, ``by``.
-        change: ``of``, ``kept`` (the record, or None to delete), ``given`` (the fence), ``life``
-            or None -> a row, unless a later holder has changed it.
-        forget: Removes the rows of which nothing is needed any more.
-
     Times are in milliseconds.
+
+    Attributes:
+        load: ``digest`` (of the key) -> the record.
+        busy: ``digest``, ``owner_id`` -> a row if another owner holds the lease.
+        acquire: ``digest``, ``owner_id``, ``lease`` -> the fence, or no row if another owner holds
+            the lease.
+        extend: The same parameters -> a row, or none if another owner holds the lease.
+        release: ``digest``, ``owner_id`` -> nothing.
+        change: ``digest``, ``new_record`` (None to delete), ``new_fence``, ``life`` (or None) -> a
+            row, or none if a later holder has saved or deleted.
+        remove_expired: No parameters -> nothing. Removes rows past their ``forget_at``.
     """
 
     def __init__(self, own: Tables, dialect: str) -> None:
@@ -40,12 +41,12 @@ class Statements:
         greatest = sa.func.max if lite else sa.func.greatest
         now = _sqlite_now() if lite else _postgres_now()
         remembered = _number("remembered", int(REMEMBERED * 1000))
-        key = sa.bindparam("of", type_=sa.String)
-        owner = sa.bindparam("by", type_=sa.String)
+        key = sa.bindparam("digest", type_=sa.String)
+        owner = sa.bindparam("owner_id", type_=sa.String)
         lease = _number("lease")
-        given = _number("given")
+        given = _number("new_fence")
         mine = sa.and_(row.key == key, row.owner == owner)
-        outlast = now + lease + remembered
+        forget_at = now + lease + remembered
 
         self.load = sa.select(row.record).where(
             row.key == key, sa.or_(row.forget_at.is_(None), row.forget_at > now)
@@ -53,7 +54,7 @@ class Statements:
         self.busy = sa.select(row.key).where(
             row.key == key, row.owner != owner, row.held_until > now
         )
-        self.take = (
+        self.acquire = (
             insert(table)
             .values(
                 key=key,
@@ -61,7 +62,7 @@ class Statements:
                 changed=0,
                 owner=owner,
                 held_until=now + lease,
-                forget_at=outlast,
+                forget_at=forget_at,
             )
             .on_conflict_do_update(
                 index_elements=[row.key],
@@ -69,19 +70,19 @@ class Statements:
                     "fence": greatest(now, row.fence + 1),
                     "owner": owner,
                     "held_until": now + lease,
-                    "forget_at": _put_off(row.forget_at, outlast),
+                    "forget_at": _later(row.forget_at, forget_at),
                 },
                 where=sa.or_(row.owner.is_(None), row.owner == owner, row.held_until <= now),
             )
             .returning(row.fence)
         )
-        self.renew = (
+        self.extend = (
             sa.update(table)
             .where(mine)
-            .values(held_until=now + lease, forget_at=_put_off(row.forget_at, outlast))
+            .values(held_until=now + lease, forget_at=_later(row.forget_at, forget_at))
             .returning(row.key)
         )
-        self.give_up = sa.update(table).where(mine).values(owner=None, held_until=None)
+        self.release = sa.update(table).where(mine).values(owner=None, held_until=None)
 
         fresh = sa.or_(given == 0, given >= now - remembered)
         known = sa.exists().where(row.key == key)
@@ -89,7 +90,7 @@ class Statements:
             ["key", "record", "fence", "changed", "forget_at"],
             sa.select(
                 key,
-                sa.bindparam("kept", type_=sa.LargeBinary),
+                sa.bindparam("new_record", type_=sa.LargeBinary),
                 given,
                 given,
                 now + _number("life"),
@@ -108,7 +109,7 @@ class Statements:
                 sa.and_(row.changed <= given, sa.or_(row.changed > 0, row.fence == given, fresh)),
             ),
         ).returning(row.key)
-        self.forget = sa.delete(table).where(row.forget_at <= now)
+        self.remove_expired = sa.delete(table).where(row.forget_at <= now)
 
 
 def _number(name: str, value: int | None = None) -> sa.BindParameter[int]:
@@ -117,9 +118,9 @@ def _number(name: str, value: int | None = None) -> sa.BindParameter[int]:
     return sa.bindparam(name, value, type_=sa.BigInteger)
 
 
-def _put_off(before: Any, to: Any) -> Any:
-    """The later of two times; what is never forgotten stays so."""
-    return sa.case((before < to, to), else_=before)
+def _later(current: Any, new: Any) -> Any:
+    """Return the later of two times, where a current time of NULL means never."""
+    return sa.case((current < new, new), else_=current)
 
 
 def _sqlite_now() -> Any:
@@ -127,5 +128,5 @@ def _sqlite_now() -> Any:
 
 
 def _postgres_now() -> Any:
-    # Not now(): that is when the transaction began, before any wait for the row.
+    # Not now(), which is the start of the transaction, before any wait for the row.
     return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1000, sa.BigInteger)

@@ -1,4 +1,4 @@
-"""A store that processes or machines share: an SQLite file, or a PostgreSQL database."""
+"""A store in an SQLite file or a PostgreSQL database, shared by processes or machines."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from grantway._exceptions import (
 )
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
-from grantway_plugins.stores._shared.lease import REMEMBERED, checked, held
-from grantway_plugins.stores._shared.lifetime import checked_keep_for, lifetime
+from grantway_plugins.stores._shared.lease import REMEMBERED, check_lease, hold_lease
+from grantway_plugins.stores._shared.lifetime import check_keep_for, lifetime
 
 from ._database import SqlDatabase, SqlLease, digest
 
 if TYPE_CHECKING:
     from grantway._types.token import Token
 
-#: Seconds between two removals of the rows that are needed no more.
-_FORGET_EVERY = 600.0
+#: Seconds between two removals of expired rows.
+_CLEANUP_INTERVAL = 600.0
 
 _log = logging.getLogger("grantway")
 
 
 class SqlStore(OneProcess):
-    """Keeps tokens in an SQLite file for one machine, or in PostgreSQL for many.
+    """Stores tokens in an SQLite file for one machine, or in PostgreSQL for many.
 
-    Its two tables are made when it is first used. A saved token is on the database's disk: the
-    file is written with ``synchronous=FULL``, and ``synchronous_commit`` of PostgreSQL is never
-    ``off``. A process that was forked may use it on; so may any number of threads.
+    The two tables are created on first use. A saved token is on the database's disk: SQLite writes
+    with ``synchronous=FULL``, and PostgreSQL's ``synchronous_commit`` is never ``off``. The store
+    is thread-safe and fork-safe.
 
     Args:
-        url: As SQLAlchemy takes it: ``sqlite:////PATH/TO/tokens.sqlite3``, or
+        url: SQLAlchemy URL: ``sqlite:////PATH/TO/tokens.sqlite3``, or
             ``postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE``.
-        prefix: What the names of its tables begin with.
-        lease: Seconds until the lock of a holder that died is free, from 0.2 to 3600. Renewed each
-            third of it while its holder lives. Less than the client's ``timeout``, or who waits
-            gives up before it is free.
-        keep_for: Seconds after which a token that was not saved anew is forgotten, from 3600. None
-            keeps a refresh token until it is deleted. A token without one is forgotten once it has
-            ended, though not within an hour.
+        prefix: Prefix of the table names.
+        lease: Seconds until the lock of a holder that died expires, from 0.2 to 3600. A live
+            holder extends its lease every third of this time. Must be less than the client's
+            ``timeout``, or waiting callers give up before the lease expires.
+        keep_for: Seconds after its last save when a token is removed, from 3600. None keeps tokens
+            with a refresh token until they are deleted. Tokens without one are removed after they
+            expire, but not within an hour of the save.
         timeout: Seconds that a statement may take, and that a caller waits for a free connection.
-        connections: Connections that are kept open at most.
-        allow_insecure: Whether to accept a PostgreSQL server on another host without TLS
-            (``sslmode=require`` or stricter), which sends tokens and the password in the clear.
+        connections: Maximum number of open connections.
+        allow_insecure: Whether to accept a PostgreSQL server on another host without TLS (that is,
+            without ``sslmode=require`` or stricter), which sends tokens and the password in clear
+            text.
 
     Raises:
-        ConfigurationError: an option cannot be what it is. No database is asked yet.
+        ConfigurationError: An option is invalid. The constructor does not connect.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class SqlStore(OneProcess):
         allow_insecure: bool = False,
     ) -> None:
         address = Masked(url)
-        del url  # a report that shows the locals of a traceback would show its password
-        # First, for the repr of a store that cannot be made.
+        del url  # error reports that print the locals of each frame would reveal the password
+        # Set first, because error reports may call __repr__ if the constructor fails.
         self._where, self._prefix = "not open", prefix
-        self._lease = checked(lease)
-        self._keep_for = checked_keep_for(keep_for)
+        self._lease = check_lease(lease)
+        self._keep_for = check_keep_for(keep_for)
         self._database = SqlDatabase(
             address,
             prefix=prefix,
@@ -81,11 +82,11 @@ class SqlStore(OneProcess):
             allow_insecure=allow_insecure,
         )
         self._where = self._database.where
-        self._forget_at = time.monotonic()
+        self._next_cleanup = time.monotonic()
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``."""
-        rows, problem = self._database.ask(self._database.do.load, {"of": digest(key)})
+        rows, problem = self._database.run(self._database.statements.load, {"digest": digest(key)})
         if problem:
             raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
         if not rows.value or rows.value[0][0] is None:
@@ -93,12 +94,12 @@ class SqlStore(OneProcess):
         return decode_token(rows.value[0][0], f"{self._where}, key {key!r}")
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; when it returns, the token is on the database's disk."""
+        """Save the token to the database's disk; see ``grantway.Store``."""
         life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
         problem = self._change(key, Masked(encode_token(token)), fence, life)
         if problem:
             raise StoreSaveError(f"{self._where}: the token was not saved: {problem}.")
-        self._forget()
+        self._remove_expired()
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """See ``grantway.Store``."""
@@ -107,8 +108,8 @@ class SqlStore(OneProcess):
             raise StoreError(f"{self._where}: the token was not deleted: {problem}.")
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """See ``grantway.Store``; among all who name the same database and prefix."""
-        return held(
+        """Lock the key among all users of the same database and prefix."""
+        return hold_lease(
             SqlLease(self._database, key, self._lease),
             seconds=self._lease,
             timeout=timeout,
@@ -116,7 +117,7 @@ class SqlStore(OneProcess):
         )
 
     def close(self) -> None:
-        """Close the connections; those that are asked for later are opened anew."""
+        """Close the connections. Later calls open new ones."""
         self._database.close()
 
     def __repr__(self) -> str:
@@ -127,24 +128,24 @@ class SqlStore(OneProcess):
     ) -> str:
         values = Masked(
             {
-                "of": digest(key),
-                "kept": record.value,
-                "given": fence,
+                "digest": digest(key),
+                "new_record": record.value,
+                "new_fence": fence,
                 "life": None if life is None else int(life * 1000),
             }
         )
-        rows, problem = self._database.ask(self._database.do.change, values)
+        rows, problem = self._database.run(self._database.statements.change, values)
         if not problem and not rows.value:
             raise LeaseLostError(
-                f"{self._where}, key {key!r}: a later holder of the lock has saved or deleted; "
-                "nothing was changed. Read the store again."
+                f"{self._where}, key {key!r}: a later holder of the lock has saved or deleted the "
+                "token; nothing was changed. Load the token again."
             )
         return problem
 
-    def _forget(self) -> None:
-        if time.monotonic() < self._forget_at:
+    def _remove_expired(self) -> None:
+        if time.monotonic() < self._next_cleanup:
             return
-        self._forget_at = time.monotonic() + _FORGET_EVERY
-        _rows, problem = self._database.ask(self._database.do.forget, {})
+        self._next_cleanup = time.monotonic() + _CLEANUP_INTERVAL
+        _rows, problem = self._database.run(self._database.statements.remove_expired, {})
         if problem:
-            _log.warning("%s: what is needed no more was not removed: %s.", self._where, problem)
+            _log.warning("%s: cannot remove expired rows: %s.", self._where, problem)

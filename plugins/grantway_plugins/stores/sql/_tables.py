@@ -1,4 +1,4 @@
-"""The two tables of a store: made where they are not there, and known where they are."""
+"""The two tables of a store, and their creation."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from sqlalchemy.exc import NoSuchTableError
 
 from grantway._exceptions import ConfigurationError, StoreUnreadableError
 
-#: Raised with every change of a table.
+#: Version of the tables. Increase it with every change of a table.
 VERSION = 1
 
-#: Any number that is the same in every process: who makes tables in PostgreSQL waits for it.
-_MAKING = 0x6772616E74776179
+#: Number of the PostgreSQL advisory lock that is held while the tables are created.
+_CREATION_LOCK = 0x6772616E74776179
 
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one prefix.
+    """The tables of a store with one prefix.
 
     Attributes:
-        version: One row: the version of the tables.
-        tokens: One row a key, its times in milliseconds of the database's clock:
+        version: One row with the version of the tables.
+        tokens: One row per key, with times in milliseconds of the database's clock:
 
-            - ``key``: the SHA-256 of the key, so that any text can be one, in any collation;
-            - ``record``: the token, or NULL;
-            - ``fence``: the number that the last lease was given;
-            - ``changed``: the fence of the last holder that saved or deleted, or 0;
+            - ``key``: SHA-256 of the key, so that any text works in any collation;
+            - ``record``: the token record, or NULL;
+            - ``fence``: the fence of the last lease;
+            - ``changed``: the fence of the last save or delete, or 0;
             - ``owner``, ``held_until``: the lease, or NULL;
-            - ``forget_at``: when nothing of it is needed any more, or NULL.
+            - ``forget_at``: the time when the row can be removed, or NULL for never.
     """
 
     version: sa.Table
@@ -40,16 +40,16 @@ class Tables:
 
 
 def tables(prefix: str) -> Tables:
-    """The tables whose names begin with this.
+    """Return the tables with a prefix.
 
     Raises:
-        ConfigurationError: no name can begin with it in every database.
+        ConfigurationError: The prefix is not valid in every database.
     """
     if not _PREFIX.fullmatch(prefix):
-        rule = "must be at most 40 lower-case letters, digits and _, and begin with no digit"
+        rule = "must be at most 40 lower-case letters, digits and _, and not start with a digit"
         raise ConfigurationError(f"prefix: {rule}.", errors={"prefix": [rule]})
     metadata = sa.MetaData()
-    # SQLite's INTEGER holds 64 bits, and PostgreSQL's does not.
+    # PostgreSQL's INTEGER has only 32 bits.
     number = sa.BigInteger()
     return Tables(
         sa.Table(f"{prefix}version", metadata, sa.Column("version", sa.Integer, primary_key=True)),
@@ -67,25 +67,25 @@ def tables(prefix: str) -> Tables:
     )
 
 
-def make_or_check(engine: sa.Engine, own: Tables, where: str) -> None:
-    """Make the tables, unless they are there; any number of processes may do so at once.
+def create_or_check(engine: sa.Engine, own: Tables, where: str) -> None:
+    """Create the tables, or check those that exist. Several processes may do so at once.
 
     Raises:
-        StoreUnreadableError: tables of these names are of something else, or of another version.
-        sqlalchemy.exc.SQLAlchemyError: the database failed.
+        StoreUnreadableError: The existing tables are of another program or another version.
+        sqlalchemy.exc.SQLAlchemyError: The database failed.
     """
     with engine.connect() as connection:
         try:
-            ready = _there(connection, own, where)
+            ready = _exist(connection, own, where)
         except StoreUnreadableError:
-            # Or another process makes them between two of its questions: asked again alone.
+            # Another process may be creating the tables; check again under the lock.
             ready = False
         if not ready:
-            _make(connection, own, where)
+            _create(connection, own, where)
 
 
-def _there(connection: sa.Connection, own: Tables, where: str) -> bool:
-    """Whether the tables are there, and ours."""
+def _exist(connection: sa.Connection, own: Tables, where: str) -> bool:
+    """Return whether the tables exist; raise if they belong to another program or version."""
     version, tokens = _columns(connection, own.version), _columns(connection, own.tokens)
     if version is None and tokens is None:
         return False
@@ -95,9 +95,9 @@ def _there(connection: sa.Connection, own: Tables, where: str) -> bool:
     if found != [VERSION]:
         listing = ", ".join(map(str, found)) or "none"
         raise StoreUnreadableError(
-            f"{where}: the table {own.version.name} says version {listing}, and this grantway "
-            f"needs {VERSION}; nothing was changed. Use the version that made it, or give the "
-            "store another prefix."
+            f"{where}: the table {own.version.name} has version {listing}, but this version of "
+            f"grantway needs {VERSION}; nothing was changed. Use the version of grantway that "
+            "created the table, or give the store another prefix."
         )
     if tokens is None or not tokens >= set(own.tokens.columns.keys()):
         raise _foreign(where, own.tokens.name)
@@ -113,19 +113,19 @@ def _columns(connection: sa.Connection, table: sa.Table) -> set[str] | None:
 
 def _foreign(where: str, name: str) -> StoreUnreadableError:
     return StoreUnreadableError(
-        f"{where}: the table {name} is missing, damaged or of something else; nothing was "
-        "changed. Give the store another prefix, or another database."
+        f"{where}: the table {name} is missing, corrupt or not grantway's; nothing was changed. "
+        "Give the store another prefix, or another database."
     )
 
 
-def _make(connection: sa.Connection, own: Tables, where: str) -> None:
+def _create(connection: sa.Connection, own: Tables, where: str) -> None:
     sqlite = connection.dialect.name == "sqlite"
-    # The connection commits each statement by itself, so the transaction is spelt out.
+    # The connection is in autocommit mode, so the transaction needs explicit statements.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "BEGIN")
     try:
         if not sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
-        if not _there(connection, own, where):
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+        if not _exist(connection, own, where):
             own.tokens.metadata.create_all(connection, checkfirst=False)
             connection.execute(sa.insert(own.version), {"version": VERSION})
         connection.exec_driver_sql("COMMIT")
