@@ -1,4 +1,4 @@
-"""The clocks of a process, which a test may turn; imported before grantway, which keeps them."""
+"""Adjustable process clocks. Install them before importing grantway, which keeps references."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _time, _monotonic = time.time, time.monotonic
 
 
 class Clock:
-    """Both clocks of this process, and how far they are from the true ones.
+    """The wall clock and the monotonic clock of this process, with offsets.
 
     Attributes:
-        passed: Seconds that have passed without anybody waiting for them.
-        wrong: Seconds by which the clock that can be set is ahead.
+        passed: Seconds by which both clocks were advanced.
+        wrong: Seconds by which the wall clock alone is ahead.
     """
 
     def __init__(self) -> None:
@@ -20,13 +20,13 @@ class Clock:
         self.wrong = 0.0
 
     def time(self) -> float:
-        """As ``time.time``."""
+        """Return the wall clock's time, like ``time.time``."""
         return _time() + self.passed + self.wrong
 
     def monotonic(self) -> float:
-        """As ``time.monotonic``."""
+        """Return the monotonic clock's time, like ``time.monotonic``."""
         return _monotonic() + self.passed
 
     def install(self) -> None:
-        """Let whatever is imported from here on find these clocks."""
+        """Replace the clocks of the module ``time``."""
         time.time, time.monotonic = self.time, self.monotonic

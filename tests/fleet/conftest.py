@@ -1,4 +1,4 @@
-"""What fleets share, and an issuer that forgives nothing."""
+"""Fixtures for fleets: a strict issuer and the stores that machines share."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from tests.fleet.machines import StoreOptions
 from tests.postgres import PostgresServer, postgres_server
 from tests.valkey import ValkeyServer, valkey_server
 
-#: Seconds until the lock of a machine that died is free; renewed three times in it, which a busy
-#: machine must manage.
+#: Lease duration in seconds. A busy machine must be able to extend the lease every third of it.
 LEASE = 1.5
 
 
 @pytest.fixture
 def issuer(tmp_path: Path) -> Iterator[StrictIssuer]:
-    """One that never takes a refresh token twice."""
+    """An issuer that accepts each refresh token once."""
     with StrictIssuer(tmp_path) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[ValkeyServer]:
-    """One for all tests; each logs in with another issuer, and so has another key."""
+    """A server for all tests. Each test has its own issuer, and therefore its own key."""
     with valkey_server() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """The same."""
+    """A server for all tests, as above."""
     with postgres_server() as running:
         yield running
 
 
 @pytest.fixture
 def shared_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreOptions:
-    """The store that the test's parameter names, as each machine opens it.
+    """Name and options of the store that the test's parameter names.
 
-    ``-short``: with a lease to be waited for. The others keep theirs, however busy the machine is.
+    The suffix ``-short`` selects a short lease, for tests that wait until it expires.
     """
     name, _, short = request.param.partition("-")
     if name == "file":

@@ -1,4 +1,4 @@
-"""An issuer that rotates each refresh token, and counts what it is asked for."""
+"""An issuer that rotates each refresh token and records its token responses."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from grantway_grants import device_code
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from tests.faults import free_port
 
-#: Seconds that an access token lives, where a test says nothing else.
+#: Default lifetime of access tokens in seconds.
 HOUR = 3600.0
-#: Seconds that it may take to answer, on a busy machine.
+#: Seconds that a response may take on a busy machine.
 _PATIENCE = 30.0
 
 
 class StrictIssuer:
-    """Revokes a login when one of its refresh tokens is used a second time.
+    """An issuer that revokes a login if one of its refresh tokens is reused.
 
-    It can be stopped, and comes back at the same address with all that it knew.
+    After a restart it has the same address and data.
 
     Args:
-        folder: Where its database lies.
-        lifetime: Seconds that an access token lives.
-        reuse_window: Seconds for which the refresh token that was just replaced still works.
-        scope: Scope names of each login.
-        auth: How the client proves who it is.
+        folder: Folder of its database.
+        lifetime: Lifetime of access tokens in seconds.
+        reuse_window: Seconds for which a replaced refresh token still works.
+        scope: Scope of each login.
+        auth: The client's authentication method.
 
     Attributes:
-        url: Its address.
-        asked: The status of the answer to each request for a token since the last login.
-        passed: Seconds that its clock is ahead of the true one.
+        url: Address of the issuer.
+        asked: Status of each token response since the last login.
+        passed: Seconds by which the issuer's clock is ahead.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class StrictIssuer:
         self.client_id, self.client_secret = self._register()
 
     def start(self) -> None:
-        """Answer at its address."""
+        """Start the server at its address."""
         self._server = IssuerServer(
             IssuerSettings(approve="auto", lifetimes=self._lifetimes, registration="unrestricted"),
             database=self._database,
@@ -73,13 +73,13 @@ class StrictIssuer:
         self._server.start()
 
     def stop(self) -> None:
-        """Answer nobody; what was issued is kept."""
+        """Stop the server and keep its data."""
         if self._server is not None:
             self._server.stop()
             self._server = None
 
     def client(self) -> Client:
-        """The client that all machines are."""
+        """Return the client that all machines use."""
         return Client(
             Provider(
                 issuer=self.url,
@@ -92,18 +92,18 @@ class StrictIssuer:
         )
 
     def login(self) -> Token:
-        """What a person's approval brings; what is asked for is counted from here."""
+        """Log in, reset ``asked``, and return the token."""
         with self.client() as client:
             token = device_code.login(client, lambda _: None, scope=self._scope)
         self.asked.clear()
         return token
 
     def takes(self, access_token: str) -> bool:
-        """Whether a resource server would take the access token now."""
+        """Return whether the access token is active."""
         return bool(self._post("introspect", {"token": access_token}).json()["active"])
 
     def refreshes(self, token: Token | None) -> bool:
-        """Whether this holds the newest refresh token of its login. Uses it up."""
+        """Return whether the token's refresh token works. This uses it up."""
         assert token is not None
         form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token}
         return self._post("token", form).status_code == requests.codes.ok
@@ -144,7 +144,7 @@ class StrictIssuer:
 
 
 class _Counting:
-    """An ASGI application around the issuer's."""
+    """ASGI middleware that records the status of token responses."""
 
     def __init__(self, app: Any, asked: list[int]) -> None:
         self._app = app

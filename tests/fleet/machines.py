@@ -1,4 +1,4 @@
-"""Machines of a fleet: processes that share nothing but what they are told of a store."""
+"""Machines of a fleet, simulated by processes that share only a store."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from tests.interop.program import Program
 
 _ROOT = Path(__file__).parents[2]
 _WORKER = Path(__file__).with_name("worker.py")
-#: Seconds that an order may take, on a busy machine.
+#: Seconds that a command may take on a busy machine.
 _PATIENCE = 60.0
 
-#: Name and options, as each machine opens it.
+#: Name and options of a store.
 StoreOptions = tuple[str, dict[str, Any]]
 
 
 class Machine:
-    """One of a fleet.
+    """One machine of a fleet.
 
     Args:
-        program: The process.
+        program: The machine's process.
     """
 
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    def tell(self, do: str, **order: Any) -> None:
-        """Give an order, and do not wait."""
+    def send(self, do: str, **order: Any) -> None:
+        """Send a command without waiting for its result."""
         self._program.write_json({"do": do, **order})
 
-    def hear(self) -> Any:
-        """The answer to the first order that has none yet."""
+    def receive(self) -> Any:
+        """Return the next result or notification."""
         return self._program.read_json(_PATIENCE)
 
     def do(self, do: str, **order: Any) -> Any:
-        """Give an order, and wait until it is carried out."""
-        self.tell(do, **order)
-        return self.hear()
+        """Send a command and return its result."""
+        self.send(do, **order)
+        return self.receive()
 
-    def hears_that_it_is(self, place: str) -> None:
-        """Wait until it has come to where it stops."""
-        assert self.hear() == {"at": place}
+    def wait_until_stopped_at(self, place: str) -> None:
+        """Wait until the machine reports that it has stopped at a place."""
+        assert self.receive() == {"at": place}
 
-    def go_on(self) -> None:
-        """Let it go on from there."""
+    def proceed(self) -> None:
+        """Let a stopped machine continue."""
         self._program.write_json({})
 
     def kill(self) -> None:
-        """End it at once, with nothing said to anybody."""
+        """Kill the machine with SIGKILL."""
         os.kill(self._program.pid, signal.SIGKILL)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """As a laptop that is shut: none of its threads runs until the block ends."""
+        """Suspend the whole process during the block, like a closed laptop."""
         os.kill(self._program.pid, signal.SIGSTOP)
         try:
             yield
@@ -73,12 +73,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the threads of all machines got when they asked at one moment.
+    """Results of concurrent token requests on several machines.
 
     Attributes:
-        tokens: The different access tokens.
-        errors: The names of the errors, one a caller.
-        seconds: What the slowest machine took.
+        tokens: The distinct access tokens.
+        errors: Class name of each error.
+        seconds: Duration on the slowest machine.
     """
 
     tokens: set[str]
@@ -91,10 +91,10 @@ class Fleet:
     """Machines that share a login.
 
     Attributes:
-        machines: They.
-        issuer: Where all are logged in.
-        store: Opened by the test for itself; None where the machine keeps its token alone.
-        credential: Of the same token, in the test.
+        machines: The machines.
+        issuer: The issuer of the login.
+        store: The shared store, opened by the test; None if there is none.
+        credential: A credential for the same token in the test process.
     """
 
     machines: Sequence[Machine]
@@ -103,22 +103,22 @@ class Fleet:
     credential: Credential
 
     @property
-    def stored_anywhere(self) -> bool:
-        """Whether the test sees what the machines have stored."""
+    def has_shared_store(self) -> bool:
+        """Whether the machines use a store that the test can read."""
         return self.store is not None
 
     @property
     def stored(self) -> Token | None:
-        """What rests in the store."""
+        """The token in the shared store."""
         assert self.store is not None
         return self.store.load(self.credential.key)
 
-    def log_in(self) -> Token:
-        """Let a person log in."""
+    def login_all(self) -> Token:
+        """Log in, and give the token to all machines."""
         token = self.issuer.login()
-        # By the clock of the machines, which is not this process's.
-        ends = (token.expires_at or 0.0) + self.issuer.passed
-        token = replace(token, expires_at=ends)
+        # The machines' clocks are ahead of this process's clock.
+        expires_at = (token.expires_at or 0.0) + self.issuer.passed
+        token = replace(token, expires_at=expires_at)
         if self.store is not None:
             self.credential.accept(token)
             return token
@@ -127,25 +127,25 @@ class Fleet:
             machine.do("accept", **{name: getattr(token, name) for name in fields})
         return token
 
-    def let_pass(self, seconds: float) -> None:
-        """Let time pass, for the issuer and for all machines, and nobody wait for it."""
+    def advance(self, seconds: float) -> None:
+        """Advance the clocks of the issuer and all machines."""
         self.issuer.passed += seconds
-        together(self.machines, "quiet", **{"pass": seconds})
+        send_to_all(self.machines, "quiet", **{"pass": seconds})
 
     def ask(self, machines: Sequence[Machine] = (), timeout: float | None = None) -> Answer:
-        """Let all threads of all machines, or of some, ask for a token at once."""
-        return gathered(together(machines or self.machines, "ask", timeout=timeout))
+        """Request a token in every thread of all machines, or of some, at once."""
+        return combined(send_to_all(machines or self.machines, "ask", timeout=timeout))
 
 
-def together(machines: Sequence[Machine], do: str, **order: Any) -> list[Any]:
-    """Give the same order to all, then hear all."""
+def send_to_all(machines: Sequence[Machine], do: str, **order: Any) -> list[Any]:
+    """Send a command to all machines, then return all results."""
     for machine in machines:
-        machine.tell(do, **order)
-    return [machine.hear() for machine in machines]
+        machine.send(do, **order)
+    return [machine.receive() for machine in machines]
 
 
-def gathered(answers: Sequence[Any]) -> Answer:
-    """What several machines answered, as one."""
+def combined(answers: Sequence[Any]) -> Answer:
+    """Combine the results of several machines."""
     return Answer(
         {token for answer in answers for token in answer["tokens"]},
         [error for answer in answers for error in answer["errors"]],
@@ -163,15 +163,15 @@ def fleet(
     threads: int,
     stop_at: str = "",
 ) -> Iterator[Fleet]:
-    """Machines with homes of their own, logged in.
+    """Run machines with separate home folders that share a login.
 
     Args:
-        folder: Where their homes are made.
-        issuer: Who logs them in.
-        store: What they share.
-        machines: How many.
-        threads: How many threads of each ask.
-        stop_at: Where the first machine stops; see ``Worker``.
+        folder: Folder for the home folders.
+        issuer: Issuer of the login.
+        store: Name and options of the shared store.
+        machines: Number of machines.
+        threads: Number of threads per machine.
+        stop_at: Place where the first machine stops; see ``Worker``.
     """
     with ExitStack() as running:
         programs = []
@@ -196,7 +196,7 @@ def fleet(
         client = running.enter_context(issuer.client())
         credential = client.credential(grant_type=GRANT_TYPE, subject="fleet", store=opened)
         made = Fleet([Machine(each) for each in programs], issuer, opened, credential)
-        made.log_in()
+        made.login_all()
         yield made
 
 

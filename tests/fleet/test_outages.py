@@ -1,4 +1,4 @@
-"""What a fleet needs is gone for a while: the issuer, the store's server, the room on the disk."""
+"""Tests of a fleet during outages of the issuer, the store's server and the disk."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.issuer import HOUR, StrictIssuer
-from tests.fleet.machines import Fleet, StoreOptions, fleet, gathered, together
+from tests.fleet.machines import Fleet, StoreOptions, combined, fleet, send_to_all
 from tests.valkey import ValkeyServer
 
-#: Seconds of an hour's token after which it is renewed in advance, and still goes out.
+#: Age in seconds at which a token of one hour is in its refresh window but still live.
 NEAR_THE_END = HOUR - 100
-#: Seconds that a busy machine may take beyond a deadline.
+#: Seconds beyond a deadline that a busy machine may need.
 SLACK = 10.0
-#: Seconds after which no provider is still left alone for an earlier failure.
+#: Seconds after which every pause caused by a provider failure is over.
 LONG_AFTER = 120.0
 
 
-def all_keep(group: Fleet, tokens: set[str]) -> None:
-    """All get the live token, whatever goes wrong behind them."""
+def assert_all_keep(group: Fleet, tokens: set[str]) -> None:
+    """Check that all callers get the live token."""
     answer = group.ask()
     assert (answer.errors, answer.tokens) == ([], tokens)
 
 
-def all_get_a_new_one(group: Fleet, tokens: set[str], *, asked: int = 1) -> None:
-    """All get a token that they did not have, and it is the newest of the login."""
+def assert_all_get_a_new_token(group: Fleet, tokens: set[str], *, asked: int = 1) -> None:
+    """Check that all callers get one new token, and that it is the newest of the login."""
     before = len(group.issuer.asked)
     answer = group.ask()
     assert answer.errors == []
@@ -36,20 +36,20 @@ def all_get_a_new_one(group: Fleet, tokens: set[str], *, asked: int = 1) -> None
 
 
 @pytest.mark.parametrize("shared_store", ["file", "redis"], indirect=True)
-def test_the_issuer_is_gone_for_some_rounds(
+def test_recovers_after_an_outage_of_the_issuer(
     tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions
 ) -> None:
-    """The live token goes out to its end; then errors in time, and all is well when it is back."""
+    """The live token is served until it expires; then callers get errors until the issuer is up."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4) as group:
         held = group.ask().tokens
-        group.let_pass(NEAR_THE_END)
+        group.advance(NEAR_THE_END)
         issuer.stop()
         for _ in range(3):
-            all_keep(group, held)
-            noticed = together(group.machines, "quiet")
+            assert_all_keep(group, held)
+            noticed = send_to_all(group.machines, "quiet")
             assert set(noticed) == {"ConnectionFailedError"}
-            group.let_pass(10)
-        group.let_pass(100)
+            group.advance(10)
+        group.advance(100)
         for _ in range(3):
             answer = group.ask(timeout=1.0)
             assert answer.seconds < 1.0 + SLACK
@@ -59,27 +59,27 @@ def test_the_issuer_is_gone_for_some_rounds(
                 "ProviderPausedError",
                 "WaitTimeoutError",
             }
-            group.let_pass(LONG_AFTER)
+            group.advance(LONG_AFTER)
         assert issuer.asked == []
         issuer.start()
-        all_get_a_new_one(group, held)
+        assert_all_get_a_new_token(group, held)
 
 
 @pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
-def test_the_server_of_the_store_is_gone_for_some_rounds(
+def test_recovers_after_an_outage_of_the_store(
     tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions, valkey: ValkeyServer
 ) -> None:
-    """As with the issuer; nothing is sent while nobody could store the answer."""
+    """As for the issuer; no refresh request is sent while its response could not be stored."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4) as group:
         held = group.ask().tokens
-        group.let_pass(NEAR_THE_END)
+        group.advance(NEAR_THE_END)
         valkey.stop()
         try:
             for _ in range(3):
-                all_keep(group, held)
-                assert set(together(group.machines, "quiet")) == {"StoreUnreadableError"}
-                group.let_pass(10)
-            group.let_pass(100)
+                assert_all_keep(group, held)
+                assert set(send_to_all(group.machines, "quiet")) == {"StoreUnreadableError"}
+                group.advance(10)
+            group.advance(100)
             for _ in range(3):
                 answer = group.ask()
                 assert answer.tokens == set()
@@ -87,24 +87,24 @@ def test_the_server_of_the_store_is_gone_for_some_rounds(
             assert issuer.asked == []
         finally:
             valkey.restart()
-        all_get_a_new_one(group, held)
+        assert_all_get_a_new_token(group, held)
 
 
 @pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
-def test_the_server_of_the_store_is_gone_when_the_answer_is_to_be_saved(
+def test_saves_the_token_later_if_the_store_is_down(
     tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions, valkey: ValkeyServer
 ) -> None:
-    """The token waits with the machine that has it, and is saved with its next call."""
+    """The machine keeps the unsaved token in memory and saves it in the next call."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4, stop_at="between") as group:
         held = group.ask().tokens
-        group.let_pass(HOUR)
+        group.advance(HOUR)
         first, *others = group.machines
-        first.tell("ask")
-        first.hears_that_it_is("between")
+        first.send("ask")
+        first.wait_until_stopped_at("between")
         valkey.stop()
         try:
-            first.go_on()
-            answer = gathered([first.hear()])
+            first.proceed()
+            answer = combined([first.receive()])
             assert (answer.tokens, set(answer.errors)) == (set(), {"StoreSaveError"})
             assert issuer.asked == [200]
         finally:
@@ -119,22 +119,22 @@ def test_the_server_of_the_store_is_gone_when_the_answer_is_to_be_saved(
 
 @pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
 @pytest.mark.parametrize("window", [0.0, 30.0])
-def test_others_come_before_who_has_the_answer_can_save_it(
+def test_other_machines_refresh_before_an_unsaved_token_is_saved(
     tmp_path: Path, shared_store: StoreOptions, valkey: ValkeyServer, window: float
 ) -> None:
-    """They send what it has used. All go on where the provider forgives, and else must log in."""
+    """They reuse its refresh token, which works within the reuse window and revokes otherwise."""
     with (
         StrictIssuer(tmp_path, reuse_window=window) as issuer,
         fleet(tmp_path, issuer, shared_store, machines=3, threads=4, stop_at="between") as group,
     ):
-        group.let_pass(HOUR)
+        group.advance(HOUR)
         first, *others = group.machines
-        first.tell("ask")
-        first.hears_that_it_is("between")
+        first.send("ask")
+        first.wait_until_stopped_at("between")
         valkey.stop()
         try:
-            first.go_on()
-            assert set(first.hear()["errors"]) == {"StoreSaveError"}
+            first.proceed()
+            assert set(first.receive()["errors"]) == {"StoreSaveError"}
         finally:
             valkey.restart()
         answer = group.ask(others)
@@ -146,25 +146,25 @@ def test_others_come_before_who_has_the_answer_can_save_it(
             assert issuer.refreshes(group.stored)
         else:
             assert set(answer.errors) == {"LoginNeededError"}
-            token = group.log_in()
-            group.let_pass(0)
+            token = group.login_all()
+            group.advance(0)
             assert group.ask().tokens == {token.access_token}
 
 
 @pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
-def test_the_server_of_the_store_starts_anew_before_the_answer_is_saved(
+def test_a_store_restart_before_the_save_loses_no_token(
     tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions, valkey: ValkeyServer
 ) -> None:
-    """Who holds the lock when the server dies holds it still when it is back, and saves."""
+    """The lock survives the restart of the store, so its holder can save."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4, stop_at="between") as group:
         held = group.ask().tokens
-        group.let_pass(HOUR)
+        group.advance(HOUR)
         first, *others = group.machines
-        first.tell("ask")
-        first.hears_that_it_is("between")
+        first.send("ask")
+        first.wait_until_stopped_at("between")
         valkey.restart()
-        first.go_on()
-        answer = gathered([first.hear()])
+        first.proceed()
+        answer = combined([first.receive()])
         assert answer.errors == []
         assert group.ask(others).tokens == answer.tokens
         assert not answer.tokens & held
@@ -173,16 +173,16 @@ def test_the_server_of_the_store_starts_anew_before_the_answer_is_saved(
 
 
 @pytest.mark.parametrize("shared_store", ["file"], indirect=True)
-def test_there_is_no_room_on_the_disk(
+def test_sends_no_refresh_request_while_the_disk_is_full(
     tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions
 ) -> None:
-    """No token is asked for that could not be stored, and all go on when there is room."""
+    """No token is requested that could not be stored; callers recover when space is free."""
     with fleet(tmp_path, issuer, shared_store, machines=1, threads=16) as group:
         held = group.ask().tokens
         before = group.stored
         (machine,) = group.machines
         machine.do("limit", size=20)
-        group.let_pass(HOUR)
+        group.advance(HOUR)
         for _ in range(3):
             answer = group.ask()
             assert (answer.tokens, set(answer.errors)) == (set(), {"StoreSaveError"})

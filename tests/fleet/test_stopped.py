@@ -1,4 +1,4 @@
-"""A machine is stopped past its lease and goes on later, as a laptop that was shut."""
+"""Tests of a fleet in which a machine is suspended beyond its lease, like a closed laptop."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.issuer import HOUR, StrictIssuer
-from tests.fleet.machines import Answer, Fleet, StoreOptions, fleet, gathered
+from tests.fleet.machines import Answer, Fleet, StoreOptions, combined, fleet
 
-#: Where a lease can end while its holder lives. The system's lock of a file cannot.
+#: Stores whose lease can expire while its holder lives, unlike a file lock.
 STORES = pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
 EVERY_STORE = pytest.mark.parametrize("shared_store", ["redis-short", "sql-short"], indirect=True)
 
 
 @contextmanager
-def woken(
+def suspended(
     folder: Path, store: StoreOptions, place: str, *, window: float
 ) -> Iterator[tuple[Fleet, Answer, Answer]]:
-    """What the others got while the first machine slept, and what it got when it woke up."""
+    """Yield the other machines' result during the suspension, and the first machine's after it."""
     with (
         StrictIssuer(folder, reuse_window=window) as issuer,
         fleet(folder, issuer, store, machines=3, threads=4, stop_at=place) as group,
     ):
-        group.let_pass(HOUR)
+        group.advance(HOUR)
         late, *others = group.machines
-        late.tell("ask", timeout=None)
-        late.hears_that_it_is(place)
+        late.send("ask", timeout=None)
+        late.wait_until_stopped_at(place)
         with late.stopped():
             answer = group.ask(others)
-        late.go_on()
-        yield group, answer, gathered([late.hear()])
+        late.proceed()
+        yield group, answer, combined([late.receive()])
 
 
 @EVERY_STORE
-def test_its_token_does_not_replace_the_newer_one(
+def test_a_late_save_does_not_replace_the_newer_token(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
-    """It had its answer, and had not saved it. The fence refuses that; it takes the newer one."""
-    with woken(tmp_path, shared_store, "between", window=30.0) as (group, answer, late):
+    """The fence rejects the late save, and the machine uses the newer token."""
+    with suspended(tmp_path, shared_store, "between", window=30.0) as (group, answer, late):
         assert (answer.errors, late.errors) == ([], [])
         assert len(answer.tokens) == 1
         assert late.tokens == answer.tokens
@@ -49,11 +49,11 @@ def test_its_token_does_not_replace_the_newer_one(
 
 
 @STORES
-def test_what_it_sends_late_harms_nobody_where_the_provider_forgives(
+def test_a_late_request_is_harmless_with_a_reuse_window(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
-    """It had not sent its refresh token, which others have used by now."""
-    with woken(tmp_path, shared_store, "before", window=30.0) as (group, answer, late):
+    """The machine sends a refresh token that the others have used meanwhile."""
+    with suspended(tmp_path, shared_store, "before", window=30.0) as (group, answer, late):
         assert (answer.errors, late.errors) == ([], [])
         assert late.tokens == answer.tokens
         assert group.issuer.asked == [200, 200]
@@ -61,11 +61,11 @@ def test_what_it_sends_late_harms_nobody_where_the_provider_forgives(
 
 
 @STORES
-def test_what_it_has_stored_is_what_the_others_found(
+def test_other_machines_find_the_token_stored_before_the_suspension(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
-    """It had not yet set the lock free."""
-    with woken(tmp_path, shared_store, "after", window=0.0) as (group, answer, late):
+    """The machine was suspended before it released the lock."""
+    with suspended(tmp_path, shared_store, "after", window=0.0) as (group, answer, late):
         assert (answer.errors, late.errors) == ([], [])
         assert late.tokens == answer.tokens
         assert group.issuer.asked == [200]
@@ -73,19 +73,19 @@ def test_what_it_has_stored_is_what_the_others_found(
 
 
 @STORES
-def test_what_it_sends_late_ends_the_login_where_the_provider_does_not_forgive(
+def test_a_late_request_revokes_the_login_without_a_reuse_window(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
-    """A lock cannot call back what its holder sends after its end. All are told to log in."""
-    with woken(tmp_path, shared_store, "before", window=0.0) as (group, answer, late):
+    """No lock can prevent a request sent after the lease expired. All machines must log in."""
+    with suspended(tmp_path, shared_store, "before", window=0.0) as (group, answer, late):
         assert (answer.errors, len(answer.tokens)) == ([], 1)
         assert group.issuer.asked == [200, 400]
-        # It goes on with what the others have stored, which still looks alive.
+        # It uses the token that the others stored, which has not expired.
         assert late.errors == []
         assert late.tokens == answer.tokens
         assert not any(group.issuer.takes(token) for token in answer.tokens)
-        group.let_pass(HOUR)
+        group.advance(HOUR)
         assert set(group.ask().errors) == {"LoginNeededError"}
-        token = group.log_in()
-        group.let_pass(0)
+        token = group.login_all()
+        group.advance(0)
         assert group.ask().tokens == {token.access_token}

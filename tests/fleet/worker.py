@@ -1,7 +1,7 @@
-"""A machine of a fleet: a process whose threads share one credential; told what to do in lines.
+"""A machine of a fleet: a process whose threads share one credential.
 
-``python worker.py``: the first line says who it is, see ``Worker``; each further one is an order,
-``{"do": "ask"}``, that is answered with a line.
+Run ``python worker.py``. The first line of input contains the arguments of ``Worker``. Each further
+line is a command such as ``{"do": "ask"}``, whose result is printed as one line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.fleet.clock import Clock
 CLOCK = Clock()
 CLOCK.install()
 
-from grantway import Client, Provider, RetryPolicy, Token  # noqa: E402 - by these clocks
+from grantway import Client, Provider, RetryPolicy, Token  # noqa: E402 - after installing the clocks
 from grantway._exceptions import GrantwayError  # noqa: E402
 from grantway._transport.deadline import Deadline  # noqa: E402
 from grantway._transport.http import HttpRequest, HttpResponse  # noqa: E402
@@ -32,26 +32,27 @@ if TYPE_CHECKING:
     from grantway._types.store import Store
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
-#: Seconds between two looks of a thread that polls.
+#: Seconds between two polls.
 _POLL = 0.01
 
 
 def open_store(kind: str, options: dict[str, Any]) -> Store:
-    """The store that each machine of a fleet opens for itself."""
+    """Return a new store instance."""
     return grantway_register_stores()[kind](**options)
 
 
 class Worker:
-    """What this machine holds.
+    """The state of one machine.
 
     Args:
-        issuer: The provider's address.
-        client_id: Who all machines are.
-        client_secret: And their secret.
+        issuer: Address of the issuer.
+        client_id: Client ID that all machines use.
+        client_secret: Secret of that client.
         store: Name and options of the store, or None.
-        threads: How many ask at once.
-        stop_at: Where to stop, the first time: ``before`` the refresh token is sent, ``between``
-            the answer and its saving, or ``after`` that; it tells so, and goes on at a line.
+        threads: Number of threads that request tokens at once.
+        stop_at: Place to stop once: ``before`` sending the refresh request, ``between`` receiving
+            the response and saving it, or ``after`` saving it. The machine prints a notification
+            and continues after the next line of input.
     """
 
     def __init__(
@@ -70,32 +71,32 @@ class Worker:
             client_id=client_id,
             client_secret=client_secret,
             transport=_Stopping(self._stop),
-            retry=RetryPolicy(attempts=1),  # what is tried again has tests of its own
+            retry=RetryPolicy(attempts=1),  # retries have separate tests
         )
         self._store = None if store is None else open_store(*store)
         self._credential = self._client.credential(
-            grant_type=GRANT_TYPE, subject="fleet", store=self._store, on_token=self._told
+            grant_type=GRANT_TYPE, subject="fleet", store=self._store, on_token=self._saved
         )
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads)
         self._barrier = threading.Barrier(threads)
 
     def ask(self, timeout: float | None = None) -> dict[str, Any]:
-        """Let every thread ask for a token at one moment."""
+        """Request a token in every thread at once."""
         return self._all(self._ask, timeout)
 
     def poll(self, rounds: int) -> dict[str, Any]:
-        """Let every thread ask again and again until it has seen so many tokens."""
+        """Poll in every thread until it has seen a number of distinct tokens."""
         return self._all(self._poll, rounds)
 
-    def invalidate(self, refused: list[str]) -> None:
-        """Say that the token did not work, where it is one of these."""
+    def invalidate(self, rejected: list[str]) -> None:
+        """Invalidate the current token if it is one of the rejected ones."""
         token = self._credential.token()
-        if token.access_token in refused:
+        if token.access_token in rejected:
             self._credential.invalidate(token)
 
     def quiet(self) -> str | None:
-        """Wait until nothing runs in the background; what went wrong there."""
+        """Wait for background refreshes, and return the class name of the last error."""
         for thread in threading.enumerate():
             if thread.name == "grantway-refresh":
                 thread.join()
@@ -103,22 +104,22 @@ class Worker:
         return None if error is None else type(error).__name__
 
     def accept(self, **token: Any) -> None:
-        """Take a token from a login."""
+        """Accept the token of a login."""
         self._credential.accept(Token(**token))
 
     def limit(self, size: int | None) -> None:
-        """Let no file grow past so many bytes, as on a full disk."""
+        """Limit the size of files in bytes, to simulate a full disk; None removes the limit."""
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 
-    def obey(self, order: dict[str, Any]) -> Any:
-        """Do what a line says."""
+    def execute(self, order: dict[str, Any]) -> Any:
+        """Execute a command and return its result."""
         CLOCK.passed += order.pop("pass", 0.0)
         CLOCK.wrong = order.pop("wrong", CLOCK.wrong)
         return getattr(self, order.pop("do"))(**order)
 
     def close(self) -> None:
-        """Leave nothing open."""
+        """Close the client, the store and the threads."""
         self._pool.shutdown()
         self._client.close()
         close = getattr(self._store, "close", None)
@@ -155,23 +156,23 @@ class Worker:
     def _token(self, timeout: float | None) -> str:
         asked = time.time()
         token = self._credential.token(timeout)
-        # Not by the time it is now: a busy machine may have stopped this thread meanwhile.
+        # Compare with the time of the request: a busy machine may have paused this thread since.
         if token.expires_at is None or token.expires_at <= asked:
-            raise AssertionError("a token was given out past its end")
+            raise AssertionError("an expired token was returned")
         return token.access_token
 
-    def _told(self, _token: Token) -> None:
+    def _saved(self, _token: Token) -> None:
         self._stop("after")
 
     def _stop(self, place: str) -> None:
         if place == self._stop_at:
             self._stop_at = ""
-            say({"at": place})
-            sys.stdin.readline()  # the main thread waits for this one, and does not read
+            reply({"at": place})
+            sys.stdin.readline()  # the main thread waits for this thread and does not read
 
 
 class _Stopping(RequestsTransport):
-    """Stops before a request leaves, and once more when its answer is there."""
+    """A transport that stops before sending a request and after receiving the response."""
 
     def __init__(self, stop: Any) -> None:
         super().__init__()
@@ -184,19 +185,19 @@ class _Stopping(RequestsTransport):
         return answer
 
 
-def say(what: object) -> None:
-    """One line to who gives the orders."""
+def reply(what: object) -> None:
+    """Print a value as one line of JSON."""
     print(json.dumps(what), flush=True)
 
 
 def main() -> None:
-    """Obey until the last order."""
-    with ExitStack() as open_things:
+    """Execute the commands from standard input."""
+    with ExitStack() as stack:
         worker = Worker(**json.loads(sys.stdin.readline()))
-        open_things.callback(worker.close)
-        say({"ready": os.getpid()})
+        stack.callback(worker.close)
+        reply({"ready": os.getpid()})
         for line in iter(sys.stdin.readline, ""):
-            say(worker.obey(json.loads(line)))
+            reply(worker.execute(json.loads(line)))
 
 
 if __name__ == "__main__":

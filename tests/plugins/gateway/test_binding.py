@@ -308,7 +308,7 @@ def test_without_redirect_uris_no_code_is_redeemed_where_callers_are_many(
     ("options", "says"),
     [
         ({"client_secret": None}, "keys: is missing"),
-        ({"keys": b"short"}, "keys: a key is 32 bytes"),
+        ({"keys": b"short"}, "keys: a key must be 32 bytes"),
         ({"redirect_uris": {"stranger": [OWN]}}, "'stranger' is not one of the clients"),
         ({"redirect_uris": {"shop": OWN}}, "must have a list of URIs"),
         ({"redirect_uris": {"shop": ["ftp://x"]}}, "has a URI that must be https"),
