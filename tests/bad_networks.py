@@ -1,6 +1,6 @@
-"""Every way in which a network or a provider fails a token request, by name.
+"""Named faults of networks and providers for token requests.
 
-The fault matrix of grantway and the one of its peers play the same faults.
+The fault matrices of grantway and of other libraries use the same faults.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from tests import faults
 from tests.faults import Act, FaultServer, Stage
 
-#: What a healthy server answers; AWS's names beside the RFC's, so that it serves every client.
+#: Response of a healthy server, with the parameter names of both AWS and the RFC.
 HEALTHY: Mapping[str, Any] = {
     "access_token": "at-1",
     "token_type": "Bearer",
@@ -25,13 +25,13 @@ HEALTHY: Mapping[str, Any] = {
     "tokenType": "Bearer",
     "expiresIn": 3600,
 }
-#: What the host answers that a redirect points to.
+#: Response of the host that redirects point to.
 FOREIGN: Mapping[str, Any] = {**HEALTHY, "access_token": "at-foreign", "accessToken": "at-foreign"}
 NULL: Mapping[str, Any] = {**HEALTHY, "access_token": None, "accessToken": None}
 HTML = {"Content-Type": "text/html"}
 JSON = {"Content-Type": "application/json"}
 GATEWAY = b"<html><body><h1>Gateway</h1></body></html>"
-#: Seconds that a server asks to wait.
+#: Values of Retry-After in seconds.
 ASKED = 2
 ASKED_BY_DATE = 3
 ASKED_TOO_LONG = 3600
@@ -42,11 +42,12 @@ class Fault:
     """One fault.
 
     Attributes:
-        act: Makes the server's act of the address of another host; None where no server is.
-        host: Where the client is sent, if not to the server.
-        scheme: How the client speaks to the server.
-        arrives: Whether the server gets the request.
-        slow: Whether it ends by a timeout of the client, if at all.
+        act: Returns the server's behaviour, given the address of another host; None if there is no
+            server.
+        host: Address for the client, if not the server's.
+        scheme: URL scheme for the client.
+        arrives: Whether the server receives the request.
+        slow: Whether the client needs a timeout to end the request.
     """
 
     act: Callable[[str], Act] | None
@@ -58,13 +59,13 @@ class Fault:
 
 @dataclass
 class Scene:
-    """What a client meets.
+    """The servers of one test.
 
     Attributes:
-        base: Where the client is told to go, without a path.
-        server: The server that has the fault, or None.
-        elsewhere: Another host, which redirects point to.
-        arrived: Requests that came to the server whole.
+        base: Base URL for the client, without a path.
+        server: The faulty server, or None.
+        elsewhere: Another host, the target of redirects.
+        arrived: Time of each complete request to the server.
     """
 
     base: str
@@ -74,17 +75,17 @@ class Scene:
 
     @property
     def token_endpoint(self) -> str:
-        """Where tokens are asked for."""
+        """URL of the token endpoint."""
         return f"{self.base}/token"
 
 
 @contextmanager
 def scene(name: str, times: int | None = None) -> Iterator[Scene]:
-    """Set up a fault.
+    """Run the servers for a fault.
 
     Args:
-        name: Of the fault.
-        times: How often it happens before the server is well; None for always.
+        name: Name of the fault.
+        times: Number of faulty responses before the server recovers; None for no recovery.
     """
     fault = FAULTS[name]
     with ExitStack() as stack:
@@ -93,7 +94,7 @@ def scene(name: str, times: int | None = None) -> Iterator[Scene]:
             base = fault.host or f"http://127.0.0.1:{faults.free_port()}"
             yield Scene(base, None, elsewhere)
             return
-        # The other host goes by another name as well as another port.
+        # The other host has a different name and a different port.
         act = fault.act(f"http://localhost:{elsewhere.port}/token")
         arrived: list[float] = []
 
@@ -140,7 +141,7 @@ def _redirects(status: int) -> Fault:
 
 
 def _plain_port(stage: Stage) -> bool:
-    """Answer a TLS greeting as a plain HTTP server does."""
+    """Respond to a TLS handshake like a plain HTTP server."""
     stage.sock.recv(65536)
     stage.send(faults.message(400, b"not HTTP"))
     return False

@@ -1,4 +1,4 @@
-"""A certificate authority for one test run."""
+"""Certificates issued for a test run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Identity:
-    """A certificate and its key, as files and as they are."""
+    """A certificate and its private key, as file paths and as objects."""
 
     certificate: str
     key: str
@@ -30,7 +30,7 @@ class Identity:
 
 
 def issue(folder: Path, name: str, authority: Identity | None = None) -> Identity:
-    """Make a certificate for a name and for 127.0.0.1; without an authority it signs itself."""
+    """Issue a certificate for a name and 127.0.0.1; self-signed without an authority."""
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)

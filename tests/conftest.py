@@ -1,4 +1,4 @@
-"""What holds for every test: no limit on the speed of the machine, and nothing left running."""
+"""Settings for all tests, and a check that no program is left running."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ settings.load_profile("grantway")
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail if a program that a test started still runs when this process's tests have ended."""
+    """Fail if a program that a test started is still running after the last test."""
     yield
     if request.session.exitstatus == pytest.ExitCode.INTERRUPTED:
-        return  # the run has failed already, and `end_all` ends the programs
+        return  # the run has failed already, and `end_all` kills the programs
     left = left_running.commands()
     assert not left, "\n".join(["these programs were left running:", *left])
 
 
 @pytest.fixture(scope="session", autouse=True)
 def the_forkserver_ends(nothing_is_left_running: None) -> Iterator[None]:
-    """Stop it before the check of what is left running."""
+    """Stop the fork server before the check for programs left running."""
     with forkserver():
         yield
 
 
 def _is_worker(config: pytest.Config) -> bool:
-    """Return whether pytest-xdist started this process, which another one watches then."""
+    """Return whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not _is_worker(config):
         left_running.adopt_orphans()
-        # Ends a terminated run as Ctrl-C does: fixtures stop their programs.
+        # Handle SIGTERM like Ctrl-C, so that fixtures stop their programs.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -59,5 +59,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter:
-        reporter.section("programs that were left running, and are killed now", red=True)
+        reporter.section("programs that were left running and have been killed", red=True)
         reporter.write("\n".join([*left, ""]))

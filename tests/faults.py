@@ -1,4 +1,4 @@
-"""The public fault server, and the certificate that only our own tests need."""
+"""The public fault server, and a self-signed certificate for grantway's own tests."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ __all__ = [
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
-    """A self-signed certificate for 127.0.0.1: the server's context, and the file to trust."""
+    """Return a server context with a self-signed certificate for 127.0.0.1, and its CA file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "grantway tests")])
     now = dt.datetime.now(dt.UTC)

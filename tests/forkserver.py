@@ -1,6 +1,7 @@
-"""Processes forked from one that has imported grantway already, and holds nothing else.
+"""Processes forked from a server process that has imported grantway.
 
-A new Python takes up to a second of processor time for these imports, and the tests start hundreds.
+A new Python process needs up to a second of CPU time for these imports, and the tests start
+hundreds of processes.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-#: For processes that run a function. Unlike a fork of this process, they share no lock, socket or
-#: thread with it.
+#: Context for processes that run a function. Unlike forks of this process, they inherit none of its
+#: locks, sockets and threads.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
@@ -32,7 +33,7 @@ CONTEXT.set_forkserver_preload(
 
 @contextmanager
 def forkserver() -> Iterator[None]:
-    """Stop what `multiprocessing` runs beside the processes; it starts when it is needed."""
+    """Stop the helper processes of `multiprocessing`, which it starts on demand."""
     try:
         yield
     finally:
@@ -43,7 +44,7 @@ def forkserver() -> Iterator[None]:
 def command_line(
     arguments: list[str], environment: Mapping[str, str], stdout: Path, stderr: Path
 ) -> ForkServerProcess:
-    """Start ``grantway`` with these arguments and this environment, writing into two files."""
+    """Start ``grantway`` with its output redirected to two files."""
     process = CONTEXT.Process(
         target=_run, args=(arguments, dict(environment), stdout, stderr), daemon=True
     )
@@ -60,6 +61,6 @@ def _run(arguments: list[str], environment: dict[str, str], stdout: Path, stderr
     for stream, path in ((1, stdout), (2, stderr)):
         with path.open("ab") as file:
             os.dup2(file.fileno(), stream)
-    from grantway_plugins.cli import main  # noqa: PLC0415 - as ``python -m`` imports it
+    from grantway_plugins.cli import main  # noqa: PLC0415 - imported with the new environment
 
     main()

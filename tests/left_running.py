@@ -1,4 +1,4 @@
-"""Programs that a test started and did not end, found where the system lists them (Linux)."""
+"""Detection of programs that a test started and did not stop (Linux only)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from tests.waiting import until
 
 _PR_SET_CHILD_SUBREAPER = 36
-#: Seconds that a program has to end after the process that started it.
+#: Seconds that a program may take to exit after its parent.
 _PATIENCE = 5.0
-#: Ends by itself, after the process that it watches.
+#: A helper of `multiprocessing` that exits after its parent.
 _HARMLESS = "multiprocessing.resource_tracker"
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that `end_all` finds it."""
+    """Adopt descendants whose parent exits, so that `end_all` finds them."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -33,12 +33,12 @@ def commands() -> list[str]:
 def end_all() -> list[str]:
     """Kill this process's descendants, and return their commands.
 
-    With `adopt_orphans` this finds the programs of a worker that crashed or was killed, too.
+    After `adopt_orphans`, this includes the programs of workers that crashed or were killed.
     """
     with contextlib.suppress(AssertionError):
         until(lambda: not list(_children()), seconds=_PATIENCE)
     ended = []
-    while left := list(_children()):  # a killed program's children come here
+    while left := list(_children()):  # killing a program makes its children ours
         for pid, command in left:
             ended.append(command)
             os.kill(pid, signal.SIGKILL)
@@ -48,12 +48,12 @@ def end_all() -> list[str]:
 
 
 def _children() -> Iterator[tuple[int, str]]:
-    """Yield the ids and commands of this process's children that have not ended."""
+    """Yield the IDs and commands of this process's running children."""
     for listed in Path("/proc/self/task").glob("*/children"):
         for pid in listed.read_text().split():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-                # A zombie has ended. A program that is about to start has no command line yet.
+                # Skip zombies. A program that is just starting has no command line yet.
                 if stat.rpartition(") ")[2][0] not in "ZX":
                     command = Path(f"/proc/{pid}/cmdline").read_bytes() or stat.encode()
                     yield int(pid), command.replace(b"\0", b" ").decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""A small proxy, for CONNECT and for plain http, that notes what it is asked for."""
+"""A small HTTP proxy that supports CONNECT and plain requests, and records its targets."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.waiting import PATIENCE
 
 
 class Proxy(ThreadingHTTPServer):
-    """Forwards to wherever it is asked, or answers every request with ``status``.
+    """Forwards requests, or responds to every request with ``status``.
 
     Attributes:
         asked: The targets, in order.
-        login: ``USER:PASSWORD`` that it wants, if it wants one.
-        status: What it answers instead of forwarding.
+        login: Required credentials as ``USER:PASSWORD``, or None.
+        status: Status to return instead of forwarding, or None.
     """
 
     daemon_threads = True
@@ -99,12 +99,12 @@ class _Forward(BaseHTTPRequestHandler):
         return False
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
-        """Say nothing."""
+        """Suppress the log."""
 
 
 @contextmanager
 def proxy(login: str | None = None, status: int | None = None) -> Iterator[Proxy]:
-    """Run one."""
+    """Run a proxy for the block."""
     with Proxy(login, status) as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

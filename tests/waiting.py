@@ -1,4 +1,4 @@
-"""Waiting for something that another thread or process does."""
+"""Waiting for a result of another thread or process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-#: Seconds that a busy machine may need for anything that takes no time otherwise.
+#: Timeout in seconds for operations that are fast except on a busy machine.
 PATIENCE = 60.0
 _PAUSE = 0.02
 
@@ -19,10 +19,10 @@ def until(
     *,
     seconds: float = PATIENCE,
 ) -> Found:
-    """Look again and again until what was found holds, and return it.
+    """Call ``look`` repeatedly until ``holds`` accepts its result, and return the result.
 
     Raises:
-        AssertionError: It did not hold in time; the message quotes what was found last.
+        AssertionError: No result was accepted in time; quotes the last one.
     """
     deadline = time.monotonic() + seconds
     while not holds(found := look()):

@@ -1,4 +1,4 @@
-"""Run inside the new environment: a coupon for a token, from the client to the issuer and back."""
+"""Exchange a coupon for a token end to end. Runs inside the new virtual environment."""
 
 from __future__ import annotations
 

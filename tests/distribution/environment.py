@@ -1,4 +1,4 @@
-"""A virtual environment with nothing of this one, and distributions to put into it."""
+"""An isolated virtual environment, and distributions to install into it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 
 
 def pip(*arguments: str | Path) -> None:
-    """Run pip, and show what it said where it failed."""
+    """Run pip, and fail with its output if it fails."""
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -36,7 +36,7 @@ def build(source: Path, folder: Path) -> Path:
 def wheel(
     folder: Path, name: str, source: str, entry_points: str = "", group: str = "grantway.v1"
 ) -> Path:
-    """Write a wheel of one module."""
+    """Create a wheel with one module."""
     module = name.replace("-", "_")
     info = f"{module}-2.0.dist-info"
     files = {
@@ -73,9 +73,9 @@ class Environment:
 
     @contextmanager
     def unpacked(self, made: Path) -> Iterator[None]:
-        """Put the files of a wheel where pip would, and remove them when the block ends.
+        """Install a wheel by unpacking it, and remove its files at the end of the block.
 
-        pip itself takes seconds for a wheel of one module.
+        This avoids pip, which takes seconds for a wheel of one module.
         """
         (site,) = self.folder.glob("lib/python*/site-packages")
         with zipfile.ZipFile(made) as archive:
@@ -107,18 +107,18 @@ class Environment:
         )
 
     def grantway(self, *arguments: str, **variables: str) -> Any:
-        """What a command prints with ``--json``."""
+        """Run a command with ``--json`` and return its parsed output."""
         done = self.run("-m", "grantway_plugins.cli", *arguments, "--json", **variables)
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
     def plugin(self, path: str, **variables: str) -> dict[str, str]:
-        """One plugin's line of ``grantway plugins``."""
+        """Return the entry of one plugin in ``grantway plugins``."""
         shown: list[dict[str, str]] = self.grantway("plugins", **variables)
         return next(each for each in shown if f"{each['distribution']}/{each['name']}" == path)
 
     def end_to_end(self, **variables: str) -> dict[str, Any]:
         done = self.run(HERE / "end_to_end.py", **variables)
         assert done.returncode == 0, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report

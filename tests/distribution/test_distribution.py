@@ -1,4 +1,4 @@
-"""A grant of a separate distribution: built, installed beside grantway, run, then broken."""
+"""Tests of plugins in separate distributions: built, installed, used, and faulty."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def grantway_observe(event):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Grantway and acme-coupons, each from its wheel."""
+    """A virtual environment with the wheels of grantway and acme-coupons."""
     folder = tmp_path_factory.mktemp("distribution")
     ours, theirs = build(ROOT, folder / "a"), build(HERE / "acme-coupons", folder / "b")
     made = Environment(folder / "environment")
@@ -38,7 +38,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return made
 
 
-def test_it_is_found(environment: Environment) -> None:
+def test_finds_the_plugin(environment: Environment) -> None:
     assert environment.plugin("acme-coupons/coupon") == {
         "name": "coupon",
         "owner": "acme-coupons 1.2",
@@ -54,10 +54,10 @@ def test_it_is_found(environment: Environment) -> None:
     assert environment.grantway("doctor")["ok"] is True
 
 
-def test_it_runs_from_one_end_to_the_other(environment: Environment) -> None:
-    told = environment.end_to_end()
-    assert {TYPE, "refresh_token"} <= set(told.pop("supported"))
-    assert told == {
+def test_the_plugin_works_end_to_end(environment: Environment) -> None:
+    report = environment.end_to_end()
+    assert {TYPE, "refresh_token"} <= set(report.pop("supported"))
+    assert report == {
         "scope": ["read"],
         "refresh_token": None,
         "errors": [
@@ -116,7 +116,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize(("parts", "state", "reason"), VARIANTS.values(), ids=VARIANTS)
-def test_one_that_is_broken_says_why_and_the_others_work(
+def test_reports_a_faulty_plugin_and_keeps_the_others(
     environment: Environment, tmp_path: Path, parts: dict[str, str], state: str, reason: str
 ) -> None:
     with environment.unpacked(wheel(tmp_path, "variant", **parts)):
@@ -125,7 +125,9 @@ def test_one_that_is_broken_says_why_and_the_others_work(
         assert environment.end_to_end()["scope"] == ["read"]
 
 
-def test_a_grant_that_two_bring(environment: Environment, tmp_path: Path) -> None:
+def test_rejects_a_grant_that_two_plugins_register(
+    environment: Environment, tmp_path: Path
+) -> None:
     conflict = (
         "The grant 'urn:acme:coupon' is brought by acme-coupons 1.2 (coupon) and variant 2.0 "
         "(variant). The order of loading never decides: neither is used. To leave variant "
@@ -145,20 +147,22 @@ def test_a_grant_that_two_bring(environment: Environment, tmp_path: Path) -> Non
         assert done.stderr.splitlines()[-1] == (
             f"grantway.GrantConflictError: Nothing was sent. {conflict}"
         )
-        # The remedy that it names works.
+        # The remedy in the error works.
         assert environment.end_to_end(GRANTWAY_PLUGINS="-variant")["scope"] == ["read"]
 
 
-def test_an_observer_that_raises_is_counted_and_the_token_arrives(
+def test_counts_errors_of_an_observer_and_returns_the_token(
     environment: Environment, tmp_path: Path
 ) -> None:
     with environment.unpacked(wheel(tmp_path, "variant", OBSERVER)):
-        told = environment.end_to_end()
-    assert told["scope"] == ["read"]
-    assert told["observers"]["variant/variant"] > 0
+        report = environment.end_to_end()
+    assert report["scope"] == ["read"]
+    assert report["observers"]["variant/variant"] > 0
 
 
-def test_one_name_in_two_distributions(environment: Environment, tmp_path: Path) -> None:
+def test_accepts_plugins_of_the_same_name_in_two_distributions(
+    environment: Environment, tmp_path: Path
+) -> None:
     source = GRANT.replace(TYPE, "urn:variant:coupon")
     points = "[grantway.v1]\ncoupon = variant\n"
     with environment.unpacked(wheel(tmp_path, "variant", source, points)):

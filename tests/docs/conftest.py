@@ -1,4 +1,4 @@
-"""The issuer that the examples talk to."""
+"""The issuer that the examples use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.interop.grantway_serve import grantway_serve
 
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[str]:
-    """The address of ``grantway serve``, run as the documentation says."""
+    """Address of ``grantway serve``, run as described in the documentation."""
     with grantway_serve(
         "--approve", "auto", "--registration", "unrestricted", "--device-interval-seconds", "0"
     ) as url:

@@ -1,4 +1,4 @@
-"""The pages of the documentation and the blocks of code in them."""
+"""The documentation pages and their code blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-#: Where ``grantway serve`` listens when nobody says.
+#: Default address of ``grantway serve``.
 DEFAULT_ISSUER = "http://127.0.0.1:8400"
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
@@ -20,10 +20,10 @@ class Block:
     """A fenced block.
 
     Attributes:
-        language: The first word behind the backticks.
-        options: The rest of that line.
-        code: What stands between the fences, without their indentation.
-        line: The number of its first line in the page.
+        language: First word after the backticks.
+        options: Rest of that line.
+        code: Text between the fences, without their indentation.
+        line: Line number of the first line of code in the page.
     """
 
     language: str
@@ -38,31 +38,31 @@ class Block:
 
     @property
     def is_output(self) -> bool:
-        """Whether it shows what the blocks above it print."""
+        """Whether it shows the output of the blocks above it."""
         return self.language == "text" and 'title="Output"' in self.options
 
 
 def pages() -> list[Path]:
-    """Every page: the site's and the README."""
+    """Return every page of the site, and the README."""
     return [*sorted(DOCS.rglob("*.md")), README]
 
 
 def name_of(page: Path) -> str:
-    """A page as a test names it."""
+    """Return a page's path for test names and errors."""
     return page.relative_to(ROOT).as_posix()
 
 
 def preamble(page: Path) -> list[Path]:
-    """The pages whose examples a reader of this page has typed in before."""
+    """Return the pages whose examples run before this page's."""
     index = page.with_name("index.md")
     return [index] if page.parent != DOCS and page != index and index.exists() else []
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in order.
+    """Return the fenced blocks of a page, in order.
 
     Raises:
-        ValueError: a fence is never closed.
+        ValueError: A fence is not closed.
     """
     found: list[Block] = []
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -76,7 +76,7 @@ def blocks(page: Path) -> list[Block]:
         while number < len(lines) and lines[number].strip() != opening["ticks"]:
             number += 1
         if number == len(lines):
-            raise ValueError(f"{name_of(page)}:{start}: the fence is never closed")
+            raise ValueError(f"{name_of(page)}:{start}: the fence is not closed")
         language, _, options = opening["info"].strip().partition(" ")
         code = "\n".join(line[indent:] for line in lines[start:number]) + "\n"
         found.append(Block(language, options.strip(), code, start + 1))

@@ -1,7 +1,6 @@
-"""Runs the examples of one page, as a reader would who types them all in.
+"""Run all examples of one page in order: ``python -W error run_page.py PAGE ISSUER``.
 
-It is a program of its own: ``python -W error run_page.py PAGE ISSUER``. What a page may rely on is
-told in ``test_examples.py``.
+See ``test_examples.py`` for the rules of the examples.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from pages import DEFAULT_ISSUER, blocks, name_of, preamble
 
 
 class Page:
-    """A page whose examples are run.
+    """The program that a page's examples form.
 
     Args:
-        issuer: The address of the issuer that stands in for the one at its default address.
+        issuer: Address of the issuer that replaces the default address.
     """
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
-        # What is typed in is the program, so that its classes can be found again by their names.
+        # The examples run as the module __main__, so that pickle finds their classes by name.
         self._program, self._ours = ModuleType("__main__"), sys.modules["__main__"]
         sys.modules["__main__"] = self._program
         self._namespace = vars(self._program)
@@ -38,13 +37,13 @@ class Page:
         """Run a page's blocks.
 
         Raises:
-            AssertionError: they printed something else than the page shows.
+            AssertionError: The output differs from the output on the page.
         """
         printed = io.StringIO()
         for block in blocks(page):
             text = block.code.replace(DEFAULT_ISSUER, self._issuer)
             if block.runs:
-                # Blank lines in front make a traceback show the line of the page.
+                # The blank lines make tracebacks show the page's line numbers.
                 code = compile("\n" * (block.line - 1) + text, str(page), "exec")
                 with contextlib.redirect_stdout(printed):
                     exec(code, self._namespace)
@@ -59,11 +58,11 @@ def _compare(shown: str, printed: str, where: str) -> None:
         difference = difflib.unified_diff(
             shown.splitlines(), printed.splitlines(), "the page", "printed", lineterm=""
         )
-        raise AssertionError(f"{where}: another output\n" + "\n".join(difference))
+        raise AssertionError(f"{where}: different output\n" + "\n".join(difference))
 
 
 if __name__ == "__main__":
-    # A page may show a plugin that fails on purpose, which grantway logs. Warnings still count.
+    # Pages may demonstrate failing plugins, which grantway logs. Warnings remain errors.
     logging.getLogger("grantway").addHandler(logging.NullHandler())
     _page = Path(sys.argv[1]).resolve()
     _run = Page(sys.argv[2])

@@ -1,4 +1,4 @@
-"""A terminal: commands are typed into a shell, and Python into the interpreter started there."""
+"""A terminal with a shell, in which Python's interactive prompt can be started."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from typing import Self
 
 from tests.waiting import PATIENCE, until
 
-#: Installing a package may mean downloading and building.
+#: Timeout of a command. Installing a package may download and build.
 _COMMAND_SECONDS = 600.0
 
 
 class CommandError(AssertionError):
-    """A command failed or did not end; the text quotes the terminal."""
+    """A command failed or did not finish; the message quotes the terminal."""
 
 
 class Terminal:
-    """A shell in a folder; everything that it started ends with the block.
+    """A shell, which is stopped with all its programs at the end of the block.
 
     Args:
-        folder: Where the shell starts.
-        environment: Its whole environment.
+        folder: Working folder of the shell.
+        environment: Complete environment of the shell.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
@@ -47,7 +47,7 @@ class Terminal:
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        # Remembers the status of any command of a block that fails, not only of the last.
+        # Record the status of every failing command, not only of the last command.
         self._write("trap 'failed=$?' ERR; failed=0\n")
 
     def __enter__(self) -> Self:
@@ -63,7 +63,7 @@ class Terminal:
         assert self._shell.stdout is not None
         with suppress(BrokenPipeError):
             self._shell.stdin.close()
-        # Ctrl-C for what still runs; the rest, such as programs in the background, is killed.
+        # Interrupt the running programs as Ctrl-C does; kill those that do not exit.
         with suppress(ProcessLookupError):
             os.killpg(self._shell.pid, signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
@@ -76,7 +76,7 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """What the terminal has shown since the last command was typed."""
+        """Output of the terminal since the last command."""
         return self._shown
 
     def leave_running(self, command: str) -> None:
@@ -100,7 +100,7 @@ class Terminal:
         mark = self._next_mark()
         prompts = "import sys; sys.ps1 = sys.ps2 = ''\n"
         self._left_python = self._next_mark()
-        # Without a real terminal it needs -i to be a prompt.
+        # Without a real terminal, Python shows a prompt only with -i.
         started = f"{command.strip()} -q -i; echo '{self._left_python}'\n"
         self._typed(f"{started}{prompts}print({mark!r})\n", mark)
 
@@ -113,8 +113,8 @@ class Terminal:
         return printed
 
     def leave_python(self, code: str) -> None:
-        """Type lines of which the last one ends Python."""
-        # Nothing may be typed for the shell before Python has ended, which would read it.
+        """Type lines, the last of which exits Python."""
+        # Send nothing to the shell before Python has exited, because Python would read it.
         printed = self._typed(code, self._left_python)
         if "Traceback" in printed:
             raise CommandError(printed)
@@ -123,17 +123,17 @@ class Terminal:
         self._shown = ""
         self._write(text)
 
-        def ended() -> bool:
+        def finished() -> bool:
             return mark in self._shown or self._shell.poll() is not None
 
         try:
-            until(ended, seconds=_COMMAND_SECONDS)
+            until(finished, seconds=_COMMAND_SECONDS)
         except AssertionError:
             raise CommandError(
-                f"did not end:\n{text}\nThe terminal shows:\n{self._shown}"
+                f"did not finish:\n{text}\nThe terminal shows:\n{self._shown}"
             ) from None
         if mark not in self._shown:
-            raise CommandError(f"the shell ended:\n{self._shown}")
+            raise CommandError(f"the shell exited:\n{self._shown}")
         return self._shown.partition(mark)[0]
 
     def _next_mark(self) -> str:

@@ -1,17 +1,17 @@
-"""Every Python example of the documentation and the README runs, and prints what it shows.
+"""Tests that run every Python example of the documentation and the README.
 
-- A ``python`` block runs. The blocks of a page run in order, in one namespace, in a process of the
-  page's own, with warnings as errors.
-- ``python no-run`` is for what cannot run here, such as an address at ``example.com``. It must
-  still compile.
-- A ``text`` block with ``title="Output"`` shows what the blocks above it have printed since the
-  last such block; ``...`` stands for anything.
-- The tutorials are run by ``test_tutorials.py``.
-- A page begins where the ``index.md`` of its folder ends: what a how-to guide assumes is shown, and
-  run, there. The README and the site's own pages begin with nothing.
-- ``http://127.0.0.1:8400``, where ``grantway serve`` listens by default, stands for the issuer: the
-  tests put the address of theirs in its place, which is ``grantway serve --approve auto``.
-- The system's browser is a program that opens an address and follows where it leads.
+- ``python`` blocks run. The blocks of a page run in order and in one namespace, in a separate
+  process per page, with warnings as errors.
+- ``python no-run`` marks examples that cannot run here, such as requests to ``example.com``. They
+  must compile.
+- A ``text`` block with ``title="Output"`` shows the output of the blocks since the previous one;
+  ``...`` matches anything.
+- ``test_tutorials.py`` runs the tutorials.
+- The examples in the ``index.md`` of a folder run before those of each page in the folder. The
+  README and the pages at the top level start with an empty namespace.
+- ``http://127.0.0.1:8400``, the default address of ``grantway serve``, is replaced with the address
+  of an issuer that runs as ``grantway serve --approve auto``.
+- The system's browser is a program that opens an address and follows redirects.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WITH_EXAMPLES = [
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a reader who has set nothing up."""
+    """Return the environment of a reader without any settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -49,7 +49,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
-def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, issuer: str) -> None:
+def test_runs_the_examples_of_a_page(page: Path, tmp_path: Path, issuer: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", HERE / "run_page.py", page, issuer],
         cwd=tmp_path,
@@ -59,19 +59,19 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, issuer: str) -> 
         timeout=PAGE_SECONDS,
         check=False,
     )
-    # What is written to standard error counts: a warning that nobody could raise ends up there.
+    # Check stderr too: warnings that cannot be raised as errors are printed there.
     assert (done.returncode, done.stderr) == (0, ""), f"{name_of(page)}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
-def test_examples_that_do_not_run_here_compile(page: Path) -> None:
+def test_all_examples_compile(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python":
             compile(block.code, f"{name_of(page)}:{block.line}", "exec")
 
 
 @pytest.mark.parametrize(("name", "count"), [("test-with-pytest.md", 3), ("test-a-plugin.md", 7)])
-def test_the_tests_that_a_page_shows_pass(name: str, count: int, tmp_path: Path) -> None:
+def test_the_tests_on_a_page_pass(name: str, count: int, tmp_path: Path) -> None:
     page = DOCS / "how-to" / name
     module = tmp_path / "test_page.py"
     module.write_text("\n".join(block.code for block in blocks(page) if block.runs), "utf-8")
@@ -88,7 +88,7 @@ def test_the_tests_that_a_page_shows_pass(name: str, count: int, tmp_path: Path)
     assert f"{count} passed" in done.stdout
 
 
-def test_the_program_that_shares_a_login_logs_in_once(tmp_path: Path, issuer: str) -> None:
+def test_the_program_on_sharing_a_login_logs_in_once(tmp_path: Path, issuer: str) -> None:
     page = DOCS / "how-to" / "keep-a-token-fresh.md"
     (program,) = (block for block in blocks(page) if 'title="share.py"' in block.options)
     (tmp_path / "share.py").write_text(program.code.replace(DEFAULT_ISSUER, issuer), "utf-8")

@@ -1,4 +1,4 @@
-"""What is public is documented: names, hooks, exceptions, commands. Every page has its place."""
+"""Tests that every public name, hook, exception and command is documented."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DOCUMENTED = re.findall(r"^::: (\S+)$", "\n".join(REFERENCE.values()), re.MULTIL
 
 
 @pytest.mark.parametrize("name", grantway.__all__)
-def test_a_public_name_is_in_the_reference(name: str) -> None:
+def test_documents_every_public_name(name: str) -> None:
     documented = {path.rpartition(".")[2] for path in DOCUMENTED}
     text = "\n".join(REFERENCE.values())
     assert name in documented or f"`grantway.{name}`\n:" in text
 
 
 @pytest.mark.parametrize("path", DOCUMENTED)
-def test_what_the_reference_names_exists(path: str) -> None:
+def test_every_documented_name_exists(path: str) -> None:
     module, _, name = path.rpartition(".")
     try:
         home = __import__(module, fromlist=[name])
@@ -35,7 +35,7 @@ def test_what_the_reference_names_exists(path: str) -> None:
     assert hasattr(home, name)
 
 
-def test_every_hook_is_in_the_reference_and_tells_how() -> None:
+def test_documents_every_hook_with_an_example() -> None:
     hooks = [name for name in dir(hookspecs) if name.startswith("grantway_")]
     assert hooks
     assert "::: grantway.hookspecs\n" in REFERENCE["hooks.md"]
@@ -45,7 +45,7 @@ def test_every_hook_is_in_the_reference_and_tells_how() -> None:
 
 
 def tree() -> dict[str, str | None]:
-    """Class -> the class above it, as the page draws them."""
+    """Return each exception class and its base class, as drawn on the page."""
     page = blocks(DOCS / "reference" / "exceptions.md")
     drawing = next(block.code for block in page if block.code.startswith("GrantwayError"))
     above: dict[str, str | None] = {}
@@ -59,7 +59,7 @@ def tree() -> dict[str, str | None]:
     return above
 
 
-def test_the_tree_of_exceptions_is_drawn_as_it_is() -> None:
+def test_the_tree_of_exceptions_is_correct() -> None:
     classes = {
         name: kind
         for name, kind in vars(exceptions).items()
@@ -72,13 +72,13 @@ def test_the_tree_of_exceptions_is_drawn_as_it_is() -> None:
     assert tree() == real
 
 
-def test_every_exception_has_its_place_in_the_reference() -> None:
+def test_documents_every_exception() -> None:
     documented = {path.rpartition(".")[2] for path in DOCUMENTED}
     assert set(tree()) <= documented
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_and_option_is_in_the_reference(command: str) -> None:
+def test_documents_every_command_and_option(command: str) -> None:
     text = REFERENCE["command-line.md"]
     assert f"## grantway {command}\n" in text
     section = text.split(f"## grantway {command}\n")[1].split("\n## ")[0]
@@ -91,7 +91,7 @@ def test_every_command_and_option_is_in_the_reference(command: str) -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     class Loader(yaml.SafeLoader):
-        """Python names in the configuration are not looked up."""
+        """A loader that ignores references to Python objects."""
 
     Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
     config = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)
@@ -107,7 +107,7 @@ def test_every_page_is_in_the_navigation() -> None:
     }
 
 
-def test_nothing_is_loaded_from_another_host() -> None:
+def test_the_site_loads_nothing_from_other_hosts() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert "font: false" in config
     assert "http" not in config

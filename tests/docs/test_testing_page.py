@@ -1,4 +1,4 @@
-"""The reference page of ``grantway.testing`` tells of all that there is."""
+"""Tests that the reference page of ``grantway.testing`` is complete."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ ACTS = [
 
 
 @pytest.mark.parametrize("name", testing.__all__)
-def test_a_public_name_is_there(name: str) -> None:
+def test_documents_every_public_name(name: str) -> None:
     assert getattr(testing, name)
     assert f"::: grantway.testing.{name}\n" in PAGE or name in {"Act", "faults"}
 
 
 @pytest.mark.parametrize("name", FIXTURES)
-def test_a_fixture_is_in_the_table(name: str) -> None:
+def test_documents_every_fixture(name: str) -> None:
     assert f"\n| `{name}` | " in PAGE
 
 
 @pytest.mark.parametrize("name", ["registration", *(rule.__name__ for rule in RULES)])
-def test_a_rule_is_in_the_table(name: str) -> None:
+def test_documents_every_rule(name: str) -> None:
     assert f"\n| `{name.replace('_', '-')}` | " in PAGE
 
 
 @pytest.mark.parametrize("name", [*ACTS, "chunk_cut", "chunks_cut", "drip_head"])
-def test_an_act_is_in_the_table(name: str) -> None:
+def test_documents_every_fault(name: str) -> None:
     assert f"`{name}`" in PAGE or f"`{name}(" in PAGE
 
 
-def test_names_that_are_not_there_are_refused() -> None:
+def test_rejects_unknown_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Clock'"):
         testing.Clock  # noqa: B018 - looking it up is the test
     assert set(testing.__all__) <= set(dir(testing))

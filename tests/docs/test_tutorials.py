@@ -1,18 +1,18 @@
-"""The tutorials work when a person follows them in a shell, from the top.
+"""Tests that follow the tutorials in a shell, from top to bottom.
 
-The reader has a fresh clone of the repository, an empty home folder, and no browser. Blocks are
+The reader has a fresh clone of the repository, an empty home folder, and no browser. The blocks are
 followed in order:
 
-- ``bash`` is typed into the first terminal. Every command must succeed, unless the block is marked
-  ``fails``. ``title="Second terminal"`` and the like name another terminal, where a command is
-  left running. Each terminal opens in the clone.
-- A ``bash`` block that only starts ``python`` opens a prompt. ``python`` blocks are typed there,
-  until one ends with ``exit()``.
-- A ``python`` block with a title is saved under that name in the folder of the first terminal.
-- A ``text`` block with ``title="Output"`` shows what the block above it shows; ``...`` stands for
+- ``bash`` blocks are typed into the first terminal. Every command must succeed, unless the block is
+  marked ``fails``. A title such as ``title="Second terminal"`` selects another terminal, where the
+  command keeps running. Each terminal starts in the clone.
+- A ``bash`` block that only starts ``python`` opens Python's prompt. ``python`` blocks are typed
+  there until one ends with ``exit()``.
+- A ``python`` block with a title is saved under that name in the first terminal's folder.
+- A ``text`` block with ``title="Output"`` shows the output of the block above it; ``...`` matches
   anything.
 
-Only ports are replaced, so that tests can run beside each other.
+Only ports are replaced, so that tests can run in parallel.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from tests.waiting import until
 
 TUTORIAL = DOCS / "tutorial"
 FIRST = blocks(TUTORIAL / "first-token.md")
-#: What the first tutorial installs, and the others build on.
+#: The installation in the first tutorial, which the others rely on.
 INSTALL = FIRST[:1]
 PORTS = ("8400", "8410", "8411", "9000")
-#: What a clone does not hold, and what takes long to copy.
+#: Files that are not in a clone or slow to copy.
 NOT_CLONED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "build", "dist", "site")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of a reader without a browser who has set nothing up."""
+    """Return the environment of a reader without a browser and without any settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -59,7 +59,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 class Reader:
-    """Somebody who follows a tutorial.
+    """A reader who follows a tutorial.
 
     Args:
         clone: The clone of the repository.
@@ -84,7 +84,7 @@ class Reader:
         """Follow a page block by block.
 
         Raises:
-            AssertionError: A command failed, or the output is not the one that the page shows.
+            AssertionError: A command failed, or the output differs from the output on the page.
         """
         shown, running = "", None
         for block in todo:
@@ -115,7 +115,7 @@ class Reader:
         return output
 
     def _python(self, code: str, where: str) -> str:
-        assert self._in_python, f"{where}: the page does not say where to type this"
+        assert self._in_python, f"{where}: the page has not started Python before this block"
         try:
             if code.endswith("exit()\n"):
                 self._in_python = False
@@ -160,7 +160,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
-    """A clone with what the first tutorial installs."""
+    """A clone in which the first tutorial's installation was run."""
     folder = tmp_path_factory.mktemp("clone") / "grantway"
     shutil.copytree(ROOT, folder, ignore=NOT_CLONED)
     with Reader(folder, home) as reader:
@@ -210,6 +210,6 @@ def test_your_own_grant(reader: Reader, clone: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_tutorial_is_followed() -> None:
+def test_follows_every_tutorial() -> None:
     followed = {"first-token.md", "gateway.md", "your-own-grant.md"}
     assert {page.name for page in TUTORIAL.glob("*.md")} == followed

@@ -1,6 +1,6 @@
-"""A browser without a person: opens an address, follows where it leads, and ends.
+"""A minimal browser that opens an address, follows redirects and exits.
 
-Like a real one it does not keep the program that opened it waiting.
+Like a real browser, it returns immediately to the program that started it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Tokens for coupons, for those who ask and for the embedded issuer."""
+"""A coupon grant for grantway's client and embedded issuer."""

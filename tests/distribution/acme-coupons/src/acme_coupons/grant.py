@@ -1,4 +1,4 @@
-"""The grant: what a client sends."""
+"""The client side of the coupon grant."""
 
 from grantway import Grant, GrantSchema, Replay, Scope, Text, hookimpl
 
@@ -7,7 +7,7 @@ GRANTWAY_API = 1
 
 
 class CouponSchema(GrantSchema):
-    """A coupon, and what to spend it on."""
+    """Parameters of the coupon grant."""
 
     coupon = Text(required=True, example='"SPRING-2031"', maximum=64)
     scope = Scope()
@@ -25,5 +25,5 @@ COUPON = Grant(
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the coupon grant."""
+    """Register the coupon grant."""
     return [COUPON]

@@ -1,4 +1,4 @@
-"""The issuer's side: which coupons are good."""
+"""The issuer side of the coupon grant."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ GOOD = {"SPRING-2031": "the winner"}
 
 
 class CouponIssuer:
-    """Gives a token for a coupon that it knows."""
+    """Issues a token for a valid coupon."""
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
-        """Look the coupon up."""
+        """Issue a token if the coupon is valid."""
         subject = GOOD.get(request.params["coupon"])
         if subject is None:
             return Denial("invalid_grant", "The coupon is unknown")
@@ -28,5 +28,5 @@ class CouponIssuer:
 
 @hookimpl
 def grantway_register_issuer_grants() -> dict[str, CouponIssuer]:
-    """Bring the issuer's side of the coupon grant."""
+    """Register the issuer side of the coupon grant."""
     return {GRANT_TYPE: CouponIssuer()}
