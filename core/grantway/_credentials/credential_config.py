@@ -1,4 +1,4 @@
-"""How a token is obtained and renewed: the part that many credentials have in common."""
+"""The settings of a credential: how its token is obtained, refreshed and stored."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ OnToken = Callable[[Token], None]
 
 
 class CredentialConfig:
-    """What is asked for, of whom, and where the answer rests. Shared; nothing in it changes.
+    """The immutable settings that credentials share: client, grant, parameters, store, freshness.
 
     Args:
-        client: Asks the provider.
-        grant_type: How the first token comes, and each one that no refresh token brings.
-        params: The grant's parameters. A value that is callable is called for each send.
+        client: Sends the requests.
+        grant_type: The grant for the first token, and for any token without a refresh token.
+        params: The grant's parameters. A callable value is called for each send.
         extra: Provider-specific parameters, sent with the grant and with each refresh.
-        refresh: More parameters for a refresh, such as ``scope`` where the provider wants it, or
-            other values than the grant's.
-        store: Where the token rests; None keeps it in this process alone.
-        freshness: When it is renewed; by default what the provider's dialect says.
+        refresh: Additional parameters for refreshes, such as ``scope`` if the provider requires it;
+            they replace the grant's values.
+        store: Keeps the token; None keeps it in this process alone.
+        freshness: When to refresh; by default the value of the provider's dialect.
         on_token: Called with every new token.
-        name: The token's name in the store; by default a fingerprint of all that makes the token
-            different from another.
+        name: Name of the token in the store; by default a fingerprint of all settings that
+            distinguish the token from others.
 
     Raises:
-        UnknownGrantTypeError: no plugin registered the grant.
-        RequestInvalidError: a parameter breaks the grant's schema.
-        ConfigurationError: an argument cannot work.
+        UnknownGrantTypeError: No plugin registered the grant.
+        RequestInvalidError: A parameter violates the grant's schema.
+        ConfigurationError: An argument is invalid.
     """
 
     __slots__ = (
@@ -87,8 +87,8 @@ class CredentialConfig:
         params = grant.names.to_arguments(params)
         if refresh and _REFRESH in refresh:
             raise ConfigurationError(
-                "refresh: must not hold refresh_token; the last token has it.",
-                errors={"refresh": ["must not hold refresh_token"]},
+                "refresh: must not contain refresh_token; it is taken from the last token.",
+                errors={"refresh": ["must not contain refresh_token"]},
             )
         _check(store, freshness, on_token)
         self.client = client
@@ -100,16 +100,16 @@ class CredentialConfig:
         self.freshness = client.dialect.freshness if freshness is None else freshness
         self.on_token = on_token
         self.name = name
-        #: Parameters that are computed for each send, so that they do not identify a token.
+        #: Names of parameters that are computed for each send and so do not identify a token.
         self.variable = computed_names(self.params) | computed_names(self.extra)
         once = grant.names.all_of(grant.single_use)
         if grant_type == _REFRESH:
             once |= {_REFRESH}
-        #: A person must begin it, and has not: the first token comes by ``accept``.
+        #: Whether the first token comes by ``accept``, after a user has logged in.
         self.waits_for_login = bool(once) and not once & params.keys()
-        #: What was given buys one token and no second.
+        #: Whether the parameters, such as a code, are good for one token only.
         self.spent_at_once = bool((once & params.keys()) - self.variable)
-        # Read as the grant reads them, so that "a b" and ["a", "b"] name one scope.
+        # Load the values with the schema, so that "a b" and ["a", "b"] are the same scope.
         known = grant.load(
             _constant(self.params),
             partial=self.waits_for_login or bool(self.variable),
@@ -125,7 +125,7 @@ class CredentialConfig:
                 "token_endpoint": client.provider.token_endpoint,
                 "dialect": client.dialect.name,
                 "client_id": client.client_id,
-                # A token that is bound to a key (RFC 9449) is of no use to who has another.
+                # A token that is bound to a key (RFC 9449) is useless with another key.
                 "key": getattr(client.auth, "thumbprint", None),
                 "grant_type": self.grant_type,
                 "params": known,
@@ -136,10 +136,10 @@ class CredentialConfig:
         return fingerprint(facts, secret)
 
     def key(self, subject: str) -> str:
-        """The name of the token in a store.
+        """Return the name of the token in a store.
 
         Args:
-            subject: Whose token it is, where the parameters do not tell.
+            subject: The owner of the token, if the parameters do not identify it.
         """
         return self.name or fingerprint({"facts": self._facts, "subject": subject})
 
@@ -148,10 +148,10 @@ class CredentialConfig:
 
         Args:
             credential: The credential, for the error.
-            subject: Whose token it is.
+            subject: The owner of the token.
 
         Raises:
-            TypeError: the copy could not find the token, or a secret would leave this process.
+            TypeError: The copy could not find the token, or a secret would leave this process.
         """
         make_one = "make it in the process that uses it"
         if self.store is None:
@@ -182,43 +182,43 @@ class CredentialConfig:
         return _credential, (remade, self.client, subject)
 
     def check_subject(self, subject: str) -> None:
-        """Refuse a token without a name of its own.
+        """Check that the token has a name of its own.
 
         Raises:
-            ConfigurationError: a parameter is computed for each send, and neither a subject nor a
-                name tells whose token it brings.
+            ConfigurationError: A parameter is computed for each send, and neither a subject nor a
+                name identifies the token.
         """
         if self.variable and not subject and not self.name:
             raise ConfigurationError(
-                f"subject: {', '.join(sorted(self.variable))} is computed for each send, so "
-                'say whose token it brings, like subject="tenant-7".',
+                f"subject: is required because {', '.join(sorted(self.variable))} is computed for "
+                'each send; name the owner of the token, such as subject="tenant-7".',
                 errors={"subject": ["is required where a parameter is callable"]},
             )
 
     def first(self) -> Token:
-        """Ask with the grant itself.
+        """Request a token with the grant itself.
 
         Raises:
-            GrantwayError: there was no token.
+            GrantwayError: The request failed.
         """
         if self.waits_for_login:
             raise LoginNeededError(
                 f"No token is stored for client {self.client.client_id!r} at "
-                f"{self.client.provider.host}: log in, and give the token to accept()."
+                f"{self.client.provider.host}. Log in, and pass the token to accept()."
             )
         return self.client.create_token(
             grant_type=self.grant_type, extra=Params(self.extra) or None, **self.params
         )
 
     def next(self, last: Token) -> Token:
-        """Ask with the refresh token of the last token.
+        """Request a token with the refresh token of the last token.
 
         A refresh repeats ``resource``, ``audience`` and the provider-specific parameters of the
-        grant. It repeats no scope: without one the provider keeps what was granted, which may be
-        less than what was asked for (RFC 6749 section 6).
+        grant, but not the scope: without it the provider keeps the granted scope, which may be
+        narrower than the requested one (RFC 6749 section 6).
 
         Raises:
-            GrantwayError: there was no token.
+            GrantwayError: The request failed.
         """
         given = Params(self.extra)
         carried = (*_TARGETS, "scope") if self.grant_type == _REFRESH else _TARGETS
@@ -227,7 +227,7 @@ class CredentialConfig:
             if name in own:
                 given[name] = own[name]
         given.update(self.refresh)
-        # RFC 6749 section 6 knows a scope only, so the rest is provider-specific.
+        # RFC 6749 section 6 defines the scope only, so the other parameters are provider-specific.
         names = self.client.registry.grant(_REFRESH).names
         extra = Params({name: given.pop(name) for name in given.keys() - {*names.wire.values()}})
         scope = given.get("scope")
@@ -255,15 +255,15 @@ def _constant(params: Params) -> Params:
 
 
 def _credential(
-    recipe: Callable[[Client], CredentialConfig], client: Client, subject: str
+    config: Callable[[Client], CredentialConfig], client: Client, subject: str
 ) -> Credential:
-    from .credential import Credential  # noqa: PLC0415 - it imports this module
+    from .credential import Credential  # noqa: PLC0415 - a cyclic import
 
-    return Credential(recipe(client), subject)
+    return Credential(config(client), subject)
 
 
 def _check(store: object, freshness: object, on_token: object) -> None:
-    """Refuse now what would else fail when the first token has come."""
+    """Check arguments that would otherwise fail only after the first token was issued."""
     wrong = {}
     if store is not None and (problem := problem_of(store)):
         wrong["store"] = (

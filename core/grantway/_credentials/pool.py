@@ -1,4 +1,4 @@
-"""Many credentials by name: bounded, and as quick with a million as with one."""
+"""A bounded pool of credentials by name."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from grantway._types.token import Token
 
 from .credential import Credential
 
-#: Entries in use that are passed over to find one that is not, so that no caller waits long.
-_CHANCES = 16
-#: Names in one part. A dict is rebuilt as a whole now and then as it changes, and nobody runs
-#: meanwhile: a million entries take some 50 ms, and these a fraction of one.
+#: Entries in use that are skipped while looking for an unused one.
+_SKIPPED_AT_MOST = 16
+#: Names per part. Resizing a dict blocks the interpreter: about 50 ms with a million entries, and
+#: less than 1 ms with this many.
 _PART = 4096
-#: Names do not fall into parts evenly, so that each gets some more room than its share.
+#: Names are not spread evenly over the parts, so each part gets more room than its share.
 _SLACK = 1.125
 
-#: Held while a name comes in and another goes out, of whichever pool: that is quickly done.
+#: Held while a name is added and another removed, in any pool.
 _lock = fork_safe_lock()
 
 
 class CredentialPool(OneProcess):
-    """Credentials made when they are first asked for, one a name: a tenant, a user, a route.
+    """Credentials by name, such as a tenant, a user or a route; each is made on first use.
 
-    Past its bound, one that nobody asked for lately is forgotten (first in, first out, with a
-    second chance for those in use); its token is in the store, if there is one, and comes back
-    from there.
+    A full pool drops a credential that was not used lately (first in, first out, with a second
+    chance for those in use). Its token stays in the store, if there is one, and is loaded from
+    there.
 
     Args:
-        make: Makes the credential of a name, and must make a different one for each, as with
-            ``subject=name``. Sends nothing, so it may run while others wait.
-        entries: Credentials that are kept at most; past 4,096, up to an eighth more.
+        make: Makes the credential of a name. Each name needs a different credential, as with
+            ``subject=name``. The function must send nothing.
+        entries: Most credentials in the pool; above 4,096, up to an eighth more.
 
     Raises:
         ConfigurationError: ``entries`` is not a whole number from 1.
@@ -51,17 +51,17 @@ class CredentialPool(OneProcess):
         self._make = make
         parts = 1 << ((entries - 1) // _PART).bit_length()
         room = entries if parts == 1 else int(entries / parts * _SLACK)
-        # A reader looks into a part without a lock, which its ``[]`` allows: that is one lookup
-        # in a dict and changes nothing. (An LRU cache changes its order with every look.)
+        # Readers take no lock: ``[]`` of a FIFO cache is one dict lookup and changes nothing. An
+        # LRU cache would change its order with every lookup.
         self._parts: list[FIFOCache[str, Credential]] = [FIFOCache(room) for _ in range(parts)]
         self._last = parts - 1
 
     def token(self, name: str, timeout: float | None = None) -> Token:
-        """A valid token; see ``Credential.token``.
+        """Return a valid token; see ``Credential.token``.
 
         Args:
-            name: Whose; empty is refused.
-            timeout: Seconds to wait at most.
+            name: The name of the credential; must not be empty.
+            timeout: Longest wait in seconds.
         """
         try:
             credential = self._parts[hash(name) & self._last][name]
@@ -75,14 +75,14 @@ class CredentialPool(OneProcess):
         name: str,
         timeout: float | None = None,  # noqa: ASYNC109 - as token()
     ) -> Token:
-        """As ``token``, for event loops."""
+        """Return a valid token without blocking the event loop; see ``token``."""
         return await self.credential(name).token_async(timeout)
 
     def credential(self, name: str) -> Credential:
-        """The credential of a name.
+        """Return the credential of a name.
 
         Raises:
-            ConfigurationError: the name is empty: a token for nobody would be one for everybody.
+            ConfigurationError: The name is empty or not text.
         """
         try:
             credential = self._parts[hash(name) & self._last][name]
@@ -92,14 +92,11 @@ class CredentialPool(OneProcess):
         return credential
 
     def invalidate(self, name: str, token: Token) -> None:
-        """Say that a token did not work where it was used; see ``Credential.invalidate``."""
+        """Report that a resource server rejected a token; see ``Credential.invalidate``."""
         self.credential(name).invalidate(token)
 
     def alive(self) -> bool:
-        """Whether the pool holds a token that works now, so that ``token`` needs no store for it.
-
-        Looks at each credential until one has such a token.
-        """
+        """Return whether any credential of the pool holds a usable token."""
         for part in self._parts:
             with _lock:
                 held = list(part.values())
@@ -117,15 +114,15 @@ class CredentialPool(OneProcess):
     def _new(self, name: str) -> Credential:
         if not isinstance(name, str) or not name:
             raise ConfigurationError(
-                f"name: a text that is not empty, such as a tenant's, not {name!r}; a token for "
-                "nobody would be one for everybody.",
+                f"name: must be non-empty text, such as the name of a tenant, not {name!r}; "
+                "otherwise all tenants without a name would share one token.",
                 errors={"name": ["must not be empty"]},
             )
         made = self._make(name)
         part = self._parts[hash(name) & self._last]
         with _lock:
             try:
-                return part[name]  # another thread was first
+                return part[name]  # another thread added it first
             except KeyError:
                 _make_room(part)
                 part[name] = made
@@ -133,33 +130,32 @@ class CredentialPool(OneProcess):
 
 
 def _make_room(part: FIFOCache[str, Credential]) -> None:
-    """Forget one, if the part is full: the oldest that is not in use, as far as one looks.
+    """Drop a credential if the part is full: the oldest unused one among the first candidates.
 
     Raises:
-        StoreSaveError: each holds a token that the store did not take. Nothing is forgotten.
+        StoreSaveError: All candidates hold tokens that have not been saved; nothing is dropped.
     """
     if len(part) < part.maxsize:
         return
-    passed: list[tuple[str, Credential]] = []
+    skipped: list[tuple[str, Credential]] = []
     try:
-        while len(part) and len(passed) < 2 * _CHANCES:
+        while len(part) and len(skipped) < 2 * _SKIPPED_AT_MOST:
             name, credential = part.popitem()
             if not (credential.holds_the_only_copy() or credential.under_way()):
-                if not credential.used or len(passed) >= _CHANCES:
+                if not credential.used or len(skipped) >= _SKIPPED_AT_MOST:
                     return
                 credential.used = False
-            passed.append((name, credential))
-        # One whose token is on its way goes before any caller is turned away: who waits for it
-        # gets it, and the store has it then.
+            skipped.append((name, credential))
+        # Rather drop a credential with a running refresh than reject the caller: waiting callers
+        # still get its token, and the store has it then.
         for busy in (False, True):
-            for at, (_, credential) in enumerate(passed):
+            for at, (_, credential) in enumerate(skipped):
                 if not credential.holds_the_only_copy() and credential.under_way() <= busy:
-                    del passed[at]
+                    del skipped[at]
                     return
     finally:
-        part.update(passed)
+        part.update(skipped)
     raise StoreSaveError(
-        f"There is no room for another credential: {len(passed)} that were looked at wait for the "
-        "store to take their tokens, which would else be lost. Mend the store, or allow more "
-        "entries."
+        f"The pool is full: all {len(skipped)} candidate entries hold tokens that have not been "
+        "saved yet. Fix the store, or allow more entries."
     )

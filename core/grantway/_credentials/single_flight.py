@@ -1,8 +1,8 @@
-"""One piece of work a key at a time: whoever comes while it runs waits for the same result.
+"""Single flight: run one refresh per key at a time, and share its result.
 
-The work runs in a thread of its own, and not in that of the caller who came first. So a caller
-whose deadline ends, or who is interrupted, leaves without taking with it a refresh token that is
-on its way; and a caller in an event loop waits like any other.
+The refresh runs in a thread of its own, not in the first caller's. A caller that times out or is
+interrupted therefore cancels nothing, and no refresh token is lost; a caller in an event loop waits
+like any other.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from grantway._types.token import Token
 _lock = threading.Lock()
 _mine = threading.local()
 
-#: Pieces of work at once, each with a thread. Only a process with very many tokens comes near it,
-#: when most of them are asked for in one moment and the provider or the store does not answer.
+#: Most refreshes at once, each in a thread. Only a process with very many tokens reaches this, if
+#: most of them expire together and the provider or the store does not respond.
 _MOST = 1024
-#: Seconds after which who came too much may come again.
+#: Retry delay for rejected callers, in seconds.
 _LATER = 1.0
-_flights: dict[Hashable, Future[Token]] = {}
+_running: dict[Hashable, Future[Token]] = {}
 
 
 def join(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
-    """The result of the work that runs under this key; it is started if none does.
+    """Return the future of the work that runs under this key, and start it if none does.
 
-    The thread is no daemon: a process that ends waits for it, so that a new refresh token is
-    stored and not thrown away between its arrival and its saving.
+    The thread is not a daemon: a process that ends waits for it, so that a new refresh token is
+    stored.
 
     Args:
-        key: Equal for what must not run twice at once.
-        work: Called without arguments, in the context (``contextvars``) of who started it.
+        key: Identifies work that must not run twice at once.
+        work: Called without arguments, in the context (``contextvars``) of the first caller.
     """
     with _lock:
-        found = _flights.get(key)
+        found = _running.get(key)
         if found is not None:
             return found
     return _start(key, work)
@@ -47,43 +47,43 @@ def join(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
 
 def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
     context = contextvars.copy_context()
-    flight: Future[Token] = Future()
+    future: Future[Token] = Future()
     thread = threading.Thread(
-        target=context.run, args=(_fly, key, flight, work), name="grantway-refresh"
+        target=context.run, args=(_run, key, future, work), name="grantway-refresh"
     )
     try:
         with _lock:
-            if len(_flights) >= _MOST and key not in _flights:
-                return _grounded(flight)
-            found = _flights.setdefault(key, flight)
-        if found is not flight:
+            if len(_running) >= _MOST and key not in _running:
+                return _reject(future)
+            found = _running.setdefault(key, future)
+        if found is not future:
             return found
         try:
             thread.start()
         except RuntimeError:
-            # No thread is to be had: the interpreter is ending, or the system is out of them.
-            if _in_event_loop():  # where nobody else could do anything meanwhile
-                _land(key, flight)
-                return _grounded(flight)
-            _fly(key, flight, work)
+            # The interpreter is ending, or the system has no thread left.
+            if _in_event_loop():  # running the work here would block every task
+                _finish(key, future)
+                return _reject(future)
+            _run(key, future, work)
     except BaseException:
-        # As by Ctrl-C. Where the thread has not begun it must not, and nobody may wait for it.
-        if flight.cancel():
-            _land(key, flight)
+        # Such as Ctrl-C. If the thread has not started, cancel it so that nobody waits for it.
+        if future.cancel():
+            _finish(key, future)
         raise
-    return flight
+    return future
 
 
-def _grounded(flight: Future[Token]) -> Future[Token]:
-    flight.set_running_or_notify_cancel()
-    flight.set_exception(
+def _reject(future: Future[Token]) -> Future[Token]:
+    future.set_running_or_notify_cancel()
+    future.set_exception(
         ProviderPausedError(
-            "Nothing was sent: this process has too many renewals under way. Ask again in "
-            f"{_LATER:g} s.",
+            f"Nothing was sent: {_MOST} refreshes are already running in this process. Try again "
+            f"in {_LATER:g} s.",
             retry_after=_LATER,
         )
     )
-    return flight
+    return future
 
 
 def _in_event_loop() -> bool:
@@ -95,42 +95,42 @@ def _in_event_loop() -> bool:
 
 
 def under_way(key: Hashable) -> bool:
-    """Whether work runs under this key."""
-    return key in _flights
+    """Return whether work runs under this key."""
+    return key in _running
 
 
-def is_mine(flight: Future[Token]) -> bool:
-    """Whether it is the caller's own thread that does this work, so that it cannot wait for it."""
-    return getattr(_mine, "flight", None) is flight
+def is_mine(future: Future[Token]) -> bool:
+    """Return whether the calling thread runs this work and so cannot wait for it."""
+    return getattr(_mine, "future", None) is future
 
 
-def _fly(key: Hashable, flight: Future[Token], work: Callable[[], Token]) -> None:
-    if not flight.set_running_or_notify_cancel():
+def _run(key: Hashable, future: Future[Token], work: Callable[[], Token]) -> None:
+    if not future.set_running_or_notify_cancel():
         return
-    _mine.flight = flight
+    _mine.future = future
     try:
         token = work()
-    except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
-        _land(key, flight)
-        flight.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 - the waiting callers get it
+        _finish(key, future)
+        future.set_exception(error)
     else:
-        _land(key, flight)
-        flight.set_result(token)
+        _finish(key, future)
+        future.set_result(token)
     finally:
-        _mine.flight = None
+        _mine.future = None
 
 
-def _land(key: Hashable, flight: Future[Token]) -> None:
-    # Before the result is set: who is told of it and comes again must find no flight that is over.
+def _finish(key: Hashable, future: Future[Token]) -> None:
+    # Before the result is set: a caller that gets it and comes again must not find this work.
     with _lock:
-        if _flights.get(key) is flight:
-            del _flights[key]
+        if _running.get(key) is future:
+            del _running[key]
 
 
 def _after_fork() -> None:
-    # The child has none of its parent's threads, so nothing that it inherits would ever land.
-    global _lock, _flights
-    _lock, _flights = threading.Lock(), {}
+    # The child has none of its parent's threads, so inherited work would never end.
+    global _lock, _running
+    _lock, _running = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -314,7 +314,7 @@ class Client:
 
         params = Params(params)  # as in create_token
         extra, refresh = Params(extra or {}), Params(refresh or {})
-        recipe = CredentialConfig(
+        config = CredentialConfig(
             self,
             grant_type=grant_type,
             params=params,
@@ -325,7 +325,7 @@ class Client:
             on_token=on_token,
             name=key,
         )
-        return Credential(recipe, subject)
+        return Credential(config, subject)
 
     def credential_pool(
         self,
@@ -363,7 +363,7 @@ class Client:
 
         params = Params(params)  # as in create_token
         extra, refresh = Params(extra or {}), Params(refresh or {})
-        recipe = CredentialConfig(
+        config = CredentialConfig(
             self,
             grant_type=grant_type,
             params=params,
@@ -373,13 +373,13 @@ class Client:
             freshness=freshness,
             on_token=on_token,
         )
-        if store is None and (recipe.waits_for_login or recipe.spent_at_once):
+        if store is None and (config.waits_for_login or config.spent_at_once):
             raise ConfigurationError(
                 f"store: is needed for {grant_type}, which a person begins: past {entries} names "
                 "the first is forgotten, and without a store its refresh token would be lost.",
                 errors={"store": ["is required for this grant"]},
             )
-        return CredentialPool(partial(Credential, recipe), entries=entries)
+        return CredentialPool(partial(Credential, config), entries=entries)
 
     @property
     def timeout(self) -> float:

@@ -1,4 +1,4 @@
-"""When a token is renewed: before its end, and not all tokens at once."""
+"""When to refresh a token: before it expires, and not all tokens at once."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from .token import Token
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Two windows before the end of a token.
+    """Two refresh windows before a token expires.
 
-    In the *advisory* window the token still goes out while one thread fetches the next; in the
-    *mandatory* one it does not, and callers wait. A token that lives shortly gets shorter windows:
-    never more than a quarter of its life for the first, and a tenth for the second.
+    In the *advisory* window, callers still get the token while one thread fetches the next. In the
+    *mandatory* window, callers wait for the next token. Short-lived tokens get shorter windows: at
+    most a quarter of the lifetime for the first, and a tenth for the second.
 
     Attributes:
-        advisory: Seconds before its end from which a token is renewed in the background.
-        mandatory: Seconds before its end from which it is not given out any more.
-        jitter: Share of the time between the two windows over which the renewals of many tokens
-            with one end are spread, 0 to 1.
+        advisory: Seconds before expiry at which the background refresh starts.
+        mandatory: Seconds before expiry at which the token is no longer returned.
+        jitter: Share of the time between the two windows, 0 to 1, over which the refreshes of
+            tokens that expire together are spread.
 
     Raises:
-        ConfigurationError: a window is negative, the mandatory one is the longer, or the jitter
-            is not a share.
+        ConfigurationError: A window is negative, the mandatory window is longer than the advisory
+            one, or the jitter is not between 0 and 1.
     """
 
     advisory: float = 300.0
@@ -40,12 +40,12 @@ class Freshness:
             rule = f"must not be greater than advisory ({self.advisory:g} seconds)"
             refuse("Freshness.mandatory", rule, self.mandatory)
 
-    def lives(self, token: Token, luck: float = 0.0) -> tuple[float, float]:
-        """Seconds from now until a token is to be renewed, and until it must not be used.
+    def time_left(self, token: Token, position: float = 0.0) -> tuple[float, float]:
+        """Return the seconds until a token should be refreshed, and until it must not be used.
 
         Args:
             token: The token.
-            luck: Where in the jitter this one falls, 0 to 1.
+            position: Position of this token within the jitter, 0 to 1.
         """
         left = remaining(token)
         if left == _FOREVER:
@@ -53,7 +53,7 @@ class Freshness:
         lifetime = left if token.expires_in is None else token.expires_in
         mandatory = min(self.mandatory, lifetime / 10)
         advisory = max(mandatory, min(self.advisory, lifetime / 4))
-        advisory -= (advisory - mandatory) * self.jitter * luck
+        advisory -= (advisory - mandatory) * self.jitter * position
         return left - advisory, left - mandatory
 
 
@@ -61,9 +61,9 @@ _FOREVER = float("inf")
 
 
 def remaining(token: Token) -> float:
-    """Seconds that a token has left; infinite when it never said.
+    """Return the seconds until a token expires; infinity if the provider gave no lifetime.
 
-    Never more than its whole life: a clock that was set back since it came makes it no younger.
+    Never more than the whole lifetime, so that setting the clock back does not prolong a token.
     """
     if token.expires_at is None:
         return _FOREVER

@@ -211,7 +211,7 @@ def _log_in(profile: Profile, screen: Screen, way: Way | None) -> Token:
 def _request(profile: Profile, screen: Screen) -> Token:
     """Get the token of a grant that needs no login; one that can still be used stays."""
     stored = profile.store.load(profile.key)
-    if stored is not None and profile.freshness.lives(stored)[1] > 0:
+    if stored is not None and profile.freshness.time_left(stored)[1] > 0:
         screen.say(
             "A valid token is stored already, so none was requested. To replace it, first run: "
             f"{profile.command('logout')}"

@@ -160,7 +160,7 @@ def _state(
     token: Token | None, freshness: Freshness, *, renewable: bool
 ) -> tuple[State, float | None]:
     """The state of a login, and when its token will be renewed."""
-    ends_soon, usable = (0.0, 0.0) if token is None else freshness.lives(token)
+    ends_soon, usable = (0.0, 0.0) if token is None else freshness.time_left(token)
     state: State = "login needed"
     if usable > 0:
         state = "fresh"

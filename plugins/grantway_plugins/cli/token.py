@@ -62,7 +62,7 @@ def _of_session(session: SsoSession) -> Token:
     from grantway_plugins.aws._dialect import AWS_SSO_OIDC  # noqa: PLC0415 - AWS's alone
 
     stored = session.store.load(session.key)
-    ends_soon, usable = (1.0, 1.0) if stored is None else AWS_SSO_OIDC.freshness.lives(stored)
+    ends_soon, usable = (1.0, 1.0) if stored is None else AWS_SSO_OIDC.freshness.time_left(stored)
     if stored is not None and ends_soon <= 0:
         try:
             # Its refresh token may work once, and this program may end before a disk is repaired.
@@ -97,7 +97,7 @@ def leave_note(profile: Profile, token: Token) -> None:
     """
     from grantway_plugins.stores.file._store import FileStore  # noqa: PLC0415 - an extra
 
-    fresh = profile.freshness.lives(token)[0]
+    fresh = profile.freshness.time_left(token)[0]
     if not isinstance(profile.store, FileStore) or fresh <= 0:
         return
     write_note(

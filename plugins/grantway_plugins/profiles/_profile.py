@@ -347,7 +347,7 @@ class Profile(OneProcess):
             GrantwayError: there is none for another reason; as ``Credential.token``.
         """
         stored = self.store.load(self.key)
-        ends_soon, usable = (0.0, 0.0) if stored is None else self.freshness.lives(stored)
+        ends_soon, usable = (0.0, 0.0) if stored is None else self.freshness.time_left(stored)
         if stored is not None and ends_soon > 0:
             return stored
         if self.renewal(stored) is None:
@@ -360,7 +360,7 @@ class Profile(OneProcess):
                 self.check_store_writable()
             token = (credential := self.credential()).token()
             # The first call took it from the store. This one finds that it ends soon.
-            return token if self.freshness.lives(token)[0] > 0 else credential.token()
+            return token if self.freshness.time_left(token)[0] > 0 else credential.token()
         except LoginNeededError as error:
             refusal = error
         except (InvalidClientException, UnauthorizedClientException) as error:

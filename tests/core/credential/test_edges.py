@@ -48,7 +48,7 @@ def test_a_callback_that_asks_for_its_own_token_is_told_so(start: Start) -> None
             credential.token()
 
     credential = client.credential(**SECRET, on_token=on_token)
-    with pytest.raises(ConfigurationError, match="on_token asks for the token"):
+    with pytest.raises(ConfigurationError, match="on_token called token"):
         credential.token(timeout=PATIENCE)
     asks = False
     assert credential.token().access_token == "at-1"

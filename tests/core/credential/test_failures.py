@@ -85,7 +85,7 @@ def test_retry_after_is_kept_within_reason(start: Start, said: int, kept: int) -
     credential = client.credential(**SECRET)
     with pytest.raises(ProviderUnavailableError):
         credential.token()
-    with pytest.raises(ProviderPausedError, match="left alone") as caught:
+    with pytest.raises(ProviderPausedError, match="The next one is allowed") as caught:
         credential.token(timeout=5)
     assert kept - 30 < caught.value.retry_after <= kept
     assert caught.value.evidence.status == 429
@@ -125,7 +125,7 @@ def test_a_failure_is_shared_and_not_kept(start: Start) -> None:
     for each in failed:
         shown = "".join(traceback.format_exception(each))
         assert "try later" in shown
-        assert shown.count("in _landed") == 1
+        assert shown.count("in _result_of") == 1
     assert asked <= 2
     assert credential.token().access_token == "at-2"
 
@@ -216,7 +216,7 @@ def test_without_another_thread_no_event_loop_does_the_work(
     credential = client.credential(**SECRET)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread_for_renewals)
-        with pytest.raises(ProviderPausedError, match="too many renewals") as caught:
+        with pytest.raises(ProviderPausedError, match="refreshes are already running") as caught:
             asyncio.run(credential.token_async(timeout=0.2))
     assert caught.value.retry_after == 1.0
     assert not server.requests
@@ -258,10 +258,10 @@ def test_a_failure_counts_once_however_many_waited_with_another_credential(start
         assert isinstance(first.exception(), OutcomeUnknownError)
     works = {id(work) for work, _ in waiters}
     assert len(works) == 1
-    errors = at_once([partial(other._landed, work, seen) for work, seen in waiters])  # type: ignore[arg-type]
+    errors = at_once([partial(other._result_of, work, seen) for work, seen in waiters])  # type: ignore[arg-type]
     assert all(isinstance(each, OutcomeUnknownError) for each in errors)
-    assert other._trouble is not None
-    assert other._trouble.failures == 1
+    assert other._state is not None
+    assert other._state.failures == 1
     assert len(server.requests) == 1
 
 
@@ -276,7 +276,7 @@ def test_who_wakes_late_puts_no_old_token_back(start: Start) -> None:
     late.set_result(first)
     credential.invalidate(first)
     second = credential.token()
-    assert credential._landed(late, seen) is None
+    assert credential._result_of(late, seen) is None
     assert credential.token() is second
 
 

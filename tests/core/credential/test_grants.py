@@ -293,7 +293,7 @@ class TestMoreParameters:
 
     def test_the_refresh_token_is_not_given_there(self, start: Start) -> None:
         client, _ = start(issue())
-        with pytest.raises(ConfigurationError, match="the last token has it"):
+        with pytest.raises(ConfigurationError, match="taken from the last token"):
             client.credential(**SECRET, refresh={"refresh_token": "rt"})
 
 

@@ -57,7 +57,7 @@ def test_it_is_never_given_out_again_while_its_renewal_fails(start: Start, clock
     assert credential.token() == old  # a renewal begins
     gate.wait()
     credential.invalidate(old)
-    credential._mark(100)
+    credential._serve_for(100)
     assert not credential.fresh
     gate.opened.set()
     assert credential.token().access_token == "at-2"

@@ -161,7 +161,7 @@ def test_a_logout_forgets_here_and_in_the_store(start: Start) -> None:
     credential.forget()
     assert store.load(credential.key) is None
     assert not credential.fresh
-    with pytest.raises(LoginNeededError, match="log in"):
+    with pytest.raises(LoginNeededError, match="Log in"):
         credential.token()
     assert not server.requests
     credential.accept(token(10))

@@ -100,8 +100,8 @@ def test_a_failed_refresh(
         with pytest.raises(GrantwayError) as caught:
             credential.token(0.01)
         assert_clean(shown(caught.value))
-    assert "renewal failed" in log.text
-    assert_clean(log.text, repr(credential), str(credential), repr(credential._recipe))
+    assert "refresh failed" in log.text
+    assert_clean(log.text, repr(credential), str(credential), repr(credential._config))
 
 
 @pytest.mark.parametrize("act", FAILURES)

@@ -114,18 +114,18 @@ def test_windows_shrink_with_short_lives(
     lifetime: int, advisory: float, mandatory: float, clock: Clock
 ) -> None:
     given = Token("at", expires_in=lifetime, expires_at=time.time() + lifetime)
-    renew, end = EXACT.lives(given)
+    renew, end = EXACT.time_left(given)
     assert renew == pytest.approx(lifetime - advisory, abs=0.5)
     assert end == pytest.approx(lifetime - mandatory, abs=0.5)
 
 
 def test_jitter_spreads_the_renewals_of_one_end() -> None:
     given = token(1)
-    spread = [Freshness(jitter=0.5).lives(given, luck / 100)[0] for luck in range(101)]
+    spread = [Freshness(jitter=0.5).time_left(given, luck / 100)[0] for luck in range(101)]
     assert spread == sorted(spread)
     # The advisory window begins 300 s before the end, the mandatory one 30 s: half of 270 s.
     assert spread[-1] - spread[0] == pytest.approx(135, abs=1)
-    assert {round(Freshness(jitter=0.5).lives(given, luck)[1]) for luck in (0, 1)} == {3570}
+    assert {round(Freshness(jitter=0.5).time_left(given, luck)[1]) for luck in (0, 1)} == {3570}
 
 
 def test_two_credentials_do_not_renew_at_one_moment(start: Start, clock: Clock) -> None:

@@ -639,7 +639,7 @@ def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(
     done = home.run_without_room("token", "--sso-session", "corp")
     assert (done.returncode, done.stdout) == (1, "")
     assert "could not be saved: File too large" in done.stderr
-    assert "waits in this process" not in done.stderr  # nothing was sent
+    assert "keeps the new token" not in done.stderr  # nothing was sent
     assert json.loads(file.read_text()) == ended
     done = home.run("token", "--sso-session", "corp")
     assert done.returncode == 0, done.stderr

@@ -179,7 +179,7 @@ def test_a_protection_is_followed(metrics: GatewayMetrics) -> None:
         breaker=BreakerRules(failures=1, open_for=5.0),
         bulkhead=BulkheadRules(at_once=1, waiting=0),
         clock=clock,
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
     )
     metrics.watch(guard)
     gauges = [

@@ -54,7 +54,7 @@ def protection(clock: Clock, **rules: Any) -> Protection:
         breaker=BreakerRules(**{"failures": 3, "open_for": 5.0, **rules}),
         bulkhead=BulkheadRules(**{"at_once": 64, **bulkhead}),
         clock=clock,
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
     )
 
 
@@ -309,11 +309,11 @@ def test_a_recovery_begins_the_account_anew(clock: Clock) -> None:
         call(failed=False)
 
 
-@pytest.mark.parametrize(("luck", "pause"), [(0.0, 4.0), (0.5, 3.0), (1.0, 2.0)])
+@pytest.mark.parametrize(("jitter", "pause"), [(0.0, 4.0), (0.5, 3.0), (1.0, 2.0)])
 def test_a_pause_is_shortened_at_random_by_up_to_half(
-    luck: float, pause: float, clock: Clock
+    jitter: float, pause: float, clock: Clock
 ) -> None:
-    breaker = Breaker(BreakerRules(failures=1, open_for=4.0), clock, lambda: luck)
+    breaker = Breaker(BreakerRules(failures=1, open_for=4.0), clock, lambda: jitter)
     breaker.settle(breaker.admit(), failed=True)
     assert breaker.left == pause
 

@@ -31,8 +31,8 @@ class BreakerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.luck = 0.0
-        self.breaker = Breaker(RULES, self.clock, lambda: self.luck)
+        self.jitter = 0.0
+        self.breaker = Breaker(RULES, self.clock, lambda: self.jitter)
         self.calls: list[Ticket] = []
         self.probes: list[Ticket] = []
         self.told_until = 0.0
@@ -40,9 +40,9 @@ class BreakerMachine(RuleBasedStateMachine):
         #: Calls that began since it last moved.
         self.term: list[Ticket] = []
 
-    @rule(luck=st.integers(0, 16).map(lambda sixteenths: sixteenths / 16))
-    def chance(self, luck: float) -> None:
-        self.luck = luck
+    @rule(jitter=st.integers(0, 16).map(lambda sixteenths: sixteenths / 16))
+    def chance(self, jitter: float) -> None:
+        self.jitter = jitter
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:

@@ -81,18 +81,18 @@ class Breaker:
     Args:
         rules: When it opens, and for how long.
         clock: Seconds that only grow.
-        luck: A number from 0 to 1, for spreading.
+        jitter: A number from 0 to 1, for spreading.
     """
 
     def __init__(
         self,
         rules: BreakerRules,
         clock: Callable[[], float] = time.monotonic,
-        luck: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._rules = rules
         self._clock = clock
-        self._luck = luck
+        self._jitter = jitter
         self._term = 0
         self._row = 0
         self._window = Window(rules.window)
@@ -206,7 +206,7 @@ class Breaker:
     def _open(self, why: str) -> None:
         rules = self._rules
         most = min(rules.longest, rules.open_for * 2 ** min(self._openings, _MOST_DOUBLINGS))
-        self._open_until = self._clock() + most * (1 - self._luck() / 2)
+        self._open_until = self._clock() + most * (1 - self._jitter() / 2)
         self._openings += 1
         self._why = why
         self._term += 1

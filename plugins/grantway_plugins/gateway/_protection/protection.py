@@ -75,7 +75,7 @@ class Protection(OneProcess):
         bulkhead: How many calls at once.
         listeners: Called with each ``Notice``, in the thread of the call; keep them short.
         clock: Seconds that only grow; for tests.
-        luck: A number from 0 to 1; for tests.
+        jitter: A number from 0 to 1; for tests.
     """
 
     stays = "it counts what this process sends; make one in each process"
@@ -88,11 +88,11 @@ class Protection(OneProcess):
         bulkhead: BulkheadRules | None = None,
         listeners: Iterable[Callable[[Notice], None]] = (),
         clock: Callable[[], float] = time.monotonic,
-        luck: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.provider = provider
         self._come_back = (bulkhead or BulkheadRules()).come_back
-        self._breaker = Breaker(breaker or BreakerRules(), clock, luck)
+        self._breaker = Breaker(breaker or BreakerRules(), clock, jitter)
         self._bulkhead = Bulkhead(bulkhead or BulkheadRules())
         self._listeners = list(listeners)
         self._shown = "closed"

@@ -107,7 +107,7 @@ class TokenExchange(OneProcess):
     def _make(self, name: str) -> Credential:
         assert isinstance(name, _Name)  # credential() is all that asks the pool
         client = self._client if isinstance(self._client, Client) else self._client(name.tenant)
-        recipe = _Recipe(
+        config = _Config(
             client,
             grant_type=GRANT_TYPE,
             params=Params({**self._params, "subject_token": name.incoming}),
@@ -118,7 +118,7 @@ class TokenExchange(OneProcess):
             on_token=None,
             name=str(name),
         )
-        return _Exchanged(recipe, end_of(name.incoming))
+        return _Exchanged(config, end_of(name.incoming))
 
 
 class _Name(str):
@@ -134,7 +134,7 @@ class _Name(str):
         return made
 
 
-class _Recipe(CredentialConfig):
+class _Config(CredentialConfig):
     """Exchanges anew each time: a refresh token would outlive what the caller may."""
 
     __slots__ = ()
@@ -148,14 +148,14 @@ class _Exchanged(Credential):
     """An exchanged token, while the caller's lives.
 
     Args:
-        recipe: How it is exchanged.
+        config: How it is exchanged.
         incoming_end: Unix time at which the caller's token ends; infinite where it does not tell.
     """
 
     __slots__ = ("_incoming_end",)
 
-    def __init__(self, recipe: CredentialConfig, incoming_end: float) -> None:
-        super().__init__(recipe)
+    def __init__(self, config: CredentialConfig, incoming_end: float) -> None:
+        super().__init__(config)
         self._incoming_end = incoming_end
 
     def token(self, timeout: float | None = None) -> Token:
