@@ -1,10 +1,10 @@
-"""What one ``create_token`` costs, beside its peers, and what an import costs.
+"""Cost of one ``create_token`` and of an import, compared with other libraries.
 
 Run: ``python tests/benchmarks/client.py [--rounds N] [--calls N]``
 
-All clients refresh the same token at one small server in another process, over kept connections
-on loopback, in turns within one run. The figure is the median of all calls as a multiple of
-``requests.Session().post`` with a JSON decode. Figures of different runs are not comparable.
+All clients refresh the same token at a small server in another process, over persistent loopback
+connections, alternating within one run. The result is the median of all calls as a multiple of
+``requests.Session().post`` with JSON decoding. Results of different runs are not comparable.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ANSWER = json.dumps(
         "expires_in": 3600,
         "refresh_token": "r" * 43,
         "scope": "read write",
-        # AWS's names beside the RFC's, so that one answer serves every client.
+        # The parameter names of both AWS and the RFC, so that one response serves every client.
         "accessToken": "a" * 43,
         "tokenType": "Bearer",
         "expiresIn": 3600,
@@ -38,7 +38,7 @@ ANSWER = json.dumps(
 ).encode()
 
 
-#: msal refuses http, so its session sends this address to the server of this benchmark.
+#: msal rejects http, so its session redirects this address to the benchmark's server.
 MSAL_AUTHORITY = "https://login.example/tenant"
 METADATA = json.dumps(
     {
@@ -50,7 +50,7 @@ METADATA = json.dumps(
 
 
 class _Answering(asyncio.Protocol):
-    """Answers every request at once: metadata to a GET, a token to a POST."""
+    """A server that responds to GET with metadata and to POST with a token."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
@@ -121,7 +121,7 @@ def _calls(base: str) -> dict[str, Callable[[], object]]:
 
     from authlib.integrations.requests_client import OAuth2Session
 
-    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback; Authlib refuses http otherwise
+    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # allow http on loopback
     authlib = OAuth2Session("client", "s" * 32, token_endpoint=url)
 
     from requests_oauth2client import OAuth2Client
@@ -226,7 +226,7 @@ def imports(rounds: int) -> None:
 
 
 def main() -> None:
-    """Run both."""
+    """Run both benchmarks."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=20)
     options.add_argument("--calls", type=int, default=100)

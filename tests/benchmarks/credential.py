@@ -1,9 +1,9 @@
-"""What a held token costs each time it is asked for, beside peers; and what many tokens cost.
+"""Cost of getting a cached token, compared with other libraries, and cost of many tokens.
 
 Run: ``python tests/benchmarks/credential.py [--rounds N] [--entries N]``
 
-Hits: the best of many rounds, in turns within one run, since a hit does no input or output and
-all that can be added to it is noise. Figures of different runs are not comparable.
+The result for cache hits is the best of many alternating rounds: a hit does no I/O, so anything
+above the minimum is noise. Results of different runs are not comparable.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _pool(entries: int) -> Any:
 
 
 def _fill(pool: Any, count: int) -> list[str]:
-    """Put a token into each of so many credentials."""
+    """Create a number of credentials, each with a token."""
     from grantway import Token
 
     end = time.time() + 3600
@@ -44,7 +44,7 @@ def _fill(pool: Any, count: int) -> list[str]:
 
 
 def _hits() -> dict[str, Callable[[], object]]:
-    """Each library's own way to ask for a token that it holds."""
+    """Return each library's call for a cached token."""
     from grantway import Token
 
     calls: dict[str, Callable[[], object]] = {}
@@ -105,7 +105,7 @@ def _hits() -> dict[str, Callable[[], object]]:
 
 
 class _Metadata:
-    """Answers msal's discovery without a network, and nothing else."""
+    """An HTTP client that serves msal's discovery without a network."""
 
     def get(self, _url: str, **_options: object) -> Any:
         import json
@@ -124,7 +124,7 @@ class _Metadata:
         )
 
     def post(self, _url: str, **_options: object) -> Any:
-        raise AssertionError("a held token needs no request")
+        raise AssertionError("a cached token needs no request")
 
     def close(self) -> None:
         pass
@@ -143,7 +143,7 @@ def compare_hits(rounds: int) -> None:
 
 
 def compare_sizes(entries: int) -> None:
-    """A lookup among one and among many, what an entry weighs, and the longest eviction."""
+    """Measure lookups, the size of an entry, and the longest eviction."""
     one = _pool(1)
     (name,) = _fill(one, 1)
     seconds = min(timeit.repeat(lambda: one.token(name), number=CALLS, repeat=20)) / CALLS
@@ -157,7 +157,7 @@ def compare_sizes(entries: int) -> None:
     weight = _weight(pool, names)
 
     near = names[:CALLS]
-    far = random.Random(1).sample(names, CALLS)  # each from memory that no cache holds
+    far = random.Random(1).sample(names, CALLS)  # spread out, to miss the CPU caches
     plain = dict.fromkeys(names)
     print(f"\nA lookup by name, one entry:      {seconds * 1e9:7.0f} ns")
     for what, order in (("in order", near), ("in any order", far)):
@@ -169,7 +169,7 @@ def compare_sizes(entries: int) -> None:
     print(f"an entry beyond token and name:   {weight:7.0f} B (sys.getsizeof)")
     print(f"a whole entry, token and name:    {grown:7.0f} B (resident memory)")
 
-    gc.disable()  # what the collector takes belongs to the program
+    gc.disable()  # exclude the cost of garbage collection
     slowest = 0.0
     for number in range(CALLS):
         began = time.perf_counter()
@@ -180,7 +180,7 @@ def compare_sizes(entries: int) -> None:
 
 
 def _each(look_up: Callable[[str], object], order: list[str]) -> float:
-    """Seconds that one lookup takes, at best."""
+    """Return the best time of one lookup in seconds."""
     repeats = timeit.repeat(lambda: [look_up(name) for name in order], number=1, repeat=20)
     return min(repeats) / len(order)
 
@@ -190,7 +190,7 @@ def _resident() -> int:
 
 
 def _weight(pool: Any, names: list[str]) -> float:
-    """Bytes of the dicts, and of one credential with what only it holds."""
+    """Return the size in bytes of the dicts and of one credential with its own objects."""
     parts = pool._parts
     dicts = sum(
         sys.getsizeof(value)

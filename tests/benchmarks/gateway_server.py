@@ -1,9 +1,9 @@
-"""What a request costs in each HTTP server, and through a proxy with each HTTP client.
+"""CPU time per request of HTTP servers, and of proxies with different HTTP clients.
 
 Run from the repository's root: ``python -m tests.benchmarks.gateway_server [--rounds N]``
 
-The candidates take turns. What counts is the processor time of the server's processes for each
-request, which other work on the machine changes less than it changes rates.
+The candidates alternate. The result is the CPU time of the server's processes per request, which
+depends less on other load on the machine than throughput does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.faults import free_port
 
-#: Server and application -> what it stands for.
+#: Server and application -> label in the results.
 CANDIDATES = {
     ("uvicorn-httptools", "echo"): "uvicorn, httptools",
     ("uvicorn-h11", "echo"): "uvicorn, h11",
@@ -38,14 +38,14 @@ _KEPT: dict[str, Any] = {}
 
 
 async def echo(_scope: Any, _receive: Any, send: Any) -> None:
-    """What is behind the proxies, and the servers' own cost."""
+    """The upstream of the proxies, and the baseline for the servers."""
     headers = [(b"content-length", b"2")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
 async def httpx_proxy(scope: Any, _receive: Any, send: Any) -> None:
-    """Forwards by httpx."""
+    """A proxy that forwards with httpx."""
     import httpx
 
     client = _KEPT.setdefault("httpx", _KEPT.get("httpx") or httpx.AsyncClient())
@@ -58,7 +58,7 @@ async def httpx_proxy(scope: Any, _receive: Any, send: Any) -> None:
 
 
 async def httpcore_proxy(scope: Any, _receive: Any, send: Any) -> None:
-    """Forwards by httpcore, on which httpx is built."""
+    """A proxy that forwards with httpcore, the base of httpx."""
     import httpcore
 
     pool = _KEPT.setdefault("httpcore", _KEPT.get("httpcore") or httpcore.AsyncConnectionPool())
@@ -73,7 +73,7 @@ async def httpcore_proxy(scope: Any, _receive: Any, send: Any) -> None:
 
 
 async def aiohttp_proxy(scope: Any, _receive: Any, send: Any) -> None:
-    """Forwards by aiohttp, as the gateway does."""
+    """A proxy that forwards with aiohttp, like the gateway."""
     from multidict import CIMultiDict
     from yarl import URL
 
@@ -100,7 +100,7 @@ async def _back(send: Any, status: int, headers: Any, pieces: Any) -> None:
 
 @contextmanager
 def serving(server: str, application: str, upstream: str = "") -> Iterator[tuple[int, int]]:
-    """Run an application in a server; gives the process and the port."""
+    """Run an application in a server, and yield the process and the port."""
     port, where = free_port(), f"{__name__ if __name__ != '__main__' else _NAME}:{application}"
     if server == "granian":
         command = ["granian", where, "--interface", "asginl", "--loop", "asyncio", "--no-log"]
@@ -129,7 +129,7 @@ def serving(server: str, application: str, upstream: str = "") -> Iterator[tuple
 
 
 async def load(port: int, connections: int, count: int) -> list[float]:
-    """Send requests over some connections, one after another on each; gives their seconds."""
+    """Send requests in sequence over each of some connections, and return their durations."""
     seconds: list[float] = []
 
     async def one() -> None:
@@ -158,7 +158,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def main() -> None:
-    """Run all candidates in turns, and print the medians over the rounds."""
+    """Run all candidates alternately, and print the medians of the rounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds

@@ -1,13 +1,12 @@
-"""How many refreshes a second the issuer answers, beside npm's oidc-provider.
+"""Throughput of refreshes at the issuer, compared with npm's oidc-provider.
 
 Run from the repository's root:
 ``python -m tests.benchmarks.issuer [--rounds N] [--seconds S] [--directory PATH]``
 
-Each server has one core to itself and the load generator another. Eight clients keep their
-connections and each refreshes its own chain of tokens: every request carries the refresh token
-of the answer before it. The servers take turns, and each ratio is the median of the ratios
-within every round, so that what else the machine does falls on both sides of it. Answers a second
-of different runs are not comparable.
+The server and the load generator each have a core. Eight clients with persistent connections each
+refresh a separate chain of tokens: every request uses the refresh token of the previous response.
+The servers alternate, and each ratio is the median of the ratios within a round, so that other
+load on the machine affects both servers alike. Throughputs of different runs are not comparable.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ from tests.interop.oidc_provider import OidcProvider
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 CLIENTS = 8
-#: A run ends after so many answers, however fast the server is.
+#: Maximum number of responses in a run.
 MOST_ANSWERS = 100_000
-#: Seconds beyond a run's own that it may take before it is given up.
+#: Seconds beyond the duration of a run until it times out.
 GRACE = 30.0
 TIMEOUT = 30.0
 
@@ -51,16 +50,16 @@ class Target:
     """A kind of request to one server.
 
     Attributes:
-        name: The server and what it is asked.
-        durability: What an answered token survives there.
-        url: The token endpoint.
-        pid: The server's process.
-        auth: The Authorization header.
-        chains: A refresh token for each client, or nothing to ask for client_credentials.
-        rates: Answers a second of each round.
-        seconds: How long each answer took.
-        load: The share of its core that the load generator needed, of each round.
-        server: Seconds of processor time that the server took for an answer, of each round.
+        name: Name of the server and the grant.
+        durability: Events that an issued token survives.
+        url: URL of the token endpoint.
+        pid: Process ID of the server.
+        auth: Authorization header.
+        chains: A refresh token for each client; empty for client_credentials.
+        rates: Responses per second of each round.
+        seconds: Latency of each response.
+        load: The load generator's share of its core in each round.
+        server: The server's CPU time per response in each round, in seconds.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Target:
 
 
 class _Client(asyncio.Protocol):
-    """One kept connection: sends the next request as soon as it has the answer."""
+    """A persistent connection that sends the next request after each response."""
 
     def __init__(self, target: Target, place: int, may_ask: Callable[[], bool]) -> None:
         self._place = place
@@ -138,7 +137,7 @@ class _Client(asyncio.Protocol):
 
 
 async def _run(target: Target, seconds: float) -> tuple[list[float], float]:
-    """Ask for `seconds`; returns how long each answer took, and how long all of it took."""
+    """Send requests for `seconds`; return the latencies and the total duration."""
     loop = asyncio.get_running_loop()
     left = MOST_ANSWERS
     until = time.perf_counter() + seconds
@@ -168,7 +167,7 @@ async def _run(target: Target, seconds: float) -> tuple[list[float], float]:
 
 
 def measure(targets: list[Target], rounds: int, seconds: float) -> None:
-    """Let the targets take turns; the first round is longer and only warms them up."""
+    """Measure the targets alternately; the first, longer round is a warm-up."""
     for number in range(rounds + 1):
         for target in targets:
             busy, server = time.process_time(), _processor_seconds(target.pid)
@@ -182,7 +181,7 @@ def measure(targets: list[Target], rounds: int, seconds: float) -> None:
 
 
 def _processor_seconds(pid: int) -> float:
-    """What a process has used so far; nan where the system does not tell in this way."""
+    """Return the CPU time of a process in seconds; nan on unsupported systems."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -199,7 +198,7 @@ def _basic(client_id: str, client_secret: str | None) -> str:
 def _device_login(
     http: requests.Session, auth: str, start: str, token: str, approve: Callable[[str], None]
 ) -> bytes:
-    """The refresh token of a new login."""
+    """Return the refresh token of a new login."""
     headers = {"authorization": auth}
     started = http.post(start, data={"scope": "read"}, headers=headers, timeout=TIMEOUT).json()
     approve(started["verification_uri_complete"])
@@ -264,7 +263,7 @@ def _oidc_provider(http: requests.Session) -> Iterator[list[Target]]:
 
 
 def _cores() -> tuple[int, int] | None:
-    """One core for the server and one for the load, or None where they cannot be chosen."""
+    """Return a core for the server and one for the load, or None if pinning is unsupported."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))
@@ -273,7 +272,7 @@ def _cores() -> tuple[int, int] | None:
 
 @contextmanager
 def _on_core(core: int | None) -> Iterator[None]:
-    """Run on one core; what is started meanwhile stays there for good."""
+    """Run the block on one core; processes started in it stay on that core."""
     if core is None:
         yield
         return
@@ -315,11 +314,11 @@ def _report(targets: list[Target], *, pinned: bool) -> None:
 
 
 def main() -> None:
-    """Start the servers, measure, print."""
+    """Start the servers, measure them, and print the results."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=15)
     options.add_argument("--seconds", type=float, default=1.0, help="of one run of one server")
-    options.add_argument("--directory", help="where SQLite keeps its files; must be on a disk")
+    options.add_argument("--directory", help="folder of the SQLite files; must be on a disk")
     chosen = options.parse_args()
     cores = _cores()
     server_core, load_core = cores or (None, None)

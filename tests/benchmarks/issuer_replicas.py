@@ -1,12 +1,12 @@
-"""Two issuers on one PostgreSQL that crashes and recovers under load: what clients notice.
+"""Effects on clients when the shared PostgreSQL of two issuers crashes under load.
 
 Run from the repository's root:
 ``python -m tests.benchmarks.issuer_replicas [--restarts N] [--between S]``
 
-Two ``grantway serve`` processes share a database. Eight clients each refresh one login, at the two
-issuers in turns, and send a request again until it is answered. Two more send each device code to
-both issuers at the same moment. PostgreSQL is stopped without a checkpoint (``immediate``) and
-started again. Prints one table, and fails if a login was lost or a code was redeemed twice.
+Two ``grantway serve`` processes share a database. Eight clients each refresh one login, alternating
+between the issuers, and retry failed requests. Two more clients send each device code to both
+issuers at once. PostgreSQL is stopped without a checkpoint (``immediate``) and restarted. The
+program prints one table, and fails if a login was lost or a code was redeemed twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.postgres import postgres_server
 
 
 def measure(restarts: int, between: float) -> tuple[Tally, float]:
-    """Return what the clients got, and for how many seconds the database was away."""
+    """Return the clients' results, and the seconds for which the database was down."""
     away = 0.0
     with postgres_server() as postgres, ExitStack() as running:
         options = ("--approve", "auto", "--database", postgres.url)
@@ -41,7 +41,7 @@ def measure(restarts: int, between: float) -> tuple[Tally, float]:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Run the benchmark, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--restarts", type=int, default=5)
     parser.add_argument("--between", type=float, default=5.0, help="seconds between two restarts")

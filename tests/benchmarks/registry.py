@@ -1,12 +1,12 @@
-"""What the registry costs: on the way of a token, and at start-up.
+"""Cost of the registry per token and at start-up.
 
 Run: ``python tests/benchmarks/registry.py [--calls N] [--rounds N]``
 
 1. Choosing a grant and validating its parameters, with 3 and with 200 registered grants: the
    median of rounds, in microseconds. It must be at most 25, and the same for both.
-2. Start-up with 0, 10 and 50 more plugins installed, each in a distribution of its own: the time
-   from the first look-up to a registry in a new process, in milliseconds. The same with all of
-   them blocked, which imports none: the difference is what importing the plugins costs.
+2. Start-up with 0, 10 and 50 additional plugins, each in a separate distribution: the time to
+   build the registry in a new process, in milliseconds. The same with all of them blocked, which
+   avoids importing them: the difference is the cost of the imports.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ print(json.dumps({
 
 
 def chosen_and_validated(registry: Registry, calls: int) -> float:
-    """Microseconds for one look-up with validation."""
+    """Return the time of one lookup with validation in microseconds."""
     began = time.perf_counter()
     for _ in range(calls):
         registry.grant("refresh_token").load(PARAMS)
@@ -53,7 +53,7 @@ def chosen_and_validated(registry: Registry, calls: int) -> float:
 
 
 def with_grants(count: int) -> Registry:
-    """The three standard grants, and as many more as make up the count."""
+    """Return a number of grants, including the three standard ones."""
     names = ("authorization_code", "device_code", "refresh_token")
     registry = grantway.build_registry(only=names, strict=True)
     more = [
@@ -64,7 +64,7 @@ def with_grants(count: int) -> Registry:
 
 
 def start_up(plugins: int, rounds: int, choice: str = "") -> dict[str, float]:
-    """Milliseconds from the first look-up to a registry, in new processes."""
+    """Return the times to build the registry in new processes, in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder))
         for number in range(plugins):
@@ -90,7 +90,7 @@ def start_up(plugins: int, rounds: int, choice: str = "") -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, and fail past the limit."""
+    """Run the benchmark, print the results, and fail if the limit is exceeded."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=7)
@@ -99,7 +99,7 @@ def main() -> None:
     registries = {count: with_grants(count) for count in (3, 200)}
     rounds: dict[int, list[float]] = {count: [] for count in registries}
     for _ in range(options.rounds):
-        for count, registry in registries.items():  # in turns: the machine's mood hits both
+        for count, registry in registries.items():  # alternating, so that other load affects both
             rounds[count].append(chosen_and_validated(registry, options.calls))
     medians = {count: statistics.median(times) for count, times in rounds.items()}
     for count, microseconds in medians.items():

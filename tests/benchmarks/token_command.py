@@ -1,12 +1,12 @@
-"""What ``grantway token`` costs where a fresh token is stored, against a bare start of Python.
+"""Duration of ``grantway token`` with a stored fresh token, compared with a bare start of Python.
 
 Run: ``python tests/benchmarks/token_command.py [--rounds N]``
 
-Each round starts every program once, in turn, so that what else the machine does meets all alike.
-Printed are the medians of whole processes in milliseconds, and their ratio to ``python -c pass``
-of the same interpreter. ``grantway token`` must be at most 2. Its whole way, which a token in
-another store than a file takes, stands beside it, and what other tools take for the least that
-they can do: botocore's and msal's imports alone, before either has read its cache.
+Each round starts every program once, so that other load on the machine affects all alike. The
+results are the median durations of whole processes in milliseconds, and their ratio to ``python -c
+pass`` with the same interpreter. The ratio of ``grantway token`` must be at most 2. For comparison,
+the table shows its slow path, which stores other than ``file`` need, and the imports of botocore
+and msal alone, before they read their caches.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROFILE = '[profiles.work]\nprovider = "https://login.example.com"\nclient_id = 
 
 
 def prepare(home: Path) -> dict[str, str]:
-    """A profile with a fresh token in its store; gives the environment that leads there."""
+    """Create a profile with a fresh token in its store, and return the environment for it."""
     config = home / "grantway" / "config.toml"
     config.parent.mkdir()
     config.write_text(PROFILE, encoding="utf-8")
@@ -43,22 +43,22 @@ def prepare(home: Path) -> dict[str, str]:
 
 
 def programs(home: Path) -> dict[str, list[str]]:
-    """Name -> command."""
+    """Return the commands by name."""
     script = Path(sys.executable).with_name("grantway")
     same = shutil.copy(home / "grantway" / "config.toml", home / "slow.toml")
     return {
         "python -c pass": [sys.executable, "-c", "pass"],
         "grantway token": [str(script), "token", "work"],
         "grantway token --json": [str(script), "token", "work", "--json"],
-        # An option that the fast way leaves to the parser.
-        "grantway token, whole way": [str(script), "token", "work", f"--config={same}"],
+        # The fast path does not handle this option.
+        "grantway token, slow path": [str(script), "token", "work", f"--config={same}"],
         "import botocore.session": [sys.executable, "-c", "import botocore.session"],
         "import msal": [sys.executable, "-c", "import msal"],
     }
 
 
 def main() -> int:
-    """Measure, print, and tell by the status whether the limit was kept."""
+    """Run the benchmark, print the results, and return 1 if the limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
     rounds = parser.parse_args().rounds

@@ -1,7 +1,7 @@
-"""One refresh by each client, set up as its documentation shows, with a timeout of three seconds.
+"""One refresh with each client, configured as documented, with a timeout of three seconds.
 
-Each function is told where the provider is and gives a function that refreshes once and returns
-the access token. Nothing here says when to try again: that is what each client decides.
+Each function takes the provider's address and returns a function that refreshes once and returns
+the access token. Retries are left to the client's defaults.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 CLIENT_ID = "client"
 CLIENT_SECRET = "s" * 32
 REFRESH_TOKEN = "rt-very-secret-0123456789"
-#: Seconds that every client is told to wait for a piece of the answer.
+#: Read timeout of every client in seconds.
 TIMEOUT = 3
 
 Refresh = Callable[[], object]
@@ -52,7 +52,7 @@ def requests_oauth2client(base: str) -> Refresh:
 
 
 def authlib(base: str) -> Refresh:
-    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback; Authlib refuses http otherwise
+    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # allow http on loopback
     from authlib.integrations.requests_client import OAuth2Session
 
     session = OAuth2Session(CLIENT_ID, CLIENT_SECRET, token_endpoint=f"{base}/token")
@@ -62,7 +62,7 @@ def authlib(base: str) -> Refresh:
 
 
 def requests_oauthlib(base: str) -> Refresh:
-    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the same
+    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # as above
     from requests_oauthlib import OAuth2Session
 
     session = OAuth2Session(CLIENT_ID)
@@ -74,12 +74,12 @@ def requests_oauthlib(base: str) -> Refresh:
     )["access_token"]
 
 
-#: msal takes https only, so its session sends this address to the server of the benchmark.
+#: msal requires https, so its session redirects this address to the benchmark's server.
 MSAL_AUTHORITY = "https://login.example/tenant"
 
 
 def msal_session(base: str) -> Any:
-    """What msal takes as its ``http_client``, sending to loopback."""
+    """An ``http_client`` for msal that sends to loopback."""
     import requests
 
     class ToLoopback(requests.adapters.HTTPAdapter):
@@ -97,7 +97,7 @@ def msal_session(base: str) -> Any:
 
     session = requests.Session()
     session.mount(MSAL_AUTHORITY, ToLoopback(pool_maxsize=64))
-    # What msal does with its argument ``timeout`` where it makes the session itself.
+    # msal does the same with its argument ``timeout`` for a session that it creates.
     session.request = functools.partial(session.request, timeout=TIMEOUT)  # type: ignore[method-assign]
     return session
 
@@ -123,7 +123,7 @@ def msal(base: str) -> Refresh:
 
 
 class ReturnedError(Exception):
-    """An error that came as a return value."""
+    """An error that a client returned instead of raising it."""
 
 
 def google_auth(base: str) -> Refresh:
@@ -165,7 +165,7 @@ def boto3(base: str) -> Refresh:
     ).get("accessToken")
 
 
-#: Name of the distribution -> how it refreshes.
+#: Name of the distribution -> its function.
 PEERS: dict[str, Callable[[str], Refresh]] = {
     "grantway": grantway,
     "requests-oauth2client": requests_oauth2client,
@@ -178,5 +178,5 @@ PEERS: dict[str, Callable[[str], Refresh]] = {
 
 
 def versions() -> dict[str, str]:
-    """The distributions and their versions."""
+    """Return the distributions and their versions."""
     return {name: metadata.version(name) for name in PEERS}

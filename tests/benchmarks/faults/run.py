@@ -1,11 +1,11 @@
-"""What clients do with a refresh token on a bad network.
+"""Behaviour of clients that refresh a token on a faulty network.
 
 Run: ``python tests/benchmarks/faults/run.py [--client NAME] [--fault WORDS] [--workers N]``
 
-Each client meets each fault in a process of its own, which may use 1 GiB of memory and is ended
-after 20 seconds. All servers are on loopback. Every fault is played twice: for always, and once
-with a healthy server behind it. The second says what a client saves; its server does not mind a
-second send, so it says nothing of what the second send would cost with a provider that rotates.
+Each client and fault runs in a separate process, which is limited to 1 GiB of memory and killed
+after 20 seconds. All servers are on loopback. Every fault is tested twice: permanent, and followed
+by healthy responses. The second test shows which faults a client recovers from. Its server accepts
+a refresh token twice, so it does not show the effect of a retry on a provider that rotates tokens.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from peers import PEERS, REFRESH_TOKEN, versions  # type: ignore[import-not-foun
 
 from tests.bad_networks import FAULTS, Scene, scene  # noqa: E402
 
-#: Seconds until a client is taken to hang, and bytes that it may use.
+#: Seconds until a client is considered hung, and its memory limit in bytes.
 LIMIT = 20
 MEMORY = 1024 * 1024 * 1024
-#: Where an answer has no end, this many megabytes mean that the client has none either.
+#: Megabytes above which a client is considered to read an endless response without a limit.
 LARGE = 400
 KEPT = "kept connection closed between two calls"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one client did with one fault.
+    """The result of one client with one fault.
 
     Attributes:
-        outcome: ``token``, the name of an exception, or what else became of it.
-        arrived: Requests that came to the server.
-        tries: Connections, where no request came through them.
-        leaked: Whether the refresh token came to the host of the redirect.
-        seconds: From the call to its end.
-        megabytes: Peak of the process.
+        outcome: ``token``, the name of an exception, or a description.
+        arrived: Number of requests that the server received.
+        tries: Number of connections, if the server received no request.
+        leaked: Whether the redirect's target received the refresh token.
+        seconds: Duration of the call.
+        megabytes: Peak memory of the process.
     """
 
     outcome: str
@@ -73,12 +73,12 @@ class Seen:
 
 
 def work(peer: str, base: str, calls: int) -> None:
-    """Refresh, and print what came of it.
+    """Refresh, and print the outcome.
 
     Args:
-        peer: Which client.
-        base: Where the provider is.
-        calls: How many refreshes; before the last one, a line on standard input is awaited.
+        peer: Name of the client.
+        base: Base URL of the provider.
+        calls: Number of refreshes. The last one waits for a line on standard input.
     """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     refresh = PEERS[peer](base)
@@ -89,7 +89,7 @@ def work(peer: str, base: str, calls: int) -> None:
     began = time.monotonic()
     try:
         token = refresh()
-    except Exception as error:  # noqa: BLE001 - its name is what is looked for
+    except Exception as error:  # noqa: BLE001 - the name of any error is the outcome
         name = type(error).__name__
         said = f"{name}: {error}" if name == "ReturnedError" else name
     else:
@@ -104,7 +104,7 @@ def work(peer: str, base: str, calls: int) -> None:
 
 
 def observe(peer: str, name: str, times: int | None) -> Seen:
-    """Let one client meet one fault."""
+    """Run one client with one fault."""
     with scene(name, times) as there:
         calls = 2 if name == KEPT else 1
         process = subprocess.Popen(
@@ -131,12 +131,12 @@ def observe(peer: str, name: str, times: int | None) -> Seen:
         process.stdin.close()
         process.stdout.close()
         if not said and elapsed < LIMIT and megabytes < LARGE:
-            raise RuntimeError(f"{peer} did not begin, or ended without a word, in: {name}")
+            raise RuntimeError(f"{peer} did not start, or exited without output, in: {name}")
         return _judge(there, json.loads(said[-1]) if said else None, elapsed, megabytes)
 
 
 def _end(process: subprocess.Popen[str]) -> float:
-    """Wait for a process, or end it; gives its peak of memory in megabytes."""
+    """Wait for a process or kill it, and return its peak memory in megabytes."""
     until = time.monotonic() + LIMIT
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -163,13 +163,13 @@ def _judge(there: Scene, said: dict[str, Any] | None, elapsed: float, megabytes:
 
 
 def main() -> None:
-    """Play all faults to all clients, and print tables."""
+    """Run all clients with all faults, and print tables."""
     if sys.argv[1:2] == ["--work"]:
         work(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--client", choices=PEERS, action="append")
-    options.add_argument("--fault", default="", help="only faults whose name holds this")
+    options.add_argument("--fault", default="", help="only faults whose name contains this text")
     options.add_argument("--workers", type=int, default=3)
     chosen = options.parse_args()
     clients = chosen.client or list(PEERS)
@@ -199,7 +199,7 @@ def main() -> None:
             print("|---|" + "---|" * len(clients))
             for name in rows:
                 seen = [results[name, peer].result() for peer in clients]
-                # What passes and saves nobody is in the first table already.
+                # Faults from which no client recovers are in the first table already.
                 if results is always or any(one.outcome == "token" for one in seen):
                     print(f"| {name} | {' | '.join(map(str, seen))} |", flush=True)
 

@@ -1,7 +1,7 @@
-"""How each client keeps one login fresh, as its documentation shows, where many share it.
+"""Shared use of one login with each client, configured as documented.
 
-Each function is told of the login, whose access token has ended, and gives a function that many
-threads call, as before a request: it returns an access token, or raises.
+Each function takes a login with an expired access token, and returns a function that many threads
+call, as before a request. It returns an access token, or raises.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any
 
 from tests.benchmarks.faults.peers import MSAL_AUTHORITY, ReturnedError, msal_session
 
-#: Given by the issuer to all, because msal asks for no less.
+#: Scope of every login, because msal always requests these.
 SCOPE = "read openid profile offline_access"
 TIMEOUT = 30
-#: Seconds ago that the access token ended.
+#: Seconds since the access token expired.
 ENDED = 60
 START_URL = "https://d-0000000000.awsapps.com/start"
 
 
 @dataclass(frozen=True)
 class Login:
-    """A login, and where it was made.
+    """A login and its issuer.
 
     Attributes:
-        url: The issuer.
-        client_id: Which client.
-        client_secret: Its secret.
-        access_token: Has ended.
-        refresh_token: Works once.
-        folder: What processes share, as the home folder of one user.
+        url: Address of the issuer.
+        client_id: ID of the client.
+        client_secret: Secret of the client.
+        access_token: Expired access token.
+        refresh_token: Refresh token, which works once.
+        folder: Folder that the processes share, like the home folder of one user.
     """
 
     url: str
@@ -75,7 +75,7 @@ def grantway(login: Login) -> Ask:
 
 
 def authlib(login: Login) -> Ask:
-    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback; Authlib refuses http otherwise
+    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # allow http on loopback
     from authlib.integrations.requests_client import OAuth2Session
 
     session = OAuth2Session(
@@ -102,7 +102,7 @@ def requests_oauth2client(login: Login) -> Ask:
             token_endpoint=f"{login.url}/token",
             client_id=login.client_id,
             client_secret=login.client_secret,
-            testing=True,  # loopback
+            testing=True,  # allow http on loopback
         ),
         BearerToken(
             login.access_token,
@@ -118,7 +118,7 @@ def requests_oauth2client(login: Login) -> Ask:
 
 
 def requests_oauthlib(login: Login) -> Ask:
-    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback; oauthlib refuses http otherwise
+    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # allow http on loopback
     from requests_oauthlib import OAuth2Session
 
     session = OAuth2Session(
@@ -218,7 +218,7 @@ def botocore_cache(login: Login) -> Ask:
 
 
 def save_botocore(login: Login) -> None:
-    """By a login of its own, as only AWS's API has clients for botocore."""
+    """Use a separate login, because botocore needs a client registered through AWS's API."""
     from hashlib import sha1
 
     import boto3
@@ -289,9 +289,9 @@ def save_msal(login: Login) -> None:
     (Path(login.folder) / "cache.json").write_text(cache.serialize())
 
 
-#: Those that send the client's secret in the body, where nothing else is said.
+#: Clients that send the client secret in the body by default.
 BY_BODY = frozenset({"requests-oauth2client", "msal", "google-auth"})
-#: Name of the distribution -> how its threads ask.
+#: Name of the distribution -> its function for threads.
 THREADS: dict[str, Callable[[Login], Ask]] = {
     "grantway": grantway,
     "Authlib": authlib,
@@ -300,7 +300,7 @@ THREADS: dict[str, Callable[[Login], Ask]] = {
     "msal": msal,
     "google-auth": google_auth,
 }
-#: The same -> how the login is saved for its processes, and how they ask.
+#: Name of the distribution -> its functions to save the login, and to get a token in a process.
 PROCESSES: dict[str, tuple[Callable[[Login], None], Callable[[Login], Ask]]] = {
     "grantway": (save_grantway, grantway_file),
     "botocore": (save_botocore, botocore_cache),
@@ -329,7 +329,7 @@ def _aws_time(when: dt.datetime) -> str:
 
 
 def _msal_login(login: Login) -> dict[str, Any]:
-    """What msal notes in its cache when a person has logged in."""
+    """Return the cache content that msal saves after a login."""
     who = base64.urlsafe_b64encode(b'{"uid": "user", "utid": "tenant"}').decode().rstrip("=")
     return {
         "client_id": login.client_id,

@@ -1,10 +1,10 @@
-"""What clients send when a token ends that many share, and how many callers go without.
+"""Refresh requests and failed callers when a shared token expires.
 
 Run: ``python tests/benchmarks/fleet/run.py [--rounds N]``
 
-64 threads of one process, then 8 processes that share a file, ask at one moment. The issuer is
-on loopback and in another process; it rotates each refresh token, and revokes the login when one
-is used twice (RFC 9700 section 4.14.2). Each round is a new login.
+64 threads of one process, and then 8 processes that share a file, request a token at once. The
+issuer runs in another process on loopback. It rotates each refresh token, and revokes the login if
+one is reused (RFC 9700 section 4.14.2). Each round uses a new login.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ sys.path.insert(0, str(ROOT))
 from tests.benchmarks.fleet.peers import BY_BODY, PROCESSES, SCOPE, THREADS, Login  # noqa: E402
 from tests.fleet.issuer import StrictIssuer  # noqa: E402
 
-#: Seconds until a client is taken to hang.
+#: Seconds until a client is considered hung.
 LIMIT = 120
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of one round.
+    """The result of one round.
 
     Attributes:
-        sent: Refreshes that came to the issuer.
-        failed: Callers that got an error.
-        useless: Callers that got a token which the issuer does not take any more.
+        sent: Number of refresh requests that the issuer received.
+        failed: Number of callers that got an error.
+        useless: Number of callers that got a revoked token.
     """
 
     sent: int
@@ -50,7 +50,7 @@ class Seen:
 
 
 def work(kind: str, peer: str, callers: int) -> None:
-    """Ask from so many threads at once, and print what each got."""
+    """Request a token in a number of threads at once, and print the results."""
     login = Login(**json.loads(sys.stdin.readline()))
     ask = THREADS[peer](login) if kind == "threads" else PROCESSES[peer][1](login)
     barrier = threading.Barrier(callers)
@@ -59,7 +59,7 @@ def work(kind: str, peer: str, callers: int) -> None:
         barrier.wait()
         try:
             return ask()
-        except Exception:  # noqa: BLE001 - whatever a client raises, its caller has no token
+        except Exception:  # noqa: BLE001 - any error means that the caller has no token
             return None
 
     print("ready", flush=True)
@@ -72,7 +72,7 @@ def work(kind: str, peer: str, callers: int) -> None:
 
 
 def play(kind: str, peer: str, *, processes: int, threads: int) -> Seen:
-    """One round."""
+    """Run one round."""
     with (
         tempfile.TemporaryDirectory() as folder,
         StrictIssuer(
@@ -138,7 +138,7 @@ def _answers(kind: str, peer: str, login: Login, processes: int, threads: int) -
 
 
 def table(kind: str, peers: list[str], rounds: int, *, processes: int, threads: int) -> None:
-    """Play the rounds, and print a line for each client."""
+    """Run the rounds, and print a line for each client."""
     print(f"\n{processes * threads} callers: {processes} process(es) of {threads} thread(s)\n")
     print(
         f"| client | refreshes sent | callers with an error, of {processes * threads} | "
@@ -148,7 +148,7 @@ def table(kind: str, peers: list[str], rounds: int, *, processes: int, threads: 
     for peer in peers:
         alone = play(kind, peer, processes=1, threads=1)
         if alone != Seen(1, 0, 0):
-            raise SystemExit(f"{peer} does not even work alone: {alone}")
+            raise SystemExit(f"{peer} fails without concurrency: {alone}")
         seen = [play(kind, peer, processes=processes, threads=threads) for _ in range(rounds)]
         columns = (
             [each.sent for each in seen],

@@ -1,11 +1,12 @@
-"""What stands behind the gateways: an issuer that fails on demand, and an echo that knows tokens.
+"""Backend for gateway benchmarks: an issuer that fails on demand, and an echo upstream.
 
-``python backend.py``: the first line says how, see ``Backend``; each further one is an order,
-``{"do": "slow", "seconds": 5}``, that is answered with a line.
+Run ``python backend.py``. The first line of input contains the arguments of ``Backend``. Each
+further line is a command such as ``{"do": "slow", "seconds": 5}``, whose result is printed as one
+line.
 
-The issuer issues a refresh token with each login and takes it once, so a gateway that loses a
-token cannot hide it: the tenant has to log in a second time, which is counted. The echo looks up
-at the issuer whose each token is, and tells.
+The issuer issues a refresh token with each login and accepts it once. A gateway that loses a token
+must log in the tenant again, which is counted. The echo returns the tenant of each token, which it
+looks up at the issuer.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ _TIMEOUT = 30.0
 
 
 class Ledger:
-    """Who was given tokens, and how often.
+    """Counters of token requests.
 
     Attributes:
-        logins: Tenant -> tokens by the grant itself.
-        refreshes: Tenant -> tokens by a refresh token.
-        denied: Refresh tokens that were not taken.
-        asked: When each request for a token was answered, and with which status.
+        logins: Tenant -> number of tokens issued for the grant.
+        refreshes: Tenant -> number of tokens issued for a refresh token.
+        denied: Number of rejected refresh tokens.
+        asked: Time and status of each token response.
     """
 
     def __init__(self) -> None:
@@ -63,7 +64,7 @@ class Ledger:
 
 
 class _Logins:
-    """The client credentials of a provider that knows tenants, and gives them refresh tokens."""
+    """A client credentials grant with tenants and refresh tokens."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -104,16 +105,16 @@ class _Plugin:
 
 
 def tenant_of(resource: str) -> str:
-    """The tenant of ``https://NAME.tenants.test/``."""
+    """Return the tenant of ``https://NAME.tenants.test/``."""
     return (urlsplit(resource).hostname or "").partition(".")[0]
 
 
 class Fault:
-    """What the issuer does to requests for tokens, instead of answering or before it.
+    """Faults that the issuer applies to token requests.
 
     Attributes:
-        slow: Seconds that each answer takes longer.
-        retry_after: Seconds that a 429 names; 0 for no such answers.
+        slow: Delay of each response in seconds.
+        retry_after: Retry-After of 429 responses in seconds; 0 disables these responses.
     """
 
     slow = 0.0
@@ -123,7 +124,7 @@ class Fault:
         self._app, self._ledger = app, ledger
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["type"] != "http" or scope["path"] != "/token":
             await self._app(scope, receive, send)
             return
@@ -148,7 +149,7 @@ class Fault:
 
 
 class Echo(asyncio.Protocol):
-    """Tells whose token came, whether it has ended, and the request's own number."""
+    """An upstream that returns the token's tenant, its expiry and the request number."""
 
     store: IssuerStore
     known: dict[bytes, tuple[str, float]]
@@ -184,7 +185,7 @@ class Echo(asyncio.Protocol):
     def _learn(self, token: bytes) -> tuple[str, float]:
         key = family_digest(token.decode("latin-1"))
         found = self.store.run(lambda transaction: transaction.access_token(key))
-        # What was never issued is noted too: the issuer commits a token before it gives it away.
+        # Cache unknown tokens too: the issuer commits a token before it returns it.
         known = ("", 0.0) if found is None else (found.family.subject, found.expires_at)
         self.known[token] = known
         return known
@@ -194,9 +195,9 @@ class Backend:
     """The issuer and the echo.
 
     Args:
-        folder: Where the issuer's database lies.
-        lifetime: Seconds that an access token lives.
-        reuse_window: Seconds for which the refresh token that was just replaced still works.
+        folder: Folder of the issuer's database.
+        lifetime: Lifetime of access tokens in seconds.
+        reuse_window: Seconds for which a replaced refresh token still works.
     """
 
     def __init__(self, folder: str, lifetime: float, reuse_window: float) -> None:
@@ -236,16 +237,16 @@ class Backend:
             "client_secret": answer["client_secret"],
         }
 
-    # --- Orders -----------------------------------------------------------------------------------
+    # --- Commands ---------------------------------------------------------------------------------
 
     def down(self) -> None:
-        """Let nobody connect to the issuer."""
+        """Stop the issuer."""
         if self._server is not None:
             self._server.stop()
             self._server = None
 
     def up(self) -> None:
-        """Answer again, with all that was issued."""
+        """Start the issuer again with its data."""
         self._server = IssuerServer(
             IssuerSettings(lifetimes=self._lifetimes, registration="unrestricted"),
             database=self._database,
@@ -257,15 +258,15 @@ class Backend:
         self._server.start()
 
     def slow(self, seconds: float) -> None:
-        """Answer each request for a token so much later."""
+        """Delay each token response by a number of seconds."""
         Fault.slow = seconds
 
     def busy(self, retry_after: int) -> None:
-        """Answer 429, or 0 for not any more."""
+        """Respond to token requests with 429 and this Retry-After; 0 stops that."""
         Fault.retry_after = retry_after
 
     def rotate(self) -> str:
-        """Take another secret of the client from now on, and the old one no more."""
+        """Replace the client's secret."""
         assert self._server is not None
         secret = new_secret("gws")
         connection = sqlite3.connect(self._database, timeout=_TIMEOUT)
@@ -283,7 +284,7 @@ class Backend:
         self._ledger.clear()
 
     def report(self) -> dict[str, Any]:
-        """What was counted."""
+        """Return the counters."""
         return {
             "asked": self._ledger.asked,
             "logins": self._ledger.logins,
@@ -292,7 +293,7 @@ class Backend:
         }
 
     def close(self) -> None:
-        """Leave nothing open."""
+        """Stop the issuer and the echo."""
         self.down()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -310,7 +311,7 @@ class Backend:
 
 
 def main() -> None:
-    """Obey until the last order."""
+    """Execute the commands from standard input."""
     spec = json.loads(sys.stdin.readline())
     pin(spec.pop("core", None))
     with ExitStack() as running:

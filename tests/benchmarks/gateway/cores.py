@@ -1,4 +1,4 @@
-"""Which core a process runs on, and how busy the machine is otherwise."""
+"""CPU affinity of processes, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def pin(core: int | None) -> None:
-    """Run on one core, where there are several and the system lets us."""
+    """Pin this process to one core, if there are several and the system supports it."""
     if core is None or not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))
@@ -18,7 +18,7 @@ def pin(core: int | None) -> None:
 
 
 def machine() -> str:
-    """What a figure is to be read with: versions, cores, and the load before the run."""
+    """Return the conditions of a run: versions, cores, and the load before it."""
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     versions = ", ".join(f"{each} {metadata.version(each)}" for each in ("uvicorn", "aiohttp"))
     return (
@@ -28,13 +28,13 @@ def machine() -> str:
 
 
 def resident(pid: int) -> float:
-    """MiB of memory that a process holds (``VmRSS``)."""
+    """Return the resident memory of a process in MiB (``VmRSS``)."""
     with Path(f"/proc/{pid}/status").open(encoding="ascii") as status:
         found = next(line for line in status if line.startswith("VmRSS:"))
     return int(found.split()[1]) / 1024
 
 
 def busy(pid: int) -> float:
-    """Seconds for which a process has had a core (``utime`` and ``stime``)."""
+    """Return the CPU time of a process in seconds (``utime`` and ``stime``)."""
     found = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,16 +1,15 @@
-"""What fails when something fails, with two gateways under load that share Valkey.
+"""Failed requests during faults, with two gateways under load that share a Valkey store.
 
-Run: ``python tests/benchmarks/gateway/faults.py FAULT`` (two minutes each), or ``all`` of them.
+Run: ``python tests/benchmarks/gateway/faults.py FAULT`` (two minutes each), or ``all``.
 FAULT is one of: none, down, slow, busy, killed, killed-strict, valkey, secret
 
-A token lives for a minute, so that the half minute for which the provider is down is half of a
-token's life; at any time, some tokens are about to be renewed. The load is steady before the fault
-begins; then it goes on until the fault is over and some time after. Each answer is looked at: the
-echo behind tells whose token came with the request, as the issuer knows it, and whether it has
-ended. At last each tenant is asked for once more: what was lost would show there. The issuer gives
-each tenant a refresh token, takes it once, and counts who has to log in again: with
-``killed-strict`` it never takes one twice; else the one that was just replaced works for 30
-seconds, which is the embedded issuer's default.
+Tokens live for a minute, so a provider outage of 30 seconds is half of a token's lifetime, and at
+any time some tokens are due for a refresh. The load is steady before, during and after the fault.
+Every response is checked: the echo upstream returns the tenant of the request's token, as the
+issuer knows it, and whether the token has expired. At the end, each tenant is requested once more
+to detect lost tokens. The issuer gives each tenant a refresh token, accepts it once, and counts
+repeated logins. With ``killed-strict`` it never accepts a refresh token twice; otherwise a replaced
+one works for 30 seconds, the default of the embedded issuer.
 """
 
 from __future__ import annotations
@@ -44,18 +43,18 @@ from tests.benchmarks.gateway.machines import (
 from tests.valkey import ValkeyServer, valkey_server
 
 LIFETIME = 60.0
-#: Seconds over which the tenants come first: as long as a token is used, so that some are about to
-#: be renewed at any time.
+#: Seconds over which the tenants are requested first: a token's time until refresh, so that some
+#: are due for a refresh at any time.
 COMING = 45.0
-#: Seconds of load before the fault, and after it.
+#: Seconds of load before and after the fault.
 BEFORE, AFTER = 10.0, 25.0
-#: Seconds between the provider's taking another secret and its standing in the gateways' file.
+#: Seconds between changing the secret at the provider and in the gateways' file.
 ROTATION = 2.0
 
 
 @dataclass
 class Scene:
-    """What a fault may touch."""
+    """The processes that a fault can affect."""
 
     behind: Backend
     gateways: list[GatewayProcess]
@@ -79,13 +78,13 @@ def _down(scene: Scene) -> None:
 
 
 def _slow(scene: Scene) -> None:
-    """The provider answers 5 s later, for 30 s."""
+    """The provider responds 5 s later, for 30 s."""
     slow = partial(scene.behind.do, "slow")
     _for(30, partial(slow, seconds=5), partial(slow, seconds=0))
 
 
 def _busy(scene: Scene) -> None:
-    """The provider answers 429 with Retry-After: 5, for 30 s."""
+    """The provider responds with 429 and Retry-After: 5, for 30 s."""
     busy = partial(scene.behind.do, "busy")
     _for(30, partial(busy, retry_after=5), partial(busy, retry_after=0))
 
@@ -96,12 +95,12 @@ def _killed(scene: Scene) -> None:
 
 
 def _valkey(scene: Scene) -> None:
-    """Valkey is killed and started again."""
+    """Valkey is killed and restarted."""
     scene.valkey.restart()
 
 
 def _secret(scene: Scene) -> None:
-    """The provider takes another secret only; it stands in the file 2 s later."""
+    """The client's secret changes at the provider, and 2 s later in the gateways' file."""
     secret = scene.behind.do("rotate")
     time.sleep(ROTATION)
     replace_secret(scene.folder, secret)
@@ -120,7 +119,7 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], float]] = {
 
 
 def play(name: str, rate: float, tenants: int) -> str:
-    """One fault; the line of the table."""
+    """Run one fault, and return its row of the table."""
     fault, reuse_window = FAULTS[name]
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
@@ -136,7 +135,7 @@ def play(name: str, rate: float, tenants: int) -> str:
             warm = finished(program, COMING)["outcomes"]
         assert set(warm) == {"ok"}, warm
         seconds = BEFORE + AFTER + (30 if name in {"down", "slow", "busy"} else 5)
-        # What was asked for at the beginning says nothing; who has logged in is told by refreshes.
+        # Exclude the initial token requests. Tenants with refreshes have logged in.
         logins = behind.do("report")["logins"]
         behind.do("clear")
         began = time.monotonic()
@@ -180,7 +179,7 @@ def _line(
 
 
 def main() -> None:
-    """Play one fault, or all."""
+    """Run one fault, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fault", choices=[*FAULTS, "all"])
     parser.add_argument("--rate", type=float, default=150.0)

@@ -1,13 +1,13 @@
-"""What a token costs a request that is forwarded: the proxy with injection beside the one without.
+"""Latency that the gateway adds to a forwarded request, compared with its bare proxy.
 
 Run: ``python tests/benchmarks/gateway/latency.py [--rounds N] [--requests N]`` (about a minute)
 
-One process serves the whole gateway (rules, injection, metrics) at one address, and its bare proxy
-at another: the same event loop, the same connections to the same echo. The gateway has one core;
-the echo and the caller have the other. One caller asks them in turns, one request at a time over
-kept connections, so what else the machine does meets all alike. A round gives for each the median
-and the 99th percentile, less those of the bare proxy in the same round; the table shows the median
-of the rounds, and the lowest and highest.
+One process serves the whole gateway (rules, tokens, metrics) at one address, and its bare proxy at
+another, with the same event loop and the same connections to the same echo. The gateway has one
+core; the echo and the caller share the other. One caller sends the requests alternately, one at a
+time over persistent connections, so other load on the machine affects all alike. Each round
+measures the median and the 99th percentile, and subtracts those of the bare proxy. The table shows
+the median, minimum and maximum of the rounds.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from tests.benchmarks.gateway.machines import (
 )
 from tests.interop.program import Program
 
-#: Tenants that are asked for in turns in the row of many.
+#: Number of tenants in the row with many tenants.
 MANY = 1000
 _HOUR = 3600.0
 _PATIENCE = 60.0
 _WARM = 500
 
-#: Row -> the address, what is asked for, and headers beside the tenant's.
+#: Row -> the address, the path, and additional headers.
 ROWS = {
     "bare proxy": ("bare", 1, ""),
     "the request's own token is kept": ("kept", 1, "authorization: Bearer own\r\n"),
@@ -93,13 +93,13 @@ async def _serve(path: str) -> None:
 
 
 class Caller:
-    """One kept connection.
+    """One persistent connection.
 
     Args:
-        port: Where to.
-        path: What is asked for.
-        tenants: How many in turns.
-        headers: Further lines.
+        port: TCP port of the server.
+        path: Path to request.
+        tenants: Number of tenants to request in turn.
+        headers: Additional header lines.
     """
 
     def __init__(self, port: int, path: str, tenants: int, headers: str) -> None:
@@ -114,7 +114,7 @@ class Caller:
         self._turn = 0
 
     def ask(self, *, check: bool = False) -> float:
-        """Seconds until the whole answer is there."""
+        """Send a request and return the seconds until the response is complete."""
         number = self._turn % len(self._requests)
         request = self._requests[number]
         self._turn += 1
@@ -124,7 +124,7 @@ class Caller:
         while not answer.endswith(b"}"):
             more = self._socket.recv(65_536)
             if not more:
-                raise SystemExit(f"the connection ended: {answer!r}")
+                raise SystemExit(f"the connection was closed: {answer!r}")
             answer += more
         taken = time.perf_counter() - began
         tenant = f'"tenant":"t{number}"'.encode()
@@ -133,17 +133,17 @@ class Caller:
         return taken
 
     def warm(self) -> None:
-        """Have every token there."""
+        """Request every tenant once, so that every token is cached."""
         for _ in range(max(_WARM, len(self._requests))):
             self.ask()
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._socket.close()
 
 
 def play(callers: dict[str, Caller], requests: int) -> dict[str, tuple[float, float]]:
-    """One round: row -> median and 99th percentile, in seconds."""
+    """Run one round, and return the median and 99th percentile of each row in seconds."""
     taken: dict[str, list[float]] = {name: [] for name in callers}
     gc.disable()
     for _ in range(requests):
@@ -162,7 +162,7 @@ def _span(numbers: list[float]) -> str:
 
 
 def measure(rounds: int, requests: int) -> None:
-    """Play the rounds, and print the table."""
+    """Run the rounds, and print the table."""
     print(f"{machine()} {rounds} rounds of {requests} requests a row, in turns.\n")
     here()
     with ExitStack() as running:
@@ -195,7 +195,7 @@ def measure(rounds: int, requests: int) -> None:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--requests", type=int, default=1000)

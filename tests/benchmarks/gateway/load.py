@@ -1,10 +1,10 @@
-"""Callers of gateways: requests at a steady rate, and a look at every single answer.
+"""Load generator for gateways, which checks every response.
 
-``python load.py``: one line on standard input says what, see ``Load``; ``started`` is printed with
-the first request, and at the end one line with what came of them.
+Run ``python load.py``. One line on standard input contains the arguments of ``Load``. The program
+prints ``started`` with the first request, and one line with the results at the end.
 
-Requests leave by the clock and not after the last answer, and a latency counts from the moment at
-which the request should have left, so a gateway that stands still is not spared.
+Requests are sent at a fixed rate, independent of responses. Latency is measured from the scheduled
+time of a request, so pauses of the gateway are included (no coordinated omission).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ import httptools
 
 from tests.benchmarks.gateway.cores import pin
 
-#: Seconds between two looks at the clock.
+#: Seconds between two checks of the clock.
 _TICK = 0.002
-#: Seconds for which a gateway gets no requests after it refused a connection.
+#: Seconds without requests to a gateway that refused a connection.
 _AVOID = 1.0
-#: Seconds after the last request until what has no answer is given up.
+#: Seconds to wait for responses after the last request.
 _LAST = 5.0
 
 
 class Sent:
-    """A request that has no answer yet."""
+    """A request without a response yet."""
 
     __slots__ = ("due", "number", "tenant")
 
@@ -43,7 +43,7 @@ class Sent:
 
 
 class Connection(asyncio.Protocol):
-    """A kept connection to a gateway; one request at a time."""
+    """A persistent connection to a gateway, for one request at a time."""
 
     def __init__(self, gateway: Gateway, first: Sent) -> None:
         self._gateway = gateway
@@ -54,12 +54,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self._gateway.load.open.add(self)
-        # At once: a gateway that is full may answer before the request has arrived.
+        # Read at once: an overloaded gateway may respond before the request arrives.
         assert self.sent is not None
         self.send(self.sent)
 
     def send(self, sent: Sent) -> None:
-        """Ask."""
+        """Send a request."""
         self.sent = sent
         self.transport.write(
             b"GET /%d HTTP/1.1\r\nhost: gateway.test\r\nx-tenant: %b\r\nx-number: %d\r\n\r\n"
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
 
 
 class Gateway:
-    """One gateway, as its callers see it."""
+    """The connections to one gateway."""
 
     def __init__(self, load: Load, port: int) -> None:
         self.load, self.port = load, port
@@ -104,7 +104,7 @@ class Gateway:
         self._idle: deque[Connection] = deque()
 
     def send(self, sent: Sent) -> None:
-        """Ask it, over an idle connection or a new one."""
+        """Send a request over an idle connection or a new one."""
         if self._idle:
             self._idle.popleft().send(sent)
         else:
@@ -120,11 +120,11 @@ class Gateway:
             self.load.failed(sent, "connection refused")
 
     def free(self, connection: Connection) -> None:
-        """A connection may be used again."""
+        """Return a connection to the pool."""
         self._idle.append(connection)
 
     def lost(self, connection: Connection) -> None:
-        """A connection is no more."""
+        """Remove a closed connection."""
         self.load.open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -134,16 +134,16 @@ class Gateway:
 
 
 class Load:
-    """All callers.
+    """The load generator.
 
     Args:
-        ports: The gateways, asked in turns; one that cannot be reached is left out for a second, as
-            by a load balancer.
-        rate: Requests a second.
-        seconds: For how long.
-        tenants: How many there are, asked for with a zipf distribution of exponent 1.
-        seed: Of the choice.
-        each_first: How often each tenant is asked for before, in order and at the same rate.
+        ports: TCP ports of the gateways, used in turn. An unreachable gateway is skipped for a
+            second, as by a load balancer.
+        rate: Requests per second.
+        seconds: Duration of the load.
+        tenants: Number of tenants, chosen by a Zipf distribution with exponent 1.
+        seed: Seed of the random choice.
+        each_first: Number of requests per tenant, in order and at the same rate, before the load.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Load:
         self._seen: set[str] = set()
 
     async def run(self) -> dict[str, Any]:
-        """Ask, and tell what came of it."""
+        """Send all requests, and return the results."""
         self._began = time.monotonic()
         print(json.dumps({"started": self._began}), flush=True)
         total = int(self._rate * self._seconds)
@@ -215,7 +215,7 @@ class Load:
         return self._chosen.popleft()
 
     def answered(self, sent: Sent, status: int, body: bytes, waits: bool) -> None:
-        """Judge an answer."""
+        """Classify a response."""
         told = json.loads(body) if body.startswith(b"{") else {"error": body.decode()}
         if status != 200:
             pause = " with Retry-After" if waits else ""
@@ -231,7 +231,7 @@ class Load:
             self._end(sent, "ok")
 
     def failed(self, sent: Sent, reason: str) -> None:
-        """Note that there is no answer."""
+        """Record a request without a response."""
         self._end(sent, reason)
 
     def _end(self, sent: Sent, outcome: str) -> None:
@@ -242,7 +242,7 @@ class Load:
             self._by_second.setdefault(second, Counter())[outcome] += 1
 
     def in_background(self, work: Any) -> None:
-        """Run something, and keep hold of it."""
+        """Run a coroutine as a task, and keep a reference to it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -268,7 +268,7 @@ async def _main(spec: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Ask as the line on standard input says."""
+    """Run the load that standard input specifies."""
     spec = json.loads(sys.stdin.readline())
     pin(spec.pop("core", None))
     asyncio.run(_main(spec))

@@ -1,4 +1,4 @@
-"""The processes of a run: gateways that ``grantway gateway`` runs, what is behind them, callers."""
+"""The processes of a benchmark: gateways, their backend, and load generators."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from tests.benchmarks.gateway.cores import pin
 from tests.interop.program import Program
 
 _HERE = Path(__file__).parent
-#: Seconds that an order may take, on a busy machine.
+#: Seconds that a command may take on a busy machine.
 _PATIENCE = 60.0
 GATEWAY_CORE, OTHER_CORE = 0, 1
 _TELLS = re.compile(r"listening on http://127\.0\.0\.1:(\d+), admin http://127\.0\.0\.1:(\d+)")
 
 
 class Backend:
-    """``backend.py``, given orders."""
+    """The process ``backend.py``."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self.facts: dict[str, str] = program.read_json(_PATIENCE)
 
     def do(self, do: str, **order: Any) -> Any:
-        """Give an order, and wait until it is carried out."""
+        """Send a command and return its result."""
         self._program.write_json({"do": do, **order})
         return self._program.read_json(_PATIENCE)
 
 
 class GatewayProcess:
-    """``grantway gateway``.
+    """A ``grantway gateway`` process.
 
     Attributes:
-        port: Of the proxy.
-        admin: Of the health page.
-        pid: The process.
+        port: TCP port of the proxy.
+        admin: TCP port of the health page.
+        pid: Process ID.
     """
 
     def __init__(self, program: Program) -> None:
@@ -55,15 +55,15 @@ class GatewayProcess:
         self.pid = program.pid
 
     def kill(self) -> None:
-        """End it at once, with nothing said to anybody."""
+        """Kill the gateway with SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
 
     def errors(self) -> str:
-        """What it wrote to standard error."""
+        """Return the gateway's standard error output."""
         return self._program.errors()
 
     def ready(self) -> dict[str, Any]:
-        """What its health page tells of the provider."""
+        """Return the provider's status on the health page."""
         address = f"http://127.0.0.1:{self.admin}/readyz"
         try:
             with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
@@ -75,7 +75,7 @@ class GatewayProcess:
         return told
 
     def metrics(self) -> dict[str, float]:
-        """Its numbers, by name and labels."""
+        """Return the gateway's metrics by name and labels."""
         address = f"http://127.0.0.1:{self.admin}/metrics"
         with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
             lines = answer.read().decode().splitlines()
@@ -86,7 +86,7 @@ class GatewayProcess:
 
 
 def _command(*words: str | Path, core: int) -> list[str | Path]:
-    """A command on one core: what it starts with is inherited."""
+    """Return a command that runs Python on one core; child processes inherit the core."""
     return [sys.executable, _HERE / "on_core.py", str(core), *words]
 
 
@@ -94,7 +94,7 @@ def _command(*words: str | Path, core: int) -> list[str | Path]:
 def backend(
     folder: Path, *, lifetime: float, reuse_window: float = 0.0, core: int = OTHER_CORE
 ) -> Iterator[Backend]:
-    """An issuer and an echo, in a process."""
+    """Run an issuer and an echo in another process."""
     with Program([sys.executable, _HERE / "backend.py"]) as program:
         program.write_json(
             {
@@ -116,15 +116,15 @@ def write_config(
     provider: str = "",
     route: str = "",
 ) -> Path:
-    """A gateway's file: one route, tenants by header, the secret in a file beside it.
+    """Write a gateway configuration with one route, tenants by header, and a secret file.
 
     Args:
-        folder: Where it lies.
-        behind: What is behind the gateway.
-        name: Of the file.
-        store: Valkey's address, or None for memory.
-        provider: More lines of the provider's table.
-        route: More lines of the route's.
+        folder: Folder of the files.
+        behind: The gateway's backend.
+        name: Name of the configuration file.
+        store: URL of Valkey, or None for a store in memory.
+        provider: Additional lines of the provider's table.
+        route: Additional lines of the route's table.
     """
     secret = folder / "secret.txt"
     if not secret.exists():
@@ -158,7 +158,7 @@ params = {{ resource = "https://{{tenant}}.tenants.test/" }}
 
 
 def replace_secret(folder: Path, secret: str) -> None:
-    """Put the client's secret into its file, at one moment."""
+    """Replace the file of the client's secret atomically."""
     new = folder / "secret.new"
     new.touch(mode=0o600)
     new.write_text(secret)
@@ -167,7 +167,7 @@ def replace_secret(folder: Path, secret: str) -> None:
 
 @contextmanager
 def gateway(config: Path, *, core: int = GATEWAY_CORE) -> Iterator[GatewayProcess]:
-    """A gateway, gone when the block ends."""
+    """Run a gateway for the block."""
     command = _command("-m", "grantway_plugins.cli", "gateway", "--config", config, core=core)
     with Program(command, cwd=config.parent) as program:
         yield GatewayProcess(program)
@@ -175,7 +175,7 @@ def gateway(config: Path, *, core: int = GATEWAY_CORE) -> Iterator[GatewayProces
 
 @contextmanager
 def callers(*, core: int = OTHER_CORE, **spec: Any) -> Iterator[Program]:
-    """``load.py`` at work: ``finished`` gives what came of it."""
+    """Run ``load.py`` for the block; ``finished`` returns its results."""
     with Program([sys.executable, _HERE / "load.py"]) as program:
         program.write_json({**spec, "core": core})
         program.read_json(_PATIENCE)  # it has started
@@ -183,11 +183,11 @@ def callers(*, core: int = OTHER_CORE, **spec: Any) -> Iterator[Program]:
 
 
 def finished(program: Program, seconds: float) -> dict[str, Any]:
-    """What the callers tell at their end."""
+    """Wait for a load generator to finish, and return its results."""
     found: dict[str, Any] = program.read_json(seconds + _PATIENCE)
     return found
 
 
 def here() -> None:
-    """Keep this process off the gateway's core."""
+    """Pin this process to a core that the gateway does not use."""
     pin(OTHER_CORE)

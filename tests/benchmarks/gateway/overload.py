@@ -1,9 +1,9 @@
-"""More requests than the gateway can forward: what each gets, and how soon it is well again.
+"""Responses of an overloaded gateway, and its recovery.
 
 Run: ``python tests/benchmarks/gateway/overload.py [--most N]`` (a minute)
 
-Every token is there. Requests come at a rate that the gateway keeps up with, then at one that it
-cannot, then at the first one again. ``--most`` bounds the connections (``limits.connections``).
+All tokens are cached. Requests arrive at a sustainable rate, then at an excessive rate, then at the
+first rate again. ``--most`` limits the connections (``limits.connections``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TENANTS = 100
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Play it, and print the table."""
+    """Run the load, and print the table."""
     print(machine())
     here()
     with tempfile.TemporaryDirectory() as name:
@@ -67,7 +67,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--over", type=float, default=3000.0)

@@ -1,4 +1,4 @@
-"""A chart of something per second, as SVG text."""
+"""Bar charts of values per second, as SVG."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _STEPS = (1, 2, 5)
 
 
 def chart(title: str, unit: str, per_second: Sequence[float], marks: dict[int, str]) -> str:
-    """Draw bars, one a second.
+    """Return a chart with one bar per second.
 
     Args:
-        title: What it shows.
-        unit: Of the upright axis.
-        per_second: The numbers, from second 0 on.
-        marks: Second -> what began there.
+        title: Title of the chart.
+        unit: Unit of the vertical axis.
+        per_second: Values from second 0.
+        marks: Second -> label of an event.
     """
     top = _ceiling(max(per_second, default=1.0))
     wide, high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
@@ -71,7 +71,7 @@ def chart(title: str, unit: str, per_second: Sequence[float], marks: dict[int, s
 
 
 def _ceiling(value: float) -> float:
-    """The next number of the form 1, 2 or 5 times a power of ten."""
+    """Return the next number that is 1, 2 or 5 times a power of ten."""
     power = 1.0
     while True:
         for step in _STEPS:

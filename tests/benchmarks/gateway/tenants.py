@@ -1,11 +1,11 @@
-"""Many tenants whose tokens live for a minute: refreshes each second, and the gateway's memory.
+"""Refreshes per second and memory of a gateway with many tenants.
 
 Run: ``python tests/benchmarks/gateway/tenants.py [--figure FILE]`` (three minutes)
 
-An hour of a token's life is a minute here. First each of the tenants is asked for once; then they
-are asked for with a zipf distribution of exponent 1, at a steady rate. Each answer is looked at:
-the echo behind tells whose token came with the request, as the issuer knows it. What is counted as
-a refresh is any request for a token that the issuer answered.
+Tokens live for a minute instead of an hour. Each tenant is requested once; then tenants are chosen
+by a Zipf distribution with exponent 1, at a steady rate. Every response is checked: the echo
+upstream returns the tenant of the request's token, as the issuer knows it. Every token response of
+the issuer counts as a refresh.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tests.benchmarks.gateway.machines import (
 from tests.benchmarks.gateway.plot import chart
 
 LIFETIME = 60.0
-#: Seconds until those have come anew whose first token had ended when the zipf part began.
+#: Seconds until tenants whose first token expired before the Zipf phase were requested again.
 SETTLED = 15
 
 
 class Memory:
-    """The memory of a process, looked at each second until the block ends."""
+    """Sample the memory of a process every second during the block."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -54,7 +54,7 @@ class Memory:
             self.seen.append((time.monotonic(), resident(self._pid)))
 
     def at(self, when: float) -> float:
-        """MiB at the look nearest to a time."""
+        """Return the memory in MiB at the sample nearest to a time."""
         return min(self.seen, key=lambda each: abs(each[0] - when))[1]
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ def _asked(behind: Any, began: float, seconds: int) -> tuple[list[int], Counter[
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Play it, print the tables, and draw the figure."""
+    """Run the load, print the tables, and draw the chart."""
     print(machine())
     here()
     first = options.tenants / options.first_rate
@@ -143,14 +143,14 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tenants", type=int, default=10_000)
     parser.add_argument("--first-rate", type=float, default=150.0)
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--seconds", type=float, default=105.0)
-    parser.add_argument("--jitter", type=float, help="another jitter than grantway's own")
-    parser.add_argument("--figure", type=Path, help="where the SVG file goes")
+    parser.add_argument("--jitter", type=float, help="jitter to use instead of the default")
+    parser.add_argument("--figure", type=Path, help="path of the SVG file to write")
     measure(parser.parse_args())
 
 
