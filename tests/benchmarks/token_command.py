@@ -23,7 +23,7 @@ from pathlib import Path
 
 import grantway
 from grantway_plugins import profiles
-from grantway_plugins.cli.token import leave_note
+from grantway_plugins.cli.token import cache_location
 
 LIMIT = 2.0
 PROFILE = '[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "app"\n'
@@ -38,7 +38,7 @@ def prepare(home: Path) -> dict[str, str]:
     with profiles.load("work") as profile:
         token = grantway.Token("at-1", expires_in=3600, expires_at=time.time() + 3600)
         profile.store.save(profile.key, token)
-        leave_note(profile, token)
+        cache_location(profile, token)
     return dict(os.environ)
 
 

@@ -1,4 +1,4 @@
-"""From checked tables to what they describe: a provider, a secret, a store."""
+"""Create the providers, secrets and stores that the tables of a file describe."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from grantway._types.store import Store
     from grantway._wire.dialect import Dialect
 
-#: Where a login is pushed before the browser opens (RFC 9126).
+#: Endpoint for pushed authorization requests (RFC 9126).
 _PUSHED = "pushed_authorization_request_endpoint"
-#: How Python tells of an argument that a function does not have, and of one that it needs.
+#: Python's messages about an unknown and a missing argument.
 _UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
-_LACKING = re.compile(r"missing \d+ required [\w-]+ arguments?: '(\w+)'")
+_MISSING = re.compile(r"missing \d+ required [\w-]+ arguments?: '(\w+)'")
 
 
 class Components:
-    """Makes what the tables of one file describe; its errors name file, line and key.
+    """Creates the components described in one file. Errors name file, line and key.
 
     Args:
         toml: The file.
@@ -40,14 +40,14 @@ class Components:
         self._folder = toml.path.parent
 
     def dialect(self, table: Mapping[str, Any], at: PathField) -> Dialect:
-        """The dialect of a provider.
+        """Return the dialect of a provider.
 
         Args:
             table: A provider, as ``ProviderField`` reads it.
-            at: Where it stands.
+            at: Path of the table in the file.
 
         Raises:
-            ConfigurationError: no such dialect is registered.
+            ConfigurationError: The dialect is not registered.
         """
         try:
             return require_dialect(table["dialect"], default_registry().dialects)
@@ -58,22 +58,22 @@ class Components:
     def provider(
         self, table: Mapping[str, Any], at: PathField, transport: Transport | None = None
     ) -> Provider:
-        """The provider; one whose endpoints are not given is asked for them.
+        """Return the provider, after reading its metadata if the table lacks a token endpoint.
 
         Args:
             table: A provider, as ``ProviderField`` reads it.
-            at: Where it stands.
-            transport: Asks the provider.
+            at: Path of the table in the file.
+            transport: Transport that fetches the metadata.
 
         Raises:
-            ConfigurationError: no such dialect is registered.
-            TransportError: the provider could not be asked.
+            ConfigurationError: The dialect is not registered.
+            TransportError: The provider sent no usable metadata.
         """
         dialect = self.dialect(table, at)
         own = {name: value for name, value in table.items() if name.endswith("_endpoint")}
         pushed: dict[str, Any] = {}
         if _PUSHED in own:
-            # Metadata, for which a provider has no field. Naming it asks for its use.
+            # ``Provider`` has no field for it. If the file sets it, logins must use it.
             pushed = {_PUSHED: own.pop(_PUSHED), "require_pushed_authorization_requests": True}
         if "token_endpoint" in table:
             rest = {"issuer": table["issuer"]} if "issuer" in table else {}
@@ -86,93 +86,102 @@ class Components:
         )
         if not own and not pushed:
             return found
-        # An endpoint that the file names counts more than the one that was found.
-        kept = {name: getattr(found, name) for name in found.__dataclass_fields__}
-        return Provider(**{**kept, **own, "metadata": {**found.metadata, **pushed}})
+        # An endpoint in the file has precedence over the provider's metadata.
+        fields = {name: getattr(found, name) for name in found.__dataclass_fields__}
+        return Provider(**{**fields, **own, "metadata": {**found.metadata, **pushed}})
 
     @property
     def file(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self._toml.path
 
     def wrong(self, mistakes: list[Mistake]) -> ConfigurationError:
-        """The error for mistakes in the file."""
+        """Return the error that reports mistakes in the file."""
         return self._toml.wrong(mistakes)
 
     def secret(self, table: Mapping[str, Any], at: PathField) -> str | None:
-        """A client's secret, from where it lies; None for a client without.
+        """Return a client's secret, or None if the table has no key for one.
 
         Args:
             table: A client, as ``ClientTable`` reads it.
-            at: Where it stands.
+            at: Path of the table in the file.
 
         Raises:
-            ConfigurationError: it is not where the table says.
+            ConfigurationError: The variable, file or keyring entry has no secret.
         """
         name = next((each for each in SECRETS if each in table), None)
         return None if name is None else self.secret_in(table, at, name)
 
     def secret_in(self, table: Mapping[str, Any], at: PathField, name: str) -> str:
-        """The secret that one key of a table gives, by where it lies.
+        """Return the secret that a key of a table refers to.
 
         Args:
             table: The table.
-            at: Where it stands.
-            name: The key, which ends with ``_env``, ``_file`` or ``_keyring``, or is the secret.
+            at: Path of the table in the file.
+            name: The key: ``client_secret``, or a name that ends in ``_env``, ``_file`` or
+                ``_keyring``.
 
         Raises:
-            ConfigurationError: it is not where the table says.
+            ConfigurationError: The variable, file or keyring entry has no secret.
         """
-        where = table[name]
-        if name == "client_secret":
-            return str(where)
-        if name.endswith("_env"):
-            found, problem = os.environ.get(where), f"names the variable {where}, which is not set"
-        elif name.endswith("_file"):
-            found, problem = _read(self.path(where))
-        else:
-            found, problem = _from_key_ring(where, table["client_id"])
+        found, problem = self.find_secret(table, name)
         if found:
             return found
         raise self._toml.wrong([((*at, name), problem)])
 
+    def find_secret(self, table: Mapping[str, Any], name: str) -> tuple[str | None, str]:
+        """Return the secret that a key of a table refers to, and the error if it is missing.
+
+        Args:
+            table: The table.
+            name: The key, as for ``secret_in``.
+        """
+        where = table[name]
+        if name == "client_secret":
+            return str(where), ""
+        if name.endswith("_env"):
+            return os.environ.get(where), f"names the variable {where}, which is not set"
+        if name.endswith("_file"):
+            return _read(self.path(where))
+        return _from_keyring(where, table["client_id"])
+
     def store(self, table: Mapping[str, Any], at: PathField) -> Store:
-        """A store. A relative ``folder`` is one beside the file.
+        """Return a store. A relative ``folder`` starts at the folder of the file.
 
         Args:
             table: A store, as ``StoreField`` reads it.
-            at: Where it stands.
+            at: Path of the table in the file.
 
         Raises:
-            ConfigurationError: it is not registered, or an option cannot work.
+            ConfigurationError: The store is not registered, or an option is invalid.
         """
-        options = self._placed(table)
+        options = self._with_absolute_paths(table)
         try:
             return default_registry().store(options.pop("kind"), **options)
         except ConfigurationError as error:
             problem = str(error)
-        except TypeError as error:  # an option that the store does not take, or must have
-            problem = _told(str(error).rpartition("() ")[2])
-        raise self._toml.wrong([(at, f"cannot be made: {problem}")])
+        except TypeError as error:  # an unknown option, or a required one is missing
+            problem = _argument_rule(str(error).rpartition("() ")[2])
+        raise self._toml.wrong([(at, f"cannot be created: {problem}")])
 
     def path(self, named: str) -> Path:
-        """A path of the file's, which is relative to the file's own folder."""
+        """Return a path given in the file. Relative paths start at the folder of the file."""
         return self._folder / expand(named, f"an absolute path in {self._toml.path}")
 
-    def _placed(self, table: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_absolute_paths(self, table: Mapping[str, Any]) -> dict[str, Any]:
         options = dict(table)
         if isinstance(options.get("folder"), str):
             options["folder"] = str(self.path(options["folder"]))
         if isinstance(options.get("inner"), Mapping):
-            options["inner"] = self._placed(options["inner"])
+            options["inner"] = self._with_absolute_paths(options["inner"])
         return options
 
 
-def _told(problem: str) -> str:
-    """What Python says of the arguments of a call, for who wrote none."""
+def _argument_rule(problem: str) -> str:
+    """Return Python's message about the arguments of a call in the terms of a file."""
     if found := _UNKNOWN.match(problem):
         return f"it has no option {found[1]}"
-    if found := _LACKING.match(problem):
+    if found := _MISSING.match(problem):
         return f"it needs the option {found[1]}"
     return problem
 
@@ -187,7 +196,7 @@ def _read(path: Path) -> tuple[str, str]:
     return text, f"names {path}, which is empty"
 
 
-def _from_key_ring(service: str, user: str) -> tuple[str | None, str]:
+def _from_keyring(service: str, user: str) -> tuple[str | None, str]:
     try:
         import keyring  # noqa: PLC0415 - an extra, and slow to load
         from keyring.errors import KeyringError  # noqa: PLC0415
@@ -196,8 +205,8 @@ def _from_key_ring(service: str, user: str) -> tuple[str | None, str]:
     try:
         found = keyring.get_password(service, user)
     except KeyringError as error:
-        return None, f"cannot be read from the key ring ({type(error).__name__})"
+        return None, f"cannot be read from the keyring ({type(error).__name__})"
     return found, (
-        f"names {service}, where the key ring has nothing for {user}; "
-        f"put it there with: keyring set {service} {user}"
+        f"names {service}, but the keyring has no entry of it for {user}; "
+        f"to add one, run: keyring set {service} {user}"
     )

@@ -1,16 +1,12 @@
-"""Whether a file is the one that was read. Imports nothing that Python has not loaded already."""
+"""Detect that a file was changed. Imports only modules that Python loads at its start."""
 
 import os
 
 
-def stamp_of(path: "str | os.PathLike[str]") -> "tuple[int, int, int] | None":
-    """What is another after the file was written or replaced; None where it cannot be looked at.
-
-    Args:
-        path: The file.
-    """
+def file_signature(path: "str | os.PathLike[str]") -> "tuple[int, int, int] | None":
+    """Return (mtime, size, inode) of a file, or None if they cannot be read."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - pathlib takes longer than ``grantway token`` has
+        found = os.stat(path)  # noqa: PTH116 - pathlib is slow to load
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino

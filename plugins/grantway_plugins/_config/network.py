@@ -1,14 +1,15 @@
-"""Network settings of a file: proxy, trusted certificates, client certificate.
+"""Network settings of a file: proxy, trusted certificates and client certificate.
 
-A profile, a gateway's provider and the table ``[network]``, which counts for all of them, have the
-same keys.
+Profiles, the providers of a gateway, and the table ``[network]`` with their defaults have the same
+keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from marshmallow import ValidationError, fields, validates_schema
 
@@ -16,7 +17,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._types.grant import Text
 from grantway._wire.shapes import flag
 
-from .toml_file import PathField, TableSchema
+from .toml_file import Mistake, PathField, TableSchema
 
 if TYPE_CHECKING:
     from grantway._transport.network import Network
@@ -25,15 +26,20 @@ if TYPE_CHECKING:
     from .components import Components
 
 _PASSWORDS = ("client_key_password_env", "client_key_password_file")
-#: What belongs to one certificate, so that another certificate replaces all of it.
+#: Keys that describe one certificate. A table with its own certificate inherits none of them.
 _CERTIFICATE = ("client_certificate", "client_key", *_PASSWORDS)
-_TLS = ("ca_bundle", *_CERTIFICATE)
-#: Key -> the transport's argument.
+#: Arguments of ``Network`` that can be checked independently of each other.
+_GROUPS = (
+    ("ca_bundle",),
+    ("proxies", "no_proxy"),
+    ("client_certificate", "client_key_password"),
+)
+#: Argument of the transport for each key whose name differs.
 _ARGUMENTS = {"proxy": "proxies", **dict.fromkeys(_PASSWORDS, "client_key_password")}
 
 
 class TlsTable(TableSchema):
-    """Whom a connection trusts, and how it proves who asks."""
+    """Trusted certificates and the client certificate of a connection."""
 
     ca_bundle = Text(example='"ca.pem"')
     client_certificate = Text(example='"client.pem"')
@@ -42,14 +48,17 @@ class TlsTable(TableSchema):
     client_key_password_file = Text(example='"key-password.txt"')
 
     @validates_schema
-    def tell_lone_keys(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse two passwords, and what belongs to a certificate without one."""
+    def check_certificate(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject two passwords, and keys or passwords without a certificate."""
+        errors = dict[str, list[str]]()
         if all(name in data for name in _PASSWORDS):
-            rule = f"cannot be combined with {_PASSWORDS[0]}; give one of them"
-            raise ValidationError({_PASSWORDS[1]: [rule]})
-        lone = [name for name in _CERTIFICATE if name in data]
-        if lone and "client_certificate" not in data:
-            raise ValidationError({lone[0]: ["needs client_certificate beside it"]})
+            errors[_PASSWORDS[1]] = [f"cannot be combined with {_PASSWORDS[0]}; remove one of them"]
+        if "client_certificate" not in data:
+            for name in _CERTIFICATE[1:]:
+                if name in data:
+                    errors.setdefault(name, []).append("needs client_certificate beside it")
+        if errors:
+            raise ValidationError(cast("dict[str, Any]", errors))
 
 
 class TrustEnvironment(fields.Field[bool]):
@@ -68,7 +77,7 @@ class TrustEnvironment(fields.Field[bool]):
 
 
 class NetworkTable(TlsTable):
-    """All settings of a client's connections."""
+    """Network settings of an OAuth client."""
 
     proxy = fields.String(
         error_messages={"invalid": 'must be an address, like "http://proxy.example.com:3128"'}
@@ -80,19 +89,23 @@ class NetworkTable(TlsTable):
 
 
 class NetworkSettings:
-    """The settings of one profile, provider or route.
+    """The network settings of one profile, provider or route.
 
     Args:
-        parts: Reads the secrets of the file.
-        own: The table that may have settings, checked.
-        at: Where it stands.
-        common: ``[network]``, checked; counts for what ``own`` leaves out.
+        components: Components of the file; read its secrets.
+        own: The table of the profile, provider or route, validated.
+        at: Path of that table in the file.
+        common: The table ``[network]``, validated; provides the settings missing in ``own``.
     """
 
     def __init__(
-        self, parts: Components, own: Mapping[str, Any], at: PathField, common: Mapping[str, Any]
+        self,
+        components: Components,
+        own: Mapping[str, Any],
+        at: PathField,
+        common: Mapping[str, Any],
     ) -> None:
-        self._parts = parts
+        self._components = components
         self._table: dict[str, Any] = {}
         self._places: dict[str, PathField] = {}
         replaced = _CERTIFICATE if "client_certificate" in own else ()
@@ -107,85 +120,126 @@ class NetworkSettings:
         """Return a transport with these settings.
 
         Args:
-            timeout: Seconds for one call.
-            trust: The transport's ``ca_bundle`` and ``setting_names`` if the file has none.
+            timeout: Timeout of one call in seconds.
+            trust: Default for the transport's ``ca_bundle`` and ``setting_names``.
 
         Raises:
-            ConfigurationError: a setting cannot work; names file, line and key, or the variable.
+            ConfigurationError: Settings are unusable. The message lists all of them, with file,
+                line and key, or names the environment variable.
         """
         from grantway._transport.transport import RequestsTransport  # noqa: PLC0415 - slow to load
 
-        options = self._options()
+        options, mistakes = self._options()
         if "ca_bundle" not in options and trust:
             names = {**options["setting_names"], **trust["setting_names"]}
             options |= {**trust, "setting_names": names}
-        try:
-            return RequestsTransport.within(timeout, **options)
-        except ConfigurationError as error:
-            failed = error
-        raise self._told(failed)
+        failed = None
+        if not mistakes:
+            try:
+                return RequestsTransport.within(timeout, **options)
+            except ConfigurationError as error:
+                failed = error
+        raise self._error(options, mistakes, failed)
 
     def upstream(self) -> Network | None:
-        """Return the trust and certificate of connections that use no proxy, if any is set.
+        """Return the certificates for connections without a proxy, or None if none are set.
 
         Raises:
-            ConfigurationError: as for ``transport``.
+            ConfigurationError: As for ``transport``.
         """
         from grantway._transport.network import Network  # noqa: PLC0415 - slow to load
 
-        options = {**self._options(), "proxies": {}, "no_proxy": ""}
+        options, mistakes = self._options()
+        options |= {"proxies": {}, "no_proxy": ""}
         names = options.pop("setting_names")
-        try:
-            found = Network(**options, names=names)
-        except ConfigurationError as error:
-            failed = error
-        else:
-            return found if found.trusted or found.certificate else None
-        raise self._told(failed)
+        failed = None
+        if not mistakes:
+            try:
+                found = Network(**options, names=names)
+            except ConfigurationError as error:
+                failed = error
+            else:
+                return found if found.trusted or found.certificate else None
+        raise self._error(options, mistakes, failed)
 
-    def _options(self) -> dict[str, Any]:
-        """The settings as arguments of a transport."""
-        table = self._table
+    def _options(self) -> tuple[dict[str, Any], list[Mistake]]:
+        """Return the arguments of a transport, and the mistakes in the password's source."""
+        table, components = self._table, self._components
         options: dict[str, Any] = {
             "setting_names": {
-                _ARGUMENTS.get(key, key): f"{'.'.join(place)} in {self._parts.file}"
+                _ARGUMENTS.get(key, key): f"{'.'.join(place)} in {components.file}"
                 for key, place in self._places.items()
             }
         }
         for key in ("no_proxy", "trust_env"):
             if key in table:
                 options[key] = table[key]
-        if "proxy" in table:  # empty for none, whatever stands in [network]
+        if "proxy" in table:  # an empty address disables the proxy of [network]
             options["proxies"] = table["proxy"] or {}
         if "ca_bundle" in table:
-            options["ca_bundle"] = str(self._parts.path(table["ca_bundle"]))
+            options["ca_bundle"] = str(components.path(table["ca_bundle"]))
         if "client_certificate" in table:
-            certificate = str(self._parts.path(table["client_certificate"]))
+            certificate = str(components.path(table["client_certificate"]))
             key_file = table.get("client_key")
             options["client_certificate"] = (
-                certificate if key_file is None else (certificate, str(self._parts.path(key_file)))
+                certificate if key_file is None else (certificate, str(components.path(key_file)))
             )
+        mistakes: list[Mistake] = []
         for name in _PASSWORDS:
             if name in table:
-                options["client_key_password"] = self._parts.secret_in(
-                    table, self._places[name][:-1], name
-                )
-        return options
+                found, problem = components.find_secret(table, name)
+                if found:
+                    options["client_key_password"] = found
+                else:
+                    mistakes.append((self._places[name], problem))
+        return options, mistakes
 
-    def _told(self, error: ConfigurationError) -> ConfigurationError:
-        """The error with file and line, where a key of the file is wrong."""
+    def _error(
+        self, options: Mapping[str, Any], mistakes: list[Mistake], failed: ConfigurationError | None
+    ) -> ConfigurationError:
+        """Return an error with every mistake in the file, or else ``failed``."""
+        from grantway._transport.network import Network  # noqa: PLC0415 - slow to load
+
+        for group in _GROUPS:
+            chosen = {name: options[name] for name in group if name in options}
+            try:
+                Network(**chosen, trust_env=False)
+            except ConfigurationError as error:
+                known = {path for path, _ in mistakes}
+                mistakes += [each for each in self._located(error) if each[0] not in known]
+        if (mistake := self._key_mistake(options)) and mistake not in mistakes:
+            mistakes.append(mistake)
+        if not mistakes and failed is not None:
+            mistakes = self._located(failed)
+            if not mistakes:
+                return failed
+        return self._components.wrong(mistakes)
+
+    def _key_mistake(self, options: Mapping[str, Any]) -> Mistake | None:
+        """Return the mistake if the private key cannot be read."""
+        certificate = options.get("client_certificate")
+        if not isinstance(certificate, tuple):
+            return None
+        try:
+            Path(certificate[1]).open("rb").close()
+        except OSError as error:
+            rule = f"{certificate[1]} cannot be used ({error.strerror})"
+            return self._places["client_key"], rule
+        return None
+
+    def _located(self, error: ConfigurationError) -> list[Mistake]:
+        """Return the mistakes of an error of the transport, with their keys in the file."""
         keys = {_ARGUMENTS.get(key, key): place for key, place in self._places.items()}
         keys.setdefault("client_key_password", keys.get("client_certificate", ()))
         keys.setdefault("client_key", keys.get("client_certificate", ()))
-        mistakes = [
+        return [
             (place, rule if place[-1] == _key_of(name, place) else f"{name} {rule}")
             for name, rules in error.errors.items()
             if (place := keys.get(name))
             for rule in rules
         ]
-        return self._parts.wrong(mistakes) if mistakes else error
 
 
 def _key_of(argument: str, place: PathField) -> str:
-    """The key that an argument has in the file."""
+    """Return the key in the file that an argument comes from."""
     return place[-1] if _ARGUMENTS.get(place[-1], place[-1]) == argument else argument

@@ -1,4 +1,4 @@
-"""A table of a file with invalid keys, for the checks of its other keys."""
+"""A table without its invalid keys, so that validators can check the other keys."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from marshmallow import ValidationError
 
 
 class InvalidKeyError(ValidationError):
-    """A check read a key that is invalid, which is reported already.
+    """A validator read an invalid key, which has already been reported.
 
-    To marshmallow this is a validation error without messages, so it skips the validator.
+    This is a ``ValidationError`` without messages, so marshmallow skips the validator.
     """
 
     def __init__(self) -> None:
@@ -21,16 +21,16 @@ class InvalidKeyError(ValidationError):
 class PartialTable(dict[str, Any]):
     """A table without its invalid keys.
 
-    Reading an invalid key raises ``InvalidKeyError``, and so does iterating, which reads every
-    key. So a check that depends on an invalid key ends instead of reporting a consequence of it,
-    and every other check runs.
+    Reading an invalid key raises ``InvalidKeyError``, and so does iterating over the table. A
+    validator that depends on an invalid key therefore stops without reporting a follow-up error,
+    and every other validator runs.
 
     Args:
-        invalid: The invalid keys.
-        valid: The others.
+        invalid: Names of the invalid keys.
+        valid: Valid keys with their values.
 
     Attributes:
-        invalid: The invalid keys.
+        invalid: Names of the invalid keys.
     """
 
     def __init__(self, invalid: Iterable[str], valid: Mapping[str, Any] | None = None) -> None:
@@ -39,7 +39,7 @@ class PartialTable(dict[str, Any]):
 
     @classmethod
     def without(cls, key: str, table: dict[str, Any]) -> PartialTable:
-        """Return a table in which one more key is invalid."""
+        """Return a copy of a table with one more invalid key."""
         before = table.invalid if isinstance(table, PartialTable) else frozenset[str]()
         valid = {name: dict.get(table, name) for name in dict.keys(table) if name != key}
         return cls(before | {key}, valid)
@@ -78,7 +78,7 @@ class PartialTable(dict[str, Any]):
         self._reject()
 
     def __repr__(self) -> str:
-        # No values: they may be secrets, which a report of the locals of a frame would show.
+        # Values may be secrets, and tools that report errors show the locals of each frame.
         return "PartialTable(...)"
 
     def _require_valid(self, key: object) -> None:

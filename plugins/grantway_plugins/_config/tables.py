@@ -1,7 +1,4 @@
-"""The tables of which a configuration is made: provider, client, store, freshness.
-
-Each is a schema of its own, so that a profile and a gateway describe the same thing alike.
-"""
+"""Schemas of the tables for providers, clients, stores and freshness."""
 
 from __future__ import annotations
 
@@ -21,22 +18,22 @@ from grantway_grants._resource import Resource
 from .network import NetworkTable
 from .toml_file import TableSchema
 
-#: The grants that a person begins -> how they log in.
-LOGINS = {
+#: Login method of each interactive grant.
+LOGIN_GRANTS = {
     "authorization_code": "browser",
     "device_code": "device",
     "urn:ietf:params:oauth:grant-type:device_code": "device",
 }
 _YEAR = 31_536_000
 LOGIN_METHODS = ("auto", "browser", "device", "paste")
-#: The ways to log in to a session of the AWS tools, which take no pasted address.
-SSO_WAYS = ("auto", "browser", "device")
-#: Where a client's secret can come from; one of them at most.
+#: Login methods for sessions of the AWS tools. AWS does not support pasted addresses.
+SSO_LOGIN_METHODS = ("auto", "browser", "device")
+#: Keys for a client's secret; a table may have one of them.
 SECRETS = ("client_secret", "client_secret_env", "client_secret_file", "client_secret_keyring")
 
 
 class Address(fields.String):
-    """An https address, or http on this machine."""
+    """An https address, or an http address on a loopback interface."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
         "invalid": 'must be an address, like "https://login.example.com"'
@@ -56,7 +53,7 @@ class Address(fields.String):
 
 
 class Number(fields.Float):
-    """A number; text that could be read as one is none."""
+    """A number. Numeric text is rejected."""
 
     default_error_messages = {"invalid": "must be a number, like 30"}  # noqa: RUF012
 
@@ -68,16 +65,16 @@ class Number(fields.Float):
         return float(value)
 
 
-def judge(check: Callable[..., None], value: Any, **limits: Any) -> None:
-    """Check a value of a file as an argument is checked.
+def check_value(check: Callable[..., None], value: Any, **limits: Any) -> None:
+    """Apply a check for arguments to a value of a file.
 
     Args:
-        check: One of the checks of ``grantway._types.quantity``.
+        check: A function of ``grantway._types.quantity``.
         value: The value.
-        **limits: The check's options.
+        **limits: Options of the check.
 
     Raises:
-        ValidationError: says which rule it breaks.
+        ValidationError: The value breaks the rule in the message.
     """
     try:
         check("value", value, **limits)
@@ -91,12 +88,12 @@ class Seconds(fields.Field[float]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
     ) -> float:
-        judge(check_seconds, value, most=_YEAR)
+        check_value(check_seconds, value, most=_YEAR)
         return float(value)
 
 
 class ProviderTable(TableSchema):
-    """``provider = {...}``: either an issuer that publishes its endpoints, or the endpoints."""
+    """``provider = {...}``: an issuer that publishes its endpoints, or the endpoints themselves."""
 
     issuer = Address()
     expected_issuer = Text(example='"https://login.microsoftonline.com/{tenantid}/v2.0"')
@@ -109,14 +106,14 @@ class ProviderTable(TableSchema):
     dialect = Text(example='"rfc6749"', load_default="rfc6749")
 
     @validates_schema
-    def tell_incomplete(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse a table that names nobody to ask."""
+    def check_complete(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Require an issuer or a token endpoint."""
         if "issuer" not in data and "token_endpoint" not in data:
             raise ValidationError(
-                "needs issuer, where the provider publishes its endpoints, or token_endpoint"
+                "needs issuer, if the provider publishes its endpoints, or token_endpoint"
             )
         if "expected_issuer" in data and ("issuer" not in data or "token_endpoint" in data):
-            rule = "is for the metadata of issuer, which is not read beside token_endpoint"
+            rule = "applies to the metadata of issuer, which is not read if token_endpoint is set"
             raise ValidationError({"expected_issuer": [rule]})
 
 
@@ -139,7 +136,7 @@ class ProviderField(fields.Field[dict[str, Any]]):
 
 
 class StoreField(fields.Field[dict[str, Any]]):
-    """A registered store: its name, or a table of its options with the name as ``kind``."""
+    """A registered store: its name, or a table with its name as ``kind`` and its options."""
 
     default_error_messages = {  # noqa: RUF012
         "invalid": 'must be the name of a store, like "file", or a table with kind and its options',
@@ -157,15 +154,15 @@ class StoreField(fields.Field[dict[str, Any]]):
 
 
 class FreshnessTable(TableSchema):
-    """``freshness = {...}``: when a token is renewed (see ``grantway.Freshness``)."""
+    """``freshness = {...}``: when a token is refreshed (see ``grantway.Freshness``)."""
 
     advisory = Number()
     mandatory = Number()
     jitter = Number()
 
     @validates_schema
-    def tell_order(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse windows that cannot be."""
+    def check_windows(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject values that ``Freshness`` rejects."""
         try:
             Freshness(**data)
         except ConfigurationError as error:
@@ -173,7 +170,7 @@ class FreshnessTable(TableSchema):
 
 
 class ClientTable(TableSchema):
-    """Who asks: a client's name, its secret and how it is shown."""
+    """A client: its ID, its secret and its authentication method."""
 
     client_id = Text(example='"my-client"')
     client_secret = Text(example='"..."')
@@ -184,20 +181,20 @@ class ClientTable(TableSchema):
     timeout = Seconds()
 
     @validates_schema
-    def tell_secrets(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse two secrets, and a secret of nobody."""
+    def check_secrets(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject two secrets, and a secret without a client ID."""
         given = [name for name in SECRETS if name in data]
         if len(given) > 1:
-            rule = f"cannot stand beside {given[0]}; give one of them"
+            rule = f"cannot be combined with {given[0]}; remove one of them"
             raise ValidationError({given[-1]: [rule]})
         if given and "client_id" not in data:
             raise ValidationError({given[0]: ["needs client_id beside it"]})
 
 
 class Extra(fields.Field[dict[str, Any]]):
-    """Provider-specific parameters: names to text, or to lists of text."""
+    """Provider-specific parameters, with text or lists of text as values."""
 
-    default_error_messages = {"invalid": "must be a table of names to text"}  # noqa: RUF012
+    default_error_messages = {"invalid": "must be a table of text values"}  # noqa: RUF012
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
@@ -216,7 +213,7 @@ class Extra(fields.Field[dict[str, Any]]):
 
 
 class Ports(fields.Field[tuple[int, ...]]):
-    """Ports to listen on, tried in this order."""
+    """Ports to listen on, in the order in which to try them."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
@@ -232,20 +229,21 @@ class SsoSessionTable(NetworkTable):
     """``[sso_sessions.NAME]``: login and network settings of a session of ``~/.aws/config``."""
 
     login = fields.String(
-        validate=validate.OneOf(SSO_WAYS, error="must be one of {choices}"), load_default="auto"
+        validate=validate.OneOf(SSO_LOGIN_METHODS, error="must be one of {choices}"),
+        load_default="auto",
     )
     listen = Text(example='"127.0.0.1:8765"')
     ports = Ports()
 
     @validates_schema
-    def tell_callback(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse a listener that cannot work."""
+    def check_callback(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject an invalid combination of ``listen`` and ``ports``."""
         _check_callback("http://127.0.0.1/", data)
 
 
 def _check_callback(redirect_uri: str, data: Mapping[str, Any]) -> None:
     if "listen" not in data and "ports" not in data:
-        return  # a redirect URI that is pasted need not lead to this machine
+        return  # without a listener, any redirect URI is valid
     try:
         Callback.of(redirect_uri, data.get("listen"), data.get("ports"))
     except ConfigurationError as error:
@@ -257,17 +255,17 @@ def _check_callback(redirect_uri: str, data: Mapping[str, Any]) -> None:
 
 
 def _rule(error: ConfigurationError) -> str:
-    """What is wrong, without the argument's name."""
+    """Return an error's message without the argument's name."""
     return str(error).partition(": ")[2].rstrip(".")
 
 
 class ProfileTable(ClientTable, NetworkTable):
-    """``[profiles.NAME]``: a client, whom it asks, for what, and where the token rests."""
+    """``[profiles.NAME]``: a client, its provider, the token to request and its store."""
 
     provider = ProviderField(required=True)
     grant = Text(example='"client_credentials"')
     scope = Scope()
-    params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
+    params = fields.Dict(error_messages={"invalid": "must be a table with the grant's parameters"})
     resource = Resource()
     extra = Extra()
     login = fields.String(
@@ -283,28 +281,31 @@ class ProfileTable(ClientTable, NetworkTable):
     freshness = fields.Nested(FreshnessTable)
 
     @validates_schema
-    def tell_callback(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse a listener that cannot work."""
+    def check_callback(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject an invalid combination of ``redirect_uri``, ``listen`` and ``ports``."""
         _check_callback(data["redirect_uri"], data)
 
     @validates_schema
-    def tell_ill_matched(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse parameters of no grant, and a scope that stands twice."""
+    def check_grant(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject keys that do not fit the grant, and parameters that are set twice."""
         params, grant = data.get("params"), data.get("grant")
-        begun_by_person = grant is None or grant in LOGINS
-        if params is not None and begun_by_person:
-            raise ValidationError({"params": ["are those of a grant that needs no person"]})
+        interactive = grant is None or grant in LOGIN_GRANTS
+        if params is not None and interactive:
+            raise ValidationError({"params": ["is only for grants that need no login"]})
         if params and "scope" in params:
-            raise ValidationError({"params": {"scope": ["stands outside of params, as scope"]}})
+            rule = "belongs outside params, as scope of the profile"
+            raise ValidationError({"params": {"scope": [rule]}})
         for place in ("params", "extra"):
             if "resource" in data and "resource" in data.get(place, {}):
-                rule = "is given beside params and extra already; leave one of them out"
+                rule = "is also set as resource of the profile; remove one of them"
                 raise ValidationError({place: {"resource": [rule]}})
-        if "login" in data and not begun_by_person:
-            raise ValidationError({"login": [f"has no meaning for {grant}, which needs no person"]})
+        if "login" in data and not interactive:
+            raise ValidationError({"login": [f"does not apply to {grant}, which needs no login"]})
         login = data.get("login", "auto")
-        own = LOGINS.get(grant or "")
+        own = LOGIN_GRANTS.get(grant or "")
         if own is not None and login not in {"auto", own} and (own, login) != ("browser", "paste"):
-            raise ValidationError({"login": [f"is not how {grant} begins; leave one of them out"]})
-        if "client_id" not in data and not begun_by_person:
+            raise ValidationError(
+                {"login": [f"does not fit the grant {grant}; remove one of them"]}
+            )
+        if "client_id" not in data and not interactive:
             raise ValidationError({"client_id": ["is missing; only logins register a client"]})

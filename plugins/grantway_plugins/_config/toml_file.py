@@ -1,4 +1,4 @@
-"""A TOML file whose mistakes are told with the line on which they stand."""
+"""Read and validate TOML files, with line numbers in error messages."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from grantway._types.grant import Params
 
 from .partial_table import PartialTable
 
-#: Names of tables and keys, from the outermost.
+#: Path of a table or key: the names from the outermost table to it.
 PathField = tuple[str, ...]
-#: Where a mistake is, and the rule that it breaks.
+#: Path of a mistake, and the rule that it breaks.
 Mistake = tuple[PathField, str]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_MISSING = "it holds a table [profiles.NAME] for each login"
+_MISSING = "create it with a table [profiles.NAME] for each login, or run grantway login"
 _LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
 class TableSchema(Schema):
-    """Base of the schema of a table: unknown keys are errors that name the nearest right one."""
+    """Base schema of a table. Errors about unknown keys suggest a similar key."""
 
     class Meta:
-        """Unknown keys are told by ``tell_unknown``, which knows what was meant."""
+        """Let ``check_unknown`` report unknown keys."""
 
         unknown = EXCLUDE
 
     error_messages = {"type": "must be a table"}  # noqa: RUF012 - marshmallow reads it so
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def tell_unknown(self, data: object, original_data: object, **_options: Any) -> None:
-        """Refuse each key that the schema does not have."""
+    def check_unknown(self, data: object, original_data: object, **_options: Any) -> None:
+        """Reject each key that the schema does not have."""
         if not isinstance(original_data, Mapping):
             return
         known = {each.data_key or name for name, each in self.fields.items()}
         unknown = {
-            name: [f"is no key here; {nearest(name, known)}"]
+            name: [f"is an unknown key; {nearest(name, known)}"]
             for name in original_data
             if name not in known
         }
@@ -53,29 +53,30 @@ class TableSchema(Schema):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What was probably meant, or all that there is."""
-    there = sorted(known)
-    close = get_close_matches(name, there, n=1)
+    """Return a suggestion for an unknown name: the most similar known name, or all of them."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]}?"
-    return f"there are {', '.join(there)}" if there else "there are none"
+    return f"there are {', '.join(names)}" if names else "there are none"
 
 
 class TomlFile:
-    """A file that was read, and where in it everything stands.
+    """A parsed TOML file that knows the line of each table and key.
 
     Args:
-        path: The file.
-        data: What it says, instead of what stands in it now.
-        name: What an error calls the file, like ``gateway file``.
-        missing: How to fix it if there is no such file.
+        path: Path of the file.
+        data: Content to use instead of reading the file.
+        name: Description of the file in errors, like ``gateway file``.
+        missing: Advice for the error if the file does not exist.
 
     Attributes:
-        text: What was read.
-        data: The same, parsed.
+        path: Path of the file.
+        text: Content of the file.
+        data: Parsed content.
 
     Raises:
-        ConfigurationError: it cannot be read, or is no TOML; names the line.
+        ConfigurationError: The file cannot be read, or is not TOML; names the line.
     """
 
     def __init__(
@@ -95,50 +96,51 @@ class TomlFile:
             raise ConfigurationError(f"{where}: {_LINE.sub('', problem)}.")
 
     def check(self, schema: Schema, table: Mapping[str, Any], at: PathField = ()) -> Params:
-        """A table as its schema reads it.
+        """Validate a table and return its values.
 
         Args:
-            schema: Its rules.
-            table: What stands in the file.
-            at: Where it stands.
+            schema: Schema of the table.
+            table: Content of the table.
+            at: Path of the table in the file.
 
         Raises:
-            ConfigurationError: file, line and rule of every mistake; quotes no value.
+            ConfigurationError: The table has mistakes. The message gives file, line and rule of
+                each, without values.
         """
-        # Its repr shows no value: a report that shows the locals of each frame shows none then.
+        # The repr of ``Params`` shows no values, so error reports with locals show no secrets.
         hidden = Params(table)
         del table
-        read, mistakes = self.judge(schema, hidden, at)
+        read, mistakes = self.validate(schema, hidden, at)
         if mistakes:
             raise self.wrong(mistakes)
         return Params(read)
 
-    def judge(
+    def validate(
         self, schema: Schema, table: Mapping[str, Any], at: PathField = ()
     ) -> tuple[dict[str, Any], list[tuple[PathField, str]]]:
-        """Return a table as its schema reads it, and its mistakes, for ``wrong``.
+        """Return the values of a table, and its mistakes, for ``wrong``.
 
-        A table with mistakes is a ``PartialTable``.
+        If there are mistakes, the values are a ``PartialTable``.
 
         Args:
-            schema: Its rules.
-            table: Its content in the file.
-            at: Its place in the file.
+            schema: Schema of the table.
+            table: Content of the table.
+            at: Path of the table in the file.
         """
         try:
             return cast("dict[str, Any]", schema.load(table)), []
         except ValidationError as invalid:
             messages = invalid.messages_dict
-        # Made outside the except block: the ValidationError holds the values, secrets too.
+        # Outside the except block, because the ValidationError holds values, which may be secrets.
         read: dict[str, Any] = PartialTable(schema.fields)
         more: Mapping[Any, Any] = {}
-        if isinstance(table, dict):  # the file may hold something else in its place
+        if isinstance(table, dict):  # the file may have another type here
             read, more = _partial(schema, table, messages)
         mistakes = dict.fromkeys([*_flat(messages), *_flat(more)])
         return read, [((*at, *path), rule) for path, rule in mistakes]
 
     def wrong(self, mistakes: Iterable[tuple[PathField, str]]) -> ConfigurationError:
-        """The error that tells of mistakes, each at its place."""
+        """Return an error that lists mistakes with their lines, in the order of the file."""
         lines, errors = [], dict[str, list[str]]()
         for path, rule in sorted(dict.fromkeys(mistakes), key=lambda each: self.line(each[0]) or 0):
             line = self.line(path)
@@ -148,9 +150,9 @@ class TomlFile:
         return ConfigurationError("\n".join(lines), errors=errors)
 
     def line(self, path: PathField) -> int | None:
-        """The line of a key, or of the table in which it stands or is missing; counts from 1.
+        """Return the line of a key or, if it is missing, of its table; the first line is 1.
 
-        None where the file names neither.
+        Return None if the file has neither.
         """
         while path:
             if path in self._lines:
@@ -164,18 +166,18 @@ class TomlFile:
             self._places = dict[PathField, int]()
             for path, line in _places(self.text):
                 self._places[path] = line
-                for depth in range(1, len(path)):  # [profiles.work] begins profiles too
+                for depth in range(1, len(path)):  # [profiles.work] also starts profiles
                     self._places.setdefault(path[:depth], line)
         return self._places
 
 
 def dotted(path: PathField) -> str:
-    """A key as it could stand in the file, like ``profiles.work.scope``."""
+    """Return a path as a dotted key, like ``profiles.work.scope``."""
     return ".".join(name if _BARE.fullmatch(name) else f'"{name}"' for name in path)
 
 
 def names(key: str) -> PathField:
-    """Return the names in a key as ``dotted`` writes it."""
+    """Return the path of a key written by ``dotted``."""
     return _path(f"{key} = 0")
 
 
@@ -184,15 +186,15 @@ def _read(path: Path, data: bytes | None, name: str, missing: str) -> tuple[str,
     try:
         return (path.read_bytes() if data is None else data).decode(), ""
     except FileNotFoundError:
-        return "", f"there is no such {name}; {missing}"
+        return "", f"no such {name}; {missing}"
     except IsADirectoryError:
-        return "", f"cannot be read (is a directory, not a {name}); name the file in it"
+        return "", f"is a directory, not a {name}; give the path of the file"
     except UnicodeDecodeError as error:
         before = error.object[: error.start].count(b"\n")
         return "", f"is not UTF-8; save the {name} as UTF-8 (at line {before + 1}, column 1)"
     except PermissionError:
         return "", f"cannot be read (no permission); let this user read the {name}"
-    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         reason = getattr(error, "strerror", None) or error
         return "", f"cannot be read as a {name} ({reason})"
 
@@ -200,18 +202,18 @@ def _read(path: Path, data: bytes | None, name: str, missing: str) -> tuple[str,
 def _partial(
     schema: Schema, table: Mapping[str, Any], messages: Mapping[Any, Any]
 ) -> tuple[PartialTable, Mapping[Any, Any]]:
-    """Load a table without its invalid keys, as marshmallow skips validators beside them.
+    """Load a table without its invalid keys, so that marshmallow runs the schema's validators.
 
     Returns:
-        The valid part, and the messages of the validators that depend on nothing else.
+        The valid keys, and the messages of the validators that do not depend on invalid keys.
     """
     invalid = {str(name) for name in messages if name != SCHEMA}
     unknown = invalid - set(schema.fields)
-    # A misspelt key is the one that was meant, which must not count as left out.
+    # Do not report a required key as missing if it was misspelt.
     meant = {each for name in unknown for each in get_close_matches(name, schema.fields, n=1)}
     invalid |= meant - set(table)
     rest = {name: value for name, value in table.items() if name not in invalid}
-    # Set on the instance: nested schemas have their own.
+    # Only for this schema: nested schemas have their own ``dict_class``.
     schema.dict_class = cast("type[dict[str, Any]]", partial(PartialTable, frozenset(invalid)))
     more: Mapping[Any, Any] = {}
     try:
@@ -221,14 +223,14 @@ def _partial(
     finally:
         del schema.dict_class
     invalid |= {str(name) for name in more if name != SCHEMA}
-    if SCHEMA in {*messages, *more}:  # as where one of several keys is needed
+    if SCHEMA in {*messages, *more}:  # such as "needs one of several keys"
         invalid |= set(schema.fields) - set(table)
     return PartialTable(invalid, {n: dict.get(valid, n) for n in dict.keys(valid)}), more
 
 
 def _flat(messages: Mapping[Any, Any], path: PathField = ()) -> Iterator[tuple[PathField, str]]:
     for name, inner in messages.items():
-        # marshmallow names a list's items by number, and what is wrong with the whole _schema.
+        # marshmallow uses numbers for list items, and "_schema" for the whole table.
         here = path if name == "_schema" or isinstance(name, int) else (*path, str(name))
         if isinstance(inner, Mapping):
             yield from _flat(inner, here)
@@ -237,11 +239,11 @@ def _flat(messages: Mapping[Any, Any], path: PathField = ()) -> Iterator[tuple[P
 
 
 def _places(text: str) -> Iterator[tuple[PathField, int]]:
-    """Each table and key with its line; the last of a name counts.
+    """Yield each table and key with its line.
 
-    The parser tells no places. Each line that could be a header or the beginning of a key is
-    given to it alone: so quotes and dots are read by its rules. A line in a text of several lines
-    may look like one; that misplaces a message and nothing else.
+    ``tomllib`` reports no positions. So each line that looks like a header or the start of a key is
+    parsed by itself. Lines of a multi-line string can look the same, which may only cause a wrong
+    line number in a message.
     """
     table: PathField = ()
     for number, line in enumerate(text.splitlines(), 1):
@@ -254,7 +256,7 @@ def _places(text: str) -> Iterator[tuple[PathField, int]]:
 
 
 def _path(line: str) -> PathField:
-    """The names in a line that holds one table or key and nothing else."""
+    """Return the path in a line with one table header or one key, or an empty path."""
     try:
         found: object = tomllib.loads(line)
     except tomllib.TOMLDecodeError:
@@ -263,6 +265,6 @@ def _path(line: str) -> PathField:
     while isinstance(found, dict) and found:
         name, found = next(iter(found.items()))
         path += (name,)
-        if isinstance(found, list):  # an array of tables, which its first stands for
+        if isinstance(found, list):  # an array of tables
             found = found[0]
     return path

@@ -1,4 +1,4 @@
-"""The command line, ``grantway``. Each command is a file, loaded when it is run.
+"""The ``grantway`` command line. Each command has a module, which is imported when it is run.
 
 This module does not import ``__future__``, so that ``grantway token`` starts quickly.
 """
@@ -7,11 +7,11 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; say how to get it where its libraries are missing."""
+    """Run the command line, or say how to install it if its libraries are missing."""
     if sys.argv[1:2] == ["token"]:
-        from .fresh_token import answer  # noqa: PLC0415 - the other commands have no use for it
+        from .fresh_token import print_fresh_token  # noqa: PLC0415 - for this command only
 
-        if answer(sys.argv[2:]):
+        if print_fresh_token(sys.argv[2:]):
             return
     try:
         from .app import app  # noqa: PLC0415 - click is an extra

@@ -1,4 +1,4 @@
-"""``python -m grantway_plugins.cli``: the command line where no script was installed."""
+"""``python -m grantway_plugins.cli``, for environments without the ``grantway`` script."""
 
 from . import main
 

@@ -1,4 +1,4 @@
-"""The group of commands, and what every command does with an error."""
+"""The group of commands, and the error handling that they share."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from grantway import __version__
 from grantway._exceptions import GrantwayError, LoginNeededError
 from grantway._secrets.redaction import harmless
 
-from .options import whose_login
+from .options import login_options
 
-#: Command -> what it does; each has a module of its own, which is loaded when it is run.
+#: Summary of each command. A command has a module of the same name, imported when it is run.
 COMMANDS = {
     "client": "Add, list, rotate and remove clients of the embedded issuer.",
     "completion": "Print a shell completion script for commands and profiles.",
     "demo": "Run all three grants against an embedded issuer and show each step.",
-    "doctor": "Find problems of this installation and say how to fix them.",
+    "doctor": "Find problems with this installation and say how to fix them.",
     "gateway": "Run a gateway that adds tokens to the requests it forwards.",
     "grants": "List the registered grants with fields, replay class and owner.",
     "init": "Create a profile for a provider without writing TOML.",
     "login": "Log in to a profile or a provider.",
     "logout": "Revoke a profile's token and delete it.",
-    "new-plugin": "Create a package with your own grant, its issuer side and tests.",
+    "new-plugin": "Create a package with a new grant, its issuer side and tests.",
     "plugins": "List the installed plugins and say why some are not loaded.",
     "serve": "Run the embedded issuer.",
     "status": "Show whether you are logged in, as whom and for how long.",
     "token": "Print a valid access token of a profile.",
 }
 
-#: The commands whose argument is the name of a profile.
-_OF_A_PROFILE = frozenset({"login", "logout", "status", "token"})
+#: Commands whose argument is the name of a profile.
+_PROFILE_COMMANDS = frozenset({"login", "logout", "status", "token"})
 
-#: The exit status where only a login helps. 1 is any other error, and 2 click's for a wrong option.
+#: Exit status if the user must log in. Any other error is 1; click uses 2 for invalid options.
 LOGIN_NEEDED = 3
 
-#: Commands that run until they are stopped. Their log has tracebacks.
+#: Commands that run until they are stopped, and configure logging themselves.
 _SERVICES = frozenset({"gateway", "serve"})
-#: Commands whose output has every plugin that is not loaded, with the reason.
+#: Commands whose output includes the plugins that are not loaded, with the reason.
 _LISTING = frozenset({"doctor", "plugins"})
 
 
@@ -49,26 +49,26 @@ class _LoginNeeded(click.ClickException):
     exit_code = LOGIN_NEEDED
 
 
-class _Names(click.Command):
-    """Completes the argument and options that commands of a profile have in common.
+class _ProfileCompletion(click.Command):
+    """Completes the argument and the options shared by the commands that take a profile.
 
     Attributes:
-        known: The options.
+        known: The shared options.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.params = whose_login(click.command()(lambda: None)).params
+        self.params = login_options(click.command()(lambda: None)).params
         self.known = {option for param in self.params for option in param.opts}
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete an option, which only the command itself knows."""
+        """Complete an option name. Only the command itself knows all of its options."""
         found = app.get_command(ctx, self.name or "")
         return [] if found is None else found.shell_complete(ctx, incomplete)
 
 
-class _Lazy(click.Group):
-    """Loads a command's module only when that command is run; help needs none of them."""
+class _LazyGroup(click.Group):
+    """Imports a command's module when that command is run. ``--help`` imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -90,11 +90,11 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Complete the name of a profile without loading the command, which takes long."""
-        if ctx.resilient_parsing and args and args[0] in _OF_A_PROFILE:
-            names = _Names(args[0])
-            if all(each in names.known for each in args[1:] if each.startswith("-")):
-                return names.name, names, args[1:]
+        """Complete the name of a profile without importing the command, which is slow."""
+        if ctx.resilient_parsing and args and args[0] in _PROFILE_COMMANDS:
+            command = _ProfileCompletion(args[0])
+            if all(each in command.known for each in args[1:] if each.startswith("-")):
+                return command.name, command, args[1:]
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -111,7 +111,7 @@ class _Lazy(click.Group):
             formatter.write_dl(sorted(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Show grantway's own errors as a sentence; a defect keeps its traceback."""
+        """Print grantway's own errors as one message. Other exceptions keep their traceback."""
         try:
             return super().invoke(ctx)
         except GrantwayError as error:
@@ -119,11 +119,11 @@ class _Lazy(click.Group):
             raise (_LoginNeeded if needed else click.ClickException)(harmless(str(error))) from None
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="grantway")
 @click.pass_context
 def app(ctx: click.Context) -> None:
-    """OAuth tokens for programs, gateways and command lines."""
+    """Get, store and refresh OAuth tokens for programs, gateways and command lines."""
     command = ctx.invoked_subcommand or ""
     if command not in _SERVICES:
         warnings = _Warnings(plugins=command not in _LISTING)
@@ -133,10 +133,10 @@ def app(ctx: click.Context) -> None:
 
 
 class _Warnings(logging.Handler):
-    """Prints warnings to stderr as one line each: a person needs no traceback here.
+    """Prints each warning to stderr as one line, without a traceback.
 
     Args:
-        plugins: Whether to print those of failed plugins.
+        plugins: Whether to print the warnings about plugins.
     """
 
     def __init__(self, *, plugins: bool) -> None:

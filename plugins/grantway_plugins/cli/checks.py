@@ -1,4 +1,4 @@
-"""Find problems of an installation and say how to fix them, without changing anything."""
+"""Read-only checks of an installation, with a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from grantway_plugins.stores.file._format import INSTEAD, default_folder
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _EXTRA = re.compile(r"^([A-Za-z0-9._-]+).*extra == ['\"](\w+)['\"]")
-#: The extras that a user may be missing; the others are for grantway's own development.
+#: Extras to check.
 _EXTRAS = ("cli", "issuer", "jose", "telemetry")
-#: Seconds that a clock may be wrong before a provider minds.
+#: Clock difference, in seconds, above which a provider may reject signed proofs.
 _SKEW = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        level: ``problem``, something does not work; ``note``, worth knowing; ``ok``.
-        about: What was looked at.
-        found: What was found.
-        remedy: What to do about it; empty where there is nothing to do.
+        level: ``problem`` if something does not work, ``note`` for information, or ``ok``.
+        about: Subject of the check.
+        found: Description of the result.
+        remedy: How to fix the problem; empty if there is nothing to do.
     """
 
     level: Literal["problem", "note", "ok"]
@@ -50,10 +50,10 @@ class Finding:
 
 
 def findings(provider: str | None = None) -> Iterator[Finding]:
-    """Look at everything.
+    """Run every check.
 
     Args:
-        provider: A provider's address to ask as well; None sends nothing anywhere.
+        provider: Address of a provider to contact, or None to send no requests.
     """
     yield from plugins()
     yield from extras()
@@ -67,17 +67,19 @@ def findings(provider: str | None = None) -> Iterator[Finding]:
 
 
 def plugins() -> Iterator[Finding]:
-    """Whether every plugin is loaded, and every name has one owner."""
+    """Check that every plugin is loaded and no names conflict."""
     try:
         registry = default_registry()
     except RegistryError as error:
-        remedy = f"Correct {VARIABLE}." if VARIABLE in str(error) else "Uninstall what it names."
+        remedy = (
+            f"Correct {VARIABLE}." if VARIABLE in str(error) else "Uninstall the plugin it names."
+        )
         yield Finding("problem", "plugins", str(error), remedy)
         return
     remedies = {
-        "failed": "Correct or uninstall {owner}; until then {variable}=-{path} leaves it out.",
-        "incompatible": "Install a version that fits, or uninstall {owner}.",
-        "blocked": "Wanted? Then take it off the list: {variable}={value}.",
+        "failed": "Fix or uninstall {owner}; to disable it until then, set {variable}=-{path}.",
+        "incompatible": "Install a compatible version of {owner}, or uninstall it.",
+        "blocked": "To load it, change {variable}={value}.",
     }
     for each in registry.plugins:
         if each.state != "loaded":
@@ -95,12 +97,12 @@ def plugins() -> Iterator[Finding]:
         "ok" if registry.grants else "problem",
         "plugins",
         f"{loaded} of {len(registry.plugins)} are loaded, with {len(registry.grants)} grants",
-        "" if registry.grants else "Reinstall grantway, or let GRANTWAY_PLUGINS name grantway.",
+        "" if registry.grants else "Reinstall grantway, or add grantway to GRANTWAY_PLUGINS.",
     )
 
 
 def extras() -> Iterator[Finding]:
-    """Whether the libraries of each extra are installed."""
+    """Check whether the libraries of each extra are installed."""
     needs: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
     for line in metadata.requires("grantway") or ():
         if (found := _EXTRA.match(line)) and found[2] in needs:
@@ -108,7 +110,7 @@ def extras() -> Iterator[Finding]:
     for extra, libraries in needs.items():
         missing = [library for library in libraries if not _is_installed(library)]
         if missing:
-            remedy = f"For what needs it: pip install 'grantway[{extra}]'."
+            remedy = f"If you need it, run: pip install 'grantway[{extra}]'"
             yield Finding("note", f"extra {extra}", f"{', '.join(missing)} not installed", remedy)
         else:
             yield Finding("ok", f"extra {extra}", "installed")
@@ -123,7 +125,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def database() -> Iterator[Finding]:
-    """Whether the issuer can keep its database, and nobody else can read it."""
+    """Check that the issuer's database is writable, and that other users cannot read it."""
     try:
         from grantway_plugins.issuer._storage.database import (  # noqa: PLC0415 - an extra
             default_path,
@@ -131,7 +133,7 @@ def database() -> Iterator[Finding]:
 
         path = default_path()
     except ModuleNotFoundError as missing:
-        yield Finding("note", "issuer's database", f"not looked at: {missing.name} is missing")
+        yield Finding("note", "issuer's database", f"not checked: {missing.name} is not installed")
         return
     except ConfigurationError as error:
         yield _unusable("issuer's database", error)
@@ -139,34 +141,34 @@ def database() -> Iterator[Finding]:
     about = f"issuer's database {path}"
     there = path if path.exists() else path.parent
     if there.exists() and not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
-        remedy = f"Run chmod u+rwx {there}, or choose another place with --database."
-        yield Finding("problem", about, f"{there} cannot be written by this user", remedy)
+        remedy = f"Run chmod u+rwx {there}, or choose another file with --database."
+        yield Finding("problem", about, f"this user cannot write to {there}", remedy)
     elif exposed := _exposed(path):
         yield Finding(
             "problem",
             about,
-            f"others on this machine can read {exposed}",
+            f"other users of this machine can read {exposed}",
             f"Run chmod go= {exposed}",
         )
     else:
-        yield Finding("ok", about, "can be used" if there == path else "will be made")
+        yield Finding("ok", about, "usable" if there == path else "will be created when needed")
 
 
 def folders() -> Iterator[Finding]:
-    """Whether profiles and tokens have a place."""
+    """Check the profile file's path and the folder of stored tokens."""
     try:
         yield Finding("ok", "profiles", config_path())
     except ConfigurationError as error:
         yield _unusable("profiles", error)
     try:
         where = require_writable(default_folder(), "state", INSTEAD)
-        yield Finding("ok", "folder of tokens", where)
+        yield Finding("ok", "token folder", where)
     except ConfigurationError as error:
-        yield _unusable("folder of tokens", error)
+        yield _unusable("token folder", error)
 
 
 def _unusable(about: str, error: ConfigurationError) -> Finding:
-    """Report a folder that cannot be used; the error states the problem and then the remedy."""
+    """Return a finding for an unusable folder. The error states the problem, then the remedy."""
     problem = next(iter(error.errors.values()))[0]
     return Finding("problem", about, problem, str(error).removeprefix(f"{problem}. "))
 
@@ -179,7 +181,7 @@ def _exposed(path: Path) -> Path | None:
 
 
 def environment() -> Iterator[Finding]:
-    """Which proxies and certificates the environment sets, and whether they can be used."""
+    """Check the proxies and certificates that the environment sets."""
     from grantway._transport.network import (  # noqa: PLC0415 - slow to load
         CA_VARIABLES,
         PROXY_VARIABLES,
@@ -193,20 +195,20 @@ def environment() -> Iterator[Finding]:
         yield Finding("problem", name, rules[0], f"Correct it, or run: unset {name}")
         return
     if network.trusted is not None:
-        found = f"connections trust the certificates of {network.trusted}"
+        found = f"connections trust the certificates in {network.trusted}"
         yield Finding("ok", network.trusted_by, found)
     for name in CA_VARIABLES:
         if os.environ.get(name) not in {None, "", network.trusted}:
-            yield Finding("note", name, f"is not used, because {network.trusted_by} is set too")
+            yield Finding("note", name, f"ignored, because {network.trusted_by} is set too")
     for name in PROXY_VARIABLES:
         scheme = "http" if name == "HTTP_PROXY" else "https"
         proxy = network.proxy_for(f"{scheme}://login.example.invalid/")
         if proxy is not None and proxy.setting.upper() == name:
-            yield Finding("ok", proxy.setting, f"connections go through the proxy {proxy.shown}")
+            yield Finding("ok", proxy.setting, f"connections use the proxy {proxy.shown}")
 
 
 def aws() -> Iterator[Finding]:
-    """Whether AWS's variables lead the drop-in where they should."""
+    """Check the AWS endpoint and region variables that the drop-in client reads."""
     endpoint = next((name for name in _ENDPOINTS if os.environ.get(name)), None)
     if endpoint is None:
         return
@@ -220,15 +222,15 @@ def aws() -> Iterator[Finding]:
         "note",
         endpoint,
         f"sends sso_oidc.client() and AWS's own clients to {host}",
-        f"For AWS itself run: unset {endpoint}",
+        f"To use AWS itself, run: unset {endpoint}",
     )
     if not any(os.environ.get(name) for name in _REGIONS):
-        remedy = "Run: export AWS_REGION=eu-west-1 (any region will do for the embedded issuer)"
-        yield Finding("note", "AWS_REGION", "is not set, and AWS's clients want a region", remedy)
+        remedy = "Run: export AWS_REGION=eu-west-1 (the embedded issuer accepts any region)"
+        yield Finding("note", "AWS_REGION", "not set, but AWS's clients require a region", remedy)
 
 
 def clock() -> Iterator[Finding]:
-    """Whether the clock is before the time when grantway was installed."""
+    """Check that the clock is not earlier than the installation of grantway."""
     installed = Path(__file__).stat().st_mtime
     now = time.time()
     if now < installed - _SKEW:
@@ -236,15 +238,19 @@ def clock() -> Iterator[Finding]:
         yield Finding(
             "problem",
             "clock",
-            f"it says {shown} UTC, which is before grantway was installed",
-            "Set it, for example with: timedatectl set-ntp true",
+            f"{shown} UTC is earlier than the installation of grantway",
+            "Set the clock, for example with: timedatectl set-ntp true",
         )
     else:
-        yield Finding("ok", "clock", "plausible; with --provider it is compared")
+        yield Finding("ok", "clock", "plausible; to compare it with a provider's, use --provider")
 
 
-class _Dated:
-    """Sends through another transport and keeps the time that the server said."""
+class _ClockTransport:
+    """Sends through another transport, and compares the server's ``Date`` with this clock.
+
+    Attributes:
+        behind: Seconds by which this clock is behind the server's; None if unknown.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -252,10 +258,10 @@ class _Dated:
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         response = self._transport.send(request, deadline)
-        said = response.headers.get("date")
-        if said is not None:
+        date = response.headers.get("date")
+        if date is not None:
             try:
-                self.behind = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
+                self.behind = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
             except ValueError:
                 self.behind = None
         return response
@@ -265,28 +271,26 @@ class _Dated:
 
 
 def reachable(issuer: str) -> Iterator[Finding]:
-    """Whether a provider answers, and its clock agrees with this one."""
-    from grantway._transport.transport import (  # noqa: PLC0415 - only where it is asked for
-        RequestsTransport,
-    )
+    """Check that a provider publishes its endpoints, and compare its clock with this one."""
+    from grantway._transport.transport import RequestsTransport  # noqa: PLC0415 - slow to load
 
     about = f"provider {issuer}"
     try:
-        transport = _Dated(RequestsTransport())
+        transport = _ClockTransport(RequestsTransport())
     except ConfigurationError as error:
-        yield Finding("problem", about, f"was not asked: {error}")
+        yield Finding("problem", about, f"not contacted: {error}")
         return
     try:
         found = Provider.discover(issuer, transport=transport)
     except GrantwayError as error:
         remedy = (
-            "Check the address. Behind a proxy, set HTTPS_PROXY; if the provider's certificate "
-            "comes from a private authority, set SSL_CERT_FILE. In a profile or a gateway's file "
-            "these are proxy and ca_bundle."
+            "Check the address. Behind a proxy, set HTTPS_PROXY. If a private authority issued "
+            "the provider's certificate, set SSL_CERT_FILE. The settings proxy and ca_bundle of a "
+            "profile or a gateway file do the same."
         )
         yield Finding("problem", about, f"{type(error).__name__}: {error}", remedy)
     else:
-        yield Finding("ok", about, f"answers; tokens come from {found.token_endpoint}")
+        yield Finding("ok", about, f"reachable; its token endpoint is {found.token_endpoint}")
     finally:
         transport.close()
     if transport.behind is not None and abs(transport.behind) > _SKEW:
@@ -294,7 +298,7 @@ def reachable(issuer: str) -> Iterator[Finding]:
         yield Finding(
             "problem",
             "clock",
-            f"it is {abs(transport.behind):.0f} seconds {side} the provider's, so signed proofs "
-            "will be refused",
-            "Set it, for example with: timedatectl set-ntp true",
+            f"{abs(transport.behind):.0f} seconds {side} the provider's, so the provider will "
+            "reject signed proofs",
+            "Set the clock, for example with: timedatectl set-ntp true",
         )

@@ -31,7 +31,7 @@ secret_file_option = click.option(
     "--secret-file",
     type=click.Path(dir_okay=False),
     default=None,
-    help="Write the secret to this file, for this user alone, instead of printing it.",
+    help="Write the secret to this file, readable by this user only, instead of printing it.",
 )
 
 
@@ -40,13 +40,13 @@ secret_file_option = click.option(
     "--log-format",
     type=click.Choice(LOG_FORMATS),
     default=None,
-    help="Print what changed to standard error too, as a line for the issuer's audit log.",
+    help="Also write each change to standard error, in this format of the issuer's audit log.",
 )
 def command(log_format: LogFormat | None) -> None:
-    """Manage the clients of the embedded issuer, in its database.
+    """Manage the clients in the database of the embedded issuer.
 
-    The issuer may run meanwhile. It accepts a new client or secret at once, and notices every
-    other change within five seconds.
+    The issuer may be running. It accepts a new client or secret at once, and applies every other
+    change within five seconds.
     """
     if log_format is not None:
         log_to_stderr(log_format)
@@ -58,8 +58,8 @@ def _store(database: IssuerDatabase) -> Iterator[IssuerStore]:
     where = database.url()
     if str(where) == ":memory:":
         raise ConfigurationError(
-            "A database in memory belongs to the issuer's process; start the issuer with a file, "
-            "and name the same file here"
+            "A database in memory belongs to the issuer's process; start the issuer with a "
+            "database file, and give the same file here"
         )
     with closing(IssuerStore(where)) as store:
         yield store
@@ -67,18 +67,20 @@ def _store(database: IssuerDatabase) -> Iterator[IssuerStore]:
 
 @command.command(name="add")
 @click.argument("name")
-@click.option("--grant-type", "grant_types", multiple=True, help="A grant it may use. Repeatable.")
-@click.option("--scope", default=None, help="Scopes it may have, separated by spaces.")
-@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Repeatable.")
+@click.option("--grant-type", "grant_types", multiple=True, help="Grant type to allow. Repeatable.")
+@click.option("--scope", default=None, help="Scopes to allow, separated by spaces.")
+@click.option(
+    "--redirect-uri", "redirect_uris", multiple=True, help="Redirect URI to register. Repeatable."
+)
 @click.option(
     "--auth",
     type=click.Choice(["client_secret_basic", "client_secret_post", "none"]),
     default="client_secret_basic",
     show_default=True,
-    help="How it authenticates.",
+    help="Authentication method of the client.",
 )
 @click.option(
-    "--introspect", is_flag=True, help="It may introspect the tokens of every other client."
+    "--introspect", is_flag=True, help="Let the client introspect the tokens of all clients."
 )
 @secret_file_option
 @database_options
@@ -92,7 +94,7 @@ def add(  # noqa: PLR0917 - click passes options by name
     secret_file: str | None,
     database: IssuerDatabase,
 ) -> None:
-    """Add a client called NAME that does not expire, and print it as JSON."""
+    """Add a client called NAME, and print it as JSON. It does not expire."""
     metadata: dict[str, Any] = {"client_name": name, "token_endpoint_auth_method": auth}
     if grant_types or not introspect:
         metadata["grant_types"] = list(grant_types)
@@ -102,9 +104,9 @@ def add(  # noqa: PLR0917 - click passes options by name
         metadata["scope"] = scope
     if redirect_uris:
         metadata["redirect_uris"] = list(redirect_uris)
-    with _new_secret_file(secret_file) as keep, _store(database) as store:
+    with _new_secret_file(secret_file) as save, _store(database) as store:
         shown = add_client(store, metadata, introspects=introspect)
-        if keep(shown.get("client_secret")):
+        if save(shown.get("client_secret")):
             del shown["client_secret"]
     click.echo(json.dumps(shown, indent=2))
 
@@ -116,18 +118,18 @@ def add(  # noqa: PLR0917 - click passes options by name
     type=float,
     default=OVERLAP,
     show_default=True,
-    help="How long the present secret keeps working.",
+    help="How long the current secret remains valid.",
 )
 @secret_file_option
 @database_options
 def rotate(
     client_id: str, overlap_seconds: float, secret_file: str | None, database: IssuerDatabase
 ) -> None:
-    """Give the client CLIENT_ID a new secret, and print it."""
+    """Issue a new secret for the client CLIENT_ID, and print it."""
     check_seconds("overlap_seconds", overlap_seconds, least=0)
-    with _new_secret_file(secret_file) as keep, _store(database) as store:
+    with _new_secret_file(secret_file) as save, _store(database) as store:
         secret = rotate_secret(store, client_id, overlap=overlap_seconds)
-        if not keep(secret):
+        if not save(secret):
             click.echo(secret)
 
 
@@ -163,10 +165,10 @@ def list_(database: IssuerDatabase) -> None:
 
 @contextmanager
 def _new_secret_file(path: str | None) -> Iterator[Any]:
-    """Open the file before anything changes, so that no new secret is lost.
+    """Open the secret file before the database changes, so that no new secret is lost.
 
     Yields:
-        A function that writes the secret, and returns whether there is a file for it.
+        A function that writes the secret, and returns False if no file was given.
     """
     if path is None:
         yield lambda _secret: False
@@ -177,16 +179,16 @@ def _new_secret_file(path: str | None) -> Iterator[Any]:
     except OSError as failed:
         raise ConfigurationError(f"Cannot write {path}: {failed.strerror}") from None
 
-    def keep(secret: str | None) -> bool:
+    def save(secret: str | None) -> bool:
         if secret is None:
             return False
         os.write(number, secret.encode())
         os.fsync(number)
-        beside.replace(path)  # a gateway that watches the file never reads half a secret
+        beside.replace(path)  # a gateway that watches the file must not read a partial secret
         return True
 
     try:
-        yield keep
+        yield save
     finally:
         os.close(number)
         beside.unlink(missing_ok=True)

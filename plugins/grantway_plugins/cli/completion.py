@@ -1,4 +1,4 @@
-"""Shell completion: the names of the profiles, and ``grantway completion``."""
+"""``grantway completion``, and the completion of profile names and AWS logins."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 from grantway_plugins.profiles._paths import config_path
 
 _SHELLS = ("bash", "fish", "zsh")
-#: The names that a profile may have, and that a shell takes without quotes.
+#: Valid profile names; a shell needs no quotes for them.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def profile_names(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete the name of a profile; a file that cannot be read has none."""
+    """Complete the name of a profile. Return nothing if the file cannot be read."""
     try:
         data = tomllib.loads(Path(config_path(ctx.params.get("config"))).read_text("utf-8"))
         names = [name for name in data["profiles"] if name.startswith(incomplete)]
@@ -29,7 +29,7 @@ def profile_names(
     return [CompletionItem(name) for name in names if _NAME.fullmatch(name)]
 
 
-_HELP = """Print the completion script for SHELL, by default your own shell.
+_HELP = """Print the completion script for SHELL. Default: your shell, from $SHELL.
 
 \b
 bash: add  eval "$(grantway completion bash)"  to ~/.bashrc
@@ -41,8 +41,8 @@ fish: run  grantway completion fish > ~/.config/fish/completions/grantway.fish
 def aws_names(
     _ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete the name of a login of ``~/.aws/config``: a session, or a profile that has one."""
-    from grantway_plugins.aws._config.config_file import (  # noqa: PLC0415 - AWS's alone
+    """Complete the name of a session of ``~/.aws/config``, or of a profile that has one."""
+    from grantway_plugins.aws._config.config_file import (  # noqa: PLC0415 - only for AWS
         config_path as aws_config_path,
         read_sections,
     )
@@ -65,8 +65,8 @@ def command(shell: str | None) -> None:
     shell = shell or Path(os.environ.get("SHELL", "")).name
     kind = get_completion_class(shell) if shell in _SHELLS else None
     if kind is None:
-        raise click.UsageError(f"Give the name of a shell: {', '.join(_SHELLS)}.")
+        raise click.UsageError(f"Give the name of a supported shell: {', '.join(_SHELLS)}.")
     root = click.get_current_context().find_root().command
     made = kind(root, {}, "grantway", "_GRANTWAY_COMPLETE")
-    # Not made.source(): for bash it would look for a bash in this environment, and may warn.
+    # made.source() looks for an installed bash and may print a warning.
     click.echo(ShellComplete.source(made))

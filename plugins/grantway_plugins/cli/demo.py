@@ -1,4 +1,4 @@
-"""``grantway demo``: an issuer of your own, and all three grants through the real client."""
+"""``grantway demo``: run all three grants with the real client against an embedded issuer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from grantway_plugins import aws
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 
-from .recording_transport import Recording, Tape
+from .recording_transport import Recording, RecordingTransport
 from .terminal import Terminal
 
 DialectName = Literal["rfc6749", "aws-sso-oidc"]
@@ -36,12 +36,12 @@ _LEAST_ERROR = 400
 
 @dataclass(slots=True)
 class Outcome:
-    """How one grant went.
+    """The result of one grant.
 
     Attributes:
-        milliseconds: From the first request to the token, waits for the person included.
-        fields: Token fields that were present.
-        error: What went wrong; empty when nothing did.
+        milliseconds: Time from the first request to the token, including the user's approval.
+        fields: Names of the fields that the token has.
+        error: Error message; empty on success.
     """
 
     milliseconds: float = 0.0
@@ -49,7 +49,7 @@ class Outcome:
     error: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The outcome as ``--json`` prints it."""
+        """Return the outcome as ``--json`` prints it."""
         shown: dict[str, Any] = {
             "ok": not self.error,
             "milliseconds": round(self.milliseconds, 1),
@@ -59,35 +59,38 @@ class Outcome:
 
 
 class Demo:
-    """One run: an issuer, a person at its pages, and a client.
+    """One run of the demo: a client, and a browser driver that approves its logins.
 
     Args:
-        dialect: How client and issuer speak.
-        console: Where the steps are shown; quiet for ``--json``.
+        dialect: Dialect of the client and the issuer.
+        console: Console on which to show the steps; quiet for ``--json``.
+
+    Attributes:
+        outcomes: Outcome of each grant that was tried, by grant type.
     """
 
     def __init__(self, dialect: DialectName, console: Console) -> None:
         self._dialect: DialectName = dialect
         self._console = console
-        self._tape = Tape(RequestsTransport(trust_env=False))
+        self._transport = RecordingTransport(RequestsTransport(trust_env=False))
         self._shown = 0
-        self._person = BrowserDriver()
+        self._browser_driver = BrowserDriver()
         self.outcomes: dict[str, Outcome] = {}
 
     def run(self, issuer: str) -> None:
-        """Register a client and ask for a token by each grant."""
-        provider = Provider.discover(issuer, dialect=self._dialect, transport=self._tape)
+        """Register a client and request a token with each grant."""
+        provider = Provider.discover(issuer, dialect=self._dialect, transport=self._transport)
         client_id, client_secret = self._register(issuer)
         self._show("Register a client")
         client = Client(
             provider,
             client_id=client_id,
             client_secret=client_secret,
-            # What RegisterClient gives is used in the body, whatever the dialect.
+            # RegisterClient issues a secret for the request body, in either dialect.
             auth="client_secret_post",
-            transport=self._tape,
+            transport=self._transport,
         )
-        with client, self._person:
+        with client, self._browser_driver:
             self._try("Device code", device_code.GRANT_TYPE, lambda: self._device(client))
             token = self._try(
                 "Authorization code with PKCE",
@@ -99,9 +102,9 @@ class Demo:
             )
 
     def _register(self, issuer: str) -> tuple[str, str]:
-        """Register by AWS's call; the issuer's clients may speak either dialect."""
+        """Register with AWS's call; the client can then use either dialect."""
         registration = aws.client(
-            region_name="us-east-1", endpoint_url=issuer, transport=self._tape
+            region_name="us-east-1", endpoint_url=issuer, transport=self._transport
         ).register_client(
             clientName="grantway-demo",
             clientType="public",
@@ -122,19 +125,20 @@ class Demo:
         self._say(f"open {authorization.verification_uri} and enter {authorization.user_code}")
         approved: list[str] = []
 
-        def approve(said: str) -> None:
+        def approve(state: str) -> None:
             if not approved:
-                self._person.approve_device(authorization.verification_uri, authorization.user_code)
-                approved.append(said)
-                self._say("the person approves at the issuer's page")
+                self._browser_driver.approve_device(
+                    authorization.verification_uri, authorization.user_code
+                )
+                approved.append(state)
+                self._say("the user approves on the issuer's page")
 
         return flow.wait(authorization, on_poll=approve)
 
     def _browser(self, client: Client) -> Token:
         def open_browser(url: str) -> None:
-            self._say("the browser opens the issuer's page, and the person approves")
-            back = self._person.approve_authorization(url)
-            self._person.visit(back)
+            self._say("the browser opens the issuer's page, and the user approves")
+            self._browser_driver.visit(self._browser_driver.approve_authorization(url))
 
         return authorization_code.login(
             client, scope=_SCOPES, redirect_uri=_REDIRECT, open_browser=open_browser, timeout=30
@@ -143,18 +147,18 @@ class Demo:
     @staticmethod
     def _refresh(client: Client, token: Token | None) -> Token:
         if token is None:
-            raise FlowError("There is nothing to refresh: the login before it failed.")
+            raise FlowError("No token to refresh: the authorization code login failed.")
         return client.create_token(
             grant_type=refresh_token.GRANT_TYPE, refresh_token=token.refresh_token
         )
 
-    def _try(self, title: str, grant_type: str, ask: Callable[[], Token]) -> Token | None:
+    def _try(self, title: str, grant_type: str, request: Callable[[], Token]) -> Token | None:
         outcome = self.outcomes[grant_type] = Outcome()
         self._console.print()
         self._console.print(Text.assemble((title, "bold"), ("  grant_type ", "dim"), grant_type))
         began = time.perf_counter()
         try:
-            token = ask()
+            token = request()
         except GrantwayError as error:
             self._show()
             outcome.error = f"{type(error).__name__}: {error}"
@@ -178,13 +182,13 @@ class Demo:
         self._console.print(Text(f"  * {text}", style="cyan"))
 
     def _show(self, title: str = "") -> None:
-        """Show what went over the wire since the last time."""
+        """Show the requests and responses since the last call."""
         if title:
             self._console.print(Text(title, style="bold"))
-        for recording in self._tape.recordings[self._shown :]:
+        for recording in self._transport.recordings[self._shown :]:
             self._console.print(_line("->", recording.request, recording.sent))
-            self._console.print(_answer(recording))
-        self._shown = len(self._tape.recordings)
+            self._console.print(_response(recording))
+        self._shown = len(self._transport.recordings)
 
 
 def _line(arrow: str, head: str, shown: dict[str, Any]) -> Text:
@@ -195,7 +199,7 @@ def _line(arrow: str, head: str, shown: dict[str, Any]) -> Text:
     return Text.assemble(*parts)
 
 
-def _answer(recording: Recording) -> Text:
+def _response(recording: Recording) -> Text:
     style = "yellow" if recording.status >= _LEAST_ERROR else ""
     line = _line("<-", str(recording.status), recording.received)
     line.stylize(style)
@@ -221,9 +225,9 @@ def _issuer() -> Iterator[IssuerServer]:
 def command(*, as_json: bool, dialect: DialectName) -> None:
     """Run all three grants against an embedded issuer and show each step.
 
-    The issuer listens on a free port of 127.0.0.1 and keeps its database in memory. A program
-    plays the person: it opens the issuer's pages and presses Allow. Every request goes over a
-    real socket; secrets are masked. Nothing is left running.
+    The issuer listens on a free port of 127.0.0.1, with its database in memory, and stops at the
+    end. A browser driver acts as the user: it opens the issuer's pages and presses Allow. Requests
+    use real sockets. Secrets are masked.
     """
     console = Terminal(quiet=as_json).console
     demo = Demo(dialect, console)
@@ -240,6 +244,6 @@ def command(*, as_json: bool, dialect: DialectName) -> None:
         }
         click.echo(json.dumps(report, indent=2))
     elif not failed:
-        console.print(Text("\nAll three grants brought a token.", style="green"))
+        console.print(Text("\nAll three grants returned a token.", style="green"))
     if failed:
         sys.exit(1)

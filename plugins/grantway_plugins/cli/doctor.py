@@ -1,4 +1,4 @@
-"""``grantway doctor``: what is wrong here, and how to fix it."""
+"""``grantway doctor``: find problems with this installation and say how to fix them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SIGNS = {"problem": ("problem", "red"), "note": ("note", "yellow"), "ok": ("ok"
 @click.option(
     "--provider",
     default=None,
-    help="Also check that this provider answers, and that the clocks agree.",
+    help="Also check that this provider is reachable, and that the clocks agree.",
 )
 def command(*, as_json: bool, provider: str | None) -> None:
-    """Find problems of this installation and say how to fix them.
+    """Find problems with this installation and say how to fix them.
 
-    Checks plugins, extras, the issuer's database, folders, network variables and the clock. It
-    changes nothing, and connects only to the provider that --provider names. The exit status is 1
-    if there is a problem.
+    The command checks plugins, extras, the issuer's database, folders, network variables and the
+    clock. It changes nothing, and connects only to the provider given with --provider. The exit
+    status is 1 if there is a problem.
     """
     found = list(findings(provider))
     problems = [each for each in found if each.level == "problem"]

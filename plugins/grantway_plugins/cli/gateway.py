@@ -1,4 +1,4 @@
-"""``grantway gateway``: the gateway that a TOML file describes, in the foreground."""
+"""``grantway gateway``: run the gateway that a TOML file describes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_s
     help="The TOML file that describes the gateway.",
 )
 @click.option(
-    "--check", "only_check", is_flag=True, help="Report what is wrong with the file, and exit."
+    "--check", "only_check", is_flag=True, help="Report the mistakes in the file, and exit."
 )
 @click.option("--verbose", is_flag=True, help="Log more to standard error.")
 @click.option(
@@ -26,15 +26,15 @@ from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_s
     type=click.Choice(LOG_FORMATS),
     default="text",
     show_default=True,
-    help="How the log is written to standard error.",
+    help="Format of the log on standard error.",
 )
 def command(config: str, only_check: bool, verbose: bool, log_format: LogFormat) -> None:
     """Run a gateway that adds tokens to the requests it forwards.
 
-    When it is ready, it prints its address. On SIGHUP it reads its file again.
+    The gateway prints its address when it is ready. On SIGHUP it reads its file again.
     """
     log_to_stderr(log_format, logging.INFO if verbose else logging.WARNING)
-    # Whoever sends what is no HTTP would fill the log with warnings.
+    # Clients that send invalid HTTP would fill the log with warnings.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.ERROR)
     if only_check:
         click.echo(check(config))

@@ -1,4 +1,4 @@
-"""``grantway grants``: every grant there is, and what it takes."""
+"""``grantway grants``: list the registered grants and their fields."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command(*, as_json: bool) -> None:
 
 
 def as_dict(registry: Registry, grant: Grant) -> dict[str, Any]:
-    """A grant as ``--json`` prints it."""
+    """Return a grant as ``--json`` prints it."""
     names = grant.names
     fields = [
         {
@@ -70,5 +70,5 @@ def as_dict(registry: Registry, grant: Grant) -> dict[str, Any]:
 
 
 def contested_names(registry: Registry) -> dict[str, str]:
-    """Name -> why nobody has it, for each that several plugins bring."""
+    """Return the reason for each name that was rejected because several plugins register it."""
     return {name: reason for (_, name), reason in registry.origins.owned.conflicts.items()}

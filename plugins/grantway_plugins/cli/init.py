@@ -1,4 +1,4 @@
-"""``grantway init``: a profile for a provider, without writing TOML."""
+"""``grantway init``: create a profile for a provider without writing TOML."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import click
 
 from grantway_plugins._config.tables import LOGIN_METHODS
 
-from .new_profile import NewProfile, person_is_there
+from .new_profile import NewProfile, is_interactive
 from .options import config_option
 from .terminal import Terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-#: Key of a profile -> what its option is for. The values are checked as those of the file are.
+#: Help text of the options that set one key of a profile. The profile's schema checks the values.
 _SETTINGS = {
-    "client_id": "The client's id. Without it, the first login registers a client.",
+    "client_id": "The client's ID. Without it, the first login registers a client.",
     "client_secret_env": "Environment variable that holds the client's secret.",
     "client_secret_file": "File that holds the client's secret.",
     "client_secret_keyring": "Service of the system's key ring that holds the client's secret.",
-    "auth": "How the client authenticates, like client_secret_basic.",
+    "auth": "Authentication method of the client, like client_secret_basic.",
     "grant": "A grant that needs no login, like client_credentials.",
-    "redirect_uri": "Where the browser returns to. Default: a free port of 127.0.0.1.",
-    "store": "Store of the token: file (the default), keyring or another registered store.",
+    "redirect_uri": "Redirect URI of browser logins. Default: a free port of 127.0.0.1.",
+    "store": "Store for the token: file (the default), keyring or another registered store.",
     "dialect": "Dialect of the provider, like github. Default: rfc6749.",
 }
 _ENDPOINTS = ("token", "authorization", "device_authorization", "registration", "revocation")
@@ -35,7 +35,7 @@ def _options(command: Command) -> Command:
     for name in reversed(_ENDPOINTS):
         add = click.option(
             f"--{name.replace('_', '-')}-endpoint",
-            help="Set it if the provider does not publish it.",
+            help="Address of this endpoint, if the provider does not publish it.",
         )
         command = add(command)
     for name, meaning in reversed(_SETTINGS.items()):
@@ -48,7 +48,7 @@ def _options(command: Command) -> Command:
 @click.option("--name", default="", help="The profile's name. Default: the provider's host.")
 @config_option
 @click.option("--scope", help='Scope to request, like "read write".')
-@click.option("--login", type=click.Choice(LOGIN_METHODS), help="How people log in. Default: auto.")
+@click.option("--login", type=click.Choice(LOGIN_METHODS), help="Login method. Default: auto.")
 @click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the grant."
 )
@@ -65,12 +65,12 @@ def command(
 ) -> None:
     """Create a profile for the provider at ADDRESS, like https://login.example.com.
 
-    The command asks the provider for its endpoints and adds the profile to the file. In a
-    terminal, it asks for required settings that you did not give as options.
+    The command reads the endpoints that the provider publishes, and adds the profile to the file.
+    In a terminal, it prompts for required settings that you did not give as options.
     """
     keys = [f"{each}_endpoint" for each in _ENDPOINTS]
     endpoints = {key: value for key in keys if (value := settings.pop(key))}
-    ask = person_is_there()
+    ask = is_interactive()
     if address is None and "token_endpoint" not in endpoints:
         if not ask:
             raise click.UsageError("Give the provider's ADDRESS, like https://login.example.com.")
@@ -87,14 +87,14 @@ def command(
     if login is not None:
         profile.settings["login"] = login
     if scope is None and ask:
-        question = "Scope, as names with spaces (may be empty)"
+        question = "Scope, as names separated by spaces (may be empty)"
         scope = click.prompt(question, default="", show_default=False)
     if scope:
         profile.settings["scope"] = scope.split()
     if not name and (same := profile.existing()):
         raise click.ClickException(
-            f"The profile {same} has these settings already. Run grantway login {same}, or give "
-            "--name for another profile."
+            f"The profile {same} already has these settings. Run grantway login {same}, or use "
+            "--name to create another profile."
         )
     terminal = Terminal()
     saved = profile.save(terminal, ask=ask)
@@ -105,5 +105,5 @@ def command(
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise click.UsageError(f"--param: write NAME=VALUE, not {text!r}.")
+        raise click.UsageError(f"--param {text!r}: write it as NAME=VALUE.")
     return name, value

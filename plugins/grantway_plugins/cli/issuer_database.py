@@ -1,4 +1,4 @@
-"""The options that name the issuer's database; its password never has to be an argument."""
+"""Options for the issuer's database that keep its password out of the command line."""
 
 from __future__ import annotations
 
@@ -14,23 +14,29 @@ import click
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer._storage.database import default_path, has_password
 
-#: Where the database is named if no option does.
+#: Environment variable with the database's URL, used without an option.
 VARIABLE = "GRANTWAY_DATABASE_URL"
 
 
 @dataclass(frozen=True)
 class IssuerDatabase:
-    """What the options say of the database."""
+    """The values of the database options.
+
+    Attributes:
+        argument: Value of ``--database``.
+        variable: Name of the environment variable given with ``--database-env``.
+        file: Path given with ``--database-file``.
+    """
 
     argument: str | None = field(default=None, repr=False)
     variable: str | None = None
     file: str | None = None
 
     def url(self) -> str | Path:
-        """Return the database: of the one option that is given, of the environment, or the default.
+        """Return the database given by an option or the environment, or the default file.
 
         Raises:
-            ConfigurationError: several options name it, or the one that does cannot be read.
+            ConfigurationError: Several options are given, or the variable or file cannot be read.
         """
         if sum(each is not None for each in (self.argument, self.variable, self.file)) > 1:
             raise ConfigurationError(
@@ -39,9 +45,9 @@ class IssuerDatabase:
         if self.argument is not None:
             if has_password(self.argument):
                 raise ConfigurationError(
-                    "--database holds a password, which every user of this machine can see in the "
-                    "list of processes; put the URL into a file or an environment variable and "
-                    "name it by --database-file or --database-env"
+                    "--database contains a password, which every user of this machine can see in "
+                    "the process list; put the URL into a file or an environment variable, and "
+                    "use --database-file or --database-env"
                 )
             return self.argument
         if self.variable is not None or self.file is not None:
@@ -50,38 +56,37 @@ class IssuerDatabase:
 
 
 def read_secret(name: str, variable: str | None, file: str | None) -> str:
-    """Return what an environment variable or a file holds, without the line's end.
+    """Return the value of an environment variable or the content of a file, stripped.
 
     Args:
-        name: The option's name, for the error.
-        variable: The variable, or None.
-        file: The file, or None.
+        name: Prefix of the option's name, for error messages.
+        variable: Name of the variable, or None to read the file.
+        file: Path of the file, or None.
 
     Raises:
-        ConfigurationError: it is missing, empty or unreadable; names it, and quotes no content.
+        ConfigurationError: The value is missing, empty or unreadable. The message contains no
+            content.
     """
     if variable is not None:
         value = os.environ.get(variable, "").strip()
         if not value:
             raise ConfigurationError(
-                f"--{name}-env names the variable {variable}, which is not set; set it"
+                f"--{name}-env: the environment variable {variable} is not set; set it"
             )
         return value
     try:
         value = Path(file or "").read_text("utf-8").strip()
     except OSError as failed:
-        raise ConfigurationError(
-            f"--{name}-file names {file}, which cannot be read ({failed.strerror})"
-        ) from None
+        raise ConfigurationError(f"--{name}-file: cannot read {file} ({failed.strerror})") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"--{name}-file names {file}, which is not text") from None
+        raise ConfigurationError(f"--{name}-file: {file} is not UTF-8 text") from None
     if not value:
-        raise ConfigurationError(f"--{name}-file names {file}, which is empty")
+        raise ConfigurationError(f"--{name}-file: {file} is empty")
     return value
 
 
 def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the command gets an ``IssuerDatabase`` as ``database``."""
+    """Add the database options to a command, which receives ``database: IssuerDatabase``."""
 
     @wraps(command)
     def with_database(
@@ -99,20 +104,20 @@ def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--database-file",
             default=None,
             type=click.Path(dir_okay=False),
-            help="File whose content is the database's URL, for one with a password.",
+            help="File that contains the database's URL. Use it for a URL with a password.",
         ),
         click.option(
             "--database-env",
             default=None,
             metavar="NAME",
-            help="Environment variable that holds the database's URL, for one with a password.",
+            help="Environment variable with the database's URL. Use it for a URL with a password.",
         ),
         click.option(
             "--database",
             type=str,
             default=None,
             help="Database file, :memory:, or an SQLAlchemy URL without a password. "
-            f"Default: {VARIABLE}, else a file in your data folder.",
+            f"Default: {VARIABLE}, or a file in your data folder.",
         ),
     ):
         with_database = option(with_database)

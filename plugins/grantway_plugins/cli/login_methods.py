@@ -1,4 +1,4 @@
-"""How a person logs in here: in a browser of this machine, on another device, or by pasting."""
+"""Choose the login method: this machine's browser, another device, or a pasted address."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from grantway._exceptions import ConfigurationError
 from grantway._requests.provider import Provider
 from grantway._transport.http import is_loopback
 
-Way = Literal["browser", "device", "paste"]
+LoginMethod = Literal["browser", "device", "paste"]
 
-#: Files by which a container is known.
-_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
+#: Files that exist only in containers.
+_CONTAINER_MARKERS = ("/.dockerenv", "/run/.containerenv")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A way, and why it was chosen.
+class ChosenMethod:
+    """A login method, and why it was chosen.
 
     Attributes:
-        way: The way.
-        reason: What was noticed; empty where nothing was.
+        method: The login method.
+        reason: Why the browser of this machine is not used; empty if it is, or if the user chose.
     """
 
-    way: Way
+    method: LoginMethod
     reason: str = ""
 
 
@@ -40,65 +40,66 @@ def choose(
     environ: Mapping[str, str] | None = None,
     *,
     listens: bool = False,
-) -> Choice:
-    """The way that works here.
+) -> ChosenMethod:
+    """Return the login method that works in this environment and with this provider.
 
     Args:
-        provider: What it offers counts.
-        redirect_uri: Where a browser comes back to.
-        environ: The environment; by default this process's.
-        listens: Whether it is set where to listen for the browser, wherever that runs.
+        provider: The provider.
+        redirect_uri: Redirect URI of a browser login.
+        environ: Environment variables; by default this process's.
+        listens: Whether the profile sets the address to listen on, so that the browser can run
+            anywhere.
 
     Raises:
-        ConfigurationError: the provider offers no login for people.
+        ConfigurationError: The provider has no endpoint for interactive logins.
     """
     device = provider.device_authorization_endpoint is not None
     if provider.authorization_endpoint is None:
         if not device:
             raise ConfigurationError(
                 f"{provider.host} has neither an authorization_endpoint nor a "
-                "device_authorization_endpoint, so it has no login. Add one of them to "
+                "device_authorization_endpoint, so you cannot log in to it. Add one of them to "
                 "provider in the profile, or set a grant that works without a login."
             )
-        return Choice("device", "the provider offers no browser login")
+        return ChosenMethod("device", "the provider offers no browser login")
     if listens:
-        return Choice("browser")
-    elsewhere = why_no_browser(os.environ if environ is None else environ)
-    if elsewhere:
-        return Choice("device" if device else "paste", elsewhere)
+        return ChosenMethod("browser")
+    reason = why_no_browser(os.environ if environ is None else environ)
+    if reason:
+        return ChosenMethod("device" if device else "paste", reason)
     if not is_loopback(urlsplit(redirect_uri).hostname or ""):
-        return Choice("paste", "the redirect_uri is on another machine")
-    return Choice("browser")
+        return ChosenMethod("paste", "the redirect_uri is on another machine")
+    return ChosenMethod("browser")
 
 
-def require_endpoint(provider: Provider, way: Way) -> None:
-    """Check that the provider offers a way to log in.
+def require_endpoint(provider: Provider, method: LoginMethod) -> None:
+    """Check that the provider has the endpoint that a login method needs.
 
     Raises:
-        ConfigurationError: it does not; says which way it offers.
+        ConfigurationError: The endpoint is missing; the message suggests other methods.
     """
     needed, others = "authorization_endpoint", "--device"
-    if way == "device":
+    if method == "device":
         needed, others = "device_authorization_endpoint", "--browser or --paste"
     if getattr(provider, needed) is None:
         raise ConfigurationError(
-            f"{provider.host} has no {needed}, which --{way} needs. Use {others}, or add "
+            f"{provider.host} has no {needed}, which --{method} needs. Use {others}, or add "
             f"{needed} to provider in the profile."
         )
 
 
 def why_no_browser(environ: Mapping[str, str]) -> str:
-    """What speaks against a browser on this machine that could come back to this program.
+    """Return why this machine's browser cannot be used for a login; empty if it can.
 
     Args:
-        environ: The environment.
+        environ: Environment variables.
     """
     if any(environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT")):
         return "this is an SSH session"
-    if environ.get("BROWSER"):  # somebody has said which
+    if environ.get("BROWSER"):  # the user chose one
         return ""
-    told = environ.get("KUBERNETES_SERVICE_HOST") or environ.get("container")
-    if told or any(Path(file).exists() for file in _CONTAINERS):
+    container = environ.get("KUBERNETES_SERVICE_HOST") or environ.get("container")
+    if container or any(Path(file).exists() for file in _CONTAINER_MARKERS):
         return "this is a container"
     if sys.platform.startswith("linux") and not (
         environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")

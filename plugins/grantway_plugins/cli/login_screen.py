@@ -1,4 +1,4 @@
-"""What a person sees while they log in: in a terminal a QR code and a clock, else plain lines."""
+"""The output of a login: a QR code and a countdown in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from grantway_grants.device_code import DeviceAuthorization
 from .pasting import line_reader
 from .terminal import Terminal
 
-#: Times a second that the clock is drawn anew.
-_DRAWN = 4
+#: Updates of the countdown per second.
+_UPDATE_RATE = 4
 
 
-class Screen:
+class LoginScreen:
     """Shows the steps of a login.
 
     Args:
-        terminal: Where.
+        terminal: Terminal to print to.
     """
 
     def __init__(self, terminal: Terminal) -> None:
@@ -39,7 +39,7 @@ class Screen:
 
     @contextmanager
     def device(self, authorization: DeviceAuthorization) -> Iterator[None]:
-        """The address, the code, a QR code that holds both, and how long they last."""
+        """Show the address, the user code and a QR code, and a countdown while the block runs."""
         complete = authorization.verification_uri_complete
         self._terminal.line("Open  ", (authorization.verification_uri, "bold"))
         self._terminal.line("Enter ", (authorization.user_code, "bold cyan"))
@@ -50,19 +50,19 @@ class Screen:
             segno.make(complete or authorization.verification_uri).terminal(drawn, compact=True)
             self._terminal.console.print(Text.from_ansi(drawn.getvalue()))
         else:
-            self.say(f"The code lasts {authorization.expires_in:.0f} seconds.")
-        with self._clock("Waiting for you to approve", authorization.remaining):
+            self.say(f"The code expires in {authorization.expires_in:.0f} seconds.")
+        with self._countdown("Waiting for you to approve", authorization.remaining):
             yield
 
     @contextmanager
     def browser(self, timeout: float) -> Iterator[None]:
-        """How long the person has in the browser."""
+        """Show a countdown of the browser login while the block runs."""
         end = time.monotonic() + timeout
-        with self._clock("Waiting for the browser", lambda: end - time.monotonic()):
+        with self._countdown("Waiting for the browser", lambda: end - time.monotonic()):
             yield
 
     def show_address(self, url: str) -> None:
-        """Show where to log in, before a browser opens."""
+        """Show the login address, before a browser opens."""
         self.say("If no browser opens, open this address on this machine:")
         self.say(url)
 
@@ -75,12 +75,16 @@ class Screen:
             )
 
     def paste(self, url: str) -> str:
-        """Show where to log in, and take the address where it ended."""
+        """Show the login address, and return the address that the user pastes.
+
+        Raises:
+            ClickException: The input ended before an address was pasted.
+        """
         pasted = ""
         with line_reader() as read:
             self.say("Open this address in any browser, and log in:")
             self.say(url)
-            self.say("The page at the end may not load. Copy its whole address from the browser.")
+            self.say("The last page may not load. Copy its complete address from the browser.")
             try:
                 while not pasted:
                     self._terminal.console.print("Paste it here (it is not shown): ", end="")
@@ -91,24 +95,24 @@ class Screen:
         if pasted:
             return pasted
         raise click.ClickException(
-            "Nothing was pasted before the input ended. Run the command in a terminal, or use "
+            "The input ended before an address was pasted. Run the command in a terminal, or use "
             "--device."
         )
 
     @contextmanager
-    def _clock(self, doing: str, remaining: Callable[[], float]) -> Iterator[None]:
+    def _countdown(self, activity: str, remaining: Callable[[], float]) -> Iterator[None]:
         if not self._terminal.interactive:
             yield
             return
 
         def line() -> Text:
             minutes, seconds = divmod(int(max(0.0, remaining())), 60)
-            return Text(f"{doing}: {minutes}:{seconds:02} left, Ctrl-C ends it", style="dim")
+            return Text(f"{activity}: {minutes}:{seconds:02} left, Ctrl-C to cancel", style="dim")
 
         with Live(
             console=self._terminal.console,
             get_renderable=line,
-            refresh_per_second=_DRAWN,
+            refresh_per_second=_UPDATE_RATE,
             transient=True,
         ):
             yield

@@ -13,11 +13,11 @@ import click
 from grantway import __version__
 from grantway_plugins._paths import expand
 
-#: The package to copy. Its names are replaced with those of the new package.
+#: Package to copy. Its names are replaced with those of the new package.
 TEMPLATE = Path(__file__).with_name("template")
 _NAME, _MODULE, _VERSION = "example-grant", "example_grant", "grantway>=0.1.0"
 _KINDS = {".md", ".py", ".toml", ".typed"}
-#: Longest name with which every line of the template still fits.
+#: Longest name, in characters, that keeps the lines of the template within 100 columns.
 LONGEST = 40
 _VALID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _TAKEN = {*sys.stdlib_module_names, "grantway", "grantway_grants", "grantway_plugins", "tests"}
@@ -27,11 +27,11 @@ def module_of(name: str) -> str:
     """Return the name of a distribution's import package.
 
     Raises:
-        ClickException: the name is invalid; suggests a valid one.
+        ClickException: The name is invalid; the message suggests a valid one.
     """
     if not _VALID.fullmatch(name) or len(name) > LONGEST:
-        near = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[:LONGEST].strip("-0123456789")
-        hint = f", such as {near}" if _VALID.fullmatch(near) else ", such as acme-coupons"
+        similar = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[:LONGEST].strip("-0123456789")
+        hint = f", such as {similar}" if _VALID.fullmatch(similar) else ", such as acme-coupons"
         raise click.ClickException(
             f"NAME {name!r}: use lower-case letters, digits and single hyphens, beginning with a "
             f"letter, at most {LONGEST} characters{hint}."
@@ -49,7 +49,7 @@ def files(name: str) -> Iterator[tuple[Path, str]]:
     """Yield the path and text of each file of a new package.
 
     Raises:
-        ClickException: the name is invalid.
+        ClickException: The name is invalid.
     """
     module = module_of(name)
     for path in sorted(TEMPLATE.rglob("*")):
@@ -63,14 +63,14 @@ def write(folder: Path, name: str) -> list[Path]:
     """Write a new package.
 
     Args:
-        folder: The folder to create. It may exist if it is empty.
-        name: The distribution's name.
+        folder: Folder to create. It may exist if it is empty.
+        name: Name of the distribution.
 
     Returns:
-        The files, relative to the folder.
+        Paths of the files, relative to the folder.
 
     Raises:
-        ClickException: the name is invalid, or the folder cannot be used.
+        ClickException: The name is invalid, or the folder cannot be used.
     """
     made = list(files(name))  # check the name before writing the first file
     try:

@@ -1,4 +1,4 @@
-"""Making a profile for a provider's address: what it publishes decides what must be asked."""
+"""Create a profile for a provider's address, using the metadata that the provider publishes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class NewProfile:
     """A profile that is not in the file yet.
 
     Attributes:
-        address: The provider's address; may be empty where the endpoints are given.
-        config: The file, as ``--config`` names it.
-        name: The profile's name; empty to name it after the host.
-        settings: The other keys of the profile.
-        endpoints: The provider's endpoints, where it publishes none.
+        address: Address of the provider; may be empty if ``endpoints`` is given.
+        config: Path given with ``--config``, or None.
+        name: Name of the profile; empty to name it after the provider's host.
+        settings: Other keys of the profile.
+        endpoints: Endpoints of a provider that publishes none.
     """
 
     address: str
@@ -44,12 +44,12 @@ class NewProfile:
     endpoints: dict[str, str] = field(default_factory=dict)
 
     def existing(self) -> str | None:
-        """Return the profile of the file that has this provider and these settings, if any."""
+        """Return the name of a profile with this provider and these settings, or None."""
         path = config_path(self.config)
         try:
             file = ProfileFile(path)
         except ConfigurationError:
-            return None  # adding the profile reports the problem
+            return None  # ``save`` reports the error
         for name in file.names:
             try:
                 table = file.table(name)
@@ -61,43 +61,45 @@ class NewProfile:
         return None
 
     def save(self, terminal: Terminal, *, ask: bool) -> str:
-        """Ask the provider for its endpoints, and add the profile to the file.
+        """Read the provider's metadata, and add the profile to the file.
 
         Args:
-            terminal: Where questions and the result are shown.
-            ask: Whether a person is there to answer.
+            terminal: Terminal on which to print prompts and the result.
+            ask: Whether to prompt for a missing ``client_id``.
 
         Returns:
-            The profile's name.
+            Name of the profile.
 
         Raises:
-            ConfigurationError: a setting is wrong, or the file cannot be extended.
-            TransportError: the provider gave no usable answer.
-            click.ClickException: the provider needs a ``client_id``, and none was given.
+            ConfigurationError: A setting is invalid, or the profile cannot be added to the file.
+            TransportError: The provider sent no usable response.
+            click.ClickException: The provider needs a ``client_id``, and none was given.
         """
         self.name = self.name or self._free_name()
         if not _NAME.fullmatch(self.name):
-            raise click.UsageError("--name: use letters, digits, dots, _ and -.")
+            raise click.UsageError(
+                "--name: use letters, digits, dots, _ and -, beginning with a letter or digit."
+            )
         provider = self._check()
         if "client_id" not in self.settings and provider.registration_endpoint is None:
             redirect = self.settings.get("redirect_uri", "http://127.0.0.1/callback")
             if not ask:
                 raise click.ClickException(
-                    f"{provider.host} does not let clients register themselves. Register one there "
-                    f"with the redirect URI {redirect}, then add its id: --client-id ID"
+                    f"{provider.host} does not let clients register themselves. Register a client "
+                    f"there with the redirect URI {redirect}, then give its ID with --client-id."
                 )
             terminal.line(
-                f"{provider.host} does not let clients register themselves. Register one there "
-                f"with the redirect URI {redirect}."
+                f"{provider.host} does not let clients register themselves. Register a client "
+                f"there with the redirect URI {redirect}."
             )
-            self.settings["client_id"] = click.prompt("Its client id").strip()
+            self.settings["client_id"] = click.prompt("Client ID").strip()
             self._check()
         path = add(self.name, self._table(), self.config)
         terminal.line(f"Added the profile {self.name} to {path}.")
         return self.name
 
     def _check(self) -> Provider:
-        """Check the profile as if it were in the file, and return its provider."""
+        """Validate the profile as if it were in the file, and return its provider."""
         first: ResponseInvalidError | None = None
         for issuer in self._issuers():
             self.address = issuer
@@ -114,12 +116,12 @@ class NewProfile:
                 continue
             raise click.ClickException(problems)
         raise click.ClickException(
-            f"{first} If the provider publishes no endpoints, give them: grantway init "
+            f"{first} If the provider does not publish its endpoints, run: grantway init "
             "--token-endpoint ADDRESS --authorization-endpoint ADDRESS --client-id ID"
         )
 
     def _issuers(self) -> list[str]:
-        """Return the issuer that the address may mean; some end in a slash, and some do not."""
+        """Return the possible issuers for the address: as given, and with or without a slash."""
         address = _WELL_KNOWN.sub("", self.address.strip())
         if "token_endpoint" in self.endpoints:
             return [address]
@@ -138,18 +140,17 @@ class NewProfile:
         return {"provider": provider, **rest}
 
     def _by_option(self, error: ConfigurationError) -> str:
-        """Name the options that were given, not the lines of a file that was not written."""
-        place = f"{dotted(('profiles', self.name))}."
-        found = [
-            (name.removeprefix(place), rule)
+        """Return the error's rules with the options' names, because the file was not written."""
+        prefix = f"{dotted(('profiles', self.name))}."
+        return "\n".join(
+            f"{_option(name.removeprefix(prefix))} {rule}"
             for name, rules in error.errors.items()
             for rule in rules
-            if name.startswith(place)
-        ]
-        return "\n".join(f"{_option(name)} {rule}" for name, rule in found)
+            if name.startswith(prefix)
+        )
 
     def _free_name(self) -> str:
-        """Name the profile after the provider's host, and number further ones."""
+        """Return the provider's host, with a number if a profile of that name exists."""
         try:
             address = self.address or self.endpoints["token_endpoint"]
             host = urlsplit(address).netloc.rpartition("@")[2]
@@ -164,12 +165,12 @@ class NewProfile:
         return next(name for name in names if name not in taken)
 
 
-def _same(there: object, wanted: object) -> bool:
-    return (list(there) if isinstance(there, tuple) else there) == wanted
+def _same(existing: object, wanted: object) -> bool:
+    return (list(existing) if isinstance(existing, tuple) else existing) == wanted
 
 
 def _option(key: str) -> str:
-    """Return what sets a key of the profile."""
+    """Return the option or argument that sets a key of the profile."""
     if key in {"provider", "provider.issuer"}:
         return "ADDRESS"
     if key.startswith("params."):
@@ -177,6 +178,6 @@ def _option(key: str) -> str:
     return f"--{key.removeprefix('provider.').replace('_', '-')}"
 
 
-def person_is_there() -> bool:
-    """Return whether a person can answer a question."""
+def is_interactive() -> bool:
+    """Return whether standard input is a terminal, so that the user can answer prompts."""
     return sys.stdin.isatty()

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-#: Seconds for one call to AWS, over all attempts and waits.
+#: Timeout of one call to AWS in seconds, including retries.
 _AWS_TIMEOUT = 30.0
 
 name_argument = click.argument("name", required=False, shell_complete=profile_names)
@@ -23,7 +23,7 @@ config_option = click.option(
     "--config",
     type=click.Path(dir_okay=False),
     default=None,
-    help="File of profiles. Default: GRANTWAY_CONFIG, or one in your configuration folder.",
+    help="Profile file. Default: GRANTWAY_CONFIG, or a file in your configuration folder.",
 )
 sso_session_option = click.option(
     "--sso-session",
@@ -42,8 +42,8 @@ sso_profile_option = click.option(
 )
 
 
-def whose_login(command: Command) -> Command:
-    """Add the argument NAME, and the options that choose the file or name another login."""
+def login_options(command: Command) -> Command:
+    """Add the argument NAME and the options --config, --sso-session and --sso-profile."""
     for add in (sso_profile_option, sso_session_option, config_option, name_argument):
         command = add(command)
     return command
@@ -53,9 +53,9 @@ class AwsLogin(NamedTuple):
     """A login of ``~/.aws/config``.
 
     Attributes:
-        label: What the person calls it.
-        session: The login.
-        settings: How to log in, from the file of the profiles.
+        label: Name that the user gave.
+        session: Session to use.
+        settings: Login settings from the profile file.
     """
 
     label: str
@@ -66,11 +66,11 @@ class AwsLogin(NamedTuple):
 def aws_login(
     name: str | None, config: str | None, sso_session: str | None, sso_profile: str | None
 ) -> AwsLogin | None:
-    """Return the login of ``~/.aws/config`` that an option names, or None without one.
+    """Return the login of ``~/.aws/config`` chosen by an option, or None.
 
     Raises:
-        ConfigurationError: the file, section or field that is missing or wrong.
-        click.UsageError: the command names two logins.
+        ConfigurationError: The file, section or a field is missing or invalid.
+        click.UsageError: The command names more than one login.
     """
     if sum(each is not None for each in (name, sso_session, sso_profile)) > 1:
         raise click.UsageError("Give only one of NAME, --sso-session and --sso-profile.")
@@ -78,7 +78,7 @@ def aws_login(
         return None
     from grantway_plugins.aws._config.sso_config import read_config  # noqa: PLC0415
     from grantway_plugins.aws._login.session import SsoSession  # noqa: PLC0415
-    from grantway_plugins.profiles._sso_sessions import (  # noqa: PLC0415 - AWS's alone
+    from grantway_plugins.profiles._sso_sessions import (  # noqa: PLC0415 - only for AWS
         SsoSessionSettings,
     )
 
@@ -91,12 +91,12 @@ def aws_login(
 
 
 def profile_name(name: str | None, config: str | None) -> str:
-    """Return NAME, or the only profile of the file.
+    """Return ``name``, or by default the name of the only profile in the file.
 
     Raises:
-        ConfigurationError: the file cannot be read.
-        click.ClickException: it has no profile yet.
-        click.UsageError: it has several.
+        ConfigurationError: The file cannot be read.
+        click.ClickException: The file has no profile.
+        click.UsageError: The file has several profiles.
     """
     from grantway_plugins.profiles import ProfileFile  # noqa: PLC0415 - shells complete without it
     from grantway_plugins.profiles._paths import config_path  # noqa: PLC0415
@@ -106,10 +106,10 @@ def profile_name(name: str | None, config: str | None) -> str:
     path = config_path(config)
     names = ProfileFile(config).names if Path(path).exists() else []
     if len(names) > 1:
-        raise click.UsageError(f"Give the NAME of a profile of {path}: {', '.join(names)}.")
+        raise click.UsageError(f"Give the NAME of a profile in {path}: {', '.join(names)}.")
     if not names:
         raise click.ClickException(
-            f"{path} has no profile yet. Make one and log in with: "
-            "grantway login https://login.example.com (the address of your provider)"
+            f"{path} has no profile yet. To create one and log in, run: "
+            "grantway login https://login.example.com (with the address of your provider)"
         )
     return names[0]

@@ -1,4 +1,4 @@
-"""Reading a pasted line: of any length, and without showing it."""
+"""Read a pasted line of any length without echoing it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _ENTER = (0x0A, 0x0D)
 def line_reader() -> Iterator[Callable[[], str]]:
     """Prepare standard input, and yield a function that reads one line from it.
 
-    A terminal edits lines itself and cuts each at 4096 bytes, less than many providers' redirects
-    have. So while the block runs, bytes are read as they come. They are not echoed, because a
-    redirect holds a code. Enter the block before you ask, so that a quick paste is read whole.
+    In canonical mode, a terminal truncates lines at 4096 bytes, which many redirects exceed. So
+    while the block runs, the terminal is in non-canonical mode, without echo because a redirect
+    contains an authorization code. Enter the block before printing the prompt, so that an early
+    paste is read completely.
 
     The function raises ``EOFError`` at the end of the input.
     """
@@ -39,7 +40,7 @@ def line_reader() -> Iterator[Callable[[], str]]:
     try:
         yield lambda: _typed(handle)
     finally:
-        # The shell would run further lines of what was pasted.
+        # Discard further pasted lines, which the shell would run as commands.
         termios.tcflush(handle, termios.TCIFLUSH)
         termios.tcsetattr(handle, termios.TCSANOW, before)
 
@@ -52,7 +53,7 @@ def _piped() -> str:
 
 
 def _typed(handle: int) -> str:
-    """Read up to Enter; the terminal leaves the editing keys to us."""
+    """Read up to Enter. In non-canonical mode, the editing keys must be handled here."""
     line = bytearray()
     while read := os.read(handle, 65_536):
         for byte in read:

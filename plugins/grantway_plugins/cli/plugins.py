@@ -1,4 +1,4 @@
-"""``grantway plugins``: what became of each plugin."""
+"""``grantway plugins``: list the installed plugins and their status."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _STYLES = {"loaded": "green", "blocked": "dim", "failed": "red", "incompatible":
 def command(*, as_json: bool) -> None:
     """List the installed plugins and say why some are not loaded.
 
-    GRANTWAY_PLUGINS chooses the plugins to load: a,b loads only these, -a,-b all but these, and
-    none no plugin.
+    The environment variable GRANTWAY_PLUGINS chooses the plugins to load. "a,b" loads only these,
+    "-a,-b" loads all others, and "none" loads no plugin.
     """
     found = default_registry().plugins
     if as_json:
@@ -40,7 +40,7 @@ def command(*, as_json: bool) -> None:
 
 
 def as_dict(status: PluginStatus) -> dict[str, str]:
-    """A plugin's status as ``--json`` prints it."""
+    """Return a plugin's status as ``--json`` prints it."""
     return {
         "name": status.name,
         "owner": status.owner,

@@ -1,4 +1,4 @@
-"""How a profile stands: logged in or not, as whom, until when. Holds no secret."""
+"""The login status of a profile or of a session of the AWS tools, without secrets."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ if TYPE_CHECKING:
     from grantway_plugins.aws._login.session import SsoSession
     from grantway_plugins.profiles._file import ProfileFile
 
-#: ``fresh``: a token is there. ``renewable``: it has ended, and the next use renews it.
-#: ``on demand``: none is there, and the next use asks for one. ``broken``: see the error.
-State = Literal["fresh", "renewable", "on demand", "login needed", "broken"]
+#: ``fresh``: a valid token is stored. ``refreshable``: the stored token expired, and the next use
+#: refreshes it. ``on demand``: no token is stored, and the next use requests one. ``broken``: the
+#: profile or its store has an error.
+State = Literal["fresh", "refreshable", "on demand", "login needed", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileStatus:
-    """What ``grantway status`` shows of one profile.
+    """The login status of one profile, as ``grantway status`` shows it.
 
     Attributes:
-        profile: Its name.
-        state: Whether a token is there, or how one would be had.
-        provider: Whom it asks.
-        client_id: As whom the program asks; None before it has registered.
-        subject: Who logged in, where an ID token says so (which is not verified here).
-        scope: What was granted, or else what is asked for.
-        expires_at: Unix time at which the token ends; None where it never said.
-        renews_at: Unix time from which the next use renews it.
-        refreshable: Whether it can be renewed without a person.
-        store: The kind of store in which it rests.
-        remedy: How a person gets a token, if a login is needed.
-        error: What is wrong with the profile.
+        profile: Name of the profile.
+        state: State of the stored token.
+        provider: Address of the provider.
+        client_id: The client's ID; None before the client has registered.
+        subject: User who logged in, from the ID token, which is not verified.
+        scope: Granted scope, or the scope to request if unknown.
+        expires_at: Unix time at which the token expires; None if unknown.
+        refresh_at: Unix time from which the next use refreshes the token; None if it cannot be
+            refreshed.
+        refreshable: Whether the token can be refreshed without a login.
+        store: Kind of the store.
+        remedy: How to log in, if a login is needed.
+        error: Error of the profile or its store.
     """
 
     profile: str
@@ -51,7 +53,7 @@ class ProfileStatus:
     subject: str | None = None
     scope: tuple[str, ...] | None = None
     expires_at: float | None = None
-    renews_at: float | None = None
+    refresh_at: float | None = None
     refreshable: bool = False
     store: str = ""
     remedy: str = ""
@@ -59,11 +61,11 @@ class ProfileStatus:
 
     @property
     def logged_in(self) -> bool:
-        """Whether a token can be had without a person."""
-        return self.state in {"fresh", "renewable", "on demand"}
+        """Whether a token is available without another login."""
+        return self.state in {"fresh", "refreshable", "on demand"}
 
     def as_json(self) -> dict[str, Any]:
-        """The standing as ``--json`` prints it."""
+        """Return the status as ``--json`` prints it."""
         return {
             "profile": self.profile,
             "logged_in": self.logged_in,
@@ -73,7 +75,7 @@ class ProfileStatus:
             "subject": self.subject,
             "scope": None if self.scope is None else list(self.scope),
             "expires_at": _time(self.expires_at),
-            "renews_at": _time(self.renews_at),
+            "refresh_at": _time(self.refresh_at),
             "refreshable": self.refreshable,
             "store": self.store,
             "remedy": self.remedy or None,
@@ -81,31 +83,33 @@ class ProfileStatus:
         }
 
 
-def standing(file: ProfileFile, name: str) -> ProfileStatus:
-    """How one profile stands. Only its store is asked; a mistake in it is told in ``error``.
+def read_status(file: ProfileFile, name: str) -> ProfileStatus:
+    """Return the status of a profile. This reads its store, and sends no request.
+
+    Errors of the profile or its store are returned in ``error``.
 
     Args:
-        file: The file of the profiles.
-        name: Which.
+        file: The profile file.
+        name: Name of the profile.
     """
     try:
         with Profile(file, name) as profile:
-            return of(profile, profile.store.load(profile.key))
+            return status_of(profile, profile.store.load(profile.key))
     except GrantwayError as error:
         return ProfileStatus(name, "broken", error=str(error))
-    except Exception as error:  # noqa: BLE001 - a stranger's store keeps from no other profile
-        problem = f"its store has a defect and raised {type(error).__name__}; see grantway plugins"
+    except Exception as error:  # noqa: BLE001 - a faulty store must not hide the other profiles
+        problem = f"the store raised {type(error).__name__}, which is a bug in its plugin"
         return ProfileStatus(name, "broken", error=problem)
 
 
-def of(profile: Profile, token: Token | None) -> ProfileStatus:
-    """How a profile stands with this token in its store."""
+def status_of(profile: Profile, token: Token | None) -> ProfileStatus:
+    """Return the status of a profile that has this token in its store."""
     provider = profile.table["provider"]
     client_id = profile.table.get("client_id")
     if profile.registrations is not None and (registered := profile.registrations.load()):
         client_id = visible(registered.access_token)
-    renewable = profile.renewal(token) is not None
-    state, renews_at = _state(token, profile.freshness, renewable=renewable)
+    refreshable = profile.refresh_method(token) is not None
+    state, refresh_at = _state(token, profile.freshness, refreshable=refreshable)
     return ProfileStatus(
         profile=profile.name,
         state=state,
@@ -116,29 +120,29 @@ def of(profile: Profile, token: Token | None) -> ProfileStatus:
         if token is None or token.scope is None
         else tuple(map(visible, token.scope)),
         expires_at=token.expires_at if token is not None else None,
-        renews_at=renews_at,
-        refreshable=renewable and token is not None,
+        refresh_at=refresh_at,
+        refreshable=refreshable and token is not None,
         store=profile.table["store"]["kind"],
         remedy=profile.remedy() if state == "login needed" else "",
     )
 
 
-def of_aws(session: SsoSession, name: str) -> ProfileStatus:
-    """How a login of the AWS tools stands. Only their cache is asked.
+def aws_status(session: SsoSession, name: str) -> ProfileStatus:
+    """Return the status of a session of the AWS tools. This reads their cache, and sends nothing.
 
     Args:
-        session: The login.
-        name: What the person calls it.
+        session: The session.
+        name: Name that the user gave.
     """
-    from grantway_plugins.aws._dialect import AWS_SSO_OIDC  # noqa: PLC0415 - AWS's alone
+    from grantway_plugins.aws._dialect import AWS_SSO_OIDC  # noqa: PLC0415 - only for AWS
     from grantway_plugins.aws._login.stored_client import can_refresh  # noqa: PLC0415
 
     try:
         token = session.store.load(session.key)
     except GrantwayError as error:
         return ProfileStatus(name, "broken", error=str(error))
-    renewable = token is not None and can_refresh(token)
-    state, renews_at = _state(token, AWS_SSO_OIDC.freshness, renewable=renewable)
+    refreshable = token is not None and can_refresh(token)
+    state, refresh_at = _state(token, AWS_SSO_OIDC.freshness, refreshable=refreshable)
     config = session.config
     login = f"run: {config.login_command}, or grantway login {config.option}"
     client_id = "" if token is None else token.extra.get("clientId", "")
@@ -149,30 +153,30 @@ def of_aws(session: SsoSession, name: str) -> ProfileStatus:
         client_id=visible(client_id) or None,
         scope=config.scopes,
         expires_at=None if token is None else token.expires_at,
-        renews_at=renews_at,
-        refreshable=renewable,
+        refresh_at=refresh_at,
+        refreshable=refreshable,
         store=f"{session.store.folder}",
         remedy=login if state == "login needed" else "",
     )
 
 
 def _state(
-    token: Token | None, freshness: Freshness, *, renewable: bool
+    token: Token | None, freshness: Freshness, *, refreshable: bool
 ) -> tuple[State, float | None]:
-    """The state of a login, and when its token will be renewed."""
-    ends_soon, usable = (0.0, 0.0) if token is None else freshness.time_left(token)
+    """Return the state of a login, and the Unix time from which its token is refreshed."""
+    fresh, usable = (0.0, 0.0) if token is None else freshness.time_left(token)
     state: State = "login needed"
     if usable > 0:
         state = "fresh"
-    elif renewable:
-        state = "renewable" if token is not None else "on demand"
-    if token is None or token.expires_at is None or not renewable:
+    elif refreshable:
+        state = "refreshable" if token is not None else "on demand"
+    if token is None or token.expires_at is None or not refreshable:
         return state, None
-    return state, time.time() + max(0.0, ends_soon)
+    return state, time.time() + max(0.0, fresh)
 
 
 def _subject(token: Token) -> str | None:
-    """Who an ID token says that logged in; only for people to read, so it is not verified."""
+    """Return the user named in the ID token, for display only: the token is not verified."""
     try:
         payload = (token.id_token or "").split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -187,8 +191,8 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else f"{datetime.fromtimestamp(seconds // 1, UTC):%FT%TZ}"
 
 
-def span(seconds: float) -> str:
-    """A time that a person reads at a glance, like ``2 h 5 min``."""
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units, like ``2 h 5 min``."""
     left = int(max(0.0, seconds))
     days, hours, minutes = left // 86_400, left // 3600 % 24, left // 60 % 60
     if days:
@@ -198,7 +202,7 @@ def span(seconds: float) -> str:
     return f"{minutes} min {left % 60} s" if minutes else f"{left} s"
 
 
-def ends_in(token: Token) -> str:
-    """How long a token has left, in words."""
+def expires_in(token: Token) -> str:
+    """Return the remaining lifetime of a token, as a phrase that follows its name."""
     left = remaining(token)
-    return "does not say when it ends" if left == float("inf") else f"ends in {span(left)}"
+    return "has no expiry time" if left == float("inf") else f"expires in {duration(left)}"

@@ -1,4 +1,4 @@
-"""A transport that keeps what went over the wire, with every secret masked, for showing."""
+"""A transport that records requests and responses with their secrets masked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grantway._secrets.redaction import MASK
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse, Transport
 
-#: Fields that are safe to show, as they are named in both dialects. Any other value is masked.
+#: Names, in both dialects, of the fields that are safe to show. All other values are masked.
 _SHOWN = frozenset(
     {
         *("grant_type", "grantType", "client_id", "clientId", "client_name", "clientName"),
@@ -35,14 +35,14 @@ _SHOWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One request and its answer.
+    """One request and its response.
 
     Attributes:
-        request: ``POST /token``.
-        sent: The fields of the body, secrets masked.
+        request: Method and path, like ``POST /token``.
+        sent: Fields of the request's body, with secrets masked.
         status: HTTP status.
-        received: The fields of the answer, secrets masked.
-        milliseconds: From send to answer.
+        received: Fields of the response, with secrets masked.
+        milliseconds: Time from the request to the response.
     """
 
     request: str
@@ -52,11 +52,14 @@ class Recording:
     milliseconds: float
 
 
-class Tape:
-    """Sends through another transport and keeps what it saw, masked.
+class RecordingTransport:
+    """Sends through another transport, and records each request with its response.
+
+    Args:
+        transport: Transport that sends the requests.
 
     Attributes:
-        recordings: All exchanges so far, in order.
+        recordings: All recordings so far, in order.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -64,7 +67,7 @@ class Tape:
         self.recordings: list[Recording] = []
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
-        """Send, and keep the exchange."""
+        """Send the request, and record it with its response."""
         began = time.perf_counter()
         response = self._transport.send(request, deadline)
         taken = (time.perf_counter() - began) * 1000

@@ -1,4 +1,4 @@
-"""``grantway serve``: the embedded issuer in the foreground."""
+"""``grantway serve``: run the embedded issuer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SETTINGS = IssuerSettings()
 _LIFETIMES = _SETTINGS.lifetimes
 _LIMITS = Limits()
 _LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
-#: Fields whose option has another name.
+#: Options whose name differs from the setting's.
 _OPTIONS = {
     "cors_origins": "--cors-origin",
     "scope_descriptions": "--scope-description",
@@ -37,7 +37,7 @@ _OPTIONS = {
 
 
 def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
-    """An option for one lifetime, named after its field."""
+    """Add an option for one lifetime, named after its field."""
     return click.option(
         f"--{name.replace('_', '-')}-seconds",
         type=float,
@@ -68,7 +68,7 @@ def _descriptions(
     for each in given:
         scope, equals, text = each.partition("=")
         if not equals:
-            raise click.BadParameter(f"{each} is not like read=See your files")
+            raise click.BadParameter(f"{each!r}: write SCOPE=TEXT, like read=See your files")
         descriptions[scope] = text
     return descriptions
 
@@ -82,14 +82,14 @@ def _descriptions(
     type=click.Choice(["process", "power"]),
     default="process",
     show_default=True,
-    help="What issued tokens survive: a crash of the process, or a power failure too.",
+    help="Failures that issued tokens survive: a crash of the process, or also a power failure.",
 )
 @click.option(
     "--approve",
     type=click.Choice(["page", "auto"]),
     default="page",
     show_default=True,
-    help="Who approves logins: a person on a page, or the issuer itself (loopback only).",
+    help="Approval of logins: by the user on a page, or automatic (loopback only).",
 )
 @click.option("--issuer", default=None, help="Public URL of the issuer, if it is behind a proxy.")
 @click.option(
@@ -131,9 +131,9 @@ def _descriptions(
     "--registration",
     type=click.Choice(["open", "token", "off", "unrestricted"]),
     default=None,
-    help="Who may register clients. open: anyone, within limits. token: holders of the initial "
-    "access token. off: only you. unrestricted: anyone, without limits (loopback only). Default: "
-    "open on loopback; required on other addresses.",
+    help="Clients that may register. open: all, within limits. token: holders of the initial "
+    "access token. off: none. unrestricted: all, without limits (loopback only). Default: open "
+    "on loopback; required on other addresses.",
 )
 @click.option(
     "--registration-token-env",
@@ -172,34 +172,34 @@ def _descriptions(
     "--registration-limit",
     default=IssuerSettings.registration_limit,
     show_default=True,
-    help="Most registrations that --registration open keeps.",
+    help="Maximum number of registrations that --registration open keeps.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(LOG_FORMATS),
     default="text",
     show_default=True,
-    help="How log and audit log are written to standard error.",
+    help="Format of the log and the audit log on standard error.",
 )
 @_seconds("access_token", "Lifetime of an access token.")
 @_seconds("authorization_code", "Lifetime of an authorization code; at most 600.")
 @_seconds("device_code", "Lifetime of a device code.")
-@_seconds("device_interval", "Time that a device must wait between two polls.")
+@_seconds("device_interval", "Minimum time between two polls of a device.")
 @_seconds("registration", "Lifetime of a client registration.")
 @_seconds(
     "unused_registration", "Lifetime of an anonymous registration that never received a token."
 )
 @_seconds("refresh_family", "Lifetime of a login; refreshing does not extend it.")
-@_seconds("refresh_reuse_window", "How long a replaced refresh token still works.")
+@_seconds("refresh_reuse_window", "Time for which a replaced refresh token remains valid.")
 @_limit("connections", "Maximum number of open connections.")
 @_limit("connections_per_peer", "Maximum number of open connections from one address.")
 @_limit("header_bytes", "Maximum size of a request line and its headers.")
-@_limit("header_seconds", "Time limit for receiving them.")
+@_limit("header_seconds", "Time limit for receiving the request line and headers.")
 @_limit("body_seconds", "Time limit for receiving a body, or the form of a page.")
-@_limit("idle_seconds", "How long a connection stays open between requests.")
+@_limit("idle_seconds", "Time for which a connection stays open between requests.")
 @_limit("send_seconds", "Time limit for a client to read a response.")
-@_limit("grace_seconds", "How long a stopping issuer waits for requests in progress.")
-def command(  # noqa: PLR0917 - click gives options by name
+@_limit("grace_seconds", "Time limit for requests in progress when the issuer stops.")
+def command(  # noqa: PLR0917 - click passes options by name
     host: str,
     port: int,
     database: IssuerDatabase,
@@ -224,8 +224,8 @@ def command(  # noqa: PLR0917 - click gives options by name
 ) -> None:
     """Run the embedded issuer until Ctrl-C or SIGTERM.
 
-    It serves RFC 6749 clients and AWS SSO-OIDC clients on one port, and prints its address when it
-    accepts requests.
+    The issuer serves RFC 6749 clients and AWS SSO-OIDC clients on one port. It prints its address
+    when it is ready.
     """
     log_to_stderr(log_format)
     audit_log.logger.setLevel(logging.INFO)
@@ -281,7 +281,7 @@ def _accounts(path: Path | None) -> tuple[AwsAccount, ...]:
 
 
 def _rules(error: ConfigurationError, suffix: str = "") -> list[str]:
-    """Return the rules that were broken, naming the options instead of the fields behind them."""
+    """Return the broken rules, with the names of options instead of fields."""
     return [
         f"{_OPTIONS.get(name) or '--' + name.replace('_', '-') + suffix} {rule}"
         for name, rules in error.errors.items()

@@ -1,4 +1,4 @@
-"""Standard output for people: whole lines that no provider's text can control."""
+"""Lines and tables on standard output, without control characters from providers."""
 
 from __future__ import annotations
 
@@ -12,39 +12,36 @@ from rich.text import Text
 
 from grantway._secrets.redaction import harmless, visible
 
-#: Text, or text with a style of rich.
+#: Text, or text with a rich style.
 Part = str | tuple[str, str]
 _GAP = 2
 
 
 class Terminal:
-    """Prints lines and tables. It neither wraps nor cuts them; a terminal wraps what is too wide.
+    """Prints lines and tables, without wrapping or truncating them.
 
     Args:
         quiet: Print nothing.
 
     Attributes:
-        console: Where it prints.
-        interactive: Whether a person watches, so that a line may be drawn again.
+        console: Console to print to.
+        interactive: Whether standard output is a terminal on which lines can be redrawn.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # A name that the locale cannot express must not end the command.
+            # Characters that the locale's encoding lacks must not raise an error.
             sys.stdout.reconfigure(errors="replace")
         self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
-        # Not console.is_terminal: FORCE_COLOR asks for colours in a pipe, not for a clock.
+        # console.is_terminal is also true in a pipe if FORCE_COLOR is set.
         self.interactive = sys.stdout.isatty() and not self.console.is_dumb_terminal
 
     def line(self, *parts: Part) -> None:
-        """Print the parts as one line, without what a terminal would obey."""
+        """Print the parts as one line, without control characters."""
         self.console.print(_text(parts))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:
-        """Print a table with one line for each row.
-
-        On a terminal that is too narrow for that, print a block for each row.
-        """
+        """Print a table with one line per row, or one block per row on a narrow terminal."""
         shown = [[_cell(each) for each in row] for row in rows]
         widths = [
             max(cell_len(each.plain) for each in column)
@@ -69,11 +66,11 @@ class Terminal:
 
 
 def _text(parts: Sequence[Part]) -> Text:
-    whole = Text()
+    line = Text()
     for part in parts:
         text, style = (part, "") if isinstance(part, str) else part
-        whole.append(harmless(text), style=style)
-    return whole
+        line.append(harmless(text), style=style)
+    return line
 
 
 def _cell(part: Part) -> Text:

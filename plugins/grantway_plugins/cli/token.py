@@ -1,10 +1,8 @@
-"""``grantway token``: a valid access token on standard output. See ``quick`` for the fast way."""
+"""``grantway token``: print a valid access token. See ``fresh_token`` for the fast path."""
 
 from __future__ import annotations
 
-import json
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -15,18 +13,18 @@ from grantway_plugins.profiles import load
 from grantway_plugins.profiles._profile import Profile
 from grantway_plugins.stores._shared.write_check import check_store_writable
 
-from .fresh_token import as_process, put, write_note
-from .options import aws_login, profile_name, whose_login
+from .fresh_token import print_token, write_cache_entry
+from .options import aws_login, login_options, profile_name
 
 if TYPE_CHECKING:
     from grantway_plugins.aws._login.session import SsoSession
 
-#: Seconds to wait for a lock.
-_PATIENCE = 30.0
+#: Seconds to wait for the lock of the store.
+_LOCK_TIMEOUT = 30.0
 
 
 @click.command(name="token")
-@whose_login
+@login_options
 @click.option(
     "--json",
     "as_json",
@@ -43,30 +41,31 @@ def command(
 ) -> None:
     """Print a valid access token of the profile NAME (by default the only one), and nothing else.
 
-    A fresh token comes from the store, and nothing is sent. An expired token is renewed first, by
-    one process at a time. The exit status is 3 if you must log in, and 1 for any other failure.
+    A stored token that is fresh is printed without sending a request. An expired token is refreshed
+    first, by one process at a time. The exit status is 3 if you must log in, and 1 for any other
+    error.
     """
     aws = aws_login(name, config, sso_session, sso_profile)
     if aws is not None:
         with aws.session as session:
-            _show(_of_session(session), as_json=as_json)
+            _print(_session_token(session), as_json=as_json)
         return
-    # Not closed: a token that ends soon is renewed by a thread, which outlives this function.
+    # Not closed: a background thread may still refresh a token that expires soon.
     profile = load(profile_name(name, config), config)
     token = profile.token()
-    _show(token, as_json=as_json)
-    leave_note(profile, token)
+    _print(token, as_json=as_json)
+    cache_location(profile, token)
 
 
-def _of_session(session: SsoSession) -> Token:
-    from grantway_plugins.aws._dialect import AWS_SSO_OIDC  # noqa: PLC0415 - AWS's alone
+def _session_token(session: SsoSession) -> Token:
+    from grantway_plugins.aws._dialect import AWS_SSO_OIDC  # noqa: PLC0415 - only for AWS
 
     stored = session.store.load(session.key)
-    ends_soon, usable = (1.0, 1.0) if stored is None else AWS_SSO_OIDC.freshness.time_left(stored)
-    if stored is not None and ends_soon <= 0:
+    fresh, usable = (1.0, 1.0) if stored is None else AWS_SSO_OIDC.freshness.time_left(stored)
+    if stored is not None and fresh <= 0:
         try:
-            # Its refresh token may work once, and this program may end before a disk is repaired.
-            check_store_writable(session.store, session.key, _PATIENCE)
+            # A refresh token may work only once, so its successor must be storable.
+            check_store_writable(session.store, session.key, _LOCK_TIMEOUT)
         except StoreError:
             if usable <= 0:
                 raise
@@ -74,36 +73,28 @@ def _of_session(session: SsoSession) -> Token:
     return session.credential().token()
 
 
-def _show(token: Token, *, as_json: bool) -> None:
-    put(_as_json(token) if as_json else token.access_token)
+def _print(token: Token, *, as_json: bool) -> None:
+    print_token(token.access_token, token.token_type, token.expires_at, as_json=as_json)
 
 
-def _as_json(token: Token) -> str:
-    plain = as_process(token.access_token, token.token_type, token.expires_at)
-    if plain is not None:
-        return plain
-    fields = {"Version": 1, "AccessToken": token.access_token, "TokenType": token.token_type}
-    if token.expires_at is not None:
-        fields["Expiration"] = f"{datetime.fromtimestamp(token.expires_at // 1, UTC):%FT%TZ}"
-    return json.dumps(fields)
+def cache_location(profile: Profile, token: Token) -> None:
+    """Record where a stored token is, so that the next ``grantway token`` reads it directly.
 
-
-def leave_note(profile: Profile, token: Token) -> None:
-    """Tell the next ``grantway token`` where this token lies, if it lies in a file.
+    Does nothing if the profile's store is not a ``FileStore`` or the token is not fresh.
 
     Args:
-        profile: Whose token.
-        token: The one that was stored last.
+        profile: The profile.
+        token: The token that was stored last.
     """
     from grantway_plugins.stores.file._store import FileStore  # noqa: PLC0415 - an extra
 
     fresh = profile.freshness.time_left(token)[0]
     if not isinstance(profile.store, FileStore) or fresh <= 0:
         return
-    write_note(
+    write_cache_entry(
         name=profile.name,
         config=str(profile.file.path),
-        stamp=profile.file.stamp,
+        config_signature=profile.file.signature,
         path=str(profile.store.path(profile.key)),
         access_token=token.access_token,
         until=time.time() + fresh,

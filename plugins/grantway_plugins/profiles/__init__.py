@@ -1,4 +1,4 @@
-"""Profiles: logins and clients that are described in a TOML file, by name.
+"""Profiles: named OAuth clients and logins, described in a TOML file.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The file of the profiles."""
+"""The profile file."""
 
 from __future__ import annotations
 
@@ -11,45 +11,51 @@ from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
 from grantway._transport.http import is_loopback
 from grantway._types.grant import Params
-from grantway_plugins._config.file_signature import stamp_of
+from grantway_plugins._config.file_signature import file_signature
 from grantway_plugins._config.network import NetworkTable
 from grantway_plugins._config.tables import ProfileTable, SsoSessionTable
 from grantway_plugins._config.toml_file import TomlFile, nearest
 
 from ._paths import config_path
 
-#: The tables of the file.
+#: Top-level tables of the file.
 _TOP = ("network", "profiles", "sso_sessions")
-#: A name also names a file, and stands in shells without quotes.
+#: Valid profile names; they are also file names, and need no quotes in shells.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-#: What is more likely a host, with or without a port and a path, than a profile.
+#: Text that is more likely a host, with or without a port and a path, than a profile's name.
 _HOST = re.compile(r"(localhost|[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)(:\d+)?(/[\w./~-]*)?")
 
 
 class ProfileFile(OneProcess):
-    """What a file of profiles says. A mistake in one profile does not keep from another.
+    """A profile file. A mistake in one profile does not affect the others.
 
     Args:
-        path: The file; without it ``GRANTWAY_CONFIG``, or ``grantway/config.toml`` in the user's
-            folder for configuration.
-        data: What it would hold, to be checked before it is written.
+        path: Path of the file; by default ``GRANTWAY_CONFIG``, or ``grantway/config.toml`` in the
+            user's configuration folder.
+        data: Content to use instead of reading the file, to validate it before it is written.
+
+    Attributes:
+        path: Path of the file.
+        named: Whether the caller gave the path, so that suggested commands need ``--config``.
+        signature: Signature of the file before it was read.
+        toml: The parsed file.
+        network: The table ``[network]``, validated: defaults for all profiles.
 
     Raises:
-        ConfigurationError: the file cannot be read or is no TOML, or holds something else than
-            profiles; names file and line.
+        ConfigurationError: The file cannot be read, is not TOML, or has invalid top-level tables;
+            names file and line.
     """
 
     stays = "it may hold secrets; read the file in the process that uses it"
 
     def __init__(self, path: str | Path | None = None, data: bytes | None = None) -> None:
-        #: Whether the caller chose the file, so that a command must name it too.
         self.named = path is not None
         self.path = Path(config_path(None if path is None else str(path)))
-        # Before it is read: what was changed meanwhile must not pass for what was read.
-        self.stamp = stamp_of(self.path)
+        # Before reading the file, so that a change during reading is noticed later.
+        self.signature = file_signature(self.path)
         self.toml = TomlFile(self.path, data)
         mistakes = [
-            ((name,), f"is no key here; {nearest(name, _TOP)}")
+            ((name,), f"is an unknown key; {nearest(name, _TOP)}")
             for name in self.toml.data
             if name not in _TOP
         ]
@@ -60,7 +66,6 @@ class ProfileFile(OneProcess):
                 mistakes.append(((name,), f"must be tables, like [{example}]"))
         if mistakes:
             raise self.toml.wrong(mistakes)
-        #: ``[network]``, checked: what counts for every profile that says nothing else.
         self.network = self.toml.check(
             NetworkTable(), self.toml.data.get("network", {}), ("network",)
         )
@@ -73,29 +78,29 @@ class ProfileFile(OneProcess):
         return list(self._profiles)
 
     def table(self, name: str) -> Params:
-        """What a profile says, checked.
+        """Return the table of a profile, validated.
 
         Raises:
-            ConfigurationError: there is none of the name, or it is wrong; names file and line.
+            ConfigurationError: The profile does not exist or is invalid; names file and line.
         """
         at = ("profiles", name)
         if name not in self._profiles:
             raise ConfigurationError(
-                f"{self.path}: there is no profile {name!r}; {_advice(name, self._profiles)}"
+                f"{self.path}: no profile is named {name!r}; {_advice(name, self._profiles)}"
             )
         if not _NAME.fullmatch(name):
             raise self.toml.wrong(
-                [(at, "is no name for a profile; use letters, digits, dots, _ and -")]
+                [(at, "is not a valid profile name; use letters, digits, dots, _ and -")]
             )
         if not isinstance(self._profiles[name], Mapping):
             raise self.toml.wrong([(at, f"must be a table, like [profiles.{name}]")])
         return self.toml.check(ProfileTable(), self._profiles[name], at)
 
     def sso_session(self, name: str) -> Params:
-        """Return the settings for a session of ``~/.aws/config``, checked, or the defaults.
+        """Return the settings for a session of ``~/.aws/config``, validated, or the defaults.
 
         Raises:
-            ConfigurationError: a setting is wrong; names file and line.
+            ConfigurationError: A setting is invalid; names file and line.
         """
         at = ("sso_sessions", name)
         table = self._sso_sessions.get(name, {})

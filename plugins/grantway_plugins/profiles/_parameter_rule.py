@@ -1,4 +1,4 @@
-"""What a grant's schema says of a parameter, in the words of a file."""
+"""Translate the error messages of a grant's schema into the terms of a profile."""
 
 from grantway._types.grant import UNKNOWN_PARAMETER
 
@@ -6,5 +6,5 @@ _UNKNOWN = "is not a parameter of this grant; provider-specific ones go into the
 
 
 def parameter_rule(rule: str) -> str:
-    """Return the rule that a parameter broke, with keys of the file instead of Python."""
+    """Return the message for an invalid parameter, in terms of the file's keys."""
     return _UNKNOWN if rule == UNKNOWN_PARAMETER else rule

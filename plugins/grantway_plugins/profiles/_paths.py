@@ -1,6 +1,6 @@
-"""Where the profiles stand. Imports nothing that Python has not loaded when it starts."""
+"""Find the profile file. Imports only modules that Python loads at its start."""
 
-# Importing pathlib would take longer than ``grantway token`` has.
+# Importing pathlib would slow down ``grantway token``.
 # ruff: noqa: PTH100, PTH118
 
 import os
@@ -8,18 +8,18 @@ import os
 from grantway_plugins._paths import expand, user_folder
 
 VARIABLE = "GRANTWAY_CONFIG"
-_INSTEAD = f"{VARIABLE} or --config to the file of the profiles"
+_INSTEAD = f"{VARIABLE} or --config to the profile file"
 
 
 def config_path(named: str | None = None) -> str:
-    """The file of the profiles, as an absolute path; it need not be there.
+    """Return the absolute path of the profile file, which need not exist.
 
     Args:
-        named: The file that was asked for; without it ``GRANTWAY_CONFIG``, and then
-            ``grantway/config.toml`` in the user's folder for configuration.
+        named: Path given by the caller; by default ``GRANTWAY_CONFIG``, or
+            ``grantway/config.toml`` in the user's configuration folder.
 
     Raises:
-        ConfigurationError: it is below a home directory that there is not.
+        ConfigurationError: The path is below a home directory that does not exist.
     """
     chosen = named or os.environ.get(VARIABLE)
     if not chosen:

@@ -1,4 +1,4 @@
-"""A profile: a client, whom it asks, for what, and where the token rests."""
+"""A profile: a client, its provider, the token that it requests and the token's store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from grantway_grants._callback import redirect_uris
 from grantway_grants._login_parameters import login_parameters
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
-from grantway_plugins._config.tables import LOGINS
+from grantway_plugins._config.tables import LOGIN_GRANTS
 from grantway_plugins.registration import Registrations, metadata_of
 
 from ._file import ProfileFile
@@ -47,33 +47,35 @@ _TIMEOUT = 30.0
 
 
 def load(name: str, path: str | Path | None = None) -> Profile:
-    """Read a profile. Nothing is asked of anybody yet.
+    """Read a profile, without sending a request.
 
     Args:
-        name: The NAME of the table ``[profiles.NAME]``.
-        path: The file; without it ``GRANTWAY_CONFIG``, or ``grantway/config.toml`` in the user's
-            folder for configuration.
+        name: Name of the profile: the NAME of the table ``[profiles.NAME]``.
+        path: Path of the file; by default ``GRANTWAY_CONFIG``, or ``grantway/config.toml`` in the
+            user's configuration folder.
 
     Raises:
-        ConfigurationError: file, line and rule of every mistake.
+        ConfigurationError: The profile is missing or invalid. The message gives file, line and
+            rule of every mistake.
     """
     return Profile(ProfileFile(path), name)
 
 
 class Profile(OneProcess):
-    """One profile of a file; close it, or use it in a ``with`` block.
+    """One profile of a file. Close it, or use it in a ``with`` block.
 
     Args:
-        file: The file.
-        name: The profile's name.
+        file: The profile file.
+        name: Name of the profile.
 
     Attributes:
-        name: The profile's name.
-        file: The file.
-        table: What it says, checked.
+        name: Name of the profile.
+        file: The profile file.
+        table: The profile's table, validated.
 
     Raises:
-        ConfigurationError: file, line and rule of every mistake.
+        ConfigurationError: The profile is missing or invalid. The message gives file, line and
+            rule of every mistake.
     """
 
     stays = "its file may hold secrets; send its name, and load it in the process that uses it"
@@ -88,7 +90,7 @@ class Profile(OneProcess):
         self._check_grant()
 
     def _check_grant(self) -> None:
-        """Refuse a grant that nobody knows, and parameters that it does not take."""
+        """Reject an unknown grant and invalid parameters."""
         name = self.grant
         if name is None:
             return
@@ -96,11 +98,11 @@ class Profile(OneProcess):
         try:
             grant = default_registry().grant(name)
             given, _ = self._parameters(grant)
-            # What a login would bring may be missing, such as a refresh token.
-            once = grant.names.all_of(grant.single_use) | (
+            # Single-use parameters, such as a refresh token, may be added later.
+            single_use = grant.names.all_of(grant.single_use) | (
                 {name} if name == "refresh_token" else set()
             )
-            grant.load(given, partial=bool(once - given.keys()))
+            grant.load(given, partial=bool(single_use - given.keys()))
         except UnknownGrantTypeError as error:
             mistakes = [((*self._at, "grant"), str(error).removeprefix("grant_type: ").rstrip("."))]
         except RequestInvalidError as error:
@@ -110,28 +112,30 @@ class Profile(OneProcess):
         if mistakes:
             raise self.file.toml.wrong(mistakes)
 
-    # --- What it says -----------------------------------------------------------------------------
+    # --- Settings ---------------------------------------------------------------------------------
 
     @property
     def grant(self) -> str | None:
-        """The grant that brings a token, or None where a person logs in."""
+        """Grant type for requesting a token without a login, or None if the user logs in."""
         named: str | None = self.table.get("grant")
-        return None if named in LOGINS else named
+        return None if named in LOGIN_GRANTS else named
 
     @property
     def login(self) -> str:
-        """How a person logs in: ``auto``, ``browser``, ``device`` or ``paste``."""
+        """Login method: ``auto``, ``browser``, ``device`` or ``paste``."""
         named = self.table.get("login", "auto")
-        return str(LOGINS.get(self.table.get("grant", ""), "auto") if named == "auto" else named)
+        return str(
+            LOGIN_GRANTS.get(self.table.get("grant", ""), "auto") if named == "auto" else named
+        )
 
     @property
     def scope(self) -> tuple[str, ...] | None:
-        """What is asked for, or None where nothing is said."""
+        """Scope to request, or None for the provider's default."""
         return self.table.get("scope")
 
     @property
     def resource(self) -> tuple[str, ...] | None:
-        """The APIs that the token is for (RFC 8707), or None where nothing is said."""
+        """Resources that the token is for (RFC 8707), or None."""
         return self.table.get("resource")
 
     @property
@@ -141,12 +145,12 @@ class Profile(OneProcess):
 
     @property
     def redirect_uri(self) -> str:
-        """Where a browser comes back to."""
+        """Redirect URI of browser logins."""
         return str(self.table["redirect_uri"])
 
     @property
     def listen(self) -> str | None:
-        """Where to listen for the browser, if not on the address in ``redirect_uri``."""
+        """Address to listen on for the redirect, or None for the one in ``redirect_uri``."""
         return self.table.get("listen")
 
     @property
@@ -156,15 +160,15 @@ class Profile(OneProcess):
 
     @property
     def timeout(self) -> float:
-        """Seconds for one call."""
+        """Timeout of one call in seconds."""
         return float(self.table.get("timeout", _TIMEOUT))
 
     @cached_property
     def key(self) -> str:
-        """The token's name in the store.
+        """Key of the token in the store.
 
-        It differs when anything differs that makes it another token, and the provider need not be
-        asked for it.
+        It contains a fingerprint of the settings that determine the token, so changing one of them
+        requires a new token.
         """
         table, secret = self.table, frozenset[str]()
         if table.get("params"):
@@ -185,21 +189,21 @@ class Profile(OneProcess):
 
     @cached_property
     def store(self) -> Store:
-        """Where the token rests.
+        """Store of the token.
 
         Raises:
-            ConfigurationError: it cannot be made.
+            ConfigurationError: The store is not registered, or an option is invalid.
         """
         return self._parts.store(self.table["store"], (*self._at, "store"))
 
     def check_store_writable(self) -> None:
-        """Find out whether the store takes a token, before one comes that cannot be had again.
+        """Check that the store can save a token, before requesting one that might be lost.
 
         Raises:
-            ConfigurationError: it cannot be made.
-            StoreError: it cannot be locked, or does not save; nothing was asked of the provider.
+            ConfigurationError: The store is not registered, or an option is invalid.
+            StoreError: The store cannot be locked or written.
         """
-        from grantway_plugins.stores._shared.write_check import (  # noqa: PLC0415 - seldom needed
+        from grantway_plugins.stores._shared.write_check import (  # noqa: PLC0415 - rarely needed
             check_store_writable,
         )
 
@@ -207,26 +211,26 @@ class Profile(OneProcess):
 
     @cached_property
     def freshness(self) -> Freshness:
-        """When the token is renewed."""
+        """When to refresh the token."""
         if "freshness" in self.table:
             return Freshness(**self.table["freshness"])
         return self._parts.dialect(self.table["provider"], (*self._at, "provider")).freshness
 
     @cached_property
     def registrations(self) -> Registrations | None:
-        """Where the client's registration lies; None where the profile names its client."""
+        """Stored registration of the client; None if the profile has a ``client_id``."""
         return (
             None if "client_id" in self.table else Registrations(self.store, f"{self.key} client")
         )
 
-    # --- Who is asked -----------------------------------------------------------------------------
+    # --- Provider and client ----------------------------------------------------------------------
 
     @cached_property
     def provider(self) -> Provider:
-        """Whom it asks; one whose endpoints are not given is asked for them.
+        """The provider. Its metadata is fetched if the profile has no token endpoint.
 
         Raises:
-            TransportError: the provider could not be asked.
+            TransportError: The provider sent no usable metadata.
         """
         at = (*self._at, "provider")
         return self._parts.provider(self.table["provider"], at, self._transport)
@@ -239,31 +243,31 @@ class Profile(OneProcess):
         return transport
 
     def client(self, *, instead_of: str | None = None, for_login: bool = False) -> Client:
-        """The client. Where the profile names none, one registers itself and is remembered.
+        """Return the client. Without a ``client_id``, register one and store its registration.
 
         Args:
-            instead_of: The ``client_id`` of a registration that the provider forgot.
-            for_login: Whether a person is about to log in. Then a client registers again if it
-                is not registered for the profile's ``redirect_uri`` and ``ports``.
+            instead_of: ``client_id`` of a registration that the provider no longer knows.
+            for_login: Whether the user is about to log in. If so, register again unless the client
+                is registered for the profile's ``redirect_uri`` and ``ports``.
 
         Raises:
-            ConfigurationError: the secret is not where the profile says, or there is no
-                ``client_id`` and the provider registers nobody.
-            TokenError: the provider refused to register a client.
-            TransportError: the provider gave no usable answer.
-            StoreError: a registration could not be read or kept.
+            ConfigurationError: The secret is missing, or the profile has no ``client_id`` and the
+                provider does not let clients register.
+            TokenError: The provider rejected the registration.
+            TransportError: The provider sent no usable response.
+            StoreError: A registration could not be read or saved.
         """
-        from grantway._requests.client import Client  # noqa: PLC0415 - a stored token needs none
+        from grantway._requests.client import Client  # noqa: PLC0415 - slow to load
 
         transport, identity = self._transport, self._identity(instead_of, for_login)
         try:
             return Client(self.provider, transport=transport, timeout=self.timeout, **identity)
         except ConfigurationError as error:
             problem = str(error)
-        raise self.file.toml.wrong([(self._at, f"makes no client: {problem}")])
+        raise self.file.toml.wrong([(self._at, f"cannot be used: {problem}")])
 
     def _identity(self, instead_of: str | None, for_login: bool) -> Params:
-        """Name, secret and authentication of the client."""
+        """Return the client's ID, secret and authentication method, as arguments of ``Client``."""
         table = self.table
         if self.registrations is None:
             return Params(
@@ -293,16 +297,16 @@ class Profile(OneProcess):
             auth=table.get("auth") or made.extra["auth"],
         )
 
-    # --- Its token --------------------------------------------------------------------------------
+    # --- Token ------------------------------------------------------------------------------------
 
     def credential(self, client: Client | None = None) -> Credential:
-        """The promise of a valid token.
+        """Return the credential that refreshes the profile's token.
 
         Args:
-            client: Who asks, where the caller has it already.
+            client: The client, if the caller already has it.
 
         Raises:
-            GrantwayError: as for ``client``.
+            GrantwayError: As for ``client``.
         """
         client = self.client() if client is None else client
         if self.grant:
@@ -311,8 +315,8 @@ class Profile(OneProcess):
             params, extra = self._parameters(grant)
             params = Params(grant.names.to_arguments(params))
         else:
-            # A person begins it: the token comes by ``accept`` and is kept by refreshing it. The
-            # provider knows its scope; each refresh repeats the other parameters of the login.
+            # A login's token is passed to ``accept``, and then refreshed. The provider knows its
+            # scope; each refresh repeats the other parameters of the login.
             grant_type, params = "refresh_token", Params()
             extra = login_parameters(
                 client, grant_type, extra=self.extra, resource=self.resource
@@ -327,7 +331,7 @@ class Profile(OneProcess):
         )
 
     def _parameters(self, grant: Grant) -> tuple[Params, Params]:
-        """Return the parameters of a grant that needs no person, and its ``extra``."""
+        """Return the parameters of a grant without a login, and its ``extra``."""
         params, extra = Params(self.table.get("params", {})), Params(self.extra)
         if self.scope:
             params["scope"] = self.scope
@@ -338,28 +342,28 @@ class Profile(OneProcess):
         return params, extra
 
     def token(self) -> Token:
-        """A valid token. One that is stored and fresh is given without asking anybody.
+        """Return a valid token, from the store if it is fresh.
 
-        A token that ends soon is given as well, while a thread fetches the next.
+        A stored token that expires soon is returned too, and refreshed by a background thread.
 
         Raises:
-            LoginNeededError: none can be had without a person.
-            GrantwayError: there is none for another reason; as ``Credential.token``.
+            LoginNeededError: Only a login can provide a token.
+            GrantwayError: No token is available for another reason; see ``Credential.token``.
         """
         stored = self.store.load(self.key)
-        ends_soon, usable = (0.0, 0.0) if stored is None else self.freshness.time_left(stored)
-        if stored is not None and ends_soon > 0:
+        fresh, usable = (0.0, 0.0) if stored is None else self.freshness.time_left(stored)
+        if stored is not None and fresh > 0:
             return stored
-        if self.renewal(stored) is None:
+        if self.refresh_method(stored) is None:
             if stored is not None and usable > 0:
                 return stored
             raise self._login_needed(None)
         try:
             if stored is not None and stored.refresh_token:
-                # It may work once, and this program may end before a full disk is repaired.
+                # A refresh token may work only once, so its successor must be storable.
                 self.check_store_writable()
             token = (credential := self.credential()).token()
-            # The first call took it from the store. This one finds that it ends soon.
+            # The first call loads the stored token. The second starts the refresh.
             return token if self.freshness.time_left(token)[0] > 0 else credential.token()
         except LoginNeededError as error:
             refusal = error
@@ -374,19 +378,19 @@ class Profile(OneProcess):
             raise
         raise self._login_needed(refusal) from refusal
 
-    def renewal(self, stored: Token | None) -> Literal["refresh", "grant"] | None:
-        """Return how the next token would come without a person.
+    def refresh_method(self, stored: Token | None) -> Literal["refresh", "grant"] | None:
+        """Return how to get the next token without a login.
 
         Args:
-            stored: The token in the store.
+            stored: The token in the store, or None.
 
         Returns:
-            ``refresh`` for its refresh token, ``grant`` for a request with the profile's grant, and
-            None if only a login brings another token (see ``remedy``).
+            ``refresh`` with its refresh token, ``grant`` with the profile's grant, or None if a
+            login is needed (see ``remedy``).
         """
         if stored is not None and stored.refresh_token:
-            forgotten = self.registrations is not None and self.registrations.load() is None
-            return None if forgotten else "refresh"
+            unregistered = self.registrations is not None and self.registrations.load() is None
+            return None if unregistered else "refresh"
         if self.grant is None:
             return None
         given = self._single_use & self.table.get("params", {}).keys()
@@ -396,23 +400,23 @@ class Profile(OneProcess):
 
     @property
     def _single_use(self) -> frozenset[str]:
-        """The parameters of the grant that buy one token and no second."""
+        """Parameters of the grant that can be used only once."""
         if self.grant is None:
             return frozenset()
-        known = default_registry().grant(self.grant).single_use
-        return known or frozenset({self.grant} if self.grant == "refresh_token" else ())
+        names = default_registry().grant(self.grant).single_use
+        return names or frozenset({self.grant} if self.grant == "refresh_token" else ())
 
     def command(self, verb: str) -> str:
-        """Return the command line that does something with this profile.
+        """Return the command line of a grantway command for this profile.
 
         Args:
-            verb: The command, such as ``login``.
+            verb: Name of the command, such as ``login``.
         """
         options = f" --config {shlex.quote(str(self.file.path))}" if self.file.named else ""
         return f"grantway {verb} {self.name}{options}"
 
     def remedy(self) -> str:
-        """Say how a person gets a token when ``renewal`` is None."""
+        """Return instructions for getting a token when ``refresh_method`` returns None."""
         login = f"run: {self.command('login')}"
         if self.grant is None:
             return login
@@ -421,7 +425,7 @@ class Profile(OneProcess):
         line = self.file.toml.line((*self._at, "params"))
         where = f"{self.file.path}, line {line}" if line else f"{self.file.path}"
         if given:
-            return f"{names} can be used once only, so put a new value into {where}, then {login}"
+            return f"{names} can be used only once, so put a new value into {where}, then {login}"
         return f"{names} is missing, so add it in {where}, then {login}"
 
     def _login_needed(self, error: LoginNeededError | None) -> LoginNeededError:

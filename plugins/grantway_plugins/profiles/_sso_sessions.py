@@ -19,35 +19,38 @@ if TYPE_CHECKING:
 
 
 class SsoSessionSettings:
-    """The settings of one session; the defaults if there is no file.
+    """The settings of one session, or the defaults if there is no profile file.
 
     Args:
-        name: The session's name.
-        path: The file of the profiles, as for ``ProfileFile``.
+        name: Name of the session.
+        path: Path of the profile file, as for ``ProfileFile``.
+
+    Attributes:
+        table: Login and network settings, validated.
 
     Raises:
-        ConfigurationError: a setting is wrong; names file and line.
+        ConfigurationError: A setting is invalid; names file and line.
     """
 
     def __init__(self, name: str, path: str | Path | None = None) -> None:
         self._name = name
         self._file: ProfileFile | None = None
         if path is None and not Path(config_path(None)).exists():
-            #: How to log in.
             self.table = Params(cast("dict[str, Any]", SsoSessionTable().load({})))
         else:
             self._file = ProfileFile(path)
             self.table = self._file.sso_session(name)
 
     def transport(self, timeout: float, trust: Mapping[str, Any]) -> RequestsTransport | None:
-        """Return a transport with the network settings of the file; None without a file.
+        """Return a transport with the network settings of the file, or None without a file.
 
         Args:
-            timeout: Seconds for one call.
-            trust: The certificates that AWS's own settings trust, if the file names none.
+            timeout: Timeout of one call in seconds.
+            trust: Trusted certificates of AWS's settings; used if the file sets none.
 
         Raises:
-            ConfigurationError: a setting cannot work; names file, line and key, or the variable.
+            ConfigurationError: Settings are unusable. The message lists all of them, with file,
+                line and key, or names the environment variable.
         """
         if self._file is None:
             return None

@@ -1,4 +1,4 @@
-"""Adding a profile to the file, without touching what is there."""
+"""Add a profile to the file without changing the rest of it."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ from ._file import ProfileFile
 from ._paths import config_path
 
 #: Seconds to wait while another process adds a profile.
-_PATIENCE = 30.0
+_LOCK_TIMEOUT = 30.0
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def draft(name: str, table: Mapping[str, Any], path: str | None = None) -> ProfileFile:
-    """Return the file as it would be with one more profile. Nothing is written.
+    """Return the file with an additional profile, without writing it.
 
     Args:
-        name: The profile's name.
-        table: What it says.
-        path: The file; by default the one that all commands read.
+        name: Name of the profile.
+        table: Table of the profile.
+        path: Path of the file, as for ``config_path``.
 
     Raises:
-        ConfigurationError: the file cannot be read or extended, or has a profile of that name.
+        ConfigurationError: The file cannot be read, has a profile of that name, or has profiles in
+            a form that cannot be extended.
     """
     target = config_path(path)
     return ProfileFile(target, _extended(Path(target), name, table))
 
 
 def add(name: str, table: Mapping[str, Any], path: str | None = None) -> Path:
-    """Append a profile to the file; comments and other tables stay as they are.
+    """Append a profile to the file. Comments and other tables are preserved.
 
-    The file is replaced as a whole, with mode 0600. A folder that is missing is made, with mode
-    0700.
+    The file is replaced atomically, with mode 0600. A missing folder is created with mode 0700.
 
     Args:
-        name: The profile's name.
-        table: What it says.
-        path: The file; by default the one that all commands read.
+        name: Name of the profile.
+        table: Table of the profile.
+        path: Path of the file, as for ``config_path``.
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
-        ConfigurationError: as for ``draft``, or it cannot be written. Nothing was changed.
-        StoreLockError: another process is adding a profile.
+        ConfigurationError: As for ``draft``, or the file cannot be written. It is unchanged.
+        StoreLockError: Another process is adding a profile.
     """
     target = Path(config_path(path))
     locks = KeyLocks(Path(default_folder()).with_name("profiles"))
-    with locks.hold(str(target), _PATIENCE):
+    with locks.hold(str(target), _LOCK_TIMEOUT):
         data = _extended(target, name, table)
         problem = _replace(target, data)
     if problem:
@@ -68,10 +68,10 @@ def add(name: str, table: Mapping[str, Any], path: str | None = None) -> Path:
 
 
 def _extended(path: Path, name: str, table: Mapping[str, Any]) -> bytes:
-    """Return the file's content with the profile behind it."""
+    """Return the file's content with the profile appended."""
     old = ProfileFile(path) if path.exists() else None
     if old is not None and name in old.names:
-        raise ConfigurationError(f"{path}: there is a profile {name} already; choose another name.")
+        raise ConfigurationError(f"{path}: the profile {name} already exists; choose another name.")
     before = "" if old is None else old.toml.text
     end = "\r\n" if "\r\n" in before else "\n"
     if before and not before.endswith("\n"):
@@ -85,8 +85,8 @@ def _extended(path: Path, name: str, table: Mapping[str, Any]) -> bytes:
     profiles = {} if old is None else old.toml.data.get("profiles", {})
     if found.get("profiles") != {**profiles, name: dict(table)}:
         raise ConfigurationError(
-            f"{path}: its profiles are not tables of the form [profiles.NAME], so none can be "
-            "added. Write them in that form, or choose another file with --config."
+            f"{path}: cannot add a profile, because the file's profiles are not tables of the form "
+            "[profiles.NAME]. Write them in that form, or choose another file with --config."
         )
     return text.encode()
 
@@ -96,7 +96,7 @@ def _key(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    """Write a value as TOML does; JSON escapes what TOML wants escaped, but for DEL."""
+    """Return a value as TOML. JSON strings are TOML strings if DEL is escaped."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_key(key)} = {_value(each)}' for key, each in value.items())}}}"
     if isinstance(value, (list, tuple)):
@@ -105,8 +105,8 @@ def _value(value: object) -> str:
 
 
 def _replace(path: Path, data: bytes) -> str:
-    """Put the data in the file's place, or say why not."""
-    # A link to a file, as tools for dotfiles make it, stays one.
+    """Replace the file's content. Return an error message, or an empty string."""
+    # Preserve symbolic links, which tools for dotfiles create.
     path = Path(os.path.realpath(path))
     temporary = None
     try:

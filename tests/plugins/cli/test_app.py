@@ -100,7 +100,7 @@ def test_the_only_profile_needs_no_name(home: Home) -> None:
     for command in ("login", "token", "logout"):
         done = home.run(command)
         assert done.returncode == 2
-        assert f"Give the NAME of a profile of {home.config}: work, other." in done.stderr
+        assert f"Give the NAME of a profile in {home.config}: work, other." in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, "", "[profiles]\n"])

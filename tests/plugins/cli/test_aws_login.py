@@ -93,13 +93,13 @@ def test_the_status_of_a_session(aws: Home) -> None:
     assert (shown["profile"], shown["logged_in"], shown["remedy"]) == ("corp", True, None)
     assert shown["client_id"] == record["clientId"]
     assert shown["scope"] == ["sso:account:access"]
-    assert shown["renews_at"] < shown["expires_at"]
+    assert shown["refresh_at"] < shown["expires_at"]
 
 
 def test_the_status_tells_what_a_refresh_needs(aws: Home) -> None:
     log_in(aws, *CORP)
     change(aws, expiresAt="2020-01-02T03:04:05Z")
-    assert status(aws, *CORP)["state"] == "renewable"
+    assert status(aws, *CORP)["state"] == "refreshable"
     assert aws.run("status", *CORP).returncode == 0
     change(aws, registrationExpiresAt="2020-01-02T03:04:05Z")
     shown = status(aws, *CORP)
@@ -125,7 +125,7 @@ def test_a_profile_of_the_older_kind(aws: Home) -> None:
     assert aws.run("token", *OLD).stdout == f"{record['accessToken']}\n"
     assert status(aws, *OLD)["state"] == "fresh"
     assert aws.run("logout", *OLD).stdout == "Logged out of old.\n"
-    assert aws.run("logout", *OLD).stdout == "Nobody was logged in to old.\n"
+    assert aws.run("logout", *OLD).stdout == "You were not logged in to old.\n"
     assert aws.run("status", *OLD).returncode == 3
 
 

@@ -119,4 +119,4 @@ def test_each_shell_has_a_script(home: Home, shell: str) -> None:
 def test_an_unknown_shell_is_asked_for(home: Home) -> None:
     done = home.run("completion", SHELL="/bin/sh")
     assert done.returncode == 2
-    assert "Give the name of a shell: bash, fish, zsh." in done.stderr
+    assert "Give the name of a supported shell: bash, fish, zsh." in done.stderr

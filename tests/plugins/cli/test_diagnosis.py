@@ -124,10 +124,10 @@ def test_a_broken_plugin_is_a_problem_with_a_remedy(site: Site) -> None:
         "level": "problem",
         "about": "plugin acme-coupons/coupon (acme-coupons 1.0)",
         "found": "failed: ModuleNotFoundError: No module named 'no_such_library'",
-        "remedy": "Correct or uninstall acme-coupons; until then "
-        "GRANTWAY_PLUGINS=-acme-coupons/coupon leaves it out.",
+        "remedy": "Fix or uninstall acme-coupons; to disable it until then, "
+        "set GRANTWAY_PLUGINS=-acme-coupons/coupon.",
     }
-    assert "-> Correct or uninstall acme-coupons" in run("doctor").stdout
+    assert "-> Fix or uninstall acme-coupons" in run("doctor").stdout
 
 
 def test_the_remedy_for_a_broken_plugin_works(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_the_remedy_for_a_broken_plugin_works(site: Site, monkeypatch: pytest.Mo
     monkeypatch.setenv("GRANTWAY_PLUGINS", "-acme-coupons/coupon")
     assert run("doctor").exit_code == 0
     assert finding("plugin acme-coupons/coupon")["remedy"] == (
-        "Wanted? Then take it off the list: GRANTWAY_PLUGINS=-acme-coupons/coupon."
+        "To load it, change GRANTWAY_PLUGINS=-acme-coupons/coupon."
     )
 
 
@@ -144,7 +144,7 @@ def test_an_incompatible_plugin_is_a_problem(site: Site) -> None:
     found = finding("plugin acme-coupons/coupon")
     assert found["level"] == "problem"
     assert found["found"].startswith("incompatible: made for grantway.v2")
-    assert found["remedy"] == "Install a version that fits, or uninstall acme-coupons."
+    assert found["remedy"] == "Install a compatible version of acme-coupons, or uninstall it."
 
 
 def test_a_wrong_choice_of_plugins_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_a_missing_extra_is_named_with_the_way_to_get_it(monkeypatch: pytest.Mon
         "level": "note",
         "about": "extra jose",
         "found": "joserfc not installed",
-        "remedy": "For what needs it: pip install 'grantway[jose]'.",
+        "remedy": "If you need it, run: pip install 'grantway[jose]'",
     }
     assert finding("extra issuer")["level"] == "ok"
 
@@ -186,7 +186,7 @@ def test_a_proxy_of_the_environment_is_reported(
     monkeypatch.setenv(spelt(name), "https://user:hunter2@proxy")
     found = finding(spelt(name))
     assert found["level"] == "ok"
-    assert found["found"] == "connections go through the proxy https://***@proxy"
+    assert found["found"] == "connections use the proxy https://***@proxy"
     assert "hunter2" not in run("doctor").stdout
 
 
@@ -200,7 +200,7 @@ def test_certificates_of_the_environment_are_reported(
     assert found["level"] == "problem"
     assert found["remedy"] == f"Correct it, or run: unset {name}"
     monkeypatch.setenv(name, certifi.where())
-    assert finding(name)["found"].endswith(f"trust the certificates of {certifi.where()}")
+    assert finding(name)["found"].endswith(f"trust the certificates in {certifi.where()}")
 
 
 def test_an_endpoint_in_the_environment_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,13 +215,13 @@ def test_an_endpoint_in_the_environment_is_told_of(monkeypatch: pytest.MonkeyPat
 
 def test_the_folder_of_the_database(tmp_path: Path) -> None:
     home = tmp_path / "data" / "grantway"
-    assert finding("issuer's database")["found"] == "will be made"
+    assert finding("issuer's database")["found"] == "will be created when needed"
     home.mkdir(parents=True)
     (home / "issuer.sqlite3").touch(0o600)
-    assert finding("issuer's database")["found"] == "can be used"
+    assert finding("issuer's database")["found"] == "usable"
     (home / "issuer.sqlite3").chmod(0o644)
     exposed = finding("issuer's database")
-    assert exposed["found"].startswith("others on this machine can read")
+    assert exposed["found"].startswith("other users of this machine can read")
     assert exposed["remedy"] == f"Run chmod go= {home / 'issuer.sqlite3'}"
     (home / "issuer.sqlite3").unlink()
     home.rmdir()
@@ -230,20 +230,20 @@ def test_the_folder_of_the_database(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whoever runs the tests as root may write everywhere.
+    # If the tests run as root, every folder is writable.
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert finding("issuer's database")["found"].endswith("cannot be written by this user")
 
 
 def test_a_clock_from_before_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert finding("clock")["found"].startswith("it says 1970-01-01")
+    assert finding("clock")["found"].startswith("1970-01-01")
 
 
 def test_a_provider_that_answers_and_one_that_does_not() -> None:
     with IssuerServer() as server:
         found = finding("provider", "--provider", server.url)
-        assert found["found"] == f"answers; tokens come from {server.url}/token"
+        assert found["found"] == f"reachable; its token endpoint is {server.url}/token"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"

@@ -116,8 +116,8 @@ def test_every_setting_has_an_option(home: Home) -> None:
             ("--client-id", "a", "--grant", "client_credentials", "--param", "x=1"),
             "--param x is not a parameter of this grant; provider-specific ones go into the table",
         ),
-        (("--client-id", "a", "--param", "x"), "--param: write NAME=VALUE"),
-        ((), "--client-id ID"),
+        (("--client-id", "a", "--param", "x"), "--param 'x': write it as NAME=VALUE"),
+        ((), "give its ID with --client-id"),
     ],
 )
 def test_a_mistake_is_told_by_its_option_and_nothing_is_written(
@@ -159,7 +159,7 @@ def test_an_issuer_that_ends_in_a_slash_is_found_without_it(home: Home) -> None:
         assert profiles(home)["work"]["provider"] == f"{server.url}/"
         again = home.run("init", server.url, "--client-id", "app")
         assert again.returncode == 1
-        assert "The profile work has these settings already." in again.stderr
+        assert "The profile work already has these settings." in again.stderr
 
 
 def test_a_provider_that_publishes_nothing(home: Home) -> None:
@@ -173,10 +173,10 @@ def test_a_provider_that_publishes_nothing(home: Home) -> None:
 
 def test_a_person_is_asked_for_what_is_missing(home: Home) -> None:
     with home.in_terminal("init", "--token-endpoint", "https://login.example.com/token") as shown:
-        shown.until("Scope, as names with spaces")
+        shown.until("Scope, as names separated by spaces")
         shown.type("read write\n")
         shown.until("redirect URI http://127.0.0.1/callback")
-        shown.until("Its client id")
+        shown.until("Client ID")
         shown.type("app\n")
         assert shown.end() == 0, shown.shown
     assert profiles(home)["login.example.com"] == {
@@ -205,7 +205,7 @@ def test_names_are_numbered(home: Home) -> None:
             "tables of the form [profiles.NAME]",
         ),
         ("profile = 1\n", "did you mean profiles?"),
-        ("[profiles.work]\n", "there is a profile work already"),
+        ("[profiles.work]\n", "the profile work already exists"),
     ],
 )
 def test_a_file_that_cannot_be_extended_stays(home: Home, content: str, told: str) -> None:
@@ -244,4 +244,4 @@ def test_options_of_a_new_profile_need_an_address(home: Home) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\n')
     done = home.run("login", "work", "--client-id", "other")
     assert done.returncode == 2
-    assert "--client-id and --scope are for a new profile" in done.stderr
+    assert "--client-id and --scope are only for a new profile" in done.stderr

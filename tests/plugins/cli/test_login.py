@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from grantway import Provider
-from grantway_plugins.cli import login_methods as ways
-from grantway_plugins.cli.login_methods import Choice, choose
+from grantway_plugins.cli import login_methods
+from grantway_plugins.cli.login_methods import ChosenMethod, choose
 from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
 from tests.faults import free_port
@@ -82,7 +82,7 @@ def test_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
         grantway_issuer.person().approve_device(uri, code)
         shown, errors = login.communicate(timeout=PATIENCE)
     assert (login.returncode, errors) == (0, "")
-    assert "Logged in to work. The token ends in 59 min" in shown
+    assert "Logged in to work. The token expires in 59 min" in shown
     assert "\x1b" not in shown  # no terminal, so plain lines
     token = work.stored()
     assert token is not None
@@ -303,7 +303,7 @@ def test_ctrl_c_ends_the_pasting(work: Home) -> None:
     with work.start("login", "work", "--paste", stdin=subprocess.PIPE) as login:
         assert login.stdout is not None
         try:
-            next(line for line in login.stdout if "Copy its whole address" in line)
+            next(line for line in login.stdout if "Copy its complete address" in line)
             login.send_signal(signal.SIGINT)
             _, errors = login.communicate(timeout=PATIENCE)
         finally:
@@ -314,7 +314,7 @@ def test_ctrl_c_ends_the_pasting(work: Home) -> None:
 def test_an_input_that_ends_without_an_address(work: Home) -> None:
     done = work.run("login", "work", "--paste", typed="\n \n")
     assert done.returncode == 1
-    assert "Nothing was pasted before the input ended." in done.stderr
+    assert "The input ended before an address was pasted." in done.stderr
 
 
 @pytest.mark.parametrize("grant", ["", 'grant = "device_code"\n'])
@@ -475,7 +475,7 @@ DESKTOP = {"BROWSER": "firefox"}
 
 
 @pytest.mark.parametrize(
-    ("environ", "way", "reason"),
+    ("environ", "method", "reason"),
     [
         (DESKTOP, "browser", ""),
         ({**DESKTOP, "SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}, "device", "SSH"),
@@ -485,32 +485,36 @@ DESKTOP = {"BROWSER": "firefox"}
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "DISPLAY": ":0"}, "device", "container"),
     ],
 )
-def test_the_way_is_noticed(environ: dict[str, str], way: str, reason: str) -> None:
+def test_chooses_the_method_by_environment(
+    environ: dict[str, str], method: str, reason: str
+) -> None:
     choice = choose(BOTH, HERE, environ)
-    assert choice.way == way
+    assert choice.method == method
     assert reason in choice.reason
 
 
 def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")  # elsewhere no variable tells of one
-    monkeypatch.setattr(ways, "_CONTAINERS", ())
-    assert choose(BOTH, HERE, {}) == Choice("device", "there is no display")
+    monkeypatch.setattr(login_methods, "_CONTAINER_MARKERS", ())
+    assert choose(BOTH, HERE, {}) == ChosenMethod("device", "there is no display")
 
 
 def test_a_container_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ways, "_CONTAINERS", (str(tmp_path),))
-    assert choose(BOTH, HERE, {"DISPLAY": ":0"}) == Choice("device", "this is a container")
+    monkeypatch.setattr(login_methods, "_CONTAINER_MARKERS", (str(tmp_path),))
+    assert choose(BOTH, HERE, {"DISPLAY": ":0"}) == ChosenMethod("device", "this is a container")
 
 
 def test_the_provider_and_the_redirect_have_a_say() -> None:
     remote = {"SSH_TTY": "/dev/pts/0"}
     only_browser = replace(BOTH, device_authorization_endpoint=None)
     only_device = replace(BOTH, authorization_endpoint=None)
-    assert choose(only_browser, HERE, remote).way == "paste"
-    assert choose(only_device, HERE, DESKTOP).way == "device"
-    assert choose(BOTH, "https://app.example.com/callback", DESKTOP).way == "paste"
-    assert choose(BOTH, "https://app.example.com/callback", remote, listens=True).way == "browser"
-    assert choose(only_device, HERE, DESKTOP, listens=True).way == "device"
+    assert choose(only_browser, HERE, remote).method == "paste"
+    assert choose(only_device, HERE, DESKTOP).method == "device"
+    assert choose(BOTH, "https://app.example.com/callback", DESKTOP).method == "paste"
+    assert (
+        choose(BOTH, "https://app.example.com/callback", remote, listens=True).method == "browser"
+    )
+    assert choose(only_device, HERE, DESKTOP, listens=True).method == "device"
 
 
 def test_a_provider_where_nobody_logs_in(home: Home) -> None:
@@ -557,7 +561,7 @@ def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:
                 )
                 login.communicate(timeout=PATIENCE)
     assert login.returncode == 130
-    assert told == "\nCancelled. If the provider has issued a token already, it is still stored.\n"
+    assert told == "\nCancelled. If the provider has already issued a token, it is still stored.\n"
     assert home.run("token", "robot").stdout == "at\n"
 
 
@@ -661,5 +665,5 @@ def test_a_host_without_https_is_answered_with_the_command(
     home.write('[profiles.work]\nprovider = "https://login.example.com"\n')
     done = home.run("login", name)
     assert done.returncode == 1
-    assert f"there is no profile '{name}'" in done.stderr
+    assert f"no profile is named '{name}'" in done.stderr
     assert done.stderr.endswith(f"run: grantway login {address}\n")

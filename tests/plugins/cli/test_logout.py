@@ -34,7 +34,7 @@ def test_the_token_is_revoked_and_forgotten_with_its_registration(logged_in: Hom
     assert kept(logged_in) == []
     assert logged_in.run("token", "work").returncode == 3
     again = logged_in.run("logout", "work")
-    assert (again.returncode, again.stdout) == (0, "Nobody was logged in to work.\n")
+    assert (again.returncode, again.stdout) == (0, "You were not logged in to work.\n")
 
 
 def test_what_cannot_be_revoked_is_forgotten_all_the_same(

@@ -60,7 +60,7 @@ def test_each_profile_is_told_of(home: Home) -> None:
     shown = {each["profile"]: each for each in json.loads(done.stdout)}
     assert {name: each["state"] for name, each in shown.items()} == {
         "fresh": "fresh",
-        "ended": "renewable",
+        "ended": "refreshable",
         "gone": "login needed",
         "never": "login needed",
         "robot": "on demand",
@@ -71,7 +71,7 @@ def test_each_profile_is_told_of(home: Home) -> None:
     assert fresh["subject"] == "alice@example.com"
     assert (fresh["client_id"], fresh["provider"]) == ("app", "https://login.example.com")
     assert (fresh["scope"], fresh["store"], fresh["refreshable"]) == (["read"], "file", True)
-    assert fresh["renews_at"] < fresh["expires_at"]
+    assert fresh["refresh_at"] < fresh["expires_at"]
     assert shown["never"]["logged_in"] is False
     assert "did you mean provider?" in shown["broken"]["error"]
     assert "'nowhere' is not registered" in shown["nowhere"]["error"]
@@ -88,9 +88,9 @@ def test_no_secret_is_shown(home: Home) -> None:
 
 def test_lines_for_people(home: Home) -> None:
     shown = prepared(home).run("status").stdout
-    assert "fresh  fresh\n  as          alice@example.com\n  client      app\n" in shown
-    assert "ends        in 59 min" in shown
-    assert "renewed     in 54 min" in shown
+    assert "fresh  fresh\n  user        alice@example.com\n  client      app\n" in shown
+    assert "expires     in 59 min" in shown
+    assert "refresh     in 54 min" in shown
     assert "never  login needed\n" in shown
 
 
@@ -103,10 +103,10 @@ def test_the_status_of_one_is_for_scripts(home: Home) -> None:
 def test_no_profiles_and_no_file(home: Home) -> None:
     done = home.run("status")
     assert done.returncode == 1
-    assert f"{home.config}: there is no such file" in done.stderr
+    assert f"{home.config}: no such file" in done.stderr
     home.write("")
     done = home.run("status")
-    assert (done.returncode, done.stdout) == (0, f"{home.config} holds no profiles.\n")
+    assert (done.returncode, done.stdout) == (0, f"{home.config} has no profiles.\n")
 
 
 def test_a_client_that_registered_itself_is_named(home: Home, grantway_issuer: LiveIssuer) -> None:
@@ -139,7 +139,7 @@ def test_a_defect_in_a_strangers_store_keeps_from_no_other_profile(home: Home) -
     home.write(f'[profiles.a]\n{provider}store = "acme"\n[profiles.b]\n{provider}')
     done = home.run("status", PYTHONPATH=str(site))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "a  broken\n  error       its store has a defect and raised RuntimeError" in done.stdout
+    assert "a  broken\n  error       the store raised RuntimeError" in done.stdout
     assert "b  login needed\n" in done.stdout
     assert "s3cret" not in done.stdout
 

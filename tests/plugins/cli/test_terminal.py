@@ -132,4 +132,4 @@ def test_a_name_that_the_locale_cannot_express_ends_no_command(home: Home) -> No
     home.write('[profiles.work]\nprovider = "https://login.example.com"\n"Zo\u00eb" = 1\n')
     done = home.run("status", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
-    assert '"Zo?" is no key here' in done.stdout
+    assert '"Zo?" is an unknown key' in done.stdout

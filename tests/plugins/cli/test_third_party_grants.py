@@ -75,13 +75,13 @@ def test_a_single_use_grant_is_not_said_to_be_renewed(vouchers: Home) -> None:
         done = vouchers.run("login", "v")
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("Requesting a token with urn:example:once.\n")
-        assert done.stdout.endswith("The token ends in 59 min 59 s.\n")
+        assert done.stdout.endswith("The token expires in 59 min 59 s.\n")
         shown = status(vouchers)
-        assert (shown["state"], shown["refreshable"], shown["renews_at"]) == ("fresh", False, None)
+        assert (shown["state"], shown["refreshable"], shown["refresh_at"]) == ("fresh", False, None)
 
         again = vouchers.run("login", "v")  # its voucher would be refused
         assert again.returncode == 0
-        assert "A valid token is stored already, so none was requested." in again.stdout
+        assert "A valid token is already stored, so no new one was requested." in again.stdout
 
         age(vouchers, -1)
         shown = status(vouchers)
@@ -90,7 +90,7 @@ def test_a_single_use_grant_is_not_said_to_be_renewed(vouchers: Home) -> None:
             done = vouchers.run(command, "v")
             assert done.returncode == 3
             told = done.stdout + done.stderr
-            assert "params.voucher can be used once only, so put a new value into" in told
+            assert "params.voucher can be used only once, so put a new value into" in told
             assert f"{vouchers.config}, line 5, then run: grantway login v" in told
             assert "accept()" not in told
     assert len(server.requests) == 1
@@ -100,10 +100,10 @@ def test_a_single_use_grant_with_a_refresh_token_is_renewed(vouchers: Home) -> N
     first = answer(expires_in=3600, refresh_token="rt")
     with FaultServer(first, answer(access_token="at-2")) as server:
         describe(vouchers, server, "once")
-        assert "and is renewed automatically" in vouchers.run("login", "v").stdout
+        assert "and is refreshed automatically" in vouchers.run("login", "v").stdout
         assert status(vouchers)["refreshable"] is True
         age(vouchers, -1)
-        assert status(vouchers)["state"] == "renewable"
+        assert status(vouchers)["state"] == "refreshable"
         assert vouchers.run("token", "v").stdout == "at-2\n"
     assert server.requests[1].form["grant_type"] == ["refresh_token"]
 
@@ -111,13 +111,13 @@ def test_a_single_use_grant_with_a_refresh_token_is_renewed(vouchers: Home) -> N
 def test_a_repeatable_grant_is_renewed_by_asking_again(vouchers: Home) -> None:
     with FaultServer(answer(expires_in=3600), answer(access_token="at-2")) as server:
         describe(vouchers, server, "again")
-        assert "and is renewed automatically" in vouchers.run("login", "v").stdout
+        assert "and is refreshed automatically" in vouchers.run("login", "v").stdout
         age(vouchers, -1)
-        assert status(vouchers)["state"] == "renewable"
+        assert status(vouchers)["state"] == "refreshable"
         done = vouchers.run("login", "v")
     assert "Requesting a token" in done.stdout
     # This one has no end, so nothing ever renews it.
-    assert done.stdout.endswith("Logged in to v. The token does not say when it ends.\n")
+    assert done.stdout.endswith("Logged in to v. The token has no expiry time.\n")
 
 
 def test_a_refused_voucher_says_why_and_what_to_do(vouchers: Home) -> None:
@@ -153,7 +153,7 @@ def test_a_login_without_a_refresh_token_is_not_said_to_be_renewed(home: Home) -
             f'device_authorization_endpoint = "{server.url}/device"}}\nclient_id = "app"\n'
         )
         shown = home.run("login", "work", "--device").stdout
-    assert "The token ends in 5" in shown
+    assert "The token expires in 5" in shown
     assert "renewed" not in shown
     assert status(home)["refreshable"] is False
 

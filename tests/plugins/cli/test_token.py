@@ -69,7 +69,7 @@ def modules_of(home: Home, *arguments: str) -> tuple[str, set[str]]:
 
 
 def notes(home: Home) -> list[Path]:
-    return list((home.folder / "state" / "grantway" / "quick").iterdir())
+    return list((home.folder / "state" / "grantway" / "fresh-tokens").iterdir())
 
 
 def test_the_token_is_printed_and_nothing_else(logged_in: Home) -> None:
@@ -177,7 +177,7 @@ def test_a_store_that_is_no_file_has_no_fast_way(
     )
     without = home.run("token", "work")
     assert (without.returncode, without.stdout) == (1, "")
-    assert f"{home.config}, line 3: profiles.work.store cannot be made" in without.stderr
+    assert f"{home.config}, line 3: profiles.work.store cannot be created" in without.stderr
 
 
 def test_at_expiry_eight_processes_make_one_refresh(
@@ -308,4 +308,4 @@ def test_an_output_that_takes_nothing_is_told_in_a_sentence(logged_in: Home, qui
         os.close(writer)
         _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert errors == "Error: the token could not be written to standard output: Broken pipe.\n"
+    assert errors == "Error: cannot write the token to standard output: Broken pipe.\n"

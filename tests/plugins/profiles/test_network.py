@@ -136,6 +136,59 @@ def test_a_setting_that_cannot_work_is_told_with_its_line(
     assert f"{file}, {told.format(folder=tmp_path)}" in str(refused.value)
 
 
+UNUSABLE = """\
+ca_bundle = "absent.pem"
+client_certificate = "absent.crt"
+client_key = "absent.key"
+client_key_password_env = "NO_SUCH_VARIABLE"
+proxy = "ftp://proxy"
+"""
+UNUSABLE_MISTAKES = (
+    ("ca_bundle", "{folder}/absent.pem cannot be used as trusted certificates"),
+    ("client_certificate", "{folder}/absent.crt cannot be used (No such file"),
+    ("client_key", "{folder}/absent.key cannot be used (No such file"),
+    ("client_key_password_env", "names the variable NO_SUCH_VARIABLE, which is not set"),
+    ("proxy", "must be a proxy's address"),
+)
+
+
+def assert_reports_all(message: str, file: Path, table: str, first: int) -> None:
+    lines = message.splitlines()
+    assert len(lines) == len(UNUSABLE_MISTAKES), message
+    for number, (line, (key, rule)) in enumerate(
+        zip(lines, UNUSABLE_MISTAKES, strict=True), start=first
+    ):
+        expected = f"{file}, line {number}: {table}.{key} {rule.format(folder=file.parent)}"
+        assert expected in line
+
+
+def test_reports_every_unusable_setting_of_a_profile(tmp_path: Path, server: FaultServer) -> None:
+    file = write_profile(tmp_path, server, UNUSABLE)
+    with pytest.raises(ConfigurationError) as rejected:
+        token(file)
+    assert_reports_all(str(rejected.value), file, "profiles.work", first=8)
+
+
+def test_reports_every_unusable_default_of_a_profile_file(
+    tmp_path: Path, server: FaultServer
+) -> None:
+    file = write_profile(tmp_path, server, common=f"[network]\n{UNUSABLE}")
+    with pytest.raises(ConfigurationError) as rejected:
+        token(file)
+    assert_reports_all(str(rejected.value), file, "network", first=2)
+
+
+def test_reports_keys_and_passwords_without_a_certificate(
+    tmp_path: Path, server: FaultServer
+) -> None:
+    own = 'client_key = "a"\nclient_key_password_env = "A"\nclient_key_password_file = "b"'
+    with pytest.raises(ConfigurationError) as rejected:
+        token(write_profile(tmp_path, server, own))
+    for key in ("client_key", "client_key_password_env", "client_key_password_file"):
+        assert f"profiles.work.{key} needs client_certificate beside it" in str(rejected.value)
+    assert "cannot be combined with client_key_password_env" in str(rejected.value)
+
+
 def test_a_command_names_the_setting_and_no_python(
     tmp_path: Path, server: FaultServer, authority: Identity
 ) -> None:
@@ -151,7 +204,7 @@ def test_a_command_names_the_setting_and_no_python(
     assert "SSL_CERT_FILE: /nowhere.pem cannot be used" in broken.stdout
     assert "unset SSL_CERT_FILE" in broken.stdout
     proxied = home.run("doctor", HTTPS_PROXY="http://me:hunter2@proxy:3128").stdout
-    assert "HTTPS_PROXY: connections go through the proxy http://***@proxy:3128" in proxied
+    assert "HTTPS_PROXY: connections use the proxy http://***@proxy:3128" in proxied
     assert "hunter2" not in proxied
     assert "RequestsTransport" not in proxied
 
@@ -192,3 +245,11 @@ def test_a_gateways_setting_that_cannot_work_is_told_with_its_line(
     assert checked.returncode == 1
     told = f"{file}, line 6: network.ca_bundle {tmp_path}/absent.pem cannot be used"
     assert told in checked.stderr
+
+
+def test_reports_every_unusable_setting_of_a_gateway(tmp_path: Path, server: FaultServer) -> None:
+    file = gateway_file(tmp_path, server, server, f"[network]\n{UNUSABLE}")
+    home = Home(tmp_path / "home")
+    checked = home.run("gateway", "--config", str(file), "--check")
+    assert checked.returncode == 1
+    assert_reports_all(checked.stderr.removeprefix("Error: ").rstrip(), file, "network", first=6)

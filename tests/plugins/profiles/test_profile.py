@@ -125,7 +125,7 @@ def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
         timeout=60,
     )
     nothing, secret = done.stdout.splitlines()
-    assert "put it there with: keyring set grantway-tests app" in nothing
+    assert "to add one, run: keyring set grantway-tests app" in nothing
     assert secret == "s3"
 
 
@@ -133,8 +133,8 @@ def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
     ("line", "rule"),
     [
         ('store = "nowhere"', "'nowhere' is not registered; there are aws-cli,"),
-        ('store = {kind = "file", foldr = "a"}', "made: it has no option foldr"),
-        ('store = "encrypted"', "made: it needs the option inner"),
+        ('store = {kind = "file", foldr = "a"}', "created: it has no option foldr"),
+        ('store = "encrypted"', "created: it needs the option inner"),
         ('store = {kind = "encrypted", inner = "file"}', "one of key, key_env and key_ring"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_store_that_cannot_be(tmp_path: Path, line: str, rule: str) -> None:
     with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\n{line}\n") as profile:
         with pytest.raises(ConfigurationError) as refused:
             _ = profile.store
-        assert "config.toml, line 4: profiles.work.store cannot be made: " in str(refused.value)
+        assert "config.toml, line 4: profiles.work.store cannot be created: " in str(refused.value)
         assert rule in str(refused.value)
 
 
@@ -228,7 +228,9 @@ def test_a_grant_without_a_person_asks_for_the_resource(tmp_path: Path, grant: s
 @pytest.mark.parametrize("place", ["params", "extra"])
 def test_a_resource_is_given_once(tmp_path: Path, place: str) -> None:
     body = f'{ENDPOINT}client_id = "c"\ngrant = "client_credentials"\nresource = "urn:a"\n'
-    with pytest.raises(ConfigurationError, match=r"resource is given beside params and extra"):
+    with pytest.raises(
+        ConfigurationError, match=r"resource is also set as resource of the profile"
+    ):
         loaded(tmp_path, f'{body}{place} = {{resource = "urn:b"}}\n')
 
 
@@ -263,7 +265,9 @@ def test_a_profile_may_expect_another_issuer_in_the_metadata(tmp_path: Path) -> 
 
 def test_an_expected_issuer_needs_metadata_to_be_in(tmp_path: Path) -> None:
     provider = '{token_endpoint = "https://login.example.com/token", expected_issuer = "x"}'
-    with pytest.raises(ConfigurationError, match="expected_issuer is for the metadata of issuer"):
+    with pytest.raises(
+        ConfigurationError, match="expected_issuer applies to the metadata of issuer"
+    ):
         loaded(tmp_path, f'provider = {provider}\nclient_id = "c"\n')
 
 

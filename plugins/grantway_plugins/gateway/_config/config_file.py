@@ -84,7 +84,9 @@ class ConfigFile(OneProcess):
         self.mistakes: list[Mistake] = []
         data = self.toml.data
         self.mistakes += [
-            ((name,), f"is no key here; {nearest(name, _TOP)}") for name in data if name not in _TOP
+            ((name,), f"is an unknown key; {nearest(name, _TOP)}")
+            for name in data
+            if name not in _TOP
         ]
         self.gateway = self._table(GatewayTable(), data.get("gateway", {}), ("gateway",))
         self.network = self._table(NetworkTable(), data.get("network", {}), ("network",))
@@ -113,7 +115,7 @@ class ConfigFile(OneProcess):
         if not isinstance(table, Mapping):
             self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
             return PartialTable(schema.fields)
-        read, mistakes = self.toml.judge(schema, table, at)
+        read, mistakes = self.toml.validate(schema, table, at)
         self.mistakes += mistakes
         return read
 

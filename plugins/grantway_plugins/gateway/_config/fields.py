@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields
 
 from grantway._exceptions import ConfigurationError
 from grantway._types.quantity import check_count
-from grantway_plugins._config.tables import judge
+from grantway_plugins._config.tables import check_value
 from grantway_plugins.gateway._inbound.clients import check_hashes
 from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
@@ -43,7 +43,7 @@ class Whole(fields.Field[int]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
     ) -> int:
-        judge(check_count, value, least=self._least)
+        check_value(check_count, value, least=self._least)
         return int(value)
 
 

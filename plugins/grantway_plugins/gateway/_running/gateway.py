@@ -16,7 +16,7 @@ from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._processes.copies import OneProcess
 from grantway._types.event import Event
 from grantway.hookspecs import hookimpl
-from grantway_plugins._config.file_signature import stamp_of
+from grantway_plugins._config.file_signature import file_signature
 from grantway_plugins._config.partial_table import InvalidKeyError
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.config_file import device_path
@@ -232,12 +232,12 @@ class Gateway(OneProcess):
 
     async def _follow_file(self) -> None:
         """Reload when the file was written, looking now and then."""
-        seen = await asyncio.to_thread(stamp_of, self._on_duty.assembly.config.path)
+        seen = await asyncio.to_thread(file_signature, self._on_duty.assembly.config.path)
         while True:
             await asyncio.sleep(self._gateway.get("reload_every", _AGAIN))
             if "reload_every" not in self._gateway:
                 continue  # a file to come may say so
-            stamp = await asyncio.to_thread(stamp_of, self._on_duty.assembly.config.path)
+            stamp = await asyncio.to_thread(file_signature, self._on_duty.assembly.config.path)
             if stamp != seen:
                 seen = stamp
                 await self.reload()

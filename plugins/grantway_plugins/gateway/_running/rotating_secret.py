@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from grantway._exceptions import ConfigurationError, InvalidClientException
 from grantway._requests.client_auth import ClientAuth
-from grantway_plugins._config.file_signature import stamp_of
+from grantway_plugins._config.file_signature import file_signature
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange, OutgoingRequest
@@ -40,7 +40,7 @@ class RotatingSecret:
     ) -> None:
         self._path, self._read, self._make = path, read, make
         self._lock = threading.Lock()
-        self._stamp = stamp_of(self._path)
+        self._stamp = file_signature(self._path)
         self._auth = make(read())
         self._before: tuple[str, ...] = ()
         #: How often another secret was found.
@@ -62,7 +62,7 @@ class RotatingSecret:
 
     def look(self) -> None:
         """Take up another secret if there is one."""
-        stamp = stamp_of(self._path)
+        stamp = file_signature(self._path)
         if stamp == self._stamp:
             return
         with self._lock:

@@ -52,14 +52,12 @@ def read_accounts(path: Path) -> tuple[AwsAccount, ...]:
     """
     if not path.exists():
         raise ConfigurationError(
-            f"{path}: there is no such file; it holds a table [accounts.ID] for each AWS account, "
+            f"{path}: no such file; it needs a table [accounts.ID] for each AWS account, "
             "and a table [accounts.ID.roles.NAME] for each of its roles."
         )
     toml = TomlFile(path)
     mistakes: list[Mistake] = [
-        ((name,), "is no key here; there is only accounts")
-        for name in toml.data
-        if name != "accounts"
+        ((name,), "is an unknown key; use accounts") for name in toml.data if name != "accounts"
     ]
     tables = toml.data.get("accounts")
     if not isinstance(tables, Mapping) or not tables:
@@ -75,7 +73,7 @@ def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake
     at = ("accounts", account_id)
     if not _ACCOUNT_ID.fullmatch(account_id):
         mistakes.append((at, "must be named by twelve digits, like 123456789012"))
-    read, wrong = toml.judge(_AccountTable(), table, at)
+    read, wrong = toml.validate(_AccountTable(), table, at)
     mistakes += wrong
     if wrong:  # the account is not used, and its invalid keys cannot be read
         read = {}
@@ -86,7 +84,7 @@ def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake
         here = (*at, "roles", name)
         if not _ROLE_NAME.fullmatch(name):
             mistakes.append((here, "must be named by at most 64 letters, digits or _+=,.@-"))
-        fields_read, wrong = toml.judge(_RoleTable(), role, here)
+        fields_read, wrong = toml.validate(_RoleTable(), role, here)
         mistakes += wrong
         if not wrong:
             roles[name] = RoleCredentials(**fields_read)

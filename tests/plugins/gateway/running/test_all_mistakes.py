@@ -103,11 +103,11 @@ binding_key_file = "none.key"
 """
 
 SAID = [
-    "1: gatewy is no key here",
+    "1: gatewy is an unknown key",
     "4: gateway.admin must be host and port",
-    "5: gateway.reload_evry is no key here",
+    "5: gateway.reload_evry is an unknown key",
     '6: gateway.ready must be "any" or "all"',
-    "7: gateway.store cannot be made: it has no option colour",
+    "7: gateway.store cannot be created: it has no option colour",
     "8: gateway.require_plugins cannot be kept",
     "9: gateway.limits.connections must be a whole number",
     "12: network.no_proxy must be hosts",
@@ -177,7 +177,7 @@ ca_bundle = "none.pem"
 """
     done = checked(write(tmp_path, GOOD.replace("path =", "pth =") + asked))
     for each in (
-        "line 11: routes.orders.pth is no key here",
+        "line 11: routes.orders.pth is an unknown key",
         "line 18: providers.unfound.issuer cannot be discovered",
         "line 21: providers.distrustful cannot work: auth: 'client_secret_basik'",
         "line 25: providers.distrustful.ca_bundle",
@@ -196,8 +196,8 @@ def test_a_mistake_brings_no_others_that_only_follow_from_it(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("missing", "there is no such gateway file; name it with --config"),
-        ("folder", "(is a directory, not a gateway file); name the file in it"),
+        ("missing", "no such gateway file; name it with --config"),
+        ("folder", "is a directory, not a gateway file; give the path of the file"),
         ("latin", "is not UTF-8; save the gateway file as UTF-8"),
         ("broken", "Expected"),
     ],

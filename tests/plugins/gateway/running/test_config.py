@@ -63,10 +63,10 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     ("old", "new", "says"),
     [
         # Unknown keys
-        ('path = "/orders"', 'pth = "/orders"', "11: routes.orders.pth is no key here; did you mean path?"),
-        ("[gateway]", "[gatway]", "1: gatway is no key here; did you mean gateway?"),
-        ('admin = "', 'admn = "', "3: gateway.admn is no key here; did you mean admin?"),
-        ('client_id = "my', 'client_name = "my', "7: providers.idp.client_name is no key here; did you mean"),
+        ('path = "/orders"', 'pth = "/orders"', "11: routes.orders.pth is an unknown key; did you mean path?"),
+        ("[gateway]", "[gatway]", "1: gatway is an unknown key; did you mean gateway?"),
+        ('admin = "', 'admn = "', "3: gateway.admn is an unknown key; did you mean admin?"),
+        ('client_id = "my', 'client_name = "my', "7: providers.idp.client_name is an unknown key; did you mean"),
         # What must be said
         ('tenant = "header:X-Tenant"\n', "", "10: routes.orders.tenant is missing: say whose token"),
         ('on_failure = "closed"\n', "", '10: routes.orders.on_failure is missing; it must be "closed" or "open"'),
@@ -265,7 +265,7 @@ def test_a_provider_that_cannot_be_discovered(tmp_path: Path, start: str) -> Non
 def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
     done = _checked(_written(tmp_path, GOOD.replace("path =", "pth =")))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "gateway.toml, line 11: routes.orders.pth is no key here" in done.stderr
+    assert "gateway.toml, line 11: routes.orders.pth is an unknown key" in done.stderr
     assert _checked(_written(tmp_path, GOOD)).stdout.endswith(
         "gateway.toml is right: 1 route, 1 provider, 0 tenants\n"
     )

@@ -99,7 +99,7 @@ def test_a_wrong_file_is_refused_and_the_old_one_stays(behind: Behind) -> None:
     with gateway(config) as run:
         replace_file(config, good.replace("tenant =", "tennant ="))
         run.reload()
-        run.wait_for("routes.orders.tennant is no key here; did you mean tenant?")
+        run.wait_for("routes.orders.tennant is an unknown key; did you mean tenant?")
         assert f"{config}, line " in run.log
         assert _status(f"{run.url}/orders") == 200
         replace_file(config, good.replace('admin = "127.0.0.1:0"', 'admin = "127.0.0.1:1"'))

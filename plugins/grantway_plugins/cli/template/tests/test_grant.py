@@ -1,4 +1,4 @@
-"""The grant keeps grantway's rules, is found where it is installed, and is sent once."""
+"""The grant conforms to grantway's rules, is registered when installed, and is not retried."""
 
 from collections.abc import Callable
 
@@ -11,18 +11,18 @@ from example_grant import GRANT_TYPE, VOUCHER
 DISTRIBUTION = "example-grant"
 
 
-def test_it_conforms() -> None:
+def test_the_grant_conforms() -> None:
     assert_grant_conforms(VOUCHER)
 
 
-def test_it_is_found_once_it_is_installed() -> None:
+def test_the_installed_grant_is_registered() -> None:
     registry = grantway.build_registry(only=["grantway", DISTRIBUTION], strict=True)
     assert registry.grant(GRANT_TYPE) is VOUCHER
     assert registry.owner(GRANT_TYPE).distribution == DISTRIBUTION
     assert GRANT_TYPE in registry.issuer_grants
 
 
-def test_a_voucher_is_not_sent_again_when_the_answer_was_lost(
+def test_a_voucher_is_not_sent_again_after_a_lost_response(
     grantway_register: Register, grantway_faults: Callable[..., FaultServer]
 ) -> None:
     registry = grantway_register(VOUCHER)

@@ -1,4 +1,4 @@
-"""The grant from both ends: a client asks, and grantway's issuer answers over a real socket."""
+"""The grant with grantway's client and issuer, over a real socket."""
 
 import grantway
 import pytest
@@ -11,34 +11,34 @@ from example_grant.issuer import Vouchers
 
 @pytest.fixture
 def client(grantway_register: Register, grantway_issuer: LiveIssuer) -> grantway.Client:
-    """A client of an issuer that knows one voucher."""
+    """Return a client of an issuer that knows one voucher."""
     grantway_register(VOUCHER, issuer=Vouchers({"SPRING-2031": "user-1"}))
     return grantway_issuer.client(scope=["read"])
 
 
-def test_a_voucher_brings_a_token(client: grantway.Client) -> None:
+def test_issues_a_token_for_a_voucher(client: grantway.Client) -> None:
     token = client.create_token(grant_type=GRANT_TYPE, voucher="SPRING-2031", scope=["read"])
     assert token.access_token
     assert token.scope == ("read",)
 
 
-def test_a_voucher_is_taken_once(client: grantway.Client) -> None:
+def test_rejects_a_voucher_that_was_used(client: grantway.Client) -> None:
     client.create_token(grant_type=GRANT_TYPE, voucher="SPRING-2031")
     with pytest.raises(grantway.InvalidGrantException, match="was used before"):
         client.create_token(grant_type=GRANT_TYPE, voucher="SPRING-2031")
 
 
-def test_an_unknown_voucher_is_refused(client: grantway.Client) -> None:
+def test_rejects_an_unknown_voucher(client: grantway.Client) -> None:
     with pytest.raises(grantway.InvalidGrantException, match="is unknown"):
         client.create_token(grant_type=GRANT_TYPE, voucher="AUTUMN-2031")
 
 
-def test_a_scope_that_is_too_wide_does_not_cost_the_voucher(client: grantway.Client) -> None:
+def test_rejecting_a_scope_does_not_use_up_the_voucher(client: grantway.Client) -> None:
     with pytest.raises(grantway.InvalidScopeException):
         client.create_token(grant_type=GRANT_TYPE, voucher="SPRING-2031", scope=["write"])
     assert client.create_token(grant_type=GRANT_TYPE, voucher="SPRING-2031")
 
 
-def test_a_request_without_a_voucher_never_leaves(client: grantway.Client) -> None:
+def test_a_request_without_a_voucher_is_not_sent(client: grantway.Client) -> None:
     with pytest.raises(grantway.RequestInvalidError, match="voucher is required"):
         client.create_token(grant_type=GRANT_TYPE)

@@ -1,4 +1,4 @@
-"""The grant: what a request holds, and what a second send of it does."""
+"""The grant: its parameters, and whether a request may be sent twice."""
 
 from grantway import Grant, GrantSchema, Replay, Scope, Text
 
@@ -6,13 +6,13 @@ GRANT_TYPE = "urn:example:example-grant"
 
 
 class VoucherSchema(GrantSchema):
-    """A voucher, and what the token is for."""
+    """The parameters of a request."""
 
     voucher = Text(required=True, example='"SPRING-2031"', maximum=64)
     scope = Scope()
 
 
-#: A voucher is taken once, so a request whose answer was lost is not sent again.
+#: A voucher works only once, so a request is not retried after a lost response.
 VOUCHER = Grant(
     grant_type=GRANT_TYPE,
     schema=VoucherSchema(),

@@ -1,4 +1,4 @@
-"""The issuer's side of the grant: may a token be issued for this voucher?"""
+"""The issuer side of the grant: decide whether to issue a token for a voucher."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from grantway_plugins.issuer import Denial, GrantRequest, Issue, digest
 from .grant import GRANT_TYPE
 
 if TYPE_CHECKING:
-    # It loads a database library, which only the issuer needs.
+    # Importing it at runtime would load a database library, which only the issuer needs.
     from grantway_plugins.issuer import Transaction
 
-#: Seconds that a voucher which was taken stays known.
+#: Seconds for which a used voucher is remembered.
 REMEMBERED = 365 * 86_400.0
 
 
 class Vouchers:
-    """Takes each voucher once.
+    """Issues one token for each voucher.
 
     Args:
-        holders: Voucher -> whose it is.
+        holders: Subject of the token for each voucher.
     """
 
     def __init__(self, holders: Mapping[str, str]) -> None:
         self._holders = holders
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
-        """Say yes or no; the issuer has checked the client and the parameters already."""
+        """Issue a token or deny it. The issuer has already checked client and parameters."""
         voucher = request.params["voucher"]
         holder = self._holders.get(voucher)
         if holder is None:
             return Denial("invalid_grant", "The voucher is unknown")
         decision = request.issue(subject=holder)
-        if isinstance(decision, Denial):  # of a scope that is too wide: the voucher is kept
+        if isinstance(decision, Denial):  # the scope is too wide: do not use up the voucher
             return decision
         if not transaction.spend(digest(f"{GRANT_TYPE} {voucher}"), request.now + REMEMBERED):
             return Denial("invalid_grant", "The voucher was used before")

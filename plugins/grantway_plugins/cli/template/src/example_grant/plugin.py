@@ -1,4 +1,4 @@
-"""What grantway is told; the entry point names this module."""
+"""The hooks that grantway calls. The package's entry point names this module."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,11 +10,11 @@ from .issuer import Vouchers
 
 @hookimpl
 def grantway_register_grants() -> Iterable[Grant]:
-    """Bring the grant."""
+    """Register the grant."""
     return [VOUCHER]
 
 
 @hookimpl
 def grantway_register_issuer_grants() -> Mapping[str, Vouchers]:
-    """Bring the issuer's side of it. It knows no voucher yet: say here where yours are kept."""
+    """Register the issuer side. Replace the empty mapping with your vouchers."""
     return {GRANT_TYPE: Vouchers({})}
