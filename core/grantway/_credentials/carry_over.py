@@ -1,8 +1,8 @@
-"""What a refreshed token keeps of the one before, where the provider's answer omits it.
+"""Keep values of the previous token that a refresh response omits.
 
-An omitted ``scope`` is the one that was asked for, or else unchanged (RFC 6749 sections 5.1 and 6);
-an answer to a refresh may omit the ID token (OpenID Connect Core section 12.2); and providers send
-members such as ``instance_url`` with the login alone.
+An omitted ``scope`` is the requested one, or unchanged (RFC 6749 sections 5.1 and 6). A refresh
+response may omit the ID token (OpenID Connect Core section 12.2), and some providers send members
+such as ``instance_url`` only at the login.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from dataclasses import replace
 
 from grantway._types.token import Token
 
-#: Members that describe one answer or one token, so that an old value would be wrong: lifetimes,
-#: ids, nonces, the browser's session, and the keys and signatures that belong to one token. They
-#: are compared in lower case and without separators, so ``refresh_token_expires_in`` is
-#: ``refreshtokenexpiresin``.
+#: Members that describe one response or token, so that an old value would be wrong: lifetimes,
+#: ids, nonces, the browser session, keys and signatures. Names are compared in lower case and
+#: without separators: ``refresh_token_expires_in`` becomes ``refreshtokenexpiresin``.
 _OF_ONE_ANSWER = re.compile(
     "(x|ext)?(access|refresh|id|c?nonce)?(token)?"
     "(exp|expir(e|es|y|ation)(in|at|on|time|date)?|issued(at|on)?|iat|notbefore|nbf|lifetime|ttl"
@@ -27,12 +26,12 @@ _SEPARATORS = re.compile(r"[\W_]+")
 
 
 def carry_over(token: Token, last: Token, requested: tuple[str, ...] | None) -> Token:
-    """Complete a refreshed token with what the answer omitted.
+    """Return a refreshed token, completed with the values that the response omitted.
 
     Args:
-        token: What the provider sent.
+        token: The provider's response.
         last: The token whose refresh token was sent.
-        requested: The scope that the refresh asked for, or None if it named none.
+        requested: The scope that the refresh requested, or None.
     """
     if not token.access_token:  # a new refresh token came alone
         return replace(last, refresh_token=token.refresh_token)
@@ -52,5 +51,5 @@ def carry_over(token: Token, last: Token, requested: tuple[str, ...] | None) -> 
 
 
 def describes_one_answer(name: str) -> bool:
-    """Whether a member of an answer says nothing about the next answer."""
+    """Return whether a member of a response applies to that response only."""
     return _OF_ONE_ANSWER.fullmatch(_SEPARATORS.sub("", name.lower())) is not None

@@ -1,4 +1,4 @@
-"""A name for a token that differs when anything differs that makes it another token."""
+"""Fingerprints of settings, used as names of tokens."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-#: Secrets shorter than this could be guessed from their hash, as a password could.
+#: Shorter secrets, such as passwords, could be guessed from a plain hash.
 _GUESSABLE = 32
 _ROUNDS = 100_000
 
 
 def fingerprint(facts: Mapping[str, Any], secret: frozenset[str] = frozenset()) -> str:
-    """The SHA-256 of names and values, each with its length before it, as 64 hex digits.
+    """Return the SHA-256 of names and values, each with its length, as 64 hex digits.
 
-    No two different mappings of texts, numbers, lists and mappings give the same input to the
-    hash, so two tenants never share a key. The order of names does not count, that of a list does.
+    Different mappings of texts, numbers, lists and mappings give different input to the hash, so
+    two tenants never share a key. The order of names is irrelevant; the order of a list matters.
 
     Args:
         facts: Names to values.
-        secret: Names whose values are secret, at any depth; a short one is stretched, so that
-            nobody who sees the fingerprint can try passwords against it.
+        secret: Names of secret values, at any depth. Short values are stretched, so that the
+            fingerprint does not help to guess passwords.
     """
     return hashlib.sha256(_bytes(facts, secret, "")).hexdigest()
 

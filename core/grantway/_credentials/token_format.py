@@ -1,4 +1,4 @@
-"""A token as bytes, for stores: JSON that this and every later version can read."""
+"""The stored form of a token: JSON that this and every later version can read."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from grantway._exceptions import StoreSaveError, StoreUnreadableError
 from grantway._types.token import Token
 
-#: Stands in every record, so that a later layout can be told from this one.
+#: Version in every record, so that later formats can be recognised.
 VERSION = 1
 
 _TEXTS = ("access_token", "token_type", "refresh_token", "id_token")
 
 
 def encode_token(token: Token) -> bytes:
-    """The token, secrets and all, as UTF-8 JSON.
+    """Return a token, including its secrets, as UTF-8 JSON.
 
     Raises:
-        StoreSaveError: it holds what JSON has no word for; quotes nothing.
+        StoreSaveError: The token contains a value that JSON cannot represent; quotes nothing.
     """
     record: dict[str, Any] = {
         "version": VERSION,
@@ -38,23 +38,23 @@ def encode_token(token: Token) -> bytes:
         record.clear()
         kept.clear()
     raise StoreSaveError(
-        "the token holds a value that JSON has no word for; keep text, numbers, lists and maps "
+        "the token contains a value that JSON cannot represent; use text, numbers, lists and maps "
         "in its fields and in extra."
     )
 
 
 def decode_token(data: bytes | str, where: str) -> Token:
-    """The token that ``encode`` was given.
+    """Return the token of a stored record.
 
     Args:
-        data: What ``encode`` made.
-        where: Names the place in an error, like ``/home/you/token.json``.
+        data: The output of ``encode_token``.
+        where: Location for the error message, such as ``/home/you/token.json``.
 
     Raises:
-        StoreUnreadableError: it is not such a record, or one of a later version; quotes nothing.
+        StoreUnreadableError: The data is no such record, or of a later version; quotes nothing.
     """
     record, problem = _read(data)
-    # A report that shows the locals of each frame would show the secrets with them.
+    # Tracebacks with local variables would show the secrets.
     del data
     if problem:
         record.clear()
@@ -73,7 +73,7 @@ def decode_token(data: bytes | str, where: str) -> Token:
 
 
 def is_newer_format(data: bytes | str) -> bool:
-    """Whether it is a record of a later version, which is to be left as it is."""
+    """Return whether the data is a record of a later version, which must not be changed."""
     try:
         record = json.loads(data)
     except (ValueError, RecursionError):
@@ -83,7 +83,7 @@ def is_newer_format(data: bytes | str) -> bool:
 
 
 def _read(data: bytes | str) -> tuple[dict[str, Any], str]:
-    """What ``encode`` wrote, and what is wrong with it, or nothing."""
+    """Return the record and its problem; the problem is empty if there is none."""
     try:
         record = json.loads(data)
     except (ValueError, RecursionError):  # bad UTF-8 is a ValueError too
@@ -100,7 +100,7 @@ def _read(data: bytes | str) -> tuple[dict[str, Any], str]:
 
 
 def _wrong(record: dict[str, Any]) -> str | None:
-    """The first field that is not what ``encode`` writes."""
+    """Return the name of the first field with an invalid type, or None."""
     if not isinstance(record.get("access_token"), str):
         return "access_token"
     for name in _TEXTS:

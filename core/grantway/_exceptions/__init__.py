@@ -3,18 +3,18 @@
 ::
 
     GrantwayError
-    |- RequestInvalidError              the caller's fault; nothing was sent
+    |- RequestInvalidError              an invalid request or setting; nothing was sent
     |  |- UnknownGrantTypeError         no plugin registered this grant_type
-    |  `- ConfigurationError            a provider, dialect or client that cannot work
+    |  `- ConfigurationError            an invalid provider, dialect or client
     |     `- InsecureEndpointError      http:// to another machine
-    |- TransportError                   no usable answer
+    |- TransportError                   no usable response
     |  |- ConnectionFailedError         never sent: any grant may be tried again
-    |  |- OutcomeUnknownError           sent, and the answer was lost
-    |  |- ProviderUnavailableError      refused with 425, 429 or 503: nothing was done
+    |  |- OutcomeUnknownError           sent, but the response was lost
+    |  |- ProviderUnavailableError      rejected with 425, 429 or 503: nothing was done
     |  |- RedirectRefusedError          a token request is never redirected
-    |  `- ResponseInvalidError          an answer that is not a token answer
-    |     `- ResponseTooLargeError      an answer past the cap
-    |- TokenError                       the provider said no
+    |  `- ResponseInvalidError          not a token response
+    |     `- ResponseTooLargeError      a response above the size limit
+    |- TokenError                       the provider rejected the request
     |  |- InvalidRequestException       invalid_request
     |  |- InvalidClientException        invalid_client
     |  |- InvalidGrantException         invalid_grant
@@ -42,21 +42,21 @@
     |  |- InvalidRequestObjectError     invalid_request_object
     |  |- InvalidDpopProofError         invalid_dpop_proof
     |  |- UseDpopNonceError             use_dpop_nonce
-    |  `- UnknownTokenError             any other code, kept as it came
-    |- FlowError                        a login that a person began and that did not end in a code
+    |  `- UnknownTokenError             any other code, unchanged
+    |- FlowError                        an interactive login failed
     |  |- FlowCancelledError
     |  |- FlowTimeoutError
     |  |- BrowserUnavailableError
-    |  `- RedirectMismatchError         state or iss is not the one that was sent
-    |- CredentialError                  a token that could not be kept fresh
-    |  |- LoginNeededError              no token, and none to be had without a person
-    |  |- WaitTimeoutError              the refresh under way outlasted this caller's deadline
-    |  |- ProviderPausedError           not asked: it failed a moment ago, or said when to return
-    |  `- StoreError                    where tokens rest
-    |     |- StoreUnreadableError       what is stored cannot be read, or not be reached
-    |     |- StoreSaveError             a token that could not be saved; it is in ``token``
-    |     |- StoreLockError             the lock was not to be had in time
-    |     `- LeaseLostError             a newer holder of the lock has saved since
+    |  `- RedirectMismatchError         state or iss differs from the request
+    |- CredentialError                  a credential could not provide a token
+    |  |- LoginNeededError              no token; a user has to log in
+    |  |- WaitTimeoutError              the refresh took longer than the caller's timeout
+    |  |- ProviderPausedError           no request sent: it failed a moment ago, or sent Retry-After
+    |  `- StoreError                    the store failed
+    |     |- StoreUnreadableError       a stored token cannot be read, or the store not reached
+    |     |- StoreSaveError             a token could not be saved; see ``token``
+    |     |- StoreLockError             the lock was not acquired in time
+    |     `- LeaseLostError             a later holder of the lock has saved
     |- PluginError                      a plugin's code broke its contract during a call
     `- RegistryError                    plugins
        |- GrantConflictError
@@ -65,10 +65,9 @@
           `- PluginIncompatibleError    made for another version of the hooks
 
 The eleven names from ``InvalidRequestException`` to ``InternalServerException`` are those of
-AWS's ``SSOOIDC.Client.create_token``, and the two of a registration are AWS's as well. A code of
-the OAuth registry has a class where a program would act on it; any other is kept in
-``UnknownTokenError.error``. No error carries a secret: what a provider says is quoted
-only after the values that were sent have been cut out of it.
+AWS's ``SSOOIDC.Client.create_token``; the two registration errors are AWS's as well. A code of the
+OAuth registry has a class if programs act on it; any other code is in ``UnknownTokenError.error``.
+No error carries a secret: the values that were sent are removed from quoted provider texts.
 """
 
 from .base import Attempt as Attempt, Evidence as Evidence, GrantwayError as GrantwayError

@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 class CredentialError(GrantwayError):
-    """A token that could not be kept fresh."""
+    """A credential could not provide a token."""
 
     code = "credential_error"
 
 
 class LoginNeededError(CredentialError):
-    """There is no token, and none can be had without a person: log in again."""
+    """There is no token, and a user has to log in to get one."""
 
     code = "login_needed"
 
 
 class WaitTimeoutError(CredentialError, TimeoutError):
-    """The refresh under way outlasted this caller's deadline; it goes on without the caller."""
+    """The running refresh took longer than the caller's timeout; it continues."""
 
     code = "wait_timeout"
 
 
 class ProviderPausedError(CredentialError):
-    """The provider was not asked: it failed a moment ago, or said when to come back.
+    """No request was sent: the provider failed a moment ago, or sent ``Retry-After``.
 
     Attributes:
-        retry_after: Seconds until it is asked again.
+        retry_after: Seconds until the next request is allowed.
     """
 
     code = "provider_paused"
@@ -45,13 +45,13 @@ class ProviderPausedError(CredentialError):
 
 
 class StoreError(CredentialError):
-    """Where tokens rest did not do its work."""
+    """The store failed."""
 
     code = "store_failed"
 
 
 class StoreUnreadableError(StoreError):
-    """What is stored cannot be read, or the store cannot be reached. Nothing was removed."""
+    """A stored token cannot be read, or the store cannot be reached. Nothing was removed."""
 
     code = "store_unreadable"
 
@@ -60,8 +60,8 @@ class StoreSaveError(StoreError):
     """A token could not be saved.
 
     Attributes:
-        token: The token, which would else be lost with the error; None where a store raises it,
-            which is given the token by its caller.
+        token: The token, so that it is not lost; None if a store raises the error, because its
+            caller has the token.
     """
 
     code = "store_save_failed"
@@ -74,12 +74,12 @@ class StoreSaveError(StoreError):
 
 
 class StoreLockError(StoreError, TimeoutError):
-    """The lock of a key was not to be had in time. Nothing was sent."""
+    """The lock of a key was not acquired in time. Nothing was sent."""
 
     code = "store_locked"
 
 
 class LeaseLostError(StoreError):
-    """A newer holder of the lock has saved since; what is stored is newer than what was given."""
+    """A later holder of the lock has saved; the stored token is newer than the given one."""
 
     code = "lease_lost"

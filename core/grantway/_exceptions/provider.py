@@ -230,7 +230,7 @@ class UseDpopNonceError(TokenError):
 
 
 class UnknownTokenError(TokenError):
-    """An error code that has no class of its own; ``error`` keeps it as it came."""
+    """An error code without a class; ``error`` has the code unchanged."""
 
     code = "unknown_token_error"
 

@@ -1,12 +1,14 @@
-"""Who has a name when several plugins bring it. The order of loading never decides.
+"""Resolve conflicts between plugins that register the same name.
 
-1. The host's ``prefer`` decides.
-2. Else a grant that ``replaces`` another's goes before it.
-3. Else what grantway itself brings stays, and who else brings it is refused.
-4. Else nobody has it, and all who bring it are refused: which of two strangers gets the secrets of
-   a caller is not ours to guess.
+The order of loading never decides. For each name:
 
-Who is refused is refused whole, so that no plugin is half there.
+1. ``prefer`` of the host decides.
+2. Otherwise a grant with ``replaces`` wins over the grant that it replaces.
+3. Otherwise grantway's own registration stays, and the other plugins are rejected.
+4. Otherwise all plugins that register the name are rejected: grantway cannot guess which of two
+   third parties should get a caller's secrets.
+
+A rejected plugin is rejected entirely, so that no plugin is half registered.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from grantway._wire.dialect import RFC6749
 from .exports import CLIENT_AUTH, DIALECT, GRANT, ISSUER_SIDE, PluginExports
 from .selection import VARIABLE, without
 
-#: The distribution whose names strangers cannot take by accident.
+#: The distribution whose names third parties cannot take over by accident.
 OWN = "grantway"
 
 Key = tuple[str, str]
@@ -38,13 +40,13 @@ _BUILT_IN_NAMES: tuple[Key, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ConflictResolution:
-    """Who brings what.
+    """The owner of each registered name.
 
     Attributes:
-        owners: Kind and name -> who has it.
-        values: Kind and name -> what it is.
-        conflicts: Kind and name -> why nobody has it.
-        refused: Reason and contribution of each that lost a conflict.
+        owners: Kind and name to the plugin that owns it.
+        values: Kind and name to the registered value.
+        conflicts: Kind and name to the reason why no plugin owns it.
+        refused: Reason and exports of each plugin that lost a conflict.
     """
 
     owners: Mapping[Key, PluginExports]
@@ -56,14 +58,14 @@ class ConflictResolution:
 def resolve_conflicts(
     contributions: Sequence[PluginExports], prefer: Mapping[str, str]
 ) -> ConflictResolution:
-    """Give every name to one owner, or to none.
+    """Assign every name to one plugin, or to none.
 
     Args:
-        contributions: What plugins brought.
-        prefer: grant_type -> plugin or distribution whose grant counts.
+        contributions: The exports of the plugins.
+        prefer: grant_type to the plugin or distribution whose grant to use.
 
     Raises:
-        RegistryError: ``prefer`` names nobody who brings that grant.
+        RegistryError: ``prefer`` names a plugin that does not register the grant.
     """
     _check_prefer(contributions, prefer)
     refused: dict[PluginExports, str] = {}
@@ -110,7 +112,7 @@ def _claims(contributions: Sequence[PluginExports]) -> dict[Key, list[tuple[Plug
 def _left(
     claimants: Sequence[PluginExports], key: Key, prefer: Mapping[str, str]
 ) -> list[PluginExports]:
-    """Those who still bring a name once the host, and the plugins themselves, have decided."""
+    """Return the plugins that remain after ``prefer`` and ``replaces`` were applied."""
     kind, name = key
     if kind in {GRANT, ISSUER_SIDE} and name in prefer:
         preferred = [each for each in claimants if each.status.goes_by(prefer[name])]
@@ -121,7 +123,7 @@ def _left(
         each
         for each in claimants
         if normal(each.status.distribution or APPLICATION) not in replaced
-        # Within one distribution it says nothing about who of the two is meant.
+        # Within one distribution, ``replaces`` does not identify one of the two.
         or normal(each.replaces(kind, name)) == normal(each.status.distribution or APPLICATION)
     ] or list(claimants)
 

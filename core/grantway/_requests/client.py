@@ -45,25 +45,24 @@ class Client:
     """A client of one provider. Make one and keep it: it holds connections. Safe for threads.
 
     Args:
-        provider: Who is asked.
-        client_id: This client's name at the provider.
-        client_secret: Its secret; None for a public client.
+        provider: The provider.
+        client_id: The client's identifier at the provider.
+        client_secret: The client's secret; None for a public client.
         auth: ``none``, ``client_secret_basic``, ``client_secret_post``, a method that a plugin
-            registered, or an object with ``authenticate(draft)``; by default what the dialect
-            names.
-        registry: Where grants come from; by default this process's, whose changes the client
-            follows: its next call finds what was registered or reloaded.
-        grants: More grants, for this client alone.
-        middleware: Runs around every call of this client, inside that of the registry's plugins;
-            sees grantway's errors, and each call once, whatever is sent again.
-        transport: Sends the requests; by default one of its own.
-        retry: When to send again.
-        timeout: Seconds for one call, over all attempts and waits.
+            registered, or an object with ``authenticate(draft)``; by default the dialect's method.
+        registry: Provides the grants; by default the registry of the process, including later
+            registrations and reloads.
+        grants: Additional grants for this client alone.
+        middleware: Runs around every call of this client, inside the middleware of the registry's
+            plugins. It sees grantway's errors, and each call once, however often it is retried.
+        transport: Sends the requests; by default a new ``RequestsTransport``.
+        retry: When to retry.
+        timeout: Longest duration of a call in seconds, including retries and waits.
 
     Raises:
-        ConfigurationError: an argument cannot work; names it.
-        GrantConflictError: one of ``grants`` is registered already and does not say ``replaces``.
-        GrantInvalidError: one of ``grants`` cannot be used.
+        ConfigurationError: An argument is invalid; names it.
+        GrantConflictError: One of ``grants`` is registered already and does not set ``replaces``.
+        GrantInvalidError: One of ``grants`` cannot be used.
     """
 
     @hides_arguments
@@ -175,11 +174,11 @@ class Client:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        """The way through the registry as it is now; a call keeps the one that it began with."""
+        """The dispatcher for the current registry; a running call keeps its dispatcher."""
         base, dispatcher = self._wired
         if not self._follows or base is (current := default_registry()):
             return dispatcher
-        # Two threads may both do it: what they make is the same, and the last one stays.
+        # Two threads may both build it: the results are equal, and the last one stays.
         self._wired = wired = self._wire(current)
         return wired[1]
 

@@ -27,7 +27,7 @@ class ClientAuth(Protocol):
         ...
 
     def authenticate(self, draft: OutgoingRequest) -> None:
-        """Add the proof to the fields or headers of a request; called anew for every send."""
+        """Add the proof to the fields or headers of a request; called for every send."""
         ...
 
     def secrets(self) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class Dispatcher:
 
     Args:
         registry: Where grants, dialects and middleware come from.
-        provider: Who is asked.
+        provider: The provider.
         transport: Sends the requests.
         retry: When to send again: a policy, or a ``RetrySends`` that judges answers itself.
         middleware: More of it, inside the registry's.

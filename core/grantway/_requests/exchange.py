@@ -1,4 +1,4 @@
-"""What travels down the middleware chain, what comes back up, and the bottom of the chain."""
+"""The exchange that middleware sees, and the innermost step that sends the request."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Exchange(OneProcess):
         deadline: One end for all attempts.
         attempts: Sends begun so far.
         sent_at: Unix time of the latest send.
-        emit: Tells the observers, or None when nobody listens.
+        emit: Calls the observers; None if there are none.
         call_id: The number of the call in its events.
-        most_attempts: Sends at most, or None for what the client's policy says. Middleware may
-            lower it while the call runs: what is waiting to be sent again is then not sent.
+        most_attempts: Most sends, or None for the client's policy. Middleware may lower it during
+            the call; a waiting retry is then not sent.
         on_refusal: Called when a send was refused for now (429, 503), with the seconds that the
             provider asked to wait, or None, and before it is decided whether to send again.
         history: Each attempt that did not settle the call, and the one after it.
@@ -126,7 +126,7 @@ def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class OutgoingRequest(OneProcess):
-    """A request while the client's proof is added to it; made anew for every send.
+    """A request while the client's proof is added to it; a new one for every send.
 
     Attributes:
         url: Where it will go. A strategy may name another address of the same provider (RFC 8705
@@ -134,7 +134,7 @@ class OutgoingRequest(OneProcess):
         fields: RFC names to values of the body.
         headers: Headers of the request.
         step: Which endpoint: ``token``, ``device_authorization``, ...
-        provider: Who is asked.
+        provider: The provider.
         secrets: Values in the proof that must never show, such as a signed assertion.
         learn: Called with the answer, for a proof that depends on what the provider said. True
             sends once more, with a new draft; only for a provider that did nothing, so never

@@ -1,4 +1,4 @@
-"""Who is asked: a provider's endpoints, its metadata (RFC 8414) and its dialect."""
+"""A provider: its endpoints, its metadata (RFC 8414) and its dialect."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Provider(Value):
                 becomes ``Provider.issuer``, unless it has such a placeholder and so names no single
                 issuer. By default it must be ``issuer`` itself (RFC 8414 section 3.3).
             timeout: Seconds for all attempts together.
-            transport: Sends the requests; by default one of its own.
+            transport: Sends the requests; by default a new ``RequestsTransport``.
 
         Raises:
             InsecureEndpointError: an https issuer publishes an endpoint that is plain http.

@@ -1,9 +1,9 @@
-"""The one place that touches ``requests``. It knows HTTP and sockets, and nothing of OAuth.
+"""The transport: sends HTTP requests with ``requests``. Contains no OAuth.
 
-What it can tell that a plain session cannot is whether a request that failed may have reached
-the server. The connection notes when the body is handed to the socket: a failure before that is
-``ConnectionFailedError`` (never sent), a failure after it ``OutcomeUnknownError``. And it keeps one
-deadline over the whole exchange, also against a server that drips a byte at a time.
+Unlike a plain session, it reports whether a failed request may have reached the server. The
+connection records when the body is written to the socket: an earlier failure is
+``ConnectionFailedError`` (never sent), a later one ``OutcomeUnknownError``. One deadline covers the
+whole request and response, even if a server sends one byte at a time.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _Noting:
     _in_body = False
 
     def connect(self) -> None:
-        self._in_body = False  # what is sent to open a proxy's tunnel is no body
+        self._in_body = False  # the CONNECT request has no body
         super().connect()  # type: ignore[misc]
 
     def putrequest(self, *args: Any, **options: Any) -> None:
@@ -172,7 +172,7 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter with connections of ours, giving back urllib3's answer as it is.
+    """requests' adapter with our connections, returning urllib3's response unchanged.
 
     What ``requests`` adds to an answer (cookies, history, charset guesses) costs as much as the
     exchange itself and serves nothing here.
@@ -202,7 +202,7 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, *args: Any, **options: Any
     ) -> Any:
-        # requests works out the pool of a host anew for every request, a twentieth of its cost.
+        # requests looks up a host's pool for every request, 5 % of the request's cost.
         # A transport has one proxy, one trust and one certificate, so that the host decides.
         place = urlsplit(cast("str", request.url))[:2]
         pool = self._pools.get(place)

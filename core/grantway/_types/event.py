@@ -1,4 +1,4 @@
-"""What observers are told."""
+"""Events of a call, for observers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Event:
             each wait for another.
         call_id: The same for all events of one call; unique within the process.
         step: Which endpoint: ``token``, ``device_authorization``, ...
-        provider: The host that is asked.
+        provider: The provider's host.
         grant_type: The grant, or None for another endpoint.
-        attempt: Sends begun so far.
-        milliseconds: Since the start of the call; of an attempt, how long it took.
-        outcome: At the end ``ok`` or the error's ``code``; of an attempt ``final``, or what went
-            wrong.
+        attempt: Number of sends so far.
+        milliseconds: Time since the start of the call; for an attempt, its duration.
+        outcome: At the end ``ok`` or the error's ``code``; for an attempt ``final`` or the kind
+            of failure.
         wait: Seconds until the next attempt, at a retry.
-        status: HTTP status of the last answer, where there was one.
+        status: HTTP status of the last response, or None.
     """
 
     kind: Literal["start", "attempt", "retry", "end"]

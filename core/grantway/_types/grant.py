@@ -47,7 +47,7 @@ class Text(fields.String):
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
         "invalid": "must be a string, like {example}",
         "empty": "must not be empty; expected something like {example}",
-        "characters": "has a character that cannot stand there; expected something like {example}",
+        "characters": "has a character that is not allowed; expected something like {example}",
         "length": "must be {minimum} to {maximum} characters long, like {example}",
         "required": "is required, like {example}",
         "null": "must not be null; expected something like {example}",
@@ -225,7 +225,7 @@ class Grant:
         return loaded
 
     def settle(self, params: Mapping[str, Any], token: Token) -> Token:
-        """Turn the provider's answer into the caller's token; by default, leave it as it is.
+        """Turn the provider's token into the caller's; by default, return it unchanged.
 
         Args:
             params: What was sent, as ``load`` returned it.

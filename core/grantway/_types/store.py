@@ -1,4 +1,4 @@
-"""Where tokens rest between two uses: the contract that every store keeps."""
+"""The contract of a token store."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .token import Token
 
 
 class Store(Protocol):
-    """Keeps one token a key. Called from many threads at once.
+    """Keeps one token per key. Called from many threads at once.
 
-    A key is text that says nothing about the token. A store may forget a token, as when it is
-    full, and must never give one to another key.
+    A key is text that reveals nothing about the token. A store may forget a token, for example when
+    it is full, but must never return it for another key.
 
-    Whoever refreshes a token does it while it holds the key's lock, and reads the store again
-    once it has it: that is how one refresh is enough for all who share the store.
+    A credential refreshes a token while it holds the key's lock, and reads the store again after
+    acquiring it. Therefore one refresh serves all programs that share the store.
 
     A store may have one more method, ``check_writable(key, token)``. It is called while the key's
     lock is held, before sending a refresh token that the provider accepts only once. It raises
@@ -28,67 +28,68 @@ class Store(Protocol):
     """
 
     def load(self, key: str) -> Token | None:
-        """The token that was saved last, or None.
+        """Return the token that was saved last, or None.
 
         Raises:
-            StoreUnreadableError: the store cannot be reached, or not be understood; names where,
-                and what to do. Never for a key that was not saved.
+            StoreUnreadableError: The store cannot be reached or read; says where, and what to do.
+                Never raised for a key that was not saved.
         """
         ...
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """Keep a token in place of the one before.
+        """Save a token in place of the previous one.
 
-        When it returns, the token outlives whatever the store promises to outlive; when it cannot
-        promise that, it raises, because a refresh token that was replaced cannot be had again.
-        The token before is lost only when the new one is kept.
+        After the method returns, the token survives everything that the store promises to survive.
+        Otherwise the method raises, because a replaced refresh token cannot be obtained again. The
+        previous token is removed only once the new one is saved.
 
         Args:
-            key: Whose token.
+            key: The token's key.
             token: The token.
-            fence: What ``lock`` gave, where the saver holds the lock. 0 saves over anything.
+            fence: The fence that ``lock`` returned, if the caller holds the lock. 0 overwrites
+                anything.
 
         Raises:
-            LeaseLostError: a later holder of the lock has saved or deleted; nothing was changed.
-            StoreSaveError: it could not be saved; says why and what to do.
+            LeaseLostError: A later holder of the lock has saved or deleted; nothing was changed.
+            StoreSaveError: The token could not be saved; says why and what to do.
         """
         ...
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """Forget a token; one that is not there is no error.
+        """Delete a token; a missing token is not an error.
 
         Args:
-            key: Whose token.
+            key: The token's key.
             fence: As for ``save``.
 
         Raises:
-            LeaseLostError: a later holder of the lock has saved or deleted; nothing was changed.
-            StoreError: it could not be deleted.
+            LeaseLostError: A later holder of the lock has saved or deleted; nothing was changed.
+            StoreError: The token could not be deleted.
         """
         ...
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """Hold the key alone, among all who share this store, while the ``with`` block runs.
+        """Hold the key's exclusive lock, among all users of the store, during the ``with`` block.
 
-        Not reentrant: a second ``lock`` of the same key waits, in the same thread too. A holder
-        that dies sets the lock free: at once where the system notices, or when its lease ends.
+        Not reentrant: a second ``lock`` of the same key waits, even in the same thread. If a holder
+        dies, the lock is released: at once if the system notices, otherwise when the lease ends.
 
         Args:
-            key: Which key; keys do not wait for each other.
-            timeout: Seconds to wait for it at most.
+            key: The key; different keys do not wait for each other.
+            timeout: Longest wait in seconds; infinity waits without limit.
 
         Returns:
-            A context manager that gives the fence: a number greater than that of every holder of
-            this key before, or 0 where the lock cannot be lost while its holder lives.
+            A context manager that yields the fence: a number greater than that of every earlier
+            holder of this key, or 0 if a living holder cannot lose the lock.
 
         Raises:
-            StoreLockError: on entering, it was not to be had in time; names where it lies.
-            StoreUnreadableError: on entering, the store cannot be reached.
+            StoreLockError: On entering, the lock was not acquired in time; says where it is.
+            StoreUnreadableError: On entering, the store cannot be reached.
         """
         ...
 
 
-#: What a store can do (see ``Store``).
+#: The methods of a store (see ``Store``).
 _METHODS = ("load", "save", "delete", "lock")
 
 
@@ -121,5 +122,5 @@ def load_token(store: Store, key: str) -> Token | None:
     )
 
 
-#: Makes a store of its own options, which it takes by name.
+#: Creates a store from keyword options.
 StoreFactory = Callable[..., Store]
