@@ -191,7 +191,7 @@ def test_on_token_must_not_be_asynchronous() -> None:
             with pytest.raises(ConfigurationError, match="on_token: must be a function"):
                 client.credential(grant_type="client_credentials", on_token=late)
             kept = client.credential(grant_type="client_credentials", on_token=behind)
-            with pytest.raises(ConfigurationError, match="on_token: is asynchronous"):
+            with pytest.raises(ConfigurationError, match="on_token: must not be asynchronous"):
                 kept.token()
         assert len(server.requests) == 1
 
