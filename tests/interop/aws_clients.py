@@ -1,4 +1,4 @@
-"""AWS's own clients behind one face, so that one test body asks them all the same."""
+"""A common interface for AWS's clients, so that one test covers all of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """What a client raised.
+class Rejection:
+    """An error response, as raised by a client.
 
     Attributes:
-        exception: The name of its class, once the client was seen to know that class.
-        error: The OAuth code that the exception carries.
-        description: The text that the exception carries.
+        exception: Name of the exception class, which the client must export.
+        error: OAuth error code.
+        description: OAuth error description.
         status: HTTP status.
     """
 
@@ -29,21 +29,21 @@ class Refusal:
 
 
 class AwsClient(Protocol):
-    """The three operations, by the names that boto3 gives them."""
+    """A client with three operations, named as in boto3."""
 
     def register_client(self, **parameters: Any) -> Answer: ...
     def start_device_authorization(self, **parameters: Any) -> Answer: ...
     def create_token(self, **parameters: Any) -> Answer: ...
-    def judged(self, error: Exception) -> Refusal:
-        """Read an exception of this client; any other is raised again."""
+    def parse_error(self, error: Exception) -> Rejection:
+        """Return the rejection in an exception of this client; re-raise any other exception."""
         ...
 
 
 class BotoClient:
-    """A client with boto3's face: boto3's own, or one that says it is a drop-in for it.
+    """A client with boto3's interface: boto3's, or grantway's drop-in.
 
     Args:
-        client: What ``boto3.client("sso-oidc")`` gives.
+        client: Result of ``boto3.client("sso-oidc")`` or its equivalent.
     """
 
     def __init__(self, client: Any) -> None:
@@ -58,15 +58,15 @@ class BotoClient:
     def create_token(self, **parameters: Any) -> Answer:
         return self._client.create_token(**parameters)
 
-    def judged(self, error: Exception) -> Refusal:
+    def parse_error(self, error: Exception) -> Rejection:
         if not isinstance(error, self._client.exceptions.ClientError):
             raise error
         response = error.response
         name = response["Error"]["Code"]
-        # The class that a caller can name in an except clause, or there is none.
+        # Callers can name this class in an except clause.
         assert type(error).__name__ == name
         assert isinstance(error, getattr(self._client.exceptions, name))
-        return Refusal(
+        return Rejection(
             exception=name,
             error=response.get("error"),
             description=response.get("error_description"),
@@ -79,7 +79,7 @@ class JsClient:
 
     Args:
         client: The Node process.
-        endpoint: The service to ask.
+        endpoint: Address of the service.
     """
 
     def __init__(self, client: AwsJsClient, endpoint: str) -> None:
@@ -95,12 +95,12 @@ class JsClient:
     def create_token(self, **parameters: Any) -> Answer:
         return self._client.call("CreateToken", parameters, endpoint=self._endpoint)
 
-    def judged(self, error: Exception) -> Refusal:
+    def parse_error(self, error: Exception) -> Rejection:
         if not isinstance(error, AwsJsError) or error.status is None:
             raise error
         assert error.is_instance, error
         assert error.class_name == error.name
-        return Refusal(
+        return Rejection(
             exception=error.name,
             error=error.error,
             description=error.error_description,
@@ -108,10 +108,10 @@ class JsClient:
         )
 
 
-def refusal(aws: AwsClient, call: Callable[..., Answer], **parameters: Any) -> Refusal:
-    """Make a call that the service must refuse, and say how the client told it."""
+def rejection(aws: AwsClient, call: Callable[..., Answer], **parameters: Any) -> Rejection:
+    """Make a call that the service must reject, and return the rejection."""
     try:
         answer = call(**parameters)
-    except Exception as error:  # noqa: BLE001 - `judged` raises what is not the client's own
-        return aws.judged(error)
-    raise AssertionError(f"was not refused, but answered with {sorted(answer)}")
+    except Exception as error:  # noqa: BLE001 - `parse_error` re-raises other errors
+        return aws.parse_error(error)
+    raise AssertionError(f"expected an error, got a response with {sorted(answer)}")

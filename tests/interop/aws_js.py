@@ -1,4 +1,4 @@
-"""The AWS SDK for JavaScript, as a Python object."""
+"""A Python wrapper for the AWS SDK for JavaScript."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.interop.program import STARTUP_SECONDS, Program
 
 
 class AwsJsError(Exception):
-    """What the SDK threw.
+    """An error that the SDK threw.
 
     Attributes:
-        name: The error's own name, such as ``InvalidGrantException``.
-        class_name: The name of the class that it is made of.
-        is_instance: Whether ``instanceof`` the class that the SDK exports by that name holds.
-        error: The OAuth error code, as the SDK gives it.
-        error_description: The OAuth description, as the SDK gives it.
-        reason: AWS's own reason, on the errors that have one.
-        status: HTTP status, or None when there was no answer.
-        attempts: How many times the SDK asked.
+        name: The error's ``name``, such as ``InvalidGrantException``.
+        class_name: Name of the error's class.
+        is_instance: Whether the error is an instance of the class that the SDK exports.
+        error: OAuth error code.
+        error_description: OAuth error description.
+        reason: AWS's reason, if the error has one.
+        status: HTTP status, or None if there was no response.
+        attempts: Number of requests that the SDK sent.
     """
 
     def __init__(self, thrown: dict[str, Any]) -> None:
@@ -41,12 +41,12 @@ class AwsJsError(Exception):
 
 
 class AwsJsClient:
-    """One Node process with a client of the SDK in it; calls are answered in turn.
+    """A Node process with a client of the SDK, which handles one call at a time.
 
     Args:
-        endpoint: Where the service is. None leaves it to each call.
-        max_attempts: How often the SDK may ask before it gives up.
-        service: The service, ``sso-oidc`` or ``sso``.
+        endpoint: Address of the service; None if each call specifies it.
+        max_attempts: Maximum number of requests per call.
+        service: Name of the service, ``sso-oidc`` or ``sso``.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class AwsJsClient:
     def __enter__(self) -> Self:
         node_packages.install()
         script = node_packages.FOLDER / "aws_client.mjs"
-        # Whoever runs the tests may have AWS settings, which would choose retries and more.
+        # Remove the user's AWS settings, which could change retries and more.
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         env |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         with contextlib.ExitStack() as exits:

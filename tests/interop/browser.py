@@ -1,4 +1,4 @@
-"""A person at a browser, as far as links and plain forms go."""
+"""A minimal browser for links and plain forms, without JavaScript."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_REDIRECTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form of a page: where it goes and what it would send unless the person types."""
+    """A form of a page: its action, method and default values."""
 
     action: str
     method: str
@@ -55,21 +55,21 @@ class _Contents(HTMLParser):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the browser shows: a page of the site, or nothing where it was sent elsewhere.
+    """A page of the site, or an empty page after a redirect to another site.
 
     Attributes:
-        left_for: The address outside the site that it was sent to, which is not asked.
+        redirected_to: Target of a redirect to another site, which is not requested.
     """
 
     url: str
     text: str
     forms: list[Form]
     links: dict[str, str]
-    left_for: str | None = None
+    redirected_to: str | None = None
 
 
 class Browser:
-    """Keeps cookies and follows redirects, but never off the site it was opened on."""
+    """Stores cookies and follows redirects within one site."""
 
     def __init__(self) -> None:
         self._session = requests.Session()
@@ -87,11 +87,11 @@ class Browser:
         self._session.close()
 
     def open(self, url: str) -> Page:
-        """Go to an address, as by a link."""
+        """Request an address."""
         return self._ask("get", url, {})
 
     def submit(self, form: Form, **typed: str) -> Page:
-        """Send a form with what the person typed, or the button that was pressed."""
+        """Submit a form with additional values, such as user input or the pressed button."""
         return self._ask(form.method, form.action, {**form.fields, **typed})
 
     def _ask(self, method: str, url: str, fields: Mapping[str, str]) -> Page:
@@ -104,9 +104,9 @@ class Browser:
                 break
             target = urljoin(url, answer.headers["location"])
             if urlsplit(target).netloc != urlsplit(url).netloc:
-                return Page(url, "", [], {}, left_for=target)
+                return Page(url, "", [], {}, redirected_to=target)
             method, url, fields = "get", target, {}
         if not answer.ok or answer.is_redirect:
-            raise AssertionError(f"{url} answered {answer.status_code}:\n{answer.text[:2000]}")
+            raise AssertionError(f"{url} returned {answer.status_code}:\n{answer.text[:2000]}")
         contents = _Contents(url, answer.text)
         return Page(url, answer.text, contents.forms, contents.links)

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by Playwright: the machine's own, or the one of an npm package."""
+"""A headless Chromium for Playwright, from the system or from an npm package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import PATIENCE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _OPTIONS = (
-    "--no-sandbox",  # containers often forbid what the sandbox needs; only our own pages are shown
+    "--no-sandbox",  # often unavailable in containers; only trusted pages are opened
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
@@ -32,10 +32,10 @@ _OPTIONS = (
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start the browser, and end it with everything that it wrote.
+    """Run the browser for the block, then remove its files.
 
-    Playwright's synchronous interface occupies the thread's event loop, so no other test may run
-    asyncio in this thread meanwhile.
+    Playwright's synchronous API occupies the thread's event loop, so the block must not run asyncio
+    in this thread.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         executable, environment = _find(Path(folder))
@@ -53,7 +53,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def _find(folder: Path) -> tuple[str, dict[str, str]]:
-    """Return the program and the environment that it needs."""
+    """Return the path of the program and its additional environment variables."""
     for name in _NAMES:
         installed = shutil.which(name)
         if installed:

@@ -1,4 +1,4 @@
-"""Programs that are not ours, started once a run."""
+"""Fixtures for third-party programs, which start once per test session."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.interop.oidc_provider import OidcProvider
 
 @pytest.fixture(scope="session")
 def oidc_provider() -> Iterator[OidcProvider]:
-    """The npm package oidc-provider; tests that need other lifetimes start one of their own."""
+    """The npm package oidc-provider with default lifetimes."""
     with OidcProvider() as provider:
         yield provider
 
 
 @pytest.fixture(scope="session")
 def aws_js() -> Iterator[AwsJsClient]:
-    """The AWS SDK for JavaScript; each call names its endpoint."""
+    """The AWS SDK for JavaScript. Each call specifies the endpoint."""
     with AwsJsClient() as client:
         yield client

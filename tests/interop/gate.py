@@ -1,4 +1,4 @@
-"""A gate before a service: requests wait until so many are there, and then all go in at once."""
+"""A reverse proxy that holds requests until a number of them have arrived."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from types import TracebackType
 from typing import Self, cast
 from urllib.parse import urlsplit
 
-#: Seconds that a request waits for the others, and for its answer.
+#: Seconds that a request waits for the others, and for its response.
 PATIENCE = 30.0
 
 
 class Gate:
-    """A gate on a port of its own.
+    """A gate on a free port.
 
     Args:
-        service: The address of the service behind it.
+        service: Address of the upstream service.
     """
 
     def __init__(self, service: str) -> None:
@@ -28,11 +28,11 @@ class Gate:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def expect(self, requests: int) -> None:
-        """Let nobody in before so many have come."""
+        """Hold requests until this many have arrived, then forward all of them."""
         self.barrier = threading.Barrier(requests)
 
     def open(self) -> None:
-        """Let everybody in as they come."""
+        """Forward each request immediately."""
         self.expect(1)
 
     def __enter__(self) -> Self:
@@ -80,4 +80,4 @@ class _Handler(BaseHTTPRequestHandler):
             behind.close()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Says nothing."""
+        """Suppress the log."""

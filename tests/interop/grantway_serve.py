@@ -1,4 +1,4 @@
-"""``grantway serve`` as a process, as a person would start it."""
+"""``grantway serve`` as a process, started from the command line."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Serving:
 
 @contextmanager
 def serving(*options: str) -> Iterator[Serving]:
-    """Run the issuer on a free port of loopback until the block ends, and see it end cleanly.
+    """Run the issuer on a free loopback port for the block, and check that it exits cleanly.
 
     Args:
-        options: Options of ``grantway serve``; without ``--database`` it keeps nothing.
+        options: Options of ``grantway serve``. Without ``--database`` it stores data in memory.
     """
     kept = () if "--database" in options else ("--database", ":memory:")
     command = [sys.executable, "-m", "grantway_plugins.cli", "serve", "--port", "0"]
@@ -40,6 +40,6 @@ def serving(*options: str) -> Iterator[Serving]:
 
 @contextmanager
 def grantway_serve(*options: str) -> Iterator[str]:
-    """The URL of an issuer that runs as `serving` does."""
+    """Run the issuer like `serving`, and yield its URL."""
     with serving(*options) as running:
         yield running.url

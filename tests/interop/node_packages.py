@@ -1,4 +1,4 @@
-"""Node from its PyPI wheel, and the npm packages that the lock file names."""
+"""Node from a PyPI wheel, and the npm packages in the lock file."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _STAMP = ".lock-digest"
 
 
 class InstallError(Exception):
-    """``npm ci`` failed or took too long; the text says how and ends with npm's last words."""
+    """``npm ci`` failed or timed out; the message quotes the end of npm's output."""
 
 
 def install(folder: Path = FOLDER) -> None:
-    """Install what ``package-lock.json`` names into ``node_modules``, unless it is there.
+    """Install the packages of ``package-lock.json`` into ``node_modules`` if necessary.
 
-    Of several test runs that start at once, one installs and the others wait for it. The result is
-    put in place by renaming it, so a run that is killed leaves no half of it behind.
+    If several test runs start at once, one installs and the others wait. ``node_modules`` is
+    replaced by renaming, so a killed run leaves no incomplete installation.
 
     Raises:
-        InstallError: npm failed, or did not end within `INSTALL_SECONDS`.
+        InstallError: npm failed, or did not finish within `INSTALL_SECONDS`.
     """
     wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     modules, scratch = folder / "node_modules", folder / ".npm-ci"
@@ -82,8 +82,8 @@ def _npm_ci(folder: Path) -> None:
         output, _ = process.communicate(timeout=INSTALL_SECONDS)
     except subprocess.TimeoutExpired:
         raise InstallError(
-            f"npm ci in tests/interop/node did not end within {INSTALL_SECONDS:g} s:"
-            " can this machine reach an npm registry?"
+            f"npm ci in tests/interop/node did not finish within {INSTALL_SECONDS:g} s;"
+            " check that this machine can reach an npm registry"
         ) from None
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -91,6 +91,6 @@ def _npm_ci(folder: Path) -> None:
         process.communicate()
     if process.returncode:
         raise InstallError(
-            f"npm ci in tests/interop/node ended with status {process.returncode}:\n"
+            f"npm ci in tests/interop/node exited with status {process.returncode}:\n"
             f"{output[-4000:]}"
         )

@@ -1,4 +1,4 @@
-"""npm's oidc-provider on loopback: a provider that owes nothing to this project."""
+"""npm's oidc-provider on loopback, an independent implementation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_PAGES = 10
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
-    """A client that the provider knows."""
+    """A client registered at the provider."""
 
     client_id: str
     client_secret: str | None
@@ -28,22 +28,22 @@ class RegisteredClient:
 
 
 class OidcProvider:
-    """A running oidc-provider, and the person who signs in to it.
+    """A running oidc-provider, and a simulated user.
 
-    PKCE with S256 is required, every login is accepted, every grant answers with a refresh
-    token, and refresh tokens rotate: a second use of one revokes all that the login gave.
+    The provider requires PKCE with S256, accepts every login, issues a refresh token with every
+    grant, and rotates refresh tokens. Reusing one revokes all tokens of the login.
 
     Args:
         ttl: Lifetimes in seconds by oidc-provider's names, such as ``{"DeviceCode": 1}``.
 
     Attributes:
-        issuer: Its issuer identifier, with the port that it found.
-        clients: By name: ``basic``, ``awkward`` (Basic credentials full of reserved
-            characters), ``post`` and ``public``. All may use the redirect URI
-            ``http://127.0.0.1:<any port>/callback``; the scopes are openid, offline_access,
-            read and write; ``basic`` and ``post`` may use client_credentials too, and a further
-            one, ``ciba``, backchannel authentication with ``user-1`` as the only login hint.
-        pid: Its process.
+        issuer: Issuer identifier with the port.
+        clients: Clients by name: ``basic``, ``awkward`` (Basic credentials with reserved
+            characters), ``post`` and ``public``. All have the redirect URI ``http://127.0.0.1:<any
+            port>/callback`` and the scopes openid, offline_access, read and write. ``basic`` and
+            ``post`` may also use client_credentials. The client ``ciba`` may use backchannel
+            authentication, with ``user-1`` as the only login hint.
+        pid: Process ID.
     """
 
     issuer: str
@@ -82,7 +82,7 @@ class OidcProvider:
         self._exits.close()
 
     def approve_device(self, verification_uri_complete: str) -> None:
-        """Open the link of a device login, sign in and agree."""
+        """Open the link of a device login, sign in and consent."""
         with Browser() as browser:
             page = self._agree(browser, browser.open(verification_uri_complete))
         assert "Sign-in Success" in page.text, page.text
@@ -99,8 +99,8 @@ class OidcProvider:
                 page = browser.submit(form)
         assert "interrupted" in page.text, page.text
 
-    def decide_on_the_phone(self, binding_message: str, decision: str) -> None:
-        """Be the person whose phone shows this message; ``approve`` or ``deny``."""
+    def decide_on_phone(self, binding_message: str, decision: str) -> None:
+        """Decide on the request with this message on the user's phone: ``approve`` or ``deny``."""
         with requests.Session() as phone:
             phone.trust_env = False
             answer = phone.post(
@@ -111,27 +111,27 @@ class OidcProvider:
         assert answer.status_code == 204, answer.text
 
     def authorize(self, url: str) -> str:
-        """Open an authorization URL, sign in and agree.
+        """Open an authorization URL, sign in and consent.
 
         Returns:
-            The redirect that leads back to the client, not followed.
+            The redirect URI of the response, which is not requested.
         """
         with Browser() as browser:
             page = self._agree(browser, browser.open(url))
-        assert page.left_for is not None, page.text
-        return page.left_for
+        assert page.redirected_to is not None, page.text
+        return page.redirected_to
 
-    def refuse(self, url: str) -> str:
+    def deny(self, url: str) -> str:
         """Open an authorization URL and press Cancel.
 
         Returns:
-            The redirect that leads back to the client, not followed.
+            The redirect URI of the response, which is not requested.
         """
         with Browser() as browser:
             page = browser.open(url)
             page = browser.open(page.links["[ Cancel ]"])
-        assert page.left_for is not None, page.text
-        return page.left_for
+        assert page.redirected_to is not None, page.text
+        return page.redirected_to
 
     def _agree(self, browser: Browser, page: Page) -> Page:
         for _ in range(MOST_PAGES):
@@ -140,4 +140,4 @@ class OidcProvider:
             (form,) = page.forms
             login = {"login": "user-1", "password": "any"} if "login" in form.fields else {}
             page = browser.submit(form, **login)
-        raise AssertionError(f"still asked after {MOST_PAGES} pages:\n{page.text}")
+        raise AssertionError(f"the login is not finished after {MOST_PAGES} pages:\n{page.text}")

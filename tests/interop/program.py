@@ -1,4 +1,4 @@
-"""A program run beside the tests, spoken to in lines and never left running."""
+"""Child processes that communicate in lines and are stopped reliably."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ EXIT_SECONDS = 20.0
 
 
 class ProgramError(Exception):
-    """The program ended, or said nothing in time; the text quotes its last words."""
+    """The program exited or timed out; the message quotes its standard error."""
 
 
 class Program:
-    """A child process in a group of its own, with a line to read and a line to write.
+    """A child process in a separate process group, which reads and writes lines.
 
     Args:
         command: The program and its arguments.
-        cwd: Where to run it.
-        env: Its whole environment; None for this process's own.
+        cwd: Working folder.
+        env: Complete environment; None to inherit this process's.
     """
 
     def __init__(
@@ -48,8 +48,7 @@ class Program:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
-        # A file and not a pipe: nobody reads it until something goes wrong, and a full pipe
-        # would stop the program.
+        # A file, because it is read only after a failure, and a full pipe would block the program.
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
             self._command,
@@ -74,13 +73,13 @@ class Program:
     ) -> None:
         self.stop()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
-            # Bytes that it never read are lost with it.
+            # The program may not have read all of its input.
             with contextlib.suppress(BrokenPipeError):
                 stream and stream.close()
 
     @property
     def pid(self) -> int:
-        """The process's id, which is also its group's."""
+        """The process ID, which is also the process group ID."""
         return self._process.pid
 
     def _read(self) -> None:
@@ -89,43 +88,43 @@ class Program:
         self._lines.put(None)
 
     def read_line(self, timeout: float = ANSWER_SECONDS) -> str:
-        """The next line of standard output.
+        """Return the next line of standard output.
 
         Raises:
-            ProgramError: It ended first, or `timeout` seconds passed.
+            ProgramError: The program exited, or `timeout` seconds passed.
         """
         try:
             line = self._lines.get(timeout=timeout)
         except queue.Empty:
-            raise ProgramError(self._report(f"said nothing for {timeout:g} s")) from None
+            raise ProgramError(self._report(f"printed nothing for {timeout:g} s")) from None
         if line is None:
             self._lines.put(None)
             status = self._process.wait(EXIT_SECONDS)
-            raise ProgramError(self._report(f"ended with status {status}"))
+            raise ProgramError(self._report(f"exited with status {status}"))
         return line
 
     def read_json(self, timeout: float = ANSWER_SECONDS) -> Any:
-        """The next line, parsed."""
+        """Return the next line, parsed as JSON."""
         return json.loads(self.read_line(timeout))
 
     def write_json(self, value: object) -> None:
         """Send one line to the program.
 
         Raises:
-            ProgramError: It has ended.
+            ProgramError: The program has exited.
         """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(value) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise ProgramError(self._report("no longer listens")) from None
+            raise ProgramError(self._report("has closed its standard input")) from None
 
     def stop(self) -> int:
-        """Ask the program to end with SIGTERM, then make it; safe to repeat.
+        """Send SIGTERM, then SIGKILL if the program does not exit. Safe to repeat.
 
         Returns:
-            Its exit status, negative for the signal that ended it.
+            The exit status, or the negative number of the signal that killed the program.
         """
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
@@ -140,7 +139,7 @@ class Program:
         return self._process.returncode
 
     def errors(self) -> str:
-        """What it has written to standard error so far."""
+        """Return the standard error output so far."""
         self._stderr.seek(0)
         return self._stderr.read()
 

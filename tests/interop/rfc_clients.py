@@ -1,4 +1,4 @@
-"""Two OAuth clients of other authors behind one face."""
+"""A common interface for two third-party OAuth clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as the issuer's answer to its registration (RFC 7591) names it."""
+    """A client from the issuer's registration response (RFC 7591)."""
 
     client_id: str
     client_secret: str | None
@@ -31,55 +31,55 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """What a client raised: the name of its class, and the OAuth error code in it."""
+class Rejection:
+    """An error response: the name of the exception class, and the OAuth error code."""
 
     exception: str
     error: str
 
 
 class RfcClient(Protocol):
-    """What both can do."""
+    """Operations that both clients support."""
 
     def discover(self) -> Metadata:
-        """The issuer's metadata, found and judged as the client does it."""
+        """Return the issuer's metadata, discovered and validated by the client."""
         ...
 
     def start_device(self, scope: str) -> dict[str, Any]:
-        """Ask for a device code."""
+        """Request a device code."""
         ...
 
     def poll(self, device_code: str) -> Token:
-        """Ask once for the token of a device code."""
+        """Poll once for the token of a device code."""
         ...
 
     def login(self, scope: str, visit: Callable[[str], str]) -> Token:
-        """Log in by a code with PKCE.
+        """Log in with an authorization code and PKCE.
 
         Args:
-            scope: What to ask for.
-            visit: Opens the authorization URL, and returns where the browser is sent back.
+            scope: Scope to request.
+            visit: Opens the authorization URL and returns the redirect back to the client.
         """
         ...
 
     def refresh(self, refresh_token: str, **parameters: str) -> Token: ...
     def ask(self, grant_type: str, **parameters: str) -> Token:
-        """Any token request."""
+        """Send any token request."""
         ...
 
     def revoke(self, refresh_token: str) -> None: ...
-    def judged(self, error: Exception) -> Refusal:
-        """Read an exception of this client; any other is raised again."""
+    def parse_error(self, error: Exception) -> Rejection:
+        """Return the rejection in an exception of this client; re-raise any other exception."""
         ...
 
 
 class RequestsOAuth2Client:
-    """The package requests-oauth2client.
+    """A client based on requests-oauth2client.
 
     Args:
-        issuer: The issuer's URL.
-        registered: The client to be.
-        session: Sends the requests.
+        issuer: URL of the issuer.
+        registered: Registration of the client.
+        session: HTTP session for the requests.
     """
 
     def __init__(self, issuer: str, registered: Registration, session: requests.Session) -> None:
@@ -94,7 +94,7 @@ class RequestsOAuth2Client:
                 "client_secret_post": roc.ClientSecretPost,
             }
             auth = kinds[registered.method](registered.client_id, registered.client_secret)
-        # Nothing but `testing` lets it speak http to loopback.
+        # Only `testing` allows http on loopback.
         self._client = roc.OAuth2Client.from_discovery_endpoint(
             issuer=issuer,
             auth=auth,
@@ -105,7 +105,7 @@ class RequestsOAuth2Client:
         )
 
     def discover(self) -> Metadata:
-        # It has compared the document's issuer with its own by now.
+        # The library has already compared the document's issuer.
         url = roc.oauth2_discovery_document_url(self._issuer)
         document: Metadata = self._session.get(url, timeout=TIMEOUT).json()
         assert self._client.token_endpoint == document["token_endpoint"]
@@ -134,21 +134,21 @@ class RequestsOAuth2Client:
     def revoke(self, refresh_token: str) -> None:
         assert self._client.revoke_refresh_token(refresh_token)
 
-    def judged(self, error: Exception) -> Refusal:
+    def parse_error(self, error: Exception) -> Rejection:
         if not isinstance(error, roc.EndpointError):
             raise error
         known = self._client.exception_classes
         assert type(error) is known.get(error.error, roc.UnknownTokenEndpointError)
-        return Refusal(type(error).__name__, error.error)
+        return Rejection(type(error).__name__, error.error)
 
 
 class Authlib:
-    """Authlib's session on requests. It has one class for all that a server refuses.
+    """A client based on Authlib's session for requests, which has one class for all errors.
 
     Args:
-        issuer: The issuer's URL.
-        registered: The client to be.
-        session: Sends what Authlib has no method for.
+        issuer: URL of the issuer.
+        registered: Registration of the client.
+        session: HTTP session for requests that Authlib does not support.
     """
 
     def __init__(self, issuer: str, registered: Registration, session: requests.Session) -> None:
@@ -212,7 +212,7 @@ class Authlib:
         )
         answer.raise_for_status()
 
-    def judged(self, error: Exception) -> Refusal:
+    def parse_error(self, error: Exception) -> Rejection:
         if type(error) is not OAuthError:
             raise error
-        return Refusal("OAuthError", error.error)
+        return Rejection("OAuthError", error.error)

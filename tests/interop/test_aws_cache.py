@@ -1,4 +1,4 @@
-"""One login in ``~/.aws/sso/cache``, shared by boto3, the AWS SDK for JavaScript and grantway."""
+"""Tests of a login in ``~/.aws/sso/cache`` shared by boto3, the JavaScript SDK and grantway."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROUNDS = 10
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    """As AWS's clients need it: the refresh token just replaced works a while longer."""
+    """An issuer with a reuse window for refresh tokens, which AWS's clients need."""
     with grantway_serve("--device-interval-seconds", "0") as url:
         yield url
 
@@ -55,15 +55,15 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def login(home: Path, issuer: str) -> Iterator[SsoSession]:
-    """A person's login by grantway."""
+    """A user's login with grantway."""
     config = read_config("work", path=home / ".aws" / "config")
     cache = home / ".aws" / "sso" / "cache"
     with (
         SsoSession(config, folder=cache, endpoint_url=issuer) as session,
-        BrowserDriver() as person,
+        BrowserDriver() as driver,
     ):
         session.login_on_device(
-            lambda shown: person.approve_device(shown.verification_uri, shown.user_code)
+            lambda shown: driver.approve_device(shown.verification_uri, shown.user_code)
         )
         yield session
 
@@ -73,8 +73,8 @@ def fields(login: SsoSession) -> dict[str, Any]:
     return found
 
 
-def let_expire(login: SsoSession) -> dict[str, Any]:
-    """Have the token end a minute ago, without a word to the service; gives what was there."""
+def expire_token(login: SsoSession) -> dict[str, Any]:
+    """Change the token's expiry in the file to a minute ago, and return the previous fields."""
     there = fields(login)
     ended = {**there, "expiresAt": write_time(time.time() - 60)}
     login.store.path(login.key).write_text(json.dumps(ended), encoding="utf-8")
@@ -88,7 +88,7 @@ def token_from(program: Program) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_takes_the_file_that_grantway_wrote(
+def test_every_client_reads_the_file_that_grantway_wrote(
     kind: str, home: Path, issuer: str, login: SsoSession
 ) -> None:
     with reader(kind, home, issuer) as program:
@@ -96,15 +96,15 @@ def test_each_takes_the_file_that_grantway_wrote(
         assert token_from(program) == fields(login)["accessToken"]
 
 
-def test_botocore_takes_the_file_of_an_older_profile(home: Path, issuer: str) -> None:
+def test_botocore_reads_the_file_of_a_legacy_profile(home: Path, issuer: str) -> None:
     config = read_config(profile="older", path=home / ".aws" / "config")
     cache = home / ".aws" / "sso" / "cache"
     with (
         SsoSession(config, folder=cache, endpoint_url=issuer) as session,
-        BrowserDriver() as person,
+        BrowserDriver() as driver,
     ):
         token = session.login_on_device(
-            lambda shown: person.approve_device(shown.verification_uri, shown.user_code)
+            lambda shown: driver.approve_device(shown.verification_uri, shown.user_code)
         )
     found = SSOTokenLoader(JSONFileCache(str(cache)))(config.start_url)
     assert found["accessToken"] == token.access_token
@@ -113,11 +113,11 @@ def test_botocore_takes_the_file_of_an_older_profile(home: Path, issuer: str) ->
 
 @pytest.mark.parametrize("last", KINDS)
 @pytest.mark.parametrize("first", KINDS)
-def test_each_refreshes_what_another_refreshed(
+def test_every_client_refreshes_a_token_refreshed_by_another(
     first: str, last: str, home: Path, issuer: str, login: SsoSession
 ) -> None:
     for kind in (first, last):
-        before = let_expire(login)
+        before = expire_token(login)
         with reader(kind, home, issuer) as program:
             program.write_json({})
             token = token_from(program)
@@ -127,22 +127,22 @@ def test_each_refreshes_what_another_refreshed(
         assert (read_time(after["expiresAt"]) or 0) > time.time() + 3000
         for name in ("clientId", "clientSecret", "registrationExpiresAt", "startUrl", "region"):
             assert after[name] == before[name]
-    # What the last one wrote is a token to grantway, and a fresh one.
+    # grantway reads the last client's file as a fresh token.
     assert login.credential().token().access_token == fields(login)["accessToken"]
 
 
 @pytest.mark.parametrize("theirs", [["botocore", "botocore"], ["javascript"]], ids="+".join)
-def test_all_refresh_at_once_and_nobody_fails(
+def test_all_clients_refresh_at_once_without_errors(
     theirs: list[str], home: Path, issuer: str, login: SsoSession
 ) -> None:
-    """Every one has read the same refresh token before the first is answered."""
+    """All clients read the same refresh token before the first response arrives."""
     kinds = [*theirs, "grantway", "grantway"]
     with Gate(issuer) as gate:
         for _ in range(ROUNDS):
             with ExitStack() as exits:
                 programs = [exits.enter_context(reader(kind, home, gate.url)) for kind in kinds]
-                before = let_expire(login)
-                # grantway's own processes send one request between them.
+                before = expire_token(login)
+                # grantway's processes together send one request.
                 gate.expect(len(theirs) + 1)
                 for program in programs:
                     program.write_json({})
@@ -153,7 +153,7 @@ def test_all_refresh_at_once_and_nobody_fails(
             assert len(set(tokens)) <= len(theirs) + 1
         gate.open()
         for kind in KINDS:
-            let_expire(login)
+            expire_token(login)
             with reader(kind, home, gate.url) as program:
                 program.write_json({})
                 assert token_from(program) == fields(login)["accessToken"]

@@ -1,4 +1,4 @@
-"""AWS's own clients, and the drop-in for one of them, against ``grantway serve``."""
+"""Tests of AWS's clients and grantway's drop-in against ``grantway serve``."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from botocore.config import Config
 
 from grantway_plugins import aws as sso_oidc
 from grantway_plugins.issuer._browser_driver import BrowserDriver
-from tests.interop.aws_clients import Answer, AwsClient, BotoClient, JsClient, Refusal, refusal
+from tests.interop.aws_clients import Answer, AwsClient, BotoClient, JsClient, Rejection, rejection
 from tests.interop.aws_js import AwsJsClient
 from tests.interop.grantway_serve import grantway_serve
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 START_URL = "https://d-0000000000.awsapps.com/start"
-#: How the AWS CLI registers and then asks: without a port, and with whatever port was free.
+#: The AWS CLI registers a redirect URI without a port, and uses any free port for the login.
 REGISTERED_REDIRECT = "http://127.0.0.1/oauth/callback"
 REDIRECT = "http://127.0.0.1:54321/oauth/callback"
 VERIFIER = secrets.token_urlsafe(64)
@@ -37,8 +37,8 @@ Connect = Callable[[str], AwsClient]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nothing_of_this_machine() -> Iterator[None]:
-    """Neither credentials nor settings of whoever runs the tests."""
+def _isolated_environment() -> Iterator[None]:
+    """Remove the user's AWS credentials and settings."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
@@ -58,7 +58,7 @@ def boto() -> boto3.Session:
 def connect(
     request: pytest.FixtureRequest, boto: boto3.Session, aws_js: AwsJsClient
 ) -> Iterator[Connect]:
-    """Make a client of the service at a URL. Each client asks once and does not retry."""
+    """Return a function that creates a client without retries for a service URL."""
     with ExitStack() as exits:
 
         def by_boto3(url: str) -> AwsClient:
@@ -79,21 +79,21 @@ def connect(
 
 @pytest.fixture(scope="module")
 def patient_issuer() -> Iterator[str]:
-    """An issuer as it comes, which wants five seconds between two polls."""
+    """An issuer with the default poll interval of five seconds."""
     with grantway_serve() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    """An issuer that may be polled at any pace."""
+    """An issuer without a poll interval."""
     with grantway_serve("--device-interval-seconds", "0", "--registration", "unrestricted") as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def forgetful_issuer() -> Iterator[str]:
-    """An issuer of which nothing lasts, but for what its clients registered."""
+    """An issuer with very short lifetimes, except for client registrations."""
     with grantway_serve(
         *("--device-interval-seconds", "0"),
         *("--device-code-seconds", "1"),
@@ -109,13 +109,13 @@ def aws(connect: Connect, issuer: str) -> AwsClient:
 
 
 @pytest.fixture
-def person() -> Iterator[BrowserDriver]:
+def driver() -> Iterator[BrowserDriver]:
     with BrowserDriver() as somebody:
         yield somebody
 
 
 def register(aws: AwsClient, **metadata: Any) -> dict[str, str]:
-    """Register as the AWS CLI does; returns what each later call must carry."""
+    """Register like the AWS CLI, and return the parameters for each later call."""
     asked = {
         "clientName": "interop",
         "clientType": "public",
@@ -127,12 +127,12 @@ def register(aws: AwsClient, **metadata: Any) -> dict[str, str]:
     return {name: registered[name] for name in ("clientId", "clientSecret")}
 
 
-def authorize_url(issuer: str, who: dict[str, str], **changes: str) -> str:
-    """The address that the AWS CLI opens; it says ``scopes`` where the RFC says ``scope``."""
+def authorize_url(issuer: str, credentials: dict[str, str], **changes: str) -> str:
+    """Return the URL that the AWS CLI opens, with ``scopes`` instead of the RFC's ``scope``."""
     digest = hashlib.sha256(VERIFIER.encode()).digest()
     query = {
         "response_type": "code",
-        "client_id": who["clientId"],
+        "client_id": credentials["clientId"],
         "redirect_uri": REDIRECT,
         "state": "a state",
         "code_challenge_method": "S256",
@@ -142,8 +142,8 @@ def authorize_url(issuer: str, who: dict[str, str], **changes: str) -> str:
     return f"{issuer}/authorize?{urlencode({**query, **changes})}"
 
 
-def a_code(issuer: str, who: dict[str, str], person: BrowserDriver) -> str:
-    back = person.approve_authorization(authorize_url(issuer, who))
+def get_code(issuer: str, credentials: dict[str, str], driver: BrowserDriver) -> str:
+    back = driver.approve_authorization(authorize_url(issuer, credentials))
     return parse_qs(urlsplit(back).query)["code"][0]
 
 
@@ -165,23 +165,23 @@ def poll(started: Answer) -> dict[str, str]:
     return {"grantType": DEVICE_CODE, "deviceCode": started["deviceCode"]}
 
 
-def login(aws: AwsClient, who: dict[str, str], person: BrowserDriver) -> Answer:
-    started = aws.start_device_authorization(**who, startUrl=START_URL)
-    person.approve_device(started["verificationUriComplete"])
-    return aws.create_token(**who, **poll(started))
+def login(aws: AwsClient, credentials: dict[str, str], driver: BrowserDriver) -> Answer:
+    started = aws.start_device_authorization(**credentials, startUrl=START_URL)
+    driver.approve_device(started["verificationUriComplete"])
+    return aws.create_token(**credentials, **poll(started))
 
 
-def first_other_refusal(ask: Callable[[], Refusal], expected: str) -> Refusal:
-    """Ask again while the answer is the expected one, and return the one that follows it."""
+def first_other_rejection(ask: Callable[[], Rejection], expected: str) -> Rejection:
+    """Repeat a call while its rejection is the expected one, and return the next rejection."""
     deadline = time.monotonic() + PATIENCE
     pace = threading.Event()
-    while (refused := ask()).exception == expected:
+    while (rejected := ask()).exception == expected:
         assert time.monotonic() < deadline, f"still {expected} after {PATIENCE:g} s"
         pace.wait(0.05)
-    return refused
+    return rejected
 
 
-def test_a_registration_names_its_secret_times_and_endpoints(aws: AwsClient, issuer: str) -> None:
+def test_registers_a_client_with_secret_times_and_endpoints(aws: AwsClient, issuer: str) -> None:
     registered = aws.register_client(clientName="interop", clientType="public")
     assert registered["clientId"]
     assert registered["clientSecret"]
@@ -190,60 +190,58 @@ def test_a_registration_names_its_secret_times_and_endpoints(aws: AwsClient, iss
     assert registered["tokenEndpoint"] == f"{issuer}/token"
 
 
-def test_a_device_login_from_pending_to_refreshed(aws: AwsClient, person: BrowserDriver) -> None:
-    who = register(aws)
-    started = aws.start_device_authorization(**who, startUrl=START_URL)
+def test_device_login_and_refresh(aws: AwsClient, driver: BrowserDriver) -> None:
+    credentials = register(aws)
+    started = aws.start_device_authorization(**credentials, startUrl=START_URL)
     assert started["userCode"] in started["verificationUriComplete"]
     assert started["expiresIn"] > 0
 
-    pending = refusal(aws, aws.create_token, **who, **poll(started))
+    pending = rejection(aws, aws.create_token, **credentials, **poll(started))
     assert pending.exception == "AuthorizationPendingException"
 
-    person.approve_device(started["verificationUri"], started["userCode"])
-    token = aws.create_token(**who, **poll(started))
+    driver.approve_device(started["verificationUri"], started["userCode"])
+    token = aws.create_token(**credentials, **poll(started))
     assert token["tokenType"] == "Bearer"
     assert isinstance(token["expiresIn"], int)
 
-    again = aws.create_token(**who, **refresh(token))
+    again = aws.create_token(**credentials, **refresh(token))
     assert again["accessToken"] != token["accessToken"]
     assert again["refreshToken"] != token["refreshToken"]
 
 
-def test_a_login_by_code_and_pkce_as_the_aws_cli_does_it(
-    aws: AwsClient, issuer: str, person: BrowserDriver
+def test_code_login_with_pkce_like_the_aws_cli(
+    aws: AwsClient, issuer: str, driver: BrowserDriver
 ) -> None:
-    who = register(aws)
-    back = person.approve_authorization(authorize_url(issuer, who))
+    credentials = register(aws)
+    back = driver.approve_authorization(authorize_url(issuer, credentials))
     assert back.startswith(f"{REDIRECT}?")
     sent_back = parse_qs(urlsplit(back).query)
     assert sent_back["state"] == ["a state"]
     assert sent_back["iss"] == [issuer]
 
-    token = aws.create_token(**who, **redeem(sent_back["code"][0]))
+    token = aws.create_token(**credentials, **redeem(sent_back["code"][0]))
     assert token["accessToken"]
-    assert aws.create_token(**who, **refresh(token))["accessToken"] != token["accessToken"]
+    assert aws.create_token(**credentials, **refresh(token))["accessToken"] != token["accessToken"]
 
 
-def test_every_refresh_brings_a_token_that_refreshes_again(
-    aws: AwsClient, person: BrowserDriver
+def test_every_refresh_returns_a_working_refresh_token(
+    aws: AwsClient, driver: BrowserDriver
 ) -> None:
-    who = register(aws)
-    token = login(aws, who, person)
+    credentials = register(aws)
+    token = login(aws, credentials, driver)
     seen = {token["refreshToken"]}
     for _ in range(5):
-        token = aws.create_token(**who, **refresh(token))
+        token = aws.create_token(**credentials, **refresh(token))
         seen.add(token["refreshToken"])
     assert len(seen) == 6
 
 
-def test_an_answer_that_got_lost_can_be_asked_for_again(
-    aws: AwsClient, person: BrowserDriver
-) -> None:
-    who = register(aws)
-    token = login(aws, who, person)
-    aws.create_token(**who, **refresh(token))
-    again = aws.create_token(**who, **refresh(token))
-    assert aws.create_token(**who, **refresh(again))["accessToken"]
+def test_a_lost_response_can_be_requested_again(aws: AwsClient, driver: BrowserDriver) -> None:
+    credentials = register(aws)
+    token = login(aws, credentials, driver)
+    aws.create_token(**credentials, **refresh(token))
+    again = aws.create_token(**credentials, **refresh(token))
+    assert aws.create_token(**credentials, **refresh(again))["accessToken"]
 
 
 @pytest.mark.parametrize(
@@ -255,43 +253,43 @@ def test_an_answer_that_got_lost_can_be_asked_for_again(
         ({"grantType": "authorization_code", "code": "a", "codeVerifier": "short"}, "Verifier"),
     ],
 )
-def test_a_bad_parameter_is_named_as_the_client_spells_it(
+def test_names_an_invalid_parameter_as_the_client_spells_it(
     aws: AwsClient, parameters: dict[str, str], named: str
 ) -> None:
-    refused = refusal(aws, aws.create_token, **register(aws), **parameters)
-    assert (refused.exception, refused.error) == ("InvalidRequestException", "invalid_request")
-    assert refused.status == 400
-    assert named in (refused.description or "")
+    rejected = rejection(aws, aws.create_token, **register(aws), **parameters)
+    assert (rejected.exception, rejected.error) == ("InvalidRequestException", "invalid_request")
+    assert rejected.status == 400
+    assert named in (rejected.description or "")
 
 
 @pytest.mark.parametrize(
     "wrong", [{"clientSecret": "not the secret"}, {"clientId": "nobody"}], ids=str
 )
-def test_an_unknown_client_or_wrong_secret_is_an_invalid_client(
-    aws: AwsClient, wrong: dict[str, str]
-) -> None:
-    who = {**register(aws), **wrong}
-    for refused in (
-        refusal(aws, aws.create_token, **who, grantType="refresh_token", refreshToken="any"),
-        refusal(aws, aws.start_device_authorization, **who, startUrl=START_URL),
+def test_rejects_an_unknown_client_or_wrong_secret(aws: AwsClient, wrong: dict[str, str]) -> None:
+    credentials = {**register(aws), **wrong}
+    for rejected in (
+        rejection(
+            aws, aws.create_token, **credentials, grantType="refresh_token", refreshToken="any"
+        ),
+        rejection(aws, aws.start_device_authorization, **credentials, startUrl=START_URL),
     ):
-        assert refused.exception == "InvalidClientException"
-        assert (refused.error, refused.status) == ("invalid_client", 401)
-        assert "not the secret" not in (refused.description or "")
+        assert rejected.exception == "InvalidClientException"
+        assert (rejected.error, rejected.status) == ("invalid_client", 401)
+        assert "not the secret" not in (rejected.description or "")
 
 
-def test_an_expired_registration_is_an_invalid_client(connect: Connect) -> None:
+def test_rejects_an_expired_registration(connect: Connect) -> None:
     with grantway_serve("--registration-seconds", "1") as url:
         aws = connect(url)
-        who = register(aws)
-        refused = first_other_refusal(
-            lambda: refusal(
-                aws, aws.create_token, **who, grantType="refresh_token", refreshToken="any"
+        credentials = register(aws)
+        rejected = first_other_rejection(
+            lambda: rejection(
+                aws, aws.create_token, **credentials, grantType="refresh_token", refreshToken="any"
             ),
             "InvalidGrantException",
         )
-    assert refused.exception == "InvalidClientException"
-    assert refused.status == 401
+    assert rejected.exception == "InvalidClientException"
+    assert rejected.status == 401
 
 
 @pytest.mark.parametrize(
@@ -303,142 +301,146 @@ def test_an_expired_registration_is_an_invalid_client(connect: Connect) -> None:
     ],
     ids=lambda parameters: parameters["grantType"],
 )
-def test_what_was_never_issued_is_no_grant(aws: AwsClient, parameters: dict[str, str]) -> None:
-    refused = refusal(aws, aws.create_token, **register(aws), **parameters)
-    assert (refused.exception, refused.error) == ("InvalidGrantException", "invalid_grant")
-    assert refused.status == 400
-
-
-def test_what_was_issued_to_another_client_is_no_grant(
-    aws: AwsClient, issuer: str, person: BrowserDriver
+def test_rejects_credentials_that_were_never_issued(
+    aws: AwsClient, parameters: dict[str, str]
 ) -> None:
-    who, other = register(aws), register(aws)
-    started = aws.start_device_authorization(**who, startUrl=START_URL)
-    person.approve_device(started["verificationUriComplete"])
-    code = a_code(issuer, who, person)
-    token = login(aws, who, person)
+    rejected = rejection(aws, aws.create_token, **register(aws), **parameters)
+    assert (rejected.exception, rejected.error) == ("InvalidGrantException", "invalid_grant")
+    assert rejected.status == 400
+
+
+def test_rejects_credentials_of_another_client(
+    aws: AwsClient, issuer: str, driver: BrowserDriver
+) -> None:
+    credentials, other = register(aws), register(aws)
+    started = aws.start_device_authorization(**credentials, startUrl=START_URL)
+    driver.approve_device(started["verificationUriComplete"])
+    code = get_code(issuer, credentials, driver)
+    token = login(aws, credentials, driver)
     for parameters in (poll(started), redeem(code), refresh(token)):
-        refused = refusal(aws, aws.create_token, **other, **parameters)
-        assert refused.exception == "InvalidGrantException"
-        # The theft that failed took nothing away.
-        assert aws.create_token(**who, **parameters)["accessToken"]
+        rejected = rejection(aws, aws.create_token, **other, **parameters)
+        assert rejected.exception == "InvalidGrantException"
+        # The failed attempt did not use up the credential.
+        assert aws.create_token(**credentials, **parameters)["accessToken"]
 
 
 @pytest.mark.parametrize(
     "change", [{"codeVerifier": "x" * 43}, {"redirectUri": "http://127.0.0.1:1/oauth/callback"}]
 )
-def test_a_code_that_is_not_redeemed_as_it_was_asked_for_is_not_spent(
-    aws: AwsClient, issuer: str, person: BrowserDriver, change: dict[str, str]
+def test_a_mismatched_redemption_does_not_use_up_the_code(
+    aws: AwsClient, issuer: str, driver: BrowserDriver, change: dict[str, str]
 ) -> None:
-    who = register(aws)
-    code = a_code(issuer, who, person)
-    refused = refusal(aws, aws.create_token, **who, **redeem(code, **change))
-    assert refused.exception == "InvalidGrantException"
-    assert aws.create_token(**who, **redeem(code))["accessToken"]
+    credentials = register(aws)
+    code = get_code(issuer, credentials, driver)
+    rejected = rejection(aws, aws.create_token, **credentials, **redeem(code, **change))
+    assert rejected.exception == "InvalidGrantException"
+    assert aws.create_token(**credentials, **redeem(code))["accessToken"]
 
 
-def test_a_code_that_is_redeemed_twice_ends_what_it_gave(
-    aws: AwsClient, issuer: str, person: BrowserDriver
+def test_redeeming_a_code_twice_revokes_its_tokens(
+    aws: AwsClient, issuer: str, driver: BrowserDriver
 ) -> None:
-    who = register(aws)
-    code = a_code(issuer, who, person)
-    token = aws.create_token(**who, **redeem(code))
+    credentials = register(aws)
+    code = get_code(issuer, credentials, driver)
+    token = aws.create_token(**credentials, **redeem(code))
     for parameters in (redeem(code), refresh(token)):
-        refused = refusal(aws, aws.create_token, **who, **parameters)
-        assert refused.exception == "InvalidGrantException"
+        rejected = rejection(aws, aws.create_token, **credentials, **parameters)
+        assert rejected.exception == "InvalidGrantException"
 
 
-def test_a_device_code_is_redeemed_once(aws: AwsClient, person: BrowserDriver) -> None:
-    who = register(aws)
-    started = aws.start_device_authorization(**who, startUrl=START_URL)
-    person.approve_device(started["verificationUriComplete"])
-    aws.create_token(**who, **poll(started))
-    refused = refusal(aws, aws.create_token, **who, **poll(started))
-    assert refused.exception == "InvalidGrantException"
+def test_a_device_code_is_redeemed_once(aws: AwsClient, driver: BrowserDriver) -> None:
+    credentials = register(aws)
+    started = aws.start_device_authorization(**credentials, startUrl=START_URL)
+    driver.approve_device(started["verificationUriComplete"])
+    aws.create_token(**credentials, **poll(started))
+    rejected = rejection(aws, aws.create_token, **credentials, **poll(started))
+    assert rejected.exception == "InvalidGrantException"
 
 
-def test_a_refresh_token_that_was_used_ends_its_family(
-    connect: Connect, person: BrowserDriver
+def test_reusing_a_refresh_token_revokes_its_family(
+    connect: Connect, driver: BrowserDriver
 ) -> None:
     with grantway_serve("--refresh-reuse-window-seconds", "0") as url:
         aws = connect(url)
-        who = register(aws)
-        first = login(aws, who, person)
-        second = aws.create_token(**who, **refresh(first))
+        credentials = register(aws)
+        first = login(aws, credentials, driver)
+        second = aws.create_token(**credentials, **refresh(first))
         for token in (first, second):
-            refused = refusal(aws, aws.create_token, **who, **refresh(token))
-            assert refused.exception == "InvalidGrantException"
+            rejected = rejection(aws, aws.create_token, **credentials, **refresh(token))
+            assert rejected.exception == "InvalidGrantException"
 
 
-def test_a_login_ends_however_often_it_is_refreshed(
-    connect: Connect, forgetful_issuer: str, person: BrowserDriver
+def test_a_login_expires_despite_refreshes(
+    connect: Connect, forgetful_issuer: str, driver: BrowserDriver
 ) -> None:
     aws = connect(forgetful_issuer)
-    who = register(aws)
-    token = login(aws, who, person)
-    refused = None
+    credentials = register(aws)
+    token = login(aws, credentials, driver)
+    rejected = None
     deadline = time.monotonic() + PATIENCE
-    while refused is None and time.monotonic() < deadline:
+    while rejected is None and time.monotonic() < deadline:
         try:
-            token = aws.create_token(**who, **refresh(token))
-        except Exception as error:  # noqa: BLE001 - `judged` raises what is not the client's own
-            refused = aws.judged(error)
-    assert refused is not None
-    assert refused.exception == "InvalidGrantException"
+            token = aws.create_token(**credentials, **refresh(token))
+        except Exception as error:  # noqa: BLE001 - `parse_error` re-raises other errors
+            rejected = aws.parse_error(error)
+    assert rejected is not None
+    assert rejected.exception == "InvalidGrantException"
 
 
-def test_a_grant_that_the_client_did_not_register_is_not_its_to_use(aws: AwsClient) -> None:
-    who = register(aws, grantTypes=[DEVICE_CODE])
-    refused = refusal(aws, aws.create_token, **who, grantType="refresh_token", refreshToken="any")
-    assert refused.exception == "UnauthorizedClientException"
-    assert (refused.error, refused.status) == ("unauthorized_client", 400)
+def test_rejects_a_grant_that_the_client_did_not_register(aws: AwsClient) -> None:
+    credentials = register(aws, grantTypes=[DEVICE_CODE])
+    rejected = rejection(
+        aws, aws.create_token, **credentials, grantType="refresh_token", refreshToken="any"
+    )
+    assert rejected.exception == "UnauthorizedClientException"
+    assert (rejected.error, rejected.status) == ("unauthorized_client", 400)
 
 
-def test_a_device_login_that_the_client_did_not_register_cannot_start(aws: AwsClient) -> None:
-    who = register(aws, grantTypes=["authorization_code", "refresh_token"])
-    refused = refusal(aws, aws.start_device_authorization, **who, startUrl=START_URL)
-    assert refused.exception == "UnauthorizedClientException"
+def test_rejects_a_device_login_that_the_client_did_not_register(aws: AwsClient) -> None:
+    credentials = register(aws, grantTypes=["authorization_code", "refresh_token"])
+    rejected = rejection(aws, aws.start_device_authorization, **credentials, startUrl=START_URL)
+    assert rejected.exception == "UnauthorizedClientException"
 
 
 @pytest.mark.parametrize("grant_type", ["password", "urn:example:grant", "Refresh_Token"])
-def test_a_grant_that_nobody_registered_is_unsupported(aws: AwsClient, grant_type: str) -> None:
-    refused = refusal(aws, aws.create_token, **register(aws), grantType=grant_type)
-    assert refused.exception == "UnsupportedGrantTypeException"
-    assert (refused.error, refused.status) == ("unsupported_grant_type", 400)
+def test_reports_an_unknown_grant_as_unsupported(aws: AwsClient, grant_type: str) -> None:
+    rejected = rejection(aws, aws.create_token, **register(aws), grantType=grant_type)
+    assert rejected.exception == "UnsupportedGrantTypeException"
+    assert (rejected.error, rejected.status) == ("unsupported_grant_type", 400)
 
 
-def test_a_person_who_says_no_is_final(aws: AwsClient, person: BrowserDriver) -> None:
-    who = register(aws)
-    started = aws.start_device_authorization(**who, startUrl=START_URL)
-    person.deny_device(started["verificationUriComplete"])
+def test_a_denied_login_stays_denied(aws: AwsClient, driver: BrowserDriver) -> None:
+    credentials = register(aws)
+    started = aws.start_device_authorization(**credentials, startUrl=START_URL)
+    driver.deny_device(started["verificationUriComplete"])
     for _ in range(2):
-        refused = refusal(aws, aws.create_token, **who, **poll(started))
-        assert refused.exception == "AccessDeniedException"
-        assert (refused.error, refused.status) == ("access_denied", 400)
+        rejected = rejection(aws, aws.create_token, **credentials, **poll(started))
+        assert rejected.exception == "AccessDeniedException"
+        assert (rejected.error, rejected.status) == ("access_denied", 400)
 
 
-def test_polling_too_fast_is_told_to_slow_down(connect: Connect, patient_issuer: str) -> None:
+def test_polling_too_fast_returns_slow_down(connect: Connect, patient_issuer: str) -> None:
     aws = connect(patient_issuer)
-    who = register(aws)
-    started = aws.start_device_authorization(**who, startUrl=START_URL)
+    credentials = register(aws)
+    started = aws.start_device_authorization(**credentials, startUrl=START_URL)
     assert started["interval"] == 5
-    polls = [refusal(aws, aws.create_token, **who, **poll(started)) for _ in range(3)]
-    # The second poll may pass: AWS's CLI sends it within milliseconds of the first.
+    polls = [rejection(aws, aws.create_token, **credentials, **poll(started)) for _ in range(3)]
+    # The issuer accepts a quick second poll: the AWS CLI sends it milliseconds after the first.
     assert polls[0].exception == "AuthorizationPendingException"
     assert polls[2].exception == "SlowDownException"
     assert (polls[2].error, polls[2].status) == ("slow_down", 400)
 
 
-def test_a_device_code_that_nobody_answers_expires(connect: Connect, forgetful_issuer: str) -> None:
+def test_an_unanswered_device_code_expires(connect: Connect, forgetful_issuer: str) -> None:
     aws = connect(forgetful_issuer)
-    who = register(aws)
-    started = aws.start_device_authorization(**who, startUrl=START_URL)
-    refused = first_other_refusal(
-        lambda: refusal(aws, aws.create_token, **who, **poll(started)),
+    credentials = register(aws)
+    started = aws.start_device_authorization(**credentials, startUrl=START_URL)
+    rejected = first_other_rejection(
+        lambda: rejection(aws, aws.create_token, **credentials, **poll(started)),
         "AuthorizationPendingException",
     )
-    assert refused.exception == "ExpiredTokenException"
-    assert (refused.error, refused.status) == ("expired_token", 400)
+    assert rejected.exception == "ExpiredTokenException"
+    assert (rejected.error, rejected.status) == ("expired_token", 400)
 
 
 @pytest.mark.parametrize(
@@ -470,7 +472,7 @@ def test_a_device_code_that_nobody_answers_expires(connect: Connect, forgetful_i
     ],
     ids=str,
 )
-def test_a_registration_that_breaks_a_rule(
+def test_rejects_an_invalid_registration(
     aws: AwsClient, metadata: dict[str, Any], exception: str, error: str
 ) -> None:
     asked = {
@@ -479,24 +481,24 @@ def test_a_registration_that_breaks_a_rule(
         "redirectUris": [REGISTERED_REDIRECT],
         "grantTypes": ["authorization_code"],
     }
-    refused = refusal(aws, aws.register_client, **{**asked, **metadata})
-    assert (refused.exception, refused.error) == (exception, error)
-    assert refused.status == 400
-    assert refused.description
+    rejected = rejection(aws, aws.register_client, **{**asked, **metadata})
+    assert (rejected.exception, rejected.error) == (exception, error)
+    assert rejected.status == 400
+    assert rejected.description
 
 
 def test_a_busy_database_is_not_an_invalid_grant(
-    connect: Connect, person: BrowserDriver, tmp_path: Path
+    connect: Connect, driver: BrowserDriver, tmp_path: Path
 ) -> None:
     database = tmp_path / "issuer.sqlite3"
     with grantway_serve("--database", str(database)) as url:
         aws = connect(url)
-        who = register(aws)
-        token = login(aws, who, person)
+        credentials = register(aws)
+        token = login(aws, credentials, driver)
         with closing(sqlite3.connect(database, isolation_level=None)) as intruder:
             intruder.execute("BEGIN IMMEDIATE")
-            refused = refusal(aws, aws.create_token, **who, **refresh(token))
+            rejected = rejection(aws, aws.create_token, **credentials, **refresh(token))
             intruder.execute("ROLLBACK")
-        assert refused.exception == "InternalServerException"
-        assert (refused.error, refused.status) == ("server_error", 500)
-        assert aws.create_token(**who, **refresh(token))["accessToken"]
+        assert rejected.exception == "InternalServerException"
+        assert (rejected.error, rejected.status) == ("server_error", 500)
+        assert aws.create_token(**credentials, **refresh(token))["accessToken"]

@@ -1,4 +1,4 @@
-"""AWS's tools from login to logout against ``grantway serve --aws-portal``."""
+"""Tests of AWS's tools from login to logout against ``grantway serve --aws-portal``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.interop.aws_js import AwsJsClient, AwsJsError
 from tests.interop.grantway_serve import grantway_serve
 from tests.interop.program import Program
 
-#: Seconds for one command of a tool, on a busy machine.
+#: Seconds that a command may take on a busy machine.
 PATIENCE = 90.0
 START_URL = "https://d-0000000000.awsapps.com/start"
 CREDENTIALS = {
@@ -75,7 +75,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(home: Path, issuer: str) -> dict[str, str]:
-    """Return the two variables that name the issuer, and no AWS setting of the user."""
+    """Return an environment with the issuer's address and without the user's AWS settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {
         "HOME": str(home),
@@ -103,11 +103,11 @@ def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
     aws: str, environment: dict[str, str]
 ) -> None:
     login = [aws, "sso", "login", "--profile", "dev", "--use-device-code", "--no-browser"]
-    with Program(login, env=environment) as program, BrowserDriver() as person:
+    with Program(login, env=environment) as program, BrowserDriver() as driver:
         said = ""
         while not (shown := re.search(r"http://\S+/device\?user_code=\S+", said)):
             said += program.read_line(PATIENCE)
-        person.approve_device(shown[0])
+        driver.approve_device(shown[0])
         while "Successfully logged into" not in said:
             said += program.read_line(PATIENCE)
 
@@ -121,7 +121,7 @@ def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
     assert run(export, environment).returncode != 0
 
 
-def test_botocore_takes_its_credentials_from_a_grantway_login(
+def test_botocore_gets_credentials_from_a_grantway_login(
     issuer: str, home: Path, environment: dict[str, str]
 ) -> None:
     session = sso_oidc.sso_session(
@@ -130,9 +130,9 @@ def test_botocore_takes_its_credentials_from_a_grantway_login(
         folder=home / ".aws" / "sso" / "cache",
         endpoint_url=issuer,
     )
-    with session, BrowserDriver() as person:
+    with session, BrowserDriver() as driver:
         session.login_on_device(
-            lambda shown: person.approve_device(shown.verification_uri, shown.user_code)
+            lambda shown: driver.approve_device(shown.verification_uri, shown.user_code)
         )
     done = run([sys.executable, "-c", BOTOCORE], environment)
     assert done.returncode == 0, done.stderr
@@ -143,7 +143,7 @@ def test_the_aws_sdk_for_javascript_gets_credentials_and_logs_out(issuer: str) -
     with (
         AwsJsClient(issuer) as oidc,
         AwsJsClient(issuer, service="sso") as portal,
-        BrowserDriver() as person,
+        BrowserDriver() as driver,
     ):
         client = oidc.call(
             "RegisterClient",
@@ -151,7 +151,7 @@ def test_the_aws_sdk_for_javascript_gets_credentials_and_logs_out(issuer: str) -
         )
         proof = {"clientId": client["clientId"], "clientSecret": client["clientSecret"]}
         begun = oidc.call("StartDeviceAuthorization", {**proof, "startUrl": START_URL})
-        person.approve_device(begun["verificationUriComplete"])
+        driver.approve_device(begun["verificationUriComplete"])
         token = oidc.call(
             "CreateToken",
             {

@@ -1,4 +1,4 @@
-"""Real proxies ask the gateway for tokens, with the configuration that the documentation shows."""
+"""Tests of real proxies with the gateway, with the configurations in the documentation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}
 
 
 def shown(language: str) -> str:
-    """The last configuration in a language on the page."""
+    """Return the last configuration in a language on the page."""
     found = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return str(found[-1])
 
@@ -71,7 +71,7 @@ def proxy(
         else:
             start = {"nginx": nginx, "traefik": traefik, "caddy": caddy}[request.param]
             url = running.enter_context(start(folder, text))
-        # Traefik listens before it has read its routers.
+        # Traefik starts to listen before it loads its routers.
         until(lambda: requests.get(f"{url}/orders", timeout=PATIENCE).status_code == 403)
         yield request.param, url
 
@@ -103,7 +103,7 @@ def test_requests_carry_the_tenants_token(
     assert tokens[0] == tokens[2] != tokens[1]
 
 
-def test_what_the_gateway_refuses_reaches_nobody(
+def test_rejected_requests_reach_no_upstream(
     proxy: tuple[str, str], behind: Behind, http: requests.Session
 ) -> None:
     assert http.get(f"{proxy[1]}/orders", timeout=PATIENCE).status_code == 403
@@ -112,7 +112,7 @@ def test_what_the_gateway_refuses_reaches_nobody(
     assert behind.echo.requests == []
 
 
-def test_a_callers_token_is_kept_or_dropped_as_the_route_says(
+def test_keeps_or_removes_the_callers_token_by_route(
     proxy: tuple[str, str], behind: Behind, http: requests.Session
 ) -> None:
     for path in ("kept", "open"):
@@ -121,20 +121,20 @@ def test_a_callers_token_is_kept_or_dropped_as_the_route_says(
     assert behind.echo.tokens == ["Bearer of-the-caller", ""]
 
 
-def test_a_second_spelling_of_the_tenants_header_reaches_no_upstream(
+def test_a_variant_spelling_of_the_tenant_header_reaches_no_upstream(
     proxy: tuple[str, str], behind: Behind, http: requests.Session
 ) -> None:
-    """Whether it is refused or dropped, no server upstream may take it for the tenant."""
+    """The header is rejected or removed, so that no upstream mistakes it for the tenant."""
     spoofed = {**ACME, "X_Tenant": "umbrella", "X_Forwarded_For": "6.6.6.6"}
     http.get(f"{proxy[1]}/orders", headers=spoofed, timeout=PATIENCE)
     for seen in behind.echo.requests:
         assert not {"x_tenant", "x_forwarded_for"} & dict(seen["headers"]).keys()
 
 
-def test_callers_cannot_choose_the_path_that_the_gateway_judges(
+def test_callers_cannot_choose_the_path_that_the_gateway_checks(
     proxy: tuple[str, str], behind: Behind, http: requests.Session
 ) -> None:
-    """The headers that describe a request to the gateway are the proxy's, not the caller's."""
+    """The headers that describe a request to the gateway come from the proxy, not the caller."""
     forged = {
         "X-Original-URI": "/orders",
         "X-Original-Method": "GET",
@@ -147,10 +147,10 @@ def test_callers_cannot_choose_the_path_that_the_gateway_judges(
     assert behind.echo.requests == []
 
 
-def test_callers_cannot_have_the_token_dropped(
+def test_callers_cannot_remove_the_token(
     proxy: tuple[str, str], behind: Behind, http: requests.Session
 ) -> None:
-    """A proxy removes the headers that ``Connection`` names, some of them after the token is in."""
+    """Proxies remove the headers listed in ``Connection``, some after adding the token."""
     for named in ("close, Authorization", "close,authorization", "AUTHORIZATION"):
         headers = {**THEIRS, "Connection": named}
         answer = http.get(f"{proxy[1]}/orders", headers=headers, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""grantway's client against npm's oidc-provider, which owes nothing to grantway."""
+"""Tests of grantway's client against npm's oidc-provider."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def client_of(oidc_provider: OidcProvider, provider: grantway.Provider) -> Itera
 
 
 def follow(oidc_provider: OidcProvider) -> Callable[[str], None]:
-    """A browser in which the person signs in, agrees, and is sent back to the listener."""
+    """Return a browser function that signs in, consents, and follows the redirect."""
 
     def browse(url: str) -> None:
         back = oidc_provider.authorize(url)
@@ -64,8 +64,8 @@ def test_discovery_finds_every_endpoint(
     assert "S256" in provider.metadata["code_challenge_methods_supported"]
 
 
-def test_another_issuer_is_not_believed(oidc_provider: OidcProvider) -> None:
-    # The same server under another name: its document names the first one.
+def test_rejects_metadata_of_another_issuer(oidc_provider: OidcProvider) -> None:
+    # The same server under another name, which does not match its document.
     port = urlsplit(oidc_provider.issuer).port
     with pytest.raises(grantway.ResponseInvalidError, match="names the issuer"):
         grantway.Provider.discover(f"http://localhost:{port}")
@@ -97,7 +97,7 @@ def test_a_browser_login_and_its_refresh(
         client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
 
 
-def test_the_redirect_can_be_pasted(oidc_provider: OidcProvider, client_of: ClientMaker) -> None:
+def test_accepts_a_pasted_redirect(oidc_provider: OidcProvider, client_of: ClientMaker) -> None:
     token = authorization_code.login_by_paste(
         client_of("public"),
         oidc_provider.authorize,
@@ -108,16 +108,16 @@ def test_the_redirect_can_be_pasted(oidc_provider: OidcProvider, client_of: Clie
     assert token.access_token
 
 
-def test_a_refused_login_is_access_denied(
+def test_a_denied_login_raises_access_denied(
     oidc_provider: OidcProvider, client_of: ClientMaker
 ) -> None:
     with pytest.raises(grantway.AccessDeniedException):
         authorization_code.login_by_paste(
-            client_of("public"), oidc_provider.refuse, redirect_uri=REDIRECT, scope=SCOPE
+            client_of("public"), oidc_provider.deny, redirect_uri=REDIRECT, scope=SCOPE
         )
 
 
-def test_a_code_with_another_verifier_is_refused(
+def test_rejects_a_code_with_another_verifier(
     oidc_provider: OidcProvider, client_of: ClientMaker
 ) -> None:
     client = client_of("basic")
@@ -166,20 +166,20 @@ def test_an_expired_device_code() -> None:
         ) as client:
             pace = threading.Event()
             flow = device_code.DeviceFlow(client, scope=SCOPE, pause=lambda _: pace.wait(0.1))
-            # The client polls on, so that the provider's clock decides and not this machine's.
+            # The client keeps polling, so that the provider's clock decides.
             authorization = replace(flow.start(), expires_in=600)
             with pytest.raises(grantway.ExpiredTokenException):
                 flow.wait(authorization)
 
 
-def test_a_wrong_secret_is_invalid_client(
+def test_a_wrong_secret_raises_invalid_client(
     oidc_provider: OidcProvider, provider: grantway.Provider
 ) -> None:
     client_id = oidc_provider.clients["basic"].client_id
     with (
         grantway.Client(provider, client_id=client_id, client_secret="not the secret") as client,
-        pytest.raises(grantway.InvalidClientException) as refused,
+        pytest.raises(grantway.InvalidClientException) as rejected,
     ):
         client.create_token(grant_type="refresh_token", refresh_token="any")
-    assert refused.value.evidence.status == 401
-    assert "not the secret" not in str(refused.value)
+    assert rejected.value.evidence.status == 401
+    assert "not the secret" not in str(rejected.value)

@@ -1,6 +1,6 @@
-"""Clients that offer HTTP/2 in the clear: Java's own HTTP client, and ``curl --http2``.
+"""Tests with clients that offer HTTP/2 without TLS: Java's HTTP client and ``curl --http2``.
 
-The raw bytes of such offers are in ``tests/plugins/server/test_protocol.py``.
+See ``tests/plugins/server/test_protocol.py`` for tests with the raw bytes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ POST = Path(__file__).parent / "java" / "Post.java"
 
 @dataclass(frozen=True)
 class Servers:
-    """Everything that listens, and the client that the issuer knows.
+    """The running servers, and a client of the issuer.
 
     Attributes:
-        tokens: Addresses that answer a token request.
-        gateway: The gateway, whose route ``/api`` leads to an upstream.
+        tokens: URLs of token endpoints.
+        gateway: Gateway with a route ``/api`` to an upstream.
+        client: ID and secret of the client.
     """
 
     tokens: list[str]
@@ -50,7 +51,7 @@ class Servers:
 
 @contextmanager
 def uvicorn_with(app: Any, http: Any) -> Iterator[str]:
-    """Serve an application by plain uvicorn."""
+    """Serve an application with plain uvicorn."""
     opened = listen("127.0.0.1", 0)
     server = uvicorn.Server(
         uvicorn.Config(app, http=http, ws="none", lifespan="off", log_config=None)
@@ -80,7 +81,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 def run(*command: str) -> str:
-    """The output of a program that speaks to loopback."""
+    """Run a program without proxy settings, and return its output."""
     clean = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=clean
@@ -104,7 +105,7 @@ def test_curl_with_http2(servers: Servers, chunked: bool) -> None:
         FORM,
     ]
     curl += ["-H", "Transfer-Encoding: chunked"] if chunked else []
-    # The same address twice: the second request uses the connection again.
+    # The same URL twice: the second request reuses the connection.
     for url in servers.tokens:
         said = run(*curl, "-u", ":".join(servers.client), url, url).splitlines()
         assert len(said) == 2, said
@@ -129,7 +130,7 @@ def test_the_http_client_of_the_jdk(servers: Servers) -> None:
 
 
 def _check_forwarded(gateway: Running, count: int) -> None:
-    """The upstream got plain HTTP/1.1, with the body."""
+    """Check that the upstream received plain HTTP/1.1 with the body."""
     assert len(gateway.upstream.seen) == count
     for method, _, headers, body in gateway.upstream.seen:
         assert (method, body) == ("POST", FORM.encode())

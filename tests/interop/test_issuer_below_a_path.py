@@ -1,4 +1,4 @@
-"""An issuer whose URL has a path, behind a real nginx that shares its host with others."""
+"""Tests of an issuer whose URL has a path, behind nginx on a shared host."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ location /shortened/ {{ proxy_pass {issuer}/; {host} }}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -45,7 +45,7 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The issuer's public URL."""
+    """Public URL of the issuer."""
     port = free_port()
     folder: Path = tmp_path_factory.mktemp("nginx")
     locations = LOCATIONS.format(issuer=f"http://127.0.0.1:{port}", host=HOST)
@@ -63,7 +63,7 @@ def register(url: str) -> dict[str, Any]:
     return registered
 
 
-def test_its_metadata_is_where_both_standards_look(url: str) -> None:
+def test_serves_metadata_at_the_paths_of_both_standards(url: str) -> None:
     origin = url.removesuffix("/login/auth")
     for address in (
         f"{origin}/.well-known/oauth-authorization-server/login/auth",
@@ -80,17 +80,17 @@ def test_its_metadata_is_where_both_standards_look(url: str) -> None:
 
 def test_grantways_client_discovers_it_and_logs_in(url: str) -> None:
     provider = grantway.Provider.discover(url)
-    who = register(url)
+    credentials = register(url)
     with (
         grantway.Client(
-            provider, client_id=who["client_id"], client_secret=who["client_secret"]
+            provider, client_id=credentials["client_id"], client_secret=credentials["client_secret"]
         ) as client,
-        BrowserDriver() as person,
+        BrowserDriver() as driver,
     ):
         flow = device_code.DeviceFlow(client)
         started = flow.start()
         assert started.verification_uri == f"{url}/device"
-        person.approve_device(started.verification_uri, started.user_code)
+        driver.approve_device(started.verification_uri, started.user_code)
         token = flow.wait(started)
         again = client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
         assert again.access_token != token.access_token
@@ -98,12 +98,12 @@ def test_grantways_client_discovers_it_and_logs_in(url: str) -> None:
         codes = authorization_code.AuthorizationCodeFlow(client)
         request = codes.begin(CALLBACK)
         assert request.url.startswith(f"{url}/authorize?")
-        back = person.approve_authorization(request.url)
+        back = driver.approve_authorization(request.url)
         assert parse_qs(urlsplit(back).query)["iss"] == [url]
         assert codes.finish(request, back).access_token
 
 
-def test_its_pages_stay_below_the_path(url: str) -> None:
+def test_pages_stay_below_the_path(url: str) -> None:
     path = urlsplit(url).path
     page = requests.get(f"{url}/device", timeout=30)
     assert f'action="{path}/device"' in page.text
@@ -114,29 +114,29 @@ def test_its_pages_stay_below_the_path(url: str) -> None:
     assert f'href="{path}/device"' in start.text
 
 
-def test_aws_clients_take_it_as_their_endpoint(url: str) -> None:
+def test_aws_clients_accept_the_url_as_endpoint(url: str) -> None:
     once = Config(retries={"total_max_attempts": 1})
     session = boto3.Session(region_name="us-east-1")
     with (
         closing(session.client("sso-oidc", endpoint_url=url, config=once)) as boto,
         aws.client(region_name="us-east-1", endpoint_url=url) as drop_in,
-        BrowserDriver() as person,
+        BrowserDriver() as driver,
     ):
         clients: list[Any] = [boto, drop_in]
         for client in clients:
             made = client.register_client(clientName="A tool", clientType="public")
             assert made["tokenEndpoint"] == f"{url}/token"
-            who = {name: made[name] for name in ("clientId", "clientSecret")}
-            started = client.start_device_authorization(**who, startUrl=START_URL)
-            person.approve_device(started["verificationUriComplete"])
+            credentials = {name: made[name] for name in ("clientId", "clientSecret")}
+            started = client.start_device_authorization(**credentials, startUrl=START_URL)
+            driver.approve_device(started["verificationUriComplete"])
             token = client.create_token(
-                **who, grantType=device_code.GRANT_TYPE, deviceCode=started["deviceCode"]
+                **credentials, grantType=device_code.GRANT_TYPE, deviceCode=started["deviceCode"]
             )
             assert token["accessToken"]
 
 
-def test_what_is_not_below_the_path_is_not_found(url: str) -> None:
-    """A proxy that shortens the path is told so; its rules could be passed otherwise."""
+def test_requests_outside_the_path_are_not_found(url: str) -> None:
+    """Requests with a path shortened by the proxy fail: they could bypass the proxy's rules."""
     shortened = url.replace("/login/auth", "/shortened")
     for path in ("/device", "/token", "/.well-known/oauth-authorization-server", "/"):
         answer = requests.get(f"{shortened}{path}", timeout=30)

@@ -1,4 +1,4 @@
-"""Installing the npm packages: once, whole, and by one test run at a time."""
+"""Tests of the installation of npm packages with concurrent and killed runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.waiting import PATIENCE
 
 
 class Npm:
-    """Stand in for ``npm ci``, which takes minutes without a cache."""
+    """A fake of ``npm ci``, which takes minutes without a cache."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.called, self.goes_on = threading.Event(), threading.Event()
+        self.called, self.proceed = threading.Event(), threading.Event()
 
     def __call__(self, folder: Path) -> None:
         self.calls += 1
@@ -25,15 +25,15 @@ class Npm:
         modules.mkdir()
         (modules / "half").touch()
         self.called.set()
-        assert self.goes_on.wait(PATIENCE)
+        assert self.proceed.wait(PATIENCE)
         (modules / "half").rename(modules / f"whole-{self.calls}")
 
 
 @pytest.fixture
 def npm(monkeypatch: pytest.MonkeyPatch) -> Npm:
-    stand_in = Npm()
-    monkeypatch.setattr(node_packages, "_npm_ci", stand_in)
-    return stand_in
+    fake = Npm()
+    monkeypatch.setattr(node_packages, "_npm_ci", fake)
+    return fake
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def installed(folder: Path) -> list[str]:
     return sorted(each.name for each in (folder / "node_modules").iterdir() if each.name[0] != ".")
 
 
-def test_two_runs_at_once_install_once(npm: Npm, folder: Path) -> None:
+def test_two_concurrent_runs_install_once(npm: Npm, folder: Path) -> None:
     with ThreadPoolExecutor(2) as runs:
         both = [runs.submit(node_packages.install, folder) for _ in range(2)]
         assert npm.called.wait(PATIENCE)
         assert not (folder / "node_modules").exists()
-        npm.goes_on.set()
+        npm.proceed.set()
         for each in both:
             each.result(PATIENCE)
     assert (npm.calls, installed(folder)) == (1, ["whole-1"])
@@ -60,7 +60,7 @@ def test_two_runs_at_once_install_once(npm: Npm, folder: Path) -> None:
 
 
 def test_another_lock_file_replaces_what_is_there(npm: Npm, folder: Path) -> None:
-    npm.goes_on.set()
+    npm.proceed.set()
     node_packages.install(folder)
     node_packages.install(folder)
     assert npm.calls == 1
@@ -69,10 +69,10 @@ def test_another_lock_file_replaces_what_is_there(npm: Npm, folder: Path) -> Non
     assert (npm.calls, installed(folder)) == (2, ["whole-2"])
 
 
-def test_what_a_killed_run_left_is_no_obstacle(npm: Npm, folder: Path) -> None:
+def test_recovers_from_a_killed_run(npm: Npm, folder: Path) -> None:
     (folder / ".npm-ci" / "node_modules").mkdir(parents=True)
     (folder / ".npm-ci" / "node_modules" / "half").touch()
-    (folder / "node_modules").mkdir()  # made by hand, with unknown contents
-    npm.goes_on.set()
+    (folder / "node_modules").mkdir()  # created manually, with unknown contents
+    npm.proceed.set()
     node_packages.install(folder)
     assert installed(folder) == ["whole-1"]

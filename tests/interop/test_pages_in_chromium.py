@@ -1,4 +1,4 @@
-"""The issuer's pages in a real browser, with and without JavaScript."""
+"""Tests of the issuer's pages in a real browser, with and without JavaScript."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.waiting import PATIENCE, until
 
 LONG = "Averylongwordwithoutanyspaces" * 5
 NARROW = {"width": 320, "height": 640}
-#: A site of the client's that is on another machine; the browser is kept from asking for it.
+#: A site of the client on another host. Requests to it are intercepted.
 ELSEWHERE = "https://client.example/callback"
 
-#: For each text, the contrast of its colour with the background behind it (WCAG 2.1, 1.4.3).
+#: JavaScript that returns the contrast of each text with its background (WCAG 2.1, 1.4.3).
 CONTRASTS = """
 () => {
   const parse = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -50,7 +50,7 @@ CONTRASTS = """
 
 
 class Site(http.server.BaseHTTPRequestHandler):
-    """A client's site: its callback sends the browser onwards, if it is told where."""
+    """A client's site, whose callback may redirect the browser."""
 
     asked: ClassVar[list[str]]
     onwards: ClassVar[str | None]
@@ -72,13 +72,13 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"<title>The client</title>You are back.")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the inherited name
-        """Say nothing."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
+        """Suppress the log."""
 
 
 @dataclass
 class Client:
-    """The client's site while it is up."""
+    """The client's running site."""
 
     port: int
     site: type[Site]
@@ -95,14 +95,14 @@ class Client:
 
 @dataclass
 class Tab:
-    """A tab of the browser, and what went wrong in it."""
+    """A tab of the browser, and the problems in it."""
 
     page: Page
     problems: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     def press(self, name: str, role: str = "button") -> None:
-        """Press a button or a link, wherever that leads."""
+        """Press a button or a link without waiting for the next page."""
         self.page.get_by_role(role, name=name).click(no_wait_after=True)  # type: ignore[arg-type]
 
     def says(self, text: str) -> None:
@@ -155,7 +155,7 @@ def registered(caller: Caller, client: Client) -> Caller:
 
 @pytest.fixture
 def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
-    """Opens tabs, each in a separate browser profile; a blocked part of a page is a failure."""
+    """Return a function that opens tabs in separate profiles; blocked resources are failures."""
     opened: list[Tab] = []
 
     def make(*, javascript: bool = True, colors: str = "light") -> Tab:
@@ -217,7 +217,7 @@ def test_deny_sends_an_error(tab: Tab, registered: Caller, client: Client) -> No
 def test_the_callback_may_redirect_to_another_origin(
     tab: Tab, registered: Caller, client: Client, button: str
 ) -> None:
-    """Chrome applies the page's form-action to every redirect after the form."""
+    """Chrome applies the page's form-action to every redirect after the form is submitted."""
     client.site.onwards = f"http://localhost:{client.port}/welcome"
     tab.page.goto(registered.authorize_url(redirect_uri=client.callback))
     tab.press(button)
@@ -230,7 +230,7 @@ def test_the_callback_may_redirect_to_another_origin(
 def test_an_app_scheme_reaches_the_system(
     tab: Tab, caller: Caller, client: Client, direct: bool
 ) -> None:
-    """No app answers here; what counts is that the browser did not block the address."""
+    """No app handles the address, but the browser must not block it."""
     app = "com.example.app:/done"
     callback = app if direct else client.callback
     client.site.onwards = app
@@ -259,10 +259,10 @@ def test_form_post_sends_the_response_in_a_form(
 
 
 @pytest.mark.parametrize("mode", ["query", "form_post"])
-def test_an_error_before_the_question_leaves_the_decision_to_the_person(
+def test_an_error_before_consent_does_not_redirect_automatically(
     tab: Tab, caller: Caller, mode: str
 ) -> None:
-    """Otherwise anyone could register and use the issuer's address in a link to their own site."""
+    """Otherwise anyone could register a client and use the issuer as an open redirector."""
     arrived: list[str] = []
 
     def answer(route: Route) -> None:
@@ -315,7 +315,7 @@ def test_a_device_is_allowed_or_denied(
     assert not tab.problems
 
 
-def test_the_keyboard_is_enough(tab: Tab, registered: Caller) -> None:
+def test_pages_work_with_the_keyboard_only(tab: Tab, registered: Caller) -> None:
     started = registered.start()
     tab.page.goto(f"{registered.url}/device")
     expect(tab.page.get_by_label("Code")).to_be_focused()
@@ -339,7 +339,7 @@ def test_a_wrong_code_stays_in_the_field(tab: Tab, registered: Caller) -> None:
     expect(typed).to_have_attribute("aria-invalid", "true")
 
 
-def test_an_expired_code_says_where_to_get_another(
+def test_an_expired_code_explains_how_to_get_another(
     tab: Tab, registered: Caller, clock: Clock
 ) -> None:
     started = registered.start()
@@ -359,7 +359,7 @@ def test_a_code_that_expires_before_the_choice(tab: Tab, registered: Caller, clo
     expect(tab.page.get_by_label("Code")).to_be_visible()
 
 
-def test_a_code_that_was_answered_before(tab: Tab, registered: Caller) -> None:
+def test_a_code_that_was_already_used(tab: Tab, registered: Caller) -> None:
     started = registered.start()
     for _ in range(2):
         tab.page.goto(started["verification_uri_complete"])
@@ -393,7 +393,7 @@ def test_too_many_wrong_codes_ask_to_wait_and_keep_the_code(
 
 
 def pages_of(caller: Caller, client: Client, clock: Clock) -> dict[str, str]:
-    """Addresses of every kind of page, all for a client with long names."""
+    """Return the address of every kind of page, for a client with long names."""
     caller.register_rfc(
         client_name=LONG,
         scope=f"read {LONG}",
@@ -407,7 +407,7 @@ def pages_of(caller: Caller, client: Client, clock: Clock) -> dict[str, str]:
         "start": f"{caller.url}/",
         "authorize": caller.authorize_url(redirect_uri=there),
         "mistake": caller.authorize_url(redirect_uri=there, scope=LONG),
-        "refused": caller.authorize_url(redirect_uri="https://unknown.example"),
+        "rejected": caller.authorize_url(redirect_uri="https://unknown.example"),
         "entry": f"{caller.url}/device",
         "confirm": caller.start()["verification_uri_complete"],
         "wrong": f"{caller.url}/device?user_code={'B' * 40}",
@@ -438,7 +438,7 @@ def test_every_page_is_readable_and_offers_a_next_step(
         assert tab.page.title().endswith(" - Example Login")
         assert tab.page.locator("h1").count() == 1
         assert tab.page.locator("main").locator("a, button").count() >= 1, name
-    # A page with an error status is logged by the browser; anything else would be a fault.
+    # The browser logs pages with an error status; any other problem is a failure.
     assert all("Failed to load resource" in each for each in tab.problems), tab.problems
 
 
@@ -454,7 +454,7 @@ def test_the_start_page_leads_to_the_device_page_and_the_metadata(
     assert not tab.problems
 
 
-def test_allow_stands_out_from_deny(tab: Tab, registered: Caller, client: Client) -> None:
+def test_allow_is_visually_distinct_from_deny(tab: Tab, registered: Caller, client: Client) -> None:
     tab.page.goto(registered.authorize_url(redirect_uri=client.callback))
     colors = [
         tab.page.get_by_role("button", name=name).evaluate(
@@ -470,7 +470,7 @@ def test_allow_stands_out_from_deny(tab: Tab, registered: Caller, client: Client
 def test_a_form_of_an_earlier_process_offers_the_page_again(
     tab: Tab, registered: Caller, client: Client, path: str
 ) -> None:
-    """The cookie is gone here, which looks the same."""
+    """Deleting the cookie has the same effect as a restart."""
     url = registered.authorize_url(redirect_uri=client.callback)
     if path == "/device":
         url = registered.start()["verification_uri_complete"]

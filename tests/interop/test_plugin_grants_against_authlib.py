@@ -1,4 +1,4 @@
-"""The grants that ship as plugins, against Authlib's server: those that it supports."""
+"""Tests of the plugin grants that Authlib's server supports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import grantway
 from grantway_plugins.client_auth import SigningKey
 from grantway_plugins.grants import jwt_bearer, password
 from grantway_plugins.grants.password import PasswordGrantWarning
-from tests.interop.authlib_server import ISSUER, PERSON, SECRET, AuthlibServer
+from tests.interop.authlib_server import ISSUER, SECRET, USER, AuthlibServer
 
 PARTNER = "https://idp.example"
 KEY = ECKey.generate_key("P-256")
@@ -59,19 +59,17 @@ def test_jwt_bearer(client: grantway.Client) -> None:
 @pytest.mark.parametrize(
     "claims", [{"sub": "someone-else"}, {"aud": "https://other.example"}, {"exp": 1}, {"iss": "x"}]
 )
-def test_an_assertion_that_it_does_not_believe(
-    client: grantway.Client, claims: dict[str, Any]
-) -> None:
+def test_rejects_an_untrusted_assertion(client: grantway.Client, claims: dict[str, Any]) -> None:
     with pytest.raises(grantway.InvalidGrantException):
         client.create_token(grant_type=jwt_bearer.GRANT_TYPE, assertion=assertion(**claims))
 
 
 def test_the_password_grant(client: grantway.Client) -> None:
-    username, word = PERSON
+    username, word = USER
     token = client.create_token(
         grant_type="password", username=username, password=word, scope="read"
     )
     assert token.access_token
-    with pytest.raises(grantway.TokenError) as refused:
+    with pytest.raises(grantway.TokenError) as rejected:
         client.create_token(grant_type="password", username=username, password="wrong hörse")
-    assert "wrong" not in str(refused.value)
+    assert "wrong" not in str(rejected.value)

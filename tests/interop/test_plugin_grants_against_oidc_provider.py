@@ -1,4 +1,4 @@
-"""The grants that ship as plugins, against npm's oidc-provider: those that it supports."""
+"""Tests of the plugin grants that npm's oidc-provider supports."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_client_credentials(client_of: ClientMaker, name: str) -> None:
     assert token.refresh_token is None
 
 
-def test_a_client_that_may_not_use_client_credentials(client_of: ClientMaker) -> None:
-    # The standard's code is unauthorized_client; oidc-provider has its own mind.
+def test_reports_a_client_without_client_credentials(client_of: ClientMaker) -> None:
+    # oidc-provider returns invalid_request instead of the standard's unauthorized_client.
     with pytest.raises(grantway.InvalidRequestException, match="not allowed for this client"):
         client_of("awkward").create_token(grant_type="client_credentials")
 
 
-def test_a_login_on_the_persons_own_device(
+def test_a_login_approved_on_the_users_device(
     oidc_provider: OidcProvider, client_of: ClientMaker
 ) -> None:
     flow = CibaFlow(client_of("ciba"), scope=["openid", "read"], pause=lambda _seconds: None)
@@ -58,7 +58,7 @@ def test_a_login_on_the_persons_own_device(
     def on_poll(said: str) -> None:
         polls.append(said)
         if len(polls) == 1:
-            oidc_provider.decide_on_the_phone("W4-SCT", "approve")
+            oidc_provider.decide_on_phone("W4-SCT", "approve")
 
     token = flow.wait(asked, on_poll=on_poll)
     assert polls == ["authorization_pending"]
@@ -68,15 +68,15 @@ def test_a_login_on_the_persons_own_device(
         flow.wait(asked)
 
 
-def test_the_person_says_no(oidc_provider: OidcProvider, client_of: ClientMaker) -> None:
+def test_a_denied_request(oidc_provider: OidcProvider, client_of: ClientMaker) -> None:
     flow = CibaFlow(client_of("ciba"), pause=lambda _seconds: None)
     asked = flow.start(login_hint="user-1", binding_message="NO-THANKS")
-    oidc_provider.decide_on_the_phone("NO-THANKS", "deny")
+    oidc_provider.decide_on_phone("NO-THANKS", "deny")
     with pytest.raises(grantway.AccessDeniedException):
         flow.wait(asked)
 
 
-def test_what_the_provider_refuses_to_ask_about(client_of: ClientMaker) -> None:
+def test_rejects_an_unknown_user_and_an_invalid_message(client_of: ClientMaker) -> None:
     flow = CibaFlow(client_of("ciba"))
     with pytest.raises(grantway.TokenError) as unknown:
         flow.start(login_hint="nobody", binding_message="A")

@@ -1,4 +1,4 @@
-"""The issuer's sides of the grants that ship as plugins, asked by somebody else's client."""
+"""Tests of the issuer's plugin grants with a third-party client."""
 
 from __future__ import annotations
 

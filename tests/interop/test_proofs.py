@@ -1,4 +1,4 @@
-"""Signed assertions, client certificates, DPoP and pushed requests, judged by oidc-provider."""
+"""Tests of signed assertions, client certificates, DPoP and PAR with oidc-provider."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEYS: dict[str, Key] = {
 
 @dataclass(frozen=True)
 class Server:
-    """The running provider, and the certificates that it knows."""
+    """The running provider, and the certificates registered there."""
 
     provider: grantway.Provider
     clients: dict[str, Any]
@@ -115,13 +115,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_private_key_jwt(server: Server, kind: str, alg: str) -> None:
     auth = PrivateKeyJwt("key", SigningKey(KEYS[kind], alg=alg))
     with server.client("key", auth) as client:
-        for _ in range(2):  # a repeated jti would be refused
+        for _ in range(2):  # a repeated jti would be rejected
             assert client.create_token(grant_type="client_credentials", scope="read").access_token
     audience = server.provider.token_endpoint
     assert server.machine_token("key", PrivateKeyJwt("key", KEYS[kind], audience=audience))
 
 
-def test_a_key_that_is_not_registered_is_refused(server: Server) -> None:
+def test_rejects_an_unregistered_key(server: Server) -> None:
     with pytest.raises(InvalidClientException):
         server.machine_token("key", PrivateKeyJwt("key", ECKey.generate_key("P-256")))
     stranger = PrivateKeyJwt("key", KEYS["EC"], audience="https://other.example")
@@ -136,7 +136,7 @@ def test_client_secret_jwt(server: Server) -> None:
         server.machine_token("secret", ClientSecretJwt("secret", secret[::-1]))
 
 
-def test_mutual_tls_at_the_alias_that_the_metadata_names(server: Server) -> None:
+def test_mutual_tls_at_the_alias_in_the_metadata(server: Server) -> None:
     assert server.machine_token("issued", MutualTls("issued"), server.issued).access_token
     assert server.machine_token("selfSigned", MutualTls("self-signed"), server.self_signed)
     for name, certificate in [("issued", server.self_signed), ("selfSigned", server.issued)]:
@@ -147,24 +147,24 @@ def test_mutual_tls_at_the_alias_that_the_metadata_names(server: Server) -> None
 
 
 @pytest.mark.parametrize("kind", ["RSA", "EC", "OKP"])
-def test_dpop_with_the_nonce_that_the_provider_asks_for(server: Server, kind: str) -> None:
+def test_dpop_with_the_providers_nonce(server: Server, kind: str) -> None:
     dpop = DPoP(PrivateKeyJwt("dpop", KEYS["EC"]), KEYS[kind])
     assert server.machine_token("dpop", dpop).token_type == "DPoP"
     assert server.machine_token("dpop", dpop).token_type == "DPoP"
 
 
-def test_dpop_is_what_the_provider_insists_on(server: Server) -> None:
+def test_the_provider_requires_dpop(server: Server) -> None:
     with pytest.raises(TokenError):
         server.machine_token("dpop", PrivateKeyJwt("dpop", KEYS["EC"]))
 
 
 def log_in(server: Server, client: grantway.Client) -> grantway.Token:
-    person = OidcProvider()
+    driver = OidcProvider()
 
     def browse(url: str) -> str:
         assert "request_uri=" in url
         assert "code_challenge" not in url
-        return person.authorize(url)
+        return driver.authorize(url)
 
     return login_by_paste(
         client,
@@ -176,26 +176,26 @@ def log_in(server: Server, client: grantway.Client) -> grantway.Token:
 
 
 @pytest.mark.parametrize("name", ["dpopPublic", "dpop"])
-def test_a_whole_login_pushed_and_bound(server: Server, name: str) -> None:
-    """PAR, a login, the code, a refresh and a resource, all with one key."""
-    who = server.clients[name]["client_id"]
-    inner = NoAuth(who) if name == "dpopPublic" else PrivateKeyJwt(who, KEYS["EC"])
+def test_a_login_with_par_and_dpop(server: Server, name: str) -> None:
+    """All requests of the login use the same key."""
+    credentials = server.clients[name]["client_id"]
+    inner = NoAuth(credentials) if name == "dpopPublic" else PrivateKeyJwt(credentials, KEYS["EC"])
     dpop = DPoP(inner, ECKey.generate_key("P-256"))
     with server.client(name, dpop) as client:
         token = log_in(server, client)
         assert token.token_type == "DPoP"
         token = client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
     url = server.provider.metadata["userinfo_endpoint"]
-    assert who_am_i(dpop, url, token) == (200, "user-1")
-    # Another key cannot use the token, nor the refresh token of a public client.
+    assert userinfo(dpop, url, token) == (200, "user-1")
+    # The token, and the refresh token of a public client, do not work with another key.
     thief = DPoP(inner, ECKey.generate_key("P-256"))
-    assert who_am_i(thief, url, token)[0] == 401
+    assert userinfo(thief, url, token)[0] == 401
     if name == "dpopPublic":
         with server.client(name, thief) as client, pytest.raises(GrantwayError):
             client.create_token(grant_type="refresh_token", refresh_token=token.refresh_token)
 
 
-def who_am_i(dpop: DPoP, url: str, token: grantway.Token) -> tuple[int, str]:
+def userinfo(dpop: DPoP, url: str, token: grantway.Token) -> tuple[int, str]:
     with requests.Session() as session:
         session.trust_env = False
         answer = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)

@@ -1,4 +1,4 @@
-"""OAuth clients of other authors against ``grantway serve``, in the dialect of the RFCs."""
+"""Tests of third-party OAuth clients against ``grantway serve``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.interop.grantway_serve import grantway_serve
 from tests.interop.rfc_clients import (
     DEVICE_CODE,
     Authlib,
-    Refusal,
     Registration,
+    Rejection,
     RequestsOAuth2Client,
     RfcClient,
     Token,
@@ -32,7 +32,7 @@ Connect = Callable[..., RfcClient]
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    """An issuer that may be polled at any pace."""
+    """An issuer without a poll interval."""
     with grantway_serve("--device-interval-seconds", "0", "--registration", "unrestricted") as url:
         yield url
 
@@ -45,7 +45,7 @@ def session() -> Iterator[requests.Session]:
 
 
 @pytest.fixture
-def person() -> Iterator[BrowserDriver]:
+def driver() -> Iterator[BrowserDriver]:
     with BrowserDriver() as somebody:
         yield somebody
 
@@ -73,9 +73,9 @@ def register(issuer: str, session: requests.Session, **metadata: Any) -> Registr
 def as_client(
     request: pytest.FixtureRequest, session: requests.Session, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str, Registration], RfcClient]]:
-    """Make a client of an issuer from its registration."""
+    """Return a function that creates a client from a registration."""
     made: list[Authlib] = []
-    # Authlib takes loopback for no exception to https unless it is told.
+    # Authlib requires https even on loopback by default.
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
 
     def make(issuer: str, registered: Registration) -> RfcClient:
@@ -95,22 +95,24 @@ def connect(
     session: requests.Session,
     as_client: Callable[[str, Registration], RfcClient],
 ) -> Connect:
-    """Register a client and become it."""
+    """Return a function that registers and creates a client."""
     return lambda **metadata: as_client(issuer, register(issuer, session, **metadata))
 
 
-def refusal(client: RfcClient, call: Callable[..., Token], *args: str, **kwargs: str) -> Refusal:
+def rejection(
+    client: RfcClient, call: Callable[..., Token], *args: str, **kwargs: str
+) -> Rejection:
     try:
         answer = call(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - `judged` raises what is not the client's own
-        return client.judged(error)
-    raise AssertionError(f"was not refused, but answered with {sorted(answer)}")
+    except Exception as error:  # noqa: BLE001 - `parse_error` re-raises other errors
+        return client.parse_error(error)
+    raise AssertionError(f"expected an error, got a response with {sorted(answer)}")
 
 
-def assert_refused(refused: Refusal, error: str, exception: str) -> None:
-    """The error by its code, and by its class where the client has one for it."""
-    assert refused.error == error
-    assert refused.exception in {exception, "OAuthError"}
+def assert_rejected(rejected: Rejection, error: str, exception: str) -> None:
+    """Check the error code, and the class if the client has one for the code."""
+    assert rejected.error == error
+    assert rejected.exception in {exception, "OAuthError"}
 
 
 def test_discovery_names_every_endpoint_and_method(connect: Connect, issuer: str) -> None:
@@ -121,24 +123,24 @@ def test_discovery_names_every_endpoint_and_method(connect: Connect, issuer: str
     assert set(document["grant_types_supported"]) >= set(ALL_GRANTS)
 
 
-def test_the_metadata_keep_every_rule_of_rfc_8414(issuer: str, session: requests.Session) -> None:
+def test_the_metadata_conform_to_rfc_8414(issuer: str, session: requests.Session) -> None:
     document = session.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=30)
-    # Only https is an issuer to the RFC; all else about loopback must be as it asks.
+    # The RFC requires https; all of its other rules must hold on loopback too.
     secured = document.text.replace("http://", "https://")
     AuthorizationServerMetadata(json.loads(secured)).validate()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_device_login(connect: Connect, person: BrowserDriver, method: str) -> None:
+def test_a_device_login(connect: Connect, driver: BrowserDriver, method: str) -> None:
     client = connect(token_endpoint_auth_method=method)
     started = client.start_device("read")
     assert started["expires_in"]
-    assert_refused(
-        refusal(client, client.poll, started["device_code"]),
+    assert_rejected(
+        rejection(client, client.poll, started["device_code"]),
         "authorization_pending",
         "AuthorizationPending",
     )
-    person.approve_device(started["verification_uri"], started["user_code"])
+    driver.approve_device(started["verification_uri"], started["user_code"])
     token = client.poll(started["device_code"])
     assert token["token_type"] == "Bearer"
     assert token["scope"] == "read"
@@ -146,72 +148,70 @@ def test_a_device_login(connect: Connect, person: BrowserDriver, method: str) ->
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_login_by_code_and_pkce(connect: Connect, person: BrowserDriver, method: str) -> None:
+def test_code_login_with_pkce(connect: Connect, driver: BrowserDriver, method: str) -> None:
     client = connect(token_endpoint_auth_method=method)
-    token = client.login("read write", person.approve_authorization)
+    token = client.login("read write", driver.approve_authorization)
     assert set(token["scope"].split()) == {"read", "write"}
     refreshed = client.refresh(token["refresh_token"])
     assert refreshed["refresh_token"] != token["refresh_token"]
 
 
-def test_a_refresh_may_ask_for_less_and_not_for_more(
-    connect: Connect, person: BrowserDriver
+def test_a_refresh_may_narrow_but_not_widen_the_scope(
+    connect: Connect, driver: BrowserDriver
 ) -> None:
     client = connect()
-    token = client.login("read", person.approve_authorization)
+    token = client.login("read", driver.approve_authorization)
     assert client.refresh(token["refresh_token"], scope="read")["scope"] == "read"
-    again = client.login("read write", person.approve_authorization)
+    again = client.login("read write", driver.approve_authorization)
     narrowed = client.refresh(again["refresh_token"], scope="read")
     assert narrowed["scope"] == "read"
-    assert_refused(
-        refusal(client, client.refresh, narrowed["refresh_token"], scope="read admin"),
+    assert_rejected(
+        rejection(client, client.refresh, narrowed["refresh_token"], scope="read admin"),
         "invalid_scope",
         "InvalidScope",
     )
 
 
-def test_a_revoked_login_is_over(connect: Connect, person: BrowserDriver) -> None:
+def test_revocation_invalidates_the_login(connect: Connect, driver: BrowserDriver) -> None:
     client = connect()
-    token = client.login("read", person.approve_authorization)
+    token = client.login("read", driver.approve_authorization)
     client.revoke(token["refresh_token"])
-    assert_refused(
-        refusal(client, client.refresh, token["refresh_token"]), "invalid_grant", "InvalidGrant"
+    assert_rejected(
+        rejection(client, client.refresh, token["refresh_token"]), "invalid_grant", "InvalidGrant"
     )
 
 
-def test_a_person_who_says_no_to_a_device(connect: Connect, person: BrowserDriver) -> None:
+def test_a_denied_device_login(connect: Connect, driver: BrowserDriver) -> None:
     client = connect()
     started = client.start_device("read")
-    person.deny_device(started["verification_uri"], started["user_code"])
-    assert_refused(
-        refusal(client, client.poll, started["device_code"]), "access_denied", "AccessDenied"
+    driver.deny_device(started["verification_uri"], started["user_code"])
+    assert_rejected(
+        rejection(client, client.poll, started["device_code"]), "access_denied", "AccessDenied"
     )
 
 
-def test_a_person_who_says_no_to_a_code(
-    issuer: str, session: requests.Session, person: BrowserDriver
-) -> None:
-    # Authlib does not read an error in a redirect.
+def test_a_denied_code_login(issuer: str, session: requests.Session, driver: BrowserDriver) -> None:
+    # Authlib does not parse errors in redirects.
     client = RequestsOAuth2Client(issuer, register(issuer, session), session)
-    with pytest.raises(AuthorizationResponseError) as refused:
-        client.login("read", person.deny_authorization)
-    assert refused.value.error == "access_denied"
+    with pytest.raises(AuthorizationResponseError) as rejected:
+        client.login("read", driver.deny_authorization)
+    assert rejected.value.error == "access_denied"
 
 
-def test_polling_too_fast_is_told_to_slow_down(
+def test_polling_too_fast_returns_slow_down(
     session: requests.Session, as_client: Callable[[str, Registration], RfcClient]
 ) -> None:
     with grantway_serve() as issuer:
         client = as_client(issuer, register(issuer, session))
         started = client.start_device("read")
         assert started["interval"] == 5
-        assert_refused(
-            refusal(client, client.poll, started["device_code"]),
+        assert_rejected(
+            rejection(client, client.poll, started["device_code"]),
             "authorization_pending",
             "AuthorizationPending",
         )
-        assert_refused(
-            refusal(client, client.poll, started["device_code"]), "slow_down", "SlowDown"
+        assert_rejected(
+            rejection(client, client.poll, started["device_code"]), "slow_down", "SlowDown"
         )
 
 
@@ -225,7 +225,7 @@ def test_a_wrong_secret(
     known = register(issuer, session, token_endpoint_auth_method=method)
     liar = Registration(known.client_id, "not the secret", method, REDIRECT)
     client = as_client(issuer, liar)
-    assert_refused(refusal(client, client.refresh, "any"), "invalid_client", "InvalidClient")
+    assert_rejected(rejection(client, client.refresh, "any"), "invalid_client", "InvalidClient")
 
 
 @pytest.mark.parametrize(
@@ -243,15 +243,15 @@ def test_a_wrong_secret(
         ("urn:example:grant", {}, "unsupported_grant_type", "UnknownTokenEndpointError"),
     ],
 )
-def test_a_bad_token_request(
+def test_rejects_an_invalid_token_request(
     connect: Connect, grant_type: str, parameters: dict[str, str], error: str, exception: str
 ) -> None:
     client = connect()
-    assert_refused(refusal(client, client.ask, grant_type, **parameters), error, exception)
+    assert_rejected(rejection(client, client.ask, grant_type, **parameters), error, exception)
 
 
 def test_a_grant_that_the_client_did_not_register(connect: Connect) -> None:
     client = connect(grant_types=[DEVICE_CODE])
-    assert_refused(
-        refusal(client, client.refresh, "any"), "unauthorized_client", "UnauthorizedClient"
+    assert_rejected(
+        rejection(client, client.refresh, "any"), "unauthorized_client", "UnauthorizedClient"
     )
