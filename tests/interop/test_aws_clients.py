@@ -110,8 +110,8 @@ def aws(connect: Connect, issuer: str) -> AwsClient:
 
 @pytest.fixture
 def driver() -> Iterator[BrowserDriver]:
-    with BrowserDriver() as somebody:
-        yield somebody
+    with BrowserDriver() as driver:
+        yield driver
 
 
 def register(aws: AwsClient, **metadata: Any) -> dict[str, str]:

@@ -46,8 +46,8 @@ def session() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def driver() -> Iterator[BrowserDriver]:
-    with BrowserDriver() as somebody:
-        yield somebody
+    with BrowserDriver() as driver:
+        yield driver
 
 
 def register(issuer: str, session: requests.Session, **metadata: Any) -> Registration:

@@ -7,7 +7,7 @@ import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 
-/** Posts a form to each address with the JDK's HTTP client as it comes, with a length and in chunks. */
+/** Posts a form to each address with the JDK's HTTP client, with a Content-Length and in chunks. */
 class Post {
     public static void main(String[] args) throws Exception {
         HttpClient client = HttpClient.newHttpClient();

@@ -1,11 +1,11 @@
-// The AWS SDK for JavaScript behind one line of JSON a call:
+// Calls the AWS SDK for JavaScript, with one line of JSON per call and per result:
 //
 //   {"id": 1, "endpoint": "http://127.0.0.1:1", "command": "CreateToken", "input": {...}}
 //   {"id": 1, "ok": true, "output": {...}}
 //   {"id": 1, "ok": false, "error": {"name": "InvalidGrantException", "isInstance": true, ...}}
 //
-// The first argument is the SDK's package, and the second one the name in its classes, like SSOOIDC.
-// Ends when its standard input closes.
+// The first argument is the SDK's package, and the second the prefix of its classes, such as SSOOIDC.
+// Exits when standard input closes.
 
 import { createInterface } from 'node:readline';
 

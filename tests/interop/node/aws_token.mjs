@@ -1,11 +1,11 @@
-// The login that the AWS SDK for JavaScript finds in ~/.aws, one line a call:
+// Prints the token that the AWS SDK for JavaScript finds in ~/.aws, with one line per call:
 //
 //   {}
 //   {"ok": true, "token": "...", "expiration": "2026-01-02T03:04:05.354Z"}
 //   {"ok": false, "error": "TokenProviderError: ..."}
 //
-// The SDK asks the service at most once in 30 seconds, so each call that may refresh needs a
-// process of its own. Ends when its standard input closes.
+// The SDK sends at most one refresh request in 30 seconds, so each call that may refresh needs a
+// separate process. Exits when standard input closes.
 
 import { createInterface } from 'node:readline';
 

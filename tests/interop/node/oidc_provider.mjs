@@ -1,5 +1,5 @@
-// An OpenID provider on loopback for the tests: prints one JSON line when it is ready and ends
-// on SIGTERM or when its standard input closes, so it cannot outlive the test that started it.
+// An OpenID provider on loopback for the tests. Prints one line of JSON when it is ready, and exits
+// on SIGTERM or when standard input closes, so it cannot outlive the test.
 //
 //   node oidc_provider.mjs ['{"port": 0, "ttl": {"DeviceCode": 2}}']
 
@@ -15,8 +15,8 @@ const CIBA = 'urn:openid:params:grant-type:ciba';
 const PERSONAL = ['authorization_code', 'refresh_token', DEVICE_CODE];
 const SCOPES = ['openid', 'offline_access', 'read', 'write'];
 
-// The adapter that comes with oidc-provider forgets its oldest entries past a thousand, which
-// would turn a long run's live refresh tokens into invalid_grant.
+// oidc-provider's default adapter evicts the oldest of a thousand entries, which would invalidate
+// live refresh tokens in a long run.
 class MapAdapter {
   static #rows = new Map();
   static #byUid = new Map();
@@ -93,7 +93,7 @@ const clients = {
     clientSecret: secret(),
     grants: [...PERSONAL, 'client_credentials'],
   }),
-  // RFC 6749 2.3.1 form-encodes both halves of a Basic credential; plain ones never show it.
+  // Tests the form-encoding of Basic credentials (RFC 6749 section 2.3.1) with reserved characters.
   awkward: client('awk ward:1+1%', 'client_secret_basic', {
     clientSecret: `${secret()}: +/%20&=`,
   }),
@@ -111,7 +111,7 @@ const clients = {
   },
 };
 
-// What a person's phone shows, by its binding message.
+// Pending requests on the user's phone, by binding message.
 const phone = new Map();
 
 const server = createServer();

@@ -1,6 +1,6 @@
-// An OpenID provider on loopback that wants proofs: signed assertions, client certificates, DPoP
-// with nonces, and pushed authorization requests. Prints one JSON line when it is ready and ends
-// on SIGTERM or when its standard input closes.
+// An OpenID provider on loopback that requires signed assertions, client certificates, DPoP with
+// nonces, or pushed authorization requests. Prints one line of JSON when it is ready, and exits on
+// SIGTERM or when standard input closes.
 //
 //   node oidc_provider_proofs.mjs '{"tls": {"key": "...", "cert": "...", "ca": "..."},
 //                                   "jwks": {...}, "certificateJwk": {...}}'

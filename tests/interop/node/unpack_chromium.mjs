@@ -1,5 +1,5 @@
-// Unpacks the Chromium of @sparticuz/chromium, its libraries and its fonts into $TMPDIR, and prints
-// where they are. AWS_EXECUTION_ENV must be set: without it the package leaves the libraries out.
+// Unpacks Chromium, its libraries and its fonts from @sparticuz/chromium into $TMPDIR, and prints
+// their paths. AWS_EXECUTION_ENV must be set, or the package omits the libraries.
 import chromium from "@sparticuz/chromium";
 
 const executable = await chromium.executablePath();

@@ -111,7 +111,7 @@ def try_all_as_nobody(store: Store, line: Connection) -> None:
         with store.lock("key", LOCK_WAIT):
             pass
 
-    import filelock  # noqa: F401, PLC0415 - the user nobody may lack read access to it
+    import filelock  # noqa: F401, PLC0415 - the user `nobody` may lack read access
 
     if os.geteuid() == 0:
         os.setuid(NOBODY)  # permissions do not apply to root
