@@ -8,7 +8,7 @@
     client = grantway.Client(provider, client_id="my-client", client_secret="...")
     token = client.create_token(grant_type="refresh_token", refresh_token="...")
 
-Importing the package costs next to nothing: a name is loaded when it is first used.
+Public names are imported on first use, so importing the package is fast.
 """
 
 from ._lazy import lazy

@@ -1,4 +1,4 @@
-"""``python -m grantway``: the command line, where no script is on the path."""
+"""Run the command line as ``python -m grantway``."""
 
 from __future__ import annotations
 

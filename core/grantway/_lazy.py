@@ -1,4 +1,4 @@
-"""Load the public names of a package on first use, so that importing the package costs little."""
+"""Import the public names of a package on first use, so that importing the package is fast."""
 
 import sys
 
@@ -19,7 +19,7 @@ def lazy(
     Args:
         package: The ``__name__`` of the package.
         homes: Module to its public names, separated by spaces. A module that starts with a dot is
-            relative to the package; under ``"."`` stand public modules.
+            relative to the package; ``"."`` lists public modules.
     """
     home = {name: module for module, names in homes.items() for name in names.split()}
 

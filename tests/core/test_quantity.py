@@ -70,7 +70,7 @@ ARGUMENTS: list[tuple[Callable[..., object], str]] = [
 COUNTS: list[tuple[Callable[..., object], str]] = [
     (ask, "attempts"),
     (RetryPolicy, "attempts"),
-    (RequestsTransport, "max_answer"),
+    (RequestsTransport, "max_response"),
     (RequestsTransport, "pool_size"),
     (lambda **options: CredentialPool(lambda _name: credential(), **options), "entries"),
     (lambda **options: Text(example="x", **options), "minimum"),

@@ -216,7 +216,7 @@ def test_what_a_failing_amend_could_not_read_is_in_the_members() -> None:
 
 
 def test_a_nested_token_is_read_among_junk() -> None:
-    dialect = Dialect(name="nested", answer=ResponseShape(token_at=(("data",),)))
+    dialect = Dialect(name="nested", response=ResponseShape(token_at=(("data",),)))
     body = json.dumps({"data": BODY}).encode()
     assert ask(answer(b"// ok\n" + body), dialect=dialect).refresh_token == "rt-1"
 

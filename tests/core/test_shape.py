@@ -73,7 +73,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[Any, ...]]] = [
 DIALECT: list[tuple[str, tuple[Any, ...]]] = [
     ("name", ("", " ", None, 1, "two words", "tab\t")),
     ("request", (None, {}, ResponseShape())),
-    ("answer", (None, {}, RequestShape())),
+    ("response", (None, {}, RequestShape())),
     ("error", (None, {}, RequestShape())),
     ("replay_window", (-1, -0.5, math.nan, math.inf, "30", None, True)),
     ("freshness", (None, 300, (300, 30))),

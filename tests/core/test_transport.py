@@ -21,7 +21,7 @@ from grantway._exceptions import (
 )
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
-from grantway._transport.transport import MAX_ANSWER, RequestsTransport
+from grantway._transport.transport import MAX_RESPONSE, RequestsTransport
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE
@@ -152,7 +152,7 @@ def test_an_endless_answer_is_not_read_past_the_cap(transport: RequestsTransport
 
 def test_the_cap_is_one_mebibyte(transport: RequestsTransport) -> None:
     with FaultServer(
-        faults.answer(200, b"x" * MAX_ANSWER), faults.answer(200, b"x" * (MAX_ANSWER + 1))
+        faults.answer(200, b"x" * MAX_RESPONSE), faults.answer(200, b"x" * (MAX_RESPONSE + 1))
     ) as server:
         assert len(transport.send(post(server.url), Deadline(10)).body) == 1024 * 1024
         with pytest.raises(ResponseTooLargeError, match="1048576"):
@@ -298,7 +298,7 @@ def test_threads_share_one_transport(transport: RequestsTransport) -> None:
     assert server.connections <= 8
 
 
-@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "max_answer", "pool_size"])
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "max_response", "pool_size"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None])
 def test_a_limit_that_cannot_work_is_named(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=name):

@@ -20,9 +20,9 @@ class Attempt:
     Attributes:
         outcome: ``final``, ``never_sent``, ``refused`` or ``unknown``.
         reason: The error's ``code``, or ``status 503``.
-        status: HTTP status of the answer, or None when there was none.
-        milliseconds: How long it took.
-        wait: Seconds that were waited after it, or None when it was the last.
+        status: HTTP status, or None without a response.
+        milliseconds: Duration of the send.
+        wait: Seconds until the next send, or None for the last.
     """
 
     outcome: str
@@ -34,19 +34,19 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Evidence(Value):
-    """What is known about the call that failed. Its repr shows no secret.
+    """Facts about a failed call. The repr shows no secret.
 
     Attributes:
-        status: HTTP status of the last answer, or None when there was none.
-        request_id: The provider's id of the request, for its support desk.
-        provider: The host that was asked.
-        grant_type: The grant that was asked for, or None for another endpoint.
-        step: Which endpoint: ``token``, ``device_authorization``, ...
-        attempts: How many times the request was sent or tried.
-        headers: Headers of the answer, lower-case names, without cookies.
-        history: Each attempt in order, when there was more than one, or the one failed.
-        members: The members of the decoded error response, RFC names at the top, or empty if there
-            was none. A value may be a secret; see ``GrantwayError.members``.
+        status: HTTP status of the last response, or None without one.
+        request_id: The provider's request identifier, for its support.
+        provider: The provider's host.
+        grant_type: The grant type, or None for other endpoints.
+        step: The endpoint: ``token``, ``device_authorization``, ...
+        attempts: Number of attempts.
+        headers: Response headers, lower-case names, without those that may hold a secret.
+        history: The attempts in order, if there were several or the only one failed.
+        members: The members of the decoded error response, with RFC names at the top level; empty
+            without one. A value may be a secret; see ``GrantwayError.members``.
     """
 
     status: int | None = None
@@ -61,12 +61,12 @@ class Evidence(Value):
 
 
 class GrantwayError(Exception):
-    """The root: ``except GrantwayError`` catches all that grantway raises on purpose.
+    """The base class of all errors that grantway raises on purpose.
 
     Attributes:
-        code: A stable word for programs to match; never changes between versions.
-        message: What happened and what to do, for a person.
-        evidence: What is known about the call.
+        code: A stable identifier for programs; never changes between versions.
+        message: What happened and what to do, for humans.
+        evidence: Facts about the call.
         token: A token that arrived before the call failed, or None. A credential has stored it;
             any other caller should store it, because its refresh token may be the only valid one.
             Its ``access_token`` is empty if the provider sent a refresh token alone.
@@ -97,7 +97,7 @@ class GrantwayError(Exception):
         return f"{type(self).__name__}({self.message!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions cross process pools; keyword-only arguments need this to survive pickling.
+        # Exceptions with keyword-only arguments need this to be pickled, as process pools do.
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class FlowError(GrantwayError):
-    """A login that needs a person did not end in something to redeem."""
+    """An interactive login failed."""
 
     code = "flow_failed"
 
@@ -23,18 +23,18 @@ class FlowCancelledError(FlowError):
 
 
 class FlowTimeoutError(FlowError):
-    """Nobody finished the login in time."""
+    """The user did not finish the login in time."""
 
     code = "flow_timeout"
 
 
 class BrowserUnavailableError(FlowError):
-    """No browser could be opened on this machine, and the address was not shown to a person."""
+    """No browser could be opened on this machine, and the URL was not shown to the user."""
 
     code = "browser_unavailable"
 
 
 class RedirectMismatchError(FlowError):
-    """The redirect that came back is not the answer to this login (wrong ``state`` or ``iss``)."""
+    """The redirect does not belong to this login (wrong ``state`` or ``iss``)."""
 
     code = "redirect_mismatch"

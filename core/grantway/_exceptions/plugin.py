@@ -34,19 +34,19 @@ class PluginError(GrantwayError):
 
 
 class RegistryError(GrantwayError):
-    """The plugins cannot be made into one registry."""
+    """The registry cannot be built from these plugins."""
 
     code = "registry_error"
 
 
 class GrantConflictError(RegistryError):
-    """Two owners bring the same name. The message names both, with their versions."""
+    """Two plugins register the same name. The message names both, with their versions."""
 
     code = "grant_conflict"
 
 
 class GrantInvalidError(RegistryError):
-    """A plugin's grant cannot be used: no schema, an empty grant_type, ..."""
+    """A grant is invalid: no schema, an empty grant_type, ..."""
 
     code = "grant_invalid"
 
@@ -58,6 +58,6 @@ class PluginLoadError(RegistryError):
 
 
 class PluginIncompatibleError(PluginLoadError):
-    """A plugin was made for another version of the hooks. The message names both versions."""
+    """A plugin requires another version of the hooks. The message names both versions."""
 
     code = "plugin_incompatible"

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class TokenError(GrantwayError):
-    """The provider answered with an OAuth error (RFC 6749 section 5.2).
+    """The provider returned an OAuth error (RFC 6749 section 5.2).
 
     Attributes:
-        error: The code on the wire, such as ``invalid_grant``.
-        error_description: The provider's own words, or None.
+        error: The error code, such as ``invalid_grant``.
+        error_description: The provider's description, or None.
         error_uri: A page about the error, or None.
-        reason: The finer cause that AWS adds, or None.
+        reason: AWS's additional ``reason`` code, or None.
         operation_name: The AWS name of the call, for ``str()``, or None.
     """
 
     code = "token_error"
-    #: The code that stands for this class on the wire.
+    #: The error code of this class.
     wire: ClassVar[str] = ""
 
     def __init__(
@@ -44,7 +44,7 @@ class TokenError(GrantwayError):
 
     @property
     def response(self) -> dict[str, Any]:
-        """The error in the shape of botocore's ``ClientError.response``."""
+        """The error in the format of botocore's ``ClientError.response``."""
         seen = self.evidence
         name = type(self).__name__
         answer: dict[str, Any] = {
@@ -67,20 +67,20 @@ class TokenError(GrantwayError):
         return answer
 
 
-class InvalidRequestException(TokenError):  # noqa: N818 - the eleven keep the names AWS gave them
+class InvalidRequestException(TokenError):  # noqa: N818 - these eleven have AWS's names
     """A parameter is missing, malformed or given twice (RFC 6749 section 5.2)."""
 
     code = wire = "invalid_request"
 
 
 class InvalidClientException(TokenError):  # noqa: N818
-    """The client is unknown, expired, or did not prove who it is (RFC 6749 section 5.2)."""
+    """The client is unknown or expired, or its authentication failed (RFC 6749 section 5.2)."""
 
     code = wire = "invalid_client"
 
 
 class InvalidGrantException(TokenError):  # noqa: N818
-    """The code or refresh token is spent, expired, revoked or another client's."""
+    """The code or refresh token is invalid, used, expired, revoked or another client's."""
 
     code = wire = "invalid_grant"
 
@@ -92,7 +92,7 @@ class UnauthorizedClientException(TokenError):  # noqa: N818
 
 
 class UnsupportedGrantTypeException(TokenError):  # noqa: N818
-    """The provider does not know this grant_type (RFC 6749 section 5.2)."""
+    """The provider does not support this grant_type (RFC 6749 section 5.2)."""
 
     code = wire = "unsupported_grant_type"
 
@@ -104,55 +104,55 @@ class InvalidScopeException(TokenError):  # noqa: N818
 
 
 class AuthorizationPendingException(TokenError):  # noqa: N818
-    """The person has not decided yet; poll again after the interval (RFC 8628 section 3.5)."""
+    """The user has not decided yet; poll again after the interval (RFC 8628 section 3.5)."""
 
     code = wire = "authorization_pending"
 
 
 class SlowDownException(TokenError):  # noqa: N818
-    """Polled too fast; add five seconds to the interval for good (RFC 8628 section 3.5)."""
+    """Polled too fast; add five seconds to the interval permanently (RFC 8628 section 3.5)."""
 
     code = wire = "slow_down"
 
 
 class AccessDeniedException(TokenError):  # noqa: N818
-    """The person, or a policy, said no."""
+    """The user or a policy denied the request."""
 
     code = wire = "access_denied"
 
 
 class ExpiredTokenException(TokenError):  # noqa: N818
-    """The device code ran out before anybody approved it (RFC 8628 section 3.5)."""
+    """The device code expired before the user approved it (RFC 8628 section 3.5)."""
 
     code = wire = "expired_token"
 
 
 class InternalServerException(TokenError):  # noqa: N818
-    """The provider failed; whether the request was carried out is not known."""
+    """The provider failed; it may or may not have processed the request."""
 
     code = wire = "server_error"
 
 
 class InvalidClientMetadataException(TokenError):  # noqa: N818
-    """A registration was refused for one of its fields (RFC 7591 section 3.2.2)."""
+    """The registration has an invalid field (RFC 7591 section 3.2.2)."""
 
     code = wire = "invalid_client_metadata"
 
 
 class InvalidRedirectUriException(TokenError):  # noqa: N818
-    """A registration was refused for its redirect URI (RFC 7591 section 3.2.2)."""
+    """The registration has an invalid redirect URI (RFC 7591 section 3.2.2)."""
 
     code = wire = "invalid_redirect_uri"
 
 
 class TemporarilyUnavailableError(TokenError):
-    """The provider is overloaded or being serviced; try again later (RFC 6749 4.1.2.1)."""
+    """The provider is overloaded or in maintenance; retry later (RFC 6749 section 4.1.2.1)."""
 
     code = wire = "temporarily_unavailable"
 
 
 class UnsupportedResponseTypeError(TokenError):
-    """The provider does not give this kind of authorization response (RFC 6749 section 4.1.2.1)."""
+    """The provider does not support this ``response_type`` (RFC 6749 section 4.1.2.1)."""
 
     code = wire = "unsupported_response_type"
 
@@ -170,43 +170,43 @@ class InvalidTargetError(TokenError):
 
 
 class InvalidTokenError(TokenError):
-    """The access token is expired, revoked or malformed: get another (RFC 6750 section 3.1)."""
+    """The access token is expired, revoked or malformed (RFC 6750 section 3.1)."""
 
     code = wire = "invalid_token"
 
 
 class InsufficientScopeError(TokenError):
-    """The access token was not granted enough: ask for more scope (RFC 6750 section 3.1)."""
+    """The access token lacks the required scope (RFC 6750 section 3.1)."""
 
     code = wire = "insufficient_scope"
 
 
 class InteractionRequiredError(TokenError):
-    """Only a person at a browser can go on (OpenID Connect Core section 3.1.2.6)."""
+    """The user must interact with the provider (OpenID Connect Core section 3.1.2.6)."""
 
     code = wire = "interaction_required"
 
 
 class LoginRequiredError(InteractionRequiredError):
-    """The person has to log in (OpenID Connect Core section 3.1.2.6)."""
+    """The user must log in (OpenID Connect Core section 3.1.2.6)."""
 
     code = wire = "login_required"
 
 
 class ConsentRequiredError(InteractionRequiredError):
-    """The person has to consent (OpenID Connect Core section 3.1.2.6)."""
+    """The user must consent (OpenID Connect Core section 3.1.2.6)."""
 
     code = wire = "consent_required"
 
 
 class AccountSelectionRequiredError(InteractionRequiredError):
-    """The person has to choose an account (OpenID Connect Core section 3.1.2.6)."""
+    """The user must choose an account (OpenID Connect Core section 3.1.2.6)."""
 
     code = wire = "account_selection_required"
 
 
 class InvalidRequestUriError(TokenError):
-    """The pushed request is expired, spent or unknown: push it again (RFC 9101, RFC 9126)."""
+    """The pushed request is expired, used or unknown: push it again (RFC 9101, RFC 9126)."""
 
     code = wire = "invalid_request_uri"
 
@@ -218,13 +218,13 @@ class InvalidRequestObjectError(TokenError):
 
 
 class InvalidDpopProofError(TokenError):
-    """The proof of possession is malformed or out of date: check the clock (RFC 9449 section 5)."""
+    """The DPoP proof is malformed or outdated: check the clock (RFC 9449 section 5)."""
 
     code = wire = "invalid_dpop_proof"
 
 
 class UseDpopNonceError(TokenError):
-    """The proof of possession must carry the nonce that the provider gave (RFC 9449 section 8)."""
+    """The DPoP proof must contain the nonce from the provider (RFC 9449 section 8)."""
 
     code = wire = "use_dpop_nonce"
 
@@ -235,7 +235,7 @@ class UnknownTokenError(TokenError):
     code = "unknown_token_error"
 
 
-#: Every class that stands for a code on the wire, and nothing else.
+#: Every class for a standard error code.
 TOKEN_ERRORS: tuple[type[TokenError], ...] = (
     InvalidRequestException,
     InvalidClientException,

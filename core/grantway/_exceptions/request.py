@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class RequestInvalidError(GrantwayError, ValueError):
-    """The request breaks its grant's schema. Nothing was sent.
+    """The request violates its grant's schema. Nothing was sent.
 
     Attributes:
-        errors: Field name -> the rules it breaks. Never holds the values.
+        errors: Field name -> violated rules. Never contains the values.
     """
 
     code = "request_invalid"
@@ -32,11 +32,11 @@ class RequestInvalidError(GrantwayError, ValueError):
 
 
 class UnknownGrantTypeError(RequestInvalidError):
-    """No plugin registered this grant_type. The message lists those that are and the nearest.
+    """No plugin registered this grant_type. The message lists the registered and the closest one.
 
     Attributes:
-        registered: The grant types that can be asked for, sorted.
-        nearest: The one that was probably meant, or None.
+        registered: The registered grant types, sorted.
+        nearest: The closest registered grant type, or None.
     """
 
     code = "unknown_grant_type"
@@ -55,7 +55,7 @@ class UnknownGrantTypeError(RequestInvalidError):
 
 
 class ConfigurationError(RequestInvalidError):
-    """A provider, dialect or client was described in a way that cannot work."""
+    """The configuration of a provider, dialect or client is invalid."""
 
     code = "configuration_invalid"
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class TransportError(GrantwayError):
-    """The provider gave no usable answer.
+    """The provider returned no usable response.
 
     Attributes:
-        excerpt: The beginning of the answer, printable and with sent values cut out; often empty.
-        failed: What failed below HTTP: ``timeout``, ``tls``, ``proxy``, ``connection``, or empty
-            where an answer arrived or the transport does not say.
+        excerpt: The start of the response, printable and without sent values; often empty.
+        failed: What failed below HTTP: ``timeout``, ``tls``, ``proxy``, ``connection``, or empty if
+            a response arrived or the transport does not say.
     """
 
     code = "transport_error"
@@ -35,27 +35,26 @@ class TransportError(GrantwayError):
 
 
 class ConnectionFailedError(TransportError):
-    """The request never left: name lookup, connect or TLS failed. Any grant may try again."""
+    """The request was not sent: name lookup, connect or TLS failed. Retrying is safe."""
 
     code = "connection_failed"
 
 
 class OutcomeUnknownError(TransportError):
-    """The request was sent and the answer was lost, so it may or may not have been carried out.
+    """The request was sent and the response was lost, so the outcome is unknown.
 
-    A single-use code or a rotated refresh token may already be spent. The refresh token that the
-    caller holds is untouched: keep it, and try again once; ``invalid_grant`` then means that the
-    lost answer held its successor.
+    A single-use code or a rotated refresh token may already be used. Keep the refresh token and
+    retry once; ``invalid_grant`` then means that the lost response contained its successor.
     """
 
     code = "outcome_unknown"
 
 
 class ProviderUnavailableError(TransportError):
-    """The provider refused to work on the request now (425, 429 or 503). Nothing was done.
+    """The provider did not process the request because it is busy (425, 429 or 503).
 
     Attributes:
-        retry_after: Seconds the provider asked to wait, or None when it did not say.
+        retry_after: Seconds of the Retry-After header, or None without one.
     """
 
     code = "provider_unavailable"
@@ -73,18 +72,18 @@ class ProviderUnavailableError(TransportError):
 
 
 class RedirectRefusedError(TransportError):
-    """The endpoint answered with a redirect. Credentials are never sent on to another address."""
+    """The endpoint returned a redirect. Credentials are never sent to another URL."""
 
     code = "redirect_refused"
 
 
 class ResponseInvalidError(TransportError):
-    """The answer is not a token answer: HTML, empty, cut short, a list, no access token."""
+    """The response is not a token response: HTML, empty, truncated, a list, no access token."""
 
     code = "response_invalid"
 
 
 class ResponseTooLargeError(ResponseInvalidError):
-    """The answer is larger than the cap; the rest was not read."""
+    """The response is larger than the limit; the rest was not read."""
 
     code = "response_too_large"

@@ -1,4 +1,4 @@
-"""The front door: a client of one provider."""
+"""The client of one provider."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MAKE_ONE = "Make one in the process that uses it"
 
 
 class Client:
-    """A client of one provider. Make one and keep it: it holds connections. Safe for threads.
+    """A client of one provider. Create it once and reuse it: it pools connections. Thread-safe.
 
     Args:
         provider: The provider.
@@ -144,10 +144,11 @@ class Client:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the arguments of a client without secrets; the copy has its own connections.
+        """Pickle the arguments of a client without secrets; the copy opens its own connections.
 
         Raises:
-            TypeError: the client holds what must not leave this process; names it.
+            TypeError: the client holds a secret, transport or registry, which must not leave the
+                process.
         """
         if type(self) is not Client:
             refuse_pickle(self, f"it is more than a Client. {_MAKE_ONE}")
@@ -169,7 +170,7 @@ class Client:
 
     @property
     def registry(self) -> Registry:
-        """Where this client's next call finds its grant."""
+        """The registry that the next call uses."""
         return self.dispatcher.registry
 
     @property
@@ -190,12 +191,12 @@ class Client:
 
     @property
     def client_id(self) -> str:
-        """This client's name at the provider."""
+        """The client identifier."""
         return self.auth.client_id
 
     @property
     def dialect(self) -> Dialect:
-        """How the provider speaks."""
+        """The provider's dialect."""
         return self.dispatcher.dialect
 
     def create_token(
@@ -208,26 +209,26 @@ class Client:
         attempts: int | None = None,
         **params: Any,
     ) -> Token:
-        """Ask the provider for a token (RFC 6749 section 4 and its extensions).
+        """Request a token (RFC 6749 section 4 and its extensions).
 
         Args:
-            grant_type: Which grant; the registry's names are exact.
-            extra: Provider-specific parameters, sent as they are.
-            timeout: Seconds for this call instead of the client's.
-            cancel: Ends a wait between two attempts at once when it is set.
-            attempts: Sends at most, instead of the client's policy.
-            **params: The grant's parameters, by their RFC names. One that is callable, such as a
-                nonce or a signed assertion, is called once for each send.
+            grant_type: The grant type, as registered.
+            extra: Provider-specific parameters, sent unchanged.
+            timeout: Seconds for this call; by default the client's ``timeout``.
+            cancel: Setting this event interrupts the wait between two attempts.
+            attempts: Maximum number of sends; by default the retry policy's.
+            **params: The grant's parameters, by their RFC names. A callable, for a nonce or a
+                signed assertion, is called once for each send.
 
         Returns:
             The token.
 
         Raises:
             UnknownGrantTypeError: no plugin registered the grant; nothing was sent.
-            RequestInvalidError: parameters break the grant's schema; nothing was sent.
-            TokenError: the provider said no; one class a code.
-            OutcomeUnknownError: it was sent and the answer was lost.
-            TransportError: any other way to get no usable answer.
+            RequestInvalidError: parameters violate the grant's schema; nothing was sent.
+            TokenError: the provider returned an error; one class per code.
+            OutcomeUnknownError: the request was sent and the response was lost.
+            TransportError: there was no usable response for another reason.
         """
         params = Params(params)  # tools that show the locals of a traceback then show no value
         dispatcher = self.dispatcher
@@ -247,19 +248,18 @@ class Client:
         cancel: threading.Event | None = None,
         **params: Any,
     ) -> dict[str, Any]:
-        """Ask another endpoint, authenticated as this client.
+        """Call another endpoint, authenticated as this client.
 
         Args:
             step: ``device_authorization``, ``revocation``, ...: the endpoint's metadata name
                 without ``_endpoint``.
-            extra: More parameters, which may have the names of this method's arguments.
-            timeout: Seconds for this call instead of the client's.
-            cancel: Ends a wait between two attempts at once when it is set.
-            **params: RFC names to values; None is left out. One that is callable is called once
-                for each send.
+            extra: Additional parameters, including those named like an argument of this method.
+            timeout: Seconds for this call; by default the client's ``timeout``.
+            cancel: Setting this event interrupts the wait between two attempts.
+            **params: RFC names to values; None is omitted. A callable is called once for each send.
 
         Returns:
-            The fields of the answer, RFC names; empty for an empty answer.
+            The members of the response by RFC name; empty for an empty response.
         """
         params = Params(params)
         params.update(extra or {})
@@ -279,32 +279,33 @@ class Client:
         refresh: Mapping[str, Any] | None = None,
         **params: Any,
     ) -> Credential:
-        """Keep a token fresh: the promise of a valid one. Nothing is sent yet.
+        """Return a credential that keeps a token fresh. Nothing is sent yet.
 
-        The first token comes from the store, or else from the grant; the next ones from its
-        refresh token where there is one. A grant that a person begins needs no code here: log in,
-        and give the token to ``Credential.accept``.
+        The first token comes from the store or, if it has none, from the grant; later ones from the
+        refresh token, if there is one. For an interactive grant, log in and pass the token to
+        ``Credential.accept``.
 
         Args:
-            grant_type: Which grant brings the first token.
-            subject: Whose token it is, where the parameters do not tell: a tenant, a user.
+            grant_type: The grant for the first token.
+            subject: The owner of the token, such as a tenant or user, if the parameters do not
+                identify it.
             key: The token's name in the store; by default a fingerprint of the provider, the
                 client, the subject and every parameter.
-            store: Where the token rests; None keeps it in this process alone.
-            freshness: When it is renewed; by default what the provider's dialect says.
-            on_token: Called with every new token, after it was stored and before it is used.
-                What it raises goes to the caller, and the token is tried again with the next call.
-            extra: Provider-specific parameters, sent as they are with the grant and each refresh.
-            refresh: More parameters for a refresh, such as ``scope`` where the provider wants it,
-                or other values than the grant's. ``resource`` and ``audience`` of the grant are
-                repeated without being named here.
-            **params: The grant's parameters, by their RFC names. One that is callable is
-                called once for each send, as for an assertion that must be new each time.
+            store: Stores the token; None keeps it in the memory of this process.
+            freshness: When to refresh the token; by default as the provider's dialect says.
+            on_token: Called with every new token, after it is stored and before it is used.
+                Exceptions propagate to the caller, and the next call passes the same token again.
+            extra: Provider-specific parameters, sent unchanged with the grant and each refresh.
+            refresh: Additional parameters for a refresh, such as ``scope`` if the provider requires
+                it, or values that differ from the grant's. ``resource`` and ``audience`` of the
+                grant are repeated automatically.
+            **params: The grant's parameters, by their RFC names. A callable is called once for each
+                send, for example to sign a new assertion.
 
         Raises:
             UnknownGrantTypeError: no plugin registered the grant.
-            RequestInvalidError: a parameter breaks the grant's schema.
-            ConfigurationError: an argument cannot work.
+            RequestInvalidError: a parameter violates the grant's schema.
+            ConfigurationError: an argument is invalid.
         """
         from grantway._credentials.credential import (  # noqa: PLC0415 - only where it is needed
             Credential,
@@ -338,16 +339,16 @@ class Client:
         refresh: Mapping[str, Any] | None = None,
         **params: Any,
     ) -> CredentialPool:
-        """Keep many tokens fresh, one a name, that are asked for in the same way.
+        """Return a pool of credentials, one per name, that use the same grant and parameters.
 
-        The name is the credential's ``subject``: ``pool.token("tenant-7")``. Where tenants
-        differ in more, as in their scope or their client, give ``CredentialPool`` a function.
+        The name is the credential's ``subject``: ``pool.token("tenant-7")``. If tenants differ in
+        their scope or client as well, pass a function to ``CredentialPool``.
 
         Args:
-            grant_type: As for ``credential``, like everything that is not named here.
-            entries: Credentials that are kept at most; past 4,096, up to an eighth more.
-            store: As for ``credential``. Needed where a person begins the grant: what is forgotten
-                past ``entries`` could not be had again.
+            grant_type: As for ``credential``.
+            entries: Maximum number of credentials; above 4,096, up to an eighth more.
+            store: As for ``credential``. Required for interactive grants, because a token that is
+                evicted without a store requires a new login.
             freshness: As for ``credential``.
             on_token: As for ``credential``.
             extra: As for ``credential``.

@@ -1,4 +1,4 @@
-"""How a client proves who it is (RFC 6749 section 2.3): small frozen strategies."""
+"""Client authentication methods (RFC 6749 section 2.3)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class ClientAuth(Protocol):
-    """One way of client authentication."""
+    """A client authentication method."""
 
     @property
     def client_id(self) -> str:
-        """The client's public name."""
+        """The client identifier."""
         ...
 
     def authenticate(self, draft: OutgoingRequest) -> None:
@@ -31,53 +31,53 @@ class ClientAuth(Protocol):
         ...
 
     def secrets(self) -> tuple[str, ...]:
-        """Values that must never show, in every form in which they travel."""
+        """Return the secret values, in every encoding that is sent, for redaction."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NoAuth:
-    """``none``: a public client only names itself."""
+    """``none``: a public client sends only its ``client_id``."""
 
     client_id: str
 
     def authenticate(self, draft: OutgoingRequest) -> None:
-        """Name the client in the body."""
+        """Add ``client_id`` to the body."""
         draft.fields.setdefault("client_id", self.client_id)
 
     def secrets(self) -> tuple[str, ...]:
-        """There are none."""
+        """Return no secrets."""
         return ()
 
 
 @hides_construction
 @dataclass(frozen=True, slots=True)
 class ClientSecretPost:
-    """``client_secret_post``: id and secret in the body."""
+    """``client_secret_post``: identifier and secret in the body."""
 
     client_id: str
     client_secret: str = field(repr=False)
 
     def authenticate(self, draft: OutgoingRequest) -> None:
-        """Put id and secret into the body."""
+        """Add ``client_id`` and ``client_secret`` to the body."""
         draft.fields["client_id"] = self.client_id
         draft.fields["client_secret"] = self.client_secret
 
     def secrets(self) -> tuple[str, ...]:
-        """The secret, plain and as it travels in a form."""
+        """Return the secret, plain and form-encoded."""
         return (self.client_secret, quote_plus(self.client_secret))
 
 
 @hides_construction
 @dataclass(frozen=True, slots=True)
 class ClientSecretBasic:
-    """``client_secret_basic``: id and secret in the Authorization header.
+    """``client_secret_basic``: identifier and secret in the Authorization header.
 
     Attributes:
-        client_id: The client's public name.
-        client_secret: The secret.
-        credentials: ``encoded`` form-encodes both first, as RFC 6749 section 2.3.1 demands;
-            ``raw`` is for providers that do not decode them.
+        client_id: The client identifier.
+        client_secret: The client secret.
+        credentials: ``encoded`` form-encodes both first (RFC 6749 section 2.3.1); ``raw`` is for
+            providers that do not decode them.
     """
 
     client_id: str
@@ -100,19 +100,19 @@ class ClientSecretBasic:
         draft.headers["Authorization"] = self._header
 
     def secrets(self) -> tuple[str, ...]:
-        """The secret, plain, form-encoded, and inside the header."""
+        """Return the secret: plain, form-encoded, and as encoded in the header."""
         return (self.client_secret, quote_plus(self.client_secret), self._header[6:])
 
 
 def check_client_auth(auth: object, plugin: str = "") -> ClientAuth:
-    """Return a strategy that can be used.
+    """Return the client authentication if it is valid.
 
     Args:
-        auth: The strategy.
-        plugin: The plugin that made it, for errors.
+        auth: The client authentication.
+        plugin: The plugin that created it, for errors.
 
     Raises:
-        ConfigurationError: it lacks something, or is asynchronous; says what.
+        ConfigurationError: a member is missing, invalid or asynchronous.
     """
     made = f"what the plugin {plugin} makes" if plugin else kind_of(auth)
     given: Any = auth
@@ -143,15 +143,15 @@ def _method_problem(auth: object) -> str:
 
 
 def _secrets_problem(secrets: object) -> str:
-    """A string would be taken for a tuple of letters, and its letters would not be masked."""
+    """Return the problem with ``secrets()``; a string would be read as a tuple of letters."""
     if isinstance(secrets, (tuple, list)) and all(isinstance(each, str) for each in secrets):
         return ""
     return f"gives {kind_of(secrets)} as secrets(), not a tuple of strings"
 
 
-#: Makes a strategy of a client_id and a client_secret, which may be None.
+#: Creates client authentication from a client_id and a client_secret, which may be None.
 ClientAuthFactory = Callable[[str, str | None], ClientAuth]
-#: The methods that need no plugin.
+#: The methods that are available without a plugin.
 STANDARD_METHODS = ("none", "client_secret_basic", "client_secret_post")
 
 
@@ -163,18 +163,19 @@ def client_auth(
     credentials: Literal["encoded", "raw"] = "encoded",
     more: Mapping[str, ClientAuthFactory] = MappingProxyType({}),
 ) -> ClientAuth:
-    """Make the strategy for a method's registered name.
+    """Return the client authentication for the name of a method.
 
     Args:
         method: ``none``, ``client_secret_basic`` or ``client_secret_post`` (RFC 7591 section 2),
             or one of ``more``.
-        client_id: The client's public name.
-        client_secret: The secret; None for a public client, which then only names itself.
-        credentials: How Basic carries them.
-        more: Methods that plugins brought.
+        client_id: The client identifier.
+        client_secret: The client secret; None for a public client, which sends only its
+            ``client_id``.
+        credentials: As for ``ClientSecretBasic``.
+        more: Methods that plugins registered.
 
     Raises:
-        ConfigurationError: the method is not one of these.
+        ConfigurationError: the method is not registered, or an argument is invalid.
     """
     if not isinstance(client_id, str) or not client_id or not can_travel(client_id):
         raise ConfigurationError('client_id: must be a non-empty string, like "my-client".')

@@ -1,4 +1,4 @@
-"""A call's parameters, some of which are computed for each send, such as a nonce or a signature."""
+"""Parameters that are computed for each send, such as a nonce or a signature."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _RAISED_BY = "Raised by the function that computes the parameter {}."
 
 
 class ComputedParams:
-    """Parameters of which at least one is a function that returns the value.
+    """Parameters of which at least one is a function.
 
     Args:
         given: Names to values and functions.
-        load: Checks the values, and returns the parameters to send.
+        load: Checks the values and returns the parameters to send.
 
     Raises:
         RequestInvalidError: a function is asynchronous.
@@ -35,20 +35,20 @@ class ComputedParams:
 
     @property
     def first(self) -> Params:
-        """The parameters of the first send, for this call to change."""
+        """A copy of the parameters of the first send, which the call may change."""
         return copy.copy(self._last)
 
-    def renew(self, params: Params) -> None:
-        """Compute again for another send, and keep what middleware changed in the meantime.
+    def recompute(self, params: Params) -> None:
+        """Compute the parameters for the next send, and keep the changes that middleware made.
 
         Args:
-            params: The call's parameters, which are updated.
+            params: The call's parameters, updated in place.
 
         Raises:
-            RequestInvalidError: a function returned what the grant does not accept, or raised an
-                error of another request.
-            CredentialError: a function raised it, such as ``LoginNeededError``.
-            Exception: a function raised it; a note names the parameter.
+            RequestInvalidError: a function returned an invalid value, or raised an error about
+                another request.
+            CredentialError: raised by a function, such as ``LoginNeededError``.
+            Exception: raised by a function; a note names the parameter.
         """
         if not self._sent:
             self._sent = True  # computed when the call began
@@ -79,12 +79,12 @@ def computed_names(params: Mapping[str, Any]) -> frozenset[str]:
 
 
 def compute(params: Mapping[str, Any]) -> Params:
-    """Return the parameters with each function's value in its place.
+    """Return the parameters with each function replaced by its result.
 
     Raises:
-        RequestInvalidError: a function is asynchronous, or raised an error of another request.
-        CredentialError: a function raised it.
-        Exception: a function raised it; a note names the parameter.
+        RequestInvalidError: a function is asynchronous, or raised an error about another request.
+        CredentialError: raised by a function.
+        Exception: raised by a function; a note names the parameter.
     """
     return Params(
         {
@@ -98,13 +98,13 @@ def _compute(name: str, function: Callable[[], Any]) -> Any:
     try:
         value = function()
     except CredentialError as error:
-        # Callers act on these, as by a login. A token that it carries is another request's.
+        # Callers handle these, for example by a login. A token in it belongs to another request.
         named = copy.copy(error)
         vars(named).update(token=None, __notes__=[*getattr(error, "__notes__", ())])
         named.add_note(_RAISED_BY.format(name))
         raise named from error
     except GrantwayError as error:
-        # The error describes another request. Callers must not take it for the outcome of this one.
+        # The error is about another request and must not look like the outcome of this one.
         why = f"raised {type(error).__name__}: {error.message}"
         raise _not_computed(name, why) from error
     except BaseException as error:

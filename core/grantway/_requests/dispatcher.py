@@ -1,4 +1,4 @@
-"""Picks the strategy, checks the request against it, and runs the chain built for it."""
+"""Dispatch a request: check it against its grant and run the middleware chain."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 
 class Dispatcher:
-    """One provider's way through the registry. Built once a client; safe for threads.
+    """Sends requests to one provider with the grants of one registry. Thread-safe.
 
     Args:
         registry: Where grants, dialects and middleware come from.
         provider: The provider.
         transport: Sends the requests.
-        retry: When to send again: a policy, or a ``RetrySends`` that judges answers itself.
-        middleware: More of it, inside the registry's.
+        retry: A retry policy, or a ``RetrySends`` with its own judgement of responses.
+        middleware: Additional middleware, inside the registry's.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Dispatcher:
         *,
         attempts: int | None = None,
     ) -> tuple[Token, ProviderResponse]:
-        """Ask for a token; also gives the answer it came in.
+        """Request a token. Return it with the response that contained it.
 
-        Whatever is raised once the provider has issued a token carries it as ``token``.
+        An exception raised after the provider issued a token carries that token as ``token``.
 
         Raises:
-            RequestInvalidError: the parameters break the grant's schema; nothing was sent.
-            TokenError: the provider said no.
-            TransportError: there was no usable answer.
+            RequestInvalidError: the parameters violate the grant's schema; nothing was sent.
+            TokenError: the provider returned an error.
+            TransportError: there was no usable response.
             PluginError: a plugin's code broke its contract.
         """
         loaded, computed = _load(grant, params, extra or {})
@@ -113,7 +113,7 @@ class Dispatcher:
             answer = self._run(exchange)
         except BaseException as error:
             received = exchange.received
-            # An error that is raised again, such as a cached one, may carry another call's token.
+            # A cached error that is raised again may carry another call's token.
             came = None if received is None else self._rescued(grant, loaded, received)
             if came is not None or hasattr(error, "token"):
                 vars(error)["token"] = came
@@ -122,12 +122,12 @@ class Dispatcher:
         assert token is not None  # MapErrors raised for every answer without one
         received = exchange.received
         if received is not None and received.refresh_token and not token.refresh_token:
-            # Middleware that builds another token must not lose the login.
+            # Middleware that builds a new token must not lose the refresh token.
             token = replace(token, refresh_token=received.refresh_token)
         return self._settle(grant, loaded, token), answer
 
     def _rescued(self, grant: Grant, params: Params, received: Token) -> Token:
-        """Return the token of a call that failed, as the grant settles it if it can."""
+        """Return the token of a failed call, processed by the grant if possible."""
         if not received.access_token:
             return received
         try:
@@ -136,10 +136,10 @@ class Dispatcher:
             return received
 
     def _settle(self, grant: Grant, params: Params, token: Token) -> Token:
-        """Let the grant judge the token; a mistake of its code does not lose it."""
+        """Let the grant process the token; if its code fails, the error carries the token."""
         try:
             settled: object = grant.settle(params, token)
-        except (GrantwayError, KeyboardInterrupt) as error:  # the grant's verdict, or Ctrl-C
+        except (GrantwayError, KeyboardInterrupt) as error:  # raised on purpose, or Ctrl-C
             vars(error)["token"] = token
             raise
         except BaseException as error:
@@ -162,14 +162,14 @@ class Dispatcher:
     def call(
         self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
     ) -> ProviderResponse:
-        """Ask another endpoint of the provider, such as ``device_authorization``.
+        """Call another endpoint of the provider, such as ``device_authorization``.
 
         Args:
             step: The endpoint's name without ``_endpoint``.
-            params: RFC names to values and functions, which are called for each send; None is
-                left out.
-            client: How the client proves who it is.
-            deadline: One end for all attempts.
+            params: RFC names to values, or to functions that are called for each send. None is
+                omitted.
+            client: The client authentication.
+            deadline: The deadline of the whole call.
         """
         computed = ComputedParams(params, _stated) if computed_names(params) else None
         exchange = Exchange(
@@ -189,11 +189,11 @@ class Dispatcher:
 def _load(
     grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> tuple[Params, ComputedParams | None]:
-    """Check the parameters; also return what computes them again, if any is a function."""
+    """Return the checked parameters and, if any is a function, what computes them for each send."""
     names = computed_names(params)
     if not names and not (isinstance(extra, Mapping) and computed_names(extra)):
         return _loaded(grant, params, extra), None
-    # Nothing is computed for a request that is wrong in another way.
+    # Do not call the functions if the request is invalid in another way.
     grant.load(
         Params({name: value for name, value in params.items() if name not in names}), partial=True
     )
@@ -212,7 +212,7 @@ def _load(
 
 
 def _stated(params: Mapping[str, Any]) -> Params:
-    """Leave out what is None, and note what is secret."""
+    """Return the parameters without None values, and record the secret ones."""
     stated = Params({name: value for name, value in params.items() if value is not None})
     stated.extra_secrets = _secrets(stated)
     return stated
@@ -226,7 +226,7 @@ def _loaded(grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]) -
 
 
 def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
-    """Add provider-specific parameters that the schema does not know."""
+    """Add provider-specific parameters, which are not in the schema."""
     errors: dict[str, list[str]] = {}
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
         rule = 'must map names to values, like {"audience": "api"}'
@@ -234,7 +234,7 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
     taken = grant.names.all_of(grant.schema.fields)
     for name, value in extra.items():
         if name in RESERVED or name in taken:
-            errors[f"extra.{name}"] = ["belongs to the request itself; give it by its own name"]
+            errors[f"extra.{name}"] = ["is a parameter of the request; pass it by its own name"]
         elif not (
             isinstance(value, str)
             or (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value))
@@ -250,7 +250,7 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
 
 
 def _secrets(params: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values that their names give away as secret, where no schema tells."""
+    """Return the values whose names suggest a secret, for parameters without a schema."""
     return tuple(
         text for name, value in params.items() if SECRET_NAME.match(name) for text in texts(value)
     )

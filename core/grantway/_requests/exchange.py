@@ -32,15 +32,15 @@ class Exchange(OneProcess):
     """One request to one endpoint, from the first attempt to the last.
 
     Attributes:
-        step: Which endpoint: ``token``, ``device_authorization``, ``revocation``, ...
-        url: Where it goes.
+        step: The endpoint: ``token``, ``device_authorization``, ``revocation``, ...
+        url: The URL of the endpoint.
         host: The provider's host, for errors and events.
         grant: The grant, or None for an endpoint that takes no grant.
         params: Validated parameters, as ``Grant.load`` returned them.
-        client: How the client proves who it is.
-        dialect: How the request and its answer look.
-        deadline: One end for all attempts.
-        attempts: Sends begun so far.
+        client: The client authentication.
+        dialect: Encodes the request and decodes the response.
+        deadline: The deadline of the whole call.
+        attempts: Number of sends started so far.
         sent_at: Unix time of the latest send.
         emit: Calls the observers; None if there are none.
         call_id: The number of the call in its events.
@@ -76,18 +76,18 @@ class Exchange(OneProcess):
     on_refusal: Callable[[float | None], None] | None = None
     history: list[Attempt] = field(default_factory=list)
     proofs: tuple[str, ...] = field(default=(), repr=False)
-    settled_at: float | None = None
+    effective_at: float | None = None
     received: Token | None = None
     computed: ComputedParams | None = field(default=None, repr=False)
     earlier_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def grant_type(self) -> str | None:
-        """The grant's name, or None."""
+        """The grant type, or None."""
         return self.grant.grant_type if self.grant is not None else None
 
     def evidence(self, answer: ProviderResponse | None = None) -> Evidence:
-        """What is known about the call so far."""
+        """Return the evidence about the call so far."""
         headers = self.shown(answer.headers) if answer is not None else {}
         return Evidence(
             status=answer.status if answer is not None else None,
@@ -102,7 +102,7 @@ class Exchange(OneProcess):
         )
 
     def secrets(self) -> list[str]:
-        """Every secret value in this request, for cutting out of what is shown."""
+        """Return every secret value in this request, for redaction."""
         grant = self.grant
         names = grant.names.all_of(grant.secret) if grant is not None else ()
         own = [text for name in names if name in self.params for text in texts(self.params[name])]
@@ -110,17 +110,17 @@ class Exchange(OneProcess):
         return [*own, *self.client.secrets(), *self.proofs, *self.earlier_secrets]
 
     def shown(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Headers of an answer without those that are private and without what was sent."""
+        """Return the headers of a response without private headers and sent secrets."""
         secrets = self.secrets()
         return {name: scrub(value, secrets) for name, value in public_headers(headers).items()}
 
 
-#: Headers of an answer that may hold a secret.
+#: Response headers that may hold a secret.
 _PRIVATE_HEADERS = frozenset({"set-cookie", "authorization", "location", "dpop-nonce"})
 
 
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the headers that may hold a secret."""
+    """Return the headers that hold no secret."""
     return {name: value for name, value in headers.items() if name not in _PRIVATE_HEADERS}
 
 
@@ -153,14 +153,14 @@ class OutgoingRequest(OneProcess):
 
 
 class Wire:
-    """The bottom of the chain: authenticate the client, encode, send, decode."""
+    """The innermost step of the chain: authenticate the client, encode, send, decode."""
 
     def __init__(self, transport: Transport, provider: Provider) -> None:
         self._transport = transport
         self._provider = provider
 
     def __call__(self, exchange: Exchange) -> ProviderResponse:
-        """Send the exchange once, or twice where the client's proof lacked what was asked for."""
+        """Send the request, and once more if the client authentication asks for it."""
         draft, answer = self._send(exchange)
         if _learn(exchange, draft, answer):
             draft, answer = self._send(exchange)
@@ -171,8 +171,8 @@ class Wire:
         if exchange.attempts:
             exchange.earlier_secrets = tuple(dict.fromkeys(exchange.secrets()))
         if exchange.computed is not None:
-            exchange.computed.renew(exchange.params)
-        # Neither the fields nor the body stand in a local that a traceback could show.
+            exchange.computed.recompute(exchange.params)
+        # Params hides its values, so that a traceback with locals shows no secret.
         fields = Params()
         if exchange.grant is not None:
             fields["grant_type"] = exchange.grant.grant_type
@@ -195,7 +195,7 @@ class Wire:
         if exchange.grant is None:
             answer = dialect.decode(response)
             if response.succeeded and (
-                # RFC 7009 section 2.2: the body of a revocation means nothing.
+                # RFC 7009 section 2.2: ignore the body of a revocation response.
                 exchange.step == "revocation" or not response.body.strip()
             ):
                 answer.problem = None
@@ -215,7 +215,7 @@ class Wire:
 
 
 def _check_proof(exchange: Exchange, draft: OutgoingRequest, returned: object) -> None:
-    """Refuse a proof that is not in the draft, before anything is sent without it."""
+    """Reject client authentication that broke its contract, before anything is sent."""
     broken = ""
     secrets: object = draft.secrets
     if is_unfinished(returned):
@@ -236,7 +236,7 @@ def _check_proof(exchange: Exchange, draft: OutgoingRequest, returned: object) -
 
 
 def _learn(exchange: Exchange, draft: OutgoingRequest, answer: ProviderResponse) -> bool:
-    """Show the answer to the client's proof. True if the request must be sent again."""
+    """Pass the response to the client authentication. Return whether to send again."""
     if draft.learn is None:
         return False
     proof = type(exchange.client)
@@ -254,12 +254,12 @@ def _learn(exchange: Exchange, draft: OutgoingRequest, answer: ProviderResponse)
         ) from error
     if is_unfinished(learned):
         raise PluginError(f"{named} has an asynchronous learn.", plugin=proof.__module__)
-    # A second send after a token came would spend the code or refresh token twice.
+    # Once a token was issued, a second send would use the code or refresh token twice.
     return bool(learned) and exchange.received is None
 
 
 def _refresh_token_alone(payload: Mapping[str, Any], sent_at: float) -> Token | None:
-    """Keep a refresh token that came without an access token: it may have replaced the last one."""
+    """Return a refresh token that came without an access token: it may replace the previous one."""
     rotated = refresh_token(payload.get("refresh_token"))
     if rotated is None:
         return None

@@ -38,21 +38,21 @@ def _no_metadata() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Provider(Value):
-    """A provider's endpoints and how it speaks. Immutable; share it freely.
+    """A provider's endpoints and dialect. Immutable.
 
     Attributes:
-        token_endpoint: Where tokens are asked for.
-        dialect: Name of a registered dialect, or a ``Dialect``.
-        issuer: The provider's identifier (RFC 8414), checked against ``iss`` (RFC 9207).
-        authorization_endpoint: Where a browser is sent.
-        device_authorization_endpoint: Where a device flow starts (RFC 8628).
-        registration_endpoint: Where clients register (RFC 7591).
-        revocation_endpoint: Where tokens are given up (RFC 7009).
-        metadata: Everything else that discovery found.
+        token_endpoint: The token endpoint (RFC 6749 section 3.2).
+        dialect: The name of a registered dialect, or a ``Dialect``.
+        issuer: The issuer identifier (RFC 8414), compared with ``iss`` (RFC 9207).
+        authorization_endpoint: The authorization endpoint (RFC 6749 section 3.1).
+        device_authorization_endpoint: The device authorization endpoint (RFC 8628).
+        registration_endpoint: The client registration endpoint (RFC 7591).
+        revocation_endpoint: The revocation endpoint (RFC 7009).
+        metadata: The other members of the discovered metadata.
 
     Raises:
         InsecureEndpointError: an endpoint is plain http on another machine.
-        ConfigurationError: an endpoint is not an absolute address.
+        ConfigurationError: an endpoint is not an absolute URL.
     """
 
     token_endpoint: str
@@ -71,14 +71,14 @@ class Provider(Value):
 
     @property
     def host(self) -> str:
-        """Host and port of the token endpoint."""
+        """The host and port of the token endpoint."""
         return urlsplit(self.token_endpoint).netloc
 
     def endpoint(self, step: str) -> str:
-        """The address of ``{step}_endpoint``.
+        """Return the URL of ``{step}_endpoint``.
 
         Raises:
-            ConfigurationError: this provider has none.
+            ConfigurationError: this provider has no such endpoint.
         """
         name = f"{step}_endpoint"
         url = getattr(self, name, None) if name in _ENDPOINTS else None
@@ -105,9 +105,9 @@ class Provider(Value):
     ) -> Self:
         """Read the provider's published metadata (RFC 8414, OpenID Connect Discovery).
 
-        The three well-known addresses of an issuer are asked in this order, until one has its
-        document: that of RFC 8414 section 3.1, that of OpenID Connect Discovery, and that of
-        RFC 8414 section 5. Failures that may pass are retried.
+        Try the three well-known URLs of an issuer in this order until one returns its metadata: RFC
+        8414 section 3.1, OpenID Connect Discovery, RFC 8414 section 5. Transient failures are
+        retried.
 
         Args:
             issuer: The provider's identifier, an https address (http on this machine).
@@ -120,9 +120,10 @@ class Provider(Value):
             transport: Sends the requests; by default a new ``RequestsTransport``.
 
         Raises:
-            InsecureEndpointError: an https issuer publishes an endpoint that is plain http.
-            ResponseInvalidError: no address has this issuer's document; names what each answered.
-            ProviderUnavailableError: the provider is too busy or fails.
+            InsecureEndpointError: an https issuer publishes a plain http endpoint.
+            ResponseInvalidError: no URL returned this issuer's metadata. The message lists what
+                each returned.
+            ProviderUnavailableError: the provider is busy.
             TransportError: the provider could not be reached.
         """
         from grantway._wire.issuer_metadata import (  # noqa: PLC0415 - only discovery needs it
@@ -168,7 +169,7 @@ class Provider(Value):
 
 
 def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
-    """Refuse endpoints that are plain http, also on this machine, whose programs are not theirs."""
+    """Reject plain http endpoints, even on this machine, in the metadata of an https issuer."""
     aliases = metadata.get("mtls_endpoint_aliases")
     named = {**metadata, **(aliases if isinstance(aliases, dict) else {})}
     for name, url in named.items():
@@ -185,10 +186,10 @@ def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
 
 
 def require_dialect(dialect: str | Dialect, known: Mapping[str, Dialect]) -> Dialect:
-    """Turn a dialect's name into the dialect.
+    """Return the dialect of a name; return a ``Dialect`` unchanged.
 
     Raises:
-        ConfigurationError: lists the names that are registered.
+        ConfigurationError: the name is not registered. The message lists the registered names.
     """
     if isinstance(dialect, Dialect):
         return dialect

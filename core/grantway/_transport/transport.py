@@ -45,7 +45,7 @@ from .http import HttpRequest, HttpResponse
 from .network import Network, ProxyChoice
 
 #: Largest answer that is read, in bytes.
-MAX_ANSWER = 1024 * 1024
+MAX_RESPONSE = 1024 * 1024
 #: Seconds to reach a server, and between two pieces of its answer.
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 20.0
 _REDIRECT_FROM, _REDIRECT_TO = 300, 400
@@ -236,7 +236,7 @@ class RequestsTransport(OneProcess):
     Args:
         connect_timeout: Seconds to reach the server, TLS included.
         read_timeout: Seconds between two pieces of the answer.
-        max_answer: Largest answer that is read, in bytes.
+        max_response: Largest answer that is read, in bytes.
         pool_size: Connections kept for each host.
         ca_bundle: Path of the certificates to trust instead of certifi's: a PEM file, or a
             directory that ``openssl rehash`` made.
@@ -260,7 +260,7 @@ class RequestsTransport(OneProcess):
         *,
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
-        max_answer: int = MAX_ANSWER,
+        max_response: int = MAX_RESPONSE,
         pool_size: int = 32,
         ca_bundle: str | None = None,
         client_certificate: str | tuple[str, str] | None = None,
@@ -272,13 +272,13 @@ class RequestsTransport(OneProcess):
     ) -> None:
         check_seconds("connect_timeout", connect_timeout)
         check_seconds("read_timeout", read_timeout)
-        check_count("max_answer", max_answer)
+        check_count("max_response", max_response)
         check_count("pool_size", pool_size, most=MOST_CONNECTIONS)
         #: The longest that the first byte of an answer may take, connecting included.
         self.attempt_seconds = connect_timeout + read_timeout
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        self._max_answer = max_answer
+        self._max_response = max_response
         self._network = Network(
             ca_bundle=ca_bundle,
             client_certificate=client_certificate,
@@ -359,8 +359,8 @@ class RequestsTransport(OneProcess):
                 answer.close()
                 failure = _redirect(answer.status, headers)
             else:
-                body = answer.read(self._max_answer + 1)
-                if len(body) <= self._max_answer:
+                body = answer.read(self._max_response + 1)
+                if len(body) <= self._max_response:
                     if answer.length_remaining:
                         # urllib3 tells only those who read on; half a form would pass for a token.
                         answer.close()
@@ -369,7 +369,7 @@ class RequestsTransport(OneProcess):
                     return self._decompressed(answer.status, headers, body)
                 answer.close()
                 failure = ResponseTooLargeError(
-                    f"The answer is larger than {self._max_answer} bytes; the rest was not read.",
+                    f"The answer is larger than {self._max_response} bytes; the rest was not read.",
                     evidence=Evidence(status=answer.status, headers=headers),
                 )
         except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as error:
@@ -382,10 +382,10 @@ class RequestsTransport(OneProcess):
     def _decompressed(self, status: int, headers: dict[str, str], body: bytes) -> HttpResponse:
         coding = headers.pop("content-encoding", "")
         try:
-            body, coding = decompress(body, coding, self._max_answer)
+            body, coding = decompress(body, coding, self._max_response)
         except TooLargeError:
             raise ResponseTooLargeError(
-                f"The answer is compressed, and larger than {self._max_answer} bytes once it is "
+                f"The answer is compressed, and larger than {self._max_response} bytes once it is "
                 "decompressed; the rest was not read.",
                 evidence=Evidence(status=status, headers=headers),
             ) from None

@@ -1,4 +1,4 @@
-"""Checks of the code that grantway calls and did not write. grantway calls it synchronously."""
+"""Checks of third-party callables, which grantway calls synchronously."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 
 def is_async(function: object) -> bool:
-    """Whether calling this gives a coroutine or an asynchronous generator instead of a result."""
+    """Return whether a call would return a coroutine or asynchronous generator."""
     while isinstance(function, (functools.partial, staticmethod, classmethod)):
         function = function.func if isinstance(function, functools.partial) else function.__func__
-    # An object with an asynchronous __call__ counts too; of a class, calling it makes an instance.
+    # Objects with an asynchronous __call__ count too. Calling a class creates an instance.
     if not inspect.isroutine(function):
         function = vars(type(function)).get("__call__")
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def is_unfinished(result: object) -> bool:
-    """Whether a call returned something to await; close it if it is a coroutine.
+    """Return whether a call returned an awaitable; close it if it is a coroutine.
 
-    For functions that ``is_async`` cannot see through, such as decorated ones.
+    Catches functions that ``is_async`` does not recognise, such as decorated ones.
     """
     if inspect.iscoroutine(result):
         result.close()
@@ -29,5 +29,5 @@ def is_unfinished(result: object) -> bool:
 
 
 def kind_of(value: Any) -> str:
-    """The type of a value, for messages, which must not quote the value."""
+    """Return the type of a value, for messages, which must not quote the value."""
     return "None" if value is None else f"a {type(value).__name__}"

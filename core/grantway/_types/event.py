@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to a call. Holds no secret.
+    """An event of a call. Contains no secret.
 
     Attributes:
         kind: ``start`` and ``end`` once a call; ``attempt`` after each send; ``retry`` before

@@ -1,7 +1,7 @@
-"""What a grant is: a grant_type, a schema, and what a second send would do.
+"""Grants: a grant_type, a schema, and whether a request may be repeated.
 
-A grant is a value, built once and shared by every call and thread. It decides; the core acts:
-a grant never sends, retries, stores or writes headers.
+A grant is immutable and shared by all calls and threads. It never sends, retries, stores or writes
+headers; the core does.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from .token import Token
 
 
 class Replay(enum.Enum):
-    """What happens when the same request reaches the provider twice."""
+    """The effect of sending the same request to the provider twice."""
 
-    #: No harm: the provider just issues another token (client_credentials).
+    #: Safe: the provider issues another token (client_credentials).
     SAFE = "safe"
-    #: Harmless only within the time the dialect states (refresh tokens with a reuse window).
+    #: Safe within the dialect's ``replay_window`` (refresh tokens with a reuse window).
     WINDOWED = "windowed"
-    #: Single use: a second send fails, and may revoke what the first one issued.
+    #: Single use: a second send fails and may revoke the tokens of the first.
     NEVER = "never"
 
 
 class Text(fields.String):
-    """A non-empty string of characters that may travel (RFC 6749 appendix A: VSCHAR).
+    """A non-empty string of printable ASCII characters (RFC 6749 appendix A).
 
     Args:
-        example: Shown in the error, so that a reader sees what was expected.
-        minimum: Least number of characters.
-        maximum: Greatest number of characters.
+        example: A valid value, shown in errors.
+        minimum: Minimum number of characters.
+        maximum: Maximum number of characters.
     """
 
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
@@ -64,7 +64,7 @@ class Text(fields.String):
         super().__init__(**options)
 
     def make_error(self, key: str, **details: Any) -> ValidationError:
-        """Put the example into every message of this field."""
+        """Add the example to every message of this field."""
         return super().make_error(
             key, example=self.example, minimum=self.minimum, maximum=self.maximum, **details
         )
@@ -124,15 +124,15 @@ class Scope(fields.Field[tuple[str, ...]]):
         )
 
 
-#: What a schema says of a parameter that it does not know, to people who call it from Python.
+#: The error for an unknown parameter, for Python callers.
 UNKNOWN_PARAMETER = "is not a parameter of this grant; provider-specific ones go into extra={...}"
 
 
 class GrantSchema(Schema):
-    """Base of a grant's schema: unknown names are errors, and all errors come at once."""
+    """Base class of grant schemas: rejects unknown names and reports all errors at once."""
 
     class Meta:
-        """A misspelt parameter must not be dropped silently."""
+        """Reject unknown parameters, so that a misspelt one is not dropped silently."""
 
         unknown = RAISE
 
@@ -144,21 +144,21 @@ class GrantSchema(Schema):
 
 @dataclass(frozen=True, eq=False)
 class Grant:
-    """One grant, as the registry holds it.
+    """A grant: a grant_type, its parameters and its replay class.
 
-    Subclass it where the answer needs the grant's own judgement (see ``settle``).
+    Subclass it to check or change the token of a response (see ``settle``).
 
     Attributes:
-        grant_type: The exact, case-sensitive string on the wire.
-        schema: One marshmallow instance, reused for every call. A parameter whose name on the wire
-            is no name in Python, or is an argument of ``create_token``, has it as ``data_key``.
-        replay: What a second send does.
-        secret: Names of parameters that must never show; like those below, of fields or on the
-            wire.
-        repeatable: Names of parameters that may stand more than once (RFC 8707 ``resource``).
-        summary: One line for tables and errors.
-        single_use: Names of parameters that a provider takes once; ``replay`` must fit.
-        replaces: Distribution whose grant of the same grant_type this one takes the place of.
+        grant_type: The case-sensitive ``grant_type`` parameter (RFC 6749 section 4).
+        schema: A marshmallow schema instance, reused for every call. Set ``data_key`` for a
+            parameter whose name is not a Python identifier or is an argument of ``create_token``.
+        replay: The effect of sending a request twice.
+        secret: Names of parameters to redact. Here and below, field names and wire names are
+            accepted.
+        repeatable: Names of parameters that may occur more than once (RFC 8707 ``resource``).
+        summary: A one-line description for tables and errors.
+        single_use: Names of parameters that a provider accepts once; ``replay`` must be consistent.
+        replaces: The distribution whose grant of the same grant_type this one replaces.
     """
 
     grant_type: str
@@ -172,22 +172,23 @@ class Grant:
 
     @cached_property
     def names(self) -> ParameterNames:
-        """What its parameters are called in the schema, on the wire and once they are loaded."""
+        """The names of the parameters in the schema, on the wire and after loading."""
         return ParameterNames(self.schema)
 
     def load(self, params: Mapping[str, Any], *, partial: bool = False) -> Params:
-        """Check parameters against the schema.
+        """Return the parameters after checking them against the schema.
 
         Args:
             params: Names to values, without ``grant_type``. A field with a ``data_key`` is
                 accepted by that name and by its own.
-            partial: More will come later, so none is required yet, and no rule looks at several.
+            partial: Skip required fields and schema-level rules, because more parameters will
+                follow.
 
         Returns:
-            What the schema makes of them, by its fields' names (or their ``attribute``).
+            The loaded values by field name (or ``attribute``).
 
         Raises:
-            RequestInvalidError: names every field that breaks a rule; quotes no value.
+            RequestInvalidError: lists every invalid field, without values.
         """
         try:
             given = self.names.to_wire(params)
@@ -196,7 +197,7 @@ class Grant:
             return Params(cast("dict[str, Any]", self.schema.load(given)))
         except ValidationError as invalid:
             errors = _flatten(invalid.messages_dict)
-        # Raised outside the except block: the ValidationError holds the values that were given.
+        # Raised outside the except block, because the ValidationError holds the values.
         errors = {self.names.told(path): rules for path, rules in errors.items()}
         listing = "; ".join(
             f"{self.names.shown(name)} {rule}" for name, rules in errors.items() for rule in rules
@@ -208,7 +209,7 @@ class Grant:
         )
 
     def _load_each(self, params: Mapping[str, Any]) -> Params:
-        """Read each parameter by its own field: a schema's common rules need them all."""
+        """Load each parameter by its own field, without the schema-level rules."""
         known = {wire: self.schema.fields[name] for name, wire in self.names.wire.items()}
         loaded = Params()
         errors: dict[str, Any] = {
@@ -228,8 +229,8 @@ class Grant:
         """Turn the provider's token into the caller's; by default, return it unchanged.
 
         Args:
-            params: What was sent, as ``load`` returned it.
-            token: What came back.
+            params: The sent parameters, as ``load`` returned them.
+            token: The token from the response.
         """
         return token
 
@@ -238,22 +239,22 @@ def _the_missing() -> Any:
     return missing
 
 
-# Fields compare with marshmallow's marker by identity, so a pickled schema must keep that object.
-# Otherwise a parameter that was left out is sent with the marker as its value.
+# marshmallow compares ``missing`` by identity, so unpickling must return the same object.
+# Otherwise an omitted parameter would be sent with the marker as its value.
 copyreg.pickle(type(missing), lambda _: (_the_missing, ()))
 
 
 class IssuerGrant(Protocol):
-    """The issuer's side of a grant: may these tokens be issued?
+    """The issuer's decision for a grant.
 
-    The registry passes it on unchanged; ``grantway_plugins.issuer`` calls it.
+    Called by ``grantway_plugins.issuer``.
     """
 
     def decide(self, request: Any, transaction: Any) -> Any:
-        """Decide a token request that satisfies the grant's schema.
+        """Decide on a token request that satisfies the grant's schema.
 
-        The issuer may call this twice for one request, so change nothing but the transaction, and
-        consume in the same transaction what the request redeems.
+        The issuer may call this twice for one request, so change only the transaction, and consume
+        codes and tokens in it.
 
         Args:
             request: A ``grantway_plugins.issuer.GrantRequest``.
@@ -266,7 +267,7 @@ class IssuerGrant(Protocol):
 
 
 def _flatten(messages: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
-    """Bring marshmallow's nested messages to ``field.0.name -> rules``."""
+    """Flatten marshmallow's nested messages to ``field.0.name -> rules``."""
     flat: dict[str, list[str]] = {}
     for name, rules in messages.items():
         path = f"{prefix}{name}"

@@ -1,4 +1,4 @@
-"""The names of a grant's parameters: of its schema's fields, on the wire, and as loaded."""
+"""The names of a grant's parameters: in the schema, on the wire and after loading."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from grantway._secrets.params import Params
 class ParameterNames:
     """Translates between the names of a schema's parameters.
 
-    A field has its name in the schema, a name on the wire (``data_key``) and a name once it is
-    loaded (``attribute``). They are the same unless the field says otherwise.
+    A field has a name in the schema, on the wire (``data_key``) and after loading (``attribute``).
+    The three are equal by default.
 
     Args:
         schema: The schema.
@@ -31,10 +31,10 @@ class ParameterNames:
         self.same = not any(_renames(each) for _, each in nested_schemas(schema))
 
     def to_wire(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a caller's parameters by their names on the wire.
+        """Return a caller's parameters by wire name.
 
         Raises:
-            ValidationError: one is given by both of its names.
+            ValidationError: a parameter is given by two names.
         """
         if self.same:
             return params
@@ -49,17 +49,17 @@ class ParameterNames:
         return given
 
     def to_arguments(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a caller's parameters by the names of the fields, which Python can spell."""
+        """Return a caller's parameters by field name, which is a valid Python identifier."""
         if self.same:
             return params
         return Params({self._field.get(name, name): value for name, value in params.items()})
 
     def on_wire(self, loaded: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what was loaded by the names on the wire, nested schemas included."""
+        """Return loaded parameters by wire name, including nested schemas."""
         return loaded if self.same else _written(self._schema, loaded)
 
     def all_of(self, names: Iterable[str]) -> frozenset[str]:
-        """Return every name of the parameters that go by these, whichever kind each one is."""
+        """Return all names of the given parameters, which may be named in any of the three ways."""
         named = frozenset(names)
         if self.same:
             return named
@@ -72,21 +72,21 @@ class ParameterNames:
         )
 
     def told(self, path: str) -> str:
-        """Return an error's path, such as ``field.0``, by the name on the wire."""
+        """Return an error's path, such as ``field.0``, with the wire name."""
         name, dot, rest = path.partition(".")
         return f"{self.wire.get(name, name)}{dot}{rest}"
 
     def shown(self, path: str) -> str:
-        """Return an error's path for a person, who may have to write the field's name in Python."""
+        """Return an error's path for a message, with the field's Python name if it differs."""
         wire = path.partition(".")[0]
         field = self._field.get(wire, wire)
         return path if field == wire else f"{path} ({field} in Python)"
 
 
 def nested_schemas(schema: Schema) -> list[tuple[str, Schema]]:
-    """Return a schema and those nested in it with their paths, each class of schema once."""
+    """Return a schema and its nested schemas with their paths, each schema class once."""
     found = [("", schema)]
-    for path, each in found:  # it grows meanwhile
+    for path, each in found:  # the loop extends the list
         for name, field in each.fields.items():
             inner = field.inner if isinstance(field, fields.List) else field
             if not isinstance(inner, fields.Nested) or inner.nested == "self":

@@ -1,4 +1,4 @@
-"""What became of one plugin: loaded, or why not."""
+"""The status of a plugin."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-#: What owns a plugin that no distribution brought.
+#: The owner of a plugin without a distribution.
 APPLICATION = "application"
 
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """What became of one plugin.
+    """The status of a plugin.
 
     Attributes:
-        name: The entry point's name, or the one that the application gave.
-        distribution: The distribution that brought it; empty for the application's own.
-        version: That distribution's version.
-        source: ``module`` or ``module:object`` that it was, or would have been, loaded from.
-        state: ``loaded``; ``failed``, it is broken or in conflict; ``blocked``, the host does not
-            want it; ``incompatible``, it was made for another version of the hooks.
-        reason: Why it is not loaded, and how to fix that. For a loaded one, what is worth
-            knowing: usually nothing.
+        name: The name of the entry point, or the name that the application chose.
+        distribution: The distribution of the plugin; empty for plugins of the application.
+        version: The version of the distribution.
+        source: ``module`` or ``module:object`` of the plugin.
+        state: ``loaded``; ``failed``, it raised an error or conflicts with another plugin;
+            ``blocked``, the application excluded it; ``incompatible``, it requires another version
+            of the hooks.
+        reason: Why the plugin is not loaded and how to fix it. For a loaded plugin, a note or
+            empty.
     """
 
     name: str
@@ -35,21 +36,21 @@ class PluginStatus:
 
     @property
     def owner(self) -> str:
-        """Distribution and version, like ``acme-coupons 1.2``, or ``application``."""
+        """The distribution and version, like ``acme-coupons 1.2``, or ``application``."""
         return f"{self.distribution} {self.version}".strip() or APPLICATION
 
     @property
     def path(self) -> str:
-        """``distribution/name``: two distributions may use one name."""
+        """``distribution/name``, which is unique."""
         return f"{self.distribution or APPLICATION}/{self.name}"
 
     @property
     def named(self) -> str:
-        """Name and owner, like ``coupon of acme-coupons 1.2``, for sentences."""
+        """The name and owner, like ``coupon of acme-coupons 1.2``, for messages."""
         return f"{self.name} of {self.owner}"
 
     def goes_by(self, name: str) -> bool:
-        """Whether a name means this plugin: its own, its distribution's, or its path."""
+        """Return whether a name is the plugin's name, distribution or path."""
         return name == self.name or normal(name) in {
             normal(self.distribution or APPLICATION),
             normal(self.path),
@@ -57,10 +58,10 @@ class PluginStatus:
 
 
 def source_of(plugin: object) -> str:
-    """Return what names a plugin that was given as an object, without running its code."""
+    """Return the name of a plugin object, without running its code."""
     return plugin.__name__ if isinstance(plugin, (ModuleType, type)) else type(plugin).__name__
 
 
 def normal(name: str) -> str:
-    """A distribution's name as the packaging specifications compare it."""
+    """Return the normalised name of a distribution (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

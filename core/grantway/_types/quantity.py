@@ -1,4 +1,4 @@
-"""One check for every duration and one for every count that a caller may set."""
+"""Checks of durations, counts and shares that callers configure."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any, NoReturn
 
 from grantway._exceptions import ConfigurationError
 
-#: Longest duration, in seconds: some 31 years. Sockets and locks take no number much larger.
+#: Longest duration in seconds (31 years). Sockets and locks reject much larger numbers.
 LONGEST = 1e9
-#: Largest count. No size or number that a program can use is larger than a million millions.
+#: Largest count, beyond any useful size.
 LARGEST = 10**12
-#: Most connections of one pool. Pools make room for all of them at the start.
+#: Maximum connections per pool. Pools allocate slots for all of them at the start.
 MOST_CONNECTIONS = 65_535
-#: Most entries of one cache.
+#: Maximum entries per cache.
 MOST_ENTRIES = 10**8
 _LAST_WORD = re.compile(r"\w+\Z")
 
 
 def refuse(where: str, rule: str, value: Any) -> NoReturn:
-    """Raise the error for one argument.
+    """Raise ``ConfigurationError`` for an invalid argument.
 
     Args:
-        where: The argument, or what owns it and the argument, like ``RetryPolicy.base``.
-        rule: What it must be.
-        value: What it is.
+        where: The argument, optionally with its owner, like ``RetryPolicy.base``.
+        rule: The rule it violates, like ``must be a number``.
+        value: The invalid value.
 
     Raises:
-        ConfigurationError: always; ``errors`` has the last word of ``where``.
+        ConfigurationError: always. The key in ``errors`` is the last word of ``where``.
     """
     name = _LAST_WORD.search(where)
     raise ConfigurationError(
@@ -44,11 +44,12 @@ def check_seconds(
     Args:
         where: As for ``refuse``.
         value: The duration.
-        least: The shortest that is allowed; by default anything greater than zero.
-        most: The longest that is allowed.
+        least: The minimum; by default any value greater than zero.
+        most: The maximum.
 
     Raises:
-        ConfigurationError: it is not a number (``True`` is none), not finite, or out of range.
+        ConfigurationError: the value is not a number (``True`` is not one), not finite or out of
+            range.
     """
     if _is_number(value) and (value > 0 if least is None else value >= least) and value <= most:
         return
@@ -59,10 +60,10 @@ def check_wait(timeout: float | None) -> float | None:
     """Check the ``timeout`` of a wait for a token, and return it.
 
     Args:
-        timeout: Zero does not wait, infinity waits without end, None leaves it to a default.
+        timeout: Zero does not wait, infinity waits indefinitely, None means a default.
 
     Raises:
-        ConfigurationError: it is anything else that is not a duration.
+        ConfigurationError: the timeout is not a duration.
     """
     if timeout is not None:
         check_lock_wait(timeout)
@@ -73,10 +74,10 @@ def check_lock_wait(timeout: float) -> None:
     """Check the ``timeout`` of a wait for a store's lock.
 
     Args:
-        timeout: Zero does not wait, infinity waits without end.
+        timeout: Zero does not wait, infinity waits indefinitely.
 
     Raises:
-        ConfigurationError: it is anything else that is not a duration.
+        ConfigurationError: the timeout is not a duration.
     """
     if timeout != math.inf:
         check_seconds("timeout", timeout, least=0)
@@ -88,16 +89,16 @@ def check_count(where: str, value: Any, *, least: int = 1, most: int = LARGEST) 
     Args:
         where: As for ``refuse``.
         value: The number.
-        least: The smallest that is allowed.
-        most: The largest that is allowed.
+        least: The minimum.
+        most: The maximum.
 
     Raises:
-        ConfigurationError: it is not an ``int`` (``True`` is none), or out of range.
+        ConfigurationError: the value is not an ``int`` (``True`` is not one) or out of range.
     """
     whole = isinstance(value, int) and not isinstance(value, bool)
     if whole and least <= value <= most:
         return
-    # A number beyond the technical limit is told the limit.
+    # Mention the technical limit only if the number exceeds it.
     silent = None if whole and value > LARGEST else LARGEST
     refuse(where, f"must be a whole number {_range(least, most, silent)}", value)
 
@@ -111,7 +112,7 @@ def check_share(where: str, value: Any, *, zero: bool = True) -> None:
         zero: Whether it may be 0.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: the value is not a share.
     """
     if _is_number(value) and (value >= 0 if zero else value > 0) and value <= 1:
         return
@@ -131,7 +132,7 @@ def _shown(value: Any) -> str:
 
 
 def _range(least: float | None, most: float | None, silent: float | None) -> str:
-    """Say which numbers are allowed, without the limit ``silent``, which is only technical."""
+    """Describe the allowed range, without the technical limit ``silent``."""
     lower = "greater than 0" if least is None else f"from {least:.10g}"
     if most is None or most == silent:
         return lower

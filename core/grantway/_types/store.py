@@ -21,8 +21,9 @@ class Store(Protocol):
     A credential refreshes a token while it holds the key's lock, and reads the store again after
     acquiring it. Therefore one refresh serves all programs that share the store.
 
-    A store may have one more method, ``check_writable(key, token)``. It is called while the key's
-    lock is held, before sending a refresh token that the provider accepts only once. It raises
+    A store may have an additional method, ``check_writable(key, token)``. It is called while the
+    key's lock is held, before sending a refresh token that the provider accepts only once. It
+    raises
     ``StoreError`` if a token like this one could not be saved, for example because the disk is
     full; the refresh token is then not sent.
     """

@@ -1,4 +1,4 @@
-"""What comes back: a token whose secrets never print."""
+"""Tokens, whose repr hides the secrets."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from .quantity import check_seconds
 
 @dataclass(frozen=True, slots=True)
 class Token(Value):
-    """A successful answer of a token endpoint (RFC 6749 section 5.1).
+    """A successful response of a token endpoint (RFC 6749 section 5.1).
 
-    The secret fields are plain strings, ready for a header; ``repr()`` and ``str()`` of the
-    token never show them.
+    The secret attributes are plain strings; ``repr()`` and ``str()`` of the token hide them.
 
     Attributes:
-        access_token: The token itself.
-        token_type: How to present it; compare without case. ``Bearer`` where nothing was said.
-        expires_in: Lifetime in seconds at the time of the answer, or None when not stated.
-        expires_at: Unix time at which it ends, or None.
-        refresh_token: For the next refresh, or None.
+        access_token: The access token.
+        token_type: The token type, case-insensitive; ``Bearer`` if not stated.
+        expires_in: Lifetime in seconds from the response, or None if not stated.
+        expires_at: Unix time of expiry, or None.
+        refresh_token: The refresh token, or None.
         id_token: An OpenID Connect ID token, not verified here, or None.
-        scope: What was granted, in order; None when the provider did not say (RFC 6749 section
-            5.1: then it is what was asked for).
-        extra: Every other field of the answer, as it came.
+        scope: The granted scope, in order; None if not stated, which means as requested (RFC 6749
+            section 5.1).
+        extra: Every other member of the response, unchanged.
     """
 
     access_token: str
@@ -41,7 +40,7 @@ class Token(Value):
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def expired(self, leeway: float = 0.0) -> bool:
-        """Whether it has ended, or will within ``leeway`` seconds. False when it never said."""
+        """Return whether it expires within ``leeway`` seconds. False without a known expiry."""
         check_seconds("leeway", leeway, least=0)
         return self.expires_at is not None and time.time() + leeway >= self.expires_at
 

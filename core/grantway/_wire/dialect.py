@@ -110,27 +110,27 @@ class _Plan:
     request_names: Mapping[str, str]
     authorization_names: Mapping[str, str]
     constants: Mapping[str, str]
-    answer_names: Mapping[str, str]
+    response_names: Mapping[str, str]
     token_types: Mapping[str, str]
     codes: Mapping[str, str]
     one_separator: tuple[str, Mapping[int, str]]
 
     @classmethod
-    def of(cls, request: RequestShape, answer: ResponseShape, error: ErrorShape) -> _Plan:
+    def of(cls, request: RequestShape, response: ResponseShape, error: ErrorShape) -> _Plan:
         content = "json" if request.encoding == "json" else "x-www-form-urlencoded"
         headers = {"Accept": "application/json", "Content-Type": f"application/{content}"}
         for name, value in request.headers.items():
             if name.lower() == "accept":
                 del headers["Accept"]
             headers[name] = value
-        first, *others = dict.fromkeys(answer.scope_separators + (request.scope_separator or ""))
+        first, *others = dict.fromkeys(response.scope_separators + (request.scope_separator or ""))
         return cls(
             headers=MappingProxyType(headers),
             request_names=dict(request.names),
             authorization_names=dict(request.authorization_names),
             constants=dict(request.constants),
-            answer_names=dict(answer.names),
-            token_types=dict(answer.token_types),
+            response_names=dict(response.names),
+            token_types=dict(response.token_types),
             codes=dict(error.codes),
             one_separator=(first, {ord(other): first for other in others}),
         )
@@ -157,7 +157,7 @@ class Dialect(Value):
 
     name: str
     request: RequestShape = field(default_factory=RequestShape)
-    answer: ResponseShape = field(default_factory=ResponseShape)
+    response: ResponseShape = field(default_factory=ResponseShape)
     error: ErrorShape = field(default_factory=ErrorShape)
     replay_window: float = 0.0
     freshness: Freshness = field(default_factory=Freshness)
@@ -171,7 +171,7 @@ class Dialect(Value):
         at = f"Dialect {self.name}"
         for part, kind in (
             ("request", RequestShape),
-            ("answer", ResponseShape),
+            ("response", ResponseShape),
             ("error", ErrorShape),
             ("freshness", Freshness),
         ):
@@ -183,7 +183,7 @@ class Dialect(Value):
             refuse(f"{at}: amend", "must be callable, or None")
         if is_async(amend):
             refuse(f"{at}: amend", "must be a plain function, not async def")
-        object.__setattr__(self, "_plan", _Plan.of(self.request, self.answer, self.error))
+        object.__setattr__(self, "_plan", _Plan.of(self.request, self.response, self.error))
 
     def __repr__(self) -> str:
         return f"Dialect({self.name!r})"
@@ -253,7 +253,7 @@ class Dialect(Value):
         if problem is None and not succeeded:
             problem = f"status {response.status} without an OAuth error code"
         if problem is None and payload is None:
-            places = " or ".join(".".join(path) for path in self.answer.token_at)
+            places = " or ".join(".".join(path) for path in self.response.token_at)
             problem = f"the answer has no object at {places}"
         if problem is not None or payload is None:
             answer.problem, answer.body = problem, response.body
@@ -294,7 +294,7 @@ class Dialect(Value):
     def _payload(self, found: dict[str, Any]) -> dict[str, Any] | None:
         """The object at the first path that holds a token; else the first object; RFC names."""
         objects = []
-        for path in self.answer.token_at:
+        for path in self.response.token_at:
             here = _at(found, path)
             if isinstance(here, dict):
                 payload = self._renamed(here)
@@ -312,7 +312,7 @@ class Dialect(Value):
         return objects[0] if objects else None
 
     def _renamed(self, found: dict[str, Any]) -> dict[str, Any]:
-        names = self._plan.answer_names
+        names = self._plan.response_names
         if not names:
             return found
         renamed = {}
@@ -403,7 +403,7 @@ class Dialect(Value):
             seconds = max(0, int(float(value)))
         except (TypeError, ValueError, OverflowError):
             return None
-        return None if seconds == 0 and self.answer.zero_never_expires else seconds
+        return None if seconds == 0 and self.response.zero_never_expires else seconds
 
     def _scope(self, value: Any) -> tuple[str, ...] | None:
         if isinstance(value, list):

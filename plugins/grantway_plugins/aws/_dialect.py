@@ -61,7 +61,7 @@ AWS_SSO_OIDC = Dialect(
         client_auth="client_secret_post",
         authorization_names={"scope": "scopes"},
     ),
-    answer=ResponseShape(names={aws: rfc for rfc, aws in ANSWER_NAMES.items()}),
+    response=ResponseShape(names={aws: rfc for rfc, aws in ANSWER_NAMES.items()}),
     error=ErrorShape(
         header="x-amzn-errortype",
         code_at=(("code",), ("Code",), ("__type",), ("error",)),

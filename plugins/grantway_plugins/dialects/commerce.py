@@ -13,7 +13,7 @@ from grantway._wire.dialect import Dialect, RequestShape, ResponseShape
 EBAY = Dialect(
     name="ebay",
     request=RequestShape(basic="raw"),
-    answer=ResponseShape(
+    response=ResponseShape(
         token_types={"Application Access Token": "Bearer", "User Access Token": "Bearer"}
     ),
 )
@@ -25,7 +25,7 @@ EBAY = Dialect(
 MAILCHIMP = Dialect(
     name="mailchimp",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=ResponseShape(zero_never_expires=True),
+    response=ResponseShape(zero_never_expires=True),
 )
 
 #: ``expires_in`` may be a string; Basic credentials are not form-encoded.
@@ -40,7 +40,7 @@ PAYPAL = Dialect(name="paypal", request=RequestShape(basic="raw"))
 #:   https://developers.plentymarkets.com/en-gb/developers/main/rest-api-guides/getting-started.html
 PLENTYMARKETS = Dialect(
     name="plentymarkets",
-    answer=ResponseShape(
+    response=ResponseShape(
         names={
             "accessToken": "access_token",
             "expiresIn": "expires_in",

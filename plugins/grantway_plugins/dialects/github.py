@@ -16,7 +16,7 @@ from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseSh
 GITHUB = Dialect(
     name="github",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=ResponseShape(scope_separators=","),
+    response=ResponseShape(scope_separators=","),
     error=ErrorShape(
         codes={
             "bad_refresh_token": "invalid_grant",

@@ -15,6 +15,6 @@ from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseSh
 GOOGLE = Dialect(
     name="google",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=ResponseShape(names={"verification_url": "verification_uri"}),
+    response=ResponseShape(names={"verification_url": "verification_uri"}),
     error=ErrorShape(code_at=(("error",), ("error_code",)), reason_at=(("error_subtype",),)),
 )

@@ -47,7 +47,7 @@ WITHINGS = Dialect(
         scope_separator=",",
         client_auth="client_secret_post",
     ),
-    answer=ResponseShape(token_at=(("body",),)),
+    response=ResponseShape(token_at=(("body",),)),
     error=ErrorShape(
         code_at=(("code",), ("status",)),
         description_at=(("error",),),

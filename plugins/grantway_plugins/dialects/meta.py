@@ -17,7 +17,7 @@ _ERROR = ErrorShape(code_at=(("error_type",),), description_at=(("error_message"
 FACEBOOK = Dialect(
     name="facebook",
     request=_REQUEST,
-    answer=ResponseShape(names={"expires": "expires_in"}),
+    response=ResponseShape(names={"expires": "expires_in"}),
     error=ErrorShape(
         code_at=(("error", "code"), ("error", "type")),
         description_at=(("error", "message"),),
@@ -40,7 +40,7 @@ FACEBOOK = Dialect(
 INSTAGRAM = Dialect(
     name="instagram",
     request=_REQUEST,
-    answer=ResponseShape(token_at=(("data", "0"), ()), names={"permissions": "scope"}),
+    response=ResponseShape(token_at=(("data", "0"), ()), names={"permissions": "scope"}),
     error=_ERROR,
 )
 

@@ -17,7 +17,7 @@ from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseSh
 MICROSOFT = Dialect(
     name="microsoft",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=ResponseShape(names={"verification_url": "verification_uri"}),
+    response=ResponseShape(names={"verification_url": "verification_uri"}),
     error=ErrorShape(
         reason_at=(("suberror",),),
         codes={

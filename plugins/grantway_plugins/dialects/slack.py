@@ -32,7 +32,7 @@ _TOKEN_TYPES = {"bot": "Bearer", "user": "Bearer"}
 SLACK = Dialect(
     name="slack",
     request=RequestShape(scope_separator=",", basic="raw"),
-    answer=ResponseShape(token_types=_TOKEN_TYPES),
+    response=ResponseShape(token_types=_TOKEN_TYPES),
     error=_ERROR,
 )
 
@@ -46,6 +46,6 @@ SLACK_V2 = Dialect(
     request=RequestShape(
         scope_separator=",", basic="raw", authorization_names={"scope": "user_scope"}
     ),
-    answer=ResponseShape(token_at=(("authed_user",), ()), token_types=_TOKEN_TYPES),
+    response=ResponseShape(token_at=(("authed_user",), ()), token_types=_TOKEN_TYPES),
     error=_ERROR,
 )

@@ -16,7 +16,7 @@ DISCORD = Dialect(name="discord")
 LINKEDIN = Dialect(
     name="linkedin",
     request=RequestShape(client_auth="client_secret_post"),
-    answer=ResponseShape(scope_separators=","),
+    response=ResponseShape(scope_separators=","),
 )
 
 #: Basic credentials are not form-encoded; a refresh may answer without a refresh token, and the old

@@ -145,7 +145,7 @@ def test_a_scope_that_is_a_string_already_is_not_taken_apart() -> None:
 
 
 def test_a_token_may_be_nested_and_what_is_beside_it_is_kept() -> None:
-    dialect = Dialect(name="nested", answer=ResponseShape(token_at=(("data", "token"), ())))
+    dialect = Dialect(name="nested", response=ResponseShape(token_at=(("data", "token"), ())))
     nested = {
         "data": {"token": {"access_token": "at", "id": "inner"}},
         "refresh_token": "another token's",
@@ -156,13 +156,13 @@ def test_a_token_may_be_nested_and_what_is_beside_it_is_kept() -> None:
     assert (found.access_token, found.refresh_token) == ("at", None)
     assert found.extra == {"id": "inner", "team": "T1"}
     assert token(dialect, GOOD).access_token == "at"
-    only = replace(dialect, answer=ResponseShape(token_at=(("data", "token"),)))
+    only = replace(dialect, response=ResponseShape(token_at=(("data", "token"),)))
     assert answer(only, GOOD)[0].problem == "the answer has no object at data.token"
     assert answer(only, {"data": [1]})[0].problem == "the answer has no object at data.token"
 
 
 def test_a_field_that_has_its_name_already_is_not_overwritten() -> None:
-    dialect = Dialect(name="old", answer=ResponseShape(names={"expires": "expires_in"}))
+    dialect = Dialect(name="old", response=ResponseShape(names={"expires": "expires_in"}))
     assert token(dialect, {**GOOD, "expires": "60"}).expires_in == 60
     both = token(dialect, {**GOOD, "expires_in": 3600, "expires": "2027-01-01"})
     assert both.expires_in == 3600
@@ -170,7 +170,7 @@ def test_a_field_that_has_its_name_already_is_not_overwritten() -> None:
 
 
 def test_zero_may_mean_that_a_token_never_expires() -> None:
-    dialect = Dialect(name="zero", answer=ResponseShape(zero_never_expires=True))
+    dialect = Dialect(name="zero", response=ResponseShape(zero_never_expires=True))
     for stated in (0, "0", "0.0"):
         assert token(dialect, {**GOOD, "expires_in": stated}).expires_in is None
     assert token(dialect, {**GOOD, "expires_in": 60}).expires_in == 60

@@ -99,9 +99,9 @@ class _Inner:
             raise self._layer.error(f"gave call_next {kind_of(given)}, not the exchange", self)
         for before in self._passed:
             if (
-                before.settled_at is not None
+                before.effective_at is not None
                 and before.grant_type == exchange.grant_type
-                and not self._layer.may_repeat(exchange, time.monotonic() - before.settled_at)
+                and not self._layer.may_repeat(exchange, time.monotonic() - before.effective_at)
             ):
                 raise self._layer.error(
                     f"called call_next again after the request for {exchange.grant_type} had been "

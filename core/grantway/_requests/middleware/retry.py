@@ -184,9 +184,9 @@ class RetrySends:
     def _send(
         self, exchange: Exchange, call_next: Next, lost: ProviderResponse | TransportError | None
     ) -> tuple[ProviderResponse | TransportError, Outcome, str]:
-        sent_at, begun, before = time.monotonic(), exchange.attempts, exchange.settled_at
+        sent_at, begun, before = time.monotonic(), exchange.attempts, exchange.effective_at
         if before is None:
-            exchange.settled_at = sent_at  # until it is known that the provider did nothing
+            exchange.effective_at = sent_at  # until it is known that the provider did nothing
         result: ProviderResponse | TransportError
         try:
             result = call_next(exchange)
@@ -198,13 +198,13 @@ class RetrySends:
         except BaseException as error:
             if exchange.attempts > begun:
                 raise
-            exchange.settled_at = before
+            exchange.effective_at = before
             if lost is None or not isinstance(error, Exception):
                 raise
             # It was not sent again, which does not settle what the first send did.
             result, outcome, why = lost, Outcome.FINAL, type(error).__name__
         if outcome in {Outcome.NEVER_SENT, Outcome.REFUSED}:
-            exchange.settled_at = before
+            exchange.effective_at = before
         return result, outcome, why
 
 
