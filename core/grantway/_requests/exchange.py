@@ -50,7 +50,7 @@ class Exchange(OneProcess):
             provider asked to wait, or None, and before it is decided whether to send again.
         history: Each attempt that did not settle the call, and the one after it.
         proofs: Secrets that the client's proof of the latest send is made of.
-        settled_at: Monotonic time of the first send that the provider may have carried out, or
+        effective_at: Monotonic time of the first send that the provider may have processed, or
             None while there was none.
         received: The token that the provider issued, as it arrived. It survives whatever fails
             afterwards: the error of the call carries it.
