@@ -6,9 +6,10 @@ import logging
 from collections import Counter
 
 from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._listening.peers import network_of
 from grantway_plugins.server._log_format import FieldsMessage
 
-from ._decisions.rate_limit import RateLimit, network_of
+from ._decisions.rate_limit import RateLimit
 
 #: Events that anybody can cause without credentials. Limited, or a stranger could fill the disk.
 _LIMITED = frozenset({"denial", "outcome_unknown", "replay", "wrong_user_code"})

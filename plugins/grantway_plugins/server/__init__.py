@@ -1,6 +1,6 @@
-"""HTTP/1.1 on a network: what the issuer and the gateway share to listen and to limit callers.
+"""HTTP/1.1 on a network: listeners and limits that the issuer and the gateway share.
 
-``Limits`` says how much callers may take. ``HttpProtocol`` makes uvicorn keep the body of a request
+``Limits`` sets the limits of a listener. ``HttpProtocol`` makes uvicorn keep the body of a request
 that offers another protocol. Importing the package loads neither.
 """
 

@@ -60,7 +60,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per record and line, in ASCII.
 
     Its members are ``time`` (UTC), ``level`` and ``logger``; then the fields of a
-    ``FieldsMessage``, or else ``message`` and perhaps ``exception``.
+    ``FieldsMessage``, or ``message`` and optionally ``exception``.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -18,7 +18,7 @@ from grantway_plugins.issuer._decisions.operator_clients import (
     remove_client,
     rotate_secret,
 )
-from grantway_plugins.issuer._decisions.rate_limit import RateLimit, network_of
+from grantway_plugins.issuer._decisions.rate_limit import RateLimit
 from tests.waiting import PATIENCE
 
 from .conftest import BASIC, CALLBACK, DEVICE, Caller, Clock
@@ -217,19 +217,6 @@ def test_a_bucket_fills_again_and_keys_do_not_share_it() -> None:
     assert limit.wait("b") == 0
     clock.tick(30)
     assert limit.wait("a") == 0
-
-
-@pytest.mark.parametrize(
-    ("peer", "counted"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("unix", "unix"),
-    ],
-)
-def test_an_ipv6_network_counts_as_one_peer(peer: str, counted: str) -> None:
-    assert network_of(peer) == counted
 
 
 def test_a_registration_keeps_little() -> None:

@@ -11,8 +11,8 @@ from grantway_plugins.issuer._pages.throttle import (
     PER_SESSION,
     TOTAL,
     Throttle,
-    network_of,
 )
+from grantway_plugins.server._listening.peers import network_of
 from tests.plugins.issuer.conftest import Clock
 
 
@@ -120,8 +120,10 @@ def test_no_mixture_of_right_and_wrong_codes_gains_a_guess(steps: list[str]) -> 
         ("2001:db8::1", "2001:db8::/64"),
         ("2001:db8::ffff:1", "2001:db8::/64"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
         ("unknown", "unknown"),
+        ("unix", "unix"),
     ],
 )
-def test_an_ipv6_client_is_known_by_its_network(peer: str, network: str) -> None:
+def test_peers_are_counted_by_ipv4_address_or_ipv6_network(peer: str, network: str) -> None:
     assert network_of(peer) == network

@@ -1,19 +1,18 @@
-"""How often each key may do something: a token bucket per key."""
+"""Rate limiting with one token bucket per key."""
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable
 
 from cachetools import LRUCache
 
-#: Keys that are remembered; the one used least recently is forgotten first.
+#: Maximum number of keys in memory; the least recently used key is dropped first.
 _REMEMBERED = 10_000
 
 
 class RateLimit:
-    """Allow a number of actions per minute for each key, all of them at once if need be.
+    """Allows each key a number of actions per minute, in a burst or spread out.
 
     Args:
         per_minute: Actions per minute.
@@ -39,20 +38,3 @@ class RateLimit:
         now = self._clock()
         left, last = self._buckets.get(key, (self._most, now))
         return min(self._most, left + (now - last) * self._most / 60), now
-
-
-def network_of(peer: str) -> str:
-    """Return what one peer is counted by: its address, or the /64 network of an IPv6 address.
-
-    Args:
-        peer: The peer's address; any other text stands for itself.
-    """
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((address, 64), strict=False))

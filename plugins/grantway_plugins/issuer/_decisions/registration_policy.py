@@ -14,8 +14,9 @@ from grantway_plugins.server._http.wire import (
     WireResponse,
     denial_response,
 )
+from grantway_plugins.server._listening.peers import network_of
 
-from .rate_limit import RateLimit, network_of
+from .rate_limit import RateLimit
 
 #: Registrations per minute from all peers together, as a multiple of those from one peer.
 _ALL_PEERS = 10

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachetools import LRUCache, TTLCache
+
+from grantway_plugins.server._listening.peers import network_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +109,8 @@ class Throttle:
         )
 
 
-def network_of(peer: str) -> str:
-    """Return what one client can hardly change of its address: IPv6 clients own a whole /64."""
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False))
-
-
 class _Counts:
-    """How many entries of each key are counted now; each drains at a steady rate."""
+    """Counts of wrong entries by key; each count decreases at a steady rate."""
 
     def __init__(self, allowance: Allowance, keys: int) -> None:
         self._allowance = allowance

@@ -1,4 +1,4 @@
-"""A request's body off ASGI, capped in size and time, and an answer back onto it."""
+"""Read a request body from ASGI, with limits on size and time, and send a response."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-#: What is read and dropped of a body over the cap, so that its sender gets to read the answer.
+#: Bytes of an oversized body to read and discard, so that the client can read the response.
 DRAINED = 16 * BODY_CAP
 
 
 class BodyProblem:
-    """A body that could not be taken."""
+    """A body that could not be read."""
 
     def __init__(self, status: int, description: str) -> None:
         self._status, self._description = status, description
 
     def answer(self, dialect: WireFormat) -> WireResponse:
-        """Say so, and end the connection: what is left of the body is no next request."""
+        """Return an error response that closes the connection, since unread bytes remain."""
         denial = Denial("invalid_request", self._description)
         close = ((b"connection", b"close"),)
         return denial_response(denial, dialect, status=self._status, headers=close)
@@ -43,8 +43,8 @@ async def read_body(
 
     Args:
         headers: Lower-case names.
-        receive: Where it comes from.
-        seconds: How long its sender may take.
+        receive: The ASGI receive function.
+        seconds: Time limit for the whole body.
     """
     if headers.get(b"content-length") == "0":
         return b""
@@ -77,7 +77,7 @@ async def _rest(first: bytes, receive: Receive) -> bytes | BodyProblem:
 
 
 async def send_response(send: Send, answer: WireResponse) -> None:
-    """Send a whole answer."""
+    """Send a complete response."""
     length = (b"content-length", str(len(answer.body)).encode())
     await send(
         {

@@ -1,4 +1,4 @@
-"""What the audit log says about one request. No field ever holds a secret, token or code."""
+"""Audit log event of one request. No field holds a secret, token or code."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class AuditEvent:
     """One event. A decision returns it; the issuer logs it once the decision is committed.
 
     Attributes:
-        name: What happened.
+        name: The event's name.
         client_id: A registered client, or None.
         client_name: The name that a client registered.
-        subject: Whose login it is, or the person who decided.
-        grant_type: The grant that was asked for.
+        subject: The user whose login it is, or who made the decision.
+        grant_type: The requested grant.
         scope: The scopes that were granted, separated by spaces.
         family_id: The login that the tokens belong to; the same in all its events.
         token_type: What was revoked: ``refresh_token`` (the whole login) or ``access_token``.
-        error: The error code that the caller got.
-        reason: The description that the caller got.
+        error: The error code in the response.
+        reason: The error description in the response.
     """
 
     name: AuditName

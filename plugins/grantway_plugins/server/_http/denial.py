@@ -9,13 +9,13 @@ from grantway_plugins.server._http.audit_event import AuditEvent
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """No. What the strategy wrote before stays written, such as the end of a family.
+    """A denial. Earlier writes of the strategy are kept, such as revoking a token family.
 
     Attributes:
-        error: The code on the wire.
+        error: The OAuth error code.
         description: What is wrong and what to do; never quotes a secret.
-        reason: The finer cause that AWS adds, or None.
-        event: What the audit log says, or None for an ordinary denial. The issuer adds the client
+        reason: AWS's more specific reason, or None.
+        event: The audit log event, or None for an ordinary denial. The issuer adds the client
             and the grant.
     """
 
@@ -26,7 +26,7 @@ class Denial:
 
 
 class Refusal(Exception):  # noqa: N818 - it carries a decision, and nothing has failed
-    """Carries a denial up to the place that answers."""
+    """Carries a denial to the code that sends the response."""
 
     def __init__(self, error: str, description: str, reason: str | None = None) -> None:
         super().__init__(error)

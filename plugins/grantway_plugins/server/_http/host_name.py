@@ -1,8 +1,8 @@
-"""Which names the issuer goes by.
+"""Check the host names that the issuer accepts.
 
-A stranger's page can point a name of its own at this machine (DNS rebinding). Its browser then
-takes the issuer for the stranger's own site, and the page may read a form's CSRF token and press
-the button. The ``Host`` header is what tells: it still names the stranger.
+A malicious page can make its own host name resolve to this machine (DNS rebinding). The browser
+then treats the issuer as the same site, so the page could read and submit the issuer's forms.
+The ``Host`` header reveals the attack, because it still contains the malicious name.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 
 def is_own_host(host: str, issuer: str) -> bool:
-    """Whether a request that names this host means the issuer.
+    """Return whether a request with this host is meant for the issuer.
 
-    An address does, since nobody can point it elsewhere, and so do ``localhost``, the names below
-    it, and the host of the issuer's URL.
+    Accepted are IP addresses, which DNS rebinding cannot use, ``localhost`` and its subdomains, and
+    the host of the issuer's URL.
 
     Args:
         host: The ``Host`` header, with or without a port.

@@ -1,4 +1,4 @@
-"""A posted request by what its headers say of it: how it speaks, and how it wants its answer."""
+"""A POST request as its headers describe it: its dialect and the dialect of the response."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class IncomingRequest:
 
     Args:
         headers: Lower-case names.
-        accepts: The dialects that the endpoint reads.
-        speaks: The one that it answers in; by default the one that it is asked in.
+        accepts: The dialects that the endpoint accepts.
+        speaks: The dialect of the response; by default that of the request.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class IncomingRequest:
         self.speaks = speaks or self._spoken or WireFormat.RFC
 
     def unread(self, body: bytes) -> WireResponse | None:
-        """The answer to a content type that the endpoint does not read, or None if it does."""
+        """Return the error response for an unsupported content type, or None if it is supported."""
         if not body and not self._typed and WireFormat.RFC in self._accepts:
             self._spoken = WireFormat.RFC  # a form without fields, sent by many without a type
         if self._spoken in self._accepts:
@@ -94,7 +94,7 @@ class IncomingRequest:
             repeatable: Parameters of a form that may be repeated.
 
         Raises:
-            Refusal: they cannot be read, or a parameter is repeated.
+            Refusal: they cannot be parsed, or a parameter is a duplicate.
         """
         if self._signed:
             raise Refusal(NO_IAM.error, NO_IAM.description)
@@ -107,7 +107,7 @@ class IncomingRequest:
         return WireRequest(self.speaks, params, basic)
 
     def answer(self, outcome: WireResponse | Denial) -> WireResponse:
-        """What is sent back. Failed Basic authentication is challenged (RFC 6749 section 5.2)."""
+        """Return the response; add a challenge after failed Basic authentication (RFC 6749 5.2)."""
         if isinstance(outcome, WireResponse):
             return outcome
         if outcome.error == "invalid_client" and self._authorization is not None:
@@ -116,12 +116,12 @@ class IncomingRequest:
 
 
 def method_not_allowed(allowed: str, dialect: WireFormat) -> WireResponse:
-    """The answer to another method than those allowed."""
+    """Return the response to a method that is not allowed."""
     denial = Denial("invalid_request", f"Only {allowed} is allowed here")
     return denial_response(denial, dialect, status=405, headers=((b"allow", allowed.encode()),))
 
 
 def repeated_header_response(name: str, dialect: WireFormat) -> WireResponse:
-    """Answer a request that repeats a header, and end the connection: its body is not read."""
+    """Return a response that rejects a duplicate header and closes the connection."""
     denial = Denial("invalid_request", f"The {name.title()} header is repeated; send it once")
     return denial_response(denial, dialect, headers=((b"connection", b"close"),))

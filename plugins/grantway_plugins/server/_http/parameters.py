@@ -1,4 +1,4 @@
-"""A token request's parameters, from the wire to what a grant's schema judges."""
+"""Convert a token request's parameters into the input of the grant's schema."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .wire import WireFormat, WireRequest
 
 
 def grant_type_of(request: WireRequest) -> str:
-    """The grant that is asked for.
+    """Return the requested grant type.
 
     Raises:
-        Refusal: none is named.
+        Refusal: ``grant_type`` is missing.
     """
     grant_type = request.text("grant_type")
     if grant_type is None:
@@ -24,13 +24,13 @@ def grant_type_of(request: WireRequest) -> str:
 
 
 def unsupported(known: Mapping[str, Any]) -> Refusal:
-    """The refusal of a grant that is not one of these."""
+    """Return the error for a grant type that is not supported."""
     listing = ", ".join(sorted(known))
     return Refusal("unsupported_grant_type", f"The grant type is not one of {listing}")
 
 
 def params_of(grant: Grant, request: WireRequest) -> Params:
-    """What the grant's schema knows of a request; the rest is ignored (RFC 6749 section 3.2).
+    """Return the parameters that the grant's schema defines (RFC 6749 section 3.2).
 
     Raises:
         Refusal: a parameter with one value is a list.
@@ -50,7 +50,7 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
 
 
 def broken(errors: Mapping[str, Sequence[str]], request: WireRequest) -> Refusal:
-    """The refusal that names every field which breaks its schema's rules.
+    """Return the error that names every invalid field.
 
     Args:
         errors: RFC names to rules, as ``RequestInvalidError`` has them.
@@ -63,6 +63,6 @@ def broken(errors: Mapping[str, Sequence[str]], request: WireRequest) -> Refusal
 
 
 def plain(text: str) -> str:
-    """A text as a description: RFC 6749 section 5.2 allows neither quotes nor backslashes."""
+    """Replace the characters that RFC 6749 section 5.2 forbids in an error description."""
     spelt = text.replace('"', "'").replace("\\", "/")
     return "".join(each if " " <= each <= "~" else "?" for each in spelt)

@@ -1,4 +1,4 @@
-"""Where a browser may be sent (RFC 6749 section 3.1.2, RFC 8252 section 7)."""
+"""Redirect URIs: validation and matching (RFC 6749 section 3.1.2, RFC 8252 section 7)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%
 
 
 def check_redirect_uri(uri: Any) -> str:
-    """Check a redirect URI that is to be registered.
+    """Check a redirect URI before it is registered.
 
     Allowed are https, http to this machine, and private-use schemes with a dot
     (RFC 8252 section 7.1).
 
     Raises:
-        ConfigurationError: it breaks a rule.
+        ConfigurationError: the URI is not allowed.
     """
     if not isinstance(uri, str) or len(uri) > 2000 or not _URI.fullmatch(uri):  # noqa: PLR2004
         raise ConfigurationError("must be a URI without fragment, like http://127.0.0.1/callback")
@@ -41,7 +41,7 @@ def check_redirect_uri(uri: Any) -> str:
 
 
 def is_registered(uri: str, registered: tuple[str, ...]) -> bool:
-    """Whether a client may use this redirect URI.
+    """Return whether a client may use this redirect URI.
 
     The strings must be the same; only for http to 127.0.0.1 or [::1] may the port differ.
     """
@@ -60,13 +60,13 @@ def with_query(uri: str, params: Mapping[str, str]) -> str:
 
 
 def is_web(uri: str) -> bool:
-    """Whether a web server receives what is sent there, and not an app with its own scheme."""
+    """Return whether the scheme is http or https, and not an app's private scheme."""
     parts = _split(uri)
     return parts is not None and parts.scheme in {"http", "https"}
 
 
 def stays_on_this_machine(uri: str) -> bool:
-    """Whether a browser that goes there reaches only the machine that it runs on."""
+    """Return whether the URI refers to the browser's own machine."""
     parts = _split(uri)
     return (
         parts is not None and parts.scheme == "http" and parts.hostname in LOOPBACK | {"localhost"}
@@ -74,7 +74,7 @@ def stays_on_this_machine(uri: str) -> bool:
 
 
 def destination(uri: str) -> str:
-    """Return the part of a redirect URI that tells a person where they will be."""
+    """Return the part of a redirect URI that shows a user where it leads."""
     parts = _split(uri)
     if parts is not None and is_web(uri):
         return parts.netloc
@@ -91,7 +91,7 @@ def _split(uri: str) -> SplitResult | None:
 
 
 def _without_port(uri: str) -> str | None:
-    """The URI without its port, or None where the port counts."""
+    """Return the URI without its port, or None if the port must match."""
     parts = _split(uri)
     if parts is None or parts.scheme != "http" or parts.hostname not in LOOPBACK:
         return None

@@ -1,4 +1,4 @@
-"""Requests and answers on the wire, in both dialects, parsed and rendered in this one place.
+"""Parse and render HTTP requests and responses in both dialects.
 
 JSON with camelCase names is AWS's dialect; a form is RFC 6749's. The issuer inside knows only
 RFC names.
@@ -33,7 +33,7 @@ Header = tuple[bytes, bytes]
 
 _AWS_NAMES = MappingProxyType({each.wire: each.__name__ for each in TOKEN_ERRORS})
 _STATUS = MappingProxyType({"invalid_client": 401, "server_error": 500})
-#: Errors that decide nothing: a device that waits for its person, and a failure of the issuer.
+#: Errors that are not final: a pending device login, and a failure of the issuer.
 _NOT_DENIED = frozenset({"authorization_pending", "server_error"})
 _JSON: Header = (b"content-type", b"application/json")
 _NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
@@ -43,7 +43,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
 class WireFormat(enum.Enum):
-    """How one request speaks, and so its answer."""
+    """The dialect of a request and of its response."""
 
     AWS = "aws-sso-oidc"
     RFC = "rfc6749"
@@ -51,7 +51,7 @@ class WireFormat(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """An answer, ready to be sent; ``event`` is what the audit log says of it, if anything."""
+    """A response that is ready to send; ``event`` is its audit log event, if any."""
 
     status: int
     headers: tuple[Header, ...]
@@ -64,8 +64,8 @@ class WireRequest:
     """A request after parsing.
 
     Attributes:
-        dialect: How it speaks.
-        params: RFC names to values; what was empty or null is left out.
+        dialect: Its dialect.
+        params: RFC names to values, without empty and null ones.
         basic: Client id and secret of the Authorization header, or None.
         bearer: The bearer token of the Authorization header, or None.
         peer: The address that sent it; empty where that is unknown.
@@ -78,10 +78,10 @@ class WireRequest:
     peer: str = ""
 
     def text(self, name: str) -> str | None:
-        """A parameter that must be one string.
+        """Return a parameter that must be a single string.
 
         Raises:
-            Refusal: it is something else.
+            Refusal: the parameter is not a string.
         """
         value = self.params.get(name)
         if value is None or (isinstance(value, str) and _is_text(value)):
@@ -89,7 +89,7 @@ class WireRequest:
         raise Refusal("invalid_request", f"{self.shown(name)} must be a string")
 
     def shown(self, name: str) -> str:
-        """A parameter's name as this dialect spells it."""
+        """Return a parameter's name as this dialect spells it."""
         return camel(name) if self.dialect is WireFormat.AWS else name
 
 
@@ -111,7 +111,7 @@ def snake(name: str) -> str:
 
 
 def dialect_of(content_type: str) -> WireFormat | None:
-    """The dialect of a content type, or None for one that is neither form nor JSON."""
+    """Return the dialect of a content type, or None if it is neither a form nor JSON."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json":
         return WireFormat.AWS
@@ -128,7 +128,7 @@ def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict
         repeatable: Names that may be repeated; these become lists.
 
     Raises:
-        Refusal: not a form, or a parameter is repeated.
+        Refusal: the body is not a form, or it contains a duplicate parameter.
     """
     try:
         # Many programs end a form in "&"; empty fields mean nothing (WHATWG URL section 5.1).
@@ -150,7 +150,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """Read a JSON object; names keep their spelling.
 
     Raises:
-        Refusal: not a JSON object, or a name is repeated in one.
+        Refusal: the body is not a JSON object, or it contains a duplicate name.
     """
     try:
         value = _DECODER.decode(body.decode("utf-8"))
@@ -165,16 +165,16 @@ def aws_names(members: Mapping[str, Any]) -> dict[str, Any]:
     """Turn camelCase names into RFC names.
 
     Raises:
-        Refusal: two names are the same then.
+        Refusal: two names are equal after the conversion.
     """
     return _once((snake(name), value) for name, value in members.items())
 
 
 def parse_basic(authorization: str) -> tuple[str, str] | None:
-    """Client id and secret of an Authorization header (RFC 6749 section 2.3.1).
+    """Return the client id and secret of an Authorization header (RFC 6749 section 2.3.1).
 
     Raises:
-        Refusal: it is a Basic header that cannot be read.
+        Refusal: the Basic credentials cannot be parsed.
     """
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
@@ -196,14 +196,14 @@ def json_response(
     headers: tuple[Header, ...] = (),
     event: AuditEvent | None = None,
 ) -> WireResponse:
-    """An answer that must not be stored.
+    """Return a response that must not be cached.
 
     Args:
         status: HTTP status.
-        content: The body's members, already named as the dialect does.
-        dialect: AWS's answers carry a request id.
+        content: Members of the body, in the dialect's spelling.
+        dialect: Responses in AWS's dialect carry a request id.
         headers: More headers.
-        event: What the audit log says of it.
+        event: The audit log event, if any.
     """
     if dialect is WireFormat.AWS:
         headers = (*headers, (b"x-amzn-requestid", str(uuid.uuid4()).encode()))
@@ -218,11 +218,11 @@ def denial_response(
     status: int | None = None,
     headers: tuple[Header, ...] = (),
 ) -> WireResponse:
-    """The answer that says no (RFC 6749 section 5.2), in its dialect.
+    """Return an error response (RFC 6749 section 5.2) in the request's dialect.
 
     Args:
-        denial: What was decided.
-        dialect: How the request spoke.
+        denial: The error to report.
+        dialect: The request's dialect.
         status: HTTP status, where it is not the error's usual one.
         headers: More headers.
     """
@@ -245,7 +245,7 @@ def _event_of(denial: Denial) -> AuditEvent | None:
 
 
 def basic_challenge_response(denial: Denial, dialect: WireFormat) -> WireResponse:
-    """The answer to failed Basic authentication (RFC 6749 section 5.2)."""
+    """Return the response to failed Basic authentication (RFC 6749 section 5.2)."""
     challenge = (b"www-authenticate", b'Basic realm="grantway", charset="UTF-8"')
     return denial_response(denial, dialect, headers=(challenge,))
 
@@ -255,7 +255,7 @@ def busy_response(
     description: str = "The database is busy and nothing was done; try again",
     event: AuditEvent | None = None,
 ) -> WireResponse:
-    """Ask for the same request again, in a moment."""
+    """Return a response that asks the client to retry in a moment."""
     denial = Denial("server_error", description, event=event)
     status = 500 if dialect is WireFormat.AWS else 503  # AWS's clients retry 500
     return denial_response(denial, dialect, status=status, headers=((b"retry-after", b"1"),))
@@ -267,7 +267,7 @@ def _once(
     """Collect pairs, leaving out None.
 
     Raises:
-        Refusal: a name is repeated.
+        Refusal: a name is a duplicate.
     """
     collected: dict[str, Any] = {}
     seen: set[str] = set()
@@ -277,8 +277,8 @@ def _once(
                 collected.setdefault(name, []).append(value)
             continue
         if name in seen:
-            shown = name if _NAME.fullmatch(name) else "a parameter"
-            raise Refusal("invalid_request", f"{shown} is repeated; send it once")
+            shown = f": {name}" if _NAME.fullmatch(name) else ""
+            raise Refusal("invalid_request", f"Duplicate parameter{shown}; send it once")
         seen.add(name)
         if value is not None:
             collected[name] = value

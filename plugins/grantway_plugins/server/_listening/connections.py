@@ -40,8 +40,8 @@ class Connections:
     arrived but was not read yet, because there it is the server that is slow.
 
     Args:
-        most: Open connections at most.
-        per_peer: Open connections of one peer at most.
+        most: Maximum number of open connections.
+        per_peer: Maximum number of open connections of one peer.
         trusted: Proxies, to which ``per_peer`` does not apply.
     """
 
@@ -63,7 +63,7 @@ class Connections:
         if self._most < self._allowed and time.monotonic() - self._lowered_at > _LOWERED:
             self._most = self._allowed
         key = self._peers.key(host)
-        if not self._peers.take(key):  # first, so that a greedy peer closes nobody's connection
+        if not self._peers.take(key):  # first: such a peer must not close others' connections
             return "too many connections from this address"
         if len(self._open) >= self._most:
             self._full.happened()

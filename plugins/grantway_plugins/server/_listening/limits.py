@@ -1,4 +1,4 @@
-"""How much the callers of one listener may take."""
+"""Limits of one listener."""
 
 from __future__ import annotations
 

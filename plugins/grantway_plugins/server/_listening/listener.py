@@ -24,12 +24,12 @@ _log = logging.getLogger("grantway.server")
 
 
 class Listener(uvicorn.Server):
-    """Answers on a socket, within limits.
+    """Serves an application on a socket, within limits.
 
     Args:
         app: The ASGI application.
         listening: The socket, as ``listen`` opens it. The listener closes it.
-        limits: What callers may take.
+        limits: Limits of connections and requests.
         trusted: Addresses and networks of proxies, which many callers share.
         files_each: Files that one connection needs: 2 where each may open one to an upstream.
         forwarded: Whether ``X-Forwarded-For`` and ``-Proto`` of the trusted proxies replace the
@@ -79,7 +79,7 @@ class Listener(uvicorn.Server):
         )
 
     async def listen(self, ready: Callable[[], None]) -> None:
-        """Answer until `stop` is called, then finish the requests in progress.
+        """Serve until `stop` is called, then finish the requests in progress.
 
         Args:
             ready: Called when requests are answered.
@@ -99,7 +99,7 @@ class Listener(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Start serving."""
         await super().startup(sockets=[])
         self._acceptor = Acceptor(self._listening, self._protocol, self._open.lower)
         self._ready()
@@ -126,7 +126,7 @@ class Listener(uvicorn.Server):
             connection.shutdown()
         try:
             async with asyncio.timeout(self.config.timeout_graceful_shutdown):
-                while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
+                while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(_PAUSE)
         except TimeoutError:
             _log.error("the grace period is over: cancelling %d requests", len(state.tasks))

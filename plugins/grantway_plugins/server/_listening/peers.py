@@ -1,4 +1,4 @@
-"""The other end of a connection, as far as limits are concerned."""
+"""Count what each network peer uses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,34 @@ from collections.abc import Hashable, Iterable
 _IPV6_NETWORK = 64
 
 
-class Shares:
-    """Counts what each of many holds, and refuses what is too much.
+def network_of(peer: str) -> str:
+    """Return the key that a peer is counted under: its address, or its /64 network for IPv6.
+
+    One IPv6 subscriber usually has a whole /64 network, so the network counts as one peer.
 
     Args:
-        most: What one may hold.
+        peer: The peer's address, with or without a zone. Other text is returned unchanged.
+    """
+    try:
+        address = _parse(peer)
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(ipaddress.IPv6Network((address, _IPV6_NETWORK), strict=False))
+
+
+def _parse(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Parse an address without its zone; return the IPv4 address of an IPv4-mapped one."""
+    address = ipaddress.ip_address(peer.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class Shares:
+    """Counts the units that each key holds, up to a maximum.
+
+    Args:
+        most: Maximum number of units for one key.
     """
 
     def __init__(self, most: int) -> None:
@@ -21,10 +44,10 @@ class Shares:
         self._held: Counter[Hashable] = Counter()
 
     def take(self, key: Hashable | None) -> bool:
-        """Count one more, unless that is too much; return whether it was counted.
+        """Take one unit; return False, without counting it, if the key already holds the maximum.
 
         Args:
-            key: The holder; None is exempt.
+            key: The holder, or None for an exempt one.
         """
         if key is None:
             return True
@@ -34,7 +57,7 @@ class Shares:
         return True
 
     def give_back(self, key: Hashable | None) -> None:
-        """Count one less."""
+        """Give back one unit."""
         if key is None:
             return
         self._held[key] -= 1
@@ -43,12 +66,10 @@ class Shares:
 
 
 class PeerShares(Shares):
-    """Shares of network peers.
-
-    One IPv6 subscriber has a whole /64 network, so the network counts as one peer.
+    """Shares keyed by network peer (see `network_of`).
 
     Args:
-        most: What one peer may hold.
+        most: Maximum number of units for one peer.
         trusted: Addresses and networks of proxies, which are exempt; ``*`` exempts all. Loopback
             addresses are exempt as well: a proxy on this machine has one.
     """
@@ -64,17 +85,13 @@ class PeerShares(Shares):
                 self._literals.add(each)
 
     def key(self, host: str | None) -> Hashable | None:
-        """Return what to count a peer under, or None for an exempt one."""
+        """Return the key that a peer is counted under, or None for an exempt one."""
         if not host or "*" in self._literals or host in self._literals:
             return None
         try:
-            address = ipaddress.ip_address(host)
+            address = _parse(host)
         except ValueError:
             return host
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
         if address.is_loopback or any(address in network for network in self._networks):
             return None
-        if address.version == 4:  # noqa: PLR2004 - IPv4
-            return address
-        return ipaddress.ip_network((address, _IPV6_NETWORK), strict=False)
+        return network_of(host)
