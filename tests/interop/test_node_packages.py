@@ -59,7 +59,7 @@ def test_two_concurrent_runs_install_once(npm: Npm, folder: Path) -> None:
     assert not (folder / ".npm-ci").exists()
 
 
-def test_another_lock_file_replaces_what_is_there(npm: Npm, folder: Path) -> None:
+def test_a_changed_lock_file_replaces_the_installation(npm: Npm, folder: Path) -> None:
     npm.proceed.set()
     node_packages.install(folder)
     node_packages.install(folder)

@@ -109,7 +109,7 @@ def test_deleting_in_any_order_keeps_the_other_tokens() -> None:
     assert len(store) == 0
 
 
-def test_an_entry_takes_at_most_400_bytes_beside_key_and_token() -> None:
+def test_an_entry_adds_at_most_400_bytes_to_key_and_token() -> None:
     keys = [f"key {number}" for number in range(20_000)]
     tokens = [Token("at") for _ in keys]
     store = MemoryStore()

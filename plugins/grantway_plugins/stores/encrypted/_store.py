@@ -70,7 +70,7 @@ class EncryptedStore(OneProcess):
         self._inner = _inner(inner)
 
     def load(self, key: str) -> Token | None:
-        """See ``grantway.Store``.
+        """Load a token; see ``grantway.Store``.
 
         Raises:
             StoreUnreadableError: Also if the token was encrypted with another key, was modified,
@@ -88,7 +88,7 @@ class EncryptedStore(OneProcess):
         return record.decode_token(plain.value, f"{self!r}, decrypted")
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``."""
+        """Save a token; see ``grantway.Store``."""
         self._inner.save(key, self._seal(key, token), fence=fence)
 
     def check_writable(self, key: str, token: Token) -> None:
@@ -98,7 +98,7 @@ class EncryptedStore(OneProcess):
             check_writable(key, self._seal(key, token))
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``."""
+        """Delete a token; see ``grantway.Store``."""
         self._inner.delete(key, fence=fence)
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:

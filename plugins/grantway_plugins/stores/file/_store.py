@@ -65,7 +65,7 @@ class FileStore(OneProcess):
         return type(self), (self._folder,)
 
     def load(self, key: str) -> Token | None:
-        """See ``grantway.Store``.
+        """Load a token; see ``grantway.Store``.
 
         A corrupt file is renamed to ``*.corrupt-<time>``, logged as a warning, and treated as
         missing. A file written by a newer version is left in place and raises an error.
@@ -85,14 +85,14 @@ class FileStore(OneProcess):
         return self._set_aside(path, problem)
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
+        """Save a token. The fence is ignored, because the lock cannot be lost."""
         path = self._path(key)
         problem = self._replace(path, encode_token(token))
         if problem:
             raise StoreSaveError(f"{path}: the token could not be saved: {problem}")
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
+        """Delete a token. The fence is ignored, because the lock cannot be lost."""
         path = self._path(key)
         try:
             path.unlink(missing_ok=True)
@@ -103,7 +103,7 @@ class FileStore(OneProcess):
             raise StoreError(f"{path}: could not be deleted: {advice(error)}") from None
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """See ``grantway.Store``; the fence is 0."""
+        """Lock the key with a file lock; the fence is 0."""
         return self._locks.hold(key, timeout)
 
     def path(self, key: str) -> Path:

@@ -51,7 +51,7 @@ class KeyRingStore(OneProcess):
         self._ring = RingText(service, backend, folder, longest)
 
     def load(self, key: str) -> Token | None:
-        """See ``grantway.Store``."""
+        """Load a token; see ``grantway.Store``."""
         name = name_of(key)  # backends differ in allowed characters and case sensitivity
         with self._ring.exclusive():
             text = Masked(self._ring.read(name))
@@ -71,7 +71,7 @@ class KeyRingStore(OneProcess):
         raise StoreSaveError(f"{reason} The token was not saved; the previous one is unchanged.")
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``."""
+        """Delete a token; see ``grantway.Store``."""
         with self._ring.exclusive():
             self._ring.remove(name_of(key))
 

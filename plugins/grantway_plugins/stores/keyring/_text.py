@@ -127,8 +127,8 @@ class RingText:
             self._set(f"{name}/{number}/{index}", self._part(text, index))
         head = Masked(f"1:{generation}:{count}:{digest}:{self._part(text, 0).value}")
         self._set(f"{name}/{number}", head)
-        kept = self._slot(name, number)
-        if kept is None or kept.text != text:
+        written = self._slot(name, number)
+        if written is None or written.text != text:
             raise StoreUnreadableError(
                 f"{self}: accepted a text but did not store it. keyring may be disabled; choose "
                 "another backend, or another store."

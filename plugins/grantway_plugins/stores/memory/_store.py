@@ -40,7 +40,7 @@ class MemoryStore(OneProcess):
         ConfigurationError: ``entries`` is not an integer from 1.
     """
 
-    stays = "it keeps tokens in the memory of this process; use a store that processes share"
+    stays = "it stores tokens in the memory of this process; use a store that processes share"
 
     def __init__(self, *, entries: int = 100_000) -> None:
         check_count("entries", entries, most=MOST_ENTRIES)
@@ -55,13 +55,13 @@ class MemoryStore(OneProcess):
         self._locks = ThreadLocks()
 
     def load(self, key: str) -> Token | None:
-        """See ``grantway.Store``."""
+        """Load a token; see ``grantway.Store``."""
         with _guard:
             held = self._shard(key).get(key)
         return held[0] if held else None
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
+        """Save a token. The fence is ignored, because the lock cannot be lost."""
         with _guard:
             shard = self._shard(key)
             held = shard.get(key)
@@ -73,7 +73,7 @@ class MemoryStore(OneProcess):
             shard[key] = (token, held[1] if held else len(self._ring) - 1)
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``. The fence is ignored, because the lock cannot be lost."""
+        """Delete a token. The fence is ignored, because the lock cannot be lost."""
         with _guard:
             held = self._shard(key).pop(key, None)
             if held is not None:

@@ -79,16 +79,16 @@ class RedisLease:
         self._times = [int(seconds * 1000), int(REMEMBERED * 1000)]
 
     def acquire(self) -> int | None:
-        """See ``lease.Lease``."""
+        """Acquire the lease; see ``lease.Lease``."""
         fence = self._run(self._server.acquire, *self._times)
         return None if fence is None else int(fence)
 
     def extend(self) -> bool:
-        """See ``lease.Lease``."""
+        """Extend the lease; see ``lease.Lease``."""
         return bool(self._run(self._server.extend, *self._times))
 
     def release(self) -> None:
-        """See ``lease.Lease``."""
+        """Release the lease; see ``lease.Lease``."""
         self._run(self._server.release)
 
     def _run(self, script: Callable[..., Any], *times: int) -> Any:

@@ -86,7 +86,7 @@ class RedisStore(OneProcess):
         self._where = self._server.where
 
     def load(self, key: str) -> Token | None:
-        """See ``grantway.Store``."""
+        """Load a token; see ``grantway.Store``."""
         record, problem = self._server.run(
             lambda: self._server.client.hget(self._name(key), "token")
         )
@@ -97,7 +97,7 @@ class RedisStore(OneProcess):
         return decode_token(record.value, f"{self._where}, key {self._prefix + key!r}")
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; ``on_disk`` and ``replicas`` set the durability."""
+        """Save a token; see ``grantway.Store``; ``on_disk`` and ``replicas`` set the durability."""
         result, problem = self._server.run(lambda: self._save(key, token, fence))
         if problem:
             raise StoreSaveError(f"{self._where}: the token was not saved: {problem}.")
@@ -110,7 +110,7 @@ class RedisStore(OneProcess):
             )
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``."""
+        """Delete a token; see ``grantway.Store``."""
         life = int((REMEMBERED + self._lease) * 1000)
         changed, problem = self._server.run(
             lambda: self._server.change([self._name(key)], [fence, int(REMEMBERED * 1000), life])

@@ -127,7 +127,7 @@ class SqlLease:
         self._values = {**self._owner, "lease": int(seconds * 1000)}
 
     def acquire(self) -> int | None:
-        """See ``lease.Lease``."""
+        """Acquire the lease; see ``lease.Lease``."""
         # Read first, so that waiting processes do not write on every attempt.
         if self._run(self._database.statements.busy, self._owner):
             return None
@@ -135,11 +135,11 @@ class SqlLease:
         return int(rows[0][0]) if rows else None
 
     def extend(self) -> bool:
-        """See ``lease.Lease``."""
+        """Extend the lease; see ``lease.Lease``."""
         return bool(self._run(self._database.statements.extend, self._values))
 
     def release(self) -> None:
-        """See ``lease.Lease``."""
+        """Release the lease; see ``lease.Lease``."""
         self._run(self._database.statements.release, self._owner)
 
     def _run(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Any]:

@@ -85,7 +85,7 @@ class SqlStore(OneProcess):
         self._next_cleanup = time.monotonic()
 
     def load(self, key: str) -> Token | None:
-        """See ``grantway.Store``."""
+        """Load a token; see ``grantway.Store``."""
         rows, problem = self._database.run(self._database.statements.load, {"digest": digest(key)})
         if problem:
             raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
@@ -102,7 +102,7 @@ class SqlStore(OneProcess):
         self._remove_expired()
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``."""
+        """Delete a token; see ``grantway.Store``."""
         problem = self._change(key, Masked(None), fence, REMEMBERED + self._lease)
         if problem:
             raise StoreError(f"{self._where}: the token was not deleted: {problem}.")
