@@ -237,7 +237,7 @@ class GatewayMetrics(OneProcess):
             watched.in_flight.set(state.in_flight)
             watched.waiting.set(state.waiting)
 
-    # --- For whoever scrapes ----------------------------------------------------------------------
+    # --- For the scraper --------------------------------------------------------------------------
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The page to scrape, and its content type; of all processes where they share a folder.

@@ -76,7 +76,7 @@ def test_the_url_is_read_from_a_file(tmp_path: Path) -> None:
     named = tmp_path / "url"
     named.write_text(f"sqlite:///{tmp_path}/x.db\n")
     assert grantway("client", "list", "--database-file", str(named)).stdout == "[]\n"
-    assert "cannot be read" in grantway("client", "list", "--database-file", "missing").stderr
+    assert "cannot read" in grantway("client", "list", "--database-file", "missing").stderr
     both = grantway("client", "list", "--database-file", "x", "--database-env", "Y")
     assert "only one" in both.stderr
 

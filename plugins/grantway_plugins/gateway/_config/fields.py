@@ -165,7 +165,7 @@ class SecretHashes(fields.Field[tuple[str, ...]]):
 
 
 class Tenant(fields.Field[TenantRule]):
-    """The rule that tells whose token a request gets."""
+    """The rule that selects the tenant of a request."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
         "required": f"is missing: say whose token a request gets; it {_TENANT}",

@@ -45,7 +45,7 @@ from .fields import (
 from .filling import PLACE
 from .limits import GatewayLimits
 
-#: Grants that nobody can begin in a gateway.
+#: Grants that need a user, which a gateway cannot provide.
 PERSONAL = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
 _URIS = 'must be a list of URIs, like ["https://shop.example.com/callback"]'
 
@@ -150,7 +150,7 @@ class AuthorizeTable(TableSchema):
 
     @validates_schema
     def tell_open(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse to give tokens to whoever asks."""
+        """Require ``allow`` unless the gateway listens on a loopback address."""
         if not is_loopback(data["listen"][0]) and not data["allow"]:
             rule = "is missing: beyond this machine, name the proxies that may ask for tokens"
             raise ValidationError({"allow": [rule]})
@@ -247,9 +247,9 @@ class TenantTable(ClientTable):
 
     @validates_schema
     def tell_timeout(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse what a provider has once."""
+        """Reject a timeout here, because it belongs to the provider."""
         if "timeout" in data:
-            raise ValidationError({"timeout": ["stands at the provider"]})
+            raise ValidationError({"timeout": ["belongs in the provider's table"]})
 
 
 class TokenEndpointTable(TableSchema):

@@ -1,4 +1,4 @@
-"""The token endpoint as an ASGI application, for Starlette, FastAPI or a server of its own."""
+"""The token endpoint as an ASGI application, for Starlette, FastAPI or a separate server."""
 
 from __future__ import annotations
 

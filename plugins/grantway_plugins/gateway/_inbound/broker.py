@@ -213,7 +213,7 @@ class Broker(OneProcess):
         return json_response(200, members, request.dialect)
 
     def _members(self, token: Token, request: WireRequest, principal: Principal) -> dict[str, Any]:
-        """The token as the caller's dialect names it, with what else the provider said."""
+        """Return the members of the token response in the caller's wire format."""
         scope = None if token.scope is None else " ".join(token.scope)
         members: dict[str, Any] = {
             **dict(_harmless(token.extra, self._client.auth.secrets())),

@@ -1,4 +1,4 @@
-"""Who may ask the gateway for tokens: the callers' own credentials, never the gateway's."""
+"""Authenticate the gateway's callers by their own credentials."""
 
 from __future__ import annotations
 
@@ -105,10 +105,10 @@ def client_rule(
 
 
 def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
-    """Find out who asks, by what the caller sent in the header or in the body.
+    """Return the authenticated caller, by the credentials in its header or body.
 
     Raises:
-        Refusal: nobody, by two methods at once, or not somebody whom the rule lets in.
+        Refusal: Credentials are missing, sent by two methods at once, or rejected by the rule.
     """
     if request.params.get("client_assertion") is not None:
         raise Refusal(

@@ -47,7 +47,7 @@ class EmbeddedIssuer(OneProcess):
 
     @property
     def repeatable(self) -> frozenset[str]:
-        """Parameters that may stand more than once, of whichever grant is registered now."""
+        """Parameters that may be repeated, of the currently registered grants."""
         return self._issuer.repeatable
 
     def settle(self, request: WireRequest) -> WireResponse | Denial:
@@ -79,7 +79,7 @@ class EmbeddedIssuer(OneProcess):
         base, issuer = self._made
         if self._registry is not None or base is (current := default_registry()):
             return issuer
-        # Two threads may both do it: what they make is the same, and the last one stays.
+        # Two threads may both build it: the results are equal, and the last one stays.
         self._made = made = self._make(current)
         return made[1]
 

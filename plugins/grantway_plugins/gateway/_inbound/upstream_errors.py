@@ -45,7 +45,7 @@ _OUR_FAULT = (InvalidClientException, InvalidDpopProofError, UseDpopNonceError)
 def told(
     error: GrantwayError, request: WireRequest, grant: Grant, upstream: UpstreamDialect
 ) -> WireResponse | Denial:
-    """What the caller is told, in the caller's dialect; never a secret of either side.
+    """Return the response for a failed upstream call, in the caller's wire format.
 
     Args:
         error: What the call upstream raised.
@@ -82,7 +82,7 @@ def unavailable(request: WireRequest, what: str, retry_after: float | None = Non
 
 
 def may_repeat(grant: Grant, upstream: UpstreamDialect) -> str:
-    """What a caller may do when nobody knows what came of its request."""
+    """Return advice for a caller whose request has an unknown outcome."""
     if grant.replay is Replay.SAFE:
         return "the same request may be sent again"
     if _POLLED & set(grant.names.wire.values()):
@@ -94,7 +94,7 @@ def may_repeat(grant: Grant, upstream: UpstreamDialect) -> str:
             else ""
         )
         return f"keep the refresh token and send it once more{window}; if refused, log in again"
-    return "do not send the same request again, for it may be spent; begin anew"
+    return "do not send the same request again, because it may be spent; start over"
 
 
 def _refused(
@@ -120,7 +120,7 @@ def _no_answer(
     if isinstance(error, OutcomeUnknownError):
         failed = status is not None and status >= SERVER_FAULT
         what = "The provider failed" if failed else "The provider's answer was lost"
-        said = f"{what} and what it did is not known; {may_repeat(grant, upstream)}"
+        said = f"{what} and the outcome is unknown; {may_repeat(grant, upstream)}"
         return _failed(request, 504 if status is None else 502, said)
     what = "The provider did not answer as a token endpoint does"
     if status is not None and status < _FROM_REFUSED:

@@ -15,18 +15,18 @@ T = TypeVar("T")
 
 
 class Full(Exception):  # noqa: N818 - nothing has failed
-    """All threads are busy, and as many calls wait as may."""
+    """All threads are busy and the waiting line is full."""
 
 
 class Workers:
     """Runs calls in threads, for event loops that must not block.
 
     Args:
-        threads: Calls at once. A thread begins when it is needed.
-        waiting: Calls that may wait for a thread; one more is refused.
+        threads: Most concurrent calls. A thread starts when it is needed.
+        waiting: Most calls that wait for a thread; more are rejected.
 
     Raises:
-        ConfigurationError: names the argument that cannot work.
+        ConfigurationError: An argument is invalid; names it.
     """
 
     def __init__(self, threads: int, waiting: int) -> None:
@@ -40,10 +40,10 @@ class Workers:
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call in a thread, with the caller's context variables.
 
-        Once it runs it goes on and keeps its thread, even where nobody waits for it any more.
+        A running call keeps its thread until it ends, even if its caller is gone.
 
         Raises:
-            Full: it was not run, and nothing of it was done.
+            Full: The call was not started.
         """
         with self._counting:
             if self._calls >= self._most:

@@ -51,7 +51,7 @@ class WsgiTokenEndpoint(OneProcess):
 
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, str]]:
-    # A server joins what stands twice by a comma, which neither header can hold.
+    # Servers join repeated headers by a comma, which neither header may contain.
     return [(name, environ[key]) for name, key in _READ if environ.get(key)]
 
 

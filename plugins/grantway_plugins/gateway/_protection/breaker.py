@@ -1,4 +1,4 @@
-"""A circuit breaker: after too many failures a provider is left alone, then tried by one call."""
+"""A circuit breaker: stops calls to a failing provider, then tries one call."""
 
 from __future__ import annotations
 
@@ -156,11 +156,11 @@ class Breaker:
         return ticket is self._probe
 
     def settle(self, ticket: Ticket, failed: bool | None, what: str = "") -> None:
-        """Note how a call ended.
+        """Record how a call ended.
 
         Args:
-            ticket: Of the call.
-            failed: None where it says nothing of the provider, as when nothing was sent.
+            ticket: The ticket of the call.
+            failed: Whether the provider failed; None if unknown, for example if nothing was sent.
             what: A word for the failure.
         """
         if ticket is self._probe:

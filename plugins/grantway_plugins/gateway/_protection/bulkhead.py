@@ -55,7 +55,7 @@ class Place:
 
 
 class Bulkhead:
-    """Who is in flight and who waits, first come first served. Who shares it holds a lock.
+    """The running and the waiting calls, first come first served. Callers hold a lock.
 
     Attributes:
         running: The calls in flight.

@@ -41,16 +41,16 @@ _log = logging.getLogger("grantway.gateway")
 _lock = fork_safe_lock()
 _all: weakref.WeakSet[Protection] = weakref.WeakSet()
 
-#: Seconds after which a call in the line looks whether its caller has called it off.
+#: Seconds between checks whether a waiting call was cancelled.
 _LOOK = 0.1
 
-#: What a caller is told.
+#: Reasons in the error message for a rejected call.
 _SAID: dict[ShedReason, str] = {
     "open": "its circuit breaker is open",
-    "retry_after": "it said when to come back",
-    "probing": "one call tries whether it has recovered",
-    "full": "as many calls wait for it as may",
-    "deadline": "the call's time ended while it waited for a place",
+    "retry_after": "it sent Retry-After",
+    "probing": "one call is testing whether it has recovered",
+    "full": "its waiting line is full",
+    "deadline": "the call timed out while it waited",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a protection tells of itself."""
+"""The state of a protection, and its notices to listeners."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class ProtectionState:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a listener is told.
+    """A notice to a listener.
 
     Attributes:
         kind: ``load`` when calls in flight or waiting changed, ``breaker`` when its state did,
             ``shed`` when a call was not sent.
-        state: What the protection was like just afterwards.
-        reason: Of a ``shed``: ``open``, ``retry_after``, ``probing``, ``full`` or ``deadline``.
+        state: The state of the protection just afterwards.
+        reason: For ``shed``: ``open``, ``retry_after``, ``probing``, ``full`` or ``deadline``.
     """
 
     kind: Literal["load", "breaker", "shed"]

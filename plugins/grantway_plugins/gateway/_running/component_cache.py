@@ -1,4 +1,4 @@
-"""What a gateway has made: on a reload, what is described as before is used on."""
+"""The components of a gateway, reused on a reload if their configuration is unchanged."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class ComponentCache:
-    """Parts by what they were made of.
+    """Components keyed by a hash of their configuration.
 
     Args:
-        before: What there was; parts of the same description are taken from it.
+        before: The cache before the reload; unchanged components are taken from it.
     """
 
     def __init__(self, before: ComponentCache | None = None) -> None:
@@ -23,7 +23,7 @@ class ComponentCache:
 
     @property
     def parts(self) -> list[Any]:
-        """All that there is."""
+        """All components."""
         return list(self._parts.values())
 
     def part(self, kind: str, facts: Mapping[str, Any], make: Callable[[], T]) -> T:

@@ -236,7 +236,7 @@ class Gateway(OneProcess):
         while True:
             await asyncio.sleep(self._gateway.get("reload_every", _AGAIN))
             if "reload_every" not in self._gateway:
-                continue  # a file to come may say so
+                continue  # a later version of the file may set it
             stamp = await asyncio.to_thread(file_signature, self._on_duty.assembly.config.path)
             if stamp != seen:
                 seen = stamp

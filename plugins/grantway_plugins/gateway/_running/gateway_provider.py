@@ -91,19 +91,19 @@ class GatewayProvider:
 
     @property
     def freshness(self) -> Freshness | None:
-        """When its tokens are renewed; None for what its dialect says."""
+        """When to refresh its tokens; None for the dialect's value."""
         table = self.table.get("freshness")
         return None if table is None else Freshness(**table)
 
     def client(self, tenant: str = "", differs: Table | None = None) -> Client:
-        """Who asks it.
+        """Return the client for a tenant.
 
         Args:
-            tenant: For whom; empty for the gateway as such.
-            differs: What the file says of the tenant at this provider.
+            tenant: The tenant; empty for the gateway itself.
+            differs: The tenant's own settings for this provider.
 
         Raises:
-            ConfigurationError: the client's secret is not where the file says.
+            ConfigurationError: The client's secret is missing where the file says.
         """
         key, table, at = self._whose(tenant, differs)
         if key not in self._clients:
@@ -111,7 +111,7 @@ class GatewayProvider:
         return self._clients[key]
 
     def check(self, tenant: str = "", differs: Table | None = None) -> None:
-        """Refuse what ``client`` could not make, or what could prove nothing; asks nobody.
+        """Check the client of a tenant without sending anything.
 
         Raises:
             ConfigurationError: says what about the client cannot work.
@@ -198,7 +198,7 @@ class GatewayProvider:
 
 
 def _who(table: Table, differs: Table | None) -> dict[str, Any]:
-    """Who a tenant's client is: where it has an id, no secret of the gateway's own counts."""
+    """Return the client settings of a tenant; its own client id discards the gateway's secret."""
     own = dict(differs or {})
     kept = dict(table)
     if "client_id" in own:

@@ -48,7 +48,7 @@ def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
 
 
 def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
-    """The headers of the request as it is sent on.
+    """Return the headers of the forwarded request.
 
     Headers that tell a client's address, host or path (``X-Forwarded-*``, ``X-Real-IP``, ...) pass
     from trusted peers only. Other spellings of them and of hop-by-hop headers, such as
@@ -100,10 +100,10 @@ def check_status(status: int) -> None:
 
 
 def answer_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
-    """The headers of an answer as it is passed back.
+    """Return the headers of the response to the caller.
 
     Args:
-        headers: As the upstream sent them.
+        headers: The upstream's headers.
         bodiless: Whether an answer of this status has no body, whatever length it names.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How the gateway does, for whoever watches it: process, providers, metrics."""
+"""Health endpoints of the gateway: process, providers, metrics."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Health:
 
 
 def _is_of_a_page(scope: Scope) -> bool:
-    """Whether a browser sent it for a page: those say so with whatever changes something."""
+    """Return whether a web page sent the request; browsers then send ``Origin``."""
     return any(name == b"origin" for name, _ in scope["headers"])
 
 
@@ -114,7 +114,7 @@ async def _store_of(assembly: Runtime) -> dict[str, Any]:
 
 
 def _told(provider: GatewayProvider) -> dict[str, Any]:
-    """How a provider does: grantway's own words and times, nothing that it said."""
+    """Return the health of a provider, without texts from the provider."""
     standing, protection = provider.watch.standing, provider.protection.state()
     failing = provider.found is None or standing.failing or protection.breaker == "open"
     told: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""Whether a request means this machine, or a page had its name pointed here (DNS rebinding).
+"""Detect DNS rebinding by the ``Host`` header.
 
-A stranger's page can point a name of its own at this machine, and its browser then reads what is
-answered. The ``Host`` header tells: it names the stranger, and the port that is listened on.
+A web page can point its domain at this machine, and its browser then lets it read the responses.
+The ``Host`` header reveals this: it contains the page's domain.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Target:
         )
 
     def url(self, path: str, query: str) -> URL:
-        """The address of a request, with nothing encoded anew."""
+        """Return the upstream URL of a request, without encoding it again."""
         rest = path.removeprefix(self.stripped) or "/"
         return URL(f"{self.origin}{self.prefix}{rest}{'?' if query else ''}{query}", encoded=True)
 
@@ -221,7 +221,7 @@ class _Passage:
         self._body: RequestBody | None = None
 
     async def run(self) -> None:
-        """Pass it on, and say what went wrong."""
+        """Forward the request, and respond with an error if that fails."""
         passing = asyncio.current_task()
         assert passing is not None  # an ASGI server runs it in one
         watch: asyncio.Task[None] | None = None

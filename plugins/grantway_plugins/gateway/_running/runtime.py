@@ -83,21 +83,21 @@ class Runtime:
 def assemble(
     config: ConfigFile, *, before: Runtime | None = None, metrics: GatewayMetrics | None = None
 ) -> Runtime:
-    """Make what a file describes. Asks providers for their endpoints, so it may take a while.
+    """Build the components that a file describes. Fetches provider metadata, so it can take long.
 
     Args:
         config: The file. Its mistakes are reported together with those found here.
-        before: What is there already; what is described as it was is used on.
-        metrics: Is told what happens.
+        before: The running components; those with unchanged configuration are reused.
+        metrics: Counts events.
 
     Raises:
-        ConfigurationError: file, line and reason of everything that cannot be made.
+        ConfigurationError: Lists every mistake with file, line and reason.
     """
     inventory = ComponentCache(None if before is None else before.inventory)
     try:
         return _Assembling(config, inventory, metrics).run()
     except BaseException:
-        # What was taken over is in use; what was made for nothing is not.
+        # Close the new components; the reused ones are still in use.
         inventory.close(None if before is None else before.inventory)
         raise
 

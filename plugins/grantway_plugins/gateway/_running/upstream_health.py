@@ -96,9 +96,9 @@ class UpstreamHealth:
         self._move("")
 
     def failed(self, error: GrantwayError) -> None:
-        """Note a failure; one that only its request is to blame for says that it works."""
+        """Record a failure; an error of the request alone counts as a success."""
         if isinstance(error, ProviderPausedError):
-            return  # nobody was asked
+            return  # no request was sent
         failing = isinstance(error, _FAILING)
         if failing:
             self._log_failure(error)

@@ -33,9 +33,9 @@ class AsgiUpstreamAuth(OneProcess):
     """Puts a token into each request on its way to an application, a proxy as a rule.
 
     A request that has a route reaches the application with its path in the normal form, its
-    own credentials dropped, and the token set, in ``scope["headers"]``. One that has none reaches
-    it as it came. When the application answers 401 and another token may help, it is called once
-    more, if what it read of the body is kept; what it answered at first goes to nobody then.
+    own credentials removed and the token set in ``scope["headers"]``. A request without a route is
+    passed on unchanged. If the application responds with 401 and another token may help, it is
+    called a second time, provided that the body was kept; its first response is discarded.
 
     Args:
         app: The application.
@@ -95,7 +95,7 @@ class AsgiUpstreamAuth(OneProcess):
             await self._app(self._carrying(scope, injection), kept.receive, last.send)
 
     def _carrying(self, scope: Scope, injection: UpstreamToken) -> Scope:
-        """The request as it is forwarded."""
+        """Return the scope of the forwarded request."""
         headers = _without_guarded(scope["headers"], injection)
         if injection.header is not None:
             name, value = injection.header
@@ -238,7 +238,7 @@ async def refuse(scope: Scope, send: Send, error: Exception) -> None:
 
 
 def note(error: Exception) -> None:
-    """Log why there was no token; what nobody foresaw more loudly, and never what it holds."""
+    """Log why there was no token; unexpected errors at a higher level and without details."""
     if isinstance(error, RequestRefusedError):
         return
     if isinstance(error, GrantwayError):

@@ -99,7 +99,7 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
 
 
 def _go_on(injection: UpstreamToken | None, error: Exception) -> None:
-    """Go on without a token, where the route says so."""
+    """Continue without a token if the route allows it; otherwise raise."""
     refused = isinstance(error, RequestRefusedError)
     if refused or injection is None or injection.route.on_failure == "closed":
         raise error

@@ -1,4 +1,4 @@
-"""Who is told what became of requests: metrics, as a rule."""
+"""Observers of forwarded requests, such as metrics."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ if TYPE_CHECKING:
     from ._route import Route
 
 #: ``injected``: forwarded with a token. ``again``: forwarded a second time, with another token.
-#: ``rejected``: the token was refused upstream. ``kept``: forwarded with what the sender sent.
-#: ``open``: forwarded without a token, for there was none. ``closed``: not forwarded, for there
-#: was none. ``refused``: not forwarded, by the sender's fault.
+#: ``rejected``: the upstream rejected the token. ``kept``: forwarded with the caller's credentials.
+#: ``open``: no token, forwarded without one. ``closed``: no token, not forwarded. ``refused``: an
+#: invalid request, not forwarded.
 Outcome = Literal["injected", "again", "rejected", "kept", "open", "closed", "refused"]
 
 
 class Observer(Protocol):
-    """Is told of each request that has a route. Must return at once, and raise nothing.
+    """Called for each request that has a route. Methods must return quickly and not raise.
 
-    ``route.name`` and ``route.provider`` are few and may be labels; tenants are not told.
+    ``route.name`` and ``route.provider`` have few values and may be labels; tenants are not passed.
     """
 
     def hit(self, route: Route) -> None:
-        """A token was at hand."""
+        """Count a request whose token was available at once."""
         ...
 
     def waited(self, route: Route, seconds: float) -> None:
-        """A token was not at hand, and was waited for, in vain or not."""
+        """Count a request that waited for a token, successfully or not."""
         ...
 
     def injected(self, route: Route, outcome: Outcome) -> None:
-        """What became of a request. One that is sent twice is told of as each of its steps."""
+        """Count the outcome of a request; a request that is sent twice has two outcomes."""
         ...

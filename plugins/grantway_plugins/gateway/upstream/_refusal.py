@@ -1,4 +1,4 @@
-"""Requests that are not forwarded, and what their senders are told."""
+"""Rejected requests, and the responses to their callers."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ Values = Callable[[str], Sequence[str]]
 
 
 class RequestContext(OneProcess):
-    """A request as the rules see it.
+    """The properties of a request that rules use.
 
     Args:
-        host: Of its ``Host`` header; a port is left out. Empty where it has none.
-        path: As it stands in the request, percent-encoded and without the query.
-        values: Gives the values of a header by its name in lower case; none, one, or more.
-        context: What else is known of it: the ASGI scope, the WSGI environ, or what a caller gave.
-        method: Of the request; needed only to recognise CORS preflights.
+        host: The host of its ``Host`` header, without the port; empty if there is none.
+        path: The path of the request, percent-encoded and without the query.
+        values: Returns all values of a header by its lower-case name.
+        context: The ASGI scope, the WSGI environ, or an object that the caller passed.
+        method: The HTTP method; needed only to recognise CORS preflights.
 
     Raises:
         RequestRefusedError: the host can be read in two ways.
@@ -89,13 +89,13 @@ class RequestContext(OneProcess):
         )
 
     def header(self, name: str) -> str:
-        """The value of a header that may stand once; empty where there is none.
+        """Return the value of a header that must not be repeated; empty if it is missing.
 
         Args:
             name: In lower case.
 
         Raises:
-            RequestRefusedError: it stands twice, or holds control characters.
+            RequestRefusedError: The header is repeated or contains control characters.
         """
         found = self._values(name)
         if not found:

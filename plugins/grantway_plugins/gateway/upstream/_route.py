@@ -35,26 +35,27 @@ class Route(OneProcess):
     """Requests that get a token.
 
     Attributes:
-        name: For errors and metrics: 1 to 64 of letters, digits and ``. _ -``.
-        host: Whose requests, without a port; empty for those that no other route's host takes.
-        path: Where they go: ``/orders`` is for ``/orders`` and ``/orders/1``, not for
+        name: Name in errors and metrics: 1 to 64 letters, digits and ``. _ -``.
+        host: Host of its requests, without a port; empty for all other hosts.
+        path: Path prefix: ``/orders`` covers ``/orders`` and ``/orders/1``, but not
             ``/orders2``.
-        provider: Who gives the tokens, as metrics name it.
-        credential: Gives the credential of a tenant. What a function returns is kept in a pool,
-            so it is asked once for each; it may raise ``RequestRefusedError`` for a tenant that
-            nobody knows. With ``incoming="exchange"``, a ``TokenExchange``.
-        tenant: Tells whose token a request gets.
-        on_failure: Where there is no token: ``closed`` forwards nothing, ``open`` forwards the
-            request without one.
-        incoming: What becomes of credentials that a request brings. ``replace`` drops its
-            ``Authorization`` and ``header``. ``keep`` forwards a request that has ``header`` as
-            it is, and without a token of ours. ``exchange`` needs a bearer token, and exchanges it.
-        header: Which header carries the token.
-        scheme: The word before it; empty for none. By default ``Bearer``, and a token of another
-            type counts as none.
-        timeout: Seconds to wait for a token at most; by default the grantway client's.
-        forward_preflight: Whether CORS preflights are forwarded without tenant and token. They
-            carry no credentials, so that a page could else never use the route.
+        provider: Name of the provider in metrics.
+        credential: Returns the credential of a tenant, or is a credential pool. Results of a
+            function are kept in a pool, so it is called once per tenant; it may raise
+            ``RequestRefusedError`` for an unknown tenant. With ``incoming="exchange"``, a
+            ``TokenExchange``.
+        tenant: The rule that selects the tenant of a request.
+        on_failure: Handling of requests without a token: ``closed`` rejects them, ``open``
+            forwards them without one.
+        incoming: Handling of the caller's credentials. ``replace`` removes ``Authorization`` and
+            ``header``. ``keep`` forwards a request that has ``header`` unchanged and adds no
+            token. ``exchange`` requires a bearer token and exchanges it (RFC 8693).
+        header: The header that carries the token.
+        scheme: Authentication scheme before the token; empty for none. By default ``Bearer``, and
+            tokens of another type are not used.
+        timeout: Longest wait for a token in seconds; by default the client's timeout.
+        forward_preflight: Whether to forward CORS preflights without tenant and token. They carry
+            no credentials, so web pages could not use the route otherwise.
         encoded_paths: Paths that servers read differently, with encoded slashes (``%2F``), empty
             segments or dot segments. ``reject`` answers 400. ``forward`` forwards the path exactly
             as it came, if each reading leads to this route and tenant and stays below ``path``.
@@ -123,11 +124,11 @@ class Route(OneProcess):
         """What gives the tokens of a tenant.
 
         Args:
-            tenant: Whose.
-            authorization: What the request brought, where that is exchanged.
+            tenant: The tenant.
+            authorization: The caller's ``Authorization`` header, if it is exchanged.
 
         Raises:
-            RequestRefusedError: it brought nothing that can be exchanged.
+            RequestRefusedError: The request has no bearer token to exchange.
         """
         pool = self._pool
         if isinstance(pool, TokenExchange):

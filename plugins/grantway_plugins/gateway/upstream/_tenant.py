@@ -107,10 +107,10 @@ def from_path(segment: int) -> TenantRule:
 
 
 def from_principal(find: Callable[[Any], str | None]) -> TenantRule:
-    """The tenant of whoever was authenticated before.
+    """Return a rule that gets the tenant from an authenticated principal.
 
     Args:
-        find: Is given the request's context (the ASGI scope, the WSGI environ, or what the
+        find: Gets the request's context (the ASGI scope, the WSGI environ, or what the
             requests and httpx adapters were made with), and returns the tenant or None.
 
     Raises:

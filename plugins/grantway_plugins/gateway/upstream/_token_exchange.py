@@ -122,7 +122,7 @@ class TokenExchange(OneProcess):
 
 
 class _Name(str):
-    """The name of an entry, which brings along what the entry is made of."""
+    """The name of a pool entry, with the tenant and token that it is made of."""
 
     __slots__ = ("incoming", "tenant")
     incoming: str
@@ -135,7 +135,7 @@ class _Name(str):
 
 
 class _Config(CredentialConfig):
-    """Exchanges anew each time: a refresh token would outlive what the caller may."""
+    """Repeats the exchange each time: a refresh token could outlive the caller's permission."""
 
     __slots__ = ()
 
@@ -195,7 +195,7 @@ class _Exchanged(Credential):
             raise _worthless("The bearer token has expired")
 
     def _check_refused(self) -> None:
-        """Say the provider's no again, as long as it is not to be asked again."""
+        """Raise the provider's rejection again while no new request is allowed."""
         error = self.last_error
         if not isinstance(error, _WORTHLESS):
             return

@@ -59,16 +59,16 @@ class UpstreamAuth(OneProcess):
         return self._match(RequestContext(host, path, lambda _name: ()))
 
     def open(self, facts: RequestContext) -> UpstreamToken | None:
-        """Find the route and the tenant; asks for no token yet.
+        """Find the route and the tenant of a request, without requesting a token.
 
         Args:
             facts: The request.
 
         Returns:
-            What is to be done to it; None where it has no route and stays as it is.
+            The token to inject, or None if no route matches.
 
         Raises:
-            RequestRefusedError: it is not to be forwarded.
+            RequestRefusedError: The request must not be forwarded.
         """
         route = self._match(facts)
         if route is None:

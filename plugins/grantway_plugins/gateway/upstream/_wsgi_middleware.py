@@ -22,17 +22,17 @@ from ._upstream_token import UpstreamToken
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: Where servers put the path as it stands in the request.
+#: Keys of the undecoded path in the WSGI environ.
 _RAW = ("RAW_URI", "REQUEST_URI")
 _Headers = list[tuple[str, str]]
 
 
 class WsgiUpstreamAuth(OneProcess):
-    """Puts a token into each request on its way to an application, a proxy as a rule.
+    """Middleware that adds a token to each request, usually in front of a proxy application.
 
-    As ``AsgiUpstreamAuth``; the token is waited for in the server's own thread. Servers join a
-    header that stands twice by a comma, so that a second ``Authorization`` is seen where a scheme
-    stands behind one.
+    Works like ``AsgiUpstreamAuth``, but waits for the token in the server's thread. WSGI servers
+    join repeated headers by a comma; a second ``Authorization`` is detected by its scheme after
+    the comma.
 
     Args:
         app: The application.
@@ -189,7 +189,7 @@ def facts_of(environ: WSGIEnvironment) -> RequestContext:
 
 
 def _carrying(environ: WSGIEnvironment, injection: UpstreamToken) -> WSGIEnvironment:
-    """The request as it is forwarded."""
+    """Return the environ of the forwarded request."""
     sent = environ.copy()
     query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
     sent.update({key: f"{injection.path}{query}" for key in _RAW if key in environ})

@@ -136,7 +136,7 @@ SAID = [
     '69: routes.again.tenants cannot be "listed"',
     "72: tenants.acme.unfond names no provider",
     "75: tenants.acme.unproven.client_secret_env names the variable",
-    "76: tenants.acme.unproven.timeout stands at the provider",
+    "76: tenants.acme.unproven.timeout belongs in the provider's table",
     "79: token_endpoint.path is the path of the route unfit too",
     "79: token_endpoint.path is the path of the route again too",
     "80: token_endpoint.provider names no provider; did you mean nobody?",
