@@ -1,13 +1,13 @@
-"""Every hook: the whole contract between grantway and a plugin.
+"""Hook specifications: the contract between grantway and a plugin.
 
-A plugin is a module or object with functions named after these, each marked with
-``grantway.hookimpl``, and named in the entry-point group ``grantway.v1``::
+A plugin is a module or object with functions named after these and marked with
+``grantway.hookimpl``. An entry point in the group ``grantway.v1`` names it::
 
     [project.entry-points."grantway.v1"]
     my_grant = "my_package.my_grant"
 
-The ``register`` hooks are called once, when a registry is built, and their results are frozen.
-Nothing calls a plugin's hook on the way of a token but ``grantway_observe``.
+The ``register`` hooks are called once, when a registry is built, and their results are immutable.
+``grantway_observe`` is the only hook that is called per request.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROJECT = "grantway"
 #: Entry-point group; the number is the version of this contract.
 ENTRY_POINT_GROUP = "grantway.v1"
 
-#: What a plugin may declare as ``GRANTWAY_API``, to be refused with a reason by any other version.
+#: A plugin may declare this as ``GRANTWAY_API``; other versions then reject it with a reason.
 API = 1
 
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -39,7 +39,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def grantway_register_grants() -> Iterable[Grant]:
-    """Bring grants.
+    """Register grants.
 
     ::
 
@@ -48,14 +48,14 @@ def grantway_register_grants() -> Iterable[Grant]:
             return [Grant(grant_type="urn:example:coupon", schema=CouponSchema())]
 
     Returns:
-        Grants, each with a grant_type that no other plugin brings.
+        Grants, each with a grant_type that no other plugin registers.
     """
     raise NotImplementedError  # the specification has no behaviour of its own
 
 
 @hookspec
 def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Bring the issuer's side of grants, so that the embedded issuer answers them.
+    """Register the issuer's part of grants, so that the embedded issuer supports them.
 
     ::
 
@@ -69,20 +69,19 @@ def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
         def grantway_register_issuer_grants():
             return {"urn:example:coupon": Coupons()}
 
-    ``Denial`` comes from ``grantway_plugins.issuer``. Before ``decide`` is called the issuer has
-    authenticated the client and checked the parameters against the grant's schema; afterwards it
-    stores, issues and answers.
+    ``Denial`` comes from ``grantway_plugins.issuer``. The issuer authenticates the client and
+    validates the parameters before it calls ``decide``; afterwards it stores and sends the tokens.
 
     Returns:
-        grant_type -> object with ``decide(request, transaction)``. One without a registered grant
-        of that grant_type is not offered.
+        grant_type -> object with ``decide(request, transaction)``. Ignored without a registered
+        grant of that grant_type.
     """
     raise NotImplementedError
 
 
 @hookspec
 def grantway_register_dialects() -> Iterable[Dialect]:
-    """Bring dialects, which a ``Provider`` then asks for by name.
+    """Register dialects, which a ``Provider`` refers to by name.
 
     ::
 
@@ -91,41 +90,41 @@ def grantway_register_dialects() -> Iterable[Dialect]:
             return [Dialect(name="comma", request=RequestShape(scope_separator=","))]
 
     Returns:
-        Dialects, each with a name that no other plugin brings.
+        Dialects, each with a name that no other plugin registers.
     """
     raise NotImplementedError
 
 
 @hookspec
 def grantway_register_middleware() -> Iterable[Middleware]:
-    """Bring middleware that runs around the error mapping of every call.
+    """Register middleware that runs around every call and receives mapped errors.
 
     ::
 
-        def stamp(exchange, call_next):
+        def audit(exchange, call_next):
             return call_next(exchange)
 
         @grantway.hookimpl
         def grantway_register_middleware():
-            return [stamp]
+            return [audit]
 
-    Middleware may call ``call_next`` again only where a second send does no harm: the provider did
-    nothing, or the grant's replay class allows it. Otherwise ``PluginError`` is raised.
+    Middleware may call ``call_next`` again only if repeating the request is safe: the provider did
+    not process it, or the grant's replay class allows it. Otherwise ``PluginError`` is raised.
 
-    Whatever middleware raises once the provider has issued a token, the token is not lost: a
-    credential stores it first, and the error carries it as ``token``. A ``GrantwayError`` keeps its
-    class, so that middleware can refuse a token; anything else becomes ``PluginError``. Middleware
-    sees requests only: a credential gives out a stored token without asking it again.
+    If middleware raises after the provider issued a token, a credential stores the token first, and
+    the error carries it as ``token``. A ``GrantwayError`` propagates, so that middleware can reject
+    a token; other exceptions become ``PluginError``. Middleware runs for requests only: a
+    credential returns a stored token without calling it.
 
     Returns:
-        Callables ``(exchange, call_next) -> answer``; the first one returned runs outermost.
+        Callables ``(exchange, call_next) -> response``; the first one runs outermost.
     """
     raise NotImplementedError
 
 
 @hookspec
 def grantway_register_errors() -> Mapping[str, type[TokenError]]:
-    """Bring exception classes for error codes that have none.
+    """Register exception classes for non-standard error codes.
 
     ::
 
@@ -137,14 +136,14 @@ def grantway_register_errors() -> Mapping[str, type[TokenError]]:
             return {"coupon_spent": CouponSpent}
 
     Returns:
-        Code on the wire -> class. The standard codes cannot be taken over.
+        Error code -> class. Standard codes cannot be overridden.
     """
     raise NotImplementedError
 
 
 @hookspec
 def grantway_register_client_auth() -> Mapping[str, ClientAuthFactory]:
-    """Bring ways for a client to prove who it is, which ``Client(auth=...)`` asks for by name.
+    """Register client authentication methods, which ``Client(auth=...)`` refers to by name.
 
     ::
 
@@ -164,15 +163,15 @@ def grantway_register_client_auth() -> Mapping[str, ClientAuthFactory]:
             return {"api_key": lambda client_id, client_secret: ApiKey(client_id, client_secret)}
 
     Returns:
-        Method -> callable of client_id and client_secret (or None) that makes the strategy. The
-        standard methods cannot be taken over.
+        Method -> callable of client_id and client_secret (or None) that returns a ``ClientAuth``.
+        Standard methods cannot be overridden.
     """
     raise NotImplementedError
 
 
 @hookspec
 def grantway_register_stores() -> Mapping[str, StoreFactory]:
-    """Bring places where tokens rest, which ``Registry.store`` makes by name.
+    """Register token stores, which ``Registry.store`` creates by name.
 
     ::
 
@@ -207,14 +206,15 @@ def grantway_register_stores() -> Mapping[str, StoreFactory]:
             return {"dict": DictStore}
 
     Returns:
-        Name -> callable that takes the store's options by name and makes a ``grantway.Store``.
+        Name -> callable that takes the store's options as keywords and returns a
+        ``grantway.Store``.
     """
     raise NotImplementedError
 
 
 @hookspec
 def grantway_observe(event: Event) -> None:
-    """Be told of every call as it starts, waits to be retried, and ends.
+    """Receive an event when a call starts, is retried and ends.
 
     ::
 
@@ -222,9 +222,9 @@ def grantway_observe(event: Event) -> None:
         def grantway_observe(event):
             print(event.kind, event.grant_type, event.milliseconds)
 
-    An observer that raises anything but ``KeyboardInterrupt`` is counted and logged once; the token
-    still arrives.
+    Exceptions of observers, except ``KeyboardInterrupt``, are counted and logged once; they do not
+    affect the call.
 
     Args:
-        event: What happened. Holds no secret.
+        event: The event. Contains no secret.
     """

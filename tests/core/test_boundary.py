@@ -229,7 +229,7 @@ def test_an_observer_that_hides_it_is_reported_once(caplog: pytest.LogCaptureFix
             client.create_token(grant_type="client_credentials")
     told = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
     assert told == [
-        "The observer application/watch is asynchronous; later failures of it are only counted."
+        "The observer application/watch is asynchronous; further failures are only counted."
     ]
 
 

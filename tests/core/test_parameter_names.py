@@ -279,7 +279,7 @@ class Late(Grant):
 @pytest.mark.parametrize(
     ("grant", "told"),
     [
-        (named("secret", data_key="client_id"), "has client_id, which grantway writes itself"),
+        (named("secret", data_key="client_id"), "has client_id, which grantway sets"),
         (named("code", data_key=""), "data_key='' of its field.code is empty"),
         (named("code", data_key="a b"), "has a space"),
         (named("code", attribute="a.b"), "attribute='a.b' of its field.code has a dot"),

@@ -214,9 +214,9 @@ def test_the_error_tells_what_each_address_answered() -> None:
     with pytest.raises(ResponseInvalidError) as caught:
         discover(lambda _url: pages, "/a")
     told = str(caught.value)
-    assert f"{OAUTH}/a answered 403; " in told
-    assert f"/a{OPENID} answered 200, but not with a JSON object; " in told
-    assert f"{OPENID}/a answered 302, a redirect" in told
+    assert f"{OAUTH}/a returned 403; " in told
+    assert f"/a{OPENID} returned 200, but not a JSON object; " in told
+    assert f"{OPENID}/a returned 302, a redirect" in told
 
 
 TRANSIENT = {
@@ -242,7 +242,7 @@ def test_discovery_is_retried_where_the_failure_may_pass(act: Act) -> None:
 def test_a_provider_that_stays_busy_says_when_to_come_back() -> None:
     with (
         FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server,
-        pytest.raises(ProviderUnavailableError, match=r"answered 503.*in 3600 s") as caught,
+        pytest.raises(ProviderUnavailableError, match=r"returned 503.*in 3600 s") as caught,
     ):
         Provider.discover(server.url, timeout=PATIENCE)
     assert caught.value.retry_after == 3600

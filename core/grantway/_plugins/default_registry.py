@@ -1,7 +1,6 @@
-"""The registry of this process: built when it is first asked for, and swapped as a whole.
+"""The default registry of this process, built on first use and replaced atomically.
 
-A swap is the assignment of one reference. A call that has begun keeps the registry that it began
-with; the next one finds the new.
+A call keeps the registry that it started with; the next call uses the new one.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _application: dict[str, PluginExports] = {}
 
 
 def default_registry() -> Registry:
-    """The registry of this process: all installed plugins, and what the program registered."""
+    """Return the registry of this process: installed plugins and what the program registered."""
     current = _current
     if current is not None:
         return current
@@ -36,15 +35,15 @@ def default_registry() -> Registry:
 
 
 def register(grant: Grant, *, issuer: IssuerGrant | None = None) -> None:
-    """Register a grant for this process. Every client that has no registry of its own finds it.
+    """Register a grant for this process. Clients without a registry of their own can use it.
 
     Args:
         grant: The grant.
-        issuer: The issuer's side of it, if the embedded issuer shall answer it.
+        issuer: The issuer's part of the grant, if the embedded issuer should support it.
 
     Raises:
-        GrantInvalidError: the grant cannot be used. Nothing was changed.
-        GrantConflictError: a plugin brings its grant_type, and it does not say ``replaces``.
+        GrantInvalidError: the grant is invalid. Nothing was changed.
+        GrantConflictError: a plugin registers the same grant_type, and ``replaces`` is not set.
     """
     grant_type = getattr(grant, "grant_type", None)
     status = PluginStatus(f"{grant_type}", source="grantway.register")
@@ -56,12 +55,13 @@ def register_plugin(name: str, plugin: object) -> None:
     """Register a module or object with hooks for this process.
 
     Args:
-        name: What it is called in errors, and by ``unregister``.
-        plugin: Its functions marked with ``grantway.hookimpl`` are called once, now.
+        name: The plugin's name in errors and for ``unregister``.
+        plugin: A module or object. Its functions marked with ``grantway.hookimpl`` are called once,
+            immediately.
 
     Raises:
-        RegistryError: it cannot be used. Nothing was changed.
-        GrantConflictError: another plugin brings one of its names.
+        RegistryError: the plugin is invalid. Nothing was changed.
+        GrantConflictError: another plugin registers one of its names.
     """
     source = source_of(plugin)
     status = PluginStatus(name, source=source)
@@ -75,13 +75,13 @@ def register_plugin(name: str, plugin: object) -> None:
 
 
 def unregister(name: str) -> None:
-    """Take back what ``register`` or ``register_plugin`` added.
+    """Remove what ``register`` or ``register_plugin`` added.
 
     Args:
         name: The grant_type, or the plugin's name.
 
     Raises:
-        RegistryError: nothing of that name was registered by this program.
+        RegistryError: the program registered nothing by that name.
     """
     with _lock:
         if name not in _application:
@@ -100,25 +100,24 @@ def reload(
     strict: bool = False,
     require: Iterable[str] = (),
 ) -> Registry:
-    """Look for installed plugins again and swap the process's registry in one step.
+    """Discover installed plugins again and replace the registry of the process atomically.
 
-    What the program registered itself stays. Calls under way finish with the registry that they
-    began with. Python does not import a module twice: new code of a plugin that is loaded already
-    needs a new process.
+    What the program registered is kept. Calls in progress finish with the old registry. Python does
+    not import a module twice, so new code of a loaded plugin requires a new process.
 
     Args:
-        entry_points: As for ``build_registry``, and so are the others.
-        only: Load only these.
-        block: Load all but these.
-        prefer: grant_type -> plugin whose grant counts.
-        strict: Raise for the first broken plugin.
+        entry_points: As for ``build_registry``.
+        only: Load only these plugins.
+        block: Load all plugins except these.
+        prefer: grant_type -> the plugin whose grant is used.
+        strict: Raise for the first plugin that fails.
         require: Plugins that must be loaded.
 
     Returns:
         The new registry.
 
     Raises:
-        RegistryError: it cannot be built. The old one stays.
+        RegistryError: the registry cannot be built. The old one stays in use.
     """
     found = build_registry(
         entry_points=entry_points,
@@ -134,7 +133,7 @@ def reload(
 
 @contextmanager
 def set_aside() -> Iterator[None]:
-    """Begin with nothing loaded and nothing registered; put back what there was at the end.
+    """Replace the registry with an unbuilt one, and restore it on exit.
 
     For tests: see ``grantway.testing.isolated_registry``.
     """
@@ -159,7 +158,7 @@ def _add(contribution: PluginExports) -> None:
 
 
 def _assemble(installed: Registry | None, application: Mapping[str, PluginExports]) -> Registry:
-    """Build and swap. The lock is held; nothing is changed where this raises."""
+    """Build and replace the registry while holding the lock. Change nothing on an error."""
     global _application, _current, _installed
     if installed is None:
         installed = build_registry()

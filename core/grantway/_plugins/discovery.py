@@ -1,4 +1,4 @@
-"""Which plugins are installed, without loading any."""
+"""Discover installed plugins without importing them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _GROUP = re.compile(r"grantway\.v\d+")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A plugin that is installed.
+    """An installed plugin.
 
     Attributes:
-        status: Who it is; ``loaded`` only means that nothing is known against it yet.
-        load: Imports it.
+        status: The status; ``loaded`` means that no problem is known yet.
+        load: Imports the plugin.
     """
 
     status: PluginStatus
@@ -29,14 +29,14 @@ class Found:
 
 
 def installed() -> list[Found]:
-    """All installed plugins, sorted by distribution and name, which decides nothing.
+    """Return all installed plugins, sorted by distribution and name for stable output.
 
-    Each distribution is read in its own ``try``: damaged metadata is its own plugin's failure.
+    Unreadable metadata of one distribution does not affect the others.
     """
     found: list[Found] = []
     seen: set[str] = set()
     for distribution in metadata.distributions():
-        # Like Python's own look-up: what stands first on the path hides what comes after.
+        # As for imports, the first distribution on the path hides later ones.
         if not _has_plugins(distribution):
             continue
         owner = _owner(distribution)
@@ -52,7 +52,7 @@ def _has_plugins(distribution: metadata.Distribution) -> bool:
     try:
         text = distribution.read_text("entry_points.txt")
     except (OSError, UnicodeDecodeError):
-        return False  # nothing says that it is a plugin of ours
+        return False  # not known to be a plugin
     return text is not None and "[grantway.v" in text
 
 
@@ -60,7 +60,7 @@ def _owner(distribution: metadata.Distribution) -> PluginStatus:
     try:
         about: Any = distribution.metadata
         return PluginStatus("", about.get("Name") or "", about.get("Version") or "")
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, the others must load
+    except Exception:  # noqa: BLE001 - the other plugins must load
         return PluginStatus("")
 
 
@@ -82,7 +82,7 @@ def _of(distribution: metadata.Distribution, owner: PluginStatus) -> Iterator[Fo
             )
             status = replace(status, state="failed", reason=reason)
         yield Found(status, next(iter(same.values())).load)
-    # A distribution may serve several versions of the hooks; it has one for us then.
+    # A distribution may support several hook versions: ignore the others if ours is among them.
     for point in points if not ours else ():
         reason = (
             f"made for {point.group}, and this grantway loads {hookspecs.ENTRY_POINT_GROUP}; "
@@ -100,7 +100,7 @@ def _nothing() -> object:
 
 
 def _with_namesakes(found: list[Found]) -> list[Found]:
-    """Tell of each plugin whose name another distribution uses too; both are loaded."""
+    """Note in the status if another distribution has a plugin of the same name; both are loaded."""
     used = Counter(each.status.name for each in found)
 
     def noted(each: Found) -> Found:

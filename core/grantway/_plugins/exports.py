@@ -1,4 +1,4 @@
-"""What one plugin brought, read once and checked."""
+"""The exports of a plugin: what its register hooks return, checked."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ ERROR_CODE = "error code"
 STORE = "store"
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-#: Most entries that one hook may return; a generator that never ends must not hang the process.
+#: Maximum entries per hook, so that an infinite generator cannot hang the process.
 _MOST = 1_000
 
 
 def hook_manager() -> pluggy.PluginManager:
-    """A manager that knows the hooks and no plugin."""
+    """Return a plugin manager with the hook specifications and no plugin."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     return manager
@@ -56,15 +56,15 @@ def hook_manager() -> pluggy.PluginManager:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PluginExports:
-    """What one plugin returned from its hooks, checked.
+    """What the hooks of a plugin returned, checked.
 
     Attributes:
-        status: Who brought it.
+        status: The status of the plugin.
         grants: Its grants.
-        issuer_grants: grant_type -> the issuer's side.
+        issuer_grants: grant_type -> the issuer's part of the grant.
         dialects: Its dialects.
         client_auth: Method -> factory.
-        errors: Code on the wire -> class.
+        errors: Error code -> class.
         stores: Name -> factory.
         middleware: Its middleware, outermost first.
         observe: Its observer, or None.
@@ -89,20 +89,20 @@ class PluginExports:
         manager: pluggy.PluginManager | None = None,
         arguments: Mapping[str, object] = _NONE,
     ) -> PluginExports:
-        """Call the register hooks of one plugin, once.
+        """Call the register hooks of a plugin and return the checked results.
 
-        Everything is read before anything of it is used, so that a plugin that breaks half way
-        leaves nothing behind.
+        All hooks are called before anything is registered, so that a failing plugin leaves nothing
+        behind.
 
         Args:
-            status: Who brings it.
+            status: The status of the plugin.
             plugin: Module or object with hooks, or a bare grant.
-            manager: Knows the hooks.
-            arguments: What hooks may ask for by name; each gets those that it names, so that a new
-                one breaks no plugin.
+            manager: A plugin manager with the hook specifications.
+            arguments: Available hook arguments. Each hook receives those that it declares, so that
+                a new argument does not break a plugin.
 
         Raises:
-            RegistryError: it cannot be used; says why.
+            RegistryError: an export is invalid.
         """
         if isinstance(plugin, Grant):
             return cls.of_grants(status, [plugin])
@@ -171,20 +171,20 @@ class PluginExports:
         grants: Iterable[Grant],
         issuer_grants: Mapping[str, IssuerGrant] = _NONE,
     ) -> PluginExports:
-        """What application code registers without a plugin.
+        """Return exports for grants that the application registers without a plugin.
 
         Raises:
-            RegistryError: it cannot be used; says why.
+            RegistryError: an export is invalid.
         """
         contribution = cls(status, tuple(grants), issuer_grants)
         contribution.check()
         return contribution
 
     def check(self) -> None:
-        """Refuse what cannot be used.
+        """Check every export.
 
         Raises:
-            RegistryError: says what and why.
+            RegistryError: an export is invalid.
         """
         for grant in self.grants:
             check_grant(grant)
@@ -208,7 +208,7 @@ class PluginExports:
         _check_callables("middleware", self.middleware)
 
     def names(self) -> Iterator[tuple[str, str, Any]]:
-        """Everything that only one plugin can bring: kind, name, value."""
+        """Yield the kind, name and value of everything whose name must be unique."""
         yield from ((GRANT, grant.grant_type, grant) for grant in self.grants)
         yield from ((ISSUER_SIDE, name, side) for name, side in self.issuer_grants.items())
         yield from ((DIALECT, dialect.name, dialect) for dialect in self.dialects)
@@ -217,7 +217,7 @@ class PluginExports:
         yield from ((STORE, name, factory) for name, factory in self.stores.items())
 
     def replaces(self, kind: str, name: str) -> str:
-        """The distribution whose grant this plugin says it takes the place of; mostly empty."""
+        """Return the distribution whose grant this plugin replaces, or an empty string."""
         if kind not in {GRANT, ISSUER_SIDE}:
             return ""
         return next((grant.replaces for grant in self.grants if grant.grant_type == name), "")
@@ -237,7 +237,7 @@ def _check_plugin(plugin: object) -> None:
             function = inspect.getattr_static(plugin, name)
             if inspect.isroutine(function) and not _is_marked(function):
                 raise PluginLoadError(
-                    f"{name} is not marked: put @grantway.hookimpl above it, or name it otherwise"
+                    f"{name} is not marked: put @grantway.hookimpl above it, or rename it"
                 )
 
 
@@ -260,7 +260,7 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None
 
 
 def _observer(hook: Any) -> Callable[[Event], None] | None:
-    """The observer, which is called without pluggy and so must take the event."""
+    """Return the observer. It is called without pluggy, so it must accept the event."""
     if hook is None:
         return None
     if tuple(hook.argnames) != ("event",):
@@ -270,10 +270,10 @@ def _observer(hook: Any) -> Callable[[Event], None] | None:
 
 
 def refuse_async(what: str, function: object) -> None:
-    """Refuse a function that grantway would have to await.
+    """Reject an asynchronous function.
 
     Raises:
-        RegistryError: it is asynchronous.
+        RegistryError: the function is asynchronous.
     """
     if is_async(function):
         raise RegistryError(
@@ -297,20 +297,20 @@ def _check_hook(implementation: Any) -> None:
 _UNSUPPORTED = {
     "wrapper": "it calls the hooks of each plugin on their own",
     "hookwrapper": "it calls the hooks of each plugin on their own",
-    "tryfirst": "the order of plugins never decides; see prefer and replaces for conflicts",
-    "trylast": "the order of plugins never decides; see prefer and replaces for conflicts",
+    "tryfirst": "the order of plugins has no effect; resolve conflicts with prefer and replaces",
+    "trylast": "the order of plugins has no effect; resolve conflicts with prefer and replaces",
 }
 
 
 def _listed(hook: str, brought: object) -> tuple[Any, ...]:
-    """The entries of a list or generator that a hook returned."""
+    """Return the entries of a list or generator that a hook returned."""
     if not isinstance(brought, Iterable) or isinstance(brought, (str, bytes, Mapping)):
         raise _unusable(hook, brought, "a list")
     return _bounded(hook, brought)
 
 
 def _mapped(hook: str, brought: object) -> dict[str, Any]:
-    """The entries of a mapping that a hook returned."""
+    """Return the entries of a mapping that a hook returned."""
     if not isinstance(brought, Mapping):
         raise _unusable(hook, brought, "a mapping")
     names = _bounded(hook, brought)
@@ -346,7 +346,7 @@ def _check_errors(errors: Mapping[str, object]) -> None:
 
 
 def _check_error_class(code: str, kind: type[TokenError]) -> None:
-    """Make one as the error mapping does, so that the provider's refusal is never lost."""
+    """Create an instance as the error mapping does, so that this cannot fail during a call."""
     keywords: dict[str, Any] = {
         each.name: None
         for each in inspect.signature(TokenError.__init__).parameters.values()
@@ -369,7 +369,7 @@ def _check_error_class(code: str, kind: type[TokenError]) -> None:
 def _check_once(kind: str, names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise RegistryError(f"the {kind} {name!r} is brought twice")
+            raise RegistryError(f"the {kind} {name!r} is registered twice")
 
 
 def _check_callables(kind: str, brought: Iterable[object]) -> None:

@@ -1,4 +1,4 @@
-"""How failed plugins are reported: as errors where the host asks for that, and in the log."""
+"""Report failed plugins as errors and in the log."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from grantway._types.plugin_status import PluginStatus
 logger = logging.getLogger("grantway")
 
 _lock = threading.Lock()
-#: Path of a plugin -> the failure that was logged last. A registry is built again at each reload.
+#: Path of a plugin -> the last logged failure, because every reload builds the registry again.
 _logged: dict[str, str] = {}
 
 
 def not_loaded(status: PluginStatus, named: str = "") -> PluginLoadError:
-    """Make the error for a plugin that is not loaded.
+    """Return the error for a plugin that is not loaded.
 
     Args:
-        status: The plugin's.
-        named: How the message names it.
+        status: The status of the plugin.
+        named: The plugin's name in the message.
     """
     kind = PluginIncompatibleError if status.state == "incompatible" else PluginLoadError
     named = named or f"The plugin {status.named}"
@@ -31,22 +31,21 @@ def not_loaded(status: PluginStatus, named: str = "") -> PluginLoadError:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the type and message of what a plugin raised."""
+    """Return the type and message of an exception that a plugin raised."""
     try:
         return f"{type(error).__name__}: {error}"
     except KeyboardInterrupt:
         raise
-    except BaseException:  # noqa: BLE001 - its __str__ is the plugin's code too
+    except BaseException:  # noqa: BLE001 - __str__ is plugin code too
         return f"{type(error).__name__} (its message cannot be read)"
 
 
 def report_failures(statuses: Iterable[PluginStatus], causes: Mapping[str, BaseException]) -> None:
-    """Log a warning for each failed plugin; the same failure of an installed one only once.
+    """Log a warning for each failed plugin; repeat no failure of an installed plugin.
 
     Args:
-        statuses: What became of each plugin.
-        causes: Path of a plugin -> what it raised. The warning has the traceback, which shows
-            lines of source and no values.
+        statuses: The status of each plugin.
+        causes: Path of a plugin -> the exception. Its traceback is logged, without values.
     """
     for status in statuses:
         if status.state not in {"failed", "incompatible"}:

@@ -1,4 +1,4 @@
-"""What makes a grant usable: checked once, when it is registered."""
+"""The rules for grants, checked at registration."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from grantway._types.callables import is_async, kind_of
 from grantway._types.grant import Grant, Replay
 from grantway._types.parameter_names import nested_schemas
 
-#: Names that the core writes into every request itself.
+#: Parameters that the core sets.
 RESERVED = frozenset(
     {"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
 )
-#: Parameters that are single use by the RFC that defines them -> what may be said of a second send.
+#: Parameters that an RFC defines as single use -> allowed replay classes.
 _SINGLE_USE = {
     "code": (frozenset({Replay.NEVER}), "RFC 6749 section 4.1.2"),
     "refresh_token": (frozenset({Replay.NEVER, Replay.WINDOWED}), "RFC 9700 section 4.14"),
@@ -27,10 +27,10 @@ _GRANT_TYPE = re.compile(r"[\x21-\x7e]+")
 
 
 def check_grant(grant: object) -> None:
-    """Refuse a grant that could not work, or that would do harm.
+    """Reject an invalid or harmful grant.
 
     Raises:
-        GrantInvalidError: says what is wrong with it and how to fix that.
+        GrantInvalidError: says what is wrong and how to fix it.
     """
     if not isinstance(grant, Grant):
         raise GrantInvalidError(
@@ -79,7 +79,7 @@ def _check_schema(grant: Grant) -> None:
     if taken := sorted(RESERVED & set(grant.names.wire.values())):
         raise _invalid(
             grant,
-            f"its schema has {', '.join(taken)}, which grantway writes itself; take it out",
+            f"its schema has {', '.join(taken)}, which grantway sets; remove it",
         )
     for name in sorted(_arguments() & set(schema.fields)):
         raise _invalid(
@@ -91,7 +91,7 @@ def _check_schema(grant: Grant) -> None:
 
 
 def _check_names(grant: Grant, path: str, schema: Schema) -> None:
-    """Refuse names that cannot be sent; marshmallow itself refuses a name that is used twice."""
+    """Reject names that cannot be sent. marshmallow rejects duplicate names."""
     for name, field in schema.fields.items():
         sent, kept = field.data_key or name, field.attribute or name
         if field.data_key == "" or not _GRANT_TYPE.fullmatch(sent):
@@ -110,7 +110,7 @@ def _check_names(grant: Grant, path: str, schema: Schema) -> None:
 
 
 def _check_synchronous(grant: Grant, what: str, part: object) -> None:
-    """Refuse ``async def`` in the author's code, which marshmallow and grantway would not await."""
+    """Reject asynchronous functions, which marshmallow and grantway would not await."""
     kind = type(part)
     for name in dir(kind):
         if not name.startswith("__") and is_async(inspect.getattr_static(kind, name)):

@@ -1,4 +1,4 @@
-"""What all plugins brought, frozen into one look-up, with every conflict settled or refused."""
+"""The registry: the exports of all plugins without conflicts, immutable."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Where everything in a registry came from.
+    """The plugins behind a registry.
 
     Attributes:
-        plugins: What became of each plugin.
-        contributions: What each loaded plugin brought.
-        prefer: The host's choice: grant_type -> plugin or distribution.
-        owned: Who brings which name, and the names that nobody may have.
-        middleware: The plugin that brought each of ``Registry.middleware``, in the same order.
+        plugins: The status of each plugin.
+        contributions: The exports of each loaded plugin.
+        prefer: The application's choice: grant_type -> plugin or distribution.
+        owned: The owner of each name, and the conflicting names.
+        middleware: The plugin of each entry of ``Registry.middleware``, in the same order.
     """
 
     plugins: tuple[PluginStatus, ...]
@@ -66,18 +66,18 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class Registry(OneProcess):
-    """What all plugins brought, frozen. Looking something up calls no plugin and takes no lock.
+    """The exports of all plugins, immutable. Lookups call no plugin and take no lock.
 
     Attributes:
         grants: grant_type -> grant.
-        issuer_grants: grant_type -> the issuer's side of it.
-        dialects: Name -> dialect; ``rfc6749`` is always there.
-        client_auth: Method -> factory of a client's proof, beyond the standard ones.
-        errors: Code on the wire -> exception class, beyond the standard ones.
-        stores: Name -> factory of a place where tokens rest.
+        issuer_grants: grant_type -> the issuer's part of the grant.
+        dialects: Name -> dialect, including ``rfc6749``.
+        client_auth: Method -> factory of client authentication, without the standard methods.
+        errors: Error code -> exception class, without the standard codes.
+        stores: Name -> factory of token stores.
         middleware: Plugins' middleware, outermost first.
         observers: Name and callable of each observer.
-        origins: Where all this came from.
+        origins: The plugins behind the registry.
     """
 
     stays = "it holds loaded plugins; build one in the process that uses it"
@@ -94,15 +94,15 @@ class Registry(OneProcess):
 
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:
-        """What became of each plugin."""
+        """The status of each plugin."""
         return self.origins.plugins
 
     def grant(self, grant_type: str) -> Grant:
-        """The grant of a grant_type.
+        """Return the grant of a grant_type.
 
         Raises:
-            UnknownGrantTypeError: lists those that are registered and the nearest.
-            GrantConflictError: several plugins bring it, and nothing says which one counts.
+            UnknownGrantTypeError: no plugin registered it. The message lists the registered ones.
+            GrantConflictError: several plugins register it, and the conflict is not resolved.
         """
         try:
             return self.grants[grant_type]
@@ -125,20 +125,21 @@ class Registry(OneProcess):
         )
 
     def store(self, name: str, **options: Any) -> Store:
-        """Make a store.
+        """Create a store.
 
         Args:
-            name: As it is registered.
-            **options: The store's own.
+            name: The registered name.
+            **options: The options of the store.
 
         Raises:
-            ConfigurationError: no plugin brings it; lists those that are there.
+            ConfigurationError: no plugin registered the name. The message lists the registered
+                names.
         """
         options = Params(options)  # tools that show the locals of a traceback then show no value
         factory = self.stores.get(name)
         if factory is None:
             raise ConfigurationError(
-                f"store: {name!r} is not registered; there are {', '.join(sorted(self.stores))}.",
+                f"store: {name!r} is not registered; use {', '.join(sorted(self.stores))}.",
                 errors={"store": ["must be the name of a registered store"]},
             )
         store = factory(**options)
@@ -151,29 +152,28 @@ class Registry(OneProcess):
         return store
 
     def owner(self, grant_type: str) -> PluginStatus:
-        """The plugin that brought a grant.
+        """Return the plugin that registered a grant.
 
         Raises:
-            KeyError: it is not registered.
+            KeyError: the grant is not registered.
         """
         return self.origins.owned.owners[GRANT, grant_type].status
 
     def require(
         self, names: Iterable[str], causes: Mapping[str, BaseException] = MappingProxyType({})
     ) -> None:
-        """Raise if one of these plugins is not loaded.
+        """Raise an error if one of these plugins is not loaded.
 
-        Middleware that fails to load is skipped. Name the plugins whose absence would be unsafe,
-        such as one that keeps an audit log.
+        Plugins that fail to load are skipped. Require those whose absence would be unsafe, such as
+        an audit log.
 
         Args:
-            names: Each by its name, its distribution's, which means all of that, or
-                ``distribution/name``.
-            causes: Path of a plugin -> what it raised.
+            names: Plugin names, distributions (all their plugins) or ``distribution/name``.
+            causes: Path of a plugin -> the exception that it raised.
 
         Raises:
-            PluginLoadError: one is not loaded; says why.
-            RegistryError: there is no plugin of that name.
+            PluginLoadError: a plugin is not loaded; says why.
+            RegistryError: there is no plugin by that name.
         """
         for name in names_of("require", names):
             found = [each for each in self.plugins if each.goes_by(name)]
@@ -189,17 +189,17 @@ class Registry(OneProcess):
                     )
 
     def with_grants(self, grants: Iterable[Grant]) -> Registry:
-        """Another registry that has these grants too; this one stays as it is.
+        """Return a copy of the registry with additional grants.
 
         Raises:
-            GrantConflictError: one is there already, and the new one does not say ``replaces``.
-            GrantInvalidError: one cannot be used.
+            GrantConflictError: a grant is registered already, and ``replaces`` is not set.
+            GrantInvalidError: a grant is invalid.
         """
         more = PluginExports.of_grants(PluginStatus("grants", source="grants="), grants)
         return self.with_contributions([more] if more.grants else [])
 
     def with_contributions(self, more: Sequence[PluginExports]) -> Registry:
-        """Another registry that has these too; this one stays as it is."""
+        """Return a copy of the registry with additional exports."""
         if not more:
             return self
         return assemble(
@@ -210,7 +210,7 @@ class Registry(OneProcess):
 
 
 def _nearest(asked: str, known: Sequence[str]) -> str | None:
-    """The name that was probably meant; a URN also goes by its last part."""
+    """Return the closest registered name; a URN also matches by its last part."""
     short = {name.rsplit(":", 1)[-1]: name for name in known}
     short.update({name: name for name in known})
     close = difflib.get_close_matches(asked.rsplit(":", 1)[-1].lower(), short, n=1, cutoff=0.5)
@@ -227,30 +227,28 @@ def build_registry(
     strict: bool = False,
     require: Iterable[str] = (),
 ) -> Registry:
-    """Build a registry of installed plugins and of those given here.
+    """Build a registry of installed and given plugins.
 
-    A plugin that fails does not stop the others. The logger ``grantway`` warns of it, with the
-    traceback.
+    A plugin that fails is skipped, and the logger ``grantway`` logs a warning with the traceback.
 
-    A plugin goes by its entry point's name, by its distribution's, which means all of that, or by
-    ``distribution/name``.
+    Plugins are named by entry point, by distribution (all its plugins) or by ``distribution/name``.
 
     Args:
-        plugins: Name -> module or object with hooks, or a grant, for what is not installed.
-        entry_points: Whether to load installed plugins, those of the group ``grantway.v1``.
-        only: Load only these of them, grantway's own included.
-        block: Load all but these. Without ``only`` and ``block``, the environment variable
-            ``GRANTWAY_PLUGINS`` says which: ``a,b``, ``-a,-b`` or ``none``.
-        prefer: grant_type -> plugin whose grant counts where several bring it.
-        strict: Raise for the first broken plugin rather than note it in ``Registry.plugins``.
+        plugins: Name -> module or object with hooks, or a grant, for plugins that are not
+            installed.
+        entry_points: Whether to load installed plugins (entry-point group ``grantway.v1``).
+        only: Load only these installed plugins; omits grantway's own unless listed.
+        block: Load all installed plugins except these. Without ``only`` and ``block``, the
+            environment variable ``GRANTWAY_PLUGINS`` decides: ``a,b``, ``-a,-b`` or ``none``.
+        prefer: grant_type -> the plugin whose grant is used if several register it.
+        strict: Raise for the first plugin that fails instead of skipping it.
         require: Plugins that must be loaded, as for ``Registry.require``.
 
     Raises:
-        GrantConflictError: a plugin given here and another bring the same name; with ``strict``,
-            any two.
-        PluginLoadError: a plugin is broken, with ``strict``; or a plugin of ``require`` is not
-            loaded.
-        RegistryError: ``only``, ``block``, ``prefer`` or the environment name no plugin.
+        GrantConflictError: a given plugin conflicts with another; with ``strict``, any two plugins
+            conflict.
+        PluginLoadError: with ``strict``, a plugin failed; or a required plugin is not loaded.
+        RegistryError: ``only``, ``block``, ``prefer`` or the environment names an unknown plugin.
     """
     contributions: list[PluginExports] = []
     statuses: list[PluginStatus] = []
@@ -281,7 +279,7 @@ def build_registry(
 def _wanted(
     only: Iterable[str] | None, block: Iterable[str]
 ) -> list[tuple[PluginStatus, Callable[[], Any]]]:
-    """Installed plugins; those that the host does not want are marked, and never imported."""
+    """Return the installed plugins; the excluded ones are marked, not imported."""
     selection = Selection.of(only, block)
     found = installed()
     selection.check([each.status for each in found])
@@ -310,12 +308,12 @@ def assemble(
     *,
     strict: bool = False,
 ) -> Registry:
-    """Make one registry of what plugins brought. Calls no plugin.
+    """Build a registry from the exports of plugins. Calls no plugin.
 
     Raises:
-        GrantConflictError: the application's own brings a name that another brings too; with
-            ``strict``, any two do.
-        RegistryError: ``prefer`` names nobody who brings that grant.
+        GrantConflictError: the application registers a name of a plugin; with ``strict``, any two
+            conflict.
+        RegistryError: ``prefer`` names a plugin that does not register the grant.
     """
     owned = resolve_conflicts(contributions, prefer)
     for reason, contribution in owned.refused:

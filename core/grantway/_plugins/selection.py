@@ -1,4 +1,4 @@
-"""Which installed plugins the host wants: all, some, all but some, or none."""
+"""The application's selection of installed plugins."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from grantway._exceptions import RegistryError
 from grantway._types.plugin_status import PluginStatus
 
-#: The environment variable that chooses plugins where the program does not.
+#: The environment variable that selects plugins unless the program does.
 VARIABLE = "GRANTWAY_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A host's choice.
+    """A selection of installed plugins.
 
     Attributes:
-        said_by: Who chose, for reasons and errors.
+        said_by: The argument or variable, for messages.
         only: The names to load; None means all that are not blocked.
         block: The names not to load.
     """
@@ -29,10 +29,10 @@ class Selection:
 
     @classmethod
     def of(cls, only: Iterable[str] | None, block: Iterable[str]) -> Selection:
-        """The choice of the arguments; where they choose nothing, of the environment.
+        """Return the selection from the arguments or, without them, from the environment.
 
         Raises:
-            RegistryError: both lists are given, or the environment's text makes no sense.
+            RegistryError: both lists are given, or the environment variable is invalid.
         """
         chosen, blocked = None if only is None else names_of("only", only), names_of("block", block)
         if chosen is not None and blocked:
@@ -68,10 +68,10 @@ class Selection:
         )
 
     def check(self, found: Sequence[PluginStatus]) -> None:
-        """Refuse a name that means no plugin.
+        """Reject unknown names.
 
         Raises:
-            RegistryError: lists the names that there are.
+            RegistryError: a name is unknown. The message lists the installed plugins.
         """
         for name in (*(self.only or ()), *self.block):
             if not any(plugin.goes_by(name) for plugin in found):
@@ -82,20 +82,20 @@ class Selection:
                 )
 
     def why_not(self, plugin: PluginStatus) -> str:
-        """The reason why the host does not want a plugin; empty when it does."""
+        """Return the reason why a plugin is excluded; empty if it is selected."""
         if any(plugin.goes_by(name) for name in self.block):
             return f"blocked by {self.said_by.rstrip('=')}"
         if self.only is not None and not any(plugin.goes_by(name) for name in self.only):
-            return f"not among those that {self.said_by.rstrip('=')} names"
+            return f"not listed in {self.said_by.rstrip('=')}"
         return ""
 
 
 def without(plugin: PluginStatus, name: str) -> str:
-    """Return the value of ``GRANTWAY_PLUGINS`` that leaves out one more plugin than now.
+    """Return the value of ``GRANTWAY_PLUGINS`` that also excludes a plugin.
 
     Args:
-        plugin: The plugin to leave out.
-        name: What to call it.
+        plugin: The plugin to exclude.
+        name: The name to use for it.
     """
     names = [each for part in os.environ.get(VARIABLE, "").split(",") if (each := part.strip())]
     if all(each.startswith("-") for each in names) or names == ["all"]:
@@ -108,7 +108,7 @@ def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:
     """Return a list of names as a tuple.
 
     Raises:
-        RegistryError: it is one string, which would be taken for a list of letters.
+        RegistryError: it is a string, which would be read as a list of letters.
     """
     if isinstance(given, str):
         raise RegistryError(f'{argument}: must be a list of names, like ["{given}"].')

@@ -38,7 +38,7 @@ class Dispatcher:
     """Sends requests to one provider with the grants of one registry. Thread-safe.
 
     Args:
-        registry: Where grants, dialects and middleware come from.
+        registry: The source of grants, dialects and middleware.
         provider: The provider.
         transport: Sends the requests.
         retry: A retry policy, or a ``RetrySends`` with its own judgement of responses.

@@ -43,19 +43,19 @@ class Exchange(OneProcess):
         attempts: Number of sends started so far.
         sent_at: Unix time of the latest send.
         emit: Calls the observers; None if there are none.
-        call_id: The number of the call in its events.
+        call_id: The identifier of the call in its events.
         most_attempts: Most sends, or None for the client's policy. Middleware may lower it during
             the call; a waiting retry is then not sent.
-        on_refusal: Called when a send was refused for now (429, 503), with the seconds that the
-            provider asked to wait, or None, and before it is decided whether to send again.
-        history: Each attempt that did not settle the call, and the one after it.
-        proofs: Secrets that the client's proof of the latest send is made of.
+        on_refusal: Called when the provider is busy (429, 503), before the decision to retry, with
+            the Retry-After in seconds or None.
+        history: The attempts of a call that was retried, in order.
+        proofs: Secrets in the client authentication of the latest send.
         effective_at: Monotonic time of the first send that the provider may have processed, or
             None while there was none.
-        received: The token that the provider issued, as it arrived. It survives whatever fails
-            afterwards: the error of the call carries it.
-        computed: Computes parameters again for each send, or None where all are constant.
-        earlier_secrets: Secrets of the sends before the latest one.
+        received: The token as the provider issued it. If the call fails later, its error carries
+            this token.
+        computed: Computes parameters for each send; None if all are constant.
+        earlier_secrets: Secrets of the previous sends.
     """
 
     stays = "it belongs to one request"
@@ -129,16 +129,15 @@ class OutgoingRequest(OneProcess):
     """A request while the client's proof is added to it; a new one for every send.
 
     Attributes:
-        url: Where it will go. A strategy may name another address of the same provider (RFC 8705
-            section 5).
-        fields: RFC names to values of the body.
-        headers: Headers of the request.
+        url: The URL. Client authentication may change it to another endpoint of the same provider
+            (RFC 8705 section 5).
+        fields: The body, RFC names to values.
+        headers: The request headers.
         step: Which endpoint: ``token``, ``device_authorization``, ...
         provider: The provider.
-        secrets: Values in the proof that must never show, such as a signed assertion.
-        learn: Called with the answer, for a proof that depends on what the provider said. True
-            sends once more, with a new draft; only for a provider that did nothing, so never
-            after a token came.
+        secrets: Secrets in the client authentication, such as a signed assertion, for redaction.
+        learn: Called with the response, for authentication that depends on it, such as a nonce.
+            Return True to send again with a new request; ignored once a token was issued.
     """
 
     stays = "it belongs to one request"

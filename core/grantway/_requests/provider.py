@@ -110,13 +110,13 @@ class Provider(Value):
         retried.
 
         Args:
-            issuer: The provider's identifier, an https address (http on this machine).
-            dialect: How it speaks.
-            expected_issuer: The issuer that the document names, where it is another one: Microsoft
-                Entra's ``common`` names ``https://login.microsoftonline.com/{tenantid}/v2.0``. It
-                becomes ``Provider.issuer``, unless it has such a placeholder and so names no single
-                issuer. By default it must be ``issuer`` itself (RFC 8414 section 3.3).
-            timeout: Seconds for all attempts together.
+            issuer: The issuer identifier, an https URL (http on this machine).
+            dialect: The provider's dialect.
+            expected_issuer: The issuer in the metadata, if it differs: for Microsoft Entra's
+                ``common`` it is ``https://login.microsoftonline.com/{tenantid}/v2.0``. It becomes
+                ``Provider.issuer`` unless it has such a placeholder. By default it must equal
+                ``issuer`` (RFC 8414 section 3.3).
+            timeout: Seconds for all attempts.
             transport: Sends the requests; by default a new ``RequestsTransport``.
 
         Raises:

@@ -1,7 +1,7 @@
-"""Undo the compression of a response that was asked for uncompressed (RFC 9110 section 8.4).
+"""Decompress responses (RFC 9110 section 8.4).
 
-grantway asks for ``identity``, and some servers and proxies compress all the same. The token in the
-response counts, so it is read; no more bytes come out than the caller allows.
+grantway requests ``identity``, but some servers and proxies compress anyway, and the token must not
+be lost. The size of the output is limited.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import http.client
 import zlib
 
 _GZIP_MAGIC = b"\x1f\x8b"
-#: Codings that zlib undoes. ``br`` and ``zstd`` need other libraries.
+#: Codings that zlib supports; ``br`` and ``zstd`` need other libraries.
 _CODINGS = frozenset({"deflate", "gzip", "x-gzip"})
-#: Codings, and members of a gzip stream, that are undone at most.
+#: Maximum nested codings, and maximum members of a gzip stream.
 _MOST_CODINGS, _MOST_MEMBERS = 4, 64
-#: zlib finds out whether a stream is gzip or zlib; some servers send ``deflate`` without a header.
+#: zlib detects gzip and zlib headers; some servers send raw ``deflate`` without a header.
 _WITH_HEADER, _RAW = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 class TooLargeError(Exception):
-    """More comes out than is allowed."""
+    """The decompressed data exceeds the limit."""
 
 
 def decompress(body: bytes, coding: str, limit: int) -> tuple[bytes, str]:
-    """Return the body, and the codings that are still on it.
+    """Return the decompressed body and the remaining codings.
 
     Args:
-        body: As it was received.
+        body: The received body.
         coding: The ``Content-Encoding`` header.
-        limit: Most bytes that may come out.
+        limit: Maximum size of the result in bytes.
 
     Raises:
-        TooLargeError: more would come out.
-        http.client.IncompleteRead: the compressed data ends too early.
+        TooLargeError: the result exceeds the limit.
+        http.client.IncompleteRead: the compressed data is truncated.
     """
     codings = [name for each in coding.split(",") if (name := each.strip().lower())]
     codings = [name for name in codings if name != "identity"]

@@ -1,4 +1,4 @@
-"""One end for a whole call, and waits that can be interrupted."""
+"""The deadline of a call, and waits that can be cancelled."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import time
 
 from grantway._processes.copies import OneProcess
 
-#: Seconds, far more than any wait; the system takes no number much larger.
+#: Maximum seconds for one wait, below the limit of the operating system.
 _LONGEST = threading.TIMEOUT_MAX / 2
 
 
 class Deadline(OneProcess):
-    """The moment at which a call gives up, on the monotonic clock.
+    """The deadline of a call on the monotonic clock.
 
     Args:
-        seconds: How long the call may take, over all attempts and waits.
-        cancel: Ends every wait at once when it is set, and refuses further attempts.
+        seconds: Maximum duration of the call, including all attempts and waits.
+        cancel: Setting this event interrupts every wait and prevents further attempts.
     """
 
-    stays = "it runs by this process's clock; make one in the process that uses it"
+    stays = "it uses the clock of this process; make one in the process that uses it"
 
     __slots__ = ("_cancel", "at", "seconds")
 
@@ -29,19 +29,19 @@ class Deadline(OneProcess):
         self._cancel = cancel
 
     def remaining(self) -> float:
-        """Seconds left; zero or less when it is over."""
+        """Return the seconds left; zero or negative after the deadline."""
         return self.at - time.monotonic()
 
     @property
     def cancelled(self) -> bool:
-        """Whether the caller has called it off."""
+        """Whether the caller has cancelled the call."""
         return self._cancel is not None and self._cancel.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait, but no longer than the deadline.
+        """Wait, at most until the deadline.
 
         Returns:
-            True when the caller set ``cancel``; the rest of the time was not waited.
+            True if the caller set ``cancel``, which ends the wait.
         """
         pause = max(0.0, min(seconds, self.remaining(), _LONGEST))
         if self._cancel is None:

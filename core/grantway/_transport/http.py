@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, and where a secret may be sent. Loads no HTTP library."""
+"""HTTP requests and responses, and checks of URLs. Imports no HTTP library."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from grantway._processes.copies import Value
 if TYPE_CHECKING:
     from .deadline import Deadline
 
-#: Statuses with which a server says that it did nothing (RFC 8470 section 5.2 for 425).
+#: Statuses of requests that the server did not process (425: RFC 8470 section 5.2).
 REFUSED = frozenset({425, 429, 503})
-#: From here on a status says that the server failed, and not what came of the request.
+#: First status of server errors, after which the outcome of the request is unknown.
 SERVER_FAULT = 500
 _SUCCESS_FROM, _SUCCESS_TO = 200, 300
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest(Value):
-    """One request. Headers and body hold secrets, so they stay out of the repr."""
+    """An HTTP request. The repr omits headers and body, which contain secrets."""
 
     method: str
     url: str
@@ -34,7 +34,7 @@ class HttpRequest(Value):
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse(Value):
-    """One answer: status, headers (lower-case names; repeated ones joined by a comma), body."""
+    """An HTTP response. Header names are in lower case; repeated headers are joined by commas."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -47,16 +47,16 @@ class HttpResponse(Value):
 
 
 class Transport(Protocol):
-    """Sends one request and returns one answer of any status but a redirect."""
+    """Sends one request and returns its response, except redirects."""
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
-        """Send once; never retry, never follow a redirect.
+        """Send a request once, without retries or redirects.
 
         Raises:
             ConnectionFailedError: nothing reached the server.
-            OutcomeUnknownError: the request may have reached it, and no answer came back.
-            RedirectRefusedError: the server pointed elsewhere.
-            ResponseTooLargeError: the answer is past the cap.
+            OutcomeUnknownError: the request may have reached the server, and there was no response.
+            RedirectRefusedError: the server returned a redirect.
+            ResponseTooLargeError: the response exceeds the size limit.
         """
         ...
 
@@ -70,14 +70,14 @@ def require_secure(url: str, name: str) -> str:
 
     Args:
         url: The endpoint.
-        name: What it is called, for the error.
+        name: The name of the endpoint, for errors.
 
     Returns:
-        Its host and port.
+        The host and port.
 
     Raises:
-        InsecureEndpointError: plain http to another machine.
-        ConfigurationError: not an absolute http or https address, or one with credentials in it.
+        InsecureEndpointError: the URL is plain http to another machine.
+        ConfigurationError: the URL is not absolute http or https, or contains credentials.
     """
     try:
         parts = urlsplit(url)
@@ -101,10 +101,10 @@ def require_secure(url: str, name: str) -> str:
 
 
 def is_web_address(url: str) -> bool:
-    """Return whether a provider's address is one to show to people or open in a browser.
+    """Return whether a provider's URL may be shown to users or opened in a browser.
 
-    That is an absolute http or https address with a host, and without credentials, spaces or
-    characters that do not show.
+    It must be an absolute http or https URL with a host, without credentials, spaces or
+    unprintable characters.
     """
     try:
         parts = urlsplit(url)
@@ -117,7 +117,7 @@ def is_web_address(url: str) -> bool:
         and parts.username is None
         and url.isprintable()
         and " " not in url
-        and "\\" not in url  # browsers read it as a slash, so the host would be another
+        and "\\" not in url  # browsers treat it as a slash, which changes the host
     )
 
 
@@ -128,7 +128,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         headers: Headers of a response, lower-case names.
 
     Returns:
-        Seconds from now, never negative; None where there is no such header or it is malformed.
+        Seconds from now, never negative; None if the header is missing or malformed.
     """
     value = headers.get("retry-after")
     if value is None:
@@ -137,15 +137,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     from urllib3.util import Retry  # noqa: PLC0415
 
     reader = Retry()
-    reader.retry_after_max = sys.maxsize  # callers decide how long they wait
+    reader.retry_after_max = sys.maxsize  # callers limit the wait
     try:
         return max(0.0, float(reader.parse_retry_after(value)))
-    except (InvalidHeader, ValueError, OverflowError):  # a year or a number past all bounds
+    except (InvalidHeader, ValueError, OverflowError):  # a year or number out of range
         return None
 
 
 def can_travel(text: str) -> bool:
-    """Whether UTF-8 can carry a text; half a character (a lone surrogate) it cannot."""
+    """Return whether a text can be encoded as UTF-8; lone surrogates cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -154,7 +154,7 @@ def can_travel(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
+    """Return whether a host name or address is the loopback of this machine."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
-"""How connections leave this machine: proxy, trusted certificates and client certificate.
+"""Network settings: proxies, trusted certificates and client certificates.
 
-What is given counts before the environment, each setting by itself. All of it is checked when it
-is given, and an error names the setting.
+Each setting takes precedence over its environment variables. Settings are validated at once, and
+errors name the setting.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from grantway._exceptions import ConfigurationError
 
-#: Variables that name the certificates to trust; the first that is set counts.
+#: Variables for trusted certificates; the first one that is set is used.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-#: Variables that name proxies; also in lower case, which counts first.
+#: Variables for proxies; the lower-case form takes precedence.
 PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 _SCHEMES = _SOCKS | {"http", "https"}
@@ -29,7 +29,7 @@ _PROXY_EXAMPLE = 'like "http://proxy.example.com:3128"'
 
 
 class _Hidden(str):
-    """A password, which tools that show values do not show."""
+    """A password whose repr is masked."""
 
     __slots__ = ()
 
@@ -39,12 +39,12 @@ class _Hidden(str):
 
 @dataclass(frozen=True, slots=True)
 class ProxyChoice:
-    """A proxy, and what chose it.
+    """A proxy and the setting that selected it.
 
     Attributes:
-        address: Its address, which may hold a password.
-        setting: The argument, key or variable that named it.
-        key: The same for programs, as in ``ConfigurationError.errors``.
+        address: The proxy URL, which may contain a password.
+        setting: The argument, key or variable.
+        key: The key in ``ConfigurationError.errors``.
     """
 
     address: str
@@ -53,7 +53,7 @@ class ProxyChoice:
 
     @property
     def shown(self) -> str:
-        """The address without the user and password."""
+        """The proxy URL without user and password."""
         parts = urlsplit(self.address)
         user = "***@" if "@" in parts.netloc else ""
         return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}"
@@ -63,28 +63,29 @@ class ProxyChoice:
 
 
 class Network:
-    """The settings of one transport, checked.
+    """The validated network settings of a transport.
 
     Args:
-        ca_bundle: A file of PEM certificates to trust, or a directory that ``openssl rehash``
-            made.
-        client_certificate: The client's certificate and its private key, or one file with both.
+        ca_bundle: A PEM file of trusted certificates, or a directory prepared by ``openssl
+            rehash``.
+        client_certificate: The files of the client's certificate and private key, or one file with
+            both.
         client_key_password: The password of the private key.
-        proxies: One proxy address for everything, or scheme (``https``, ``http``, ``all``) ->
-            address. An empty mapping is no proxy.
-        no_proxy: Hosts to reach directly, with commas between: names (and what ends with them),
+        proxies: A proxy URL, or scheme (``https``, ``http``, ``all``) -> proxy URL. An empty
+            mapping disables proxies.
+        no_proxy: Comma-separated hosts to connect to directly: domains (including subdomains),
             addresses, networks, ``host:port``, or ``*``.
-        trust_env: Whether to read what is not given from the environment.
-        names: Argument -> what an error calls it, where a file gave it.
+        trust_env: Whether to read missing settings from the environment.
+        names: Argument -> its name in errors, for settings from a file.
 
     Attributes:
-        trusted: The file or directory of trusted certificates, or None for the usual ones.
-        trusted_by: The setting that named it.
+        trusted: The file or directory of trusted certificates, or None for the default.
+        trusted_by: The setting that named ``trusted``.
         certificate: As ``client_certificate``.
         key_password: As ``client_key_password``.
 
     Raises:
-        ConfigurationError: a setting cannot work; names it.
+        ConfigurationError: a setting is invalid. The message names it.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Network:
         self.trusted, self.trusted_by = self._trust(ca_bundle, env)
         self.certificate = client_certificate
         self.key_password = None if client_key_password is None else _Hidden(client_key_password)
-        del client_key_password  # a report that shows the locals of a traceback would show it
+        del client_key_password  # hide it from tracebacks with locals
         if self.certificate is not None:
             self._check_certificate(self.certificate)
         elif self.key_password is not None:
@@ -112,7 +113,7 @@ class Network:
         if no_proxy is None:
             no_proxy = env.get("no_proxy", env.get("NO_PROXY", ""))
         self._direct = no_proxy
-        # Nearly everything is https; a proxy that is never used may need what is not installed.
+        # Check for PySocks, but only if the proxy for https, the usual scheme, is a SOCKS proxy.
         self.proxy_for("https://login.example.invalid/")
 
     # --- Trust ------------------------------------------------------------------------------------
@@ -139,11 +140,11 @@ class Network:
             except OSError as error:
                 self._refuse(argument, f"{path!s} cannot be used ({error.strerror})", argument)
         try:
-            # Without a password at hand, OpenSSL would ask for one on the terminal.
+            # Without a password argument, OpenSSL would prompt on the terminal.
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
                 certificate, key, password=self.key_password or ""
             )
-        except (ssl.SSLError, ValueError) as error:  # a password may be too long
+        except (ssl.SSLError, ValueError) as error:  # ValueError: the password is too long
             reason = getattr(error, "reason", None)
         else:
             return
@@ -162,7 +163,7 @@ class Network:
         self._refuse("client_certificate", rule, "")
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a context for clients other than the transport."""
+        """Return an SSL context for clients other than the transport."""
         if self.trusted is None:
             made = ssl.create_default_context()
         elif Path(self.trusted).is_dir():
@@ -185,7 +186,7 @@ class Network:
         return {scheme: _proxy(each, setting, name) for scheme, each in by_scheme.items()}
 
     def proxy_for(self, url: str) -> ProxyChoice | None:
-        """Return the proxy for an address, or None to connect directly.
+        """Return the proxy for a URL, or None to connect directly.
 
         Raises:
             ConfigurationError: it is a SOCKS proxy, and PySocks is not installed.
@@ -210,7 +211,7 @@ class Network:
 def _from_environment(env: Mapping[str, str]) -> dict[str, ProxyChoice]:
     found = {}
     for variable in PROXY_VARIABLES:
-        # HTTP_PROXY of a CGI program is what the caller sent as a header ``Proxy``.
+        # In a CGI program, HTTP_PROXY comes from the ``Proxy`` header of the client.
         upper = () if variable == "HTTP_PROXY" and "REQUEST_METHOD" in env else (variable,)
         name = next((each for each in (variable.lower(), *upper) if env.get(each)), None)
         if name is not None:
@@ -220,7 +221,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, ProxyChoice]:
 
 
 def _proxy(address: Any, setting: str, key: str) -> ProxyChoice:
-    """Check a proxy's address. The error does not quote it, because it may hold a password."""
+    """Return the checked proxy. Errors do not quote the URL, which may contain a password."""
     rule = f"must be a proxy's address, {_PROXY_EXAMPLE}"
     if isinstance(address, str):
         whole = address.strip() if "://" in address else f"http://{address.strip()}"
@@ -235,14 +236,14 @@ def _proxy(address: Any, setting: str, key: str) -> ProxyChoice:
 
 
 def _check_library(proxy: ProxyChoice) -> None:
-    """Refuse a SOCKS proxy where what speaks SOCKS is not installed."""
+    """Reject a SOCKS proxy if PySocks is not installed."""
     if urlsplit(proxy.address).scheme in _SOCKS and find_spec("socks") is None:
         rule = f"{proxy.shown} needs PySocks; install it with: pip install PySocks"
         raise ConfigurationError(f"{proxy.setting}: {rule}.", errors={proxy.key: [rule]})
 
 
 def _is_direct(host: str, port: int | None, exempt: str) -> bool:
-    """Whether a host is one of those that are reached without a proxy."""
+    """Return whether a host is exempt from proxies."""
     host = host.rstrip(".").lower()
     try:
         address = ipaddress.ip_address(host)
@@ -287,12 +288,12 @@ def _check_bundle(path: str, setting: str, key: str) -> None:
 
 @lru_cache(maxsize=16)
 def _load(path: str, _changed: int, _size: int) -> None:
-    """Read a bundle; once for each state of the file, because a large one takes a while."""
+    """Load a bundle, cached per file state because large bundles are slow."""
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
 
 
 def _files(certificate: Any) -> tuple[str, str | None]:
-    """The files of the certificate and of its key, None for one file with both."""
+    """Return the files of the certificate and key; the key is None if one file has both."""
     if isinstance(certificate, (str, os.PathLike)):
         return os.fspath(certificate), None
     whole, key = certificate

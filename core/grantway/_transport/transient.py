@@ -1,4 +1,4 @@
-"""Failures that pass by themselves: the provider, or something before it, cannot answer now."""
+"""Recognise transient failures of a provider or of an intermediary."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from .http import REFUSED, SERVER_FAULT
 
-#: Redirects that a captive portal or a login page sends in the provider's place. A permanent one
+#: Redirects that captive portals and login pages send. A permanent one
 #: (301, 308) means that the configured address is wrong.
 PORTAL_REDIRECTS = frozenset({302, 303, 307})
 #: The server waited too long for the request, which may have reached a server behind it.
 _REQUEST_TIMEOUT = 408
-#: The header, and the members of the body, in which AWS names an error.
+#: The header and body members that contain the error name at AWS.
 _AWS_ERROR = "x-amzn-errortype"
 _AWS_MEMBERS = ("__type", "code", "Code")
-#: Names that mean that a service is too busy, and did nothing. The AWS names are botocore's.
+#: Error names of requests that a busy service did not process. The AWS names are botocore's.
 _BUSY = frozenset(
     {
         "LimitExceededException",
@@ -33,7 +33,7 @@ _BUSY = frozenset(
         "too_many_requests",
     }
 )
-#: Names that mean that a service failed.
+#: Error names of server failures.
 _FAILED = frozenset(
     {
         "InternalError",
@@ -51,7 +51,7 @@ _FAILED = frozenset(
 def is_refused(
     status: int, code: str, headers: Mapping[str, str], members: Mapping[str, Any]
 ) -> bool:
-    """Return whether a server says that it did nothing, and may do it later.
+    """Return whether a busy server did not process the request.
 
     Args:
         status: The HTTP status.
@@ -61,14 +61,14 @@ def is_refused(
     """
     if status in REFUSED:
         return True
-    # After any other 5xx it is not known whether the request was carried out.
+    # After any other 5xx, the outcome of the request is unknown.
     return status < SERVER_FAULT and not _names(code, headers, members).isdisjoint(_BUSY)
 
 
 def is_failed(
     status: int, code: str, headers: Mapping[str, str], members: Mapping[str, Any]
 ) -> bool:
-    """Return whether a server failed, so that it is not known what became of the request.
+    """Return whether a server failed, so that the outcome of the request is unknown.
 
     Args:
         status: The HTTP status.
@@ -80,14 +80,14 @@ def is_failed(
 
 
 def failed_status(status: int) -> bool:
-    """Return whether a status says that the server failed."""
+    """Return whether a status means that the server failed."""
     return status >= SERVER_FAULT or status == _REQUEST_TIMEOUT
 
 
 def _names(code: str, headers: Mapping[str, str], members: Mapping[str, Any]) -> set[str]:
-    """Return the names of an error, without AWS's namespace before and address behind them.
+    """Return the names of an error, without AWS's namespace prefix and URL suffix.
 
-    AWS's services name an error in one of these places, whatever dialect the provider speaks.
+    AWS services use these places with every dialect.
     """
     found = [code, headers.get(_AWS_ERROR, ""), *map(members.get, _AWS_MEMBERS)]
     return {

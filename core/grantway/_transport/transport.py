@@ -44,22 +44,22 @@ from .deadline import Deadline
 from .http import HttpRequest, HttpResponse
 from .network import Network, ProxyChoice
 
-#: Largest answer that is read, in bytes.
+#: Maximum size of a response in bytes.
 MAX_RESPONSE = 1024 * 1024
-#: Seconds to reach a server, and between two pieces of its answer.
+#: Timeouts in seconds for connecting and for each read.
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 20.0
 _REDIRECT_FROM, _REDIRECT_TO = 300, 400
 _PROXY_LOGIN = 407
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
-#: The shortest socket timeout: zero would make the socket non-blocking.
+#: Minimum socket timeout in seconds; zero would make the socket non-blocking.
 _LEAST = 0.001
-#: Most characters of an address that an error shows.
+#: Maximum characters of a URL in an error.
 _SHOWN = 200
 
 
 @dataclass(slots=True)
 class _Flight:
-    """The request that this thread is sending now."""
+    """The state of the request that this thread is sending."""
 
     deadline: Deadline
     read_timeout: float
@@ -76,7 +76,7 @@ _current = _Current()
 
 
 class _BoundedRaw(io.RawIOBase):
-    """A socket's reading side whose every read ends with the deadline."""
+    """A socket reader whose reads stop at the deadline."""
 
     def __init__(self, sock: socket.socket, flight: _Flight) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _BoundedRaw(io.RawIOBase):
 
 
 class _BoundedSocket:
-    """Stands in for the socket where ``http.client`` makes its reader."""
+    """Wraps a socket so that ``http.client`` reads it with the deadline."""
 
     def __init__(self, sock: socket.socket, flight: _Flight) -> None:
         self._sock, self._flight = sock, flight
@@ -113,7 +113,7 @@ class _BoundedSocket:
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer that is read under the deadline, its status line and headers included."""
+    """A response that is read with the deadline, including the status line and headers."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         flight = _current.flight
@@ -125,13 +125,13 @@ class _Response(http.client.HTTPResponse):
         flight = _current.flight
         if flight is not None:
             if flight.ended:
-                # http.client takes the end of the connection for the end of the headers.
+                # http.client treats the end of the connection as the end of the headers.
                 raise http.client.IncompleteRead(b"")
             flight.status = self.status
 
 
 class _Noting:
-    """Notes when the body of a request is handed to the socket."""
+    """Records when the body of a request is passed to the socket."""
 
     response_class: Any = _Response
     _in_body = False
@@ -149,7 +149,7 @@ class _Noting:
         self._in_body = True
 
     def send(self, data: Any) -> None:
-        # A server cannot act on a POST whose body never left, so headers alone do not count.
+        # A server cannot process a POST without its body, so sent headers do not count.
         if self._in_body and _current.flight is not None:
             _current.flight.left = True
         super().send(data)  # type: ignore[misc]
@@ -178,7 +178,7 @@ class _Adapter(HTTPAdapter):
     exchange itself and serves nothing here.
     """
 
-    #: Of the client certificate's private key, which requests cannot be given.
+    #: The password of the client's private key, which requests does not support.
     key_password: str | None = None
 
     def init_poolmanager(
@@ -226,35 +226,35 @@ class _Adapter(HTTPAdapter):
 
 
 class RequestsTransport(OneProcess):
-    """Sends through ``requests``' adapter on a pool of kept connections. Safe for threads.
+    """Sends requests with ``requests`` over pooled connections. Thread-safe.
 
-    What is not given comes from the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
+    Missing settings come from the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
     ``NO_PROXY`` (or in lower case), and the certificates of ``REQUESTS_CA_BUNDLE``,
     ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, whichever is set first in this order.
     No netrc is read.
 
     Args:
-        connect_timeout: Seconds to reach the server, TLS included.
-        read_timeout: Seconds between two pieces of the answer.
-        max_response: Largest answer that is read, in bytes.
-        pool_size: Connections kept for each host.
-        ca_bundle: Path of the certificates to trust instead of certifi's: a PEM file, or a
-            directory that ``openssl rehash`` made.
+        connect_timeout: Seconds to connect, including TLS.
+        read_timeout: Seconds for each read of the response.
+        max_response: Maximum size of a response in bytes.
+        pool_size: Maximum pooled connections per host.
+        ca_bundle: Path of the trusted certificates instead of certifi's: a PEM file, or a directory
+            prepared by ``openssl rehash``.
         client_certificate: Paths of this client's certificate and its private key, or of one PEM
-            file with both, for mutual TLS (RFC 8705). Each new connection reads them anew, so a
-            renewed certificate is used without a restart.
+            file with both, for mutual TLS (RFC 8705). Every new connection reads them again, so a
+            rotated certificate needs no restart.
         client_key_password: The password of the private key.
-        proxies: One proxy address, or scheme (``https``, ``http``, ``all``) -> address; ``{}`` for
-            none. A SOCKS proxy needs PySocks.
-        no_proxy: Hosts to reach without a proxy, as in ``NO_PROXY``.
-        trust_env: Whether the environment counts.
-        setting_names: Argument -> what errors call it, where a file gave it.
+        proxies: A proxy URL, or scheme (``https``, ``http``, ``all``) -> proxy URL; ``{}`` for
+            none. A SOCKS proxy requires PySocks.
+        no_proxy: Hosts to connect to without a proxy, as in ``NO_PROXY``.
+        trust_env: Whether to read missing settings from the environment.
+        setting_names: Argument -> its name in errors, for settings from a file.
 
     Raises:
-        ConfigurationError: an argument cannot work; names it.
+        ConfigurationError: an argument is invalid. The message names it.
     """
 
-    @hides_arguments  # a proxy's address may hold a password
+    @hides_arguments  # a proxy URL may contain a password
     def __init__(
         self,
         *,
@@ -274,7 +274,7 @@ class RequestsTransport(OneProcess):
         check_seconds("read_timeout", read_timeout)
         check_count("max_response", max_response)
         check_count("pool_size", pool_size, most=MOST_CONNECTIONS)
-        #: The longest that the first byte of an answer may take, connecting included.
+        #: Maximum seconds until the first byte of a response, including connecting.
         self.attempt_seconds = connect_timeout + read_timeout
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
@@ -288,19 +288,19 @@ class RequestsTransport(OneProcess):
             trust_env=trust_env,
             names=setting_names,
         )
-        del client_key_password  # a report that shows the locals of a traceback would show it
+        del client_key_password  # hide it from tracebacks with locals
         self._pool_size = pool_size
         self._process, self._adapter = os.getpid(), self._connections()
-        #: What came with a fork. Not closed, since another thread of the parent may have held its
-        #: locks, and not let go, since that would close it.
+        #: Adapters from before a fork. Not closed, since another thread may have held their locks,
+        #: and still referenced, since garbage collection would close them.
         self._inherited: list[_Adapter] = []
 
     @classmethod
     def within(cls, timeout: float, **options: Any) -> Self:
-        """Return one whose single attempt fits into a call of so many seconds.
+        """Return a transport whose timeouts for one attempt fit into the timeout of a call.
 
         Args:
-            timeout: Seconds for the call.
+            timeout: Timeout of the call in seconds.
             **options: Other arguments, such as ``ca_bundle``.
         """
         check_seconds("timeout", timeout)
@@ -317,9 +317,9 @@ class RequestsTransport(OneProcess):
         return made
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
-        """Send once; see ``grantway._transport.http.Transport``."""
+        """Send a request once; see ``Transport.send``."""
         if self._process != os.getpid():
-            # Two processes that send through one connection read each other's tokens.
+            # Processes that share a connection could read each other's tokens.
             self._inherited.append(self._adapter)
             self._process, self._adapter = os.getpid(), self._connections()
         remaining = deadline.remaining()
@@ -362,7 +362,7 @@ class RequestsTransport(OneProcess):
                 body = answer.read(self._max_response + 1)
                 if len(body) <= self._max_response:
                     if answer.length_remaining:
-                        # urllib3 tells only those who read on; half a form would pass for a token.
+                        # urllib3 reports this only on a further read; half a form could look valid.
                         answer.close()
                         raise IncompleteRead(len(body), answer.length_remaining)
                     answer.release_conn()
@@ -376,7 +376,7 @@ class RequestsTransport(OneProcess):
             failure = _failure(error, flight, request, proxy, self._network)
         finally:
             _current.flight = outer
-        # Raised here, outside the except block: what requests raises holds the whole request.
+        # Raised outside the except block, because the exception of requests holds the request.
         raise failure
 
     def _decompressed(self, status: int, headers: dict[str, str], body: bytes) -> HttpResponse:
@@ -399,17 +399,17 @@ class RequestsTransport(OneProcess):
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
-    # The query of a redirect may hold a code or token; where it points is enough.
+    # The query of a redirect may contain a code or token, so the error omits it.
     where = _place(headers.get("location", ""))
     return RedirectRefusedError(
-        f"The endpoint answered {status} and pointed to {where or 'nowhere'}. Secrets are not sent "
-        "on to another address; if that one is right, configure it as the endpoint.",
+        f"The endpoint returned {status} with a redirect to {where or 'nowhere'}. Secrets are not "
+        "sent to another URL; if it is the right one, configure it as the endpoint.",
         evidence=Evidence(status=status),
     )
 
 
 def _place(location: str) -> str:
-    """Scheme, host, port and path of an address, fit to be shown."""
+    """Return the scheme, host, port and path of a URL, for messages."""
     try:
         target = urlsplit(location)
         port = f":{target.port}" if target.port is not None else ""
@@ -438,7 +438,7 @@ def _failure(
                 "Nothing was sent; trying again is safe.",
                 failed="proxy",
             )
-        # A request without a body may have left; it only asks, so that it does no harm.
+        # A request without a body may have been sent, but it only reads.
         again = "Nothing was sent; trying" if request.body else "Trying"
         way = "" if proxy is None else f" through the proxy {proxy.shown} ({proxy.setting})"
         return ConnectionFailedError(
@@ -455,7 +455,7 @@ def _failure(
 
 
 def _refused_by(proxy: ProxyChoice, status: int, request: HttpRequest) -> ConnectionFailedError:
-    """The error for a proxy that does not forward; the provider has seen nothing."""
+    """Return the error for a proxy that did not forward the request to the provider."""
     host = urlsplit(request.url).netloc
     if status == _PROXY_LOGIN:
         advice = (
@@ -475,7 +475,7 @@ def _refused_by(proxy: ProxyChoice, status: int, request: HttpRequest) -> Connec
 
 
 def _advice(what: str, network: Network) -> str:
-    """What to set where TLS failed."""
+    """Return the advice for a TLS failure."""
     if "certificate" not in what.lower():
         return ""
     if "CERTIFICATE_REQUIRED" in what or "BAD_CERTIFICATE" in what:
@@ -492,7 +492,7 @@ def _advice(what: str, network: Network) -> str:
 
 
 def _describe(error: BaseException) -> tuple[str, str]:
-    """Return what failed (see ``TransportError.failed``), and the innermost cause in words.
+    """Return what failed (see ``TransportError.failed``) and the innermost cause.
 
     requests wraps urllib3's error, which wraps the socket's.
     """
@@ -514,9 +514,9 @@ def _describe(error: BaseException) -> tuple[str, str]:
         why = getattr(last, "verify_message", "") or getattr(last, "reason", "")
         failed, what = "tls", f"TLS failed ({why})"
     elif isinstance(last, http.client.RemoteDisconnected):
-        failed, what = "connection", "the server closed the connection without an answer"
+        failed, what = "connection", "the server closed the connection without a response"
     elif isinstance(last, http.client.IncompleteRead):
-        failed, what = "connection", "the answer was cut short"
+        failed, what = "connection", "the response was truncated"
     elif isinstance(last, OSError) and last.strerror:
         failed, what = "connection", last.strerror.lower()
     else:

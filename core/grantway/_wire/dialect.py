@@ -1,4 +1,4 @@
-"""How requests and answers look on the wire. A dialect is data; the wire is parsed here only."""
+"""Dialects: encode requests and decode responses of a provider. The only place that parses them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ __all__ = [
 
 logger = logging.getLogger("grantway")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-#: Members that a token has fields for.
+#: Response members with a ``Token`` attribute.
 _READ = ("expires_in", "token_type", "refresh_token", "id_token", "scope")
 _UNSTATED: tuple[Any, ...] = (None, "", 0)
-#: What belongs to the token itself; beside a nested token it is another token's.
+#: Members of a token; beside a nested token they belong to another token.
 _TOKEN_FIELDS = frozenset(
     {"access_token", "expires_in", "id_token", "refresh_token", "scope", "token_type"}
 )
@@ -48,13 +48,13 @@ _TOKEN_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class WireError:
-    """An error as the provider stated it.
+    """An error response.
 
     Attributes:
-        code: RFC code, or the provider's own where there is none.
-        description: The provider's words, or None.
+        code: The RFC error code, or the provider's own.
+        description: The provider's description, or None.
         uri: ``error_uri``, or None.
-        reason: The finer cause, such as AWS's ``reason``, or None.
+        reason: An additional reason code, such as AWS's ``reason``, or None.
     """
 
     code: str
@@ -65,18 +65,18 @@ class WireError:
 
 @dataclass(slots=True)
 class ProviderResponse(Value):
-    """A decoded answer: a payload, an error, or neither with the problem named.
+    """A decoded response: a payload, an error, or a problem.
 
     Attributes:
         status: HTTP status.
         headers: Lower-case names.
-        payload: The fields of a success, RFC names.
-        error: What the provider refused, or None.
+        payload: The members of a success, RFC names.
+        error: The error that the provider returned, or None.
         problem: Why the body could not be used, or None.
-        body: The raw body, kept only beside a problem.
-        members: The decoded object of an answer that is no success, RFC names at the top.
-        token: What the payload says, for a token request that succeeded.
-        attempts: Sends it took.
+        body: The raw body, if there is a problem.
+        members: The decoded object of a failed response, with RFC names at the top level.
+        token: The token, if a token request succeeded.
+        attempts: Number of sends.
     """
 
     status: int
@@ -95,16 +95,13 @@ class ProviderResponse(Value):
         return retry_after(self.headers)
 
     def excerpt(self, secrets: list[str]) -> str:
-        """The beginning of an unusable body, safe to show."""
+        """Return the start of an unusable body without secrets."""
         return excerpt(self.body, secrets)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a dialect works out when it is made, so that no call has to.
-
-    The mappings are copies: changing the one that was given changes nothing.
-    """
+    """Values that a dialect computes once. The mappings are copies."""
 
     headers: Mapping[str, str]
     request_names: Mapping[str, str]
@@ -138,21 +135,21 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class Dialect(Value):
-    """How one provider, or one kind of provider, writes requests and answers.
+    """The request and response formats of a provider or a family of providers.
 
     Attributes:
-        name: What a ``Provider`` asks for.
-        request: The request.
-        answer: A success.
-        error: An error.
-        replay_window: Seconds within which a refresh token may be presented again after its
-            answer was lost; 0 where the provider states none.
-        freshness: How long before its end a credential renews a token.
-        amend: Called with the decoded object before anything is looked up in it, and gives the
-            object to look in; the one way out for what data cannot say.
+        name: The name for ``Provider(dialect=...)``.
+        request: The format of requests.
+        response: The format of successful responses.
+        error: The format of error responses.
+        replay_window: Seconds within which a refresh token may be sent again after its response was
+            lost; 0 if the provider documents none.
+        freshness: When a credential refreshes a token.
+        amend: A function that converts the decoded object before it is read, for formats that the
+            other attributes cannot describe.
 
     Raises:
-        ConfigurationError: names the attribute that cannot work.
+        ConfigurationError: an attribute is invalid. The message names it.
     """
 
     name: str
@@ -190,13 +187,13 @@ class Dialect(Value):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers of every request."""
+        """The headers of every request."""
         return self._plan.headers
 
     # --- requests ---------------------------------------------------------------------------
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
-        """Write the fields of a request (RFC names) as a body."""
+        """Return the body of a request with these fields (RFC names)."""
         names = self._plan.request_names
         separator = self.request.scope_separator
         written: dict[str, Any] = dict(self._plan.constants)
@@ -212,11 +209,11 @@ class Dialect(Value):
         return _form(written).encode("ascii")
 
     def authorization_url(self, endpoint: str, fields: Mapping[str, Any]) -> str:
-        """Write an authorization request (RFC 6749 section 4.1.1) as an address.
+        """Return the URL of an authorization request (RFC 6749 section 4.1.1).
 
         Args:
             endpoint: The authorization endpoint, which may have a query already.
-            fields: RFC names to values; None and an empty scope are left out.
+            fields: RFC names to values; None and an empty scope are omitted.
         """
         names = self._plan.authorization_names
         separator = self.request.scope_separator or " "
@@ -231,13 +228,13 @@ class Dialect(Value):
         )
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
 
-    # --- answers ----------------------------------------------------------------------------
+    # --- responses --------------------------------------------------------------------------
 
     def decode(self, response: HttpResponse) -> ProviderResponse:
-        """Read an answer of any status. Never raises for what the provider sent.
+        """Decode a response of any status. Never raises an error for its content.
 
-        Every status from 200 to 299 means success; RFC 6749 section 5.1 has 200 alone, and
-        providers and gateways send 201 and others.
+        Every 2xx status is a success: RFC 6749 section 5.1 allows only 200, but providers and
+        gateways send others.
         """
         answer = ProviderResponse(response.status, response.headers)
         succeeded = response.succeeded
@@ -263,43 +260,43 @@ class Dialect(Value):
         return answer
 
     def _amended(self, found: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-        """Let ``amend`` prepare the object. A token is not lost to its defect."""
+        """Return the object as ``amend`` converts it. If ``amend`` fails, a token is still read."""
         assert self.amend is not None
         try:
             amended: Any = self.amend(copy.deepcopy(found))
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 - a plugin's code, and any object may come
+        except BaseException as error:  # noqa: BLE001 - plugin code
             problem = f"amend raised {_kind(error)}"
         else:
             if isinstance(amended, dict):
                 return amended, None
-            problem = f"amend gave a {_kind(amended)}"
+            problem = f"amend returned a {_kind(amended)}"
         if self._token_in(found):
-            logger.warning("The dialect %s is wrong: %s.", self.name, problem)
+            logger.warning("The dialect %s is faulty: %s.", self.name, problem)
             return found, None
         return found, f"the dialect {self.name} cannot read it: {problem}"
 
     def _expected(self, found: dict[str, Any]) -> bool:
-        """Whether an object holds a token or an error where this dialect has them."""
+        """Return whether an object contains a token or an error of this dialect."""
         return self._token_in(found) or bool(_first(found, self.error.code_at))
 
     def _token_in(self, found: dict[str, Any]) -> bool:
-        """Whether an object holds an access token or a refresh token."""
+        """Return whether an object contains an access token or a refresh token."""
         payload = self._payload(found) or _NOTHING
         return bool(
             _text(payload.get("access_token")) or refresh_token(payload.get("refresh_token"))
         )
 
     def _payload(self, found: dict[str, Any]) -> dict[str, Any] | None:
-        """The object at the first path that holds a token; else the first object; RFC names."""
+        """Return the first object with a token, or else the first object, with RFC names."""
         objects = []
         for path in self.response.token_at:
             here = _at(found, path)
             if isinstance(here, dict):
                 payload = self._renamed(here)
                 if path:
-                    payload = dict(payload)  # what it was taken from may go to ``extra``
+                    payload = dict(payload)  # the original may go to ``extra``
                     beside = self._renamed(found)
                     payload.update(
                         (name, value)
@@ -342,7 +339,7 @@ class Dialect(Value):
         if not raw and not failed:
             return None
         if succeeded and not failed and payload and _text(payload.get("access_token")):
-            # Some providers send ``"error": ""`` or notes beside a token that works.
+            # Some providers send ``"error": ""`` or notes beside a valid token.
             return None
         said = found or _NOTHING
         return WireError(
@@ -359,14 +356,14 @@ class Dialect(Value):
         return codes.get(raw, raw)
 
     def token(self, payload: dict[str, Any], received_at: float) -> Token:
-        """Make a token of a payload (RFC 6749 section 5.1).
+        """Return the token of a payload (RFC 6749 section 5.1).
 
         Args:
-            payload: The fields, RFC names. Consumed.
-            received_at: Unix time to count ``expires_in`` from.
+            payload: The members, RFC names. Modified.
+            received_at: Unix time of the response, for ``expires_in``.
 
         Raises:
-            ValueError: says which field is missing or unreadable; never quotes a value.
+            ValueError: a member is missing or invalid. The message contains no value.
         """
         access_token = payload.pop("access_token", None)
         if not isinstance(access_token, str) or not access_token:
@@ -384,7 +381,7 @@ class Dialect(Value):
             scope=self._scope(stated["scope"]),
             extra=payload,
         )
-        # What cannot be read stays where a program can find it.
+        # Keep members that cannot be read in ``extra``.
         payload.update(
             (name, value)
             for name, value in stated.items()
@@ -393,9 +390,9 @@ class Dialect(Value):
         return token
 
     def _seconds(self, value: Any) -> int | None:
-        """Read a lifetime: a number, or a string of one; anything else means not stated.
+        """Return a lifetime given as a number or string; None for anything else.
 
-        A token that was issued is never thrown away for it, and with it a new refresh token.
+        An invalid lifetime must not discard an issued token.
         """
         if isinstance(value, bool):
             return None
@@ -417,7 +414,7 @@ class Dialect(Value):
 
 
 def _is_absent(name: str, value: Any) -> bool:
-    """Return whether a field is left out: None, or a scope without a name (RFC 6749 3.3)."""
+    """Return whether a field is omitted: None, or an empty scope (RFC 6749 section 3.3)."""
     if name == "scope" and isinstance(value, str):
         return not value.strip()
     return value is None or (name == "scope" and not value)
@@ -433,12 +430,12 @@ def _form(fields: Mapping[str, Any]) -> str:
             for name, value in fields.items()
             if not all(can_travel(part) for part in (name, *texts(value)))
         }
-    # Raised outside the except block: the UnicodeEncodeError holds the value that was given.
+    # Raised outside the except block, because the UnicodeEncodeError holds the value.
     raise RequestInvalidError(f"Nothing was sent: {', '.join(errors)} {rule}", errors=errors)
 
 
 def _form_value(value: Any) -> Any:
-    """Write what a form has no notation for as JSON, as RFC 9396 section 2 does."""
+    """Encode values that a form cannot express as JSON, as in RFC 9396 section 2."""
     items = value if isinstance(value, (list, tuple)) else (value,)
     if isinstance(value, bool) or any(isinstance(item, (Mapping, list, tuple)) for item in items):
         return json.dumps(value, separators=(",", ":"))
@@ -446,7 +443,7 @@ def _form_value(value: Any) -> Any:
 
 
 def refresh_token(value: Any) -> str | None:
-    """Read a refresh token; some providers send a number, and take it back as text."""
+    """Return a refresh token as text; some providers send a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
 
 
@@ -456,7 +453,7 @@ def _unread(name: str, value: Any, token: Token) -> bool:
     if name == "scope" and isinstance(value, list):
         return not all(isinstance(each, str) for each in value)
     if isinstance(value, float) and not math.isfinite(value):
-        return False  # JSON has no word for it
+        return False  # not valid JSON
     return getattr(token, name) is None
 
 
@@ -469,7 +466,7 @@ def _text(value: Any) -> str | None:
 
 
 def _at(found: Mapping[str, Any], path: Path) -> Any:
-    """What is at a path; a number in it indexes a list."""
+    """Return the value at a path; a number in the path indexes a list."""
     here: Any = found
     for step in path:
         if isinstance(here, dict):
@@ -482,7 +479,7 @@ def _at(found: Mapping[str, Any], path: Path) -> Any:
 
 
 def _first_text(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
-    """The first non-empty string at one of the paths."""
+    """Return the first non-empty string at one of the paths."""
     for path in paths:
         here = _at(found, path)
         if isinstance(here, str) and here:
@@ -491,7 +488,7 @@ def _first_text(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
 
 
 def _first(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
-    """The first non-empty string or whole number at one of the paths, as a string."""
+    """Return the first non-empty string or integer at one of the paths, as a string."""
     for path in paths:
         here = _at(found, path)
         if isinstance(here, str) and here:
@@ -501,5 +498,5 @@ def _first(found: Mapping[str, Any], paths: tuple[Path, ...]) -> str:
     return ""
 
 
-#: The standard: forms in, JSON out, errors by ``error`` (RFC 6749).
+#: The standard: form requests, JSON responses, error codes in ``error`` (RFC 6749).
 RFC6749 = Dialect(name="rfc6749")

@@ -1,4 +1,4 @@
-"""Reading the metadata that an issuer publishes (RFC 8414, OpenID Connect Discovery)."""
+"""Read the metadata of an issuer (RFC 8414, OpenID Connect Discovery)."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from grantway._transport.http import REFUSED, HttpRequest, HttpResponse, Transpo
 from grantway._transport.transient import is_failed, is_refused
 
 _OK = 200
-#: How often each address is asked at most.
+#: Maximum number of requests to each URL.
 _ROUNDS = 3
 #: The wait before round n is random between 0 and this times 2**n, in seconds.
 _BASE = 0.05
-#: Longest Retry-After, in seconds, that is waited for.
+#: Maximum Retry-After in seconds; a longer one ends the discovery.
 _LONGEST_WAIT = 30.0
 _SHOWN = 200
 
 
 def well_known_addresses(issuer: str) -> tuple[str, ...]:
-    """Return where an issuer may publish its metadata, in the order in which it is looked up.
+    """Return the URLs where an issuer may publish its metadata, in lookup order.
 
-    RFC 8414 section 3.1 puts the well-known part before the issuer's path, OpenID Connect
-    Discovery section 4 behind it, and RFC 8414 section 5 puts OpenID Connect's before the path too.
+    RFC 8414 section 3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
+    section 4 after it, and RFC 8414 section 5 puts OpenID Connect's before it.
     """
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")
@@ -50,22 +50,22 @@ def well_known_addresses(issuer: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Look:
-    """What one address answered last.
+    """The latest result of one URL.
 
     Attributes:
-        address: The address.
-        said: What it answered, for the error.
-        again: Whether another answer may come later.
-        failure: The exception, where no answer came.
+        address: The URL.
+        said: A description of the result, for the error.
+        again: Whether a retry may succeed.
+        failure: The exception, if there was no response.
         status: The HTTP status, or None.
-        wait: Seconds that it asked to wait, or None.
-        found: Its document, once it is this issuer's.
-        named: Another issuer, which its document names.
-        shown: The beginning of an unusable document.
+        wait: Retry-After in seconds, or None.
+        found: The metadata, if it belongs to this issuer.
+        named: The other issuer that the metadata names, or empty.
+        shown: The start of an unusable document.
     """
 
     address: str
-    said: str = "was not asked before the time was over"
+    said: str = "was not requested before the timeout"
     again: bool = True
     failure: TransportError | None = None
     status: int | None = None
@@ -78,19 +78,20 @@ class _Look:
 def read_metadata(
     issuer: str, expected: str, transport: Transport, deadline: Deadline
 ) -> dict[str, Any]:
-    """Return the metadata of an issuer, from the first address that has it.
+    """Return the metadata of an issuer from the first URL that has it.
 
-    An address that fails in a way that may pass is asked again, at most three times.
+    Each URL is requested up to three times if it fails with a transient error.
 
     Args:
-        issuer: The issuer, which decides the addresses.
-        expected: The issuer that the document must name.
+        issuer: The issuer, from which the URLs are derived.
+        expected: The issuer that the metadata must name.
         transport: Sends the requests.
-        deadline: One end for all of them.
+        deadline: The deadline for all requests.
 
     Raises:
-        ProviderUnavailableError: the provider is too busy.
-        ResponseInvalidError: no address has this issuer's document; names what each answered.
+        ProviderUnavailableError: the provider is busy.
+        ResponseInvalidError: no URL returned this issuer's metadata. The message lists what each
+            returned.
         TransportError: the provider could not be reached.
     """
     looks = [_Look(address) for address in well_known_addresses(issuer)]
@@ -118,15 +119,15 @@ def _ask(look: _Look, expected: str, transport: Transport, deadline: Deadline) -
             HttpRequest("GET", look.address, {"Accept": "application/json"}), deadline
         )
     except RedirectRefusedError as elsewhere:
-        # Many sites send every unknown address to a login page.
+        # Many sites redirect unknown URLs to a login page.
         look.status, look.again = elsewhere.evidence.status, False
-        look.said = f"answered {look.status}, a redirect"
+        look.said = f"returned {look.status}, a redirect"
     except (ConnectionFailedError, OutcomeUnknownError) as failure:
         look.status, look.failure = failure.evidence.status, failure
-        look.said = "gave no answer"
+        look.said = "returned no response"
     except TransportError as unusable:
         look.status, look.again = unusable.evidence.status, False
-        look.said = "answered with more than is read"
+        look.said = "returned a response that is too large"
     else:
         look.status = response.status
         _judge(look, response, expected)
@@ -135,7 +136,7 @@ def _ask(look: _Look, expected: str, transport: Transport, deadline: Deadline) -
 def _judge(look: _Look, response: HttpResponse, expected: str) -> None:
     look.again = False
     if response.status != _OK:
-        look.said = f"answered {response.status}"
+        look.said = f"returned {response.status}"
         status, headers = response.status, response.headers
         look.again = is_refused(status, "", headers, {}) or is_failed(status, "", headers, {})
         look.wait = retry_after(response.headers) if look.again else None
@@ -145,10 +146,10 @@ def _judge(look: _Look, response: HttpResponse, expected: str) -> None:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        look.said = "answered 200, but not with a JSON object"
+        look.said = "returned 200, but not a JSON object"
         look.shown = excerpt(response.body)
         return
-    # RFC 8414 section 3.3: another issuer's document would let it receive our secrets.
+    # RFC 8414 section 3.3: metadata of another issuer could send our secrets there.
     if found.get("issuer") != expected:
         look.named = printable(str(found.get("issuer")))[:_SHOWN]
         look.said = f"names the issuer {look.named!r}"

@@ -1,7 +1,7 @@
-"""From the bytes of a response to an object: JSON or a form, in whatever charset it came.
+"""Parse the body of a response as JSON or a form, in any charset.
 
-A token that was issued must not be lost to a wrong label, so the bytes decide and the headers only
-help. Junk around an object is ignored if the object has the expected members.
+An issued token must not be lost because of a wrong Content-Type, so the bytes take precedence over
+the headers. Other text around an object is ignored if the object has the expected members.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from grantway._secrets.redaction import printable
 from grantway._transport.http import HttpResponse
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.IGNORECASE)
-#: Python's codecs of text that are no charsets of the web.
+#: Python text codecs that are not charsets.
 _NO_CHARSETS = frozenset(
     {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
 )
-#: What text without a usable label is read as, as browsers do. Every byte has a meaning.
+#: The fallback charset, as in browsers. It can decode any bytes.
 _LAST = "cp1252"
-#: Blanks, and what some servers put around an object.
+#: Whitespace, and characters that some servers put around an object.
 _BLANK = " \t\r\n\v\f\0\ufeff"
 _BEHIND = _BLANK + ");"
-#: Objects at most that are looked for behind junk.
+#: Maximum number of positions at which to look for an object in other text.
 _MOST_STARTS = 50
 
 Object = dict[str, Any]
@@ -35,12 +35,12 @@ Object = dict[str, Any]
 def parse(
     response: HttpResponse, expected: Callable[[Object], bool]
 ) -> tuple[Object | None, str | None]:
-    """Return the object in a response, or None, and the problem.
+    """Return the object in a response (or None) and the problem (or None).
 
     Args:
         response: The response.
-        expected: Whether an object holds a token or an error. Text that is no plain JSON, and not
-            labelled as a form, counts only if it does.
+        expected: Returns whether an object contains a token or an error. Required for text that is
+            neither plain JSON nor labelled as a form.
     """
     try:
         return _object(_strict(response.body), expected)
@@ -56,13 +56,13 @@ def parse(
 
 
 def _read(text: str, charset: str, expected: Callable[[Object], bool], *, labelled: bool) -> Any:
-    """Read JSON, a form, or an object among junk.
+    """Return JSON, a form, or an object within other text.
 
     Args:
-        text: The body, without blanks around it.
-        charset: Of the escapes in a form.
+        text: The body, stripped.
+        charset: The charset of percent-encoded bytes in a form.
         expected: As for ``parse``.
-        labelled: Whether the response says that it is a form.
+        labelled: Whether the Content-Type is a form.
     """
     try:
         return _strict(text)
@@ -74,7 +74,7 @@ def _read(text: str, charset: str, expected: Callable[[Object], bool], *, labell
 
 
 def _problem(response: HttpResponse, kind: str, text: str) -> str:
-    """Say why nothing could be read."""
+    """Return why the body could not be parsed."""
     coding = response.headers.get("content-encoding", "").lower()
     if not text:
         return "the answer is empty"
@@ -86,9 +86,9 @@ def _problem(response: HttpResponse, kind: str, text: str) -> str:
 
 
 def _object(found: Any, expected: Callable[[Object], bool]) -> tuple[Object | None, str | None]:
-    """Return the object that was found, or the one in a list or in a JSON string.
+    """Return the object, possibly unwrapped from a list or a JSON string.
 
-    Some APIs list their errors, and some gateways encode an answer twice.
+    Some APIs return a list of errors, and some gateways encode a response twice.
     """
     if isinstance(found, dict):
         return found, None
@@ -115,7 +115,7 @@ def _strict(text: bytes | str) -> Any:
 
 
 def _texts(body: bytes, kind: str) -> Iterator[tuple[str, str]]:
-    """The body as text, with the charset: by its bytes, then by its label, then in any case."""
+    """Yield the body as text with the charset: detected, then labelled, then the fallback."""
     labelled = _CHARSET.search(kind)
     for charset in ("utf-8-sig", json.detect_encoding(body), _known(labelled and labelled[1])):
         if charset:
@@ -129,14 +129,14 @@ def _texts(body: bytes, kind: str) -> Iterator[tuple[str, str]]:
 def _known(label: str | None) -> str | None:
     try:
         name = codecs.lookup(label or "").name
-        "".encode(name)  # refuses codecs that are not of text
+        "".encode(name)  # raises LookupError for codecs that are not text encodings
     except (LookupError, ValueError):
         return None
     return None if name in _NO_CHARSETS else name
 
 
 def _form(text: str, charset: str) -> Object | None:
-    """Read a form, whose escapes may be in the charset of the text."""
+    """Return the fields of a form, or None."""
     if "=" not in text or text.startswith(("{", "[", "<", '"')):
         return None
     try:
@@ -152,9 +152,9 @@ def _form(text: str, charset: str) -> Object | None:
 
 
 def _among_junk(text: str, expected: Callable[[Object], bool]) -> Object | None:
-    """Find the object that begins or ends the text.
+    """Return the object at the start or end of the text.
 
-    A page may hold objects as well, in its middle: those are no answer.
+    Objects in the middle, for example of a page, do not count.
     """
     decoder = json.JSONDecoder(
         strict=False, parse_constant=lambda _name: None, parse_int=_int_or_none

@@ -1,7 +1,6 @@
-"""What a dialect is made of: how a request is written, and where an answer keeps its parts.
+"""The parts of a dialect: the shapes of requests, responses and errors.
 
-All of it is data. Every shape is checked when it is made, so that a mistake is found at start-up
-and not in the answer to the first refresh.
+Shapes are validated when they are created, so that mistakes are found at start-up.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from grantway._processes.copies import Value
 
 Path = tuple[str, ...]
 
-#: Headers that the encoding, the client's proof or the transport writes.
+#: Headers that the encoding, client authentication or transport sets.
 _OWN_HEADERS = frozenset({"authorization", "content-length", "content-type", "host"})
-#: Fields that grants and clients write by themselves; another field may not take their names.
+#: Fields that grants and clients set; other fields must not be renamed to these.
 _REQUEST_FIELDS = frozenset(
     {
         "client_id",
@@ -33,13 +32,13 @@ _REQUEST_FIELDS = frozenset(
     }
 )
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# RFC 6749 appendix A.4 allows nearly all of ASCII in a scope's name; these are really used there.
+# Characters that occur in scope names (RFC 6749 appendix A.4 allows more).
 _IN_SCOPE_NAMES = re.compile(r"[A-Za-z0-9:/._\-]")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestShape(Value):
-    """How a request is written.
+    """The format of requests.
 
     Attributes:
         encoding: ``form`` (RFC 6749 appendix B) or ``json``.
@@ -47,13 +46,13 @@ class RequestShape(Value):
         constants: Fields, by their names on the wire, that are sent with every request.
         scope_separator: One character between scope names; None sends a list (JSON) or repeats
             the field (form).
-        client_auth: The method used where the client does not name one.
+        client_auth: The default client authentication method.
         basic: Whether Basic credentials are form-encoded first (RFC 6749 section 2.3.1) or raw.
-        headers: Sent with every request.
+        headers: Additional headers of every request.
         authorization_names: RFC name -> name in the query of an authorization request.
 
     Raises:
-        ConfigurationError: names the attribute that cannot work.
+        ConfigurationError: an attribute is invalid. The message names it.
     """
 
     encoding: Literal["form", "json"] = "form"
@@ -84,20 +83,20 @@ class RequestShape(Value):
 
 @dataclass(frozen=True, slots=True)
 class ResponseShape(Value):
-    """Where a successful answer keeps its parts.
+    """The format of successful responses.
 
     Attributes:
         names: Name on the wire -> RFC name, for those that differ. A field that has its RFC name
             already is never overwritten.
-        token_at: Paths to the object that holds the token, tried in order; ``()`` is the answer
-            itself. A number in a path indexes a list. Other fields beside a nested object go to
+        token_at: Paths to the object that holds the token, tried in order; ``()`` is the response
+            itself. A number in a path indexes a list. Other members beside a nested object go to
             ``Token.extra``.
         scope_separators: Characters between scope names, besides the request's.
         zero_never_expires: Whether ``expires_in: 0`` means that the token does not expire.
         token_types: The provider's token_type -> how to present the token, such as ``Bearer``.
 
     Raises:
-        ConfigurationError: names the attribute that cannot work.
+        ConfigurationError: an attribute is invalid. The message names it.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -111,7 +110,7 @@ class ResponseShape(Value):
         one_to_one(f"{at}.names", self.names)
         paths(f"{at}.token_at", self.token_at, itself=True)
         if not self.token_at:
-            refuse(f"{at}.token_at", "needs a path; () is the answer itself")
+            refuse(f"{at}.token_at", "needs a path; () is the response itself")
         flag(f"{at}.zero_never_expires", self.zero_never_expires)
         separators(f"{at}.scope_separators", self.scope_separators)
         words(f"{at}.token_types", self.token_types)
@@ -119,7 +118,7 @@ class ResponseShape(Value):
 
 @dataclass(frozen=True, slots=True)
 class ErrorShape(Value):
-    """Where an error answer keeps its parts.
+    """The format of error responses.
 
     Attributes:
         header: Header that names the error, lower case, or None. ``Name``, ``Name:http://...``
@@ -127,13 +126,13 @@ class ErrorShape(Value):
         code_at: Paths to the code in the body, tried in order; the code is a string or a whole
             number. A number in a path indexes a list.
         description_at: Paths to the text, tried in order.
-        reason_at: Paths to the finer cause, tried in order.
+        reason_at: Paths to an additional reason code, tried in order.
         codes: The provider's code -> the RFC's.
-        ok: Field and the value it has in a success, such as ``("ok", True)``. Where the field is
-            there with another value, the answer is an error whatever else it holds.
+        ok: Field and the value it has in a success, such as ``("ok", True)``. A response with
+            another value in this field is an error.
 
     Raises:
-        ConfigurationError: names the attribute that cannot work.
+        ConfigurationError: an attribute is invalid. The message names it.
     """
 
     header: str | None = None
@@ -167,7 +166,7 @@ class ErrorShape(Value):
 
 
 def refuse(where: str, rule: str) -> None:
-    """Raise the refusal of one attribute.
+    """Raise ``ConfigurationError`` for an invalid attribute.
 
     Raises:
         ConfigurationError: always.
@@ -176,25 +175,25 @@ def refuse(where: str, rule: str) -> None:
 
 
 def text(where: str, value: Any) -> None:
-    """Refuse what is not a non-empty string."""
+    """Reject anything but a non-empty string."""
     if not isinstance(value, str) or not value or value != value.strip():
         refuse(where, f"must be a non-empty string, not {value!r:.80}")
 
 
 def flag(where: str, value: Any) -> None:
-    """Refuse what is not a bool."""
+    """Reject anything but a bool."""
     if not isinstance(value, bool):
         refuse(where, f"must be True or False, not {value!r:.80}")
 
 
 def one_of(where: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Refuse what is not one of the names."""
+    """Reject a value that is not allowed."""
     if value not in allowed:
         refuse(where, f"must be {' or '.join(map(repr, allowed))}, not {value!r:.80}")
 
 
 def words(where: str, value: Any) -> None:
-    """Refuse what is not a mapping of non-empty strings."""
+    """Reject anything but a mapping of non-empty strings."""
     if not isinstance(value, Mapping):
         refuse(where, f"must be a mapping of strings, not {type(value).__name__}")
     for key, target in value.items():
@@ -203,12 +202,12 @@ def words(where: str, value: Any) -> None:
 
 
 def one_to_one(where: str, value: Any, kept: frozenset[str] = frozenset()) -> None:
-    """Refuse names of which two would end in the same field.
+    """Reject a mapping that gives two fields the same name.
 
     Args:
         where: The attribute.
-        value: The names.
-        kept: Fields that keep their own names unless ``value`` gives them others.
+        value: The mapping of names.
+        kept: Fields that keep their names unless ``value`` renames them.
     """
     words(where, value)
     came: dict[str, str] = {}
@@ -221,7 +220,7 @@ def one_to_one(where: str, value: Any, kept: frozenset[str] = frozenset()) -> No
 
 
 def paths(where: str, value: Any, *, itself: bool = False) -> None:
-    """Refuse what is not a tuple of paths, each a tuple of strings."""
+    """Reject anything but a tuple of paths, each a tuple of strings."""
     example = 'must be a tuple of paths, each a tuple of strings, like (("error", "code"),)'
     if not isinstance(value, tuple) or not all(isinstance(path, tuple) for path in value):
         refuse(where, example)
@@ -231,12 +230,12 @@ def paths(where: str, value: Any, *, itself: bool = False) -> None:
 
 
 def separators(where: str, value: Any) -> None:
-    """Refuse characters that stand inside scope names."""
+    """Reject characters that occur in scope names."""
     if not isinstance(value, str) or not value:
         refuse(where, f"must be characters, such as a comma, not {value!r:.80}")
     for character in value:
         if _IN_SCOPE_NAMES.match(character) or not (character.isprintable() or character.isspace()):
-            refuse(where, f"{character!r} stands inside scope names, so it cannot separate them")
+            refuse(where, f"{character!r} occurs in scope names, so it cannot separate them")
 
 
 def _check_headers(where: str, value: Any) -> None:
@@ -246,7 +245,7 @@ def _check_headers(where: str, value: Any) -> None:
         if not _HEADER_NAME.fullmatch(name):
             refuse(where, f"{name!r:.80} is not the name of a header")
         if name.lower() in _OWN_HEADERS:
-            refuse(where, f"{name} is written by grantway itself")
+            refuse(where, f"{name} is set by grantway")
         if not content.isascii() or not content.isprintable():
             refuse(where, f"{name} must be printable ASCII on one line")
         if name.lower() in lower:

@@ -136,7 +136,7 @@ def test_middleware_of_the_client_is_held_to_the_same() -> None:
     [
         (lambda answer: None, "returned None"),
         (lambda answer: answer.token, "returned a Token"),
-        (lambda answer: ProviderResponse(200, {}), "returned an Answer without a token"),
+        (lambda answer: ProviderResponse(200, {}), "returned a ProviderResponse without a token"),
     ],
     ids=["None", "Token", "ProviderResponse"],
 )

@@ -100,7 +100,7 @@ FAILURES: dict[str, tuple[Callable[[], Any], type[BaseException] | None, str]] =
     "no token": (
         lambda: ProviderResponse(200, {}),
         None,
-        "returned an Answer without a token",
+        "returned a ProviderResponse without a token",
     ),
 }
 

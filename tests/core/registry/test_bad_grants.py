@@ -91,10 +91,7 @@ BAD = {
     ),
     "reserved": (
         grant(schema=Reserved()),
-        (
-            f"the grant {TYPE}: its schema has client_secret, which grantway writes itself; "
-            "take it out"
-        ),
+        (f"the grant {TYPE}: its schema has client_secret, which grantway sets; remove it"),
     ),
     "misspelt secret": (
         grant(schema=Code(), secret=frozenset({"cod"})),

@@ -61,11 +61,11 @@ def test_the_reason_says_who_blocked_it(two: Site, monkeypatch: pytest.MonkeyPat
         return next(each.reason for each in found.plugins if each.name == "acme")
 
     assert reason(block=["acme"]) == "blocked by block"
-    assert reason(only=["best"]) == "not among those that only names"
+    assert reason(only=["best"]) == "not listed in only"
     monkeypatch.setenv("GRANTWAY_PLUGINS", "-acme")
     assert reason() == "blocked by GRANTWAY_PLUGINS"
     monkeypatch.setenv("GRANTWAY_PLUGINS", "none")
-    assert reason() == "not among those that GRANTWAY_PLUGINS names"
+    assert reason() == "not listed in GRANTWAY_PLUGINS"
 
 
 def test_arguments_go_before_the_environment(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ BROKEN = {
         UNMARKED,
         (
             "PluginLoadError: grantway_register_grants is not marked: "
-            "put @grantway.hookimpl above it, or name it otherwise"
+            "put @grantway.hookimpl above it, or rename it"
         ),
     ),
     "no hook": (

@@ -271,7 +271,7 @@ def test_amend_sees_the_answer_first() -> None:
     ("amend", "said"),
     [
         (lambda found: found["no such field"], "amend raised KeyError"),
-        (lambda found: None, "amend gave a NoneType"),
+        (lambda found: None, "amend returned a NoneType"),
     ],
 )
 def test_an_amendment_that_fails_loses_no_token(
@@ -280,7 +280,7 @@ def test_an_amendment_that_fails_loses_no_token(
     """The request has been carried out by then: nothing but a typed error may come of it."""
     dialect = Dialect(name="broken", amend=amend)
     assert token(dialect, GOOD).access_token == "at"
-    assert caplog.messages == [f"The dialect broken is wrong: {said}."]
+    assert caplog.messages == [f"The dialect broken is faulty: {said}."]
     decoded, found = answer(dialect, {"nested": GOOD})
     assert found is None
     assert decoded.problem == f"the dialect broken cannot read it: {said}"

@@ -132,7 +132,7 @@ def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        ('store = "nowhere"', "'nowhere' is not registered; there are aws-cli,"),
+        ('store = "nowhere"', "'nowhere' is not registered; use aws-cli,"),
         ('store = {kind = "file", foldr = "a"}', "created: it has no option foldr"),
         ('store = "encrypted"', "created: it needs the option inner"),
         ('store = {kind = "encrypted", inner = "file"}', "one of key, key_env and key_ring"),

@@ -1,4 +1,4 @@
-"""Middleware: ``(exchange, call_next) -> answer``, composed once when a client is made."""
+"""Middleware: callables ``(exchange, call_next) -> response`` around every call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def compose(layers: Sequence[Middleware], bottom: Next) -> Next:
-    """Make one callable of the layers; the first one runs outermost."""
+    """Compose middleware into one callable; the first one runs outermost."""
     chain = bottom
     for layer in reversed(layers):
         chain = _link(layer, chain)

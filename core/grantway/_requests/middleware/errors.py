@@ -1,4 +1,4 @@
-"""From what a provider said to the exception that means it."""
+"""Map responses to exceptions."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
     from . import Next
 
-#: Code on the wire -> class, for the codes that have a class in core.
+#: Error code -> class, for the standard codes.
 STANDARD: Mapping[str, type[TokenError]] = {kind.wire: kind for kind in TOKEN_ERRORS}
-#: Every code of the OAuth registry that a request can be refused with -> what a person can do.
-#: Those without a class become ``UnknownTokenError``, or the class that a plugin brings.
+#: Every error code of the OAuth registry -> advice. A code without a class becomes
+#: ``UnknownTokenError`` or the class that a plugin registered.
 REGISTERED: Mapping[str, str] = MappingProxyType(
     {
         # RFC 6749: the token endpoint and the authorization endpoint
         "invalid_request": "check the parameters against what this provider documents",
         "invalid_client": "check client_id, client_secret and the client authentication method; "
         "the registration may have expired",
-        "invalid_grant": "the code or refresh token is spent, expired, revoked or another "
+        "invalid_grant": "the code or refresh token is used, expired, revoked or another "
         "client's; log in again",
         "unauthorized_client": "allow this grant in the client's registration",
         "unsupported_grant_type": "this provider does not know the grant",
         "invalid_scope": "ask for scopes that the client is registered for",
-        "access_denied": "the person or a policy refused",
+        "access_denied": "the user or a policy denied the request",
         "unsupported_response_type": "this provider does not offer the authorization code flow",
-        "server_error": "the provider failed; whether it carried out the request is not known",
+        "server_error": "the provider failed; it may have processed the request",
         "temporarily_unavailable": "try again later",
         # RFC 8628: device authorization
         "authorization_pending": "poll again after the interval",
@@ -87,44 +87,44 @@ REGISTERED: Mapping[str, str] = MappingProxyType(
         "incompatible_ace_profiles": "use an ACE profile that this provider supports",
         # OpenID CIBA
         "expired_login_hint_token": "get another login_hint_token",
-        "unknown_user_id": "the hint names nobody that this provider knows",
-        "missing_user_code": "ask the person for the user code",
-        "invalid_user_code": "ask the person for the user code again",
+        "unknown_user_id": "the hint names a user that this provider does not know",
+        "missing_user_code": "ask the user for the user code",
+        "invalid_user_code": "ask the user for the user code again",
         "invalid_binding_message": "use a shorter binding_message of plain characters",
         "transaction_failed": "start the authentication again",
         # UMA 2.0
-        "need_info": "give the claims that the provider asks for",
+        "need_info": "provide the claims that the provider requests",
         "request_denied": "the resource's owner refused",
         "request_submitted": "ask again later; the resource's owner has to decide",
     }
 )
-#: With a status that refuses the request, these say no more than the status does.
+#: Classes that add no information to a 425, 429 or 503 status.
 _NOT_TODAY = (UnknownTokenError, TemporarilyUnavailableError)
 
 
 def refusal_class(code: str, more: Mapping[str, type[TokenError]]) -> type[TokenError]:
-    """The class of an error code; ``UnknownTokenError`` for one that has none.
+    """Return the class of an error code; ``UnknownTokenError`` by default.
 
     Args:
-        code: The code on the wire.
-        more: The registry's classes, which stand behind the standard ones.
+        code: The error code.
+        more: The registry's classes, which do not override the standard ones.
     """
     return STANDARD.get(code) or more.get(code) or UnknownTokenError
 
 
 class MapErrors:
-    """Raises the exception for an answer that is not a success."""
+    """Raises the exception for an unsuccessful response."""
 
     def __init__(self, more: Mapping[str, type[TokenError]]) -> None:
         self._more = more
 
     def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
-        """Pass a success through; raise anything else."""
+        """Return a successful response; raise an exception for any other."""
         try:
             answer = call_next(exchange)
         except TransportError as error:
             seen = error.evidence
-            # Where a redirect points may repeat what was sent.
+            # The target of a redirect may contain sent values.
             error.message = scrub(error.message, exchange.secrets())
             error.args = (error.message,)
             error.evidence = replace(
@@ -142,16 +142,16 @@ class MapErrors:
     ) -> TransportError | TokenError:
         secrets = exchange.secrets()
         kind = refusal_class(said.code, self._more)
-        # A known code is the provider's word, even where a secret happens to be part of it.
+        # Do not redact a known code, even if a secret happens to be part of it.
         code = scrub(said.code, secrets) if kind is UnknownTokenError else said.code
-        # Where a header names the error, as at AWS, the class is the provider's own word.
+        # If a header names the error, as at AWS, it is a real error code.
         named = exchange.dialect.error.header is not None
         if answer.status in REFUSED and (
             kind in _NOT_TODAY or (kind is InternalServerException and not named)
         ):
             return _unavailable(exchange, answer, f"it said {printable(code)}")
         if failed_status(answer.status) and kind is UnknownTokenError and not named:
-            # Frameworks write their own failures under "error"; that is no OAuth code.
+            # Web frameworks use "error" for their own failures, which are not OAuth codes.
             return _unusable(exchange, answer, f"it said {printable(code)}")
         description = scrub(said.description, secrets) if said.description else None
         where = f"{exchange.host} refused the {exchange.step} request"

@@ -1,4 +1,4 @@
-"""One middleware of a plugin or a client, held to the contract of middleware."""
+"""Enforce the contract of middleware."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Layer:
-    """Runs a middleware, and names its plugin where it breaks the contract.
+    """Runs one middleware and reports violations of its contract.
 
     Args:
         middleware: The middleware.
-        plugin: Whose it is, for errors.
-        may_repeat: Whether a request may be sent again, so many seconds after it was sent.
+        plugin: The owner of the middleware, for errors.
+        may_repeat: Returns whether a request may be sent again after this many seconds.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class Layer:
         """Run the middleware around the rest of the chain.
 
         Raises:
-            PluginError: it sends again what must not be sent twice, returns no usable answer, or
-                raises something other than a ``GrantwayError`` once a token has come.
+            PluginError: the middleware repeats an unsafe request, returns an invalid response, or
+                raises anything but a ``GrantwayError`` after a token was issued.
         """
         inner = _Inner(call_next, self, exchange)
         try:
@@ -52,7 +52,7 @@ class Layer:
                 raise
             what = f"raised {type(error).__name__} after the provider had issued a token"
             failed = self.error(what, inner)
-            if isinstance(error, GrantwayError):  # a verdict on the token
+            if isinstance(error, GrantwayError):  # the middleware rejected the token
                 error.add_note(failed.message)
                 raise
             raise failed from error
@@ -62,14 +62,14 @@ class Layer:
             raise self.error(f"returned {kind_of(answer)}; return what call_next returns", inner)
         if exchange.grant is not None and not isinstance(answer.token, Token):
             raise self.error(
-                "returned an Answer without a token; set Answer.token to a grantway.Token, or "
-                "return what call_next returns",
+                "returned a ProviderResponse without a token; set its token to a "
+                "grantway.Token, or return what call_next returns",
                 inner,
             )
         return answer
 
     def error(self, broken: str, inner: _Inner) -> PluginError:
-        """The error for a broken contract; carries the token that arrived before."""
+        """Return the error for a contract violation, with the token that was issued before."""
         name = getattr(self._middleware, "__qualname__", type(self._middleware).__name__)
         return PluginError(
             f"The middleware {name} ({self._plugin}) {broken}.",
@@ -89,11 +89,11 @@ class _Inner:
         self._given = given
         self._passed: list[Exchange] = []
         self.token: Token | None = None
-        #: What the rest of the chain raised last; the middleware that lets it pass is not at fault.
+        #: The last exception of the rest of the chain, which is not the fault of the middleware.
         self.raised: BaseException | None = None
 
     def __call__(self, exchange: Exchange) -> ProviderResponse:
-        """Run the rest of the chain; a second time only where a second send does no harm."""
+        """Run the rest of the chain; repeat it only if a second send is safe."""
         given: Any = exchange
         if not isinstance(given, Exchange):
             raise self._layer.error(f"gave call_next {kind_of(given)}, not the exchange", self)
@@ -105,8 +105,9 @@ class _Inner:
             ):
                 raise self._layer.error(
                     f"called call_next again after the request for {exchange.grant_type} had been "
-                    f"sent, and a second send does harm ({exchange.grant and exchange.grant.replay}"
-                    "); call it once, and return its answer",
+                    f"sent, and a second send is not safe "
+                    f"({exchange.grant and exchange.grant.replay}); call it once, and return its "
+                    "response",
                     self,
                 )
         self._passed.append(exchange)
@@ -116,7 +117,7 @@ class _Inner:
             self.raised = error
             raise
         finally:
-            # Middleware may pass on a copy of the exchange, and the token must not stay there.
+            # Middleware may pass a copy of the exchange, so copy its token back.
             self._given.received = exchange.received or self._given.received
         self.token = answer.token or self.token
         return answer

@@ -1,4 +1,4 @@
-"""Telling observers and the log what happened, without ever being in the way of a token."""
+"""Report events to observers and the log."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _call_ids = itertools.count(1)
 
 
 class Observe:
-    """Emits a ``start`` and an ``end`` event a call; the retry layer adds its own.
+    """Emits a ``start`` and an ``end`` event per call; ``RetrySends`` emits the others.
 
     Attributes:
-        failures: Observer's name -> how often it raised.
+        failures: Name of an observer -> number of its exceptions.
     """
 
     def __init__(self, observers: Sequence[tuple[str, Callable[[Event], None]]]) -> None:
@@ -35,7 +35,7 @@ class Observe:
         self.failures: Counter[str] = Counter()
 
     def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
-        """Run the call between its two events."""
+        """Emit the start event, run the call, and emit the end event."""
         if not self._observers and not logger.isEnabledFor(logging.DEBUG):
             return call_next(exchange)
         call_id, began = next(_call_ids), time.perf_counter()
@@ -93,5 +93,5 @@ class Observe:
                 self.failures[name] += 1
                 if self.failures[name] == 1:
                     logger.warning(
-                        "The observer %s %s; later failures of it are only counted.", name, what
+                        "The observer %s %s; further failures are only counted.", name, what
                     )

@@ -1,4 +1,4 @@
-"""When a request may be sent again, by what is known of the first send."""
+"""Retry requests if it is safe."""
 
 from __future__ import annotations
 
@@ -31,46 +31,46 @@ if TYPE_CHECKING:
 
 
 class Outcome(enum.Enum):
-    """What is known of a send."""
+    """The outcome of a send."""
 
-    #: An answer that settles it, good or bad.
+    #: A definite response, success or error.
     FINAL = "final"
     #: Nothing reached the provider.
     NEVER_SENT = "never_sent"
-    #: The provider said that it did nothing (425, 429, 503, or a code such as ThrottlingException).
+    #: The provider did not process it (425, 429, 503, or a code such as ThrottlingException).
     REFUSED = "refused"
-    #: It may or may not have been carried out.
+    #: The provider may or may not have processed it.
     UNKNOWN = "unknown"
 
 
-#: Codes with which a provider says "not now" rather than "no".
+#: Codes of temporary errors.
 _NOT_NOW = frozenset(
     {"", "temporarily_unavailable", "server_error", "too_many_requests", "unknown_error"}
 )
-#: Doublings of a wait; any more would pass every ceiling.
+#: Maximum doublings of a wait, to avoid huge numbers.
 _MOST_DOUBLINGS = 64
-#: Steps that may be repeated although something answered with success, because they only begin a
-#: login that no person has seen yet.
+#: Steps that may be retried even after an unusable success, because they only start a login that
+#: no user has seen yet.
 _BEGINNINGS = frozenset({"device_authorization"})
-#: Steps with which a provider asks a person at once; a second send would ask them twice.
+#: Steps that prompt the user immediately; a retry would prompt twice.
 _PROMPTS = frozenset({"backchannel_authentication"})
 _SUCCESS = range(200, 300)
-#: Codes that mean the same with every status: a second send would be answered alike.
+#: Codes that are final with every status: a retry would return the same error.
 _DEFINITE = frozenset(kind.wire for kind in TOKEN_ERRORS) - _NOT_NOW
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long.
+    """The retry policy of a client.
 
     Attributes:
-        attempts: Sends at most, the first included.
+        attempts: Maximum number of sends, including the first.
         base: Seconds; the wait after send n is random between 0 and ``base * 2**(n - 1)``.
-        longest: Longest such wait in seconds.
-        retry_after_cap: Longest Retry-After, in seconds, that is waited for.
+        longest: Maximum of such a wait in seconds.
+        retry_after_cap: Maximum Retry-After in seconds; a longer one is not retried.
 
     Raises:
-        ConfigurationError: names the attribute that cannot work.
+        ConfigurationError: an attribute is invalid. The message names it.
     """
 
     attempts: int = 3
@@ -85,11 +85,11 @@ class RetryPolicy:
 
 
 class RetrySends:
-    """Sends again where that is safe, and never where it could spend a code twice.
+    """Retries requests if it is safe, and never if a code could be used twice.
 
     Args:
-        policy: How often and how long.
-        definite: Error codes that settle a request with every status, beside the standard ones.
+        policy: The retry policy.
+        definite: Additional error codes that are final with every status.
     """
 
     def __init__(self, policy: RetryPolicy, definite: Iterable[str] = ()) -> None:
@@ -97,7 +97,7 @@ class RetrySends:
         self._definite = _DEFINITE.union(definite)
 
     def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
-        """Send, and again while the outcome and the grant allow it."""
+        """Send the request, and retry while the outcome and the grant allow it."""
         if exchange.deadline.cancelled:
             raise _cancelled(exchange)
         began = time.monotonic()
@@ -116,7 +116,7 @@ class RetrySends:
             if outcome is not Outcome.FINAL or exchange.history:
                 exchange.history.append(_attempt(attempt, wait))
             if wait is None:
-                # A later attempt that never arrived does not settle what the first one did.
+                # A later attempt that was not processed does not reveal the outcome of the first.
                 return _given(result if outcome is Outcome.FINAL else lost or result)
             if exchange.emit is not None:
                 _announce(exchange, "retry", attempt, wait)
@@ -137,7 +137,7 @@ class RetrySends:
         *,
         lost: bool,
     ) -> float | None:
-        """Seconds until the next send, or None when there must be none."""
+        """Return the seconds until the next send, or None if there must be none."""
         policy, deadline = self._policy, exchange.deadline
         enough = exchange.attempts >= self._most(exchange)
         if outcome is Outcome.FINAL or enough or deadline.cancelled:
@@ -156,7 +156,7 @@ class RetrySends:
         return wait if wait < deadline.remaining() else None
 
     def judge(self, answer: ProviderResponse) -> Outcome:
-        """Return what an answer says about the send that it answers."""
+        """Return the outcome that a response implies."""
         code = answer.error.code if answer.error is not None else ""
         if code in self._definite:
             return Outcome.FINAL
@@ -175,7 +175,7 @@ class RetrySends:
             elapsed: Seconds between the first send and the next one.
         """
         if exchange.grant is None:
-            # Starting a device flow or revoking twice does no harm.
+            # Starting a device flow or revoking a token twice is safe.
             return exchange.step not in _PROMPTS
         if exchange.grant.replay is Replay.SAFE:
             return True
@@ -186,7 +186,7 @@ class RetrySends:
     ) -> tuple[ProviderResponse | TransportError, Outcome, str]:
         sent_at, begun, before = time.monotonic(), exchange.attempts, exchange.effective_at
         if before is None:
-            exchange.effective_at = sent_at  # until it is known that the provider did nothing
+            exchange.effective_at = sent_at  # reset if the provider did not process it
         result: ProviderResponse | TransportError
         try:
             result = call_next(exchange)
@@ -201,7 +201,7 @@ class RetrySends:
             exchange.effective_at = before
             if lost is None or not isinstance(error, Exception):
                 raise
-            # It was not sent again, which does not settle what the first send did.
+            # The retry was not sent, so the outcome of the first send stays unknown.
             result, outcome, why = lost, Outcome.FINAL, type(error).__name__
         if outcome in {Outcome.NEVER_SENT, Outcome.REFUSED}:
             exchange.effective_at = before
@@ -209,20 +209,20 @@ class RetrySends:
 
 
 def _came_from_portal(exchange: Exchange, answer: ProviderResponse) -> bool:
-    """Return whether something else, such as a captive portal, answered for the provider."""
+    """Return whether the response came from something else, such as a captive portal."""
     if exchange.step not in _BEGINNINGS or answer.status not in _SUCCESS:
         return False
     return answer.error is None and (answer.problem is not None or not answer.payload)
 
 
 def _outcome_of(exchange: Exchange, error: TransportError) -> Outcome:
-    """Return what a failed send says about itself."""
+    """Return the outcome of a failed send."""
     if isinstance(error, ConnectionFailedError):
         return Outcome.NEVER_SENT
     portal = exchange.step in _BEGINNINGS and error.evidence.status in PORTAL_REDIRECTS
     if isinstance(error, OutcomeUnknownError) or portal:
         return Outcome.UNKNOWN
-    # A redirect, or an answer past the cap: it arrived, and the next one would be alike.
+    # A redirect or an oversized response: a retry would return the same.
     return Outcome.FINAL
 
 
