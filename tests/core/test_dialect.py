@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from grantway._exceptions import TOKEN_ERRORS, RequestInvalidError
 from grantway._transport.http import HttpResponse
 from grantway._wire.dialect import RFC6749, Dialect, ProviderResponse
-from grantway_plugins.aws._dialect import ANSWER_NAMES, AWS_SSO_OIDC, REQUEST_NAMES
+from grantway_plugins.aws._dialect import AWS_SSO_OIDC, REQUEST_NAMES, RESPONSE_NAMES
 
 BOTH = pytest.mark.parametrize("dialect", [RFC6749, AWS_SSO_OIDC], ids=lambda each: each.name)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -131,7 +131,7 @@ def test_any_bytes_are_an_answer(
 
 
 @BOTH
-@given(found=st.dictionaries(st.sampled_from([*FIELDS, *ANSWER_NAMES.values()]), JSON))
+@given(found=st.dictionaries(st.sampled_from([*FIELDS, *RESPONSE_NAMES.values()]), JSON))
 def test_any_values_are_an_answer(dialect: Dialect, found: dict[str, Any]) -> None:
     check(dialect, response(found))
     check(dialect, response(found, 400))

@@ -1,4 +1,4 @@
-"""AWS's SSO-OIDC: its dialect, a drop-in for ``boto3.client("sso-oidc")``, and AWS's logins.
+"""AWS's SSO-OIDC: its dialect, a drop-in for ``boto3.client("sso-oidc")``, and SSO sessions.
 
 ::
 

@@ -1,4 +1,4 @@
-"""A credential as botocore's bearer token, for AWS services that take one."""
+"""A credential as botocore's token provider, for AWS services that accept bearer tokens."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ _SENT = "grantway.sent"
 
 
 class BotocoreTokenProvider(OneProcess):
-    """Gives the clients of a session their bearer token, and another where it is refused.
+    """Provides the bearer token for the clients of a botocore session.
 
-    It stands in the chain of token providers, where ``sso`` stands too. botocore asks for the
-    token with every request, so it is renewed as the credential says and not as botocore does.
-    A token that a service refuses with 401 is invalidated, and the request sent once more with
-    the next one, if its body can be sent again.
+    botocore asks for the token with every request, so the credential decides when to refresh it. If
+    a service rejects a token with 401, the token is invalidated, and the request is retried once
+    with the next token if its body can be sent again.
 
     Args:
-        credential: What gives the tokens; of a pool, ``pool.credential(name)``.
-        services: Signing names of the services that the token is meant for, like
-            ``codecatalyst``; by default every service that takes a bearer token.
+        credential: Credential that provides the tokens; for a pool, ``pool.credential(name)``.
+        services: Signing names of the services that the token is for, like ``codecatalyst``; by
+            default every service that accepts a bearer token.
         origins: As for ``Bearer``; by default every endpoint of those services.
-        timeout: Seconds to wait for a token at most; ``math.inf`` waits without end. By default
-            the grantway client's.
+        timeout: Longest wait for a token in seconds; ``math.inf`` for no limit. By default the
+            timeout of the grantway client.
 
     Raises:
-        ConfigurationError: as for ``Bearer``. A call of a service raises what ``Bearer.present``
-            and ``Credential.token`` raise, and is not sent then.
+        ConfigurationError: As for ``Bearer``. A call of a service raises the exceptions of
+            ``Bearer.present`` and ``Credential.token``, and is not sent in that case.
     """
 
     stays = "it belongs to a botocore session; install one in each process"
@@ -61,21 +60,22 @@ class BotocoreTokenProvider(OneProcess):
         self._auth_token = CredentialAuthToken(credential, self._bearer, check_wait(timeout))
 
     def install(self, session: botocore.session.Session) -> None:
-        """Put it first in a session's chain, for the clients that are made from then on.
+        """Make this the first token provider of a session, for clients created afterwards.
 
         Args:
-            session: botocore's; boto3 takes it as ``boto3.Session(botocore_session=...)``.
+            session: The botocore session; for boto3, pass it to
+                ``boto3.Session(botocore_session=...)``.
         """
         session.get_component("token_provider").insert_before("env", self)
-        # The general name is called after the client's own, which signs the request.
+        # Handlers of the general event run after the client's own, which sign the request.
         session.register("request-created", self._signed)
         session.register("needs-retry", self._needs_retry)
 
     def load_token(self, *, signing_name: str | None = None, **_more: Any) -> Any:
-        """Called by botocore when it makes a client; sends nothing.
+        """Return the token for a client that botocore creates, without sending a request.
 
         Args:
-            signing_name: The service; None asks for a token of any.
+            signing_name: Signing name of the service, or None for any.
         """
         if self._services and signing_name not in self._services:
             return None
@@ -85,21 +85,21 @@ class BotocoreTokenProvider(OneProcess):
         return f"BotocoreTokenProvider({self._credential!r})"
 
     def _signed(self, request: Any, **_more: Any) -> None:
-        """Called with every request of the session, about to be sent."""
+        """Remember the token of a signed request; botocore calls this before sending it."""
         token = self._auth_token.taken()
         if token is None or request.headers.get("Authorization") != self._bearer.value(token):
             return
         sent: _Sent | None = request.context.get(_SENT)
         sending = self._bearer.present(request.url) if sent is None else sent.sending
         sending.header(token)
-        # A mapping is a form, or stands for no body.
+        # A mapping is a form, or means that there is no body.
         body = Body(None if isinstance(request.data, Mapping) else request.data)
         request.context[_SENT] = _Sent(sending, body)
 
     def _needs_retry(
         self, response: Any, request_dict: dict[str, Any], **_more: Any
     ) -> float | None:
-        """Called with every answer: None, or the seconds to wait before the request goes again."""
+        """Return the delay in seconds before retrying a request; None for no retry."""
         sent: _Sent | None = request_dict["context"].get(_SENT)
         if sent is None or response is None:
             return None
@@ -107,25 +107,25 @@ class BotocoreTokenProvider(OneProcess):
         if not sent.sending.rejected(status, headers.get("WWW-Authenticate", "")):
             return None
         self._credential.invalidate(sent.sending.token)
-        # botocore rewinds to 0, wherever the body began.
+        # botocore rewinds to 0, even if the body started elsewhere.
         return 0.0 if sent.body.start == 0 and sent.body.rewind() else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What is known of a request, in its botocore context."""
+    """A request's token and body, kept in its botocore context."""
 
     sending: Presentation
     body: Body
 
 
 class CredentialAuthToken(OneProcess):
-    """botocore's view of a credential, in place of its ``DeferredRefreshableToken``.
+    """A credential with the interface of botocore's ``DeferredRefreshableToken``.
 
     Args:
-        credential: What gives the tokens.
-        bearer: Refuses those that are not presented as bearer tokens.
-        timeout: Seconds to wait for a token at most.
+        credential: Credential that provides the tokens.
+        bearer: Rejects tokens that are not bearer tokens.
+        timeout: Longest wait for a token in seconds, or None for the client's timeout.
     """
 
     stays = "it belongs to a botocore session; install a BotocoreTokenProvider in each process"
@@ -139,7 +139,7 @@ class CredentialAuthToken(OneProcess):
         self._taken = threading.local()
 
     def get_frozen_token(self) -> FrozenAuthToken:
-        """Called by botocore to sign a request."""
+        """Return the token with which botocore signs a request."""
         token = self._credential.token(self._timeout)
         self._bearer.value(token)
         self._taken.token = token
@@ -149,7 +149,7 @@ class CredentialAuthToken(OneProcess):
         )
 
     def taken(self) -> Token | None:
-        """The token that signed the last request of this thread, once."""
+        """Return the token that signed this thread's last request, and forget it."""
         token: Token | None = self._taken.__dict__.pop("token", None)
         return token
 
@@ -158,7 +158,7 @@ class CredentialAuthToken(OneProcess):
 
 
 class _Frozen(FrozenAuthToken):  # type: ignore[misc]
-    """A token that does not print."""
+    """A token whose repr does not show it."""
 
     __slots__ = ()
 

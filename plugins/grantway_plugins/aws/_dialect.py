@@ -9,7 +9,7 @@ from grantway._exceptions import TOKEN_ERRORS
 from grantway._types.freshness import Freshness
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
-#: RFC name -> AWS name, requests.
+#: AWS's name of each RFC name in requests.
 REQUEST_NAMES = {
     "client_id": "clientId",
     "client_name": "clientName",
@@ -29,8 +29,8 @@ REQUEST_NAMES = {
     "subject_token": "subjectToken",
     "subject_token_type": "subjectTokenType",
 }
-#: RFC name -> AWS name, answers.
-ANSWER_NAMES = {
+#: AWS's name of each RFC name in responses.
+RESPONSE_NAMES = {
     "access_token": "accessToken",
     "authorization_endpoint": "authorizationEndpoint",
     "aws_additional_details": "awsAdditionalDetails",
@@ -52,7 +52,7 @@ ANSWER_NAMES = {
 
 AWS_SSO_OIDC = Dialect(
     name="aws-sso-oidc",
-    # As botocore has it, so that programs which share a login agree on when it is renewed.
+    # The same as botocore's, so that programs sharing a login agree on when to refresh it.
     freshness=Freshness(advisory=900, mandatory=600),
     request=RequestShape(
         encoding="json",
@@ -61,7 +61,7 @@ AWS_SSO_OIDC = Dialect(
         client_auth="client_secret_post",
         authorization_names={"scope": "scopes"},
     ),
-    response=ResponseShape(names={aws: rfc for rfc, aws in ANSWER_NAMES.items()}),
+    response=ResponseShape(names={aws: rfc for rfc, aws in RESPONSE_NAMES.items()}),
     error=ErrorShape(
         header="x-amzn-errortype",
         code_at=(("code",), ("Code",), ("__type",), ("error",)),

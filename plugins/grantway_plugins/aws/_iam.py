@@ -1,4 +1,4 @@
-"""A client that proves itself by AWS credentials: CreateTokenWithIAM of the service sso-oidc."""
+"""Client authentication with AWS credentials: CreateTokenWithIAM of the service sso-oidc."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ try:
     from botocore.session import get_session
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        f"Signing for AWS needs {missing.name}: pip install 'grantway[aws]'.", name=missing.name
+        f"Signing for AWS needs {missing.name}; install it with: pip install 'grantway[aws]'",
+        name=missing.name,
     ) from None
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import OutgoingRequest
 
-#: The service's name in a signature, which is not that of its endpoint.
+#: Name of the service in signatures; it differs from the endpoint's.
 SIGNING_NAME = "sso-oauth"
-#: Tells CreateTokenWithIAM from CreateToken at the same path.
+#: Query that selects CreateTokenWithIAM instead of CreateToken.
 _QUERY = "aws_iam=t"
 
 
 @dataclass(frozen=True, slots=True)
 class AwsIam(Value):
-    """CreateTokenWithIAM: requests signed with AWS credentials by Signature Version 4.
+    """Signs requests with AWS credentials by Signature Version 4, for CreateTokenWithIAM.
 
-    For a ``Provider`` of the dialect ``aws-sso-oidc``. AWS takes authorization code, refresh token,
-    JWT bearer and token exchange so.
+    For a ``Provider`` with the dialect ``aws-sso-oidc``. AWS supports the grants authorization
+    code, refresh token, JWT bearer and token exchange.
 
     Attributes:
-        client_id: The ARN of the application in IAM Identity Center.
-        region: The region of its instance, like ``eu-west-1``.
-        credentials: Gives botocore's credentials, asked anew for every send; by default botocore's
+        client_id: ARN of the application in IAM Identity Center.
+        region: Region of the IAM Identity Center instance, like ``eu-west-1``.
+        credentials: Returns botocore credentials; called for every request. By default botocore's
             own chain of environment, files and roles.
 
     Raises:
-        ConfigurationError: the region is empty; at a call, there are no credentials.
+        ConfigurationError: The region is empty, or (in a call) no credentials are found.
     """
 
     client_id: str
@@ -54,17 +55,18 @@ class AwsIam(Value):
 
     def __post_init__(self) -> None:
         if not self.region:
-            raise ConfigurationError("region: must name one, like eu-west-1.")
+            raise ConfigurationError("region: must be an AWS region, like eu-west-1.")
         object.__setattr__(self, "_find", self.credentials or get_session().get_credentials)
 
     def authenticate(self, draft: OutgoingRequest) -> None:
-        """Sign the request as it will be sent."""
+        """Sign the request."""
         found = self._find()
         if found is None:
             raise ConfigurationError(
-                "credentials: botocore finds none in the environment, files or roles."
+                "credentials: botocore found none in the environment, files or roles. Set "
+                "AWS_PROFILE, or run: aws configure"
             )
-        # The credentials must not be in a local, which a traceback could show.
+        # Error reports with locals must not show the credentials.
         frozen = Masked(found.get_frozen_credentials())
         draft.fields["client_id"] = self.client_id
         if draft.step == "token":
@@ -80,5 +82,5 @@ class AwsIam(Value):
             draft.secrets = (*draft.secrets, frozen.value.token)
 
     def secrets(self) -> tuple[str, ...]:
-        """There are none that last; those of a send the draft keeps."""
+        """Return nothing: ``authenticate`` adds the secrets to the request."""
         return ()

@@ -25,7 +25,7 @@ def grantway_register_dialects() -> list[Dialect]:
 
 @hookimpl
 def grantway_register_errors() -> dict[str, type[TokenError]]:
-    """Return the exception that only AWS has; a response header names it."""
+    """Return the exception for the error that only AWS has."""
     return {InvalidRequestRegionException.__name__: InvalidRequestRegionException}
 
 

@@ -313,7 +313,7 @@ def test_a_token_of_theirs_that_came_last_stays(
     a_token(dev)
     with store.lock("dev", 1) as fence:
         a_token(dev, accessToken="at-2", refreshToken="rt-2", expiresAt="2099-01-01T01:00:00Z")
-        with pytest.raises(LeaseLostError, match="came last"):
+        with pytest.raises(LeaseLostError, match="is newer"):
             store.save("dev", ours(NEW_YEAR + 3600.9 - later), fence=fence)
         with pytest.raises(LeaseLostError):
             store.delete("dev", fence=fence)

@@ -148,7 +148,7 @@ def test_nothing_of_the_credentials_shows() -> None:
 @pytest.mark.parametrize("find", [lambda: None])
 def test_without_credentials_nothing_is_sent(find: Callable[[], None]) -> None:
     calling, transport = client(auth=AwsIam(ARN, REGION, find))
-    with pytest.raises(ConfigurationError, match="botocore finds none"):
+    with pytest.raises(ConfigurationError, match="botocore found none"):
         calling.create_token(**PARAMS)
     assert not transport.requests
     with pytest.raises(ConfigurationError, match="region"):

@@ -98,7 +98,7 @@ def test_another_file_can_be_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "there is no section [sso-session dev]; it has no sessions"),
+        ("", "no section [sso-session dev]; it has no sessions"),
         ("[sso-session prod]\n", "it has the sessions prod"),
         ("[sso-session dev]\nsso_region = eu-west-1\n", "[sso-session dev]: sso_start_url is miss"),
         ("[sso-session dev]\nsso_start_url = a\n", "sso_start_url must be an address"),
@@ -138,7 +138,7 @@ def test_a_profile_that_does_not_log_in_or_contradicts_its_session(config: Path)
     with pytest.raises(ConfigurationError, match="profiles default, of-dev, older"):
         read_config(profile="nobody")
     config.write_text(WHOLE.replace("sso_account_id", "sso_region = us-east-1\nsso_account_id"))
-    with pytest.raises(ConfigurationError, match=r"of-dev\]: sso_region is another"):
+    with pytest.raises(ConfigurationError, match=r"of-dev\]: sso_region differs from"):
         read_config(profile="of-dev")
     with pytest.raises(ConfigurationError, match="one of them"):
         read_config("dev", profile="of-dev")

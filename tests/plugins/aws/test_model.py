@@ -16,7 +16,7 @@ import grantway
 from grantway._exceptions import TOKEN_ERRORS, UnknownTokenError
 from grantway_plugins import aws as sso_oidc
 from grantway_plugins.aws import _iam as aws_iam
-from grantway_plugins.aws._dialect import ANSWER_NAMES, AWS_SSO_OIDC, REQUEST_NAMES
+from grantway_plugins.aws._dialect import AWS_SSO_OIDC, REQUEST_NAMES, RESPONSE_NAMES
 from grantway_plugins.aws._drop_in import model
 from grantway_plugins.aws._drop_in.exceptions import MODELED, InvalidRequestRegionException
 from tests import faults
@@ -54,7 +54,7 @@ def test_an_operation_has_the_same_shapes(name: str) -> None:
     assert kinds == {key: one.type_name for key, one in theirs.input_shape.members.items()}
     required = {f.data_key for f in operation.parameters.fields.values() if f.required}
     assert required == set(theirs.input_shape.required_members)
-    answered = {ANSWER_NAMES.get(member, member) for member in operation.answer}
+    answered = {RESPONSE_NAMES.get(member, member) for member in operation.response}
     assert answered == set(theirs.output_shape.members)
     assert set(operation.errors) == {shape.name for shape in theirs.error_shapes}
 

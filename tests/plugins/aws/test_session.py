@@ -230,7 +230,7 @@ def test_a_registration_in_an_unknown_format_stays_and_is_reported(
     assert log_in(session, grantway_issuer).access_token
     assert path.read_bytes() == unknown
     (warning,) = (each for each in caplog.records if each.levelname == "WARNING")
-    assert f"{path}: is not a client registration" in warning.getMessage()
+    assert f"{path}: not a client registration" in warning.getMessage()
 
 
 @pytest.mark.parametrize("ends", ["", "soon"])
@@ -334,9 +334,9 @@ def test_no_login_says_how_to_log_in(session: SsoSession) -> None:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"registrationExpiresAt": "2020-01-02T03:04:05Z"}, "registration has ended"),
+        ({"registrationExpiresAt": "2020-01-02T03:04:05Z"}, "registration has expired"),
         ({"registrationExpiresAt": ""}, "no client registration is stored"),
-        ({"clientSecret": "another"}, "does not take its client registration"),
+        ({"clientSecret": "another"}, "rejects its client registration"),
         ({"refreshToken": "another"}, "can no longer be refreshed"),
     ],
 )

@@ -1,1 +1,1 @@
-"""The AWS CLI's token cache as a store."""
+"""A store in the AWS CLI's token cache."""

@@ -1,4 +1,4 @@
-"""A token as it stands in the AWS CLI's cache."""
+"""Convert tokens to and from the files of the AWS CLI's cache."""
 
 from __future__ import annotations
 
@@ -20,63 +20,63 @@ if TYPE_CHECKING:
 
 #: Fields of a file that belong to the client's registration.
 REGISTRATION = ("clientId", "clientSecret", "registrationExpiresAt")
-#: Holds what a token has and the AWS tools have no field for.
+#: Field with the parts of a token for which the AWS tools have no field.
 _OURS = "grantway"
 
-#: What a file holds; None where it is not there, or is no JSON object.
+#: Content of a file; None if it does not exist or is not a JSON object.
 Fields = Masked[dict[str, Any] | None]
 
 
 def name_of(key: str) -> str:
-    """The name of a session's file: the AWS CLI's rule, not a safeguard."""
+    """Return the name of a session's file: a hash, as in the AWS CLI."""
     return f"{hashlib.sha1(key.encode('utf-8', 'surrogatepass')).hexdigest()}.json"  # noqa: S324
 
 
 def fields_of(data: Masked[bytes | None]) -> Fields:
-    """The fields of a file."""
+    """Parse the content of a file."""
     if data.value is None:
         return Masked(None)
     try:
         found = json.loads(data.value)
-    except (ValueError, RecursionError):  # bad UTF-8 is a ValueError too
+    except (ValueError, RecursionError):  # invalid UTF-8 is a ValueError too
         found = None
     return Masked(found if isinstance(found, dict) else None)
 
 
 def decode(fields: Fields, written_at: float, where: str) -> Token:
-    """The token in a file.
+    """Return the token in a file.
 
     Args:
-        fields: What the file holds.
-        written_at: Unix time at which it was written. Only there do the AWS tools tell how long
-            the token lives in all, which decides when it is renewed.
-        where: Names the file in an error.
+        fields: Content of the file.
+        written_at: Unix time at which the file was written. The AWS tools store no lifetime, so
+            this time and the expiry give it; the lifetime decides when to refresh the token.
+        where: Path of the file, for errors.
 
     Raises:
-        StoreUnreadableError: a field is missing or wrong; names it, and quotes nothing.
+        StoreUnreadableError: A field is missing or invalid; names it without its value.
     """
     problem = _problem(fields)
     if problem:
-        raise StoreUnreadableError(f"{where}: is not a token of the AWS CLI's cache: {problem}.")
+        raise StoreUnreadableError(f"{where}: not a token of the AWS CLI's cache: {problem}.")
     return record.decode_token(_as_record(fields, written_at).value, where)
 
 
 def _problem(fields: Fields) -> str:
     found = fields.value
     if found is None:
-        return "it is no JSON object"
+        return "it is not a JSON object"
     if not isinstance(found.get("accessToken"), str):
         return "accessToken is missing"
     if found.get("expiresAt") is not None and read_time(found["expiresAt"]) is None:
         return f"expiresAt is not a time like {FORMS}"
     others = [found.get(name) for name in ("refreshToken", *REGISTRATION)]
     if any(each is not None and not isinstance(each, str) for each in others):
-        return "refreshToken or the client's registration is no text"
+        return "refreshToken or a field of the client's registration is not text"
     return ""
 
 
 def _as_record(fields: Fields, written_at: float) -> Masked[str]:
-    """The record of a store of grantway's own that says the same."""
+    """Return the token in the format of grantway's own stores."""
     found = fields.value or {}
     ours = found.get(_OURS)
     made: dict[str, Any] = {"version": record.VERSION}
@@ -86,9 +86,8 @@ def _as_record(fields: Fields, written_at: float) -> Masked[str]:
         and ours.get("version") == record.VERSION
     ):
         made.update(ours)
-    else:  # an AWS tool has written the token, or a later grantway
-        # A token without an end counts as expired: all AWS tokens expire, and a refresh brings
-        # one with an end.
+    else:  # written by an AWS tool, or by a later version of grantway
+        # Treat a token without an expiry as expired, because all AWS tokens expire.
         expires_at = read_time(found.get("expiresAt")) or min(written_at, time.time())
         made["expires_at"] = expires_at
         made["expires_in"] = max(0, round(expires_at - written_at))
@@ -105,15 +104,15 @@ def _as_record(fields: Fields, written_at: float) -> Masked[str]:
 
 
 def encode(token: Token, there: Fields, about: Mapping[str, str | None]) -> Fields:
-    """The fields of a token's file.
+    """Return the content of a token's file.
 
     Args:
-        token: The token. Without a registration in ``extra``, the one that is there stays.
-        there: What the file holds now; fields that are not the token's stay.
-        about: Fields to set where they are not None.
+        token: The token. Without a registration in ``extra``, the one in the file is kept.
+        there: Current content of the file; other fields are kept.
+        about: Other fields to set; None values are ignored.
 
     Raises:
-        StoreSaveError: a value of the token cannot be written; quotes nothing.
+        StoreSaveError: A value of the token cannot be written; names it without its value.
     """
     extra = {name: value for name, value in token.extra.items() if name not in REGISTRATION}
     ours = json.loads(record.encode_token(replace(token, extra=extra)))
@@ -133,13 +132,13 @@ def encode(token: Token, there: Fields, about: Mapping[str, str | None]) -> Fiel
         except ValueError:
             fields.clear()
         if not fields:
-            raise StoreSaveError("expires_at: is no time of the years 1 to 9999.")
+            raise StoreSaveError("expires_at: must be a time in the years 1 to 9999.")
     ours["of"] = _mark(fields)
     fields[_OURS] = ours
     return Masked(fields)
 
 
 def _mark(fields: Mapping[str, Any]) -> str:
-    """Changes with the token, so that what is kept beside it is not taken for another's."""
-    told = json.dumps([fields.get(name) for name in ("accessToken", "expiresAt")])
-    return hashlib.sha256(told.encode()).hexdigest()
+    """Return a digest of the token, which shows whether grantway's field belongs to it."""
+    text = json.dumps([fields.get(name) for name in ("accessToken", "expiresAt")])
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A store in the AWS CLI's cache: boto3, the AWS CLI, AWS's SDKs and grantway share one login."""
+"""A store in the AWS CLI's cache, which shares logins with the AWS CLI and AWS's SDKs."""
 
 from __future__ import annotations
 
@@ -31,41 +31,41 @@ if TYPE_CHECKING:
 _log = logging.getLogger("grantway")
 
 DEFAULT_FOLDER = "~/.aws/sso/cache"
-#: What to set where the user has no home directory.
+#: Advice for users without a home directory.
 _INSTEAD = "the folder of the AWS CLI's cache to an absolute path"
 
-#: Seconds for which a file may be half written: not all AWS tools replace it whole.
-_SETTLES = 0.5
-_GLANCE = 0.01
-#: Refresh tokens whose registration is remembered.
-_REMEMBERED = 64
+#: Longest time for which a file can be incomplete, in seconds: not all tools replace it atomically.
+_WRITE_TIME = 0.5
+#: Seconds between two attempts to read an incomplete file.
+_READ_INTERVAL = 0.01
+#: Maximum number of refresh tokens whose registration is cached.
+_CACHED_REGISTRATIONS = 64
 
 
 class AwsCliStore(FileStore):
-    """Keeps tokens where the AWS CLI and AWS's SDKs look for them, in their format.
+    """Stores tokens in the files and the format of the AWS CLI and AWS's SDKs.
 
-    The key is the NAME of the section ``[sso-session NAME]``, or for an older profile its start
-    URL: the AWS tools name the file after it. ``grantway_plugins.aws.sso_session`` makes
-    the store and all that belongs to it from ``~/.aws/config``.
+    The key is the NAME of the section ``[sso-session NAME]``, or the start URL of a legacy profile.
+    The file's name is a hash of it. ``grantway_plugins.aws.sso_session`` creates the store and
+    everything else that a login needs from ``~/.aws/config``.
 
-    The client's registration lies beside the token, because a refresh token is worth nothing
-    without it. In ``Token.extra`` it is ``clientId``, ``clientSecret`` and
-    ``registrationExpiresAt``: a token that is loaded has it, a token from a login brings it, and
-    a token from a refresh, which has none, leaves what is there. Fields of other programs stay.
+    The client's registration is stored with the token, because only that client can use the refresh
+    token. In ``Token.extra`` it is ``clientId``, ``clientSecret`` and ``registrationExpiresAt``. If
+    a token to save has none, as after a refresh, the one in the file is kept. Fields of other
+    programs are kept too.
 
-    Nothing else in the folder is renamed or removed; the temporary files that grantway removes end
-    in ``.grantway.tmp``.
+    Other files in the folder are not changed. grantway's temporary files end in ``.grantway.tmp``.
 
-    AWS's tools take no lock. What they have written while grantway held its own is found when it
-    saves or deletes; see there.
+    The AWS tools take no locks. ``save`` and ``delete`` detect what they wrote while grantway held
+    its lock.
 
     Args:
-        folder: Where the files lie.
-        start_url: The start URL to write into the files; None leaves what is there.
-        region: The region to write into the files; None leaves what is there.
+        folder: Folder of the files.
+        start_url: Start URL to write into the files; None keeps the one in the file.
+        region: Region to write into the files; None keeps the one in the file.
     """
 
-    # Another tool's temporary files are its own to remove.
+    # Remove only grantway's own temporary files.
     _temporary = ".grantway.tmp"
 
     def __init__(
@@ -75,30 +75,29 @@ class AwsCliStore(FileStore):
         start_url: str | None = None,
         region: str | None = None,
     ) -> None:
-        #: Where the files lie.
         found = expand(folder, _INSTEAD)
         if os.fspath(folder).startswith("~"):
             require_writable(found, "home", _INSTEAD)
         self.folder = Path(found)
         super().__init__(self.folder)
         self._about = {"startUrl": start_url, "region": region}
-        self._registrations: LRUCache[str, Masked[dict[str, str]]] = LRUCache(_REMEMBERED)
-        # Even reading moves an entry to the front.
-        self._remembering = threading.Lock()
-        #: Key and fence -> what the file held when the lock was taken, or was saved since.
+        self._registrations: LRUCache[str, Masked[dict[str, str]]] = LRUCache(_CACHED_REGISTRATIONS)
+        # Also for reading, which moves an entry to the front.
+        self._registrations_lock = threading.Lock()
+        #: Content of the file when the lock was taken or it was last saved, by key and fence.
         self._held: dict[tuple[str, int], Fields] = {}
         self._last_fence = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the folder and what is written into the files, which are shared."""
+        """Pickle the folder, start URL and region."""
         start_url, region = self._about["startUrl"], self._about["region"]
         return partial(type(self), start_url=start_url, region=region), (self.folder,)
 
     def load(self, key: str) -> Token | None:
         """See ``grantway.Store``.
 
-        A file in an unknown format holds no token of ours to load. It stays unchanged, because
-        another tool may understand it, and a warning names it.
+        For a file in an unknown format, log a warning and return None. The file is kept, because
+        another tool may understand it.
         """
         path = self._path(key)
         data, written_at = _settled(path)
@@ -111,11 +110,11 @@ class AwsCliStore(FileStore):
         else:
             if token.refresh_token is not None:
                 registration = {name: token.extra.get(name, "") for name in REGISTRATION}
-                with self._remembering:
+                with self._registrations_lock:
                     self._registrations[_digest(token.refresh_token)] = Masked(registration)
             return token
         _log.warning(
-            "%s The file stays unchanged. Update grantway if another tool wrote it; a new login "
+            "%s The file is unchanged. If another tool wrote it, update grantway. A new login "
             "replaces its token.",
             problem,
         )
@@ -124,18 +123,18 @@ class AwsCliStore(FileStore):
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
         """See ``grantway.Store``.
 
-        With a fence, a file that an AWS tool has written meanwhile is treated so:
+        With a fence, the result depends on what an AWS tool did to the file since it was locked:
 
-        - It is gone: somebody logged out, and that counts.
-        - It has another registration: somebody logged in, and that counts.
-        - Its token ends later than ours, or in the same second: both came of one refresh token,
-          and theirs last. Theirs stays, since a provider that takes only its latest answer takes
-          theirs.
-        - Its token ends before ours: theirs came first, and ours is saved.
+        - It removed the file: the user logged out, and the token is not saved.
+        - It wrote another registration: the user logged in, and the token is not saved.
+        - It wrote a token that expires later, or in the same second: it used the refresh token
+          last, and the token is not saved, because providers may accept only the latest.
+        - It wrote a token that expires earlier: it used the refresh token first, and the token is
+          saved.
 
         Raises:
-            LeaseLostError: what is there counts, so load it; nothing was changed.
-            StoreSaveError: it could not be saved.
+            LeaseLostError: The token in the file takes precedence; load it. Nothing was changed.
+            StoreSaveError: The file could not be written.
         """
         path = self._path(key)
         there = fields_of(_settled(path)[0])
@@ -150,23 +149,23 @@ class AwsCliStore(FileStore):
             self._held[key, fence] = fields
 
     def delete(self, key: str, *, fence: int = 0) -> None:
-        """See ``grantway.Store``; with a fence, what an AWS tool has written meanwhile stays.
+        """See ``grantway.Store``. With a fence, keep a file that an AWS tool wrote since the lock.
 
         Raises:
-            LeaseLostError: an AWS tool has written it; nothing was changed.
-            StoreError: it could not be deleted.
+            LeaseLostError: An AWS tool wrote the file; nothing was changed.
+            StoreError: The file could not be deleted.
         """
         path = self._path(key)
         if fence:
             before = self._before(key, fence)
             if fields_of(_settled(path)[0]) not in (before, _NOTHING):
-                raise LeaseLostError(f"{path}: another program has written it since it was read.")
+                raise LeaseLostError(f"{path}: another program changed the file after it was read.")
             self._held[key, fence] = _NOTHING
         super().delete(key)
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[int]:
-        """See ``grantway.Store``; it excludes grantway, and the fence tells of AWS's tools."""
+        """See ``grantway.Store``. The lock excludes grantway; the fence detects the AWS tools."""
         with super().lock(key, timeout):
             fence = self._last_fence = max(time.time_ns(), self._last_fence + 1)
             self._held[key, fence] = self.read(self._path(key))
@@ -176,35 +175,35 @@ class AwsCliStore(FileStore):
                 del self._held[key, fence]
 
     def registration_of(self, refresh_token: str) -> Mapping[str, str]:
-        """The registration that a refresh token was loaded with, by the names in the file.
+        """Return the registration stored with a refresh token, by the names in the file.
 
-        Empty where this store has not loaded it.
+        Return an empty mapping if this store has not loaded the token.
         """
-        with self._remembering:
+        with self._registrations_lock:
             found = self._registrations.get(_digest(refresh_token))
         return {} if found is None else found.value
 
     def path(self, key: str) -> Path:
-        """The file of a key."""
+        """Return the path of a key's file."""
         return self.folder / name_of(key)
 
     def read(self, path: Path) -> Fields:
-        """The fields of a file of the cache; None where there are none that can be understood.
+        """Return the content of a file of the cache; None if it is missing or not a JSON object.
 
         Raises:
-            StoreUnreadableError: the system does not let it be read.
+            StoreUnreadableError: The file cannot be read.
         """
         return fields_of(_settled(path)[0])
 
     def write(self, path: Path, fields: Fields) -> None:
-        """Replace a file of the cache, whole and for this user alone.
+        """Replace a file of the cache atomically, readable by this user only.
 
         Raises:
-            StoreSaveError: it could not be saved; what was there is still there.
+            StoreSaveError: The file could not be written and is unchanged.
         """
-        refused = self._replace(path, json.dumps(fields.value).encode())
-        if refused:
-            raise StoreSaveError(f"{path}: could not be saved: {refused}")
+        problem = self._replace(path, json.dumps(fields.value).encode())
+        if problem:
+            raise StoreSaveError(f"{path}: could not be saved: {problem}")
 
     def __repr__(self) -> str:
         return f"AwsCliStore({str(self.folder)!r})"
@@ -215,7 +214,7 @@ class AwsCliStore(FileStore):
     def _before(self, key: str, fence: int) -> Fields:
         found = self._held.get((key, fence))
         if found is None:
-            raise LeaseLostError(f"{self._path(key)}: its lock was let go; nothing was changed.")
+            raise LeaseLostError(f"{self._path(key)}: its lock was released; nothing was changed.")
         return found
 
 
@@ -223,32 +222,32 @@ _NOTHING: Fields = Masked(None)
 
 
 def _yield_to(path: Path, there: Fields, before: Fields, token: Token) -> None:
-    """Refuse to save over what another program has written, where that counts."""
+    """Raise ``LeaseLostError`` if the content written by another program takes precedence."""
     theirs, read = there.value or {}, before.value or {}
     client = token.extra.get("clientId")
     if client is not None and client != read.get("clientId"):
-        return  # a login of ours, and the latest there is
+        return  # a new login with grantway
     theirs_end = read_time(theirs.get("expiresAt"))
     if there.value is None and not path.exists():
-        rule = "it was removed, as by a logout"
+        problem = "it was removed, as by a logout"
     elif theirs and theirs.get("clientId") != read.get("clientId"):
-        rule = "it is of another login"
+        problem = "it belongs to another login"
     elif theirs and (
         theirs_end is None or token.expires_at is None or theirs_end // 1 >= token.expires_at // 1
     ):
-        rule = "its token came last"
+        problem = "its token is newer"
     else:
         return
-    theirs, read = {}, {}  # a report that shows the locals of each frame would show them
-    raise LeaseLostError(f"{path}: another program has written it since it was read, and {rule}.")
+    theirs, read = {}, {}  # error reports with locals would show them
+    raise LeaseLostError(f"{path}: another program changed the file after it was read: {problem}.")
 
 
 def _settled(path: Path) -> tuple[Masked[bytes | None], float]:
-    """What a file holds, and when it was written; waits while it is being written.
+    """Return the content and the modification time of a file, after waiting for writers.
 
-    The AWS CLI and the SDK for JavaScript empty a file and fill it again.
+    The AWS CLI and the SDK for JavaScript truncate a file and then write it.
     """
-    end = time.monotonic() + _SETTLES
+    end = time.monotonic() + _WRITE_TIME
     while True:
         try:
             with path.open("rb") as file:
@@ -259,10 +258,10 @@ def _settled(path: Path) -> tuple[Masked[bytes | None], float]:
         except OSError as error:
             problem = advice(error)
             break
-        at_rest = time.time() - written_at >= _SETTLES or time.monotonic() >= end
-        if at_rest or fields_of(data).value is not None:
+        complete = time.time() - written_at >= _WRITE_TIME or time.monotonic() >= end
+        if complete or fields_of(data).value is not None:
             return data, written_at
-        time.sleep(_GLANCE)
+        time.sleep(_READ_INTERVAL)
     raise StoreUnreadableError(f"{path}: cannot be read: {problem}")
 
 

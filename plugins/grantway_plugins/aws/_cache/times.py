@@ -1,4 +1,4 @@
-"""Times as they stand in the AWS tools' cache files."""
+"""Read and write times in the formats of the AWS tools' cache files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|UTC|[+-]\d{2}:\d{2})", re.ASCII
 )
-#: For messages: what ``read_time`` takes.
+#: Formats that ``read_time`` accepts, for error messages.
 FORMS = "2026-01-02T03:04:05Z, 2026-01-02T03:04:05.354Z or 2026-01-02T03:04:05UTC"
 
 
 def read_time(text: object) -> float | None:
-    """Unix time of any form that an AWS tool has written; None for anything else.
+    """Return the Unix time of a text in a format of any AWS tool, or None.
 
-    botocore writes ``2026-01-02T03:04:05Z``, the SDK for JavaScript milliseconds before the Z,
-    older tools ``UTC`` in its place.
+    botocore writes ``2026-01-02T03:04:05Z``. The SDK for JavaScript adds milliseconds. Older tools
+    write ``UTC`` instead of ``Z``.
     """
     found = _TIME.fullmatch(text) if isinstance(text, str) else None
     if found is None:
@@ -30,10 +30,10 @@ def read_time(text: object) -> float | None:
 
 
 def write_time(seconds: float) -> str:
-    """A Unix time in the form that every AWS tool reads, rounded down to the second.
+    """Return a Unix time in the format that every AWS tool reads, rounded down to the second.
 
     Raises:
-        ValueError: it is not within the years 1 to 9999.
+        ValueError: The time is outside the years 1 to 9999.
     """
     try:
         when = datetime.fromtimestamp(seconds // 1, UTC)

@@ -1,4 +1,4 @@
-"""Reads ``~/.aws/config`` by the rules of the AWS tools; botocore is not needed."""
+"""Parse ``~/.aws/config`` by the rules of the AWS tools, without botocore."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grantway._exceptions import ConfigurationError
 from grantway_plugins._paths import expand
 
 _Section = Mapping[str, str]
-#: Left out: nothing here needs them, and a traceback that shows locals would show them.
+#: Keys to drop. Nothing here needs them, and error reports with locals would show them.
 _CREDENTIALS = frozenset(
     {"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token"}
 )
@@ -24,11 +24,11 @@ class Sections:
     """The sections of a configuration file, by their names.
 
     Attributes:
-        path: The file.
+        path: Path of the file.
         sessions: ``[sso-session NAME]``.
         profiles: ``[profile NAME]``, and ``[default]``.
         services: ``[services NAME]``.
-        others: Every other section; in ``~/.aws/credentials`` these are the profiles.
+        others: All other sections; in ``~/.aws/credentials`` these are the profiles.
     """
 
     path: Path
@@ -39,13 +39,13 @@ class Sections:
 
 
 def config_path() -> Path:
-    """Return the file that the AWS tools read: ``AWS_CONFIG_FILE``, or ``~/.aws/config``."""
+    """Return the path of ``AWS_CONFIG_FILE``, or ``~/.aws/config``."""
     named = os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
     return Path(expand(os.path.expandvars(named), "AWS_CONFIG_FILE"))
 
 
 def credentials_path() -> Path:
-    """Return ``AWS_SHARED_CREDENTIALS_FILE``, or ``~/.aws/credentials``."""
+    """Return the path of ``AWS_SHARED_CREDENTIALS_FILE``, or ``~/.aws/credentials``."""
     named = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
     return Path(expand(os.path.expandvars(named), "AWS_SHARED_CREDENTIALS_FILE"))
 
@@ -54,11 +54,11 @@ def read_sections(path: Path, *, missing_ok: bool = False) -> Sections:
     """Read a configuration file, without the AWS credentials in it.
 
     Args:
-        path: The file.
-        missing_ok: Whether a missing file is an empty one.
+        path: Path of the file.
+        missing_ok: Whether to treat a missing file as empty.
 
     Raises:
-        ConfigurationError: the file cannot be read; names the line without quoting it.
+        ConfigurationError: The file cannot be read; names the line without quoting it.
     """
     found = Sections(path)
     if missing_ok and not os.path.isfile(path):  # noqa: PTH113 - Path.is_file may raise
@@ -71,7 +71,7 @@ def read_sections(path: Path, *, missing_ok: bool = False) -> Sections:
             continue
         try:
             words = shlex.split(section)
-        except ValueError:  # an unclosed quote; the AWS tools ignore such a section too
+        except ValueError:  # an unclosed quote: the AWS tools ignore such sections
             continue
         kinds = {
             "sso-session": found.sessions,
@@ -86,25 +86,23 @@ def read_sections(path: Path, *, missing_ok: bool = False) -> Sections:
 
 
 def nested(value: str) -> dict[str, str]:
-    """Read the settings that are indented below another one, as in a ``[services]`` section."""
+    """Return the settings that are indented below another, as in a ``[services]`` section."""
     lines = (line.partition("=") for line in value.splitlines() if "=" in line)
     return {name.strip(): text.strip() for name, _, text in lines}
 
 
 def _parse(path: Path) -> configparser.RawConfigParser:
-    """Read the file by the rules that botocore reads it by.
+    """Parse the file as botocore does.
 
-    The parser's own errors quote the invalid line, which may hold an AWS access key, so the
-    error names the line's number instead.
+    The parser's errors quote the invalid line, which may hold an AWS access key. So the error
+    raised here gives only its number.
     """
     parser = configparser.RawConfigParser()
     try:
         with path.open(encoding="utf-8") as file:
             parser.read_file(file)
     except FileNotFoundError:
-        problem = (
-            "there is no such file. `aws configure sso` writes it; AWS_CONFIG_FILE names another"
-        )
+        problem = "no such file. To create it, run: aws configure sso; or set AWS_CONFIG_FILE"
     except UnicodeDecodeError:
         problem = "is not UTF-8"
     except OSError as error:

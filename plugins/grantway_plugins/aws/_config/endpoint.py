@@ -1,4 +1,4 @@
-"""Where AWS's SSO-OIDC is."""
+"""The endpoint of AWS's SSO-OIDC service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 
 
 def is_region(name: str) -> bool:
-    """Whether it looks like the name of an AWS region, such as ``eu-west-1``."""
+    """Return whether a name has the form of an AWS region, such as ``eu-west-1``."""
     return _REGION.fullmatch(name) is not None
 
 
@@ -34,20 +34,20 @@ def endpoint_of(
     """Return the address of the service, chosen as botocore chooses it.
 
     Args:
-        region: The AWS region.
-        endpoint_url: Another address, which has precedence over everything else.
-        settings: The profile's settings; by default, the environment alone decides.
+        region: AWS region.
+        endpoint_url: Address that has precedence over all settings.
+        settings: Settings of the profile; by default, only the environment is used.
         fips: Whether to use the FIPS endpoint; by default ``AWS_USE_FIPS_ENDPOINT`` or the
             profile's ``use_fips_endpoint``.
         dual_stack: Whether to use the dual-stack endpoint; by default
             ``AWS_USE_DUALSTACK_ENDPOINT`` or ``use_dualstack_endpoint``.
         ignore_configured: Whether to ignore configured addresses; by default
             ``AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`` or ``ignore_configured_endpoint_urls``.
-        scheme: The scheme of an address that the region decides.
-        named: What the region is called, for the error.
+        scheme: Scheme of the region's address.
+        named: Name of the region's setting, for errors.
 
     Raises:
-        ConfigurationError: the region is unknown, or has no such endpoint.
+        ConfigurationError: The region is unknown, or has no endpoint of this kind.
     """
     settings = settings or Settings()
     if ignore_configured is None:
@@ -66,7 +66,7 @@ def endpoint_of(
     ):
         if wanted and not offered:
             raise ConfigurationError(
-                f"{named}: the partition {partition.name} has no {kind} endpoints. Turn them off, "
+                f"{named}: the partition {partition.name} has no {kind} endpoints. Disable them, "
                 "or give the address as endpoint_url."
             )
     return f"{scheme}://{partition.host(region, fips=fips, dual_stack=dual_stack)}"
@@ -76,14 +76,14 @@ def _unknown(region: str, named: str) -> ConfigurationError:
     near = get_close_matches(region, regions(), n=3)
     meant = f" Did you mean {', '.join(near)}?" if near else ""
     return ConfigurationError(
-        f"{named}: {region!a:.80} is not a known AWS region.{meant} A newer botocore may know it; "
-        "or give the service's address as endpoint_url.",
+        f"{named}: {region!a:.80} is not a known AWS region.{meant} Install a newer botocore, or "
+        "give the service's address as endpoint_url.",
         errors={named: ["must be a known AWS region"]},
     )
 
 
 def provider_at(endpoint_url: str) -> Provider:
-    """The service at an address, as a provider."""
+    """Return the service at an address as a provider."""
     base = endpoint_url.rstrip("/")
     return Provider(
         token_endpoint=f"{base}/token",

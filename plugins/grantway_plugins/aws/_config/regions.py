@@ -1,7 +1,6 @@
 """AWS's partitions and regions, and the host of SSO-OIDC in each.
 
-botocore's own list is read where botocore is installed, so that a newer botocore brings newer
-regions; botocore itself is not imported. The list below serves everywhere else.
+If botocore is installed, its list of regions is added to the one below, without importing botocore.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A part of AWS that has separate domains.
+    """A partition of AWS.
 
     Attributes:
-        name: Its name, like ``aws-cn``.
-        dns_suffix: The domain of its services.
-        dual_stack_dns_suffix: The domain of addresses that IPv6 reaches too.
+        name: Name of the partition, like ``aws-cn``.
+        dns_suffix: Domain of its services.
+        dual_stack_dns_suffix: Domain of its dual-stack endpoints.
         fips: Whether it has FIPS endpoints.
         dual_stack: Whether it has dual-stack endpoints.
     """
@@ -36,14 +35,14 @@ class Partition:
 
     def host(self, region: str, *, fips: bool, dual_stack: bool) -> str:
         """Return the host of SSO-OIDC in a region, by the service's endpoint rules."""
-        # GovCloud's ordinary endpoints are FIPS endpoints already.
+        # In GovCloud, the ordinary endpoints are FIPS endpoints.
         own_name = fips and (dual_stack or self.name != "aws-us-gov")
         service = "oidc-fips" if own_name else "oidc"
         suffix = self.dual_stack_dns_suffix if dual_stack else self.dns_suffix
         return f"{service}.{region}.{suffix}"
 
 
-# Equal to botocore's data, which a test compares it with.
+# A test compares this with botocore's data.
 _SHIPPED: dict[Partition, str] = {
     Partition("aws", "amazonaws.com", "api.aws"): (
         "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 "
@@ -71,7 +70,7 @@ SHIPPED: Mapping[str, Partition] = MappingProxyType(
 
 @cache
 def regions() -> Mapping[str, Partition]:
-    """Return the partition of every known region: botocore's list, and the shipped one."""
+    """Return the partition of each region in the shipped list and in botocore's."""
     return MappingProxyType({**SHIPPED, **dict(_of_botocore())})
 
 
@@ -95,6 +94,6 @@ def _pairs(listed: dict[str, Any]) -> Iterator[tuple[str, Partition]]:
         outputs["supportsDualStack"],
     )
     for region in listed["regions"]:
-        # SSO-OIDC has an address in each region, and none for a partition as a whole.
+        # SSO-OIDC has endpoints only in regions.
         if not region.endswith("-global"):
             yield region, partition

@@ -1,4 +1,4 @@
-"""What the environment and a profile of ``~/.aws/config`` say about calls of AWS's services."""
+"""Settings for calls of AWS's services, from the environment and ``~/.aws/config``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grantway_plugins._paths import expand
 
 from .config_file import Sections, config_path, credentials_path, nested, read_sections
 
-#: Setting -> the variable that has precedence over it, as in botocore.
+#: Environment variable that has precedence over each setting, as in botocore.
 _VARIABLES = {
     "region": "AWS_DEFAULT_REGION",
     "use_fips_endpoint": "AWS_USE_FIPS_ENDPOINT",
@@ -26,9 +26,9 @@ _VARIABLES = {
     "ca_bundle": "AWS_CA_BUNDLE",
 }
 _ENDPOINT_URL = "endpoint_url"
-#: The service's own ``endpoint_url``, in the section that ``services`` names.
+#: ``endpoint_url`` for this service only, in the section that ``services`` names.
 _SERVICE, _SERVICE_URL = "sso_oidc", "sso_oidc.endpoint_url"
-#: Nothing else is kept: a profile may hold AWS credentials.
+#: Settings to keep. The others are dropped, because they may be AWS credentials.
 _KEPT = frozenset({*_VARIABLES, _ENDPOINT_URL})
 
 
@@ -37,7 +37,7 @@ class Settings(Value):
     """The settings of one profile. The environment has precedence, as in botocore.
 
     Attributes:
-        values: Setting to text, of the profile alone.
+        values: Settings of the profile, without the environment.
     """
 
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -53,7 +53,7 @@ class Settings(Value):
 
     @property
     def trust(self) -> dict[str, Any]:
-        """The ``ca_bundle`` of AWS's settings, as arguments of a transport; empty for none."""
+        """Arguments of a transport for ``ca_bundle``; empty if it is not set."""
         path = self.get("ca_bundle")
         if not path:
             return {}
@@ -66,7 +66,7 @@ class Settings(Value):
 
     @property
     def endpoint_url(self) -> str | None:
-        """The configured address of the service; None where there is none."""
+        """Configured address of the service, or None."""
         env = os.environ.get
         return (
             env("AWS_ENDPOINT_URL_SSO_OIDC")
@@ -77,10 +77,10 @@ class Settings(Value):
 
 
 def read_settings() -> Settings:
-    """Read the settings that boto3 would: of ``AWS_DEFAULT_PROFILE``, ``AWS_PROFILE`` or default.
+    """Read the settings of ``AWS_DEFAULT_PROFILE``, ``AWS_PROFILE`` or ``default``, as boto3 does.
 
     Raises:
-        ConfigurationError: a file cannot be read, or there is no such profile.
+        ConfigurationError: A file cannot be read, or the profile does not exist.
     """
     env = os.environ.get
     named = env("AWS_DEFAULT_PROFILE") or env("AWS_PROFILE")
@@ -89,11 +89,11 @@ def read_settings() -> Settings:
     profiles = {**credentials.others, **credentials.profiles}
     if named and named not in sections.profiles and named not in profiles:
         raise ConfigurationError(
-            f"{sections.path}: there is no section [profile {named}], which AWS_PROFILE or "
-            "AWS_DEFAULT_PROFILE names. Add it, or name another profile."
+            f"{sections.path}: no section [profile {named}], which AWS_PROFILE or "
+            "AWS_DEFAULT_PROFILE names. Add it, or change the variable."
         )
     profile = named or "default"
-    return of_profile(sections, profile, profiles.get(profile, {}))
+    return profile_settings(sections, profile, profiles.get(profile, {}))
 
 
 def _read(variable: str, path_of: Callable[[], Path]) -> Sections:
@@ -102,21 +102,21 @@ def _read(variable: str, path_of: Callable[[], Path]) -> Sections:
     except ConfigurationError:
         if os.environ.get(variable):
             raise
-        # Without a home directory there is no file, as for boto3.
+        # Like boto3, ignore the files if there is no home directory.
         return Sections(Path(variable))
     return read_sections(path, missing_ok=True)
 
 
-def of_profile(sections: Sections, profile: str, beside: Mapping[str, str]) -> Settings:
+def profile_settings(sections: Sections, profile: str, beside: Mapping[str, str]) -> Settings:
     """Return the settings of a profile.
 
     Args:
-        sections: The configuration file.
-        profile: The profile's name.
-        beside: What the credentials file says about the profile; it has precedence.
+        sections: Sections of the configuration file.
+        profile: Name of the profile.
+        beside: Settings of the profile in the credentials file, which have precedence.
 
     Raises:
-        ConfigurationError: the profile names a ``[services]`` section that is missing.
+        ConfigurationError: The profile names a ``[services]`` section that does not exist.
     """
     section = {**sections.profiles.get(profile, {}), **beside}
     kept = {name: text for name, text in section.items() if name in _KEPT}

@@ -1,4 +1,4 @@
-"""Reads how to log in from ``~/.aws/config``, as the AWS tools do; botocore is not needed."""
+"""Read SSO sessions and profiles from ``~/.aws/config``, as the AWS tools do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grantway_plugins._paths import expand
 
 from .config_file import config_path, read_sections
 from .endpoint import is_region
-from .settings import Settings, of_profile
+from .settings import Settings, profile_settings
 
 _START_URL, _REGION = "sso_start_url", "sso_region"
 _SCOPES = "sso_registration_scopes"
@@ -22,16 +22,16 @@ _SCOPES = "sso_registration_scopes"
 
 @dataclass(frozen=True, slots=True)
 class SsoConfig:
-    """How one login is configured.
+    """The configuration of one login.
 
     Attributes:
-        name: The session's name, or None for a profile of the older kind, which has none.
-        start_url: The address of the organization's portal; it names the login and is not asked.
-        region: The region whose service is asked.
-        scopes: What a client registers for; None where nothing is said.
-        login_command: The AWS CLI's command that logs in.
-        option: The option that names this login to grantway's commands.
-        settings: What the profile says about endpoints.
+        name: Name of the session, or None for a legacy profile without a session.
+        start_url: Address of the organization's access portal; identifies the login.
+        region: AWS region of the service.
+        scopes: Scopes to register a client for; None if not configured.
+        login_command: Command of the AWS CLI that logs in.
+        option: Option that selects this login in grantway's commands.
+        settings: Endpoint settings of the profile.
     """
 
     name: str | None
@@ -44,7 +44,7 @@ class SsoConfig:
 
     @property
     def key(self) -> str:
-        """The name of the login in the AWS tools' cache."""
+        """Key of the login in the AWS tools' cache."""
         return self.start_url if self.name is None else self.name
 
 
@@ -54,34 +54,34 @@ def read_config(
     profile: str | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> SsoConfig:
-    """Read a session, or the one that a profile names.
+    """Read a session by its name, or the session of a profile.
 
     Args:
         name: The NAME of a section ``[sso-session NAME]``.
-        profile: A profile with ``sso_session``, or with ``sso_start_url`` and ``sso_region`` of
-            its own, as older files have it. Without either, ``AWS_PROFILE``, then
-            ``AWS_DEFAULT_PROFILE``, then ``default``.
-        path: The file; by default the one that the AWS tools read.
+        profile: Name of a profile with ``sso_session``, or of a legacy profile with
+            ``sso_start_url`` and ``sso_region``. Without ``name`` and ``profile``, the profile is
+            ``AWS_PROFILE``, ``AWS_DEFAULT_PROFILE`` or ``default``.
+        path: Path of the file; by default the one that the AWS tools read.
 
     Raises:
-        ConfigurationError: the file, section or field that is missing or wrong, and its rule.
+        ConfigurationError: The file, section or a field is missing or invalid; names it.
     """
     file = _File(
         config_path() if path is None else Path(expand(path, "config_file to an absolute path"))
     )
     if name is not None and profile is not None:
         raise ConfigurationError(
-            "name, profile: give one of them; a profile names its session itself."
+            "name, profile: give only one of them; a profile names its own session."
         )
     env = os.environ.get
-    # The AWS CLI takes endpoints from the profile, for a session that is named too.
+    # Like the AWS CLI, use the endpoints of the profile even if a session is named.
     profile = profile or env("AWS_PROFILE") or env("AWS_DEFAULT_PROFILE") or "default"
     found = file.profile(profile) if name is None else file.session(name)
     return replace(found, settings=file.settings(profile))
 
 
 class _File:
-    """The sections of a file that a login can stand in."""
+    """The sections of a file that configure logins."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -113,7 +113,7 @@ class _File:
             for field, meant in ((_START_URL, found.start_url), (_REGION, found.region)):
                 if values.get(field, meant) != meant:
                     raise self._wrong(
-                        where, field, f"is another than in [sso-session {session}]; leave it out"
+                        where, field, f"differs from [sso-session {session}]; remove it"
                     )
             return found
         if _START_URL not in values:
@@ -130,7 +130,7 @@ class _File:
         )
 
     def settings(self, profile: str) -> Settings:
-        return of_profile(self._sections, profile, {})
+        return profile_settings(self._sections, profile, {})
 
     def _start_url(self, where: str, values: Mapping[str, str]) -> str:
         url = self._present(where, _START_URL, values)
@@ -161,12 +161,12 @@ class _File:
     def _missing(self, where: str, kind: str, there: Mapping[str, object]) -> ConfigurationError:
         listed = f"it has the {kind} {', '.join(sorted(there))}" if there else f"it has no {kind}"
         return ConfigurationError(
-            f"{self._path}: there is no section {where}; {listed}. `aws configure sso` writes one."
+            f"{self._path}: no section {where}; {listed}. To add one, run: aws configure sso"
         )
 
 
 def _scopes(text: str | None) -> tuple[str, ...] | None:
-    """The scopes of a list with commas; the AWS CLI names a registration's file after them."""
+    """Return the scopes of a comma-separated list. They determine a registration's file name."""
     if text is None:
         return None
     return tuple(scope for part in text.split(",") if (scope := part.strip()))

@@ -1,4 +1,4 @@
-"""A drop-in for ``boto3.client("sso-oidc")``: same calls, same answers, same exceptions."""
+"""A drop-in for ``boto3.client("sso-oidc")``: same calls, same responses, same exceptions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from grantway._transport.deadline import Deadline
 from grantway._transport.transport import USER_AGENT, RequestsTransport
 from grantway._types.grant import Grant, Params
 from grantway_plugins.aws._config.endpoint import provider_at
-from grantway_plugins.aws._dialect import ANSWER_NAMES, AWS_SSO_OIDC
+from grantway_plugins.aws._dialect import AWS_SSO_OIDC, RESPONSE_NAMES
 
 from .client_config import LONGEST_WAIT, ClientConfig, client_config
 from .client_meta import CallEvents, ClientMeta
-from .exceptions import Exceptions, as_invalid, invalid_parameters, refusal
+from .exceptions import Exceptions, as_boto3_error, as_invalid, invalid_parameters
 from .model import (  # the types too, so that tools can resolve the annotations
     CREATE_TOKEN,
     CREATE_TOKEN_WITH_IAM,
@@ -52,57 +52,58 @@ if TYPE_CHECKING:
     from grantway._wire.dialect import ProviderResponse
 
 
-class _Unjudged(Schema):
-    """Lets every parameter through: AWS itself judges what belongs to a grant, as with boto3."""
+class _AnyParameters(Schema):
+    """Accepts every parameter. As with boto3, AWS decides which parameters a grant needs."""
 
     def load(self, data: Any, **_options: Any) -> Any:
-        """Give the parameters back; the operation's schema has checked their types."""
+        """Return the parameters. The operation's schema has already checked their types."""
         return data
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call as the dispatcher's client authentication: adds headers, and sees the answers.
+    """The dispatcher's client authentication for one call; adds headers and records the response.
 
-    The client's id and secret are among the parameters already.
+    The client's ID and secret are parameters of the call.
 
     Attributes:
         headers: Headers to add to each request.
-        hidden: Values of the parameters that must never show.
-        signer: Signs the request with AWS credentials, or None.
-        answer: The last answer.
+        hidden: Values of secret parameters.
+        signer: Client authentication that signs with AWS credentials, or None.
+        response: Last response, or None.
+        client_id: Empty; required by the interface.
     """
 
     headers: Mapping[str, str] = field(repr=False)
     hidden: tuple[str, ...] = field(repr=False)
     signer: ClientAuth | None = None
-    answer: ProviderResponse | None = field(default=None, repr=False)
+    response: ProviderResponse | None = field(default=None, repr=False)
     client_id: str = ""
 
     def authenticate(self, draft: OutgoingRequest) -> None:
         """Add the headers and the signature."""
-        self.answer = None
+        self.response = None
         draft.headers.update(self.headers)
         if self.signer is not None:
             self.signer.authenticate(draft)
-        draft.learn = self._see
+        draft.learn = self._record
 
     def secrets(self) -> tuple[str, ...]:
-        """They are among the parameters, or in the draft."""
+        """Return nothing: the secrets are parameters, or the signer adds them to the request."""
         return ()
 
-    def _see(self, answer: ProviderResponse) -> bool:
-        self.answer = answer
+    def _record(self, response: ProviderResponse) -> bool:
+        self.response = response
         return False
 
 
 class SSOOIDCClient:
-    """AWS's SSO-OIDC client. Safe for threads. Make it with ``sso_oidc.client``.
+    """A client of AWS's SSO-OIDC, created by ``aws.client``. Thread-safe.
 
     Attributes:
-        exceptions: The exception classes by AWS's names; each error has ``.response`` in
-            botocore's shape.
-        meta: ``endpoint_url``, ``region_name`` and more, as botocore gives them.
+        exceptions: Exception classes by AWS's names. Each error has ``.response`` in botocore's
+            format.
+        meta: ``endpoint_url``, ``region_name`` and more, as in botocore.
     """
 
     def __init__(self, config: ClientConfig, registry: Registry, transport: Transport) -> None:
@@ -113,19 +114,19 @@ class SSOOIDCClient:
         self._transport = transport
         policy = RetryPolicy(attempts=config.attempts, longest=LONGEST_WAIT)
         self._dispatcher = Dispatcher(registry, provider, transport, StandardRetries(policy))
-        unjudged = _Unjudged()
+        schema = _AnyParameters()
         self._grants = {
-            name: Grant(name, unjudged, replay=grant.replay, secret=SECRET)
+            name: Grant(name, schema, replay=grant.replay, secret=SECRET)
             for name, grant in registry.grants.items()
         }
-        self._unknown = Grant("unknown", unjudged, secret=SECRET)
+        self._unknown = Grant("unknown", schema, secret=SECRET)
 
     def create_token(self, **kwargs: Unpack[CreateTokenRequest]) -> CreateTokenResponse:
-        """CreateToken: redeem a code, a device code or a refresh token.
+        """Request a token (CreateToken) with a code, a device code or a refresh token.
 
         Args:
-            clientId (str): Required. The client's id, from ``register_client``.
-            clientSecret (str): Required. Its secret.
+            clientId (str): Required. The client's ID, from ``register_client``.
+            clientSecret (str): Required. The client's secret.
             grantType (str): Required. ``authorization_code``,
                 ``urn:ietf:params:oauth:grant-type:device_code`` or ``refresh_token``.
             deviceCode (str): The device code of ``start_device_authorization``.
@@ -136,21 +137,22 @@ class SSOOIDCClient:
             codeVerifier (str): The PKCE verifier of the code (RFC 7636).
 
         Returns:
-            ``accessToken``, ``tokenType``, ``expiresIn`` (seconds), ``refreshToken``,
-            ``idToken``, each where the service sent it, and ``ResponseMetadata``.
+            ``accessToken``, ``tokenType``, ``expiresIn`` (seconds), ``refreshToken`` and
+            ``idToken``, if the service sent them, and ``ResponseMetadata``.
 
         Raises:
-            InvalidRequestException: a parameter is missing or invalid; see ``reason``.
-            InvalidClientException: the client is unknown, or its registration has expired.
-            InvalidGrantException: the code or refresh token is spent, expired or another client's.
-            UnauthorizedClientException: the client may not use this grant.
-            UnsupportedGrantTypeException: the service does not know the grant.
-            InvalidScopeException: a scope is invalid.
-            AuthorizationPendingException: the device code is not approved yet; poll again.
-            SlowDownException: polled too often; add five seconds to the interval.
-            AccessDeniedException: access was denied; see ``reason``.
-            ExpiredTokenException: the device code has expired.
-            InternalServerException: the service failed.
+            InvalidRequestException: A parameter is missing or invalid; see ``reason``.
+            InvalidClientException: The client is unknown, or its registration has expired.
+            InvalidGrantException: The code or refresh token was already used, has expired, or
+                belongs to another client.
+            UnauthorizedClientException: The client may not use this grant.
+            UnsupportedGrantTypeException: The service does not know the grant.
+            InvalidScopeException: A scope is invalid.
+            AuthorizationPendingException: The device code is not approved yet; poll again.
+            SlowDownException: Polling too fast; add five seconds to the interval.
+            AccessDeniedException: Access was denied; see ``reason``.
+            ExpiredTokenException: The device code has expired.
+            InternalServerException: The service failed.
         """
         kwargs = cast("CreateTokenRequest", Params(kwargs))
         return cast("CreateTokenResponse", self._invoke(CREATE_TOKEN, kwargs))
@@ -158,9 +160,9 @@ class SSOOIDCClient:
     def create_token_with_iam(
         self, **kwargs: Unpack[CreateTokenWithIAMRequest]
     ) -> CreateTokenWithIAMResponse:
-        """CreateTokenWithIAM: the same for a client with AWS credentials, which sign the request.
+        """Request a token as a client with AWS credentials, which sign the request.
 
-        Needs grantway's extra ``aws``.
+        This is CreateTokenWithIAM. It needs grantway's extra ``aws``.
 
         Args:
             clientId (str): Required. The ARN of the application in IAM Identity Center.
@@ -170,7 +172,7 @@ class SSOOIDCClient:
             code (str): The authorization code.
             refreshToken (str): The refresh token.
             assertion (str): The JWT of a trusted token issuer.
-            scope (list[str]): Scopes to ask for.
+            scope (list[str]): Scopes to request.
             redirectUri (str): The redirect URI that the code was sent to.
             subjectToken (str): The token to exchange.
             subjectTokenType (str): Its type.
@@ -181,22 +183,22 @@ class SSOOIDCClient:
             As ``create_token``, and ``issuedTokenType``, ``scope`` and ``awsAdditionalDetails``.
 
         Raises:
-            InvalidRequestRegionException: another region has the application's identity store;
+            InvalidRequestRegionException: The application's identity store is in another region;
                 see ``endpoint`` and ``region``.
-            TokenError: the other exceptions of ``create_token``.
-            ConfigurationError: there are no AWS credentials.
+            TokenError: The other exceptions of ``create_token``.
+            ConfigurationError: No AWS credentials were found.
         """
         kwargs = cast("CreateTokenWithIAMRequest", Params(kwargs))
         return cast("CreateTokenWithIAMResponse", self._invoke(CREATE_TOKEN_WITH_IAM, kwargs))
 
     def register_client(self, **kwargs: Unpack[RegisterClientRequest]) -> RegisterClientResponse:
-        """RegisterClient: make a client that can log people in.
+        """Register a client for logins (RegisterClient).
 
         Args:
-            clientName (str): Required. A name for people.
+            clientName (str): Required. The client's display name.
             clientType (str): Required. ``public``.
             scopes (list[str]): Scopes of the client's tokens.
-            redirectUris (list[str]): Where authorization codes may be sent to.
+            redirectUris (list[str]): Redirect URIs for authorization codes.
             grantTypes (list[str]): Grants that the client may use.
             issuerUrl (str): The issuer of IAM Identity Center, or a start URL.
             entitledApplicationArn (str): The ARN of the application that the client belongs to.
@@ -205,13 +207,13 @@ class SSOOIDCClient:
             ``clientId``, ``clientSecret``, their times (epoch seconds) and endpoints.
 
         Raises:
-            InvalidRequestException: a parameter is missing or invalid.
-            InvalidScopeException: a scope is invalid.
-            InvalidClientMetadataException: the client's description is invalid.
-            InternalServerException: the service failed.
-            InvalidRedirectUriException: a redirect URI is not allowed.
-            UnsupportedGrantTypeException: the service does not know a grant.
-            SlowDownException: registered too often.
+            InvalidRequestException: A parameter is missing or invalid.
+            InvalidScopeException: A scope is invalid.
+            InvalidClientMetadataException: The client's metadata is invalid.
+            InternalServerException: The service failed.
+            InvalidRedirectUriException: A redirect URI is not allowed.
+            UnsupportedGrantTypeException: The service does not know a grant.
+            SlowDownException: Too many requests.
         """
         kwargs = cast("RegisterClientRequest", Params(kwargs))
         return cast("RegisterClientResponse", self._invoke(REGISTER_CLIENT, kwargs))
@@ -219,36 +221,36 @@ class SSOOIDCClient:
     def start_device_authorization(
         self, **kwargs: Unpack[StartDeviceAuthorizationRequest]
     ) -> StartDeviceAuthorizationResponse:
-        """StartDeviceAuthorization: begin a login on another device.
+        """Start a login on another device (StartDeviceAuthorization).
 
         Args:
-            clientId (str): Required. The client's id, from ``register_client``.
-            clientSecret (str): Required. Its secret.
-            startUrl (str): Required. The address of the organization's portal.
+            clientId (str): Required. The client's ID, from ``register_client``.
+            clientSecret (str): Required. The client's secret.
+            startUrl (str): Required. The address of the organization's access portal.
 
         Returns:
             ``deviceCode``, ``userCode``, ``verificationUri``, ``verificationUriComplete``,
             ``expiresIn`` and ``interval`` (seconds).
 
         Raises:
-            InvalidRequestException: a parameter is missing or invalid.
-            InvalidClientException: the client is unknown, or its registration has expired.
-            UnauthorizedClientException: the client may not use this grant.
-            SlowDownException: asked too often.
-            InternalServerException: the service failed.
+            InvalidRequestException: A parameter is missing or invalid.
+            InvalidClientException: The client is unknown, or its registration has expired.
+            UnauthorizedClientException: The client may not use this grant.
+            SlowDownException: Too many requests.
+            InternalServerException: The service failed.
         """
         kwargs = cast("StartDeviceAuthorizationRequest", Params(kwargs))
         return cast(
             "StartDeviceAuthorizationResponse", self._invoke(START_DEVICE_AUTHORIZATION, kwargs)
         )
 
-    # --- what every client of boto3 has -----------------------------------------------------
+    # --- Methods of every boto3 client ------------------------------------------------------
 
     def can_paginate(self, operation_name: str) -> bool:
-        """Return False: no operation of the service has pages.
+        """Return False: no operation of the service is paginated.
 
         Raises:
-            KeyError: there is no such operation.
+            KeyError: The operation does not exist.
         """
         _ = self.meta.method_to_api_mapping[operation_name]
         return False
@@ -278,7 +280,7 @@ class SSOOIDCClient:
     ) -> NoReturn:
         """Raise ``ConfigurationError``: the parameters belong in the body of a POST request.
 
-        boto3 returns an address without them, which the service does not accept.
+        boto3 returns an address without them, which the service rejects.
         """
         del Params, ExpiresIn, HttpMethod
         if ClientMethod not in self.meta.method_to_api_mapping:
@@ -305,33 +307,33 @@ class SSOOIDCClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "An SSOOIDCClient holds connections and is neither pickled nor copied, like boto3's; "
-            "make one in each process."
+            "An SSOOIDCClient holds connections, so it cannot be pickled or copied; create one in "
+            "each process."
         )
 
-    # --- the way of a call ------------------------------------------------------------------
+    # --- Calls ------------------------------------------------------------------------------
 
     def _invoke(self, operation: Operation, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         listening = self.meta.listening
         if listening is None:
-            return dict(self._ask(operation, _load(operation.parameters, kwargs), {}))
+            return dict(self._call(operation, _load(operation.parameters, kwargs), {}))
         events = CallEvents(self.meta, listening, operation)
         kwargs = Params(events.parameters(kwargs))
         params = _load(operation.parameters, kwargs)
-        request = self._described(operation, kwargs)
-        answered = Masked(events.request(kwargs, request))
-        if answered.value is not None:
-            return events.stubbed(*answered.value)
+        request = self._request_dict(operation, kwargs)
+        stub = Masked(events.request(kwargs, request))
+        if stub.value is not None:
+            return events.stubbed(*stub.value)
         try:
-            result = self._ask(operation, params, request["headers"])
+            result = self._call(operation, params, request["headers"])
         except Exception as error:
             events.failed(error)
             raise
-        events.answered(result)
+        events.succeeded(result)
         return dict(result)
 
-    def _described(self, operation: Operation, kwargs: Mapping[str, Any]) -> Params:
-        """A request as botocore describes it to handlers."""
+    def _request_dict(self, operation: Operation, kwargs: Mapping[str, Any]) -> Params:
+        """Return the request in the form that botocore passes to event handlers."""
         return Params(
             url_path=operation.path.partition("?")[0],
             url=self.meta.endpoint_url.rstrip("/") + operation.path,
@@ -342,7 +344,7 @@ class SSOOIDCClient:
             context={},
         )
 
-    def _ask(self, operation: Operation, params: Params, headers: Mapping[str, str]) -> Params:
+    def _call(self, operation: Operation, params: Params, headers: Mapping[str, str]) -> Params:
         call = _Call(
             {"User-Agent": self._config.user_agent(USER_AGENT), **headers},
             tuple(text for name, text in params.items() if name in SECRET),
@@ -351,11 +353,11 @@ class SSOOIDCClient:
         try:
             if operation.step == "token":
                 return self._token(operation, params, call, deadline)
-            answer = self._dispatcher.call(operation.step, params, call, deadline)
-            return self._result(answer.payload, operation, answer)
+            response = self._dispatcher.call(operation.step, params, call, deadline)
+            return self._result(response.payload, operation, response)
         except (TokenError, TransportError) as error:
-            failure = refusal(
-                error, operation.name, call.answer, self._config.attempts, call.hidden
+            failure = as_boto3_error(
+                error, operation.name, call.response, self._config.attempts, call.hidden
             )
         raise failure
 
@@ -366,7 +368,7 @@ class SSOOIDCClient:
             call.signer = self._signer(params.pop("client_id"))
         grant_type = params.pop("grant_type")
         grant = self._grants.get(grant_type) or replace(self._unknown, grant_type=grant_type)
-        token, answer = self._dispatcher.token(grant, params, call, deadline)
+        token, response = self._dispatcher.token(grant, params, call, deadline)
         found = Params(
             token.extra,
             access_token=token.access_token,
@@ -376,28 +378,28 @@ class SSOOIDCClient:
             id_token=token.id_token,
             scope=None if token.scope is None else list(token.scope),
         )
-        return self._result(found, operation, answer)
+        return self._result(found, operation, response)
 
     def _result(
-        self, found: Mapping[str, Any], operation: Operation, answer: ProviderResponse
+        self, found: Mapping[str, Any], operation: Operation, response: ProviderResponse
     ) -> Params:
         result = Params(
             {
-                ANSWER_NAMES.get(name, name): found[name]
-                for name in operation.answer
+                RESPONSE_NAMES.get(name, name): found[name]
+                for name in operation.response
                 if found.get(name) is not None
             }
         )
-        headers = public_headers(answer.headers)
-        about: dict[str, Any] = {}
+        headers = public_headers(response.headers)
+        metadata: dict[str, Any] = {}
         if request_id := headers.get("x-amzn-requestid"):
-            about["RequestId"] = request_id
-        about["HTTPStatusCode"] = answer.status
-        about["HTTPHeaders"] = headers
-        about["RetryAttempts"] = answer.attempts - 1
-        if answer.attempts >= self._config.attempts:
-            about["MaxAttemptsReached"] = True
-        result["ResponseMetadata"] = about
+            metadata["RequestId"] = request_id
+        metadata["HTTPStatusCode"] = response.status
+        metadata["HTTPHeaders"] = headers
+        metadata["RetryAttempts"] = response.attempts - 1
+        if response.attempts >= self._config.attempts:
+            metadata["MaxAttemptsReached"] = True
+        result["ResponseMetadata"] = metadata
         return result
 
     def _signer(self, client_id: str) -> ClientAuth:
@@ -407,7 +409,7 @@ class SSOOIDCClient:
 
 
 def _load(schema: Schema, kwargs: Mapping[str, Any]) -> Params:
-    """Check the parameters as botocore does, without quoting a value."""
+    """Validate the parameters as botocore does. Errors contain no values."""
     try:
         loaded = Params(cast("dict[str, Any]", schema.load(kwargs)))
     except ValidationError as invalid:
@@ -446,32 +448,33 @@ def client(
     transport: Transport | None = None,
     timeout: float | None = None,
 ) -> SSOOIDCClient:
-    """Make a client, as ``boto3.client("sso-oidc", ...)`` does.
+    """Create a client, as ``boto3.client("sso-oidc", ...)`` does.
 
     Args:
         region_name: AWS region; by default ``AWS_DEFAULT_REGION``, the profile's ``region``, or
             ``AWS_REGION``.
-        endpoint_url: Another address of the service; by default
-            ``AWS_ENDPOINT_URL_SSO_OIDC``, ``AWS_ENDPOINT_URL``, the profile's, or the region's own.
-        api_version: ``2019-06-10``, the only one that there is.
-        use_ssl: False asks the region's address without TLS, which is refused: it would send
-            secrets in the clear. As with boto3, it has no effect on ``endpoint_url``.
+        endpoint_url: Address of the service; by default ``AWS_ENDPOINT_URL_SSO_OIDC``,
+            ``AWS_ENDPOINT_URL``, the profile's ``endpoint_url``, or the region's address.
+        api_version: ``2019-06-10``, the only version.
+        use_ssl: Must be True for the region's address, because secrets are never sent without TLS.
+            As with boto3, it has no effect on ``endpoint_url``.
         verify: Path of the certificates to trust, or True for certifi's; by default
             ``AWS_CA_BUNDLE``, the profile's ``ca_bundle``, ``REQUESTS_CA_BUNDLE``, or certifi's.
-            False is refused.
-        aws_access_key_id: Used by ``create_token_with_iam`` alone, like the next two.
-        aws_secret_access_key: The secret access key.
-        aws_session_token: The session token of temporary credentials.
-        aws_account_id: Accepted, and without effect: the service's addresses have no account.
-        config: A ``botocore.config.Config``: region, retries, timeouts, proxies, certificate,
-            User-Agent and endpoint choices.
-        registry: Where grants come from; by default all installed plugins.
-        transport: Sends the requests, instead of one made of ``verify`` and ``config``.
-        timeout: Seconds for one call, over all attempts; by default 60, or with ``config`` as
-            many as its timeouts and attempts can take.
+            False is rejected.
+        aws_access_key_id: Access key ID; like the next two, only for ``create_token_with_iam``.
+        aws_secret_access_key: Secret access key.
+        aws_session_token: Session token of temporary credentials.
+        aws_account_id: Ignored, because the service's addresses contain no account.
+        config: A ``botocore.config.Config`` with region, retries, timeouts, proxies, certificate,
+            User-Agent and endpoint settings.
+        registry: Registry of grants; by default all installed plugins.
+        transport: Transport that sends the requests, instead of one created from ``verify`` and
+            ``config``.
+        timeout: Timeout of one call in seconds, including retries; by default 60, or with
+            ``config`` the sum of its timeouts over all attempts.
 
     Raises:
-        ConfigurationError: an argument or setting cannot work, or is not supported; names it.
+        ConfigurationError: An argument or setting is invalid or not supported; names it.
     """
     del aws_account_id
     keys = Masked((aws_access_key_id, aws_secret_access_key, aws_session_token))
@@ -500,12 +503,12 @@ def _explicit_credentials(
         return None
     if not all(keys.value[:2]):
         raise ConfigurationError(
-            "aws_access_key_id, aws_secret_access_key: give both, or neither for botocore's own "
+            "aws_access_key_id, aws_secret_access_key: give both, or neither to use botocore's "
             "credentials."
         )
 
     def credentials() -> Any:
-        from botocore.credentials import Credentials  # noqa: PLC0415 - only where they are used
+        from botocore.credentials import Credentials  # noqa: PLC0415 - an extra
 
         return Credentials(*keys.value)
 

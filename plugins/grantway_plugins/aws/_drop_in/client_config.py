@@ -1,4 +1,4 @@
-"""Reads the arguments of ``sso_oidc.client``, which are those of ``boto3.client``."""
+"""Read the arguments of ``aws.client``, which are those of ``boto3.client``."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from .model import API_VERSION
 if TYPE_CHECKING:
     from botocore.config import Config
 
-#: Sends at most, by botocore's retry mode. ``adaptive`` is ``standard`` here.
+#: Maximum number of attempts in each retry mode. ``adaptive`` is the same as ``standard`` here.
 _ATTEMPTS = {"standard": 3, "adaptive": 3, "legacy": 5}
-#: Seconds that stand for a timeout of None, which botocore takes for no end.
-_NO_END = 86_400.0
-#: Seconds for a whole call without ``timeout`` and ``config``.
+#: Seconds used for a timeout of None, which means no timeout in botocore.
+_NO_TIMEOUT = 86_400.0
+#: Default timeout of a call in seconds, without ``config``.
 TIMEOUT = 60.0
-#: Longest wait between two sends, in seconds, as in botocore.
+#: Longest delay before a retry in seconds, as in botocore.
 LONGEST_WAIT = 20.0
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """How a client is configured.
+    """The configuration of a client.
 
     Attributes:
         region_name: AWS region.
-        endpoint_url: The address of the service.
-        attempts: Sends at most, the first included.
-        connect_timeout: Seconds to reach the service.
-        read_timeout: Seconds between two pieces of an answer.
-        timeout: Seconds for a call, over all attempts.
-        pool_size: Connections that are kept.
-        client_certificate: Path of a certificate and its key, or both paths, or None.
-        network: Trusted certificates and proxies, as arguments of the transport, which takes what
-            is missing from the environment.
-        user_agent: What replaces or extends the User-Agent header.
-        credentials: Gives the AWS credentials for CreateTokenWithIAM; None for botocore's own.
-        given: The ``config`` that was given.
+        endpoint_url: Address of the service.
+        attempts: Maximum number of attempts, including the first.
+        connect_timeout: Timeout for connecting in seconds.
+        read_timeout: Timeout for reading from the connection in seconds.
+        timeout: Timeout of a call in seconds, including retries.
+        pool_size: Number of connections to keep open.
+        client_certificate: Path of a file with certificate and key, or both paths, or None.
+        network: Trusted certificates and proxies, as arguments of the transport. The transport
+            reads missing ones from the environment.
+        user_agent: Function that replaces or extends the User-Agent header.
+        credentials: Returns the AWS credentials for CreateTokenWithIAM; None for botocore's.
+        given: The ``config`` passed by the caller.
     """
 
     region_name: str
@@ -78,14 +78,14 @@ def client_config(
     """Read the arguments, the environment and ``~/.aws/config`` as boto3 does.
 
     Raises:
-        ConfigurationError: an argument or setting cannot work, or is not supported; names it.
+        ConfigurationError: An argument or setting is invalid or not supported; names it.
     """
     settings = read_settings()
     if config is not None and not hasattr(config, "_user_provided_options"):
         raise _refused("config", "must be a botocore.config.Config")
     option = _Options(config)
     if api_version not in (None, API_VERSION):
-        raise _refused("api_version", f"must be {API_VERSION}, the only one that there is")
+        raise _refused("api_version", f"must be {API_VERSION}, the only version")
     region, fips = _region(region_name, option, settings)
     url = endpoint_of(
         region,
@@ -122,7 +122,7 @@ def client_config(
 
 
 class _Options:
-    """The options of a ``botocore.config.Config``, or none."""
+    """The options of a ``botocore.config.Config``; all None without one."""
 
     def __init__(self, config: Config | None) -> None:
         self._config = config
@@ -136,7 +136,7 @@ class _Options:
 
 
 def _region(region_name: str | None, option: _Options, settings: Settings) -> tuple[str, bool]:
-    """Return the region, and whether its name asks for FIPS endpoints, as older names do."""
+    """Return the region, and whether it is a legacy name for its FIPS endpoint."""
     region = (
         region_name
         or option("region_name")
@@ -166,7 +166,7 @@ def _attempts(option: _Options, settings: Settings) -> int:
         attempts = settings.get("max_attempts")
         if attempts is None:
             return _ATTEMPTS[mode]
-    if isinstance(attempts, str) and attempts.strip().isdecimal():  # of the environment or file
+    if isinstance(attempts, str) and attempts.strip().isdecimal():  # from the environment or file
         attempts = int(attempts[:10])
     check_count("max_attempts (AWS_MAX_ATTEMPTS)", attempts)
     return int(attempts)
@@ -183,23 +183,23 @@ def _seconds(name: str, option: _Options, usual: float) -> float:
         return usual
     found = option(name)
     if found is None:
-        return usual if name == "connect_timeout" else _NO_END
+        return usual if name == "connect_timeout" else _NO_TIMEOUT
     check_seconds(f"config.{name}", found)
     return float(found)
 
 
 def _trust(verify: bool | str | None, settings: Settings) -> dict[str, Any]:
-    """Return which certificates the transport trusts, as arguments for it."""
+    """Return the trusted certificates, as arguments of the transport."""
     if verify is False:
         raise _refused(
             "verify",
-            "False would send secrets to anybody who answers; give the path of the CA's "
-            "certificates",
+            "cannot be False, because any server could then read the secrets; give the path of "
+            "the CA's certificates",
         )
     if verify is True:
         from requests.utils import DEFAULT_CA_BUNDLE_PATH  # noqa: PLC0415 - slow to load
 
-        # With botocore, True ignores the environment.
+        # In botocore, True ignores the environment.
         return {"ca_bundle": DEFAULT_CA_BUNDLE_PATH, "setting_names": {"ca_bundle": "verify"}}
     if verify is not None:
         if not isinstance(verify, (str, os.PathLike)) or not os.fspath(verify):
@@ -222,7 +222,7 @@ def _check_unsupported(option: _Options) -> None:
 
 
 def _proxies(option: _Options) -> dict[str, Any]:
-    """Return the proxies of ``config``, which botocore uses for every host, as arguments."""
+    """Return the proxies of ``config``, as arguments of the transport for every host."""
     given = option("proxies")
     return {} if given is None else {"proxies": given, "no_proxy": ""}
 

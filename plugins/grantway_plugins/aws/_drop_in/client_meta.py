@@ -1,4 +1,4 @@
-"""``client.meta``, and the events that botocore's tools such as ``Stubber`` listen to."""
+"""``client.meta``, and the events that botocore tools such as ``Stubber`` use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._types.grant import Params
 from grantway_plugins.aws._config.regions import regions
 
-from .exceptions import from_response
+from .exceptions import stubbed_error
 from .model import API_VERSION, OPERATIONS, Operation
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FAILED = 300
 _SERVICE = "sso-oidc"
-#: The events that a call emits. The others belong to parts of botocore that are not used.
+#: Events that a call emits. botocore's other events belong to parts that grantway does not use.
 EVENTS = (
     "provide-client-params",
     "before-parameter-build",
@@ -35,16 +35,16 @@ EVENTS = (
 
 
 class ClientMeta:
-    """What a client says about itself, as ``client.meta`` of boto3.
+    """The attributes of boto3's ``client.meta``.
 
-    ``events``, ``service_model`` and ``config`` are botocore's, which is imported when one of them
-    is first asked for.
+    ``events``, ``service_model`` and ``config`` are botocore objects. botocore is imported when one
+    of them is first read.
 
     Attributes:
-        region_name: The client's region.
-        endpoint_url: The address of the service.
-        partition: The region's partition, such as ``aws``.
-        method_to_api_mapping: Method -> AWS's name of the operation.
+        region_name: AWS region.
+        endpoint_url: Address of the service.
+        partition: Partition of the region, such as ``aws``.
+        method_to_api_mapping: AWS's name of the operation for each method.
     """
 
     def __init__(self, config: ClientConfig) -> None:
@@ -57,8 +57,8 @@ class ClientMeta:
 
     @cached_property
     def events(self) -> HierarchicalEmitter:
-        """The client's events. Registering for one that is never emitted is refused."""
-        from botocore.hooks import HierarchicalEmitter  # noqa: PLC0415 - only where it is asked for
+        """The client's events. Registering for an event that is never emitted raises an error."""
+        from botocore.hooks import HierarchicalEmitter  # noqa: PLC0415 - an extra
 
         class Emitter(HierarchicalEmitter):  # type: ignore[misc]
             def register(self, event_name: str, *args: Any, **options: Any) -> None:
@@ -74,13 +74,13 @@ class ClientMeta:
 
     @property
     def listening(self) -> HierarchicalEmitter | None:
-        """The events, if anybody has asked for them."""
+        """The events if they have been used, or None."""
         return self.__dict__.get("events")
 
     @cached_property
     def service_model(self) -> ServiceModel:
         """Botocore's model of the service."""
-        from botocore.loaders import Loader  # noqa: PLC0415 - only where it is asked for
+        from botocore.loaders import Loader  # noqa: PLC0415 - an extra
         from botocore.model import ServiceModel  # noqa: PLC0415
 
         described = Loader().load_service_model(_SERVICE, "service-2", API_VERSION)
@@ -88,8 +88,8 @@ class ClientMeta:
 
     @cached_property
     def config(self) -> Config:
-        """The ``config`` that was given, with the retries that are in force."""
-        from botocore.config import Config  # noqa: PLC0415 - only where it is asked for
+        """The ``config`` of the client, with the timeouts and retries in use."""
+        from botocore.config import Config  # noqa: PLC0415 - an extra
 
         ours = Config(
             region_name=self.region_name,
@@ -105,8 +105,8 @@ def _emitted(event_name: str) -> str:
     kind = event_name.split(".", 1)[0]
     if kind not in EVENTS and kind != "*":
         raise ConfigurationError(
-            f"event_name: {event_name} is not emitted by this client, which emits "
-            f"{', '.join(EVENTS)}. Use boto3's client if you need it."
+            f"event_name: this client does not emit {event_name}. It emits {', '.join(EVENTS)}. "
+            "Use boto3's client for other events."
         )
     return event_name
 
@@ -115,9 +115,9 @@ class CallEvents:
     """The events of one call.
 
     Args:
-        meta: The client's.
-        events: Its emitter.
-        operation: The operation that is called.
+        meta: Metadata of the client.
+        events: Emitter of the client.
+        operation: Operation to call.
     """
 
     def __init__(self, meta: ClientMeta, events: HierarchicalEmitter, operation: Operation) -> None:
@@ -133,25 +133,25 @@ class CallEvents:
 
     def parameters(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Let handlers change the parameters."""
-        answers = self._emit("provide-client-params", params=params)
-        params = next((answer for _, answer in answers if answer is not None), params)
+        results = self._emit("provide-client-params", params=params)
+        params = next((result for _, result in results if result is not None), params)
         self._emit("before-parameter-build", params=params)
         return params
 
     def request(
         self, params: Mapping[str, Any], request: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]] | None:
-        """Let handlers add headers to the request, or answer it instead of the service.
+        """Let handlers add headers to the request, or provide a response instead of sending it.
 
         Args:
-            params: The parameters.
-            request: The request as botocore describes it.
+            params: Parameters of the call.
+            request: The request in botocore's form.
 
         Returns:
-            A handler's HTTP response and the parsed one, or None to ask the service.
+            HTTP response and parsed response of a handler, or None to send the request.
 
         Raises:
-            ConfigurationError: a handler changed something else than headers.
+            ConfigurationError: A handler changed something other than headers.
         """
         self._emitter.emit(
             f"before-endpoint-resolution.{_SERVICE}",
@@ -161,7 +161,7 @@ class CallEvents:
             context=self._context,
         )
         before = Params({name: request[name] for name in ("url", "method", "body", "query_string")})
-        _, answer = self._emitter.emit_until_response(
+        _, response = self._emitter.emit_until_response(
             f"before-call.{self._name}",
             model=self._model,
             params=request,
@@ -171,29 +171,31 @@ class CallEvents:
         changed = [name for name in before if request[name] != before[name]]
         if changed:
             raise ConfigurationError(
-                f"before-call: a handler changed {', '.join(changed)} of the request; this client "
-                "lets it change headers, or give the response."
+                f"before-call: a handler changed {', '.join(changed)} of the request; with this "
+                "client, handlers may only change headers or return a response."
             )
-        return answer  # type: ignore[no-any-return]
+        return response  # type: ignore[no-any-return]
 
     def stubbed(self, http: Any, parsed: dict[str, Any]) -> dict[str, Any]:
-        """Return a handler's response, or raise the error that it is."""
-        self._answered(http, parsed)
+        """Return the response of a handler, or raise its error."""
+        self._emit_after_call(http, parsed)
         if http.status_code >= _FAILED:
-            raise from_response(parsed, self._operation.name)
+            raise stubbed_error(parsed, self._operation.name)
         return parsed
 
-    def answered(self, parsed: dict[str, Any]) -> None:
-        """Tell handlers about an answer of the service."""
-        about = parsed["ResponseMetadata"]
-        http = SimpleNamespace(status_code=about["HTTPStatusCode"], headers=about["HTTPHeaders"])
-        self._answered(http, parsed)
+    def succeeded(self, parsed: dict[str, Any]) -> None:
+        """Notify handlers of a successful call."""
+        metadata = parsed["ResponseMetadata"]
+        http = SimpleNamespace(
+            status_code=metadata["HTTPStatusCode"], headers=metadata["HTTPHeaders"]
+        )
+        self._emit_after_call(http, parsed)
 
     def failed(self, error: Exception) -> None:
-        """Tell handlers about a call that brought no answer, or an error of the service."""
+        """Notify handlers of a failed call."""
         self._emitter.emit(f"after-call-error.{self._name}", exception=error, context=self._context)
 
-    def _answered(self, http: Any, parsed: dict[str, Any]) -> None:
+    def _emit_after_call(self, http: Any, parsed: dict[str, Any]) -> None:
         self._emit("after-call", http_response=http, parsed=parsed)
 
     def _emit(self, event: str, **details: Any) -> list[tuple[Callable[..., Any], Any]]:

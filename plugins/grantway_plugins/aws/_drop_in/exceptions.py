@@ -1,12 +1,11 @@
-"""grantway's exceptions, in the forms that callers of boto3 expect.
+"""Turn grantway's exceptions into the ones that code for boto3 catches.
 
-Code written for boto3 catches ``client.exceptions.SomethingException``, or a class of
-``botocore.exceptions``. The first is always grantway's class of that name. For the second, an
-error also becomes an instance of botocore's class if the program has loaded botocore, which is
-never loaded for this. The rules:
+Code for boto3 catches ``client.exceptions.SomethingException``, or a class of
+``botocore.exceptions``. The first is grantway's class of that name. For the second, if the program
+has imported botocore, the error is also an instance of botocore's class:
 
-- Every answer that is not a success is a ``ClientError``, and a ``TokenError`` of grantway.
-- Without an answer it is ``ConnectTimeoutError``, ``ReadTimeoutError``, ``SSLError``,
+- An error response is a ``ClientError``, and also a ``TokenError`` of grantway.
+- A missing response is a ``ConnectTimeoutError``, ``ReadTimeoutError``, ``SSLError``,
   ``ProxyConnectionError``, ``EndpointConnectionError`` or ``ConnectionClosedError``.
 """
 
@@ -57,7 +56,7 @@ class InvalidRequestRegionException(InvalidRequestException):
         reason: str | None = None,
         evidence: Evidence | None = None,
     ) -> None:
-        # AWS names this class in a header alone; in the body it says invalid_request.
+        # AWS names this class only in a header. The body has the code invalid_request.
         super().__init__(
             message,
             error=self.wire,
@@ -69,12 +68,12 @@ class InvalidRequestRegionException(InvalidRequestException):
 
     @property
     def endpoint(self) -> str | None:
-        """The address to ask instead, where the service sent it."""
+        """Address of the right endpoint, if the service sent it."""
         return self._text("endpoint")
 
     @property
     def region(self) -> str | None:
-        """The region to ask instead, where the service sent it."""
+        """The right region, if the service sent it."""
         return self._text("region")
 
     def _text(self, name: str) -> str | None:
@@ -88,7 +87,7 @@ class InvalidRequestRegionException(InvalidRequestException):
         return {**super().response, **{name: text for name, text in own.items() if text}}
 
 
-#: AWS's thirteen classes of core, and the one that only AWS has.
+#: The exceptions of the service model: thirteen standard ones, and one that only AWS has.
 MODELED: dict[str, type[TokenError]] = {
     **{kind.__name__: kind for kind in TOKEN_ERRORS[:13]},
     InvalidRequestRegionException.__name__: InvalidRequestRegionException,
@@ -100,12 +99,12 @@ _BY_NAME: dict[str, type[TokenError]] = {
 
 
 class Exceptions:
-    """``client.exceptions``: the classes by AWS's names, and ``ClientError`` above them."""
+    """``client.exceptions``: the classes by AWS's names, and their base ``ClientError``."""
 
     ClientError = TokenError
 
     def from_code(self, error_code: str) -> type[TokenError]:
-        """Return the class of ``error.response["Error"]["Code"]``; ``ClientError`` for others."""
+        """Return the class for ``error.response["Error"]["Code"]``, or else ``ClientError``."""
         return MODELED.get(error_code, TokenError)
 
     def __getattr__(self, name: str) -> type[TokenError]:
@@ -121,10 +120,10 @@ class Exceptions:
         return ["ClientError", "from_code", *_BY_NAME]
 
 
-class _Answered:
-    """Completes ``response`` of an error that an answer brought."""
+class _WithRetryMetadata:
+    """Adds the metadata of retries to ``response``."""
 
-    #: What botocore's retries add to the metadata.
+    #: Metadata that botocore's retries add.
     retried: Mapping[str, Any] = {}
 
     @property
@@ -136,53 +135,53 @@ class _Answered:
 
 
 class _Stubbed:
-    """Gives the ``response`` that an event handler brought."""
+    """Returns the response of an event handler as ``response``."""
 
     parsed: dict[str, Any]
 
     @property
     def response(self) -> dict[str, Any]:
-        """The handler's response, as it came."""
+        """The handler's response."""
         return self.parsed
 
 
-def refusal(
+def as_boto3_error(
     error: TokenError | TransportError,
     operation: str,
-    answer: ProviderResponse | None,
+    response: ProviderResponse | None,
     attempts: int,
     secrets: Iterable[str],
 ) -> GrantwayError:
-    """Turn what a call raised into what boto3 would raise.
+    """Return the error that boto3 would raise for an error of grantway.
 
     Args:
-        error: What the call raised.
+        error: Error of the call.
         operation: AWS's name of the operation.
-        answer: The last answer, or None where none arrived.
-        attempts: Sends at most.
-        secrets: What must not show in the message.
+        response: Last response, or None if there was none.
+        attempts: Maximum number of attempts.
+        secrets: Values to remove from the message.
     """
     if isinstance(error, TransportError) and (
-        answer is None or answer.status in _SUCCESS or isinstance(error, ResponseTooLargeError)
+        response is None or response.status in _SUCCESS or isinstance(error, ResponseTooLargeError)
     ):
-        return _without_answer(error)
+        return _without_response(error)
     retries = error.evidence.attempts - 1
     if isinstance(error, TransportError):
-        assert answer is not None
-        kind: type[GrantwayError] = _joined(type(error), (UnknownTokenError,), _Answered)
+        assert response is not None
+        kind: type[GrantwayError] = _joined(type(error), (UnknownTokenError,), _WithRetryMetadata)
         twin: Any = _copy(kind, error)
-        twin.error, twin.error_description = _unnamed(error, answer, secrets)
+        twin.error, twin.error_description = _unnamed(error, response, secrets)
         twin.error_uri = twin.reason = None
         code = twin.error
     else:
-        twin = _copy(_joined(type(error), (), _Answered), error)
+        twin = _copy(_joined(type(error), (), _WithRetryMetadata), error)
         code = twin.response["Error"]["Code"]
-    spent = ""
+    exhausted = ""
     if retries + 1 >= attempts:
         twin.retried = {"MaxAttemptsReached": True}
-        spent = f" (reached max retries: {retries})"
+        exhausted = f" (reached max retries: {retries})"
     twin.message = (
-        f"An error occurred ({code}) when calling the {operation} operation{spent}: "
+        f"An error occurred ({code}) when calling the {operation} operation{exhausted}: "
         f"{twin.error_description or ''}"
     )
     twin.args = (twin.message,)
@@ -191,21 +190,21 @@ def refusal(
 
 
 def _unnamed(
-    error: TransportError, answer: ProviderResponse, secrets: Iterable[str]
+    error: TransportError, response: ProviderResponse, secrets: Iterable[str]
 ) -> tuple[str, str]:
-    """The code and text that botocore gives an answer that names no error, as a page."""
-    if answer.error is not None and answer.error.code != "unknown_error":
-        return scrub(answer.error.code, secrets), scrub(answer.error.description or "", secrets)
+    """Return botocore's code and text for a response that names no error, such as a page."""
+    if response.error is not None and response.error.code != "unknown_error":
+        return scrub(response.error.code, secrets), scrub(response.error.description or "", secrets)
     text = error.excerpt
-    if answer.status >= _SERVER_FAULT and (
-        not answer.body.strip() or answer.body.strip().startswith(b"<html>")
+    if response.status >= _SERVER_FAULT and (
+        not response.body.strip() or response.body.strip().startswith(b"<html>")
     ):
-        text = responses.get(answer.status, "")
-    return str(answer.status), text
+        text = responses.get(response.status, "")
+    return str(response.status), text
 
 
-def _without_answer(error: TransportError) -> TransportError:
-    """The error with botocore's class for a request that brought no usable answer."""
+def _without_response(error: TransportError) -> TransportError:
+    """Return the error with botocore's class for a request without a usable response."""
     never_sent = isinstance(error, ConnectionFailedError)
     family = {
         "timeout": "ConnectTimeoutError" if never_sent else "ReadTimeoutError",
@@ -221,8 +220,8 @@ def _without_answer(error: TransportError) -> TransportError:
     return twin  # type: ignore[no-any-return]
 
 
-def from_response(parsed: dict[str, Any], operation: str) -> TokenError:
-    """The error of a response that an event handler brought, such as a stub."""
+def stubbed_error(parsed: dict[str, Any], operation: str) -> TokenError:
+    """Return the error for the error response of an event handler, such as a stub."""
     said = parsed.get("Error", {})
     code, text = said.get("Code", ""), said.get("Message", "")
     kind = MODELED.get(code, UnknownTokenError)
@@ -243,14 +242,14 @@ def from_response(parsed: dict[str, Any], operation: str) -> TokenError:
 
 
 def invalid_parameters(message: str, errors: dict[str, list[str]]) -> RequestInvalidError:
-    """A refusal before sending, of botocore's family where that is loaded."""
+    """Return the error for invalid parameters; also a botocore error if botocore is imported."""
     return as_invalid(message, "ParamValidationError", errors)
 
 
 def as_invalid(
     message: str, family: str, errors: dict[str, list[str]] | None = None
 ) -> RequestInvalidError:
-    """A refusal before sending that is also the named class of botocore, where it is loaded."""
+    """Return an error that is also of the named botocore class if botocore is imported."""
     botocore = sys.modules.get("botocore.exceptions")
     bases = () if botocore is None else (getattr(botocore, family),)
     error = _blank(_joined(RequestInvalidError, bases))
@@ -268,16 +267,16 @@ def _copy(kind: type[E], error: E) -> E:
 
 
 def _blank(kind: type[E]) -> E:
-    """An instance whose state is filled in by hand; botocore's __init__ must not run."""
+    """Return an instance without state, because botocore's ``__init__`` must not run."""
     return kind.__new__(kind)
 
 
-# A handful of classes, kept for good: ``except`` needs them to be the same each time.
+# Created classes, cached so that each combination is a single class.
 _made: dict[tuple[type, ...], type] = {}
 
 
 def _joined(kind: type[E], bases: tuple[type, ...], *first: type) -> type[E]:
-    """The class that is all of these, with ``ClientError`` for an error of the service."""
+    """Return a subclass of these classes; with ``first``, also of botocore's ``ClientError``."""
     if first:
         botocore = sys.modules.get("botocore.exceptions")
         bases = (*bases, *(() if botocore is None else (botocore.ClientError,)))
@@ -286,7 +285,7 @@ def _joined(kind: type[E], bases: tuple[type, ...], *first: type) -> type[E]:
         return kind
 
     def reduce(self: E) -> Any:
-        # The joined class cannot be imported by name elsewhere; the plain one can.
+        # The combined class cannot be imported for unpickling, so pickle the plain one.
         plain = _blank(kind)
         plain.__dict__.update(self.__dict__)
         plain.args = self.args

@@ -1,6 +1,6 @@
 """The service model of SSO-OIDC: its operations, their members and their errors.
 
-The same as botocore's ``service-2.json``, which a test compares it with.
+A test compares it with botocore's ``service-2.json``.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ API_VERSION = "2019-06-10"
 
 
 class ResponseMetadata(TypedDict):
-    """What every answer says about its request."""
+    """Metadata in every response."""
 
     RequestId: NotRequired[str]
     HTTPStatusCode: int
@@ -22,9 +22,9 @@ class ResponseMetadata(TypedDict):
     MaxAttemptsReached: NotRequired[bool]
 
 
-# --- Requests and answers, for type checkers ----------------------------------------------------
-# The names of members are AWS's. Annotations are evaluated in this module, so that tools can tell
-# which members are required.
+# --- Requests and responses, for type checkers --------------------------------------------------
+# The names of members are AWS's. This module does not import ``annotations`` from ``__future__``,
+# so that tools can read which members are required.
 
 
 class CreateTokenRequest(TypedDict):
@@ -42,7 +42,7 @@ class CreateTokenRequest(TypedDict):
 
 
 class CreateTokenResponse(TypedDict):
-    """The answer of CreateToken; a member that the service did not send is missing."""
+    """The response of CreateToken. A member that the service did not send is missing."""
 
     accessToken: str
     tokenType: str
@@ -69,7 +69,7 @@ class CreateTokenWithIAMRequest(TypedDict):
 
 
 class CreateTokenWithIAMResponse(CreateTokenResponse):
-    """The answer of CreateTokenWithIAM."""
+    """The response of CreateTokenWithIAM."""
 
     issuedTokenType: NotRequired[str]
     scope: NotRequired[list[str]]
@@ -89,7 +89,7 @@ class RegisterClientRequest(TypedDict):
 
 
 class RegisterClientResponse(TypedDict):
-    """The answer of RegisterClient; times are in epoch seconds."""
+    """The response of RegisterClient; times are in epoch seconds."""
 
     clientId: str
     clientSecret: str
@@ -109,7 +109,7 @@ class StartDeviceAuthorizationRequest(TypedDict):
 
 
 class StartDeviceAuthorizationResponse(TypedDict):
-    """The answer of StartDeviceAuthorization; times are in seconds."""
+    """The response of StartDeviceAuthorization; times are in seconds."""
 
     deviceCode: str
     userCode: str
@@ -124,7 +124,7 @@ class StartDeviceAuthorizationResponse(TypedDict):
 
 
 class _String(fields.String):
-    """A string and nothing else; marshmallow's takes bytes as well, botocore does not."""
+    """A string. Like botocore and unlike marshmallow, it rejects bytes."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -135,7 +135,7 @@ class _String(fields.String):
 
 
 class _Strings(fields.List[str]):
-    """A list or tuple of strings; marshmallow's takes anything that can be iterated."""
+    """A list or tuple of strings. Unlike marshmallow's, it rejects other iterables."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -203,7 +203,7 @@ class StartDeviceAuthorizationInput(Schema):
     start_url = _text("startUrl", required=True)
 
 
-#: Parameters that must never show, RFC names.
+#: RFC names of the parameters whose values are secret.
 SECRET = frozenset(
     {
         "assertion",
@@ -225,13 +225,13 @@ class Operation:
     """One operation of the service.
 
     Attributes:
-        name: AWS's name.
-        method: The client's method.
-        path: Its path and query.
-        step: The provider's endpoint.
-        parameters: The input shape.
-        answer: The members of a success, RFC names.
-        errors: The classes of its errors.
+        name: AWS's name of the operation.
+        method: Name of the client's method.
+        path: Path and query of its requests.
+        step: Endpoint of the provider.
+        parameters: Schema of its parameters.
+        response: RFC names of the members of its response.
+        errors: Names of the classes of its errors.
     """
 
     name: str
@@ -239,7 +239,7 @@ class Operation:
     path: str
     step: str
     parameters: Schema
-    answer: tuple[str, ...]
+    response: tuple[str, ...]
     errors: tuple[str, ...]
 
 

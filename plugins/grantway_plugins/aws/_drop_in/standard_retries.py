@@ -1,4 +1,4 @@
-"""Sends again what boto3's standard retry mode sends again."""
+"""Retry requests as boto3's standard retry mode does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 _TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException"})
-#: The service did nothing, because there were too many requests.
+#: Error codes of requests that the service rejected because there were too many.
 _THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -38,15 +38,14 @@ _CODE_GRANT = "authorization_code"
 
 
 class StandardRetries(RetrySends):
-    """Decides as botocore's ``retries/standard.py``, with one exception.
+    """Retries as botocore's ``retries/standard.py`` does, with one exception.
 
-    An authorization code is not sent again after an unknown outcome. If the first request was
-    carried out, the code is spent, and a server should answer its second use by revoking the
-    tokens that it issued for the first (RFC 6749 section 4.1.2).
+    A request with an authorization code is not retried after an unknown outcome. If the first
+    request succeeded, a second one may revoke the tokens that it issued (RFC 6749 section 4.1.2).
     """
 
     def judge(self, answer: ProviderResponse) -> Outcome:
-        """Return what an answer says about the send that it answers."""
+        """Return the outcome of a request from its response."""
         code = answer.error.code if answer.error is not None else ""
         if code in _THROTTLED:
             return Outcome.REFUSED
@@ -57,5 +56,5 @@ class StandardRetries(RetrySends):
         return Outcome.FINAL
 
     def may_repeat(self, exchange: Exchange, elapsed: float) -> bool:
-        """Return whether a request may be sent again after an unknown outcome."""
+        """Return whether a request may be retried after an unknown outcome."""
         return exchange.grant is None or exchange.grant.grant_type != _CODE_GRANT

@@ -1,1 +1,1 @@
-"""Logins of ``~/.aws/config``: registration, session, refresh."""
+"""SSO sessions of ``~/.aws/config``: registration, login and refresh."""

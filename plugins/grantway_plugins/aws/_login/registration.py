@@ -1,4 +1,4 @@
-"""How a client of a login registers, and the file in which the AWS CLI remembers that it did."""
+"""Client registration for SSO sessions, cached in the AWS CLI's file."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("grantway")
 
-#: How the person logs in: each way has its own kind of registration, as the AWS CLI has it.
-Way = Literal["device", "browser"]
+#: Login method. As in the AWS CLI, each has its own kind of registration.
+LoginMethod = Literal["device", "browser"]
 
-#: What the AWS CLI registers: the port is chosen at each login (RFC 8252 section 7.3).
+#: Redirect URI of the AWS CLI. Each login adds a port (RFC 8252 section 7.3).
 REDIRECT_URI = "http://127.0.0.1/oauth/callback"
 _CODE = "authorization_code"
 _BROWSER_GRANTS = (_CODE, "refresh_token")
-#: What a login in a browser asks for where the configuration says nothing.
+#: Scopes of a browser login if none are configured.
 _DEFAULT_SCOPES = ("sso:account:access",)
-#: Seconds that a registration must have left to begin a login with.
-_LEAST = 60.0
+#: Remaining lifetime, in seconds, that a registration needs at the start of a login.
+_MIN_LIFETIME = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client that the service knows.
+    """A registered client.
 
     Attributes:
-        client_id: Its name.
-        client_secret: Its secret.
-        expires_at: Unix time at which it ends, and with it every refresh token that it was given.
+        client_id: ID of the client.
+        client_secret: Secret of the client.
+        expires_at: Unix time at which the registration and its refresh tokens expire.
     """
 
     client_id: str
@@ -48,7 +48,7 @@ class Registration:
     expires_at: float
 
     def fields(self) -> dict[str, str]:
-        """The registration as it stands beside a token in the cache."""
+        """Return the fields that are stored with a token in the cache."""
         return {
             "clientId": self.client_id,
             "clientSecret": self.client_secret,
@@ -57,11 +57,14 @@ class Registration:
 
 
 class RegistrationCache:
-    """One login's registration, shared with the AWS CLI.
+    """The registration of one login, shared with the AWS CLI.
 
     Args:
-        store: The AWS CLI's cache.
-        config: The login.
+        store: Store in the AWS CLI's cache.
+        config: Configuration of the login.
+
+    Attributes:
+        path: Path of the registration's file.
     """
 
     def __init__(self, store: AwsCliStore, config: SsoConfig) -> None:
@@ -74,83 +77,81 @@ class RegistrationCache:
             "scopes": None if config.scopes is None else list(config.scopes),
             "session_name": config.name,
         }
-        name = hashlib.sha1(  # noqa: S324 - the AWS CLI's rule for a file's name, not a safeguard
+        name = hashlib.sha1(  # noqa: S324 - not for security: the AWS CLI's file name
             json.dumps(facts, sort_keys=True).encode()
         ).hexdigest()
-        #: Where it lies.
         self.path = store.folder / f"{name}.json"
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What a login in a browser registers for, and asks for."""
+        """Scopes that a browser login registers for and requests."""
         return self._config.scopes or _DEFAULT_SCOPES
 
-    def load(self, way: Way) -> Registration | None:
-        """Return the registration, or None unless it is for this way and lasts for a login.
+    def load(self, method: LoginMethod) -> Registration | None:
+        """Return the registration if it is for this login method and expires late enough.
 
-        One file holds either kind, and its grants show which. A file in an unknown format
-        counts as none, since registering again does no harm.
+        The file holds one registration, whose grant types show the method. A file in an unknown
+        format is ignored.
         """
         fields = self._store.read(self.path).value or {}
         grants = fields.get("grantTypes")
-        if (isinstance(grants, list) and _CODE in grants) is not (way == "browser"):
+        if (isinstance(grants, list) and _CODE in grants) is not (method == "browser"):
             return None
         expires_at = read_time(fields.get("expiresAt"))
         names = (fields.get("clientId"), fields.get("clientSecret"))
         if expires_at is None or not all(isinstance(name, str) and name for name in names):
             return None
         found = Registration(str(names[0]), str(names[1]), expires_at)
-        return found if time.time() + _LEAST < expires_at else None
+        return found if time.time() + _MIN_LIFETIME < expires_at else None
 
-    def register(self, client: Client, way: Way) -> Registration:
-        """Register, and remember it.
+    def register(self, client: Client, method: LoginMethod) -> Registration:
+        """Register a client, and store the registration.
 
-        A file in an unknown format stays unchanged, because another tool may understand it. A
-        warning names it, and the registration is not remembered.
+        A file in an unknown format is not overwritten, because another tool may understand it. In
+        that case, log a warning and do not store the registration.
 
         Args:
-            client: Asks the service.
-            way: How the person will log in.
+            client: Client that sends the request.
+            method: Login method.
 
         Raises:
-            TokenError: the service refused.
-            TransportError: the service gave no usable answer.
-            StoreSaveError: it could not be remembered.
+            TokenError: The service rejected the registration.
+            TransportError: The service sent no usable response.
+            StoreSaveError: The registration could not be stored.
         """
-        asked: dict[str, Any] = {
+        request: dict[str, Any] = {
             "client_name": f"botocore-client-{self._config.name or int(time.time())}",
             "client_type": "public",
         }
-        remembered: dict[str, Any] = {}
-        if way == "browser":
-            asked["redirect_uris"] = [REDIRECT_URI]
-            asked["issuer_url"] = self._config.start_url
-            asked["grant_types"] = remembered["grantTypes"] = list(_BROWSER_GRANTS)
-            asked["scopes"] = remembered["scopes"] = list(self.scopes)
+        stored: dict[str, Any] = {}
+        if method == "browser":
+            request["redirect_uris"] = [REDIRECT_URI]
+            request["issuer_url"] = self._config.start_url
+            request["grant_types"] = stored["grantTypes"] = list(_BROWSER_GRANTS)
+            request["scopes"] = stored["scopes"] = list(self.scopes)
         elif self._config.scopes:
-            asked["scopes"] = remembered["scopes"] = list(self._config.scopes)
-        made = _registered(client, asked)
+            request["scopes"] = stored["scopes"] = list(self._config.scopes)
+        registration = _send(client, request)
         fields = {
-            "clientId": made.client_id,
-            "clientSecret": made.client_secret,
-            "expiresAt": write_time(made.expires_at),
+            "clientId": registration.client_id,
+            "clientSecret": registration.client_secret,
+            "expiresAt": write_time(registration.expires_at),
         }
         if self._is_foreign():
             _log.warning(
-                "%s: is not a client registration in the format of the AWS CLI. The file stays "
-                "unchanged, so each login registers another client. Remove the file if no other "
-                "tool needs it.",
+                "%s: not a client registration in the format of the AWS CLI. The file is kept, so "
+                "each login registers another client. Remove the file if no other tool needs it.",
                 self.path,
             )
         else:
-            self._store.write(self.path, Masked({**fields, **remembered}))
-        return made
+            self._store.write(self.path, Masked({**fields, **stored}))
+        return registration
 
     def _is_foreign(self) -> bool:
-        """Return whether the file holds something else than a registration."""
+        """Return whether the file exists and is not a registration."""
         try:
             if not self.path.stat().st_size:
-                return False  # a write of another tool was cut off
+                return False  # another tool was interrupted while writing it
         except OSError:
             return False
         fields = self._store.read(self.path).value or {}
@@ -159,27 +160,28 @@ class RegistrationCache:
         )
 
 
-def _registered(client: Client, asked: dict[str, Any]) -> Registration:
-    answer = client.call("registration", **asked)
-    made, problem = _made(answer)
-    answer.clear()  # a report that shows the locals of each frame would show the secret
-    if made is None:
+def _send(client: Client, request: dict[str, Any]) -> Registration:
+    response = client.call("registration", **request)
+    registration, invalid = _parse(response)
+    response.clear()  # error reports with locals would show the secret
+    if registration is None:
         raise ResponseInvalidError(
-            f"{client.provider.host} registered a client without {problem}.",
+            f"The registration response of {client.provider.host} has no valid {invalid}.",
             evidence=Evidence(provider=client.provider.host, step="registration"),
         )
-    return made
+    return registration
 
 
-def _made(answer: dict[str, Any]) -> tuple[Registration | None, str]:
+def _parse(response: dict[str, Any]) -> tuple[Registration | None, str]:
+    """Return the registration, or the name of a missing or invalid member."""
     for name in ("client_id", "client_secret"):
-        if not isinstance(answer.get(name), str) or not answer[name]:
+        if not isinstance(response.get(name), str) or not response[name]:
             return None, name
-    ends = answer.get("client_secret_expires_at")
-    if isinstance(ends, bool) or not isinstance(ends, (int, float)):
+    expires_at = response.get("client_secret_expires_at")
+    if isinstance(expires_at, bool) or not isinstance(expires_at, (int, float)):
         return None, "client_secret_expires_at"
     try:
-        write_time(ends)
+        write_time(expires_at)
     except ValueError:
         return None, "client_secret_expires_at"
-    return Registration(answer["client_id"], answer["client_secret"], float(ends)), ""
+    return Registration(response["client_id"], response["client_secret"], float(expires_at)), ""

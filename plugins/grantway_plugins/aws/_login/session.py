@@ -1,4 +1,4 @@
-"""One login of ``~/.aws/config``: logged in, kept fresh, and shared with the AWS tools.
+"""An SSO session of ``~/.aws/config``, shared with the AWS tools.
 
 ::
 
@@ -27,7 +27,7 @@ from grantway_plugins.aws._cache.store import DEFAULT_FOLDER, AwsCliStore
 from grantway_plugins.aws._config.endpoint import endpoint_of, provider_at
 from grantway_plugins.aws._config.sso_config import SsoConfig, read_config
 
-from .registration import REDIRECT_URI, Registration, RegistrationCache, Way
+from .registration import REDIRECT_URI, LoginMethod, Registration, RegistrationCache
 from .stored_client import StoredClient, login_needed
 
 if TYPE_CHECKING:
@@ -53,23 +53,23 @@ def sso_session(
     transport: Transport | None = None,
     timeout: float = 30.0,
 ) -> SsoSession:
-    """Read a login from the AWS tools' configuration. Nothing is sent yet.
+    """Read an SSO session from the AWS tools' configuration, without sending a request.
 
     Args:
         name: The NAME of a section ``[sso-session NAME]``.
-        profile: A profile that names a session, or is an older one with a start URL of its own;
+        profile: Name of a profile with a session, or of a legacy profile with its own start URL;
             by default ``AWS_PROFILE``, ``AWS_DEFAULT_PROFILE`` or ``default``.
-        config_file: The file to read; by default ``AWS_CONFIG_FILE``, or ``~/.aws/config``.
-        folder: The AWS CLI's cache.
-        endpoint_url: Another address of the service; by default ``AWS_ENDPOINT_URL_SSO_OIDC``,
-            ``AWS_ENDPOINT_URL``, or that of the session's region.
-        registry: Where grants come from; by default all installed plugins.
-        transport: Sends the requests; by default a new one that trusts the certificates of
-            ``AWS_CA_BUNDLE`` or the profile's ``ca_bundle``, if there are any.
-        timeout: Seconds for one call, over all attempts and waits.
+        config_file: Path of the file; by default ``AWS_CONFIG_FILE``, or ``~/.aws/config``.
+        folder: Folder of the AWS CLI's cache.
+        endpoint_url: Address of the service; by default ``AWS_ENDPOINT_URL_SSO_OIDC``,
+            ``AWS_ENDPOINT_URL``, or the address in the session's region.
+        registry: Registry of grants; by default all installed plugins.
+        transport: Transport that sends the requests; by default a new one that trusts the
+            certificates of ``AWS_CA_BUNDLE`` or the profile's ``ca_bundle``, if set.
+        timeout: Timeout of one call in seconds, including retries.
 
     Raises:
-        ConfigurationError: the file, section or field that is missing or wrong, and its rule.
+        ConfigurationError: The file, section or a field is missing or invalid; names it.
     """
     config = read_config(name, profile=profile, path=config_file)
     return SsoSession(
@@ -83,13 +83,13 @@ def sso_session(
 
 
 class SsoSession(OneProcess):
-    """One login. Made by ``sso_session``; safe for threads. Close it when it is done with.
+    """An SSO session, created by ``sso_session``. Thread-safe. Close it after use.
 
     Attributes:
-        config: How it is configured.
-        provider: Who is asked.
-        store: The AWS CLI's cache.
-        key: The token's name in it.
+        config: Configuration of the login.
+        provider: The service.
+        store: Store in the AWS CLI's cache.
+        key: Key of the token in the store.
     """
 
     stays = (
@@ -125,14 +125,14 @@ class SsoSession(OneProcess):
     def credential(
         self, *, freshness: Freshness | None = None, on_token: OnToken | None = None
     ) -> Credential:
-        """The login's token, kept fresh with the registration that lies beside it.
+        """Return the credential that refreshes the session's token.
 
-        A refresh token belongs to the registration that it was issued to. When that has ended,
-        no other can refresh it: ``Credential.token`` raises ``LoginNeededError``, with the command
+        A refresh token can only be used with the registration that it was issued to. After that
+        registration has expired, ``Credential.token`` raises ``LoginNeededError``, with the command
         that logs in.
 
         Args:
-            freshness: When the token is renewed; by default at botocore's times.
+            freshness: When to refresh the token; by default as botocore does.
             on_token: Called with every new token, before it is used.
         """
         return self._client.credential(
@@ -141,7 +141,7 @@ class SsoSession(OneProcess):
             key=self.key,
             freshness=freshness,
             on_token=on_token,
-            # Asked for where no refresh token is stored, or the stored one was refused.
+            # Called if no refresh token is stored, or the stored one was rejected.
             refresh_token=self._ask_for_login,
         )
 
@@ -152,20 +152,20 @@ class SsoSession(OneProcess):
         cancel: threading.Event | None = None,
         on_poll: Callable[[str], None] | None = None,
     ) -> Token:
-        """Log in with a code that is typed in on any device (RFC 8628), and store the token.
+        """Log in on another device with a user code (RFC 8628), and store the token.
 
         Args:
-            prompt: Shows the person the address and the code; called again if the service forgets
-                the client meanwhile.
-            cancel: Ends the wait at once when it is set.
-            on_poll: Told the outcome of each poll that brought no token.
+            prompt: Shows the address and the code to the user; called again if the service no
+                longer knows the client.
+            cancel: Event that cancels the login.
+            on_poll: Called with the error code of each poll that returned no token.
 
         Raises:
-            AccessDeniedException: the person said no; other TokenErrors likewise.
-            FlowTimeoutError: nobody approved in time.
+            AccessDeniedException: The user denied access; other TokenErrors likewise.
+            FlowTimeoutError: The user did not approve in time.
             FlowCancelledError: ``cancel`` was set.
-            TransportError: the service gave no usable answer.
-            StoreError: the token could not be stored.
+            TransportError: The service sent no usable response.
+            StoreError: The token could not be stored.
         """
 
         def log_in(registration: Registration) -> Token:
@@ -191,22 +191,22 @@ class SsoSession(OneProcess):
         """Log in with the browser of this machine (RFC 8252, PKCE), and store the token.
 
         Args:
-            prompt: Shows the person the address before a browser is opened. With it, the login
-                goes on if no browser can be opened.
+            prompt: Shows the address to the user before a browser is opened. With it, the login
+                continues if no browser can be opened.
             open_browser: Opens an address; by default the system's browser. See
                 ``grantway_grants.authorization_code.login``.
-            listen: An address to listen on instead of 127.0.0.1, as in a container.
+            listen: Address to listen on instead of 127.0.0.1, as in a container.
             ports: Ports to try, in this order; by default any free one.
-            timeout: Seconds the person has.
-            cancel: Ends the wait at once when it is set.
+            timeout: Time limit for the user in seconds.
+            cancel: Event that cancels the login.
 
         Raises:
-            AccessDeniedException: the person said no; other TokenErrors likewise.
-            BrowserUnavailableError: no browser could be opened, and there is no ``prompt``.
-            FlowTimeoutError: nobody came back in time.
+            AccessDeniedException: The user denied access; other TokenErrors likewise.
+            BrowserUnavailableError: No browser could be opened, and there is no ``prompt``.
+            FlowTimeoutError: The user did not log in in time.
             FlowCancelledError: ``cancel`` was set.
-            TransportError: the service gave no usable answer.
-            StoreError: the token could not be stored.
+            TransportError: The service sent no usable response.
+            StoreError: The token could not be stored.
         """
         check_seconds("timeout", timeout)
 
@@ -226,20 +226,20 @@ class SsoSession(OneProcess):
         return self._log_in("browser", log_in, cancel)
 
     def logout(self) -> bool:
-        """Remove the token from the cache, for the AWS tools too.
+        """Remove the token from the cache, also for the AWS tools.
 
-        AWS itself is not told: an access token that was copied before works until its end.
+        The token is not revoked: a copy of it is valid until it expires.
 
         Returns:
-            Whether there was one.
+            Whether a token was stored.
 
         Raises:
-            StoreError: it could not be removed.
+            StoreError: The token could not be removed.
         """
         with self.store.lock(self.key, self._client.timeout):
-            there = self.store.load(self.key) is not None
+            found = self.store.load(self.key) is not None
             self.store.delete(self.key)
-        return there
+        return found
 
     def close(self) -> None:
         """Close idle connections."""
@@ -263,28 +263,31 @@ class SsoSession(OneProcess):
         )
 
     def _log_in(
-        self, way: Way, log_in: Callable[[Registration], Token], cancel: threading.Event | None
+        self,
+        method: LoginMethod,
+        log_in: Callable[[Registration], Token],
+        cancel: threading.Event | None,
     ) -> Token:
-        """Log in with the registration that is remembered, or with a new one.
+        """Log in with the stored registration, or with a new one.
 
-        A new one is made if there is none, or if the service has forgotten it.
+        Register again if no registration is stored, or the service no longer knows it.
         """
-        registration = self._registrations.load(way)
+        registration = self._registrations.load(method)
         if registration is not None:
             try:
-                if way == "browser":
+                if method == "browser":
                     authorization_code.check_registration(
                         self._registered(registration), cancel=cancel
                     )
                 return self._accept(log_in(registration), registration)
             except (InvalidClientException, UnauthorizedClientException):
-                pass  # the service has forgotten it
-        registration = self._registrations.register(self._client, way)
+                pass  # the service no longer knows it
+        registration = self._registrations.register(self._client, method)
         return self._accept(log_in(registration), registration)
 
     def _accept(self, token: Token, registration: Registration) -> Token:
-        whole = replace(token, extra={**token.extra, **registration.fields()})
-        self.credential().accept(whole)
+        with_registration = replace(token, extra={**token.extra, **registration.fields()})
+        self.credential().accept(with_registration)
         return token
 
     def _ask_for_login(self) -> NoReturn:

@@ -1,4 +1,4 @@
-"""A client that refreshes each token with the registration that lies beside it in the cache."""
+"""A client that refreshes tokens with the registration that is stored with each of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REFRESH = "refresh_token"
 def login_needed(
     config: SsoConfig, why: str, *, evidence: Evidence | None = None
 ) -> LoginNeededError:
-    """The error that says why, and which command logs in."""
+    """Return an error with the reason and the command that logs in."""
     return LoginNeededError(
         f"{config.key}: {why}. Log in again: {config.login_command}, or grantway login "
         f"{config.option}",
@@ -36,12 +36,12 @@ def login_needed(
 
 
 class StoredClient(Client):
-    """Registers clients, and refreshes tokens that were loaded from the cache.
+    """A client that registers clients, and refreshes tokens loaded from the cache.
 
     Args:
-        provider: Who is asked.
-        store: The cache.
-        config: The login.
+        provider: The service.
+        store: Store in the AWS CLI's cache.
+        config: Configuration of the login.
         **options: Arguments of ``Client``.
     """
 
@@ -54,34 +54,34 @@ class StoredClient(Client):
         self._config = config
 
     def create_token(self, *, grant_type: str, **options: Any) -> Token:
-        """As ``Client.create_token``; the token has its registration in ``extra``.
+        """Request a token as ``Client.create_token`` does, and add its registration to ``extra``.
 
         Raises:
-            LoginNeededError: the registration has ended, or the service does not take it.
+            LoginNeededError: The registration expired, or the service rejects it.
         """
-        options = Params(options)  # so that a traceback that shows locals shows no value
+        options = Params(options)  # error reports with locals must not show the values
         try:
             token = super().create_token(grant_type=grant_type, **options)
         except InvalidClientException as refused:
             evidence = refused.evidence
         else:
-            # Wherever it is saved, even where the file was removed meanwhile, it is whole.
-            kept = self._store.registration_of(options.get(_REFRESH, ""))
-            return replace(token, extra={**token.extra, **kept})
+            # So that the token is saved with its registration even if the file was removed.
+            registration = self._store.registration_of(options.get(_REFRESH, ""))
+            return replace(token, extra={**token.extra, **registration})
         raise login_needed(
-            self._config, "the service does not take its client registration", evidence=evidence
+            self._config, "the service rejects its client registration", evidence=evidence
         )
 
 
 def can_refresh(token: Token) -> bool:
-    """Return whether a token from the cache has what a refresh needs: see ``StoredClient``."""
+    """Return whether a token from the cache has a refresh token and a valid registration."""
     registration = _as_registration(Params(token.extra))
-    lasts = registration is not None and registration.expires_at > time.time()
-    return lasts and bool(token.refresh_token)
+    valid = registration is not None and registration.expires_at > time.time()
+    return valid and bool(token.refresh_token)
 
 
 class _StoredRegistration:
-    """Client authentication by the registration that a refresh token was stored with."""
+    """Client authentication with the registration that is stored with a refresh token."""
 
     def __init__(self, store: AwsCliStore, config: SsoConfig) -> None:
         self._store = store
@@ -89,28 +89,28 @@ class _StoredRegistration:
 
     @property
     def client_id(self) -> str:
-        """What errors call the client: its registration may be another tomorrow."""
+        """Name of the client in errors. The real client ID changes with each registration."""
         return f"sso-session {self._config.key}"
 
     def authenticate(self, draft: OutgoingRequest) -> None:
-        """Add the registration's id and secret.
+        """Add the registration's ID and secret to the request.
 
         Raises:
-            LoginNeededError: it has ended, or there is none; nothing was sent.
+            LoginNeededError: The registration expired or is missing. Nothing was sent.
         """
         if draft.step == "registration":
-            return  # a client that registers has no name yet
+            return  # a registration request has no client ID
         registration = _as_registration(self._store.registration_of(draft.fields[_REFRESH]))
         if registration is None:
-            raise login_needed(self._config, "no client registration is stored beside its token")
+            raise login_needed(self._config, "no client registration is stored with its token")
         if registration.expires_at <= time.time():
-            raise login_needed(self._config, "its client registration has ended")
+            raise login_needed(self._config, "its client registration has expired")
         draft.fields["client_id"] = registration.client_id
         draft.fields["client_secret"] = registration.client_secret
         draft.secrets = (*draft.secrets, registration.client_secret)
 
     def secrets(self) -> tuple[str, ...]:
-        """There are none that last; that of a send the draft keeps."""
+        """Return nothing: ``authenticate`` adds the secret to the request."""
         return ()
 
 
