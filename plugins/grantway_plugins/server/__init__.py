@@ -10,11 +10,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._listening.limits import Limits as Limits
     from ._listening.protocol import HttpProtocol as HttpProtocol
+    from ._log_format import JsonFormatter as JsonFormatter
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
         "._listening.limits": "Limits",
         "._listening.protocol": "HttpProtocol",
+        "._log_format": "JsonFormatter",
     },
 )
