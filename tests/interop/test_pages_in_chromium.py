@@ -333,7 +333,7 @@ def test_pages_work_with_the_keyboard_only(tab: Tab, registered: Caller) -> None
 def test_a_wrong_code_stays_in_the_field(tab: Tab, registered: Caller) -> None:
     tab.page.goto(f"{registered.url}/device")
     enter(tab, "BBBB-BBBC")
-    expect(tab.page.get_by_role("alert")).to_contain_text("No device waits with this code")
+    expect(tab.page.get_by_role("alert")).to_contain_text("No device is waiting with this code")
     typed = tab.page.get_by_label("Code")
     expect(typed).to_have_value("BBBB-BBBC")
     expect(typed).to_have_attribute("aria-invalid", "true")

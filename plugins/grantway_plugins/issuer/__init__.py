@@ -1,6 +1,6 @@
-"""The embedded issuer: the token service that answers the same grants from the other end.
+"""An embedded token service that issues tokens for the registered grants.
 
-It reads both dialects on one port, keeps only digests in SQLite, and asks a person on plain
+It accepts both dialects on one port, stores only digests, and asks the user for approval on HTML
 pages. ``IssuerServer`` runs one inside a program, ``serve`` as a process.
 
 A plugin decides its own grant on the issuer's side with ``GrantRequest``, ``Issue`` and ``Denial``.

@@ -11,7 +11,7 @@ from grantway_plugins.server._log_format import FieldsMessage
 
 from ._decisions.rate_limit import RateLimit
 
-#: Events that anybody can cause without credentials. Limited, or a stranger could fill the disk.
+#: Events that anybody can cause without credentials. Rate-limited to protect the disk.
 _LIMITED = frozenset({"denial", "outcome_unknown", "replay", "wrong_user_code"})
 #: Limited events per minute: each kind of event from one peer, and from all peers together.
 OF_PEER, OF_ALL = 60, 600
@@ -22,7 +22,7 @@ logger = logging.getLogger("grantway.audit")
 
 
 class AuditLog:
-    """Logs events at the level INFO. Does nothing while nobody listens to ``grantway.audit``.
+    """Logs events at the level INFO. Does nothing while ``grantway.audit`` is not enabled.
 
     Args:
         issuer: The issuer's URL.
@@ -36,14 +36,14 @@ class AuditLog:
 
     @property
     def listened_to(self) -> bool:
-        """Whether anybody listens."""
+        """Whether the audit logger is enabled."""
         return logger.isEnabledFor(logging.INFO)
 
     def record(self, event: AuditEvent | None, endpoint: str, peer: str = "") -> None:
         """Log an event that is committed.
 
         Args:
-            event: What happened; None logs nothing.
+            event: The event; None logs nothing.
             endpoint: Path of the request, below the issuer's URL.
             peer: Address that sent the request.
         """
@@ -73,5 +73,5 @@ class AuditLog:
 
 
 def record_operator(event: AuditEvent) -> None:
-    """Log what the operator did to the database itself, without a request."""
+    """Log an operator's change to the database."""
     logger.info(FieldsMessage({**event.members(), "endpoint": "operator"}))

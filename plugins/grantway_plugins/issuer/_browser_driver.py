@@ -1,4 +1,4 @@
-"""A person at the issuer's pages, for demos and tests: reads the page, presses the button."""
+"""Drive the issuer's pages without a browser, for demos and tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT = 10
 
 
 class BrowserDriver(OneProcess):
-    """Somebody with a browser: cookies, the forms as they are, and a choice of button.
+    """Submits the issuer's forms as a browser would, with cookies.
 
     ::
 
@@ -27,7 +27,7 @@ class BrowserDriver(OneProcess):
 
     def __init__(self) -> None:
         self._browser = requests.Session()
-        # A proxy or .netrc of this machine has no business between a person and loopback.
+        # Ignore the proxies and .netrc of this machine: the issuer is on loopback.
         self._browser.trust_env = False
 
     def __enter__(self) -> Self:
@@ -46,11 +46,11 @@ class BrowserDriver(OneProcess):
         self._browser.close()
 
     def approve_device(self, verification_uri: str, user_code: str | None = None) -> None:
-        """Let a device in.
+        """Approve a device.
 
         Args:
-            verification_uri: Where the device sends people; with its code in it, or without.
-            user_code: The code to type, where the address does not carry it.
+            verification_uri: The verification URI of the device, with or without the code.
+            user_code: The code to enter if the URI does not contain it.
 
         Raises:
             FlowError: the page did not take it; the message is what the page says.
@@ -58,17 +58,17 @@ class BrowserDriver(OneProcess):
         self._press(self._at_device(verification_uri, user_code), "approve")
 
     def deny_device(self, verification_uri: str, user_code: str | None = None) -> None:
-        """Keep a device out; arguments and errors as in ``approve_device``."""
+        """Deny a device; arguments and errors as in ``approve_device``."""
         self._press(self._at_device(verification_uri, user_code), "deny")
 
     def approve_authorization(self, url: str) -> str:
-        """Let a client in that sent the browser to the authorization endpoint.
+        """Approve a client's authorization request.
 
         Args:
             url: The authorization request.
 
         Returns:
-            Where the browser is sent, with ``code`` in it. It is not followed.
+            The redirect's URL, which contains ``code``. It is not followed.
 
         Raises:
             FlowError: the page did not take it; the message is what the page says.
@@ -76,18 +76,18 @@ class BrowserDriver(OneProcess):
         return self._at_authorization(url, "approve")
 
     def visit(self, url: str) -> str:
-        """Go where a redirect leads.
+        """Follow a redirect.
 
         Returns:
-            The words of the page.
+            The text of the page.
 
         Raises:
-            FlowError: the page is an error page; the message is what it says.
+            FlowError: the page is an error page; the message is its text.
         """
         return self._read(self._browser.get(url, timeout=TIMEOUT)).text
 
     def deny_authorization(self, url: str) -> str:
-        """Keep a client out; as ``approve_authorization``, with ``error`` in the redirect."""
+        """Deny a client; as ``approve_authorization``, with ``error`` in the redirect."""
         return self._at_authorization(url, "deny")
 
     def _at_device(self, uri: str, user_code: str | None) -> _Page:
@@ -132,7 +132,7 @@ class BrowserDriver(OneProcess):
 
 
 class _Page(HTMLParser):
-    """The parts of a page that a person uses: its text, its form's fields, its buttons."""
+    """The text, form fields and buttons of a page."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class _Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """The words of the page on one line, without its title and header."""
+        """The text of the page on one line, without its title and header."""
         return " ".join(self._words)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -1,4 +1,4 @@
-"""Running the issuer: in a thread of a program, or as a process of its own."""
+"""Run the issuer in a thread of a program, or as a separate process."""
 
 from __future__ import annotations
 
@@ -215,4 +215,4 @@ def serve(
 
 
 def _warn_of_auto_approval() -> None:
-    _log.warning("approve=auto: every request is approved and nobody is asked; for tests only")
+    _log.warning("approve=auto: every request is approved without asking the user; for tests only")

@@ -1,4 +1,4 @@
-"""What an operator may choose, checked when it is chosen."""
+"""Settings of the issuer, validated on construction."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ._http.origin import check_origin
 Approve = Literal["page", "auto"]
 RegistrationMode = Literal["open", "token", "off", "unrestricted"]
 DAY = 86_400.0
-#: The grants in which a person approves, and the one that renews what was approved.
+#: The grants in which a person approves, and the one that refreshes their tokens.
 INTERACTIVE = (authorization_code.GRANT_TYPE, device_code.GRANT_TYPE, refresh_token.GRANT_TYPE)
 #: A bearer token (RFC 6750 section 2.1) of at least 128 bits.
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]{22,}=*")
 #: Segments that no proxy and no client normalises.
 _ISSUER_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
-#: What an issuer's URL begins with, as browsers and clients send it in ``Host``.
+#: Scheme and host of an issuer's URL, as browsers and clients send them.
 _ISSUER_ORIGIN = re.compile(
     r"https?://([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/|\Z)"
 )
@@ -41,7 +41,7 @@ def _refuse(name: str, rule: str) -> ConfigurationError:
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """How long each thing lives, in seconds.
+    """Lifetimes, in seconds.
 
     Attributes:
         access_token: An access token.
@@ -80,7 +80,7 @@ class Lifetimes:
 
 @dataclass(frozen=True)
 class IssuerSettings(Value):
-    """Who the issuer is and how it decides.
+    """Identity and policies of the issuer.
 
     Attributes:
         issuer: The URL that names the issuer (RFC 8414 section 2), without query or
@@ -88,7 +88,7 @@ class IssuerSettings(Value):
             listens on.
         approve: ``page`` asks a person; ``auto`` approves everything at once, for demos and tests
             on this machine alone.
-        subject: Who approves: the ``sub`` of every token.
+        subject: The user who approves: the ``sub`` of every token.
         default_scopes: The scopes of a registration that names none.
         name: The issuer's name, as its pages show it.
         scope_descriptions: What scopes mean to a person, by scope, for the pages that ask for

@@ -1,4 +1,4 @@
-"""An issuer on a real socket with a clock that stands still, and somebody who speaks to it."""
+"""An issuer on a real socket with a controllable clock, and a client for it."""
 
 from __future__ import annotations
 

@@ -343,7 +343,7 @@ def test_an_event_is_logged_once_when_its_work_ran_twice(
     assert log.only()["event"] == "login"
 
 
-def test_nothing_is_logged_that_was_not_committed(
+def test_logs_only_committed_events(
     rfc: Caller, log: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = rfc.sent_back()["code"]
@@ -362,7 +362,7 @@ def test_nothing_is_logged_that_was_not_committed(
     assert (told["event"], told["endpoint"]) == ("outcome_unknown", "/token")
 
 
-def test_a_stranger_cannot_fill_the_log(rfc: Caller, log: Listener) -> None:
+def test_unauthenticated_events_are_rate_limited(rfc: Caller, log: Listener) -> None:
     audit = AuditLog(rfc.url)
     for _ in range(OF_PEER + 40):
         audit.record(AuditEvent("denial", error="invalid_client"), "/token", "192.0.2.1")

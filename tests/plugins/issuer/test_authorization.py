@@ -91,9 +91,7 @@ def test_parameters_that_are_not_known_are_ignored_and_not_repeated(rfc: Caller)
         ({"response_mode": "web_message"}, "invalid_request"),
     ],
 )
-def test_what_the_issuer_cannot_do_is_not_ignored(
-    rfc: Caller, params: dict[str, str], error: str
-) -> None:
+def test_rejects_unsupported_parameters(rfc: Caller, params: dict[str, str], error: str) -> None:
     answer = ask(rfc, rfc.authorize_url(**params))
     assert error_of(answer) == error
     sent = query_of(answer.headers["location"])
@@ -111,14 +109,14 @@ def test_any_other_prompt_shows_the_page(rfc: Caller, prompt: str) -> None:
     assert ask(rfc, rfc.authorize_url(prompt=prompt)).status_code == 200
 
 
-def test_prompt_none_works_where_nobody_is_asked() -> None:
+def test_prompt_none_works_with_automatic_approval() -> None:
     with IssuerServer(IssuerSettings(approve="auto")) as server, Caller(server.url) as caller:
         caller.register_rfc()
         answer = ask(caller, caller.authorize_url(prompt="none"))
         assert query_of(answer.headers["location"])["code"]
 
 
-def test_the_metadata_tells_what_is_offered(rfc: Caller) -> None:
+def test_the_metadata_lists_the_supported_features(rfc: Caller) -> None:
     told = rfc.http.get(f"{rfc.url}/.well-known/openid-configuration").json()
     assert told["response_modes_supported"] == ["query", "form_post"]
     assert told["request_uri_parameter_supported"] is False
@@ -184,7 +182,7 @@ def test_no_error_sends_the_browser_away_unasked(
     assert f'href="{redirect}?error=' in answer.text
 
 
-def test_a_form_with_a_mistake_sends_nobody_away_either(caller: Caller) -> None:
+def test_an_invalid_form_does_not_redirect(caller: Caller) -> None:
     """The form's fields are the request once more, and anyone can edit them."""
     caller.register_rfc(redirect_uris=[ELSEWHERE])
     form = form_of(ask(caller, caller.authorize_url(redirect_uri=ELSEWHERE)).text)

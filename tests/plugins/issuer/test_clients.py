@@ -96,7 +96,7 @@ def test_redirect_uris_that_can_be_registered(caller: Caller, uri: Any) -> None:
     assert caller.register_rfc(redirect_uris=[uri]).id
 
 
-def test_rfc_registration_tells_what_was_registered(caller: Caller) -> None:
+def test_rfc_registration_returns_the_registered_metadata(caller: Caller) -> None:
     made = caller.http.post(
         f"{caller.url}/register",
         json={"redirect_uris": ["https://example.com/cb"], "client_name": "x", "logo_uri": "y"},
@@ -201,7 +201,7 @@ def test_an_empty_secret_opens_no_client_that_has_one(rfc: Caller, aws: Caller) 
         assert "www-authenticate" in answer.headers
 
 
-def test_a_request_from_nobody(caller: Caller) -> None:
+def test_rejects_a_request_without_a_client_id(caller: Caller) -> None:
     answer = caller.rfc("/token", grant_type="refresh_token", refresh_token="t")
     assert said(answer) == INVALID_CLIENT
     answer = caller.aws("/token", grantType="refresh_token", refreshToken="t")

@@ -71,7 +71,7 @@ def test_a_cache_never_gives_one_origins_answer_to_another(open_to_app: Caller) 
 
 
 @pytest.mark.parametrize("path", ["/device", "/authorize", "/introspect", "/health"])
-def test_what_is_not_for_web_pages_stays_closed(open_to_app: Caller, path: str) -> None:
+def test_other_endpoints_have_no_cors_headers(open_to_app: Caller, path: str) -> None:
     assert allowing(preflight(open_to_app, path, APP, "GET")) == {}
     answer = open_to_app.http.get(open_to_app.url + path, headers={"origin": APP})
     assert allowing(answer) == {}

@@ -52,7 +52,7 @@ def test_no_error_shows_a_password(
 
 
 @pytest.mark.parametrize("name", ["sqlite:x.db", "file:x.db", "sqlite:/x.db", "host=x dbname=y"])
-def test_what_looks_like_a_url_is_no_file(
+def test_rejects_a_database_name_that_looks_like_a_url(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,7 +95,9 @@ def test_the_url_is_read_from_a_file(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("touched", [False, True])
-def test_a_file_is_for_its_owner_alone(spelling: str, tmp_path: Path, *, touched: bool) -> None:
+def test_the_database_file_is_private_to_its_owner(
+    spelling: str, tmp_path: Path, *, touched: bool
+) -> None:
     path = tmp_path / "issuer.db"
     if touched:
         path.touch(0o644)

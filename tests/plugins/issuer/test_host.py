@@ -25,7 +25,7 @@ STRANGER = {"host": "pictures.example:8400"}
         "LOGIN.example.com:443",
     ],
 )
-def test_its_own_names(host: str) -> None:
+def test_accepts_its_own_host_names(host: str) -> None:
     assert is_own_host(host, "https://login.example.com")
 
 
@@ -42,13 +42,13 @@ def test_its_own_names(host: str) -> None:
         "[::1",
     ],
 )
-def test_names_of_strangers(host: str) -> None:
+def test_rejects_other_host_names(host: str) -> None:
     assert not is_own_host(host, "https://login.example.com")
 
 
 @pytest.mark.parametrize("path", ["/", "/device", "/device?user_code=BCDF-GHJK", "/authorize"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_browser_under_a_strangers_name_is_shown_the_way(
+def test_a_browser_with_a_foreign_host_name_gets_a_link_to_the_issuer(
     caller: Caller, path: str, method: str
 ) -> None:
     answer = caller.http.request(method, caller.url + path, headers=STRANGER)
@@ -73,7 +73,7 @@ def test_programs_get_json_under_a_strangers_name_where_all_is_approved() -> Non
         assert page.headers["content-type"] == "text/html; charset=utf-8"
 
 
-def test_a_decision_under_a_strangers_name_is_not_taken(rfc: Caller) -> None:
+def test_rejects_a_decision_with_a_foreign_host_name(rfc: Caller) -> None:
     started = rfc.start()
     form = {"user_code": started["user_code"], "decision": "approve", "csrf": "x"}
     answer = rfc.http.post(f"{rfc.url}/device", data=form, headers=STRANGER)

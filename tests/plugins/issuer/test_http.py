@@ -1,4 +1,4 @@
-"""What comes over HTTP: methods, bodies, headers, and bytes that nobody meant."""
+"""HTTP requests: methods, bodies, headers, and malformed bytes."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_the_broken_fields_are_named_all_at_once(aws: Caller) -> None:
     assert "short" not in answer.json()["message"].replace("codeVerifier", "")
 
 
-def test_what_the_grant_does_not_know_is_ignored(rfc: Caller) -> None:
+def test_unknown_parameters_are_ignored(rfc: Caller) -> None:
     token = rfc.login()["refresh_token"]
     assert rfc.refresh(token, audience="x", code="").status_code == 200
 

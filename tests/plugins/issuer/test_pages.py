@@ -422,7 +422,7 @@ def test_an_expired_code_cannot_be_approved(
         person.approve_device(started["verification_uri_complete"])
 
 
-def test_a_form_that_cannot_be_read_or_chooses_nothing(rfc: Caller) -> None:
+def test_rejects_an_unreadable_form_and_one_without_a_choice(rfc: Caller) -> None:
     page = show(rfc, rfc.authorize_url())
     form = fields_of(page.text)
     answers = [

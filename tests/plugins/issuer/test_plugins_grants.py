@@ -101,7 +101,7 @@ def test_a_scope_past_the_registration_is_denied() -> None:
 
 
 @pytest.mark.parametrize("side", [Raises(), Nonsense()])
-def test_a_side_that_breaks_is_an_answer_without_its_secrets(
+def test_a_failing_plugin_gets_an_error_response_without_secrets(
     side: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     refused = answer(side)
@@ -119,7 +119,7 @@ def test_a_side_without_its_grant_is_not_offered_and_told_of(
     assert f"Not offered, because no plugin registered the grant: {TYPE}" in caplog.text
 
 
-def test_nothing_to_offer_is_an_error() -> None:
+def test_an_issuer_without_grants_is_an_error() -> None:
     with pytest.raises(grantway.ConfigurationError, match="The issuer has no grant to offer"):
         IssuerServer(registry=grantway.build_registry(entry_points=False))
 

@@ -156,7 +156,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
         connection.execute("CREATE TABLE photos (name TEXT)")
     content = path.read_bytes()
     for name in (path, f"sqlite:///{path}"):
-        with pytest.raises(DatabaseForeignError, match="something else"):
+        with pytest.raises(DatabaseForeignError, match="another program"):
             IssuerStore(name)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
@@ -333,7 +333,7 @@ def _refresh_until_killed(
 
 @contextmanager
 def running(path: Path, durability: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """An issuer in a process of its own."""
+    """An issuer in a separate process."""
     program = (
         "import sys; from grantway_plugins.issuer import IssuerSettings, serve; "
         "serve(IssuerSettings(approve='auto'), database=sys.argv[1], durability=sys.argv[2])"

@@ -1,4 +1,4 @@
-"""What the portal answers, as the service model of AWS's ``sso`` has it."""
+"""Responses of the portal, as the service model of AWS's ``sso`` defines them."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ METHODS = ("none", "client_secret_basic", "client_secret_post")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request says about who sends it.
+    """The client credentials in a request.
 
     Attributes:
         client_id: The client's name.
-        method: The one authentication method that was used.
-        secret: What was presented, or None.
+        method: The authentication method that the request uses.
+        secret: The secret in the request, or None.
     """
 
     client_id: str
@@ -36,10 +36,10 @@ class Credentials:
 
 
 def credentials_of(request: WireRequest) -> Credentials:
-    """Find out who a request claims to come from.
+    """Return the client credentials of a request.
 
     Raises:
-        Refusal: nobody, or by two methods at once.
+        Refusal: the request has no client id, or uses two methods.
     """
     client_id, secret = request.text("client_id"), request.text("client_secret")
     if request.basic is not None:
@@ -67,11 +67,11 @@ def credentials_of(request: WireRequest) -> Credentials:
 def authenticate(
     credentials: Credentials, transaction: Transaction, now: float
 ) -> RegisteredClient:
-    """Check who a request claims to come from.
+    """Authenticate the client of a request.
 
     Raises:
         Refusal: the client is unknown or expired, used another method than its own, or gave a
-            wrong secret; which of these is told only where it gives nothing away.
+            wrong secret. The error names the cause only if that reveals nothing.
     """
     client = transaction.client(credentials.client_id)
     if client is not None and not _proves(client, credentials, now):

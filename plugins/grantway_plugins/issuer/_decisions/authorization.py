@@ -24,7 +24,7 @@ from grantway_plugins.server._http.redirect_uri import (
 from .issuer import Issuer
 from .randomness import digest, new_secret
 
-#: How the answer travels to the client (OAuth 2.0 Multiple Response Types, Form Post).
+#: Response modes (OAuth 2.0 Multiple Response Types, Form Post).
 ResponseMode = Literal["query", "form_post"]
 RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "form_post")
 
@@ -32,7 +32,7 @@ RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "form_post")
 _CHALLENGE = re.compile(r"[A-Za-z0-9\-_]{43}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
-#: Parameters that a form of the page repeats; others are ignored (RFC 6749 section 3.1).
+#: Parameters that the page's form sends again; others are ignored (RFC 6749 section 3.1).
 _KNOWN = (
     "client_id",
     "redirect_uri",
@@ -97,9 +97,9 @@ class SentBack:
         client: The client that sent the request.
         redirect_uri: Where the client expects the response.
         params: The response.
-        mode: How it travels.
-        automatic: Whether the browser goes there by itself. If not, the person is shown where
-            the client wants them to go, and decides.
+        mode: The response mode.
+        automatic: Whether the browser is redirected at once. If not, the user is shown the
+            destination and decides.
     """
 
     client: RegisteredClient
@@ -116,7 +116,7 @@ class SentBack:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that a person may approve."""
+    """A valid request that the user can approve."""
 
     client: RegisteredClient
     redirect: Redirect
@@ -131,7 +131,7 @@ def judge(
 ) -> Refused | SentBack | Asked:
     """Check an authorization request.
 
-    An error found here is sent to the client before the person has been asked anything. Clients
+    An error found here is sent to the client before the user is asked for anything. Clients
     register themselves, so a link with a deliberate error would turn the issuer into an open
     redirector (RFC 9700 section 4.11.2). The browser therefore returns by itself only to this
     machine.
@@ -168,7 +168,7 @@ def judge(
 
 
 def approve(issuer: Issuer, asked: Asked, transaction: Transaction) -> SentBack:
-    """Send the browser back with a code."""
+    """Return the response that carries a code."""
     code = new_secret("gwc")
     transaction.add_authorization_code(
         AuthorizationCodeRecord(
@@ -185,7 +185,7 @@ def approve(issuer: Issuer, asked: Asked, transaction: Transaction) -> SentBack:
 
 
 def deny(issuer: Issuer, asked: Asked) -> SentBack:
-    """Send the browser back with the person's refusal."""
+    """Return the response that reports the user's denial."""
     error = {"error": "access_denied", "error_description": "The person denied the request"}
     return _answer(issuer, asked, error)
 
@@ -210,14 +210,14 @@ def _redirect(client: RegisteredClient, values: Mapping[str, str]) -> Redirect |
 
 
 def _mode(values: Mapping[str, str], redirect: Redirect) -> ResponseMode | None:
-    """Return the response mode, or None for one that is not offered."""
+    """Return the response mode, or None if it is not supported."""
     asked = values.get("response_mode", "query")
     if asked == "form_post":  # apps with a private scheme receive no forms
         return "form_post" if is_web(redirect.uri) else None
     return "query" if asked == "query" else None
 
 
-class _Mistake(Exception):  # noqa: N818 - carries an answer to the client
+class _Mistake(Exception):  # noqa: N818 - carries a response to the client
     """Carries an error of the request up to ``judge``."""
 
     def __init__(self, error: str, description: str) -> None:
@@ -259,7 +259,7 @@ def _check_silent(issuer: Issuer, values: Mapping[str, str]) -> None:
 
 
 def _is_silent(values: Mapping[str, str]) -> bool:
-    """Whether the client asks that the person sees no page (OpenID Connect Core 3.1.2.1)."""
+    """Return whether the client asks for no page at all (OpenID Connect Core 3.1.2.1)."""
     return "none" in values.get("prompt", "").split()
 
 

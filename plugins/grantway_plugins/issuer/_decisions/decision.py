@@ -1,4 +1,4 @@
-"""What a grant's strategy is asked on the issuer's side, and what it may answer."""
+"""The input and the results of a grant's decision at the issuer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .randomness import new_id
 
 @dataclass(frozen=True, slots=True)
 class GrantRequest:
-    """A token request whose client is known and whose parameters kept the grant's schema.
+    """A token request with an authenticated client and valid parameters.
 
     Attributes:
         params: RFC names to values.
-        client: Who asks; authenticated, and registered for this grant.
+        client: The authenticated client, registered for this grant.
         now: Seconds since the epoch.
         steady_now: The same, from a clock that never runs backwards. Measure with it how long ago
             something happened; compare expiry times with ``now``.
@@ -46,17 +46,17 @@ class GrantRequest:
         members: Mapping[str, str] = MappingProxyType({}),
         origin: TokenFamily | None = None,
     ) -> Issue | Denial:
-        """Yes, as the beginning of a new approval; or the denial of a scope that is too wide.
+        """Return a decision that starts a new approval, or a denial if the scope is too wide.
 
         Args:
-            subject: Whose tokens they are.
-            scope: The scopes to issue; by default those asked for, or else all that the client is
+            subject: The subject of the tokens.
+            scope: The scopes to issue; by default the requested ones, or all that the client is
                 registered for.
             lifetime: Seconds that the approval lasts; by default the operator's ``refresh_family``.
-            refresh_token: Whether a refresh token belongs to it.
-            audience: Whom the access token is for; empty for anyone.
+            refresh_token: Whether to issue a refresh token.
+            audience: Audience of the access token; empty for any.
             members: More members of the answer, RFC names.
-            origin: The family of the token that this one is exchanged from. Revoking that login
+            origin: The family of the exchanged token. Revoking that login
                 revokes this one as well.
         """
         if lifetime is not None:
@@ -84,14 +84,14 @@ class GrantRequest:
 
 @dataclass(frozen=True, slots=True)
 class Issue(Value):
-    """Yes: issue tokens.
+    """A decision to issue tokens.
 
     Attributes:
         family: The approval they belong to.
         scope: The access token's scopes, no wider than the family's.
         new: Whether the family begins here.
         refresh_token: Whether a client that may refresh gets a refresh token.
-        audience: Whom the access token is for, as introspection tells; empty for anyone.
+        audience: Audience of the access token, as introspection reports it; empty for any.
         members: More members of the answer, RFC names. They cannot take the place of the tokens'.
     """
 

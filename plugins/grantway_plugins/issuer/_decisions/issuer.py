@@ -1,4 +1,4 @@
-"""The issuer as every endpoint sees it: its settings, grants and clock."""
+"""The issuer's settings, grants and clocks, which every endpoint uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("grantway.issuer")
 
 @dataclass(frozen=True)
 class IssuedGrant:
-    """A grant from both sides: the schema that its client uses too, and the issuer's decision."""
+    """A grant and the issuer's decision about it."""
 
     grant: Grant
     decision: IssuerGrant
@@ -30,14 +30,14 @@ class IssuedGrant:
 
 @dataclass(frozen=True)
 class Issuer:
-    """What every endpoint needs to decide.
+    """Settings, grants and clocks of an issuer.
 
     Attributes:
         settings: The operator's choices.
         grants: grant_type -> the grant from both sides.
         clock: Seconds since the epoch.
         steady_clock: The same, but never running backwards.
-        repeatable: Parameters that may stand more than once.
+        repeatable: Parameters that may be sent more than once.
     """
 
     settings: IssuerSettings
@@ -77,7 +77,7 @@ def issued_grants(registry: Registry | None = None) -> Mapping[str, IssuedGrant]
     }
     if not issued:
         raise ConfigurationError(
-            "The issuer has no grant to offer: no plugin brings a grant with its issuer's side; "
+            "The issuer has no grant to offer: no plugin registers a grant with its issuer's side; "
             "see registry.plugins, or reinstall grantway"
         )
     return MappingProxyType(issued)

@@ -1,4 +1,4 @@
-"""Tokens, codes and their digests: the only place that makes or hashes one."""
+"""Generate and hash tokens, codes and identifiers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def new_id() -> str:
 
 
 def digest(secret: str) -> bytes:
-    """The SHA-256 by which a secret is known at rest.
+    """Return the SHA-256 digest under which a secret is stored.
 
     Every secret here has at least 128 random bits of our own, so a slow hash would protect
     nothing; the short-lived user code is guarded by throttling.
@@ -76,5 +76,5 @@ def plain_user_code(typed: str) -> str:
 
 
 def shown_user_code(plain: str) -> str:
-    """A user code as a person sees it: ``WDJB-MJHT``."""
+    """Format a user code for display: ``WDJB-MJHT``."""
     return f"{plain[:4]}-{plain[4:]}"

@@ -83,8 +83,8 @@ class App(OneProcess):
     """The ASGI application.
 
     Args:
-        issuer: What is decided.
-        store: Where it is kept.
+        issuer: Settings, grants and clocks.
+        store: The database.
         body_seconds: Time that a client gets to send a body.
     """
 
@@ -168,7 +168,7 @@ class App(OneProcess):
             await send_response(send, denial_response(denial, WireFormat.RFC, status=404))
 
     async def _misdirect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request under a name that is not the issuer's."""
+        """Reject a request whose Host header is not the issuer's name."""
         if scope["path"] not in PAGE_PATHS:
             await self._send(_MISDIRECTED, scope, send)
             return
@@ -176,7 +176,7 @@ class App(OneProcess):
         await self._pages.misdirected(scope, receive, send)
 
     async def _send(self, answer: WireResponse, scope: Scope, send: Send) -> None:
-        """Send an answer, and log first what it decided."""
+        """Log a response's audit event, then send the response."""
         path = scope["path"]
         # Any other path may contain a secret that belongs elsewhere.
         known = path in self._posts or path in self._portal.methods or path in PAGE_PATHS
@@ -235,7 +235,7 @@ class App(OneProcess):
     def _admitted(
         self, register: _Register
     ) -> Callable[[Issuer, WireRequest], Work | WireResponse]:
-        """An endpoint that registers, for those whom the policy admits."""
+        """Return a registration endpoint that applies the registration policy."""
 
         def admitted(issuer: Issuer, request: WireRequest) -> Work | WireResponse:
             terms = self._registration.admit(request)
@@ -262,7 +262,7 @@ class App(OneProcess):
 
 
 class _Post:
-    """An endpoint that is posted to: what it does, and which dialects it reads and speaks."""
+    """A POST endpoint with its dialects."""
 
     __slots__ = ("accepts", "endpoint", "speaks")
 

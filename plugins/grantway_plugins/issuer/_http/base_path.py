@@ -1,4 +1,4 @@
-"""The path of the issuer's URL, below which everything is."""
+"""The path of the issuer's URL, which prefixes every endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an issuer can be reached from other machines, and what it then refuses."""
+"""Checks of the settings of an issuer that other machines can reach."""
 
 from __future__ import annotations
 

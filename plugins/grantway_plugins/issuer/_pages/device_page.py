@@ -34,8 +34,8 @@ from .throttle import Throttle
 #: The longest text that the field takes; more is cut when it is shown again.
 _FIELD = 40
 _UNKNOWN = (
-    "No device waits with this code. Check it and try again. Codes work for a few minutes only; "
-    "if this one is older, start again on the device to get a new one."
+    "No device is waiting with this code. Check it and try again. Codes expire after a few "
+    "minutes; if this one is older, start again on the device to get a new one."
 )
 _PATH = "/device"
 _TOO_MANY = AuditEvent("denial", error="slow_down", reason="Too many wrong codes")
@@ -86,7 +86,7 @@ class DevicePage:
         self._throttle = Throttle(issuer.clock)
 
     async def show(self, request: Request) -> Response:
-        """Ask for a code, or show the device whose code is in the link."""
+        """Show the form for a code, or the device whose code is in the link."""
         session = self._sessions.of(request)
         typed = request.query_params.get("user_code")
         # Loaded as an image or frame by another site's page, it must not use up the person's tries.
@@ -219,8 +219,8 @@ class DevicePage:
     def _answered(self) -> Response:
         return self._renderer.message(
             "Already answered",
-            "This code was allowed or denied before, and that choice stands. If the device still "
-            "waits, start again on the device to get a new code.",
+            "This code was already allowed or denied, and the decision is final. If the device "
+            "is still waiting, start again on the device to get a new code.",
             409,
             next_step=Link(f"{self._renderer.base}/device", "Enter another code"),
         )

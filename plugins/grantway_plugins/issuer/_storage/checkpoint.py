@@ -1,7 +1,7 @@
 """Moving SQLite's write-ahead log into the database in the background.
 
 A checkpoint waits for the disk. Left to SQLite, the writer runs it inside some request's commit,
-and on a busy issuer a third of the time goes into these waits. A connection of its own does the
+and on a busy issuer a third of the time goes into these waits. A separate connection does the
 same beside the writer, whose commits go on meanwhile.
 """
 

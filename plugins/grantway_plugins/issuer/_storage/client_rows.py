@@ -1,4 +1,4 @@
-"""The registrations as rows: adding, finding, marking, rotating, removing and pruning them."""
+"""Client registrations in the database."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class ClientRows:
         return [_client(row) for row in self._cursor.rows(_ALL, {})]
 
     def add(self, client: RegisteredClient) -> None:
-        """Keep a registration."""
+        """Store a registration."""
         self._cursor.change(
             _ADD,
             {

@@ -1,4 +1,4 @@
-"""Opening the database: its file, its schema version, and what every failure means.
+"""Open the database, check its file and schema version, and map its errors.
 
 SQLite is asked before it is trusted: a file that is damaged or belongs to something else is
 refused before anything is written to it.
@@ -79,7 +79,7 @@ _PASSWORD = re.compile(r":.*@|pass\w*\s*=", re.DOTALL | re.IGNORECASE)
 
 
 def default_path() -> Path:
-    """Where the issuer keeps its database by default: the user's data folder.
+    """Return the default path of the database, in the user's data folder.
 
     Raises:
         ConfigurationError: there is no home directory, or the folder cannot be made; names the
@@ -90,7 +90,7 @@ def default_path() -> Path:
 
 
 def open_database(database: str | Path, *, durability: Durability = "process") -> sa.Engine:
-    """Open the issuer's database, making it when it is not there.
+    """Open the issuer's database, creating it if it does not exist.
 
     Args:
         database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
@@ -221,7 +221,7 @@ def _shown(url: sa.URL) -> str:
 
 
 def has_password(database: str) -> bool:
-    """Whether a database's URL holds a password."""
+    """Return whether a database URL contains a password."""
     try:
         url = sa.make_url(database)
     except (SQLAlchemyError, ValueError):
@@ -239,7 +239,7 @@ def has_password(database: str) -> bool:
 def store_error(  # noqa: PLR0911 - one return for each cause
     cause: object, name: str = "the database"
 ) -> DatabaseError:
-    """Tell what a driver's error means for the operator."""
+    """Map a driver's error to a `StoreError` with advice for the operator."""
     code = (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return DatabaseBusyError(
@@ -293,7 +293,7 @@ def _take_transactions_from_pysqlite(engine: sa.Engine, durability: Durability) 
 
 
 def _inspect_or_make(path: Path) -> None:
-    """Look at the file without changing it; make it, for this user alone, when it is not there."""
+    """Check the file without changing it; create it, private to this user, if it is missing."""
     try:
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700, parents=True)
@@ -327,7 +327,7 @@ def _inspect_or_make(path: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Leave the database's files to this user alone."""
+    """Make the database's files private to this user."""
     for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
         with suppress(FileNotFoundError, PermissionError):  # only its owner may change a file
             each.chmod(0o600)
@@ -337,7 +337,7 @@ def _inspect(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if found and tables.schema.name not in found:
         raise DatabaseForeignError(
-            f"{path} is a database of something else; nothing was changed. Name another file"
+            f"{path} is a database of another program; nothing was changed. Name another file"
         )
     if found:
         _check_version(

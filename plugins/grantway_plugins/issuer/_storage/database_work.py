@@ -1,4 +1,4 @@
-"""The work that an endpoint leaves to the database, and what is said when it fails."""
+"""Units of work of the endpoints, and the responses when they fail."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def naming_client(work: Work, client_id: object, grant_type: str | None) -> Work
 
 
 def failed(error: Exception, dialect: WireFormat) -> WireResponse | Denial:
-    """What is said, and logged, of work that could not be done: never what the error holds.
+    """Return and log the response to failed work, without the error's own text.
 
     Args:
-        error: What was raised.
-        dialect: How the request spoke.
+        error: The exception.
+        dialect: The request's dialect.
     """
     if isinstance(error, DatabaseOutcomeUnknownError):
         _log.error("A request may have been carried out: %s", error)

@@ -1,4 +1,4 @@
-"""What can be wrong with the issuer's database, each with what to do about it."""
+"""Errors of the issuer's database."""
 
 from __future__ import annotations
 

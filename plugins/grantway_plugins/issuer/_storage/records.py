@@ -1,4 +1,4 @@
-"""What the store holds, as values. None carries a token, code or secret."""
+"""Records of the store. None contains a token, code or secret."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class RegisteredClient:
 
     Attributes:
         client_id: Its public name.
-        name: What a person is shown.
+        name: The name that the pages show.
         kind: ``aws`` where RegisterClient made it, ``rfc`` where RFC 7591 did.
-        authentication: How it proves itself at the token endpoint.
-        grant_types: What it may ask for.
+        authentication: Its authentication method and secret digests.
+        grant_types: The grants that it may use.
         scope: The scopes it may have.
         redirect_uris: Where a browser may be sent.
         issued_at: Seconds since the epoch.
@@ -52,7 +52,7 @@ class RegisteredClient:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """How a client proves itself.
+    """A client's authentication method and secret digests.
 
     Attributes:
         method: The one registered method.
@@ -76,7 +76,7 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class TokenFamily:
-    """One approval: whose tokens, for which client and scopes, until when.
+    """A token family: one approval, with its subject, client, scopes and expiry.
 
     Attributes:
         origin: The ``family_id`` of the login whose token was exchanged for this one, or None for
@@ -135,7 +135,7 @@ class AuthorizationCodeRecord:
 
 
 class DeviceStatus(enum.Enum):
-    """Where a device code stands. Denied and redeemed are final."""
+    """State of a device code. Denied and redeemed are final."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -145,7 +145,7 @@ class DeviceStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How a device has asked so far: the interval it was told, how often, and when last."""
+    """Polling state of a device: its interval, number of polls, and time of the last one."""
 
     interval: float
     count: int = 0
@@ -154,7 +154,7 @@ class Polling:
 
 @dataclass(frozen=True, slots=True)
 class DeviceCodeRecord:
-    """A device code and the person's answer to it."""
+    """A device code and the user's decision about it."""
 
     digest: bytes = field(repr=False)
     client_id: str

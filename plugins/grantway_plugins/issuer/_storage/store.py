@@ -1,8 +1,8 @@
 """The store: one thread that owns the database and commits for many requests at once.
 
-Requests that arrive while a transaction runs share the next one (group commit), and no answer
-leaves before its transaction is committed. If one of them fails unexpectedly, the transaction is
-rolled back and each runs again alone, so a failure is nobody else's.
+Requests that arrive while a transaction runs share the next one (group commit), and each
+response is sent after its transaction is committed. If one of them fails unexpectedly, the
+transaction is rolled back and each runs again alone, so a failure affects only its own request.
 """
 
 from __future__ import annotations
@@ -92,23 +92,23 @@ class IssuerStore(OneProcess):
         self._thread.start()
 
     def run(self, work: Work[T]) -> T:
-        """Do work in a transaction and wait for its commit; for threads that may block.
+        """Run a unit of work in a transaction and block until it is committed.
 
         Args:
-            work: May be called twice, so it must change nothing but the transaction.
+            work: May be called twice, so it must not have other side effects.
 
         Raises:
-            StoreError: the database failed; nothing of the work was done.
+            StoreError: the database failed and the work was rolled back.
         """
         future: Future[T] = Future()
         self._submit(_Job(work, future))
         return future.result()
 
     async def arun(self, work: Work[T]) -> T:
-        """Do work in a transaction and wait for its commit, without blocking the event loop.
+        """Run a unit of work in a transaction and await its commit.
 
         Args:
-            work: May be called twice, so it must change nothing but the transaction.
+            work: May be called twice, so it must not have other side effects.
 
         Raises:
             StoreError: the database failed or gave no answer for ``PATIENCE`` seconds. Nothing of
@@ -125,7 +125,7 @@ class IssuerStore(OneProcess):
             raise kind(f"The database gave no answer for {PATIENCE:g} seconds") from None
 
     def close(self) -> None:
-        """Finish what was asked, then close the database. May be called twice."""
+        """Finish the pending work, then close the database. Safe to repeat."""
         with self._closing:
             if not self._closed:
                 self._closed = True
@@ -174,10 +174,10 @@ class IssuerStore(OneProcess):
         self._engine.dispose()
 
     def _commit(self, batch: list[_Job], *, reconnect: bool = True) -> list[_Outcome]:
-        """Run all in one transaction; the commit comes before any outcome is known outside.
+        """Run a batch in one transaction; publish the results after the commit.
 
         Args:
-            batch: The work.
+            batch: The units of work.
             reconnect: Whether to begin again on a new connection if the old one was lost before
                 the commit, as after a restart of the database.
         """
@@ -189,7 +189,7 @@ class IssuerStore(OneProcess):
                 outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
                 transaction.flush()
                 committing = True
-        except Exception as failed:  # noqa: BLE001 - whatever it is, only its own request may see it
+        except Exception as failed:  # noqa: BLE001 - any error belongs to its own request only
             lost = self._lost_connection(failed, used)
             if lost and not committing and reconnect:
                 return self._commit(batch, reconnect=False)
@@ -213,7 +213,7 @@ class IssuerStore(OneProcess):
             return 0
 
     def _lost_connection(self, failed: Exception, connection: Any) -> bool:
-        """Whether the database ended this connection, or could not be reached (None)."""
+        """Return whether the database closed this connection; None if it could not be reached."""
         cause = failed.orig if isinstance(failed, DBAPIError) else failed
         if not isinstance(cause, self._driver_error):
             return False
@@ -221,13 +221,13 @@ class IssuerStore(OneProcess):
         return connection is None or bool(dialect.is_disconnect(cause, connection, None))
 
     def _as_store_error(self, failed: Exception) -> Exception:
-        """A driver's error, bare or as SQLAlchemy wraps it, as ours; any other stays."""
+        """Return a driver's error as a `StoreError`; return any other error unchanged."""
         cause = failed.orig if isinstance(failed, DBAPIError) else failed
         return store_error(cause) if isinstance(cause, self._driver_error) else failed
 
 
 class _Job:
-    """Work, and who waits for it."""
+    """A unit of work and the future of its result."""
 
     __slots__ = ("begun", "future", "work")
 
@@ -249,7 +249,7 @@ _Outcome = tuple[_Job, Any, Exception | None]
 
 
 def _deliver(outcomes: list[_Outcome]) -> None:
-    """Wake each event loop once for all that it waits for."""
+    """Wake each event loop once for all its finished work."""
     loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
     for outcome in outcomes:
         future = outcome[0].future

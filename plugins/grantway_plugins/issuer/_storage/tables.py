@@ -1,10 +1,10 @@
-"""The tables: digests and facts, never a token, code or secret."""
+"""The database tables. None contains a token, code or secret."""
 
 from __future__ import annotations
 
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-#: Raised with every change of a table.
+#: Schema version, incremented with every change of a table.
 SCHEMA_VERSION = 4
 
 metadata = MetaData()
@@ -53,7 +53,7 @@ families = Table(
 
 # The digests of both kinds of token begin with their family, and SQLite keeps the rows in that
 # order: a refresh changes one page of each table, however large they are. A refresh token ends
-# with its family, so it needs no index of its own to be pruned.
+# with its family, so pruning needs no separate index.
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
@@ -75,7 +75,7 @@ access_tokens = Table(
     sqlite_with_rowid=False,
 )
 
-#: What a plugin's grant takes once, such as an assertion by its ``jti``.
+#: Single-use values of a plugin's grant, such as an assertion's ``jti``.
 spent = Table(
     "spent",
     metadata,

@@ -1,7 +1,7 @@
-"""What can be asked of the store inside one transaction.
+"""Reads and writes of the store inside one transaction.
 
-Every change that must happen once is an UPDATE with its condition, and the row count tells who
-won.
+Every change that must happen once is an UPDATE with its condition, and the row count
+tells whether it was applied.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from .tables import (
     spent,
 )
 
-#: How long spent and expired things stay known after their end, in seconds, so that a replay is
-#: told from a code that never was.
+#: Retention of spent and expired rows, in seconds, so that a replay can be distinguished from
+#: an unknown code.
 REMEMBERED = 86_400.0
-#: Rows that one pruning deletes from each table, so that it never holds up requests for long.
+#: Maximum rows that one pruning deletes from each table, so that requests are not delayed.
 PRUNED_AT_ONCE = 2000
 
 
@@ -228,7 +228,7 @@ class Transaction(OneProcess):
     # --- families and their tokens ---
 
     def add_family(self, family: TokenFamily) -> None:
-        """Keep an approval."""
+        """Store an approval."""
         self._cursor.change(
             _ADD_FAMILY,
             {
@@ -246,7 +246,7 @@ class Transaction(OneProcess):
         self._cursor.change(_REVOKE_FAMILY, {"id": family_id, "now": now})
 
     def hold_family(self, family_id: str) -> bool:
-        """Keep a family from being revoked until this transaction ends.
+        """Lock a family against revocation until this transaction ends.
 
         Returns:
             Whether it is still valid; False if it was revoked.
@@ -255,7 +255,7 @@ class Transaction(OneProcess):
         return row is not None and row[0] is None
 
     def add_refresh_token(self, digest: bytes, family: TokenFamily) -> None:
-        """Keep a refresh token."""
+        """Store a refresh token."""
         self._new_refresh_tokens.append({"digest": digest, "family_id": family.family_id})
 
     def add_access_token(
@@ -266,7 +266,7 @@ class Transaction(OneProcess):
         lifetime: tuple[float, float],
         audience: tuple[str, ...] = (),
     ) -> None:
-        """Keep an access token; ``lifetime`` is when it was issued and when it ends."""
+        """Store an access token; ``lifetime`` is its issue time and expiry."""
         self._new_access_tokens.append(
             {
                 "digest": digest,
@@ -288,12 +288,12 @@ class Transaction(OneProcess):
             self._new_access_tokens = []
 
     def refresh_token(self, digest: bytes) -> RefreshTokenRecord | None:
-        """The refresh token of this digest, spent or not."""
+        """Return the refresh token with this digest, spent or not."""
         row = self._cursor.row(_REFRESH_TOKEN, {"key": digest})
         return None if row is None else RefreshTokenRecord(digest, row[0], _family(row[1:]))
 
     def spend_refresh_token(self, digest: bytes, now: float) -> bool:
-        """Mark a refresh token as replaced; False when it already was."""
+        """Mark a refresh token as replaced; return False if it already was."""
         return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
 
     def last_spent(self, family_id: str) -> float:
@@ -303,7 +303,7 @@ class Transaction(OneProcess):
         return 0.0 if row is None or row[0] is None else float(row[0])
 
     def access_token(self, digest: bytes) -> AccessTokenRecord | None:
-        """The access token of this digest."""
+        """Return the access token with this digest."""
         row = self._cursor.row(_ACCESS_TOKEN, {"key": digest})
         if row is None:
             return None
@@ -314,25 +314,25 @@ class Transaction(OneProcess):
         )
 
     def forget_access_token(self, digest: bytes) -> None:
-        """End one access token."""
+        """Revoke one access token."""
         self._cursor.change(_FORGET_ACCESS_TOKEN, {"key": digest})
 
-    # --- what a plugin's grant takes once ---
+    # --- single-use values of a plugin's grant ---
 
     def spend(self, digest: bytes, until: float) -> bool:
-        """Take something that must not be taken twice, such as an assertion; False the second time.
+        """Record a single-use value, such as an assertion; return False if it was used before.
 
         Args:
-            digest: What tells it from all others, of every grant; see ``randomness.digest``.
-            until: When it is refused for another reason, in seconds since the epoch. It stays
-                known for a day longer.
+            digest: A digest that is unique across all grants; see ``randomness.digest``.
+            until: Its expiry, in seconds since the epoch. The record is kept for a
+                day longer.
         """
         return self._changed(_SPEND, {"key": digest, "until": until})
 
     # --- authorization codes ---
 
     def add_authorization_code(self, code: AuthorizationCodeRecord) -> None:
-        """Keep a code that a browser was sent away with."""
+        """Store an authorization code."""
         self._cursor.change(
             _ADD_AUTHORIZATION_CODE,
             {
@@ -348,7 +348,7 @@ class Transaction(OneProcess):
         )
 
     def authorization_code(self, digest: bytes) -> AuthorizationCodeRecord | None:
-        """The code of this digest, redeemed or not."""
+        """Return the code with this digest, redeemed or not."""
         row = self._cursor.row(_AUTHORIZATION_CODE, {"key": digest})
         if row is None:
             return None
@@ -365,13 +365,13 @@ class Transaction(OneProcess):
         )
 
     def spend_authorization_code(self, digest: bytes, family_id: str) -> bool:
-        """Redeem a code for this family; False when it already was redeemed."""
+        """Redeem a code for this family; return False if it was already redeemed."""
         return self._changed(_SPEND_AUTHORIZATION_CODE, {"key": digest, "family": family_id})
 
     # --- device codes ---
 
     def add_device_code(self, code: DeviceCodeRecord, user_code_digest: bytes) -> None:
-        """Keep a device code and the user code that belongs to it."""
+        """Store a device code and its user code."""
         self._cursor.change(
             _ADD_DEVICE_CODE,
             {
@@ -388,25 +388,25 @@ class Transaction(OneProcess):
         )
 
     def device_code(self, digest: bytes) -> DeviceCodeRecord | None:
-        """The device code of this digest, whatever became of it."""
+        """Return the device code with this digest, in any state."""
         return self._device_code(_DEVICE_CODE, digest)
 
     def device_code_for_user_code(self, user_code_digest: bytes) -> DeviceCodeRecord | None:
-        """The device code that a person means."""
+        """Return the device code that belongs to a user code."""
         return self._device_code(_USER_CODE, user_code_digest)
 
     def record_poll(self, digest: bytes, now: float, *, slower: float = 0.0) -> None:
-        """Remember that a device asked; ``slower`` seconds are added to its interval for good."""
+        """Record a poll; add ``slower`` seconds to the device's interval permanently."""
         self._cursor.change(_POLLED, {"key": digest, "now": now, "slower": slower})
 
     def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
-        """Take the person's answer; False when there already is one."""
+        """Store the user's decision; return False if there already is one."""
         return self._changed(
             _DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "who": subject}
         )
 
     def redeem_device_code(self, digest: bytes) -> bool:
-        """Redeem an approved device code; False when somebody else did."""
+        """Redeem an approved device code; return False if it was already redeemed."""
         return self._changed(
             _MOVE_DEVICE_CODE,
             {
@@ -419,14 +419,14 @@ class Transaction(OneProcess):
     # --- housekeeping ---
 
     def prune(self, now: float, unused_registration: float = math.inf) -> int:
-        """Delete some of what ended long ago. Spent codes and tokens stay to expose replays.
+        """Delete some rows that expired long ago; keep spent codes and tokens to detect replays.
 
         Args:
             now: Seconds since the epoch.
             unused_registration: Lifetime of an anonymous registration without a token, in seconds.
 
         Returns:
-            How many rows went; there may be more when it is at least ``PRUNED_AT_ONCE``.
+            Number of deleted rows; there may be more if it is at least ``PRUNED_AT_ONCE``.
         """
         gone = sum(
             self._cursor.change(
@@ -443,7 +443,7 @@ class Transaction(OneProcess):
             gone += dropped
             left -= dropped
             if not left:
-                break  # the family goes once it has no tokens
+                break  # a family is deleted when it has no tokens left
             gone += self._cursor.change(_DROP_FAMILY, {"id": family_id})
         return gone
 

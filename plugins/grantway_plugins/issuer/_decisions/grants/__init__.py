@@ -1,4 +1,4 @@
-"""How the issuer decides each grant, one file per grant."""
+"""The issuer's decisions, one module per grant."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AuthorizationCodeIssuer:
-    """Redeems a code once. A second time ends what the first one issued (RFC 6749 4.1.2)."""
+    """Redeems a code once. A second attempt revokes the tokens of the first (RFC 6749 4.1.2)."""
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
         """See ``IssuerGrant``."""

@@ -1,4 +1,4 @@
-"""A program asks for itself (RFC 6749 section 4.4)."""
+"""The client credentials grant (RFC 6749 section 4.4)."""
 
 from __future__ import annotations
 

@@ -32,18 +32,18 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
 
-#: What an assertion may call itself. Access tokens, DPoP proofs and clients' assertions are signed
-#: for something else (RFC 8725 section 3.11).
+#: Accepted ``typ`` values of an assertion. JWTs of other types, such as access tokens and DPoP
+#: proofs, are signed for another purpose (RFC 8725 section 3.11).
 TYPES = frozenset({"", "jwt", "authorization-grant+jwt"})
-#: Seconds that two clocks may differ by.
+#: Allowed clock skew, in seconds.
 LEEWAY = 30.0
-#: Seconds that an assertion may still have; one that lives for ever is a password.
+#: Maximum remaining lifetime of an assertion, in seconds.
 LONGEST = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
-    """Whose assertions are believed, about any subject.
+    """An issuer whose assertions are accepted for any subject.
 
     Attributes:
         issuer: The ``iss`` of its assertions.
@@ -90,11 +90,11 @@ class JwtBearerIssuer:
     The assertion names this issuer, or its token endpoint, as its audience. One with a ``jti`` is
     good once; one without is good until it expires (RFC 7521 section 4.1).
 
-    It is a plugin too: give it to ``build_registry``, because only the operator knows whom to
-    trust.
+    It is also a plugin: pass it to ``build_registry``, because only the operator can choose the
+    trusted issuers.
 
     Args:
-        trusted: Whose assertions are believed.
+        trusted: Issuers whose assertions are accepted.
     """
 
     def __init__(self, trusted: Iterable[TrustedIssuer]) -> None:
@@ -102,7 +102,7 @@ class JwtBearerIssuer:
 
     @hookimpl
     def grantway_register_issuer_grants(self) -> Mapping[str, IssuerGrant]:
-        """Bring this."""
+        """Register this grant."""
         return {GRANT_TYPE: self}
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -145,14 +145,14 @@ class JwtBearerIssuer:
 
 
 def _fits(key: Key, header: Mapping[str, Any]) -> bool:
-    """Whether a JWT may be signed by a key: the key says by what, never the JWT alone."""
+    """Return whether a key allows the JWT's algorithm."""
     kid, alg = header.get("kid"), header.get("alg")
     named = kid is None or key.kid is None or key.kid == kid
     return named and alg in algorithms_of(key) and key.alg in (None, alg)
 
 
 def _unverified(part: str) -> dict[str, Any]:
-    """A part of a JWT; empty when it is none."""
+    """Return a decoded part of a JWT, or an empty mapping if it is invalid."""
     try:
         found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, RecursionError):
@@ -161,7 +161,7 @@ def _unverified(part: str) -> dict[str, Any]:
 
 
 def _wrong_claims(claims: Mapping[str, Any], request: GrantRequest) -> str | None:
-    """What breaks RFC 7523 section 3, or None."""
+    """Return the rule of RFC 7523 section 3 that the claims break, or None."""
     sub, aud = claims.get("sub"), claims.get("aud")
     url = request.settings.url
     if not isinstance(sub, str) or not sub.isprintable() or not sub:

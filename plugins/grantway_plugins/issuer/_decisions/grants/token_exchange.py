@@ -1,4 +1,4 @@
-"""One of the issuer's access tokens for another (RFC 8693)."""
+"""Token exchange between the issuer's own access tokens (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class TokenExchangeIssuer:
     """Issues an access token of the same subject to the client that asks.
 
-    The new token has no more scopes than the old one and does not outlive it, and one that is for
-    somebody never becomes one for anybody. An audience-bound token can be exchanged by whom it is
-    for and by whom it was issued to. There is no delegation: an actor's token is refused.
+    The new token has no more scopes than the old one, does not outlive it, and stays bound to an
+    audience if the old one was. Only its audience and the client that it was issued to can exchange
+    an audience-bound token. Delegation is not supported: an actor token is rejected.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:

@@ -1,4 +1,4 @@
-"""Telling a resource server what a token is worth (RFC 7662)."""
+"""Token introspection (RFC 7662)."""
 
 from __future__ import annotations
 

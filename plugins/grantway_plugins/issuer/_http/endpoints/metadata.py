@@ -1,4 +1,4 @@
-"""What the issuer says about itself (RFC 8414)."""
+"""Authorization server metadata (RFC 8414)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grantway_plugins.server._http.wire import WireResponse
 
 
 def metadata(issuer: Issuer) -> WireResponse:
-    """The metadata document; it claims nothing that is not there."""
+    """Return the metadata document, which lists only available features."""
     url = issuer.settings.url
     with_secret = [method for method in METHODS if method != "none"]
     content = {

@@ -1,4 +1,4 @@
-"""Ending a token before its time (RFC 7009)."""
+"""Token revocation (RFC 7009)."""
 
 from __future__ import annotations
 
