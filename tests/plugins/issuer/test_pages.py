@@ -324,7 +324,7 @@ def test_five_wrong_codes_in_a_row_make_this_browser_wait(
 ) -> None:
     started = rfc.start()
     for _ in range(4):
-        with pytest.raises(FlowError, match="No device waits"):
+        with pytest.raises(FlowError, match="No device is waiting"):
             person.approve_device(started["verification_uri"], "BBBB-BBBB")
     with pytest.raises(FlowError, match="Wait 12 seconds"):
         person.approve_device(started["verification_uri"], "BBBB-BBBB")

@@ -1,4 +1,4 @@
-"""A process that has no file left for another connection."""
+"""Accepting connections when no file descriptor is left."""
 
 from __future__ import annotations
 

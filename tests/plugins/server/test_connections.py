@@ -1,4 +1,4 @@
-"""Which connection has to go when there are too many."""
+"""Which connection is closed when there are too many."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ GREEDY, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
 
 class Silent:
-    """A connection that waits for its client."""
+    """A fake connection that waits for its client."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -27,7 +27,7 @@ def admitted(connections: Connections, host: str) -> Silent:
     return connection
 
 
-def test_a_peer_beyond_its_share_closes_nobodys_connection() -> None:
+def test_a_peer_over_its_limit_does_not_close_other_connections() -> None:
     connections = Connections(3, 2)
     held = [admitted(connections, host) for host in (OTHER, GREEDY, GREEDY)]
     for _ in range(5):
@@ -37,7 +37,7 @@ def test_a_peer_beyond_its_share_closes_nobodys_connection() -> None:
     assert [each.closed for each in held] == [True, False, False]
 
 
-def test_a_connection_turned_away_takes_no_share() -> None:
+def test_a_rejected_connection_does_not_count_against_the_peer() -> None:
     connections = Connections(1, 2)
     busy = Silent()
     assert connections.admit(busy, OTHER) is None

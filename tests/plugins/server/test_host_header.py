@@ -19,7 +19,7 @@ REPEATED = b"the Host header is repeated; send it once"
 INVALID = b"the Host header is not a host name or IP address with an optional port"
 OTHER = b"the Host header and the request target do not name the same host"
 
-#: Request line and headers, and the reason why they are refused.
+#: Request line, headers, and the reason for the rejection.
 REFUSED = [
     (b"GET / HTTP/1.1\r\n", MISSING),
     (b"GET http://x/ HTTP/1.1\r\n", MISSING),
@@ -91,25 +91,25 @@ def refused(port: int, head: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("head", "reason"), REFUSED)
-def test_a_host_that_is_missing_repeated_or_invalid(port: int, head: bytes, reason: bytes) -> None:
+def test_rejects_a_missing_repeated_or_invalid_host(port: int, head: bytes, reason: bytes) -> None:
     assert refused(port, head) == reason
 
 
 @pytest.mark.parametrize("head", ACCEPTED)
-def test_a_host_as_programs_send_it(port: int, head: bytes) -> None:
+def test_accepts_valid_host_headers(port: int, head: bytes) -> None:
     with connect(port) as connection:
         connection.sendall(head + b"\r\n")
         assert read_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_the_issuer_checks_it() -> None:
+def test_the_issuer_checks_the_host_header() -> None:
     with IssuerServer() as issuer:
         port = urlsplit(issuer.url).port
         assert port is not None
         assert refused(port, b"GET /health HTTP/1.1\r\n") == MISSING
 
 
-def test_every_listener_of_a_gateway_checks_it(tmp_path: Path) -> None:
+def test_every_listener_of_a_gateway_checks_the_host_header(tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text(
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'

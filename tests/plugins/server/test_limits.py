@@ -1,4 +1,4 @@
-"""What callers may take of a listener."""
+"""Limits of a listener."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def answered(port: int) -> bool:
-    """Whether a new caller gets an answer."""
+    """Return whether a new client gets a response."""
     with connect(port) as connection:
         connection.sendall(GET)
         return read_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_silent_connections_lock_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_silent_connections_do_not_block_other_clients(caplog: pytest.LogCaptureFixture) -> None:
     with listening(echo, connections=10) as port, ExitStack() as silent:
         kept = [silent.enter_context(connect(port)) for _ in range(5)]
         kept[1].sendall(b"GET / HTTP/1.1\r\n")
@@ -63,7 +63,7 @@ def test_every_client_of_a_sudden_crowd_gets_a_response() -> None:
     assert statuses[b"HTTP/1.1 200 OK\r\n"]
 
 
-def test_a_request_that_was_not_read_yet_is_not_closed_for_others() -> None:
+def test_keeps_a_connection_with_an_unread_request() -> None:
     connections = Connections(2, 10)
     slow_server, slow_client, other = _Waiting(unread=True), _Waiting(), _Waiting()
     for each in (slow_server, slow_client):
@@ -86,7 +86,7 @@ class _Waiting:
         self.closed = True
 
 
-def test_bodies_that_do_not_come_lock_nobody_out() -> None:
+def test_stalled_bodies_do_not_block_other_clients() -> None:
     begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe"
     with listening(echo, connections=5) as port, ExitStack() as slow:
         oldest = slow.enter_context(connect(port))
@@ -98,7 +98,7 @@ def test_bodies_that_do_not_come_lock_nobody_out() -> None:
 
 
 class _Held:
-    """An application that answers when it is told to."""
+    """An application that responds when the test lets it."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
@@ -111,7 +111,7 @@ class _Held:
         await echo(scope, receive, send)
 
 
-def test_connections_with_a_request_are_never_closed_for_others() -> None:
+def test_keeps_connections_with_a_request_in_progress() -> None:
     held = _Held()
     with listening(held, connections=3) as port, ExitStack() as opened:
         busy = [opened.enter_context(connect(port)) for _ in range(3)]
@@ -135,14 +135,14 @@ def hasty() -> Iterator[int]:
         yield port
 
 
-def test_a_header_that_does_not_come(hasty: int) -> None:
+def test_closes_a_connection_without_a_complete_header(hasty: int) -> None:
     with connect(hasty) as silent, connect(hasty) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost:")
         assert read_all(silent) == b""
         assert read_all(slow).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_connection_that_stays_idle(hasty: int) -> None:
+def test_closes_an_idle_connection(hasty: int) -> None:
     with connect(hasty) as idle:
         idle.sendall(GET)
         assert read_response(idle).startswith(b"HTTP/1.1 200 ")
@@ -159,7 +159,7 @@ def test_the_time_for_the_next_header_begins_after_the_response() -> None:
         assert read_all(connection).startswith(b"HTTP/1.1 408 ")
 
 
-def test_an_endless_header(hasty: int) -> None:
+def test_rejects_an_endless_header(hasty: int) -> None:
     with connect(hasty) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
         sent = 0
@@ -183,7 +183,7 @@ def test_an_endless_header(hasty: int) -> None:
         (["proxy", "proxy", "proxy"], 3),
     ],
 )
-def test_one_peer_gets_its_share(hosts: list[str], counted: int) -> None:
+def test_limits_the_connections_of_one_peer(hosts: list[str], counted: int) -> None:
     connections = Connections(100, 2, ["10.0.0.0/8", "proxy"])
     admitted = [_Idle() for _ in hosts]
     refused = [connections.admit(each, host) for each, host in zip(admitted, hosts, strict=True)]
@@ -194,7 +194,7 @@ def test_one_peer_gets_its_share(hosts: list[str], counted: int) -> None:
     assert connections.admit(_Idle(), hosts[0]) is None
 
 
-def test_a_peer_with_its_share_closes_no_connection_of_another_one() -> None:
+def test_a_peer_at_its_limit_does_not_close_connections_of_another() -> None:
     connections = Connections(3, 2)
     steady = _Idle()
     for host, each in (("192.0.2.1", steady), ("192.0.2.2", _Idle()), ("192.0.2.2", _Idle())):
@@ -204,7 +204,7 @@ def test_a_peer_with_its_share_closes_no_connection_of_another_one() -> None:
         assert connections.admit(_Idle(), "192.0.2.2") == "too many connections from this address"
 
 
-def test_a_full_listener_counts_no_connection_that_it_turns_away() -> None:
+def test_a_full_listener_does_not_count_rejected_connections() -> None:
     connections = Connections(1, 1)
     only = _Idle()
     assert connections.admit(only, "192.0.2.1") is None
@@ -237,7 +237,7 @@ def test_every_peer_is_exempt_where_every_proxy_is_trusted() -> None:
         ("grace_seconds", "10"),
     ],
 )
-def test_a_limit_that_cannot_work_is_named(name: str, value: Any) -> None:
+def test_an_invalid_limit_is_named(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Limits(**{name: value})
 

@@ -57,7 +57,7 @@ def _value(text: str) -> tuple[str, str]:
 
 
 @given(message=NASTY)
-def test_a_message_in_words_begins_no_second_record(message: str) -> None:
+def test_a_message_cannot_start_a_second_record(message: str) -> None:
     first, *more = TextFormatter().format(record(message)).split("\n")
     assert first.split(" ")[1:3] == ["INFO", "grantway.audit"]
     assert all(line.startswith("    ") for line in more)

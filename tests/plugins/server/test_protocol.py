@@ -22,7 +22,7 @@ H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A
 
 @contextmanager
 def uvicorn_with(http: Any) -> Iterator[int]:
-    """Serve the echo by plain uvicorn with a protocol."""
+    """Serve the echo application with plain uvicorn and a given protocol."""
     opened = listen("127.0.0.1", 0)
     port = opened.getsockname()[1]
     server = uvicorn.Server(
@@ -42,7 +42,7 @@ def uvicorn_with(http: Any) -> Iterator[int]:
     scope="module", params=["listener", "grantway_plugins.server:HttpProtocol", HttpProtocol, "h11"]
 )
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    """A server of each kind that keeps the body of a request with an offer."""
+    """Each kind of server that keeps the body of a request with an upgrade offer."""
     server = listening(echo) if request.param == "listener" else uvicorn_with(request.param)
     with server as found:
         yield found
@@ -101,7 +101,7 @@ def test_the_application_does_not_see_the_offer(bounded: int) -> None:
         assert body_of(read_response(connection)) == b"GET  [host]"
 
 
-def test_many_offers_in_one_packet(bounded: int) -> None:
+def test_answers_many_upgrade_offers_in_one_packet(bounded: int) -> None:
     request = b"POST / HTTP/1.1\r\nHost: x\r\n" + H2C + b"Content-Length: 1\r\n\r\nx"
     with connect(bounded) as connection:
         connection.sendall(request * 500)
@@ -118,7 +118,7 @@ def test_many_offers_in_one_packet(bounded: int) -> None:
         b"X : y\r\n",
     ],
 )
-def test_an_offer_makes_no_bad_request_acceptable(bounded: int, lines: bytes) -> None:
+def test_rejects_an_invalid_request_with_an_upgrade_offer(bounded: int, lines: bytes) -> None:
     with connect(bounded) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + H2C + lines + b"\r\nabc")
         assert read_all(connection).startswith(b"HTTP/1.1 400 ")
@@ -134,9 +134,7 @@ def test_an_offer_makes_no_bad_request_acceptable(bounded: int, lines: bytes) ->
         b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
     ],
 )
-def test_two_hosts_and_unknown_codings_reach_no_application(
-    bounded: int, lines: bytes, offer: bytes
-) -> None:
+def test_rejects_two_hosts_and_unknown_codings(bounded: int, lines: bytes, offer: bytes) -> None:
     with connect(bounded) as connection:
         head = b"POST / HTTP/1.1\r\nHost: x\r\n" + offer + lines
         connection.sendall(head + b"\r\n3\r\nabc\r\n0\r\n\r\n")
@@ -145,7 +143,7 @@ def test_two_hosts_and_unknown_codings_reach_no_application(
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_tunnel_is_refused_and_nothing_behind_it_is_read(bounded: int) -> None:
+def test_rejects_a_tunnel_without_reading_further(bounded: int) -> None:
     with connect(bounded) as connection:
         tunnel = b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n"
         connection.sendall(tunnel + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -161,7 +159,7 @@ def streaming() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("keep", [b"", b"Connection: keep-alive\r\n"])
-def test_an_http_1_0_client_gets_no_chunks(streaming: int, keep: bytes) -> None:
+def test_an_http_1_0_response_is_not_chunked(streaming: int, keep: bytes) -> None:
     with connect(streaming) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n" + keep + b"\r\n")
         head, _, body = read_all(connection).partition(b"\r\n\r\n")
@@ -170,7 +168,7 @@ def test_an_http_1_0_client_gets_no_chunks(streaming: int, keep: bytes) -> None:
     assert body == b"piece piece piece end"
 
 
-def test_an_http_1_0_client_sees_that_a_response_is_not_whole(streaming: int) -> None:
+def test_an_http_1_0_client_can_detect_a_truncated_response(streaming: int) -> None:
     with connect(streaming) as connection:
         connection.sendall(b"GET /broken HTTP/1.0\r\n\r\n")
         with pytest.raises(ConnectionResetError):  # noqa: PT012 - whichever read it is
@@ -178,7 +176,7 @@ def test_an_http_1_0_client_sees_that_a_response_is_not_whole(streaming: int) ->
                 pass
 
 
-def test_an_http_1_1_client_gets_chunks(streaming: int) -> None:
+def test_an_http_1_1_response_is_chunked(streaming: int) -> None:
     with connect(streaming) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"transfer-encoding: chunked" in read_response(connection)

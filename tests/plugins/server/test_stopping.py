@@ -1,4 +1,4 @@
-"""A listener that is told to stop ends as soon as it has answered what it had begun to answer."""
+"""A listener stops as soon as its requests in progress are finished."""
 
 from __future__ import annotations
 

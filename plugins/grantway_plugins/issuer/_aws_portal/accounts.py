@@ -11,13 +11,13 @@ from grantway._types.quantity import check_seconds
 
 @dataclass(frozen=True, slots=True)
 class RoleCredentials:
-    """What GetRoleCredentials answers for one role.
+    """The response of GetRoleCredentials for one role.
 
     Attributes:
         access_key_id: An access key id.
         secret_access_key: Its secret.
         session_token: Its session token.
-        seconds: How long they are said to be valid.
+        seconds: Reported lifetime in seconds.
 
     Raises:
         ConfigurationError: ``seconds`` is no duration.
@@ -35,7 +35,7 @@ class RoleCredentials:
 
 @dataclass(frozen=True, slots=True)
 class AwsAccount(Value):
-    """An account that a person can choose.
+    """An account that the user can choose.
 
     Attributes:
         account_id: Twelve digits.

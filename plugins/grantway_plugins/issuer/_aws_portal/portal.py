@@ -38,9 +38,9 @@ class Portal:
     """The four operations for the logins of one issuer.
 
     Args:
-        issuer: Whose access tokens it accepts.
-        store: Where they are.
-        accounts: What it gives out.
+        issuer: The issuer whose access tokens are accepted.
+        store: The database.
+        accounts: The accounts to serve.
     """
 
     def __init__(self, issuer: Issuer, store: IssuerStore, accounts: Iterable[AwsAccount]) -> None:

@@ -1,4 +1,4 @@
-"""Cross-origin resource sharing: which web pages may read the issuer's answers.
+"""Cross-origin resource sharing: which web pages may read the issuer's responses.
 
 Credentials of the browser (cookies) are never allowed, so a page can do no more than a program that
 has no session.
@@ -26,7 +26,7 @@ _EXPOSED: Header = (
 
 
 class Cors:
-    """Adds the headers that let pages of some origins read an answer.
+    """Adds the headers that let pages of some origins read a response.
 
     Args:
         origins: The origins as browsers send them, or ``*`` for every origin.

@@ -1,4 +1,4 @@
-"""``/authorize``: a person allows or denies a client that sent their browser here."""
+"""``/authorize``: the user allows or denies a client."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class AuthorizationPage:
     """Shows the page and takes its form.
 
     Args:
-        issuer: Whose page.
-        store: Where clients and codes are.
-        sessions: Tells browsers apart.
+        issuer: The issuer.
+        store: The database.
+        sessions: The browser sessions.
         renderer: Renders the page.
-        audit: Logs what people decide, and what is refused.
+        audit: Logs decisions and rejected requests.
         body_seconds: Time that a browser gets to send a form.
     """
 
@@ -62,7 +62,7 @@ class AuthorizationPage:
         self._body_seconds = body_seconds
 
     async def show(self, request: Request) -> Response:
-        """Ask the person, or answer at once where there is nothing to ask."""
+        """Show the approval page, or respond at once if no approval is needed."""
         asks = AuthorizationRequest.of(request.query_params.multi_items())
 
         def work(transaction: Transaction) -> Refused | SentBack | Asked:
@@ -91,7 +91,7 @@ class AuthorizationPage:
         return response
 
     async def answer(self, request: Request) -> Response:
-        """Take the person's choice and send the browser back to the client."""
+        """Store the user's decision and send the browser back to the client."""
         form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
             return form

@@ -1,4 +1,4 @@
-"""A person's choice at a page, as the audit log's event."""
+"""Audit log events of a user's decision."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from grantway_plugins.server._http.audit_event import AuditEvent
 
 
 def approval(issuer: Issuer, client_id: str) -> AuditEvent:
-    """Return the event of a person who allows a client."""
+    """Return the event of an approval."""
     return AuditEvent("approval", client_id=client_id, subject=issuer.settings.subject)
 
 
 def denial(issuer: Issuer, client_id: str) -> AuditEvent:
-    """Return the event of a person who denies a client."""
+    """Return the event of a denial."""
     return AuditEvent(
         "denial",
         client_id=client_id,

@@ -1,4 +1,4 @@
-"""``/device``: a person enters the code of a device, then allows or denies it (RFC 8628)."""
+"""``/device``: the user enters the code of a device, then allows or denies it (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class DevicePage:
     """Shows the pages and takes their forms.
 
     Args:
-        issuer: Whose pages.
-        store: Where clients and codes are.
-        sessions: Tells browsers apart.
+        issuer: The issuer.
+        store: The database.
+        sessions: The browser sessions.
         renderer: Renders the pages.
-        audit: Logs what people decide, and wrong codes.
+        audit: Logs decisions and wrong codes.
         body_seconds: Time that a browser gets to send a form.
     """
 
@@ -89,7 +89,7 @@ class DevicePage:
         """Show the form for a code, or the device whose code is in the link."""
         session = self._sessions.of(request)
         typed = request.query_params.get("user_code")
-        # Loaded as an image or frame by another site's page, it must not use up the person's tries.
+        # Loaded as an image or frame by another site's page, it must use up no attempts.
         if not typed or request.headers.get("sec-fetch-dest", "document") != "document":
             response = self._entry(session)
         else:
@@ -98,7 +98,7 @@ class DevicePage:
         return response
 
     async def answer(self, request: Request) -> Response:
-        """Take a code, or the person's choice about the device that was shown."""
+        """Handle a submitted code, or the user's decision about a device."""
         form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
             return form

@@ -29,7 +29,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class ShownScope:
-    """A scope as a person sees it; ``description`` is empty if the operator gave none."""
+    """A scope as the pages show it; ``description`` is empty if the operator gave none."""
 
     name: str
     description: str
@@ -98,7 +98,7 @@ class Renderer:
     def message(
         self, title: str, text: str, status: int = 200, *, next_step: Link | None = None
     ) -> Response:
-        """Render a page that says something and offers a next step.
+        """Render a page with a message and a next step.
 
         Args:
             title: The heading.

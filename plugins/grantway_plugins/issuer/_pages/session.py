@@ -20,12 +20,12 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One browser.
+    """The session of one browser.
 
     Attributes:
         id: The cookie's value.
-        keys: Sign the tokens of its forms: the first one new ones, every one those that come back.
-        new: Whether the browser has yet to be given the cookie.
+        keys: Signing keys of its forms' tokens: the first signs, all of them verify.
+        new: Whether the cookie must still be set.
     """
 
     id: str = field(repr=False)
@@ -41,7 +41,7 @@ class Session:
         return self._signed(self.keys[0], about)
 
     def signed(self, csrf: str, about: str) -> bool:
-        """Whether this is the token of a form that the browser was shown."""
+        """Return whether this is the token of a form that the browser was shown."""
         given = csrf.encode("utf-8", "replace")
         return any(
             hmac.compare_digest(given, self._signed(key, about).encode()) for key in self.keys
@@ -52,7 +52,7 @@ class Session:
 
 
 class Sessions:
-    """Tells browsers apart.
+    """Creates and recognises browser sessions.
 
     Each day has a separate key, derived from one that every issuer on the database shares. A
     form that one issuer shows can therefore be sent to another one, also after a restart. It is
@@ -86,7 +86,7 @@ class Sessions:
         return hmac.new(self._key, f"forms of day {day}".encode(), hashlib.sha256).digest()
 
     def accepts(self, session: Session, csrf: object, request: Request, about: str) -> bool:
-        """Whether a form comes from a page that this session was shown.
+        """Return whether a form comes from a page that this session was shown.
 
         Args:
             session: The browser's session.
@@ -102,7 +102,7 @@ class Sessions:
         return session.signed(csrf, about)
 
     def give(self, session: Session, response: Response) -> None:
-        """Give a new session's cookie to the browser."""
+        """Set a new session's cookie."""
         if session.new:
             response.set_cookie(
                 COOKIE,

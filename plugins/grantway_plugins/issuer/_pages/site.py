@@ -32,7 +32,7 @@ _STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
 
 #: What the pages load. It is the same for everyone.
 STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
-#: The paths that people see, and what these pages load.
+#: Paths of the pages and of the files that they load.
 PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
 
 
@@ -40,9 +40,9 @@ class Pages(OneProcess):
     """The pages of one issuer, as an ASGI application in ``asgi``.
 
     Args:
-        issuer: Whose pages.
-        store: Where clients and codes are.
-        audit: Logs what people decide.
+        issuer: The issuer.
+        store: The database.
+        audit: Logs decisions.
         body_seconds: Time that a browser gets to send a form.
     """
 
@@ -78,7 +78,7 @@ class Pages(OneProcess):
 
     @property
     def misdirected(self) -> Response:
-        """The page for a browser that used a name which is not the issuer's."""
+        """Return the page for a request with a foreign host name."""
         return self._renderer.message(
             "This is not the issuer's address",
             "The issuer does not answer to the host name in your browser's address bar, to protect "

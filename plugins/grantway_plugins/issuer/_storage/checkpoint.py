@@ -1,4 +1,4 @@
-"""Moving SQLite's write-ahead log into the database in the background.
+"""Checkpoint SQLite's write-ahead log in the background.
 
 A checkpoint waits for the disk. Left to SQLite, the writer runs it inside some request's commit,
 and on a busy issuer a third of the time goes into these waits. A separate connection does the
@@ -21,7 +21,7 @@ _log = logging.getLogger("grantway.issuer")
 
 
 class Checkpointer:
-    """A thread that checkpoints while there is something to move.
+    """Runs checkpoints in a thread while the log has changes.
 
     Args:
         path: The database file.
@@ -35,12 +35,12 @@ class Checkpointer:
         self._thread.start()
 
     def changed(self) -> None:
-        """Say that something was committed."""
+        """Report a commit."""
         if not self._changed.is_set():
             self._changed.set()
 
     def stop(self) -> None:
-        """End the thread; the last connection to close moves the rest."""
+        """Stop the thread; closing the last connection checkpoints the rest."""
         self._stopping.set()
         self._changed.set()
         self._thread.join()

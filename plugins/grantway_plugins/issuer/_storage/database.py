@@ -1,7 +1,7 @@
 """Open the database, check its file and schema version, and map its errors.
 
-SQLite is asked before it is trusted: a file that is damaged or belongs to something else is
-refused before anything is written to it.
+An SQLite file that is damaged or belongs to another program is rejected before anything is
+written to it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .errors import (
 
 Durability = Literal["process", "power"]
 
-#: How long a writer waits for another process's transaction, in milliseconds.
+#: Milliseconds that a writer waits for another process's transaction.
 BUSY_TIMEOUT = 2000
 #: Databases up to this size are read through on opening, in bytes.
 CHECKED_SIZE = 16 * 2**20
@@ -55,7 +55,7 @@ LIBPQ = {
     "tcp_user_timeout": 15_000,
 }
 
-#: What to set where the user has no folder for data.
+#: The setting to use if the user has no data folder.
 _INSTEAD = "--database to a file"
 #: SQLSTATEs of PostgreSQL, and the classes of those that mean a lost server.
 _DISK_FULL, _READ_ONLY, _GONE = "53100", "25006", frozenset({"08", "57"})

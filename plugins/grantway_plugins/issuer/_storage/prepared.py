@@ -60,13 +60,13 @@ class Cursor:
         return found
 
     def change(self, prepared: Prepared, values: Values) -> int:
-        """Run a change and return how many rows it met."""
+        """Run a change and return the number of affected rows."""
         self._run(prepared, values)
         count: int = self._cursor.rowcount
         return count
 
     def change_all(self, prepared: Prepared, rows: list[dict[str, Any]]) -> None:
-        """Run a change once for each row of values."""
+        """Run a change for each row of values."""
         sql, names, _fixed = prepared.on(self._dialect)
         if names is None:
             self._cursor.executemany(sql, rows)

@@ -1,4 +1,4 @@
-"""Answering a device that polls (RFC 8628 sections 3.4 and 3.5)."""
+"""The device code grant at the token endpoint (RFC 8628 sections 3.4 and 3.5)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AWS_SECOND_POLL = 1.0
 
 
 class DeviceCodeIssuer:
-    """Issues once the person has approved.
+    """Issues tokens after the user has approved.
 
     Checked in this order: the code's client, denied, expired, polled too early, pending,
     approved. Denied and redeemed are final.

@@ -1,4 +1,4 @@
-"""Refreshing: rotation, and what the reuse of an old token means (RFC 6749 section 6, RFC 9700)."""
+"""The refresh token grant: rotation and reuse detection (RFC 6749 section 6, RFC 9700)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RefreshTokenIssuer:
 
 
 def _narrowed(request: GrantRequest, token: RefreshTokenRecord) -> tuple[str, ...] | None:
-    """The scopes to issue, or None when more is asked for than was granted."""
+    """Return the scopes to issue, or None if the request exceeds the granted ones."""
     asked = request.params.get("scope")
     if not asked or request.client.kind == "aws":  # where scope has no effect
         return token.family.scope

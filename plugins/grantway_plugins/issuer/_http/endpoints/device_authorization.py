@@ -66,7 +66,7 @@ _SCHEMAS: dict[WireFormat, Schema] = {
 def device_authorization(
     issuer: Issuer, request: WireRequest
 ) -> Callable[[Transaction], WireResponse | Denial]:
-    """Judge what needs no database, and return the work that does.
+    """Validate the request, and return the unit of work for the database.
 
     Raises:
         Refusal: the request is refused without asking the database.
@@ -107,7 +107,7 @@ def _start(
     now: float,
     transaction: Transaction,
 ) -> dict[str, Any]:
-    """Keep a new pair of codes, and return the answer's members by their RFC names."""
+    """Store a new pair of codes, and return the response's members by RFC name."""
     settings = issuer.settings
     device_code = new_secret("gwd")
     user_code = new_user_code()

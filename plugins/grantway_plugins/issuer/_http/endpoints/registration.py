@@ -25,7 +25,7 @@ from grantway_plugins.server._http.wire import WireFormat, WireResponse, json_re
 
 
 class Name(fields.String):
-    """What a person is shown: printable, and short enough for a page."""
+    """A display name: printable, and short enough for a page."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
@@ -38,7 +38,7 @@ class Name(fields.String):
 
 
 class RedirectUri(fields.String):
-    """A place that a browser may be sent to."""
+    """A redirect URI."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
@@ -109,7 +109,7 @@ _FULL = Denial(
 
 
 def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
-    """RegisterClient: AWS's clients are public, and prove themselves by a secret all the same.
+    """RegisterClient: AWS's clients are public, but authenticate with a secret.
 
     Raises:
         Refusal: a member breaks its rule, or asks for more than the terms allow.

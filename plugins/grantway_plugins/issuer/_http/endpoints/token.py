@@ -36,7 +36,7 @@ REFRESH_TOKEN = "refresh_token"
 def create_token(
     issuer: Issuer, request: WireRequest
 ) -> Callable[[Transaction], WireResponse | Denial]:
-    """Judge what needs no database, and return the work that does.
+    """Validate the request, and return the unit of work for the database.
 
     Raises:
         Refusal: the request is refused without asking the database.
@@ -109,7 +109,7 @@ def _load(issued: IssuedGrant, request: WireRequest) -> Params:
 def _issue(
     issue: Issue, client: RegisteredClient, now: float, issuer: Issuer, transaction: Transaction
 ) -> dict[str, Any]:
-    """Make the tokens, keep their digests, and return the answer's members by their RFC names."""
+    """Issue the tokens, store their digests, and return the response's members by RFC name."""
     if issue.new:
         transaction.add_family(issue.family)
         if client.anonymous:
