@@ -116,7 +116,7 @@ def test_each_shell_has_a_script(home: Home, shell: str) -> None:
     assert home.run("completion", SHELL=f"/bin/{shell}").stdout == script
 
 
-def test_an_unknown_shell_is_asked_for(home: Home) -> None:
+def test_asks_for_a_supported_shell(home: Home) -> None:
     done = home.run("completion", SHELL="/bin/sh")
     assert done.returncode == 2
     assert "Give the name of a supported shell: bash, fish, zsh." in done.stderr

@@ -101,7 +101,7 @@ def test_grants_are_shown_with_schema_and_replay_class(site: Site) -> None:
     assert "coupon*" in run("grants").stdout
 
 
-def test_a_grant_that_two_want_is_told_of(site: Site) -> None:
+def test_reports_a_grant_registered_by_two_plugins(site: Site) -> None:
     site.install("acme-coupons", coupon())
     site.install("best-coupons", coupon())
     reason = as_json("grants")["conflicts"]["urn:example:coupon"]

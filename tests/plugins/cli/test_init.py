@@ -120,7 +120,7 @@ def test_every_setting_has_an_option(home: Home) -> None:
         ((), "give its ID with --client-id"),
     ],
 )
-def test_a_mistake_is_told_by_its_option_and_nothing_is_written(
+def test_reports_a_mistake_by_its_option_and_writes_nothing(
     home: Home, options: tuple[str, ...], told: str
 ) -> None:
     done = home.run("init", *ENDPOINTS, *options)

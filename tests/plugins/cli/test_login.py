@@ -318,7 +318,7 @@ def test_an_input_that_ends_without_an_address(work: Home) -> None:
 
 
 @pytest.mark.parametrize("grant", ["", 'grant = "device_code"\n'])
-def test_nobody_logs_in_where_the_token_cannot_be_stored(
+def test_rejects_a_login_if_the_token_cannot_be_stored(
     home: Home, grantway_issuer: LiveIssuer, grant: str
 ) -> None:
     client = grantway_issuer.client()
@@ -333,7 +333,7 @@ def test_nobody_logs_in_where_the_token_cannot_be_stored(
     assert not list(home.tokens.glob("*.json"))
 
 
-def test_nobody_logs_in_to_a_store_that_ends_with_the_command(work: Home) -> None:
+def test_rejects_a_login_to_a_memory_store(work: Home) -> None:
     work.write(work.config.read_text() + 'store = "memory"\n')
     done = work.run("login", "work")
     assert (done.returncode, done.stdout) == (1, "")
@@ -374,7 +374,7 @@ def test_one_registration_serves_many_logins(work: Home, grantway_issuer: LiveIs
     assert log_in(work, grantway_issuer) == log_in(work, grantway_issuer)
 
 
-def test_an_expired_registration_is_made_anew(work: Home, grantway_issuer: LiveIssuer) -> None:
+def test_an_expired_registration_is_replaced(work: Home, grantway_issuer: LiveIssuer) -> None:
     first = log_in(work, grantway_issuer)
     with work.profile() as profile:
         key = f"{profile.key} client"
@@ -389,7 +389,7 @@ def test_an_expired_registration_is_made_anew(work: Home, grantway_issuer: LiveI
     assert work.run("token", "work").returncode == 0
 
 
-def test_a_registration_that_the_provider_forgot_is_made_anew(
+def test_a_registration_unknown_to_the_provider_is_replaced(
     work: Home, grantway_issuer: LiveIssuer
 ) -> None:
     first = log_in(work, grantway_issuer)
@@ -504,7 +504,7 @@ def test_a_container_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert choose(BOTH, HERE, {"DISPLAY": ":0"}) == ChosenMethod("device", "this is a container")
 
 
-def test_the_provider_and_the_redirect_have_a_say() -> None:
+def test_chooses_the_method_by_provider_and_redirect_uri() -> None:
     remote = {"SSH_TTY": "/dev/pts/0"}
     only_browser = replace(BOTH, device_authorization_endpoint=None)
     only_device = replace(BOTH, authorization_endpoint=None)
@@ -517,7 +517,7 @@ def test_the_provider_and_the_redirect_have_a_say() -> None:
     assert choose(only_device, HERE, DESKTOP, listens=True).method == "device"
 
 
-def test_a_provider_where_nobody_logs_in(home: Home) -> None:
+def test_rejects_a_provider_without_login_endpoints(home: Home) -> None:
     home.write(
         '[profiles.work]\nprovider = {token_endpoint = "https://login.example.com/token"}\n'
         'client_id = "app"\n'

@@ -54,7 +54,7 @@ def prepared(home: Home) -> Home:
     return home
 
 
-def test_each_profile_is_told_of(home: Home) -> None:
+def test_shows_each_profile(home: Home) -> None:
     done = prepared(home).run("status", "--json")
     assert done.returncode == 0, done.stderr
     shown = {each["profile"]: each for each in json.loads(done.stdout)}
@@ -119,7 +119,7 @@ def test_a_client_that_registered_itself_is_named(home: Home, grantway_issuer: L
     assert (shown["state"], shown["logged_in"], shown["refreshable"]) == ("fresh", True, True)
 
 
-def test_a_defect_in_a_strangers_store_keeps_from_no_other_profile(home: Home) -> None:
+def test_a_faulty_third_party_store_does_not_hide_other_profiles(home: Home) -> None:
     site = home.folder / "site"
     info = site / "acme_store-1.0.dist-info"
     info.mkdir(parents=True)

@@ -68,7 +68,7 @@ def status(home: Home) -> dict[str, Any]:
     return dict(shown)
 
 
-def test_a_single_use_grant_is_not_said_to_be_renewed(vouchers: Home) -> None:
+def test_a_single_use_grant_is_not_refreshable(vouchers: Home) -> None:
     with FaultServer(answer(expires_in=3600)) as server:
         describe(vouchers, server, "once")
         assert status(vouchers)["state"] == "on demand"
@@ -96,7 +96,7 @@ def test_a_single_use_grant_is_not_said_to_be_renewed(vouchers: Home) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_single_use_grant_with_a_refresh_token_is_renewed(vouchers: Home) -> None:
+def test_a_single_use_grant_with_a_refresh_token_is_refreshable(vouchers: Home) -> None:
     first = answer(expires_in=3600, refresh_token="rt")
     with FaultServer(first, answer(access_token="at-2")) as server:
         describe(vouchers, server, "once")
@@ -108,7 +108,7 @@ def test_a_single_use_grant_with_a_refresh_token_is_renewed(vouchers: Home) -> N
     assert server.requests[1].form["grant_type"] == ["refresh_token"]
 
 
-def test_a_repeatable_grant_is_renewed_by_asking_again(vouchers: Home) -> None:
+def test_a_repeatable_grant_is_refreshed_by_another_request(vouchers: Home) -> None:
     with FaultServer(answer(expires_in=3600), answer(access_token="at-2")) as server:
         describe(vouchers, server, "again")
         assert "and is refreshed automatically" in vouchers.run("login", "v").stdout
@@ -142,7 +142,7 @@ def test_a_missing_voucher_is_asked_for(vouchers: Home) -> None:
     assert not server.requests
 
 
-def test_a_login_without_a_refresh_token_is_not_said_to_be_renewed(home: Home) -> None:
+def test_a_login_without_a_refresh_token_is_not_refreshable(home: Home) -> None:
     started = {"device_code": "dc", "user_code": "AB", "verification_uri": "https://x.example"}
     with FaultServer(
         faults.answer(200, {**started, "interval": 1}), answer(expires_in=60)
@@ -166,7 +166,7 @@ def test_a_login_without_a_refresh_token_is_not_said_to_be_renewed(home: Home) -
         ("--paste", "authorization_endpoint", "--device"),
     ],
 )
-def test_a_way_that_the_provider_does_not_offer(
+def test_rejects_a_login_method_without_its_endpoint(
     home: Home, way: str, missing: str, instead: str
 ) -> None:
     home.write(

@@ -125,7 +125,7 @@ def another_token(home: Home) -> None:
 
 
 @pytest.mark.parametrize("doubt", [touched, unreadable, another_token])
-def test_in_doubt_it_goes_the_whole_way_and_is_fast_again(
+def test_an_invalid_cache_entry_is_ignored_and_replaced(
     logged_in: Home, doubt: Callable[[Home], None]
 ) -> None:
     before = logged_in.stored()
@@ -137,7 +137,7 @@ def test_in_doubt_it_goes_the_whole_way_and_is_fast_again(
         assert ("click" not in loaded) is fast
 
 
-def test_a_note_holds_no_secret_and_only_its_owner_can_look(logged_in: Home) -> None:
+def test_a_cache_entry_holds_no_secret_and_is_private(logged_in: Home) -> None:
     token = logged_in.stored()
     assert token is not None
     (note,) = notes(logged_in)
@@ -204,7 +204,7 @@ def test_at_expiry_eight_processes_make_one_refresh(
             assert b"grant_type=refresh_token" in bodies[0]
 
 
-def test_a_token_that_ends_soon_is_printed_and_renewed(logged_in: Home) -> None:
+def test_a_token_that_expires_soon_is_printed_and_refreshed(logged_in: Home) -> None:
     old = logged_in.age(100)
     done = logged_in.run("token", "work")
     assert (done.returncode, done.stdout) == (0, f"{old.access_token}\n")
@@ -276,7 +276,7 @@ def test_a_grant_without_a_person_needs_no_login(home: Home, grantway_issuer: Li
     assert token.scope == ("read",)
 
 
-def test_the_end_of_a_token_that_never_says_is_left_out(home: Home) -> None:
+def test_an_unknown_expiry_is_omitted(home: Home) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "a"\n')
     with home.profile() as profile:
         profile.store.save(profile.key, grantway.Token('a"b', "N_A"))
@@ -297,7 +297,7 @@ def test_no_refresh_token_is_spent_where_the_next_cannot_be_stored(logged_in: Ho
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_an_output_that_takes_nothing_is_told_in_a_sentence(logged_in: Home, quick: bool) -> None:
+def test_reports_output_that_cannot_be_written(logged_in: Home, quick: bool) -> None:
     logged_in.run("token", "work")
     assert notes(logged_in)
     if not quick:

@@ -145,7 +145,7 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
         (f"{GOOD}a = 1\na = 2\n", "FILE, line 5: Cannot overwrite a value."),
     ],
 )
-def test_a_mistake_is_told(tmp_path: Path, text: str, expected: str) -> None:
+def test_reports_a_mistake(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in told(tmp_path, text)
 
 
@@ -169,14 +169,14 @@ def test_a_file_that_is_not_there_and_one_that_cannot_be_read(tmp_path: Path) ->
         profiles.load("work", binary)
 
 
-def test_a_name_that_is_none(tmp_path: Path) -> None:
+def test_rejects_an_invalid_profile_name(tmp_path: Path) -> None:
     text = GOOD.replace("work", '"a/b"')
     assert told(tmp_path, text, "a/b").startswith(
         'FILE, line 1: profiles."a/b" is not a valid profile name'
     )
 
 
-def test_a_mistake_keeps_from_no_other_profile(tmp_path: Path) -> None:
+def test_a_mistake_does_not_affect_other_profiles(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"{GOOD}[profiles.bad]\nprovdier = 1\n")
     file = ProfileFile(path)

@@ -125,7 +125,7 @@ def test_the_environment_counts_unless_the_file_turns_it_off(
         ),
     ],
 )
-def test_a_setting_that_cannot_work_is_told_with_its_line(
+def test_reports_an_unusable_setting_with_its_line(
     tmp_path: Path, server: FaultServer, own: str, told: str
 ) -> None:
     me, other = issue(tmp_path, "me"), issue(tmp_path, "other")
@@ -236,7 +236,7 @@ def test_a_gateway_trusts_the_authority_for_providers_and_upstreams(
             assert requests.get(f"{running.url}/orders", timeout=PATIENCE).status_code == 200
 
 
-def test_a_gateways_setting_that_cannot_work_is_told_with_its_line(
+def test_reports_an_unusable_gateway_setting_with_its_line(
     tmp_path: Path, server: FaultServer
 ) -> None:
     file = gateway_file(tmp_path, server, server, '[network]\nca_bundle = "absent.pem"')

@@ -138,7 +138,7 @@ def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
         ('store = {kind = "encrypted", inner = "file"}', "one of key, key_env and key_ring"),
     ],
 )
-def test_a_store_that_cannot_be(tmp_path: Path, line: str, rule: str) -> None:
+def test_rejects_invalid_store_options(tmp_path: Path, line: str, rule: str) -> None:
     with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\n{line}\n") as profile:
         with pytest.raises(ConfigurationError) as refused:
             _ = profile.store
@@ -146,7 +146,7 @@ def test_a_store_that_cannot_be(tmp_path: Path, line: str, rule: str) -> None:
         assert rule in str(refused.value)
 
 
-def test_a_dialect_that_nobody_knows(tmp_path: Path) -> None:
+def test_rejects_an_unknown_dialect(tmp_path: Path) -> None:
     body = 'provider = {issuer = "https://login.example.com", dialect = "klingon"}\n'
     with loaded(tmp_path, body) as profile, pytest.raises(ConfigurationError) as refused:
         _ = profile.freshness
