@@ -378,7 +378,7 @@ def test_too_many_wrong_codes_ask_to_wait_and_keep_the_code(
     tab.page.goto(f"{registered.url}/device")
     for _ in range(4):
         enter(tab, "BBBB-BBBC")
-        expect(tab.page.get_by_role("alert")).to_contain_text("No device waits")
+        expect(tab.page.get_by_role("alert")).to_contain_text("No device is waiting")
     enter(tab, "BBBB-BBBC")
     expect(tab.page.get_by_role("alert")).to_contain_text("Wait 12 seconds")
     enter(tab, started["user_code"])
