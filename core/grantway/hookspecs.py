@@ -50,7 +50,7 @@ def grantway_register_grants() -> Iterable[Grant]:
     Returns:
         Grants, each with a grant_type that no other plugin registers.
     """
-    raise NotImplementedError  # the specification has no behaviour of its own
+    raise NotImplementedError  # specifications have no behaviour
 
 
 @hookspec

@@ -35,7 +35,7 @@ def default_registry() -> Registry:
 
 
 def register(grant: Grant, *, issuer: IssuerGrant | None = None) -> None:
-    """Register a grant for this process. Clients without a registry of their own can use it.
+    """Register a grant for this process. Clients that use the default registry find it.
 
     Args:
         grant: The grant.

@@ -250,7 +250,7 @@ def _cancelled(exchange: Exchange) -> FlowCancelledError:
     )
 
 
-#: Outcome, reason, what came of it, and milliseconds.
+#: Outcome, reason, result, and duration in milliseconds.
 _Sent = tuple[Outcome, str, "ProviderResponse | TransportError", float]
 
 
