@@ -195,7 +195,7 @@ def main() -> None:
         "fault",
         "requests",
         "failed, by reason (seconds from the fault's beginning)",
-        "with another tenant's token, an ended one, or none",
+        "with another tenant's token, an expired one, or none",
         "tenants that had to log in again",
         "served at the end",
         "most requests for tokens in a second",
