@@ -145,7 +145,11 @@ from .transport import (
     TransportError as TransportError,
 )
 
-for _each in list(globals().values()):
-    if isinstance(_each, type):
-        _each.__module__ = "grantway"  # tracebacks show the public name
-del _each
+
+def _show_public_names() -> None:
+    for each in list(globals().values()):
+        if isinstance(each, type):
+            each.__module__ = "grantway"  # tracebacks show the public name
+
+
+_show_public_names()
