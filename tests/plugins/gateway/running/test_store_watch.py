@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_is_reported(behind: Behind) -> None:
         tokens.write_text("in the way")
         code, told = ready_when(run, "degraded")
         assert code == 200
-        assert "a file is where the folder should be" in told["store"]["error_description"]
+        assert "a file exists where the folder should be" in told["store"]["error_description"]
         tokens.unlink()
         assert ready_when(run, "ok")[0] == 200
         assert not [each for each in tokens.iterdir() if each.suffix != ".lock"]
