@@ -80,7 +80,7 @@ SECRET = "secret-that-stays-here-0123456789"
 #: What is refused, why, and what to do, unless nobody would send the object anyway.
 SAYS_WHY = re.compile(
     r"An? [A-Z]\w+ (cannot be pickled: |holds ).*"
-    r"(\b(build|install|make|read|send|use)\b|belongs to one|holds a connection)",
+    r"(\b(build|create|install|make|read|send|use)\b|belongs to one|holds a connection)",
     re.IGNORECASE,
 )
 WAYS: list[Callable[[Any], Any]] = [
