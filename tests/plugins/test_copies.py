@@ -77,7 +77,7 @@ from grantway_plugins.stores.file._store import FileStore
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECRET = "secret-that-stays-here-0123456789"
-#: What is refused, why, and what to do, unless nobody would send the object anyway.
+#: The class, the reason and the advice; listeners and connections need no advice.
 SAYS_WHY = re.compile(
     r"An? [A-Z]\w+ (cannot be pickled: |holds ).*"
     r"(\b(build|create|install|make|read|send|use)\b|belongs to one|holds a connection)",
@@ -247,7 +247,7 @@ def a(kind: type, folder: Path) -> Any:
     """An object of the class.
 
     Raises:
-        LookupError: nobody has said how one is made.
+        LookupError: The test has no way to create one.
     """
     if kind in SPECIMENS:
         return SPECIMENS[kind]

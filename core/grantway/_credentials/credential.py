@@ -339,8 +339,8 @@ class Credential:
     def _check_not_mine(self, work: Future[Token]) -> None:
         if single_flight.is_mine(work):
             raise ConfigurationError(
-                "on_token called token() of its own credential, which would wait for itself; use "
-                "the token that on_token gets as its argument."
+                "on_token called token() of the credential that called on_token, which would wait "
+                "for itself; use the token that on_token gets as its argument."
             )
 
     def _deadline(self, timeout: float | None) -> Deadline:

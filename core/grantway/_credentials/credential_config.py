@@ -182,7 +182,7 @@ class CredentialConfig:
         return _credential, (remade, self.client, subject)
 
     def check_subject(self, subject: str) -> None:
-        """Check that the token has a name of its own.
+        """Check that the name of the token is unique.
 
         Raises:
             ConfigurationError: A parameter is computed for each send, and neither a subject nor a

@@ -1,6 +1,6 @@
 """Single flight: run one refresh per key at a time, and share its result.
 
-The refresh runs in a thread of its own, not in the first caller's. A caller that times out or is
+The refresh runs in a separate thread, not in the first caller's. A caller that times out or is
 interrupted therefore cancels nothing, and no refresh token is lost; a caller in an event loop waits
 like any other.
 """
@@ -67,7 +67,7 @@ def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
                 return _reject(future)
             _run(key, future, work)
     except BaseException:
-        # Such as Ctrl-C. If the thread has not started, cancel it so that nobody waits for it.
+        # Such as Ctrl-C. If the thread has not started, cancel it so that no caller waits for it.
         if future.cancel():
             _finish(key, future)
         raise

@@ -77,7 +77,7 @@ def check_parts(value: object, **parts: object) -> None:
             problem = str(error).rstrip(".")
         else:
             continue
-        if _REFUSED not in problem:  # pickle's own words, which do not say what to do
+        if _REFUSED not in problem:  # an error of pickle itself, without advice
             problem += ". Make it in the process that uses it"
         refuse_pickle(value, f"its {name} cannot: {problem}")
 

@@ -289,7 +289,7 @@ class Dialect(Value):
         )
 
     def _payload(self, found: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the first object with a token, else the first object, with RFC names."""
+        """Return the first object with a token, or the first object if none has one; RFC names."""
         objects = []
         for path in self.response.token_at:
             here = _at(found, path)

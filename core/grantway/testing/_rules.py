@@ -338,7 +338,7 @@ def requests(specimen: SampleGrant) -> Iterator[Fault]:
             yield Fault(
                 "requests",
                 f"load gave a {type(loaded).__name__}, which shows its values when it is printed",
-                "return what Grant.load returns, a grantway._types.grant.Params",
+                "change the result of super().load() in place, and return it",
             )
             return
         try:

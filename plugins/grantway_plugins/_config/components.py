@@ -14,7 +14,7 @@ from grantway._requests.provider import Provider, require_dialect
 from grantway_plugins._paths import expand
 
 from .tables import SECRETS
-from .toml_file import Mistake, PathField, TomlFile
+from .toml_file import KeyPath, Mistake, TomlFile
 
 if TYPE_CHECKING:
     from grantway._transport.http import Transport
@@ -39,7 +39,7 @@ class Components:
         self._toml = toml
         self._folder = toml.path.parent
 
-    def dialect(self, table: Mapping[str, Any], at: PathField) -> Dialect:
+    def dialect(self, table: Mapping[str, Any], at: KeyPath) -> Dialect:
         """Return the dialect of a provider.
 
         Args:
@@ -56,7 +56,7 @@ class Components:
         raise self._toml.wrong([((*at, "dialect"), problem)])
 
     def provider(
-        self, table: Mapping[str, Any], at: PathField, transport: Transport | None = None
+        self, table: Mapping[str, Any], at: KeyPath, transport: Transport | None = None
     ) -> Provider:
         """Return the provider, after reading its metadata if the table lacks a token endpoint.
 
@@ -99,7 +99,7 @@ class Components:
         """Return the error that reports mistakes in the file."""
         return self._toml.wrong(mistakes)
 
-    def secret(self, table: Mapping[str, Any], at: PathField) -> str | None:
+    def secret(self, table: Mapping[str, Any], at: KeyPath) -> str | None:
         """Return a client's secret, or None if the table has no key for one.
 
         Args:
@@ -112,7 +112,7 @@ class Components:
         name = next((each for each in SECRETS if each in table), None)
         return None if name is None else self.secret_in(table, at, name)
 
-    def secret_in(self, table: Mapping[str, Any], at: PathField, name: str) -> str:
+    def secret_in(self, table: Mapping[str, Any], at: KeyPath, name: str) -> str:
         """Return the secret that a key of a table refers to.
 
         Args:
@@ -145,7 +145,7 @@ class Components:
             return _read(self.path(where))
         return _from_keyring(where, table["client_id"])
 
-    def store(self, table: Mapping[str, Any], at: PathField) -> Store:
+    def store(self, table: Mapping[str, Any], at: KeyPath) -> Store:
         """Return a store. A relative ``folder`` starts at the folder of the file.
 
         Args:

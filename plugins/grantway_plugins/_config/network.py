@@ -17,7 +17,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._types.grant import Text
 from grantway._wire.shapes import flag
 
-from .toml_file import Mistake, PathField, TableSchema
+from .toml_file import KeyPath, Mistake, TableSchema
 
 if TYPE_CHECKING:
     from grantway._transport.network import Network
@@ -102,12 +102,12 @@ class NetworkSettings:
         self,
         components: Components,
         own: Mapping[str, Any],
-        at: PathField,
+        at: KeyPath,
         common: Mapping[str, Any],
     ) -> None:
         self._components = components
         self._table: dict[str, Any] = {}
-        self._places: dict[str, PathField] = {}
+        self._places: dict[str, KeyPath] = {}
         replaced = _CERTIFICATE if "client_certificate" in own else ()
         for table, place in ((common, ("network",)), (own, at)):
             for key in NetworkTable().fields:
@@ -197,7 +197,7 @@ class NetworkSettings:
     def _error(
         self, options: Mapping[str, Any], mistakes: list[Mistake], failed: ConfigurationError | None
     ) -> ConfigurationError:
-        """Return an error with every mistake in the file, or else ``failed``."""
+        """Return an error with every mistake in the file; ``failed`` if there are none."""
         from grantway._transport.network import Network  # noqa: PLC0415 - slow to load
 
         for group in _GROUPS:
@@ -240,6 +240,6 @@ class NetworkSettings:
         ]
 
 
-def _key_of(argument: str, place: PathField) -> str:
+def _key_of(argument: str, place: KeyPath) -> str:
     """Return the key in the file that an argument comes from."""
     return place[-1] if _ARGUMENTS.get(place[-1], place[-1]) == argument else argument

@@ -19,9 +19,9 @@ from grantway._types.grant import Params
 from .partial_table import PartialTable
 
 #: Path of a table or key: the names from the outermost table to it.
-PathField = tuple[str, ...]
+KeyPath = tuple[str, ...]
 #: Path of a mistake, and the rule that it breaks.
-Mistake = tuple[PathField, str]
+Mistake = tuple[KeyPath, str]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _MISSING = "create it with a table [profiles.NAME] for each login, or run grantway login"
 _LINE = re.compile(r" \(at line (\d+), column \d+\)$")
@@ -95,7 +95,7 @@ class TomlFile:
             where = f"{path}, line {line[1]}" if line else f"{path}"
             raise ConfigurationError(f"{where}: {_LINE.sub('', problem)}.")
 
-    def check(self, schema: Schema, table: Mapping[str, Any], at: PathField = ()) -> Params:
+    def check(self, schema: Schema, table: Mapping[str, Any], at: KeyPath = ()) -> Params:
         """Validate a table and return its values.
 
         Args:
@@ -116,8 +116,8 @@ class TomlFile:
         return Params(read)
 
     def validate(
-        self, schema: Schema, table: Mapping[str, Any], at: PathField = ()
-    ) -> tuple[dict[str, Any], list[tuple[PathField, str]]]:
+        self, schema: Schema, table: Mapping[str, Any], at: KeyPath = ()
+    ) -> tuple[dict[str, Any], list[tuple[KeyPath, str]]]:
         """Return the values of a table, and its mistakes, for ``wrong``.
 
         If there are mistakes, the values are a ``PartialTable``.
@@ -139,7 +139,7 @@ class TomlFile:
         mistakes = dict.fromkeys([*_flat(messages), *_flat(more)])
         return read, [((*at, *path), rule) for path, rule in mistakes]
 
-    def wrong(self, mistakes: Iterable[tuple[PathField, str]]) -> ConfigurationError:
+    def wrong(self, mistakes: Iterable[tuple[KeyPath, str]]) -> ConfigurationError:
         """Return an error that lists mistakes with their lines, in the order of the file."""
         lines, errors = [], dict[str, list[str]]()
         for path, rule in sorted(dict.fromkeys(mistakes), key=lambda each: self.line(each[0]) or 0):
@@ -149,7 +149,7 @@ class TomlFile:
             errors.setdefault(dotted(path), []).append(rule)
         return ConfigurationError("\n".join(lines), errors=errors)
 
-    def line(self, path: PathField) -> int | None:
+    def line(self, path: KeyPath) -> int | None:
         """Return the line of a key or, if it is missing, of its table; the first line is 1.
 
         Return None if the file has neither.
@@ -161,9 +161,9 @@ class TomlFile:
         return None
 
     @property
-    def _lines(self) -> dict[PathField, int]:
+    def _lines(self) -> dict[KeyPath, int]:
         if not hasattr(self, "_places"):
-            self._places = dict[PathField, int]()
+            self._places = dict[KeyPath, int]()
             for path, line in _places(self.text):
                 self._places[path] = line
                 for depth in range(1, len(path)):  # [profiles.work] also starts profiles
@@ -171,12 +171,12 @@ class TomlFile:
         return self._places
 
 
-def dotted(path: PathField) -> str:
+def dotted(path: KeyPath) -> str:
     """Return a path as a dotted key, like ``profiles.work.scope``."""
     return ".".join(name if _BARE.fullmatch(name) else f'"{name}"' for name in path)
 
 
-def names(key: str) -> PathField:
+def names(key: str) -> KeyPath:
     """Return the path of a key written by ``dotted``."""
     return _path(f"{key} = 0")
 
@@ -228,7 +228,7 @@ def _partial(
     return PartialTable(invalid, {n: dict.get(valid, n) for n in dict.keys(valid)}), more
 
 
-def _flat(messages: Mapping[Any, Any], path: PathField = ()) -> Iterator[tuple[PathField, str]]:
+def _flat(messages: Mapping[Any, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     for name, inner in messages.items():
         # marshmallow uses numbers for list items, and "_schema" for the whole table.
         here = path if name == "_schema" or isinstance(name, int) else (*path, str(name))
@@ -238,14 +238,14 @@ def _flat(messages: Mapping[Any, Any], path: PathField = ()) -> Iterator[tuple[P
             yield from ((here, str(rule)) for rule in inner)
 
 
-def _places(text: str) -> Iterator[tuple[PathField, int]]:
+def _places(text: str) -> Iterator[tuple[KeyPath, int]]:
     """Yield each table and key with its line.
 
     ``tomllib`` reports no positions. So each line that looks like a header or the start of a key is
     parsed by itself. Lines of a multi-line string can look the same, which may only cause a wrong
     line number in a message.
     """
-    table: PathField = ()
+    table: KeyPath = ()
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("["):
             if header := _path(line):
@@ -255,13 +255,13 @@ def _places(text: str) -> Iterator[tuple[PathField, int]]:
             yield table + key, number
 
 
-def _path(line: str) -> PathField:
+def _path(line: str) -> KeyPath:
     """Return the path in a line with one table header or one key, or an empty path."""
     try:
         found: object = tomllib.loads(line)
     except tomllib.TOMLDecodeError:
         return ()
-    path: PathField = ()
+    path: KeyPath = ()
     while isinstance(found, dict) and found:
         name, found = next(iter(found.items()))
         path += (name,)

@@ -104,7 +104,7 @@ class Exceptions:
     ClientError = TokenError
 
     def from_code(self, error_code: str) -> type[TokenError]:
-        """Return the class for ``error.response["Error"]["Code"]``, or else ``ClientError``."""
+        """Return the class for ``error.response["Error"]["Code"]``; ``ClientError`` if unknown."""
         return MODELED.get(error_code, TokenError)
 
     def __getattr__(self, name: str) -> type[TokenError]:

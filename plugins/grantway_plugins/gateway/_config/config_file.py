@@ -19,7 +19,7 @@ from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings, NetworkTable
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
-from grantway_plugins._config.toml_file import Mistake, PathField, TomlFile, dotted, names, nearest
+from grantway_plugins._config.toml_file import KeyPath, Mistake, TomlFile, dotted, names, nearest
 from grantway_plugins._paths import expand
 from grantway_plugins.gateway._inbound.binding_keys import Keys, derived_key
 from grantway_plugins.gateway.upstream._paths import normal_path
@@ -110,7 +110,7 @@ class ConfigFile(OneProcess):
 
     # --- Reading ----------------------------------------------------------------------------------
 
-    def _table(self, schema: Schema, table: Any, at: PathField) -> dict[str, Any]:
+    def _table(self, schema: Schema, table: Any, at: KeyPath) -> dict[str, Any]:
         """Return a table, and keep its mistakes."""
         if not isinstance(table, Mapping):
             self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
@@ -189,7 +189,7 @@ class ConfigFile(OneProcess):
             yield self._endpoint_path(place, self.token_endpoint)
             yield self._keys(place)
 
-    def _invalidate(self, path: PathField) -> None:
+    def _invalidate(self, path: KeyPath) -> None:
         """Mark a key as invalid, so that nothing is made of it and no consequence is reported."""
         holder: dict[str, Any] = vars(self)
         depth = {"providers": 1, "routes": 1, "tenants": 2}.get(path[0], 0)
@@ -226,12 +226,12 @@ class ConfigFile(OneProcess):
                 return  # a variable of the environment, which each provider reports
             yield from ((names(key), rule) for key, found in error.errors.items() for rule in found)
 
-    def _dialect(self, at: PathField, table: Table) -> Iterator[Mistake]:
+    def _dialect(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         known = default_registry().dialects
         if table["dialect"] not in known:
             yield (*at, "dialect"), f"names no dialect; {nearest(table['dialect'], known)}"
 
-    def _secret(self, table: Table, at: PathField) -> Iterator[Mistake]:
+    def _secret(self, table: Table, at: KeyPath) -> Iterator[Mistake]:
         try:
             self.parts.secret(table, at)
         except ConfigurationError as error:
@@ -241,17 +241,17 @@ class ConfigFile(OneProcess):
         for name, rules in found.items():
             yield from (((*at, name.rpartition(".")[2]), rule) for rule in rules)
 
-    def _known_provider(self, at: PathField, table: Table) -> Iterator[Mistake]:
+    def _known_provider(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         if table["provider"] not in self.providers:
             rule = f"names no provider; {nearest(table['provider'], self.providers)}"
             yield (*at, "provider"), rule
 
-    def _upstream(self, at: PathField, table: Table) -> Iterator[Mistake]:
+    def _upstream(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         if "upstream" not in table and "authorize" not in self.toml.data:
             yield (*at, "upstream"), "is missing; only beside [authorize] may a route have none"
 
     def _address(
-        self, at: PathField, table: dict[str, Any], name: str, read: Callable[[str], str]
+        self, at: KeyPath, table: dict[str, Any], name: str, read: Callable[[str], str]
     ) -> Iterator[Mistake]:
         given = table.get(name, "")
         if not given:
@@ -264,7 +264,7 @@ class ConfigFile(OneProcess):
         if name == "host" and table[name] != given.lower():
             yield (*at, name), "must be a host without a port; a route is for every port"
 
-    def _grant(self, at: PathField, table: dict[str, Any]) -> Iterator[Mistake]:
+    def _grant(self, at: KeyPath, table: dict[str, Any]) -> Iterator[Mistake]:
         default = EXCHANGE if table["incoming"] == "exchange" else "client_credentials"
         grant = table.setdefault("grant", default)
         known = default_registry().grants
@@ -273,7 +273,7 @@ class ConfigFile(OneProcess):
         else:
             yield from self._params(at, table)
 
-    def _params(self, at: PathField, table: Table) -> Iterator[Mistake]:
+    def _params(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         """What the grant's own schema says of the parameters, for a tenant of any name."""
         grant = default_registry().grants[table["grant"]]
         given = Params(table.get("params", {}))
@@ -315,7 +315,7 @@ class ConfigFile(OneProcess):
                     f"is for {where}, as {first} in line {line} is; let one of them go elsewhere",
                 )
 
-    def _allowed(self, at: PathField, table: Table) -> Iterator[Mistake]:
+    def _allowed(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         known = default_registry().grants
         for grant in table["allow"]:
             if grant not in known:
@@ -324,7 +324,7 @@ class ConfigFile(OneProcess):
                     f"has {grant}, which no plugin registers; {nearest(grant, known)}",
                 )
 
-    def _endpoint_path(self, at: PathField, table: Table) -> Iterator[Mistake]:
+    def _endpoint_path(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         try:
             path = normal_path(table["path"])
         except RequestRefusedError as error:
@@ -338,7 +338,7 @@ class ConfigFile(OneProcess):
                 if what := taken.get(route["path"].rstrip("/")):
                     yield (*at, "path"), f"{what} the path of the route {name} too"
 
-    def _keys(self, at: PathField) -> Iterator[Mistake]:
+    def _keys(self, at: KeyPath) -> Iterator[Mistake]:
         try:
             self.binding_keys()
         except ConfigurationError as error:
@@ -374,7 +374,7 @@ class ConfigFile(OneProcess):
         rule = (
             f"is missing: {table['provider']} has no client secret to derive it from. It binds "
             "refresh tokens and codes to the caller; name a variable with 32 random bytes in "
-            "base64, as from grantway_plugins.stores.encrypted._keys.generate_key()"
+            "base64, as from grantway_plugins.stores.generate_key()"
         )
         raise ConfigurationError(f"binding_key_env: {rule}", errors={"binding_key_env": [rule]})
 

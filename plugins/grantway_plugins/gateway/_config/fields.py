@@ -24,7 +24,10 @@ from grantway_plugins.gateway.upstream._tenant import (
 )
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+#: An origin as a browser sends it (RFC 6454 section 6.2), in lower case.
+ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?P<place>(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)"
+)
 _MOST_PORT = 65_535
 _TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
 
@@ -128,7 +131,7 @@ class WebOrigin(fields.Field[str]):
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
     ) -> str:
         origin = value.lower() if isinstance(value, str) else ""
-        if origin == "*" or _ORIGIN.fullmatch(origin):
+        if origin == "*" or ORIGIN.fullmatch(origin):
             return origin
         raise ValidationError('must be origins of web pages, like ["https://app.example.com"]')
 

@@ -39,7 +39,7 @@ def binding_keys(keys: Masked[Keys | KeySource | None], auth: ClientAuth) -> Key
         return derived_key(Masked(secret), auth.client_id)
     raise ConfigurationError(
         "keys: is missing, and the client has no client_secret to derive a key from. Give 32 "
-        "random bytes, as from grantway_plugins.stores.encrypted._keys.generate_key(), the same in "
+        "random bytes, as from grantway_plugins.stores.generate_key(), the same in "
         "every process: they bind refresh tokens and codes to the caller.",
         errors={"keys": ["must be given for a client without a client_secret"]},
     )

@@ -7,11 +7,11 @@ Any page can send requests to ``127.0.0.1``, and can point its domain there to r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from grantway._transport.http import is_loopback
+from grantway_plugins.gateway._config.fields import ORIGIN
 from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
 from grantway_plugins.gateway.upstream._tenant import tenant_domain
@@ -22,9 +22,6 @@ _PAGE = (
     "[gateway] of its file"
 )
 
-
-#: ``scheme "://" host [ ":" port ]``: an origin as a browser serialises it (RFC 6454 section 6.2).
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<place>[^\s/\\?#@%,]+)")
 
 #: ``Sec-Fetch-Site`` of programs, of a person who typed the address, and of the gateway's pages.
 _OWN_SITES = frozenset({"", "none", "same-origin"})
@@ -85,10 +82,10 @@ class BrowserRule:
         if origin:
             if origin in self._origins:
                 return True
-            page = _ORIGIN.fullmatch(origin)
+            page = ORIGIN.fullmatch(origin.lower())
             if page is None:
                 return False
-            place = page["place"].lower()
+            place = page["place"]
             try:
                 name = normal_host(place)
             except RequestRefusedError:

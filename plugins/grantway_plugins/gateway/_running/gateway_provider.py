@@ -14,7 +14,7 @@ from grantway._types.freshness import Freshness
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.tables import ProviderTable
-from grantway_plugins._config.toml_file import PathField
+from grantway_plugins._config.toml_file import KeyPath
 from grantway_plugins.gateway._protection import Protection
 
 from .rotating_secret import RotatingSecret, once_more_with_another_secret
@@ -70,7 +70,7 @@ class GatewayProvider:
         self.protection = protection
         self.found: Provider | None = None
         self.problem: GrantwayError | None = None
-        self._at: PathField = ("providers", name)
+        self._at: KeyPath = ("providers", name)
         self._parts = parts
         self._timeout = float(table.get("timeout", _TIMEOUT))
         settings = NetworkSettings(parts, table, self._at, network)
@@ -122,13 +122,13 @@ class GatewayProvider:
             raise ConfigurationError(f"auth: {method} needs a secret, as by {_SECRET}_file")
         self._auth(table, at)
 
-    def _whose(self, tenant: str, differs: Table | None) -> tuple[str, Table, PathField]:
+    def _whose(self, tenant: str, differs: Table | None) -> tuple[str, Table, KeyPath]:
         """The client's key, what the file says of it, and where."""
         if differs is None or not any(name in differs for name in ("client_id", "auth")):
             return "", self.table, self._at
         return tenant, _who(self.table, differs), ("tenants", tenant, self.name)
 
-    def _make(self, table: Table, at: PathField) -> Client:
+    def _make(self, table: Table, at: KeyPath) -> Client:
         if self.found is None:
             return Client(
                 # Nothing is ever sent there.
@@ -161,7 +161,7 @@ class GatewayProvider:
     def _dialect(self) -> Any:
         return self._parts.dialect(self.table, self._at)
 
-    def _auth(self, table: Table, at: PathField) -> ClientAuth:
+    def _auth(self, table: Table, at: KeyPath) -> ClientAuth:
         shape = self._dialect.request
 
         def make(secret: str | None) -> ClientAuth:

@@ -16,7 +16,7 @@ from grantway._types.store import Store
 from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
-from grantway_plugins._config.toml_file import PathField, names
+from grantway_plugins._config.toml_file import KeyPath, names
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.filling import filled
 from grantway_plugins.gateway._inbound.broker import Broker
@@ -107,7 +107,7 @@ class _Assembling:
         self, config: ConfigFile, inventory: ComponentCache, metrics: GatewayMetrics | None
     ) -> None:
         self._config, self._inventory, self._metrics = config, inventory, metrics
-        self._mistakes: list[tuple[PathField, str]] = list(config.mistakes)
+        self._mistakes: list[tuple[KeyPath, str]] = list(config.mistakes)
         self._protections: list[Protection] = []
 
     def run(self) -> Runtime:
@@ -160,7 +160,7 @@ class _Assembling:
             store_watch=self._store_watch(store),
         )
 
-    def _attempt(self, at: PathField, make: Callable[[], Any]) -> Any:
+    def _attempt(self, at: KeyPath, make: Callable[[], Any]) -> Any:
         """Return what was made, or None if that is impossible, and keep the reason."""
         try:
             return make()
@@ -246,7 +246,7 @@ class _Assembling:
             if not isinstance(table, PartialTable) and table["provider"] == provider
         )
 
-    def _check_network(self, table: Mapping[str, Any], at: PathField) -> None:
+    def _check_network(self, table: Mapping[str, Any], at: KeyPath) -> None:
         NetworkSettings(self._config.parts, table, at, self._common).transport(1.0).close()
 
     @property
@@ -257,7 +257,7 @@ class _Assembling:
 
     def _read(self, name: str) -> dict[str, Any]:
         """Secrets that are read once, so that another one makes another client."""
-        tables: dict[PathField, Any] = {("providers", name): self._config.providers[name]}
+        tables: dict[KeyPath, Any] = {("providers", name): self._config.providers[name]}
         for tenant, differs in self._differs(name).items():
             tables["tenants", tenant, name] = differs
         return {

@@ -21,6 +21,10 @@ def network_of(peer: str) -> str:
         address = _parse(peer)
     except ValueError:
         return peer
+    return _network(address)
+
+
+def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     return str(ipaddress.IPv6Network((address, _IPV6_NETWORK), strict=False))
@@ -94,4 +98,4 @@ class PeerShares(Shares):
             return host
         if address.is_loopback or any(address in network for network in self._networks):
             return None
-        return network_of(host)
+        return _network(address)
