@@ -177,10 +177,11 @@ class App(OneProcess):
 
     async def _send(self, answer: WireResponse, scope: Scope, send: Send) -> None:
         """Log a response's audit event, then send the response."""
-        path = scope["path"]
-        # Any other path may contain a secret that belongs elsewhere.
-        known = path in self._posts or path in self._portal.methods or path in PAGE_PATHS
-        self._audit.record(answer.event, path if known else "/", _peer(scope))
+        if answer.event is not None:
+            path = scope["path"]
+            # Any other path may contain a secret that belongs elsewhere.
+            known = path in self._posts or path in self._portal.methods or path in PAGE_PATHS
+            self._audit.record(answer.event, path if known else "/", _peer(scope))
         await send_response(send, answer)
 
     def _refusal(self, scope: Scope) -> WireResponse | None:
