@@ -1,4 +1,4 @@
-"""Where tokens are used: a credential as the authentication of other libraries.
+"""Adapters that authenticate the requests of HTTP libraries with a credential.
 
 ::
 
@@ -6,9 +6,8 @@
 
     requests.get("https://api.example.com/things", auth=RequestsAuth(credential))
 
-``RequestsAuth`` needs nothing but grantway, ``HttpxAuth`` its extra ``httpx``, and
-``BotocoreTokenProvider`` its extra ``aws``. What they have in common is ``Bearer``, which sends
-nothing itself and serves any other HTTP library. Importing the package loads none of them.
+``HttpxAuth`` requires the extra ``httpx``. Both adapters use ``Bearer``, which sends nothing itself
+and works with any other HTTP library. Importing the package does not import the libraries.
 """
 
 from grantway._lazy import lazy

@@ -1,4 +1,4 @@
-"""How a token is presented to a resource (RFC 6750), whatever library sends the request."""
+"""Bearer token usage (RFC 6750), independent of the library that sends the request."""
 
 from __future__ import annotations
 
@@ -19,52 +19,51 @@ from ._challenge import errors_of
 from ._origin import Origin, origin_of
 
 _BEARER = "bearer"
-#: Types whose use takes more than a header with the token in it, or that are no access token.
+#: Token types that need more than a header with the token, or that are not access tokens.
 _NEEDS_MORE = frozenset({"dpop", "mac", "n_a", "pop"})
 _UNAUTHORIZED = 401
-#: The only error that another token cures (RFC 6750 section 3.1).
+#: The only error for which another token may help (RFC 6750 section 3.1).
 _INVALID_TOKEN = "invalid_token"
-#: RFC 6749 appendix A.12, without the space, at which a proxy may cut.
-_CARRIED = bytes(range(0x21, 0x7F))
+#: Characters of a token (RFC 6749 appendix A.12), without the space: proxies may split there.
+_TOKEN_CHARACTERS = bytes(range(0x21, 0x7F))
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-#: Tokens that came in place of a refused one and were refused as well, with the origin that did
-#: it. For a minute such a 401 is believed: a resource that refuses every token would else make
-#: each request to it one to the provider too.
+#: Replacement tokens that an origin rejected as well. For a minute, a 401 for them does not cause
+#: another refresh. Otherwise each request to a resource that rejects every token would also send
+#: a request to the provider.
 _FUTILE: MutableMapping[tuple[str, Origin], bool] = TTLCache(1024, 60.0, time.monotonic)
 _futile_guard = threading.Lock()
 
 
 class TokenSource(Protocol):
-    """What gives tokens out: a ``grantway.Credential``."""
+    """An object that returns tokens, such as ``grantway.Credential``."""
 
     def token(self, timeout: float | None = None) -> Token:
-        """A valid token; see ``grantway.Credential.token``."""
+        """Return a valid token; see ``grantway.Credential.token``."""
         ...
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109
-        """As ``token``, for event loops."""
+        """Return a valid token without blocking the event loop."""
         ...
 
     def invalidate(self, token: Token) -> None:
-        """Say that a token did not work where it was used."""
+        """Mark a token as rejected by a resource, so that it is not returned again."""
         ...
 
 
 class Bearer:
-    """Which header carries a token, and where to. Shared by requests and threads.
+    """Rules for sending a token: header, scheme and allowed origins. Thread-safe.
 
     Args:
-        header: The header's name.
-        scheme: The word before the token; empty for none. By default ``Bearer``, and a token of
-            another type is refused.
-        origins: Where the token may go, like ``https://api.example.com``; a request to anywhere
-            else is refused. By default to whom the request is made.
+        header: Name of the header.
+        scheme: Authentication scheme before the token, or an empty string for none. By default
+            ``Bearer``; then tokens of another type are rejected.
+        origins: Origins that may receive the token, such as ``https://api.example.com``.
+            Requests to other origins raise an error. By default all origins are allowed.
 
     Raises:
-        ConfigurationError: the header or scheme cannot stand in a request, or an origin is not
-            one.
-        InsecureEndpointError: an origin is plain http on another machine.
+        ConfigurationError: The header, the scheme or an origin is invalid.
+        InsecureEndpointError: An origin uses plain http on another machine.
     """
 
     __slots__ = ("_origins", "_prefix", "_scheme", "header")
@@ -77,11 +76,13 @@ class Bearer:
         origins: Collection[str] = (),
     ) -> None:
         if not _NAME.fullmatch(header):
-            raise _invalid("header", f"a header's name, like Authorization, not {header!r}.")
+            raise _invalid(
+                "header", f"must be the name of a header, such as Authorization, not {header!r}."
+            )
         if scheme and not _NAME.fullmatch(scheme):
-            raise _invalid("scheme", f"one word, like Bearer, or empty, not {scheme!r}.")
+            raise _invalid("scheme", f"must be one word, such as Bearer, or empty, not {scheme!r}.")
         if isinstance(origins, str):
-            raise _invalid("origins", f"a list, like [{origins!r}].")
+            raise _invalid("origins", f"must be a list, such as [{origins!r}].")
         self.header = header
         self._scheme = scheme
         self._prefix = "Bearer " if scheme is None else f"{scheme} " if scheme else ""
@@ -89,57 +90,59 @@ class Bearer:
 
     @property
     def standard(self) -> bool:
-        """Whether the header is the one that HTTP libraries drop when they are redirected."""
+        """Whether the header is ``Authorization``, which HTTP libraries drop on redirects."""
         return self.header.lower() == "authorization"
 
     def present(self, url: str) -> Presentation:
-        """Begin a request.
+        """Start the presentation of a token in one request.
 
         Args:
-            url: Where it goes.
+            url: URL of the request.
 
         Raises:
-            InsecureEndpointError: plain http to another machine.
-            ConfigurationError: the token is not meant for there.
+            InsecureEndpointError: The URL uses plain http on another machine.
+            ConfigurationError: The origin of the URL is not among the allowed origins.
         """
         origin = _secure(url, "url")
         if self._origins and origin not in self._origins:
             allowed = ", ".join(sorted(str(each) for each in self._origins))
-            raise _invalid("url", f"the token is meant for {allowed}, and not for {origin}.")
+            raise _invalid("url", f"the token is for {allowed}, not for {origin}.")
         return Presentation(self, origin)
 
     def value(self, token: Token) -> str:
-        """The header's value.
+        """Return the value of the header for a token.
 
         Raises:
-            ConfigurationError: the token is of a type that is not presented in this way, or holds
-                what no header can carry.
+            ConfigurationError: The token has a type that this header cannot present, or contains
+                characters that are not allowed in a header.
         """
         kind = token.token_type.lower()
         if kind in _NEEDS_MORE:
             hint = "; use grantway_plugins.client_auth.DPoP.headers()" if kind == "dpop" else ""
             raise _invalid(
                 "token_type",
-                f"a {token.token_type!r} token is not presented by a header alone{hint}.",
+                f"a {token.token_type!r} token needs more than a header{hint}.",
             )
         if self._scheme is None and kind != _BEARER:
             raise _invalid(
                 "token_type",
-                f"{token.token_type!r} is not Bearer; if the resource takes it all the same, say "
-                'how by scheme, like scheme="Bearer".',
+                f"{token.token_type!r} is not Bearer; if the resource accepts it, give the scheme "
+                'to use, such as scheme="Bearer".',
             )
         text = token.access_token
-        if not text or not text.isascii() or text.encode().translate(None, _CARRIED):
+        if not text or not text.isascii() or text.encode().translate(None, _TOKEN_CHARACTERS):
             raise _invalid(
-                "access_token", "holds characters that no header can carry; ask the provider why."
+                "access_token",
+                "is empty or has characters that are not allowed in a header; report this to the "
+                "provider.",
             )
         return self._prefix + text
 
-    def cured_by_another(self, challenges: str) -> bool:
-        """Whether a 401 may be about the token, and not about what it allows.
+    def may_accept_another_token(self, challenges: str) -> bool:
+        """Return whether another token may succeed after a 401 with these challenges.
 
         Args:
-            challenges: ``WWW-Authenticate``, empty where there was none.
+            challenges: Value of ``WWW-Authenticate``, or an empty string without the header.
         """
         schemes = {_BEARER, (self._scheme or _BEARER).lower()}
         return errors_of(challenges, schemes) <= {_INVALID_TOKEN}
@@ -149,24 +152,25 @@ class Bearer:
 
 
 class Presentation(OneProcess):
-    """One request on its way, of which at most one second copy is sent.
+    """The use of a token in one request, with at most one retry after a 401.
 
-    Sends nothing, so that every HTTP library can use it::
+    It sends nothing itself, so every HTTP library can use it::
 
-        sending = bearer.present(url)
-        name, value = sending.header(source.token())
-        # send, and:
-        if sending.rejected(response.status_code, response.headers.get("WWW-Authenticate", "")):
-            source.invalidate(sending.token)
+        presentation = bearer.present(url)
+        name, value = presentation.header(source.token())
+        # Send the request with this header. Then:
+        challenges = response.headers.get("WWW-Authenticate", "")
+        if presentation.rejected(response.status_code, challenges):
+            source.invalidate(presentation.token)
             if can_be_sent_again:
-                name, value = sending.header(source.token())
-                # send once more, and tell what came:
-                sending.rejected(...)
+                name, value = presentation.header(source.token())
+                # Send the request once more, and report its response as well:
+                presentation.rejected(...)
 
     Attributes:
-        origin: Where the request goes, and the token with it; to nowhere else.
-        token: The token that it carries.
-        value: The header with it. A request in which it is not found carries no token.
+        origin: Origin of the request, the only one that receives the token.
+        token: The token of the last call of ``header``.
+        value: Value of the header with that token. A request without it has lost it in a redirect.
     """
 
     stays = "it belongs to one request"
@@ -181,26 +185,28 @@ class Presentation(OneProcess):
         self.value = ""
 
     def header(self, token: Token) -> tuple[str, str]:
-        """Name and value of the header.
+        """Return the name and the value of the header.
 
         Args:
-            token: What it is to carry.
+            token: The token to present.
 
         Raises:
-            ConfigurationError: as for ``Bearer.value``.
+            ConfigurationError: As for ``Bearer.value``.
         """
         self.value = self._bearer.value(token)
         self.token = token
         return self._bearer.header, self.value
 
     def rejected(self, status: int, challenges: str) -> bool:
-        """Take note of an answer. True once at most: then another token may help.
+        """Record a response, and return whether to retry with another token.
+
+        Returns True at most once.
 
         Args:
-            status: Of the answer.
-            challenges: Its ``WWW-Authenticate``, empty where there was none.
+            status: Status code of the response.
+            challenges: Value of ``WWW-Authenticate``, or an empty string without the header.
         """
-        if status != _UNAUTHORIZED or not self._bearer.cured_by_another(challenges):
+        if status != _UNAUTHORIZED or not self._bearer.may_accept_another_token(challenges):
             return False
         mark = (self.token.access_token, self.origin)
         with _futile_guard:

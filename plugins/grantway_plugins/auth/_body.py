@@ -1,4 +1,4 @@
-"""Whether a request's body can be sent a second time."""
+"""Request bodies that are sent again after a 401."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from grantway._processes.copies import OneProcess
 
 
 class Body(OneProcess):
-    """A body, looked at before it is sent first.
+    """A request body and the position at which it starts, noted before it is sent.
 
     Args:
-        body: Bytes, a text, nothing, a file, or whatever else the HTTP library takes.
+        body: Bytes, a string, None, a file, or another object that the HTTP library accepts.
 
     Attributes:
-        start: Where it begins in its file; None where that cannot be known. Nothing, a text and
-            bytes begin at 0.
+        start: Start position in the file, or None if it is unknown. It is 0 for None, strings and
+            bytes.
     """
 
     stays = "it belongs to one request"
@@ -31,14 +31,14 @@ class Body(OneProcess):
         self._file = body
 
     def rewind(self) -> bool:
-        """Go back to where it began; whether that was possible."""
+        """Move back to the start of the body, and return whether that was possible."""
         if self.start is None:
             return False
         if self._file is None:
             return True
         try:
             self._file.seek(self.start)
-        except (OSError, ValueError):  # it was closed meanwhile
+        except (OSError, ValueError):  # the file has been closed
             return False
         return True
 

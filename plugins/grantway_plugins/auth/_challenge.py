@@ -1,4 +1,4 @@
-"""What a 401 says about itself (``WWW-Authenticate``, RFC 9110 section 11.6.1)."""
+"""Challenges in ``WWW-Authenticate`` (RFC 9110 section 11.6.1)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Collection
 from urllib.request import parse_http_list
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-#: A part between commas: a scheme, a parameter, or a scheme and its first parameter.
+#: The text between two commas: a scheme, a parameter, or a scheme and its first parameter.
 _PART = re.compile(
     rf"(?:(?P<scheme>{_WORD})(?:[ \t]+(?![ \t=])|$))?(?:(?P<name>{_WORD})[ \t]*=(?P<value>.*))?"
 )
 
 
 def errors_of(challenges: str, schemes: Collection[str]) -> set[str]:
-    """The ``error`` codes of the challenges of some schemes (RFC 6750 section 3).
+    """Return the ``error`` codes in the challenges of the given schemes (RFC 6750 section 3).
 
     Args:
-        challenges: The header's value; of repeated ones, joined by commas.
-        schemes: In lower case.
+        challenges: Value of the header. Repeated headers are joined by commas.
+        schemes: Names of schemes in lower case.
     """
     found, ours = set(), False
     for part in parse_http_list(challenges):

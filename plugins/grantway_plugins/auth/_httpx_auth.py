@@ -1,4 +1,4 @@
-"""A credential as the ``auth`` of httpx, for its client and its asynchronous one."""
+"""The ``auth`` of httpx clients, synchronous and asynchronous, based on a credential."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from ._body import Body
 
 
 class HttpxAuth(httpx.Auth):
-    """Puts a token into each request, and asks for another where it is refused.
+    """Adds a token to each request, and retries once with a new token after a 401.
 
-    A token that the resource refuses with 401 is invalidated, and the request sent once more with
-    the next one, if its body can be sent again: nothing, bytes, a text, a form, or a file that
-    can be rewound. Anything else comes back to the caller as it came. The token goes to no other
-    origin: where the resource redirects, httpx drops ``Authorization``; a header of another name
-    is dropped at every redirect.
+    If the resource rejects the token with 401, the token is invalidated and the request is sent
+    once more with the next token, provided that its body can be sent again: no body, bytes, text,
+    a form, or a seekable file. Otherwise the caller gets the 401. Other origins do not receive the
+    token: httpx drops ``Authorization`` when a redirect leads to another origin, and this class
+    drops a header with another name on every redirect.
 
-    With ``httpx.AsyncClient`` nothing blocks the event loop: a fresh token comes at once, and a
-    new one is fetched in a thread.
+    With ``httpx.AsyncClient``, the event loop is not blocked: a fresh token is returned at once,
+    and a refresh runs in a thread.
 
     Args:
-        credential: What gives the tokens; of a pool, ``pool.credential(name)``.
+        credential: Source of tokens; for a pool, ``pool.credential(name)``.
         header: As for ``Bearer``.
         scheme: As for ``Bearer``.
-        origins: As for ``Bearer``. Give it for the ``auth`` of a client that talks to many.
-        timeout: Seconds to wait for a token at most; ``math.inf`` waits without end. By default
-            the grantway client's.
+        origins: As for ``Bearer``. Set it if the httpx client sends requests to several origins.
+        timeout: Maximum seconds to wait for a token; ``math.inf`` for no limit. By default the
+            timeout of the grantway client.
 
     Raises:
-        ConfigurationError: as for ``Bearer``. A request raises what ``Bearer.present`` and
-            ``Credential.token`` raise, and is not sent then.
+        ConfigurationError: As for ``Bearer``. A request raises the errors of ``Bearer.present`` and
+            ``Credential.token``; it is not sent in that case.
     """
 
     def __init__(
@@ -52,43 +52,43 @@ class HttpxAuth(httpx.Auth):
         self._credential = credential
         self._bearer = Bearer(header=header, scheme=scheme, origins=origins)
         self._timeout = check_wait(timeout)
-        if not self._bearer.standard and header in httpx.Headers(_Apart({}, header, "")):
+        if not self._bearer.standard and header in httpx.Headers(_WithSecretHeader({}, header, "")):
             raise ConfigurationError(
-                f"header: with httpx {httpx.__version__} a redirect would take {header} to "
-                "another host; use Authorization.",
+                f"header: httpx {httpx.__version__} would send {header} to another host on a "
+                "redirect; use Authorization.",
                 errors={"header": ["must be Authorization"]},
             )
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """Called by ``httpx.Client``."""
-        sending = _Sending(self._bearer, request)
-        sending.carry(self._credential.token(self._timeout))
-        if (again := sending.refused((yield request))) is None:
+        """Send a request with a token for ``httpx.Client``."""
+        sending = _AuthenticatedRequest(self._bearer, request)
+        sending.add_token(self._credential.token(self._timeout))
+        if (again := sending.request_to_retry((yield request))) is None:
             return
         self._credential.invalidate(sending.token)
         if sending.rewind(again):
-            sending.carry(self._credential.token(self._timeout), again)
-            sending.refused((yield again))
+            sending.add_token(self._credential.token(self._timeout), again)
+            sending.request_to_retry((yield again))
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Called by ``httpx.AsyncClient``."""
-        sending = _Sending(self._bearer, request)
-        sending.carry(await self._credential.token_async(self._timeout))
-        if (again := sending.refused((yield request))) is None:
+        """Send a request with a token for ``httpx.AsyncClient``."""
+        sending = _AuthenticatedRequest(self._bearer, request)
+        sending.add_token(await self._credential.token_async(self._timeout))
+        if (again := sending.request_to_retry((yield request))) is None:
             return
         self._credential.invalidate(sending.token)
         if sending.rewind(again):
-            sending.carry(await self._credential.token_async(self._timeout), again)
-            sending.refused((yield again))
+            sending.add_token(await self._credential.token_async(self._timeout), again)
+            sending.request_to_retry((yield again))
 
     def __repr__(self) -> str:
         return f"HttpxAuth({self._credential!r})"
 
 
-class _Sending:
-    """One request on its way."""
+class _AuthenticatedRequest:
+    """One request and the presentation of its token."""
 
     def __init__(self, bearer: Bearer, request: httpx.Request) -> None:
         self._bearer = bearer
@@ -102,54 +102,54 @@ class _Sending:
     def token(self) -> Token:
         return self._presentation.token
 
-    def carry(self, token: Token, request: httpx.Request | None = None) -> None:
-        """Put the token into the first request, or into the one that is sent again."""
+    def add_token(self, token: Token, request: httpx.Request | None = None) -> None:
+        """Add the token to the first request, or to its retry."""
         request = request or self._request
         name, value = self._presentation.header(token)
         if self._bearer.standard:
             request.headers[name] = value
         else:
-            request.headers = _Apart(request.headers, name, value)
+            request.headers = _WithSecretHeader(request.headers, name, value)
 
-    def refused(self, response: httpx.Response) -> httpx.Request | None:
-        """The request to send again with another token, if that may help."""
-        request = response.request  # the last one, where redirects were followed
-        carried = (
+    def request_to_retry(self, response: httpx.Response) -> httpx.Request | None:
+        """Return the request to retry with another token, or None if a retry cannot help."""
+        request = response.request  # the last request, if redirects were followed
+        has_token = (
             request is self._request
             or request.headers.get(self._bearer.header) == self._presentation.value
         )
         challenges = response.headers.get("WWW-Authenticate", "")
-        if carried and self._presentation.rejected(response.status_code, challenges):
+        if has_token and self._presentation.rejected(response.status_code, challenges):
             return request
         return None
 
     def rewind(self, request: httpx.Request) -> bool:
-        """Whether the body is ready to be sent again."""
-        if request.stream is not self._stream:  # a redirect has left it out
+        """Rewind the body, and return whether it can be sent again."""
+        if request.stream is not self._stream:  # a redirect has dropped the body
             return isinstance(request.stream, httpx.ByteStream)
         return all(body.rewind() for body in self._bodies)
 
 
-class _Apart(httpx.Headers):
-    """Headers with one that is sent and not copied: httpx makes those of redirects by copying."""
+class _WithSecretHeader(httpx.Headers):
+    """Headers with one more that copies lack, so that httpx does not send it on a redirect."""
 
     def __init__(self, headers: httpx.Headers | dict[str, str], name: str, value: str) -> None:
-        self._apart = (name.encode("ascii"), value.encode("ascii"))
+        self._secret = (name.encode("ascii"), value.encode("ascii"))
         super().__init__(headers)
         self.pop(name, None)
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:
-        """What is sent."""
-        return [*super().raw, self._apart]
+        """All headers to send."""
+        return [*super().raw, self._secret]
 
 
 def _bodies(stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> list[Any]:
-    """What a body is read from, as far as it is known; a stream of any other kind is one."""
+    """Return the sources that the stream reads from; an unknown stream is its own source."""
     if isinstance(stream, httpx.ByteStream):
         return []
     if type(stream).__module__.startswith("httpx."):
-        # httpx names neither kind in public. Where they change, nothing is sent again.
+        # Neither class is public in httpx. If they change, requests are not sent again.
         if (fields := getattr(stream, "fields", None)) is not None:
             return [getattr(field, "file", None) for field in fields]
         if isinstance(stream, httpx.SyncByteStream):

@@ -1,4 +1,4 @@
-"""Scheme, host and port: who a request is for (RFC 6454)."""
+"""Origins: scheme, host and port (RFC 6454)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """Who a request is for."""
+    """The scheme, host and port of a URL."""
 
     scheme: str
     host: str
@@ -25,33 +25,33 @@ class Origin(NamedTuple):
 
 
 def origin_of(url: str, name: str) -> Origin:
-    """The origin of an address.
+    """Return the origin of a URL.
 
     Args:
-        url: The address.
-        name: What it is called, for the error.
+        url: The URL.
+        name: Name of the argument, for the error.
 
     Raises:
-        ConfigurationError: not an absolute http or https address.
+        ConfigurationError: The text is not an absolute http or https URL.
     """
     try:
         parts = urlsplit(url)
-        # A backslash ends the host for some readers of addresses and not for others.
+        # URL parsers disagree on whether a backslash ends the host.
         if "\\" not in parts.netloc:
             return _origin(parts.scheme, parts.netloc.rpartition("@")[2])
     except ValueError:
         pass
-    message = 'must be an absolute https address, like "https://api.example.com".'
+    message = 'must be an absolute https URL, such as "https://api.example.com".'
     raise ConfigurationError(f"{name}: {message}", errors={name: [message]})
 
 
 @lru_cache(1024)
 def _origin(scheme: str, netloc: str) -> Origin:
-    """Raise ValueError where it is none."""
+    """Return the origin, or raise ValueError."""
     parts = urlsplit(f"//{netloc}")
     host, port = parts.hostname, parts.port
     if scheme not in _PORTS or not host:
         raise ValueError(scheme)
-    # As HTTP libraries ask for it, so that "bücher.example" is the host that they mean.
+    # Encode the host as HTTP libraries do, so that "bücher.example" is the same host for both.
     host = host if host.isascii() else host.encode("idna").decode()
     return Origin(scheme, host, _PORTS[scheme] if port is None else port)

@@ -1,4 +1,4 @@
-"""A credential as the ``auth`` of requests."""
+"""The ``auth`` of requests, based on a credential."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from grantway._types.quantity import check_wait
 from ._bearer import Bearer, Presentation, TokenSource
 from ._body import Body
 
-#: Bytes of a refused answer that are read to use its connection again.
+#: Maximum size in bytes of a 401 response that is read so that its connection can be reused.
 _SHORT = 65_536
 
 
 class RequestsAuth(AuthBase):
-    """Puts a token into each request, and asks for another where it is refused.
+    """Adds a token to each request, and retries once with a new token after a 401.
 
-    A token that the resource refuses with 401 is invalidated, and the request sent once more with
-    the next one, if its body can be sent again: nothing, bytes, a text, or a file that can be
-    rewound. Anything else comes back to the caller as it came. The token goes to no other origin:
-    where the resource redirects, requests drops ``Authorization``; a header of another name is
-    dropped at every redirect.
+    If the resource rejects the token with 401, the token is invalidated and the request is sent
+    once more with the next token, provided that its body can be sent again: no body, bytes, text,
+    or a seekable file. Otherwise the caller gets the 401. Other origins do not receive the token:
+    requests drops ``Authorization`` when a redirect leads to another origin, and this class drops
+    a header with another name on every redirect.
 
     Args:
-        credential: What gives the tokens; of a pool, ``pool.credential(name)``.
+        credential: Source of tokens; for a pool, ``pool.credential(name)``.
         header: As for ``Bearer``.
         scheme: As for ``Bearer``.
-        origins: As for ``Bearer``. Give it for the ``auth`` of a session that talks to many.
-        timeout: Seconds to wait for a token at most; ``math.inf`` waits without end. By default
-            the client's.
+        origins: As for ``Bearer``. Set it if the session sends requests to several origins.
+        timeout: Maximum seconds to wait for a token; ``math.inf`` for no limit. By default the
+            timeout of the grantway client.
 
     Raises:
-        ConfigurationError: as for ``Bearer``. A request raises what ``Bearer.present`` and
-            ``Credential.token`` raise, and is not sent then.
+        ConfigurationError: As for ``Bearer``. A request raises the errors of ``Bearer.present`` and
+            ``Credential.token``; it is not sent in that case.
     """
 
     def __init__(
@@ -53,62 +53,62 @@ class RequestsAuth(AuthBase):
         self._timeout = check_wait(timeout)
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Called by requests, once a request is complete."""
-        sending = self._bearer.present(r.url or "")
-        self._carry(sending, r)
+        """Add the token to a prepared request."""
+        presentation = self._bearer.present(r.url or "")
+        self._add_token(presentation, r)
         body = Body(r.body)
 
-        def answered(response: Response, **options: Any) -> Response:
-            return self._answered(sending, body, response, options)
+        def on_response(response: Response, **options: Any) -> Response:
+            return self._on_response(presentation, body, response, options)
 
-        r.register_hook("response", answered)  # type: ignore[no-untyped-call]
+        r.register_hook("response", on_response)  # type: ignore[no-untyped-call]
         return r
 
     def __repr__(self) -> str:
         return f"RequestsAuth({self._credential!r})"
 
-    def _carry(self, sending: Presentation, request: PreparedRequest) -> None:
-        name, value = sending.header(self._credential.token(self._timeout))
+    def _add_token(self, presentation: Presentation, request: PreparedRequest) -> None:
+        name, value = presentation.header(self._credential.token(self._timeout))
         request.headers[name] = value
 
-    def _answered(
-        self, sending: Presentation, body: Body, response: Response, options: dict[str, Any]
+    def _on_response(
+        self, presentation: Presentation, body: Body, response: Response, options: dict[str, Any]
     ) -> Response:
-        """Called for every answer, those of redirects included, before they are followed."""
+        """Process every response, including redirects before they are followed."""
         request, name = response.request, self._bearer.header
-        # A redirect may have taken the token away.
-        if request.headers.get(name) == sending.value and sending.rejected(
+        # A redirect may have removed the token.
+        if request.headers.get(name) == presentation.value and presentation.rejected(
             response.status_code, response.headers.get("WWW-Authenticate", "")
         ):
-            self._credential.invalidate(sending.token)
-            response = self._again(sending, body, response, options)
+            self._credential.invalidate(presentation.token)
+            response = self._retry(presentation, body, response, options)
         if response.is_redirect and not self._bearer.standard:
-            # The next request is made of this one. requests drops Authorization alone, and where
-            # it goes is known to nobody before it has read the address in its own way.
+            # requests copies this request for the redirect and drops only Authorization. The target
+            # is not known before requests has parsed the Location header, so always drop this one.
             request.headers.pop(name, None)
         return response
 
-    def _again(
-        self, sending: Presentation, body: Body, response: Response, options: dict[str, Any]
+    def _retry(
+        self, presentation: Presentation, body: Body, response: Response, options: dict[str, Any]
     ) -> Response:
         request = response.request
         if request.body is not None and not body.rewind():
             return response
-        # The request itself is sent again, for requests makes those of redirects from it; the
-        # answer keeps a copy, as it was.
+        # Send the same request object again, because requests builds redirects from it. The first
+        # response keeps a copy of the request as it was sent.
         response.request = request.copy()
         try:
-            self._carry(sending, request)
+            self._add_token(presentation, request)
         finally:
             _release(response)
         again: Response = response.connection.send(request, **options)
         again.history.append(response)
-        sending.rejected(again.status_code, again.headers.get("WWW-Authenticate", ""))
+        presentation.rejected(again.status_code, again.headers.get("WWW-Authenticate", ""))
         return again
 
 
 def _release(response: Response) -> None:
-    """Read a short answer, which frees its connection for the next request; give up a long one."""
+    """Read a short response, so that its connection can be reused, and close a long one."""
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and int(length) <= _SHORT:
         _ = response.content

@@ -1,4 +1,4 @@
-"""More ways for a client to prove who it is, beyond a name and a secret.
+"""Client authentication with signed assertions, TLS certificates and DPoP.
 
 ::
 
@@ -7,8 +7,7 @@
     auth = PrivateKeyJwt("my-client", SigningKey(Path("key.pem").read_text(), kid="2024-1"))
     client = grantway.Client(provider, client_id="my-client", auth=auth)
 
-``MutualTls`` needs nothing but grantway, ``AwsIam`` its extra ``aws``, and the others its extra
-``jose``. Importing the package loads none of them.
+All classes but ``MutualTls`` require the extra ``jose``. Importing the package does not import it.
 """
 
 from grantway._lazy import lazy

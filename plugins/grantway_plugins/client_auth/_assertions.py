@@ -1,4 +1,4 @@
-"""A client that signs who it is (RFC 7523): ``private_key_jwt`` and ``client_secret_jwt``."""
+"""Client authentication by signed JWT (RFC 7523): ``private_key_jwt``, ``client_secret_jwt``."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from grantway._requests.exchange import OutgoingRequest
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-#: Tells the assertion from every other JWT that the key may sign (draft-ietf-oauth-rfc7523bis).
+#: Distinguishes the assertion from other JWTs signed with the key (draft-ietf-oauth-rfc7523bis).
 TYP = "client-authentication+jwt"
 
 
 @hides_construction
 @dataclass(frozen=True, slots=True, eq=False)
 class PrivateKeyJwt:
-    """``private_key_jwt``: an assertion signed with the client's private key, anew for every send.
+    """``private_key_jwt``: a new assertion for each request, signed with the client's private key.
 
     Attributes:
-        client_id: The client's public name.
-        key: The private key; a ``SigningKey`` where ``alg``, ``kid`` or a password matter.
-        audience: Whom it is for. By default the provider's issuer, which
-            draft-ietf-oauth-rfc7523bis makes the only safe value, or the token endpoint where
-            the issuer is not known.
-        lifetime: Seconds for which it is good.
-        header: More members of its header, such as Microsoft's ``x5t#S256``; ``{"typ": "JWT"}``
-            for a provider that refuses the newer type.
+        client_id: The client ID.
+        key: The private key. Use a ``SigningKey`` to set ``alg``, ``kid`` or a password.
+        audience: Value of ``aud``. By default the provider's issuer identifier, which is the only
+            safe value according to draft-ietf-oauth-rfc7523bis, or the URL of the token endpoint
+            if the issuer is unknown.
+        lifetime: Lifetime of the assertion in seconds.
+        header: Further members of the JWT header, such as Microsoft's ``x5t#S256``. Use
+            ``{"typ": "JWT"}`` if the provider rejects the newer type.
 
     Raises:
-        ConfigurationError: the key cannot sign, or the lifetime is not positive.
+        ConfigurationError: The key cannot sign, or the lifetime is not positive.
     """
 
     client_id: str
@@ -57,25 +57,25 @@ class PrivateKeyJwt:
         _assert(self, self._key, draft)
 
     def secrets(self) -> tuple[str, ...]:
-        """There are none beside the assertion, which the draft keeps."""
+        """Return an empty tuple: each request keeps its own assertion."""
         return ()
 
 
 @hides_construction
 @dataclass(frozen=True, slots=True, eq=False)
 class ClientSecretJwt:
-    """``client_secret_jwt``: an assertion signed with the client's secret, which stays here.
+    """``client_secret_jwt``: an assertion signed with the client secret, which is never sent.
 
     Attributes:
-        client_id: The client's public name.
-        client_secret: The secret, as long as the hash of ``alg`` at least.
+        client_id: The client ID.
+        client_secret: The secret, at least as long as the hash of ``alg``.
         alg: ``HS256``, ``HS384`` or ``HS512``.
-        audience: Whom it is for; by default the issuer, else the token endpoint.
-        lifetime: Seconds for which it is good.
-        header: More members of its header.
+        audience: Value of ``aud``; by default the issuer or, if it is unknown, the token endpoint.
+        lifetime: Lifetime of the assertion in seconds.
+        header: Further members of the JWT header.
 
     Raises:
-        ConfigurationError: the secret is too short, or the lifetime is not positive.
+        ConfigurationError: The secret is too short, or the lifetime is not positive.
     """
 
     client_id: str
@@ -95,12 +95,12 @@ class ClientSecretJwt:
         _assert(self, self._key, draft)
 
     def secrets(self) -> tuple[str, ...]:
-        """The secret, plain and form-encoded, though it never travels."""
+        """Return the secret, plain and form-encoded, for redaction."""
         return (self.client_secret, quote_plus(self.client_secret))
 
 
 def _assert(who: PrivateKeyJwt | ClientSecretJwt, key: SigningKey, draft: OutgoingRequest) -> None:
-    """Write the assertion of RFC 7523 section 3; a second send needs a ``jti`` of its own."""
+    """Add an assertion (RFC 7523 section 3) with a new ``jti``, which retries need as well."""
     now = int(time.time())
     header = {"typ": TYP, **({"kid": key.kid} if key.kid else {}), **who.header}
     claims = {

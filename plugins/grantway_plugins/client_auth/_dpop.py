@@ -1,4 +1,4 @@
-"""Tokens that only the holder of a key can use (DPoP, RFC 9449)."""
+"""Tokens bound to a key (DPoP, RFC 9449)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from grantway._wire.dialect import ProviderResponse
 
 USE_NONCE = "use_dpop_nonce"
-#: The endpoints that bind something to the key (RFC 9449 sections 5 and 10.1).
+#: The endpoints that bind a token or code to the key (RFC 9449 sections 5 and 10.1).
 _STEPS = frozenset({"token", "pushed_authorization_request"})
 _CHALLENGE = re.compile(rf'\bDPoP\b.*\berror="?{USE_NONCE}\b', re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: Servers whose nonces are kept. To forget one costs a round trip.
+#: Maximum number of servers whose nonces are kept. Forgetting a nonce costs a round trip.
 _MOST_SERVERS = 1000
 _UNAUTHORIZED = 401
 
@@ -35,27 +35,27 @@ _UNAUTHORIZED = 401
 @hides_construction
 @dataclass(frozen=True, slots=True, eq=False)
 class DPoP:
-    """Wraps another way of client authentication and adds the proof of a key.
+    """Adds DPoP proofs to another client authentication method.
 
     ::
 
         dpop = DPoP(NoAuth("my-client"), key)
         client = grantway.Client(provider, client_id="my-client", auth=dpop)
         token = client.create_token(...)
-        answer = session.get(url, headers=dpop.headers("GET", url, token))
+        response = session.get(url, headers=dpop.headers("GET", url, token))
 
-    A server that wants a nonce in the proof gets it: a token request is sent once more, as the
-    server did nothing, and later proofs carry the newest nonce from the start. Keep the key as
-    long as the tokens: a public client's refresh token is bound to it.
+    If the server requires a nonce, the token request is sent once more with the nonce, and later
+    proofs contain the newest nonce of the server. Keep the key as long as the tokens: the refresh
+    token of a public client is bound to it.
 
     Attributes:
-        auth: How the client proves who it is besides.
-        key: The private key; its public half is in every proof.
-        require_bound: Refuse a token whose ``token_type`` is not ``DPoP``: it would work without
-            the key (RFC 9449 section 5). ``ResponseInvalidError`` then.
+        auth: The client authentication method to use in addition to the proof.
+        key: The private key. Every proof contains its public key.
+        require_bound: Whether to reject a token whose ``token_type`` is not ``DPoP`` with
+            ``ResponseInvalidError``. Such a token can be used without the key (RFC 9449 section 5).
 
     Raises:
-        ConfigurationError: the key cannot sign.
+        ConfigurationError: The key cannot sign.
     """
 
     auth: ClientAuth
@@ -71,7 +71,7 @@ class DPoP:
 
     @property
     def client_id(self) -> str:
-        """The client's public name."""
+        """The client ID."""
         return self.auth.client_id
 
     @property
@@ -80,7 +80,7 @@ class DPoP:
         return self._key.thumbprint
 
     def authenticate(self, draft: OutgoingRequest) -> None:
-        """Add the proof to a request whose answer will be bound to the key."""
+        """Add the proof to requests whose result is bound to the key."""
         self.auth.authenticate(draft)
         if draft.step not in _STEPS:
             return
@@ -89,33 +89,33 @@ class DPoP:
         draft.headers["DPoP"] = proof
         draft.secrets = (*draft.secrets, proof)
 
-        def learn(answer: ProviderResponse) -> bool:
-            again = inner(answer) if inner is not None else False
-            fresh = self._remember(url, answer.headers.get("dpop-nonce"))
-            if answer.error is not None:
-                # The same nonce refused twice is not cured by a third try.
-                return again or (answer.error.code == USE_NONCE and fresh not in (None, nonce))
-            self._check_bound(answer)
+        def learn(response: ProviderResponse) -> bool:
+            again = inner(response) if inner is not None else False
+            fresh = self._remember(url, response.headers.get("dpop-nonce"))
+            if response.error is not None:
+                # If the server rejects the nonce that it gave, another retry does not help.
+                return again or (response.error.code == USE_NONCE and fresh not in (None, nonce))
+            self._check_bound(response)
             return again
 
         draft.learn = learn
 
     def secrets(self) -> tuple[str, ...]:
-        """Those of the wrapped authentication."""
+        """Return the secrets of the wrapped method, for redaction."""
         return self.auth.secrets()
 
     # --- requests to resources ---------------------------------------------------------------
 
     def headers(self, method: str, url: str, token: Token | str) -> dict[str, str]:
-        """Make the headers of a request to a resource (RFC 9449 section 7.1), for any library.
+        """Return the headers of one request to a resource (RFC 9449 section 7.1).
 
         Args:
-            method: ``GET``, ``POST``, ...
-            url: The whole address that is asked.
+            method: HTTP method, such as ``GET``.
+            url: The full URL of the request.
             token: The access token.
 
         Returns:
-            ``Authorization`` and ``DPoP``; good for one request.
+            ``Authorization`` and ``DPoP``, valid for one request.
         """
         access_token = token.access_token if isinstance(token, Token) else token
         return {
@@ -124,26 +124,26 @@ class DPoP:
         }
 
     def proof(self, method: str, url: str, *, access_token: str | None = None) -> str:
-        """Make one proof (RFC 9449 section 4.2).
+        """Return a new proof (RFC 9449 section 4.2).
 
         Args:
-            method: ``GET``, ``POST``, ...
-            url: The whole address that is asked.
-            access_token: The token that the request carries, for ``ath``.
+            method: HTTP method, such as ``GET``.
+            url: The full URL of the request.
+            access_token: The token of the request, for the claim ``ath``.
         """
         return self._prove(method, url, self._nonces.get(_origin(url)), access_token)
 
     def heard(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
-        """Take the nonce from a resource's answer (RFC 9449 sections 8 and 9).
+        """Record the nonce in a resource's response (RFC 9449 sections 8 and 9).
 
         Args:
-            url: The address that was asked.
-            status: Of the answer.
-            headers: Of the answer, in any case.
+            url: URL of the request.
+            status: Status code of the response.
+            headers: Headers of the response; names may be in any case.
 
         Returns:
-            Whether the resource did nothing for want of the nonce: send the request again, once,
-            with new headers.
+            Whether the resource rejected the request because the proof lacked the nonce. If so,
+            send the request once more with new headers.
         """
         lower = {name.lower(): value for name, value in headers.items()}
         fresh = self._remember(url, lower.get("dpop-nonce"))
@@ -166,31 +166,31 @@ class DPoP:
         return self._key.sign({"typ": "dpop+jwt", "jwk": self._jwk}, claims)
 
     def _remember(self, url: str, nonce: str | None) -> str | None:
-        """Keep the newest nonce of a server; gives it back."""
+        """Store the newest nonce of a server, and return it."""
         if nonce:
             if len(self._nonces) >= _MOST_SERVERS:
                 self._nonces.clear()
             self._nonces[_origin(url)] = nonce
         return nonce or None
 
-    def _check_bound(self, answer: ProviderResponse) -> None:
-        token = answer.token
+    def _check_bound(self, response: ProviderResponse) -> None:
+        token = response.token
         if token is not None and self.require_bound and token.token_type.lower() != "dpop":
-            answer.token = None
-            answer.problem = (
+            response.token = None
+            response.problem = (
                 "the token is not bound to the DPoP key: its token_type is not DPoP (RFC 9449 "
-                "section 5); DPoP(require_bound=False) takes it all the same"
+                "section 5); DPoP(require_bound=False) accepts it"
             )
 
 
 def token_hash(access_token: str) -> str:
-    """The ``ath`` of an access token (RFC 9449 section 4.2)."""
+    """Return the value of ``ath`` for an access token (RFC 9449 section 4.2)."""
     digest = hashlib.sha256(access_token.encode("ascii")).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
 def target(url: str) -> str:
-    """The ``htu`` of an address: normalized, without query and fragment (RFC 9449 section 4.3)."""
+    """Return ``htu``: the normalized URL without query and fragment (RFC 9449 section 4.3)."""
     return f"{_origin(url)}{urlsplit(url).path or '/'}"
 
 

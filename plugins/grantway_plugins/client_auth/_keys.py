@@ -1,4 +1,4 @@
-"""Keys that sign, parsed once (RFC 7515, 7517, 7638), through joserfc."""
+"""Signing keys (RFC 7515, RFC 7517, RFC 7638), parsed with joserfc."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ try:
     from joserfc.jws import JWSRegistry
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        f"Signed proofs need {missing.name}: pip install 'grantway[jose]'.", name=missing.name
+        f"Signed proofs require {missing.name}: pip install 'grantway[jose]'.", name=missing.name
     ) from None
 
-#: What a private key may be given as: a PEM or JWK, or a key that was parsed already.
+#: Accepted forms of a private key: a PEM, a JWK, or a parsed key.
 KeySource = str | bytes | Mapping[str, Any] | Key
-#: Least bits of an RSA modulus (RFC 7518 section 3.3).
+#: Minimum bits of an RSA modulus (RFC 7518 section 3.3).
 LEAST_RSA = 2048
-#: Least bytes of a shared secret: the length of the hash (RFC 7518 section 3.2).
+#: Minimum bytes of a shared secret: the length of the hash (RFC 7518 section 3.2).
 LEAST_SECRET = {"HS256": 32, "HS384": 48, "HS512": 64}
-#: Curve, or ``RSA``, -> algorithms, the usual one first. Deployed servers list EdDSA; RFC 9864's
-#: Ed25519 is still news to them.
+#: Algorithms by curve or ``RSA``, the default first. EdDSA comes before RFC 9864's Ed25519, which
+#: few servers support yet.
 ALGORITHMS = {
     "RSA": ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512"),
     "P-256": ("ES256",),
@@ -48,10 +48,10 @@ _EXPECTED = "a private key as the text of a PEM (-----BEGIN PRIVATE KEY-----) or
 
 
 class _Registry(JWSRegistry):
-    """joserfc's algorithms, for a choice that ``SigningKey`` has made.
+    """joserfc's algorithms without its limits, because ``SigningKey`` has checked the algorithm.
 
-    joserfc caps a header at 512 bytes, which an RSA key inside a DPoP proof exceeds, and warns of
-    the name EdDSA, which is the one that servers know.
+    joserfc limits headers to 512 bytes, which is too short for an RSA key in a DPoP proof, and it
+    warns about the name EdDSA, which servers use.
     """
 
     max_header_length = 16 * 1024
@@ -60,31 +60,32 @@ class _Registry(JWSRegistry):
         return self.algorithms[name]
 
 
-#: For a JWT whose algorithm has been checked against ``algorithms_of`` its key.
+#: For JWTs whose algorithm has been checked with ``algorithms_of``.
 REGISTRY = _Registry()
 
 
 def algorithms_of(key: Key) -> tuple[str, ...]:
-    """The algorithms that a key signs by, the usual one first; none for a shared secret."""
+    """Return the signature algorithms of a key, the default first; empty for a shared secret."""
     kind = key.curve_name if isinstance(key, (ECKey, OKPKey)) else key.key_type
     return ALGORITHMS.get(kind, ())
 
 
 class SigningKey(OneProcess):
-    """A key that signs, parsed once. No part of it shows, and it refuses to be pickled.
+    """A signing key, parsed once. It never appears in a repr and cannot be pickled.
 
     Args:
         source: A private key: the text of a PEM, a JWK as a mapping or as JSON, or a joserfc key.
-        alg: The algorithm; by default what the JWK names, else RS256, ES256 (ES384, ES512) or
-            EdDSA by the kind of key.
-        kid: The key's name at the provider; by default what the JWK names.
-        password: Of an encrypted PEM.
+        alg: The algorithm. By default the ``alg`` of the JWK or, depending on the type of key,
+            RS256, ES256 (ES384, ES512) or EdDSA.
+        kid: The key ID at the provider; by default the ``kid`` of the JWK.
+        password: Password of an encrypted PEM.
 
     Raises:
-        ConfigurationError: it is no private key, too short, or cannot sign by ``alg``.
+        ConfigurationError: The source is not a private key, is too short, or cannot sign with
+            ``alg``.
     """
 
-    stays = "it holds a private key; make one in the process that uses it"
+    stays = "it holds a private key; create one in the process that uses it"
 
     __slots__ = ("_key", "alg", "kid")
 
@@ -105,30 +106,30 @@ class SigningKey(OneProcess):
         self.kid = kid or key.kid
         if self.alg not in known:
             raise ConfigurationError(
-                f"key: a key of {kind} cannot sign by {self.alg or 'any algorithm'}; "
-                f"it can by {', '.join(known) or 'none'}."
+                f"key: a {kind} key cannot sign with {self.alg or 'any algorithm'}; "
+                f"use one of: {', '.join(known) or 'none'}."
             )
         self._try("key")
 
     @classmethod
     @hides_arguments
     def shared(cls, secret: str, alg: str) -> SigningKey:
-        """Make a key of a secret that both sides know.
+        """Create a key from a shared secret.
 
         Args:
-            secret: Its UTF-8 bytes are the key (OpenID Connect Core section 9).
+            secret: Secret whose UTF-8 bytes are the key (OpenID Connect Core section 9).
             alg: ``HS256``, ``HS384`` or ``HS512``.
 
         Raises:
-            ConfigurationError: the algorithm is not one of these, or the secret is too short.
+            ConfigurationError: The algorithm is not one of these, or the secret is too short.
         """
         least = LEAST_SECRET.get(alg)
         if least is None:
-            raise ConfigurationError(f"alg: {', '.join(LEAST_SECRET)}, not {alg!r}.")
+            raise ConfigurationError(f"alg: must be one of {', '.join(LEAST_SECRET)}, not {alg!r}.")
         if len(secret.encode()) < least:
             raise ConfigurationError(
-                f"client_secret: {alg} needs at least {least} bytes (RFC 7518 section 3.2); this "
-                "one is shorter, so the provider would have to refuse it."
+                f"client_secret: {alg} requires at least {least} bytes (RFC 7518 section 3.2), but "
+                "the secret is shorter."
             )
         made = object.__new__(cls)
         made._key, made.alg, made.kid = OctKey.import_key(secret.encode()), alg, None
@@ -140,39 +141,39 @@ class SigningKey(OneProcess):
         return self._key.thumbprint()
 
     def public_jwk(self) -> dict[str, Any]:
-        """The public key's own members and no others, as DPoP shows them."""
+        """Return the required members of the public JWK, and no others, as DPoP sends them."""
         shown = self._key.as_dict(private=False)
         return {name: shown[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in shown}
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-        """Make a compact JWT.
+        """Return a signed JWT in compact form.
 
         Args:
-            header: Members besides ``alg``.
-            claims: The payload.
+            header: Header members other than ``alg``.
+            claims: Claims of the payload.
         """
-        # joserfc takes a mapping apart by item assignment, so both are copied.
+        # Copy both, because joserfc modifies them.
         return jwt.encode({**header, "alg": self.alg}, {**claims}, self._key, registry=REGISTRY)
 
     def _try(self, name: str) -> None:
-        """Sign once, so that a key for encryption or of a damaged JWK is refused where it came."""
+        """Sign once, so that a damaged key or one for encryption is rejected immediately."""
         try:
             self.sign({}, {})
         except (JoseError, ValueError, TypeError) as error:
             problem = type(error).__name__
         else:
             return
-        raise ConfigurationError(f"{name}: cannot sign by {self.alg} ({problem}).")
+        raise ConfigurationError(f"{name}: cannot sign with {self.alg} ({problem}).")
 
     def __repr__(self) -> str:
-        # Also of a key that could not be made, which a report of locals would show.
+        # Also works for a key that could not be created, which a traceback with locals would show.
         alg, kid = getattr(self, "alg", None), getattr(self, "kid", None)
         return f"SigningKey(alg={alg!r}, kid={kid!r})"
 
 
 @hides_arguments
 def signing_key(given: SigningKey | KeySource) -> SigningKey:
-    """The key itself, or one made of its source."""
+    """Return the key, parsing it first if necessary."""
     return given if isinstance(given, SigningKey) else SigningKey(given)
 
 
@@ -190,14 +191,16 @@ def _parse(source: object, password: str | bytes | None) -> Key:
             return _parse_jwk(json.loads(source))
         except ValueError:
             pass
-        raise ConfigurationError("key: begins like a JWK but is not JSON.")
+        raise ConfigurationError("key: starts with '{' like a JWK, but is not valid JSON.")
     return _parse_pem(source, password.encode() if isinstance(password, str) else password)
 
 
 def _parse_jwk(jwk: dict[str, Any]) -> Key:
-    # Without this a public key's missing "d" would only show when it signs.
+    # Report a public key here; joserfc would fail only when signing.
     if jwk.get("kty") in ("RSA", "EC", "OKP") and not jwk.get("d"):
-        raise ConfigurationError('key: this JWK is a public key (it has no "d"); give the private.')
+        raise ConfigurationError(
+            'key: this JWK is a public key (it has no "d"); give the private key.'
+        )
     if jwk.get("kty") == "RSA":
         _require_long(len(str(jwk.get("n", "")).rstrip("=")) * 6 // 8 * 8)
     try:
@@ -206,7 +209,7 @@ def _parse_jwk(jwk: dict[str, Any]) -> Key:
         problem = type(error).__name__
     else:
         return _require_private(key)
-    # Raised outside the except block: joserfc's error may quote the key.
+    # Raise outside the except block, because joserfc's error may quote the key.
     raise ConfigurationError(f"key: the JWK cannot be read ({problem}).")
 
 
@@ -215,11 +218,11 @@ def _parse_pem(pem: bytes, password: bytes | None) -> Key:
         native = load_pem_private_key(pem, password)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         if b"ENCRYPTED" in pem:
-            problem = "its password is missing or wrong: SigningKey(pem, password=...)"
+            problem = "its password is missing or wrong; use SigningKey(pem, password=...)"
         elif b"PUBLIC KEY" in pem or b"CERTIFICATE" in pem:
-            problem = "this is the public half"
+            problem = "this is a public key"
         else:
-            problem = "this is not one, or a damaged one"
+            problem = "the text is something else or is damaged"
     else:
         if isinstance(native, RSAPrivateKey):
             _require_long(native.key_size)
@@ -242,5 +245,5 @@ def _require_private(key: Key) -> Key:
 def _require_long(bits: int) -> None:
     if bits < LEAST_RSA:
         raise ConfigurationError(
-            f"key: an RSA key needs at least {LEAST_RSA} bits (RFC 7518 section 3.3)."
+            f"key: an RSA key must have at least {LEAST_RSA} bits (RFC 7518 section 3.3)."
         )

@@ -1,4 +1,4 @@
-"""A client whose TLS certificate says who it is (RFC 8705 section 2)."""
+"""Client authentication with a TLS certificate (RFC 8705 section 2)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MutualTls:
-    """``tls_client_auth`` and ``self_signed_tls_client_auth``: the client names itself in the body.
+    """``tls_client_auth`` and ``self_signed_tls_client_auth``: sends ``client_id`` in the body.
 
-    The certificate belongs to the connection:
-    ``RequestsTransport(client_certificate=("client.pem", "key.pem"))``. Where the provider's
-    metadata has ``mtls_endpoint_aliases``, requests go there (RFC 8705 section 5).
+    The transport holds the certificate:
+    ``RequestsTransport(client_certificate=("client.pem", "key.pem"))``. If the provider's metadata
+    has ``mtls_endpoint_aliases``, requests are sent to those URLs (RFC 8705 section 5).
 
     Attributes:
-        client_id: The client's public name.
+        client_id: The client ID.
     """
 
     client_id: str
 
     def authenticate(self, draft: OutgoingRequest) -> None:
-        """Name the client, and go where the provider asks for certificates."""
+        """Add the client ID, and use the provider's endpoint for client certificates."""
         draft.fields["client_id"] = self.client_id
         aliases = draft.provider.metadata.get("mtls_endpoint_aliases")
         name = f"{draft.step}_endpoint"
@@ -37,5 +37,5 @@ class MutualTls:
             draft.url = alias
 
     def secrets(self) -> tuple[str, ...]:
-        """There are none: the private key stays in the TLS library."""
+        """Return an empty tuple: the transport holds the private key."""
         return ()

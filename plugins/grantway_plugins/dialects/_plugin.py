@@ -1,4 +1,4 @@
-"""Brings the named dialects."""
+"""Registration of the named dialects."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ DIALECTS: tuple[Dialect, ...] = (
 
 @hookimpl
 def grantway_register_dialects() -> tuple[Dialect, ...]:
-    """Bring the dialects of known providers."""
+    """Register the dialects of known providers."""
     return DIALECTS

@@ -6,7 +6,7 @@ from grantway._wire.dialect import Dialect, ErrorShape, RequestShape
 
 _REQUEST = RequestShape(scope_separator=",", client_auth="client_secret_post")
 
-#: No ``token_type``; scopes separated by commas; a refusal is a number in ``code`` and a text in
+#: No ``token_type``; scopes separated by commas; an error is a number in ``code`` and a text in
 #: ``msg``.
 #:
 #: - "使用 OAuth 2.0 访问豆瓣 API", https://developers.douban.com/wiki/?title=oauth2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, RequestShape, ResponseShape
 
-#: ``token_type`` says whose token it is; Basic credentials are not form-encoded.
+#: ``token_type`` names the owner of the token; Basic credentials are not form-encoded.
 #:
 #: - "Exchanging the authorization code for a User access token",
 #:   https://developer.ebay.com/api-docs/static/oauth-auth-code-grant-request.html
@@ -34,7 +34,7 @@ MAILCHIMP = Dialect(
 #: - "Authentication", https://developer.paypal.com/api/rest/authentication/
 PAYPAL = Dialect(name="paypal", request=RequestShape(basic="raw"))
 
-#: The names of the answer are in camelCase.
+#: Response members have camelCase names.
 #:
 #: - "REST API: Getting started",
 #:   https://developers.plentymarkets.com/en-gb/developers/main/rest-api-guides/getting-started.html
@@ -50,7 +50,7 @@ PLENTYMARKETS = Dialect(
     ),
 )
 
-#: The request is JSON; the legacy answer has no ``token_type``.
+#: The request is JSON; the legacy response has no ``token_type``.
 #:
 #: - "Create Access Token",
 #:   https://dev.wix.com/docs/rest/app-management/oauth-2/create-access-token

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
-#: Errors come with status 200 and codes of GitHub's own; scopes are separated by commas; an answer
-#: to a request without ``Accept: application/json`` is a form.
+#: Errors have status 200 and GitHub's own codes; scopes are separated by commas; without
+#: ``Accept: application/json`` the response is a form.
 #:
 #: - "Authorizing OAuth apps",
 #:   https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
-#: A device login names its page ``verification_url``; a refusal for too many device codes is in
-#: ``error_code``; ``error_subtype`` tells a session that ended from a token that was revoked. A
-#: refresh answers without a refresh token, and the old one stays good.
+#: A device authorization response has ``verification_url``; the error for too many device codes is
+#: in ``error_code``; ``error_subtype`` distinguishes an expired session from a revoked token. The
+#: response to a refresh has no refresh token, and the old one remains valid.
 #:
 #: - "OAuth 2.0 for TV and Limited-Input Device Applications",
 #:   https://developers.google.com/identity/protocols/oauth2/limited-input-device

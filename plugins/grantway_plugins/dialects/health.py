@@ -6,7 +6,7 @@ from typing import Any
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
-#: A refusal is a list, ``errors``, of ``errorType`` and ``message``, beside ``success: false``;
+#: An error is a list, ``errors``, of ``errorType`` and ``message``, beside ``success: false``;
 #: Basic credentials are not form-encoded.
 #:
 #: - "Error Handling",
@@ -24,8 +24,8 @@ FITBIT = Dialect(
 )
 
 
-def _name_what_is_spent(found: dict[str, Any]) -> dict[str, Any]:
-    """One number stands for every bad parameter; only the text says that it is the grant's."""
+def _detect_invalid_grant(found: dict[str, Any]) -> dict[str, Any]:
+    """Detect ``invalid_grant`` by the text, because all invalid parameters have the same status."""
     text = str(found.get("error", "")).lower()
     if found.get("status") and ("invalid code" in text or "invalid refresh_token" in text):
         return {**found, "code": "invalid_grant"}
@@ -33,8 +33,8 @@ def _name_what_is_spent(found: dict[str, Any]) -> dict[str, Any]:
 
 
 #: Every request names an ``action``; scopes are separated by commas; the token is in ``body``.
-#: Every answer has status 200, and a ``status`` of its own that is 0 in a success. The old
-#: refresh token stays good for eight hours, or until the new access token is used.
+#: Every response has HTTP status 200 and a member ``status``, which is 0 on success. The old
+#: refresh token remains valid for eight hours, or until the new access token is used.
 #:
 #: - "Access and refresh tokens",
 #:   https://developer.withings.com/developer-guide/v3/integration-guide/dropship-cellular/get-access/access-and-refresh-tokens/
@@ -55,5 +55,5 @@ WITHINGS = Dialect(
         ok=("status", 0),
     ),
     replay_window=8 * 60 * 60,
-    amend=_name_what_is_spent,
+    amend=_detect_invalid_grant,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape
 
-#: Speaks the standard. A rotated refresh token may be presented again only where the tenant
-#: configures an overlap period, which is off by default: give that number of seconds with
+#: Follows the standard. A rotated refresh token may be used again only if the tenant configures an
+#: overlap period, which is off by default. In that case, set its length in seconds with
 #: ``dataclasses.replace(AUTH0, replay_window=...)``.
 #:
 #: - "Configure Refresh Token Rotation",
@@ -14,7 +14,7 @@ from grantway._wire.dialect import Dialect, ErrorShape, RequestShape
 #:   https://auth0.com/docs/api/authentication/authorization-code-flow/get-token
 AUTH0 = Dialect(name="auth0", request=RequestShape(client_auth="client_secret_post"))
 
-#: Speaks the standard. Reuse of a refresh token is limited by a count, not by time.
+#: Follows the standard. Reuse of a refresh token is limited by a count, not by time.
 #:
 #: - "Securing applications with OpenID Connect",
 #:   https://www.keycloak.org/securing-apps/oidc-layers
@@ -22,8 +22,8 @@ AUTH0 = Dialect(name="auth0", request=RequestShape(client_auth="client_secret_po
 #:   https://www.keycloak.org/docs/latest/server_admin/index.html#_timeouts
 KEYCLOAK = Dialect(name="keycloak")
 
-#: Some refusals have Okta's general shape, ``errorCode`` and ``errorSummary``. A rotated refresh
-#: token stays good for 30 seconds unless the application's grace period says otherwise.
+#: Some errors have Okta's general shape, ``errorCode`` and ``errorSummary``. A rotated refresh
+#: token remains valid for 30 seconds unless the application sets another grace period.
 #:
 #: - "Refresh access tokens and rotate refresh tokens",
 #:   https://developer.okta.com/docs/guides/refresh-tokens/main/
@@ -37,8 +37,8 @@ OKTA = Dialect(
     replay_window=30,
 )
 
-#: The answer has neither ``token_type`` nor ``expires_in``; some refusals have ``code`` and
-#: ``message``. A lost answer to a refresh may be asked for again within 30 seconds.
+#: The response has neither ``token_type`` nor ``expires_in``; some errors have ``code`` and
+#: ``message``. A refresh may be repeated within 30 seconds if its response was lost.
 #:
 #: - "Session resilience", https://workos.com/docs/authkit/session-resilience
 #: - "Authentication", https://workos.com/docs/reference/authkit/authentication

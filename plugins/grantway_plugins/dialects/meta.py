@@ -5,11 +5,11 @@ from __future__ import annotations
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
 _REQUEST = RequestShape(scope_separator=",", client_auth="client_secret_post")
-# The number beside it is only the status again.
+# Ignore the number next to it, which only repeats the status.
 _ERROR = ErrorShape(code_at=(("error_type",),), description_at=(("error_message",),))
 
-#: ``error`` is an object with a numeric code; scopes are separated by commas; old versions answered
-#: with a form and ``expires`` for ``expires_in``.
+#: ``error`` is an object with a numeric code; scopes are separated by commas; old API versions
+#: respond with a form that has ``expires`` instead of ``expires_in``.
 #:
 #: - "Handle Errors", https://developers.facebook.com/docs/graph-api/guides/error-handling
 #: - "Manually Build a Login Flow",
@@ -32,7 +32,7 @@ FACEBOOK = Dialect(
     ),
 )
 
-#: The token is in a list, ``data``, and its scope is named ``permissions``; a refusal has
+#: The token is in a list, ``data``, and its scope is named ``permissions``; an error has
 #: ``error_type`` and ``error_message``.
 #:
 #: - "Business Login for Instagram",
@@ -44,7 +44,7 @@ INSTAGRAM = Dialect(
     error=_ERROR,
 )
 
-#: A refusal has ``error_type`` and ``error_message``; the answer has no ``token_type``.
+#: An error has ``error_type`` and ``error_message``; the response has no ``token_type``.
 #:
 #: - "Get Access Tokens and Permissions",
 #:   https://developers.facebook.com/docs/threads/get-started/get-access-tokens-and-permissions

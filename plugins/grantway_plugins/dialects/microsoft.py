@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
-#: Version 1 writes its numbers as strings and names the page of a device login
-#: ``verification_url``; both versions have codes of their own for that login, and put the finer
-#: cause of a refusal into ``suberror``.
+#: Version 1 sends numbers as strings, and ``verification_url`` in device authorization responses.
+#: Both versions have their own error codes for the device flow, and details of an error in
+#: ``suberror``.
 #:
 #: - "OAuth 2.0 authorization code flow",
 #:   https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow

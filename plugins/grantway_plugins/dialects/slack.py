@@ -1,10 +1,10 @@
-"""Slack: the app's token, and the person's."""
+"""Slack: tokens of an app and of a user."""
 
 from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
-# Every answer has status 200 and says with ``ok`` whether it is a success.
+# Every response has status 200; ``ok`` tells success from failure.
 _ERROR = ErrorShape(
     ok=("ok", True),
     codes={
@@ -21,11 +21,11 @@ _ERROR = ErrorShape(
         "service_unavailable": "temporarily_unavailable",
     },
 )
-# "bot" and "user" say whose token it is; both are presented as Bearer.
+# The types name the owner of the token; both are used as Bearer tokens.
 _TOKEN_TYPES = {"bot": "Bearer", "user": "Bearer"}
 
-#: The app's own token: ``ok: false`` with status 200, scopes separated by commas, a token_type that
-#: says whose it is.
+#: The app's token. Errors have ``ok: false`` and status 200; scopes are separated by commas;
+#: ``token_type`` names the owner of the token.
 #:
 #: - "Installing with OAuth", https://docs.slack.dev/authentication/installing-with-oauth
 #: - "oauth.v2.access", https://docs.slack.dev/reference/methods/oauth.v2.access
@@ -36,8 +36,8 @@ SLACK = Dialect(
     error=_ERROR,
 )
 
-#: The person's token: scopes go into ``user_scope``, and the token is in ``authed_user``. The
-#: answer to a refresh holds it at the top.
+#: The user's token. Scopes are sent in ``user_scope``, and the token is in ``authed_user``, except
+#: in the response to a refresh, where it is at the top level.
 #:
 #: - "oauth.v2.access", https://docs.slack.dev/reference/methods/oauth.v2.access
 #: - "Using token rotation", https://docs.slack.dev/authentication/using-token-rotation

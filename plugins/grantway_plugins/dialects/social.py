@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
 
-#: Speaks the standard; takes forms only.
+#: Follows the standard; accepts only forms.
 #:
 #: - "OAuth2", https://discord.com/developers/docs/topics/oauth2
 DISCORD = Dialect(name="discord")
 
-#: ``token_type`` may be missing; scopes come back separated by commas.
+#: ``token_type`` may be missing; scopes in responses are separated by commas.
 #:
 #: - "Authorization Code Flow (3-legged OAuth)",
 #:   https://learn.microsoft.com/en-us/linkedin/shared/authentication/authorization-code-flow
@@ -19,8 +19,8 @@ LINKEDIN = Dialect(
     response=ResponseShape(scope_separators=","),
 )
 
-#: Basic credentials are not form-encoded; a refresh may answer without a refresh token, and the old
-#: one stays good.
+#: Basic credentials are not form-encoded; the response to a refresh may have no refresh token, and
+#: the old one remains valid.
 #:
 #: - "Authorization Code Flow",
 #:   https://developer.spotify.com/documentation/web-api/tutorials/code-flow
@@ -28,7 +28,7 @@ LINKEDIN = Dialect(
 #:   https://developer.spotify.com/documentation/web-api/tutorials/refreshing-tokens
 SPOTIFY = Dialect(name="spotify", request=RequestShape(basic="raw"))
 
-#: The client is named by ``client_key``; scopes are separated by commas, both ways.
+#: The client ID is sent as ``client_key``; requests and responses separate scopes by commas.
 #:
 #: - "Manage User Access Tokens",
 #:   https://developers.tiktok.com/doc/oauth-user-access-token-management
@@ -43,8 +43,8 @@ TIKTOK = Dialect(
     ),
 )
 
-#: A device login sends ``scopes``; the answer has a list of scopes; a refusal is a ``message``, and
-#: ``error``, where it is there, only names the status.
+#: A device login sends ``scopes``; the response has a list of scopes; the error is in ``message``,
+#: and the optional ``error`` only repeats the status.
 #:
 #: - "Getting OAuth Access Tokens",
 #:   https://dev.twitch.tv/docs/authentication/getting-tokens-oauth/

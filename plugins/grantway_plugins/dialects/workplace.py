@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grantway._wire.dialect import Dialect, ErrorShape, RequestShape
 
-#: Speaks the standard. A rotated refresh token may be presented again for ten minutes.
+#: Follows the standard. A rotated refresh token may be used again for ten minutes.
 #:
 #: - "Implementing the Refresh Token Flow",
 #:   https://developer.atlassian.com/cloud/oauth/getting-started/refresh-tokens/
@@ -16,7 +16,7 @@ ATLASSIAN = Dialect(
     replay_window=10 * 60,
 )
 
-#: A success has status 201; a refusal is a list, ``errors``, of a number and a text.
+#: A success has status 201; an error is a list, ``errors``, of a number and a text.
 #:
 #: - "OAuth2: oauth2AccessToken", https://github.com/CrowdStrike/falconpy/wiki/oauth2
 CROWDSTRIKE = Dialect(

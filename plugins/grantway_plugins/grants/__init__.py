@@ -1,5 +1,4 @@
-"""Grants beyond the three standard ones, one file each, registered as a stranger's would be.
+"""Further grants, one file each, registered through the same hooks as third-party grants.
 
-``password`` is not registered: it has to be asked for by name. The issuer's sides are in
-``grantway_plugins.grants.issuer``.
+The ``password`` grant is not registered automatically; its module shows how to register it.
 """

@@ -1,4 +1,4 @@
-"""What several of these grants have in their schemas."""
+"""Schema fields that several of these grants use."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from grantway._types.grant import Text
 
-#: What stands in the registry of token types (RFC 8693 section 3), after this.
+#: Prefix of the token type identifiers (RFC 8693 section 3).
 TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"
 
 
 class Jwt(Text):
-    """A signed JWT in its compact form: three parts of base64url with dots (RFC 7515)."""
+    """A signed JWT in the compact serialization of RFC 7515: three base64url parts with dots."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
-        "characters": "must be a signed JWT, three parts with dots, like {example}"
+        "characters": "must be a signed JWT: three parts separated by dots, such as {example}"
     }
     characters = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 

@@ -1,6 +1,6 @@
 """CIBA in polling mode (OpenID Client-Initiated Backchannel Authentication Core 1.0).
 
-The provider asks a person on a device of their own, such as a phone, and the client waits.
+The provider asks the user on another device, such as a phone, while the client polls.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HINTS = ("login_hint", "login_hint_token", "id_token_hint")
 
 
 class CibaSchema(GrantSchema):
-    """The ``auth_req_id`` that the provider answered the authentication request with."""
+    """The parameter ``auth_req_id``, from the response to the authentication request."""
 
     auth_req_id = Text(required=True, example='"1c266114-a1be-4252-8ad1-04986c5b9ac1"')
 
@@ -45,26 +45,26 @@ CIBA = Grant(
     replay=Replay.NEVER,
     secret=frozenset({"auth_req_id"}),
     single_use=frozenset({"auth_req_id"}),
-    summary="A token once a person has approved on their own device (OpenID CIBA, polling)",
+    summary="A token after the user has approved on another device (OpenID CIBA, polling)",
 )
 
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring CIBA."""
+    """Register the CIBA grant."""
     return [CIBA]
 
 
 @dataclass(frozen=True, slots=True)
 class BackchannelAuthentication(Value):
-    """A request that the person is being asked about (CIBA Core section 7.3).
+    """A pending authentication request (CIBA Core section 7.3).
 
     Attributes:
-        auth_req_id: For polling; a secret.
-        expires_in: Seconds that the person has.
-        interval: Least seconds between two polls.
-        started_at: Monotonic time of the answer.
-        parameters: The parameters of ``start`` that the token request repeats.
+        auth_req_id: Identifier for polling; a secret.
+        expires_in: Lifetime of the request in seconds.
+        interval: Minimum seconds between two polls.
+        started_at: Monotonic time of the response.
+        parameters: Parameters of ``start`` to repeat in the token request.
     """
 
     auth_req_id: str = field(repr=False)
@@ -74,26 +74,27 @@ class BackchannelAuthentication(Value):
     parameters: Mapping[str, Any] = field(default_factory=Params, repr=False)
 
     def remaining(self) -> float:
-        """Seconds until the request expires; zero or less when it has."""
+        """Return the seconds until the request expires; zero or less once it has expired."""
         return self.started_at + self.expires_in - time.monotonic()
 
 
 class CibaFlow(OneProcess):
-    """A login on the person's own device: ask the provider to ask them, wait for the token.
+    """A login on another device of the user, started and polled by the client.
 
     ::
 
         flow = CibaFlow(client, scope=["openid"])
-        asked = flow.start(login_hint="user@example.com", binding_message="W4SCT")
-        token = flow.wait(asked)
+        pending = flow.start(login_hint="user@example.com", binding_message="W4SCT")
+        token = flow.wait(pending)
 
     Args:
-        client: Who asks; its provider needs a ``backchannel_authentication_endpoint``.
-        scope: Scope names to ask for.
-        pause: Waits so many seconds between polls; by default real time, cut short by ``cancel``.
+        client: The client. Its provider needs a ``backchannel_authentication_endpoint``.
+        scope: Scope names to request.
+        pause: Function that waits the given number of seconds between polls. By default it waits
+            in real time until ``cancel`` is set.
     """
 
-    stays = "it holds a client; make one in the process that uses it"
+    stays = "it holds a client; create one in the process that uses it"
 
     def __init__(
         self,
@@ -119,26 +120,26 @@ class CibaFlow(OneProcess):
         resource: str | Sequence[str] | None = None,
         cancel: threading.Event | None = None,
     ) -> BackchannelAuthentication:
-        """Have the person asked (CIBA Core section 7.1). One hint says who that is.
+        """Send the authentication request (CIBA Core section 7.1). Exactly one hint is required.
 
         Args:
-            login_hint: A name, address or number that the provider knows them by.
-            login_hint_token: A token that says who they are.
-            id_token_hint: An ID token of theirs.
-            binding_message: What both this program and their device show, so that they know what
-                they approve.
-            user_code: What only they know, where the provider wants it; a secret.
-            requested_expiry: Seconds that they should have.
+            login_hint: Name, email address or phone number of the user at the provider.
+            login_hint_token: Token that identifies the user.
+            id_token_hint: ID token of the user.
+            binding_message: Message shown by this program and by the user's device, so that the
+                user can tell which login they approve.
+            user_code: Secret code of the user, if the provider requires one.
+            requested_expiry: Requested lifetime of the request in seconds.
             extra: Provider-specific parameters, sent with this request and the token requests.
-                Those that only this request knows, such as ``acr_values``, are not sent to the
-                token endpoint.
-            resource: The APIs that the token is for (RFC 8707), sent with both requests.
-            cancel: Ends waits between attempts at once when it is set.
+                Parameters that only this request defines, such as ``acr_values``, are not sent to
+                the token endpoint.
+            resource: URIs of the APIs that the token is for (RFC 8707), sent with both requests.
+            cancel: Setting it ends waits between attempts.
 
         Raises:
-            RequestInvalidError: there is no hint, or more than one; nothing was sent.
-            TokenError: the provider refused, such as for ``unknown_user_id``.
-            ResponseInvalidError: the answer lacks ``auth_req_id`` or ``expires_in``.
+            RequestInvalidError: No hint or several hints were given; nothing was sent.
+            TokenError: The provider rejected the request, for example with ``unknown_user_id``.
+            ResponseInvalidError: The response lacks ``auth_req_id`` or ``expires_in``.
         """
         if requested_expiry is not None:
             check_count("requested_expiry", requested_expiry)
@@ -152,23 +153,25 @@ class CibaFlow(OneProcess):
         }
         _check_hints(fields)
         if taken := sorted({*fields, "scope"} & set(extra or ())):
-            raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
+            raise ConfigurationError(
+                f"extra: {', '.join(taken)} must be given as arguments of their own names."
+            )
         parameters = login_parameters(self._client, GRANT_TYPE, extra=extra, resource=resource)
-        answer = self._client.call(
+        response = self._client.call(
             _STEP, cancel=cancel, scope=self._scope, extra=parameters.beginning, **fields
         )
-        auth_req_id = answer.get("auth_req_id")
-        lifetime = seconds(answer.get("expires_in"))
+        auth_req_id = response.get("auth_req_id")
+        lifetime = seconds(response.get("expires_in"))
         if not isinstance(auth_req_id, str) or not auth_req_id or lifetime is None:
             raise ResponseInvalidError(
-                f"{self._client.provider.host} took the request without an auth_req_id and an "
-                "expires_in to wait with (CIBA Core section 7.3).",
+                f"The response of {self._client.provider.host} lacks auth_req_id or expires_in, "
+                "which are required (CIBA Core section 7.3).",
                 evidence=Evidence(provider=self._client.provider.host, step=_STEP),
             )
         return BackchannelAuthentication(
             auth_req_id=auth_req_id,
             expires_in=lifetime,
-            interval=polling_interval(answer.get("interval")),
+            interval=polling_interval(response.get("interval")),
             started_at=time.monotonic(),
             parameters=parameters.token,
         )
@@ -180,39 +183,39 @@ class CibaFlow(OneProcess):
         cancel: threading.Event | None = None,
         on_poll: Callable[[str], None] | None = None,
     ) -> Token:
-        """Poll until the person has decided (CIBA Core section 10.1).
+        """Poll until the user has decided (CIBA Core section 10.1).
 
         Args:
-            authentication: What ``start`` gave.
-            cancel: Ends the wait at once when it is set.
-            on_poll: Told the outcome of each poll: ``authorization_pending``, ``slow_down``,
-                or the code of a failure that may pass, such as ``outcome_unknown``.
+            authentication: Result of ``start``.
+            cancel: Setting it ends the wait.
+            on_poll: Called with the outcome of each poll: ``authorization_pending``, ``slow_down``,
+                or the code of a temporary failure, such as ``outcome_unknown``.
 
         Raises:
-            AccessDeniedException: the person said no.
-            ExpiredTokenException: the provider says that the request has expired.
-            FlowTimeoutError: it expired without a decision; names the failure of the last
-                poll, if any.
+            AccessDeniedException: The user denied the request.
+            ExpiredTokenException: The provider reports that the request has expired.
+            FlowTimeoutError: The request expired without a decision. The error names the failure
+                of the last poll, if there was one.
             FlowCancelledError: ``cancel`` was set.
         """
 
-        def ask() -> Token:
+        def request_token() -> Token:
             return self._client.create_token(
                 grant_type=GRANT_TYPE,
                 auth_req_id=authentication.auth_req_id,
                 extra=authentication.parameters or None,
                 cancel=cancel,
-                attempts=1,  # a poll is repeated by the flow, which knows the interval
+                attempts=1,  # the flow repeats polls at the interval
             )
 
         def too_late() -> FlowTimeoutError:
             return FlowTimeoutError(
-                f"The person did not answer within {authentication.expires_in:g} s; ask again.",
+                f"The user did not respond within {authentication.expires_in:g} s; start again.",
                 evidence=Evidence(provider=self._client.provider.host, grant_type=GRANT_TYPE),
             )
 
         return poll(
-            ask,
+            request_token,
             interval=authentication.interval,
             remaining=authentication.remaining,
             too_late=too_late,
@@ -226,9 +229,9 @@ def _check_hints(fields: Mapping[str, Any]) -> None:
     given = [name for name in _HINTS if fields[name] is not None]
     if len(given) == 1:
         return
-    wrong = f"{' and '.join(given)} were given" if given else "none was"
+    wrong = f"{' and '.join(given)} were given" if given else "none was given"
     raise RequestInvalidError(
-        f"Nothing was sent: one of {', '.join(_HINTS)} says who is asked, and {wrong}.",
-        errors={name: ["exactly one of the hints is needed"] for name in given or _HINTS},
+        f"Nothing was sent: exactly one of {', '.join(_HINTS)} is required, but {wrong}.",
+        errors={name: ["exactly one of the hints is required"] for name in given or _HINTS},
         evidence=Evidence(grant_type=GRANT_TYPE, step=_STEP),
     )

@@ -1,4 +1,4 @@
-"""The client credentials grant (RFC 6749 section 4.4): a program acts for itself."""
+"""The client credentials grant (RFC 6749 section 4.4), for programs that act for themselves."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ GRANT_TYPE = "client_credentials"
 
 
 class ClientCredentialsSchema(GrantSchema):
-    """``scope``, and the ``resource`` that the token is for (RFC 8707)."""
+    """The parameters ``scope`` and ``resource`` (RFC 8707)."""
 
     scope = Scope()
     resource = Resource()
 
 
-#: Nothing is spent: a second send gets another token, and the first one harms nobody.
+#: The request consumes nothing, so a retry only issues another token.
 CLIENT_CREDENTIALS = Grant(
     grant_type=GRANT_TYPE,
     schema=ClientCredentialsSchema(),
@@ -30,13 +30,13 @@ CLIENT_CREDENTIALS = Grant(
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the client credentials grant."""
+    """Register the client credentials grant."""
     return [CLIENT_CREDENTIALS]
 
 
 @hookimpl
 def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Return how the issuer decides the client credentials grant."""
+    """Register the issuer's decision for the client credentials grant."""
     from grantway_plugins.issuer._decisions.grants.client_credentials import (  # noqa: PLC0415
         ClientCredentialsIssuer,
     )

@@ -1,4 +1,4 @@
-"""The JWT bearer grant (RFC 7523 section 2.1): a signed statement about somebody, for a token."""
+"""The JWT bearer grant (RFC 7523 section 2.1), which exchanges a signed assertion for a token."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class JwtBearerSchema(GrantSchema):
-    """The ``assertion``, and the ``scope`` and ``resource`` of the token."""
+    """The parameters ``assertion``, ``scope`` and ``resource``."""
 
     assertion = Jwt(required=True)
     scope = Scope()
     resource = Resource()
 
 
-#: A provider may take each ``jti`` once (RFC 7523 section 3), and may remember assertions without
-#: one by their digest. A fresh assertion costs its maker a signature; a second send of the same one
-#: could turn an unknown outcome into a false "no".
+#: A provider may accept each ``jti`` only once (RFC 7523 section 3), and may recognise an assertion
+#: without ``jti`` by its digest. Sending the same assertion again after an unknown outcome could
+#: therefore fail although the first request succeeded. Signing a new assertion is cheap.
 JWT_BEARER = Grant(
     grant_type=GRANT_TYPE,
     schema=JwtBearerSchema(),
@@ -29,11 +29,11 @@ JWT_BEARER = Grant(
     secret=frozenset({"assertion"}),
     single_use=frozenset({"assertion"}),
     repeatable=frozenset({"resource"}),
-    summary="A token for a signed JWT about somebody (RFC 7523)",
+    summary="A token in exchange for a signed JWT (RFC 7523)",
 )
 
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the JWT bearer grant."""
+    """Register the JWT bearer grant."""
     return [JWT_BEARER]

@@ -1,6 +1,6 @@
 """The password grant (RFC 6749 section 4.3), which RFC 9700 section 2.4 forbids.
 
-It is not installed as a plugin. For a provider that has nothing else, ask for it by name::
+It is not registered automatically. For a provider that supports nothing else, register it::
 
     from grantway_plugins.grants import password
 
@@ -19,41 +19,41 @@ GRANT_TYPE = "password"
 
 
 class PasswordGrantWarning(UserWarning):
-    """The password grant was registered."""
+    """Warning that the password grant is registered."""
 
 
 class _Unicode(Text):
-    """Any characters of Unicode but control characters (RFC 6749 appendix A.15 and A.16)."""
+    """Unicode text without control characters (RFC 6749 appendix A.15 and A.16)."""
 
     characters = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class PasswordSchema(GrantSchema):
-    """``username`` and ``password`` of a person, and a ``scope``."""
+    """The parameters ``username``, ``password`` and ``scope``."""
 
     username = _Unicode(required=True, example='"user-1"')
     password = _Unicode(required=True, example='"correct horse battery staple"')
     scope = Scope()
 
 
-#: Every send is an attempt to log in: providers count them, and some passwords carry a code that is
-#: good once.
+#: Every request is a login attempt. Providers limit their number, and some passwords contain a
+#: one-time code.
 PASSWORD = Grant(
     grant_type=GRANT_TYPE,
     schema=PasswordSchema(),
     replay=Replay.NEVER,
     secret=frozenset({"password"}),
-    summary="A token for a person's password; RFC 9700 forbids it (RFC 6749 section 4.3)",
+    summary="A token for a user's password; forbidden by RFC 9700 (RFC 6749 section 4.3)",
 )
 
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the password grant, with a warning."""
+    """Register the password grant and emit a warning."""
     warnings.warn(
-        "The password grant is registered. It shows people's passwords to this program, knows no "
-        "second factor, and must not be used (RFC 9700 section 2.4); use a device or browser login "
-        "where the provider has one.",
+        "The password grant is registered. It exposes users' passwords to this program, supports "
+        "no second factor, and must not be used (RFC 9700 section 2.4). Use a device or browser "
+        "login if the provider supports one.",
         PasswordGrantWarning,
         stacklevel=2,
     )

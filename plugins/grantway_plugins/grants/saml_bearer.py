@@ -1,4 +1,4 @@
-"""The SAML 2.0 bearer grant (RFC 7522): an assertion of a single sign-on service, for a token."""
+"""The SAML 2.0 bearer grant (RFC 7522), which exchanges a SAML assertion for a token."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<")
 
 
 class SamlAssertion(Text):
-    """A SAML assertion in base64url, as ``encode_assertion`` gives it (RFC 7522 section 2.1)."""
+    """A SAML assertion in base64url, as ``encode_assertion`` returns it (RFC 7522 section 2.1)."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
-        "xml": "is XML; encode_assertion() of this module makes what travels, like {example}",
-        "base64url": "must be XML in base64url, like {example}; encode_assertion() makes it",
+        "xml": "must be encoded, as {example}; call encode_assertion() first",
+        "base64url": "must be XML in base64url, such as {example}; encode_assertion() returns it",
     }
 
     def __init__(self, **options: Any) -> None:
@@ -35,7 +35,7 @@ class SamlAssertion(Text):
         if isinstance(value, str) and value.lstrip().startswith("<"):
             raise self.make_error("xml")
         text = super()._deserialize(value, attr, data, **options)
-        # Providers differ in whether they want the padding; the standard says without.
+        # The RFC omits the padding, but some providers require it.
         try:
             plain = text.rstrip("=")
             xml = base64.b64decode(plain + "=" * (-len(plain) % 4), b"-_", validate=True)
@@ -47,15 +47,15 @@ class SamlAssertion(Text):
 
 
 class SamlBearerSchema(GrantSchema):
-    """The ``assertion``, and the ``scope`` and ``resource`` of the token."""
+    """The parameters ``assertion``, ``scope`` and ``resource``."""
 
     assertion = SamlAssertion(required=True)
     scope = Scope()
     resource = Resource()
 
 
-#: An assertion may say that it is for one use (SAML's ``OneTimeUse``), and a provider may keep the
-#: identifiers of all that it took (RFC 7522 section 3).
+#: An assertion may be limited to one use (SAML's ``OneTimeUse``), and a provider may remember the
+#: identifiers of assertions that it has accepted (RFC 7522 section 3).
 SAML_BEARER = Grant(
     grant_type=GRANT_TYPE,
     schema=SamlBearerSchema(),
@@ -63,26 +63,26 @@ SAML_BEARER = Grant(
     secret=frozenset({"assertion"}),
     single_use=frozenset({"assertion"}),
     repeatable=frozenset({"resource"}),
-    summary="A token for a SAML 2.0 assertion (RFC 7522)",
+    summary="A token in exchange for a SAML 2.0 assertion (RFC 7522)",
 )
 
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the SAML 2.0 bearer grant."""
+    """Register the SAML 2.0 bearer grant."""
     return [SAML_BEARER]
 
 
 def encode_assertion(xml: str | bytes) -> str:
-    """Write an assertion as it travels: base64url without padding (RFC 7522 section 2.1).
+    """Encode an assertion as base64url without padding (RFC 7522 section 2.1).
 
     Args:
         xml: One ``Assertion`` element, byte for byte as its issuer signed it.
 
     Raises:
-        ConfigurationError: it is not XML, such as one that is encoded already.
+        ConfigurationError: The text is not XML, for example because it is already encoded.
     """
     data = xml.encode() if isinstance(xml, str) else xml
     if not _XML.match(data):
-        raise ConfigurationError("xml: must be the XML of an assertion, beginning with '<'.")
+        raise ConfigurationError("xml: must be the XML of an assertion, which starts with '<'.")
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

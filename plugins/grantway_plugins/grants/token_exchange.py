@@ -1,4 +1,4 @@
-"""Token exchange (RFC 8693): one token for another, narrower or for somewhere else."""
+"""The token exchange grant (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TokenExchangeSchema(GrantSchema):
 
     @validates_schema
     def _check_actor(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """An actor's token and its type come together, or not at all (RFC 8693 section 2.1)."""
+        """Require an actor's token and its type to be given together (RFC 8693 section 2.1)."""
         for name, other in (
             ("actor_token_type", "actor_token"),
             ("actor_token", "actor_token_type"),
@@ -50,28 +50,28 @@ class TokenExchangeSchema(GrantSchema):
                 raise ValidationError(f"is required with {other}", name)
 
 
-#: An exchange leaves an ordinary subject token as good as it was, but what is spent by it depends
-#: on the type of the token (RFC 8693 section 2.1): a refresh token may rotate, and an assertion may
-#: be good once. The class has to hold for all of them.
+#: An access token is still valid after an exchange, but other subject tokens may not be: a refresh
+#: token may rotate, and an assertion may be valid only once (RFC 8693 section 2.1). The replay
+#: class must be correct for all of them.
 TOKEN_EXCHANGE = Grant(
     grant_type=GRANT_TYPE,
     schema=TokenExchangeSchema(),
     replay=Replay.NEVER,
     secret=frozenset({"subject_token", "actor_token"}),
     repeatable=frozenset({"resource", "audience"}),
-    summary="A token for another token (RFC 8693)",
+    summary="A token in exchange for another token (RFC 8693)",
 )
 
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring token exchange."""
+    """Register the token exchange grant."""
     return [TOKEN_EXCHANGE]
 
 
 @hookimpl
 def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Return how the issuer decides token exchange."""
+    """Register the issuer's decision for token exchange."""
     from grantway_plugins.issuer._decisions.grants.token_exchange import (  # noqa: PLC0415
         TokenExchangeIssuer,
     )

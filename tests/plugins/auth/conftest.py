@@ -1,4 +1,4 @@
-"""An issuer, an application that is registered with it, and a resource that takes its tokens."""
+"""Fixtures: an issuer, a registered application, and a resource that accepts its tokens."""
 
 from __future__ import annotations
 

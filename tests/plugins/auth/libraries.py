@@ -1,4 +1,4 @@
-"""The HTTP libraries, each as a function that sends one request with a credential."""
+"""HTTP libraries, each as a function that sends one request with a credential."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from grantway_plugins.auth import HttpxAuth, RequestsAuth, TokenSource
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What every library tells of an answer."""
+class Response:
+    """The parts of a response that every library reports."""
 
     status: int
     text: str
@@ -24,17 +24,17 @@ class Answer:
 
 def by_requests(
     source: TokenSource, url: str, body: Any = None, *, method: str = "POST", **options: Any
-) -> Answer:
+) -> Response:
     with requests.Session() as session:
         session.trust_env = False
         auth = RequestsAuth(source, **options)
         got = session.request(method, url, data=body, auth=auth, timeout=30)
-        return Answer(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
+        return Response(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
 
 
 def by_httpx(
     source: TokenSource, url: str, body: Any = None, *, method: str = "POST", **options: Any
-) -> Answer:
+) -> Response:
     with httpx.Client(follow_redirects=True, trust_env=False, timeout=30) as client:
         auth = HttpxAuth(source, **options)
         return answer(client.request(method, url, content=body, auth=auth))
@@ -42,8 +42,8 @@ def by_httpx(
 
 def by_async_httpx(
     source: TokenSource, url: str, body: Any = None, *, method: str = "POST", **options: Any
-) -> Answer:
-    async def send() -> Answer:
+) -> Response:
+    async def send() -> Response:
         content = body if body is None or isinstance(body, (bytes, str)) else stream(body)
         async with httpx.AsyncClient(follow_redirects=True, trust_env=False, timeout=30) as client:
             auth = HttpxAuth(source, **options)
@@ -57,11 +57,11 @@ async def stream(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def answer(got: httpx.Response) -> Answer:
-    return Answer(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
+def answer(got: httpx.Response) -> Response:
+    return Response(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
 
 
-Library = Callable[..., Answer]
+Library = Callable[..., Response]
 LIBRARIES: dict[str, Library] = {
     "requests": by_requests,
     "httpx": by_httpx,

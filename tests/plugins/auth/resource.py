@@ -1,4 +1,4 @@
-"""A resource that asks the issuer about every token, and an application that uses it."""
+"""A resource that introspects every token, and an application that uses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REVOKED = 'Bearer realm="things, all", error="invalid_token", error_description=
 
 
 class Application:
-    """A client that may ask for tokens, revoke them and introspect them, and counts its tokens."""
+    """A registered client that requests, revokes and introspects tokens, and records them."""
 
     def __init__(self, issuer: str) -> None:
         made = requests.post(
@@ -41,7 +41,7 @@ class Application:
             client_id=self.secrets[0],
             client_secret=self.secrets[1],
         )
-        #: Every token that the issuer gave out.
+        #: Every token that the issuer has issued to it.
         self.tokens: list[str] = []
 
     def credential(self, **options: Any) -> Credential:
@@ -53,20 +53,20 @@ class Application:
         )
 
     def revoke(self, token: grantway.Token) -> None:
-        answer = requests.post(
+        response = requests.post(
             f"{self.issuer}/revoke",
             data={"token": token.access_token},
             auth=self.secrets,
             timeout=10,
         )
-        assert answer.status_code == 200, answer.text
+        assert response.status_code == 200, response.text
 
     def active(self, token: str) -> bool:
-        answer = requests.post(
+        response = requests.post(
             f"{self.issuer}/introspect", data={"token": token}, auth=self.secrets, timeout=10
         )
-        assert answer.status_code == 200, answer.text
-        return bool(answer.json()["active"])
+        assert response.status_code == 200, response.text
+        return bool(response.json()["active"])
 
     def __enter__(self) -> Self:
         return self
@@ -76,43 +76,42 @@ class Application:
 
 
 class Seen:
-    """One request that a resource was sent."""
+    """One request that the resource received."""
 
     def __init__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         self.method, self.path, self.headers, self.body = method, path, headers, body
 
 
-#: What else a path answers: status and headers.
-Answers = dict[str, tuple[int, dict[str, str]]]
+#: Status and headers of fixed responses, by path.
+Responses = dict[str, tuple[int, dict[str, str]]]
 
 
 class Resource:
-    """Answers 200 and what it was sent to whoever has a live token, and 401 to all others.
+    """A server that responds to an active token with 200 and the body it received, else with 401.
 
     Args:
-        active: Whether a token is worth something.
-        answers: Paths that answer something else. Their tokens are not looked at, unless the
-            status is 0.
-        header: Where it looks for the token, and the word before it.
-        tls: Of its certificate.
+        active: Returns whether a token is active.
+        responses: Fixed responses by path, sent without checking the token.
+        header: Name of the header with the token, and the text before the token.
+        tls: TLS context with the server's certificate, or None for plain HTTP.
     """
 
     def __init__(
         self,
         active: Callable[[str], bool],
-        answers: Answers | None = None,
+        responses: Responses | None = None,
         header: tuple[str, str] = ("authorization", "Bearer "),
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.seen: list[Seen] = []
         self._open: set[socket.socket] = set()
-        self._active, self._answers, self._header = active, answers or {}, header
+        self._active, self._responses, self._header = active, responses or {}, header
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
-            timeout = 30  # of a read: whatever a client leaves open, the end comes
+            timeout = 30  # seconds for a read, so that a connection left open by a client ends
 
             def setup(self) -> None:
                 super().setup()
@@ -130,7 +129,7 @@ class Resource:
                     b"".join(self.chunks()),
                 )
                 outer.seen.append(seen)
-                status, headers = outer.judge(seen)
+                status, headers = outer.respond_to(seen)
                 content = json.dumps({"sent": seen.body.decode("latin-1")}).encode()
                 self.send_response(status)
                 for name, value in headers.items():
@@ -151,11 +150,11 @@ class Resource:
                     self.rfile.readline()
                 self.rfile.readline()
 
-            def log_message(self, format: str, *_words: Any) -> None:  # noqa: A002 - its name
-                """Say nothing."""
+            def log_message(self, format: str, *_words: Any) -> None:  # noqa: A002 - the name in the base class
+                """Log nothing."""
 
         class Server(ThreadingHTTPServer):
-            # Many threads come at once, and all are waited for at the end.
+            # Many threads connect at once, and closing the server waits for all of them.
             request_queue_size = 256
             daemon_threads = False
 
@@ -170,9 +169,9 @@ class Resource:
     def url(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
-    def judge(self, seen: Seen) -> tuple[int, dict[str, str]]:
-        if seen.path in self._answers:
-            return self._answers[seen.path]
+    def respond_to(self, seen: Seen) -> tuple[int, dict[str, str]]:
+        if seen.path in self._responses:
+            return self._responses[seen.path]
         name, prefix = self._header
         token = seen.headers.get(name, "")
         if token.startswith(prefix) and self._active(token.removeprefix(prefix)):
@@ -180,8 +179,8 @@ class Resource:
         return 401, {"WWW-Authenticate": REVOKED}
 
     @property
-    def carried(self) -> list[str]:
-        """The ``Authorization`` of every request, in order."""
+    def authorizations(self) -> list[str]:
+        """``Authorization`` of every request, in order."""
         return [seen.headers.get("authorization", "") for seen in self.seen]
 
     def __enter__(self) -> Self:
@@ -191,7 +190,7 @@ class Resource:
     def __exit__(self, *_problem: object) -> None:
         self._server.shutdown()
         self._thread.join()
-        for each in list(self._open):  # kept by a client for a next request
+        for each in list(self._open):  # clients keep these open for further requests
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         self._server.server_close()

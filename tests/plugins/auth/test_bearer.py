@@ -1,4 +1,4 @@
-"""The part that sends nothing: headers, origins, challenges, and when another token may help."""
+"""Tests of presenting a token: headers, origins, challenges and retries."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def token(text: str, kind: str = "Bearer") -> grantway.Token:
         (Bearer(header="X-Api-Key", scheme=""), ("X-Api-Key", "abc")),
     ],
 )
-def test_the_header_is_as_it_was_asked_for(bearer: Bearer, expected: tuple[str, str]) -> None:
+def test_uses_the_given_header_and_scheme(bearer: Bearer, expected: tuple[str, str]) -> None:
     assert bearer.present(HERE).header(token("abc", "bearer")) == expected
     assert "abc" not in repr(bearer)
 
 
-def test_a_named_scheme_takes_a_token_of_another_type_but_none_that_needs_a_proof() -> None:
+def test_a_named_scheme_accepts_other_token_types_except_those_that_need_a_proof() -> None:
     assert Bearer(scheme="Bearer").value(token("abc", "bot")) == "Bearer abc"
     with pytest.raises(grantway.ConfigurationError, match=r"DPoP\.headers") as caught:
         Bearer(scheme="DPoP").value(token("abc", "DPoP"))
@@ -56,14 +56,14 @@ def test_a_named_scheme_takes_a_token_of_another_type_but_none_that_needs_a_proo
         ({"origins": ["https://api.example.com:port"]}, "origins"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(options: dict[str, str], field: str) -> None:
+def test_rejects_invalid_arguments_by_name(options: dict[str, str], field: str) -> None:
     with pytest.raises(grantway.ConfigurationError) as caught:
         Bearer(**options)  # type: ignore[arg-type]
     assert list(caught.value.errors) == [field]
     assert str(caught.value).startswith(f"{field}: ")
 
 
-def test_an_origin_in_the_clear_on_another_machine_is_refused() -> None:
+def test_rejects_plain_http_to_another_machine() -> None:
     with pytest.raises(grantway.InsecureEndpointError, match="origins: http://api"):
         Bearer(origins=["http://api.example.com"])
 
@@ -78,7 +78,7 @@ def test_an_origin_in_the_clear_on_another_machine_is_refused() -> None:
         ("https://user:secret@api.example.com", "https://api.example.com"),
     ],
 )
-def test_two_addresses_of_one_origin(one: str, other: str) -> None:
+def test_equivalent_urls_have_the_same_origin(one: str, other: str) -> None:
     bearer = Bearer(origins=[one])
     assert bearer.present(other).origin == origin_of(one, "url")
     assert "secret" not in str(origin_of(one, "url"))
@@ -99,7 +99,7 @@ def test_two_addresses_of_one_origin(one: str, other: str) -> None:
         "",
     ],
 )
-def test_another_origin_is_another_however_it_looks(url: str) -> None:
+def test_distinguishes_similar_looking_origins(url: str) -> None:
     with pytest.raises(grantway.ConfigurationError, match=r"^url: "):
         Bearer(origins=["https://api.example.com"]).present(url)
 
@@ -124,18 +124,18 @@ def test_another_origin_is_another_however_it_looks(url: str) -> None:
         ('Bearer error="', {""}),
     ],
 )
-def test_a_challenge_is_read(challenges: str, errors: set[str]) -> None:
+def test_parses_challenges(challenges: str, errors: set[str]) -> None:
     assert errors_of(challenges, {"bearer", "token"}) == errors
 
 
-def test_a_long_challenge_is_read_in_time() -> None:
+def test_parses_a_long_challenge_quickly() -> None:
     begin = time.process_time()
     errors_of("a " * 50_000 + ", " * 50_000 + "=" * 50_000, {"bearer"})
     assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize("challenge", ["", INVALID, 'Basic realm="login"', "Bearer"])
-def test_another_token_may_help_once(challenge: str) -> None:
+def test_a_401_asks_for_another_token_only_once(challenge: str) -> None:
     sending = Bearer().present(HERE)
     sending.header(token(f"first-{len(challenge)}"))
     assert sending.rejected(401, challenge)
@@ -143,7 +143,7 @@ def test_another_token_may_help_once(challenge: str) -> None:
     assert not sending.rejected(401, challenge)
 
 
-def test_a_new_token_that_is_refused_too_is_not_replaced_at_that_origin() -> None:
+def test_a_rejected_replacement_is_not_replaced_again_for_that_origin() -> None:
     bearer = Bearer()
     sending = bearer.present(HERE)
     sending.header(token("old"))
@@ -160,7 +160,7 @@ def test_a_new_token_that_is_refused_too_is_not_replaced_at_that_origin() -> Non
         assert later.rejected(401, INVALID) is expected
 
 
-def test_a_new_token_that_works_may_be_replaced_when_it_is_refused_later() -> None:
+def test_an_accepted_replacement_can_be_replaced_when_it_is_rejected_later() -> None:
     sending = Bearer().present(HERE)
     sending.header(token("one"))
     assert sending.rejected(401, INVALID)
@@ -171,7 +171,7 @@ def test_a_new_token_that_works_may_be_replaced_when_it_is_refused_later() -> No
     assert later.rejected(401, INVALID)
 
 
-def test_a_body_is_rewound_to_where_it_was() -> None:
+def test_rewinds_a_body_to_its_start_position() -> None:
     file = io.BytesIO(b"0123456789")
     file.seek(4)
     body = Body(file)
@@ -183,7 +183,7 @@ def test_a_body_is_rewound_to_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("body", [None, b"x", bytearray(b"x"), "x"])
-def test_what_is_in_memory_can_be_sent_again(body: object) -> None:
+def test_bodies_in_memory_can_be_sent_again(body: object) -> None:
     assert Body(body).rewind()
 
 

@@ -1,4 +1,4 @@
-"""boto3's clients of services that take a bearer token, against a resource on this machine."""
+"""Tests of boto3 clients for services with bearer tokens, against a local resource."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from botocore.tokens import FrozenAuthToken
 import grantway
 from grantway_plugins.aws import BotocoreTokenProvider
 from tests.certificates import issue
-from tests.plugins.auth.resource import Answers, Application, Resource
+from tests.plugins.auth.resource import Application, Resource, Responses
 
 Serve = Callable[..., Resource]
 
 
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """That of the resource, which boto3 trusts; and no configuration of the machine's own."""
+    """Create a certificate that boto3 trusts, and ignore the AWS configuration of the machine."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -50,18 +50,18 @@ def opened() -> Iterator[ExitStack]:
 @pytest.fixture
 def serve(
     application: Application, certificate: tuple[str, str], opened: ExitStack
-) -> Callable[[Answers | None], Resource]:
-    def start(answers: Answers | None = None) -> Resource:
+) -> Callable[[Responses | None], Resource]:
+    def start(responses: Responses | None = None) -> Resource:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*certificate)
-        return opened.enter_context(Resource(application.active, answers, tls=tls))
+        return opened.enter_context(Resource(application.active, responses, tls=tls))
 
     return start
 
 
 @pytest.fixture
 def connect(opened: ExitStack) -> Callable[..., Any]:
-    """A client of a service, made by a session that has the provider."""
+    """Create a client of a service with a session that has the token provider."""
 
     def connect(
         provider: BotocoreTokenProvider,
@@ -81,44 +81,44 @@ def connect(opened: ExitStack) -> Callable[..., Any]:
     return connect
 
 
-def test_a_call_carries_the_token(
+def test_a_call_sends_the_token(
     application: Application, serve: Serve, connect: Callable[..., Any]
 ) -> None:
     credential, resource = application.credential(), serve()
     client = connect(BotocoreTokenProvider(credential), resource.url)
-    assert application.tokens == []  # making a client asks for nothing
+    assert application.tokens == []  # creating a client requests no token
     client.verify_session()
     client.list_spaces()
-    assert resource.carried == [f"Bearer {application.tokens[0]}"] * 2
+    assert resource.authorizations == [f"Bearer {application.tokens[0]}"] * 2
     assert len(application.tokens) == 1
 
 
 @pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
-def test_a_revoked_token_is_replaced_and_the_call_sent_again(
+def test_retries_a_call_with_a_new_token_after_a_revocation(
     application: Application, serve: Serve, connect: Callable[..., Any], mode: str
 ) -> None:
     credential, resource = application.credential(), serve()
     client = connect(BotocoreTokenProvider(credential), resource.url, retries={"mode": mode})
     for _ in range(2):
         application.revoke(credential.token())
-        answer = client.list_spaces(nextToken="more")
-        assert answer["ResponseMetadata"]["RetryAttempts"] == 1
+        response = client.list_spaces(nextToken="more")
+        assert response["ResponseMetadata"]["RetryAttempts"] == 1
     first, second, third = (f"Bearer {token}" for token in application.tokens)
-    assert resource.carried == [first, second, second, third]
+    assert resource.authorizations == [first, second, second, third]
     assert {json.loads(seen.body)["nextToken"] for seen in resource.seen} == {"more"}
 
 
 @pytest.mark.parametrize(
     ("start", "statuses"), [(0, [200]), (3, [401, 200])], ids=["whole", "from its middle"]
 )
-def test_a_file_is_sent_again_where_botocore_rewinds_it_rightly(
+def test_sends_a_file_again_only_if_botocore_rewinds_it_correctly(
     application: Application,
     serve: Serve,
     connect: Callable[..., Any],
     start: int,
     statuses: list[int],
 ) -> None:
-    """It rewinds to the beginning, so a file that began elsewhere is left alone."""
+    """Botocore rewinds to the beginning of the file, which is wrong for other start positions."""
     credential, resource = application.credential(), serve()
     client = connect(BotocoreTokenProvider(credential), resource.url, "bedrock-runtime")
     application.revoke(credential.token())
@@ -138,7 +138,7 @@ def test_a_file_is_sent_again_where_botocore_rewinds_it_rightly(
     ("answer", "sent"),
     [((401, 'Bearer error="insufficient_scope"'), 1), ((403, ""), 1), ((401, ""), 2)],
 )
-def test_an_error_that_stays_is_a_client_error(
+def test_a_persistent_error_is_a_client_error(
     application: Application,
     serve: Serve,
     connect: Callable[..., Any],
@@ -154,7 +154,7 @@ def test_an_error_that_stays_is_a_client_error(
     assert len(resource.seen) == len(application.tokens) == sent
 
 
-def test_threads_with_a_revoked_token_fetch_one(
+def test_threads_with_a_revoked_token_cause_one_refresh(
     application: Application, serve: Serve, connect: Callable[..., Any]
 ) -> None:
     credential, resource = application.credential(), serve()
@@ -165,21 +165,21 @@ def test_threads_with_a_revoked_token_fetch_one(
         calls = [pool.submit(client.list_spaces) for _ in range(64)]
         assert {each.result()["ResponseMetadata"]["HTTPStatusCode"] for each in calls} == {200}
     assert len(application.tokens) == 2
-    assert resource.carried.count(f"Bearer {application.tokens[1]}") == 64
+    assert resource.authorizations.count(f"Bearer {application.tokens[1]}") == 64
 
 
-def test_the_token_goes_only_where_it_is_meant_for(
+def test_sends_the_token_only_to_the_allowed_origins(
     application: Application, serve: Serve, connect: Callable[..., Any]
 ) -> None:
     resource, credential = serve(), application.credential()
     provider = BotocoreTokenProvider(credential, origins=["https://codecatalyst.global.api.aws"])
     client = connect(provider, resource.url)
-    with pytest.raises(grantway.ConfigurationError, match="meant for https://codecatalyst"):
+    with pytest.raises(grantway.ConfigurationError, match="is for https://codecatalyst"):
         client.verify_session()
     assert resource.seen == []
 
 
-def test_the_token_is_for_the_services_that_are_named(application: Application) -> None:
+def test_provides_the_token_only_to_the_given_services(application: Application) -> None:
     provider = BotocoreTokenProvider(application.credential(), services=["codecatalyst"])
     session = botocore.session.get_session()
     provider.install(session)
@@ -190,7 +190,7 @@ def test_the_token_is_for_the_services_that_are_named(application: Application) 
     assert provider.load_token() is None
 
 
-def test_another_bearer_token_of_the_session_is_left_alone(
+def test_keeps_another_bearer_token_of_the_session(
     application: Application,
     serve: Serve,
     connect: Callable[..., Any],
@@ -202,11 +202,11 @@ def test_another_bearer_token_of_the_session_is_left_alone(
     client = connect(provider, resource.url, "bedrock-runtime")
     with pytest.raises(ClientError):
         client.invoke_model(modelId="m", body=b"x")
-    assert resource.carried == ["Bearer theirs"]
+    assert resource.authorizations == ["Bearer theirs"]
     assert application.tokens == []
 
 
-def test_the_end_of_a_token_is_told_and_the_token_not_printed(application: Application) -> None:
+def test_botocore_gets_the_expiry_and_the_repr_hides_the_token(application: Application) -> None:
     credential = application.credential()
     token = credential.token()
     provider = BotocoreTokenProvider(credential)
@@ -221,7 +221,7 @@ def test_the_end_of_a_token_is_told_and_the_token_not_printed(application: Appli
     assert provider.load_token().get_frozen_token().expiration is None
 
 
-def test_a_token_of_another_type_is_refused(application: Application) -> None:
+def test_rejects_a_token_of_another_type(application: Application) -> None:
     credential = application.credential()
     credential.accept(replace(credential.token(), token_type="DPoP"))
     with pytest.raises(grantway.ConfigurationError, match="DPoP"):

@@ -1,4 +1,4 @@
-"""What a token's use promises, whatever library sends the request."""
+"""Promises that hold for every HTTP library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def send(request: pytest.FixtureRequest) -> Library:
 
 
 class Fixed:
-    """A source of one token, whatever is said of it."""
+    """A token source that always returns the same token."""
 
     def __init__(self, token: grantway.Token) -> None:
         self._token = token
@@ -44,32 +44,32 @@ def bearer(header: str) -> str:
     return header.removeprefix("Bearer ")
 
 
-def test_a_request_carries_the_token(
+def test_a_request_sends_the_token(
     send: Library, application: Application, resource: Resource
 ) -> None:
     credential = application.credential()
     assert send(credential, resource.url, method="GET").status == 200
     assert send(credential, resource.url, b"again").text == '{"sent": "again"}'
-    assert resource.carried == [f"Bearer {credential.token().access_token}"] * 2
+    assert resource.authorizations == [f"Bearer {credential.token().access_token}"] * 2
     assert len(application.tokens) == 1
 
 
 @pytest.mark.parametrize("body", [None, b"bytes", "text"])
-def test_a_revoked_token_is_replaced_and_the_request_sent_again(
+def test_retries_with_a_new_token_after_a_revocation(
     send: Library, application: Application, resource: Resource, body: str | bytes | None
 ) -> None:
     credential = application.credential()
     application.revoke(credential.token())
-    answer = send(credential, resource.url, body)
-    assert answer.status == 200
+    response = send(credential, resource.url, body)
+    assert response.status == 200
     assert [seen.body for seen in resource.seen] == [
         body.encode() if isinstance(body, str) else body or b""
     ] * 2
-    assert [bearer(each) for each in resource.carried] == application.tokens
+    assert [bearer(each) for each in resource.authorizations] == application.tokens
     assert len(application.tokens) == 2
 
 
-def test_a_stream_is_not_sent_again_and_the_next_request_has_another_token(
+def test_a_stream_is_not_sent_again_but_the_next_request_has_a_new_token(
     send: Library, application: Application, resource: Resource
 ) -> None:
     def parts() -> Iterator[bytes]:
@@ -88,10 +88,10 @@ def test_a_stream_is_not_sent_again_and_the_next_request_has_another_token(
 
 @pytest.mark.parametrize(
     ("send", "start"),
-    # httpx itself cannot send a file from its middle: it promises the whole length.
+    # httpx cannot send part of a file: it announces the length of the whole file.
     [(by_requests, 0), (by_requests, 6), (by_httpx, 0)],
 )
-def test_a_file_is_sent_again_from_where_it_was(
+def test_sends_a_file_again_from_its_start_position(
     send: Library, application: Application, resource: Resource, start: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "letter"
@@ -115,34 +115,34 @@ def test_a_file_is_sent_again_from_where_it_was(
         (500, 'Bearer error="invalid_token"'),
     ],
 )
-def test_what_another_token_does_not_cure_comes_back_as_it_is(
+def test_returns_responses_that_another_token_would_not_change(
     send: Library, application: Application, status: int, challenge: str
 ) -> None:
     credential = application.credential()
     headers = {"WWW-Authenticate": challenge}
     with Resource(application.active, {"/x": (status, headers)}) as resource:
-        answer = send(credential, f"{resource.url}/x")
-        assert (answer.status, answer.challenge) == (status, challenge)
+        response = send(credential, f"{resource.url}/x")
+        assert (response.status, response.challenge) == (status, challenge)
         assert len(resource.seen) == len(application.tokens) == 1
 
 
-def test_a_resource_that_refuses_every_token_costs_one_more_token_and_not_one_a_request(
+def test_a_resource_that_rejects_every_token_causes_only_one_refresh(
     send: Library, application: Application
 ) -> None:
     credential = application.credential()
     with Resource(lambda token: False) as resource:
         for _ in range(5):
-            answer = send(credential, resource.url)
-            assert (answer.status, answer.challenge) == (401, REVOKED)
+            response = send(credential, resource.url)
+            assert (response.status, response.challenge) == (401, REVOKED)
         assert len(resource.seen) == 6
     assert len(application.tokens) == 2
-    # Elsewhere the same token is asked about as ever.
+    # Another origin is not affected.
     application.revoke(credential.token())
     with Resource(application.active) as resource:
         assert send(credential, resource.url).status == 200
 
 
-def test_where_no_other_token_can_be_had_the_caller_is_told(
+def test_raises_if_no_other_token_is_available(
     send: Library, application: Application, resource: Resource
 ) -> None:
     credential = application.client.credential(
@@ -153,23 +153,23 @@ def test_where_no_other_token_can_be_had_the_caller_is_told(
     application.revoke(token)
     with pytest.raises(grantway.LoginNeededError):
         send(credential, resource.url)
-    assert resource.carried == [f"Bearer {token.access_token}"]
+    assert resource.authorizations == [f"Bearer {token.access_token}"]
 
 
 @pytest.mark.parametrize("status", [302, 307])
-def test_a_redirect_to_another_origin_carries_no_token(
+def test_a_redirect_to_another_origin_does_not_send_the_token(
     send: Library, application: Application, resource: Resource, status: int
 ) -> None:
     away = {"/away": (status, {"Location": f"{resource.url}/here"})}
     with Resource(application.active, away) as elsewhere:
-        answer = send(application.credential(), f"{elsewhere.url}/away", b"x")
-        assert elsewhere.carried == [f"Bearer {application.tokens[0]}"]
-    # Refused for want of a token, which is no reason to send one.
-    assert (answer.status, resource.carried) == (401, [""])
+        response = send(application.credential(), f"{elsewhere.url}/away", b"x")
+        assert elsewhere.authorizations == [f"Bearer {application.tokens[0]}"]
+    # The other origin responds with 401, but must not receive a token.
+    assert (response.status, resource.authorizations) == (401, [""])
     assert len(application.tokens) == 1
 
 
-def test_a_redirect_within_the_origin_carries_it_and_a_refused_one_is_replaced(
+def test_a_redirect_within_the_origin_sends_the_token_and_replaces_a_rejected_one(
     send: Library, application: Application
 ) -> None:
     credential = application.credential()
@@ -178,11 +178,11 @@ def test_a_redirect_within_the_origin_carries_it_and_a_refused_one_is_replaced(
         assert send(credential, f"{resource.url}/old", b"x").text == '{"sent": "x"}'
         assert [seen.path for seen in resource.seen] == ["/old", "/new", "/new"]
         first, second = application.tokens
-        assert [bearer(each) for each in resource.carried] == [first, first, second]
+        assert [bearer(each) for each in resource.authorizations] == [first, first, second]
 
 
 @pytest.mark.parametrize("host", ["same", "other"])
-def test_a_header_of_another_name_is_carried_over_no_redirect(
+def test_a_redirect_drops_a_header_with_another_name(
     send: Library, application: Application, host: str
 ) -> None:
     credential = application.credential()
@@ -194,25 +194,25 @@ def test_a_header_of_another_name_is_carried_over_no_redirect(
             options = {"header": "X-Token", "scheme": "Token"}
             assert send(credential, resource.url, **options).status == 200
             assert send(credential, f"{resource.url}/old", **options).status == 401
-            carried = [seen.headers.get("x-token", "") for seen in [*resource.seen, *goal.seen]]
-    assert carried == [f"Token {credential.token().access_token}"] * 2 + [""]
+            tokens = [seen.headers.get("x-token", "") for seen in [*resource.seen, *goal.seen]]
+    assert tokens == [f"Token {credential.token().access_token}"] * 2 + [""]
 
 
 def test_the_header_and_the_scheme_can_be_chosen(send: Library, application: Application) -> None:
     credential = application.credential()
     application.revoke(credential.token())
     with Resource(application.active, header=("x-api-key", "")) as resource:
-        answer = send(credential, resource.url, b"x", header="X-Api-Key", scheme="")
-        assert answer.status == 200
+        response = send(credential, resource.url, b"x", header="X-Api-Key", scheme="")
+        assert response.status == 200
         assert [seen.headers["x-api-key"] for seen in resource.seen] == application.tokens
-        assert resource.carried == ["", ""]
+        assert resource.authorizations == ["", ""]
 
 
-def test_the_token_goes_only_where_it_is_meant_for(
+def test_sends_the_token_only_to_the_allowed_origins(
     send: Library, application: Application, resource: Resource
 ) -> None:
     credential = application.credential()
-    with pytest.raises(grantway.ConfigurationError, match=r"meant for https://api\.example\.com,"):
+    with pytest.raises(grantway.ConfigurationError, match=r"is for https://api\.example\.com,"):
         send(credential, resource.url, origins=["https://api.example.com"])
     with pytest.raises(
         grantway.InsecureEndpointError, match=r"http://api\.example\.com would send"
@@ -223,7 +223,7 @@ def test_the_token_goes_only_where_it_is_meant_for(
 
 
 @pytest.mark.parametrize("kind", ["DPoP", "mac", "N_A", "pop", "whatever"])
-def test_a_token_that_is_no_bearer_token_is_not_sent_as_one(
+def test_does_not_send_another_token_type_as_bearer(
     send: Library, resource: Resource, kind: str
 ) -> None:
     source: TokenSource = Fixed(grantway.Token("very-secret", token_type=kind))
@@ -234,14 +234,14 @@ def test_a_token_that_is_no_bearer_token_is_not_sent_as_one(
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
-def test_the_type_is_compared_without_case(
+def test_compares_the_token_type_case_insensitively(
     send: Library, application: Application, resource: Resource, kind: str
 ) -> None:
     token = replace(application.credential().token(), token_type=kind)
     assert send(Fixed(token), resource.url).status == 200
 
 
-def test_a_token_that_no_header_can_carry_stays_out_of_the_error(
+def test_the_error_about_an_invalid_token_does_not_contain_it(
     send: Library, resource: Resource
 ) -> None:
     with pytest.raises(grantway.ConfigurationError, match="access_token") as caught:
@@ -250,17 +250,17 @@ def test_a_token_that_no_header_can_carry_stays_out_of_the_error(
     assert "secret" not in f"{caught.value!r} {caught.value}"
 
 
-def test_an_expired_token_is_never_sent(
+def test_never_sends_an_expired_token(
     send: Library, application: Application, resource: Resource
 ) -> None:
     credential = application.credential()
     token = credential.token()
     credential.accept(replace(token, expires_at=time.time() - 1))
     assert send(credential, resource.url).status == 200
-    assert [bearer(each) for each in resource.carried] == application.tokens[1:]
+    assert [bearer(each) for each in resource.authorizations] == application.tokens[1:]
 
 
-def test_a_server_that_breaks_off_after_the_refusal_is_an_error_of_the_library(
+def test_a_connection_closed_after_the_401_raises_the_librarys_error(
     send: Library, application: Application
 ) -> None:
     refused = faults.answer(401)
@@ -273,7 +273,7 @@ def test_a_server_that_breaks_off_after_the_refusal_is_an_error_of_the_library(
     assert len(application.tokens) == 2
 
 
-def test_nothing_prints_a_token(application: Application) -> None:
+def test_the_repr_hides_the_token(application: Application) -> None:
     credential = application.credential()
     token = credential.token().access_token
     assert token not in f"{RequestsAuth(credential)!r} {HttpxAuth(credential)!r}"

@@ -1,4 +1,4 @@
-"""A token that is revoked while many use it: one more is fetched, and nobody fails."""
+"""Tests of a token that is revoked while many callers use it: one refresh, and no failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def revoked() -> set[str]:
 
 @pytest.fixture
 def resource(application: Application, revoked: set[str]) -> Resource:
-    """Takes what the application was given and has not been revoked, without asking each time."""
+    """Run a resource that knows the application's valid tokens without introspection."""
     return Resource(lambda token: token in application.tokens and token not in revoked)
 
 
@@ -52,8 +52,8 @@ def test_threads(
     assert statuses == [200] * THREADS
     assert len(application.tokens) == 2
     first, second = (f"Bearer {token}" for token in application.tokens)
-    assert 1 <= resource.carried.count(first) <= THREADS
-    assert resource.carried.count(second) == THREADS
+    assert 1 <= resource.authorizations.count(first) <= THREADS
+    assert resource.authorizations.count(second) == THREADS
 
 
 def test_tasks(application: Application, resource: Resource, revoked: set[str]) -> None:
@@ -71,22 +71,22 @@ def test_tasks(application: Application, resource: Resource, revoked: set[str]) 
         statuses = asyncio.run(send())
     assert statuses == [200] * TASKS
     assert len(application.tokens) == 2
-    assert resource.carried.count(f"Bearer {application.tokens[1]}") == TASKS
+    assert resource.authorizations.count(f"Bearer {application.tokens[1]}") == TASKS
 
 
-def test_the_event_loop_goes_on_while_a_token_is_fetched(application: Application) -> None:
+def test_a_refresh_does_not_block_the_event_loop(application: Application) -> None:
     loop_went_on = threading.Event()
     waited: list[bool] = []
     credential = application.client.credential(
         grant_type="client_credentials",
-        # The token is held back until the loop has done something else.
+        # Block the token request until the event loop has run another task.
         on_token=lambda token: waited.append(loop_went_on.wait(30)),
     )
 
     async def send(url: str) -> int:
         async with httpx.AsyncClient(auth=HttpxAuth(credential), timeout=30) as client:
             got = asyncio.create_task(client.get(url))
-            await asyncio.sleep(0)  # it has begun, and cannot end
+            await asyncio.sleep(0)  # the refresh has started and cannot end yet
             loop_went_on.set()
             return (await got).status_code
 

@@ -1,4 +1,4 @@
-"""A provider of a few lines: answers from a script, and what it was asked."""
+"""A transport with scripted responses that records its requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN_ENDPOINT = "https://as.example/token"
 
 
 def answer(status: int, body: Mapping[str, Any], **headers: str) -> HttpResponse:
-    """An answer in JSON; underscores in the names of headers stand for hyphens."""
+    """Return a JSON response; underscores in the names of headers become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return HttpResponse(status, named, json.dumps(body).encode())
 
@@ -39,22 +39,22 @@ def form(request: HttpRequest) -> dict[str, str]:
 
 
 def header_of(signed: str) -> dict[str, Any]:
-    """The header of a JWT, unchecked."""
+    """Return the header of a JWT without verifying it."""
     part = signed.partition(".")[0]
     return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
 
 
 def verified(signed: str, public: Mapping[str, Any]) -> jwt.Token:
-    """A JWT, its signature checked by joserfc with the public half of a key or a secret."""
+    """Verify a JWT with joserfc and the public key or secret, and return it."""
     alg = header_of(signed)["alg"]
     registry = JWSRegistry(algorithms=[alg])
-    registry.max_header_length = 16_384  # an RSA key in a header is longer than joserfc's cap
+    registry.max_header_length = 16_384  # an RSA key in a header exceeds joserfc's limit
     return jwt.decode(signed, JWKRegistry.import_key(dict(public)), registry=registry)
 
 
 @dataclass
 class Scripted:
-    """A transport: each line of the script answers one request, or raises."""
+    """A transport that returns, or raises, the next item of a script for each request."""
 
     script: list[HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]]
     requests: list[HttpRequest] = field(default_factory=list)
@@ -67,4 +67,4 @@ class Scripted:
         return line(request) if callable(line) else line
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""private_key_jwt and client_secret_jwt, as the provider sees them."""
+"""Tests of private_key_jwt and client_secret_jwt."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def client(
 
 
 def refresh(transport: Scripted, auth: ClientAuth, *, issuer: str | None = ISSUER) -> jwt.Token:
-    """Ask for a token and read the last assertion, its signature checked."""
+    """Request a token, and return the last assertion after verifying it."""
     client(transport, auth, issuer=issuer).create_token(
         grant_type="refresh_token", refresh_token="rt-1"
     )
@@ -69,7 +69,7 @@ def read(assertion: str) -> jwt.Token:
     return verified(assertion, key)
 
 
-def test_the_assertion_holds_what_rfc_7523_asks_for() -> None:
+def test_the_assertion_has_the_claims_of_rfc_7523() -> None:
     before = int(time.time())
     seen = refresh(Scripted([token()]), PrivateKeyJwt("my-client", KEY))
     assert seen.header == {"alg": "ES256", "kid": "k1", "typ": "client-authentication+jwt"}
@@ -81,22 +81,22 @@ def test_the_assertion_holds_what_rfc_7523_asks_for() -> None:
     assert claims["exp"] == claims["iat"] + 60
 
 
-def test_without_an_issuer_it_is_for_the_token_endpoint_and_one_may_say_otherwise() -> None:
+def test_the_audience_defaults_to_the_token_endpoint_and_can_be_set() -> None:
     auth = PrivateKeyJwt("my-client", KEY)
     assert refresh(Scripted([token()]), auth, issuer=None).claims["aud"] == TOKEN_ENDPOINT
     auth = PrivateKeyJwt("my-client", KEY, audience="https://as.example/realm")
     assert refresh(Scripted([token()]), auth).claims["aud"] == "https://as.example/realm"
 
 
-def test_every_send_has_an_assertion_of_its_own() -> None:
-    """A provider that keeps ``jti`` would refuse a retry that repeats one."""
+def test_every_attempt_has_a_new_assertion() -> None:
+    """A provider that remembers ``jti`` would reject a repeated one."""
     transport = Scripted([ConnectionFailedError("down"), answer(503, {}), token()])
     refresh(transport, PrivateKeyJwt("my-client", KEY))
     sent = [read(form(request)["client_assertion"]).claims["jti"] for request in transport.requests]
     assert len(set(sent)) == 3
 
 
-def test_header_and_lifetime_are_the_callers() -> None:
+def test_uses_the_given_header_and_lifetime() -> None:
     auth = PrivateKeyJwt(
         "my-client", KEY, lifetime=10, header={"typ": "JWT", "x5t#S256": "abc", "alg": "none"}
     )
@@ -107,7 +107,7 @@ def test_header_and_lifetime_are_the_callers() -> None:
         PrivateKeyJwt("my-client", KEY, lifetime=0)
 
 
-def test_the_secret_signs_and_stays() -> None:
+def test_the_secret_signs_and_is_not_sent() -> None:
     transport = Scripted([token()])
     seen = refresh(transport, ClientSecretJwt("my-client", SECRET, alg="HS512"))
     assert seen.header["alg"] == "HS512"
@@ -116,7 +116,7 @@ def test_the_secret_signs_and_stays() -> None:
     assert urlencode({"": SECRET})[1:].encode() not in transport.requests[0].body
 
 
-def test_other_endpoints_get_an_assertion_too() -> None:
+def test_authenticates_at_other_endpoints() -> None:
     transport = Scripted([answer(200, {})])
     auth = PrivateKeyJwt("my-client", KEY)
     client(transport, auth, revocation_endpoint="https://as.example/revoke").call(
@@ -127,7 +127,7 @@ def test_other_endpoints_get_an_assertion_too() -> None:
     assert read(sent["client_assertion"]).claims["aud"] == ISSUER
 
 
-def test_an_echoed_assertion_is_not_shown() -> None:
+def test_errors_do_not_show_an_echoed_assertion() -> None:
     def echo(request: Any) -> Any:
         return refusal("invalid_client", f"bad assertion {form(request)['client_assertion']}")
 
@@ -141,7 +141,7 @@ def test_an_echoed_assertion_is_not_shown() -> None:
     [PrivateKeyJwt("my-client", SigningKey(KEY)), ClientSecretJwt("my-client", SECRET)],
     ids=["key", "secret"],
 )
-def test_nothing_secret_shows_or_is_pickled(auth: ClientAuth) -> None:
+def test_the_repr_hides_secrets_and_pickling_fails(auth: ClientAuth) -> None:
     assert SECRET not in repr(auth)
     assert str(KEY["d"]) not in repr(auth)
     with pytest.raises(TypeError, match="cannot be pickled: it holds a private key"):

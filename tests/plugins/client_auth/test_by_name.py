@@ -1,4 +1,4 @@
-"""Methods by name: ``Client(auth="...")``, and how a plugin brings its own."""
+"""Tests of ``Client(auth="...")``, with methods of grantway and of plugins."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def auth_of(method: str | None, secret: str | None, registry: Any = None) -> Any
         ("client_secret_basic", None, NoAuth),
     ],
 )
-def test_a_method_goes_by_its_registered_name(
+def test_selects_a_method_by_its_registered_name(
     method: str | None, secret: str | None, kind: type
 ) -> None:
     assert type(auth_of(method, secret)) is kind
@@ -54,15 +54,15 @@ def test_a_method_goes_by_its_registered_name(
 @pytest.mark.parametrize(
     ("method", "secret", "says"),
     [
-        ("private_key_jwt", None, "client_secret: private_key_jwt takes the private key"),
+        ("private_key_jwt", None, "client_secret: is missing; private_key_jwt"),
         ("private_key_jwt", "no key", "must be a private key"),
-        ("client_secret_jwt", None, "client_secret: client_secret_jwt signs with it"),
+        ("client_secret_jwt", None, "client_secret: is missing; client_secret_jwt requires it"),
         ("client_secret_jwt", "short", "at least 32 bytes"),
-        ("tls_client_auth", "s", "mutual TLS has none"),
+        ("tls_client_auth", "s", "mutual TLS does not use one"),
         ("private_key_jwd", None, "private_key_jwd.*is not known.*private_key_jwt"),
     ],
 )
-def test_what_cannot_work_is_refused_where_it_is_made(
+def test_rejects_unusable_settings_at_construction(
     method: str, secret: str | None, says: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=says):
@@ -70,7 +70,7 @@ def test_what_cannot_work_is_refused_where_it_is_made(
 
 
 class ApiKey:
-    """A stranger's method, in the fewest lines that work."""
+    """A third-party method in as few lines as possible."""
 
     def __init__(self, client_id: str, key: str | None) -> None:
         self.client_id, self.key = client_id, key or ""
@@ -90,7 +90,7 @@ def plugin(method: str, factory: object = ApiKey) -> object:
     return SimpleNamespace(grantway_register_client_auth=grantway_register_client_auth)
 
 
-def test_a_stranger_brings_a_method() -> None:
+def test_a_plugin_registers_a_method() -> None:
     registry = grantway.build_registry({"keys": plugin("api_key")})
     transport = Scripted([token()])
     client = grantway.Client(
@@ -106,12 +106,12 @@ def test_a_stranger_brings_a_method() -> None:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "none", "private_key_jwt"])
-def test_a_method_has_one_owner(method: str) -> None:
+def test_two_plugins_cannot_register_the_same_method(method: str) -> None:
     with pytest.raises(GrantConflictError, match=method):
         grantway.build_registry({"keys": plugin(method)})
 
 
-def test_a_factory_that_cannot_be_called_is_a_broken_plugin() -> None:
+def test_a_plugin_with_an_invalid_factory_fails_to_load() -> None:
     registry = grantway.build_registry({"keys": plugin("api_key", "ApiKey")})
     (status,) = [status for status in registry.plugins if status.name == "keys"]
     assert status.state == "failed"
@@ -133,7 +133,7 @@ except ImportError as error:
 """
 
 
-def test_without_the_extra_only_what_needs_it_fails_and_says_what_to_install() -> None:
+def test_only_methods_that_need_a_missing_extra_fail_and_name_it() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_JOSERFC], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""DPoP: the proof, the nonce, and the token that must be bound."""
+"""Tests of DPoP: proofs, nonces and bound tokens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RESOURCE = "https://api.example/orders?page=2#top"
 
 
 def read(proof: str) -> jwt.Token:
-    """A proof, checked with the key that it carries."""
+    """Return a proof after verifying it with its own key."""
     return verified(proof, header_of(proof)["jwk"])
 
 
@@ -72,12 +72,12 @@ def bound(**headers: str) -> HttpResponse:
 # --- the vectors of RFC 9449 -------------------------------------------------------------------
 
 
-def test_the_hash_of_a_token_is_that_of_section_7_1() -> None:
+def test_the_token_hash_matches_section_7_1() -> None:
     held = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
     assert token_hash(held) == "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"
 
 
-def test_the_thumbprint_of_the_examples_key_is_that_of_section_6_1() -> None:
+def test_the_thumbprint_matches_section_6_1() -> None:
     public = {
         "kty": "EC",
         "crv": "P-256",
@@ -93,7 +93,7 @@ def test_the_thumbprint_of_the_examples_key_is_that_of_section_6_1() -> None:
 # --- the proof ---------------------------------------------------------------------------------
 
 
-def test_a_token_request_carries_a_proof() -> None:
+def test_a_token_request_has_a_proof() -> None:
     transport, before = Scripted([bound()]), int(time.time())
     assert refresh(transport, make()).token_type == "DPoP"
     (request,) = transport.requests
@@ -107,7 +107,7 @@ def test_a_token_request_carries_a_proof() -> None:
     assert form(request)["client_id"] == "my-client"
 
 
-def test_it_wraps_any_other_authentication() -> None:
+def test_wraps_any_other_authentication_method() -> None:
     transport = Scripted([bound()])
     refresh(transport, DPoP(PrivateKeyJwt("my-client", KEY), RSAKey.generate_key(2048)))
     (request,) = transport.requests
@@ -115,13 +115,13 @@ def test_it_wraps_any_other_authentication() -> None:
     assert set(read(request.headers["DPoP"]).header["jwk"]) == {"kty", "n", "e"}
 
 
-def test_every_send_has_a_proof_of_its_own() -> None:
+def test_every_attempt_has_a_new_proof() -> None:
     transport = Scripted([ConnectionFailedError("down"), answer(503, {}), bound()])
     refresh(transport, make())
     assert len({claims(request)["jti"] for request in transport.requests}) == 3
 
 
-def test_endpoints_that_bind_nothing_get_no_proof() -> None:
+def test_sends_no_proof_to_other_endpoints() -> None:
     transport = Scripted([answer(200, {}), answer(201, {"request_uri": "urn:x"})])
     endpoints = {
         "revocation_endpoint": "https://as.example/revoke",
@@ -144,14 +144,14 @@ def test_endpoints_that_bind_nothing_get_no_proof() -> None:
         ("http://[::1]:80/x", "http://[::1]/x"),
     ],
 )
-def test_the_target_has_one_form(url: str, htu: str) -> None:
+def test_normalizes_htu(url: str, htu: str) -> None:
     assert target(url) == htu
 
 
 # --- the nonce ---------------------------------------------------------------------------------
 
 
-def test_a_nonce_that_is_asked_for_is_sent_at_once_and_remembered() -> None:
+def test_retries_with_a_requested_nonce_and_remembers_it() -> None:
     transport = Scripted(
         [refusal("use_dpop_nonce", dpop_nonce="n1"), bound(), bound(dpop_nonce="n2"), bound()]
     )
@@ -163,7 +163,7 @@ def test_a_nonce_that_is_asked_for_is_sent_at_once_and_remembered() -> None:
     assert transport.requests[0].body == transport.requests[1].body
 
 
-def test_a_single_use_code_survives_the_question_for_a_nonce() -> None:
+def test_a_nonce_challenge_does_not_consume_a_code() -> None:
     transport = Scripted([refusal("use_dpop_nonce", dpop_nonce="n1"), bound()])
     got = client(transport, make()).create_token(grant_type="authorization_code", code="c")
     assert got.access_token == "at-1"
@@ -178,7 +178,7 @@ def test_a_single_use_code_survives_the_question_for_a_nonce() -> None:
     ],
     ids=["no nonce", "the same again", "another again"],
 )
-def test_the_question_is_answered_once(script: list[Any]) -> None:
+def test_retries_only_once_for_a_nonce(script: list[Any]) -> None:
     transport = Scripted(list(script))
     with pytest.raises(UseDpopNonceError) as caught:
         refresh(transport, make())
@@ -187,7 +187,7 @@ def test_the_question_is_answered_once(script: list[Any]) -> None:
     assert "n1" not in str(caught.value.evidence)
 
 
-def test_other_refusals_are_not_repeated_but_their_nonce_is_kept() -> None:
+def test_does_not_retry_other_errors_but_keeps_their_nonce() -> None:
     transport = Scripted([refusal("invalid_grant", dpop_nonce="n1"), bound()])
     dpop = make()
     with pytest.raises(InvalidGrantException):
@@ -196,21 +196,21 @@ def test_other_refusals_are_not_repeated_but_their_nonce_is_kept() -> None:
     assert claims(transport.requests[1])["nonce"] == "n1"
 
 
-def test_nonces_are_each_servers_own() -> None:
+def test_keeps_nonces_separate_by_server() -> None:
     dpop = make()
     assert not dpop.heard("https://a.example/x", 200, {"DPoP-Nonce": "na"})
     assert read(dpop.proof("GET", "https://A.example:443/y")).claims["nonce"] == "na"
     assert "nonce" not in read(dpop.proof("GET", "https://b.example/y")).claims
 
 
-def test_the_memory_for_nonces_is_bounded() -> None:
+def test_limits_the_number_of_nonces() -> None:
     dpop = make()
     for number in range(2500):
         dpop.heard(f"https://{number}.example", 200, {"dpop-nonce": "n"})
     assert len(dpop._nonces) <= 1000
 
 
-def test_threads_share_one_proof_maker() -> None:
+def test_one_object_serves_many_threads() -> None:
     def serve(request: HttpRequest) -> HttpResponse:
         asked = claims(request).get("nonce") != "n1"
         return refusal("use_dpop_nonce", dpop_nonce="n1") if asked else bound()
@@ -237,7 +237,7 @@ def test_threads_share_one_proof_maker() -> None:
 # --- the token ---------------------------------------------------------------------------------
 
 
-def test_a_token_that_is_not_bound_is_refused() -> None:
+def test_rejects_a_token_that_is_not_bound() -> None:
     with pytest.raises(ResponseInvalidError, match="not bound to the DPoP key"):
         refresh(Scripted([token("Bearer")]), make())
     assert refresh(Scripted([token("Bearer")]), make(require_bound=False)).token_type == "Bearer"
@@ -247,7 +247,7 @@ def test_a_token_that_is_not_bound_is_refused() -> None:
 # --- resources ---------------------------------------------------------------------------------
 
 
-def test_a_resource_gets_the_token_and_its_proof() -> None:
+def test_a_resource_accepts_the_token_with_its_proof() -> None:
     dpop = make()
     for held in (grantway.Token("at-1", token_type="DPoP"), "at-1"):
         headers = dpop.headers("get", RESOURCE, held)
@@ -273,7 +273,7 @@ CHALLENGE = 'DPoP error="use_dpop_nonce", error_description="Resource server req
         (200, {}, False),
     ],
 )
-def test_a_resource_may_ask_for_a_nonce_too(
+def test_handles_a_nonce_challenge_of_a_resource(
     status: int, headers: dict[str, str], again: bool
 ) -> None:
     dpop = make()
@@ -285,14 +285,14 @@ def test_a_resource_may_ask_for_a_nonce_too(
 # --- secrets -----------------------------------------------------------------------------------
 
 
-def test_nothing_of_the_key_shows() -> None:
+def test_the_repr_hides_the_key() -> None:
     dpop = make()
     assert str(KEY["d"]) not in repr(dpop)
     with pytest.raises(TypeError, match="cannot be pickled: it holds a private key"):
         pickle.dumps(dpop)
 
 
-def test_an_echoed_proof_is_not_shown() -> None:
+def test_errors_do_not_show_an_echoed_proof() -> None:
     echo: Callable[[HttpRequest], HttpResponse] = lambda request: refusal(  # noqa: E731
         "invalid_grant", f"replay of {request.headers['DPoP']}"
     )

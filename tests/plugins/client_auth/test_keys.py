@@ -1,4 +1,4 @@
-"""Keys: read in every form, refused where they cannot sign, never shown."""
+"""Tests of signing keys."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def pem(key: Any, encryption: KeySerializationEncryption | None = None) -> str:
         (ed25519.Ed25519PrivateKey.generate, "EdDSA", ["Ed25519"]),
     ],
 )
-def test_the_algorithm_follows_from_the_key(
+def test_the_key_determines_the_algorithm(
     make: Callable[[], Any], alg: str, others: list[str]
 ) -> None:
     text = pem(make())
     assert SigningKey(text).alg == alg
     for other in others:
         assert SigningKey(text, alg=other).alg == other
-    with pytest.raises(ConfigurationError, match="cannot sign by HS256"):
+    with pytest.raises(ConfigurationError, match="cannot sign with HS256"):
         SigningKey(text, alg="HS256")
 
 
-def test_a_key_is_read_from_every_form_it_comes_in() -> None:
+def test_reads_keys_in_every_supported_form() -> None:
     key = ECKey.generate_key("P-256", {"kid": "k1"})
     jwk = dict(key.as_dict(private=True))
     forms = [jwk, json.dumps(jwk), json.dumps(jwk).encode(), key, key.as_pem(private=True)]
@@ -65,12 +65,12 @@ def test_a_key_is_read_from_every_form_it_comes_in() -> None:
     assert SigningKey(jwk, kid="k2").kid == "k2"
 
 
-def test_the_algorithm_of_a_jwk_is_its_own() -> None:
+def test_uses_the_algorithm_of_a_jwk() -> None:
     key = RSAKey.import_key(RSA)
     assert SigningKey({**key.as_dict(private=True), "alg": "PS256"}).alg == "PS256"
 
 
-def test_an_encrypted_pem_needs_its_password() -> None:
+def test_an_encrypted_pem_requires_its_password() -> None:
     text = pem(ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"horse"))
     assert SigningKey(text, password="horse").alg == "ES256"
     for password in (None, "donkey"):
@@ -78,8 +78,8 @@ def test_an_encrypted_pem_needs_its_password() -> None:
             SigningKey(text, password=password)
 
 
-def test_rsa_in_a_proof_passes_the_cap_on_headers() -> None:
-    """By itself joserfc refuses headers past 512 bytes; an RSA key alone is longer."""
+def test_an_rsa_key_fits_into_the_header_of_a_proof() -> None:
+    """By default joserfc rejects headers over 512 bytes, and an RSA key alone is longer."""
     key = SigningKey(pem(rsa.generate_private_key(65537, 4096)))
     assert len(key.sign({"jwk": key.public_jwk()}, {})) > 512
 
@@ -90,10 +90,10 @@ PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicK
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("", "a damaged one"),
-        ("very-secret-nonsense", "this is not one"),
+        ("", "is damaged"),
+        ("very-secret-nonsense", "something else or is damaged"),
         ("-----BEGIN PRIVATE KEY-----\nvery-secret\n-----END PRIVATE KEY-----", "damaged"),
-        (PUBLIC, "the public half"),
+        (PUBLIC, "is a public key"),
         (pem(x25519.X25519PrivateKey.generate()), "does not sign"),
         (pem(rsa.generate_private_key(65537, 1024)), "at least 2048 bits"),
         (dict(RSAKey.import_key(RSA).as_dict(private=False)), "public key"),
@@ -103,13 +103,13 @@ PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicK
         ({"kty": "EC", "crv": "P-256", "d": "very-secret"}, "cannot be read"),
         ({"kty": "RSA", "n": "AQAB", "e": "AQAB", "d": "very-secret"}, "at least 2048 bits"),
         ({"kty": "XX", "d": "very-secret"}, "cannot be read"),
-        ('{"kty": very-secret', "is not JSON"),
-        (dict(OKPKey.generate_key("X25519").as_dict(private=True)), "X25519 cannot sign"),
+        ('{"kty": very-secret', "is not valid JSON"),
+        (dict(OKPKey.generate_key("X25519").as_dict(private=True)), "X25519 key cannot sign"),
         ({**ECKey.generate_key("P-256").as_dict(private=True), "use": "enc"}, "cannot sign"),
         (17, "not a int"),
     ],
 )
-def test_what_cannot_sign_is_refused_and_not_quoted(source: Any, says: str) -> None:
+def test_rejects_keys_that_cannot_sign_without_quoting_them(source: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says) as caught:
         SigningKey(source)
     error: BaseException | None = caught.value
@@ -118,7 +118,7 @@ def test_what_cannot_sign_is_refused_and_not_quoted(source: Any, says: str) -> N
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def test_no_part_of_a_key_shows_and_none_is_pickled() -> None:
+def test_the_repr_hides_a_key_and_pickling_fails() -> None:
     jwk = dict(ECKey.generate_key("P-256", {"kid": "k1"}).as_dict(private=True))
     key = SigningKey(jwk)
     assert repr(key) == str(key) == "SigningKey(alg='ES256', kid='k1')"
@@ -127,8 +127,8 @@ def test_no_part_of_a_key_shows_and_none_is_pickled() -> None:
     assert set(key.public_jwk()) == {"kty", "crv", "x", "y"}
 
 
-def test_the_thumbprint_is_that_of_rfc_7638_section_3_1() -> None:
-    """The RFC's key is public; what signs here gives its own thumbprint by the same function."""
+def test_the_thumbprint_matches_rfc_7638_section_3_1() -> None:
+    """The RFC's example is a public key, so the test uses the function that SigningKey uses."""
     n = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECP"
         "ebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY"
@@ -142,7 +142,7 @@ def test_the_thumbprint_is_that_of_rfc_7638_section_3_1() -> None:
 
 
 @pytest.mark.parametrize(("alg", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
-def test_a_shared_secret_is_as_long_as_the_hash(alg: str, least: int) -> None:
+def test_a_shared_secret_must_be_as_long_as_the_hash(alg: str, least: int) -> None:
     """RFC 7518 section 3.2."""
     assert SigningKey.shared("s" * least, alg).alg == alg
     with pytest.raises(ConfigurationError, match=f"at least {least} bytes"):

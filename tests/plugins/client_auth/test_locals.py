@@ -1,4 +1,4 @@
-"""A key or secret that cannot be used shows in no frame of the traceback."""
+"""Tests that no frame of a traceback shows an unusable key or secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grantway_plugins.client_auth import ClientSecretJwt, DPoP, PrivateKeyJwt, S
 from grantway_plugins.profiles._profile import Profile, ProfileFile
 
 MARK = "very-secret-01"
-#: Kept here so that the tests' own frames, which are shown too, hold no secret.
+#: Module level, because tracebacks also show the frames of the tests.
 HELD: dict[str, Any] = {
     "damaged": f"-----BEGIN PRIVATE KEY-----\n{MARK}\n-----END PRIVATE KEY-----",
     "jwk": {"kty": "EC", "crv": "P-256", "d": MARK, "x": MARK, "y": MARK},
@@ -53,12 +53,12 @@ def assert_clean(make: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_key_that_cannot_be_used(name: str) -> None:
+def test_a_traceback_hides_an_unusable_key(name: str) -> None:
     assert_clean(MADE[name])
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_a_profile_that_makes_no_client(name: str, tmp_path: Path) -> None:
+def test_a_traceback_hides_the_secret_of_an_unusable_profile(name: str, tmp_path: Path) -> None:
     path = tmp_path / "grantway.toml"
     path.write_text(
         '[profiles.a]\ngrant = "client_credentials"\nclient_id = "c"\n'

@@ -1,4 +1,4 @@
-"""Mutual TLS against a server on loopback that asks for certificates."""
+"""Tests of mutual TLS against a local server that requests client certificates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.plugins.client_auth.scripted import Scripted, form, token
 
 
 class Provider(ThreadingHTTPServer):
-    """Gives a token to the client whose certificate names it."""
+    """A server that issues a token to the client named in the certificate."""
 
     daemon_threads = True
 
@@ -40,11 +40,11 @@ class Provider(ThreadingHTTPServer):
         self.seen: list[str] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A handshake that fails is what some tests are about."""
+        """Ignore failed handshakes, which some tests cause."""
 
 
 class Endpoint(BaseHTTPRequestHandler):
-    """The token endpoint, and what it saw of the certificate."""
+    """The token endpoint, which records the client certificates."""
 
     protocol_version = "HTTP/1.1"
     server: Provider
@@ -66,7 +66,7 @@ class Endpoint(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
-        """Stay silent."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def ask(
         return client.create_token(grant_type="refresh_token", refresh_token="rt-1")
 
 
-def test_the_certificate_says_who_asks(
+def test_authenticates_with_the_certificate(
     provider: Provider, authority: Identity, mine: Identity, folder: Path
 ) -> None:
     assert ask(provider.server_port, authority, mine.paths).access_token == "at-1"
@@ -122,7 +122,7 @@ def test_the_certificate_says_who_asks(
     assert provider.seen == ["/token my-client"] * 2
 
 
-def test_without_one_or_with_a_strangers_there_is_no_token(
+def test_rejects_a_missing_or_untrusted_certificate(
     provider: Provider, authority: Identity, folder: Path
 ) -> None:
     other = issue(folder, "other-client", authority)
@@ -130,13 +130,13 @@ def test_without_one_or_with_a_strangers_there_is_no_token(
         ask(provider.server_port, authority, other.paths)
     with pytest.raises((InvalidClientException, TransportError)):
         ask(provider.server_port, authority, None)
-    # Signed by nobody that the server trusts, though it claims the name.
+    # It has the right name, but the server does not trust its issuer.
     with pytest.raises(TransportError):
         ask(provider.server_port, authority, issue(folder, "my-client").paths)
     assert "/token my-client" not in provider.seen
 
 
-def test_unusable_certificate_files_are_refused_at_once(mine: Identity, folder: Path) -> None:
+def test_rejects_unusable_certificate_files_immediately(mine: Identity, folder: Path) -> None:
     other = issue(folder, "other-client")
     (folder / "nothing.pem").write_text("nothing")
     for paths, says in [
@@ -169,7 +169,7 @@ def client(transport: Scripted, metadata: dict[str, object]) -> grantway.Client:
     )
 
 
-def test_requests_go_to_the_aliases_of_rfc_8705_section_5() -> None:
+def test_uses_the_endpoint_aliases_of_rfc_8705_section_5() -> None:
     transport = Scripted([token(), token(), token()])
     asking = client(transport, {"mtls_endpoint_aliases": ALIASES})
     asking.create_token(grant_type="refresh_token", refresh_token="rt-1")
@@ -184,13 +184,13 @@ def test_requests_go_to_the_aliases_of_rfc_8705_section_5() -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"mtls_endpoint_aliases": "nonsense"}])
-def test_without_aliases_nothing_moves(metadata: dict[str, object]) -> None:
+def test_uses_the_normal_endpoints_without_aliases(metadata: dict[str, object]) -> None:
     transport = Scripted([token()])
     client(transport, metadata).create_token(grant_type="refresh_token", refresh_token="rt-1")
     assert transport.requests[0].url == "https://as.example/token"
 
 
-def test_an_alias_in_the_clear_is_refused() -> None:
+def test_rejects_a_plain_http_alias() -> None:
     transport = Scripted([])
     aliases = {"token_endpoint": "http://mtls.as.example/token"}
     with pytest.raises(InsecureEndpointError, match=r"mtls_endpoint_aliases\.token_endpoint"):

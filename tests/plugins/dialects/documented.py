@@ -1,4 +1,4 @@
-"""What providers document: requests, successes and refusals. The values are examples."""
+"""Requests, successes and errors documented by providers. The values are examples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POST = {**STANDARD, "client_id": "my-client", "client_secret": "s3cret"}
 
 @dataclass(frozen=True)
 class Request:
-    """How a refresh with the scopes ``a`` and ``b``, and a login, are written.
+    """Expected encoding of a refresh with the scopes ``a`` and ``b``, and of a login.
 
     ``login`` holds what is in the query of an authorization request, beside the standard.
     """
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Success:
-    """An answer with a token, and what the token says."""
+    """A response with a token, and the token expected from it."""
 
     dialect: str
     body: dict[str, Any] | str
@@ -51,8 +51,8 @@ class Success:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """An answer without one, and the exception that means it."""
+class ErrorResponse:
+    """An error response, and the exception expected for it."""
 
     dialect: str
     status: int
@@ -64,7 +64,7 @@ class Refusal:
     kind: str = JSON
 
 
-def response(case: Success | Refusal) -> HttpResponse:
+def response(case: Success | ErrorResponse) -> HttpResponse:
     text = case.body if isinstance(case.body, str) else json.dumps(case.body)
     return HttpResponse(case.status, {"content-type": case.kind}, text.encode())
 
@@ -468,8 +468,8 @@ def standard(code: str, description: str | None = None) -> dict[str, Any]:
     return {"error": code, **said}
 
 
-REFUSALS = [
-    Refusal(
+ERROR_RESPONSES = [
+    ErrorResponse(
         "atlassian",
         403,
         standard("invalid_grant", "Unknown or invalid refresh token."),
@@ -477,7 +477,7 @@ REFUSALS = [
         "invalid_grant",
         "Unknown or invalid refresh token.",
     ),
-    Refusal(
+    ErrorResponse(
         "auth0",
         403,
         standard("invalid_grant", "Unknown or invalid refresh token."),
@@ -485,7 +485,7 @@ REFUSALS = [
         "invalid_grant",
         "Unknown or invalid refresh token.",
     ),
-    Refusal(
+    ErrorResponse(
         "auth0",
         403,
         {**standard("mfa_required", "Multifactor authentication required"), "mfa_token": "Fe26"},
@@ -493,7 +493,7 @@ REFUSALS = [
         "mfa_required",
         "Multifactor authentication required",
     ),
-    Refusal(
+    ErrorResponse(
         "crowdstrike",
         401,
         {"meta": {}, "errors": [{"code": 401, "message": "access denied, invalid client"}]},
@@ -501,8 +501,10 @@ REFUSALS = [
         "invalid_client",
         "access denied, invalid client",
     ),
-    Refusal("discord", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"),
-    Refusal(
+    ErrorResponse(
+        "discord", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"
+    ),
+    ErrorResponse(
         "douban",
         400,
         {
@@ -514,7 +516,7 @@ REFUSALS = [
         "invalid_grant",
         "invalid_authorization_code: 9b1d",
     ),
-    Refusal(
+    ErrorResponse(
         "ebay",
         401,
         standard("invalid_client", "client authentication failed"),
@@ -522,7 +524,7 @@ REFUSALS = [
         "invalid_client",
         "client authentication failed",
     ),
-    Refusal(
+    ErrorResponse(
         "facebook",
         400,
         {
@@ -539,7 +541,7 @@ REFUSALS = [
         "Error validating access token",
         "460",
     ),
-    Refusal(
+    ErrorResponse(
         "facebook",
         400,
         {
@@ -554,7 +556,7 @@ REFUSALS = [
         "invalid_request",
         "This authorization code has been used.",
     ),
-    Refusal(
+    ErrorResponse(
         "fitbit",
         400,
         {
@@ -565,7 +567,7 @@ REFUSALS = [
         "invalid_grant",
         "Refresh token invalid",
     ),
-    Refusal(
+    ErrorResponse(
         "github",
         200,
         {
@@ -577,7 +579,7 @@ REFUSALS = [
         "invalid_grant",
         "The code passed is incorrect or expired.",
     ),
-    Refusal(
+    ErrorResponse(
         "github",
         200,
         standard("incorrect_client_credentials", "The client_id is incorrect."),
@@ -585,7 +587,7 @@ REFUSALS = [
         "invalid_client",
         "The client_id is incorrect.",
     ),
-    Refusal(
+    ErrorResponse(
         "github",
         200,
         "error=bad_refresh_token&error_description=The+refresh+token+passed+is+incorrect",
@@ -594,7 +596,7 @@ REFUSALS = [
         "The refresh token passed is incorrect",
         kind=FORM,
     ),
-    Refusal(
+    ErrorResponse(
         "github",
         200,
         {**standard("slow_down", "Too many requests"), "interval": 10},
@@ -602,7 +604,7 @@ REFUSALS = [
         "slow_down",
         "Too many requests",
     ),
-    Refusal(
+    ErrorResponse(
         "google",
         428,
         standard("authorization_pending", "Precondition Required"),
@@ -610,14 +612,14 @@ REFUSALS = [
         "authorization_pending",
         "Precondition Required",
     ),
-    Refusal(
+    ErrorResponse(
         "google",
         403,
         {"error_code": "rate_limit_exceeded"},
         e.UnknownTokenError,
         "rate_limit_exceeded",
     ),
-    Refusal(
+    ErrorResponse(
         "google",
         400,
         {**standard("invalid_grant", "reauth related error"), "error_subtype": "invalid_rapt"},
@@ -626,7 +628,7 @@ REFUSALS = [
         "reauth related error",
         "invalid_rapt",
     ),
-    Refusal(
+    ErrorResponse(
         "instagram",
         400,
         {
@@ -638,7 +640,7 @@ REFUSALS = [
         "OAuthException",
         "Matching code was not found or was already used",
     ),
-    Refusal(
+    ErrorResponse(
         "keycloak",
         400,
         standard("invalid_grant", "Token is not active"),
@@ -646,7 +648,7 @@ REFUSALS = [
         "invalid_grant",
         "Token is not active",
     ),
-    Refusal(
+    ErrorResponse(
         "linkedin",
         400,
         standard("invalid_request", "Unable to retrieve access token"),
@@ -654,8 +656,10 @@ REFUSALS = [
         "invalid_request",
         "Unable to retrieve access token",
     ),
-    Refusal("mailchimp", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"),
-    Refusal(
+    ErrorResponse(
+        "mailchimp", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"
+    ),
+    ErrorResponse(
         "microsoft",
         400,
         {
@@ -670,7 +674,7 @@ REFUSALS = [
         "AADSTS65001: The user has not consented.",
         "consent_required",
     ),
-    Refusal(
+    ErrorResponse(
         "microsoft",
         400,
         standard("interaction_required", "AADSTS50079"),
@@ -678,15 +682,17 @@ REFUSALS = [
         "interaction_required",
         "AADSTS50079",
     ),
-    Refusal(
+    ErrorResponse(
         "microsoft",
         400,
         standard("authorization_declined"),
         e.AccessDeniedException,
         "access_denied",
     ),
-    Refusal("notion", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"),
-    Refusal(
+    ErrorResponse(
+        "notion", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"
+    ),
+    ErrorResponse(
         "okta",
         401,
         {
@@ -700,7 +706,7 @@ REFUSALS = [
         "invalid_client",
         "Invalid value for 'client_id' parameter.",
     ),
-    Refusal(
+    ErrorResponse(
         "okta",
         400,
         standard("invalid_grant", "The refresh token is invalid or expired."),
@@ -708,7 +714,7 @@ REFUSALS = [
         "invalid_grant",
         "The refresh token is invalid or expired.",
     ),
-    Refusal(
+    ErrorResponse(
         "paypal",
         401,
         standard("invalid_client", "Client Authentication failed"),
@@ -716,7 +722,7 @@ REFUSALS = [
         "invalid_client",
         "Client Authentication failed",
     ),
-    Refusal(
+    ErrorResponse(
         "plentymarkets",
         401,
         standard("invalid_credentials", "The user credentials were incorrect."),
@@ -724,22 +730,22 @@ REFUSALS = [
         "invalid_credentials",
         "The user credentials were incorrect.",
     ),
-    Refusal(
+    ErrorResponse(
         "slack",
         200,
         {"ok": False, "error": "invalid_code"},
         e.InvalidGrantException,
         "invalid_grant",
     ),
-    Refusal("slack", 200, {"ok": False}, e.UnknownTokenError, "unknown_error"),
-    Refusal(
+    ErrorResponse("slack", 200, {"ok": False}, e.UnknownTokenError, "unknown_error"),
+    ErrorResponse(
         "slack-v2",
         200,
         {"ok": False, "error": "bad_client_secret"},
         e.InvalidClientException,
         "invalid_client",
     ),
-    Refusal(
+    ErrorResponse(
         "spotify",
         400,
         standard("invalid_grant", "Refresh token revoked"),
@@ -747,7 +753,7 @@ REFUSALS = [
         "invalid_grant",
         "Refresh token revoked",
     ),
-    Refusal(
+    ErrorResponse(
         "threads",
         400,
         {
@@ -759,7 +765,7 @@ REFUSALS = [
         "OAuthException",
         "Matching code was not found or was already used",
     ),
-    Refusal(
+    ErrorResponse(
         "tiktok",
         200,
         {
@@ -771,7 +777,7 @@ REFUSALS = [
         "invalid_request",
         "Redirect_uri is not matched.",
     ),
-    Refusal(
+    ErrorResponse(
         "twitch",
         400,
         {"error": "Bad Request", "status": 400, "message": "Invalid refresh token"},
@@ -779,7 +785,7 @@ REFUSALS = [
         "invalid_grant",
         "Invalid refresh token",
     ),
-    Refusal(
+    ErrorResponse(
         "twitch",
         400,
         {"status": 400, "message": "authorization_pending"},
@@ -787,7 +793,7 @@ REFUSALS = [
         "authorization_pending",
         "authorization_pending",
     ),
-    Refusal(
+    ErrorResponse(
         "weibo",
         400,
         {
@@ -800,7 +806,7 @@ REFUSALS = [
         "The provided access grant is invalid, expired, or revoked",
         "21325",
     ),
-    Refusal(
+    ErrorResponse(
         "weibo",
         400,
         {**standard("expired_token"), "error_code": 21327},
@@ -808,7 +814,7 @@ REFUSALS = [
         "invalid_token",
         reason="21327",
     ),
-    Refusal(
+    ErrorResponse(
         "withings",
         200,
         {"status": 503, "body": {}, "error": "Invalid Params: invalid code"},
@@ -816,7 +822,7 @@ REFUSALS = [
         "invalid_grant",
         "Invalid Params: invalid code",
     ),
-    Refusal(
+    ErrorResponse(
         "withings",
         200,
         {"status": 503, "body": {}, "error": "Invalid Params: invalid grant_type"},
@@ -824,7 +830,7 @@ REFUSALS = [
         "invalid_request",
         "Invalid Params: invalid grant_type",
     ),
-    Refusal(
+    ErrorResponse(
         "withings",
         200,
         {"status": 2554, "body": {}, "error": "Unknown action"},
@@ -832,8 +838,8 @@ REFUSALS = [
         "2554",
         "Unknown action",
     ),
-    Refusal("wix", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"),
-    Refusal(
+    ErrorResponse("wix", 400, standard("invalid_grant"), e.InvalidGrantException, "invalid_grant"),
+    ErrorResponse(
         "workos",
         400,
         standard("invalid_grant", "Session has already ended."),
@@ -841,7 +847,7 @@ REFUSALS = [
         "invalid_grant",
         "Session has already ended.",
     ),
-    Refusal(
+    ErrorResponse(
         "workos",
         403,
         {
@@ -853,14 +859,14 @@ REFUSALS = [
         "email_verification_required",
         "Email ownership must be verified.",
     ),
-    Refusal(
+    ErrorResponse(
         "rfc6749",
         400,
         standard("invalid_request"),
         e.InvalidRequestException,
         "invalid_request",
     ),
-    Refusal(
+    ErrorResponse(
         "aws-sso-oidc",
         400,
         {

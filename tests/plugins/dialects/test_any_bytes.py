@@ -1,4 +1,4 @@
-"""Whatever bytes a provider sends, a dialect gives a token, an error or a problem, and no other."""
+"""Property tests: a dialect decodes any bytes to a token, an error or a problem."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUSES = st.sampled_from([200, 201, 204, 400, 401, 429, 500, 503])
 KINDS = st.sampled_from(
     ["", "application/json", "text/html", "text/plain", "application/x-www-form-urlencoded"]
 )
-# Names that some dialect looks for, so that what is drawn gets past the first look.
+# Names that some dialect reads, so that generated objects reach the deeper checks.
 NAMES = st.sampled_from(
     [
         "access_token",
@@ -52,40 +52,42 @@ JSON = st.recursive(
 
 
 def read(dialect: grantway.Dialect, response: HttpResponse) -> ProviderResponse:
-    answer = dialect.decode(response)
-    outcomes = [answer.error is not None, answer.problem is not None]
+    decoded = dialect.decode(response)
+    outcomes = [decoded.error is not None, decoded.problem is not None]
     assert sum(outcomes) <= 1
     if any(outcomes):
-        assert answer.payload == {}
+        assert decoded.payload == {}
     else:
         try:
-            token = dialect.token(answer.payload, 0.0)
+            token = dialect.token(decoded.payload, 0.0)
         except ValueError:
-            pass  # the exchange makes a problem of it
+            pass  # the exchange turns this into a problem
         else:
             assert isinstance(token, Token)
             assert token.access_token
             assert token.expires_in is None or token.expires_in >= 0
-    if answer.error is not None:
-        assert answer.error.code
-        assert isinstance(answer.error.code, str)
-    return answer
+    if decoded.error is not None:
+        assert decoded.error.code
+        assert isinstance(decoded.error.code, str)
+    return decoded
 
 
 @given(DIALECTS, STATUSES, KINDS, st.binary(max_size=300))
-def test_any_bytes(dialect: grantway.Dialect, status: int, kind: str, body: bytes) -> None:
+def test_any_bytes_become_a_token_an_error_or_a_problem(
+    dialect: grantway.Dialect, status: int, kind: str, body: bytes
+) -> None:
     read(dialect, HttpResponse(status, {"content-type": kind}, body))
 
 
 @given(DIALECTS, STATUSES, KINDS, st.dictionaries(NAMES, JSON, max_size=8))
-def test_any_object(
+def test_any_object_becomes_a_token_an_error_or_a_problem(
     dialect: grantway.Dialect, status: int, kind: str, body: dict[str, Any]
 ) -> None:
     read(dialect, HttpResponse(status, {"content-type": kind}, json.dumps(body).encode()))
 
 
 @given(DIALECTS, st.text(min_size=1).filter(lambda text: text.strip() == text))
-def test_what_is_sent_is_what_was_given(dialect: grantway.Dialect, code: str) -> None:
+def test_sends_the_given_parameters(dialect: grantway.Dialect, code: str) -> None:
     code = code.encode("utf-8", "replace").decode()
     body = dialect.encode({"code": code, "resource": [code, "second"]})
     if dialect.request.encoding == "json":

@@ -1,4 +1,4 @@
-"""Every registered dialect writes what its provider documents, and reads what it answers."""
+"""Tests of every registered dialect with the requests and responses that its provider documents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from grantway._transport.http import HttpRequest, HttpResponse
 from tests.docs.pages import DOCS
 from tests.plugins.dialects.documented import (
     BASIC,
-    REFUSALS,
+    ERROR_RESPONSES,
     REQUESTS,
     STANDARD,
     SUCCESSES,
-    Refusal,
+    ErrorResponse,
     Request,
     Success,
     response,
@@ -29,21 +29,21 @@ REGISTRY = grantway.build_registry(strict=True)
 
 
 @dataclass
-class OneAnswer:
-    """A transport with one answer."""
+class OneResponse:
+    """A transport that always returns the same response."""
 
-    answer: HttpResponse
+    response: HttpResponse
     requests: list[HttpRequest] = field(default_factory=list)
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         self.requests.append(request)
-        return self.answer
+        return self.response
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
-def client(dialect: str, transport: OneAnswer) -> grantway.Client:
+def client(dialect: str, transport: OneResponse) -> grantway.Client:
     return grantway.Client(
         grantway.Provider(token_endpoint="https://login.example/token", dialect=dialect),
         client_id="my-client",
@@ -53,14 +53,14 @@ def client(dialect: str, transport: OneAnswer) -> grantway.Client:
     )
 
 
-def named(case: Request | Success | Refusal) -> str:
-    return f"{case.dialect}-{case.code}" if isinstance(case, Refusal) else case.dialect
+def named(case: Request | Success | ErrorResponse) -> str:
+    return f"{case.dialect}-{case.code}" if isinstance(case, ErrorResponse) else case.dialect
 
 
 @pytest.mark.parametrize("case", REQUESTS, ids=named)
-def test_a_request_is_written_as_documented(case: Request) -> None:
+def test_encodes_a_request_as_documented(case: Request) -> None:
     anywhere = {"access_token": "at", "accessToken": "at", "body": {"access_token": "at"}}
-    transport = OneAnswer(HttpResponse(200, {}, json.dumps(anywhere).encode()))
+    transport = OneResponse(HttpResponse(200, {}, json.dumps(anywhere).encode()))
     asking = client(case.dialect, transport)
     asking.create_token(**STANDARD, scope=["a", "b"])
     (sent,) = transport.requests
@@ -79,8 +79,8 @@ def test_a_request_is_written_as_documented(case: Request) -> None:
 
 
 @pytest.mark.parametrize("case", SUCCESSES, ids=named)
-def test_a_documented_success_becomes_a_token(case: Success) -> None:
-    token = client(case.dialect, OneAnswer(response(case))).create_token(**STANDARD)
+def test_decodes_a_documented_success(case: Success) -> None:
+    token = client(case.dialect, OneResponse(response(case))).create_token(**STANDARD)
     assert token.access_token == case.access_token
     assert token.token_type.lower() == case.token_type.lower()
     assert token.expires_in == case.expires_in
@@ -89,9 +89,9 @@ def test_a_documented_success_becomes_a_token(case: Success) -> None:
     assert dict(token.extra) == case.extra
 
 
-@pytest.mark.parametrize("case", REFUSALS, ids=named)
-def test_a_documented_refusal_becomes_its_exception(case: Refusal) -> None:
-    asking = client(case.dialect, OneAnswer(response(case)))
+@pytest.mark.parametrize("case", ERROR_RESPONSES, ids=named)
+def test_maps_a_documented_error_to_its_exception(case: ErrorResponse) -> None:
+    asking = client(case.dialect, OneResponse(response(case)))
     with pytest.raises(grantway.TokenError) as caught:
         asking.create_token(**STANDARD)
     assert type(caught.value) is case.error
@@ -101,23 +101,23 @@ def test_a_documented_refusal_becomes_its_exception(case: Refusal) -> None:
     assert caught.value.evidence.status == case.status
 
 
-def test_a_login_on_a_device_finds_its_page_under_the_old_name() -> None:
+def test_accepts_verification_url_in_a_device_login() -> None:
     body = {"device_code": "4/4-GMM", "user_code": "GQVQ-JKEC", "expires_in": 1800, "interval": 5}
     page = "https://www.google.com/device"
     for dialect in ("google", "microsoft"):
-        answer = REGISTRY.dialects[dialect].decode(
+        decoded = REGISTRY.dialects[dialect].decode(
             HttpResponse(200, {}, json.dumps({**body, "verification_url": page}).encode())
         )
-        assert answer.payload == {**body, "verification_uri": page}
+        assert decoded.payload == {**body, "verification_uri": page}
 
 
 @pytest.mark.parametrize("dialect", sorted(REGISTRY.dialects))
-def test_a_registered_dialect_is_tested(dialect: str) -> None:
-    for cases in (REQUESTS, SUCCESSES, REFUSALS):
+def test_every_registered_dialect_is_tested(dialect: str) -> None:
+    for cases in (REQUESTS, SUCCESSES, ERROR_RESPONSES):
         assert dialect in {case.dialect for case in cases}  # type: ignore[attr-defined]
 
 
-def test_the_page_lists_every_registered_dialect_and_its_window() -> None:
+def test_the_page_lists_every_registered_dialect_and_its_replay_window() -> None:
     text = (DOCS / "reference" / "dialects.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if re.match(r"\| `[a-z]", row)]
     listed = {}

@@ -1,4 +1,4 @@
-"""What a dialect of any provider can say, and what every dialect bears without being told."""
+"""Tests of the deviations that every dialect accepts, and of those that a dialect declares."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from grantway._types.token import Token
 from grantway._wire.dialect import RFC6749, ProviderResponse
 
 
-def answer(
+def decode(
     dialect: Dialect, body: Any, status: int = 200, **headers: str
 ) -> tuple[ProviderResponse, Token | None]:
-    """An answer, and the token in it."""
+    """Decode a response, and return it with its token, if any."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     decoded = dialect.decode(HttpResponse(status, named, raw))
@@ -27,7 +27,7 @@ def answer(
 
 
 def token(dialect: Dialect, body: Any, status: int = 200, **headers: str) -> Token:
-    decoded, found = answer(dialect, body, status, **headers)
+    decoded, found = decode(dialect, body, status, **headers)
     assert found is not None, decoded
     return found
 
@@ -35,7 +35,7 @@ def token(dialect: Dialect, body: Any, status: int = 200, **headers: str) -> Tok
 GOOD = {"access_token": "at", "token_type": "Bearer"}
 
 
-# --- Borne by every dialect ---------------------------------------------------------------------
+# --- Accepted by every dialect --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -52,20 +52,20 @@ GOOD = {"access_token": "at", "token_type": "Bearer"}
         (True, None),
     ],
 )
-def test_a_lifetime_may_be_a_number_a_string_or_nothing(stated: Any, seconds: int | None) -> None:
+def test_accepts_a_number_a_string_or_no_lifetime(stated: Any, seconds: int | None) -> None:
     found = token(RFC6749, {**GOOD, "expires_in": stated})
     assert found.expires_in == seconds
     assert found.expires_at == (None if seconds is None else 1000.0 + seconds)
 
 
 @pytest.mark.parametrize("stated", ["soon", [3600], {}, "1e999", "NaN"])
-def test_a_lifetime_that_is_none_is_not_guessed(stated: Any) -> None:
+def test_does_not_guess_an_invalid_lifetime(stated: Any) -> None:
     found = token(RFC6749, {**GOOD, "expires_in": stated})
     assert (found.expires_in, found.expires_at) == (None, None)
 
 
 @pytest.mark.parametrize("missing", [{}, {"token_type": None}, {"token_type": ""}])
-def test_a_missing_token_type_is_bearer(missing: dict[str, Any]) -> None:
+def test_assumes_bearer_without_a_token_type(missing: dict[str, Any]) -> None:
     assert token(RFC6749, {"access_token": "at", **missing}).token_type == "Bearer"
 
 
@@ -81,16 +81,18 @@ def test_a_missing_token_type_is_bearer(missing: dict[str, Any]) -> None:
         (7, None),
     ],
 )
-def test_a_scope_may_be_a_string_a_list_or_null(stated: Any, scope: tuple[str, ...] | None) -> None:
+def test_accepts_a_string_a_list_or_null_as_scope(
+    stated: Any, scope: tuple[str, ...] | None
+) -> None:
     assert token(RFC6749, {**GOOD, "scope": stated}).scope == scope
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_ignores_a_byte_order_mark() -> None:
     assert token(RFC6749, b"\xef\xbb\xbf" + json.dumps(GOOD).encode()).access_token == "at"
 
 
 @pytest.mark.parametrize("value", [None, "", 7, [], {}])
-def test_no_access_token_is_never_a_success(value: Any) -> None:
+def test_a_response_without_an_access_token_is_not_a_success(value: Any) -> None:
     with pytest.raises(ValueError, match="access_token is missing, null or empty"):
         RFC6749.token({**GOOD, "access_token": value}, 0.0)
 
@@ -109,22 +111,22 @@ def test_no_access_token_is_never_a_success(value: Any) -> None:
         (b"[" * 100_000, "the answer is not complete JSON"),
     ],
 )
-def test_what_is_no_answer_is_a_problem_and_no_token(body: bytes, problem: str) -> None:
-    decoded, found = answer(RFC6749, body)
+def test_reports_an_unusable_response_as_a_problem(body: bytes, problem: str) -> None:
+    decoded, found = decode(RFC6749, body)
     assert (decoded.problem, found) == (problem, None)
 
 
-def test_an_error_with_status_200_is_an_error() -> None:
-    decoded, _ = answer(RFC6749, {"error": "invalid_grant"})
+def test_detects_an_error_with_status_200() -> None:
+    decoded, _ = decode(RFC6749, {"error": "invalid_grant"})
     assert decoded.error is not None
     assert decoded.error.code == "invalid_grant"
 
 
-def test_an_empty_error_beside_a_token_is_none() -> None:
+def test_ignores_an_empty_error_next_to_a_token() -> None:
     assert token(RFC6749, {**GOOD, "error": "", "error_description": "fine"}).access_token == "at"
 
 
-def test_a_repeated_field_is_repeated_in_a_form_and_a_list_in_json() -> None:
+def test_encodes_a_list_as_repeated_fields_or_as_a_json_array() -> None:
     fields = {"resource": ["https://a.example", "https://b.example"], "scope": None}
     assert parse_qsl(RFC6749.encode(fields).decode()) == [
         ("resource", "https://a.example"),
@@ -134,17 +136,17 @@ def test_a_repeated_field_is_repeated_in_a_form_and_a_list_in_json() -> None:
     assert json.loads(as_json.encode(fields)) == {"resource": fields["resource"]}
 
 
-def test_a_scope_that_is_a_string_already_is_not_taken_apart() -> None:
+def test_sends_a_scope_string_unchanged() -> None:
     assert RFC6749.encode({"scope": "read write"}) == b"scope=read+write"
     assert RFC6749.authorization_url("https://a.example/?x=1", {"scope": "read"}) == (
         "https://a.example/?x=1&scope=read"
     )
 
 
-# --- Said by a dialect --------------------------------------------------------------------------
+# --- Declared by a dialect ------------------------------------------------------------------------
 
 
-def test_a_token_may_be_nested_and_what_is_beside_it_is_kept() -> None:
+def test_finds_a_nested_token_and_keeps_the_other_members() -> None:
     dialect = Dialect(name="nested", response=ResponseShape(token_at=(("data", "token"), ())))
     nested = {
         "data": {"token": {"access_token": "at", "id": "inner"}},
@@ -157,11 +159,11 @@ def test_a_token_may_be_nested_and_what_is_beside_it_is_kept() -> None:
     assert found.extra == {"id": "inner", "team": "T1"}
     assert token(dialect, GOOD).access_token == "at"
     only = replace(dialect, response=ResponseShape(token_at=(("data", "token"),)))
-    assert answer(only, GOOD)[0].problem == "the answer has no object at data.token"
-    assert answer(only, {"data": [1]})[0].problem == "the answer has no object at data.token"
+    assert decode(only, GOOD)[0].problem == "the answer has no object at data.token"
+    assert decode(only, {"data": [1]})[0].problem == "the answer has no object at data.token"
 
 
-def test_a_field_that_has_its_name_already_is_not_overwritten() -> None:
+def test_renaming_does_not_overwrite_an_existing_member() -> None:
     dialect = Dialect(name="old", response=ResponseShape(names={"expires": "expires_in"}))
     assert token(dialect, {**GOOD, "expires": "60"}).expires_in == 60
     both = token(dialect, {**GOOD, "expires_in": 3600, "expires": "2027-01-01"})
@@ -169,14 +171,14 @@ def test_a_field_that_has_its_name_already_is_not_overwritten() -> None:
     assert both.extra == {"expires": "2027-01-01"}
 
 
-def test_zero_may_mean_that_a_token_never_expires() -> None:
+def test_zero_can_mean_that_a_token_never_expires() -> None:
     dialect = Dialect(name="zero", response=ResponseShape(zero_never_expires=True))
     for stated in (0, "0", "0.0"):
         assert token(dialect, {**GOOD, "expires_in": stated}).expires_in is None
     assert token(dialect, {**GOOD, "expires_in": 60}).expires_in == 60
 
 
-def test_the_separator_of_requests_separates_in_answers_too() -> None:
+def test_uses_the_scope_separator_for_responses_as_well() -> None:
     dialect = Dialect(name="comma", request=RequestShape(scope_separator=","))
     assert dialect.encode({"scope": ("a", "b")}) == b"scope=a%2Cb"
     for stated in ("a,b", "a b", "a, b"):
@@ -184,13 +186,13 @@ def test_the_separator_of_requests_separates_in_answers_too() -> None:
     assert token(RFC6749, {**GOOD, "scope": "a,b"}).scope == ("a,b",)
 
 
-def test_constants_are_sent_and_a_caller_may_say_otherwise() -> None:
+def test_sends_constants_that_a_caller_can_override() -> None:
     dialect = Dialect(name="constant", request=RequestShape(constants={"action": "ask"}))
     assert dialect.encode({"code": "c"}) == b"action=ask&code=c"
     assert dialect.encode({"action": "revoke"}) == b"action=revoke"
 
 
-def test_headers_of_a_dialect_take_the_place_of_the_usual() -> None:
+def test_headers_of_a_dialect_replace_the_default_ones() -> None:
     request = RequestShape(headers={"accept": "text/json", "X-Version": "2"})
     assert dict(Dialect(name="headers", request=request).headers) == {
         "Content-Type": "application/x-www-form-urlencoded",
@@ -209,9 +211,9 @@ def test_headers_of_a_dialect_take_the_place_of_the_usual() -> None:
         ({"ok": False, "error": "nope"}, True),
     ],
 )
-def test_a_field_may_say_that_an_answer_is_an_error(body: dict[str, Any], failed: bool) -> None:
+def test_a_member_can_mark_a_response_as_an_error(body: dict[str, Any], failed: bool) -> None:
     dialect = Dialect(name="ok", error=ErrorShape(ok=("ok", True)))
-    decoded, _ = answer(dialect, body)
+    decoded, _ = decode(dialect, body)
     assert (decoded.error is not None) is failed
     if decoded.error is not None:
         assert decoded.error.code == body.get("error", "unknown_error")
@@ -229,7 +231,9 @@ def test_a_field_may_say_that_an_answer_is_an_error(body: dict[str, Any], failed
         ({"error": {"code": 0}}, "0"),
     ],
 )
-def test_a_code_may_be_nested_listed_or_a_number(body: dict[str, Any], code: str | None) -> None:
+def test_finds_a_nested_listed_or_numeric_error_code(
+    body: dict[str, Any], code: str | None
+) -> None:
     dialect = Dialect(
         name="deep",
         error=ErrorShape(
@@ -237,13 +241,13 @@ def test_a_code_may_be_nested_listed_or_a_number(body: dict[str, Any], code: str
             codes={"spent": "invalid_grant"},
         ),
     )
-    decoded, _ = answer(dialect, body, 400)
+    decoded, _ = decode(dialect, body, 400)
     assert (decoded.error.code if decoded.error else None) == code
 
 
-def test_a_code_is_kept_as_it_came_unless_a_header_names_errors() -> None:
+def test_keeps_an_error_code_unless_a_header_names_it() -> None:
     for sent in ("urn:example:spent", "ns#Spent"):
-        decoded, _ = answer(RFC6749, {"error": sent}, 400)
+        decoded, _ = decode(RFC6749, {"error": sent}, 400)
         assert decoded.error is not None
         assert decoded.error.code == sent
 
@@ -252,14 +256,14 @@ def test_a_code_is_kept_as_it_came_unless_a_header_names_errors() -> None:
     "header", ["Spent", "Spent:http://internal.example/", "com.example#Spent", " com#Spent : x"]
 )
 @pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b'{"error": "other"}'])
-def test_a_header_may_name_the_error_whatever_the_body_is(header: str, body: bytes) -> None:
+def test_reads_the_error_code_from_a_header(header: str, body: bytes) -> None:
     shape = ErrorShape(header="x-error", codes={"Spent": "invalid_grant"})
-    decoded, _ = answer(Dialect(name="header", error=shape), body, 400, x_error=header)
+    decoded, _ = decode(Dialect(name="header", error=shape), body, 400, x_error=header)
     assert decoded.error is not None
     assert decoded.error.code == "invalid_grant"
 
 
-def test_amend_sees_the_answer_first() -> None:
+def test_amend_receives_the_unmodified_response() -> None:
     def unwrap(found: dict[str, Any]) -> dict[str, Any]:
         return dict(found["result"][-1])
 
@@ -274,24 +278,24 @@ def test_amend_sees_the_answer_first() -> None:
         (lambda found: None, "amend returned a NoneType"),
     ],
 )
-def test_an_amendment_that_fails_loses_no_token(
+def test_a_failing_amend_function_loses_no_token(
     amend: Any, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The request has been carried out by then: nothing but a typed error may come of it."""
+    """The provider has processed the request, so the failure must become a typed error."""
     dialect = Dialect(name="broken", amend=amend)
     assert token(dialect, GOOD).access_token == "at"
     assert caplog.messages == [f"The dialect broken is faulty: {said}."]
-    decoded, found = answer(dialect, {"nested": GOOD})
+    decoded, found = decode(dialect, {"nested": GOOD})
     assert found is None
     assert decoded.problem == f"the dialect broken cannot read it: {said}"
 
 
-def test_changing_what_a_dialect_was_made_of_changes_nothing() -> None:
+def test_a_dialect_does_not_change_with_its_arguments() -> None:
     names = {"client_id": "app"}
     codes = {"spent": "invalid_grant"}
     dialect = Dialect(name="kept", request=RequestShape(names=names), error=ErrorShape(codes=codes))
     names["client_id"] = codes["spent"] = "changed"
     assert dialect.encode({"client_id": "c"}) == b"app=c"
-    decoded, _ = answer(dialect, {"error": "spent"}, 400)
+    decoded, _ = decode(dialect, {"error": "spent"}, 400)
     assert decoded.error is not None
     assert decoded.error.code == "invalid_grant"

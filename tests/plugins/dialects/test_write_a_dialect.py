@@ -1,4 +1,4 @@
-"""A user writes a dialect in under ten lines: the one in the documentation is that user's."""
+"""Tests of the example dialect in the documentation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.docs.pages import DOCS, blocks
 FIRST = next(block for block in blocks(DOCS / "how-to" / "write-a-dialect.md") if block.runs)
 
 
-class Answers:
-    """A transport with one answer."""
+class OneResponse:
+    """A transport that always returns the same response."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -26,7 +26,7 @@ class Answers:
         return HttpResponse(200, {}, self.body)
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def dialect() -> grantway.Dialect:
     return found
 
 
-def test_it_is_under_ten_lines() -> None:
+def test_the_example_is_under_ten_lines() -> None:
     assert len([line for line in FIRST.code.splitlines() if line.strip()]) < 10
 
 
-def ask(transport: Answers, **provider: Any) -> grantway.Token:
+def ask(transport: OneResponse, **provider: Any) -> grantway.Token:
     registry = provider.pop("registry", None)
     client = grantway.Client(
         grantway.Provider(token_endpoint="https://acme.example/token", **provider),
@@ -55,21 +55,21 @@ def ask(transport: Answers, **provider: Any) -> grantway.Token:
     )
 
 
-def test_it_is_all_a_client_needs(dialect: grantway.Dialect) -> None:
-    transport = Answers(b'{"ok": true, "data": {"token": "t-1"}}')
+def test_a_client_works_with_the_example(dialect: grantway.Dialect) -> None:
+    transport = OneResponse(b'{"ok": true, "data": {"token": "t-1"}}')
     assert ask(transport, dialect=dialect).access_token == "t-1"
     assert b"app_id=my-client" in transport.requests[0].body
     assert b"scope=read%2Cwrite" in transport.requests[0].body
     with pytest.raises(grantway.InvalidGrantException):
-        ask(Answers(b'{"ok": false, "fault": {"code": 17}}'), dialect=dialect)
+        ask(OneResponse(b'{"ok": false, "fault": {"code": 17}}'), dialect=dialect)
 
 
-def test_a_plugin_brings_it_by_name(dialect: grantway.Dialect) -> None:
+def test_a_plugin_registers_the_example(dialect: grantway.Dialect) -> None:
     class Plugin:
         @grantway.hookimpl
         def grantway_register_dialects(self) -> list[grantway.Dialect]:
             return [dialect]
 
     registry = grantway.build_registry({"acme": Plugin()}, strict=True)
-    transport = Answers(b'{"data": {"token": "t-1"}}')
+    transport = OneResponse(b'{"data": {"token": "t-1"}}')
     assert ask(transport, dialect="acme", registry=registry).access_token == "t-1"

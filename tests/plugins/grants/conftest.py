@@ -1,4 +1,4 @@
-"""The embedded issuer with a clock that stands still, and clients that ask it."""
+"""Fixtures: the embedded issuer with a manual clock, and clients registered with it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server(clock: Clock) -> Iterator[IssuerServer]:
 
 @pytest.fixture
 def register(server: IssuerServer) -> Iterator[Register]:
-    """Registers a confidential client for these grants, unless told otherwise."""
+    """Return a function that registers a client, by default a confidential one for these grants."""
     with ExitStack() as exits:
 
         def make(**metadata: Any) -> Caller:

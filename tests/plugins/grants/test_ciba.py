@@ -1,4 +1,4 @@
-"""A login on the person's own device: asking, waiting, and every way it ends."""
+"""Tests of the CIBA flow: starting, polling, and every outcome."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ASKED = {"auth_req_id": "a-secret-request-id", "expires_in": 120, "interval": 2}
 
 
 class Login:
-    """A flow against a script, and the pauses that it made."""
+    """A flow against scripted responses, with the pauses that it made."""
 
     def __init__(self, *script: HttpResponse | Exception) -> None:
         self.transport = Scripted(list(script))
@@ -47,7 +47,7 @@ class Login:
         return self.flow.start(**{"login_hint": "user-1", **params})
 
 
-def test_from_the_request_to_the_token() -> None:
+def test_starts_and_polls_until_the_token_is_issued() -> None:
     login = Login(answer(200, ASKED), refusal("authorization_pending"), token())
     asked = login.start(binding_message="W4SCT", requested_expiry=120)
     assert "a-secret-request-id" not in repr(asked)
@@ -65,7 +65,7 @@ def test_from_the_request_to_the_token() -> None:
     assert form(login.sent[2]) == {"grant_type": GRANT_TYPE, "auth_req_id": "a-secret-request-id"}
 
 
-def test_resource_and_extra_go_with_both_requests() -> None:
+def test_sends_resource_and_extra_with_both_requests() -> None:
     login = Login(answer(200, ASKED), token())
     asked = login.start(
         resource=["https://a.example/", "https://b.example/"],
@@ -80,7 +80,7 @@ def test_resource_and_extra_go_with_both_requests() -> None:
     assert "acr_values" not in poll
 
 
-def test_slow_down_lasts() -> None:
+def test_slow_down_increases_the_interval_permanently() -> None:
     login = Login(
         answer(200, {**ASKED, "interval": None}),
         refusal("slow_down"),
@@ -92,13 +92,13 @@ def test_slow_down_lasts() -> None:
 
 
 @pytest.mark.parametrize("interval", [None, 0, -1, "0", "soon", True, []])
-def test_an_interval_that_is_none_is_five_seconds(interval: Any) -> None:
+def test_an_invalid_interval_counts_as_five_seconds(interval: Any) -> None:
     login = Login(answer(200, {**ASKED, "interval": interval}), token())
     login.flow.wait(login.start())
     assert login.pauses == [5]
 
 
-def test_failures_that_may_pass_do_not_end_the_wait() -> None:
+def test_temporary_failures_do_not_end_the_wait() -> None:
     login = Login(
         answer(200, ASKED),
         answer(500, {"error": "server_error"}),
@@ -113,7 +113,7 @@ def test_failures_that_may_pass_do_not_end_the_wait() -> None:
     assert login.pauses == [2, 4, 8, 16, 32, 30, 20]
 
 
-def test_the_end_tells_of_the_last_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_error_names_the_last_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     login = Login(answer(200, ASKED), *[answer(502, {}) for _ in range(100)])
     clock = SimpleNamespace(monotonic=lambda: sum(login.pauses))
     monkeypatch.setattr("grantway_plugins.grants.ciba.time", clock)
@@ -129,13 +129,13 @@ def test_the_end_tells_of_the_last_failure(monkeypatch: pytest.MonkeyPatch) -> N
         ("transaction_failed", grantway.UnknownTokenError),
     ],
 )
-def test_a_no_ends_the_wait(code: str, error: type[grantway.TokenError]) -> None:
+def test_a_denial_ends_the_wait(code: str, error: type[grantway.TokenError]) -> None:
     login = Login(answer(200, ASKED), refusal(code))
     with pytest.raises(error):
         login.flow.wait(login.start())
 
 
-def test_the_provider_does_not_know_the_person() -> None:
+def test_raises_the_providers_error_for_an_unknown_user() -> None:
     login = Login(refusal("unknown_user_id"))
     with pytest.raises(grantway.TokenError, match="does not know") as refused:
         login.start()
@@ -150,21 +150,21 @@ def test_the_provider_does_not_know_the_person() -> None:
         {"login_hint_token": "t0ken", "id_token_hint": "an-id-token"},
     ],
 )
-def test_exactly_one_hint_says_who_is_asked(hints: dict[str, str | None]) -> None:
+def test_requires_exactly_one_hint(hints: dict[str, str | None]) -> None:
     login = Login()
-    with pytest.raises(grantway.RequestInvalidError, match="says who is asked") as refused:
+    with pytest.raises(grantway.RequestInvalidError, match="exactly one of") as refused:
         login.start(**hints)
     assert not login.sent
     assert "an-id-token" not in str(refused.value)
 
 
-def test_extra_takes_no_parameter_of_ours() -> None:
+def test_extra_rejects_parameters_that_are_arguments() -> None:
     login = Login()
     with pytest.raises(grantway.ConfigurationError, match="scope"):
         login.start(extra={"scope": "all", "acr_values": "1"})
 
 
-def test_a_secret_of_the_request_does_not_show() -> None:
+def test_the_repr_hides_the_auth_req_id() -> None:
     login = Login(refusal("invalid_user_code", "0000-1111 is wrong"))
     with pytest.raises(grantway.TokenError) as refused:
         login.start(user_code="0000-1111")
@@ -174,19 +174,19 @@ def test_a_secret_of_the_request_does_not_show() -> None:
 @pytest.mark.parametrize(
     "missing", [{"auth_req_id": ""}, {"auth_req_id": 7}, {"expires_in": None}, {"expires_in": "x"}]
 )
-def test_an_answer_that_nobody_can_wait_with(missing: dict[str, Any]) -> None:
+def test_rejects_a_response_without_required_members(missing: dict[str, Any]) -> None:
     login = Login(answer(200, {**ASKED, **missing}))
     with pytest.raises(grantway.ResponseInvalidError, match="auth_req_id"):
         login.start()
 
 
-def test_nobody_answers() -> None:
+def test_times_out_if_the_user_does_not_respond() -> None:
     login = Login(answer(200, {**ASKED, "expires_in": 0}))
-    with pytest.raises(grantway.FlowTimeoutError, match="did not answer"):
+    with pytest.raises(grantway.FlowTimeoutError, match="did not respond"):
         login.flow.wait(login.start())
 
 
-def test_a_wait_can_be_cancelled() -> None:
+def test_setting_cancel_ends_the_wait() -> None:
     login = Login(answer(200, ASKED))
     asked = login.start()
     cancel = threading.Event()
@@ -195,7 +195,7 @@ def test_a_wait_can_be_cancelled() -> None:
         login.flow.wait(asked, cancel=cancel)
 
 
-def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> None:
+def test_reports_a_missing_endpoint_before_sending() -> None:
     client = grantway.Client(
         grantway.Provider(TOKEN_ENDPOINT), client_id="me", transport=Scripted([])
     )
@@ -203,20 +203,20 @@ def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> N
         CibaFlow(client).start(login_hint="user-1")
 
 
-def test_a_lost_answer_does_not_ask_the_person_twice() -> None:
+def test_a_lost_response_does_not_prompt_the_user_twice() -> None:
     login = Login(grantway.OutcomeUnknownError("lost"), answer(200, ASKED))
     with pytest.raises(grantway.OutcomeUnknownError):
         login.start()
     assert len(login.sent) == 1
 
 
-def test_a_provider_that_did_nothing_is_asked_again() -> None:
+def test_retries_a_request_that_was_not_processed() -> None:
     login = Login(HttpResponse(503, {"retry-after": "0"}, b""), answer(200, ASKED))
     assert login.start().auth_req_id == "a-secret-request-id"
     assert len(login.sent) == 2
 
 
-def test_extra_may_have_the_names_of_a_calls_arguments() -> None:
+def test_extra_accepts_names_of_call_arguments() -> None:
     login = Login(answer(200, ASKED), token())
     login.flow.wait(login.start(extra={"timeout": "60", "step": "up", "cancel": "no"}))
     for request in login.sent:

@@ -1,4 +1,4 @@
-"""Whose assertions the embedded issuer believes, and which of them."""
+"""Tests of the JWT bearer grant at the embedded issuer: trusted issuers, keys and claims."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Partner:
         self.key = SigningKey(PARTNERS_KEY)
 
     def assertion(self, header: dict[str, Any] | None = None, /, **claims: Any) -> str:
-        """A good one, but for what is given; None leaves a claim out."""
+        """Return a valid assertion with some claims changed; None removes a claim."""
         usual = {
             "iss": PARTNER,
             "sub": "user-1",
@@ -60,7 +60,7 @@ def refused(answer: requests.Response) -> str:
     return str(answer.json()["error_description"])
 
 
-def test_a_token_for_the_one_whom_the_assertion_names(caller: Caller, partner: Partner) -> None:
+def test_issues_a_token_for_the_subject_of_the_assertion(caller: Caller, partner: Partner) -> None:
     answer = redeem(caller, partner.assertion(), scope="a", resource="https://a.example/").json()
     assert "refresh_token" not in answer
     known = caller.as_rfc("/introspect", token=answer["access_token"]).json()
@@ -68,7 +68,7 @@ def test_a_token_for_the_one_whom_the_assertion_names(caller: Caller, partner: P
     assert (known["scope"], known["aud"]) == ("a", ["https://a.example/"])
 
 
-def test_through_grantways_own_client(
+def test_works_with_the_grantway_client(
     server: IssuerServer, caller: Caller, partner: Partner
 ) -> None:
     with grantway.Client(
@@ -80,7 +80,9 @@ def test_through_grantways_own_client(
     assert token.scope == ("b",)
 
 
-def test_one_with_a_jti_is_good_once(caller: Caller, partner: Partner, clock: Clock) -> None:
+def test_accepts_an_assertion_with_a_jti_once(
+    caller: Caller, partner: Partner, clock: Clock
+) -> None:
     assertion = partner.assertion()
     assert redeem(caller, assertion, scope="c").status_code == 400
     assert redeem(caller, assertion).status_code == 200
@@ -89,7 +91,7 @@ def test_one_with_a_jti_is_good_once(caller: Caller, partner: Partner, clock: Cl
     assert redeem(caller, partner.assertion(jti="twice")).status_code == 200
 
 
-def test_of_many_at_once_one_wins(caller: Caller, partner: Partner) -> None:
+def test_only_one_of_many_concurrent_requests_succeeds(caller: Caller, partner: Partner) -> None:
     assertion = partner.assertion()
 
     def once(_number: int) -> int:
@@ -101,7 +103,7 @@ def test_of_many_at_once_one_wins(caller: Caller, partner: Partner) -> None:
     assert sorted(answers) == [200, *[400] * 31]
 
 
-def test_one_without_a_jti_is_good_until_it_expires(
+def test_an_assertion_without_a_jti_is_accepted_until_it_expires(
     caller: Caller, partner: Partner, clock: Clock
 ) -> None:
     assertion = partner.assertion(jti=None)
@@ -111,7 +113,7 @@ def test_one_without_a_jti_is_good_until_it_expires(
     assert "expired" in refused(redeem(caller, assertion))
 
 
-def test_the_token_endpoint_is_an_audience_too(caller: Caller, partner: Partner) -> None:
+def test_accepts_the_token_endpoint_as_audience(caller: Caller, partner: Partner) -> None:
     audience = ["https://other.example", f"{caller.url}/token"]
     assert redeem(caller, partner.assertion(aud=audience)).status_code == 200
 
@@ -140,7 +142,7 @@ def test_the_token_endpoint_is_an_audience_too(caller: Caller, partner: Partner)
         ({"jti": 7}, "jti"),
     ],
 )
-def test_claims_that_are_not_good_enough(
+def test_rejects_invalid_claims(
     caller: Caller, partner: Partner, claims: dict[str, Any], reason: str
 ) -> None:
     assert reason in refused(redeem(caller, partner.assertion(**claims)))
@@ -149,18 +151,18 @@ def test_claims_that_are_not_good_enough(
 @pytest.mark.parametrize(
     "header", [{"typ": "at+jwt"}, {"typ": "client-authentication+jwt"}, {"kid": "x"}]
 )
-def test_what_was_signed_for_something_else(
+def test_rejects_jwts_signed_for_another_purpose(
     caller: Caller, partner: Partner, header: dict[str, Any]
 ) -> None:
     refused(redeem(caller, partner.assertion(header)))
 
 
 @pytest.mark.parametrize("typ", ["JWT", "authorization-grant+jwt"])
-def test_what_an_assertion_may_call_itself(caller: Caller, partner: Partner, typ: str) -> None:
+def test_accepts_these_typ_values(caller: Caller, partner: Partner, typ: str) -> None:
     assert redeem(caller, partner.assertion({"typ": typ})).status_code == 200
 
 
-def test_a_stranger_who_signs_in_the_partners_name(caller: Caller, partner: Partner) -> None:
+def test_rejects_an_assertion_signed_with_another_key(caller: Caller, partner: Partner) -> None:
     partner.key = SigningKey(ECKey.generate_key("P-256"))
     refused(redeem(caller, partner.assertion()))
     partner.key = SigningKey(PARTNERS_KEY)
@@ -169,10 +171,10 @@ def test_a_stranger_who_signs_in_the_partners_name(caller: Caller, partner: Part
     refused(redeem(caller, f"{head}.{payload}.{signature}"))
 
 
-def test_the_public_key_is_no_shared_secret(
+def test_rejects_hs256_with_the_public_key(
     caller: Caller, partner: Partner, server: IssuerServer, clock: Clock
 ) -> None:
-    """The classic confusion: HS256 with the public key, which everybody knows."""
+    """Algorithm confusion: an attacker signs with HS256 and the public key as secret."""
     secret = OctKey.import_key(str(PARTNERS_KEY.as_dict(private=False)))
     claims = {"iss": PARTNER, "sub": "user-1", "aud": server.url, "exp": int(clock()) + 60}
     refused(redeem(caller, jwt.encode({"alg": "HS256"}, claims, secret)))
@@ -180,11 +182,11 @@ def test_the_public_key_is_no_shared_secret(
 
 
 @pytest.mark.parametrize("junk", ["a.b.c", "AA.AA.AA", "W10.W10.W10"])
-def test_junk_is_refused_like_any_other(caller: Caller, junk: str) -> None:
+def test_rejects_malformed_assertions(caller: Caller, junk: str) -> None:
     refused(redeem(caller, junk))
 
 
-def test_without_anyone_trusted_it_is_not_offered() -> None:
+def test_the_grant_is_not_offered_without_trusted_issuers() -> None:
     assert jwt_bearer.GRANT_TYPE not in grantway.build_registry().issuer_grants
 
 
@@ -200,14 +202,14 @@ def test_without_anyone_trusted_it_is_not_offered() -> None:
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
     ],
 )
-def test_keys_that_prove_nothing(jwks: dict[str, Any]) -> None:
+def test_rejects_unsuitable_keys(jwks: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as wrong:
         TrustedIssuer(PARTNER, jwks)
     for name in ("d", "k"):
         assert str(jwks.get(name, "nothing")) not in str(wrong.value)
 
 
-def test_every_kind_of_key_pair() -> None:
+def test_accepts_every_type_of_key_pair() -> None:
     made = [RSAKey.generate_key(2048), PARTNERS_KEY, OKPKey.generate_key("Ed25519")]
     found = TrustedIssuer(PARTNER, {"keys": [key.as_dict(private=False) for key in made]})
     assert len(found.keys) == 3

@@ -1,4 +1,4 @@
-"""What the embedded issuer issues for client credentials and exchanged tokens, and to whom."""
+"""Tests of client credentials and token exchange at the embedded issuer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def said(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]
 
 
-def test_the_metadata_names_them(server: IssuerServer) -> None:
+def test_the_metadata_lists_the_grants(server: IssuerServer) -> None:
     document = requests.get(
         f"{server.url}/.well-known/oauth-authorization-server", timeout=PATIENCE
     )
@@ -51,7 +51,7 @@ def test_the_metadata_names_them(server: IssuerServer) -> None:
 # --- client credentials ---
 
 
-def test_a_client_asks_for_itself(register: Register) -> None:
+def test_issues_a_token_for_the_client_itself(register: Register) -> None:
     caller = register()
     answer = own(caller, scope="a").json()
     assert set(answer) == {"access_token", "token_type", "expires_in", "scope"}
@@ -70,14 +70,12 @@ def test_a_resource_is_the_audience(register: Register) -> None:
     assert said(own(caller, resource="orders")) == (400, "invalid_request")
 
 
-def test_no_more_scopes_than_registered(register: Register) -> None:
+def test_limits_scopes_to_the_registered_ones(register: Register) -> None:
     assert said(own(register(), scope="a c")) == (400, "invalid_scope")
 
 
 @pytest.mark.parametrize("grant_type", [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE])
-def test_only_for_clients_that_keep_a_secret(
-    server: IssuerServer, register: Register, grant_type: str
-) -> None:
+def test_rejects_public_clients(server: IssuerServer, register: Register, grant_type: str) -> None:
     token = own_token(register())
     params = {"subject_token": token, "subject_token_type": ACCESS_TOKEN}
     params = params if grant_type == token_exchange.GRANT_TYPE else {}
@@ -91,7 +89,7 @@ def test_only_for_clients_that_keep_a_secret(
 
 
 @pytest.mark.parametrize("kind", ["rfc", "aws"])
-def test_only_for_clients_that_are_registered_for_it(
+def test_rejects_clients_not_registered_for_the_grant(
     server: IssuerServer, register: Register, kind: str
 ) -> None:
     with Caller(server.url) as other:
@@ -103,7 +101,7 @@ def test_only_for_clients_that_are_registered_for_it(
 # --- token exchange ---
 
 
-def test_a_token_for_somebody_elses(register: Register, clock: Clock) -> None:
+def test_exchanges_a_token_of_another_client(register: Register, clock: Clock) -> None:
     front, back = register(), register()
     subject = own_token(front)
     clock.tick(600)
@@ -116,7 +114,7 @@ def test_a_token_for_somebody_elses(register: Register, clock: Clock) -> None:
     assert facts(front, subject)["active"]
 
 
-def test_it_ends_with_the_token_that_it_was_made_of(register: Register, clock: Clock) -> None:
+def test_exchanged_tokens_expire_with_their_subject(register: Register, clock: Clock) -> None:
     caller = register()
     subject = own_token(caller)
     clock.tick(3599)
@@ -127,7 +125,7 @@ def test_it_ends_with_the_token_that_it_was_made_of(register: Register, clock: C
     assert not caller.active(again["access_token"])
 
 
-def test_scopes_only_become_fewer(register: Register) -> None:
+def test_an_exchange_can_only_narrow_scopes(register: Register) -> None:
     front, back = register(), register(scope="b c")
     assert exchange(back, own_token(front)).json()["scope"] == "b"
     assert said(exchange(back, own_token(front, scope="a"))) == (400, "invalid_scope")
@@ -135,7 +133,7 @@ def test_scopes_only_become_fewer(register: Register) -> None:
     assert said(exchange(back, own_token(front), scope="a")) == (400, "invalid_scope")
 
 
-def test_a_token_for_somebody_never_becomes_one_for_anybody(register: Register) -> None:
+def test_an_exchange_keeps_the_audience(register: Register) -> None:
     front, back, stranger = register(), register(), register()
     bound = exchange(front, own_token(front), audience=back.id).json()["access_token"]
     kept = exchange(back, bound).json()["access_token"]
@@ -147,7 +145,7 @@ def test_a_token_for_somebody_never_becomes_one_for_anybody(register: Register) 
 
 
 @pytest.mark.parametrize("why", ["unknown", "revoked", "expired", "refresh token"])
-def test_only_a_live_access_token_of_this_issuer(
+def test_accepts_only_valid_access_tokens_of_this_issuer(
     server: IssuerServer, register: Register, clock: Clock, why: str
 ) -> None:
     caller = register()
@@ -166,7 +164,7 @@ def test_only_a_live_access_token_of_this_issuer(
     assert token not in answer.text
 
 
-def test_the_end_of_an_approval_ends_what_can_be_exchanged(
+def test_tokens_of_a_revoked_approval_cannot_be_exchanged(
     server: IssuerServer, register: Register
 ) -> None:
     caller = register()
@@ -201,6 +199,6 @@ def test_revoking_a_login_revokes_the_tokens_exchanged_from_it(
         {"actor_token": "t", "actor_token_type": ACCESS_TOKEN},
     ],
 )
-def test_what_is_not_offered(register: Register, params: dict[str, str]) -> None:
+def test_rejects_unsupported_parameters(register: Register, params: dict[str, str]) -> None:
     caller = register()
     assert said(exchange(caller, own_token(caller), **params)) == (400, "invalid_request")

@@ -1,4 +1,4 @@
-"""What the client's side of each grant sends, refuses, repeats and hides."""
+"""Tests of the client side of each grant: parameters, validation, retries and secrets."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def client(registry: grantway.Registry, transport: Scripted) -> grantway.Client:
 
 
 @BY_NAME
-def test_it_keeps_the_rules_of_a_grant(grant: grantway.Grant, params: dict[str, Any]) -> None:
+def test_passes_the_conformance_kit(grant: grantway.Grant, params: dict[str, Any]) -> None:
     assert_grant_conforms(grant, example=params)
 
 
 @BY_NAME
-def test_it_is_sent_as_its_standard_says(
+def test_sends_the_parameters_of_its_specification(
     registry: grantway.Registry, grant: grantway.Grant, params: dict[str, Any]
 ) -> None:
     transport = Scripted([token()])
@@ -78,7 +78,7 @@ def test_it_is_sent_as_its_standard_says(
 
 
 @BY_NAME
-def test_no_secret_shows_when_it_is_refused(
+def test_errors_do_not_contain_secrets(
     registry: grantway.Registry, grant: grantway.Grant, params: dict[str, Any]
 ) -> None:
     secrets = [params[name] for name in grant.secret if name in params]
@@ -90,10 +90,10 @@ def test_no_secret_shows_when_it_is_refused(
 
 
 @BY_NAME
-def test_only_what_spends_nothing_is_sent_again(
+def test_retries_only_grants_that_are_safe_to_repeat(
     registry: grantway.Registry, grant: grantway.Grant, params: dict[str, Any]
 ) -> None:
-    """After a broken answer nobody knows whether the request was carried out."""
+    """An invalid response leaves the outcome unknown, so only safe grants are sent again."""
     lost = grantway.OutcomeUnknownError("The answer was lost.")
     transport = Scripted([lost, token()])
     calling = client(registry, transport)
@@ -140,7 +140,7 @@ EXCHANGE = {"subject_token": "t", "subject_token_type": token_exchange.ACCESS_TO
         ("password", {"username": "a\x00b"}, ["password", "username"]),
     ],
 )
-def test_what_breaks_a_schema_is_not_sent(
+def test_sends_nothing_if_the_schema_rejects_a_parameter(
     registry: grantway.Registry, grant_type: str, params: Mapping[str, Any], wrong: list[str]
 ) -> None:
     transport = Scripted([])
@@ -150,7 +150,7 @@ def test_what_breaks_a_schema_is_not_sent(
     assert not transport.requests
 
 
-def test_a_parameter_that_may_repeat_repeats_on_the_wire(registry: grantway.Registry) -> None:
+def test_repeats_repeatable_parameters_in_the_form(registry: grantway.Registry) -> None:
     transport = Scripted([token()])
     client(registry, transport).create_token(
         grant_type=token_exchange.GRANT_TYPE,
@@ -163,7 +163,7 @@ def test_a_parameter_that_may_repeat_repeats_on_the_wire(registry: grantway.Regi
     assert sent["resource"] == ["https://api.example/"]
 
 
-def test_the_type_of_what_was_issued_is_in_extra(registry: grantway.Registry) -> None:
+def test_the_issued_token_type_is_in_extra(registry: grantway.Registry) -> None:
     body = {
         "access_token": "at-1",
         "token_type": "N_A",
@@ -177,7 +177,7 @@ def test_the_type_of_what_was_issued_is_in_extra(registry: grantway.Registry) ->
     assert found.extra == {"issued_token_type": token_exchange.SAML2}
 
 
-def test_an_assertion_travels_as_base64url_without_padding() -> None:
+def test_encodes_an_assertion_as_base64url_without_padding() -> None:
     xml = "<saml:Assertion>?>é</saml:Assertion>"
     encoded = saml_bearer.encode_assertion(xml)
     assert "=" not in encoded
@@ -186,7 +186,7 @@ def test_an_assertion_travels_as_base64url_without_padding() -> None:
         saml_bearer.encode_assertion(encoded)
 
 
-def test_the_password_grant_is_there_only_for_who_asks_by_name() -> None:
+def test_the_password_grant_must_be_registered_explicitly() -> None:
     assert "password" not in grantway.build_registry(strict=True).grants
     with pytest.warns(PasswordGrantWarning, match=r"RFC 9700") as warned:
         asked = grantway.build_registry({"password": password}, strict=True)
@@ -198,7 +198,7 @@ def test_the_password_grant_is_there_only_for_who_asks_by_name() -> None:
 @pytest.mark.parametrize(
     "name", ["ciba", "client_credentials", "jwt_bearer", "saml_bearer", "token_exchange"]
 )
-def test_each_is_a_plugin_that_can_be_blocked(name: str) -> None:
+def test_each_grant_is_a_plugin_that_can_be_blocked(name: str) -> None:
     everything = grantway.build_registry(strict=True)
     without = grantway.build_registry(block=[name], strict=True)
     (gone,) = set(everything.grants) - set(without.grants)

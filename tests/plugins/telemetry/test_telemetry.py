@@ -1,4 +1,4 @@
-"""Spans and metrics of real calls."""
+"""Tests of spans and metrics of real calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "rt-that-must-not-show"
 
 
 class Seen:
-    """What telemetry recorded."""
+    """Recorded spans and metrics."""
 
     def __init__(self) -> None:
         self.spans = InMemorySpanExporter()
@@ -61,7 +61,7 @@ def client(url: str, seen: Seen) -> grantway.Client:
     )
 
 
-def test_a_refused_call_is_one_span_with_its_outcome(seen: Seen) -> None:
+def test_a_failed_call_is_one_span_with_its_outcome(seen: Seen) -> None:
     with IssuerServer() as server, client(server.url, seen) as asking:
         with pytest.raises(grantway.InvalidClientException):
             asking.create_token(grant_type="refresh_token", refresh_token=SECRET)
@@ -83,10 +83,10 @@ def test_a_refused_call_is_one_span_with_its_outcome(seen: Seen) -> None:
     assert SECRET not in span.to_json()
 
 
-def test_a_wait_before_another_attempt_is_an_event_and_a_count(seen: Seen) -> None:
+def test_a_retry_is_an_event_and_a_count(seen: Seen) -> None:
     with IssuerServer() as server:
         address = server.url
-    # The issuer has stopped, so nothing listens there now.
+    # The issuer has stopped, so its port refuses connections.
     with client(address, seen) as asking, pytest.raises(grantway.ConnectionFailedError):
         asking.create_token(grant_type="refresh_token", refresh_token=SECRET)
     (span,) = seen.spans.get_finished_spans()
@@ -97,7 +97,7 @@ def test_a_wait_before_another_attempt_is_an_event_and_a_count(seen: Seen) -> No
     assert (named["grantway.reason"], count) == ("connection_failed", 1)
 
 
-def test_the_span_stands_under_the_callers_and_gives_its_place_back(seen: Seen) -> None:
+def test_the_span_is_a_child_of_the_callers_span(seen: Seen) -> None:
     tracer = seen.tracer_provider.get_tracer("test")
     with (
         IssuerServer() as server,
