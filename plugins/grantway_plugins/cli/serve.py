@@ -13,7 +13,7 @@ import click
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings, Lifetimes, _audit_log as audit_log, serve
 from grantway_plugins.issuer._aws_portal.accounts import AwsAccount
-from grantway_plugins.issuer._aws_portal.file import read_accounts
+from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
 from grantway_plugins.issuer._settings import INTERACTIVE
 from grantway_plugins.server import Limits
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grantway_plugins.server._http.denial import Denial as Denial
 
     from ._aws_portal.accounts import AwsAccount as AwsAccount, RoleCredentials as RoleCredentials
-    from ._aws_portal.file import read_accounts as read_accounts
+    from ._aws_portal.accounts_file import read_accounts as read_accounts
     from ._browser_driver import BrowserDriver as BrowserDriver
     from ._decisions.decision import (
         GrantRequest as GrantRequest,
@@ -44,7 +44,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "._aws_portal.accounts": "AwsAccount RoleCredentials",
-        "._aws_portal.file": "read_accounts",
+        "._aws_portal.accounts_file": "read_accounts",
         "._browser_driver": "BrowserDriver",
         "grantway._types.grant": "IssuerGrant",
         "._decisions.decision": "GrantRequest Issue",

@@ -35,7 +35,7 @@ class AuditLog:
         self._suppressed: Counter[str] = Counter()
 
     @property
-    def listened_to(self) -> bool:
+    def is_enabled(self) -> bool:
         """Whether the audit logger is enabled."""
         return logger.isEnabledFor(logging.INFO)
 
@@ -47,7 +47,7 @@ class AuditLog:
             endpoint: Path of the request, below the issuer's URL.
             peer: Address that sent the request.
         """
-        if event is None or not self.listened_to:
+        if event is None or not self.is_enabled:
             return
         if event.name in _LIMITED and not self._take(event.name, peer):
             self._suppressed[event.name] += 1

@@ -20,9 +20,9 @@ from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
 
-from ._decisions.issuer import Issuer, issued_grants
+from ._decisions.issuer import Issuer, offered_grants
 from ._http.app import App
-from ._http.exposure import settled
+from ._http.exposure import resolve_settings
 from ._settings import IssuerSettings
 from ._storage.database import Durability
 from ._storage.store import IssuerStore
@@ -74,8 +74,8 @@ class IssuerServer(OneProcess):
     ) -> None:
         settings = settings or IssuerSettings()
         limits = limits or Limits()
-        settings = settled(host, settings, trusted_proxies, insecure_http=insecure_http)
-        issued = issued_grants(registry)
+        settings = resolve_settings(host, settings, trusted_proxies, insecure_http=insecure_http)
+        issued = offered_grants(registry)
         self._socket = listen(host, port)
         try:
             #: The address it listens on.

@@ -20,7 +20,7 @@ from grantway._transport.transport import RequestsTransport
 from grantway.testing import Register
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.issuer._browser_driver import BrowserDriver
-from grantway_plugins.issuer._decisions.issuer import issued_grants
+from grantway_plugins.issuer._decisions.issuer import offered_grants
 
 #: Where a browser login of a test comes back to.
 REDIRECT_URI = "http://127.0.0.1/callback"
@@ -110,7 +110,7 @@ class LiveIssuer(OneProcess):
             {
                 "client_name": "grantway.testing",
                 "scope": " ".join(scope),
-                "grant_types": list(grant_types or issued_grants(self._registry)),
+                "grant_types": list(grant_types or offered_grants(self._registry)),
                 "redirect_uris": [REDIRECT_URI],
                 "token_endpoint_auth_method": auth,
             },

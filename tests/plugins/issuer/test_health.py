@@ -51,7 +51,7 @@ def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
 
 
 def test_a_stopped_and_a_read_only_server_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FRESH", "REMEMBERED"):  # one and five seconds, which a report lasts
+    for name in ("CACHE_SECONDS", "FAILURE_SECONDS"):  # one and five seconds, which a report lasts
         monkeypatch.setattr(f"grantway_plugins.issuer._http.health.{name}", 0.1)
     with (
         postgres_server() as running,
@@ -99,7 +99,7 @@ def test_a_database_that_gives_no_answer_holds_up_no_request(
             return requests.post(f"{server.url}/register", json=metadata, timeout=PATIENCE)
 
         assert register("first").status_code == 201
-        monkeypatch.setattr(store, "PATIENCE", 1.0)
+        monkeypatch.setattr(store, "DATABASE_TIMEOUT", 1.0)
         with psycopg.connect(host=str(running.folder), user="postgres", dbname="postgres") as other:
             other.execute("LOCK TABLE clients IN ACCESS EXCLUSIVE MODE")
             begun, queued = register("begun"), register("queued")

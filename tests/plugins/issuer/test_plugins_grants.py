@@ -12,7 +12,7 @@ import pytest
 import grantway
 from grantway._types.grant import IssuerGrant
 from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerServer, IssuerSettings
-from grantway_plugins.issuer._decisions.issuer import issued_grants
+from grantway_plugins.issuer._decisions.issuer import offered_grants
 from tests.plugins.issuer.conftest import Caller
 
 TYPE = "urn:example:coupon"
@@ -113,7 +113,7 @@ def test_a_side_without_its_grant_is_not_offered_and_told_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        offered = issued_grants(registry(Decides(), ()))
+        offered = offered_grants(registry(Decides(), ()))
     assert TYPE not in offered
     assert "refresh_token" in offered
     assert f"Not offered, because no plugin registered the grant: {TYPE}" in caplog.text

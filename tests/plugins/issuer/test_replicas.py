@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from grantway_plugins.issuer._storage.database_work import failed
 from grantway_plugins.issuer._storage.errors import DatabaseOutcomeUnknownError
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.issuer._storage.unit_of_work import failure_response
 from grantway_plugins.server._http.wire import WireFormat, WireResponse
 from tests.interop.grantway_serve import serving
 from tests.plugins.issuer.replicas import DEVICE_CODE, Load
@@ -149,7 +149,7 @@ def test_work_whose_commit_was_interrupted_is_not_run_again(postgres: PostgresSe
         with pytest.raises(DatabaseOutcomeUnknownError):
             store.run(work)
         assert runs == 1
-        answer = failed(DatabaseOutcomeUnknownError("lost"), WireFormat.RFC)
+        answer = failure_response(DatabaseOutcomeUnknownError("lost"), WireFormat.RFC)
         assert isinstance(answer, WireResponse)
         assert answer.status == 503
         assert b"may have been carried out" in answer.body

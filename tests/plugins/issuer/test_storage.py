@@ -33,7 +33,7 @@ from grantway_plugins.issuer._decisions.randomness import (
 )
 from grantway_plugins.issuer._storage.records import TokenFamily
 from grantway_plugins.issuer._storage.store import IssuerStore
-from grantway_plugins.issuer._storage.transaction import PRUNED_AT_ONCE, REMEMBERED, Transaction
+from grantway_plugins.issuer._storage.transaction import PRUNE_LIMIT, RETENTION, Transaction
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
@@ -230,7 +230,7 @@ def test_pruning_drops_the_spent_tokens_of_a_revoked_login_after_a_day(
     for _ in range(5):
         token = rfc.refresh(token).json()["refresh_token"]
     rfc.as_rfc("/revoke", token=token)
-    clock.tick(REMEMBERED - 1)
+    clock.tick(RETENTION - 1)
     server.store.run(lambda transaction: transaction.prune(clock()))
     assert "revoked" in rfc.refresh(token).json()["error_description"]
     clock.tick(2)
@@ -242,7 +242,7 @@ def test_pruning_drops_the_spent_tokens_of_a_revoked_login_after_a_day(
 def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
     """So that requests are answered in between."""
     store = IssuerStore(":memory:", clock=clock)
-    many = PRUNED_AT_ONCE + 500
+    many = PRUNE_LIMIT + 500
     family = TokenFamily(new_id(), "client", "me", ("a",), clock() - 1)
 
     def fill(transaction: Transaction) -> None:
@@ -255,7 +255,7 @@ def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
     clock.tick(100_000)
     gone = [store.run(lambda transaction: transaction.prune(clock())) for _ in range(3)]
     store.close()
-    assert gone == [PRUNED_AT_ONCE, 500 + 1, 0]
+    assert gone == [PRUNE_LIMIT, 500 + 1, 0]
 
 
 def test_a_failure_in_a_shared_transaction_is_nobody_elses(clock: Clock) -> None:

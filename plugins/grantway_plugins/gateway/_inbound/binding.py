@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from grantway._types.grant import Grant, Params
-from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.redirect_uri import is_registered
 from grantway_plugins.stores.encrypted._sealing import NotSealedError, Sealer, SealError
 
@@ -59,7 +59,7 @@ class Binding:
         """Replace what is sealed by what the provider issued.
 
         Raises:
-            Refusal: something was not issued to this caller. Nothing was sent.
+            DenialError: something was not issued to this caller. Nothing was sent.
         """
         for name in (_REFRESH, *_POLLED):
             value = params.get(name)
@@ -104,7 +104,7 @@ class Binding:
             pass
         else:
             return plain.value.decode("utf-8", "surrogatepass")
-        raise Refusal(
+        raise DenialError(
             "invalid_grant",
             f"This {what} was not issued to this client by this gateway, or the gateway's key has "
             "changed since; log in again through the gateway",
@@ -121,19 +121,19 @@ def _check_code(grant: Grant, params: Params, caller: Principal) -> None:
     redirect URI must be the caller's own.
     """
     if "code_verifier" in grant.names.wire.values() and not params.get("code_verifier"):
-        raise Refusal("invalid_request", "code_verifier is required at this gateway (RFC 7636)")
+        raise DenialError("invalid_request", "code_verifier is required at this gateway (RFC 7636)")
     if caller.redirect_uris is None:
         if caller.alone:
             return
-        raise Refusal(
+        raise DenialError(
             "unauthorized_client",
             "The gateway has no redirect URI of this client to compare the code's with; its "
             "operator must list the client's redirect_uris",
         )
     redirect_uri = params.get("redirect_uri")
     if not isinstance(redirect_uri, str):
-        raise Refusal("invalid_request", "redirect_uri is required at this gateway")
+        raise DenialError("invalid_request", "redirect_uri is required at this gateway")
     if not is_registered(redirect_uri, tuple(caller.redirect_uris)):
-        raise Refusal(
+        raise DenialError(
             "invalid_grant", "The redirect_uri is not one that the gateway lists for this client"
         )

@@ -24,8 +24,12 @@ from grantway._types.grant import Grant
 from grantway._types.quantity import check_seconds
 from grantway._types.token import Token
 from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
-from grantway_plugins.server._http.denial import Denial, Refusal
-from grantway_plugins.server._http.parameters import grant_type_of, params_of, unsupported
+from grantway_plugins.server._http.denial import Denial, DenialError
+from grantway_plugins.server._http.parameters import (
+    grant_type_of,
+    params_of,
+    unsupported_grant_type,
+)
 from grantway_plugins.server._http.wire import (
     WireFormat,
     WireRequest,
@@ -132,7 +136,7 @@ class Broker(OneProcess):
         """Ask the provider for a token, and wait.
 
         Raises:
-            Refusal: nothing was sent.
+            DenialError: nothing was sent.
         """
         return self._token(request, Deadline(self._timeout))
 
@@ -140,7 +144,7 @@ class Broker(OneProcess):
         """Ask the provider in a thread; turned away at once where too many wait already.
 
         Raises:
-            Refusal: nothing was sent.
+            DenialError: nothing was sent.
         """
         return await self._in_thread(self._token, request)
 
@@ -148,7 +152,7 @@ class Broker(OneProcess):
         """Ask the provider for a device code, and wait.
 
         Raises:
-            Refusal: nothing was sent.
+            DenialError: nothing was sent.
         """
         return self._device(request, Deadline(self._timeout))
 
@@ -156,7 +160,7 @@ class Broker(OneProcess):
         """The same in a thread; turned away at once where too many wait already.
 
         Raises:
-            Refusal: nothing was sent.
+            DenialError: nothing was sent.
         """
         return await self._in_thread(self._device, request)
 
@@ -193,7 +197,7 @@ class Broker(OneProcess):
         if deadline.remaining() <= 0:
             return unavailable(request, "The gateway was busy and nothing was sent", SHED_FOR)
         if dispatcher.provider.device_authorization_endpoint is None:
-            raise Refusal("invalid_request", "The provider offers no device logins")
+            raise DenialError("invalid_request", "The provider offers no device logins")
         try:
             answer = dispatcher.call(
                 "device_authorization", params, self._client.auth, deadline
@@ -242,13 +246,13 @@ def _grant(principal: Principal, grant_type: str, registry: Registry) -> Grant:
     """Return the grant, if it is registered and the caller may use it.
 
     Raises:
-        Refusal: it is not, or the caller may not.
+        DenialError: it is not, or the caller may not.
     """
     grant = registry.grants.get(grant_type)
     if grant is None:
-        raise unsupported(registry.grants)
+        raise unsupported_grant_type(registry.grants)
     if principal.grant_types is not None and grant_type not in principal.grant_types:
-        raise Refusal("unauthorized_client", f"The client may not use {grant_type}")
+        raise DenialError("unauthorized_client", f"The client may not use {grant_type}")
     return grant
 
 

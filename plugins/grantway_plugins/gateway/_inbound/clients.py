@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer._decisions.authentication import credentials_of
 from grantway_plugins.issuer._decisions.randomness import digest
-from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.redirect_uri import check_redirect_uri, is_registered
 from grantway_plugins.server._http.wire import WireRequest
 
@@ -108,15 +108,15 @@ def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
     """Return the authenticated caller, by the credentials in its header or body.
 
     Raises:
-        Refusal: Credentials are missing, sent by two methods at once, or rejected by the rule.
+        DenialError: Credentials are missing, sent by two methods at once, or rejected by the rule.
     """
     if request.params.get("client_assertion") is not None:
-        raise Refusal(
+        raise DenialError(
             "invalid_client", "Authenticate with a client secret; assertions are not supported here"
         )
     given = credentials_of(request)
     if not (given.client_id + (given.secret or "")).isprintable():
-        raise Refusal(
+        raise DenialError(
             "invalid_client", "The client id or secret has a character that is not allowed"
         )
     found: object = rule(given.client_id, given.secret)
@@ -126,7 +126,7 @@ def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
         return Principal(given.client_id)
     if found is not False and found is not None:
         _log.error("Nobody is let in: clients gave a %s, not a bool", type(found).__name__)
-    raise Refusal("invalid_client", "The client is unknown, or its authentication failed")
+    raise DenialError("invalid_client", "The client is unknown, or its authentication failed")
 
 
 def _nobody(_client_id: str, _secret: str | None) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from grantway._exceptions import RequestInvalidError
 from grantway._types.grant import Params, Scope
 from grantway._wire.dialect import Dialect as UpstreamDialect
-from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import BODY_TIME, WireRequest, WireResponse
 
 from .token_endpoint import TokenEndpoint
@@ -67,7 +67,7 @@ def device_params(request: WireRequest, upstream: UpstreamDialect) -> Params:
     """Return the parameters that go to the provider; the rest is ignored.
 
     Raises:
-        Refusal: one of them is invalid.
+        DenialError: one of them is invalid.
     """
     params = Params()
     scope: Any = request.params.get("scope")
@@ -75,13 +75,13 @@ def device_params(request: WireRequest, upstream: UpstreamDialect) -> Params:
         try:
             params["scope"] = Scope().names(scope)
         except RequestInvalidError:
-            raise Refusal(
+            raise DenialError(
                 "invalid_request", "scope must be names of scopes, separated by spaces"
             ) from None
     resource = request.params.get("resource")
     if resource is not None:
         if not isinstance(resource, list) or not all(isinstance(each, str) for each in resource):
-            raise Refusal("invalid_request", "resource must be a URI")
+            raise DenialError("invalid_request", "resource must be a URI")
         params["resource"] = resource
     if upstream.name == _AWS and (start_url := request.text("start_url")) is not None:
         params["start_url"] = start_url

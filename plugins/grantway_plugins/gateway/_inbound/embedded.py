@@ -8,11 +8,11 @@ from collections.abc import Callable
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
-from grantway_plugins.issuer._decisions.issuer import Issuer, issued_grants
+from grantway_plugins.issuer._decisions.issuer import Issuer, offered_grants
 from grantway_plugins.issuer._http.endpoints.token import create_token
 from grantway_plugins.issuer._settings import IssuerSettings
-from grantway_plugins.issuer._storage.database_work import failed, refusals_are_denials
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.unit_of_work import failure_response, returning_denials
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
@@ -54,25 +54,25 @@ class EmbeddedIssuer(OneProcess):
         """Decide, and wait for the commit.
 
         Raises:
-            Refusal: it was refused without asking the database.
+            DenialError: it was refused without asking the database.
         """
-        work = refusals_are_denials(create_token(self._issuer, request))
+        work = returning_denials(create_token(self._issuer, request))
         try:
             return self._store.run(work)
         except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
-            return failed(error, request.dialect)
+            return failure_response(error, request.dialect)
 
     async def asettle(self, request: WireRequest) -> WireResponse | Denial:
         """Decide; the store's own thread does what blocks.
 
         Raises:
-            Refusal: it was refused without asking the database.
+            DenialError: it was refused without asking the database.
         """
-        work = refusals_are_denials(create_token(self._issuer, request))
+        work = returning_denials(create_token(self._issuer, request))
         try:
             return await self._store.arun(work)
         except Exception as error:  # noqa: BLE001 - the same
-            return failed(error, request.dialect)
+            return failure_response(error, request.dialect)
 
     @property
     def _issuer(self) -> Issuer:
@@ -84,7 +84,7 @@ class EmbeddedIssuer(OneProcess):
         return made[1]
 
     def _make(self, registry: Registry) -> tuple[Registry, Issuer]:
-        return registry, Issuer(self._settings, issued_grants(registry), self._clock)
+        return registry, Issuer(self._settings, offered_grants(registry), self._clock)
 
     def __repr__(self) -> str:
         return f"EmbeddedIssuer({self._settings.issuer!r})"

@@ -11,13 +11,13 @@ from grantway._processes.copies import OneProcess
 from grantway._transport.http import HttpResponse
 from grantway._types.quantity import check_seconds
 from grantway_plugins.server._http.asgi import BodyProblem
-from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.incoming_request import (
     IncomingRequest,
     method_not_allowed,
     repeated_header_response,
 )
-from grantway_plugins.server._http.parameters import grant_type_of, unsupported
+from grantway_plugins.server._http.parameters import grant_type_of, unsupported_grant_type
 from grantway_plugins.server._http.repeated_headers import repeated_header
 from grantway_plugins.server._http.wire import BODY_TIME, WireRequest, WireResponse
 
@@ -39,7 +39,7 @@ class TokenBackend(Protocol):
         ...
 
     def settle(self, request: WireRequest) -> WireResponse | Denial:
-        """Settle a request; may block. Raises ``Refusal`` for what it refuses at once."""
+        """Settle a request; may block. Raises ``DenialError`` for what it refuses at once."""
         ...
 
     async def asettle(self, request: WireRequest) -> WireResponse | Denial:
@@ -133,10 +133,10 @@ class TokenEndpoint(OneProcess):
         pairs = list(headers)
         incoming = IncomingRequest(dict(pairs))
         if method != "POST":
-            return method_not_allowed("POST", incoming.speaks)
+            return method_not_allowed("POST", incoming.response_dialect)
         repeated = repeated_header(pairs)
         if repeated is not None:
-            return repeated_header_response(repeated, incoming.speaks)
+            return repeated_header_response(repeated, incoming.response_dialect)
         return incoming
 
     def settle(self, incoming: IncomingRequest, body: bytes | BodyProblem) -> WireResponse:
@@ -146,11 +146,11 @@ class TokenEndpoint(OneProcess):
             return request
         try:
             outcome = self._settlement.settle(request)
-        except Refusal as refused:
+        except DenialError as refused:
             outcome = refused.denial
         except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
             outcome = _failed(error)
-        return incoming.answer(outcome)
+        return incoming.response(outcome)
 
     async def asettle(self, incoming: IncomingRequest, body: bytes | BodyProblem) -> WireResponse:
         """Answer a request that was opened, without blocking; for adapters."""
@@ -159,36 +159,36 @@ class TokenEndpoint(OneProcess):
             return request
         try:
             outcome = await self._settlement.asettle(request)
-        except Refusal as refused:
+        except DenialError as refused:
             outcome = refused.denial
         except Exception as error:  # noqa: BLE001 - the same
             outcome = _failed(error)
-        return incoming.answer(outcome)
+        return incoming.response(outcome)
 
     def _request(
         self, incoming: IncomingRequest, body: bytes | BodyProblem
     ) -> WireRequest | WireResponse:
         if isinstance(body, BodyProblem):
-            return body.answer(incoming.speaks)
-        unread = incoming.unread(body)
+            return body.response(incoming.response_dialect)
+        unread = incoming.unsupported_media_type(body)
         if unread is not None:
             return unread
         try:
             request = incoming.parse(body, self._settlement.repeatable)
             self._check(request)
-        except Refusal as refused:
-            return incoming.answer(refused.denial)
+        except DenialError as refused:
+            return incoming.response(refused.denial)
         return request
 
     def _check(self, request: WireRequest) -> None:
         """Check what needs no settlement.
 
         Raises:
-            Refusal: the grant type is missing or not served.
+            DenialError: the grant type is missing or not served.
         """
         grant_type = grant_type_of(request)
         if self._allow is not None and grant_type not in self._allow:
-            raise unsupported(self._allow)
+            raise unsupported_grant_type(self._allow)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settlement!r})"

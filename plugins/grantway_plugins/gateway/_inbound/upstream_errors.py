@@ -25,7 +25,7 @@ from grantway._transport.http import SERVER_FAULT
 from grantway._types.grant import Grant, Replay
 from grantway._wire.dialect import Dialect as UpstreamDialect
 from grantway_plugins.server._http.denial import Denial
-from grantway_plugins.server._http.parameters import broken, plain
+from grantway_plugins.server._http.parameters import error_description, invalid_parameters
 from grantway_plugins.server._http.wire import (
     WireFormat,
     WireRequest,
@@ -54,7 +54,7 @@ def told(
         upstream: How the provider speaks, for its replay window.
     """
     if isinstance(error, RequestInvalidError) and not isinstance(error, ConfigurationError):
-        return broken(error.errors, request).denial
+        return invalid_parameters(error.errors, request).denial
     if isinstance(error, TokenError):
         return _refused(error, request, grant, upstream)
     if isinstance(error, (ProviderUnavailableError, ProviderPausedError)):
@@ -106,9 +106,11 @@ def _refused(
         return _failed(request, 502, f"The provider failed; {may_repeat(grant, upstream)}")
     if isinstance(error, TemporarilyUnavailableError):
         return unavailable(request, _NOT_NOW)
-    code = plain(error.error)[:_LONGEST_CODE]
-    description = plain(error.error_description or "The provider refused the request")
-    return Denial(code, description, None if error.reason is None else plain(error.reason))
+    code = error_description(error.error)[:_LONGEST_CODE]
+    description = error_description(error.error_description or "The provider refused the request")
+    return Denial(
+        code, description, None if error.reason is None else error_description(error.reason)
+    )
 
 
 def _no_answer(

@@ -8,7 +8,7 @@ from typing import Any
 
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest
-from grantway_plugins.issuer._http.endpoints.revocation import revocation
+from grantway_plugins.issuer._http.endpoints.revocation import revocation_event
 from grantway_plugins.issuer._storage.errors import DatabaseBusyError, DatabaseError
 from grantway_plugins.issuer._storage.records import TokenFamily
 from grantway_plugins.issuer._storage.store import IssuerStore
@@ -16,8 +16,8 @@ from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.wire import WireResponse
 
 from .accounts import AwsAccount
-from .answers import PortalError, answer_content, answer_failure
-from .parameters import Query
+from .query import Query
+from .responses import PortalError, content_response, failure_response
 
 #: What an access token must be good for.
 SCOPE = "sso:account:access"
@@ -55,7 +55,7 @@ class Portal:
             "/federation/credentials": self._get_role_credentials,
         }
 
-    async def answer(self, path: str, query: bytes, headers: Mapping[bytes, str]) -> WireResponse:
+    async def respond(self, path: str, query: bytes, headers: Mapping[bytes, str]) -> WireResponse:
         """Answer a request to one of the paths.
 
         Args:
@@ -69,18 +69,18 @@ class Portal:
         try:
             login = await self._store.arun(lambda transaction: work(key, transaction))
             if login is None:
-                return _UNAUTHORIZED.answer()
+                return _UNAUTHORIZED.response()
             if operation is None:
-                return answer_content({}, revocation(login, "refresh_token"))
-            return answer_content(operation(Query(query)))
+                return content_response({}, revocation_event(login, "refresh_token"))
+            return content_response(operation(Query(query)))
         except PortalError as error:
-            return error.answer()
+            return error.response()
         except DatabaseBusyError:
-            return PortalError("TooManyRequestsException", "The database is busy").answer()
+            return PortalError("TooManyRequestsException", "The database is busy").response()
         except Exception as error:  # noqa: BLE001 - neither log nor answer shows what it holds
             shown = error if isinstance(error, DatabaseError) else type(error).__name__
             _log.error("A request to the AWS portal failed: %s", shown)
-            return answer_failure()
+            return failure_response()
 
     def _logout(self, key: bytes, transaction: Transaction) -> TokenFamily | None:
         """Revoke the login, and return it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer._storage.records import RegisteredClient
-from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.wire import WireFormat, WireRequest
 
 from .randomness import digest
@@ -39,12 +39,12 @@ def credentials_of(request: WireRequest) -> Credentials:
     """Return the client credentials of a request.
 
     Raises:
-        Refusal: the request has no client id, or uses two methods.
+        DenialError: the request has no client id, or uses two methods.
     """
     client_id, secret = request.text("client_id"), request.text("client_secret")
     if request.basic is not None:
         if secret is not None or (client_id is not None and client_id != request.basic[0]):
-            raise Refusal(
+            raise DenialError(
                 "invalid_request",
                 "The client authenticates in the header and in the body; use one of them",
             )
@@ -54,8 +54,8 @@ def credentials_of(request: WireRequest) -> Credentials:
         return Credentials(request.basic[0], "client_secret_basic", request.basic[1])
     if client_id is None:
         if request.dialect is WireFormat.AWS:
-            raise Refusal("invalid_request", "clientId is required")
-        raise Refusal(
+            raise DenialError("invalid_request", "clientId is required")
+        raise DenialError(
             "invalid_client",
             "client_id is missing; send it in the body, or use HTTP Basic authentication",
         )
@@ -70,7 +70,7 @@ def authenticate(
     """Authenticate the client of a request.
 
     Raises:
-        Refusal: the client is unknown or expired, used another method than its own, or gave a
+        DenialError: the client is unknown or expired, used another method than its own, or gave a
             wrong secret. The error names the cause only if that reveals nothing.
     """
     client = transaction.client(credentials.client_id)
@@ -78,9 +78,9 @@ def authenticate(
         # Another process may have rotated the secret since the registration was read.
         client = transaction.clients.find(credentials.client_id, known=False)
     if client is None or not _proves(client, credentials, now):
-        raise Refusal("invalid_client", "The client is unknown, or its authentication failed")
+        raise DenialError("invalid_client", "The client is unknown, or its authentication failed")
     if now >= client.expires_at:
-        raise Refusal("invalid_client", "The client's registration has expired; register again")
+        raise DenialError("invalid_client", "The client's registration has expired; register again")
     return client
 
 

@@ -83,14 +83,14 @@ class AuthorizationRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ErrorPage:
     """The client or its redirect URI cannot be trusted: an error page, never a redirect."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class SentBack:
+class AuthorizationResponse:
     """The authorization response: a code or an error for the client.
 
     Attributes:
@@ -115,7 +115,7 @@ class SentBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ConsentRequest:
     """A valid request that the user can approve."""
 
     client: RegisteredClient
@@ -126,9 +126,9 @@ class Asked:
     challenge: str | None = field(repr=False)
 
 
-def judge(
+def validate(
     issuer: Issuer, request: AuthorizationRequest, transaction: Transaction
-) -> Refused | SentBack | Asked:
+) -> ErrorPage | AuthorizationResponse | ConsentRequest:
     """Check an authorization request.
 
     An error found here is sent to the client before the user is asked for anything. Clients
@@ -143,10 +143,10 @@ def judge(
     """
     client = transaction.client(request.values.get("client_id", ""))
     if client is None or issuer.clock() >= client.expires_at:
-        return Refused("The application that sent you here is not registered with this issuer.")
+        return ErrorPage("The application that sent you here is not registered with this issuer.")
     redirect = None if "redirect_uri" in request.repeated else _redirect(client, request.values)
     if redirect is None:
-        return Refused(
+        return ErrorPage(
             f"The address that {client.name} wants to send you to is not one that it registered."
         )
     mode = _mode(request.values, redirect)
@@ -156,7 +156,7 @@ def judge(
         scope = _scope(client, request.values)
     except _Mistake as mistake:
         error = {"error": mistake.error, "error_description": mistake.description}
-        return SentBack(
+        return AuthorizationResponse(
             client,
             redirect.uri,
             _response(issuer, state, error),
@@ -164,10 +164,12 @@ def judge(
             automatic=stays_on_this_machine(redirect.uri),
         )
     challenge = request.values.get("code_challenge")
-    return Asked(client, redirect, scope, state, mode or "query", challenge)
+    return ConsentRequest(client, redirect, scope, state, mode or "query", challenge)
 
 
-def approve(issuer: Issuer, asked: Asked, transaction: Transaction) -> SentBack:
+def approve(
+    issuer: Issuer, asked: ConsentRequest, transaction: Transaction
+) -> AuthorizationResponse:
     """Return the response that carries a code."""
     code = new_secret("gwc")
     transaction.add_authorization_code(
@@ -184,15 +186,15 @@ def approve(issuer: Issuer, asked: Asked, transaction: Transaction) -> SentBack:
     return _answer(issuer, asked, {"code": code})
 
 
-def deny(issuer: Issuer, asked: Asked) -> SentBack:
+def deny(issuer: Issuer, asked: ConsentRequest) -> AuthorizationResponse:
     """Return the response that reports the user's denial."""
     error = {"error": "access_denied", "error_description": "The person denied the request"}
     return _answer(issuer, asked, error)
 
 
-def _answer(issuer: Issuer, asked: Asked, params: dict[str, str]) -> SentBack:
+def _answer(issuer: Issuer, asked: ConsentRequest, params: dict[str, str]) -> AuthorizationResponse:
     response = _response(issuer, asked.state, params)
-    return SentBack(asked.client, asked.redirect.uri, response, asked.mode)
+    return AuthorizationResponse(asked.client, asked.redirect.uri, response, asked.mode)
 
 
 def _response(issuer: Issuer, state: str | None, params: dict[str, str]) -> dict[str, str]:

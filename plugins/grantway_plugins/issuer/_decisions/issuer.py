@@ -21,7 +21,7 @@ _log = logging.getLogger("grantway.issuer")
 
 
 @dataclass(frozen=True)
-class IssuedGrant:
+class OfferedGrant:
     """A grant and the issuer's decision about it."""
 
     grant: Grant
@@ -41,7 +41,7 @@ class Issuer:
     """
 
     settings: IssuerSettings
-    grants: Mapping[str, IssuedGrant]
+    grants: Mapping[str, OfferedGrant]
     clock: Clock = time.time
     repeatable: frozenset[str] = field(init=False)
     steady_clock: Clock = field(init=False)
@@ -54,7 +54,7 @@ class Issuer:
         object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
 
 
-def issued_grants(registry: Registry | None = None) -> Mapping[str, IssuedGrant]:
+def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGrant]:
     """Join the registered grants with the issuer's sides of them.
 
     A grant without an issuer's side is not offered, and neither is one that has nothing else.
@@ -71,7 +71,7 @@ def issued_grants(registry: Registry | None = None) -> Mapping[str, IssuedGrant]
     if lost:
         _log.warning("Not offered, because no plugin registered the grant: %s", ", ".join(lost))
     issued = {
-        name: IssuedGrant(registry.grants[name], sides[name])
+        name: OfferedGrant(registry.grants[name], sides[name])
         for name in sides
         if name in registry.grants
     }

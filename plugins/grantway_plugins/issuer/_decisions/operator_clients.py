@@ -1,6 +1,6 @@
 """Clients that the operator adds, lists, rotates and removes, in the database itself.
 
-A running issuer notices a change within seconds (``store.KNOWN_FOR``).
+A running issuer notices a change within seconds (``store.CLIENT_CACHE_SECONDS``).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from grantway._exceptions import ConfigurationError
 from grantway._types.quantity import check_seconds
 from grantway_plugins.issuer._audit_log import record_operator
 from grantway_plugins.issuer._http.endpoints.registration import (
-    information,
+    client_information,
     new_client,
-    registration,
+    registration_event,
 )
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.audit_event import AuditEvent
-from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.denial import DenialError
 
-from .issuer import Issuer, issued_grants
+from .issuer import Issuer, offered_grants
 from .randomness import digest, new_secret
 from .registration_policy import Terms
 
@@ -50,14 +50,14 @@ def add_client(
         ConfigurationError: the metadata breaks a rule.
         StoreError: the database failed; nothing was changed.
     """
-    issuer = Issuer(IssuerSettings(), issued_grants())
+    issuer = Issuer(IssuerSettings(), offered_grants())
     try:
         client, secret = new_client(issuer, metadata, Terms(introspects=introspects), math.inf)
-    except Refusal as refused:
+    except DenialError as refused:
         raise ConfigurationError(refused.denial.description) from None
     store.run(lambda transaction: transaction.clients.add(client))
-    record_operator(registration(client))
-    return information(client, secret)
+    record_operator(registration_event(client))
+    return client_information(client, secret)
 
 
 def rotate_secret(store: IssuerStore, client_id: str, *, overlap: float = OVERLAP) -> str:

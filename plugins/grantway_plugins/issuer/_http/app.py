@@ -16,13 +16,13 @@ from grantway_plugins.issuer._aws_portal.portal import Portal
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy, Terms
 from grantway_plugins.issuer._pages import PATHS as PAGE_PATHS, STATIC_PATHS, Pages
-from grantway_plugins.issuer._storage.database_work import (
-    Work,
-    failed,
-    naming_client,
-    refusals_are_denials,
-)
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.unit_of_work import (
+    UnitOfWork,
+    failure_response,
+    returning_denials,
+    with_client_in_event,
+)
 from grantway_plugins.server._http.asgi import (
     BodyProblem,
     Receive,
@@ -31,7 +31,7 @@ from grantway_plugins.server._http.asgi import (
     read_body,
     send_response,
 )
-from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.host_name import is_own_host
 from grantway_plugins.server._http.incoming_request import (
     BOTH,
@@ -61,7 +61,7 @@ from .endpoints.revocation import revoke
 from .endpoints.token import create_token
 from .health import Health
 
-_Register = Callable[[Issuer, Mapping[str, Any], Terms], Work]
+_Register = Callable[[Issuer, Mapping[str, Any], Terms], UnitOfWork]
 #: What a page in a browser may need: to register, to log in, and to end its login.
 _FOR_WEB_PAGES = frozenset(
     {
@@ -146,14 +146,16 @@ class App(OneProcess):
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if path in _HEALTH and method in {"GET", "HEAD"}:
-            await send_response(send, await self._health.answer())
+            await send_response(send, await self._health.response())
             return
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":
                 await self._send(await self._post(post, scope, receive), scope, send)
             else:
-                await send_response(send, method_not_allowed("POST", post.speaks or WireFormat.RFC))
+                await send_response(
+                    send, method_not_allowed("POST", post.response_dialect or WireFormat.RFC)
+                )
         elif path in self._portal.methods:
             await self._send(await self._ask_portal(scope, receive), scope, send)
         elif path in self._gets or path in _HEALTH:
@@ -209,36 +211,36 @@ class App(OneProcess):
             return method_not_allowed(self._portal.methods[path], WireFormat.AWS)
         body = await read_body(headers, receive, seconds=self._body_seconds)
         if isinstance(body, BodyProblem):
-            return body.answer(WireFormat.AWS)
-        return await self._portal.answer(path, scope["query_string"], headers)
+            return body.response(WireFormat.AWS)
+        return await self._portal.respond(path, scope["query_string"], headers)
 
     async def _post(self, post: _Post, scope: Scope, receive: Receive) -> WireResponse:
         headers = _headers(scope)
-        incoming = IncomingRequest(headers, post.accepts, post.speaks)
+        incoming = IncomingRequest(headers, post.accepts, post.response_dialect)
         body = await read_body(headers, receive, seconds=self._body_seconds)
         if isinstance(body, BodyProblem):
-            return body.answer(incoming.speaks)
-        unread = incoming.unread(body)
+            return body.response(incoming.response_dialect)
+        unread = incoming.unsupported_media_type(body)
         if unread is not None:
             return unread
         if post.endpoint is create_token and names_iam(scope["query_string"]):
-            return incoming.answer(NO_IAM)
+            return incoming.response(NO_IAM)
         try:
             request = incoming.parse(body, self._issuer.repeatable)
             request = replace(request, peer=_peer(scope), bearer=_bearer(headers))
             work = post.endpoint(self._issuer, request)
-        except Refusal as refused:
-            return incoming.answer(refused.denial)
+        except DenialError as refused:
+            return incoming.response(refused.denial)
         if isinstance(work, WireResponse):
             return work
-        return incoming.answer(await self._carry_out(work, request))
+        return incoming.response(await self._carry_out(work, request))
 
     def _admitted(
         self, register: _Register
-    ) -> Callable[[Issuer, WireRequest], Work | WireResponse]:
+    ) -> Callable[[Issuer, WireRequest], UnitOfWork | WireResponse]:
         """Return a registration endpoint that applies the registration policy."""
 
-        def admitted(issuer: Issuer, request: WireRequest) -> Work | WireResponse:
+        def admitted(issuer: Issuer, request: WireRequest) -> UnitOfWork | WireResponse:
             terms = self._registration.admit(request)
             return (
                 terms
@@ -248,34 +250,34 @@ class App(OneProcess):
 
         return admitted
 
-    async def _carry_out(self, work: Work, request: WireRequest) -> WireResponse | Denial:
-        work = refusals_are_denials(work)
-        if self._audit.listened_to:
+    async def _carry_out(self, work: UnitOfWork, request: WireRequest) -> WireResponse | Denial:
+        work = returning_denials(work)
+        if self._audit.is_enabled:
             client_id = request.basic[0] if request.basic else request.params.get("client_id")
             grant_type = request.params.get("grant_type")
             offered = isinstance(grant_type, str) and grant_type in self._issuer.grants
-            work = naming_client(work, client_id, grant_type if offered else None)
+            work = with_client_in_event(work, client_id, grant_type if offered else None)
         try:
             return await self._store.arun(work)
         except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
             self._health.failed(error)
-            return failed(error, request.dialect)
+            return failure_response(error, request.dialect)
 
 
 class _Post:
     """A POST endpoint with its dialects."""
 
-    __slots__ = ("accepts", "endpoint", "speaks")
+    __slots__ = ("accepts", "endpoint", "response_dialect")
 
     def __init__(
         self,
-        endpoint: Callable[[Issuer, WireRequest], Work | WireResponse],
+        endpoint: Callable[[Issuer, WireRequest], UnitOfWork | WireResponse],
         accepts: frozenset[WireFormat],
-        speaks: WireFormat | None = None,
+        response_dialect: WireFormat | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.accepts = accepts
-        self.speaks = speaks
+        self.response_dialect = response_dialect
 
 
 _MISDIRECTED = denial_response(

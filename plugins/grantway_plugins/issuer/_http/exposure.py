@@ -32,7 +32,7 @@ def exposure(host: str, settings: IssuerSettings, trusted_proxies: Sequence[str]
     return None
 
 
-def settled(
+def resolve_settings(
     host: str,
     settings: IssuerSettings,
     trusted_proxies: Sequence[str] = (),

@@ -14,11 +14,11 @@ from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.wire import WireResponse, json_response
 
 #: Seconds for which one look at the database is reported.
-FRESH = 1.0
+CACHE_SECONDS = 1.0
 #: Seconds for which the failure of a request is reported.
-REMEMBERED = 5.0
+FAILURE_SECONDS = 5.0
 #: Seconds that the database gets to respond.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 
 
 class Health:
@@ -32,25 +32,25 @@ class Health:
 
     def __init__(self, store: IssuerStore) -> None:
         self._store = store
-        self._answer: WireResponse | None = None
+        self._response: WireResponse | None = None
         self._until = 0.0
 
-    async def answer(self) -> WireResponse:
+    async def response(self) -> WireResponse:
         """Return 200 if the database can be written, and 503 with the reason if it cannot."""
-        if self._answer is None or time.monotonic() >= self._until:
-            answer = await self._look()
-            self._answer, self._until = answer, time.monotonic() + FRESH
-        return self._answer
+        if self._response is None or time.monotonic() >= self._until:
+            response = await self._probe()
+            self._response, self._until = response, time.monotonic() + CACHE_SECONDS
+        return self._response
 
     def failed(self, error: Exception) -> None:
         """Report what a request met: a small write may still fit where a larger one did not."""
         if isinstance(error, DatabaseError) and not isinstance(error, DatabaseBusyError):
-            self._answer = _unavailable(type(error))
-            self._until = time.monotonic() + REMEMBERED
+            self._response = _unavailable(type(error))
+            self._until = time.monotonic() + FAILURE_SECONDS
 
-    async def _look(self) -> WireResponse:
+    async def _probe(self) -> WireResponse:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await self._store.arun(lambda transaction: transaction.probe())
         except TimeoutError:
             return _unavailable(DatabaseUnreachableError)

@@ -10,13 +10,13 @@ from starlette.responses import RedirectResponse, Response
 
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.authorization import (
-    Asked,
     AuthorizationRequest,
-    Refused,
-    SentBack,
+    AuthorizationResponse,
+    ConsentRequest,
+    ErrorPage,
     approve,
     deny,
-    judge,
+    validate,
 )
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._storage.store import IssuerStore
@@ -24,7 +24,7 @@ from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.redirect_uri import destination
 
-from .choice import approval, denial
+from .decision_events import approval_event, denial_event
 from .forms import read_form
 from .rendering import Link, Renderer
 from .session import Sessions, peer_of
@@ -65,15 +65,15 @@ class AuthorizationPage:
         """Show the approval page, or respond at once if no approval is needed."""
         asks = AuthorizationRequest.of(request.query_params.multi_items())
 
-        def work(transaction: Transaction) -> Refused | SentBack | Asked:
-            judged = judge(self._issuer, asks, transaction)
-            if isinstance(judged, Asked) and self._issuer.settings.approve == "auto":
+        def work(transaction: Transaction) -> ErrorPage | AuthorizationResponse | ConsentRequest:
+            judged = validate(self._issuer, asks, transaction)
+            if isinstance(judged, ConsentRequest) and self._issuer.settings.approve == "auto":
                 return approve(self._issuer, judged, transaction)
             return judged
 
         judged = await self._store.arun(work)
-        if not isinstance(judged, Asked):
-            if isinstance(judged, Refused) or "error" in judged.params:
+        if not isinstance(judged, ConsentRequest):
+            if isinstance(judged, ErrorPage) or "error" in judged.params:
                 self._record(_refusal(judged), request)
             return self._answer(judged)
         session = self._sessions.of(request)
@@ -87,10 +87,10 @@ class AuthorizationPage:
             request=asks.values,
             csrf=session.csrf(_FORM),
         )
-        self._sessions.give(session, response)
+        self._sessions.set_cookie(session, response)
         return response
 
-    async def answer(self, request: Request) -> Response:
+    async def submit(self, request: Request) -> Response:
         """Store the user's decision and send the browser back to the client."""
         form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
@@ -106,15 +106,15 @@ class AuthorizationPage:
         if answer not in {"approve", "deny"}:
             return self._renderer.nothing_chosen()
 
-        def work(transaction: Transaction) -> tuple[Refused | SentBack, AuditEvent]:
-            judged = judge(self._issuer, asks, transaction)
-            if not isinstance(judged, Asked):
+        def work(transaction: Transaction) -> tuple[ErrorPage | AuthorizationResponse, AuditEvent]:
+            judged = validate(self._issuer, asks, transaction)
+            if not isinstance(judged, ConsentRequest):
                 return judged, _refusal(judged)
             client_id = judged.client.client_id
             if answer == "approve":
                 sent_back = approve(self._issuer, judged, transaction)
-                return sent_back, approval(self._issuer, client_id)
-            return deny(self._issuer, judged), denial(self._issuer, client_id)
+                return sent_back, approval_event(self._issuer, client_id)
+            return deny(self._issuer, judged), denial_event(self._issuer, client_id)
 
         judged, event = await self._store.arun(work)
         self._record(event, request)
@@ -126,8 +126,8 @@ class AuthorizationPage:
     def _address(self, values: Mapping[str, str]) -> str:
         return f"{self._renderer.base}/authorize?{urlencode(values)}"
 
-    def _answer(self, judged: Refused | SentBack) -> Response:
-        if isinstance(judged, Refused):
+    def _answer(self, judged: ErrorPage | AuthorizationResponse) -> Response:
+        if isinstance(judged, ErrorPage):
             return self._renderer.message(
                 "This link does not work",
                 f"{judged.why} Nothing was done. Close this page and start again in the "
@@ -160,9 +160,9 @@ class AuthorizationPage:
         return response
 
 
-def _refusal(judged: Refused | SentBack) -> AuditEvent:
+def _refusal(judged: ErrorPage | AuthorizationResponse) -> AuditEvent:
     """Return the audit log's event for a request with a mistake, which no person saw."""
-    if isinstance(judged, Refused):
+    if isinstance(judged, ErrorPage):
         return AuditEvent("denial", error="invalid_request", reason=judged.why)
     return AuditEvent(
         "denial",

@@ -25,7 +25,7 @@ from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 
-from .choice import approval, denial
+from .decision_events import approval_event, denial_event
 from .forms import read_form
 from .rendering import Link, Renderer
 from .session import Session, Sessions, peer_of
@@ -94,10 +94,10 @@ class DevicePage:
             response = self._entry(session)
         else:
             response = await self._enter(request, session, typed)
-        self._sessions.give(session, response)
+        self._sessions.set_cookie(session, response)
         return response
 
-    async def answer(self, request: Request) -> Response:
+    async def submit(self, request: Request) -> Response:
         """Handle a submitted code, or the user's decision about a device."""
         form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
@@ -169,7 +169,11 @@ class DevicePage:
         if not decided:
             return self._answered()
         client_id = found.client.client_id
-        event = approval(self._issuer, client_id) if approved else denial(self._issuer, client_id)
+        event = (
+            approval_event(self._issuer, client_id)
+            if approved
+            else denial_event(self._issuer, client_id)
+        )
         self._audit.record(event, _PATH, peer_of(request))
         if approved:
             return self._renderer.message(

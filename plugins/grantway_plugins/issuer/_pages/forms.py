@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.wire import BODY_CAP, parse_form
 
 from .rendering import Renderer
@@ -44,7 +44,7 @@ async def read_form(
         )
     try:
         form: dict[str, str] = parse_form(body)
-    except Refusal:
+    except DenialError:
         return renderer.message(
             "Not a form", "The form could not be read. Go back and send it again.", 400
         )

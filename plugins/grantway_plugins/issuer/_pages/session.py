@@ -101,7 +101,7 @@ class Sessions:
             return False
         return session.signed(csrf, about)
 
-    def give(self, session: Session, response: Response) -> None:
+    def set_cookie(self, session: Session, response: Response) -> None:
         """Set a new session's cookie."""
         if session.new:
             response.set_cookie(

@@ -68,9 +68,9 @@ class Pages(OneProcess):
             routes=[
                 Route("/", self._start, methods=["GET"]),
                 Route("/authorize", authorization.show, methods=["GET"]),
-                Route("/authorize", authorization.answer, methods=["POST"]),
+                Route("/authorize", authorization.submit, methods=["POST"]),
                 Route("/device", device.show, methods=["GET"]),
-                Route("/device", device.answer, methods=["POST"]),
+                Route("/device", device.submit, methods=["POST"]),
                 *(_static(name, media_type) for name, media_type in _STATIC.items()),
             ],
             exception_handlers={404: self._not_found, DatabaseError: self._unavailable},
@@ -119,11 +119,11 @@ class Pages(OneProcess):
 def _static(name: str, media_type: str) -> Route:
     content = (_FILES / name).read_text("utf-8")
 
-    async def answer(_request: Request) -> Response:
+    async def respond(_request: Request) -> Response:
         return Response(
             content,
             media_type=media_type,
             headers={"cache-control": "max-age=3600", "x-content-type-options": "nosniff"},
         )
 
-    return Route(f"/static/{name}", answer, methods=["GET"])
+    return Route(f"/static/{name}", respond, methods=["GET"])

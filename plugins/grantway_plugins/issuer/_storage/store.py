@@ -34,20 +34,20 @@ from .errors import (
     DatabaseUnreachableError,
 )
 from .records import RegisteredClient
-from .transaction import PRUNED_AT_ONCE, Transaction
+from .transaction import PRUNE_LIMIT, Transaction
 
 T = TypeVar("T")
-Work = Callable[[Transaction], T]
+UnitOfWork = Callable[[Transaction], T]
 
 #: Requests that share one transaction at most.
-BATCH = 64
+BATCH_SIZE = 64
 #: Seconds between two prunings.
-PRUNE_EVERY = 60.0
+PRUNE_INTERVAL = 60.0
 #: Seconds that a request waits for the database, and the end of the process for the last requests.
-PATIENCE = 10.0
-KNOWN_CLIENTS = 4096
+DATABASE_TIMEOUT = 10.0
+CLIENT_CACHE_SIZE = 4096
 #: Seconds until a client is read again: another process may have rotated its secret.
-KNOWN_FOR = 5.0
+CLIENT_CACHE_SECONDS = 5.0
 
 _log = logging.getLogger("grantway.issuer")
 
@@ -83,7 +83,7 @@ class IssuerStore(OneProcess):
         path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         self._checkpointer = Checkpointer(path) if path else None
         self._known_clients: TTLCache[str, RegisteredClient] = TTLCache(
-            KNOWN_CLIENTS, ttl=KNOWN_FOR, timer=time.monotonic
+            CLIENT_CACHE_SIZE, ttl=CLIENT_CACHE_SECONDS, timer=time.monotonic
         )
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
@@ -91,7 +91,7 @@ class IssuerStore(OneProcess):
         self._thread = threading.Thread(target=self._serve, name="grantway-store", daemon=True)
         self._thread.start()
 
-    def run(self, work: Work[T]) -> T:
+    def run(self, work: UnitOfWork[T]) -> T:
         """Run a unit of work in a transaction and block until it is committed.
 
         Args:
@@ -104,25 +104,26 @@ class IssuerStore(OneProcess):
         self._submit(_Job(work, future))
         return future.result()
 
-    async def arun(self, work: Work[T]) -> T:
+    async def arun(self, work: UnitOfWork[T]) -> T:
         """Run a unit of work in a transaction and await its commit.
 
         Args:
             work: May be called twice, so it must not have other side effects.
 
         Raises:
-            StoreError: the database failed or gave no answer for ``PATIENCE`` seconds. Nothing of
+            StoreError: the database failed or did not respond within ``DATABASE_TIMEOUT``
+                seconds. Nothing of
                 the work was done, unless it is a ``DatabaseOutcomeUnknownError``.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(work, future)
         self._submit(job)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(DATABASE_TIMEOUT):
                 return await future
         except TimeoutError:
             kind = DatabaseOutcomeUnknownError if job.begun else DatabaseUnreachableError
-            raise kind(f"The database gave no answer for {PATIENCE:g} seconds") from None
+            raise kind(f"The database gave no response for {DATABASE_TIMEOUT:g} seconds") from None
 
     def close(self) -> None:
         """Finish the pending work, then close the database. Safe to repeat."""
@@ -130,7 +131,7 @@ class IssuerStore(OneProcess):
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
-        self._thread.join(PATIENCE)
+        self._thread.join(DATABASE_TIMEOUT)
         if self._thread.is_alive():
             _log.warning("The database gives no answer; the store ends without waiting for it")
 
@@ -153,7 +154,7 @@ class IssuerStore(OneProcess):
                 job = self._jobs.get(timeout=max(0.0, prune_at - time.monotonic()))
                 while job is not None:
                     batch.append(job)
-                    if len(batch) == BATCH:
+                    if len(batch) == BATCH_SIZE:
                         break
                     job = self._jobs.get_nowait()
                 else:
@@ -167,8 +168,8 @@ class IssuerStore(OneProcess):
                     self._checkpointer.changed()
             if time.monotonic() >= prune_at:
                 # A backlog is worked off in small parts, between which requests are answered.
-                left = self._prune() >= PRUNED_AT_ONCE
-                prune_at = time.monotonic() + (0 if left else PRUNE_EVERY)
+                left = self._prune() >= PRUNE_LIMIT
+                prune_at = time.monotonic() + (0 if left else PRUNE_INTERVAL)
         if self._checkpointer is not None:
             self._checkpointer.stop()
         self._engine.dispose()
@@ -231,7 +232,7 @@ class _Job:
 
     __slots__ = ("begun", "future", "work")
 
-    def __init__(self, work: Work[Any], future: Future[Any] | asyncio.Future[Any]) -> None:
+    def __init__(self, work: UnitOfWork[Any], future: Future[Any] | asyncio.Future[Any]) -> None:
         self.work = work
         self.future = future
         self.begun = False

@@ -44,9 +44,9 @@ from .tables import (
 
 #: Retention of spent and expired rows, in seconds, so that a replay can be distinguished from
 #: an unknown code.
-REMEMBERED = 86_400.0
+RETENTION = 86_400.0
 #: Maximum rows that one pruning deletes from each table, so that requests are not delayed.
-PRUNED_AT_ONCE = 2000
+PRUNE_LIMIT = 2000
 
 
 def _insert(table: sa.Table, *left_out: str) -> Prepared:
@@ -91,7 +91,7 @@ _REVOKE_FAMILY = Prepared(
     .where(families.c.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"))
 )
-_HOLD_FAMILY = Prepared(
+_LOCK_FAMILY = Prepared(
     sa.select(families.c.revoked_at)
     .where(families.c.family_id == bindparam("id"))
     .with_for_update(read=True)
@@ -107,7 +107,7 @@ _ACCESS_TOKEN = Prepared(
     .join_from(access_tokens, families, access_tokens.c.family_id == families.c.family_id)
     .where(access_tokens.c.digest == bindparam("key"))
 )
-_FORGET_ACCESS_TOKEN = Prepared(
+_DELETE_ACCESS_TOKEN = Prepared(
     sa.delete(access_tokens).where(access_tokens.c.digest == bindparam("key"))
 )
 _AUTHORIZATION_CODE = Prepared(
@@ -159,7 +159,7 @@ _PRUNE = {
     table: Prepared(
         sa.delete(table).where(
             key.in_(
-                sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNED_AT_ONCE)
+                sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNE_LIMIT)
             )
         )
     )
@@ -178,7 +178,7 @@ _ENDED_FAMILIES = Prepared(
             families.c.expires_at < bindparam("before"), families.c.revoked_at < bindparam("before")
         )
     )
-    .limit(PRUNED_AT_ONCE)
+    .limit(PRUNE_LIMIT)
 )
 _DROP_FAMILY = Prepared(sa.delete(families).where(families.c.family_id == bindparam("id")))
 _DROP_REFRESH_TOKENS = Prepared(
@@ -245,13 +245,13 @@ class Transaction(OneProcess):
         """Revoke everything that one approval issued, and what was exchanged for it."""
         self._cursor.change(_REVOKE_FAMILY, {"id": family_id, "now": now})
 
-    def hold_family(self, family_id: str) -> bool:
+    def lock_family(self, family_id: str) -> bool:
         """Lock a family against revocation until this transaction ends.
 
         Returns:
             Whether it is still valid; False if it was revoked.
         """
-        row = self._cursor.row(_HOLD_FAMILY, {"id": family_id})
+        row = self._cursor.row(_LOCK_FAMILY, {"id": family_id})
         return row is not None and row[0] is None
 
     def add_refresh_token(self, digest: bytes, family: TokenFamily) -> None:
@@ -313,9 +313,9 @@ class Transaction(OneProcess):
             tuple(scope.split()), issued_at, expires_at, _family(family), for_whom
         )
 
-    def forget_access_token(self, digest: bytes) -> None:
+    def delete_access_token(self, digest: bytes) -> None:
         """Revoke one access token."""
-        self._cursor.change(_FORGET_ACCESS_TOKEN, {"key": digest})
+        self._cursor.change(_DELETE_ACCESS_TOKEN, {"key": digest})
 
     # --- single-use values of a plugin's grant ---
 
@@ -426,17 +426,17 @@ class Transaction(OneProcess):
             unused_registration: Lifetime of an anonymous registration without a token, in seconds.
 
         Returns:
-            Number of deleted rows; there may be more if it is at least ``PRUNED_AT_ONCE``.
+            Number of deleted rows; there may be more if it is at least ``PRUNE_LIMIT``.
         """
         gone = sum(
             self._cursor.change(
-                statement, {"before": now if table is access_tokens else now - REMEMBERED}
+                statement, {"before": now if table is access_tokens else now - RETENTION}
             )
             for table, statement in _PRUNE.items()
         )
-        gone += self.clients.prune_unused(now - unused_registration, PRUNED_AT_ONCE)
-        left = PRUNED_AT_ONCE
-        for (family_id,) in self._cursor.rows(_ENDED_FAMILIES, {"before": now - REMEMBERED}):
+        gone += self.clients.prune_unused(now - unused_registration, PRUNE_LIMIT)
+        left = PRUNE_LIMIT
+        for (family_id,) in self._cursor.rows(_ENDED_FAMILIES, {"before": now - RETENTION}):
             low, high = digests_of_family(family_id)
             values = {"low": low, "high": high, "most": left}
             dropped = self._cursor.change(_DROP_REFRESH_TOKENS, values)

@@ -23,7 +23,7 @@ class BodyProblem:
     def __init__(self, status: int, description: str) -> None:
         self._status, self._description = status, description
 
-    def answer(self, dialect: WireFormat) -> WireResponse:
+    def response(self, dialect: WireFormat) -> WireResponse:
         """Return an error response that closes the connection, since unread bytes remain."""
         denial = Denial("invalid_request", self._description)
         close = ((b"connection", b"close"),)

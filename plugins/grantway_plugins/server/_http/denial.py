@@ -25,7 +25,7 @@ class Denial:
     event: AuditEvent | None = field(default=None, compare=False)
 
 
-class Refusal(Exception):  # noqa: N818 - it carries a decision, and nothing has failed
+class DenialError(Exception):
     """Carries a denial to the code that sends the response."""
 
     def __init__(self, error: str, description: str, reason: str | None = None) -> None:

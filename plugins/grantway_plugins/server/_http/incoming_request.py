@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
-from .denial import Denial, Refusal
+from .denial import Denial, DenialError
 from .wire import (
     WireFormat,
     WireRequest,
@@ -48,43 +48,45 @@ class IncomingRequest:
     Args:
         headers: Lower-case names.
         accepts: The dialects that the endpoint accepts.
-        speaks: The dialect of the response; by default that of the request.
+        response_dialect: The dialect of the response; by default that of the request.
     """
 
     __slots__ = (
         "_accepts",
         "_authorization",
         "_keeps_names",
+        "_request_dialect",
         "_signed",
-        "_spoken",
         "_typed",
-        "speaks",
+        "response_dialect",
     )
 
     def __init__(
         self,
         headers: Mapping[bytes, str],
         accepts: frozenset[WireFormat] = BOTH,
-        speaks: WireFormat | None = None,
+        response_dialect: WireFormat | None = None,
     ) -> None:
         authorization = headers.get(b"authorization", "")
         self._authorization = authorization if authorization[:6].lower() == "basic " else None
         self._signed = authorization[:5].lower() == "aws4-"
         self._accepts = accepts
-        self._keeps_names = speaks is not None
+        self._keeps_names = response_dialect is not None
         self._typed = b"content-type" in headers
-        self._spoken = dialect_of(headers.get(b"content-type", ""))
-        self.speaks = speaks or self._spoken or WireFormat.RFC
+        self._request_dialect = dialect_of(headers.get(b"content-type", ""))
+        self.response_dialect = response_dialect or self._request_dialect or WireFormat.RFC
 
-    def unread(self, body: bytes) -> WireResponse | None:
+    def unsupported_media_type(self, body: bytes) -> WireResponse | None:
         """Return the error response for an unsupported content type, or None if it is supported."""
         if not body and not self._typed and WireFormat.RFC in self._accepts:
-            self._spoken = WireFormat.RFC  # a form without fields, sent by many without a type
-        if self._spoken in self._accepts:
+            self._request_dialect = (
+                WireFormat.RFC
+            )  # a form without fields, sent by many without a type
+        if self._request_dialect in self._accepts:
             return None
         wanted = " or ".join(sorted(_MEDIA_TYPES[each] for each in self._accepts))
         denial = Denial("invalid_request", f"The content type must be {wanted}")
-        return denial_response(denial, self.speaks, status=415)
+        return denial_response(denial, self.response_dialect, status=415)
 
     def parse(self, body: bytes, repeatable: frozenset[str]) -> WireRequest:
         """Read the body and the Authorization header.
@@ -94,25 +96,25 @@ class IncomingRequest:
             repeatable: Parameters of a form that may be repeated.
 
         Raises:
-            Refusal: they cannot be parsed, or a parameter is a duplicate.
+            DenialError: they cannot be parsed, or a parameter is a duplicate.
         """
         if self._signed:
-            raise Refusal(NO_IAM.error, NO_IAM.description)
-        if self._spoken is WireFormat.AWS:
+            raise DenialError(NO_IAM.error, NO_IAM.description)
+        if self._request_dialect is WireFormat.AWS:
             members = parse_json(body)
             params = members if self._keeps_names else aws_names(members)
         else:
             params = parse_form(body, repeatable=repeatable)
         basic = None if self._authorization is None else parse_basic(self._authorization)
-        return WireRequest(self.speaks, params, basic)
+        return WireRequest(self.response_dialect, params, basic)
 
-    def answer(self, outcome: WireResponse | Denial) -> WireResponse:
+    def response(self, outcome: WireResponse | Denial) -> WireResponse:
         """Return the response; add a challenge after failed Basic authentication (RFC 6749 5.2)."""
         if isinstance(outcome, WireResponse):
             return outcome
         if outcome.error == "invalid_client" and self._authorization is not None:
-            return basic_challenge_response(outcome, self.speaks)
-        return denial_response(outcome, self.speaks)
+            return basic_challenge_response(outcome, self.response_dialect)
+        return denial_response(outcome, self.response_dialect)
 
 
 def method_not_allowed(allowed: str, dialect: WireFormat) -> WireResponse:

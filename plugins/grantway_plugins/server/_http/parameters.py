@@ -7,7 +7,7 @@ from typing import Any
 
 from grantway._types.grant import Grant, Params, Scope
 
-from .denial import Refusal
+from .denial import DenialError
 from .wire import WireFormat, WireRequest
 
 
@@ -15,25 +15,25 @@ def grant_type_of(request: WireRequest) -> str:
     """Return the requested grant type.
 
     Raises:
-        Refusal: ``grant_type`` is missing.
+        DenialError: ``grant_type`` is missing.
     """
     grant_type = request.text("grant_type")
     if grant_type is None:
-        raise Refusal("invalid_request", f"{request.shown('grant_type')} is required")
+        raise DenialError("invalid_request", f"{request.shown('grant_type')} is required")
     return grant_type
 
 
-def unsupported(known: Mapping[str, Any]) -> Refusal:
+def unsupported_grant_type(known: Mapping[str, Any]) -> DenialError:
     """Return the error for a grant type that is not supported."""
     listing = ", ".join(sorted(known))
-    return Refusal("unsupported_grant_type", f"The grant type is not one of {listing}")
+    return DenialError("unsupported_grant_type", f"The grant type is not one of {listing}")
 
 
 def params_of(grant: Grant, request: WireRequest) -> Params:
     """Return the parameters that the grant's schema defines (RFC 6749 section 3.2).
 
     Raises:
-        Refusal: a parameter with one value is a list.
+        DenialError: a parameter with one value is a list.
     """
     known = {wire: grant.schema.fields[name] for name, wire in grant.names.wire.items()}
     repeatable = grant.names.all_of(grant.repeatable)
@@ -45,11 +45,11 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
             params[name] = value[0]  # only another grant may repeat it
         elif not isinstance(known[name], Scope):  # AWS's is a list
             rule = "must be one value, not a list"
-            raise Refusal("invalid_request", f"{request.shown(name)} {rule}")
+            raise DenialError("invalid_request", f"{request.shown(name)} {rule}")
     return params
 
 
-def broken(errors: Mapping[str, Sequence[str]], request: WireRequest) -> Refusal:
+def invalid_parameters(errors: Mapping[str, Sequence[str]], request: WireRequest) -> DenialError:
     """Return the error that names every invalid field.
 
     Args:
@@ -59,10 +59,10 @@ def broken(errors: Mapping[str, Sequence[str]], request: WireRequest) -> Refusal
     listing = "; ".join(
         f"{request.shown(name)} {rule}" for name, rules in errors.items() for rule in rules
     )
-    return Refusal("invalid_request", plain(listing))
+    return DenialError("invalid_request", error_description(listing))
 
 
-def plain(text: str) -> str:
+def error_description(text: str) -> str:
     """Replace the characters that RFC 6749 section 5.2 forbids in an error description."""
     spelt = text.replace('"', "'").replace("\\", "/")
     return "".join(each if " " <= each <= "~" else "?" for each in spelt)

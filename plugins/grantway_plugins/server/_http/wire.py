@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from grantway._exceptions import TOKEN_ERRORS
 
 from .audit_event import AuditEvent
-from .denial import Denial, Refusal
+from .denial import Denial, DenialError
 
 #: The largest body that is read, in bytes.
 BODY_CAP = 65_536
@@ -81,12 +81,12 @@ class WireRequest:
         """Return a parameter that must be a single string.
 
         Raises:
-            Refusal: the parameter is not a string.
+            DenialError: the parameter is not a string.
         """
         value = self.params.get(name)
         if value is None or (isinstance(value, str) and _is_text(value)):
             return value
-        raise Refusal("invalid_request", f"{self.shown(name)} must be a string")
+        raise DenialError("invalid_request", f"{self.shown(name)} must be a string")
 
     def shown(self, name: str) -> str:
         """Return a parameter's name as this dialect spells it."""
@@ -128,7 +128,7 @@ def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict
         repeatable: Names that may be repeated; these become lists.
 
     Raises:
-        Refusal: the body is not a form, or it contains a duplicate parameter.
+        DenialError: the body is not a form, or it contains a duplicate parameter.
     """
     try:
         # Many programs end a form in "&"; empty fields mean nothing (WHATWG URL section 5.1).
@@ -142,7 +142,7 @@ def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict
             max_num_fields=1000,
         )
     except ValueError:  # UnicodeDecodeError is one
-        raise Refusal("invalid_request", "The body is not a form in UTF-8") from None
+        raise DenialError("invalid_request", "The body is not a form in UTF-8") from None
     return _once(((name, value or None) for name, value in pairs), repeatable)
 
 
@@ -150,14 +150,14 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """Read a JSON object; names keep their spelling.
 
     Raises:
-        Refusal: the body is not a JSON object, or it contains a duplicate name.
+        DenialError: the body is not a JSON object, or it contains a duplicate name.
     """
     try:
         value = _DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise Refusal("invalid_request", "The body is not a JSON object in UTF-8") from None
+        raise DenialError("invalid_request", "The body is not a JSON object in UTF-8") from None
     if not isinstance(value, dict):
-        raise Refusal("invalid_request", "The body must be a JSON object")
+        raise DenialError("invalid_request", "The body must be a JSON object")
     return value
 
 
@@ -165,7 +165,7 @@ def aws_names(members: Mapping[str, Any]) -> dict[str, Any]:
     """Turn camelCase names into RFC names.
 
     Raises:
-        Refusal: two names are equal after the conversion.
+        DenialError: two names are equal after the conversion.
     """
     return _once((snake(name), value) for name, value in members.items())
 
@@ -174,7 +174,7 @@ def parse_basic(authorization: str) -> tuple[str, str] | None:
     """Return the client id and secret of an Authorization header (RFC 6749 section 2.3.1).
 
     Raises:
-        Refusal: the Basic credentials cannot be parsed.
+        DenialError: the Basic credentials cannot be parsed.
     """
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
@@ -186,7 +186,9 @@ def parse_basic(authorization: str) -> tuple[str, str] | None:
             return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
     except (binascii.Error, ValueError):
         pass
-    raise Refusal("invalid_client", "The Authorization header is not valid Basic authentication")
+    raise DenialError(
+        "invalid_client", "The Authorization header is not valid Basic authentication"
+    )
 
 
 def json_response(
@@ -267,7 +269,7 @@ def _once(
     """Collect pairs, leaving out None.
 
     Raises:
-        Refusal: a name is a duplicate.
+        DenialError: a name is a duplicate.
     """
     collected: dict[str, Any] = {}
     seen: set[str] = set()
@@ -278,7 +280,7 @@ def _once(
             continue
         if name in seen:
             shown = f": {name}" if _NAME.fullmatch(name) else ""
-            raise Refusal("invalid_request", f"Duplicate parameter{shown}; send it once")
+            raise DenialError("invalid_request", f"Duplicate parameter{shown}; send it once")
         seen.add(name)
         if value is not None:
             collected[name] = value

@@ -77,7 +77,7 @@ class Connections:
         """Forget a connection; safe to repeat."""
         if connection in self._open:
             self._peers.give_back(self._open.pop(connection))
-        self.answering(connection)
+        self.await_response(connection)
 
     def await_header(self, connection: Connection) -> None:
         """Note that a connection waits for a header; pieces of it do not shorten the wait."""
@@ -86,11 +86,11 @@ class Connections:
 
     def await_body(self, connection: Connection) -> None:
         """Note that a connection waits for the next piece of a body, from now on."""
-        self.answering(connection)
+        self.await_response(connection)
         if connection in self._open:
             self._waiting[connection] = None
 
-    def answering(self, connection: Connection) -> None:
+    def await_response(self, connection: Connection) -> None:
         """Note that a connection waits for the server, and not for its client."""
         self._waiting.pop(connection, None)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import uvicorn
 
-from .accepting import Acceptor
-from .bounded import BoundedProtocol
+from .acceptor import Acceptor
 from .connections import Connections
-from .files import affordable
+from .file_limit import connection_limit
+from .limited_protocol import LimitedProtocol
 from .limits import Limits
 
 #: How often `shutdown` checks whether the last request has been answered, in seconds.
@@ -51,10 +51,10 @@ class Listener(uvicorn.Server):
         self._listening = listening
         proxies = [str(each) for each in trusted]
         self._open = Connections(
-            affordable(limits.connections, files_each), limits.connections_per_peer, proxies
+            connection_limit(limits.connections, files_each), limits.connections_per_peer, proxies
         )
         self._http: Any = type(
-            "Protocol", (BoundedProtocol,), {"limits": limits, "open": self._open}
+            "Protocol", (LimitedProtocol,), {"limits": limits, "open": self._open}
         )
         self._acceptor: Acceptor | None = None
         self._ready: Callable[[], None] = lambda: None

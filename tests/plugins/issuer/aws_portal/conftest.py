@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer._aws_portal.file import read_accounts
+from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
 from tests.plugins.issuer.conftest import Caller, Clock
 
 ACCOUNTS = """

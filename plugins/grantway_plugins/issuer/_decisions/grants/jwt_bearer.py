@@ -38,7 +38,7 @@ TYPES = frozenset({"", "jwt", "authorization-grant+jwt"})
 #: Allowed clock skew, in seconds.
 LEEWAY = 30.0
 #: Maximum remaining lifetime of an assertion, in seconds.
-LONGEST = 3600.0
+MAX_LIFETIME = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +180,8 @@ def _wrong_time(claims: Mapping[str, Any], now: float) -> str | None:
         return "has no exp"
     if exp + LEEWAY <= now:
         return "has expired"
-    if exp > now + LONGEST + LEEWAY:
-        return f"must expire within {LONGEST:g} seconds"
+    if exp > now + MAX_LIFETIME + LEEWAY:
+        return f"must expire within {MAX_LIFETIME:g} seconds"
     for name in ("nbf", "iat"):
         since = claims.get(name, 0)
         if not _is_time(since) or since > now + LEEWAY:

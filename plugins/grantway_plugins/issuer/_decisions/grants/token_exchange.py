@@ -30,7 +30,7 @@ class TokenExchangeIssuer:
         if unknown:
             return Denial("invalid_request", unknown)
         subject = transaction.access_token(family_digest(request.params["subject_token"]))
-        if not _usable(subject, request) or not transaction.hold_family(subject.family.family_id):
+        if not _usable(subject, request) or not transaction.lock_family(subject.family.family_id):
             return Denial("invalid_request", "The subject_token is unknown, expired or not yours")
         scope = _narrowed(subject, request)
         if not scope:

@@ -25,7 +25,7 @@ from grantway_plugins.issuer._storage.records import (
     RegisteredClient,
 )
 from grantway_plugins.issuer._storage.transaction import Transaction
-from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import (
     WireFormat,
     WireRequest,
@@ -69,7 +69,7 @@ def device_authorization(
     """Validate the request, and return the unit of work for the database.
 
     Raises:
-        Refusal: the request is refused without asking the database.
+        DenialError: the request is refused without asking the database.
     """
     params = _load(request)
     credentials = credentials_of(request)
@@ -97,7 +97,7 @@ def _load(request: WireRequest) -> dict[str, Any]:
     except ValidationError as invalid:
         messages = invalid.messages_dict
     broken = "; ".join(f"{request.shown(name)} {rules[0]}" for name, rules in messages.items())
-    raise Refusal("invalid_request", broken.replace('"', "'"))
+    raise DenialError("invalid_request", broken.replace('"', "'"))
 
 
 def _start(

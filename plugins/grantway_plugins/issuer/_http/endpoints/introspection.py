@@ -10,7 +10,7 @@ from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
-from grantway_plugins.server._http.denial import Refusal
+from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse, json_response
 
 
@@ -21,14 +21,14 @@ def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], 
     operator's permission, and see the token of another client as inactive (section 2.2).
 
     Raises:
-        Refusal: the request is refused without asking the database.
+        DenialError: the request is refused without asking the database.
     """
     token = request.text("token")
     credentials = credentials_of(request)
     if credentials.method == "none":
-        raise Refusal("invalid_client", "Introspection needs a client with a secret")
+        raise DenialError("invalid_client", "Introspection needs a client with a secret")
     if token is None:
-        raise Refusal("invalid_request", "token is required")
+        raise DenialError("invalid_request", "token is required")
     key = family_digest(token)
 
     def work(transaction: Transaction) -> WireResponse:

@@ -19,7 +19,7 @@ from grantway_plugins.issuer._decisions.registration_policy import Terms
 from grantway_plugins.issuer._storage.records import Authentication, RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
-from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.redirect_uri import check_redirect_uri
 from grantway_plugins.server._http.wire import WireFormat, WireResponse, json_response
 
@@ -101,7 +101,7 @@ _CLIENT_METADATA = ClientMetadataSchema()
 Work = Callable[[Transaction], WireResponse | Denial]
 
 #: The most metadata that one registration may keep, in bytes.
-LARGEST = 8192
+MAX_METADATA_BYTES = 8192
 _FULL = Denial(
     "temporarily_unavailable",
     "The issuer has reached its limit of registrations; ask its operator for a client",
@@ -112,14 +112,14 @@ def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) ->
     """RegisterClient: AWS's clients are public, but authenticate with a secret.
 
     Raises:
-        Refusal: a member breaks its rule, or asks for more than the terms allow.
+        DenialError: a member breaks its rule, or asks for more than the terms allow.
     """
     loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
     # What AWS itself would give; anything else has to be asked for.
     asked = loaded.get("grant_types") or sorted(_offered(issuer, terms) & set(STANDARD))
     grant_types = _grant_types(issuer, asked, terms, "unsupported_grant_type")
     if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
-        raise Refusal("invalid_redirect_uri", "redirectUris is required for authorization_code")
+        raise DenialError("invalid_redirect_uri", "redirectUris is required for authorization_code")
     secret = new_secret("gws")
     now = issuer.clock()
     client = RegisteredClient(
@@ -152,7 +152,7 @@ def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) ->
             "authorizationEndpoint": f"{url}/authorize",
             "tokenEndpoint": f"{url}/token",
         }
-        return json_response(200, content, WireFormat.AWS, event=registration(client))
+        return json_response(200, content, WireFormat.AWS, event=registration_event(client))
 
     return work
 
@@ -161,7 +161,7 @@ def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
     """Dynamic client registration (RFC 7591).
 
     Raises:
-        Refusal: a member breaks its rule, or asks for more than the terms allow.
+        DenialError: a member breaks its rule, or asks for more than the terms allow.
     """
     expires_at = issuer.clock() + issuer.settings.lifetimes.registration
     client, secret = new_client(issuer, members, terms, expires_at)
@@ -172,12 +172,14 @@ def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
         ):
             return _FULL
         transaction.clients.add(client)
-        return json_response(201, information(client, secret), event=registration(client))
+        return json_response(
+            201, client_information(client, secret), event=registration_event(client)
+        )
 
     return work
 
 
-def registration(client: RegisteredClient) -> AuditEvent:
+def registration_event(client: RegisteredClient) -> AuditEvent:
     """Return the audit log's event for a new client."""
     return AuditEvent(
         "registration",
@@ -193,13 +195,15 @@ def new_client(
     """Make a client from its metadata (RFC 7591 section 2), and its secret if it has one.
 
     Raises:
-        Refusal: a member breaks its rule, or asks for more than the terms allow.
+        DenialError: a member breaks its rule, or asks for more than the terms allow.
     """
     loaded = _load(_CLIENT_METADATA, members, "invalid_client_metadata")
     asked = loaded.get("grant_types") or [AUTHORIZATION_CODE]
     grant_types = _grant_types(issuer, asked, terms, "invalid_client_metadata")
     if AUTHORIZATION_CODE in grant_types and not loaded.get("redirect_uris"):
-        raise Refusal("invalid_redirect_uri", "redirect_uris is required for authorization_code")
+        raise DenialError(
+            "invalid_redirect_uri", "redirect_uris is required for authorization_code"
+        )
     method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
     secret = None if method == "none" else new_secret("gws")
     client_id = new_id()
@@ -220,7 +224,7 @@ def new_client(
     return client, secret
 
 
-def information(client: RegisteredClient, secret: str | None = None) -> dict[str, Any]:
+def client_information(client: RegisteredClient, secret: str | None = None) -> dict[str, Any]:
     """Return a client's information response (RFC 7591 section 3.2.1), with its secret if given."""
     content: dict[str, Any] = {
         "client_id": client.client_id,
@@ -251,7 +255,7 @@ def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, A
         error = "invalid_client_metadata"
     elif any(name in messages for name in ("scopes",)):
         error = "invalid_scope"
-    raise Refusal(error, _sentence(messages))
+    raise DenialError(error, _sentence(messages))
 
 
 def _sentence(messages: Mapping[str, Any]) -> str:
@@ -276,12 +280,12 @@ def _grant_types(issuer: Issuer, asked: list[str], terms: Terms, error: str) -> 
         return frozenset(asked)
     listing = ", ".join(sorted(offered))
     if beyond <= set(issuer.grants):
-        raise Refusal(
+        raise DenialError(
             error,
             f"Anonymous clients may register for {listing} only; ask the issuer's operator for a "
             "client",
         )
-    raise Refusal(error, f"A grant type is not one of {listing}")
+    raise DenialError(error, f"A grant type is not one of {listing}")
 
 
 def _scopes(
@@ -295,7 +299,7 @@ def _scopes(
         return usual or allowed
     if set(asked) <= set(allowed):
         return asked
-    raise Refusal(
+    raise DenialError(
         error,
         f"scope: anonymous clients may register for {' '.join(allowed)} only; ask the issuer's "
         "operator for a client",
@@ -304,9 +308,9 @@ def _scopes(
 
 def _check_size(client: RegisteredClient) -> None:
     names = (client.name, *client.scope, *client.grant_types, *client.redirect_uris)
-    if sum(len(each.encode()) for each in names) > LARGEST:
-        raise Refusal(
+    if sum(len(each.encode()) for each in names) > MAX_METADATA_BYTES:
+        raise DenialError(
             "invalid_client_metadata",
-            f"The metadata is larger than {LARGEST} bytes; register fewer or shorter redirect "
-            "URIs and scopes",
+            f"The metadata is larger than {MAX_METADATA_BYTES} bytes; register fewer or shorter "
+            "redirect URIs and scopes",
         )

@@ -10,7 +10,7 @@ from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._storage.records import RefreshTokenRecord, TokenFamily
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
-from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse, json_response
 
 
@@ -18,12 +18,12 @@ def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Wire
     """Return the work: an access token ends alone, a refresh token with its whole family.
 
     Raises:
-        Refusal: the request is refused without asking the database.
+        DenialError: the request is refused without asking the database.
     """
     token = request.text("token")
     credentials = credentials_of(request)
     if token is None:
-        raise Refusal("invalid_request", "token is required")
+        raise DenialError("invalid_request", "token is required")
     key = family_digest(token)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
@@ -36,14 +36,14 @@ def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Wire
             return Denial("invalid_grant", "The token belongs to another client")
         if isinstance(found, RefreshTokenRecord):
             transaction.revoke_family(found.family.family_id, now)
-            return json_response(200, {}, event=revocation(found.family, "refresh_token"))
-        transaction.forget_access_token(key)
-        return json_response(200, {}, event=revocation(found.family, "access_token"))
+            return json_response(200, {}, event=revocation_event(found.family, "refresh_token"))
+        transaction.delete_access_token(key)
+        return json_response(200, {}, event=revocation_event(found.family, "access_token"))
 
     return work
 
 
-def revocation(family: TokenFamily, token_type: str) -> AuditEvent:
+def revocation_event(family: TokenFamily, token_type: str) -> AuditEvent:
     """Return the audit log's event for a token, or with ``refresh_token`` for a whole login."""
     return AuditEvent(
         "revocation",

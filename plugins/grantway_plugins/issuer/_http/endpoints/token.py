@@ -10,17 +10,17 @@ from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.grant import Params
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
-from grantway_plugins.issuer._decisions.issuer import IssuedGrant, Issuer
+from grantway_plugins.issuer._decisions.issuer import Issuer, OfferedGrant
 from grantway_plugins.issuer._decisions.randomness import family_digest, new_family_secret
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.parameters import (
-    broken,
     grant_type_of,
+    invalid_parameters,
     params_of,
-    unsupported,
+    unsupported_grant_type,
 )
 from grantway_plugins.server._http.wire import (
     WireFormat,
@@ -39,7 +39,7 @@ def create_token(
     """Validate the request, and return the unit of work for the database.
 
     Raises:
-        Refusal: the request is refused without asking the database.
+        DenialError: the request is refused without asking the database.
     """
     issued = _grant(issuer, request)
     params = _load(issued, request)
@@ -81,7 +81,7 @@ def _login(issue: Issue, grant_type: str) -> AuditEvent:
     )
 
 
-def _undecided(issued: IssuedGrant, decision: object) -> PluginError:
+def _undecided(issued: OfferedGrant, decision: object) -> PluginError:
     what = "a coroutine" if is_unfinished(decision) else kind_of(decision)
     plugin = type(issued.decision).__module__
     return PluginError(
@@ -91,19 +91,19 @@ def _undecided(issued: IssuedGrant, decision: object) -> PluginError:
     )
 
 
-def _grant(issuer: Issuer, request: WireRequest) -> IssuedGrant:
+def _grant(issuer: Issuer, request: WireRequest) -> OfferedGrant:
     issued = issuer.grants.get(grant_type_of(request))
     if issued is None:
-        raise unsupported(issuer.grants)
+        raise unsupported_grant_type(issuer.grants)
     return issued
 
 
-def _load(issued: IssuedGrant, request: WireRequest) -> Params:
+def _load(issued: OfferedGrant, request: WireRequest) -> Params:
     try:
         return issued.grant.load(params_of(issued.grant, request))
     except RequestInvalidError as invalid:
         errors = invalid.errors
-    raise broken(errors, request)
+    raise invalid_parameters(errors, request)
 
 
 def _issue(

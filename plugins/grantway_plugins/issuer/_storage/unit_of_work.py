@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from grantway._exceptions import PluginError
 from grantway_plugins.server._http.audit_event import AuditEvent
-from grantway_plugins.server._http.denial import Denial, Refusal
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireFormat, WireResponse, busy_response
 
 from .errors import DatabaseBusyError, DatabaseError, DatabaseOutcomeUnknownError
@@ -17,7 +17,7 @@ from .errors import DatabaseBusyError, DatabaseError, DatabaseOutcomeUnknownErro
 if TYPE_CHECKING:
     from .transaction import Transaction
 
-Work = Callable[["Transaction"], WireResponse | Denial]
+UnitOfWork = Callable[["Transaction"], WireResponse | Denial]
 
 _UNKNOWN = (
     "The database gave no answer or was lost, and the request may have been carried out; send a "
@@ -27,19 +27,19 @@ _UNKNOWN = (
 _log = logging.getLogger("grantway.issuer")
 
 
-def refusals_are_denials(work: Work) -> Work:
+def returning_denials(work: UnitOfWork) -> UnitOfWork:
     """Work that returns what it refuses, so that no refusal rolls a transaction back."""
 
     def guarded(transaction: Transaction) -> WireResponse | Denial:
         try:
             return work(transaction)
-        except Refusal as refused:
+        except DenialError as refused:
             return refused.denial
 
     return guarded
 
 
-def naming_client(work: Work, client_id: object, grant_type: str | None) -> Work:
+def with_client_in_event(work: UnitOfWork, client_id: object, grant_type: str | None) -> UnitOfWork:
     """Work whose denials name the client and the grant for the audit log.
 
     A client that is not registered is not named: it could be a secret in the wrong place.
@@ -64,7 +64,7 @@ def naming_client(work: Work, client_id: object, grant_type: str | None) -> Work
     return named
 
 
-def failed(error: Exception, dialect: WireFormat) -> WireResponse | Denial:
+def failure_response(error: Exception, dialect: WireFormat) -> WireResponse | Denial:
     """Return and log the response to failed work, without the error's own text.
 
     Args:

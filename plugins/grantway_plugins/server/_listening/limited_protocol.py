@@ -16,7 +16,7 @@ from .protocol import HttpProtocol
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
-class BoundedProtocol(HttpProtocol):
+class LimitedProtocol(HttpProtocol):
     """HTTP/1.1 with limits.
 
     uvicorn closes connections that stay idle after a response, and no others: this protocol also
@@ -147,7 +147,7 @@ class BoundedProtocol(HttpProtocol):
         if not self.transport.is_closing():
             super().on_message_complete()
             if self._is_busy():
-                self.open.answering(self)
+                self.open.await_response(self)
             else:
                 self.open.await_header(self)
         self._in_header = True

@@ -8,7 +8,7 @@ import pytest
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings
-from grantway_plugins.issuer._aws_portal.file import read_accounts
+from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
 
 WRONG = """\
 other = 1

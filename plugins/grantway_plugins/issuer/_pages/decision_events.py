@@ -6,12 +6,12 @@ from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.server._http.audit_event import AuditEvent
 
 
-def approval(issuer: Issuer, client_id: str) -> AuditEvent:
+def approval_event(issuer: Issuer, client_id: str) -> AuditEvent:
     """Return the event of an approval."""
     return AuditEvent("approval", client_id=client_id, subject=issuer.settings.subject)
 
 
-def denial(issuer: Issuer, client_id: str) -> AuditEvent:
+def denial_event(issuer: Issuer, client_id: str) -> AuditEvent:
     """Return the event of a denial."""
     return AuditEvent(
         "denial",

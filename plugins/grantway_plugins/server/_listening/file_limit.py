@@ -8,7 +8,7 @@ import contextlib
 _SPARE = 128
 
 
-def affordable(connections: int, files_each: int) -> int:
+def connection_limit(connections: int, files_each: int) -> int:
     """Raise the limit of open files as far as allowed, and return the number of connections.
 
     Args:

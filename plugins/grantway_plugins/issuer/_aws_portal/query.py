@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .answers import PortalError
+from .responses import PortalError
 
 #: The most and the usual number of items on a page.
 _MOST = 100

@@ -35,18 +35,18 @@ class PortalError(Exception):
         self._name: ErrorName = name
         self._message = message
 
-    def answer(self) -> WireResponse:
+    def response(self) -> WireResponse:
         """Return the error as an answer."""
         name = (b"x-amzn-errortype", self._name.encode())
         content = {"message": self._message, "__type": self._name}
         return json_response(_STATUS[self._name], content, WireFormat.AWS, (name,))
 
 
-def answer_content(content: Mapping[str, Any], event: AuditEvent | None = None) -> WireResponse:
+def content_response(content: Mapping[str, Any], event: AuditEvent | None = None) -> WireResponse:
     """Return a successful answer, and what the audit log says of it."""
     return json_response(200, content, WireFormat.AWS, event=event)
 
 
-def answer_failure() -> WireResponse:
+def failure_response() -> WireResponse:
     """Return the answer to a request that failed inside the issuer."""
     return json_response(500, {"message": "The issuer failed; nothing was done"}, WireFormat.AWS)
