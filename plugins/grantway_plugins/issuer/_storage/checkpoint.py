@@ -1,8 +1,7 @@
 """Checkpoint SQLite's write-ahead log in the background.
 
-A checkpoint waits for the disk. Left to SQLite, the writer runs it inside some request's commit,
-and on a busy issuer a third of the time goes into these waits. A separate connection does the
-same beside the writer, whose commits go on meanwhile.
+A checkpoint waits for the disk. By default, SQLite runs it as part of a commit, which took a third
+of the time on a busy issuer. A separate connection runs it without delaying commits.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ import sqlite3
 import threading
 from contextlib import closing
 
-#: Seconds between the first change and the checkpoint that moves it, with all that came after.
+#: Seconds between a change and the next checkpoint.
 EVERY = 1.0
-#: Pages of the log at which the writer checkpoints by itself, should this thread not keep up.
+#: Size of the log, in pages, at which a commit runs the checkpoint if this thread cannot keep up.
 FALLBACK_PAGES = 16_384
 
 _log = logging.getLogger("grantway.issuer")
 
 
 class Checkpointer:
-    """Runs checkpoints in a thread while the log has changes.
+    """Runs checkpoints in a background thread.
 
     Args:
         path: The database file.
@@ -40,17 +39,17 @@ class Checkpointer:
             self._changed.set()
 
     def stop(self) -> None:
-        """Stop the thread; closing the last connection checkpoints the rest."""
+        """Stop the thread. SQLite runs the last checkpoint when the last connection is closed."""
         self._stopping.set()
         self._changed.set()
         self._thread.join()
 
     def _run(self) -> None:
-        # A checkpoint that finds the database busy leaves it to the next one.
+        # A passive checkpoint skips what is in use; the next one handles it.
         with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
             while self._changed.wait() and not self._stopping.wait(EVERY):
                 self._changed.clear()
                 try:
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 except sqlite3.Error as failed:
-                    _log.warning("A checkpoint failed (%s); the next one tries again", failed)
+                    _log.warning("A checkpoint failed and will be retried: %s", failed)

@@ -92,11 +92,11 @@ _REVOKE_ALL = Prepared(
 
 
 class ClientRows:
-    """The registrations, as one transaction sees them.
+    """Database operations on client registrations.
 
     Args:
-        cursor: Where the transaction runs.
-        known: Registrations that were read a moment ago.
+        cursor: The transaction's cursor.
+        known: Cache of recently read registrations.
     """
 
     def __init__(self, cursor: Cursor, known: MutableMapping[str, RegisteredClient]) -> None:
@@ -104,14 +104,14 @@ class ClientRows:
         self._known = known
 
     def find(self, client_id: str, *, known: bool = True) -> RegisteredClient | None:
-        """Return the registration of this name, expired or not.
+        """Return the registration with this client id, even if it has expired.
 
         Args:
-            client_id: The client's name.
-            known: Whether a registration that was read a moment ago will do.
+            client_id: The client id.
+            known: Whether the cache may be used.
         """
         if not client_id.isprintable():
-            return None  # PostgreSQL fails when asked for a NUL, and health would report that
+            return None  # PostgreSQL rejects NUL characters, and the health check would report that
         if known and (found := self._known.get(client_id)) is not None:
             return found
         row = self._cursor.row(_FIND, {"id": client_id})
@@ -121,7 +121,7 @@ class ClientRows:
         return client
 
     def all(self) -> list[RegisteredClient]:
-        """Return every registration, the oldest first."""
+        """Return all registrations, oldest first."""
         return [_client(row) for row in self._cursor.rows(_ALL, {})]
 
     def add(self, client: RegisteredClient) -> None:
@@ -145,51 +145,51 @@ class ClientRows:
         )
 
     def make_room(self, most: int) -> bool:
-        """Make room for one more anonymous registration, by deleting the oldest unused ones.
+        """Delete the oldest unused anonymous registrations until another one can be added.
 
         Args:
-            most: Anonymous registrations that are kept.
+            most: Maximum number of anonymous registrations.
 
         Returns:
-            Whether there is room now; False if all that are kept have received tokens.
+            False if the maximum is reached and all of them have received tokens.
         """
         surplus = self._cursor.row(_COUNT_ANONYMOUS, {})[0] + 1 - most
         return surplus <= 0 or self._cursor.change(_DROP_OLDEST_UNUSED, {"most": surplus}) > 0
 
     def use(self, client_id: str, now: float) -> None:
-        """Note that a client has received a token."""
+        """Record that a client has received a token."""
         self._cursor.change(_USE, {"id": client_id, "now": now})
 
     def rotate(self, client_id: str, secret_digest: bytes, previous_until: float) -> bool:
         """Replace a client's secret.
 
         Args:
-            client_id: Which client.
-            secret_digest: The digest of its new secret.
-            previous_until: When the present secret stops working.
+            client_id: The client id.
+            secret_digest: Digest of the new secret.
+            previous_until: Expiry of the current secret, in seconds since the epoch.
 
         Returns:
-            Whether there is such a client with a secret.
+            False if there is no such client, or if it has no secret.
         """
         self._known.pop(client_id, None)
         values = {"id": client_id, "new": secret_digest, "until": previous_until}
         return self._cursor.change(_ROTATE, values) == 1
 
     def remove(self, client_id: str, now: float) -> bool:
-        """Delete a registration, and revoke its client's tokens and those exchanged from them.
+        """Delete a registration and revoke the client's tokens, including exchanged ones.
 
         Returns:
-            Whether there was such a client.
+            False if there is no such client.
         """
         self._known.pop(client_id, None)
         self._cursor.change(_REVOKE_ALL, {"id": client_id, "now": now})
         return self._cursor.change(_REMOVE, {"id": client_id}) == 1
 
     def prune_unused(self, before: float, most: int) -> int:
-        """Delete anonymous registrations that were made before a time and never received a token.
+        """Delete anonymous registrations older than a time that never received a token.
 
         Returns:
-            How many were deleted, ``most`` at the most.
+            Number of deleted registrations, at most ``most``.
         """
         return self._cursor.change(_DROP_UNUSED, {"before": before, "most": most})
 

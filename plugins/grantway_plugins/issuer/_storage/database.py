@@ -1,7 +1,6 @@
 """Open the database, check its file and schema version, and map its errors.
 
-An SQLite file that is damaged or belongs to another program is rejected before anything is
-written to it.
+A damaged SQLite file, or one of another program, is rejected before anything is written to it.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ Durability = Literal["process", "power"]
 
 #: Milliseconds that a writer waits for another process's transaction.
 BUSY_TIMEOUT = 2000
-#: Databases up to this size are read through on opening, in bytes.
+#: Maximum size of a database that is checked completely on opening, in bytes.
 CHECKED_SIZE = 16 * 2**20
 
-#: PostgreSQL's advisory lock while tables are created: the first bytes of "grantway", as a number.
+#: Key of the PostgreSQL advisory lock that is held while tables are created.
 _SCHEMA_LOCK = int.from_bytes(b"grantway"[:7], "big")
 
-#: Seconds and tries after which libpq takes a silent server for lost; it would wait for ever. The
-#: last one is in milliseconds.
+#: Timeouts of libpq, in seconds (the last one in milliseconds). Without them, libpq waits forever
+#: for a server that does not respond.
 LIBPQ = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -55,7 +54,7 @@ LIBPQ = {
     "tcp_user_timeout": 15_000,
 }
 
-#: The setting to use if the user has no data folder.
+#: Advice for errors about the default folder.
 _INSTEAD = "--database to a file"
 #: SQLSTATEs of PostgreSQL, and the classes of those that mean a lost server.
 _DISK_FULL, _READ_ONLY, _GONE = "53100", "25006", frozenset({"08", "57"})
@@ -70,10 +69,10 @@ _LOST_ERRORS = frozenset(
 )
 _HEADER = b"SQLite format 3\x00"
 
-#: A name that begins like this is always a path.
+#: A name that starts like this is always a path.
 _PATH = re.compile(r"[/~]|\.{1,2}/")
-#: What is meant as a URL or as a connection string of libpq. As a path, it would become a file
-#: whose name may hold a password. One letter before a colon is a drive.
+#: Names that were meant as a URL or as a libpq connection string. Treated as a path, such a name
+#: would create a file whose name contains a password. A single letter before a colon is a drive.
 _MISSPELT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|.*:.*@|\s*\w+\s*=", re.DOTALL)
 _PASSWORD = re.compile(r":.*@|pass\w*\s*=", re.DOTALL | re.IGNORECASE)
 
@@ -82,8 +81,7 @@ def default_path() -> Path:
     """Return the default path of the database, in the user's data folder.
 
     Raises:
-        ConfigurationError: there is no home directory, or the folder cannot be made; names the
-            setting.
+        ConfigurationError: there is no home directory, or the folder cannot be created.
     """
     folder = require_writable(user_folder("data", _INSTEAD), "data", _INSTEAD)
     return Path(folder, "issuer.sqlite3")
@@ -94,11 +92,12 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
 
     Args:
         database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
-        durability: What an answered token survives: the death of the process, or a power cut too
-            (``synchronous=FULL``, one sync a commit).
+        durability: ``process`` keeps issued tokens if the process crashes; ``power`` also keeps
+            them after a power failure (``synchronous=FULL``, one sync per commit).
 
     Raises:
-        StoreError: the database is damaged, locked, read-only or foreign. Nothing was changed.
+        DatabaseError: the database is damaged, locked, read-only or of another program. Nothing was
+            changed.
     """
     name = _plain(database)
     if "://" in name:
@@ -134,10 +133,10 @@ def open_database(database: str | Path, *, durability: Durability = "process") -
 
 
 def _plain(database: str | Path) -> str:
-    """Return the path of an SQLite URL, so that it is checked before use as any path is.
+    """Return the path of an SQLite URL, or the name itself.
 
     Raises:
-        StoreError: the name is neither a path nor a URL.
+        DatabaseError: the name is neither a path nor a URL.
     """
     name = str(database)
     if not name.startswith(("sqlite://", "sqlite+pysqlite://")):
@@ -158,11 +157,11 @@ def _is_misspelt(name: str) -> bool:
 
 
 def _no_url() -> DatabaseError:
-    # The name may hold a password, so it is not quoted.
+    # The name may contain a password, so the message does not quote it.
     return DatabaseError(
-        "The database is not a URL that SQLAlchemy knows; name a file, :memory:, or a URL like "
+        "The database is not a URL that SQLAlchemy supports; use a path, :memory:, or a URL like "
         "sqlite:////var/lib/grantway/issuer.sqlite3 or postgresql+psycopg://db.example.com/issuer. "
-        "A file whose name looks like a URL needs a path, as in ./name"
+        "Write a file whose name looks like a URL as ./name"
     )
 
 
@@ -172,7 +171,7 @@ def _engine_of_url(name: str) -> sa.Engine:
         if url.get_backend_name() == "sqlite" and url.database:
             url = url.set(database=expand(url.database, _INSTEAD))
             if (url.database or "").startswith("file:"):
-                # Without this, SQLite would take the whole for the name of another file.
+                # Without this, SQLite would use the whole URI as a file name.
                 url = url.update_query_dict({"uri": "true"})
             path = _file_of(url)
             if path is not None:
@@ -186,21 +185,21 @@ def _engine_of_url(name: str) -> sa.Engine:
     except ModuleNotFoundError as missing:
         raise DatabaseError(f"This database needs {missing.name}; install it with pip") from None
     except (ConfigurationError, DatabaseError):
-        raise  # the former is a ValueError too, and names the setting
+        raise  # before the handler below: ConfigurationError is also a ValueError
     except (SQLAlchemyError, ValueError):
         raise _no_url() from None
 
 
 def _check_password_escaped(url: sa.URL) -> None:
-    """Refuse a URL whose password is cut at an @: the rest would be looked up as a host."""
+    """Reject a URL with an unescaped @ in its password: the rest would be resolved as a host."""
     if "@" in f"{url.host}{url.database}":
         raise DatabaseError(
-            "The database's URL has more than one @; write one in the password as %40"
+            "The database URL has more than one @; write an @ in the password as %40"
         )
 
 
 def _file_of(url: sa.URL) -> Path | None:
-    """Return the file that an SQLite URL with a query names, or None for one in memory."""
+    """Return the file of an SQLite URL with a query, or None for a database in memory."""
     name = url.database or ""
     if name.startswith("file:"):
         parts = urlsplit(name)
@@ -212,7 +211,7 @@ def _file_of(url: sa.URL) -> Path | None:
 
 
 def _shown(url: sa.URL) -> str:
-    """Return a URL without what may be secret: its password and its query."""
+    """Return a URL without its password and query, which may be secret."""
     if url.get_backend_name() == "sqlite":
         return url.database or ":memory:"
     if _PASSWORD.search(url.database or ""):  # a connection string after the last slash
@@ -228,7 +227,7 @@ def has_password(database: str) -> bool:
         if _PATH.match(database):
             return False
         return _PASSWORD.search(database) is not None or ("://" in database and "@" in database)
-    # An empty password is none, and libpq's passfile names a file.
+    # libpq's passfile is a file name, not a password.
     if url.get_backend_name() != "sqlite" and _PASSWORD.search(url.database or ""):
         return True
     return bool(url.password) or any(
@@ -239,21 +238,21 @@ def has_password(database: str) -> bool:
 def store_error(  # noqa: PLR0911 - one return for each cause
     cause: object, name: str = "the database"
 ) -> DatabaseError:
-    """Map a driver's error to a `StoreError` with advice for the operator."""
+    """Return the `DatabaseError` for a driver's error, with advice for the operator."""
     code = (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return DatabaseBusyError(
-            f"{name} is locked by another process; stop that process, or wait and try again"
+            f"{name} is locked by another process; stop that process, or try again later"
         )
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return DatabaseCorruptError(
             f"{name} is damaged or not an SQLite database; nothing was changed. "
-            "Restore it from a backup, or name another file"
+            "Restore it from a backup, or use another file"
         )
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
         return DatabaseReadOnlyError(
             f"{name} cannot be opened for writing; give this user write access to the file and "
-            "its folder, or name another file"
+            "its folder, or use another file"
         )
     if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
         return DatabaseFullError(
@@ -262,21 +261,28 @@ def store_error(  # noqa: PLR0911 - one return for each cause
         )
     state = getattr(cause, "sqlstate", None)
     if state == _DISK_FULL:
-        return DatabaseFullError(f"The disk of the server of {name} is full; free some space")
+        return DatabaseFullError(
+            f"The disk of the database server is full ({name}); free some space"
+        )
     if state == _READ_ONLY:
         return DatabaseReadOnlyError(
-            f"The server of {name} only reads; connect to the primary server, or end its recovery"
+            f"The database server of {name} is read-only; connect to the primary server, or "
+            "promote this one"
         )
     if not code and type(cause).__name__ in _LOST_ERRORS and (state is None or state[:2] in _GONE):
         return DatabaseUnreachableError(
-            f"The server of {name} cannot be reached; check that it runs, and its address"
+            f"The database server of {name} cannot be reached; check its address and that it is "
+            "running"
         )
     kind = getattr(cause, "sqlite_errorname", None) or type(cause).__name__
-    return DatabaseError(f"{name} failed ({kind}); look at its disk space and its server")
+    return DatabaseError(f"{name} failed ({kind}); check its disk space and its server")
 
 
 def _take_transactions_from_pysqlite(engine: sa.Engine, durability: Durability) -> None:
-    """Begin writers at once: pysqlite's own BEGIN is deferred, and a late upgrade fails as busy."""
+    """Lock the database at the start of each transaction.
+
+    pysqlite's own BEGIN is deferred, and upgrading a read transaction fails if another is writing.
+    """
     synchronous = "FULL" if durability == "power" else "NORMAL"
 
     @event.listens_for(engine, "connect")
@@ -293,7 +299,7 @@ def _take_transactions_from_pysqlite(engine: sa.Engine, durability: Durability) 
 
 
 def _inspect_or_make(path: Path) -> None:
-    """Check the file without changing it; create it, private to this user, if it is missing."""
+    """Check the file without changing it, or create it with access for this user only."""
     try:
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700, parents=True)
@@ -303,18 +309,18 @@ def _inspect_or_make(path: Path) -> None:
         with path.open("r+b") as file:
             header = file.read(len(_HEADER))
     except FileExistsError:
-        raise DatabaseReadOnlyError(f"{path.parent} is not a folder; name another file") from None
+        raise DatabaseReadOnlyError(f"{path.parent} is not a folder; use another file") from None
     except OSError as failed:
         raise DatabaseReadOnlyError(
             f"{path} cannot be opened for writing ({failed.strerror}); give this user write "
-            "access to the file and its folder, or name another file"
+            "access to the file and its folder, or use another file"
         ) from None
     if not size:
         _make_private(path)
         return
     if header != _HEADER:
         raise DatabaseCorruptError(
-            f"{path} is not an SQLite database; nothing was changed. Name another file"
+            f"{path} is not an SQLite database; nothing was changed. Use another file"
         )
     try:
         with closing(
@@ -327,9 +333,9 @@ def _inspect_or_make(path: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the database's files private to this user."""
+    """Restrict access to the database's files to this user."""
     for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        with suppress(FileNotFoundError, PermissionError):  # only its owner may change a file
+        with suppress(FileNotFoundError, PermissionError):  # the file belongs to another user
             each.chmod(0o600)
 
 
@@ -337,7 +343,7 @@ def _inspect(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if found and tables.schema.name not in found:
         raise DatabaseForeignError(
-            f"{path} is a database of another program; nothing was changed. Name another file"
+            f"{path} is a database of another program; nothing was changed. Use another file"
         )
     if found:
         _check_version(
@@ -346,15 +352,14 @@ def _inspect(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None
         )
     if whole and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise DatabaseCorruptError(
-            f"{path} is damaged; nothing was changed. Restore it from a backup, or name another "
-            "file"
+            f"{path} is damaged; nothing was changed. Restore it from a backup, or use another file"
         )
 
 
 def _make_or_check_schema(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
-        # Two issuers that start at once on an empty database would both create each table.
-        # SQLite needs no lock: its transactions take turns from the beginning.
+        # Two issuers starting at the same time on an empty database would both create each table.
+        # SQLite needs no lock, because its transactions run one after another.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
     tables.metadata.create_all(connection)
     versions = list(connection.scalars(sa.select(tables.schema.c.version)))
@@ -371,5 +376,5 @@ def _check_version(versions: list[int], name: str) -> None:
         listing = ", ".join(str(version) for version in versions) or "none"
         raise DatabaseForeignError(
             f"{name} has schema version {listing} and this issuer needs {tables.SCHEMA_VERSION}; "
-            "nothing was changed. Use the version that made it, or name another file"
+            "nothing was changed. Use the version that created it, or another file"
         )

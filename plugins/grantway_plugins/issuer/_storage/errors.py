@@ -6,10 +6,10 @@ from grantway._exceptions import GrantwayError
 
 
 class DatabaseError(GrantwayError):
-    """The issuer's database cannot be used. Unless a subclass says otherwise, nothing changed.
+    """The issuer's database failed. Nothing was changed, unless a subclass says otherwise.
 
     Attributes:
-        public: The text for callers of the issuer; names neither the database nor its place.
+        public: Description for clients; does not reveal the database's name or address.
     """
 
     code = "store_error"
@@ -17,7 +17,7 @@ class DatabaseError(GrantwayError):
 
 
 class DatabaseOutcomeUnknownError(DatabaseError):
-    """The connection was lost or silent, so the changes are kept entirely or not at all."""
+    """The connection failed during a commit, so either all or none of the changes are stored."""
 
     code = "store_outcome_unknown"
     public = "The connection to the database was lost"
@@ -31,7 +31,7 @@ class DatabaseCorruptError(DatabaseError):
 
 
 class DatabaseForeignError(DatabaseError):
-    """The database belongs to something else, or to another version of the issuer."""
+    """The database belongs to another program or to another version of the issuer."""
 
     code = "store_foreign"
     public = "The database belongs to another program or version"
@@ -45,21 +45,21 @@ class DatabaseReadOnlyError(DatabaseError):
 
 
 class DatabaseFullError(DatabaseError):
-    """The disk of the database is full, or its file has reached a size limit."""
+    """The database's disk is full, or its file has reached a size limit."""
 
     code = "store_full"
     public = "The database's disk is full, or its file has reached a size limit"
 
 
 class DatabaseUnreachableError(DatabaseError):
-    """The server of the database cannot be reached."""
+    """The database server cannot be reached."""
 
     code = "store_unreachable"
-    public = "The database's server cannot be reached"
+    public = "The database server cannot be reached"
 
 
 class DatabaseBusyError(DatabaseError):
-    """Another process holds the database; the same request may be sent again."""
+    """Another process has locked the database; retry the request."""
 
     code = "store_busy"
     public = "The database is busy"

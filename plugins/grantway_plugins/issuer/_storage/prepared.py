@@ -1,7 +1,7 @@
 """Statements of SQLAlchemy Core, compiled once and run on the driver's own cursor.
 
-SQLAlchemy writes the SQL for each database and owns connections and transactions. Its result
-layer is left out: for rows this small it costs four times what SQLite itself does.
+SQLAlchemy generates the SQL and owns connections and transactions. Its result layer is bypassed:
+for rows this small it takes four times as long as SQLite itself.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Values = Mapping[str, Any]
 
 
 class Prepared:
-    """A statement that is compiled when a dialect first needs it.
+    """A statement that is compiled once per SQL dialect.
 
     Args:
-        statement: With a named ``bindparam`` for each value that is given later.
+        statement: The statement, with a named ``bindparam`` for each value.
     """
 
     def __init__(self, statement: sa.ClauseElement) -> None:
@@ -27,7 +27,7 @@ class Prepared:
         self._compiled: dict[str, tuple[str, list[str] | None, dict[str, Any]]] = {}
 
     def on(self, dialect: sa.Dialect) -> tuple[str, list[str] | None, dict[str, Any]]:
-        """The SQL, the order of its parameters (None where they go by name), and fixed values."""
+        """Return the SQL, the order of its parameters (None if named), and constant values."""
         known = self._compiled.get(dialect.driver)
         if known is None:
             compiled = cast("SQLCompiler", self._statement.compile(dialect=dialect))
@@ -41,7 +41,7 @@ class Cursor:
     """A driver's cursor that runs prepared statements.
 
     Args:
-        connection: Whose transaction it works in.
+        connection: A connection with an open transaction.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
@@ -60,13 +60,13 @@ class Cursor:
         return found
 
     def change(self, prepared: Prepared, values: Values) -> int:
-        """Run a change and return the number of affected rows."""
+        """Run a statement and return the number of affected rows."""
         self._run(prepared, values)
         count: int = self._cursor.rowcount
         return count
 
     def change_all(self, prepared: Prepared, rows: list[dict[str, Any]]) -> None:
-        """Run a change for each row of values."""
+        """Run a statement for each row of values."""
         sql, names, _fixed = prepared.on(self._dialect)
         if names is None:
             self._cursor.executemany(sql, rows)

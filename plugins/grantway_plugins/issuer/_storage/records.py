@@ -1,4 +1,4 @@
-"""Records of the store. None contains a token, code or secret."""
+"""Database records. They contain digests, never a token, code or secret."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Kind = Literal["aws", "rfc"]
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
-    """A registration.
+    """A registered client.
 
     Attributes:
-        client_id: Its public name.
-        name: The name that the pages show.
-        kind: ``aws`` where RegisterClient made it, ``rfc`` where RFC 7591 did.
-        authentication: Its authentication method and secret digests.
-        grant_types: The grants that it may use.
-        scope: The scopes it may have.
-        redirect_uris: Where a browser may be sent.
-        issued_at: Seconds since the epoch.
-        expires_at: Seconds since the epoch; infinite for one that the operator added.
-        anonymous: Whether anybody could have registered it.
-        introspects: Whether it may introspect the tokens of other clients.
+        client_id: The client id.
+        name: Display name on the pages.
+        kind: ``aws`` if registered through RegisterClient, ``rfc`` if through RFC 7591.
+        authentication: Authentication method and secret digests.
+        grant_types: Grant types that the client may use.
+        scope: Scopes that the client may request.
+        redirect_uris: Registered redirect URIs.
+        issued_at: Time of the registration, in seconds since the epoch.
+        expires_at: Expiry in seconds since the epoch; infinite for clients of the operator.
+        anonymous: Whether the client was registered without authorization.
+        introspects: Whether the client may introspect the tokens of other clients.
     """
 
     client_id: str
@@ -41,12 +41,12 @@ class RegisteredClient:
 
     @property
     def confidential(self) -> bool:
-        """Whether it can keep a secret (RFC 6749 section 2.1); AWS's clients say they cannot."""
+        """Whether the client is confidential (RFC 6749 section 2.1); AWS's clients are public."""
         return self.kind == "rfc" and self.authentication.method != "none"
 
     @property
     def must_use_pkce(self) -> bool:
-        """Public clients must (RFC 8252 section 6), and all of AWS's are public."""
+        """Whether the client must use PKCE, as public clients must (RFC 8252 section 6)."""
         return self.kind == "aws" or self.authentication.method == "none"
 
 
@@ -55,10 +55,10 @@ class Authentication:
     """A client's authentication method and secret digests.
 
     Attributes:
-        method: The one registered method.
-        secret_digest: The digest of its secret, or None for a client without one.
-        previous_digest: The digest of the secret before the last rotation, or None.
-        previous_until: When the previous secret stops working, in seconds since the epoch.
+        method: The registered authentication method.
+        secret_digest: Digest of the secret, or None for a client without one.
+        previous_digest: Digest of the secret before the last rotation, or None.
+        previous_until: Expiry of the previous secret, in seconds since the epoch.
     """
 
     method: str
@@ -67,7 +67,7 @@ class Authentication:
     previous_until: float = 0.0
 
     def secret_digests(self, now: float) -> tuple[bytes, ...]:
-        """Return the digests of the secrets that work at a time; empty without a secret."""
+        """Return the digests of the secrets that are valid at a time."""
         current = () if self.secret_digest is None else (self.secret_digest,)
         if self.previous_digest is None or now >= self.previous_until:
             return current
@@ -76,11 +76,16 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class TokenFamily:
-    """A token family: one approval, with its subject, client, scopes and expiry.
+    """A token family: all tokens that were issued for one approval.
 
     Attributes:
-        origin: The ``family_id`` of the login whose token was exchanged for this one, or None for
-            a login.
+        family_id: Identifier of the family.
+        client_id: The client that received the tokens.
+        subject: The user that the tokens represent.
+        scope: The approved scopes.
+        expires_at: Expiry of the refresh tokens, in seconds since the epoch.
+        revoked: Whether the tokens have been revoked.
+        origin: For a family created by token exchange, the ``family_id`` of the original login.
     """
 
     family_id: str
@@ -94,7 +99,7 @@ class TokenFamily:
 
 @dataclass(frozen=True, slots=True)
 class RefreshTokenRecord:
-    """A refresh token and its family; ``used_at`` is when it was replaced, or None."""
+    """A refresh token and its family; ``used_at`` is the time of its replacement, or None."""
 
     digest: bytes = field(repr=False)
     used_at: float | None
@@ -103,7 +108,7 @@ class RefreshTokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class AccessTokenRecord:
-    """An access token and its family; ``audience`` is whom it is for, or empty for anyone."""
+    """An access token and its family; an empty ``audience`` means any audience."""
 
     scope: tuple[str, ...]
     issued_at: float
@@ -114,7 +119,7 @@ class AccessTokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where a code was sent, and whether the client named the place itself."""
+    """The redirect URI of a code; ``given`` tells whether the request contained it."""
 
     uri: str
     given: bool
@@ -122,7 +127,7 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCodeRecord:
-    """A code; ``family_id`` names what it was redeemed for, or is None while it can be."""
+    """An authorization code; ``family_id`` is None until the code is redeemed."""
 
     digest: bytes = field(repr=False)
     client_id: str
@@ -135,7 +140,7 @@ class AuthorizationCodeRecord:
 
 
 class DeviceStatus(enum.Enum):
-    """State of a device code. Denied and redeemed are final."""
+    """Status of a device code. Denied and redeemed are final."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -145,7 +150,7 @@ class DeviceStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """Polling state of a device: its interval, number of polls, and time of the last one."""
+    """Polling interval of a device, the number of its polls and the time of the last one."""
 
     interval: float
     count: int = 0

@@ -1,4 +1,4 @@
-"""A wall clock that never runs backwards while the process lives."""
+"""A wall clock that never runs backwards within a process."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 
 class SteadyClock:
-    """Seconds since the epoch that keep advancing when the system clock is set back.
+    """Returns seconds since the epoch, and keeps advancing when the system clock is set back.
 
-    The reuse window of a refresh token is measured with it. With the plain wall clock, setting the
-    clock back would reopen the window of a token that was spent long ago. Expiry times keep using
-    the wall clock, because clients and operators compare them with their own clocks.
+    The issuer measures the reuse window of refresh tokens with this clock. With the plain wall
+    clock, setting the clock back would reopen the window of a token that was replaced long ago.
+    Expiry times use the wall clock, because clients and operators compare them with their own
+    clocks.
+
+    Not thread-safe: call it from the store's thread only.
 
     Args:
         clock: The wall clock, in seconds since the epoch.
-        monotonic: Measures how long a backward step took, in seconds.
-
-    Not safe for threads: the store calls it from its one thread.
+        monotonic: A monotonic clock, in seconds; measures the time that passed during a step back.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class SteadyClock:
         self._offset = 0.0
 
     def __call__(self) -> float:
-        """Return the current time, never less than it returned before."""
+        """Return the current time, never less than before."""
         wall, tick = self._clock(), self._monotonic()
         if wall < self._wall:
             self._offset += self._wall - wall + (tick - self._tick)

@@ -1,8 +1,8 @@
-"""The store: one thread that owns the database and commits for many requests at once.
+"""The issuer's store: one thread that runs all database transactions.
 
-Requests that arrive while a transaction runs share the next one (group commit), and each
-response is sent after its transaction is committed. If one of them fails unexpectedly, the
-transaction is rolled back and each runs again alone, so a failure affects only its own request.
+Requests that arrive while a transaction runs share the next one (group commit). Responses are sent
+after the commit. If a request fails unexpectedly, the transaction is rolled back and every request
+runs again in a separate transaction, so that only the failing request is affected.
 """
 
 from __future__ import annotations
@@ -39,30 +39,31 @@ from .transaction import PRUNE_LIMIT, Transaction
 T = TypeVar("T")
 UnitOfWork = Callable[[Transaction], T]
 
-#: Requests that share one transaction at most.
+#: Maximum number of requests that share a transaction.
 BATCH_SIZE = 64
 #: Seconds between two prunings.
 PRUNE_INTERVAL = 60.0
-#: Seconds that a request waits for the database, and the end of the process for the last requests.
+#: Seconds that a request waits for the database, and that ``close`` waits for pending requests.
 DATABASE_TIMEOUT = 10.0
 CLIENT_CACHE_SIZE = 4096
-#: Seconds until a client is read again: another process may have rotated its secret.
+#: Seconds until a client is read again, because another process may have rotated its secret.
 CLIENT_CACHE_SECONDS = 5.0
 
 _log = logging.getLogger("grantway.issuer")
 
 
 class IssuerStore(OneProcess):
-    """The issuer's database behind its one thread.
+    """Runs the issuer's database transactions in one thread.
 
     Args:
         database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
         durability: ``process`` or ``power``, see ``open_database``.
         clock: Seconds since the epoch, for pruning.
-        unused_registration: Lifetime of an anonymous registration without a token, in seconds.
+        unused_registration: Lifetime of an anonymous registration that never received a token, in
+            seconds.
 
     Raises:
-        StoreError: the database cannot be used. Nothing was changed.
+        DatabaseError: the database cannot be used. Nothing was changed.
     """
 
     def __init__(
@@ -95,10 +96,11 @@ class IssuerStore(OneProcess):
         """Run a unit of work in a transaction and block until it is committed.
 
         Args:
-            work: May be called twice, so it must not have other side effects.
+            work: Called with the transaction. It may be called twice, so it must have no other
+                side effects.
 
         Raises:
-            StoreError: the database failed and the work was rolled back.
+            DatabaseError: the database failed and the work was rolled back.
         """
         future: Future[T] = Future()
         self._submit(_Job(work, future))
@@ -108,12 +110,12 @@ class IssuerStore(OneProcess):
         """Run a unit of work in a transaction and await its commit.
 
         Args:
-            work: May be called twice, so it must not have other side effects.
+            work: Called with the transaction. It may be called twice, so it must have no other
+                side effects.
 
         Raises:
-            StoreError: the database failed or did not respond within ``DATABASE_TIMEOUT``
-                seconds. Nothing of
-                the work was done, unless it is a ``DatabaseOutcomeUnknownError``.
+            DatabaseError: the database failed or did not respond within ``DATABASE_TIMEOUT``
+                seconds. The work was rolled back, except for ``DatabaseOutcomeUnknownError``.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(work, future)
@@ -126,14 +128,18 @@ class IssuerStore(OneProcess):
             raise kind(f"The database gave no response for {DATABASE_TIMEOUT:g} seconds") from None
 
     def close(self) -> None:
-        """Finish the pending work, then close the database. Safe to repeat."""
+        """Finish the pending work, then close the database. May be called again."""
         with self._closing:
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
         self._thread.join(DATABASE_TIMEOUT)
         if self._thread.is_alive():
-            _log.warning("The database gives no answer; the store ends without waiting for it")
+            _log.warning(
+                "The database did not respond within %g seconds; the store closes without waiting "
+                "for it",
+                DATABASE_TIMEOUT,
+            )
 
     def _read_form_key(self) -> bytes:
         with self._engine.connect() as connection:
@@ -167,7 +173,7 @@ class IssuerStore(OneProcess):
                 if self._checkpointer is not None:
                     self._checkpointer.changed()
             if time.monotonic() >= prune_at:
-                # A backlog is worked off in small parts, between which requests are answered.
+                # Delete a backlog in small steps, so that requests are handled in between.
                 left = self._prune() >= PRUNE_LIMIT
                 prune_at = time.monotonic() + (0 if left else PRUNE_INTERVAL)
         if self._checkpointer is not None:
@@ -175,12 +181,12 @@ class IssuerStore(OneProcess):
         self._engine.dispose()
 
     def _commit(self, batch: list[_Job], *, reconnect: bool = True) -> list[_Outcome]:
-        """Run a batch in one transaction; publish the results after the commit.
+        """Run a batch in one transaction and return the outcomes after the commit.
 
         Args:
             batch: The units of work.
-            reconnect: Whether to begin again on a new connection if the old one was lost before
-                the commit, as after a restart of the database.
+            reconnect: Whether to retry on a new connection if the old one was lost before the
+                commit, for example because the database was restarted.
         """
         committing, used = False, None
         try:
@@ -190,13 +196,14 @@ class IssuerStore(OneProcess):
                 outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
                 transaction.flush()
                 committing = True
-        except Exception as failed:  # noqa: BLE001 - any error belongs to its own request only
+        except Exception as failed:  # noqa: BLE001 - one request must not fail the others
             lost = self._lost_connection(failed, used)
             if lost and not committing and reconnect:
                 return self._commit(batch, reconnect=False)
             error = self._as_store_error(failed)
             if lost and committing:
-                # A second run could find a code redeemed by the first one, and revoke the login.
+                # Running the work again could find a code that the first run redeemed, take it for
+                # a replay and revoke the login.
                 error = DatabaseOutcomeUnknownError("The connection was lost during a commit")
             if lost or isinstance(error, DatabaseBusyError) or len(batch) == 1:
                 return [(job, None, error) for job in batch]
@@ -210,11 +217,11 @@ class IssuerStore(OneProcess):
                 transaction = Transaction(connection, self._known_clients)
                 return transaction.prune(self._clock(), self._unused_registration)
         except (SQLAlchemyError, self._driver_error) as failed:
-            _log.warning("Pruning failed and will be tried again: %s", self._as_store_error(failed))
+            _log.warning("Pruning failed and will be retried: %s", self._as_store_error(failed))
             return 0
 
     def _lost_connection(self, failed: Exception, connection: Any) -> bool:
-        """Return whether the database closed this connection; None if it could not be reached."""
+        """Return whether the database closed this connection (None: it could not be opened)."""
         cause = failed.orig if isinstance(failed, DBAPIError) else failed
         if not isinstance(cause, self._driver_error):
             return False
@@ -222,13 +229,13 @@ class IssuerStore(OneProcess):
         return connection is None or bool(dialect.is_disconnect(cause, connection, None))
 
     def _as_store_error(self, failed: Exception) -> Exception:
-        """Return a driver's error as a `StoreError`; return any other error unchanged."""
+        """Return the `DatabaseError` for a driver's error; return other errors unchanged."""
         cause = failed.orig if isinstance(failed, DBAPIError) else failed
         return store_error(cause) if isinstance(cause, self._driver_error) else failed
 
 
 class _Job:
-    """A unit of work and the future of its result."""
+    """A unit of work and the future for its result."""
 
     __slots__ = ("begun", "future", "work")
 
@@ -238,10 +245,8 @@ class _Job:
         self.begun = False
 
     def begin(self) -> bool:
-        """Note that the work begins; return False if its caller has given up.
-
-        The order matters: a caller that gives up now either sees the note or is seen here.
-        """
+        """Mark the work as begun; return False if its caller has given up."""
+        # Set before the check: a caller that gives up now either sees the mark or is noticed here.
         self.begun = True
         return not self.future.cancelled()
 
@@ -250,22 +255,22 @@ _Outcome = tuple[_Job, Any, Exception | None]
 
 
 def _deliver(outcomes: list[_Outcome]) -> None:
-    """Wake each event loop once for all its finished work."""
+    """Set the results, waking each event loop once."""
     loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
     for outcome in outcomes:
         future = outcome[0].future
         if isinstance(future, Future):
-            _settle([outcome])
+            _resolve([outcome])
         else:
             loops.setdefault(future.get_loop(), []).append(outcome)
-    for loop, its_own in loops.items():
+    for loop, pending in loops.items():
         try:
-            loop.call_soon_threadsafe(_settle, its_own)
+            loop.call_soon_threadsafe(_resolve, pending)
         except RuntimeError:
-            _log.warning("A server stopped before %d answers could leave", len(its_own))
+            _log.warning("A server stopped before it could send %d responses", len(pending))
 
 
-def _settle(outcomes: list[_Outcome]) -> None:
+def _resolve(outcomes: list[_Outcome]) -> None:
     for job, result, error in outcomes:
         if job.future.done():
             continue

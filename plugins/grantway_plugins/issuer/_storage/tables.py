@@ -1,4 +1,4 @@
-"""The database tables. None contains a token, code or secret."""
+"""The database tables. They contain digests, never a token, code or secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ metadata = MetaData()
 
 schema = Table("grantway_issuer_schema", metadata, Column("version", Integer, nullable=False))
 
-#: One row: the key from which every issuer on this database derives those of its forms.
+#: One row: the key from which every issuer on this database derives the keys of its forms.
 form_key = Table("form_key", metadata, Column("key", LargeBinary, nullable=False))
 
 clients = Table(
@@ -29,15 +29,15 @@ clients = Table(
     Column("expires_at", Double, nullable=False, index=True),
     Column("anonymous", Integer, nullable=False),
     Column("introspects", Integer, nullable=False),
-    # When it first received a token; kept for anonymous clients alone.
+    # When an anonymous client first received a token; NULL for other clients.
     Column("used_at", Double),
     Column("previous_digest", LargeBinary),
     Column("previous_until", Double),
-    # Counts anonymous registrations and finds the oldest unused one without reading the table.
+    # Lets the issuer count anonymous registrations and find the oldest unused one quickly.
     Index("clients_anonymous", "anonymous", "used_at", "issued_at"),
 )
 
-#: One approval, and everything that was issued for it.
+#: Token families: one row for each approval.
 families = Table(
     "families",
     metadata,
@@ -47,13 +47,13 @@ families = Table(
     Column("scope", Text, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
     Column("revoked_at", Double, index=True),
-    # The login whose token was exchanged for this one; indexed, so that revoking finds it.
+    # The login whose token was exchanged for this one. Revoking that login searches for it.
     Column("origin", String(32), index=True),
 )
 
-# The digests of both kinds of token begin with their family, and SQLite keeps the rows in that
-# order: a refresh changes one page of each table, however large they are. A refresh token ends
-# with its family, so pruning needs no separate index.
+# The digests of both kinds of token begin with the family id, and SQLite stores the rows in this
+# order. A refresh therefore changes one page of each table, however large they are. Refresh tokens
+# expire with their family, so pruning them needs no separate index.
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
@@ -75,7 +75,7 @@ access_tokens = Table(
     sqlite_with_rowid=False,
 )
 
-#: Single-use values of a plugin's grant, such as an assertion's ``jti``.
+#: Digests of single-use values, such as an assertion's ``jti``.
 spent = Table(
     "spent",
     metadata,

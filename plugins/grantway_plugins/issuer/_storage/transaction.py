@@ -1,7 +1,7 @@
-"""Reads and writes of the store inside one transaction.
+"""Database operations of one transaction.
 
-Every change that must happen once is an UPDATE with its condition, and the row count
-tells whether it was applied.
+A change that must happen at most once is an UPDATE with a condition; its row count shows whether
+it was applied.
 """
 
 from __future__ import annotations
@@ -42,15 +42,16 @@ from .tables import (
     spent,
 )
 
-#: Retention of spent and expired rows, in seconds, so that a replay can be distinguished from
-#: an unknown code.
+#: Retention of used and expired rows, in seconds. It lets the issuer tell a replay from an unknown
+#: code.
 RETENTION = 86_400.0
-#: Maximum rows that one pruning deletes from each table, so that requests are not delayed.
+#: Maximum number of rows that one call of ``prune`` deletes from a table, so that it does not delay
+#: requests.
 PRUNE_LIMIT = 2000
 
 
 def _insert(table: sa.Table, *left_out: str) -> Prepared:
-    """An INSERT that takes a value for each column but those left out."""
+    """Return an INSERT with a parameter for each column that is not left out."""
     return Prepared(
         sa.insert(table).values(
             {each.name: bindparam(each.name) for each in table.c if each.name not in left_out}
@@ -72,7 +73,7 @@ _REFRESH_TOKEN = Prepared(
     sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
     .join_from(refresh_tokens, families, refresh_tokens.c.family_id == families.c.family_id)
     .where(refresh_tokens.c.digest == bindparam("key"))
-    # Where there are several writers, the family must not be revoked while it is read.
+    # On databases with several writers, keep the family from being revoked concurrently.
     .with_for_update(of=families)
 )
 _SPEND_REFRESH_TOKEN = Prepared(
@@ -149,7 +150,7 @@ _ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")
 _ADD_ACCESS_TOKEN = _insert(access_tokens)
 _ADD_AUTHORIZATION_CODE = _insert(authorization_codes, "family_id")
 _ADD_DEVICE_CODE = _insert(device_codes, "polled_at")
-# SQLite writes this clause as PostgreSQL does; the row count tells whether it was there.
+# SQLite uses the same syntax as PostgreSQL. The row count is 0 if the value is a duplicate.
 _SPEND = Prepared(
     postgresql.insert(spent)
     .values(digest=bindparam("key"), expires_at=bindparam("until"))
@@ -193,15 +194,15 @@ _DROP_REFRESH_TOKENS = Prepared(
 
 
 class Transaction(OneProcess):
-    """One transaction's view of the store.
+    """Database operations of one transaction.
 
-    New tokens are gathered and written together by ``flush``: their digests are unknown to the
-    world until the transaction is committed, so nothing can ask for them earlier.
+    New tokens are collected and written together by ``flush``. Nobody can use a token before the
+    transaction is committed, so no query needs to find it earlier.
 
     Args:
-        connection: Where the transaction runs.
-        known_clients: Registrations that were read a moment ago, so that they are not read for
-            each request. Their end is compared with the clock each time.
+        connection: The connection of the transaction.
+        known_clients: Cache of recently read registrations. Callers must still compare their
+            expiry with the clock.
     """
 
     stays = "it belongs to one connection of the database"
@@ -210,25 +211,25 @@ class Transaction(OneProcess):
         self, connection: sa.Connection, known_clients: MutableMapping[str, RegisteredClient]
     ) -> None:
         self._cursor = Cursor(connection)
-        #: The registrations.
+        #: Client registrations.
         self.clients = ClientRows(self._cursor, known_clients)
         self._new_refresh_tokens: list[dict[str, Any]] = []
         self._new_access_tokens: list[dict[str, Any]] = []
 
     def probe(self) -> None:
-        """Write a row unchanged, to find out whether the database can be written."""
+        """Rewrite a row unchanged, to check that the database is writable."""
         self._cursor.change(_PROBE, {})
 
     # --- clients ---
 
     def client(self, client_id: str) -> RegisteredClient | None:
-        """The registration of this name, expired or not."""
+        """Return the registration with this client id, even if it has expired."""
         return self.clients.find(client_id)
 
     # --- families and their tokens ---
 
     def add_family(self, family: TokenFamily) -> None:
-        """Store an approval."""
+        """Store a token family."""
         self._cursor.change(
             _ADD_FAMILY,
             {
@@ -242,20 +243,20 @@ class Transaction(OneProcess):
         )
 
     def revoke_family(self, family_id: str, now: float) -> None:
-        """Revoke everything that one approval issued, and what was exchanged for it."""
+        """Revoke a family, and every family whose tokens were exchanged for one of its tokens."""
         self._cursor.change(_REVOKE_FAMILY, {"id": family_id, "now": now})
 
     def lock_family(self, family_id: str) -> bool:
-        """Lock a family against revocation until this transaction ends.
+        """Lock a family against revocation until the end of the transaction.
 
         Returns:
-            Whether it is still valid; False if it was revoked.
+            False if the family has been revoked.
         """
         row = self._cursor.row(_LOCK_FAMILY, {"id": family_id})
         return row is not None and row[0] is None
 
     def add_refresh_token(self, digest: bytes, family: TokenFamily) -> None:
-        """Store a refresh token."""
+        """Add a refresh token to the tokens to store."""
         self._new_refresh_tokens.append({"digest": digest, "family_id": family.family_id})
 
     def add_access_token(
@@ -266,7 +267,7 @@ class Transaction(OneProcess):
         lifetime: tuple[float, float],
         audience: tuple[str, ...] = (),
     ) -> None:
-        """Store an access token; ``lifetime`` is its issue time and expiry."""
+        """Add an access token to the tokens to store; ``lifetime`` is its issue time and expiry."""
         self._new_access_tokens.append(
             {
                 "digest": digest,
@@ -279,7 +280,7 @@ class Transaction(OneProcess):
         )
 
     def flush(self) -> None:
-        """Write the tokens gathered so far."""
+        """Write the tokens added so far."""
         if self._new_refresh_tokens:
             self._cursor.change_all(_ADD_REFRESH_TOKEN, self._new_refresh_tokens)
             self._new_refresh_tokens = []
@@ -288,16 +289,16 @@ class Transaction(OneProcess):
             self._new_access_tokens = []
 
     def refresh_token(self, digest: bytes) -> RefreshTokenRecord | None:
-        """Return the refresh token with this digest, spent or not."""
+        """Return the refresh token with this digest, even if it has been replaced."""
         row = self._cursor.row(_REFRESH_TOKEN, {"key": digest})
         return None if row is None else RefreshTokenRecord(digest, row[0], _family(row[1:]))
 
     def spend_refresh_token(self, digest: bytes, now: float) -> bool:
-        """Mark a refresh token as replaced; return False if it already was."""
+        """Mark a refresh token as replaced; return False if it has been replaced already."""
         return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
 
     def last_spent(self, family_id: str) -> float:
-        """Return when the family's latest refresh token was replaced; 0 if none was."""
+        """Return the latest time at which a refresh token of the family was replaced, or 0."""
         low, high = digests_of_family(family_id)
         row = self._cursor.row(_LAST_SPENT, {"low": low, "high": high})
         return 0.0 if row is None or row[0] is None else float(row[0])
@@ -308,24 +309,25 @@ class Transaction(OneProcess):
         if row is None:
             return None
         scope, issued_at, expires_at, audience, *family = row
-        for_whom = tuple(json.loads(audience)) if audience else ()
+        audiences = tuple(json.loads(audience)) if audience else ()
         return AccessTokenRecord(
-            tuple(scope.split()), issued_at, expires_at, _family(family), for_whom
+            tuple(scope.split()), issued_at, expires_at, _family(family), audiences
         )
 
     def delete_access_token(self, digest: bytes) -> None:
-        """Revoke one access token."""
+        """Delete an access token, which revokes it."""
         self._cursor.change(_DELETE_ACCESS_TOKEN, {"key": digest})
 
     # --- single-use values of a plugin's grant ---
 
     def spend(self, digest: bytes, until: float) -> bool:
-        """Record a single-use value, such as an assertion; return False if it was used before.
+        """Record the use of a single-use value; return False if it has been used before.
 
         Args:
-            digest: A digest that is unique across all grants; see ``randomness.digest``.
-            until: Its expiry, in seconds since the epoch. The record is kept for a
-                day longer.
+            digest: Digest of the value, unique across all grants. Hash the grant type together
+                with the value.
+            until: Expiry of the value, in seconds since the epoch. The record is kept for one
+                more day.
         """
         return self._changed(_SPEND, {"key": digest, "until": until})
 
@@ -348,7 +350,7 @@ class Transaction(OneProcess):
         )
 
     def authorization_code(self, digest: bytes) -> AuthorizationCodeRecord | None:
-        """Return the code with this digest, redeemed or not."""
+        """Return the authorization code with this digest, even if it has been redeemed."""
         row = self._cursor.row(_AUTHORIZATION_CODE, {"key": digest})
         if row is None:
             return None
@@ -365,7 +367,7 @@ class Transaction(OneProcess):
         )
 
     def spend_authorization_code(self, digest: bytes, family_id: str) -> bool:
-        """Redeem a code for this family; return False if it was already redeemed."""
+        """Redeem a code for this family; return False if it has been redeemed already."""
         return self._changed(_SPEND_AUTHORIZATION_CODE, {"key": digest, "family": family_id})
 
     # --- device codes ---
@@ -388,25 +390,25 @@ class Transaction(OneProcess):
         )
 
     def device_code(self, digest: bytes) -> DeviceCodeRecord | None:
-        """Return the device code with this digest, in any state."""
+        """Return the device code with this digest, whatever its status."""
         return self._device_code(_DEVICE_CODE, digest)
 
     def device_code_for_user_code(self, user_code_digest: bytes) -> DeviceCodeRecord | None:
-        """Return the device code that belongs to a user code."""
+        """Return the device code of a user code."""
         return self._device_code(_USER_CODE, user_code_digest)
 
     def record_poll(self, digest: bytes, now: float, *, slower: float = 0.0) -> None:
-        """Record a poll; add ``slower`` seconds to the device's interval permanently."""
+        """Record a poll, and add ``slower`` seconds to the device's polling interval."""
         self._cursor.change(_POLLED, {"key": digest, "now": now, "slower": slower})
 
     def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
-        """Store the user's decision; return False if there already is one."""
+        """Store the user's decision; return False if the user has decided already."""
         return self._changed(
             _DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "who": subject}
         )
 
     def redeem_device_code(self, digest: bytes) -> bool:
-        """Redeem an approved device code; return False if it was already redeemed."""
+        """Redeem an approved device code; return False if it is not in status approved."""
         return self._changed(
             _MOVE_DEVICE_CODE,
             {
@@ -419,14 +421,16 @@ class Transaction(OneProcess):
     # --- housekeeping ---
 
     def prune(self, now: float, unused_registration: float = math.inf) -> int:
-        """Delete some rows that expired long ago; keep spent codes and tokens to detect replays.
+        """Delete rows that expired more than ``RETENTION`` seconds ago.
+
+        Expired access tokens are deleted at once. Every table loses at most ``PRUNE_LIMIT`` rows.
 
         Args:
             now: Seconds since the epoch.
             unused_registration: Lifetime of an anonymous registration without a token, in seconds.
 
         Returns:
-            Number of deleted rows; there may be more if it is at least ``PRUNE_LIMIT``.
+            Number of deleted rows. If it is ``PRUNE_LIMIT`` or more, call again.
         """
         gone = sum(
             self._cursor.change(
@@ -443,7 +447,7 @@ class Transaction(OneProcess):
             gone += dropped
             left -= dropped
             if not left:
-                break  # a family is deleted when it has no tokens left
+                break  # the family may have tokens left, so it is deleted in a later call
             gone += self._cursor.change(_DROP_FAMILY, {"id": family_id})
         return gone
 

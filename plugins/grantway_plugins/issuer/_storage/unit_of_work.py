@@ -1,4 +1,4 @@
-"""Units of work of the endpoints, and the responses when they fail."""
+"""Units of work of the endpoints, and the responses to failed ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 UnitOfWork = Callable[["Transaction"], WireResponse | Denial]
 
 _UNKNOWN = (
-    "The database gave no answer or was lost, and the request may have been carried out; send a "
-    "refresh again at once, and log in again if a code is refused"
+    "The connection to the database failed, and the request may have been carried out; retry a "
+    "refresh at once, and log in again if a code is rejected"
 )
 
 _log = logging.getLogger("grantway.issuer")
@@ -65,7 +65,7 @@ def with_client_in_event(work: UnitOfWork, client_id: object, grant_type: str | 
 
 
 def failure_response(error: Exception, dialect: WireFormat) -> WireResponse | Denial:
-    """Return and log the response to failed work, without the error's own text.
+    """Log failed work and return the response, which does not contain the error's text.
 
     Args:
         error: The exception.
@@ -76,10 +76,10 @@ def failure_response(error: Exception, dialect: WireFormat) -> WireResponse | De
         return busy_response(dialect, _UNKNOWN, AuditEvent("outcome_unknown"))
     if isinstance(error, DatabaseError):
         if not isinstance(error, DatabaseBusyError):
-            _log.error("A request could not be carried out: %s", error)
+            _log.error("The database failed for a request: %s", error)
             return busy_response(dialect, f"{error.public}; nothing was done")
         return busy_response(dialect)
-    # Our own message about a plugin quotes no value.
+    # PluginError's message never contains values of the request.
     what = error.message if isinstance(error, PluginError) else type(error).__name__
     _log.error("A request failed: %s", what)
     return Denial("server_error", "The issuer failed; nothing was done")
