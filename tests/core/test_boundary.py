@@ -17,7 +17,7 @@ from grantway import (
     Provider,
     hookimpl,
 )
-from grantway._types.store import load_token
+from grantway._credentials.refresh import load_token
 from grantway.testing import Register
 from grantway_plugins.stores.memory._store import MemoryStore
 from grantway_plugins.testing._live_issuer import LiveIssuer

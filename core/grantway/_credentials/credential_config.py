@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from grantway._exceptions import ConfigurationError, LoginNeededError
+from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import check_parts, refuse_pickle
-from grantway._requests.computed_parameters import computed_names
 from grantway._secrets.redaction import SECRET_NAME
-from grantway._types.callables import is_async
+from grantway._types.callables import computed_names, is_async
 from grantway._types.freshness import Freshness
-from grantway._types.grant import Params, Scope
+from grantway._types.grant import Params
 from grantway._types.store import Store, problem_of
 from grantway._types.token import Token
 
-from .carry_over import carry_over
 from .fingerprint import fingerprint
-
-if TYPE_CHECKING:
-    from grantway._requests.client import Client
-
-    from .credential import Credential
+from .token_request import ComputedScope, TokenRequest
+from .token_source import TokenSource
 
 _REFRESH = "refresh_token"
 #: Parameters that say which API a token is for (RFC 8707, RFC 8693); each refresh repeats them.
@@ -33,10 +28,10 @@ OnToken = Callable[[Token], None]
 
 
 class CredentialConfig:
-    """The immutable settings that credentials share: client, grant, parameters, store, freshness.
+    """The immutable settings that credentials share: grant, parameters, store, freshness.
 
     Args:
-        client: Sends the requests.
+        source: Requests the tokens; a ``grantway.Client``.
         grant_type: The grant for the first token, and for any token without a refresh token.
         params: The grant's parameters. A callable value is called for each send.
         extra: Provider-specific parameters, sent with the grant and with each refresh.
@@ -56,7 +51,6 @@ class CredentialConfig:
 
     __slots__ = (
         "_facts",
-        "client",
         "extra",
         "freshness",
         "grant_type",
@@ -64,15 +58,17 @@ class CredentialConfig:
         "on_token",
         "params",
         "refresh",
+        "source",
         "spent_at_once",
         "store",
+        "timeout",
         "variable",
         "waits_for_login",
     )
 
     def __init__(
         self,
-        client: Client,
+        source: TokenSource,
         *,
         grant_type: str,
         params: Mapping[str, Any],
@@ -83,7 +79,7 @@ class CredentialConfig:
         on_token: OnToken | None,
         name: str | None = None,
     ) -> None:
-        grant = client.registry.grant(grant_type)
+        grant = source.registry.grant(grant_type)
         params = grant.names.to_arguments(params)
         if refresh and _REFRESH in refresh:
             raise ConfigurationError(
@@ -91,13 +87,15 @@ class CredentialConfig:
                 errors={"refresh": ["must not contain refresh_token"]},
             )
         _check(store, freshness, on_token)
-        self.client = client
+        self.source = source
+        #: Seconds for a request, and for a wait for the store's lock.
+        self.timeout = source.timeout
         self.grant_type = grant_type
         self.params = Params(params)
         self.extra = Params(extra or {})
         self.refresh = Params(refresh or {})
         self.store = store
-        self.freshness = client.dialect.freshness if freshness is None else freshness
+        self.freshness = source.dialect.freshness if freshness is None else freshness
         self.on_token = on_token
         self.name = name
         #: Names of parameters that are computed for each send and so do not identify a token.
@@ -117,16 +115,16 @@ class CredentialConfig:
         self._facts = "" if name else self._digest(known, grant.names.all_of(grant.secret))
 
     def _digest(self, known: Mapping[str, Any], secret: frozenset[str]) -> str:
-        client = self.client
+        source = self.source
         facts = Params(
             {
                 "version": 1,
-                "issuer": client.provider.issuer,
-                "token_endpoint": client.provider.token_endpoint,
-                "dialect": client.dialect.name,
-                "client_id": client.client_id,
+                "issuer": source.provider.issuer,
+                "token_endpoint": source.provider.token_endpoint,
+                "dialect": source.dialect.name,
+                "client_id": source.client_id,
                 # A token that is bound to a key (RFC 9449) is useless with another key.
-                "key": getattr(client.auth, "thumbprint", None),
+                "key": getattr(source.auth, "thumbprint", None),
                 "grant_type": self.grant_type,
                 "params": known,
                 "extra": _constant(self.extra),
@@ -143,12 +141,11 @@ class CredentialConfig:
         """
         return self.name or fingerprint({"facts": self._facts, "subject": subject})
 
-    def pickled(self, credential: Credential, subject: str) -> tuple[Any, ...]:
-        """Return what ``Credential.__reduce__`` returns.
+    def pickled(self, owner: object) -> tuple[partial[CredentialConfig], TokenSource]:
+        """Return what makes these settings again in another process: a function of the source.
 
         Args:
-            credential: The credential, for the error.
-            subject: The owner of the token.
+            owner: The credential, for the error.
 
         Raises:
             TypeError: The copy could not find the token, or a secret would leave this process.
@@ -156,11 +153,11 @@ class CredentialConfig:
         make_one = "make it in the process that uses it"
         if self.store is None:
             refuse_pickle(
-                credential,
+                owner,
                 "it keeps its token in this process alone; give it a store that the processes "
                 f"share, such as FileStore, or {make_one}",
             )
-        grant = self.client.registry.grant(self.grant_type)
+        grant = self.source.registry.grant(self.grant_type)
         secret = grant.names.all_of(grant.secret)
         given = {**self.params, **self.extra, **self.refresh}
         if held := sorted(
@@ -168,7 +165,7 @@ class CredentialConfig:
             for name, value in given.items()
             if not callable(value) and (name in secret or SECRET_NAME.match(name))
         ):
-            refuse_pickle(credential, f"it holds secrets ({', '.join(held)}); {make_one}")
+            refuse_pickle(owner, f"it holds secrets ({', '.join(held)}); {make_one}")
         options: dict[str, Any] = {
             "params": self.params,
             "extra": self.extra,
@@ -177,9 +174,9 @@ class CredentialConfig:
             "freshness": self.freshness,
             "on_token": self.on_token,
         }
-        check_parts(credential, client=self.client, **options)
-        remade = partial(CredentialConfig, grant_type=self.grant_type, name=self.name, **options)
-        return _credential, (remade, self.client, subject)
+        check_parts(owner, client=self.source, **options)
+        made = partial(CredentialConfig, grant_type=self.grant_type, name=self.name, **options)
+        return made, self.source
 
     def check_subject(self, subject: str) -> None:
         """Check that the name of the token is unique.
@@ -195,71 +192,39 @@ class CredentialConfig:
                 errors={"subject": ["is required where a parameter is callable"]},
             )
 
-    def first(self) -> Token:
-        """Request a token with the grant itself.
-
-        Raises:
-            GrantwayError: The request failed.
-        """
-        if self.waits_for_login:
-            raise LoginNeededError(
-                f"No token is stored for client {self.client.client_id!r} at "
-                f"{self.client.provider.host}. Log in, and pass the token to accept()."
-            )
-        return self.client.create_token(
-            grant_type=self.grant_type, extra=Params(self.extra) or None, **self.params
-        )
-
-    def next(self, last: Token) -> Token:
-        """Request a token with the refresh token of the last token.
+    def request(self, last: Token | None) -> TokenRequest:
+        """Return the request for the next token.
 
         A refresh repeats ``resource``, ``audience`` and the provider-specific parameters of the
         grant, but not the scope: without it the provider keeps the granted scope, which may be
         narrower than the requested one (RFC 6749 section 6).
 
+        Args:
+            last: The token whose refresh token is sent; None to use the grant itself.
+
         Raises:
-            GrantwayError: The request failed.
+            UnknownGrantTypeError: The grant was removed from the registry.
         """
+        if last is None:
+            return TokenRequest(self.grant_type, self.params, Params(self.extra))
+        grants = self.source.registry
         given = Params(self.extra)
         carried = (*_TARGETS, "scope") if self.grant_type == _REFRESH else _TARGETS
-        own = self.client.registry.grant(self.grant_type).names.to_wire(self.params)
-        for name in carried:
-            if name in own:
-                given[name] = own[name]
+        own = grants.grant(self.grant_type).names.to_wire(self.params)
+        given.update((name, own[name]) for name in carried if name in own)
         given.update(self.refresh)
         # RFC 6749 section 6 defines the scope only, so the other parameters are provider-specific.
-        names = self.client.registry.grant(_REFRESH).names
-        extra = Params({name: given.pop(name) for name in given.keys() - {*names.wire.values()}})
-        scope = given.get("scope")
-        sent = [scope]
-        if callable(scope):
-
-            def compute() -> Any:
-                sent[0] = scope()
-                return sent[0]
-
-            given["scope"], sent[0] = compute, None
+        standard = {*grants.grant(_REFRESH).names.wire.values()}
+        extra = Params({name: given.pop(name) for name in given.keys() - standard})
+        if callable(scope := given.get("scope")):
+            given["scope"] = ComputedScope(scope)
         given["refresh_token"] = last.refresh_token
-        try:
-            token = self.client.create_token(grant_type=_REFRESH, extra=extra or None, **given)
-        except BaseException as error:
-            if isinstance(came := getattr(error, "token", None), Token):
-                vars(error)["token"] = carry_over(came, last, Scope().names(sent[0]))
-            raise
-        return carry_over(token, last, Scope().names(sent[0]))
+        return TokenRequest(_REFRESH, given, extra, last)
 
 
 def _constant(params: Params) -> Params:
     computed = computed_names(params)
     return Params({name: value for name, value in params.items() if name not in computed})
-
-
-def _credential(
-    config: Callable[[Client], CredentialConfig], client: Client, subject: str
-) -> Credential:
-    from .credential import Credential  # noqa: PLC0415 - a cyclic import
-
-    return Credential(config(client), subject)
 
 
 def _check(store: object, freshness: object, on_token: object) -> None:

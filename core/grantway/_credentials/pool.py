@@ -141,7 +141,7 @@ def _make_room(part: FIFOCache[str, Credential]) -> None:
     try:
         while len(part) and len(skipped) < 2 * _SKIPPED_AT_MOST:
             name, credential = part.popitem()
-            if not (credential.holds_the_only_copy() or credential.under_way()):
+            if not (credential.holds_the_only_copy() or credential.refreshing()):
                 if not credential.used or len(skipped) >= _SKIPPED_AT_MOST:
                     return
                 credential.used = False
@@ -150,7 +150,7 @@ def _make_room(part: FIFOCache[str, Credential]) -> None:
         # still get its token, and the store has it then.
         for busy in (False, True):
             for at, (_, credential) in enumerate(skipped):
-                if not credential.holds_the_only_copy() and credential.under_way() <= busy:
+                if not credential.holds_the_only_copy() and credential.refreshing() <= busy:
                     del skipped[at]
                     return
     finally:

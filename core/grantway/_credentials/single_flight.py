@@ -1,20 +1,22 @@
 """Single flight: run one refresh per key at a time, and share its result.
 
 The refresh runs in a separate thread, not in the first caller's. A caller that times out or is
-interrupted therefore cancels nothing, and no refresh token is lost; a caller in an event loop waits
-like any other.
+interrupted therefore cancels nothing, and no refresh token is lost. Callers in threads and in event
+loops wait for the same thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import copy
 import os
 import threading
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 
-from grantway._exceptions import ProviderPausedError
+from grantway._exceptions import ConfigurationError, ProviderPausedError
 from grantway._types.token import Token
 
 _lock = threading.Lock()
@@ -25,6 +27,8 @@ _mine = threading.local()
 _MOST = 1024
 #: Retry delay for rejected callers, in seconds.
 _LATER = 1.0
+#: Longest wait that the operating system accepts, halved for safety.
+_LONGEST_WAIT = threading.TIMEOUT_MAX / 2
 _running: dict[Hashable, Future[Token]] = {}
 
 
@@ -94,14 +98,66 @@ def _in_event_loop() -> bool:
     return True
 
 
-def under_way(key: Hashable) -> bool:
+def is_running(key: Hashable) -> bool:
     """Return whether work runs under this key."""
     return key in _running
 
 
-def is_mine(future: Future[Token]) -> bool:
-    """Return whether the calling thread runs this work and so cannot wait for it."""
-    return getattr(_mine, "future", None) is future
+def wait(future: Future[Token], seconds: float) -> bool:
+    """Wait for work, and return whether it ended in time. Timing out does not cancel it.
+
+    Raises:
+        ConfigurationError: The calling thread runs this work, and would wait for itself.
+    """
+    if getattr(_mine, "future", None) is future:
+        raise ConfigurationError(
+            "on_token called token() of the credential that called on_token, which would wait for "
+            "itself; use the token that on_token gets as its argument."
+        )
+    with contextlib.suppress(CancelledError, TimeoutError):
+        future.exception(_wait_time(seconds))
+    return future.done()
+
+
+async def wait_async(future: Future[Token], seconds: float) -> bool:
+    """Wait for work in an event loop, and return whether it ended in time; see ``wait``."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake(_future: Future[Token]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(wake)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(ended.wait(), _wait_time(seconds))
+    return future.done()
+
+
+def raise_copy(future: Future[Token]) -> None:
+    """Raise a copy of the error of finished work, if it has one and was not cancelled.
+
+    Raising changes an exception's traceback, so each waiting caller gets its own copy.
+    """
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        raise copy_of(error)
+
+
+def copy_of(error: BaseException) -> BaseException:
+    """Return a copy of an error with the same cause, or the error if it cannot be copied."""
+    try:
+        copied = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an error of the program may not be copyable
+        return error
+    if type(copied) is not type(error):
+        return error
+    copied.__cause__, copied.__context__ = error.__cause__, error.__context__
+    copied.__suppress_context__ = error.__suppress_context__
+    return copied.with_traceback(error.__traceback__)
+
+
+def _wait_time(seconds: float) -> float:
+    return max(0.0, min(seconds, _LONGEST_WAIT))
 
 
 def _run(key: Hashable, future: Future[Token], work: Callable[[], Token]) -> None:

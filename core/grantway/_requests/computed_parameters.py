@@ -8,7 +8,7 @@ from typing import Any
 
 from grantway._exceptions import CredentialError, GrantwayError, RequestInvalidError
 from grantway._secrets.params import Params
-from grantway._types.callables import is_async, is_unfinished
+from grantway._types.callables import computed_names, is_async, is_unfinished
 
 _RAISED_BY = "Raised by the function that computes the parameter {}."
 
@@ -71,11 +71,6 @@ class ComputedParams:
 
     def _compute(self) -> Params:
         return self._load(compute(self._given))
-
-
-def computed_names(params: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of the parameters that are functions."""
-    return frozenset(name for name, value in params.items() if callable(value))
 
 
 def compute(params: Mapping[str, Any]) -> Params:

@@ -10,12 +10,12 @@ from grantway._exceptions import GrantwayError, PluginError, RequestInvalidError
 from grantway._plugins.grant_rules import RESERVED
 from grantway._secrets.redaction import SECRET_NAME, texts
 from grantway._transport.http import can_travel
-from grantway._types.callables import is_unfinished, kind_of
+from grantway._types.callables import computed_names, is_unfinished, kind_of
 from grantway._types.grant import Grant, Params
 from grantway._types.plugin_status import APPLICATION
 from grantway._types.token import Token
 
-from .computed_parameters import ComputedParams, computed_names
+from .computed_parameters import ComputedParams
 from .exchange import Exchange, Wire
 from .middleware import compose
 from .middleware.errors import MapErrors

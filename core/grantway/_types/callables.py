@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -31,3 +32,8 @@ def is_unfinished(result: object) -> bool:
 def kind_of(value: Any) -> str:
     """Return the type of a value, for messages, which must not quote the value."""
     return "None" if value is None else f"a {type(value).__name__}"
+
+
+def computed_names(params: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the parameters that are functions, called for each send."""
+    return frozenset(name for name, value in params.items() if callable(value))

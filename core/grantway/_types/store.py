@@ -6,9 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from grantway._exceptions import StoreUnreadableError
-
-from .callables import is_async, is_unfinished, kind_of
+from .callables import is_async, kind_of
 from .token import Token
 
 
@@ -105,22 +103,6 @@ def problem_of(store: object) -> str:
         if is_async(method):
             return f"has an asynchronous method {name}, and grantway calls stores synchronously"
     return ""
-
-
-def load_token(store: Store, key: str) -> Token | None:
-    """Return the token of a key, or None.
-
-    Raises:
-        StoreUnreadableError: the store cannot be read, or returned something else.
-    """
-    found: object = store.load(key)
-    if found is None or isinstance(found, Token):
-        return found
-    name = f"{type(store).__module__}.{type(store).__qualname__}"
-    what = "a coroutine" if is_unfinished(found) else kind_of(found)
-    raise StoreUnreadableError(
-        f"load of the store {name} returned {what}; it must return a grantway.Token or None."
-    )
 
 
 #: Creates a store from keyword options.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from grantway import Client
-from grantway._credentials import credential
+from grantway._credentials import credential, token_state
 from grantway._requests import exchange
 from grantway._types import freshness, token
 from tests.core.credential.scenes import Clock, client_of, settle_down
@@ -29,8 +29,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     stand_in = SimpleNamespace(time=lambda: wall() + moved.wall, perf_counter=time.perf_counter)
     for module in (freshness, token, exchange):
         monkeypatch.setattr(module, "time", stand_in)
-    monkeypatch.setattr(credential, "_time", stand_in.time)
-    monkeypatch.setattr(credential, "_monotonic", lambda: monotonic() + moved.monotonic)
+    for module in (credential, token_state):
+        monkeypatch.setattr(module, "_time", stand_in.time)
+        monkeypatch.setattr(module, "_monotonic", lambda: monotonic() + moved.monotonic)
     return moved
 
 

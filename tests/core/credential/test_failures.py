@@ -15,6 +15,7 @@ import pytest
 
 from grantway import Freshness, Token
 from grantway._credentials import single_flight as flight
+from grantway._credentials.token_state import Snapshot
 from grantway._exceptions import (
     InternalServerException,
     InvalidClientException,
@@ -125,7 +126,7 @@ def test_a_failure_is_shared_and_not_kept(start: Start) -> None:
     for each in failed:
         shown = "".join(traceback.format_exception(each))
         assert "try later" in shown
-        assert shown.count("in _result_of") == 1
+        assert shown.count("in raise_copy") == 1
     assert asked <= 2
     assert credential.token().access_token == "at-2"
 
@@ -258,10 +259,15 @@ def test_a_failure_counts_once_however_many_waited_with_another_credential(start
         assert isinstance(first.exception(), OutcomeUnknownError)
     works = {id(work) for work, _ in waiters}
     assert len(works) == 1
-    errors = at_once([partial(other._result_of, work, seen) for work, seen in waiters])  # type: ignore[arg-type]
+
+    def wait(work: Future[Token], seen: Snapshot) -> None:
+        other._apply(seen, work)
+        flight.raise_copy(work)
+
+    errors = at_once([partial(wait, *waiter) for waiter in waiters])  # type: ignore[arg-type]
     assert all(isinstance(each, OutcomeUnknownError) for each in errors)
-    assert other._state is not None
-    assert other._state.failures == 1
+    assert other._state.failure is not None
+    assert other._state.failure.failures == 1
     assert len(server.requests) == 1
 
 
@@ -269,14 +275,14 @@ def test_who_wakes_late_puts_no_old_token_back(start: Start) -> None:
     """A waiter that is slow to wake must not replace what came after its own token."""
     client, _ = start(issue(), issue())
     credential = client.credential(**SECRET)
-    seen = credential._seen()
+    seen = Snapshot(credential._state.token, 0)
     first = credential.token()
     settle_down()
     late: Future[Token] = Future()
     late.set_result(first)
     credential.invalidate(first)
     second = credential.token()
-    assert credential._result_of(late, seen) is None
+    assert credential._apply(seen, late) is None
     assert credential.token() is second
 
 

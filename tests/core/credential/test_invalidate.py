@@ -57,7 +57,7 @@ def test_it_is_never_given_out_again_while_its_renewal_fails(start: Start, clock
     assert credential.token() == old  # a renewal begins
     gate.wait()
     credential.invalidate(old)
-    credential._serve_for(100)
+    credential._state.serve_for(100)
     assert not credential.fresh
     gate.opened.set()
     assert credential.token().access_token == "at-2"
@@ -96,8 +96,8 @@ def test_what_was_rejected_once_is_not_taken_from_a_store_that_brings_it_back(st
     old = credential.token()
     credential.invalidate(old)
     new = credential.token()
-    credential._token = token(8, lives=-1)  # what is held is neither of the two, and dead
-    credential._until = credential._end = 0.0
+    credential._state.token = token(8, lives=-1)  # what is held is neither of the two, and dead
+    credential._state.until = credential._state.end = 0.0
     store.save(credential.key, old)
     assert credential.token() not in (old, new)
     assert [each.form["refresh_token"] for each in server.requests] == [["rt-7"], ["rt-7"]]

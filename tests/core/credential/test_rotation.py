@@ -31,7 +31,7 @@ def test_the_store_first_then_on_token_then_the_callers(
     def look(new: Token) -> None:
         stored = store.load(credential.key)
         assert stored is not None
-        seen.append((new.access_token, stored.refresh_token, credential._token.access_token))
+        seen.append((new.access_token, stored.refresh_token, credential._state.token.access_token))
 
     credential = client.credential(**DEVICE, store=store, on_token=look)
     credential.accept(token(9))

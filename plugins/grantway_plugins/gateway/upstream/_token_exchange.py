@@ -17,6 +17,7 @@ from typing import Any, Self
 from grantway._credentials.credential import Credential
 from grantway._credentials.credential_config import CredentialConfig
 from grantway._credentials.pool import CredentialPool
+from grantway._credentials.token_request import TokenRequest
 from grantway._exceptions import (
     ConfigurationError,
     GrantwayError,
@@ -139,9 +140,20 @@ class _Config(CredentialConfig):
 
     __slots__ = ()
 
-    def first(self) -> Token:
-        """See ``CredentialConfig.first``."""
-        return replace(super().first(), refresh_token=None)
+    def request(self, last: Token | None) -> TokenRequest:
+        """See ``CredentialConfig.request``."""
+        request = super().request(last)
+        return _ExchangeRequest(request.grant_type, request.params, request.extra)
+
+
+class _ExchangeRequest(TokenRequest):
+    """Drops the refresh token of the response."""
+
+    __slots__ = ()
+
+    def complete(self, token: Token) -> Token:
+        """See ``TokenRequest.complete``."""
+        return replace(token, refresh_token=None)
 
 
 class _Exchanged(Credential):
