@@ -112,7 +112,7 @@ class Credential:
             if isinstance(step, float):
                 deadline.wait(step)
                 continue
-            if not single_flight.wait(step, deadline.remaining()):
+            if not single_flight.wait(step, deadline):
                 self._raise_timeout(deadline)
             token = self._apply(seen, step)
             if token is not None:
@@ -137,7 +137,7 @@ class Credential:
             if isinstance(step, float):
                 await asyncio.sleep(step)
                 continue
-            if not await single_flight.wait_async(step, deadline.remaining()):
+            if not await single_flight.wait_async(step, deadline):
                 self._raise_timeout(deadline)
             token = self._apply(seen, step)
             if token is not None:
@@ -202,10 +202,11 @@ class Credential:
 
     def _step(self, deadline: Deadline) -> tuple[Token | float | Future[Token], Snapshot]:
         """Return a token, or a running refresh, or the seconds to wait before the next step."""
+        flight = self._flight
         seen, usable, refresh, pause = self._state.decide()
         if refresh:
-            work = Refresh(self._config, self.key, self._state, seen.token)
-            future = single_flight.join(self._flight, work.run)
+            work = Refresh(self._config, self._key, self._state, seen.token)
+            future = single_flight.join(flight, work.run)
             if not usable:
                 return future, seen
             future.add_done_callback(partial(self._apply, seen))
@@ -219,7 +220,7 @@ class Credential:
     def _flight(self) -> tuple[object, str]:
         """Key of the single flight: credentials with the same store and key share one refresh."""
         store = self._config.store
-        return (self, "") if store is None else (id(store), self.key)
+        return self if store is None else id(store), self.key
 
     def _apply(self, seen: Snapshot, future: Future[Token]) -> Token | None:
         """Apply the result of a refresh that another credential of the same token may have run.
@@ -252,7 +253,7 @@ class Credential:
     def _raise_paused(self, pause: float, seen: Snapshot) -> NoReturn:
         if self._config.store is not None:
             # Another machine may have stored a token meanwhile; the next call returns it.
-            work = Refresh(self._config, self.key, self._state, seen.token)
+            work = Refresh(self._config, self._key, self._state, seen.token)
             single_flight.join(("look", *self._flight), work.look)
         error = self.last_error
         code = error.code if isinstance(error, GrantwayError) else "unknown"

@@ -49,7 +49,7 @@ class Refresh:
         self._config, self._store, self._key = config, config.store, key
         self._state = state
         self._held = before
-        self._failure = state.failure or FailureState()
+        self._failure: FailureState
         self._fence = 0
 
     def run(self) -> Token:
@@ -73,6 +73,7 @@ class Refresh:
 
     def look(self) -> Token:
         """Use a token that another process has stored; send nothing to the provider."""
+        self._failure = self._state.failure or FailureState()
         found = None if self._store is None else load_token(self._store, self._key)
         if self._failure.unsaved is None and self._usable(found):
             self._state.adopt(found, self._held)

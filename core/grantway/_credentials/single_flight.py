@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future
 
 from grantway._exceptions import ConfigurationError, ProviderPausedError
+from grantway._transport.deadline import Deadline
 from grantway._types.token import Token
 
 _lock = threading.Lock()
@@ -103,7 +104,7 @@ def is_running(key: Hashable) -> bool:
     return key in _running
 
 
-def wait(future: Future[Token], seconds: float) -> bool:
+def wait(future: Future[Token], deadline: Deadline) -> bool:
     """Wait for work, and return whether it ended in time. Timing out does not cancel it.
 
     Raises:
@@ -115,11 +116,11 @@ def wait(future: Future[Token], seconds: float) -> bool:
             "itself; use the token that on_token gets as its argument."
         )
     with contextlib.suppress(CancelledError, TimeoutError):
-        future.exception(_wait_time(seconds))
+        future.exception(_wait_time(deadline))
     return future.done()
 
 
-async def wait_async(future: Future[Token], seconds: float) -> bool:
+async def wait_async(future: Future[Token], deadline: Deadline) -> bool:
     """Wait for work in an event loop, and return whether it ended in time; see ``wait``."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
@@ -129,7 +130,7 @@ async def wait_async(future: Future[Token], seconds: float) -> bool:
 
     future.add_done_callback(wake)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ended.wait(), _wait_time(seconds))
+        await asyncio.wait_for(ended.wait(), _wait_time(deadline))
     return future.done()
 
 
@@ -156,8 +157,8 @@ def copy_of(error: BaseException) -> BaseException:
     return copied.with_traceback(error.__traceback__)
 
 
-def _wait_time(seconds: float) -> float:
-    return max(0.0, min(seconds, _LONGEST_WAIT))
+def _wait_time(deadline: Deadline) -> float:
+    return max(0.0, min(deadline.remaining(), _LONGEST_WAIT))
 
 
 def _run(key: Hashable, future: Future[Token], work: Callable[[], Token]) -> None:

@@ -28,6 +28,8 @@ class RedisServer:
         timeout: Seconds to connect, to wait for a response, and to wait for a free connection.
         connections: Maximum number of open connections.
         allow_insecure: Whether to accept a server on another host without TLS.
+        on_disk: Whether a save waits until it is on disk.
+        replicas: Number of replicas that must confirm a save.
 
     Attributes:
         where: Address of the server without credentials, for errors.
@@ -38,7 +40,14 @@ class RedisServer:
     """
 
     def __init__(
-        self, url: Masked[str], *, timeout: float, connections: int, allow_insecure: bool
+        self,
+        url: Masked[str],
+        *,
+        timeout: float,
+        connections: int,
+        allow_insecure: bool,
+        on_disk: bool,
+        replicas: int,
     ) -> None:
         pool = _pool(url, timeout, connections)
         if not issubclass(pool.connection_class, redis.SSLConnection):
@@ -53,16 +62,47 @@ class RedisServer:
         self.extend = self.client.register_script(scripts.EXTEND)
         self.release = self.client.register_script(scripts.RELEASE)
         self.change = self.client.register_script(scripts.CHANGE)
+        self._on_disk, self._replicas = on_disk, replicas
+        # Half of the timeout, so that the server responds before this side times out.
+        self._wait = int(timeout * 1000 / 2)
 
-    def run(self, command: Callable[[], Any]) -> tuple[Masked[Any], str]:
+    def run(self, command: Callable[..., Any], *arguments: Any) -> tuple[Masked[Any], str]:
         """Return the command's result and a problem, which is empty on success.
 
         The caller raises the error, because the frames of redis-py's error contain the record.
         """
         try:
-            return Masked(command()), ""
+            return Masked(command(*arguments)), ""
         except (redis.RedisError, OSError) as failed:
             return Masked(None), explain(failed)
+
+    def change_durably(self, name: bytes, arguments: list[Any]) -> tuple[int, str]:
+        """Run ``change``, and wait for the disk or the replicas if the store asks for that.
+
+        Returns:
+            Whether the key was changed, and the missing confirmation, if any.
+        """
+        if not self._on_disk and not self._replicas:
+            return self.change([name], arguments), ""
+        # WAIT covers only writes of the same connection, so send both in one pipeline.
+        pipeline: Any = self.client.pipeline(transaction=False)
+        with pipeline:
+            pipeline.eval(scripts.CHANGE, 1, name, *arguments)
+            if self._on_disk:
+                pipeline.execute_command("WAITAOF", 1, self._replicas, self._wait)
+            else:
+                pipeline.execute_command("WAIT", self._replicas, self._wait)
+            # An error raised by the pipeline would quote the record.
+            changed, confirmed = pipeline.execute(raise_on_error=False)
+        for result in (changed, confirmed):
+            if isinstance(result, Exception):
+                raise result
+        primary, replicas = confirmed if self._on_disk else (1, confirmed)
+        if not primary:
+            return changed, "it was not written to its disk"
+        if replicas < self._replicas:
+            return changed, f"only {replicas} of {self._replicas} replicas confirmed it"
+        return changed, ""
 
     def close(self) -> None:
         """Close the connections."""
@@ -92,7 +132,7 @@ class RedisLease:
         self._run(self._server.release)
 
     def _run(self, script: Callable[..., Any], *times: int) -> Any:
-        result, problem = self._server.run(lambda: script(self._keys, [self._owner, *times]))
+        result, problem = self._server.run(script, self._keys, [self._owner, *times])
         if problem:
             raise StoreUnreadableError(f"{self._server.where}: cannot be locked: {problem}.")
         return result.value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grantway._credentials.token_format import decode_token, encode_token
 from grantway._exceptions import (
@@ -18,7 +18,6 @@ from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_second
 from grantway_plugins.stores._shared.lease import REMEMBERED, check_lease, hold_lease
 from grantway_plugins.stores._shared.lifetime import check_keep_for, lifetime
 
-from . import _scripts as scripts
 from ._server import RedisLease, RedisServer
 
 if TYPE_CHECKING:
@@ -77,19 +76,20 @@ class RedisStore(OneProcess):
         check_seconds("timeout", timeout, least=0.01)
         check_count("connections", connections, most=MOST_CONNECTIONS)
         check_count("replicas", replicas, least=0)
-        self._on_disk = on_disk
-        self._replicas = replicas
         self._timeout = timeout
         self._server = RedisServer(
-            address, timeout=timeout, connections=connections, allow_insecure=allow_insecure
+            address,
+            timeout=timeout,
+            connections=connections,
+            allow_insecure=allow_insecure,
+            on_disk=on_disk,
+            replicas=replicas,
         )
         self._where = self._server.where
 
     def load(self, key: str) -> Token | None:
         """Load a token; see ``grantway.Store``."""
-        record, problem = self._server.run(
-            lambda: self._server.client.hget(self._name(key), "token")
-        )
+        record, problem = self._server.run(self._server.client.hget, self._name(key), "token")
         if problem:
             raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
         if record.value is None:
@@ -98,11 +98,19 @@ class RedisStore(OneProcess):
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
         """Save a token; see ``grantway.Store``; ``on_disk`` and ``replicas`` set the durability."""
-        result, problem = self._server.run(lambda: self._save(key, token, fence))
+        name = self._name(key)
+        life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
+        milliseconds = -1 if life is None else int(life * 1000)
+        result, problem = self._server.run(
+            self._server.change_durably,
+            name,
+            [fence, int(REMEMBERED * 1000), milliseconds, encode_token(token)],
+        )
         if problem:
             raise StoreSaveError(f"{self._where}: the token was not saved: {problem}.")
         changed, missing = result.value
-        self._check(key, changed)
+        if not changed:
+            raise self._lease_lost(key)
         if missing:
             raise StoreSaveError(
                 f"{self._where}: the token is in the server's memory, but {missing} within "
@@ -113,11 +121,12 @@ class RedisStore(OneProcess):
         """Delete a token; see ``grantway.Store``."""
         life = int((REMEMBERED + self._lease) * 1000)
         changed, problem = self._server.run(
-            lambda: self._server.change([self._name(key)], [fence, int(REMEMBERED * 1000), life])
+            self._server.change, [self._name(key)], [fence, int(REMEMBERED * 1000), life]
         )
         if problem:
             raise StoreError(f"{self._where}: the token was not deleted: {problem}.")
-        self._check(key, changed.value)
+        if not changed.value:
+            raise self._lease_lost(key)
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
         """Lock the key among all users of the same server, database and prefix."""
@@ -138,38 +147,8 @@ class RedisStore(OneProcess):
     def _name(self, key: str) -> bytes:
         return (self._prefix + key).encode("utf-8", "surrogatepass")
 
-    def _save(self, key: str, token: Token, fence: int) -> tuple[int, str]:
-        """Return whether the token was saved, and which confirmation is missing, if any."""
-        life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
-        milliseconds = -1 if life is None else int(life * 1000)
-        args: list[Any] = [fence, int(REMEMBERED * 1000), milliseconds, encode_token(token)]
-        if not self._on_disk and not self._replicas:
-            return self._server.change([self._name(key)], args), ""
-        # Half of the timeout, so that the server responds before this side times out.
-        wait = int(self._timeout * 1000 / 2)
-        # WAIT covers only writes of the same connection, so send both in one pipeline.
-        pipeline: Any = self._server.client.pipeline(transaction=False)
-        with pipeline:
-            pipeline.eval(scripts.CHANGE, 1, self._name(key), *args)
-            if self._on_disk:
-                pipeline.execute_command("WAITAOF", 1, self._replicas, wait)
-            else:
-                pipeline.execute_command("WAIT", self._replicas, wait)
-            # An error raised by the pipeline would quote the record.
-            changed, confirmed = pipeline.execute(raise_on_error=False)
-        for result in (changed, confirmed):
-            if isinstance(result, Exception):
-                raise result
-        primary, replicas = confirmed if self._on_disk else (1, confirmed)
-        if not primary:
-            return changed, "it was not written to its disk"
-        if replicas < self._replicas:
-            return changed, f"only {replicas} of {self._replicas} replicas confirmed it"
-        return changed, ""
-
-    def _check(self, key: str, changed: int) -> None:
-        if not changed:
-            raise LeaseLostError(
-                f"{self._where}, key {self._prefix + key!r}: a later holder of the lock has saved "
-                "or deleted the token; nothing was changed. Load the token again."
-            )
+    def _lease_lost(self, key: str) -> LeaseLostError:
+        return LeaseLostError(
+            f"{self._where}, key {self._prefix + key!r}: a later holder of the lock has saved "
+            "or deleted the token; nothing was changed. Load the token again."
+        )
