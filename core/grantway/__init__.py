@@ -102,9 +102,10 @@ if TYPE_CHECKING:
         ClientSecretPost as ClientSecretPost,
         NoAuth as NoAuth,
     )
-    from ._requests.exchange import Exchange as Exchange, OutgoingRequest as OutgoingRequest
-    from ._requests.middleware.retry import RetryPolicy as RetryPolicy
+    from ._requests.exchange import Exchange as Exchange
+    from ._requests.outgoing_request import OutgoingRequest as OutgoingRequest
     from ._requests.provider import Provider as Provider
+    from ._requests.retry import RetryPolicy as RetryPolicy
     from ._transport.deadline import Deadline as Deadline
     from ._transport.http import (
         HttpRequest as HttpRequest,
@@ -219,8 +220,9 @@ __getattr__, __dir__ = lazy(
         "._plugins.registry": "Registry build_registry",
         "._requests.client": "Client",
         "._requests.client_auth": "ClientAuth ClientSecretBasic ClientSecretPost NoAuth",
-        "._requests.exchange": "OutgoingRequest Exchange",
-        "._requests.middleware.retry": "RetryPolicy",
+        "._requests.exchange": "Exchange",
+        "._requests.outgoing_request": "OutgoingRequest",
+        "._requests.retry": "RetryPolicy",
         "._requests.provider": "Provider",
         "._transport.deadline": "Deadline",
         "._transport.http": "HttpRequest HttpResponse Transport",

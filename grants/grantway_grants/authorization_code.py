@@ -30,7 +30,7 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
 from grantway._requests.computed_parameters import compute
-from grantway._requests.middleware.errors import refusal_class
+from grantway._requests.error_codes import error_class
 from grantway._secrets.error_members import members_of
 from grantway._secrets.redaction import printable
 from grantway._types.grant import Grant, GrantSchema, Params, Replay, Scope, Text
@@ -246,7 +246,7 @@ class AuthorizationCodeFlow(OneProcess):
         self._check_issuer(answer.get("iss"), evidence)
         if error := answer.get("error"):
             described = answer.get("error_description")
-            raise refusal_class(error, self._client.registry.errors)(
+            raise error_class(error, self._client.registry.errors)(
                 f"The login was refused with {printable(error)}"
                 + (f": {printable(described)}" if described else ""),
                 error=error,

@@ -24,7 +24,7 @@ class RefreshTokenSchema(GrantSchema):
 class RefreshToken(Grant):
     """Gets a new access token for a refresh token."""
 
-    def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+    def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
         """Keep the old refresh token when the answer brings none (RFC 6749 section 6)."""
         if token.refresh_token:
             return token

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from grantway._credentials.fingerprint import fingerprint
 from grantway._exceptions import Evidence, ResponseInvalidError, TokenError
 from grantway._plugins.default_registry import default_registry
-from grantway._requests.middleware.errors import refusal_class
+from grantway._requests.error_codes import error_class
 from grantway._secrets.error_members import members_of
 from grantway._secrets.redaction import excerpt, printable
 from grantway._transport.deadline import Deadline
@@ -261,7 +261,7 @@ def _refused(
     if isinstance(found, dict) and isinstance(code, str) and code:
         described = found.get("error_description")
         words = printable(described) if isinstance(described, str) else ""
-        return refusal_class(code, default_registry().errors)(
+        return error_class(code, default_registry().errors)(
             f"{evidence.provider} refused to register a client: {printable(code)}"
             + (f": {words}" if words else "")
             + ". Register one by hand, and give its client_id in the profile.",

@@ -111,8 +111,8 @@ def _set_learn(draft: Any) -> None:
     [
         (behind, "has an asynchronous authenticate"),
         (lambda draft: {"client_id": "c"}, "returned a dict from authenticate"),
-        (_set_secrets, "set draft.secrets to a str"),
-        (_set_learn, "set draft.learn to an asynchronous function"),
+        (_set_secrets, "set secrets of the request to a str"),
+        (_set_learn, "set learn of the request to an asynchronous function"),
     ],
     ids=["coroutine", "dict", "secrets", "learn"],
 )

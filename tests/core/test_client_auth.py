@@ -19,7 +19,7 @@ from grantway import (
     Provider,
 )
 from grantway._requests.client_auth import client_auth
-from grantway._requests.exchange import OutgoingRequest
+from grantway._requests.outgoing_request import OutgoingRequest
 from grantway._wire.dialect import Dialect, RequestShape
 from tests import faults
 from tests.faults import FaultServer, Received

@@ -167,11 +167,11 @@ def test_what_middleware_changed_is_kept() -> None:
             assert (request.form["account-id"], request.form["trace"]) == (["tagged"], ["t-1"])
 
 
-def test_settle_gets_the_parameters_of_the_send_that_was_answered() -> None:
+def test_process_token_receives_the_parameters_of_the_last_send() -> None:
     seen: list[str] = []
 
     class Judging(Grant):
-        def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+        def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
             seen.append(params["nonce"])
             return token
 

@@ -9,7 +9,7 @@ import pytest
 
 import grantway
 from grantway._exceptions import TOKEN_ERRORS
-from grantway._requests.middleware.errors import REGISTERED, STANDARD, refusal_class
+from grantway._requests.error_codes import REGISTERED, STANDARD, error_class
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 
@@ -108,9 +108,9 @@ def test_a_plugin_brings_a_class_for_a_registered_code_without_one() -> None:
     class TransactionFailed(grantway.TokenError):
         code = wire = "transaction_failed"
 
-    assert refusal_class("transaction_failed", {}) is grantway.UnknownTokenError
+    assert error_class("transaction_failed", {}) is grantway.UnknownTokenError
     more = {"transaction_failed": TransactionFailed}
-    assert refusal_class("transaction_failed", more) is TransactionFailed
+    assert error_class("transaction_failed", more) is TransactionFailed
 
 
 @pytest.mark.parametrize("status", [429, 503])

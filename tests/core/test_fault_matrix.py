@@ -29,7 +29,7 @@ from grantway._exceptions import (
     TransportError,
 )
 from grantway._plugins.registry import Registry, build_registry
-from grantway._requests.middleware.retry import RetryPolicy
+from grantway._requests.retry import RetryPolicy
 from grantway._transport.transport import RequestsTransport
 from grantway._wire.dialect import RFC6749, Dialect
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow

@@ -163,13 +163,13 @@ def test_it_is_masked_where_the_provider_repeats_it(secret: str) -> None:
     assert not any(SECRET in each for each in shown)
 
 
-def test_settle_gets_what_the_schema_made(server: FaultServer) -> None:
+def test_process_token_receives_the_loaded_parameters(server: FaultServer) -> None:
     seen: list[Mapping[str, Any]] = []
 
     class Judging(Grant):
         """Keeps what it is given."""
 
-        def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+        def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
             seen.append(params)
             return token
 
@@ -270,9 +270,9 @@ async def late(value: Any) -> None:
 
 
 class Late(Grant):
-    """A grant whose settle is asynchronous."""
+    """A grant with an asynchronous process_token."""
 
-    async def settle(self, params: Any, token: Token) -> Token:  # type: ignore[override]
+    async def process_token(self, params: Any, token: Token) -> Token:  # type: ignore[override]
         return token
 
 
@@ -290,7 +290,7 @@ class Late(Grant):
         ),
         (Grant("urn:x", Asynchronous()), "tell of its schema is asynchronous"),
         (named("coupon", validate=late), "a validator of its field.coupon is asynchronous"),
-        (Late("urn:x", GrantSchema()), "settle of the grant is asynchronous"),
+        (Late("urn:x", GrantSchema()), "process_token of the grant is asynchronous"),
     ],
 )
 def test_a_schema_that_cannot_work_is_refused(grant: Grant, told: str) -> None:

@@ -236,7 +236,7 @@ def test_an_observer_that_raises_is_counted_and_the_token_arrives(
             for _ in range(2):
                 token = client.create_token(grant_type="refresh_token", refresh_token="rt")
                 assert token.access_token == "at-1"
-            failures = client.dispatcher.observe.failures
+            failures = client.dispatcher().observe.failures
     assert [event.kind for event in seen] == ["start", "attempt", "end"] * 2
     assert list(failures.values()) == [6]
     assert "bad" in next(iter(failures))

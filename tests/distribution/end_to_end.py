@@ -37,7 +37,7 @@ with IssuerServer(IssuerSettings(registration="unrestricted")) as server:
                     "scope": token.scope,
                     "refresh_token": token.refresh_token,
                     "errors": errors,
-                    "observers": client.dispatcher.observe.failures,
+                    "observers": client.dispatcher().observe.failures,
                 }
             )
         )

@@ -17,7 +17,7 @@ from grantway._exceptions import (
     InvalidRequestException,
     ResponseInvalidError,
 )
-from grantway._requests.middleware.retry import RetryPolicy
+from grantway._requests.retry import RetryPolicy
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway_grants.authorization_code import (

@@ -43,7 +43,8 @@ from grantway import (
 )
 from grantway._exceptions import Attempt, GrantwayError
 from grantway._processes.copies import OneProcess, Value
-from grantway._requests.exchange import Exchange, OutgoingRequest
+from grantway._requests.exchange import Exchange
+from grantway._requests.outgoing_request import OutgoingRequest
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._types.grant import Params

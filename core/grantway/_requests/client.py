@@ -14,16 +14,17 @@ from grantway._plugins.exports import CLIENT_AUTH
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import check_parts, refuse_pickle
 from grantway._secrets.hidden_arguments import hides_arguments
+from grantway._secrets.params import Params
 from grantway._transport.deadline import Deadline
 from grantway._types.callables import is_async
-from grantway._types.grant import Grant, Params
+from grantway._types.grant import Grant
 from grantway._types.quantity import check_count, check_seconds
 from grantway._wire.dialect import Dialect
 
 from .client_auth import ClientAuth, check_client_auth, client_auth
 from .dispatcher import Dispatcher
-from .middleware.retry import RetryPolicy
 from .provider import Provider
+from .retry import RetryPolicy
 
 if TYPE_CHECKING:
     from typing import Self
@@ -119,8 +120,8 @@ class Client:
                     errors={"middleware": ["must be a synchronous callable"]},
                 )
         self._follows = registry is None
-        self._wired = self._wire(default_registry() if registry is None else registry)
-        shape = self.dispatcher.dialect.request
+        self._bind(default_registry() if registry is None else registry)
+        shape = self._dispatcher.dialect.request
         plugin = ""
         if auth is None or isinstance(auth, str):
             method = auth or shape.client_auth
@@ -171,23 +172,25 @@ class Client:
     @property
     def registry(self) -> Registry:
         """The registry that the next call uses."""
-        return self.dispatcher.registry
+        return self.dispatcher().registry
 
-    @property
     def dispatcher(self) -> Dispatcher:
-        """The dispatcher for the current registry; a running call keeps its dispatcher."""
-        base, dispatcher = self._wired
-        if not self._follows or base is (current := default_registry()):
-            return dispatcher
-        # Two threads may both build it: the results are equal, and the last one stays.
-        self._wired = wired = self._wire(current)
-        return wired[1]
+        """Return the dispatcher for the current registry; a running call keeps its own."""
+        if self._follows and self._base is not (current := default_registry()):
+            # Two threads may both do this: the dispatchers are equal, and the last one stays.
+            self._bind(current)
+        return self._dispatcher
 
-    def _wire(self, base: Registry) -> tuple[Registry, Dispatcher]:
-        registry = base.with_grants(self._grants)
-        return base, Dispatcher(
-            registry, self.provider, self._transport, self._retry, self._middleware
+    def _bind(self, base: Registry) -> None:
+        self._dispatcher = Dispatcher(
+            base.with_grants(self._grants),
+            self.provider,
+            self._transport,
+            self._retry,
+            self._middleware,
         )
+        # After the dispatcher, so that no thread finds the new base with the old dispatcher.
+        self._base = base
 
     @property
     def client_id(self) -> str:
@@ -197,7 +200,7 @@ class Client:
     @property
     def dialect(self) -> Dialect:
         """The provider's dialect."""
-        return self.dispatcher.dialect
+        return self.dispatcher().dialect
 
     def create_token(
         self,
@@ -230,13 +233,19 @@ class Client:
             OutcomeUnknownError: the request was sent and the response was lost.
             TransportError: there was no usable response for another reason.
         """
-        params = Params(params)  # tools that show the locals of a traceback then show no value
-        dispatcher = self.dispatcher
-        grant = dispatcher.registry.grant(grant_type)
-        deadline = self._deadline(timeout, cancel)
+        params = Params(params)  # hide the values from tools that print a traceback's locals
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         if attempts is not None:
             check_count("attempts", attempts)
-        token, _ = dispatcher.token(grant, params, self.auth, deadline, extra, attempts=attempts)
+        token, _ = self.dispatcher().token(
+            grant_type,
+            params,
+            self.auth,
+            Deadline(self._timeout if timeout is None else timeout, cancel),
+            extra,
+            attempts=attempts,
+        )
         return token
 
     def call(
@@ -263,8 +272,10 @@ class Client:
         """
         params = Params(params)
         params.update(extra or {})
-        deadline = self._deadline(timeout, cancel)
-        return self.dispatcher.call(step, params, self.auth, deadline).payload
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        deadline = Deadline(self._timeout if timeout is None else timeout, cancel)
+        return self.dispatcher().call(step, params, self.auth, deadline).payload
 
     def credential(
         self,
@@ -385,12 +396,6 @@ class Client:
     def timeout(self) -> float:
         """Seconds for one call, over all attempts and waits."""
         return self._timeout
-
-    def _deadline(self, timeout: float | None, cancel: threading.Event | None) -> Deadline:
-        if timeout is None:
-            return Deadline(self._timeout, cancel)
-        check_seconds("timeout", timeout)
-        return Deadline(timeout, cancel)
 
     def close(self) -> None:
         """Close idle connections."""

@@ -15,7 +15,7 @@ from grantway._transport.http import can_travel
 from grantway._types.callables import is_async, kind_of
 
 if TYPE_CHECKING:
-    from .exchange import OutgoingRequest
+    from .outgoing_request import OutgoingRequest
 
 
 class ClientAuth(Protocol):

@@ -1,4 +1,4 @@
-"""Dispatch a request: check it against its grant and run the middleware chain."""
+"""Dispatch a request: check it against its grant, run the middleware, and process the token."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from grantway._exceptions import GrantwayError, PluginError, RequestInvalidError
-from grantway._plugins.grant_rules import RESERVED
-from grantway._secrets.redaction import SECRET_NAME, texts
-from grantway._transport.http import can_travel
-from grantway._types.callables import computed_names, is_unfinished, kind_of
-from grantway._types.grant import Grant, Params
+from grantway._exceptions import GrantwayError, PluginError
+from grantway._types.callables import is_unfinished, kind_of
+from grantway._types.grant import Grant
 from grantway._types.plugin_status import APPLICATION
 from grantway._types.token import Token
 
-from .computed_parameters import ComputedParams
-from .exchange import Exchange, Wire
+from .error_mapping import ErrorMapping
+from .exchange import Exchange
 from .middleware import compose
-from .middleware.errors import MapErrors
 from .middleware.layer import Layer
 from .middleware.observe import Observe
-from .middleware.retry import RetryPolicy, RetrySends
+from .parameters import load, load_untyped
 from .provider import Provider, require_dialect
+from .retry import RetryPolicy, RetryRules
+from .sender import Sender
 
 if TYPE_CHECKING:
     from grantway._plugins.registry import Registry
+    from grantway._secrets.params import Params
     from grantway._transport.deadline import Deadline
     from grantway._transport.http import Transport
     from grantway._wire.dialect import ProviderResponse
@@ -41,8 +40,11 @@ class Dispatcher:
         registry: The source of grants, dialects and middleware.
         provider: The provider.
         transport: Sends the requests.
-        retry: A retry policy, or a ``RetrySends`` with its own judgement of responses.
+        retry: A retry policy, or other rules for retries.
         middleware: Additional middleware, inside the registry's.
+
+    Attributes:
+        observe: Reports events to the registry's observers.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Dispatcher:
         registry: Registry,
         provider: Provider,
         transport: Transport,
-        retry: RetryPolicy | RetrySends,
+        retry: RetryPolicy | RetryRules,
         middleware: Sequence[Middleware] = (),
     ) -> None:
         self.registry = registry
@@ -59,26 +61,20 @@ class Dispatcher:
         self.observe = Observe(registry.observers)
         self._host = provider.host
         self._token_endpoint = provider.token_endpoint
-        sends = retry if isinstance(retry, RetrySends) else RetrySends(retry, registry.errors)
+        rules = retry if isinstance(retry, RetryRules) else RetryRules(retry, registry.errors)
+        plugins = zip(registry.middleware, registry.origins.middleware, strict=True)
         self._run = compose(
             [
                 self.observe,
-                *(
-                    Layer(each, plugin.named, sends.may_repeat)
-                    for each, plugin in zip(
-                        registry.middleware, registry.origins.middleware, strict=True
-                    )
-                ),
-                *(Layer(each, APPLICATION, sends.may_repeat) for each in middleware),
-                MapErrors(registry.errors),
-                sends,
+                *(Layer(each, plugin.named, rules.may_repeat) for each, plugin in plugins),
+                *(Layer(each, APPLICATION, rules.may_repeat) for each in middleware),
             ],
-            Wire(transport, provider),
+            Sender(transport, provider, rules, ErrorMapping(registry.errors)),
         )
 
     def token(
         self,
-        grant: Grant,
+        grant: str | Grant,
         params: Mapping[str, Any],
         client: ClientAuth,
         deadline: Deadline,
@@ -90,13 +86,24 @@ class Dispatcher:
 
         An exception raised after the provider issued a token carries that token as ``token``.
 
+        Args:
+            grant: The grant, or its grant type in the registry.
+            params: The grant's parameters.
+            client: The client authentication.
+            deadline: The deadline of the whole call.
+            extra: Provider-specific parameters.
+            attempts: Maximum number of sends; by default the retry policy's.
+
         Raises:
+            UnknownGrantTypeError: no plugin registered the grant; nothing was sent.
             RequestInvalidError: the parameters violate the grant's schema; nothing was sent.
             TokenError: the provider returned an error.
             TransportError: there was no usable response.
             PluginError: a plugin's code broke its contract.
         """
-        loaded, computed = _load(grant, params, extra or {})
+        if not isinstance(grant, Grant):
+            grant = self.registry.grant(grant)
+        loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",
             self._token_endpoint,
@@ -110,51 +117,52 @@ class Dispatcher:
             computed=computed,
         )
         try:
-            answer = self._run(exchange)
+            response = self._run(exchange)
         except BaseException as error:
             received = exchange.received
-            # A cached error that is raised again may carry another call's token.
-            came = None if received is None else self._rescued(grant, loaded, received)
-            if came is not None or hasattr(error, "token"):
-                vars(error)["token"] = came
+            issued = None if received is None else self._rescued(grant, loaded, received)
+            # An error that is cached and raised again may carry another call's token.
+            if issued is not None or hasattr(error, "token"):
+                vars(error)["token"] = issued
             raise
-        token = answer.token
-        assert token is not None  # MapErrors raised for every answer without one
+        token = response.token
+        assert token is not None  # every response without a token raises an error
         received = exchange.received
         if received is not None and received.refresh_token and not token.refresh_token:
             # Middleware that builds a new token must not lose the refresh token.
             token = replace(token, refresh_token=received.refresh_token)
-        return self._settle(grant, loaded, token), answer
+        return self._processed(grant, loaded, token), response
 
     def _rescued(self, grant: Grant, params: Params, received: Token) -> Token:
         """Return the token of a failed call, processed by the grant if possible."""
         if not received.access_token:
             return received
         try:
-            return self._settle(grant, params, received)
+            return self._processed(grant, params, received)
         except GrantwayError:
             return received
 
-    def _settle(self, grant: Grant, params: Params, token: Token) -> Token:
+    def _processed(self, grant: Grant, params: Params, token: Token) -> Token:
         """Let the grant process the token; if its code fails, the error carries the token."""
         try:
-            settled: object = grant.settle(params, token)
+            result: object = grant.process_token(params, token)
         except (GrantwayError, KeyboardInterrupt) as error:  # raised on purpose, or Ctrl-C
             vars(error)["token"] = token
             raise
         except BaseException as error:
-            raise self._settle_error(grant, token, f"raised {type(error).__name__}") from error
-        if isinstance(settled, Token):
-            return settled
-        what = "is asynchronous" if is_unfinished(settled) else f"returned {kind_of(settled)}"
-        raise self._settle_error(grant, token, what)
+            problem = f"raised {type(error).__name__}"
+            raise self._contract_error(grant, token, problem) from error
+        if isinstance(result, Token):
+            return result
+        problem = "is asynchronous" if is_unfinished(result) else f"returned {kind_of(result)}"
+        raise self._contract_error(grant, token, problem)
 
-    def _settle_error(self, grant: Grant, token: Token, what: str) -> PluginError:
-        owned = self.registry.grants.get(grant.grant_type) is grant
-        plugin = self.registry.owner(grant.grant_type).named if owned else APPLICATION
+    def _contract_error(self, grant: Grant, token: Token, problem: str) -> PluginError:
+        registered = self.registry.grants.get(grant.grant_type) is grant
+        plugin = self.registry.owner(grant.grant_type).named if registered else APPLICATION
         return PluginError(
-            f"settle of the grant {grant.grant_type}, which the plugin {plugin} brings, {what}; "
-            "it must return a grantway.Token.",
+            f"process_token of the grant {grant.grant_type} (plugin {plugin}) {problem}; it must "
+            "return a grantway.Token.",
             plugin=plugin,
             token=token,
         )
@@ -166,91 +174,21 @@ class Dispatcher:
 
         Args:
             step: The endpoint's name without ``_endpoint``.
-            params: RFC names to values, or to functions that are called for each send. None is
-                omitted.
+            params: RFC names to values, or to functions that are called once for each send. None
+                is omitted.
             client: The client authentication.
             deadline: The deadline of the whole call.
         """
-        computed = ComputedParams(params, _stated) if computed_names(params) else None
+        loaded, computed = load_untyped(params)
         exchange = Exchange(
             step,
             self.provider.endpoint(step),
             self._host,
             None,
-            _stated(params) if computed is None else computed.first,
+            loaded,
             client,
             self.dialect,
             deadline,
             computed=computed,
         )
         return self._run(exchange)
-
-
-def _load(
-    grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]
-) -> tuple[Params, ComputedParams | None]:
-    """Return the checked parameters and, if any is a function, what computes them for each send."""
-    names = computed_names(params)
-    if not names and not (isinstance(extra, Mapping) and computed_names(extra)):
-        return _loaded(grant, params, extra), None
-    # Do not call the functions if the request is invalid in another way.
-    grant.load(
-        Params({name: value for name, value in params.items() if name not in names}), partial=True
-    )
-    given = Params(params)
-    given.update((f"extra.{name}", value) for name, value in extra.items())
-
-    def load(values: Params) -> Params:
-        return _loaded(
-            grant,
-            Params({name: values[name] for name in params}),
-            Params({name: values[f"extra.{name}"] for name in extra}),
-        )
-
-    computed = ComputedParams(given, load)
-    return computed.first, computed
-
-
-def _stated(params: Mapping[str, Any]) -> Params:
-    """Return the parameters without None values, and record the secret ones."""
-    stated = Params({name: value for name, value in params.items() if value is not None})
-    stated.extra_secrets = _secrets(stated)
-    return stated
-
-
-def _loaded(grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]) -> Params:
-    loaded = grant.load(params)
-    if extra:
-        _add_extra(grant, loaded, extra)
-    return loaded
-
-
-def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
-    """Add provider-specific parameters, which are not in the schema."""
-    errors: dict[str, list[str]] = {}
-    if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
-        rule = 'must map names to values, like {"audience": "api"}'
-        raise RequestInvalidError(f"Nothing was sent: extra {rule}", errors={"extra": [rule]})
-    taken = grant.names.all_of(grant.schema.fields)
-    for name, value in extra.items():
-        if name in RESERVED or name in taken:
-            errors[f"extra.{name}"] = ["is a parameter of the request; pass it by its own name"]
-        elif not (
-            isinstance(value, str)
-            or (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value))
-        ):
-            errors[f"extra.{name}"] = ['must be a string or a list of strings, like "value"']
-        elif not all(can_travel(text) for text in (name, *texts(value))):
-            errors[f"extra.{name!a}"] = ["holds half a character (a lone surrogate)"]
-    if errors:
-        listing = "; ".join(f"{name} {rules[0]}" for name, rules in errors.items())
-        raise RequestInvalidError(f"Nothing was sent: {listing}", errors=errors)
-    params.update(extra)
-    params.extra_secrets = _secrets(extra)
-
-
-def _secrets(params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the values whose names suggest a secret, for parameters without a schema."""
-    return tuple(
-        text for name, value in params.items() if SECRET_NAME.match(name) for text in texts(value)
-    )

@@ -146,7 +146,7 @@ class GrantSchema(Schema):
 class Grant:
     """A grant: a grant_type, its parameters and its replay class.
 
-    Subclass it to check or change the token of a response (see ``settle``).
+    Subclass it to check or change the token of a response (see ``process_token``).
 
     Attributes:
         grant_type: The case-sensitive ``grant_type`` parameter (RFC 6749 section 4).
@@ -225,7 +225,7 @@ class Grant:
             raise ValidationError(errors)
         return loaded
 
-    def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+    def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
         """Turn the provider's token into the caller's; by default, return it unchanged.
 
         Args:

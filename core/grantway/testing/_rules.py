@@ -343,12 +343,12 @@ def requests(specimen: SampleGrant) -> Iterator[Fault]:
             return
         try:
             specimen.ask(request, json_answer(200, payload))
-        except Exception as error:  # noqa: BLE001 - settle is the author's code
+        except Exception as error:  # noqa: BLE001 - process_token is the author's code
             cause = error.__cause__ if isinstance(error, PluginError) else error
             told = f"raised {type(cause).__name__}" if cause else "returned no grantway.Token"
             yield Fault(
                 "requests",
-                f"settle {told} for a plain answer (access_token, token_type, expires_in)",
+                f"process_token {told} for a plain answer (access_token, token_type, expires_in)",
                 "return a grantway.Token, also where the answer holds no more than that",
             )
             return

@@ -16,8 +16,8 @@ from marshmallow import fields
 from grantway._exceptions import GrantwayError, RequestInvalidError, TokenError
 from grantway._plugins.registry import build_registry
 from grantway._requests.client import Client
-from grantway._requests.middleware.retry import RetryPolicy
 from grantway._requests.provider import Provider
+from grantway._requests.retry import RetryPolicy
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._types.grant import Grant, Scope

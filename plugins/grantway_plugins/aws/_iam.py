@@ -23,7 +23,7 @@ except ModuleNotFoundError as missing:
     ) from None
 
 if TYPE_CHECKING:
-    from grantway._requests.exchange import OutgoingRequest
+    from grantway._requests.outgoing_request import OutgoingRequest
 
 #: Name of the service in signatures; it differs from the endpoint's.
 SIGNING_NAME = "sso-oauth"

@@ -15,7 +15,7 @@ from grantway._types.quantity import check_count
 from ._keys import KeySource, SigningKey, signing_key
 
 if TYPE_CHECKING:
-    from grantway._requests.exchange import OutgoingRequest
+    from grantway._requests.outgoing_request import OutgoingRequest
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #: Distinguishes the assertion from other JWTs signed with the key (draft-ietf-oauth-rfc7523bis).

@@ -19,7 +19,7 @@ from grantway._types.token import Token
 from ._keys import KeySource, SigningKey, signing_key
 
 if TYPE_CHECKING:
-    from grantway._requests.exchange import OutgoingRequest
+    from grantway._requests.outgoing_request import OutgoingRequest
     from grantway._wire.dialect import ProviderResponse
 
 USE_NONCE = "use_dpop_nonce"

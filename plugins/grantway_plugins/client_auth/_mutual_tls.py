@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from grantway._transport.http import require_secure
 
 if TYPE_CHECKING:
-    from grantway._requests.exchange import OutgoingRequest
+    from grantway._requests.outgoing_request import OutgoingRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 
 from grantway import Client
 from grantway._credentials import credential, token_state
-from grantway._requests import exchange
+from grantway._requests import attempts
 from grantway._types import freshness, token
 from tests.core.credential.scenes import Clock, client_of, settle_down
 from tests.faults import Act, FaultServer
@@ -26,8 +26,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clocks that a token's life is measured with."""
     moved = Clock()
     wall, monotonic = time.time, time.monotonic
-    stand_in = SimpleNamespace(time=lambda: wall() + moved.wall, perf_counter=time.perf_counter)
-    for module in (freshness, token, exchange):
+    stand_in = SimpleNamespace(time=lambda: wall() + moved.wall, monotonic=monotonic)
+    for module in (freshness, token, attempts):
         monkeypatch.setattr(module, "time", stand_in)
     for module in (credential, token_state):
         monkeypatch.setattr(module, "_time", stand_in.time)

@@ -173,34 +173,34 @@ def test_a_coroutine_behind_a_plain_function_is_refused_when_it_comes() -> None:
             ask(server, lambda exchange, go: go(exchange), Replay.NEVER, middleware=[late])
 
 
-async def _settle_late(self: Grant, params: Any, token: Token) -> Token:
+async def _process_late(self: Grant, params: Any, token: Token) -> Token:
     return token
 
 
-def _settle_behind_a_decorator(self: Grant, params: Any, token: Token) -> Any:
-    return _settle_late(self, params, token)
+def _process_behind_a_decorator(self: Grant, params: Any, token: Token) -> Any:
+    return _process_late(self, params, token)
 
 
-def _settle_to_none(self: Grant, params: Any, token: Token) -> None:
+def _process_to_none(self: Grant, params: Any, token: Token) -> None:
     return None
 
 
-def _settle_with_a_mistake(self: Grant, params: Any, token: Token) -> Token:
+def _process_with_a_mistake(self: Grant, params: Any, token: Token) -> Token:
     raise KeyError("tenant")
 
 
 @pytest.mark.parametrize(
-    ("settle", "told"),
+    ("process_token", "told"),
     [
-        (_settle_to_none, "returned None"),
+        (_process_to_none, "returned None"),
         (lambda self, params, token: {"access_token": "x"}, "returned a dict"),
-        (_settle_behind_a_decorator, "is asynchronous"),
-        (_settle_with_a_mistake, "raised KeyError"),
+        (_process_behind_a_decorator, "is asynchronous"),
+        (_process_with_a_mistake, "raised KeyError"),
     ],
     ids=["None", "dict", "coroutine", "raises"],
 )
-def test_settle_that_gives_no_token_names_grant_and_plugin(settle: Any, told: str) -> None:
-    kind = type("Judging", (Grant,), {"settle": settle})
+def test_names_the_plugin_whose_process_token_fails(process_token: Any, told: str) -> None:
+    kind = type("Judging", (Grant,), {"process_token": process_token})
     grant = kind("urn:example:coupon", Coupon())
     registry = grantway.build_registry({"coupons": grant}, only=["grantway"])
     with FaultServer(faults.answer()) as server:
@@ -210,8 +210,6 @@ def test_settle_that_gives_no_token_names_grant_and_plugin(settle: Any, told: st
             pytest.raises(PluginError) as raised,
         ):
             client.create_token(grant_type="urn:example:coupon", coupon="SPRING")
-    assert f"urn:example:coupon, which the plugin coupons of application brings, {told}" in str(
-        raised.value
-    )
+    assert f"urn:example:coupon (plugin coupons of application) {told}" in str(raised.value)
     assert raised.value.token is not None
     assert "at-1" not in f"{raised.value!r}{raised.value}{vars(raised.value)}"

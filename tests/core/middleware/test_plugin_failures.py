@@ -144,7 +144,7 @@ def test_the_error_of_a_direct_call_carries_the_token() -> None:
         client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
         with client, pytest.raises(PluginError) as caught:
             client.create_token(**REFRESH)
-    # As the grant settles it: a refresh token that the answer omits is still valid.
+    # As the grant processes it: a refresh token that the response omits is still valid.
     for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
         assert error.token is not None
         assert (error.token.access_token, error.token.refresh_token) == ("at-1", "rt-0")
@@ -245,7 +245,7 @@ def test_an_observer_that_raises_anything_is_passed_over(
     assert f"application/watch raised {type(error).__name__}" in caplog.text
 
 
-@pytest.mark.parametrize("where", ["middleware", "observer", "settle"])
+@pytest.mark.parametrize("where", ["middleware", "observer", "process_token"])
 def test_an_interrupt_is_passed_on_once_the_token_is_stored(where: str) -> None:
     def interrupted(*_arguments: Any) -> Any:
         raise KeyboardInterrupt
@@ -265,7 +265,7 @@ def test_an_interrupt_is_passed_on_once_the_token_is_stored(where: str) -> None:
                 interrupted()
 
     registry = build_registry(
-        {"p": Plugin(), **broken_settle(where, interrupted)}, only=["grantway"]
+        {"p": Plugin(), **broken_process_token(where, interrupted)}, only=["grantway"]
     )
     store = MemoryStore()
     with FaultServer(rotating) as server:
@@ -278,30 +278,30 @@ def test_an_interrupt_is_passed_on_once_the_token_is_stored(where: str) -> None:
     assert stored.refresh_token == "rt-1"
 
 
-def broken_settle(where: str, settle: Callable[..., Any]) -> dict[str, Any]:
+def broken_process_token(where: str, process_token: Callable[..., Any]) -> dict[str, Any]:
     """A refresh token grant in place of grantway's own, if that is where to fail."""
-    return {"grants": broken_grant(settle)} if where == "settle" else {}
+    return {"grants": broken_grant(process_token)} if where == "process_token" else {}
 
 
-def broken_grant(settle: Callable[..., Any]) -> Grant:
+def broken_grant(process_token: Callable[..., Any]) -> Grant:
     class Broken(Grant):
         pass
 
-    Broken.settle = lambda _self, params, token: settle(params, token)  # type: ignore[method-assign]
+    Broken.process_token = lambda _self, params, token: process_token(params, token)  # type: ignore[method-assign]
     return Broken("refresh_token", RefreshTokenSchema(), replaces="grantway")
 
 
 @pytest.mark.parametrize(
-    ("settle", "said"),
+    ("process_token", "said"),
     [
         (lambda params, token: {}["tenant"], "raised KeyError"),
         (lambda params, token: None, "returned None"),
     ],
 )
-def test_a_grant_that_cannot_settle_its_token_is_named(
-    settle: Callable[..., Any], said: str
+def test_names_the_grant_whose_process_token_fails(
+    process_token: Callable[..., Any], said: str
 ) -> None:
-    registry = build_registry({"broken": broken_grant(settle)}, only=["grantway"])
+    registry = build_registry({"broken": broken_grant(process_token)}, only=["grantway"])
     store = MemoryStore()
     # The provider does not rotate, so the refresh token that was sent must stay.
     with FaultServer(issue(refresh_token=None)) as server:
@@ -310,7 +310,7 @@ def test_a_grant_that_cannot_settle_its_token_is_named(
         store.save("k", Token("at-0", expires_at=1.0, refresh_token="rt-0"))
         with client, pytest.raises(PluginError, match=said) as caught:
             credential.token()
-    assert "grant refresh_token, which the plugin broken of application brings" in str(caught.value)
+    assert "grant refresh_token (plugin broken of application)" in str(caught.value)
     stored = store.load("k")
     assert stored is not None
     assert (stored.access_token, stored.refresh_token) == ("at-1", "rt-0")

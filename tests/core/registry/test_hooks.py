@@ -213,5 +213,5 @@ def test_an_observer_that_raises_is_named_and_the_token_arrives(
 
     asking = client(Plugin())
     assert asking.create_token(grant_type="urn:example:x").access_token
-    assert asking.dispatcher.observe.failures == {"application/watch": 3}
+    assert asking.dispatcher().observe.failures == {"application/watch": 3}
     assert "application/watch" in caplog.text

@@ -164,16 +164,16 @@ def test_an_example_with_a_name_that_the_schema_lacks_is_told() -> None:
 class Insatiable(Grant):
     """Wants more of an answer than the RFC promises."""
 
-    def settle(self, params: Mapping[str, Any], token: Token) -> Token:
+    def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
         return replace(token, scope=token.extra["scopes"])
 
 
-def test_settle_takes_a_plain_answer() -> None:
+def test_process_token_must_accept_a_minimal_response() -> None:
     grant = Insatiable("urn:example:coupon", CouponSchema(), summary="A test")
     grant = replace(grant, secret=GOOD.secret, repeatable=GOOD.repeatable)
     fault = the_fault(grant)
     assert fault.rule == "requests"
-    assert "settle raised KeyError" in fault.what
+    assert "process_token raised KeyError" in fault.what
 
 
 class Dropping(CouponSchema):

@@ -18,7 +18,7 @@ from grantway._exceptions import (
     InvalidClientException,
 )
 from grantway._requests.client_auth import ClientAuth
-from grantway._requests.middleware.retry import RetryPolicy
+from grantway._requests.retry import RetryPolicy
 from grantway_plugins.client_auth import ClientSecretJwt, PrivateKeyJwt, SigningKey
 from tests.plugins.client_auth.scripted import (
     ISSUER,

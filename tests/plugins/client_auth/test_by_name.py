@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 import grantway
 from grantway._exceptions import ConfigurationError, GrantConflictError
 from grantway._requests.client_auth import ClientAuthFactory, ClientSecretBasic, NoAuth
-from grantway._requests.exchange import OutgoingRequest
+from grantway._requests.outgoing_request import OutgoingRequest
 from grantway_plugins.client_auth import ClientSecretJwt, MutualTls, PrivateKeyJwt
 from tests.plugins.client_auth.scripted import TOKEN_ENDPOINT, Scripted, token
 

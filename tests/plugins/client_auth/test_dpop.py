@@ -19,7 +19,7 @@ from grantway._exceptions import (
     InvalidGrantException,
     ResponseInvalidError,
 )
-from grantway._requests.middleware.retry import RetryPolicy
+from grantway._requests.retry import RetryPolicy
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway_plugins.client_auth import DPoP, PrivateKeyJwt
 from grantway_plugins.client_auth._dpop import target, token_hash

@@ -19,7 +19,7 @@ from grantway._exceptions import (
     InvalidClientException,
     TransportError,
 )
-from grantway._requests.middleware.retry import RetryPolicy
+from grantway._requests.retry import RetryPolicy
 from grantway_plugins.client_auth import MutualTls
 from tests.certificates import Identity, issue
 from tests.plugins.client_auth.scripted import Scripted, form, token

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
@@ -13,16 +14,13 @@ if TYPE_CHECKING:
     Middleware = Callable[[Exchange, Next], ProviderResponse]
 
 
-def compose(layers: Sequence[Middleware], bottom: Next) -> Next:
+class _Link(Protocol):
+    def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse: ...
+
+
+def compose(layers: Sequence[_Link], innermost: Next) -> Next:
     """Compose middleware into one callable; the first one runs outermost."""
-    chain = bottom
+    chain = innermost
     for layer in reversed(layers):
-        chain = _link(layer, chain)
+        chain = partial(layer, call_next=chain)
     return chain
-
-
-def _link(layer: Middleware, call_next: Next) -> Next:
-    def step(exchange: Exchange) -> ProviderResponse:
-        return layer(exchange, call_next)
-
-    return step

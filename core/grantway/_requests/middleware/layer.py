@@ -44,7 +44,7 @@ class Layer:
         """
         inner = _Inner(call_next, self, exchange)
         try:
-            answer: object = self._middleware(exchange, inner)
+            response: object = self._middleware(exchange, inner)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -56,17 +56,17 @@ class Layer:
                 error.add_note(failed.message)
                 raise
             raise failed from error
-        if is_unfinished(answer):
+        if is_unfinished(response):
             raise self.error("is asynchronous; grantway calls middleware synchronously", inner)
-        if not isinstance(answer, ProviderResponse):
-            raise self.error(f"returned {kind_of(answer)}; return what call_next returns", inner)
-        if exchange.grant is not None and not isinstance(answer.token, Token):
+        if not isinstance(response, ProviderResponse):
+            raise self.error(f"returned {kind_of(response)}; return what call_next returns", inner)
+        if exchange.grant is not None and not isinstance(response.token, Token):
             raise self.error(
                 "returned a ProviderResponse without a token; set its token to a "
                 "grantway.Token, or return what call_next returns",
                 inner,
             )
-        return answer
+        return response
 
     def error(self, broken: str, inner: _Inner) -> PluginError:
         """Return the error for a contract violation, with the token that was issued before."""
@@ -112,12 +112,12 @@ class _Inner:
                 )
         self._passed.append(exchange)
         try:
-            answer = self._call_next(exchange)
+            response = self._call_next(exchange)
         except BaseException as error:
             self.raised = error
             raise
         finally:
             # Middleware may pass a copy of the exchange, so copy its token back.
             self._given.received = exchange.received or self._given.received
-        self.token = answer.token or self.token
-        return answer
+        self.token = response.token or self.token
+        return response

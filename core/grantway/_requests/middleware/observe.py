@@ -1,4 +1,4 @@
-"""Report events to observers and the log."""
+"""Report the events of a call to observers and the log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from grantway._exceptions import GrantwayError
 from grantway._types.callables import is_unfinished
-from grantway._types.event import Event
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from grantway._requests.exchange import Exchange
+    from grantway._types.event import Event
     from grantway._wire.dialect import ProviderResponse
 
     from . import Next
@@ -24,7 +27,7 @@ _call_ids = itertools.count(1)
 
 
 class Observe:
-    """Emits a ``start`` and an ``end`` event per call; ``RetrySends`` emits the others.
+    """Emits a ``start`` and an ``end`` event per call; each attempt emits its own.
 
     Attributes:
         failures: Name of an observer -> number of its exceptions.
@@ -36,40 +39,20 @@ class Observe:
 
     def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
         """Emit the start event, run the call, and emit the end event."""
-        if not self._observers and not logger.isEnabledFor(logging.DEBUG):
+        if not self.active:
             return call_next(exchange)
-        call_id, began = next(_call_ids), time.perf_counter()
+        with Observation(exchange, self.emit) as observation:
+            response = call_next(exchange)
+            observation.status = response.status
+        return response
 
-        def event(
-            kind: Literal["start", "end"], outcome: str = "", status: int | None = None
-        ) -> Event:
-            return Event(
-                kind=kind,
-                call_id=call_id,
-                step=exchange.step,
-                provider=exchange.host,
-                grant_type=exchange.grant_type,
-                attempt=exchange.attempts,
-                milliseconds=(time.perf_counter() - began) * 1000,
-                outcome=outcome,
-                status=status,
-            )
+    @property
+    def active(self) -> bool:
+        """Whether events are used."""
+        return bool(self._observers) or logger.isEnabledFor(logging.DEBUG)
 
-        emit = exchange.emit = self._tell
-        exchange.call_id = call_id
-        emit(event("start"))
-        try:
-            answer = call_next(exchange)
-        except GrantwayError as error:
-            emit(event("end", error.code, error.evidence.status))
-            raise
-        except BaseException as error:
-            emit(event("end", type(error).__name__))
-            raise
-        emit(event("end", "ok", answer.status))
-        return answer
-
-    def _tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
+        """Log an event and pass it to each observer. Exceptions of observers are counted."""
         logger.debug(
             "%s %s %s: call %d, attempt %d, %.1f ms, %s %s",
             event.kind,
@@ -83,15 +66,53 @@ class Observe:
         )
         for name, observer in self._observers:
             try:
-                told: object = observer(event)
-                what = "is asynchronous" if told is not None and is_unfinished(told) else ""
+                returned: object = observer(event)
+                problem = "is asynchronous" if is_unfinished(returned) else ""
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001 - a plugin's code; the token must arrive
-                what = f"raised {type(error).__name__}"
-            if what:
+            except BaseException as error:  # noqa: BLE001 - plugin code must not lose the token
+                problem = f"raised {type(error).__name__}"
+            if problem:
                 self.failures[name] += 1
                 if self.failures[name] == 1:
                     logger.warning(
-                        "The observer %s %s; further failures are only counted.", name, what
+                        "The observer %s %s; further failures are only counted.", name, problem
                     )
+
+
+class Observation:
+    """The observation of one call, as a context manager.
+
+    Args:
+        exchange: The call.
+        emit: Receives the events.
+
+    Attributes:
+        status: The HTTP status of the response, set when the call succeeds.
+    """
+
+    def __init__(self, exchange: Exchange, emit: Callable[[Event], None]) -> None:
+        self._exchange = exchange
+        self._emit = emit
+        self.status: int | None = None
+
+    def __enter__(self) -> Self:
+        exchange = self._exchange
+        self._began = time.perf_counter()
+        exchange.call_id, exchange.emit = next(_call_ids), self._emit
+        self._emit(exchange.event("start", 0.0))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        outcome, status = "ok", self.status
+        if isinstance(error, GrantwayError):
+            outcome, status = error.code, error.evidence.status
+        elif kind is not None:
+            outcome = kind.__name__
+        milliseconds = (time.perf_counter() - self._began) * 1000
+        self._emit(self._exchange.event("end", milliseconds, outcome=outcome, status=status))

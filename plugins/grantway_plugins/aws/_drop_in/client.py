@@ -11,8 +11,9 @@ from marshmallow import Schema, ValidationError, fields
 from grantway._exceptions import ConfigurationError, TokenError, TransportError
 from grantway._plugins.default_registry import default_registry
 from grantway._requests.dispatcher import Dispatcher
-from grantway._requests.exchange import OutgoingRequest, public_headers
-from grantway._requests.middleware.retry import RetryPolicy
+from grantway._requests.exchange import public_headers
+from grantway._requests.outgoing_request import OutgoingRequest
+from grantway._requests.retry import RetryPolicy
 from grantway._secrets.masked import Masked
 from grantway._transport.deadline import Deadline
 from grantway._transport.transport import USER_AGENT, RequestsTransport

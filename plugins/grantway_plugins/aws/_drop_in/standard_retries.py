@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import TOKEN_ERRORS
-from grantway._requests.middleware.retry import Outcome, RetrySends
+from grantway._requests.retry import Outcome, RetryRules
 from grantway._transport.http import REFUSED
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _MODELED = frozenset(kind.wire for kind in TOKEN_ERRORS)
 _CODE_GRANT = "authorization_code"
 
 
-class StandardRetries(RetrySends):
+class StandardRetries(RetryRules):
     """Retries as botocore's ``retries/standard.py`` does, with one exception.
 
     A request with an authorization code is not retried after an unknown outcome. If the first

@@ -15,7 +15,7 @@ from grantway_plugins.aws._cache.times import read_time
 from .registration import Registration
 
 if TYPE_CHECKING:
-    from grantway._requests.exchange import OutgoingRequest
+    from grantway._requests.outgoing_request import OutgoingRequest
     from grantway._requests.provider import Provider
     from grantway._types.token import Token
     from grantway_plugins.aws._cache.store import AwsCliStore

@@ -176,7 +176,7 @@ class Broker(OneProcess):
     def _token(self, request: WireRequest, deadline: Deadline) -> WireResponse | Denial:
         principal = authenticated(request, self._rule)
         grant_type = grant_type_of(request)
-        dispatcher = self._client.dispatcher  # one registry for the whole call
+        dispatcher = self._client.dispatcher()  # one registry for the whole call
         grant = _grant(principal, grant_type, dispatcher.registry)
         params = params_of(grant, request)
         self._binding.open_params(grant, params, principal)
@@ -191,7 +191,7 @@ class Broker(OneProcess):
 
     def _device(self, request: WireRequest, deadline: Deadline) -> WireResponse | Denial:
         principal = authenticated(request, self._rule)
-        dispatcher = self._client.dispatcher
+        dispatcher = self._client.dispatcher()
         grant = _grant(principal, DEVICE_CODE, dispatcher.registry)
         params = device_params(request, dispatcher.dialect)
         if deadline.remaining() <= 0:

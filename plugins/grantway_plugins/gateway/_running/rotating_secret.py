@@ -13,8 +13,9 @@ from grantway._requests.client_auth import ClientAuth
 from grantway_plugins._config.file_signature import file_signature
 
 if TYPE_CHECKING:
-    from grantway._requests.exchange import Exchange, OutgoingRequest
+    from grantway._requests.exchange import Exchange
     from grantway._requests.middleware import Next
+    from grantway._requests.outgoing_request import OutgoingRequest
     from grantway._wire.dialect import ProviderResponse
 
 _log = logging.getLogger("grantway.gateway")
