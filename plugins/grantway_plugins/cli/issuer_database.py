@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from grantway._exceptions import ConfigurationError
-from grantway_plugins.issuer._storage.database import default_path, has_password
+from grantway_plugins._sql.urls import has_password
+from grantway_plugins.issuer._storage.database import default_path
 
 #: Environment variable with the database's URL, used without an option.
 VARIABLE = "GRANTWAY_DATABASE_URL"

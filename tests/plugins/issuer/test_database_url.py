@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from grantway_plugins._sql.urls import has_password
 from grantway_plugins.issuer import DatabaseError
-from grantway_plugins.issuer._storage.database import has_password
 from grantway_plugins.issuer._storage.store import IssuerStore
 from tests.plugins.cli.test_client import grantway
 

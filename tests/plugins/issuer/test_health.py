@@ -79,7 +79,7 @@ def test_a_stopped_and_a_read_only_server_are_reported(monkeypatch: pytest.Monke
 
 
 def test_a_silent_server_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(database.LIBPQ, "connect_timeout", 2)
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://issuer@127.0.0.1:{silent.getsockname()[1]}/tokens"
         with pytest.raises(DatabaseError, match="cannot be reached"):

@@ -26,7 +26,7 @@ from grantway._processes.copies import OneProcess
 
 from . import tables
 from .checkpoint import Checkpointer
-from .database import Durability, open_database, store_error
+from .database import Durability, database_error, open_database
 from .errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -200,7 +200,7 @@ class IssuerStore(OneProcess):
             lost = self._lost_connection(failed, used)
             if lost and not committing and reconnect:
                 return self._commit(batch, reconnect=False)
-            error = self._as_store_error(failed)
+            error = self._as_database_error(failed)
             if lost and committing:
                 # Running the work again could find a code that the first run redeemed, take it for
                 # a replay and revoke the login.
@@ -217,7 +217,7 @@ class IssuerStore(OneProcess):
                 transaction = Transaction(connection, self._known_clients)
                 return transaction.prune(self._clock(), self._unused_registration)
         except (SQLAlchemyError, self._driver_error) as failed:
-            _log.warning("Pruning failed and will be retried: %s", self._as_store_error(failed))
+            _log.warning("Pruning failed and will be retried: %s", self._as_database_error(failed))
             return 0
 
     def _lost_connection(self, failed: Exception, connection: Any) -> bool:
@@ -228,10 +228,10 @@ class IssuerStore(OneProcess):
         dialect: Any = self._engine.dialect
         return connection is None or bool(dialect.is_disconnect(cause, connection, None))
 
-    def _as_store_error(self, failed: Exception) -> Exception:
+    def _as_database_error(self, failed: Exception) -> Exception:
         """Return the `DatabaseError` for a driver's error; return other errors unchanged."""
         cause = failed.orig if isinstance(failed, DBAPIError) else failed
-        return store_error(cause) if isinstance(cause, self._driver_error) else failed
+        return database_error(cause) if isinstance(cause, self._driver_error) else failed
 
 
 class _Job:

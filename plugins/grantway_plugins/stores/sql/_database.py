@@ -7,19 +7,28 @@ import os
 import secrets
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 
-from grantway._exceptions import StoreUnreadableError
+from grantway._exceptions import ConfigurationError, StoreUnreadableError
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
+from grantway_plugins._sql.engine import create_private_file, make_engine
+from grantway_plugins._sql.failures import explain
+from grantway_plugins._sql.urls import hosts_without_tls, location, parse_url, sqlite_file
 from grantway_plugins.stores._shared.connection_security import require_encrypted
 
-from ._engine import create_file, explain, hosts_without_tls, location, open_engine
 from ._statements import Statements
 from ._tables import create_or_check, tables
+
+_RULE = (
+    "must be like postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, or "
+    "sqlite:////PATH/TO/tokens.sqlite3"
+)
 
 
 def digest(key: str) -> str:
@@ -59,14 +68,15 @@ class SqlDatabase:
         check_seconds("timeout", timeout)
         check_count("connections", connections, most=MOST_CONNECTIONS)
         self.tables = tables(prefix)
-        self.engine = open_engine(url, timeout=timeout, connections=connections)
-        if self.engine.dialect.name == "postgresql":
+        self.engine = _engine(url, timeout, connections)
+        self._server = self.engine.dialect.name == "postgresql"
+        if self._server:
             require_encrypted(
                 hosts_without_tls(self.engine.url),
                 allow_insecure=allow_insecure,
                 remedy="add ?sslmode=verify-full (or require)",
             )
-        self.where = location(self.engine)
+        self.where = location(self.engine.url)
         self.statements = Statements(self.tables, self.engine.dialect.name)
         self._starting = threading.Lock()
         self._ready = False
@@ -90,7 +100,7 @@ class SqlDatabase:
             # The idle connection had been closed. Retry once: all statements are idempotent.
             return Masked(self._rows(statement, given)), ""
         except (DBAPIError, PoolTimeout, OSError) as failed:
-            return Masked([]), explain(failed)
+            return Masked([]), explain(failed).text
 
     def _rows(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Any]:
         with self.engine.connect() as connection:
@@ -109,7 +119,9 @@ class SqlDatabase:
                 self.engine.dispose(close=False)
                 self._process = os.getpid()
             if not self._ready:
-                create_file(self.engine)
+                file = None if self._server else sqlite_file(self.engine.url)
+                if file is not None:
+                    create_private_file(file)
                 create_or_check(self.engine, self.tables, self.where)
                 self._ready = True
 
@@ -147,3 +159,46 @@ class SqlLease:
         if problem:
             raise StoreUnreadableError(f"{self._database.where}: cannot be locked: {problem}.")
         return rows.value
+
+
+def _engine(url: Masked[str], timeout: float, connections: int) -> sa.Engine:
+    """Return an engine in autocommit mode, without connecting yet.
+
+    Autocommit ensures that no database lock outlasts a statement, even if this process is
+    suspended.
+
+    Raises:
+        ConfigurationError: The URL is not one of SQLite or PostgreSQL, or its driver is not
+            installed.
+    """
+    parsed = parse_url(url, "the URL to an absolute path")
+    engine, problem = None, _RULE
+    if parsed is not None:
+        backend = parsed.get_backend_name()
+        if backend == "postgresql" or (backend == "sqlite" and sqlite_file(parsed) is not None):
+            engine, problem = make_engine(
+                parsed,
+                busy_timeout=timeout,
+                connect_timeout=max(2, int(timeout)),
+                synchronous="FULL",  # a save is on disk when it returns
+                rule=_RULE,
+                isolation_level="AUTOCOMMIT",
+                pool_size=connections,
+                max_overflow=0,
+                pool_timeout=timeout,
+            )
+    if engine is None:
+        raise ConfigurationError(f"url: {problem}.", errors={"url": [problem]})
+    if engine.dialect.name == "postgresql":
+
+        @event.listens_for(engine, "connect")
+        def connect(connection: Any, _record: Any) -> None:
+            with closing(connection.cursor()) as cursor:
+                # Respect settings stricter than "on", such as waiting for replicas.
+                cursor.execute(
+                    f"SELECT set_config('statement_timeout', '{int(timeout * 1000)}', false), "
+                    "CASE WHEN current_setting('synchronous_commit') = 'off' "
+                    "THEN set_config('synchronous_commit', 'on', false) END"
+                )
+
+    return engine

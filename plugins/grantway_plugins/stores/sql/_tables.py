@@ -9,12 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import NoSuchTableError
 
 from grantway._exceptions import ConfigurationError, StoreUnreadableError
+from grantway_plugins._sql.engine import lock_schema
 
 #: Version of the tables. Increase it with every change of a table.
 VERSION = 1
-
-#: Number of the PostgreSQL advisory lock that is held while the tables are created.
-_CREATION_LOCK = 0x6772616E74776179
 
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
@@ -123,8 +121,7 @@ def _create(connection: sa.Connection, own: Tables, where: str) -> None:
     # The connection is in autocommit mode, so the transaction needs explicit statements.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "BEGIN")
     try:
-        if not sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+        lock_schema(connection)
         if not _exist(connection, own, where):
             own.tokens.metadata.create_all(connection, checkfirst=False)
             connection.execute(sa.insert(own.version), {"version": VERSION})

@@ -1,0 +1,1 @@
+"""SQL databases: URLs, engines and explanations of errors, for the issuer and the ``sql`` store."""
