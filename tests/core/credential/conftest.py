@@ -1,4 +1,4 @@
-"""A clock that moves, and providers that do what the test says."""
+"""Fixtures: adjustable clocks, and scripted providers with a client."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from grantway import Client
 from grantway._credentials import credential, token_state
 from grantway._requests import attempts
 from grantway._types import freshness, token
-from tests.core.credential.scenes import Clock, client_of, settle_down
+from tests.core.credential.scenes import Clock, client_of, wait_for_refreshes
 from tests.faults import Act, FaultServer
 
-#: Starts a provider that plays a script, and a client of it.
+#: Starts a scripted provider and returns it with a client.
 Start = Callable[..., tuple[Client, FaultServer]]
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clocks that a token's life is measured with."""
+    """Adjustable clocks that measure the lifetime of tokens."""
     moved = Clock()
     wall, monotonic = time.time, time.monotonic
     stand_in = SimpleNamespace(time=lambda: wall() + moved.wall, monotonic=monotonic)
@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a provider that plays a script, and a client of it."""
+    """Return a function that starts a scripted provider and its client."""
     with ExitStack() as running:
 
         def begin(*script: Act, **options: Any) -> tuple[Client, FaultServer]:
@@ -45,4 +45,4 @@ def start() -> Iterator[Start]:
             return running.enter_context(client_of(server, **options)), server
 
         yield begin
-        settle_down()
+        wait_for_refreshes()

@@ -1,4 +1,4 @@
-"""Stores that fail when they are told to, around a real one."""
+"""Stores that fail on demand, based on the memory store."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class FaultyStore(MemoryStore):
     Attributes:
         full: Saves fail.
         unreachable: Reads fail.
-        meanwhile: What another does once the lease is lost, before the next save with a fence.
-        saved: Every token that was saved, and with which fence.
+        meanwhile: Called once, before the next save with a fence, which then fails because the
+            lease is lost.
+        saved: Every saved token, with its fence.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class FaultyStore(MemoryStore):
 
     def load(self, key: str) -> Token | None:
         if self.unreachable:
-            raise StoreUnreadableError("the store is not there")
+            raise StoreUnreadableError("the store is unavailable")
         return super().load(key)
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:

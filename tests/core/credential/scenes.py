@@ -1,4 +1,4 @@
-"""Providers to order, and a clock that moves, for the tests of credentials."""
+"""Scripted providers and adjustable clocks for the tests of credentials."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from grantway import Client, Provider, RetryPolicy, Token
 from tests import faults
 from tests.faults import Act, FaultServer, Stage
 
-#: Seconds that anything may take on a busy machine; nothing waits so long that works.
+#: Limit in seconds that is not reached, even on a busy machine.
 PATIENCE = 60.0
 SECRET: dict[str, Any] = {"grant_type": "client_credentials"}
 
 
 def issue(**fields: Any) -> Act:
-    """A token that no request brought before, with a refresh token."""
+    """Return a script step that issues a new token, with a refresh token."""
 
     def act(stage: Stage) -> bool:
         number = len(stage.server.requests) + 1
@@ -35,13 +35,19 @@ def issue(**fields: Any) -> Act:
 
 
 def refuse(code: str = "invalid_grant", status: int = 400, words: str = "it was revoked") -> Act:
-    """An OAuth error."""
+    """Return a script step that sends an OAuth error."""
     return faults.answer(status, {"error": code, "error_description": words})
 
 
 @dataclass
 class Gate:
-    """An act that begins when the test lets it."""
+    """A script step that waits until the test opens it.
+
+    Attributes:
+        act: The step that follows.
+        arrived: Set when a request has arrived.
+        opened: Set by the test to continue.
+    """
 
     act: Act = field(default_factory=issue)
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -54,12 +60,12 @@ class Gate:
         return self.act(stage)
 
     def wait(self) -> None:
-        """Until a request is there."""
+        """Wait until a request has arrived."""
         assert self.arrived.wait(PATIENCE)
 
 
 def client_of(server: FaultServer, **options: Any) -> Client:
-    """A client that sends once."""
+    """Return a client that does not retry."""
     given: dict[str, Any] = {
         "client_id": "client",
         "client_secret": "cs-very-secret-0123456789",
@@ -69,40 +75,40 @@ def client_of(server: FaultServer, **options: Any) -> Client:
     return Client(Provider(token_endpoint=server.token_endpoint), **given)
 
 
-def token(number: int, lives: float = 3600, **fields: Any) -> Token:
-    """A token that was given ``3600 - lives`` seconds ago."""
+def token(number: int, seconds_left: float = 3600, **fields: Any) -> Token:
+    """Return a token that was issued for an hour and expires in ``seconds_left``."""
     given: dict[str, Any] = {
         "access_token": f"at-{number}",
         "expires_in": 3600,
-        "expires_at": time.time() + lives,
+        "expires_at": time.time() + seconds_left,
         "refresh_token": f"rt-{number}",
         **fields,
     }
     return Token(**given)
 
 
-def settle_down() -> None:
-    """Until no renewal is under way."""
+def wait_for_refreshes() -> None:
+    """Wait until no refresh is running."""
     for thread in threading.enumerate():
         if thread.name == "grantway-refresh":
             thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
-def at_once(calls: Iterable[Callable[[], Any]]) -> list[Any]:
-    """What each brought, or raised, all begun together in threads of their own."""
-    work = list(calls)
-    results: list[Any] = [None] * len(work)
-    barrier = threading.Barrier(len(work))
+def run_together(calls: Iterable[Callable[[], Any]]) -> list[Any]:
+    """Run calls at the same time, each in a thread; return their results or exceptions."""
+    functions = list(calls)
+    results: list[Any] = [None] * len(functions)
+    barrier = threading.Barrier(len(functions))
 
-    def run(place: int, call: Callable[[], Any]) -> None:
+    def run(position: int, call: Callable[[], Any]) -> None:
         barrier.wait(PATIENCE)
         try:
-            results[place] = call()
-        except Exception as error:  # noqa: BLE001 - it is what is looked at
-            results[place] = error
+            results[position] = call()
+        except Exception as error:  # noqa: BLE001 - a result like any other
+            results[position] = error
 
-    threads = [threading.Thread(target=run, args=(place, call)) for place, call in enumerate(work)]
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(functions)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -112,16 +118,16 @@ def at_once(calls: Iterable[Callable[[], Any]]) -> list[Any]:
 
 
 class Clock:
-    """The two clocks of this process, each with an offset."""
+    """Offsets of the two clocks of this process, in seconds."""
 
     def __init__(self) -> None:
         self.wall = self.monotonic = 0.0
 
     def step(self, seconds: float) -> None:
-        """Time passes."""
+        """Advance both clocks."""
         self.wall += seconds
         self.monotonic += seconds
 
     def set(self, seconds: float) -> None:
-        """Somebody sets the clock, or the machine sleeps."""
+        """Advance the wall clock alone, as by setting it or by a sleep of the machine."""
         self.wall += seconds

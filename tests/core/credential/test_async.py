@@ -1,4 +1,4 @@
-"""Event loops: a thousand tasks, and none of them stops the loop."""
+"""Credentials in event loops: waiting never blocks the loop."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ from tests.core.credential.scenes import (
     Gate,
     issue,
     refuse,
-    settle_down,
+    wait_for_refreshes,
 )
 
 
-class Heart:
-    """Beats in an event loop; stops when something blocks it."""
+class Heartbeat:
+    """Counts in an event loop; stops if something blocks it."""
 
     def __init__(self) -> None:
         self.beats = 0
 
-    async def beat(self) -> None:
+    async def run(self) -> None:
         while True:
             self.beats += 1
             await asyncio.sleep(0.005)
 
-    async def more(self, beats: int) -> None:
-        """So many more, as long as nothing blocks the loop."""
-        ends = self.beats + beats
-        while self.beats < ends:  # noqa: ASYNC110 - it is the loop's turns that are counted
+    async def wait_for(self, beats: int) -> None:
+        """Wait for more beats, which come only while nothing blocks the loop."""
+        end = self.beats + beats
+        while self.beats < end:  # noqa: ASYNC110 - counts the iterations of the loop
             await asyncio.sleep(0.005)
 
 
 @contextmanager
-def beating() -> Iterator[Heart]:
-    heart = Heart()
-    task = asyncio.get_running_loop().create_task(heart.beat())
+def beating() -> Iterator[Heartbeat]:
+    heartbeat = Heartbeat()
+    task = asyncio.get_running_loop().create_task(heartbeat.run())
     try:
-        yield heart
+        yield heartbeat
     finally:
         task.cancel()
 
 
-async def until(gate: Gate) -> None:
-    """A request is there; the loop goes on meanwhile."""
+async def arrival(gate: Gate) -> None:
+    """Wait for a request without blocking the loop."""
     ends = time.monotonic() + PATIENCE
     while not gate.arrived.is_set():
         assert time.monotonic() < ends
         await asyncio.sleep(0.005)
 
 
-def test_a_thousand_tasks_at_expiry_send_one_request_and_the_loop_goes_on(
+def test_a_thousand_tasks_share_one_request_without_blocking_the_loop(
     start: Start, clock: Clock
 ) -> None:
     gate = Gate()
@@ -75,10 +75,10 @@ def test_a_thousand_tasks_at_expiry_send_one_request_and_the_loop_goes_on(
     async def main() -> list[Token]:
         await credential.token_async()
         clock.step(3600)
-        with beating() as heart:
+        with beating() as heartbeat:
             tasks = [asyncio.create_task(credential.token_async()) for _ in range(1000)]
-            await until(gate)
-            await heart.more(20)  # the provider has not answered yet
+            await arrival(gate)
+            await heartbeat.wait_for(20)  # the provider has not responded yet
             assert not any(task.done() for task in tasks)
             gate.opened.set()
             return await asyncio.gather(*tasks)
@@ -87,7 +87,7 @@ def test_a_thousand_tasks_at_expiry_send_one_request_and_the_loop_goes_on(
     assert len(server.requests) == 2
 
 
-def test_a_hit_does_not_yield_to_the_loop(start: Start) -> None:
+def test_returns_a_fresh_token_without_yielding_to_the_loop(start: Start) -> None:
     client, _ = start(issue())
     credential = client.credential(**SECRET)
     token = credential.token()
@@ -97,14 +97,14 @@ def test_a_hit_does_not_yield_to_the_loop(start: Start) -> None:
     assert returned.value.value is token
 
 
-def test_a_cancelled_task_cancels_nobody_else(start: Start) -> None:
+def test_cancelling_one_task_does_not_cancel_others(start: Start) -> None:
     gate = Gate()
     client, server = start(gate)
     credential = client.credential(**SECRET)
 
     async def main() -> str:
         first, second = (asyncio.create_task(credential.token_async()) for _ in range(2))
-        await until(gate)
+        await arrival(gate)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
@@ -116,23 +116,23 @@ def test_a_cancelled_task_cancels_nobody_else(start: Start) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_loop_that_is_closed_meanwhile_leaves_no_warning(start: Start) -> None:
+def test_closing_the_loop_during_a_refresh_causes_no_warning(start: Start) -> None:
     gate = Gate()
     client, _ = start(gate)
     credential = client.credential(**SECRET)
 
     async def main() -> None:
         waiting = asyncio.create_task(credential.token_async())
-        await until(gate)
+        await arrival(gate)
         assert not waiting.done()
 
-    asyncio.run(main())  # cancels what is left, and closes the loop
+    asyncio.run(main())  # cancels the remaining tasks and closes the loop
     gate.opened.set()
-    settle_down()
+    wait_for_refreshes()
     assert credential.token().access_token == "at-1"
 
 
-def test_a_task_waits_no_longer_than_it_would(start: Start) -> None:
+def test_a_task_waits_at_most_for_its_timeout(start: Start) -> None:
     gate = Gate()
     client, _ = start(gate)
     credential = client.credential(**SECRET)
@@ -142,7 +142,7 @@ def test_a_task_waits_no_longer_than_it_would(start: Start) -> None:
     assert asyncio.run(credential.token_async()).access_token == "at-1"
 
 
-def test_in_the_advisory_window_no_task_waits(start: Start, clock: Clock) -> None:
+def test_tasks_do_not_wait_in_the_advisory_window(start: Start, clock: Clock) -> None:
     gate = Gate()
     client, _ = start(issue(), gate)
     credential = client.credential(**SECRET, freshness=Freshness(jitter=0))
@@ -152,31 +152,31 @@ def test_in_the_advisory_window_no_task_waits(start: Start, clock: Clock) -> Non
     async def main() -> None:
         for _ in range(100):
             assert (await credential.token_async()).access_token == "at-1"
-        await until(gate)
+        await arrival(gate)
         gate.opened.set()
 
     asyncio.run(main())
-    settle_down()
+    wait_for_refreshes()
     assert credential.token().access_token == "at-2"
 
 
-def test_a_pause_is_waited_out_without_blocking(start: Start) -> None:
+def test_waits_for_the_pause_to_end_without_blocking(start: Start) -> None:
     client, server = start(refuse("invalid_client", 401), issue())
     credential = client.credential(**SECRET)
 
     async def main() -> str:
         with pytest.raises(InvalidClientException):
             await credential.token_async()
-        with beating() as heart:
+        with beating() as heartbeat:
             token = await credential.token_async()
-            assert heart.beats > 5
+            assert heartbeat.beats > 5
         return token.access_token
 
     assert asyncio.run(main()) == "at-2"
     assert len(server.requests) == 2
 
 
-def test_errors_are_those_of_token(start: Start) -> None:
+def test_raises_the_same_errors_as_token(start: Start) -> None:
     client, _ = start(faults.answer(429, b"", {"Retry-After": "60"}))
     credential = client.credential(**SECRET)
 
@@ -193,7 +193,7 @@ def test_errors_are_those_of_token(start: Start) -> None:
     asyncio.run(main())
 
 
-def test_threads_and_tasks_share_a_request(start: Start) -> None:
+def test_threads_and_tasks_share_one_request(start: Start) -> None:
     gate = Gate()
     client, server = start(gate)
     credential = client.credential(**SECRET)
@@ -201,7 +201,7 @@ def test_threads_and_tasks_share_a_request(start: Start) -> None:
     async def main() -> None:
         thread = asyncio.create_task(asyncio.to_thread(credential.token))
         task = asyncio.create_task(credential.token_async())
-        await until(gate)
+        await arrival(gate)
         gate.opened.set()
         assert await thread is await task
 

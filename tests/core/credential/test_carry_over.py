@@ -1,4 +1,4 @@
-"""What a refresh omits stays as it was, except what described one answer only."""
+"""Values that the response of a refresh omits are kept, unless they describe one response only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.core.credential.scenes import issue, token
 LOGIN: dict[str, Any] = {"grant_type": "authorization_code", "subject": "me"}
 OLD = token(
     9,
-    lives=-1,
+    seconds_left=-1,
     id_token="header.claims.signature",
     scope=("read", "write"),
     extra={
@@ -35,7 +35,7 @@ OLD = token(
         "expires_on": "1900000000",
         ".expires": "Mon, 01 Jan 2031 00:00:00 GMT",
         "issued_at": "1278448832702",
-        "signature": "of the last answer",
+        "signature": "of the last response",
         "jti": "at-9",
         "c_nonce": "n",
     },
@@ -44,7 +44,7 @@ KEPT = {"instance_url", "team", "clientId", "registrationExpiresAt", "authorizat
 
 
 @pytest.mark.parametrize("kind", ["no store", "memory", "file"])
-def test_a_refresh_keeps_what_the_answer_omits(kind: str, start: Start, tmp_path: Path) -> None:
+def test_keeps_values_that_the_response_omits(kind: str, start: Start, tmp_path: Path) -> None:
     stores: dict[str, Store | None] = {
         "no store": None,
         "memory": MemoryStore(),
@@ -62,7 +62,7 @@ def test_a_refresh_keeps_what_the_answer_omits(kind: str, start: Start, tmp_path
         assert store.load(credential.key) == refreshed
 
 
-def test_what_the_answer_has_replaces_what_was_before(start: Start) -> None:
+def test_values_in_the_response_replace_previous_ones(start: Start) -> None:
     client, _ = start(
         issue(
             scope="read",
@@ -78,11 +78,11 @@ def test_what_the_answer_has_replaces_what_was_before(start: Start) -> None:
     assert (refreshed.scope, refreshed.id_token) == (("read",), "new.id.token")
     assert refreshed.extra["instance_url"] == "https://eu2.example.com"
     assert refreshed.extra["session_state"] == "new"
-    assert refreshed.extra["team"] == OLD.extra["team"]  # null says nothing
+    assert refreshed.extra["team"] == OLD.extra["team"]  # null means omitted
 
 
 @pytest.mark.parametrize("scope", ["read", ["read"]])
-def test_a_refresh_with_a_scope_gets_that_scope(scope: Any, start: Start) -> None:
+def test_a_refresh_with_a_scope_yields_a_token_with_that_scope(scope: Any, start: Start) -> None:
     client, server = start(issue())
     credential = client.credential(**LOGIN, refresh={"scope": scope})
     credential.accept(OLD)
@@ -90,7 +90,7 @@ def test_a_refresh_with_a_scope_gets_that_scope(scope: Any, start: Start) -> Non
     assert server.requests[0].form["scope"] == ["read"]
 
 
-def test_the_scope_of_a_refresh_token_grant_is_that_of_its_token(start: Start) -> None:
+def test_a_token_of_the_refresh_token_grant_has_the_requested_scope(start: Start) -> None:
     client, _ = start(issue())
     credential = client.credential(
         grant_type="refresh_token", refresh_token="rt-0", scope=["read"], key="k"
@@ -99,7 +99,7 @@ def test_the_scope_of_a_refresh_token_grant_is_that_of_its_token(start: Start) -
     assert credential.token().scope == ("read",)
 
 
-def test_a_token_of_another_login_keeps_nothing(start: Start) -> None:
+def test_keeps_nothing_of_the_token_of_another_login(start: Start) -> None:
     client, _ = start(issue())
     credential = client.credential(**LOGIN)
     credential.accept(OLD)
@@ -108,7 +108,9 @@ def test_a_token_of_another_login_keeps_nothing(start: Start) -> None:
 
 
 @pytest.mark.parametrize("with_store", [True, False])
-def test_a_refresh_token_that_comes_alone_replaces_the_last(with_store: bool, start: Start) -> None:
+def test_keeps_a_new_refresh_token_that_comes_without_an_access_token(
+    with_store: bool, start: Start
+) -> None:
     store = MemoryStore() if with_store else None
     client, server = start(
         faults.answer(200, {"access_token": None, "refresh_token": "rt-new"}), issue()
@@ -122,6 +124,6 @@ def test_a_refresh_token_that_comes_alone_replaces_the_last(with_store: bool, st
         stored = store.load(credential.key)
         assert stored is not None
         assert (stored.access_token, stored.refresh_token) == ("at-9", "rt-new")
-    # The pause that follows a failure is shorter than this.
+    # Longer than the pause after the failure.
     assert credential.token(timeout=20).access_token == "at-2"
     assert server.requests[1].form["refresh_token"] == ["rt-new"]

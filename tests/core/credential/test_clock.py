@@ -1,4 +1,4 @@
-"""Clocks that jump: no dead token goes out, and none is lost."""
+"""Clock changes: expired tokens are not returned, and no token is lost."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from grantway._exceptions import OutcomeUnknownError
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
-from tests.core.credential.scenes import SECRET, Clock, issue, settle_down
+from tests.core.credential.scenes import SECRET, Clock, issue, wait_for_refreshes
 
 EXACT = Freshness(jitter=0)
 
 
 @pytest.mark.parametrize("with_store", [True, False])
-def test_set_back_an_hour_it_lives_no_longer(with_store: bool, start: Start, clock: Clock) -> None:
+def test_setting_the_clock_back_does_not_prolong_a_token(
+    with_store: bool, start: Start, clock: Clock
+) -> None:
     client, server = start(issue())
     store = MemoryStore() if with_store else None
     credential = client.credential(**SECRET, store=store, freshness=EXACT)
@@ -23,13 +25,13 @@ def test_set_back_an_hour_it_lives_no_longer(with_store: bool, start: Start, clo
     clock.step(1800)
     clock.set(-3600)
     assert credential.token().access_token == "at-1"
-    clock.step(1800)  # its hour is over, whatever the wall clock says
+    clock.step(1800)  # an hour has passed, whatever the wall clock says
     assert credential.token().access_token == "at-2"
     assert len(server.requests) == 2
     assert credential.fresh
 
 
-def test_set_back_a_stored_token_is_no_younger_than_it_was(start: Start, clock: Clock) -> None:
+def test_setting_the_clock_back_does_not_prolong_a_stored_token(start: Start, clock: Clock) -> None:
     client, _ = start(issue())
     store = MemoryStore()
     client.credential(**SECRET, store=store).token()
@@ -41,7 +43,7 @@ def test_set_back_a_stored_token_is_no_younger_than_it_was(start: Start, clock: 
 
 
 @pytest.mark.parametrize("with_store", [True, False])
-def test_an_hour_ahead_it_is_renewed_and_nothing_is_lost(
+def test_a_clock_set_ahead_causes_a_refresh_and_loses_nothing(
     with_store: bool, start: Start, clock: Clock
 ) -> None:
     client, server = start(issue())
@@ -51,24 +53,24 @@ def test_an_hour_ahead_it_is_renewed_and_nothing_is_lost(
     clock.set(3600)
     assert credential.token().access_token == "at-2"
     assert server.requests[1].form["refresh_token"] == ["rt-1"]
-    clock.set(-3600)  # and right again
+    clock.set(-3600)  # corrected
     assert credential.token().access_token == "at-2"
     clock.step(3600)
     assert credential.token().access_token == "at-3"
     assert server.requests[2].form["refresh_token"] == ["rt-2"]
 
 
-def test_after_a_sleep_the_dead_token_does_not_go_out(start: Start, clock: Clock) -> None:
+def test_does_not_return_a_token_that_expired_during_sleep(start: Start, clock: Clock) -> None:
     client, server = start(issue())
     credential = client.credential(**SECRET, freshness=EXACT)
     credential.token()
-    clock.set(8 * 3600)  # monotonic time stood still
+    clock.set(8 * 3600)  # the monotonic clock stops during sleep
     assert not credential.fresh
     assert credential.token().access_token == "at-2"
     assert len(server.requests) == 2
 
 
-def test_a_short_sleep_into_the_advisory_window_renews_behind_the_scenes(
+def test_a_sleep_into_the_advisory_window_starts_a_background_refresh(
     start: Start, clock: Clock
 ) -> None:
     client, _ = start(issue())
@@ -76,11 +78,13 @@ def test_a_short_sleep_into_the_advisory_window_renews_behind_the_scenes(
     credential.token()
     clock.set(3400)
     assert credential.token().access_token == "at-1"
-    settle_down()
+    wait_for_refreshes()
     assert credential.token().access_token == "at-2"
 
 
-def test_a_provider_that_fails_after_a_jump_costs_no_token(start: Start, clock: Clock) -> None:
+def test_keeps_the_token_if_the_provider_fails_after_a_clock_change(
+    start: Start, clock: Clock
+) -> None:
     client, server = start(issue(), faults.reset_after_request, issue())
     store = MemoryStore()
     credential = client.credential(**SECRET, store=store, freshness=EXACT)
@@ -89,7 +93,7 @@ def test_a_provider_that_fails_after_a_jump_costs_no_token(start: Start, clock: 
     with pytest.raises(OutcomeUnknownError):
         credential.token()
     clock.set(-3600)
-    # It was never dead.
+    # The token had not expired.
     assert credential.token() == first == store.load(credential.key)
-    settle_down()
+    wait_for_refreshes()
     assert server.requests[1].form["refresh_token"] == ["rt-1"]

@@ -1,4 +1,4 @@
-"""What a program may do that it should not, and what happens elsewhere meanwhile."""
+"""Programming errors, and changes by other processes during a pause."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from grantway._exceptions import (
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
-from tests.core.credential.scenes import SECRET, Clock, issue, settle_down, token
+from tests.core.credential.scenes import SECRET, Clock, issue, token, wait_for_refreshes
 from tests.waiting import PATIENCE
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-def test_a_pause_ends_for_whom_another_has_stored_a_token(start: Start, clock: Clock) -> None:
+def test_a_token_stored_by_another_process_ends_the_pause(start: Start, clock: Clock) -> None:
     store = MemoryStore()
     client, server = start(faults.answer(503, b"", {"Retry-After": "600"}))
     credential = client.credential(**SECRET, store=store)
@@ -33,29 +33,29 @@ def test_a_pause_ends_for_whom_another_has_stored_a_token(start: Start, clock: C
         credential.token(timeout=PATIENCE)
     store.save(credential.key, token(7))  # as another machine does
     with pytest.raises(ProviderPausedError):
-        credential.token(timeout=PATIENCE)  # looks into the store, and does not wait for it
-    settle_down()
+        credential.token(timeout=PATIENCE)  # reads the store in the background
+    wait_for_refreshes()
     assert credential.token(timeout=PATIENCE).access_token == token(7).access_token
     assert len(server.requests) == 1
 
 
-def test_a_callback_that_asks_for_its_own_token_is_told_so(start: Start) -> None:
+def test_rejects_a_call_of_token_from_on_token(start: Start) -> None:
     client, server = start(issue())
-    asks = True
+    nested = True
 
     def on_token(_token: Token) -> None:
-        if asks:
+        if nested:
             credential.token()
 
     credential = client.credential(**SECRET, on_token=on_token)
     with pytest.raises(ConfigurationError, match="on_token called token"):
         credential.token(timeout=PATIENCE)
-    asks = False
+    nested = False
     assert credential.token().access_token == "at-1"
     assert len(server.requests) == 1
 
 
-def test_an_accepted_token_lives_from_now_where_it_does_not_say_until_when(
+def test_the_lifetime_of_an_accepted_token_without_expires_at_starts_now(
     start: Start, clock: Clock
 ) -> None:
     client, server = start(issue())
@@ -84,7 +84,7 @@ def test_an_accepted_token_lives_from_now_where_it_does_not_say_until_when(
         ),
     ],
 )
-def test_what_is_given_before_the_rest_is_checked_at_once(
+def test_checks_the_parameters_when_the_credential_is_made(
     start: Start, given: dict[str, Any], field: str
 ) -> None:
     client, server = start()
@@ -103,7 +103,7 @@ def test_what_is_given_before_the_rest_is_checked_at_once(
         ({"on_token": "print"}, "must be a function"),
     ],
 )
-def test_what_is_no_store_no_freshness_or_no_callback_is_refused_at_once(
+def test_rejects_invalid_options_when_the_credential_is_made(
     start: Start, given: dict[str, Any], rule: str
 ) -> None:
     client, server = start()
@@ -114,7 +114,7 @@ def test_what_is_no_store_no_freshness_or_no_callback_is_refused_at_once(
     assert not server.requests
 
 
-def test_a_scope_is_one_however_it_is_written(start: Start) -> None:
+def test_a_scope_as_text_and_as_a_list_has_one_key(start: Start) -> None:
     client, _ = start()
     text = client.credential(grant_type=DEVICE, subject="me", scope="read write")
     names = client.credential(grant_type=DEVICE, subject="me", scope=["read", "write"])
@@ -132,7 +132,7 @@ class _Bound:
         return ()
 
 
-def test_a_token_bound_to_one_key_is_not_found_with_another(start: Start) -> None:
+def test_tokens_bound_to_different_keys_have_different_names(start: Start) -> None:
     client, _ = start()
     keys = set()
     for thumbprint in ("one", "two"):

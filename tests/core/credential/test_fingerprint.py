@@ -1,4 +1,4 @@
-"""No two tokens share a key, and one token has one."""
+"""Different tokens have different keys, and equal settings have one key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FACTS = st.dictionaries(st.text(), VALUES)
 
 
 def kinds(value: Any) -> Any:
-    """Equal for what is the same value of the same type; True is not 1."""
+    """Return a value that is equal only for the same value of the same type; True is not 1."""
     if isinstance(value, dict):
         return {name: kinds(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -39,8 +39,8 @@ def test_different_mappings_give_different_inputs(one: dict[str, Any], two: dict
 
 
 @given(st.lists(st.text(alphabet="av:12kmtl", max_size=4), min_size=2, max_size=4), st.data())
-def test_where_one_value_ends_and_the_next_begins_counts(names: list[str], data: Any) -> None:
-    """The same letters, cut elsewhere."""
+def test_the_boundaries_between_values_matter(names: list[str], data: Any) -> None:
+    """Split the same characters at another position."""
     joined = "".join(names)
     cut = data.draw(st.integers(0, len(joined)))
     other = [joined[:cut], joined[cut:]]
@@ -49,11 +49,11 @@ def test_where_one_value_ends_and_the_next_begins_counts(names: list[str], data:
 
 
 @given(FACTS)
-def test_the_order_of_names_is_nothing(facts: dict[str, Any]) -> None:
+def test_the_order_of_names_is_irrelevant(facts: dict[str, Any]) -> None:
     assert fingerprint(dict(reversed(facts.items()))) == fingerprint(facts)
 
 
-def test_the_order_of_a_list_counts_and_that_of_a_set_does_not() -> None:
+def test_the_order_of_a_list_matters_but_not_of_a_set() -> None:
     assert fingerprint({"scope": ["a", "b"]}) != fingerprint({"scope": ["b", "a"]})
     assert fingerprint({"s": {"x", "y", 1}}) == fingerprint({"s": {1, "y", "x"}})
 
@@ -65,13 +65,13 @@ def test_a_short_secret_is_stretched() -> None:
     assert plain != stretched
     assert stretched != fingerprint({**facts, "password": "winter"}, secret)
     assert stretched == fingerprint(dict(facts), secret)
-    # Within a list, and deeper, too.
+    # At any depth.
     nested = {"params": {"password": ["summer"]}}
     assert fingerprint(nested) != fingerprint(nested, secret)
 
 
-def test_trying_a_password_costs_what_a_hundred_thousand_hashes_cost() -> None:
-    def took(secret: frozenset[str]) -> float:
+def test_hashing_a_password_costs_a_hundred_thousand_rounds() -> None:
+    def duration(secret: frozenset[str]) -> float:
         begun = time.process_time()
         fingerprint({"password": "summer"}, secret)
         return time.process_time() - begun
@@ -79,13 +79,13 @@ def test_trying_a_password_costs_what_a_hundred_thousand_hashes_cost() -> None:
     begun = time.process_time()
     hashlib.pbkdf2_hmac("sha256", b"summer", b"salt", 50_000)
     half = time.process_time() - begun
-    assert took(frozenset({"password"})) > half
+    assert duration(frozenset({"password"})) > half
 
 
 class TestKeys:
     """The keys of credentials."""
 
-    def test_everything_that_makes_another_token_makes_another_key(self, start: Start) -> None:
+    def test_each_setting_that_distinguishes_tokens_changes_the_key(self, start: Start) -> None:
         client, server = start(issue())
         base: dict[str, Any] = {**SECRET, "scope": ["read"]}
         other = Client(client.provider, client_id="other", client_secret="s")
@@ -114,14 +114,14 @@ class TestKeys:
         assert len(set(keys)) == len(keys)
         assert all(len(key) == 64 for key in keys)
 
-    def test_one_token_has_one_key(self, start: Start) -> None:
+    def test_equal_settings_have_one_key(self, start: Start) -> None:
         client, _ = start(issue())
         one = client.credential(**SECRET, scope="read write", extra={"a": "1", "b": "2"})
         other = client.credential(**SECRET, scope=["read", "write"], extra={"b": "2", "a": "1"})
         assert one.key == other.key
 
     @pytest.mark.parametrize("name", ["code", "refresh_token"])
-    def test_the_key_holds_no_secret(self, name: str, start: Start) -> None:
+    def test_the_key_contains_no_secret(self, name: str, start: Start) -> None:
         client, _ = start(issue())
         given: dict[str, Any] = {"grant_type": "refresh_token", "refresh_token": "rt-seed"}
         if name == "code":
@@ -130,6 +130,6 @@ class TestKeys:
             given["code_verifier"] = "v" * 43
         assert "rt-seed" not in client.credential(**given).key
 
-    def test_a_name_of_ones_own_is_the_key(self, start: Start) -> None:
+    def test_a_given_name_is_the_key(self, start: Start) -> None:
         client, _ = start(issue())
         assert client.credential(**SECRET, key="mine").key == "mine"

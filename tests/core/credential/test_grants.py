@@ -1,4 +1,4 @@
-"""What is sent for the first token and for the next, by grant."""
+"""Requests for the first and the next token, by grant."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sent(server: FaultServer, name: str) -> list[str | None]:
     return [each.form.get(name, [None])[0] for each in server.requests]
 
 
-def test_client_credentials_are_asked_again_and_again(start: Start, clock: Clock) -> None:
+def test_repeats_the_client_credentials_grant(start: Start, clock: Clock) -> None:
     client, server = start(issue(refresh_token=None))
     credential = client.credential(**SECRET, scope=["read", "write"], extra={"audience": "api"})
     for rounds in (1, 2, 3):
@@ -53,7 +53,9 @@ def test_client_credentials_are_asked_again_and_again(start: Start, clock: Clock
 
 
 @pytest.mark.parametrize("given", ONCE)
-def test_what_works_once_is_sent_once(given: dict[str, Any], start: Start, clock: Clock) -> None:
+def test_sends_single_use_parameters_once(
+    given: dict[str, Any], start: Start, clock: Clock
+) -> None:
     client, server = start(issue(refresh_token=None))
     credential = client.credential(**given)
     credential.token()
@@ -74,7 +76,7 @@ def test_what_works_once_is_sent_once(given: dict[str, Any], start: Start, clock
         pytest.param(refuse(), id="refused"),
     ],
 )
-def test_what_works_once_is_not_sent_again_when_it_may_have_worked(
+def test_does_not_resend_single_use_parameters_after_an_unknown_outcome(
     given: dict[str, Any], act: Act, start: Start, clock: Clock
 ) -> None:
     client, server = start(act, issue())
@@ -88,7 +90,9 @@ def test_what_works_once_is_not_sent_again_when_it_may_have_worked(
 
 
 @pytest.mark.parametrize("given", ONCE)
-def test_what_never_left_is_sent_again(given: dict[str, Any], clock: Clock) -> None:
+def test_resends_single_use_parameters_that_were_never_sent(
+    given: dict[str, Any], clock: Clock
+) -> None:
     port = faults.free_port()
     provider = Provider(token_endpoint=f"http://127.0.0.1:{port}/token")
     once = RetryPolicy(attempts=1)
@@ -101,7 +105,7 @@ def test_what_never_left_is_sent_again(given: dict[str, Any], clock: Clock) -> N
             assert credential.token().access_token == "at-1"
 
 
-def test_a_refresh_token_goes_before_the_grant(start: Start, clock: Clock) -> None:
+def test_prefers_the_refresh_token_to_the_grant(start: Start, clock: Clock) -> None:
     client, server = start(issue())
     credential = client.credential(**CODE)
     for _ in range(3):
@@ -111,7 +115,7 @@ def test_a_refresh_token_goes_before_the_grant(start: Start, clock: Clock) -> No
     assert sent(server, "refresh_token") == [None, "rt-1", "rt-2"]
 
 
-def test_a_grant_that_can_be_repeated_follows_a_refusal(start: Start, clock: Clock) -> None:
+def test_repeats_the_grant_if_the_refresh_token_is_rejected(start: Start, clock: Clock) -> None:
     client, server = start(issue(), refuse(), issue())
     credential = client.credential(**SECRET)
     credential.token()
@@ -122,11 +126,13 @@ def test_a_grant_that_can_be_repeated_follows_a_refusal(start: Start, clock: Clo
 
 
 class TestSeed:
-    """The grant refresh_token, with the first refresh token given."""
+    """The grant ``refresh_token`` with a given first refresh token."""
 
     SEED: ClassVar[dict[str, Any]] = {"grant_type": "refresh_token", "refresh_token": "rt-seed"}
 
-    def test_it_is_sent_once_and_then_its_successors(self, start: Start, clock: Clock) -> None:
+    def test_sends_the_given_token_once_and_then_its_successors(
+        self, start: Start, clock: Clock
+    ) -> None:
         client, server = start(issue())
         credential = client.credential(**self.SEED, scope=["read"])
         for _ in range(3):
@@ -135,16 +141,16 @@ class TestSeed:
         assert sent(server, "refresh_token") == ["rt-seed", "rt-1", "rt-2"]
         assert sent(server, "scope") == ["read"] * 3
 
-    def test_what_is_stored_comes_before_it(self, start: Start, clock: Clock) -> None:
+    def test_prefers_the_stored_token(self, start: Start, clock: Clock) -> None:
         client, server = start(issue())
         store = MemoryStore()
         client.credential(**self.SEED, store=store).token()
         clock.step(3600)
-        # As after a restart, with the same configuration.
+        # As after a restart with the same configuration.
         assert client.credential(**self.SEED, store=store).token().access_token == "at-2"
         assert sent(server, "refresh_token") == ["rt-seed", "rt-1"]
 
-    def test_it_is_not_tried_once_its_successor_was_refused(
+    def test_does_not_resend_the_given_token_after_its_successor_was_rejected(
         self, start: Start, clock: Clock
     ) -> None:
         client, server = start(issue(), refuse())
@@ -156,7 +162,9 @@ class TestSeed:
                 credential.token()
         assert sent(server, "refresh_token") == ["rt-seed", "rt-1"]
 
-    def test_a_network_error_does_not_use_it_up(self, start: Start, clock: Clock) -> None:
+    def test_resends_the_given_token_after_a_network_error(
+        self, start: Start, clock: Clock
+    ) -> None:
         client, server = start(faults.reset_after_request, issue())
         credential = client.credential(**self.SEED)
         with pytest.raises(GrantwayError):
@@ -165,7 +173,7 @@ class TestSeed:
         assert credential.token().access_token == "at-2"
         assert sent(server, "refresh_token") == ["rt-seed", "rt-seed"]
 
-    def test_refused_it_is_not_sent_again(self, start: Start) -> None:
+    def test_does_not_resend_a_rejected_token(self, start: Start) -> None:
         client, server = start(refuse(words="spent in May"))
         credential = client.credential(**self.SEED)
         for _ in range(3):
@@ -177,7 +185,7 @@ class TestSeed:
 class TestCallable:
     """A parameter that is computed for each send."""
 
-    def test_each_request_has_its_own(self, start: Start, clock: Clock) -> None:
+    def test_computes_a_value_for_each_request(self, start: Start, clock: Clock) -> None:
         client, server = start(issue(refresh_token=None))
         made = (f"a.{number}.c" for number in count())
         credential = client.credential(
@@ -188,7 +196,7 @@ class TestCallable:
             clock.step(3600)
         assert sent(server, "assertion") == ["a.0.c", "a.1.c", "a.2.c"]
 
-    def test_whose_it_is_must_be_told(self, start: Start) -> None:
+    def test_requires_a_subject(self, start: Start) -> None:
         client, _ = start(issue())
         with pytest.raises(
             ConfigurationError, match="assertion is computed for each send"
@@ -197,7 +205,7 @@ class TestCallable:
         assert "subject" in caught.value.errors
         client.credential(grant_type=BEARER, assertion=lambda: "a.b.c", key="mine")
 
-    def test_subjects_have_keys_of_their_own_and_each_call_the_same(self, start: Start) -> None:
+    def test_each_subject_has_one_key(self, start: Start) -> None:
         client, _ = start(issue())
         keys = [
             client.credential(grant_type=BEARER, assertion=lambda: "a.b.c", subject=each).key
@@ -205,22 +213,22 @@ class TestCallable:
         ]
         assert keys[0] == keys[2] != keys[1]
 
-    def test_what_it_raises_goes_to_the_caller(self, start: Start) -> None:
+    def test_exceptions_propagate_to_the_caller(self, start: Start) -> None:
         client, server = start(issue())
 
         def broken() -> str:
-            raise OSError("the key is not there")
+            raise OSError("the key is missing")
 
         credential = client.credential(grant_type=BEARER, assertion=broken, subject="a")
-        with pytest.raises(OSError, match="the key is not there"):
+        with pytest.raises(OSError, match="the key is missing"):
             credential.token()
         assert not server.requests
 
 
 class TestMoreParameters:
-    """Where ``extra`` and ``refresh`` go."""
+    """The requests that contain ``extra`` and ``refresh``."""
 
-    def test_refresh_goes_with_a_refresh_only(self, start: Start, clock: Clock) -> None:
+    def test_sends_refresh_parameters_with_refreshes_only(self, start: Start, clock: Clock) -> None:
         client, server = start(issue())
         credential = client.credential(**SECRET, refresh={"scope": ["read"], "tenant": "7"})
         for _ in range(2):
@@ -237,7 +245,7 @@ class TestMoreParameters:
         ],
         ids=["parameter", "extra"],
     )
-    def test_a_refresh_repeats_what_the_token_is_for(
+    def test_a_refresh_repeats_the_resource(
         self, given: dict[str, Any], start: Start, clock: Clock
     ) -> None:
         grant = {"grant_type": BEARER, "assertion": "a.b.c"} if "resource" in given else CODE
@@ -251,7 +259,7 @@ class TestMoreParameters:
         resources = ["https://a.example/", "https://b.example/"]
         assert first.form["resource"] == refresh.form["resource"] == resources
 
-    def test_a_refresh_repeats_no_scope_unless_told(self, start: Start, clock: Clock) -> None:
+    def test_a_refresh_does_not_repeat_the_scope(self, start: Start, clock: Clock) -> None:
         client, server = start(issue())
         credential = client.credential(**CODE, scope=["read", "write"], extra={"audience": "api"})
         for _ in range(2):
@@ -260,7 +268,9 @@ class TestMoreParameters:
         assert sent(server, "scope") == ["read write", None]
         assert sent(server, "audience") == ["api", "api"]
 
-    def test_refresh_counts_more_than_the_grant(self, start: Start, clock: Clock) -> None:
+    def test_refresh_parameters_replace_those_of_the_grant(
+        self, start: Start, clock: Clock
+    ) -> None:
         client, server = start(issue())
         credential = client.credential(
             **CODE, extra={"resource": "https://a.example/"}, refresh={"resource": "urn:b"}
@@ -270,16 +280,16 @@ class TestMoreParameters:
             clock.step(3600)
         assert sent(server, "resource") == ["https://a.example/", "urn:b"]
 
-    def test_a_login_that_is_accepted_is_refreshed_for_its_resource(self, start: Start) -> None:
+    def test_refreshes_an_accepted_token_for_the_resource(self, start: Start) -> None:
         client, server = start(issue())
         credential = client.credential(
             grant_type="authorization_code", subject="u", refresh={"resource": "https://a.example/"}
         )
-        credential.accept(token(1, lives=0))
+        credential.accept(token(1, seconds_left=0))
         assert credential.token().access_token == "at-1"
         assert sent(server, "resource") == ["https://a.example/"]
 
-    def test_extra_goes_with_every_request_of_the_grant_refresh_token(
+    def test_sends_extra_with_every_request_of_the_refresh_token_grant(
         self, start: Start, clock: Clock
     ) -> None:
         client, server = start(issue())
@@ -291,13 +301,13 @@ class TestMoreParameters:
             clock.step(3600)
         assert sent(server, "audience") == ["api", "api"]
 
-    def test_the_refresh_token_is_not_given_there(self, start: Start) -> None:
+    def test_rejects_a_refresh_token_in_refresh(self, start: Start) -> None:
         client, _ = start(issue())
         with pytest.raises(ConfigurationError, match="taken from the last token"):
             client.credential(**SECRET, refresh={"refresh_token": "rt"})
 
 
-def test_a_wrong_parameter_is_refused_before_anything_is_sent(start: Start) -> None:
+def test_rejects_an_unknown_parameter_before_sending(start: Start) -> None:
     client, server = start(issue())
     with pytest.raises(RequestInvalidError, match="scoep"):
         client.credential(**SECRET, scoep=["read"])
@@ -306,7 +316,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_sent(start: Start) -> N
     assert not server.requests
 
 
-def test_the_token_of_a_login_is_used_and_stored(start: Start) -> None:
+def test_uses_and_stores_the_token_of_a_login(start: Start) -> None:
     client, server = start(issue())
     store = MemoryStore()
     credential = client.credential(grant_type=DEVICE, store=store)

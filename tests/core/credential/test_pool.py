@@ -1,4 +1,4 @@
-"""Many credentials by name."""
+"""Credential pools."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tests.core.credential.scenes import (
     SECRET,
     Clock,
     Gate,
-    at_once,
     issue,
-    settle_down,
+    run_together,
     token,
+    wait_for_refreshes,
 )
 
 DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
 
 
-def test_each_name_has_a_token_of_its_own(start: Start) -> None:
+def test_each_name_has_its_own_token(start: Start) -> None:
     client, server = start(issue())
     pool = client.credential_pool(**SECRET, store=MemoryStore())
     tokens = {name: pool.token(name).access_token for name in ("a", "b", "c")}
@@ -41,7 +41,7 @@ def test_each_name_has_a_token_of_its_own(start: Start) -> None:
     assert len({pool.credential(name).key for name in tokens}) == 3
 
 
-def test_it_is_bounded(start: Start) -> None:
+def test_is_bounded(start: Start) -> None:
     client, _ = start(issue())
     pool = client.credential_pool(**SECRET, entries=10)
     for number in range(1000):
@@ -51,7 +51,7 @@ def test_it_is_bounded(start: Start) -> None:
 
 
 @pytest.mark.parametrize("entries", [4097, 100_000])
-def test_it_is_bounded_at_any_size(entries: int, start: Start) -> None:
+def test_is_bounded_at_any_size(entries: int, start: Start) -> None:
     client, _ = start(issue())
     one = client.credential(**SECRET)
     pool = CredentialPool(lambda _: one, entries=entries)
@@ -60,7 +60,7 @@ def test_it_is_bounded_at_any_size(entries: int, start: Start) -> None:
     assert entries * 0.9 < len(pool) <= entries * 1.125 + 1
 
 
-def test_who_is_in_use_has_a_second_chance(start: Start) -> None:
+def test_keeps_credentials_that_are_in_use(start: Start) -> None:
     client, _ = start(issue())
     made: list[str] = []
 
@@ -76,12 +76,12 @@ def test_who_is_in_use_has_a_second_chance(start: Start) -> None:
     pool.credential("new")
     assert pool.credential("a") is pool.credential("a")
     assert made == [*"abcdefgh", "new"]
-    pool.credential("b")  # the oldest that nobody had asked for
+    pool.credential("b")  # the oldest unused one was dropped
     assert made[-1] == "b"
 
 
 @pytest.mark.parametrize("name", ["", None, 7, b"tenant"])
-def test_nobody_has_no_token(name: Any, start: Start) -> None:
+def test_rejects_an_empty_name(name: Any, start: Start) -> None:
     client, server = start(issue())
     pool = client.credential_pool(**SECRET)
     for ask in (pool.token, pool.credential):
@@ -93,20 +93,22 @@ def test_nobody_has_no_token(name: Any, start: Start) -> None:
     assert len(pool) == 0
 
 
-def test_threads_that_ask_first_at_once_get_one_credential(start: Start) -> None:
+def test_concurrent_first_calls_get_one_credential(start: Start) -> None:
     client, _ = start(issue())
-    meeting = threading.Barrier(8)
+    barrier = threading.Barrier(8)
 
     def make(name: str) -> Credential:
-        meeting.wait(PATIENCE)  # all are making it
+        barrier.wait(PATIENCE)  # every thread makes one
         return client.credential(**SECRET, subject=name)
 
     pool = CredentialPool(make)
-    found = at_once([lambda: pool.credential("a")] * 8)
+    found = run_together([lambda: pool.credential("a")] * 8)
     assert len({id(each) for each in found}) == 1
 
 
-def test_a_token_comes_back_from_the_store(start: Start, tmp_path: Path) -> None:
+def test_loads_the_token_of_a_dropped_credential_from_the_store(
+    start: Start, tmp_path: Path
+) -> None:
     client, server = start(issue())
     pool = client.credential_pool(**DEVICE, store=FileStore(tmp_path), entries=2)
     for number in range(10):
@@ -126,7 +128,7 @@ def test_a_token_comes_back_from_the_store(start: Start, tmp_path: Path) -> None
         {**DEVICE, "device_code": "dc"},
     ],
 )
-def test_what_a_person_began_needs_a_store(given: dict[str, Any], start: Start) -> None:
+def test_an_interactive_grant_requires_a_store(given: dict[str, Any], start: Start) -> None:
     client, _ = start(issue())
     with pytest.raises(ConfigurationError, match="a person begins") as caught:
         client.credential_pool(**given)
@@ -134,13 +136,13 @@ def test_what_a_person_began_needs_a_store(given: dict[str, Any], start: Start) 
 
 
 @pytest.mark.parametrize("entries", [0, -1, 1.5, True, "10"])
-def test_a_bound_that_is_none_is_refused(entries: Any, start: Start) -> None:
+def test_rejects_an_invalid_bound(entries: Any, start: Start) -> None:
     client, _ = start(issue())
     with pytest.raises(ConfigurationError, match="entries"):
         client.credential_pool(**SECRET, entries=entries)
 
 
-def test_a_rejected_token_is_fetched_anew_for_its_name_alone(start: Start) -> None:
+def test_invalidating_a_token_affects_its_name_only(start: Start) -> None:
     client, server = start(issue())
     pool = client.credential_pool(**SECRET)
     old, other = pool.token("a"), pool.token("b")
@@ -150,7 +152,7 @@ def test_a_rejected_token_is_fetched_anew_for_its_name_alone(start: Start) -> No
     assert len(server.requests) == 3
 
 
-def test_a_token_that_waits_to_be_saved_is_not_pushed_out(start: Start) -> None:
+def test_does_not_drop_an_unsaved_token(start: Start) -> None:
     client, server = start(issue())
     store = FaultyStore()
     pool = client.credential_pool(**SECRET, store=store, entries=1)
@@ -165,7 +167,7 @@ def test_a_token_that_waits_to_be_saved_is_not_pushed_out(start: Start) -> None:
     assert len(server.requests) == 2
 
 
-def test_a_renewal_under_way_is_pushed_out_last(start: Start, clock: Clock) -> None:
+def test_drops_a_refreshing_credential_last(start: Start, clock: Clock) -> None:
     gate = Gate()
     client, server = start(gate)
     pool = client.credential_pool(**DEVICE, store=MemoryStore(), entries=2)
@@ -178,12 +180,14 @@ def test_a_renewal_under_way_is_pushed_out_last(start: Start, clock: Clock) -> N
     pool.credential("c")
     assert pool.credential("a") is busy
     gate.opened.set()
-    settle_down()
+    wait_for_refreshes()
     assert len(pool) == 2
     assert len(server.requests) == 1
 
 
-def test_no_caller_is_turned_away_because_all_are_busy(start: Start, clock: Clock) -> None:
+def test_drops_a_refreshing_credential_rather_than_reject_a_caller(
+    start: Start, clock: Clock
+) -> None:
     gate = Gate()
     client, server = start(gate)
     pool = client.credential_pool(**DEVICE, store=MemoryStore(), entries=1)
@@ -192,7 +196,7 @@ def test_no_caller_is_turned_away_because_all_are_busy(start: Start, clock: Cloc
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(pool.token, "a")
         gate.wait()
-        pool.credential("b").accept(token(5, lives=7200, expires_in=7200))
+        pool.credential("b").accept(token(5, seconds_left=7200, expires_in=7200))
         gate.opened.set()
         assert waiting.result().access_token == "at-1"
     assert pool.token("b").access_token == "at-5"
@@ -200,7 +204,7 @@ def test_no_caller_is_turned_away_because_all_are_busy(start: Start, clock: Cloc
     assert len(server.requests) == 1
 
 
-def test_many_threads_on_a_small_pool_get_each_the_token_of_its_name(start: Start) -> None:
+def test_threads_get_the_token_of_their_name_from_a_small_pool(start: Start) -> None:
     client, _ = start(issue())
     store = MemoryStore()
     pool = client.credential_pool(**DEVICE, store=store, entries=3)
@@ -215,5 +219,5 @@ def test_many_threads_on_a_small_pool_get_each_the_token_of_its_name(start: Star
             for number, name in enumerate(names)
         )
 
-    assert at_once([use] * 6) == [True] * 6
+    assert run_together([use] * 6) == [True] * 6
     assert len(pool) <= 3

@@ -1,4 +1,4 @@
-"""Forked children, and a process that ends during a renewal."""
+"""Forked children, and a process that exits during a refresh."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ client = grantway.Client(
 
 @contextmanager
 def script(text: str, server: FaultServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    # From 3.12 on, Python warns of what is tried here: a fork of a process with threads.
-    calm = ["-W", "ignore::DeprecationWarning"]
+    # Since 3.12, Python warns about forking a process with threads.
+    no_warning = ["-W", "ignore::DeprecationWarning"]
     program = BEGIN + textwrap.dedent(text)
     with subprocess.Popen(
-        [sys.executable, *calm, "-c", program, server.token_endpoint, str(folder)],
+        [sys.executable, *no_warning, "-c", program, server.token_endpoint, str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,7 +49,7 @@ def result(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def test_a_child_forked_during_a_renewal_renews_by_itself(tmp_path: Path) -> None:
+def test_a_child_forked_during_a_refresh_refreshes_by_itself(tmp_path: Path) -> None:
     gate = Gate()
     with (
         FaultServer(gate, issue()) as server,
@@ -83,8 +83,8 @@ def test_a_child_forked_during_a_renewal_renews_by_itself(tmp_path: Path) -> Non
         assert result(process) == "at-2\n"
 
 
-def test_children_do_not_send_through_the_connection_of_their_parent(tmp_path: Path) -> None:
-    """Or one would read the other's token."""
+def test_children_do_not_use_the_connection_of_their_parent(tmp_path: Path) -> None:
+    """Otherwise a process could read the response of another."""
     with (
         FaultServer(issue()) as server,
         script(
@@ -109,13 +109,13 @@ def test_children_do_not_send_through_the_connection_of_their_parent(tmp_path: P
         ) as process,
     ):
         result(process)
-        # One for each process, and each keeps its own: ten requests.
+        # One connection per process, which it reuses.
         assert server.connections == 5
         assert len(server.requests) == 10
 
 
-def test_a_fork_finds_every_lock_free_and_the_token_whole(tmp_path: Path) -> None:
-    """Threads that take every lock all the time, and many forks meanwhile."""
+def test_locks_are_free_and_tokens_complete_after_a_fork(tmp_path: Path) -> None:
+    """Fork many times while threads take every lock continuously."""
     with (
         FaultServer(issue()) as server,
         script(
@@ -158,7 +158,7 @@ def test_a_fork_finds_every_lock_free_and_the_token_whole(tmp_path: Path) -> Non
         assert result(process) == "done\n"
 
 
-def test_a_process_that_ends_waits_until_the_token_is_stored(tmp_path: Path) -> None:
+def test_a_process_waits_for_the_token_to_be_stored_before_it_exits(tmp_path: Path) -> None:
     gate = Gate()
     with (
         FaultServer(gate) as server,
@@ -187,8 +187,8 @@ def test_a_process_that_ends_waits_until_the_token_is_stored(tmp_path: Path) -> 
     assert stored.refresh_token == "rt-1"
 
 
-def test_a_child_that_uses_its_parents_refresh_token_says_so(tmp_path: Path) -> None:
-    """Without a store, two processes would spend one refresh token."""
+def test_warns_if_a_child_uses_the_refresh_token_of_its_parent(tmp_path: Path) -> None:
+    """Without a store, two processes would use one refresh token."""
     with (
         FaultServer(issue(refresh_token="rt-2")) as server,
         script(

@@ -1,4 +1,4 @@
-"""What makes a token go: the provider's word that it is worth nothing, and a logout."""
+"""Removal of tokens: after the provider rejected the refresh token, and at a logout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
-from tests.core.credential.scenes import Clock, Gate, issue, refuse, settle_down, token
+from tests.core.credential.scenes import Clock, Gate, issue, refuse, token, wait_for_refreshes
 from tests.faults import Act
 
 DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
@@ -31,7 +31,7 @@ DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device
         pytest.param(refuse("something_else"), id="unknown"),
     ],
 )
-def test_no_other_failure_removes_the_refresh_token(act: Act, start: Start, clock: Clock) -> None:
+def test_other_failures_keep_the_refresh_token(act: Act, start: Start, clock: Clock) -> None:
     client, server = start(act, issue())
     store = MemoryStore()
     credential = client.credential(**DEVICE, store=store)
@@ -49,9 +49,7 @@ def test_no_other_failure_removes_the_refresh_token(act: Act, start: Start, cloc
 
 
 @pytest.mark.parametrize("code", ["invalid_grant", "expired_token"])
-def test_a_refused_refresh_token_is_removed_and_not_sent_again(
-    code: str, start: Start, clock: Clock
-) -> None:
+def test_removes_a_rejected_refresh_token(code: str, start: Start, clock: Clock) -> None:
     client, server = start(refuse(code, words="revoked on Monday"))
     store = MemoryStore()
     credential = client.credential(**DEVICE, store=store)
@@ -62,13 +60,13 @@ def test_a_refused_refresh_token_is_removed_and_not_sent_again(
             credential.token()
     assert len(server.requests) == 1
     assert store.load(credential.key) is None
-    credential.accept(token(10, lives=7200, expires_in=7200))
+    credential.accept(token(10, seconds_left=7200, expires_in=7200))
     assert credential.token().access_token == "at-10"
     assert credential.last_error is None
 
 
 @pytest.mark.parametrize("with_store", [True, False])
-def test_a_live_access_token_outlives_its_refresh_token(
+def test_keeps_a_valid_access_token_without_its_rejected_refresh_token(
     with_store: bool, start: Start, clock: Clock
 ) -> None:
     client, server = start(refuse(words="revoked on Monday"))
@@ -78,7 +76,7 @@ def test_a_live_access_token_outlives_its_refresh_token(
     clock.step(3500)
     for _ in range(5):
         assert credential.token().access_token == "at-9"
-        settle_down()
+        wait_for_refreshes()
         clock.step(5)
     if store is not None:
         stored = store.load(credential.key)
@@ -86,33 +84,33 @@ def test_a_live_access_token_outlives_its_refresh_token(
         assert (stored.access_token, stored.refresh_token) == ("at-9", None)
     assert isinstance(credential.last_error, LoginNeededError)
     clock.step(180)
-    # What the provider said while nobody waited is told to whoever needs it.
+    # The error of the background refresh is raised when the token has expired.
     with pytest.raises(LoginNeededError, match="revoked on Monday"):
         credential.token()
     assert len(server.requests) == 1
 
 
-def test_a_login_may_bring_back_what_was_refused(start: Start, clock: Clock) -> None:
+def test_a_login_may_return_a_rejected_refresh_token(start: Start, clock: Clock) -> None:
     client, server = start(refuse(), issue())
     credential = client.credential(**DEVICE)
     credential.accept(token(9))
     clock.step(3600)
     with pytest.raises(LoginNeededError):
         credential.token()
-    credential.accept(token(9, lives=7200))
+    credential.accept(token(9, seconds_left=7200))
     clock.step(3600)
     assert credential.token().access_token == "at-2"
     assert len(server.requests) == 2
 
 
-def test_what_someone_else_refreshed_without_the_lock_is_found(start: Start, clock: Clock) -> None:
+def test_uses_a_token_that_was_stored_without_the_lock(start: Start, clock: Clock) -> None:
     store = MemoryStore()
 
-    def other_was_first(stage: faults.Stage) -> bool:
-        store.save(credential.key, token(50, lives=7200, expires_in=7200))
+    def store_another_first(stage: faults.Stage) -> bool:
+        store.save(credential.key, token(50, seconds_left=7200, expires_in=7200))
         return refuse()(stage)
 
-    client, server = start(other_was_first)
+    client, server = start(store_another_first)
     credential = client.credential(**DEVICE, store=store)
     credential.accept(token(9))
     clock.step(3600)
@@ -120,16 +118,14 @@ def test_what_someone_else_refreshed_without_the_lock_is_found(start: Start, clo
     assert len(server.requests) == 1
 
 
-def test_a_newer_refresh_token_with_a_dead_access_token_is_tried(
-    start: Start, clock: Clock
-) -> None:
+def test_tries_a_newer_refresh_token_of_an_expired_token(start: Start, clock: Clock) -> None:
     store = MemoryStore()
 
-    def other_was_first(stage: faults.Stage) -> bool:
+    def store_another_first(stage: faults.Stage) -> bool:
         store.save(credential.key, token(50))
         return refuse()(stage)
 
-    client, server = start(other_was_first, issue())
+    client, server = start(store_another_first, issue())
     credential = client.credential(**DEVICE, store=store)
     credential.accept(token(9))
     clock.step(3600)
@@ -137,13 +133,13 @@ def test_a_newer_refresh_token_with_a_dead_access_token_is_tried(
     assert [each.form["refresh_token"] for each in server.requests] == [["rt-9"], ["rt-50"]]
 
 
-def test_a_refusal_removes_nothing_that_a_later_holder_saved(start: Start, clock: Clock) -> None:
+def test_does_not_remove_the_token_of_a_later_holder(start: Start, clock: Clock) -> None:
     store = FaultyStore()
     client, _ = start(refuse())
     credential = client.credential(**DEVICE, store=store)
     credential.accept(token(9))
     clock.step(3600)
-    newer = token(50, lives=7200, expires_in=7200)
+    newer = token(50, seconds_left=7200, expires_in=7200)
     store.meanwhile = lambda: MemoryStore.save(store, credential.key, newer)
     with pytest.raises(LoginNeededError):
         credential.token()
@@ -153,7 +149,7 @@ def test_a_refusal_removes_nothing_that_a_later_holder_saved(start: Start, clock
 # --- logout ---------------------------------------------------------------------------------------
 
 
-def test_a_logout_forgets_here_and_in_the_store(start: Start) -> None:
+def test_a_logout_removes_the_token_from_the_credential_and_the_store(start: Start) -> None:
     client, server = start(issue())
     store = MemoryStore()
     credential = client.credential(**DEVICE, store=store)
@@ -169,7 +165,7 @@ def test_a_logout_forgets_here_and_in_the_store(start: Start) -> None:
 
 
 @pytest.mark.parametrize("with_store", [True, False])
-def test_a_logout_counts_over_a_renewal_under_way(
+def test_a_logout_takes_precedence_over_a_running_refresh(
     with_store: bool, start: Start, clock: Clock
 ) -> None:
     gate = Gate()
@@ -181,19 +177,19 @@ def test_a_logout_counts_over_a_renewal_under_way(
     credential.token()
     gate.wait()
     with ThreadPoolExecutor(1) as threads:
-        leaving = threads.submit(credential.forget)
-        if not with_store:  # with one, it waits for the lock that the renewal holds
-            leaving.result()
+        logout = threads.submit(credential.forget)
+        if not with_store:  # otherwise it waits for the lock that the refresh holds
+            logout.result()
         gate.opened.set()
-        leaving.result()
-    settle_down()
+        logout.result()
+    wait_for_refreshes()
     assert store is None or store.load(credential.key) is None
     with pytest.raises(LoginNeededError):
         credential.token()
     assert len(server.requests) == 1
 
 
-def test_a_seed_is_not_used_again_after_a_logout(start: Start) -> None:
+def test_does_not_use_the_given_refresh_token_after_a_logout(start: Start) -> None:
     client, server = start(issue())
     credential = client.credential(grant_type="refresh_token", refresh_token="rt-seed")
     credential.token()
@@ -203,7 +199,7 @@ def test_a_seed_is_not_used_again_after_a_logout(start: Start) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_logout_of_a_program_asks_anew(start: Start) -> None:
+def test_repeats_the_grant_after_a_logout(start: Start) -> None:
     client, _ = start(issue())
     credential = client.credential(grant_type="client_credentials")
     credential.token()
@@ -211,7 +207,7 @@ def test_a_logout_of_a_program_asks_anew(start: Start) -> None:
     assert credential.token().access_token == "at-2"
 
 
-def test_nothing_stored_and_nothing_given_is_told_without_a_request(start: Start) -> None:
+def test_requires_a_login_without_sending_if_there_is_no_token(start: Start) -> None:
     client, server = start(issue())
     with pytest.raises(LoginNeededError, match=r"accept\(\)"):
         client.credential(**DEVICE).token()

@@ -1,4 +1,4 @@
-"""A new refresh token rests before anybody has the access token that came with it."""
+"""A new refresh token is stored before its access token is used."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
-from tests.core.credential.scenes import Clock, issue, refuse, settle_down, token
+from tests.core.credential.scenes import Clock, issue, refuse, token, wait_for_refreshes
 
 DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
-LATER = {"lives": 7200, "expires_in": 7200}
+LATER = {"seconds_left": 7200, "expires_in": 7200}
 
 
-def test_the_store_first_then_on_token_then_the_callers(
+def test_stores_the_token_then_calls_on_token_then_serves_callers(
     start: Start, clock: Clock, tmp_path: Path
 ) -> None:
     client, _ = start(issue())
@@ -38,13 +38,15 @@ def test_the_store_first_then_on_token_then_the_callers(
     for rounds in (1, 2, 3):
         clock.step(3600)
         assert credential.token().access_token == f"at-{rounds}"
-    # At each call the store has the new one, and callers would still get the one before.
+    # At each call of on_token, the store has the new token and callers still get the previous one.
     assert seen == [("at-1", "rt-1", "at-9"), ("at-2", "rt-2", "at-1"), ("at-3", "rt-3", "at-2")]
 
 
-def test_a_strict_issuer_is_refreshed_many_times(grantway_issuer: Any, clock: Clock) -> None:
-    """A real issuer over sockets: each refresh token works once."""
-    from grantway_grants import device_code  # noqa: PLC0415 - only here
+def test_refreshes_many_times_without_reusing_a_refresh_token(
+    grantway_issuer: Any, clock: Clock
+) -> None:
+    """Use the issuer over sockets; each refresh token works once."""
+    from grantway_grants import device_code  # noqa: PLC0415 - used only here
 
     client = grantway_issuer.client()
     store = MemoryStore()
@@ -63,13 +65,11 @@ def test_a_strict_issuer_is_refreshed_many_times(grantway_issuer: Any, clock: Cl
     assert store.load(credential.key) == credential.token()
 
 
-def test_a_failed_save_is_raised_with_the_token_and_made_good_later(
-    start: Start, clock: Clock
-) -> None:
+def test_a_failed_save_is_retried_by_the_next_call(start: Start, clock: Clock) -> None:
     client, server = start(issue())
     store = FaultyStore()
-    told: list[Token] = []
-    credential = client.credential(**DEVICE, store=store, on_token=told.append)
+    called: list[Token] = []
+    credential = client.credential(**DEVICE, store=store, on_token=called.append)
     credential.accept(token(9))
     clock.step(3600)
     store.full = True
@@ -78,15 +78,15 @@ def test_a_failed_save_is_raised_with_the_token_and_made_good_later(
             credential.token()
         assert caught.value.token is not None
         assert caught.value.token.refresh_token == "rt-1"
-    assert told == []
+    assert called == []
     assert credential.holds_the_only_copy()
     store.full = False
-    assert credential.token() == store.load(credential.key) == told[0]
+    assert credential.token() == store.load(credential.key) == called[0]
     assert not credential.holds_the_only_copy()
     assert len(server.requests) == 1
 
 
-def test_a_live_token_goes_out_while_the_store_is_full(start: Start, clock: Clock) -> None:
+def test_returns_the_valid_token_while_the_store_is_full(start: Start, clock: Clock) -> None:
     client, server = start(issue())
     store = FaultyStore()
     credential = client.credential(**DEVICE, store=store)
@@ -94,28 +94,26 @@ def test_a_live_token_goes_out_while_the_store_is_full(start: Start, clock: Cloc
     store.full = True
     clock.step(3500)
     assert credential.token().access_token == "at-9"
-    settle_down()
+    wait_for_refreshes()
     assert isinstance(credential.last_error, StoreSaveError)
     store.full = False
     clock.step(60)
     assert credential.token().access_token == "at-9"
-    settle_down()
+    wait_for_refreshes()
     assert credential.token().access_token == "at-1"
     assert store.load(credential.key) == credential.token()
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("with_store", [True, False])
-def test_what_on_token_raises_goes_to_the_caller_and_is_tried_again(
-    with_store: bool, start: Start, clock: Clock
-) -> None:
+def test_calls_on_token_again_after_it_raised(with_store: bool, start: Start, clock: Clock) -> None:
     client, server = start(issue())
     store = MemoryStore() if with_store else None
-    told: list[Token] = []
+    called: list[Token] = []
 
     def tell(new: Token) -> None:
-        told.append(new)
-        if len(told) < 3:
+        called.append(new)
+        if len(called) < 3:
             raise LookupError("the ledger is closed")
 
     credential = client.credential(**DEVICE, store=store, on_token=tell)
@@ -125,24 +123,22 @@ def test_what_on_token_raises_goes_to_the_caller_and_is_tried_again(
         with pytest.raises(LookupError, match="the ledger is closed"):
             credential.token()
     assert credential.token().access_token == "at-1"
-    assert told == [credential.token()] * 3
+    assert called == [credential.token()] * 3
     assert len(server.requests) == 1
 
 
-def test_on_token_is_told_again_where_a_store_keeps_less_of_a_token(
-    start: Start, clock: Clock
-) -> None:
+def test_calls_on_token_again_if_the_store_omits_fields(start: Start, clock: Clock) -> None:
     class Lossy(MemoryStore):
         def load(self, key: str) -> Token | None:
             stored = super().load(key)
             return stored and replace(stored, scope=None, expires_in=None)
 
     client, _ = start(issue(scope="read"))
-    told: list[str] = []
+    called: list[str] = []
 
     def tell(new: Token) -> None:
-        told.append(new.access_token)
-        if len(told) == 1:
+        called.append(new.access_token)
+        if len(called) == 1:
             raise LookupError("the ledger is closed")
 
     credential = client.credential(**DEVICE, store=Lossy(), on_token=tell)
@@ -151,10 +147,10 @@ def test_on_token_is_told_again_where_a_store_keeps_less_of_a_token(
     with pytest.raises(LookupError):
         credential.token()
     assert credential.token().access_token == "at-1"
-    assert told == ["at-1", "at-1"]
+    assert called == ["at-1", "at-1"]
 
 
-def test_a_login_elsewhere_counts_over_a_token_that_waits_to_be_saved(
+def test_a_login_elsewhere_takes_precedence_over_an_unsaved_token(
     start: Start, clock: Clock
 ) -> None:
     client, server = start(issue())
@@ -172,10 +168,10 @@ def test_a_login_elsewhere_counts_over_a_token_that_waits_to_be_saved(
     assert len(server.requests) == 1
 
 
-def test_what_waits_to_be_saved_outlives_that_another_found_its_predecessor_spent(
+def test_saves_a_token_after_another_process_withdrew_its_predecessor(
     start: Start, clock: Clock
 ) -> None:
-    """Another process sent the old refresh token, was refused, and withdrew it."""
+    """Another process sent the old refresh token and removed it when it was rejected."""
     client, server = start(issue())
     store = FaultyStore()
     credential = client.credential(**DEVICE, store=store)
@@ -190,9 +186,7 @@ def test_what_waits_to_be_saved_outlives_that_another_found_its_predecessor_spen
     assert len(server.requests) == 1
 
 
-def test_a_store_that_cannot_be_read_sends_nothing_and_loses_nothing(
-    start: Start, clock: Clock
-) -> None:
+def test_sends_nothing_if_the_store_cannot_be_read(start: Start, clock: Clock) -> None:
     client, server = start(issue())
     store = FaultyStore()
     credential = client.credential(**DEVICE, store=store)
@@ -208,7 +202,7 @@ def test_a_store_that_cannot_be_read_sends_nothing_and_loses_nothing(
     assert credential.token().access_token == "at-1"
 
 
-def test_a_login_that_cannot_be_saved_is_in_use_nowhere(start: Start) -> None:
+def test_does_not_use_a_login_that_cannot_be_saved(start: Start) -> None:
     client, _ = start(issue())
     store = FaultyStore()
     credential = client.credential(**DEVICE, store=store)
@@ -219,23 +213,23 @@ def test_a_login_that_cannot_be_saved_is_in_use_nowhere(start: Start) -> None:
         credential.token()
 
 
-class TestTheLeaseIsLost:
-    """Between the request and the save, another took the lock."""
+class TestLostLease:
+    """Another process takes the lock between the request and the save."""
 
-    def test_a_newer_token_counts(self, start: Start, clock: Clock) -> None:
+    def test_uses_the_newer_token(self, start: Start, clock: Clock) -> None:
         client, _ = start(issue())
-        store, told = FaultyStore(), list[Token]()
-        credential = client.credential(**DEVICE, store=store, on_token=told.append)
+        store, called = FaultyStore(), list[Token]()
+        credential = client.credential(**DEVICE, store=store, on_token=called.append)
         credential.accept(token(9))
         clock.step(3600)
         newer = token(50, **LATER)
         store.meanwhile = lambda: MemoryStore.save(store, credential.key, newer)
         assert credential.token() == newer
         assert store.load(credential.key) == newer
-        assert told == []
+        assert called == []
 
-    @pytest.mark.parametrize("left", ["nothing", "a dead one"])
-    def test_what_nobody_can_use_does_not(self, left: str, start: Start, clock: Clock) -> None:
+    @pytest.mark.parametrize("left", ["nothing", "an expired one"])
+    def test_replaces_a_token_that_is_unusable(self, left: str, start: Start, clock: Clock) -> None:
         client, _ = start(issue())
         store = FaultyStore()
         credential = client.credential(**DEVICE, store=store)
@@ -253,7 +247,7 @@ class TestTheLeaseIsLost:
         assert store.load(credential.key) == credential.token()
         assert store.saved[-1][1] == 0
 
-    def test_every_save_of_a_refresh_shows_the_fence(self, start: Start, clock: Clock) -> None:
+    def test_every_save_of_a_refresh_has_the_fence(self, start: Start, clock: Clock) -> None:
         client, _ = start(issue(), refuse())
         store = FaultyStore()
         credential = client.credential(**DEVICE, store=store)
@@ -263,19 +257,19 @@ class TestTheLeaseIsLost:
         assert [fence for _, fence in store.saved] == [7, 7]
 
 
-class _Proving(FaultyStore):
-    """A store that can tell whether it would save."""
+class _CheckedStore(FaultyStore):
+    """A store that can check whether it could save."""
 
     def check_writable(self, key: str, token: Token) -> None:
         if self.full:
             raise StoreSaveError("the disk is full")
 
 
-def test_nothing_is_sent_whose_answer_could_not_be_stored(start: Start) -> None:
-    store = _Proving()
+def test_sends_nothing_if_the_new_token_could_not_be_stored(start: Start) -> None:
+    store = _CheckedStore()
     client, server = start(issue())
     credential = client.credential(grant_type="refresh_token", subject="me", store=store)
-    store.save(credential.key, token(0, lives=-1))
+    store.save(credential.key, token(0, seconds_left=-1))
     store.full = True
     for _ in range(2):
         with pytest.raises(StoreSaveError, match="the disk is full"):

@@ -1,4 +1,4 @@
-"""No secret in what is printed, logged or raised, nor in the locals of a traceback."""
+"""Output, logs, errors and the locals of tracebacks contain no secrets."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from grantway._exceptions import GrantwayError, StoreSaveError
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
-from tests.core.credential.scenes import Clock, issue, refuse, settle_down, token
+from tests.core.credential.scenes import Clock, issue, refuse, token, wait_for_refreshes
 from tests.faults import Act
 
-#: All that must show nowhere. Kept here, since the test's own frames are shown too.
+#: Secrets that must not appear. Constants, because local variables of tests are printed too.
 SECRETS = (
     "at-very-secret-0123456789",
     "rt-very-secret-0123456789",
@@ -57,15 +57,15 @@ def held() -> Token:
 
 
 def shown(error: BaseException) -> str:
-    """The error with the locals of every frame but those of this test, which gave the secrets."""
+    """Return the traceback with the locals of all frames, except those of this file."""
     report = traceback.TracebackException.from_exception(error, capture_locals=True)
     text = repr(error) + str(error)
-    below: traceback.TracebackException | None = report
-    while below is not None:
-        frames = [frame for frame in below.stack if frame.filename != __file__]
+    part: traceback.TracebackException | None = report
+    while part is not None:
+        frames = [frame for frame in part.stack if frame.filename != __file__]
         assert any(frame.locals for frame in frames)
-        below.stack = traceback.StackSummary.from_list(frames)
-        below = below.__cause__ or below.__context__
+        part.stack = traceback.StackSummary.from_list(frames)
+        part = part.__cause__ or part.__context__
     return text + "".join(report.format())
 
 
@@ -76,7 +76,7 @@ def assert_clean(*texts: str) -> None:
 
 @pytest.fixture(autouse=True)
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Everything that is logged."""
+    """Capture all log records."""
     caplog.set_level(logging.DEBUG)
     return caplog
 
@@ -92,7 +92,7 @@ def test_a_failed_refresh(
     credential.accept(held())
     clock.step(3500)
     credential.token()
-    settle_down()
+    wait_for_refreshes()
     assert credential.last_error is not None
     assert_clean(shown(credential.last_error))
     clock.step(100)
@@ -121,12 +121,12 @@ def test_a_failed_first_token(
 def test_a_failed_save_and_a_failed_on_token(
     start: Start, clock: Clock, log: pytest.LogCaptureFixture
 ) -> None:
-    def tell(new: Token) -> None:
-        raise LookupError(f"no place for {new}")
+    def fail(new: Token) -> None:
+        raise LookupError(f"cannot record {new}")
 
     client, _ = start(NEW)
     store = FaultyStore()
-    credential = client.credential(grant_type="refresh_token", store=store, on_token=tell)
+    credential = client.credential(grant_type="refresh_token", store=store, on_token=fail)
     credential.accept(held())
     clock.step(3600)
     store.full = True
@@ -144,7 +144,7 @@ def test_a_failed_save_and_a_failed_on_token(
 
 
 @pytest.mark.parametrize("made", ["credential", "credential_pool"])
-def test_a_wrong_parameter(made: str, start: Start) -> None:
+def test_an_unknown_parameter(made: str, start: Start) -> None:
     client, _ = start(NEW)
     make: Callable[..., Any] = getattr(client, made)
     with pytest.raises(GrantwayError) as caught:

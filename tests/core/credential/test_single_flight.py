@@ -1,4 +1,4 @@
-"""One request for all who want the same token."""
+"""All callers of one token share one request."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tests.core.credential.scenes import (
     SECRET,
     Clock,
     Gate,
-    at_once,
     issue,
     refuse,
-    settle_down,
+    run_together,
     token,
+    wait_for_refreshes,
 )
 
 EXACT = Freshness(jitter=0)
 
 
-def test_64_threads_at_the_first_token(start: Start) -> None:
+def test_64_threads_share_the_first_request(start: Start) -> None:
     client, server = start(issue())
     credential = client.credential(**SECRET)
-    assert {each.access_token for each in at_once([credential.token] * 64)} == {"at-1"}
+    assert {each.access_token for each in run_together([credential.token] * 64)} == {"at-1"}
     assert len(server.requests) == 1
 
 
-def test_credentials_on_one_store_and_key_share_a_request(start: Start, clock: Clock) -> None:
+def test_credentials_with_one_store_and_key_share_a_request(start: Start, clock: Clock) -> None:
     gate = Gate()
     client, server = start(gate)
     store = MemoryStore()
@@ -42,25 +42,25 @@ def test_credentials_on_one_store_and_key_share_a_request(start: Start, clock: C
         assert {each.result().access_token for each in waiting} == {"at-1"}
     assert all(each.fresh for each in credentials)
     clock.step(3600)
-    assert {each.access_token for each in at_once([c.token for c in credentials])} == {"at-2"}
+    assert {each.access_token for each in run_together([c.token for c in credentials])} == {"at-2"}
     assert len(server.requests) == 2
 
 
-def test_stores_on_one_folder_share_a_request(start: Start, tmp_path: Path) -> None:
+def test_stores_with_one_folder_share_a_request(start: Start, tmp_path: Path) -> None:
     client, server = start(issue())
     credentials = [client.credential(**SECRET, store=FileStore(tmp_path)) for _ in range(8)]
-    assert {each.access_token for each in at_once([c.token for c in credentials])} == {"at-1"}
+    assert {each.access_token for each in run_together([c.token for c in credentials])} == {"at-1"}
     assert len(server.requests) == 1
 
 
-def test_without_a_store_each_has_its_own(start: Start) -> None:
+def test_each_credential_without_a_store_sends_its_own_request(start: Start) -> None:
     client, server = start(issue())
     credentials = [client.credential(**SECRET) for _ in range(3)]
     assert len({each.token().access_token for each in credentials}) == 3
     assert len(server.requests) == 3
 
 
-def test_others_do_not_wait(start: Start) -> None:
+def test_credentials_with_other_keys_do_not_wait(start: Start) -> None:
     gate = Gate()
     client, _ = start(gate, issue())
     store = MemoryStore()
@@ -74,7 +74,7 @@ def test_others_do_not_wait(start: Start) -> None:
         waiting.result()
 
 
-def test_a_background_renewal_of_one_is_learnt_by_the_other(start: Start, clock: Clock) -> None:
+def test_a_background_refresh_updates_other_credentials(start: Start, clock: Clock) -> None:
     gate = Gate()
     client, server = start(gate)
     store = MemoryStore()
@@ -86,13 +86,13 @@ def test_a_background_renewal_of_one_is_learnt_by_the_other(start: Start, clock:
         assert each.token().access_token == "at-9"
     gate.wait()
     gate.opened.set()
-    settle_down()
+    wait_for_refreshes()
     assert one.token() is other.token()
     assert other.fresh
     assert len(server.requests) == 1
 
 
-def test_a_failed_background_renewal_of_one_pauses_the_other(start: Start, clock: Clock) -> None:
+def test_a_failed_background_refresh_pauses_other_credentials(start: Start, clock: Clock) -> None:
     gate = Gate(refuse("invalid_client", 401))
     client, server = start(gate, issue())
     store = MemoryStore()
@@ -103,14 +103,14 @@ def test_a_failed_background_renewal_of_one_pauses_the_other(start: Start, clock
     for each in (one, other):
         each.token()
     gate.opened.set()
-    settle_down()
+    wait_for_refreshes()
     for each in (one, other):
         assert each.last_error is not None
         each.token()
-    settle_down()
+    wait_for_refreshes()
     assert len(server.requests) == 1
-    # And it is tried again before the token ends.
+    # It is retried before the token expires.
     clock.step(2)
     other.token()
-    settle_down()
+    wait_for_refreshes()
     assert other.token().access_token == "at-2"

@@ -27,7 +27,7 @@ from grantway._plugins import default_registry as process
 from grantway_plugins import profiles
 from grantway_plugins.cli import main
 from grantway_plugins.profiles._profile import Profile
-from tests.core.credential.scenes import settle_down
+from tests.core.credential.scenes import wait_for_refreshes
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 #: Seconds within which a command has ended, on a busy machine.
@@ -167,7 +167,7 @@ def _run_here(
         redirect_stderr(stderr),
     ):
         status = _status_of_main()
-        settle_down()  # a process does not end before its refresh either
+        wait_for_refreshes()  # a process does not end before its refresh either
     shown, errors = (each.buffer.getvalue().decode() for each in (stdout, stderr))  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(arguments, status, shown, errors)
 
