@@ -114,19 +114,14 @@ if TYPE_CHECKING:
     )
     from ._transport.transport import RequestsTransport as RequestsTransport
     from ._types.event import Event as Event
+    from ._types.fields import GrantSchema as GrantSchema, Scope as Scope, Text as Text
     from ._types.freshness import Freshness as Freshness
-    from ._types.grant import (
-        Grant as Grant,
-        GrantSchema as GrantSchema,
-        Replay as Replay,
-        Scope as Scope,
-        Text as Text,
-    )
+    from ._types.grant import Grant as Grant, Replay as Replay
     from ._types.plugin_status import PluginStatus as PluginStatus
     from ._types.store import Store as Store
     from ._types.token import Token as Token
-    from ._wire.dialect import (
-        Dialect as Dialect,
+    from ._wire.dialect import Dialect as Dialect
+    from ._wire.provider_response import (
         ProviderResponse as ProviderResponse,
         WireError as WireError,
     )
@@ -229,11 +224,13 @@ __getattr__, __dir__ = lazy(
         "._transport.transport": "RequestsTransport",
         "._types.event": "Event",
         "._types.freshness": "Freshness",
-        "._types.grant": "Grant GrantSchema Replay Scope Text",
+        "._types.fields": "GrantSchema Scope Text",
+        "._types.grant": "Grant Replay",
         "._types.plugin_status": "PluginStatus",
         "._types.store": "Store",
         "._types.token": "Token",
-        "._wire.dialect": "ProviderResponse Dialect WireError",
+        "._wire.dialect": "Dialect",
+        "._wire.provider_response": "ProviderResponse WireError",
         "._wire.shapes": "ResponseShape ErrorShape RequestShape",
         ".hookspecs": "hookimpl",
     },

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from grantway._exceptions import ConfigurationError, RequestInvalidError
 from grantway._plugins.grant_rules import RESERVED
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 
 from ._resource import Resource
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields
 
-from grantway._types.grant import Text
+from grantway._types.fields import Text
 
 
 class Uri(Text):

@@ -32,8 +32,10 @@ from grantway._requests.client import Client
 from grantway._requests.computed_parameters import compute
 from grantway._requests.error_codes import error_class
 from grantway._secrets.error_members import members_of
+from grantway._secrets.params import Params
 from grantway._secrets.redaction import printable
-from grantway._types.grant import Grant, GrantSchema, Params, Replay, Scope, Text
+from grantway._types.fields import GrantSchema, Scope, Text
+from grantway._types.grant import Grant, Replay
 from grantway._types.quantity import check_seconds
 from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
@@ -175,7 +177,7 @@ class AuthorizationCodeFlow(OneProcess):
         endpoint = self._client.provider.endpoint("authorization")
         query: Mapping[str, Any] = Params({**fields, **given})
         query = self._push(query, cancel) if self._par else compute(query)
-        url = self._client.dialect.authorization_url(endpoint, query)
+        url = self._client.dialect.encoder.authorization_url(endpoint, query)
         return AuthorizationRequest(url, redirect_uri, state, code_verifier)
 
     def _push(self, fields: Mapping[str, Any], cancel: threading.Event | None) -> Mapping[str, Any]:

@@ -13,7 +13,8 @@ from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
 from grantway._secrets.redaction import visible
 from grantway._transport.http import is_web_address
-from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.fields import GrantSchema, Scope, Text
+from grantway._types.grant import Grant, Replay
 from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.fields import GrantSchema, Scope, Text
+from grantway._types.grant import Grant, Replay
 from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
 

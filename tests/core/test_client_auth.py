@@ -20,7 +20,8 @@ from grantway import (
 )
 from grantway._requests.client_auth import client_auth
 from grantway._requests.outgoing_request import OutgoingRequest
-from grantway._wire.dialect import Dialect, RequestShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import RequestShape
 from tests import faults
 from tests.faults import FaultServer, Received
 

@@ -11,7 +11,8 @@ from hypothesis import given, strategies as st
 
 from grantway._exceptions import TOKEN_ERRORS, RequestInvalidError
 from grantway._transport.http import HttpResponse
-from grantway._wire.dialect import RFC6749, Dialect, ProviderResponse
+from grantway._wire.dialect import RFC6749, Dialect
+from grantway._wire.provider_response import ProviderResponse
 from grantway_plugins.aws._dialect import AWS_SSO_OIDC, REQUEST_NAMES, RESPONSE_NAMES
 
 BOTH = pytest.mark.parametrize("dialect", [RFC6749, AWS_SSO_OIDC], ids=lambda each: each.name)
@@ -38,28 +39,30 @@ def response(body: Any, status: int = 200, **headers: str) -> HttpResponse:
 @given(st.dictionaries(TEXTS, TEXTS))
 def test_a_form_comes_back_as_it_was(fields: dict[str, str]) -> None:
     fields.pop("scope", None)
-    read = parse_qs(RFC6749.encode(fields).decode("ascii"), strict_parsing=bool(fields))
+    read = parse_qs(RFC6749.encoder.encode(fields).decode("ascii"), strict_parsing=bool(fields))
     assert read == {name: [value] for name, value in fields.items()}
 
 
 @given(st.dictionaries(st.sampled_from(sorted(REQUEST_NAMES)), TEXTS))
 def test_json_comes_back_under_the_names_of_aws(fields: dict[str, str]) -> None:
-    read = json.loads(AWS_SSO_OIDC.encode(fields))
+    read = json.loads(AWS_SSO_OIDC.encoder.encode(fields))
     assert read == {REQUEST_NAMES[name]: value for name, value in fields.items()}
 
 
 @given(st.lists(NAMES, min_size=1))
 def test_scopes_are_one_field_or_a_list(names: list[str]) -> None:
-    assert parse_qs(RFC6749.encode({"scope": names}).decode())["scope"] == [" ".join(names)]
-    assert json.loads(AWS_SSO_OIDC.encode({"scope": names})) == {"scope": names}
-    assert parse_qs(RFC6749.encode({"scope": " ".join(names)}).decode()) == {
+    assert parse_qs(RFC6749.encoder.encode({"scope": names}).decode())["scope"] == [" ".join(names)]
+    assert json.loads(AWS_SSO_OIDC.encoder.encode({"scope": names})) == {"scope": names}
+    assert parse_qs(RFC6749.encoder.encode({"scope": " ".join(names)}).decode()) == {
         "scope": [" ".join(names)]
     }
 
 
 def test_none_is_left_out_and_a_list_repeats() -> None:
-    assert RFC6749.encode({"a": None, "resource": ["x", "y"]}) == b"resource=x&resource=y"
-    assert AWS_SSO_OIDC.encode({"code": None, "code_verifier": "v"}) == b'{"codeVerifier":"v"}'
+    assert RFC6749.encoder.encode({"a": None, "resource": ["x", "y"]}) == b"resource=x&resource=y"
+    assert (
+        AWS_SSO_OIDC.encoder.encode({"code": None, "code_verifier": "v"}) == b'{"codeVerifier":"v"}'
+    )
 
 
 def test_a_form_carries_objects_as_json() -> None:
@@ -71,26 +74,28 @@ def test_a_form_carries_objects_as_json() -> None:
         "native_sso": True,
         "number": 7,
     }
-    sent = parse_qs(RFC6749.encode(fields).decode())
+    sent = parse_qs(RFC6749.encoder.encode(fields).decode())
     assert sent.pop("number") == ["7"]
     assert {name: json.loads(value) for name, (value,) in sent.items()} == {
         name: value for name, value in fields.items() if name != "number"
     }
-    url = RFC6749.authorization_url("https://as.example/", {"authorization_details": details})
+    url = RFC6749.encoder.authorization_url(
+        "https://as.example/", {"authorization_details": details}
+    )
     assert json.loads(parse_qs(urlsplit(url).query)["authorization_details"][0]) == details
 
 
 def test_an_authorization_address_keeps_its_own_query() -> None:
     fields = {"client_id": "c", "scope": ("a", "b"), "state": None}
-    url = RFC6749.authorization_url("https://example.com/a?tenant=1", fields)
+    url = RFC6749.encoder.authorization_url("https://example.com/a?tenant=1", fields)
     assert parse_qs(urlsplit(url).query) == {"tenant": ["1"], "client_id": ["c"], "scope": ["a b"]}
-    assert "scopes=a+b" in AWS_SSO_OIDC.authorization_url("https://example.com/a", fields)
+    assert "scopes=a+b" in AWS_SSO_OIDC.encoder.authorization_url("https://example.com/a", fields)
 
 
 @BOTH
 def test_headers_say_what_is_sent_and_wanted(dialect: Dialect) -> None:
     kind = "json" if dialect is AWS_SSO_OIDC else "x-www-form-urlencoded"
-    assert dict(dialect.headers) == {
+    assert dict(dialect.encoder.headers) == {
         "Accept": "application/json",
         "Content-Type": f"application/{kind}",
     }
@@ -101,7 +106,7 @@ def test_headers_say_what_is_sent_and_wanted(dialect: Dialect) -> None:
 
 def check(dialect: Dialect, answered: HttpResponse) -> None:
     """An answer is exactly one of three things, and a payload is a token or a named problem."""
-    answer = dialect.decode(answered)
+    answer = dialect.decoder.decode(answered)
     if answer.error is not None:
         assert answer.error.code
         return
@@ -110,7 +115,7 @@ def check(dialect: Dialect, answered: HttpResponse) -> None:
         return
     assert 200 <= answered.status < 300
     try:
-        token = dialect.token(answer.payload, 1.0)
+        token = dialect.decoder.token(answer.payload, 1.0)
     except ValueError as problem:
         assert str(problem)  # noqa: PT017 - the text is what the error for the caller is made of
     else:
@@ -126,7 +131,7 @@ def test_any_bytes_are_an_answer(
     headers = {"content-type": kind, "x-amzn-errortype": error, "retry-after": kind}
     answered = HttpResponse(status, headers, body)
     check(dialect, answered)
-    after = dialect.decode(answered).retry_after
+    after = dialect.decoder.decode(answered).retry_after
     assert after is None or after >= 0
 
 
@@ -145,8 +150,8 @@ def test_a_whole_document_of_any_shape_is_an_answer(found: Any) -> None:
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n", b"\n\n"])
 def test_a_byte_order_mark_and_blanks_are_passed_over(mark: bytes) -> None:
-    answer = RFC6749.decode(response(mark + b'{"access_token": "at"}\n'))
-    assert RFC6749.token(answer.payload, 0).access_token == "at"
+    answer = RFC6749.decoder.decode(response(mark + b'{"access_token": "at"}\n'))
+    assert RFC6749.decoder.token(answer.payload, 0).access_token == "at"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_a_byte_order_mark_and_blanks_are_passed_over(mark: bytes) -> None:
      ("", None), (True, None)],
 )  # fmt: skip
 def test_a_lifetime_is_read_in_every_form(value: Any, seconds: int | None) -> None:
-    token = RFC6749.token({"access_token": "at", "expires_in": value}, 100.0)
+    token = RFC6749.decoder.token({"access_token": "at", "expires_in": value}, 100.0)
     assert token.expires_in == seconds
     assert token.expires_at == (None if seconds is None else 100.0 + seconds)
 
@@ -164,25 +169,25 @@ def test_a_lifetime_is_read_in_every_form(value: Any, seconds: int | None) -> No
 def test_a_token_is_kept_though_its_lifetime_cannot_be_read(value: Any) -> None:
     # It was issued, and the refresh token beside it may be the only one that still works.
     answer = {"access_token": "at", "expires_in": value, "refresh_token": "rt"}
-    token = RFC6749.token(answer, 0)
+    token = RFC6749.decoder.token(answer, 0)
     assert (token.access_token, token.refresh_token) == ("at", "rt")
     assert token.expires_in is None
 
 
 @pytest.mark.parametrize("value", [-1, "-1", -(10**9)])
 def test_a_lifetime_below_zero_is_over(value: Any) -> None:
-    token = RFC6749.token({"access_token": "at", "expires_in": value}, 0)
+    token = RFC6749.decoder.token({"access_token": "at", "expires_in": value}, 0)
     assert (token.expires_in, token.expired()) == (0, True)
 
 
 @pytest.mark.parametrize("value", [None, "", 7, [], {"token": "x"}, False])
 def test_an_access_token_is_a_text(value: Any) -> None:
     with pytest.raises(ValueError, match="access_token"):
-        RFC6749.token({"access_token": value}, 0)
+        RFC6749.decoder.token({"access_token": value}, 0)
 
 
 def test_what_a_token_holds() -> None:
-    token = RFC6749.token(
+    token = RFC6749.decoder.token(
         {"access_token": "at", "token_type": "DPoP", "scope": "b a", "session_state": "s"}, 0
     )
     assert (token.token_type, token.scope, dict(token.extra)) == (
@@ -190,8 +195,8 @@ def test_what_a_token_holds() -> None:
         ("b", "a"),
         {"session_state": "s"},
     )
-    assert RFC6749.token({"access_token": "at"}, 0).scope is None
-    assert RFC6749.token({"access_token": "at"}, 0).token_type == "Bearer"
+    assert RFC6749.decoder.token({"access_token": "at"}, 0).scope is None
+    assert RFC6749.decoder.token({"access_token": "at"}, 0).token_type == "Bearer"
 
 
 FORMS: dict[str, Any] = {
@@ -213,7 +218,7 @@ FORMS: dict[str, Any] = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", TOKEN_ERRORS[:13], ids=lambda kind: kind.__name__)
 def test_every_form_of_an_error_of_aws(form: str, kind: Any) -> None:
-    answer = AWS_SSO_OIDC.decode(FORMS[form](kind.__name__))
+    answer = AWS_SSO_OIDC.decoder.decode(FORMS[form](kind.__name__))
     assert answer.error is not None
     assert answer.error.code == kind.wire
 
@@ -222,25 +227,25 @@ def test_every_form_of_an_error_of_aws(form: str, kind: Any) -> None:
 @pytest.mark.parametrize("kind", TOKEN_ERRORS, ids=lambda kind: kind.wire)
 def test_a_body_with_error_alone(dialect: Dialect, kind: Any) -> None:
     for status in (200, 400, 500):
-        answer = dialect.decode(response({"error": kind.wire}, status))
+        answer = dialect.decoder.decode(response({"error": kind.wire}, status))
         assert answer.error is not None
         assert answer.error.code == kind.wire
 
 
 def test_a_note_beside_a_token_is_no_error() -> None:
     for note in ("", "none", None):
-        assert RFC6749.decode(response({"access_token": "at", "error": note})).error is None
-        aws = AWS_SSO_OIDC.decode(response({"accessToken": "at", "error": note}))
+        assert RFC6749.decoder.decode(response({"access_token": "at", "error": note})).error is None
+        aws = AWS_SSO_OIDC.decoder.decode(response({"accessToken": "at", "error": note}))
         assert aws.error is None
-    assert RFC6749.decode(response({"access_token": "", "error": "no"})).error is not None
+    assert RFC6749.decoder.decode(response({"access_token": "", "error": "no"})).error is not None
 
 
 def test_the_example_of_rfc_6749_appendix_b() -> None:
-    assert RFC6749.encode({"p": " %&+\u00a3\u20ac"}) == b"p=+%25%26%2B%C2%A3%E2%82%AC"
+    assert RFC6749.encoder.encode({"p": " %&+\u00a3\u20ac"}) == b"p=+%25%26%2B%C2%A3%E2%82%AC"
 
 
 def test_the_example_of_rfc_6749_section_5_1() -> None:
-    answer = RFC6749.decode(
+    answer = RFC6749.decoder.decode(
         response(
             {
                 "access_token": "2YotnFZFEjr1zCsicMWpAA",
@@ -251,7 +256,7 @@ def test_the_example_of_rfc_6749_section_5_1() -> None:
             }
         )
     )
-    token = RFC6749.token(answer.payload, 0.0)
+    token = RFC6749.decoder.token(answer.payload, 0.0)
     assert (token.access_token, token.token_type) == ("2YotnFZFEjr1zCsicMWpAA", "example")
     assert (token.expires_in, token.refresh_token) == (3600, "tGzv3JOkF0XG5Qx2TlKWIA")
     assert token.extra == {"example_parameter": "example_value"}
@@ -269,7 +274,10 @@ def test_a_retry_after_of_days_is_not_cut() -> None:
 
 def test_what_cannot_travel_is_refused_by_name_and_not_quoted() -> None:
     fields = {"client_id": "c", "start_url": "secret-\ud800", "resource": ["x", "\udfff"]}
-    for write in (RFC6749.encode, lambda each: RFC6749.authorization_url("https://e.com/a", each)):
+    for write in (
+        RFC6749.encoder.encode,
+        lambda each: RFC6749.encoder.authorization_url("https://e.com/a", each),
+    ):
         with pytest.raises(RequestInvalidError) as caught:
             write(fields)
         assert sorted(caught.value.errors) == ["resource", "start_url"]

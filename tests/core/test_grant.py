@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from grantway import Client, ConfigurationError, Grant, GrantSchema, Provider, Scope, Text
 from grantway._exceptions import RequestInvalidError, UnknownGrantTypeError
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from tests import faults
 from tests.faults import FaultServer
 

@@ -71,7 +71,7 @@ def test_it_looks_like_what_it_decorates() -> None:
     "wrong", [{"client_id": ""}, {"auth": "no-such-method"}, {"timeout": -1}], ids=str
 )
 def test_a_client_that_cannot_be_made_shows_none(wrong: dict[str, object]) -> None:
-    options = grantway._types.grant.Params({"client_id": "c", "client_secret": MARK, **wrong})
+    options = grantway._secrets.params.Params({"client_id": "c", "client_secret": MARK, **wrong})
     provider = grantway.Provider(token_endpoint="https://login.example.com/token")
     with pytest.raises(grantway.ConfigurationError) as caught:
         grantway.Client(provider, **options)

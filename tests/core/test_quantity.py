@@ -13,7 +13,7 @@ import pytest
 from grantway import Client, CredentialPool, Freshness, Provider, RetryPolicy, Token
 from grantway._exceptions import ConfigurationError
 from grantway._transport.transport import RequestsTransport
-from grantway._types.grant import Text
+from grantway._types.fields import Text
 from grantway._types.quantity import check_count, check_seconds, check_share, check_wait
 from grantway._wire.dialect import Dialect
 from grantway.testing import FaultServer, FrozenClock

@@ -23,7 +23,8 @@ from grantway import (
     Token,
 )
 from grantway._transport.http import HttpResponse
-from grantway._wire.dialect import RFC6749, Dialect, ResponseShape
+from grantway._wire.dialect import RFC6749, Dialect
+from grantway._wire.shapes import ResponseShape
 from tests import faults
 from tests.faults import Act, FaultServer
 

@@ -45,10 +45,10 @@ from grantway._exceptions import Attempt, GrantwayError
 from grantway._processes.copies import OneProcess, Value
 from grantway._requests.exchange import Exchange
 from grantway._requests.outgoing_request import OutgoingRequest
+from grantway._secrets.params import Params
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
-from grantway._types.grant import Params
-from grantway._wire.dialect import ProviderResponse, WireError
+from grantway._wire.provider_response import ProviderResponse, WireError
 from grantway.testing import Fault, NonconformingGrantError, Received, Register
 from grantway_grants.authorization_code import AuthorizationRequest
 from grantway_grants.device_code import DeviceAuthorization

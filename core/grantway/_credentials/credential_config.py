@@ -8,10 +8,10 @@ from typing import Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import check_parts, refuse_pickle
+from grantway._secrets.params import Params
 from grantway._secrets.redaction import SECRET_NAME
 from grantway._types.callables import computed_names, is_async
 from grantway._types.freshness import Freshness
-from grantway._types.grant import Params
 from grantway._types.store import Store, problem_of
 from grantway._types.token import Token
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from grantway._types.grant import Params, Scope
+from grantway._secrets.params import Params
+from grantway._types.fields import Scope
 from grantway._types.token import Token
 
 from .carry_over import carry_over

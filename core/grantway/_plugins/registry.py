@@ -18,7 +18,8 @@ from grantway._exceptions import (
     UnknownGrantTypeError,
 )
 from grantway._processes.copies import OneProcess
-from grantway._types.grant import Grant, IssuerGrant, Params
+from grantway._secrets.params import Params
+from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus, source_of
 from grantway._types.store import problem_of
 from grantway._wire.dialect import RFC6749, Dialect

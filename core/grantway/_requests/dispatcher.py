@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from grantway._secrets.params import Params
     from grantway._transport.deadline import Deadline
     from grantway._transport.http import Transport
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
     from .client_auth import ClientAuth
     from .middleware import Middleware

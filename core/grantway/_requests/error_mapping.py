@@ -24,7 +24,7 @@ from grantway._transport.transient import failed_status, is_refused
 from .error_codes import REGISTERED, error_class
 
 if TYPE_CHECKING:
-    from grantway._wire.dialect import ProviderResponse, WireError
+    from grantway._wire.provider_response import ProviderResponse, WireError
 
     from .exchange import Exchange
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from grantway._transport.deadline import Deadline
     from grantway._types.grant import Grant
     from grantway._types.token import Token
-    from grantway._wire.dialect import Dialect, ProviderResponse
+    from grantway._wire.dialect import Dialect
+    from grantway._wire.provider_response import ProviderResponse
 
     from .client_auth import ClientAuth
     from .computed_parameters import ComputedParams

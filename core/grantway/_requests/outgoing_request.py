@@ -1,18 +1,17 @@
-"""Prepare the requests of an exchange and interpret their responses, without sending anything."""
+"""Prepare the requests of an exchange. Sends nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import PluginError
 from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
-from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._transport.http import HttpRequest
 from grantway._types.callables import is_async, is_unfinished, kind_of
-from grantway._types.token import Token
-from grantway._wire.dialect import ProviderResponse, refresh_token
+from grantway._wire.provider_response import ProviderResponse
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -46,7 +45,7 @@ class OutgoingRequest(OneProcess):
     learn: Callable[[ProviderResponse], bool] | None = None
 
 
-def prepare(exchange: Exchange, provider: Provider) -> tuple[OutgoingRequest, HttpRequest]:
+def prepare_request(exchange: Exchange, provider: Provider) -> tuple[OutgoingRequest, HttpRequest]:
     """Return the next request of an exchange, authenticated and encoded.
 
     Raises:
@@ -64,56 +63,16 @@ def prepare(exchange: Exchange, provider: Provider) -> tuple[OutgoingRequest, Ht
     else:
         fields.update(exchange.params)
     dialect = exchange.dialect
-    outgoing = OutgoingRequest(exchange.url, fields, dict(dialect.headers), exchange.step, provider)
+    outgoing = OutgoingRequest(
+        exchange.url, fields, dict(dialect.encoder.headers), exchange.step, provider
+    )
     authenticate: Callable[[OutgoingRequest], object] = exchange.client.authenticate
-    _check_authentication(exchange, outgoing, authenticate(outgoing))
+    returned = authenticate(outgoing)
+    if returned is not None or outgoing.learn is not None or type(outgoing.secrets) is not tuple:
+        _check_authentication(exchange, outgoing, returned)
     exchange.proofs = outgoing.secrets
-    encoded = dialect.encode(outgoing.fields)
+    encoded = dialect.encoder.encode(outgoing.fields)
     return outgoing, HttpRequest("POST", outgoing.url, outgoing.headers, encoded)
-
-
-def process(exchange: Exchange, response: HttpResponse) -> ProviderResponse:
-    """Return the decoded response, with the token if the exchange requested one."""
-    dialect = exchange.dialect
-    decoded = dialect.decode(response)
-    decoded.attempts = exchange.attempts
-    if exchange.grant is None:
-        # RFC 7009 section 2.2: ignore the body of a revocation response.
-        empty = exchange.step == "revocation" or not response.body.strip()
-        if empty and response.succeeded:
-            decoded.problem = None
-    elif decoded.error is None and decoded.problem is None:
-        try:
-            decoded.token = dialect.token(decoded.payload, exchange.sent_at)
-            exchange.received = decoded.token
-        except ValueError as unreadable:
-            decoded.problem, decoded.body = str(unreadable), response.body
-            decoded.members = decoded.payload
-            exchange.received = _refresh_token_alone(decoded.payload, exchange.sent_at)
-    return decoded
-
-
-def wants_retry(exchange: Exchange, outgoing: OutgoingRequest, response: ProviderResponse) -> bool:
-    """Pass a response to the client authentication, and return whether to send once more.
-
-    Raises:
-        PluginError: the client authentication failed after a token was issued, or is asynchronous.
-    """
-    if outgoing.learn is None:
-        return False
-    try:
-        again: object = outgoing.learn(response)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        if exchange.received is None:
-            raise
-        problem = f"raised {type(error).__name__} after the provider had issued a token"
-        raise _contract_error(exchange, problem) from error
-    if is_unfinished(again):
-        raise _contract_error(exchange, "has an asynchronous learn")
-    # Once a token was issued, a second send would use the code or refresh token twice.
-    return bool(again) and exchange.received is None
 
 
 def _check_authentication(exchange: Exchange, outgoing: OutgoingRequest, returned: object) -> None:
@@ -131,20 +90,13 @@ def _check_authentication(exchange: Exchange, outgoing: OutgoingRequest, returne
     elif outgoing.learn is not None and is_async(outgoing.learn):
         problem = "set learn of the request to an asynchronous function"
     if problem:
-        raise _contract_error(exchange, problem, "Nothing was sent: the")
+        raise contract_error(exchange, problem, "Nothing was sent: the")
 
 
-def _contract_error(exchange: Exchange, problem: str, start: str = "The") -> PluginError:
+def contract_error(exchange: Exchange, problem: str, start: str = "The") -> PluginError:
+    """Return the error for client authentication that broke its contract."""
     kind = type(exchange.client)
     return PluginError(
         f"{start} client authentication {kind.__module__}.{kind.__qualname__} {problem}.",
         plugin=kind.__module__,
     )
-
-
-def _refresh_token_alone(payload: Mapping[str, Any], sent_at: float) -> Token | None:
-    """Return a refresh token that came without an access token: it may replace the previous one."""
-    rotated = refresh_token(payload.get("refresh_token"))
-    if rotated is None:
-        return None
-    return Token("", expires_in=0, expires_at=sent_at, refresh_token=rotated)

@@ -19,7 +19,7 @@ from grantway._types.grant import Replay
 from grantway._types.quantity import check_count, check_seconds
 
 if TYPE_CHECKING:
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
     from .exchange import Exchange
 

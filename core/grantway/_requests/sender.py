@@ -8,7 +8,7 @@ from .attempts import Wait, attempts
 
 if TYPE_CHECKING:
     from grantway._transport.http import Transport
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
     from .error_mapping import ErrorMapping
     from .exchange import Exchange

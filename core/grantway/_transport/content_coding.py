@@ -9,6 +9,10 @@ from __future__ import annotations
 import http.client
 import zlib
 
+from grantway._exceptions import Evidence, ResponseTooLargeError
+
+from .http import HttpResponse
+
 _GZIP_MAGIC = b"\x1f\x8b"
 #: Codings that zlib supports; ``br`` and ``zstd`` need other libraries.
 _CODINGS = frozenset({"deflate", "gzip", "x-gzip"})
@@ -18,22 +22,40 @@ _MOST_CODINGS, _MOST_MEMBERS = 4, 64
 _WITH_HEADER, _RAW = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
-class TooLargeError(Exception):
+class _TooLargeError(Exception):
     """The decompressed data exceeds the limit."""
 
 
-def decompress(body: bytes, coding: str, limit: int) -> tuple[bytes, str]:
-    """Return the decompressed body and the remaining codings.
+def decompressed(status: int, headers: dict[str, str], body: bytes, limit: int) -> HttpResponse:
+    """Return a response with its body decompressed.
 
     Args:
+        status: The HTTP status.
+        headers: The headers, lower-case names. ``content-encoding`` is reduced to the codings that
+            remain.
         body: The received body.
-        coding: The ``Content-Encoding`` header.
-        limit: Maximum size of the result in bytes.
+        limit: Maximum size of the decompressed body in bytes.
 
     Raises:
-        TooLargeError: the result exceeds the limit.
+        ResponseTooLargeError: the decompressed body exceeds the limit.
         http.client.IncompleteRead: the compressed data is truncated.
     """
+    coding = headers.pop("content-encoding", "")
+    try:
+        body, coding = _decompress(body, coding, limit)
+    except _TooLargeError:
+        raise ResponseTooLargeError(
+            f"The response is compressed and larger than {limit} bytes when decompressed; the rest "
+            "was not read.",
+            evidence=Evidence(status=status, headers=headers),
+        ) from None
+    if coding:
+        headers["content-encoding"] = coding
+    return HttpResponse(status, headers, body)
+
+
+def _decompress(body: bytes, coding: str, limit: int) -> tuple[bytes, str]:
+    """Return the decompressed body and the remaining codings."""
     codings = [name for each in coding.split(",") if (name := each.strip().lower())]
     codings = [name for name in codings if name != "identity"]
     if not codings and body.startswith(_GZIP_MAGIC):
@@ -64,7 +86,7 @@ def _undo(body: bytes, window: int, limit: int) -> bytes:
         stream = zlib.decompressobj(window)
         out += stream.decompress(body, limit + 1 - len(out))
         if len(out) > limit:
-            raise TooLargeError
+            raise _TooLargeError
         if not stream.eof:
             raise http.client.IncompleteRead(b"")
         body = stream.unused_data

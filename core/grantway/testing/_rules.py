@@ -12,8 +12,10 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from grantway._exceptions import GrantwayError, OutcomeUnknownError, PluginError, TokenError
+from grantway._secrets.params import Params
 from grantway._transport.http import HttpResponse
-from grantway._types.grant import Grant, GrantSchema, Params, Replay
+from grantway._types.fields import GrantSchema
+from grantway._types.grant import Grant, Replay
 
 from ._sample_grant import UNKNOWN, OddError, SampleGrant, Wrong, json_answer, leaks
 

@@ -20,7 +20,8 @@ from grantway._requests.provider import Provider
 from grantway._requests.retry import RetryPolicy
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
-from grantway._types.grant import Grant, Scope
+from grantway._types.fields import Scope
+from grantway._types.grant import Grant
 from grantway.hookspecs import hookimpl
 
 #: A name that no grant has.

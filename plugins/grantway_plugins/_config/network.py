@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from marshmallow import ValidationError, fields, validates_schema
 
 from grantway._exceptions import ConfigurationError
-from grantway._types.grant import Text
+from grantway._types.fields import Text
 from grantway._wire.shapes import flag
 
 from .toml_file import KeyPath, Mistake, TableSchema

@@ -9,8 +9,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from grantway._exceptions import ConfigurationError
 from grantway._transport.http import require_secure
+from grantway._types.fields import Scope, Text
 from grantway._types.freshness import Freshness
-from grantway._types.grant import Scope, Text
 from grantway._types.quantity import check_seconds
 from grantway_grants._callback import Callback, check_ports
 from grantway_grants._resource import Resource

@@ -14,7 +14,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
 from marshmallow.exceptions import SCHEMA
 
 from grantway._exceptions import ConfigurationError
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 
 from .partial_table import PartialTable
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from grantway._exceptions import TOKEN_ERRORS
 from grantway._types.freshness import Freshness
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape, ResponseShape
 
 #: AWS's name of each RFC name in requests.
 REQUEST_NAMES = {

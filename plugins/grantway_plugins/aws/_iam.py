@@ -72,7 +72,10 @@ class AwsIam(Value):
         if draft.step == "token":
             draft.url += f"{'&' if '?' in draft.url else '?'}{_QUERY}"
         request = AWSRequest(
-            "POST", draft.url, headers=dict(draft.headers), data=AWS_SSO_OIDC.encode(draft.fields)
+            "POST",
+            draft.url,
+            headers=dict(draft.headers),
+            data=AWS_SSO_OIDC.encoder.encode(draft.fields),
         )
         SigV4Auth(frozen.value, SIGNING_NAME, self.region).add_auth(request)
         draft.headers.update(request.headers.items())

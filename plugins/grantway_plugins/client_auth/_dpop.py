@@ -20,7 +20,7 @@ from ._keys import KeySource, SigningKey, signing_key
 
 if TYPE_CHECKING:
     from grantway._requests.outgoing_request import OutgoingRequest
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 USE_NONCE = "use_dpop_nonce"
 #: The endpoints that bind a token or code to the key (RFC 9449 sections 5 and 10.1).

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import RequestShape, ResponseShape
 
 #: ``token_type`` names the owner of the token; Basic credentials are not form-encoded.
 #:

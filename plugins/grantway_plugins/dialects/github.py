@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape, ResponseShape
 
 #: Errors have status 200 and GitHub's own codes; scopes are separated by commas; without
 #: ``Accept: application/json`` the response is a form.

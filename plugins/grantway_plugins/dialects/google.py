@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape, ResponseShape
 
 #: A device authorization response has ``verification_url``; the error for too many device codes is
 #: in ``error_code``; ``error_subtype`` distinguishes an expired session from a revoked token. The

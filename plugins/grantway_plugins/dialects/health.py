@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape, ResponseShape
 
 #: An error is a list, ``errors``, of ``errorType`` and ``message``, beside ``success: false``;
 #: Basic credentials are not form-encoded.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape
 
 #: Follows the standard. A rotated refresh token may be used again only if the tenant configures an
 #: overlap period, which is off by default. In that case, set its length in seconds with

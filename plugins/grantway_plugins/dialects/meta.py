@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape, ResponseShape
 
 _REQUEST = RequestShape(scope_separator=",", client_auth="client_secret_post")
 # Ignore the number next to it, which only repeats the status.

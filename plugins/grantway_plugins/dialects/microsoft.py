@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape, ResponseShape
 
 #: Version 1 sends numbers as strings, and ``verification_url`` in device authorization responses.
 #: Both versions have their own error codes for the device flow, and details of an error in

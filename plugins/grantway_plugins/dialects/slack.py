@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect, ErrorShape, RequestShape, ResponseShape
+from grantway._wire.dialect import Dialect
+from grantway._wire.shapes import ErrorShape, RequestShape, ResponseShape
 
 # Every response has status 200; ``ok`` tells success from failure.
 _ERROR = ErrorShape(

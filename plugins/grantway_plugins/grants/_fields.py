@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from grantway._types.grant import Text
+from grantway._types.fields import Text
 
 #: Prefix of the token type identifiers (RFC 8693 section 3).
 TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"

@@ -20,7 +20,9 @@ from grantway._exceptions import (
 )
 from grantway._processes.copies import OneProcess, Value
 from grantway._requests.client import Client
-from grantway._types.grant import Grant, GrantSchema, Params, Replay, Scope, Text
+from grantway._secrets.params import Params
+from grantway._types.fields import GrantSchema, Scope, Text
+from grantway._types.grant import Grant, Replay
 from grantway._types.quantity import check_count
 from grantway._types.token import Token
 from grantway.hookspecs import hookimpl

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grantway._types.grant import Grant, GrantSchema, IssuerGrant, Replay, Scope
+from grantway._types.fields import GrantSchema, Scope
+from grantway._types.grant import Grant, IssuerGrant, Replay
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource
 

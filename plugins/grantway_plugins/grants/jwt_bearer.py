@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grantway._types.grant import Grant, GrantSchema, Replay, Scope
+from grantway._types.fields import GrantSchema, Scope
+from grantway._types.grant import Grant, Replay
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 import warnings
 
-from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.fields import GrantSchema, Scope, Text
+from grantway._types.grant import Grant, Replay
 from grantway.hookspecs import hookimpl
 
 GRANT_TYPE = "password"

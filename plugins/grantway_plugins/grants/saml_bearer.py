@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from grantway._exceptions import ConfigurationError
-from grantway._types.grant import Grant, GrantSchema, Replay, Scope, Text
+from grantway._types.fields import GrantSchema, Scope, Text
+from grantway._types.grant import Grant, Replay
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from marshmallow import ValidationError, validates_schema
 
-from grantway._types.grant import Grant, GrantSchema, IssuerGrant, Replay, Scope, Text
+from grantway._types.fields import GrantSchema, Scope, Text
+from grantway._types.grant import Grant, IssuerGrant, Replay
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource, Several, Uri
 

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import Value
-from grantway._types.grant import Scope
+from grantway._types.fields import Scope
 from grantway._types.quantity import check_count, check_seconds
 from grantway_grants import authorization_code, device_code, refresh_token
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
+from grantway._secrets.params import Params
 from grantway._transport.http import is_loopback
-from grantway._types.grant import Params
 from grantway_plugins._config.file_signature import file_signature
 from grantway_plugins._config.network import NetworkTable
 from grantway_plugins._config.tables import ProfileTable, SsoSessionTable

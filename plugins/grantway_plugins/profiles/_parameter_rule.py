@@ -1,6 +1,6 @@
 """Translate the error messages of a grant's schema into the terms of a profile."""
 
-from grantway._types.grant import UNKNOWN_PARAMETER
+from grantway._types.fields import UNKNOWN_PARAMETER
 
 _UNKNOWN = "is not a parameter of this grant; provider-specific ones go into the table extra"
 

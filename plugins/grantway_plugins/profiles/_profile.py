@@ -20,8 +20,8 @@ from grantway._exceptions import (
 )
 from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
+from grantway._secrets.params import Params
 from grantway._types.freshness import Freshness
-from grantway._types.grant import Params
 from grantway_grants._callback import redirect_uris
 from grantway_grants._login_parameters import login_parameters
 from grantway_plugins._config.components import Components

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.tables import SsoSessionTable

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway.hookspecs import hookimpl
 
 if TYPE_CHECKING:

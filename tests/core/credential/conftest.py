@@ -12,7 +12,7 @@ import pytest
 
 from grantway import Client
 from grantway._credentials import credential, token_state
-from grantway._requests import attempts
+from grantway._requests import attempt
 from grantway._types import freshness, token
 from tests.core.credential.scenes import Clock, client_of, wait_for_refreshes
 from tests.faults import Act, FaultServer
@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     moved = Clock()
     wall, monotonic = time.time, time.monotonic
     stand_in = SimpleNamespace(time=lambda: wall() + moved.wall, monotonic=monotonic)
-    for module in (freshness, token, attempts):
+    for module in (freshness, token, attempt):
         monkeypatch.setattr(module, "time", stand_in)
     for module in (credential, token_state):
         monkeypatch.setattr(module, "_time", stand_in.time)

@@ -20,7 +20,7 @@ from grantway import (
     Token,
     hookimpl,
 )
-from grantway._wire.dialect import ProviderResponse
+from grantway._wire.provider_response import ProviderResponse
 from tests import faults
 from tests.faults import FaultServer
 

@@ -29,7 +29,7 @@ from grantway import (
     hookimpl,
 )
 from grantway._types.plugin_status import PluginStatus
-from grantway._wire.dialect import ProviderResponse
+from grantway._wire.provider_response import ProviderResponse
 from grantway_grants.refresh_token import RefreshTokenSchema
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults

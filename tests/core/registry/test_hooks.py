@@ -23,7 +23,7 @@ from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._types.grant import IssuerGrant
 from grantway._types.plugin_status import PluginStatus
-from grantway._wire.dialect import ProviderResponse
+from grantway._wire.provider_response import ProviderResponse
 from grantway_plugins.issuer import Denial
 
 if TYPE_CHECKING:

@@ -175,7 +175,7 @@ def test_a_call_that_is_not_stubbed() -> None:
     ids=lambda spoilt: next(iter(spoilt)),
 )
 def test_a_client_that_cannot_be_made(spoilt: dict[str, Any]) -> None:
-    options = grantway._types.grant.Params({"region_name": "us-east-1", **KEYS, **spoilt})
+    options = grantway._secrets.params.Params({"region_name": "us-east-1", **KEYS, **spoilt})
     del spoilt
     assert_clean(lambda: aws.client(**options))
 

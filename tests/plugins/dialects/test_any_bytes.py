@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 import grantway
 from grantway._transport.http import HttpResponse
 from grantway._types.token import Token
-from grantway._wire.dialect import ProviderResponse
+from grantway._wire.provider_response import ProviderResponse
 
 DIALECTS = st.sampled_from(list(grantway.build_registry(strict=True).dialects.values()))
 STATUSES = st.sampled_from([200, 201, 204, 400, 401, 429, 500, 503])
@@ -52,14 +52,14 @@ JSON = st.recursive(
 
 
 def read(dialect: grantway.Dialect, response: HttpResponse) -> ProviderResponse:
-    decoded = dialect.decode(response)
+    decoded = dialect.decoder.decode(response)
     outcomes = [decoded.error is not None, decoded.problem is not None]
     assert sum(outcomes) <= 1
     if any(outcomes):
         assert decoded.payload == {}
     else:
         try:
-            token = dialect.token(decoded.payload, 0.0)
+            token = dialect.decoder.token(decoded.payload, 0.0)
         except ValueError:
             pass  # the exchange turns this into a problem
         else:
@@ -89,7 +89,7 @@ def test_any_object_becomes_a_token_an_error_or_a_problem(
 @given(DIALECTS, st.text(min_size=1).filter(lambda text: text.strip() == text))
 def test_sends_the_given_parameters(dialect: grantway.Dialect, code: str) -> None:
     code = code.encode("utf-8", "replace").decode()
-    body = dialect.encode({"code": code, "resource": [code, "second"]})
+    body = dialect.encoder.encode({"code": code, "resource": [code, "second"]})
     if dialect.request.encoding == "json":
         sent = json.loads(body)
     else:

@@ -70,7 +70,7 @@ def test_encodes_a_request_as_documented(case: Request) -> None:
     assert sent.headers.get("Authorization") == (BASIC if case.basic else None)
     body = json.loads(sent.body) if case.json else dict(parse_qsl(sent.body.decode()))
     assert body == case.body
-    url = asking.dialect.authorization_url(
+    url = asking.dialect.encoder.authorization_url(
         "https://login.example/authorize", {"client_id": "my-client", "scope": ("a", "b")}
     )
     assert dict(parse_qsl(urlsplit(url).query)) == (
@@ -105,7 +105,7 @@ def test_accepts_verification_url_in_a_device_login() -> None:
     body = {"device_code": "4/4-GMM", "user_code": "GQVQ-JKEC", "expires_in": 1800, "interval": 5}
     page = "https://www.google.com/device"
     for dialect in ("google", "microsoft"):
-        decoded = REGISTRY.dialects[dialect].decode(
+        decoded = REGISTRY.dialects[dialect].decoder.decode(
             HttpResponse(200, {}, json.dumps({**body, "verification_url": page}).encode())
         )
         assert decoded.payload == {**body, "verification_uri": page}

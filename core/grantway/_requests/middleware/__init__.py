@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
     Next = Callable[[Exchange], ProviderResponse]
     Middleware = Callable[[Exchange, Next], ProviderResponse]

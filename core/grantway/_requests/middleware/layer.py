@@ -10,7 +10,7 @@ from grantway._exceptions import GrantwayError, PluginError
 from grantway._requests.exchange import Exchange
 from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.token import Token
-from grantway._wire.dialect import ProviderResponse
+from grantway._wire.provider_response import ProviderResponse
 
 if TYPE_CHECKING:
     from . import Middleware, Next

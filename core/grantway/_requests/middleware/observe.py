@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from grantway._requests.exchange import Exchange
     from grantway._types.event import Event
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
     from . import Next
 

@@ -15,9 +15,10 @@ from grantway._requests.exchange import public_headers
 from grantway._requests.outgoing_request import OutgoingRequest
 from grantway._requests.retry import RetryPolicy
 from grantway._secrets.masked import Masked
+from grantway._secrets.params import Params
 from grantway._transport.deadline import Deadline
 from grantway._transport.transport import USER_AGENT, RequestsTransport
-from grantway._types.grant import Grant, Params
+from grantway._types.grant import Grant
 from grantway_plugins.aws._config.endpoint import provider_at
 from grantway_plugins.aws._dialect import AWS_SSO_OIDC, RESPONSE_NAMES
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from grantway._plugins.registry import Registry
     from grantway._requests.client_auth import ClientAuth
     from grantway._transport.http import Transport
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 
 class _AnyParameters(Schema):
@@ -341,7 +342,7 @@ class SSOOIDCClient:
             method="POST",
             query_string={},
             headers={},
-            body=AWS_SSO_OIDC.encode(kwargs),
+            body=AWS_SSO_OIDC.encoder.encode(kwargs),
             context={},
         )
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError
+from grantway._secrets.params import Params
 from grantway._transport.http import require_secure
-from grantway._types.grant import Params
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
 from grantway_plugins.aws._config.endpoint import endpoint_of
 from grantway_plugins.aws._config.settings import Settings, read_settings

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway_plugins.aws._config.regions import regions
 
 from .exceptions import stubbed_error

@@ -33,7 +33,7 @@ from grantway._secrets.error_members import Members
 from grantway._secrets.redaction import scrub
 
 if TYPE_CHECKING:
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 E = TypeVar("E", bound=GrantwayError)
 

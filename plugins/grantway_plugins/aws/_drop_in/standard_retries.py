@@ -10,7 +10,7 @@ from grantway._transport.http import REFUSED
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 _TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 _TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException"})

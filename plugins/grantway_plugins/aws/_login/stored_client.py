@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import Evidence, InvalidClientException, LoginNeededError
 from grantway._requests.client import Client
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway_plugins.aws._cache.times import read_time
 
 from .registration import Registration

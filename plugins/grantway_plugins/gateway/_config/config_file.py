@@ -14,7 +14,7 @@ from grantway._exceptions import ConfigurationError, RegistryError, RequestInval
 from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings, NetworkTable

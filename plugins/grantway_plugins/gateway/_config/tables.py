@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 
 from grantway._exceptions import ConfigurationError
 from grantway._transport.http import is_loopback
-from grantway._types.grant import Scope, Text
+from grantway._types.fields import Scope, Text
 from grantway_plugins._config.network import NetworkTable, TlsTable
 from grantway_plugins._config.tables import (
     ClientTable,

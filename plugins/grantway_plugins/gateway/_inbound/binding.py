@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from grantway._types.grant import Grant, Params
+from grantway._secrets.params import Params
+from grantway._types.grant import Grant
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.redirect_uri import is_registered
 from grantway_plugins.stores.encrypted._sealing import NotSealedError, Sealer, SealError

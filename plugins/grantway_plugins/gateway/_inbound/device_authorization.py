@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import RequestInvalidError
-from grantway._types.grant import Params, Scope
+from grantway._secrets.params import Params
+from grantway._types.fields import Scope
 from grantway._wire.dialect import Dialect as UpstreamDialect
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import BODY_TIME, WireRequest, WireResponse

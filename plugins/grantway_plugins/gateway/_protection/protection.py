@@ -33,7 +33,7 @@ from .state import Notice, ProtectionState, ShedReason
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
     from grantway._requests.middleware import Next
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 _log = logging.getLogger("grantway.gateway")
 

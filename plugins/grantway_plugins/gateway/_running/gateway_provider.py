@@ -23,7 +23,7 @@ from .upstream_health import UpstreamHealth
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
     from grantway._requests.middleware import Next
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 _TIMEOUT = 30.0
 _SECRET = "client_secret"

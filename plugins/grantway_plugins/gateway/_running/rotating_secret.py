@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
     from grantway._requests.middleware import Next
     from grantway._requests.outgoing_request import OutgoingRequest
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 _log = logging.getLogger("grantway.gateway")
 

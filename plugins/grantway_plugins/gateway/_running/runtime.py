@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grantway._credentials.credential import Credential
 from grantway._credentials.pool import CredentialPool
 from grantway._exceptions import ConfigurationError, GrantwayError
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway._types.store import Store
 from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.network import NetworkSettings

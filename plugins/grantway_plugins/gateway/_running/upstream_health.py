@@ -22,7 +22,7 @@ from grantway._exceptions import (
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
     from grantway._requests.middleware import Next
-    from grantway._wire.dialect import ProviderResponse
+    from grantway._wire.provider_response import ProviderResponse
 
 #: Seconds between two log lines about the same error code.
 _LOG_EVERY = 60.0

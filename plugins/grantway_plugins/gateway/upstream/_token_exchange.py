@@ -28,7 +28,7 @@ from grantway._exceptions import (
 )
 from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway._types.token import Token
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE
 

@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from grantway._exceptions import ConfigurationError
-from grantway._types.grant import Text
+from grantway._types.fields import Text
 from grantway_plugins._config.tables import Seconds
 from grantway_plugins._config.toml_file import Mistake, TableSchema, TomlFile
 

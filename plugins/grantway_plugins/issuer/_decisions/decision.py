@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from grantway._processes.copies import Value
-from grantway._types.grant import Params
+from grantway._secrets.params import Params
 from grantway._types.quantity import check_seconds
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import RegisteredClient, TokenFamily

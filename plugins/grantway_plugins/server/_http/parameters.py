@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grantway._types.grant import Grant, Params, Scope
+from grantway._secrets.params import Params
+from grantway._types.fields import Scope
+from grantway._types.grant import Grant
 
 from .denial import DenialError
 from .wire import WireFormat, WireRequest

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
-from grantway._types.grant import Scope, Text
+from grantway._types.fields import Scope, Text
 from grantway_grants.device_code import GRANT_TYPE
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
 from grantway_plugins.issuer._decisions.issuer import Issuer

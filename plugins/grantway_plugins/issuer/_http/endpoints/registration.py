@@ -9,7 +9,7 @@ from typing import Any, cast
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from grantway._exceptions import ConfigurationError
-from grantway._types.grant import Scope, Text
+from grantway._types.fields import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
 from grantway_plugins.issuer._decisions.authentication import METHODS
 from grantway_plugins.issuer._decisions.grants import STANDARD

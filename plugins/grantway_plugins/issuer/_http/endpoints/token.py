@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from grantway._exceptions import PluginError, RequestInvalidError
+from grantway._secrets.params import Params
 from grantway._types.callables import is_unfinished, kind_of
-from grantway._types.grant import Params
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer, OfferedGrant

@@ -1,0 +1,158 @@
+"""Turn failures of a request into exceptions that say whether it was sent."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import ReadTimeoutError, SSLError
+
+from grantway._exceptions import (
+    ConnectionFailedError,
+    Evidence,
+    OutcomeUnknownError,
+    RedirectRefusedError,
+    TransportError,
+)
+from grantway._secrets.redaction import visible
+
+from .connections import Sending
+from .http import HttpRequest
+from .network import Network, ProxyChoice
+
+#: The status with which a proxy requires a login.
+PROXY_LOGIN = 407
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+#: Maximum characters of a URL in an error.
+_SHOWN = 200
+
+
+def redirect_error(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
+    # The query of a redirect may contain a code or token, so the error omits it.
+    where = _place(headers.get("location", ""))
+    return RedirectRefusedError(
+        f"The endpoint returned {status} with a redirect to {where or 'nowhere'}. Secrets are not "
+        "sent to another URL; if it is the right one, configure it as the endpoint.",
+        evidence=Evidence(status=status),
+    )
+
+
+def _place(location: str) -> str:
+    """Return the scheme, host, port and path of a URL, for messages."""
+    try:
+        target = urlsplit(location)
+        port = f":{target.port}" if target.port is not None else ""
+    except ValueError:
+        return "an address that cannot be read"
+    host = f"{target.scheme}://{target.hostname}{port}" if target.hostname else ""
+    return visible(f"{host}{target.path}")[:_SHOWN]
+
+
+def failure_error(
+    error: Exception,
+    sending: Sending,
+    request: HttpRequest,
+    proxy: ProxyChoice | None,
+    network: Network,
+) -> TransportError:
+    host = urlsplit(request.url).netloc
+    failed, what = _describe(error)
+    if not sending.body_sent:
+        if failed == "proxy" and proxy is not None:
+            if (tunnel := _TUNNEL.search(str(error))) is not None:
+                return proxy_error(proxy, int(tunnel[1]), request)
+            return ConnectionFailedError(
+                f"Could not reach the proxy {proxy.shown} on the way to {host}: {what}. Check "
+                f"{proxy.setting}, or name {host} in no_proxy or NO_PROXY to connect directly. "
+                "Nothing was sent; trying again is safe.",
+                failed="proxy",
+            )
+        # A request without a body may have been sent, but it only reads.
+        again = "Nothing was sent; trying" if request.body else "Trying"
+        way = "" if proxy is None else f" through the proxy {proxy.shown} ({proxy.setting})"
+        return ConnectionFailedError(
+            f"Could not reach {host}{way}: {what}. {_advice(what, network)}{again} again is safe.",
+            failed=failed,
+        )
+    return OutcomeUnknownError(
+        f"The request was sent to {host} and the answer was lost: {what}. It may or may not have "
+        "been carried out. A refresh token that you hold is still yours to try once more; a "
+        "single-use code may be spent, so start that login again if it is refused.",
+        failed=failed,
+        evidence=Evidence(status=sending.status),
+    )
+
+
+def proxy_error(proxy: ProxyChoice, status: int, request: HttpRequest) -> ConnectionFailedError:
+    """Return the error for a proxy that did not forward the request to the provider."""
+    host = urlsplit(request.url).netloc
+    if status == PROXY_LOGIN:
+        advice = (
+            f"put a user name and password into {proxy.setting}: http://USER:PASSWORD@HOST:PORT"
+        )
+    else:
+        advice = (
+            f"check {proxy.setting} and that the proxy allows {host}, or name {host} in no_proxy "
+            "or NO_PROXY to connect directly"
+        )
+    asked = "asks for a login" if status == PROXY_LOGIN else "does not connect"
+    return ConnectionFailedError(
+        f"The proxy {proxy.shown} {asked} on the way to {host} (status {status}): {advice}. "
+        "Nothing was sent.",
+        failed="proxy",
+    )
+
+
+def _advice(what: str, network: Network) -> str:
+    """Return the advice for a TLS failure."""
+    if "certificate" not in what.lower():
+        return ""
+    if "CERTIFICATE_REQUIRED" in what or "BAD_CERTIFICATE" in what:
+        return "The server asks for a certificate of the client: set client_certificate. "
+    if network.trusted is None:
+        return (
+            "If the server's certificate comes from a private authority, set ca_bundle, or the "
+            "variable SSL_CERT_FILE, to the authority's certificate. "
+        )
+    return (
+        f"The certificates trusted are those of {network.trusted} ({network.trusted_by}); add the "
+        "server's authority there. "
+    )
+
+
+def _describe(error: BaseException) -> tuple[str, str]:
+    """Return what failed (see ``TransportError.failed``) and the innermost cause.
+
+    requests wraps urllib3's error, which wraps the socket's.
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    last = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        last = cause
+        inner = getattr(cause, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
+        cause = inner or cause.__cause__ or cause.__context__
+    if isinstance(last, (requests.Timeout, ReadTimeoutError, TimeoutError)):
+        failed, what = "timeout", "timed out"
+    elif (
+        isinstance(last, (SSLError, requests.exceptions.SSLError)) or "ssl" in type(last).__module__
+    ):
+        why = getattr(last, "verify_message", "") or getattr(last, "reason", "")
+        failed, what = "tls", f"TLS failed ({why})"
+    elif isinstance(last, http.client.RemoteDisconnected):
+        failed, what = "connection", "the server closed the connection without a response"
+    elif isinstance(last, http.client.IncompleteRead):
+        failed, what = "connection", "the response was truncated"
+    elif isinstance(last, OSError) and last.strerror:
+        failed, what = "connection", last.strerror.lower()
+    else:
+        failed, what = "connection", type(last).__name__
+    if isinstance(error, requests.exceptions.ProxyError):
+        failed = "proxy"
+    return failed, what
