@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import left_running
+from tests.forked import server_stops
 from tests.forkserver import forkserver
 
 # The tests start hundreds of Python processes, and each would compile grantway again.
@@ -33,9 +34,9 @@ def nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def the_forkserver_ends(nothing_is_left_running: None) -> Iterator[None]:
-    """Stop the fork server before the check for programs left running."""
-    with forkserver():
+def fork_servers_stop(nothing_is_left_running: None) -> Iterator[None]:
+    """Stop the fork servers before the check for programs left running."""
+    with forkserver(), server_stops():
         yield
 
 

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.docs.pages import DEFAULT_ISSUER, DOCS, blocks, name_of, pages
 
 HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
 def test_runs_the_examples_of_a_page(page: Path, tmp_path: Path, issuer: str) -> None:
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-W", "error", HERE / "run_page.py", page, issuer],
         cwd=tmp_path,
         env=environment(HOME=str(tmp_path)),
@@ -75,7 +75,7 @@ def test_the_tests_on_a_page_pass(name: str, count: int, tmp_path: Path) -> None
     page = DOCS / "how-to" / name
     module = tmp_path / "test_page.py"
     module.write_text("\n".join(block.code for block in blocks(page) if block.runs), "utf-8")
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", module],
         cwd=tmp_path,
         env=environment(HOME=str(tmp_path)),
@@ -94,7 +94,7 @@ def test_the_program_on_sharing_a_login_logs_in_once(tmp_path: Path, issuer: str
     (tmp_path / "share.py").write_text(program.code.replace(DEFAULT_ISSUER, issuer), "utf-8")
 
     def run() -> str:
-        done = subprocess.run(
+        done = forked.run(
             [sys.executable, "-W", "error", "share.py"],
             cwd=tmp_path,
             env=environment(HOME=str(tmp_path)),

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests import forked
 from tests.waiting import PATIENCE
 
 STARTUP_SECONDS = PATIENCE
@@ -50,7 +51,7 @@ class Program:
     def __enter__(self) -> Self:
         # A file, because it is read only after a failure, and a full pipe would block the program.
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self._process = subprocess.Popen(
+        self._process = forked.Popen(
             self._command,
             cwd=self._cwd,
             env=self._env,

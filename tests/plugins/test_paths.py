@@ -22,6 +22,7 @@ from grantway_plugins.issuer._storage.database import default_path, open_databas
 from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.stores.keyring._store import KeyRingStore
 from grantway_plugins.stores.sql._store import SqlStore
+from tests import forked
 
 #: Runs the command line as a user whom the system does not know, as containers do.
 STRANGER = """
@@ -177,7 +178,7 @@ def test_a_command_tells_the_setting_without_a_traceback(
     here: Path, command: list[str], home: str | None
 ) -> None:
     env = {name: value for name, value in os.environ.items() if name != "HOME"}
-    run = subprocess.run(
+    run = forked.run(
         [sys.executable, "-c", STRANGER, *command],
         env=env if home is None else {**env, "HOME": home},
         stdin=subprocess.DEVNULL,

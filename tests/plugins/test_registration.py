@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from grantway_plugins.registration import LEAST, registered_client
 from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.stores.memory._store import MemoryStore
+from tests import forked
 from tests.waiting import PATIENCE
 
 #: The second run of this program must find the token of the first one.
@@ -78,7 +78,7 @@ def client_id(provider: grantway.Provider, store: Any, **options: Any) -> str:
 
 def test_a_second_process_finds_the_token_of_the_first(issuer: str, tmp_path: Path) -> None:
     def run() -> str:
-        done = subprocess.run(
+        done = forked.run(
             [sys.executable, "-W", "error", "-c", PROGRAM, issuer, tmp_path / "tokens"],
             capture_output=True,
             text=True,

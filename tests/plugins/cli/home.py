@@ -27,6 +27,7 @@ from grantway._plugins import default_registry as process
 from grantway_plugins import profiles
 from grantway_plugins.cli import main
 from grantway_plugins.profiles._profile import Profile
+from tests import forked
 from tests.core.credential.scenes import wait_for_refreshes
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
@@ -72,7 +73,7 @@ class Home:
         environment = {**self.env, **env}
         if typed is None and not env and "PYTHONPATH" not in environment:
             return _run_here([str(each) for each in arguments], environment)
-        return subprocess.run(
+        return forked.run(
             [*GRANTWAY, *arguments],
             env=environment,
             input=typed,
@@ -99,7 +100,7 @@ class Home:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Run ``grantway`` beside the test."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        return subprocess.Popen(
+        return forked.Popen(
             [*GRANTWAY, *arguments], env=self.env, text=True, **{**pipes, **options}
         )
 
@@ -111,7 +112,7 @@ class Home:
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
         plain = {name: value for name, value in self.env.items() if name != "COLUMNS"}
-        with subprocess.Popen(
+        with forked.Popen(
             [*program, *arguments],
             env={**plain, "TERM": "xterm-256color", **env},
             stdin=theirs,

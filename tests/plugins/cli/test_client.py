@@ -8,13 +8,14 @@ from pathlib import Path
 
 import requests
 
+from tests import forked
 from tests.waiting import PATIENCE, until
 
 from .test_serve import GRANTWAY, serving
 
 
 def grantway(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return forked.run(
         [*GRANTWAY, *words], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 

@@ -11,12 +11,14 @@ import sys
 
 import pytest
 
+from tests import forked
+
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return forked.run(
         [*GRANTWAY, *arguments], capture_output=True, text=True, timeout=60, check=False
     )
 
@@ -52,7 +54,7 @@ def test_each_step_is_shown_and_no_secret() -> None:
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing() -> None:
-    with subprocess.Popen(
+    with forked.Popen(
         [*GRANTWAY, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as demo:
         assert demo.stdout is not None

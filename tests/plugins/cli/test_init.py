@@ -11,7 +11,7 @@ import pytest
 
 from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
-from tests import faults
+from tests import faults, forked
 from tests.faults import FaultServer, Stage
 from tests.plugins.cli.home import GRANTWAY, PATIENCE, Home
 
@@ -228,7 +228,7 @@ def test_a_disk_without_room_changes_nothing(home: Home) -> None:
 def test_many_at_once_lose_no_profile(home: Home) -> None:
     names = [f"p{number}" for number in range(4)]
     running = [
-        subprocess.Popen(
+        forked.Popen(
             [*GRANTWAY, "init", *ENDPOINTS, "--client-id", "app", "--name", name],
             env=home.env,
             stdin=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ import requests
 
 from grantway_plugins import aws
 from grantway_plugins.issuer._browser_driver import BrowserDriver
+from tests import forked
 from tests.core.registry.distributions import Site
 from tests.waiting import PATIENCE
 
@@ -27,7 +28,7 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 @contextmanager
 def serving(*options: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    with subprocess.Popen(
+    with forked.Popen(
         [*GRANTWAY, "serve", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -44,7 +45,7 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[str, subprocess
 
 
 def refused(*options: str) -> str:
-    done = subprocess.run(
+    done = forked.run(
         [*GRANTWAY, "serve", "--port", "0", *options],
         capture_output=True,
         text=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from grantway_plugins.profiles import Profile
 from grantway_plugins.profiles._paths import config_path
 from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.testing import LiveIssuer
-from tests import faults
+from tests import faults, forked
 from tests.faults import FaultServer
 
 ENDPOINT = 'provider = {token_endpoint = "https://login.example.com/token"}\n'
@@ -116,7 +115,7 @@ def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
         "    except Exception as error: print(error)\n"
         "ask(); keyring.set_password('grantway-tests', 'app', 's3'); ask()"
     )
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-c", code, path],
         env=env,
         capture_output=True,

@@ -214,9 +214,7 @@ class RouteTable(TlsTable):
         try:
             Bearer(header=data["header"], scheme=data.get("scheme"))
         except ConfigurationError as error:
-            found = error.errors.items()
-            rules: dict[str, Any] = {key: [f"must be {each[0]}"] for key, each in found}
-            raise ValidationError(rules) from None
+            raise ValidationError(dict(error.errors)) from None
 
     @validates_schema
     def tell_grant(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import forked
 from tests.faults import free_port
 from tests.plugins.gateway.running.programs import GRANTWAY, PATIENCE, gateway, write
 from tests.plugins.gateway.running.test_config import GOOD
@@ -219,7 +220,7 @@ def test_a_file_that_cannot_be_read_is_called_a_gateway_file(
 
 
 def checked(config: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return forked.run(
         [*GRANTWAY, "gateway", "--config", str(config), "--check"],
         env={**os.environ, "COLUMNS": "500"},
         capture_output=True,

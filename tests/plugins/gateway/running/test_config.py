@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from grantway_plugins.gateway import hash_secret
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.limits import GatewayLimits
 from grantway_plugins.stores.encrypted._keys import generate_key
+from tests import forked
 from tests.faults import free_port
 from tests.plugins.gateway.running.programs import GRANTWAY
 
@@ -302,7 +302,7 @@ def _written(folder: Path, text: str) -> Path:
 
 
 def _checked(path: Path) -> Any:
-    return subprocess.run(
+    return forked.run(
         [*GRANTWAY, "gateway", "--config", str(path), "--check"],
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import forked
 from tests.core.registry.distributions import Site, coupon
 from tests.plugins.gateway.running.programs import GRANTWAY, PATIENCE, gateway, write
 from tests.plugins.gateway.running.test_config import GOOD
@@ -30,7 +31,7 @@ def requiring(*names: str) -> str:
 
 
 def run(site: Site, config: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return forked.run(
         [*GRANTWAY, "gateway", "--config", str(config), *options],
         env={**os.environ, "PYTHONPATH": str(site.folder)},
         capture_output=True,
