@@ -34,7 +34,7 @@ class StrictIssuer:
 
     Attributes:
         url: Address of the issuer.
-        asked: Status of each token response since the last login.
+        statuses: Status of each token response since the last login.
         passed: Seconds by which the issuer's clock is ahead.
     """
 
@@ -54,7 +54,7 @@ class StrictIssuer:
         )
         self._scope, self._auth = scope, auth
         self.url = f"http://127.0.0.1:{self._port}"
-        self.asked: list[int] = []
+        self.statuses: list[int] = []
         self.passed = 0.0
         self._server: IssuerServer | None = None
         self.start()
@@ -69,7 +69,7 @@ class StrictIssuer:
             clock=lambda: time.time() + self.passed,
         )
         config = self._server._server.config
-        config.app = _Counting(config.app, self.asked)
+        config.app = _Counting(config.app, self.statuses)
         self._server.start()
 
     def stop(self) -> None:
@@ -92,13 +92,13 @@ class StrictIssuer:
         )
 
     def login(self) -> Token:
-        """Log in, reset ``asked``, and return the token."""
+        """Log in, reset ``statuses``, and return the token."""
         with self.client() as client:
             token = device_code.login(client, lambda _: None, scope=self._scope)
-        self.asked.clear()
+        self.statuses.clear()
         return token
 
-    def takes(self, access_token: str) -> bool:
+    def is_active(self, access_token: str) -> bool:
         """Return whether the access token is active."""
         return bool(self._post("introspect", {"token": access_token}).json()["active"])
 
@@ -119,7 +119,7 @@ class StrictIssuer:
         )
 
     def _register(self) -> tuple[str, str]:
-        answer = requests.post(
+        client = requests.post(
             f"{self.url}/register",
             json={
                 "client_name": "fleet",
@@ -129,7 +129,7 @@ class StrictIssuer:
             },
             timeout=_PATIENCE,
         ).json()
-        return answer["client_id"], answer["client_secret"]
+        return client["client_id"], client["client_secret"]
 
     def __enter__(self) -> Self:
         return self
@@ -146,14 +146,14 @@ class StrictIssuer:
 class _Counting:
     """ASGI middleware that records the status of token responses."""
 
-    def __init__(self, app: Any, asked: list[int]) -> None:
+    def __init__(self, app: Any, statuses: list[int]) -> None:
         self._app = app
-        self._asked = asked
+        self._statuses = statuses
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def counted(message: Any) -> None:
             if message["type"] == "http.response.start":
-                self._asked.append(message["status"])
+                self._statuses.append(message["status"])
             await send(message)
 
         of_tokens = scope["type"] == "http" and scope["path"] == "/token"

@@ -36,17 +36,17 @@ class Machine:
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    def send(self, do: str, **order: Any) -> None:
+    def send(self, do: str, **arguments: Any) -> None:
         """Send a command without waiting for its result."""
-        self._program.write_json({"do": do, **order})
+        self._program.write_json({"do": do, **arguments})
 
     def receive(self) -> Any:
         """Return the next result or notification."""
         return self._program.read_json(_PATIENCE)
 
-    def do(self, do: str, **order: Any) -> Any:
+    def do(self, do: str, **arguments: Any) -> Any:
         """Send a command and return its result."""
-        self.send(do, **order)
+        self.send(do, **arguments)
         return self.receive()
 
     def wait_until_stopped_at(self, place: str) -> None:
@@ -72,7 +72,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TokenResults:
     """Results of concurrent token requests on several machines.
 
     Attributes:
@@ -130,26 +130,28 @@ class Fleet:
     def advance(self, seconds: float) -> None:
         """Advance the clocks of the issuer and all machines."""
         self.issuer.passed += seconds
-        send_to_all(self.machines, "quiet", **{"pass": seconds})
+        send_to_all(self.machines, "wait_for_refreshes", **{"pass": seconds})
 
-    def ask(self, machines: Sequence[Machine] = (), timeout: float | None = None) -> Answer:
+    def request(
+        self, machines: Sequence[Machine] = (), timeout: float | None = None
+    ) -> TokenResults:
         """Request a token in every thread of all machines, or of some, at once."""
-        return combined(send_to_all(machines or self.machines, "ask", timeout=timeout))
+        return combined(send_to_all(machines or self.machines, "request", timeout=timeout))
 
 
-def send_to_all(machines: Sequence[Machine], do: str, **order: Any) -> list[Any]:
+def send_to_all(machines: Sequence[Machine], do: str, **arguments: Any) -> list[Any]:
     """Send a command to all machines, then return all results."""
     for machine in machines:
-        machine.send(do, **order)
+        machine.send(do, **arguments)
     return [machine.receive() for machine in machines]
 
 
-def combined(answers: Sequence[Any]) -> Answer:
+def combined(results: Sequence[Any]) -> TokenResults:
     """Combine the results of several machines."""
-    return Answer(
-        {token for answer in answers for token in answer["tokens"]},
-        [error for answer in answers for error in answer["errors"]],
-        max(answer["seconds"] for answer in answers),
+    return TokenResults(
+        {token for result in results for token in result["tokens"]},
+        [error for result in results for error in result["errors"]],
+        max(result["seconds"] for result in results),
     )
 
 

@@ -20,9 +20,9 @@ def use(group: Fleet) -> int:
     """
     rejections = 0
     while True:
-        answer = group.ask()
-        assert answer.errors == []
-        rejected = [token for token in answer.tokens if not group.issuer.takes(token)]
+        result = group.request()
+        assert result.errors == []
+        rejected = [token for token in result.tokens if not group.issuer.is_active(token)]
         if not rejected:
             return rejections
         rejections += 1
@@ -41,11 +41,11 @@ def test_a_wrong_or_adjusted_clock_loses_no_login(
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4) as group:
         bad = group.machines[0]
         for seconds in wrong:
-            bad.do("quiet", wrong=seconds)
+            bad.do("wait_for_refreshes", wrong=seconds)
             use(group)
             group.advance(HOUR)
             use(group)
-        assert set(issuer.asked) == {200}
+        assert set(issuer.statuses) == {200}
         # At most one each for the correct clocks, the wrong clock, and a rejected token.
-        assert len(issuer.asked) <= 3 * len(wrong)
+        assert len(issuer.statuses) <= 3 * len(wrong)
         assert issuer.refreshes(group.stored)

@@ -14,7 +14,7 @@ from grantway_plugins.stores.redis._store import RedisStore
 from grantway_plugins.stores.sql._store import SqlStore
 from tests.fleet.conftest import LEASE
 from tests.fleet.issuer import HOUR, StrictIssuer
-from tests.fleet.machines import Answer, Fleet, StoreOptions, combined, fleet
+from tests.fleet.machines import Fleet, StoreOptions, TokenResults, combined, fleet
 
 STORES = pytest.mark.parametrize("shared_store", ["file", "redis-short"], indirect=True)
 EVERY_STORE = pytest.mark.parametrize(
@@ -29,7 +29,7 @@ OTHER = Token("another-access", refresh_token="another-refresh")
 @contextmanager
 def survivors(
     folder: Path, store: StoreOptions, place: str, *, window: float = 0.0
-) -> Iterator[tuple[Fleet, Answer]]:
+) -> Iterator[tuple[Fleet, TokenResults]]:
     """Kill the machine that refreshes an expired token, and yield the result of the others."""
     with (
         StrictIssuer(folder, reuse_window=window) as issuer,
@@ -39,22 +39,22 @@ def survivors(
         group.store.save("other", OTHER)
         group.advance(HOUR)
         victim, *others = group.machines
-        victim.send("ask")
+        victim.send("request")
         victim.wait_until_stopped_at(place)
         for machine in others:
-            machine.send("ask", timeout=None)
+            machine.send("request", timeout=None)
         victim.kill()
-        answer = combined([machine.receive() for machine in others])
-        assert answer.seconds < LEASE + SLACK
-        yield Fleet(others, issuer, group.store, group.credential), answer
+        result = combined([machine.receive() for machine in others])
+        assert result.seconds < LEASE + SLACK
+        yield Fleet(others, issuer, group.store, group.credential), result
         assert group.store.load("other") == OTHER
 
 
 def check_next_refresh(group: Fleet) -> None:
     """Check that the next refresh succeeds and stores the newest refresh token."""
     group.advance(HOUR)
-    answer = group.ask()
-    assert (answer.errors, len(answer.tokens)) == ([], 1)
+    result = group.request()
+    assert (result.errors, len(result.tokens)) == ([], 1)
     assert group.issuer.refreshes(group.stored)
 
 
@@ -69,20 +69,20 @@ def test_callers_wait_longer_than_the_lease_of_a_dead_holder(store: Callable[...
 @STORES
 def test_killed_before_sending_the_request(tmp_path: Path, shared_store: StoreOptions) -> None:
     """Another machine sends the refresh request."""
-    with survivors(tmp_path, shared_store, "before") as (group, answer):
-        assert (answer.errors, len(answer.tokens)) == ([], 1)
-        assert group.issuer.asked == [200]
+    with survivors(tmp_path, shared_store, "before") as (group, result):
+        assert (result.errors, len(result.tokens)) == ([], 1)
+        assert group.issuer.statuses == [200]
         check_next_refresh(group)
 
 
 @STORES
 def test_killed_after_storing_the_token(tmp_path: Path, shared_store: StoreOptions) -> None:
     """The other machines load the stored token and send nothing."""
-    with survivors(tmp_path, shared_store, "after") as (group, answer):
+    with survivors(tmp_path, shared_store, "after") as (group, result):
         stored = group.stored
         assert stored is not None
-        assert (answer.errors, answer.tokens) == ([], {stored.access_token})
-        assert group.issuer.asked == [200]
+        assert (result.errors, result.tokens) == ([], {stored.access_token})
+        assert group.issuer.statuses == [200]
         check_next_refresh(group)
 
 
@@ -91,9 +91,9 @@ def test_killed_before_storing_the_token_with_a_reuse_window(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
     """The new refresh token is lost with its machine; the old one works once more."""
-    with survivors(tmp_path, shared_store, "between", window=30.0) as (group, answer):
-        assert (answer.errors, len(answer.tokens)) == ([], 1)
-        assert group.issuer.asked == [200, 200]
+    with survivors(tmp_path, shared_store, "between", window=30.0) as (group, result):
+        assert (result.errors, len(result.tokens)) == ([], 1)
+        assert group.issuer.statuses == [200, 200]
         check_next_refresh(group)
 
 
@@ -102,15 +102,15 @@ def test_killed_before_storing_the_token_without_a_reuse_window(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
     """The login is lost and every caller gets an error; a new login serves all machines."""
-    with survivors(tmp_path, shared_store, "between") as (group, answer):
-        assert answer.tokens == set()
-        assert answer.errors == ["LoginNeededError"] * 4
-        assert group.issuer.asked == [200, 400]
+    with survivors(tmp_path, shared_store, "between") as (group, result):
+        assert result.tokens == set()
+        assert result.errors == ["LoginNeededError"] * 4
+        assert group.issuer.statuses == [200, 400]
         assert group.stored is None
-        again = group.ask()
+        again = group.request()
         assert set(again.errors) == {"LoginNeededError"}
-        assert group.issuer.asked == [200, 400]
+        assert group.issuer.statuses == [200, 400]
         token = group.login_all()
         group.advance(0)
-        assert group.ask().tokens == {token.access_token}
+        assert group.request().tokens == {token.access_token}
         check_next_refresh(group)

@@ -20,18 +20,18 @@ LONG_AFTER = 120.0
 
 def assert_all_keep(group: Fleet, tokens: set[str]) -> None:
     """Check that all callers get the live token."""
-    answer = group.ask()
-    assert (answer.errors, answer.tokens) == ([], tokens)
+    result = group.request()
+    assert (result.errors, result.tokens) == ([], tokens)
 
 
-def assert_all_get_a_new_token(group: Fleet, tokens: set[str], *, asked: int = 1) -> None:
+def assert_all_get_a_new_token(group: Fleet, tokens: set[str], *, refreshes: int = 1) -> None:
     """Check that all callers get one new token, and that it is the newest of the login."""
-    before = len(group.issuer.asked)
-    answer = group.ask()
-    assert answer.errors == []
-    assert len(answer.tokens) == 1
-    assert not answer.tokens & tokens
-    assert group.issuer.asked[before:] == [200] * asked
+    before = len(group.issuer.statuses)
+    result = group.request()
+    assert result.errors == []
+    assert len(result.tokens) == 1
+    assert not result.tokens & tokens
+    assert group.issuer.statuses[before:] == [200] * refreshes
     assert group.issuer.refreshes(group.stored)
 
 
@@ -41,26 +41,26 @@ def test_recovers_after_an_outage_of_the_issuer(
 ) -> None:
     """The live token is served until it expires; then callers get errors until the issuer is up."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4) as group:
-        held = group.ask().tokens
+        held = group.request().tokens
         group.advance(NEAR_THE_END)
         issuer.stop()
         for _ in range(3):
             assert_all_keep(group, held)
-            noticed = send_to_all(group.machines, "quiet")
+            noticed = send_to_all(group.machines, "wait_for_refreshes")
             assert set(noticed) == {"ConnectionFailedError"}
             group.advance(10)
         group.advance(100)
         for _ in range(3):
-            answer = group.ask(timeout=1.0)
-            assert answer.seconds < 1.0 + SLACK
-            assert answer.tokens == set()
-            assert set(answer.errors) <= {
+            result = group.request(timeout=1.0)
+            assert result.seconds < 1.0 + SLACK
+            assert result.tokens == set()
+            assert set(result.errors) <= {
                 "ConnectionFailedError",
                 "ProviderPausedError",
                 "WaitTimeoutError",
             }
             group.advance(LONG_AFTER)
-        assert issuer.asked == []
+        assert issuer.statuses == []
         issuer.start()
         assert_all_get_a_new_token(group, held)
 
@@ -71,20 +71,22 @@ def test_recovers_after_an_outage_of_the_store(
 ) -> None:
     """As for the issuer; no refresh request is sent while its response could not be stored."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4) as group:
-        held = group.ask().tokens
+        held = group.request().tokens
         group.advance(NEAR_THE_END)
         valkey.stop()
         try:
             for _ in range(3):
                 assert_all_keep(group, held)
-                assert set(send_to_all(group.machines, "quiet")) == {"StoreUnreadableError"}
+                assert set(send_to_all(group.machines, "wait_for_refreshes")) == {
+                    "StoreUnreadableError"
+                }
                 group.advance(10)
             group.advance(100)
             for _ in range(3):
-                answer = group.ask()
-                assert answer.tokens == set()
-                assert set(answer.errors) == {"StoreUnreadableError"}
-            assert issuer.asked == []
+                result = group.request()
+                assert result.tokens == set()
+                assert set(result.errors) == {"StoreUnreadableError"}
+            assert issuer.statuses == []
         finally:
             valkey.restart()
         assert_all_get_a_new_token(group, held)
@@ -96,24 +98,24 @@ def test_saves_the_token_later_if_the_store_is_down(
 ) -> None:
     """The machine keeps the unsaved token in memory and saves it in the next call."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4, stop_at="between") as group:
-        held = group.ask().tokens
+        held = group.request().tokens
         group.advance(HOUR)
         first, *others = group.machines
-        first.send("ask")
+        first.send("request")
         first.wait_until_stopped_at("between")
         valkey.stop()
         try:
             first.proceed()
-            answer = combined([first.receive()])
-            assert (answer.tokens, set(answer.errors)) == (set(), {"StoreSaveError"})
-            assert issuer.asked == [200]
+            result = combined([first.receive()])
+            assert (result.tokens, set(result.errors)) == (set(), {"StoreSaveError"})
+            assert issuer.statuses == [200]
         finally:
             valkey.restart()
-        all_get_it = [group.ask([first]), group.ask(others)]
-        assert [answer.errors for answer in all_get_it] == [[], []]
+        all_get_it = [group.request([first]), group.request(others)]
+        assert [result.errors for result in all_get_it] == [[], []]
         assert all_get_it[0].tokens == all_get_it[1].tokens
         assert not all_get_it[0].tokens & held
-        assert issuer.asked == [200]
+        assert issuer.statuses == [200]
         assert issuer.refreshes(group.stored)
 
 
@@ -129,7 +131,7 @@ def test_other_machines_refresh_before_an_unsaved_token_is_saved(
     ):
         group.advance(HOUR)
         first, *others = group.machines
-        first.send("ask")
+        first.send("request")
         first.wait_until_stopped_at("between")
         valkey.stop()
         try:
@@ -137,18 +139,18 @@ def test_other_machines_refresh_before_an_unsaved_token_is_saved(
             assert set(first.receive()["errors"]) == {"StoreSaveError"}
         finally:
             valkey.restart()
-        answer = group.ask(others)
+        result = group.request(others)
         if window:
-            assert (answer.errors, len(answer.tokens)) == ([], 1)
-            late = group.ask([first])
-            assert (late.errors, late.tokens) == ([], answer.tokens)
-            assert issuer.asked == [200, 200]
+            assert (result.errors, len(result.tokens)) == ([], 1)
+            late = group.request([first])
+            assert (late.errors, late.tokens) == ([], result.tokens)
+            assert issuer.statuses == [200, 200]
             assert issuer.refreshes(group.stored)
         else:
-            assert set(answer.errors) == {"LoginNeededError"}
+            assert set(result.errors) == {"LoginNeededError"}
             token = group.login_all()
             group.advance(0)
-            assert group.ask().tokens == {token.access_token}
+            assert group.request().tokens == {token.access_token}
 
 
 @pytest.mark.parametrize("shared_store", ["redis"], indirect=True)
@@ -157,18 +159,18 @@ def test_a_store_restart_before_the_save_loses_no_token(
 ) -> None:
     """The lock survives the restart of the store, so its holder can save."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=4, stop_at="between") as group:
-        held = group.ask().tokens
+        held = group.request().tokens
         group.advance(HOUR)
         first, *others = group.machines
-        first.send("ask")
+        first.send("request")
         first.wait_until_stopped_at("between")
         valkey.restart()
         first.proceed()
-        answer = combined([first.receive()])
-        assert answer.errors == []
-        assert group.ask(others).tokens == answer.tokens
-        assert not answer.tokens & held
-        assert issuer.asked == [200]
+        result = combined([first.receive()])
+        assert result.errors == []
+        assert group.request(others).tokens == result.tokens
+        assert not result.tokens & held
+        assert issuer.statuses == [200]
         assert issuer.refreshes(group.stored)
 
 
@@ -178,19 +180,19 @@ def test_sends_no_refresh_request_while_the_disk_is_full(
 ) -> None:
     """No token is requested that could not be stored; callers recover when space is free."""
     with fleet(tmp_path, issuer, shared_store, machines=1, threads=16) as group:
-        held = group.ask().tokens
+        held = group.request().tokens
         before = group.stored
         (machine,) = group.machines
         machine.do("limit", size=20)
         group.advance(HOUR)
         for _ in range(3):
-            answer = group.ask()
-            assert (answer.tokens, set(answer.errors)) == (set(), {"StoreSaveError"})
+            result = group.request()
+            assert (result.tokens, set(result.errors)) == (set(), {"StoreSaveError"})
             assert group.stored == before
-            assert issuer.asked == []
+            assert issuer.statuses == []
         machine.do("limit", size=None)
-        answer = group.ask()
-        assert (answer.errors, len(answer.tokens)) == ([], 1)
-        assert not answer.tokens & held
-        assert issuer.asked == [200]
+        result = group.request()
+        assert (result.errors, len(result.tokens)) == ([], 1)
+        assert not result.tokens & held
+        assert issuer.statuses == [200]
         assert issuer.refreshes(group.stored)

@@ -17,16 +17,16 @@ def play(group: Fleet) -> None:
     seen: set[str] = set()
     for number in range(1, ROUNDS + 1):
         group.advance(HOUR)
-        answer = group.ask()
-        assert answer.errors == []
-        assert len(answer.tokens) == 1
-        assert not answer.tokens & seen
-        assert group.issuer.asked == [200] * number
-        seen |= answer.tokens
+        result = group.request()
+        assert result.errors == []
+        assert len(result.tokens) == 1
+        assert not result.tokens & seen
+        assert group.issuer.statuses == [200] * number
+        seen |= result.tokens
         if group.has_shared_store:
             stored = group.stored
             assert stored is not None
-            assert {stored.access_token} == answer.tokens
+            assert {stored.access_token} == result.tokens
     if group.has_shared_store:
         assert group.issuer.refreshes(group.stored)
 
@@ -59,12 +59,12 @@ def test_an_invalidated_token_is_replaced_once(
     """All callers invalidate the same token, as after a 401 response."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=8) as group:
         group.advance(0)
-        rejected = group.ask().tokens
-        assert issuer.asked == []
+        rejected = group.request().tokens
+        assert issuer.statuses == []
         send_to_all(group.machines, "invalidate", rejected=list(rejected))
-        answer = group.ask()
-        assert (answer.errors, issuer.asked) == ([], [200])
-        assert not answer.tokens & rejected
+        result = group.request()
+        assert (result.errors, issuer.statuses) == ([], [200])
+        assert not result.tokens & rejected
         assert issuer.refreshes(group.stored)
 
 
@@ -75,11 +75,11 @@ def test_20_refreshes_in_real_time(tmp_path: Path, shared_store: StoreOptions) -
         StrictIssuer(tmp_path, lifetime=1.0) as issuer,
         fleet(tmp_path, issuer, shared_store, machines=3, threads=4) as group,
     ):
-        answer = combined(send_to_all(group.machines, "poll", rounds=ROUNDS))
-        send_to_all(group.machines, "quiet")
-        assert answer.errors == []
+        result = combined(send_to_all(group.machines, "poll", rounds=ROUNDS))
+        send_to_all(group.machines, "wait_for_refreshes")
+        assert result.errors == []
         stored = group.stored
         assert stored is not None
         # The last token may have been stored after the last poll.
-        assert issuer.asked == [200] * (len(answer.tokens | {stored.access_token}) - 1)
+        assert issuer.statuses == [200] * (len(result.tokens | {stored.access_token}) - 1)
         assert issuer.refreshes(stored)

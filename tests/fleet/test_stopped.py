@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.issuer import HOUR, StrictIssuer
-from tests.fleet.machines import Answer, Fleet, StoreOptions, combined, fleet
+from tests.fleet.machines import Fleet, StoreOptions, TokenResults, combined, fleet
 
 #: Stores whose lease can expire while its holder lives, unlike a file lock.
 STORES = pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
@@ -19,7 +19,7 @@ EVERY_STORE = pytest.mark.parametrize("shared_store", ["redis-short", "sql-short
 @contextmanager
 def suspended(
     folder: Path, store: StoreOptions, place: str, *, window: float
-) -> Iterator[tuple[Fleet, Answer, Answer]]:
+) -> Iterator[tuple[Fleet, TokenResults, TokenResults]]:
     """Yield the other machines' result during the suspension, and the first machine's after it."""
     with (
         StrictIssuer(folder, reuse_window=window) as issuer,
@@ -27,12 +27,12 @@ def suspended(
     ):
         group.advance(HOUR)
         late, *others = group.machines
-        late.send("ask", timeout=None)
+        late.send("request", timeout=None)
         late.wait_until_stopped_at(place)
         with late.stopped():
-            answer = group.ask(others)
+            result = group.request(others)
         late.proceed()
-        yield group, answer, combined([late.receive()])
+        yield group, result, combined([late.receive()])
 
 
 @EVERY_STORE
@@ -40,11 +40,11 @@ def test_a_late_save_does_not_replace_the_newer_token(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
     """The fence rejects the late save, and the machine uses the newer token."""
-    with suspended(tmp_path, shared_store, "between", window=30.0) as (group, answer, late):
-        assert (answer.errors, late.errors) == ([], [])
-        assert len(answer.tokens) == 1
-        assert late.tokens == answer.tokens
-        assert group.issuer.asked == [200, 200]
+    with suspended(tmp_path, shared_store, "between", window=30.0) as (group, result, late):
+        assert (result.errors, late.errors) == ([], [])
+        assert len(result.tokens) == 1
+        assert late.tokens == result.tokens
+        assert group.issuer.statuses == [200, 200]
         assert group.issuer.refreshes(group.stored)
 
 
@@ -53,10 +53,10 @@ def test_a_late_request_is_harmless_with_a_reuse_window(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
     """The machine sends a refresh token that the others have used meanwhile."""
-    with suspended(tmp_path, shared_store, "before", window=30.0) as (group, answer, late):
-        assert (answer.errors, late.errors) == ([], [])
-        assert late.tokens == answer.tokens
-        assert group.issuer.asked == [200, 200]
+    with suspended(tmp_path, shared_store, "before", window=30.0) as (group, result, late):
+        assert (result.errors, late.errors) == ([], [])
+        assert late.tokens == result.tokens
+        assert group.issuer.statuses == [200, 200]
         assert group.issuer.refreshes(group.stored)
 
 
@@ -65,10 +65,10 @@ def test_other_machines_find_the_token_stored_before_the_suspension(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
     """The machine was suspended before it released the lock."""
-    with suspended(tmp_path, shared_store, "after", window=0.0) as (group, answer, late):
-        assert (answer.errors, late.errors) == ([], [])
-        assert late.tokens == answer.tokens
-        assert group.issuer.asked == [200]
+    with suspended(tmp_path, shared_store, "after", window=0.0) as (group, result, late):
+        assert (result.errors, late.errors) == ([], [])
+        assert late.tokens == result.tokens
+        assert group.issuer.statuses == [200]
         assert group.issuer.refreshes(group.stored)
 
 
@@ -77,15 +77,15 @@ def test_a_late_request_revokes_the_login_without_a_reuse_window(
     tmp_path: Path, shared_store: StoreOptions
 ) -> None:
     """No lock can prevent a request sent after the lease expired. All machines must log in."""
-    with suspended(tmp_path, shared_store, "before", window=0.0) as (group, answer, late):
-        assert (answer.errors, len(answer.tokens)) == ([], 1)
-        assert group.issuer.asked == [200, 400]
+    with suspended(tmp_path, shared_store, "before", window=0.0) as (group, result, late):
+        assert (result.errors, len(result.tokens)) == ([], 1)
+        assert group.issuer.statuses == [200, 400]
         # It uses the token that the others stored, which has not expired.
         assert late.errors == []
-        assert late.tokens == answer.tokens
-        assert not any(group.issuer.takes(token) for token in answer.tokens)
+        assert late.tokens == result.tokens
+        assert not any(group.issuer.is_active(token) for token in result.tokens)
         group.advance(HOUR)
-        assert set(group.ask().errors) == {"LoginNeededError"}
+        assert set(group.request().errors) == {"LoginNeededError"}
         token = group.login_all()
         group.advance(0)
-        assert group.ask().tokens == {token.access_token}
+        assert group.request().tokens == {token.access_token}

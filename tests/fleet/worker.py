@@ -1,7 +1,7 @@
 """A machine of a fleet: a process whose threads share one credential.
 
 Run ``python worker.py``. The first line of input contains the arguments of ``Worker``. Each further
-line is a command such as ``{"do": "ask"}``, whose result is printed as one line.
+line is a command such as ``{"do": "request"}``, whose result is printed as one line.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Worker:
         self._pool = ThreadPoolExecutor(threads)
         self._barrier = threading.Barrier(threads)
 
-    def ask(self, timeout: float | None = None) -> dict[str, Any]:
+    def request(self, timeout: float | None = None) -> dict[str, Any]:
         """Request a token in every thread at once."""
-        return self._all(self._ask, timeout)
+        return self._all(self._request, timeout)
 
     def poll(self, rounds: int) -> dict[str, Any]:
         """Poll in every thread until it has seen a number of distinct tokens."""
@@ -95,7 +95,7 @@ class Worker:
         if token.access_token in rejected:
             self._credential.invalidate(token)
 
-    def quiet(self) -> str | None:
+    def wait_for_refreshes(self) -> str | None:
         """Wait for background refreshes, and return the class name of the last error."""
         for thread in threading.enumerate():
             if thread.name == "grantway-refresh":
@@ -112,11 +112,16 @@ class Worker:
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 
-    def execute(self, order: dict[str, Any]) -> Any:
-        """Execute a command and return its result."""
-        CLOCK.passed += order.pop("pass", 0.0)
-        CLOCK.wrong = order.pop("wrong", CLOCK.wrong)
-        return getattr(self, order.pop("do"))(**order)
+    def execute(self, arguments: dict[str, Any]) -> Any:
+        """Execute a command, and return its result.
+
+        Args:
+            arguments: ``do``, the method; ``pass`` and ``wrong``, seconds for the clocks; and the
+                arguments of the method.
+        """
+        CLOCK.passed += arguments.pop("pass", 0.0)
+        CLOCK.wrong = arguments.pop("wrong", CLOCK.wrong)
+        return getattr(self, arguments.pop("do"))(**arguments)
 
     def close(self) -> None:
         """Close the client, the store and the threads."""
@@ -135,7 +140,7 @@ class Worker:
             "seconds": time.perf_counter() - began,
         }
 
-    def _ask(self, timeout: float | None) -> tuple[list[str], str]:
+    def _request(self, timeout: float | None) -> tuple[list[str], str]:
         self._barrier.wait()
         try:
             return [self._token(timeout)], ""
@@ -154,10 +159,10 @@ class Worker:
         return list(seen), ""
 
     def _token(self, timeout: float | None) -> str:
-        asked = time.time()
+        requested_at = time.time()
         token = self._credential.token(timeout)
         # Compare with the time of the request: a busy machine may have paused this thread since.
-        if token.expires_at is None or token.expires_at <= asked:
+        if token.expires_at is None or token.expires_at <= requested_at:
             raise AssertionError("an expired token was returned")
         return token.access_token
 
@@ -180,9 +185,9 @@ class _Stopping(RequestsTransport):
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         self._stop("before")
-        answer = super().send(request, deadline)
+        response = super().send(request, deadline)
         self._stop("between")
-        return answer
+        return response
 
 
 def reply(what: object) -> None:

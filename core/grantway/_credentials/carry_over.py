@@ -15,7 +15,7 @@ from grantway._types.token import Token
 #: Members that describe one response or token, so that an old value would be wrong: lifetimes,
 #: ids, nonces, the browser session, keys and signatures. Names are compared in lower case and
 #: without separators: ``refresh_token_expires_in`` becomes ``refreshtokenexpiresin``.
-_OF_ONE_ANSWER = re.compile(
+_OF_ONE_RESPONSE = re.compile(
     "(x|ext)?(access|refresh|id|c?nonce)?(token)?"
     "(exp|expir(e|es|y|ation)(in|at|on|time|date)?|issued(at|on)?|iat|notbefore|nbf|lifetime|ttl"
     "|validuntil)"
@@ -39,7 +39,7 @@ def carry_over(token: Token, last: Token, requested: tuple[str, ...] | None) -> 
     kept = {
         name: value
         for name, value in last.extra.items()
-        if token.extra.get(name) is None and not describes_one_answer(name)
+        if token.extra.get(name) is None and not describes_one_response(name)
     }
     return replace(
         token,
@@ -50,6 +50,6 @@ def carry_over(token: Token, last: Token, requested: tuple[str, ...] | None) -> 
     )
 
 
-def describes_one_answer(name: str) -> bool:
+def describes_one_response(name: str) -> bool:
     """Return whether a member of a response applies to that response only."""
-    return _OF_ONE_ANSWER.fullmatch(_SEPARATORS.sub("", name.lower())) is not None
+    return _OF_ONE_RESPONSE.fullmatch(_SEPARATORS.sub("", name.lower())) is not None

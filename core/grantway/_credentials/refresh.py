@@ -94,9 +94,10 @@ class Refresh:
 
     def _usable(self, token: Token | None) -> TypeGuard[Token]:
         """Return whether this is a usable token other than the one to replace."""
+        unusable = {self._failure.rejected_access_token, self._held.access_token}
         return (
             token is not None
-            and token.access_token not in {self._failure.rejected, self._held.access_token}
+            and token.access_token not in unusable
             and self._config.freshness.time_left(token)[1] > 0
         )
 
@@ -105,8 +106,8 @@ class Refresh:
     def _request(self, last: Token | None) -> Token:
         """Request a token: with the refresh token if there is one, otherwise with the grant."""
         store, failure, had_token = self._store, self._failure, last is not None
-        refusal: TokenError | None = None
-        while last and last.refresh_token and last.refresh_token != failure.refused:
+        rejection: TokenError | None = None
+        while last and last.refresh_token and last.refresh_token != failure.rejected_refresh_token:
             # Do not spend the refresh token if the next one could not be stored: this process may
             # end before the store works again.
             check_writable = getattr(store, "check_writable", None)
@@ -117,35 +118,37 @@ class Refresh:
             except _GONE as error:
                 if error.token is not None:
                     raise  # a plugin raised this after the provider had issued a token
-                failure.refused = last.refresh_token
-                failure.refusal = refusal = error
+                failure.rejected_refresh_token = last.refresh_token
+                failure.rejection = rejection = error
             # A program that does not take the lock may have used the refresh token a moment ago.
             last = None if store is None else load_token(store, self._key)
             if self._usable(last):
                 return last
-        if refusal is not None:
+        if rejection is not None:
             self._withdraw(last)
-        return self._keep(self._use_grant(refusal, had_token=had_token), None)
+        return self._keep(self._use_grant(rejection, had_token=had_token), None)
 
-    def _use_grant(self, refusal: TokenError | None, *, had_token: bool) -> Token:
+    def _use_grant(self, rejection: TokenError | None, *, had_token: bool) -> Token:
         """Request a token with the grant itself, unless its parameters are missing or spent."""
         config, failure = self._config, self._failure
-        if config.waits_for_login or (config.spent_at_once and (had_token or failure.spent)):
-            refusal = refusal or failure.refusal
-            raise self._login_needed(refusal) from refusal
+        if config.waits_for_login or (
+            config.spent_at_once and (had_token or failure.single_use_spent)
+        ):
+            rejection = rejection or failure.rejection
+            raise self._login_needed(rejection) from rejection
         try:
             return self._send(None)
         except _GONE as error:
             if error.token is not None or not config.spent_at_once:
                 raise
-            failure.refusal = refusal = error
+            failure.rejection = rejection = error
         except (OutcomeUnknownError, ResponseInvalidError):
             # Never send a code twice: the provider may treat that as theft and revoke the tokens
             # that it issued (RFC 6749 section 4.1.2).
-            failure.spent = config.grant_type != "refresh_token"
+            failure.single_use_spent = config.grant_type != "refresh_token"
             raise
-        failure.spent = True
-        raise self._login_needed(refusal) from refusal
+        failure.single_use_spent = True
+        raise self._login_needed(rejection) from rejection
 
     def _send(self, last: Token | None) -> Token:
         """Send a request. If an error carries a token, store the token before raising.
@@ -162,22 +165,22 @@ class Refresh:
             if isinstance(issued, Token):
                 vars(error)["token"] = issued = request.complete(issued)
                 self._failure.unsaved = (issued, last)
-                self._failure.spent = True
+                self._failure.single_use_spent = True
                 self._save(issued)
             raise
         return request.complete(token)
 
-    def _login_needed(self, refusal: TokenError | None) -> LoginNeededError:
+    def _login_needed(self, rejection: TokenError | None) -> LoginNeededError:
         source = self._config.source
         whose = f"client {source.client_id!r} at {source.provider.host}"
-        if refusal is None:
+        if rejection is None:
             return LoginNeededError(
                 f"There is no token for {whose}. Log in, and pass the token to accept()."
             )
         return LoginNeededError(
             f"Cannot get a token for {whose}: the provider rejected the refresh token or grant. "
-            f"{refusal} Log in again, and pass the token to accept().",
-            evidence=refusal.evidence,
+            f"{rejection} Log in again, and pass the token to accept().",
+            evidence=rejection.evidence,
         )
 
     # --- The store --------------------------------------------------------------------------------
@@ -239,7 +242,7 @@ class Refresh:
         if store is None or stored is None:
             return
         try:
-            if stored.access_token != self._failure.rejected and not stored.expired():
+            if stored.access_token != self._failure.rejected_access_token and not stored.expired():
                 store.save(self._key, replace(stored, refresh_token=None), fence=self._fence)
             else:
                 store.delete(self._key, fence=self._fence)

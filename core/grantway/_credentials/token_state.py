@@ -47,10 +47,10 @@ class FailureState:
         failures: Number of consecutive failed refreshes.
         paused_until: Monotonic time before which no request is sent to the provider.
         error: The last failure.
-        rejected: An access token that a resource server rejected.
-        refused: A refresh token that the provider rejected.
-        refusal: The provider's error for ``refused``.
-        spent: Whether the single-use parameters of the grant, such as a code, are used up.
+        rejected_access_token: An access token that a resource server rejected.
+        rejected_refresh_token: A refresh token that the provider rejected.
+        rejection: The provider's error for ``rejected_refresh_token``.
+        single_use_spent: Whether the grant's single-use parameters, such as a code, are used up.
         unsaved: A token that could not be stored, and the token that it replaces.
     """
 
@@ -58,10 +58,10 @@ class FailureState:
         "error",
         "failures",
         "paused_until",
-        "refusal",
-        "refused",
-        "rejected",
-        "spent",
+        "rejected_access_token",
+        "rejected_refresh_token",
+        "rejection",
+        "single_use_spent",
         "unsaved",
     )
 
@@ -69,10 +69,10 @@ class FailureState:
         self.failures = 0
         self.paused_until = 0.0
         self.error: Exception | None = None
-        self.rejected: str | None = None
-        self.refused: str | None = None
-        self.refusal: TokenError | None = None
-        self.spent = False
+        self.rejected_access_token: str | None = None
+        self.rejected_refresh_token: str | None = None
+        self.rejection: TokenError | None = None
+        self.single_use_spent = False
         self.unsaved: tuple[Token, Token | None] | None = None
 
 
@@ -220,33 +220,35 @@ class TokenState:
             self.until, self.until_monotonic = now + advisory, monotonic + advisory
             if failure is not None:
                 failure.failures, failure.paused_until = 0, 0.0
-                failure.error = failure.refusal = failure.unsaved = None
-                if failure.rejected == token.access_token:
-                    failure.rejected = None  # the provider issued it again and has no other
-                if failure.rejected is None and failure.refused is None:
+                failure.error = failure.rejection = failure.unsaved = None
+                if failure.rejected_access_token == token.access_token:
+                    # The provider issued it again and has no other.
+                    failure.rejected_access_token = None
+                if failure.rejected_access_token is None and failure.rejected_refresh_token is None:
                     self.failure = None
 
     def accept(self, token: Token) -> None:
         """Use the token of a login, even if an earlier login returned it and it was rejected."""
         with _lock:
             if self.failure is not None:
-                self.failure.rejected = self.failure.refused = None
+                self.failure.rejected_access_token = self.failure.rejected_refresh_token = None
             self.use(token)
 
     def reject(self, token: Token) -> None:
         """Record that a resource server rejected a token, if it is the current one."""
         with _lock:
             if token.access_token == self.token.access_token:
-                self._failure().rejected = token.access_token
+                self._failure().rejected_access_token = token.access_token
                 self.until = 0.0
 
     def forget(self) -> None:
         """Drop the token, and discard the result of a running refresh."""
         with _lock:
             failure = self._failure()
-            failure.rejected, failure.refused = self.token.access_token, self.token.refresh_token
-            failure.refusal = failure.unsaved = None
-            failure.spent = True
+            failure.rejected_access_token = self.token.access_token
+            failure.rejected_refresh_token = self.token.refresh_token
+            failure.rejection = failure.unsaved = None
+            failure.single_use_spent = True
             # Use a new sentinel so that a running refresh is discarded (compared by identity).
             self.token = Token("")
             self.until = self.end = 0.0
@@ -290,7 +292,7 @@ class TokenState:
             self.until = min(self.end, _time() + seconds)
 
     def _rejected(self, token: Token) -> bool:
-        return self.failure is not None and self.failure.rejected == token.access_token
+        return self.failure is not None and self.failure.rejected_access_token == token.access_token
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(self.token, 0 if self.failure is None else self.failure.failures)

@@ -92,13 +92,13 @@ def play(kind: str, peer: str, *, processes: int, threads: int) -> Seen:
         )
         if kind == "processes":
             PROCESSES[peer][0](login)
-            issuer.asked.clear()
+            issuer.statuses.clear()
         got = _answers(kind, peer, login, processes, threads)
-        sent = len(issuer.asked)
+        sent = len(issuer.statuses)
         return Seen(
             sent,
             got.count(None),
-            sum(each is not None and not issuer.takes(each) for each in got),
+            sum(each is not None and not issuer.is_active(each) for each in got),
         )
 
 

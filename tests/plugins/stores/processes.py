@@ -18,7 +18,7 @@ PATIENCE = 60.0
 Opener = Callable[[], Store]
 
 
-class Work(Protocol):
+class PeerFunction(Protocol):
     """A function that another process runs on the store. It must be picklable."""
 
     def __call__(self, store: Store, line: Connection) -> None: ...
@@ -27,9 +27,9 @@ class Work(Protocol):
 class Peer:
     """Another process, and the pipe to it."""
 
-    def __init__(self, work: Work, reopen: Opener) -> None:
+    def __init__(self, function: PeerFunction, reopen: Opener) -> None:
         self._line, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_run, args=(work, reopen, theirs), daemon=True)
+        self._process = CONTEXT.Process(target=_run, args=(function, reopen, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -61,9 +61,9 @@ class Failure(str):
 
 
 @contextlib.contextmanager
-def peer(work: Work, reopen: Opener) -> Iterator[Peer]:
+def peer(function: PeerFunction, reopen: Opener) -> Iterator[Peer]:
     """Run a function in another process, which is killed at the end of the block."""
-    with closing(Peer(work, reopen)) as process:
+    with closing(Peer(function, reopen)) as process:
         yield process
 
 
@@ -74,10 +74,10 @@ def opened(store: Store) -> contextlib.AbstractContextManager[Store]:
     return contextlib.nullcontext(store)
 
 
-def _run(work: Work, reopen: Opener, line: Connection) -> None:
+def _run(function: PeerFunction, reopen: Opener, line: Connection) -> None:
     try:
         with opened(reopen()) as store:
-            work(store, line)
+            function(store, line)
     except BaseException:  # noqa: BLE001 - the parent reports any error
         line.send(Failure(traceback.format_exc()))
 
