@@ -152,8 +152,8 @@ def grantway_register_client_auth() -> Mapping[str, ClientAuthFactory]:
             client_id: str
             key: str = field(repr=False)
 
-            def authenticate(self, draft):
-                draft.headers["X-Api-Key"] = self.key
+            def authenticate(self, request):
+                request.headers["X-Api-Key"] = self.key
 
             def secrets(self):
                 return (self.key,)

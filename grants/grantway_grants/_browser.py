@@ -1,4 +1,4 @@
-"""Opens the browser of this machine, and tells whether that worked."""
+"""Open a URL in a browser on this machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import webbrowser
 
 
 def open_browser(url: str) -> bool:
-    """Open an address in the browser that ``BROWSER`` names, or in the system's.
+    """Open a URL in the browser that ``BROWSER`` names, or in the system's default browser.
 
-    Returns when the command that opens it has ended, which may be when the person closes the
-    browser; call it in a thread.
+    Call this in a thread: it returns when the command that opens the browser exits, which may be
+    when the user closes the browser.
 
     Args:
-        url: The address.
+        url: The URL.
 
     Returns:
         Whether a browser was opened.
@@ -32,10 +32,10 @@ def _open(name: str | None, url: str) -> bool:
         browser = webbrowser.GenericBrowser(name)
     if not isinstance(browser, webbrowser.BackgroundBrowser):
         return browser.open(url)
-    # By itself it does not look how the command ends; xdg-open fails if there is no browser.
+    # BackgroundBrowser ignores the exit code, and xdg-open exits with an error without a browser.
     command = [browser.name, *(argument.replace("%s", url) for argument in browser.args)]
     try:
-        done = subprocess.run(command, start_new_session=True, check=False)  # noqa: S603 - the person's own
+        done = subprocess.run(command, start_new_session=True, check=False)  # noqa: S603 - the user's own
     except OSError:
         return False
     return done.returncode == 0

@@ -1,4 +1,4 @@
-"""Where a browser comes back to after a login, and where to listen for it (RFC 8252 section 7)."""
+"""The redirect URI of a login, and the addresses to listen on for it (RFC 8252 section 7)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from grantway._exceptions import ConfigurationError, InsecureEndpointError
 from grantway._transport.http import require_secure
 
 _HIGHEST_PORT = 65535
-#: How often another free port is tried when the other address of ``localhost`` has it in use.
+#: Number of free ports to try until one is free on both addresses of ``localhost``.
 _FREE_PORTS = 8
-#: An IPv6 address stands in brackets if a port follows.
+#: An IPv6 address must be in brackets if a port follows.
 _LISTEN = re.compile(
     r"(?P<bare>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)"
     r"|(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d{1,5}))?"
@@ -24,13 +24,13 @@ _LOCALHOST = ("127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """Where a browser comes back to, and where to listen for it.
+    """The redirect URI of a login, and the addresses to listen on for it.
 
     Attributes:
         redirect: The redirect URI, split.
         hosts: Addresses to listen on, all with the same port.
-        ports: Ports to try, in this order; 0 is any free one.
-        adds_port: Whether the port that is found becomes part of the redirect URI.
+        ports: Ports to try, in this order; 0 means any free port.
+        adds_port: Whether to add the port to the redirect URI.
     """
 
     redirect: SplitResult
@@ -42,15 +42,16 @@ class Callback:
     def of(
         cls, redirect_uri: str, listen: str | None = None, ports: Sequence[int] | None = None
     ) -> Callback:
-        """Read the settings of a login.
+        """Return the callback for the settings of a login.
 
         Args:
-            redirect_uri: As it is registered: http to this machine, or https.
-            listen: An address, with or without a port, if it is not that of ``redirect_uri``.
+            redirect_uri: The registered redirect URI: http to this machine, or https.
+            listen: The address to listen on, with or without a port, if it differs from
+                ``redirect_uri``.
             ports: Ports to try, in this order.
 
         Raises:
-            ConfigurationError: an argument cannot work; names it.
+            ConfigurationError: an argument is invalid. The message names it.
         """
         redirect = _redirect(redirect_uri)
         choice = check_ports(ports)
@@ -58,16 +59,20 @@ class Callback:
         if listen is None and redirect.scheme != "http":
             raise _wrong(
                 "listen",
-                f"is needed for {redirect.scheme}://{redirect.netloc}: give the address to which a "
-                'proxy forwards it, like "127.0.0.1:8765".',
+                f"is required for {redirect.scheme}://{redirect.netloc}: set the address to which "
+                'a proxy forwards requests, like "127.0.0.1:8765".',
             )
         if choice and (port or redirect.port):
             named = "listen" if port else "redirect_uri"
-            raise _wrong("ports", f"{named} already has the port {port or redirect.port}.")
+            raise _wrong(
+                "ports", f"must be omitted, because {named} has the port {port or redirect.port}."
+            )
         hosts = _LOCALHOST if host == "localhost" else (host,)
         chosen = choice or tuple(each for each in (port or redirect.port,) if each)
         if not chosen and redirect.scheme != "http":
-            raise _wrong("listen", f'needs the port that a proxy forwards to, like "{host}:8765".')
+            raise _wrong(
+                "listen", f'must include the port that a proxy forwards to, like "{host}:8765".'
+            )
         return cls(
             redirect=redirect,
             hosts=hosts,
@@ -76,19 +81,19 @@ class Callback:
         )
 
     def redirect_uri(self, port: int) -> str:
-        """The redirect URI for a login that listens on a port."""
+        """Return the redirect URI for a login that listens on a port."""
         return with_port(self.redirect.geturl(), port) if self.adds_port else self.redirect.geturl()
 
 
 def with_port(uri: str, port: int) -> str:
-    """An address with another port."""
+    """Return a URL with another port."""
     parts = urlsplit(uri)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return parts._replace(netloc=f"{host}:{port}").geturl()
 
 
 def redirect_uris(redirect_uri: str, ports: Sequence[int] | None = None) -> list[str]:
-    """The redirect URIs to register for a login: one for each port, if there is a choice.
+    """Return the redirect URIs to register for a login: one for each port, if there are several.
 
     Args:
         redirect_uri: As for ``Callback.of``.
@@ -98,10 +103,10 @@ def redirect_uris(redirect_uri: str, ports: Sequence[int] | None = None) -> list
 
 
 def check_ports(ports: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the ports; none for None.
+    """Return the ports as a tuple; empty for None.
 
     Raises:
-        ConfigurationError: the list is empty, or holds something else than port numbers.
+        ConfigurationError: it is empty or not a list of port numbers.
     """
     if ports is None:
         return ()
@@ -123,8 +128,8 @@ def _redirect(redirect_uri: str) -> SplitResult:
     except ConfigurationError:
         raise _wrong(
             "redirect_uri",
-            "must be an address without a fragment, like http://127.0.0.1/callback, or https if a "
-            "proxy forwards it to this program.",
+            "must be a URL without a fragment, like http://127.0.0.1/callback, or https if a proxy "
+            "forwards it to this program.",
         ) from None
 
 

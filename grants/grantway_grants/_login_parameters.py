@@ -1,4 +1,4 @@
-"""Parameters that a login sends twice: when it begins, and when it asks for the token."""
+"""Parameters of a login that are sent with its first request and with the token request."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ._resource import Resource
 if TYPE_CHECKING:
     from grantway._requests.client import Client
 
-#: Parameters that only the beginning of a login knows. The IANA registry of OAuth parameters lists
-#: the first group for the authorization request alone; the others are Google's and AWS's own. Some
-#: token endpoints refuse parameters of another request.
-BEGINNING_ONLY = frozenset(
+#: Parameters of the first request alone, because some token endpoints reject them. The IANA
+#: registry of OAuth parameters lists the first group for authorization requests only; the others
+#: are specific to Google and AWS.
+FIRST_REQUEST_ONLY = frozenset(
     {
         "acr_values",
         "claims",
@@ -50,15 +50,15 @@ BEGINNING_ONLY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LoginParameters:
-    """What a caller gave to a login besides its scope.
+    """The additional parameters of a login.
 
     Attributes:
-        beginning: For the request that begins the login, at the authorization, pushed
-            authorization, device authorization or backchannel authentication endpoint.
-        token: For the token request.
+        first: The parameters of the first request, at the authorization, pushed authorization,
+            device authorization or backchannel authentication endpoint.
+        token: The parameters of the token request.
     """
 
-    beginning: Params = field(repr=False)
+    first: Params = field(repr=False)
     token: Params = field(repr=False)
 
 
@@ -69,37 +69,37 @@ def login_parameters(
     extra: Mapping[str, Any] | None,
     resource: str | Sequence[str] | None,
 ) -> LoginParameters:
-    """Check a login's ``extra`` and ``resource``, before a person is asked for anything.
+    """Check the additional parameters of a login before it starts.
 
     Args:
-        client: The client that logs in.
+        client: The client.
         grant_type: The grant of the token request.
-        extra: Provider-specific parameters. Those of ``BEGINNING_ONLY`` are not sent to the token
-            endpoint.
+        extra: Provider-specific parameters. Those in ``FIRST_REQUEST_ONLY`` are not sent to the
+            token endpoint.
         resource: The APIs that the token is for (RFC 8707).
 
     Raises:
-        RequestInvalidError: ``resource`` is not an absolute URI, or a value is neither text nor a
-            list of texts.
-        ConfigurationError: ``extra`` has a parameter that the login writes itself.
+        RequestInvalidError: ``resource`` is not an absolute URI, or a value is neither a string
+            nor a list of strings.
+        ConfigurationError: ``extra`` contains a parameter that the login sets.
     """
-    beginning = Params({name: value for name, value in (extra or {}).items() if value is not None})
+    first = Params({name: value for name, value in (extra or {}).items() if value is not None})
     grant = client.registry.grant(grant_type)
     own = {*grant.names.wire.values()} | RESERVED
     if resource is not None:
         own = own | {"resource"}
-    if taken := sorted(own & beginning.keys()):
-        raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
+    if taken := sorted(own & first.keys()):
+        raise ConfigurationError(f"extra: must not contain {', '.join(taken)}; the login sets it.")
     if resource is not None:
-        beginning["resource"] = _checked(resource)
+        first["resource"] = _checked(resource)
     token = Params(
         {
             name: _as_text(name, each)
-            for name, each in beginning.items()
-            if name not in BEGINNING_ONLY
+            for name, each in first.items()
+            if name not in FIRST_REQUEST_ONLY
         }
     )
-    return LoginParameters(beginning, token)
+    return LoginParameters(first, token)
 
 
 def _checked(resource: str | Sequence[str]) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def _checked(resource: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _as_text(name: str, value: Any) -> Any:
-    """Write a value as the query of an authorization request would; leave a function unchanged."""
+    """Return a value as it would be written in a query; leave a function unchanged."""
     if callable(value):
         return value
     if isinstance(value, bool):
@@ -126,7 +126,7 @@ def _as_text(name: str, value: Any) -> Any:
         isinstance(one, (str, int, float)) for one in value
     ):
         return [str(one) for one in value]
-    rule = "must be text or a list of texts"
+    rule = "must be a string or a list of strings"
     raise RequestInvalidError(
         f"Nothing was sent: extra.{name} {rule}", errors={f"extra.{name}": [rule]}
     )

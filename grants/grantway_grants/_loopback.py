@@ -1,4 +1,4 @@
-"""The listener that a browser on this machine comes back to (RFC 8252 section 7.3)."""
+"""Listen for the redirect of a login on this machine (RFC 8252 section 7.3)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _PAGE = """<!doctype html>
 <body><h1>{title}</h1><p>{text}</p></body>
 </html>
 """
-#: Seconds a connection may keep a thread of the listener.
-_PATIENCE = 10
-#: Seconds between two looks at ``cancel``, and at whether to stop listening.
-_GLANCE = 0.02
-#: What the system says where this machine has no such address.
+#: Timeout of a connection in seconds.
+_TIMEOUT = 10
+#: Seconds between checks of ``cancel`` and of whether to stop listening.
+_POLL_SECONDS = 0.02
+#: Errors of the system if the machine does not have the address.
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
@@ -40,18 +40,18 @@ class LoopbackListener:
     """Waits for one redirect on this machine.
 
     Args:
-        redirect_uri: As it is registered: http to ``127.0.0.1``, ``[::1]`` or ``localhost``; with
-            ``listen`` also https. Without a port, a free one is taken.
+        redirect_uri: The registered redirect URI: http to ``127.0.0.1``, ``[::1]`` or
+            ``localhost``; with ``listen`` also https. Without a port, a free one is used.
         listen: An IP address or ``localhost``, with or without a port, to listen on instead of
-            that of ``redirect_uri``.
+            the address in ``redirect_uri``.
         ports: Ports to try, in this order, if ``redirect_uri`` has none.
 
     Attributes:
-        redirect_uri: The same with the port that was taken.
-        addresses: Host and port of each address that it listens on.
+        redirect_uri: The redirect URI with the port in use.
+        addresses: Host and port of each address in use.
 
     Raises:
-        ConfigurationError: an argument cannot work, or no port could be used; names it.
+        ConfigurationError: an argument is invalid, or no port is available. The message names it.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class LoopbackListener:
         self._threads = [
             threading.Thread(
                 target=server.serve_forever,
-                args=(_GLANCE,),
+                args=(_POLL_SECONDS,),
                 name="grantway-loopback",
                 daemon=True,
             )
@@ -85,68 +85,68 @@ class LoopbackListener:
         ]
 
     def expect(self, state: str) -> None:
-        """Say which redirect is waited for, before the browser is sent out.
+        """Set the state of the expected redirect, before the browser is opened.
 
         Args:
-            state: What the login sends; a redirect with another one is answered and ignored.
+            state: The state of the login; redirects with another state are ignored.
         """
         self._state = state
 
     def fail(self, error: BaseException) -> None:
-        """End the wait with an error, which ``wait`` raises."""
+        """Make ``wait`` raise an error."""
         self._failure = error
         self._ended.set()
 
     def wait(self, *, timeout: float, cancel: threading.Event | None = None) -> str:
-        """Wait for the redirect that carries the expected state.
+        """Wait for the redirect with the expected state.
 
         Args:
-            timeout: Seconds.
-            cancel: Ends the wait at once when it is set.
+            timeout: Seconds to wait.
+            cancel: Setting this event ends the wait.
 
         Returns:
-            The whole address that the browser was sent to.
+            The URL to which the browser was redirected.
 
         Raises:
-            FlowTimeoutError: nobody came.
+            FlowTimeoutError: no redirect arrived in time.
             FlowCancelledError: ``cancel`` was set.
         """
         check_seconds("timeout", timeout)
         end = time.monotonic() + timeout
-        while not self._ended.wait(min(_GLANCE, max(0.0, end - time.monotonic()))):
+        while not self._ended.wait(min(_POLL_SECONDS, max(0.0, end - time.monotonic()))):
             if cancel is not None and cancel.is_set():
                 raise FlowCancelledError("The login was cancelled while it waited for the browser.")
             if time.monotonic() >= end:
                 raise FlowTimeoutError(
-                    f"Nobody finished the login within {timeout:g} s; start it again."
+                    f"The login was not finished within {timeout:g} s; start it again."
                 )
         if self._redirect or self._failure is None:
             return self._redirect
         raise self._failure
 
-    def offer(self, target: str) -> tuple[int, str, str]:
-        """Judge one request: status, title and text of the page that answers it."""
+    def respond(self, target: str) -> tuple[int, str, str]:
+        """Accept or reject a request; return the status, title and text of the response."""
         try:
             parts = urlsplit(target)
         except ValueError:  # such as http://[
             parts = urlsplit("")
         if parts.path != self.path:
-            return 404, "Not here", "This address only waits for the end of a login."
+            return 404, "Page not found", "This address only receives the redirect of a login."
         given = parse_qs(parts.query, keep_blank_values=True)
-        # A page elsewhere could send the browser here to end the login; without the state it
-        # changes nothing. Some providers leave the state out of a refusal, which holds no code.
+        # Another site could redirect the browser here, but it does not know the state. Some
+        # providers omit the state in an error, which contains no code.
         state = self._state if "error" in given and "state" not in given else given.get("state")
         state = "" if state is None else state if isinstance(state, str) else state[0]
         if not self._state or not hmac.compare_digest(state.encode(), self._state.encode()):
-            return 400, "Not this login", "This is not the answer to the login that is waiting."
+            return 400, "Wrong login", "This redirect does not belong to the login in progress."
         if not self._redirect:
             self._redirect = f"{self._base}{target}"
         if "error" in given:
-            return 200, "The login did not succeed", "You can close this window."
+            return 200, "The login failed", "You can close this window."
         return 200, "You are logged in", "You can close this window and return to the program."
 
-    def settle(self) -> None:
-        """End the wait if the redirect has come; called once its page is written."""
+    def finish(self) -> None:
+        """End the wait if the redirect has arrived; called after its page was sent."""
         if self._redirect:
             self._ended.set()
 
@@ -163,19 +163,19 @@ class LoopbackListener:
 
 
 def _bind(listener: LoopbackListener, callback: Callback) -> list[_Server]:
-    """Listen on the first port that can be used."""
+    """Listen on the first available port."""
     problems = dict[int, str]()
     for port in callback.ports:
         try:
             return _bind_all(listener, callback.hosts, port)
         except OSError as error:
             problems[port] = error.strerror or type(error).__name__
-    told = ", ".join(
+    failed = ", ".join(
         f"port {port} on {' and '.join(callback.hosts)} ({problem})"
         for port, problem in problems.items()
     )
     raise ConfigurationError(
-        f"redirect_uri, listen, ports: cannot listen on {told}. End the program that uses the "
+        f"redirect_uri, listen, ports: cannot listen on {failed}. Stop the program that uses the "
         "port, or choose another port that is registered at the provider."
     )
 
@@ -187,8 +187,8 @@ def _bind_all(listener: LoopbackListener, hosts: tuple[str, ...], port: int) -> 
             try:
                 servers.append(_Server(listener, host, port))
             except OSError as error:
-                # A machine without IPv6 has one address of localhost only. If another program has
-                # the port there, the browser might take the code to it, so that is an error.
+                # A machine without IPv6 has only one address of localhost. If another program uses
+                # the port on the other address, it could receive the code, so that is an error.
                 if error.errno not in _NO_SUCH_ADDRESS or (host == hosts[-1] and not servers):
                     raise
             else:
@@ -201,8 +201,8 @@ def _bind_all(listener: LoopbackListener, hosts: tuple[str, ...], port: int) -> 
 
 
 class _Server(ThreadingHTTPServer):
-    # A second login must not share the port and take the first one's redirect. On Windows this
-    # would let it; elsewhere it spares the next login the minute for which a closed port rests.
+    # On Windows, reuse would let a second login share the port and receive the first one's
+    # redirect. Elsewhere it only allows to use a port again right after it was closed.
     allow_reuse_address = os.name != "nt"
     daemon_threads = True
     block_on_close = False
@@ -214,28 +214,28 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Page)
 
     def server_bind(self) -> None:
-        """Bind without asking for this machine's name, which may take seconds."""
+        """Bind without looking up the name of this machine, which may take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Drop a broken connection in silence; the traceback would show its address."""
+        """Ignore connection errors; a traceback would show the redirect."""
 
 
 class _Page(BaseHTTPRequestHandler):
-    timeout = _PATIENCE
+    timeout = _TIMEOUT
     server_version = "grantway"
     sys_version = ""
 
     def do_GET(self) -> None:
-        """Answer with a page, and hand the redirect over."""
+        """Send a page, and report the redirect."""
         listener = cast("_Server", self.server).listener
-        status, title, text = listener.offer(self.path)
+        status, title, text = listener.respond(self.path)
         try:
             self._show(status, title, text)
         finally:
-            # Only now, since the program may end with the login.
-            listener.settle()
+            # After the page was sent, because the program may exit after the login.
+            listener.finish()
 
     def _show(self, status: int, title: str, text: str) -> None:
         body = _PAGE.format(title=title, text=text).encode()
@@ -250,4 +250,4 @@ class _Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
-        """Log nothing: the request line holds the code."""
+        """Log nothing, because the request line contains the code."""

@@ -1,4 +1,4 @@
-"""Asking for a token again and again until a person has decided (RFC 8628 section 3.5)."""
+"""Poll for a token until the user has decided (RFC 8628 section 3.5)."""
 
 from __future__ import annotations
 
@@ -27,87 +27,87 @@ from grantway._transport.http import retry_after
 from grantway._transport.transient import PORTAL_REDIRECTS, is_failed, is_refused
 from grantway._types.token import Token
 
-#: Seconds between polls where the provider states none (RFC 8628 section 3.2).
+#: Default interval between polls in seconds (RFC 8628 section 3.2).
 DEFAULT_INTERVAL = 5.0
-#: Shortest interval, in seconds: a provider that states a fraction means no flood of requests.
+#: Minimum interval in seconds, whatever the provider states.
 LEAST_INTERVAL = 1.0
-#: Seconds that each ``slow_down`` adds for good (RFC 8628 section 3.5).
+#: Seconds by which each ``slow_down`` lengthens the interval (RFC 8628 section 3.5).
 SLOWER = 5.0
-#: Longest pause, in seconds, that repeated failures lead to.
+#: Maximum wait after repeated failures, in seconds.
 LONGEST_PAUSE = 60.0
 _SUCCESS = range(200, 300)
 
 
 def poll(
-    ask: Callable[[], Token],
+    request_token: Callable[[], Token],
     *,
     interval: float,
     remaining: Callable[[], float],
-    too_late: Callable[[], FlowTimeoutError],
+    expired: Callable[[], FlowTimeoutError],
     pause: Callable[[float], None] | None = None,
     cancel: threading.Event | None = None,
     on_poll: Callable[[str], None] | None = None,
 ) -> Token:
-    """Poll until the person has decided, or until it is too late.
+    """Poll until the user has decided, or until the codes expire.
 
-    A failure that may pass by itself does not end the polling (see ``may_pass``).
+    A transient failure does not end the polling (see ``is_transient``).
 
     Args:
-        ask: Asks once.
-        interval: Least seconds between two polls.
-        remaining: Seconds until it is too late.
-        too_late: Makes the error for then.
-        pause: Waits so many seconds; by default real time, cut short by ``cancel``.
-        cancel: Ends the wait at once when it is set.
-        on_poll: Told the outcome of each poll that brought no token: ``authorization_pending``,
-            ``slow_down``, or the code of a failure.
+        request_token: Sends one token request.
+        interval: Minimum seconds between two polls.
+        remaining: Returns the seconds until the codes expire.
+        expired: Returns the error to raise when the codes have expired.
+        pause: Called with the seconds to wait between polls; by default, wait in real time until
+            ``cancel`` is set.
+        cancel: Setting this event ends the wait.
+        on_poll: Called after each poll without a token, with ``authorization_pending``,
+            ``slow_down`` or the code of a failure.
 
     Raises:
-        FlowTimeoutError: no decision came in time; names the failure of the last poll, if any.
+        FlowTimeoutError: the codes expired; includes the failure of the last poll, if any.
         FlowCancelledError: ``cancel`` was set.
-        TokenError: the person or the provider said no.
+        TokenError: the user or the provider denied the request.
     """
     interval = polling_interval(interval)
-    # A code that ends before the first interval is polled with once while it lives.
+    # If the code expires before the first interval, poll once before that.
     wait = interval if interval < remaining() else remaining() / 2
-    said: GrantwayError
+    latest: GrantwayError
     failure: GrantwayError | None = None
     while (left := remaining()) > 0:
-        _rest(min(wait, left), pause, cancel)
+        _wait(min(wait, left), pause, cancel)
         if remaining() <= 0:
             break
         try:
-            return ask()
-        except AuthorizationPendingException as waiting:
-            said, failure = waiting, None
-            interval = max(interval, stated_interval(waiting))
+            return request_token()
+        except AuthorizationPendingException as pending:
+            latest, failure = pending, None
+            interval = max(interval, stated_interval(pending))
             wait = interval
-        except SlowDownException as slower:
-            said, failure = slower, None
-            interval = max(interval + SLOWER, stated_interval(slower))
+        except SlowDownException as slow_down:
+            latest, failure = slow_down, None
+            interval = max(interval + SLOWER, stated_interval(slow_down))
             wait = interval
         except GrantwayError as failed:
-            if not may_pass(failed):
+            if not is_transient(failed):
                 raise
-            said = failure = failed
+            latest = failure = failed
             # RFC 8628 section 3.5: poll less often after a timeout; the code is still good.
             wait = max(interval, min(wait * 2, LONGEST_PAUSE))
-        wait = max(wait, _asked_to_wait(said))
+        wait = max(wait, _retry_after(latest))
         if on_poll is not None:
-            on_poll(said.code)
-    late = too_late()
+            on_poll(latest.code)
+    late = expired()
     if failure is not None:
         text = f"{late} The last poll failed: {failure}"
         late = FlowTimeoutError(text, evidence=failure.evidence)
     raise late from failure
 
 
-def may_pass(error: GrantwayError) -> bool:
-    """Return whether a poll's failure may pass by itself, while the code is still good.
+def is_transient(error: GrantwayError) -> bool:
+    """Return whether a later poll may succeed after this failure.
 
-    Args:
-        error: A dropped connection, a busy or failing provider, or an answer of something before
-            it, such as a captive portal; anything else is final.
+    That is the case for a lost connection, a busy or failing provider, and a response that came
+    from something else, such as a captive portal.
     """
     if isinstance(error, (ConnectionFailedError, OutcomeUnknownError, ProviderUnavailableError)):
         return True
@@ -121,15 +121,15 @@ def may_pass(error: GrantwayError) -> bool:
     if not isinstance(error, (ResponseInvalidError, UnknownTokenError)):
         return False
     code = error.error if isinstance(error, UnknownTokenError) else ""
-    facts = (status, code, error.evidence.headers, error.members)
-    return is_refused(*facts) or is_failed(*facts)
+    response = (status, code, error.evidence.headers, error.members)
+    return is_refused(*response) or is_failed(*response)
 
 
 def polling_interval(stated: object) -> float:
-    """Return the seconds between two polls, of what a provider stated.
+    """Return the seconds between two polls.
 
     Args:
-        stated: ``interval`` of its answer. Anything but a number above zero means five seconds.
+        stated: ``interval`` of the provider. The default is used unless it is a positive number.
     """
     number = seconds(stated)
     return max(LEAST_INTERVAL, number) if number else DEFAULT_INTERVAL
@@ -140,11 +140,11 @@ def stated_interval(error: TokenError) -> float:
     return seconds(error.members.get("interval")) or 0.0
 
 
-def _asked_to_wait(error: GrantwayError) -> float:
+def _retry_after(error: GrantwayError) -> float:
     return retry_after(error.evidence.headers) or 0.0
 
 
-def _rest(
+def _wait(
     wait: float, pause: Callable[[float], None] | None, cancel: threading.Event | None
 ) -> None:
     if pause is not None:
@@ -152,11 +152,11 @@ def _rest(
     else:
         Deadline(wait, cancel).wait(wait)
     if cancel is not None and cancel.is_set():
-        raise FlowCancelledError("The login was cancelled while it waited for approval.")
+        raise FlowCancelledError("The login was cancelled while it waited for the user's approval.")
 
 
 def seconds(value: object) -> float | None:
-    """A number of seconds, or a string of one, as some providers write it."""
+    """Return seconds given as a number or a numeric string; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

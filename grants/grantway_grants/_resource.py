@@ -1,4 +1,4 @@
-"""The ``resource`` parameter: which API a token is for (RFC 8707)."""
+"""The ``resource`` parameter, which names the API that a token is for (RFC 8707)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grantway._types.fields import Text
 
 
 class Uri(Text):
-    """An absolute address or URN without a fragment (RFC 8707 section 2)."""
+    """An absolute URI without a fragment (RFC 8707 section 2)."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
         "uri": "must be an absolute URI without fragment, like {example}"
@@ -32,10 +32,10 @@ class Uri(Text):
 
 
 class Several(fields.Field[tuple[str, ...]]):
-    """One text or a list of texts, for a parameter that may be repeated.
+    """A string or a list of strings, for a parameter that may be repeated.
 
     Args:
-        each: The field that checks each text.
+        each: The field that checks each string.
     """
 
     default_error_messages = {  # noqa: RUF012 - the same
@@ -49,7 +49,7 @@ class Several(fields.Field[tuple[str, ...]]):
         super().__init__(**options)
 
     def make_error(self, key: str, **details: Any) -> ValidationError:
-        """Put the example into every message of this field."""
+        """Add the example to every message of this field."""
         return super().make_error(key, example=self.each.example, **details)
 
     def _deserialize(
@@ -63,7 +63,7 @@ class Several(fields.Field[tuple[str, ...]]):
 
 
 class Resource(Several):
-    """``resource``, once or repeated (RFC 8707 section 2)."""
+    """One or more ``resource`` parameters (RFC 8707 section 2)."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(Uri(example='"https://api.example.com/"'), **options)

@@ -55,7 +55,7 @@ class CodeVerifier(Text):
 
 
 class AuthorizationCodeSchema(GrantSchema):
-    """``code``, the ``redirect_uri`` it was sent to, and the ``code_verifier`` behind it."""
+    """The ``code``, its ``redirect_uri`` and its ``code_verifier``."""
 
     code = Text(required=True, example='"SplxlOBeZQQYbYS6WxSbIA"')
     redirect_uri = Text(example='"http://127.0.0.1:8400/callback"')
@@ -77,25 +77,25 @@ AUTHORIZATION_CODE = Grant(
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the authorization code grant."""
+    """Register the authorization code grant."""
     return [AUTHORIZATION_CODE]
 
 
 def code_challenge(code_verifier: str) -> str:
-    """The S256 challenge of a verifier (RFC 7636 section 4.2)."""
+    """Return the S256 challenge of a verifier (RFC 7636 section 4.2)."""
     digest = hashlib.sha256(code_verifier.encode("ascii")).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """One login that has begun. Keep it until the redirect comes back.
+    """An authorization request. Keep it until the redirect arrives.
 
     Attributes:
-        url: Where to send the person's browser.
-        redirect_uri: Where the browser will come back to.
-        state: Ties the redirect to this login; a secret.
-        code_verifier: Proves that the code is ours (RFC 7636); a secret.
+        url: The URL to open in the user's browser.
+        redirect_uri: The redirect URI.
+        state: Identifies the login in the redirect; a secret.
+        code_verifier: The PKCE verifier (RFC 7636); a secret.
     """
 
     url: str = field(repr=False)
@@ -105,24 +105,24 @@ class AuthorizationRequest:
 
 
 class AuthorizationCodeFlow(OneProcess):
-    """A login in a browser: begin it, send the person there, finish with the redirect.
+    """A login in a browser: begin it, open its URL, and finish it with the redirect.
 
     ::
 
         flow = AuthorizationCodeFlow(client, scope=["read"])
         request = flow.begin("http://127.0.0.1:8400/callback")
         print(request.url)
-        token = flow.finish(request, input("Paste the address you were sent to: "))
+        token = flow.finish(request, input("Paste the URL that the browser shows: "))
 
     Args:
-        client: Who logs in; its provider needs an ``authorization_endpoint``.
-        scope: Scope names to ask for.
+        client: The client; its provider must have an ``authorization_endpoint``.
+        scope: Scope names to request.
         extra: Provider-specific parameters, sent with the authorization request and the token
-            request. Those that only an authorization request knows, such as ``prompt``, are not
-            sent to the token endpoint.
+            request. Parameters of authorization requests alone, such as ``prompt``, are not sent
+            to the token endpoint.
         resource: The APIs that the token is for (RFC 8707), sent with both requests.
         par: Whether to push the request to the provider first, so that the browser carries only a
-            reference to it (RFC 9126). None does so where the provider's metadata requires it.
+            reference to it (RFC 9126). None follows the provider's metadata.
     """
 
     stays = (
@@ -149,15 +149,16 @@ class AuthorizationCodeFlow(OneProcess):
     def begin(
         self, redirect_uri: str, *, cancel: threading.Event | None = None
     ) -> AuthorizationRequest:
-        """Make the address of the login, with a fresh state and verifier.
+        """Return an authorization request with a new state and verifier.
 
         Args:
-            redirect_uri: Where the browser comes back to, as it is registered.
-            cancel: Ends waits between attempts to push the request at once when it is set.
+            redirect_uri: The registered redirect URI.
+            cancel: Setting this event ends the wait between two attempts to push the request.
 
         Raises:
-            ConfigurationError: the provider has no authorization endpoint, or none to push to.
-            TokenError: the provider refused the pushed request.
+            ConfigurationError: the provider lacks the authorization endpoint, or the endpoint for
+                pushed requests.
+            TokenError: the provider rejected the pushed request.
             TransportError: the request could not be pushed.
         """
         state = secrets.token_urlsafe(32)
@@ -171,9 +172,11 @@ class AuthorizationCodeFlow(OneProcess):
             "code_challenge": code_challenge(code_verifier),
             "code_challenge_method": "S256",
         }
-        given = self._parameters.beginning
+        given = self._parameters.first
         if taken := sorted(fields.keys() & given.keys()):
-            raise ConfigurationError(f"extra: {', '.join(taken)} cannot be given here.")
+            raise ConfigurationError(
+                f"extra: must not contain {', '.join(taken)}; the login sets it."
+            )
         endpoint = self._client.provider.endpoint("authorization")
         query: Mapping[str, Any] = Params({**fields, **given})
         query = self._push(query, cancel) if self._par else compute(query)
@@ -181,13 +184,13 @@ class AuthorizationCodeFlow(OneProcess):
         return AuthorizationRequest(url, redirect_uri, state, code_verifier)
 
     def _push(self, fields: Mapping[str, Any], cancel: threading.Event | None) -> Mapping[str, Any]:
-        """Leave the request with the provider; gives what the browser carries instead."""
-        answer = self._client.call("pushed_authorization_request", cancel=cancel, extra=fields)
-        reference = answer.get("request_uri")
+        """Push the request to the provider, and return the parameters that replace it."""
+        response = self._client.call("pushed_authorization_request", cancel=cancel, extra=fields)
+        reference = response.get("request_uri")
         if not isinstance(reference, str) or not reference:
             raise ResponseInvalidError(
-                f"{self._client.provider.host} took the pushed request and gave no request_uri "
-                "(RFC 9126 section 2.2).",
+                f"{self._client.provider.host} accepted the pushed request without returning a "
+                "request_uri (RFC 9126 section 2.2). Check the endpoint, or set par=False.",
                 evidence=Evidence(
                     provider=self._client.provider.host,
                     grant_type=GRANT_TYPE,
@@ -203,16 +206,16 @@ class AuthorizationCodeFlow(OneProcess):
         *,
         cancel: threading.Event | None = None,
     ) -> Token:
-        """Redeem the code in the redirect that came back.
+        """Request a token with the code in the redirect.
 
         Args:
-            request: What ``begin`` gave.
-            redirect: The whole address that the browser was sent to, or its query.
-            cancel: Ends waits between attempts at once when it is set.
+            request: The result of ``begin``.
+            redirect: The URL to which the browser was redirected, or its query.
+            cancel: Setting this event ends the wait between two attempts.
 
         Raises:
-            RedirectMismatchError: it is not the answer to this login, or not from this provider.
-            AccessDeniedException: the person said no; other TokenErrors likewise.
+            RedirectMismatchError: the redirect belongs to another login or provider.
+            TokenError: the user or the provider denied the request.
         """
         code = self.code(request, redirect)
         return self._client.create_token(
@@ -225,77 +228,80 @@ class AuthorizationCodeFlow(OneProcess):
         )
 
     def code(self, request: AuthorizationRequest, redirect: str) -> str:
-        """The code in a redirect, once ``state`` and ``iss`` have been checked.
+        """Return the code in a redirect after checking ``state`` and ``iss``.
 
         Raises:
-            RedirectMismatchError: it is not the answer to this login, or not from this provider.
-            TokenError: the provider answered with an error.
+            RedirectMismatchError: the redirect belongs to another login or provider.
+            TokenError: the redirect contains an error.
         """
         evidence = Evidence(
             provider=self._client.provider.host, grant_type=GRANT_TYPE, step="authorization"
         )
-        answer = _query(redirect, evidence)
-        state = answer.get("state", "")
-        # Some providers leave the state out of a refusal, which brings no code to be misused.
-        stateless = "error" in answer and "state" not in answer
+        response = _query(redirect, evidence)
+        state = response.get("state", "")
+        # Some providers omit the state in an error. That is safe: there is no code to misuse.
+        stateless = "error" in response and "state" not in response
         if not stateless and not hmac.compare_digest(state.encode(), request.state.encode()):
             raise RedirectMismatchError(
-                "The redirect is not the answer to this login: its state is "
-                f"{'another' if state else 'missing'}. Start the login again and use the newest "
-                "address.",
+                "The redirect does not belong to this login: its state "
+                f"{'differs' if state else 'is missing'}. Start the login again and use the newest "
+                "URL.",
                 evidence=evidence,
             )
-        self._check_issuer(answer.get("iss"), evidence)
-        if error := answer.get("error"):
-            described = answer.get("error_description")
+        self._check_issuer(response.get("iss"), evidence)
+        if error := response.get("error"):
+            described = response.get("error_description")
             raise error_class(error, self._client.registry.errors)(
-                f"The login was refused with {printable(error)}"
+                f"The provider rejected the login with {printable(error)}"
                 + (f": {printable(described)}" if described else ""),
                 error=error,
                 error_description=described,
-                error_uri=answer.get("error_uri"),
-                evidence=replace(evidence, members=members_of(answer, (state,))),
+                error_uri=response.get("error_uri"),
+                evidence=replace(evidence, members=members_of(response, (state,))),
             )
-        if not answer.get("code"):
-            raise FlowError("The redirect holds neither a code nor an error.", evidence=evidence)
-        return answer["code"]
+        if not response.get("code"):
+            raise FlowError(
+                "The redirect contains neither a code nor an error. Start the login again.",
+                evidence=evidence,
+            )
+        return response["code"]
 
     def _check_issuer(self, iss: str | None, evidence: Evidence) -> None:
-        """Refuse an answer from another provider (RFC 9207 section 2.4)."""
+        """Reject a redirect from another provider (RFC 9207 section 2.4)."""
         provider = self._client.provider
         promised = provider.metadata.get("authorization_response_iss_parameter_supported") is True
         if iss is None and not promised:
             return
         if provider.issuer is not None and iss != provider.issuer:
             raise RedirectMismatchError(
-                f"The redirect {'names another issuer' if iss else 'names no issuer'}; this "
-                f"login was sent to {provider.issuer}. The code was not used.",
+                f"The redirect names {'another issuer' if iss else 'no issuer'}, but the login was "
+                f"sent to {provider.issuer}. The code was not used; start the login again.",
                 evidence=evidence,
             )
 
 
 def _query(redirect: str, evidence: Evidence) -> dict[str, str]:
-    # What a terminal could not decode must not break the checks.
+    # Pasted text may contain surrogates, which the checks below cannot encode.
     text = redirect.strip().encode("utf-8", "replace").decode()
     try:
         query = urlsplit(text).query or (text.lstrip("?") if "://" not in text else "")
     except ValueError:
         query = ""
-    answer: dict[str, str] = {}
+    response: dict[str, str] = {}
     for name, values in parse_qs(query, keep_blank_values=True).items():
         if len(values) > 1:
             raise RedirectMismatchError(
-                f"The redirect gives {printable(name)} more than once (RFC 6749 section 3.1).",
+                f"The redirect contains {printable(name)} more than once (RFC 6749 section 3.1).",
                 evidence=evidence,
             )
-        answer[name] = values[0]
-    if not answer:
+        response[name] = values[0]
+    if not response:
         raise RedirectMismatchError(
-            "That is not the address of a redirect: copy the whole address that the browser "
-            "shows after the login, with everything behind the question mark.",
+            "This is not the URL of a redirect. Copy the whole URL that the browser shows after "
+            "the login, including everything after the question mark.",
             evidence=evidence,
         )
-    return answer
+    return response
 
 
 def login(
@@ -313,39 +319,38 @@ def login(
     timeout: float = 300.0,
     cancel: threading.Event | None = None,
 ) -> Token:
-    """Log in with the browser of this machine (RFC 8252 section 7.3).
+    """Log in with a browser on this machine (RFC 8252 section 7.3).
 
-    Listens for the redirect as long as the login takes: on the address in ``redirect_uri``, or on
-    ``listen``.
+    During the login, listen for the redirect on the address in ``redirect_uri``, or on ``listen``.
 
     Args:
-        client: Who logs in.
-        scope: Scope names to ask for.
+        client: The client.
+        scope: Scope names to request.
         extra: Provider-specific parameters; see ``AuthorizationCodeFlow``.
         resource: The APIs that the token is for (RFC 8707).
         par: Whether to push the request first; see ``AuthorizationCodeFlow``.
-        redirect_uri: As it is registered: http to ``127.0.0.1``, ``[::1]`` or ``localhost``; with
-            ``listen`` also https. Without a port, a free one is taken.
-        listen: An IP address or ``localhost``, with or without a port, to listen on instead, as
-            where a container's port is published or a proxy forwards the redirect.
+        redirect_uri: The registered redirect URI: http to ``127.0.0.1``, ``[::1]`` or
+            ``localhost``; with ``listen`` also https. Without a port, a free one is used.
+        listen: An IP address or ``localhost``, with or without a port, to listen on instead, for
+            example if a container publishes the port or a proxy forwards the redirect.
         ports: Ports to try, in this order, if ``redirect_uri`` has none.
-        prompt: Shows the person the address before a browser is opened; called once. With it, the
-            login goes on if no browser can be opened.
-        open_browser: Opens an address; by default the browser that ``BROWSER`` names, or the
-            system's. It runs in a thread and may take as long as it likes. If it returns False,
-            no browser was opened; what it raises ends the login.
-        timeout: Seconds the person has.
-        cancel: Ends the wait at once when it is set.
+        prompt: Called once with the URL, to show it to the user before a browser is opened. With
+            it, the login continues if no browser can be opened.
+        open_browser: Opens a URL; by default in the browser that ``BROWSER`` names, or the
+            system's. It runs in a thread and may block. It returns False if no browser was
+            opened; an exception ends the login.
+        timeout: Seconds until the login must be finished.
+        cancel: Setting this event ends the wait.
 
     Raises:
         BrowserUnavailableError: no browser could be opened, and there is no ``prompt``.
-        ConfigurationError: no port could be listened on, or an argument cannot work.
-        FlowTimeoutError: nobody came back in time.
+        ConfigurationError: no port is available, or an argument is invalid.
+        FlowTimeoutError: the login was not finished in time.
         FlowCancelledError: ``cancel`` was set.
-        AccessDeniedException: the person said no.
+        TokenError: the user or the provider denied the request.
     """
     check_seconds("timeout", timeout)
-    from ._loopback import LoopbackListener  # noqa: PLC0415 - an HTTP server only for a login
+    from ._loopback import LoopbackListener  # noqa: PLC0415 - only logins need an HTTP server
 
     flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
     with LoopbackListener(redirect_uri, listen=listen, ports=ports) as listener:
@@ -353,7 +358,7 @@ def login(
         listener.expect(request.state)
         if prompt is not None:
             prompt(request.url)
-        # A browser in the foreground, such as w3m, must not keep anybody from the redirect.
+        # In a thread, because a browser in the foreground, such as w3m, blocks until it is closed.
         opening = partial(_open, request.url, open_browser, listener, shown=prompt is not None)
         threading.Thread(
             target=contextvars.copy_context().run,
@@ -372,7 +377,7 @@ def _open(
     *,
     shown: bool,
 ) -> None:
-    """Open a browser; end the wait for it if that fails."""
+    """Open a browser; if that fails, end the login."""
     try:
         opened = (open_browser or _system_browser)(url)
     except BaseException as error:  # noqa: BLE001 - raised by ``wait``, in the caller's thread
@@ -381,33 +386,33 @@ def _open(
     if opened is False and not shown:
         listener.fail(
             BrowserUnavailableError(
-                "No browser could be opened on this machine. Show the address with prompt=print, "
-                "log in on another device (grantway_grants.device_code.login), or paste the "
-                "redirect (login_by_paste)."
+                "No browser could be opened on this machine. Show the URL with prompt=print, log "
+                "in on another device with grantway_grants.device_code.login, or paste the "
+                "redirect with login_by_paste."
             )
         )
 
 
 def _system_browser(url: str) -> bool:
-    from ._browser import open_browser  # noqa: PLC0415 - loaded for a login only
+    from ._browser import open_browser  # noqa: PLC0415 - only logins need it
 
     return open_browser(url)
 
 
 def check_registration(client: Client, *, cancel: threading.Event | None = None) -> None:
-    """Find out whether the provider still knows the client, before a person is sent there.
+    """Check that the provider knows the client, before a browser is opened.
 
-    A provider shows an error page to the person if it does not know the client, and the browser
-    never comes back (RFC 6749 section 4.1.2.1). So the token endpoint is asked with a code that
-    cannot exist: it looks at the client first. Any other answer than the errors below is ignored.
+    For an unknown client, a provider shows an error page and does not redirect the browser (RFC
+    6749 section 4.1.2.1), so the login would wait in vain. This sends a token request with an
+    invalid code: the provider checks the client first. Other errors than those below are ignored.
 
     Args:
         client: The client to check.
-        cancel: Ends waits between attempts at once when it is set.
+        cancel: Setting this event ends the wait between two attempts.
 
     Raises:
-        InvalidClientException: the provider does not know the client, or not its secret.
-        UnauthorizedClientException: the client may not log in with a browser.
+        InvalidClientException: the client is unknown, or its secret is wrong.
+        UnauthorizedClientException: the client may not use the authorization code grant.
     """
     try:
         client.create_token(
@@ -433,13 +438,13 @@ def login_by_paste(
     resource: str | Sequence[str] | None = None,
     par: bool | None = None,
 ) -> Token:
-    """Log in with a browser on another machine: show the address, take the redirect back.
+    """Log in with a browser on another machine; the user pastes the redirect.
 
     Args:
-        client: Who logs in.
-        ask: Shows the login's address and gives back the address that the browser ended at.
-        redirect_uri: As it is registered; nothing needs to listen there.
-        scope: Scope names to ask for.
+        client: The client.
+        ask: Called with the URL to show; returns the URL to which the browser was redirected.
+        redirect_uri: The registered redirect URI; nothing needs to listen there.
+        scope: Scope names to request.
         extra: Provider-specific parameters; see ``AuthorizationCodeFlow``.
         resource: The APIs that the token is for (RFC 8707).
         par: Whether to push the request first; see ``AuthorizationCodeFlow``.

@@ -22,12 +22,12 @@ from ._login_parameters import login_parameters
 from ._polling import poll, polling_interval, seconds
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
-#: Lifetime of the codes, in seconds, where the provider states none; it may end them earlier.
+#: Default lifetime of the codes in seconds.
 _LIFETIME = 600.0
 
 
 class DeviceCodeSchema(GrantSchema):
-    """``device_code``; AWS's ``scope`` is allowed too, and has no effect there."""
+    """The ``device_code``. AWS also accepts ``scope`` and ignores it."""
 
     device_code = Text(required=True, example='"GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS"')
     scope = Scope()
@@ -39,28 +39,28 @@ DEVICE_CODE = Grant(
     replay=Replay.NEVER,
     secret=frozenset({"device_code"}),
     single_use=frozenset({"device_code"}),
-    summary="A token once a person has approved on another device (RFC 8628)",
+    summary="A token after the user has approved on another device (RFC 8628)",
 )
 
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the device code grant."""
+    """Register the device code grant."""
     return [DEVICE_CODE]
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceAuthorization:
-    """What the person is shown, and what is polled with (RFC 8628 section 3.2).
+    """A device authorization response (RFC 8628 section 3.2).
 
     Attributes:
-        device_code: For polling; a secret.
-        user_code: What the person types; control and invisible characters are removed.
-        verification_uri: Where the person types it.
-        verification_uri_complete: The same with the code in it, for a QR code; or None.
+        device_code: The code for polling; a secret.
+        user_code: The code that the user enters, without control and invisible characters.
+        verification_uri: The URL at which the user enters it.
+        verification_uri_complete: The URL that contains the user code, for a QR code, or None.
         expires_in: Lifetime of the codes in seconds.
-        interval: Least seconds between two polls.
-        started_at: Monotonic time of the answer.
+        interval: Minimum seconds between two polls.
+        started_at: Monotonic time of the response.
     """
 
     device_code: str = field(repr=False)
@@ -72,12 +72,12 @@ class DeviceAuthorization:
     started_at: float = field(repr=False)
 
     def remaining(self) -> float:
-        """Seconds until the codes expire; zero or less when they have."""
+        """Return the seconds until the codes expire; zero or negative afterwards."""
         return self.started_at + self.expires_in - time.monotonic()
 
 
 class DeviceFlow(OneProcess):
-    """A device login: start it, show the person what to do, wait for the token.
+    """A device login: start it, show the user the code, and wait for the token.
 
     ::
 
@@ -87,13 +87,14 @@ class DeviceFlow(OneProcess):
         token = flow.wait(authorization)
 
     Args:
-        client: Who logs in; its provider needs a ``device_authorization_endpoint``.
-        scope: Scope names to ask for.
+        client: The client; its provider must have a ``device_authorization_endpoint``.
+        scope: Scope names to request.
         extra: Provider-specific parameters, sent with the device authorization request and the
-            token requests. Those that only the first request knows, such as AWS's ``start_url``,
-            are not sent to the token endpoint.
+            token requests. Parameters of the first request alone, such as AWS's ``start_url``, are
+            not sent to the token endpoint.
         resource: The APIs that the token is for (RFC 8707), sent with both requests.
-        pause: Waits so many seconds between polls; by default real time, cut short by ``cancel``.
+        pause: Called with the seconds to wait between polls; by default, wait in real time until
+            ``cancel`` is set.
     """
 
     stays = "it holds a client; make one in the process that uses it"
@@ -113,64 +114,68 @@ class DeviceFlow(OneProcess):
         self._pause = pause
 
     def start(self, *, cancel: threading.Event | None = None) -> DeviceAuthorization:
-        """Ask for a pair of codes (RFC 8628 section 3.1).
+        """Request the codes (RFC 8628 section 3.1).
+
+        Args:
+            cancel: Setting this event ends the wait between two attempts.
 
         Raises:
-            TokenError: the provider refused.
-            ResponseInvalidError: the answer lacks a code or an address, or an address is not
-                http or https.
+            TokenError: the provider rejected the request.
+            ResponseInvalidError: the response lacks a code or URL, or a URL is not http or https.
         """
-        answer = self._client.call(
+        response = self._client.call(
             "device_authorization",
             cancel=cancel,
             scope=self._scope,
-            extra=self._parameters.beginning,
+            extra=self._parameters.first,
         )
-        # Google's early servers said verification_url, and many followed.
+        # Early servers of Google and others use the name verification_url.
         for old, name in (
             ("verification_url", "verification_uri"),
             ("verification_url_complete", "verification_uri_complete"),
         ):
-            answer.setdefault(name, answer.get(old))
-        if isinstance(answer.get("user_code"), str):
-            answer["user_code"] = visible(answer["user_code"])
+            response.setdefault(name, response.get(old))
+        if isinstance(response.get("user_code"), str):
+            response["user_code"] = visible(response["user_code"])
         missing = [
             name
             for name in ("device_code", "user_code", "verification_uri")
-            if not isinstance(answer.get(name), str) or not answer[name]
+            if not isinstance(response.get(name), str) or not response[name]
         ]
-        stated = answer.get("expires_in")
+        stated = response.get("expires_in")
         lifetime = seconds(_LIFETIME if stated is None else stated)
         if lifetime is None:
             missing.append("expires_in")
         if missing or lifetime is None:
             raise ResponseInvalidError(
-                f"{self._client.provider.host} started a device login without "
-                f"{', '.join(missing)} (RFC 8628 section 3.2).",
+                f"The device authorization response of {self._client.provider.host} lacks "
+                f"{', '.join(missing)} (RFC 8628 section 3.2). Check the "
+                "device_authorization_endpoint.",
                 evidence=Evidence(provider=self._client.provider.host, step="device_authorization"),
             )
-        complete = answer["verification_uri_complete"]
+        complete = response["verification_uri_complete"]
         complete = complete if isinstance(complete, str) and complete else None
-        self._check_address("verification_uri", answer["verification_uri"])
+        self._check_address("verification_uri", response["verification_uri"])
         if complete is not None:
             self._check_address("verification_uri_complete", complete)
         return DeviceAuthorization(
-            device_code=answer["device_code"],
-            user_code=answer["user_code"],
-            verification_uri=answer["verification_uri"],
+            device_code=response["device_code"],
+            user_code=response["user_code"],
+            verification_uri=response["verification_uri"],
             verification_uri_complete=complete,
             expires_in=lifetime,
-            interval=polling_interval(answer.get("interval")),
+            interval=polling_interval(response.get("interval")),
             started_at=time.monotonic(),
         )
 
     def _check_address(self, name: str, url: str) -> None:
-        """Reject an address that would run or open something other than a web page."""
+        """Reject a URL that does not open a web page."""
         if not is_web_address(url):
             host = self._client.provider.host
             raise ResponseInvalidError(
-                f"{host} started a device login, but its {name} is not an http or https address "
-                "(RFC 8628 section 3.2). It was neither shown nor opened; tell the provider.",
+                f"The {name} in the device authorization response of {host} is not an http or "
+                "https URL (RFC 8628 section 3.2), so it was neither shown nor opened. Report this "
+                "to the provider.",
                 evidence=Evidence(provider=host, step="device_authorization"),
             )
 
@@ -181,43 +186,43 @@ class DeviceFlow(OneProcess):
         cancel: threading.Event | None = None,
         on_poll: Callable[[str], None] | None = None,
     ) -> Token:
-        """Poll until the person has decided (RFC 8628 section 3.4).
+        """Poll until the user has decided (RFC 8628 section 3.4).
 
         Args:
-            authorization: What ``start`` gave.
-            cancel: Ends the wait at once when it is set.
-            on_poll: Told the outcome of each poll: ``authorization_pending``, ``slow_down``,
-                or the code of a failure that may pass, such as ``outcome_unknown``.
+            authorization: The result of ``start``.
+            cancel: Setting this event ends the wait.
+            on_poll: Called after each poll without a token, with ``authorization_pending``,
+                ``slow_down`` or the code of a transient failure, such as ``outcome_unknown``.
 
         Raises:
-            AccessDeniedException: the person said no.
-            ExpiredTokenException: the provider says that the codes have expired.
-            FlowTimeoutError: they expired without a decision; names the failure of the last
-                poll, if any.
+            AccessDeniedException: the user denied the request.
+            ExpiredTokenException: the provider reports that the codes have expired.
+            FlowTimeoutError: the codes expired before the user decided; includes the failure of
+                the last poll, if any.
             FlowCancelledError: ``cancel`` was set.
         """
 
-        def ask() -> Token:
+        def request_token() -> Token:
             return self._client.create_token(
                 grant_type=GRANT_TYPE,
                 device_code=authorization.device_code,
                 extra=self._parameters.token or None,
                 cancel=cancel,
-                attempts=1,  # a poll is repeated by the flow, which knows the interval
+                attempts=1,  # the flow repeats polls at the right interval
             )
 
-        def too_late() -> FlowTimeoutError:
+        def expired() -> FlowTimeoutError:
             return FlowTimeoutError(
-                f"Nobody approved {authorization.user_code} within "
+                f"The code {authorization.user_code} was not approved within "
                 f"{authorization.expires_in:g} s; start the login again.",
                 evidence=Evidence(provider=self._client.provider.host, grant_type=GRANT_TYPE),
             )
 
         return poll(
-            ask,
+            request_token,
             interval=authorization.interval,
             remaining=authorization.remaining,
-            too_late=too_late,
+            expired=expired,
             pause=self._pause,
             cancel=cancel,
             on_poll=on_poll,
@@ -233,15 +238,18 @@ def login(
     resource: str | Sequence[str] | None = None,
     cancel: threading.Event | None = None,
 ) -> Token:
-    """Log in on another device, from start to token.
+    """Log in on another device and return the token.
 
     Args:
-        client: Who logs in.
-        prompt: Shows the person the address and the code; called once.
-        scope: Scope names to ask for.
+        client: The client.
+        prompt: Called once to show the user the URL and the code.
+        scope: Scope names to request.
         extra: Provider-specific parameters; see ``DeviceFlow``.
         resource: The APIs that the token is for (RFC 8707).
-        cancel: Ends the wait at once when it is set.
+        cancel: Setting this event ends the wait.
+
+    Raises:
+        GrantwayError: as for ``DeviceFlow.start`` and ``DeviceFlow.wait``.
     """
     flow = DeviceFlow(client, scope=scope, extra=extra, resource=resource)
     authorization = flow.start(cancel=cancel)

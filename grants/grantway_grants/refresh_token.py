@@ -15,7 +15,7 @@ GRANT_TYPE = "refresh_token"
 
 
 class RefreshTokenSchema(GrantSchema):
-    """``refresh_token``, and a ``scope`` no wider than the one that was granted."""
+    """The ``refresh_token``, and a ``scope`` no wider than the granted one."""
 
     refresh_token = Text(required=True, example='"rt-2YotnFZFEjr1zCsicMWpAA"')
     scope = Scope()
@@ -23,17 +23,17 @@ class RefreshTokenSchema(GrantSchema):
 
 @dataclass(frozen=True, eq=False)
 class RefreshToken(Grant):
-    """Gets a new access token for a refresh token."""
+    """The refresh token grant, which keeps a refresh token that the provider does not replace."""
 
     def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
-        """Keep the old refresh token when the answer brings none (RFC 6749 section 6)."""
+        """Add the previous refresh token if the response has none (RFC 6749 section 6)."""
         if token.refresh_token:
             return token
         return replace(token, refresh_token=params["refresh_token"])
 
 
-#: Many providers rotate refresh tokens, so a second send is not safe unless the dialect states
-#: a window.
+#: Many providers rotate refresh tokens, so a second send is safe only within the window of the
+#: dialect.
 REFRESH_TOKEN = RefreshToken(
     grant_type=GRANT_TYPE,
     schema=RefreshTokenSchema(),
@@ -45,5 +45,5 @@ REFRESH_TOKEN = RefreshToken(
 
 @hookimpl
 def grantway_register_grants() -> list[Grant]:
-    """Bring the refresh token grant."""
+    """Register the refresh token grant."""
     return [REFRESH_TOKEN]

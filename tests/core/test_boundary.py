@@ -35,8 +35,8 @@ class Proof:
     def __init__(self, **parts: Any) -> None:
         vars(self).update(parts)
 
-    def authenticate(self, draft: Any) -> Any:
-        draft.fields["client_id"] = self.client_id
+    def authenticate(self, request: Any) -> Any:
+        request.fields["client_id"] = self.client_id
 
     def secrets(self) -> Any:
         return ()
@@ -82,15 +82,15 @@ def registry(make: Any) -> grantway.Registry:
         (Proof(authenticate=None), "has no method authenticate"),
         (Proof(authenticate=late), "has an asynchronous authenticate"),
         (Proof(secrets=late), "has an asynchronous secrets"),
-        (Proof(secrets=lambda: None), "gives None as secrets()"),
-        (Proof(secrets=lambda: "very-secret"), "gives a str as secrets()"),
-        (Proof(secrets=lambda: (b"very-secret",)), "gives a tuple as secrets()"),
+        (Proof(secrets=lambda: None), "returns None from secrets()"),
+        (Proof(secrets=lambda: "very-secret"), "returns a str from secrets()"),
+        (Proof(secrets=lambda: (b"very-secret",)), "returns a tuple from secrets()"),
     ],
 )
 def test_a_client_authentication_that_cannot_work_is_refused(made: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match="auth: ") as raised:
         Client(ANYWHERE, client_id="c", auth="api_key", registry=registry(lambda: made))
-    assert f"the plugin acme of application makes {told}" in str(raised.value)
+    assert f"the object that the plugin acme of application creates {told}" in str(raised.value)
     assert "very-secret" not in str(raised.value)
     if made is not None:
         with pytest.raises(ConfigurationError) as raised:
@@ -98,19 +98,19 @@ def test_a_client_authentication_that_cannot_work_is_refused(made: Any, told: st
         assert told in str(raised.value)
 
 
-def _set_secrets(draft: Any) -> None:
-    draft.secrets = "very-secret"
+def _set_secrets(request: Any) -> None:
+    request.secrets = "very-secret"
 
 
-def _set_learn(draft: Any) -> None:
-    draft.learn = late
+def _set_learn(request: Any) -> None:
+    request.learn = late
 
 
 @pytest.mark.parametrize(
     ("authenticate", "told"),
     [
         (behind, "has an asynchronous authenticate"),
-        (lambda draft: {"client_id": "c"}, "returned a dict from authenticate"),
+        (lambda request: {"client_id": "c"}, "returned a dict from authenticate"),
         (_set_secrets, "set secrets of the request to a str"),
         (_set_learn, "set learn of the request to an asynchronous function"),
     ],
@@ -156,7 +156,9 @@ class Late(MemoryStore):
     ],
 )
 def test_a_store_that_cannot_work_is_refused(made: Any, told: str) -> None:
-    with pytest.raises(ConfigurationError, match="the plugin acme of application makes") as raised:
+    with pytest.raises(
+        ConfigurationError, match="the object that the plugin acme of application creates"
+    ) as raised:
         registry(lambda: made).store("acme")
     assert told in str(raised.value)
     if made is not None:

@@ -127,8 +127,8 @@ def test_an_object_of_ones_own_is_used_as_it_is() -> None:
     class Mine:
         client_id = "mine"
 
-        def authenticate(self, draft: Any) -> None:
-            draft.headers["X-Mine"] = draft.step
+        def authenticate(self, request: Any) -> None:
+            request.headers["X-Mine"] = request.step
 
         def secrets(self) -> tuple[str, ...]:
             return ()
@@ -146,7 +146,7 @@ def test_a_client_shows_whose_it_is_and_no_secret() -> None:
 
 
 def test_the_example_of_rfc_6749_section_2_3_1() -> None:
-    draft = OutgoingRequest("https://e.com/t", {}, {}, "token", Provider("https://e.com/t"))
-    ClientSecretBasic("s6BhdRkqt3", "7Fjfp0ZBr1KtDRbnfVdmIw").authenticate(draft)
+    request = OutgoingRequest("https://e.com/t", {}, {}, "token", Provider("https://e.com/t"))
+    ClientSecretBasic("s6BhdRkqt3", "7Fjfp0ZBr1KtDRbnfVdmIw").authenticate(request)
     encoded = "czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3"
-    assert draft.headers == {"Authorization": f"Basic {encoded}"}
+    assert request.headers == {"Authorization": f"Basic {encoded}"}

@@ -133,9 +133,9 @@ class Nonced:
     def __init__(self) -> None:
         self.asked = 0
 
-    def authenticate(self, draft: Any) -> None:
-        draft.fields["client_id"] = self.client_id
-        draft.learn = self.learn
+    def authenticate(self, request: Any) -> None:
+        request.fields["client_id"] = self.client_id
+        request.learn = self.learn
 
     def learn(self, answer: Any) -> bool:
         self.asked += 1

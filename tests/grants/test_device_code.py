@@ -366,7 +366,7 @@ def test_a_name_that_cannot_be_looked_up_does_not_end_the_login() -> None:
         ask,
         interval=5,
         remaining=lambda: 610 - clock[0],
-        too_late=lambda: FlowTimeoutError("too late"),
+        expired=lambda: FlowTimeoutError("too late"),
         pause=pause,
     )
     assert token.access_token == "at"
@@ -461,7 +461,7 @@ def test_no_poll_comes_too_soon_or_after_the_end(stated: Any, lifetime: int, ste
             ask,
             interval=stated,
             remaining=lambda: lifetime - clock,
-            too_late=lambda: FlowTimeoutError("too late"),
+            expired=lambda: FlowTimeoutError("too late"),
             pause=pause,
         )
     except FlowTimeoutError:
@@ -492,7 +492,9 @@ def test_no_poll_comes_too_soon_or_after_the_end(stated: Any, lifetime: int, ste
 def test_an_address_that_is_no_web_page_is_refused(field: str, address: str) -> None:
     with (
         device(started={**STARTED, field: address}) as (client, _),
-        pytest.raises(ResponseInvalidError, match=f"its {field} is not an http or https") as error,
+        pytest.raises(
+            ResponseInvalidError, match=f"The {field} in .* is not an http or https URL"
+        ) as error,
     ):
         DeviceFlow(client).start()
     assert "javascript" not in str(error.value)
@@ -508,7 +510,7 @@ def test_a_code_shows_as_it_is_typed() -> None:
         flow = DeviceFlow(client)
         authorization = flow.start()
         assert authorization.user_code == "ABCD-EF GH"
-        with pytest.raises(FlowTimeoutError, match="Nobody approved ABCD-EF GH within"):
+        with pytest.raises(FlowTimeoutError, match="The code ABCD-EF GH was not approved within"):
             flow.wait(authorization)
 
 

@@ -56,7 +56,7 @@ def test_the_whole_address_comes_back(listener: LoopbackListener) -> None:
 def test_a_refusal_says_so(listener: LoopbackListener) -> None:
     status, page = get(listener, "/callback?error=access_denied&state=the-state")
     assert status == 200
-    assert "did not succeed" in page
+    assert "The login failed" in page
     assert "error=access_denied" in listener.wait(timeout=PATIENCE)
 
 
@@ -67,7 +67,7 @@ def test_others_are_answered_and_change_nothing(listener: LoopbackListener) -> N
     assert get(listener, "/callback?code=x&state=other")[0] == 400
     assert get(listener, "/callback?code=x&state=%ff%00")[0] == 400
     # Python's own client refuses to send this one.
-    assert listener.offer("http://[/callback?code=x&state=the-state")[0] == 404
+    assert listener.respond("http://[/callback?code=x&state=the-state")[0] == 404
     assert get(listener, "/callback?code=x&state=the-state", "POST")[0] == 501
     assert get(listener, "/callback?code=x&state=the-state", "HEAD")[0] == 501
     with pytest.raises(FlowTimeoutError):
@@ -134,9 +134,9 @@ def test_any_other_address_is_refused(address: Any, listen: str | None) -> None:
 
 
 def test_https_needs_an_address_that_a_proxy_forwards_to() -> None:
-    with pytest.raises(ConfigurationError, match="listen: is needed"):
+    with pytest.raises(ConfigurationError, match="listen: is required"):
         LoopbackListener("https://127.0.0.1/callback")
-    with pytest.raises(ConfigurationError, match="listen: needs the port"):
+    with pytest.raises(ConfigurationError, match="listen: must include the port"):
         LoopbackListener("https://app.example.com/callback", listen="0.0.0.0")
 
 
@@ -156,9 +156,9 @@ def test_ports_are_port_numbers(ports: Any) -> None:
 
 
 def test_one_setting_names_the_port() -> None:
-    with pytest.raises(ConfigurationError, match="redirect_uri already has the port 8765"):
+    with pytest.raises(ConfigurationError, match="redirect_uri has the port 8765"):
         LoopbackListener("http://127.0.0.1:8765/callback", ports=[8766])
-    with pytest.raises(ConfigurationError, match="listen already has the port 8765"):
+    with pytest.raises(ConfigurationError, match="listen has the port 8765"):
         LoopbackListener("http://127.0.0.1/callback", listen="127.0.0.1:8765", ports=[8766])
 
 

@@ -157,7 +157,7 @@ def test_an_error_that_echoes_the_state_does_not_show_it() -> None:
 @pytest.mark.parametrize("body", [{}, {"request_uri": ""}, {"request_uri": 7}])
 def test_an_answer_without_a_reference_is_no_answer(body: dict[str, Any]) -> None:
     flow = AuthorizationCodeFlow(client(Endpoints({PAR: [(201, body)]}), **supported()), par=True)
-    with pytest.raises(ResponseInvalidError, match="no request_uri"):
+    with pytest.raises(ResponseInvalidError, match="without returning a request_uri"):
         flow.begin(REDIRECT)
 
 

@@ -147,7 +147,7 @@ class Registry(OneProcess):
         if problem := problem_of(store):
             plugin = self.origins.owned.owners[STORE, name].status.named
             raise ConfigurationError(
-                f"store: what the plugin {plugin} makes for {name!r} {problem}.",
+                f"store: the object that the plugin {plugin} creates for {name!r} {problem}.",
                 errors={"store": ["must be a store"]},
             )
         return store

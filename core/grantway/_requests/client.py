@@ -50,7 +50,7 @@ class Client:
         client_id: The client's identifier at the provider.
         client_secret: The client's secret; None for a public client.
         auth: ``none``, ``client_secret_basic``, ``client_secret_post``, a method that a plugin
-            registered, or an object with ``authenticate(draft)``; by default the dialect's method.
+            registered, or a ``ClientAuth`` object; by default the dialect's method.
         registry: Provides the grants; by default the registry of the process, including later
             registrations and reloads.
         grants: Additional grants for this client alone.
@@ -96,14 +96,15 @@ class Client:
             transport = RequestsTransport.within(timeout)
         elif (least := getattr(transport, "attempt_seconds", 0.0)) > timeout:
             raise ConfigurationError(
-                f"timeout: {timeout:g} s for the whole call is less than the {least:g} s that the "
-                "transport gives one attempt (connect_timeout and read_timeout); lengthen the one "
-                "or shorten the other.",
+                f"timeout: {timeout:g} s for a call is less than the {least:g} s for one attempt "
+                "(the transport's connect_timeout plus read_timeout). Increase timeout or decrease "
+                "the transport's.",
                 errors={"timeout": [f"must be at least {least:g}"]},
             )
         if is_async(getattr(transport, "send", None)):
             raise ConfigurationError(
-                "transport: send is asynchronous, and grantway calls it synchronously.",
+                "transport: send is asynchronous (async def), but grantway calls it synchronously. "
+                "Use a transport with a plain send method.",
                 errors={"transport": ["must be synchronous"]},
             )
         self.provider = provider
@@ -116,7 +117,7 @@ class Client:
             if not callable(each) or is_async(each):
                 raise ConfigurationError(
                     f"middleware: {each!r:.80} must be a synchronous callable "
-                    "(exchange, call_next) -> answer.",
+                    "(exchange, call_next) -> response.",
                     errors={"middleware": ["must be a synchronous callable"]},
                 )
         self._follows = registry is None
@@ -152,7 +153,7 @@ class Client:
                 process.
         """
         if type(self) is not Client:
-            refuse_pickle(self, f"it is more than a Client. {_MAKE_ONE}")
+            refuse_pickle(self, f"it is an instance of a subclass. {_MAKE_ONE}")
         if self.auth.secrets():
             refuse_pickle(self, f"it holds a client secret. {_MAKE_ONE}")
         if self._given_transport:
@@ -386,8 +387,9 @@ class Client:
         )
         if store is None and (config.waits_for_login or config.spent_at_once):
             raise ConfigurationError(
-                f"store: is needed for {grant_type}, which a person begins: past {entries} names "
-                "the first is forgotten, and without a store its refresh token would be lost.",
+                f"store: is required for {grant_type}, which needs a login: a pool with more than "
+                f"{entries} names evicts tokens, and without a store their refresh tokens would be "
+                "lost.",
                 errors={"store": ["is required for this grant"]},
             )
         return CredentialPool(partial(Credential, config), entries=entries)
@@ -413,6 +415,6 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        # Also of a client that could not be made, which a report of locals would show.
+        # Also works if __init__ failed, because tools print the locals of a traceback.
         auth = getattr(self, "auth", None)
         return f"Client({self.provider.host!r}, client_id={auth and auth.client_id!r})"

@@ -26,8 +26,8 @@ class ClientAuth(Protocol):
         """The client identifier."""
         ...
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
-        """Add the proof to the fields or headers of a request; called for every send."""
+    def authenticate(self, request: OutgoingRequest, /) -> None:
+        """Add the authentication to the fields or headers of a request; called for each send."""
         ...
 
     def secrets(self) -> tuple[str, ...]:
@@ -41,9 +41,9 @@ class NoAuth:
 
     client_id: str
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Add ``client_id`` to the body."""
-        draft.fields.setdefault("client_id", self.client_id)
+        request.fields.setdefault("client_id", self.client_id)
 
     def secrets(self) -> tuple[str, ...]:
         """Return no secrets."""
@@ -58,10 +58,10 @@ class ClientSecretPost:
     client_id: str
     client_secret: str = field(repr=False)
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Add ``client_id`` and ``client_secret`` to the body."""
-        draft.fields["client_id"] = self.client_id
-        draft.fields["client_secret"] = self.client_secret
+        request.fields["client_id"] = self.client_id
+        request.fields["client_secret"] = self.client_secret
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secret, plain and form-encoded."""
@@ -89,15 +89,15 @@ class ClientSecretBasic:
         convert = quote_plus if self.credentials == "encoded" else str
         if self.credentials == "raw" and ":" in self.client_id:
             raise ConfigurationError(
-                "client_id: holds a colon, which raw Basic credentials cannot carry; use "
+                "client_id: must not contain a colon with raw Basic credentials; use "
                 "client_secret_post, or a dialect that form-encodes Basic credentials."
             )
         pair = f"{convert(self.client_id)}:{convert(self.client_secret)}".encode()
         object.__setattr__(self, "_header", f"Basic {base64.b64encode(pair).decode()}")
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Set the Authorization header."""
-        draft.headers["Authorization"] = self._header
+        request.headers["Authorization"] = self._header
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secret: plain, form-encoded, and as encoded in the header."""
@@ -114,7 +114,7 @@ def check_client_auth(auth: object, plugin: str = "") -> ClientAuth:
     Raises:
         ConfigurationError: a member is missing, invalid or asynchronous.
     """
-    made = f"what the plugin {plugin} makes" if plugin else kind_of(auth)
+    named = f"the object that the plugin {plugin} creates" if plugin else kind_of(auth)
     given: Any = auth
     if auth is None:
         problem = "is None"
@@ -126,7 +126,7 @@ def check_client_auth(auth: object, plugin: str = "") -> ClientAuth:
         problem = _method_problem(auth) or _secrets_problem(given.secrets())
     if problem:
         raise ConfigurationError(
-            f"auth: {made} {problem}. It needs client_id, authenticate(draft) and secrets().",
+            f"auth: {named} {problem}. It needs client_id, authenticate(request) and secrets().",
             errors={"auth": [problem]},
         )
     return cast("ClientAuth", auth)
@@ -146,7 +146,7 @@ def _secrets_problem(secrets: object) -> str:
     """Return the problem with ``secrets()``; a string would be read as a tuple of letters."""
     if isinstance(secrets, (tuple, list)) and all(isinstance(each, str) for each in secrets):
         return ""
-    return f"gives {kind_of(secrets)} as secrets(), not a tuple of strings"
+    return f"returns {kind_of(secrets)} from secrets(), not a tuple of strings"
 
 
 #: Creates client authentication from a client_id and a client_secret, which may be None.
@@ -183,8 +183,9 @@ def client_auth(
         return more[method](client_id, client_secret)
     if method not in STANDARD_METHODS:
         raise ConfigurationError(
-            f"auth: {method!r} is not known; use {', '.join([*STANDARD_METHODS, *sorted(more)])}, "
-            "or an object that implements ClientAuth."
+            f"auth: {method!r} is not registered; use "
+            f"{', '.join([*STANDARD_METHODS, *sorted(more)])}, or an object that implements "
+            "ClientAuth."
         )
     if client_secret is None or method == "none":
         return NoAuth(client_id)

@@ -58,7 +58,7 @@ class AwsIam(Value):
             raise ConfigurationError("region: must be an AWS region, like eu-west-1.")
         object.__setattr__(self, "_find", self.credentials or get_session().get_credentials)
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, outgoing: OutgoingRequest) -> None:
         """Sign the request."""
         found = self._find()
         if found is None:
@@ -68,21 +68,21 @@ class AwsIam(Value):
             )
         # Error reports with locals must not show the credentials.
         frozen = Masked(found.get_frozen_credentials())
-        draft.fields["client_id"] = self.client_id
-        if draft.step == "token":
-            draft.url += f"{'&' if '?' in draft.url else '?'}{_QUERY}"
+        outgoing.fields["client_id"] = self.client_id
+        if outgoing.step == "token":
+            outgoing.url += f"{'&' if '?' in outgoing.url else '?'}{_QUERY}"
         request = AWSRequest(
             "POST",
-            draft.url,
-            headers=dict(draft.headers),
-            data=AWS_SSO_OIDC.encoder.encode(draft.fields),
+            outgoing.url,
+            headers=dict(outgoing.headers),
+            data=AWS_SSO_OIDC.encoder.encode(outgoing.fields),
         )
         SigV4Auth(frozen.value, SIGNING_NAME, self.region).add_auth(request)
-        draft.headers.update(request.headers.items())
-        signature = draft.headers["Authorization"].rpartition("=")[2]
-        draft.secrets = (*draft.secrets, signature)
+        outgoing.headers.update(request.headers.items())
+        signature = outgoing.headers["Authorization"].rpartition("=")[2]
+        outgoing.secrets = (*outgoing.secrets, signature)
         if frozen.value.token:
-            draft.secrets = (*draft.secrets, frozen.value.token)
+            outgoing.secrets = (*outgoing.secrets, frozen.value.token)
 
     def secrets(self) -> tuple[str, ...]:
         """Return nothing: ``authenticate`` adds the secrets to the request."""

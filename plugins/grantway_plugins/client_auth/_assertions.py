@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grantway._requests.outgoing_request import OutgoingRequest
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-#: Distinguishes the assertion from other JWTs signed with the key (draft-ietf-oauth-rfc7523bis).
+#: Distinguishes the assertion from other JWTs signed with the key (request-ietf-oauth-rfc7523bis).
 TYP = "client-authentication+jwt"
 
 
@@ -31,7 +31,7 @@ class PrivateKeyJwt:
         client_id: The client ID.
         key: The private key. Use a ``SigningKey`` to set ``alg``, ``kid`` or a password.
         audience: Value of ``aud``. By default the provider's issuer identifier, which is the only
-            safe value according to draft-ietf-oauth-rfc7523bis, or the URL of the token endpoint
+            safe value according to request-ietf-oauth-rfc7523bis, or the URL of the token endpoint
             if the issuer is unknown.
         lifetime: Lifetime of the assertion in seconds.
         header: Further members of the JWT header, such as Microsoft's ``x5t#S256``. Use
@@ -52,9 +52,9 @@ class PrivateKeyJwt:
         check_count("lifetime", self.lifetime)
         object.__setattr__(self, "_key", signing_key(key))
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Put a fresh assertion into the body."""
-        _assert(self, self._key, draft)
+        _assert(self, self._key, request)
 
     def secrets(self) -> tuple[str, ...]:
         """Return an empty tuple: each request keeps its own assertion."""
@@ -90,29 +90,31 @@ class ClientSecretJwt:
         check_count("lifetime", self.lifetime)
         object.__setattr__(self, "_key", SigningKey.shared(self.client_secret, self.alg))
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Put a fresh assertion into the body."""
-        _assert(self, self._key, draft)
+        _assert(self, self._key, request)
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secret, plain and form-encoded, for redaction."""
         return (self.client_secret, quote_plus(self.client_secret))
 
 
-def _assert(who: PrivateKeyJwt | ClientSecretJwt, key: SigningKey, draft: OutgoingRequest) -> None:
+def _assert(
+    who: PrivateKeyJwt | ClientSecretJwt, key: SigningKey, request: OutgoingRequest
+) -> None:
     """Add an assertion (RFC 7523 section 3) with a new ``jti``, which retries need as well."""
     now = int(time.time())
     header = {"typ": TYP, **({"kid": key.kid} if key.kid else {}), **who.header}
     claims = {
         "iss": who.client_id,
         "sub": who.client_id,
-        "aud": who.audience or draft.provider.issuer or draft.provider.token_endpoint,
+        "aud": who.audience or request.provider.issuer or request.provider.token_endpoint,
         "iat": now,
         "exp": now + who.lifetime,
         "jti": secrets.token_urlsafe(16),
     }
     assertion = key.sign(header, claims)
-    draft.fields["client_id"] = who.client_id
-    draft.fields["client_assertion_type"] = ASSERTION_TYPE
-    draft.fields["client_assertion"] = assertion
-    draft.secrets = (*draft.secrets, assertion)
+    request.fields["client_id"] = who.client_id
+    request.fields["client_assertion_type"] = ASSERTION_TYPE
+    request.fields["client_assertion"] = assertion
+    request.secrets = (*request.secrets, assertion)

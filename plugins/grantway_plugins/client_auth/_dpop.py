@@ -79,15 +79,15 @@ class DPoP:
         """The key's thumbprint (RFC 7638), for ``dpop_jkt`` in an authorization request."""
         return self._key.thumbprint
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Add the proof to requests whose result is bound to the key."""
-        self.auth.authenticate(draft)
-        if draft.step not in _STEPS:
+        self.auth.authenticate(request)
+        if request.step not in _STEPS:
             return
-        url, nonce, inner = draft.url, self._nonces.get(_origin(draft.url)), draft.learn
+        url, nonce, inner = request.url, self._nonces.get(_origin(request.url)), request.learn
         proof = self._prove("POST", url, nonce)
-        draft.headers["DPoP"] = proof
-        draft.secrets = (*draft.secrets, proof)
+        request.headers["DPoP"] = proof
+        request.secrets = (*request.secrets, proof)
 
         def learn(response: ProviderResponse) -> bool:
             again = inner(response) if inner is not None else False
@@ -98,7 +98,7 @@ class DPoP:
             self._check_bound(response)
             return again
 
-        draft.learn = learn
+        request.learn = learn
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secrets of the wrapped method, for redaction."""

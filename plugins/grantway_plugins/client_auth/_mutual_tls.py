@@ -26,15 +26,15 @@ class MutualTls:
 
     client_id: str
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Add the client ID, and use the provider's endpoint for client certificates."""
-        draft.fields["client_id"] = self.client_id
-        aliases = draft.provider.metadata.get("mtls_endpoint_aliases")
-        name = f"{draft.step}_endpoint"
+        request.fields["client_id"] = self.client_id
+        aliases = request.provider.metadata.get("mtls_endpoint_aliases")
+        name = f"{request.step}_endpoint"
         alias = aliases.get(name) if isinstance(aliases, Mapping) else None
         if alias is not None:
             require_secure(alias, f"mtls_endpoint_aliases.{name}")
-            draft.url = alias
+            request.url = alias
 
     def secrets(self) -> tuple[str, ...]:
         """Return an empty tuple: the transport holds the private key."""

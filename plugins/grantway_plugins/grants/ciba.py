@@ -160,7 +160,7 @@ class CibaFlow(OneProcess):
             )
         parameters = login_parameters(self._client, GRANT_TYPE, extra=extra, resource=resource)
         response = self._client.call(
-            _STEP, cancel=cancel, scope=self._scope, extra=parameters.beginning, **fields
+            _STEP, cancel=cancel, scope=self._scope, extra=parameters.first, **fields
         )
         auth_req_id = response.get("auth_req_id")
         lifetime = seconds(response.get("expires_in"))
@@ -210,7 +210,7 @@ class CibaFlow(OneProcess):
                 attempts=1,  # the flow repeats polls at the interval
             )
 
-        def too_late() -> FlowTimeoutError:
+        def expired() -> FlowTimeoutError:
             return FlowTimeoutError(
                 f"The user did not respond within {authentication.expires_in:g} s; start again.",
                 evidence=Evidence(provider=self._client.provider.host, grant_type=GRANT_TYPE),
@@ -220,7 +220,7 @@ class CibaFlow(OneProcess):
             request_token,
             interval=authentication.interval,
             remaining=authentication.remaining,
-            too_late=too_late,
+            expired=expired,
             pause=self._pause,
             cancel=cancel,
             on_poll=on_poll,

@@ -320,8 +320,8 @@ def test_client_authentication_that_fails_on_the_answer_is_named() -> None:
     class Proof:
         client_id = "c"
 
-        def authenticate(self, draft: Any) -> None:
-            draft.learn = lambda answer: {}["nonce"]
+        def authenticate(self, request: Any) -> None:
+            request.learn = lambda answer: {}["nonce"]
 
         def secrets(self) -> tuple[str, ...]:
             return ()
@@ -458,8 +458,8 @@ class Learning:
     def __init__(self, learn: Callable[[ProviderResponse], Any]) -> None:
         self.learn = learn
 
-    def authenticate(self, draft: Any) -> None:
-        draft.learn = self.learn
+    def authenticate(self, request: Any) -> None:
+        request.learn = self.learn
 
     def secrets(self) -> tuple[str, ...]:
         return ()

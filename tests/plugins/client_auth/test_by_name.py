@@ -75,8 +75,8 @@ class ApiKey:
     def __init__(self, client_id: str, key: str | None) -> None:
         self.client_id, self.key = client_id, key or ""
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
-        draft.headers["X-Api-Key"] = self.key
+    def authenticate(self, request: OutgoingRequest) -> None:
+        request.headers["X-Api-Key"] = self.key
 
     def secrets(self) -> tuple[str, ...]:
         return (self.key,)

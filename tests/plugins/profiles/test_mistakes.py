@@ -58,7 +58,7 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
         (f"{GOOD}listen = 'here'\n", "FILE, line 4: profiles.work.listen must be an IP address o"),
         (
             f"{GOOD}redirect_uri = 'http://localhost:1/'\nports = [8765]\n",
-            "FILE, line 5: profiles.work.ports redirect_uri already has the port 1",
+            "FILE, line 5: profiles.work.ports must be omitted, because redirect_uri has the port",
         ),
         (
             f"{GOOD}redirect_uri = 'my-app:/cb'\nports = [8765]\n",

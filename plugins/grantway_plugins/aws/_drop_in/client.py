@@ -82,13 +82,13 @@ class _Call:
     response: ProviderResponse | None = field(default=None, repr=False)
     client_id: str = ""
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Add the headers and the signature."""
         self.response = None
-        draft.headers.update(self.headers)
+        request.headers.update(self.headers)
         if self.signer is not None:
-            self.signer.authenticate(draft)
-        draft.learn = self._record
+            self.signer.authenticate(request)
+        request.learn = self._record
 
     def secrets(self) -> tuple[str, ...]:
         """Return nothing: the secrets are parameters, or the signer adds them to the request."""

@@ -92,22 +92,22 @@ class _StoredRegistration:
         """Name of the client in errors. The real client ID changes with each registration."""
         return f"sso-session {self._config.key}"
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """Add the registration's ID and secret to the request.
 
         Raises:
             LoginNeededError: The registration expired or is missing. Nothing was sent.
         """
-        if draft.step == "registration":
+        if request.step == "registration":
             return  # a registration request has no client ID
-        registration = _as_registration(self._store.registration_of(draft.fields[_REFRESH]))
+        registration = _as_registration(self._store.registration_of(request.fields[_REFRESH]))
         if registration is None:
             raise login_needed(self._config, "no client registration is stored with its token")
         if registration.expires_at <= time.time():
             raise login_needed(self._config, "its client registration has expired")
-        draft.fields["client_id"] = registration.client_id
-        draft.fields["client_secret"] = registration.client_secret
-        draft.secrets = (*draft.secrets, registration.client_secret)
+        request.fields["client_id"] = registration.client_id
+        request.fields["client_secret"] = registration.client_secret
+        request.secrets = (*request.secrets, registration.client_secret)
 
     def secrets(self) -> tuple[str, ...]:
         """Return nothing: ``authenticate`` adds the secret to the request."""

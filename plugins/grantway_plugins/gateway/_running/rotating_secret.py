@@ -52,10 +52,10 @@ class RotatingSecret:
         """The client's public name."""
         return self._auth.client_id
 
-    def authenticate(self, draft: OutgoingRequest) -> None:
+    def authenticate(self, request: OutgoingRequest) -> None:
         """See ``grantway._requests.client_auth.ClientAuth``."""
         self.look()
-        self._auth.authenticate(draft)
+        self._auth.authenticate(request)
 
     def secrets(self) -> tuple[str, ...]:
         """The secret, and the one before: a request under way may hold it."""
