@@ -236,7 +236,7 @@ def test_an_observer_that_hides_it_is_reported_once(caplog: pytest.LogCaptureFix
 
 
 class Undecided:
-    """An issuer's side that forgets to return."""
+    """An issuer grant that forgets to return."""
 
     def __init__(self, decision: Any = None) -> None:
         self.decision = decision
@@ -260,7 +260,7 @@ def test_an_issuers_side_that_does_not_decide_is_named_in_the_log(
     client = grantway_issuer.client()
     with pytest.raises(grantway.GrantwayError):
         client.create_token(grant_type="urn:example:coupon", attempts=1)
-    assert "decide of the issuer's side of urn:example:coupon (tests.core.test_boundary)" in (
+    assert "decide of the issuer grant urn:example:coupon (tests.core.test_boundary)" in (
         caplog.text
     )
     assert told in caplog.text

@@ -185,7 +185,7 @@ def test_extra_cannot_take_its_place(server: FaultServer, name: str) -> None:
 
 
 class PreAuthorizedSide:
-    """The issuer's side."""
+    """The issuer grant."""
 
     def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
         if request.params["code"] != SECRET:

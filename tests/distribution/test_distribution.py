@@ -49,7 +49,7 @@ def test_finds_the_plugin(environment: Environment) -> None:
         "reason": "",
     }
     grant = next(g for g in environment.grantway("grants")["grants"] if g["grant_type"] == TYPE)
-    assert grant["issuer_side"] is True
+    assert grant["issuer_grant"] is True
     assert [field["name"] for field in grant["fields"]] == ["coupon", "scope"]
     assert environment.grantway("doctor")["ok"] is True
 

@@ -275,7 +275,7 @@ def test_an_error_before_consent_does_not_redirect_automatically(
         caller.authorize_url(redirect_uri=ELSEWHERE, scope="too much", response_mode=mode)
     )
     tab.says("A trap")
-    tab.says("scope asks for more")
+    tab.says("scope exceeds the scopes")
     assert not arrived
     tab.press("Continue to client.example", "link" if mode == "query" else "button")
     expect(tab.page.get_by_text("You are back.")).to_be_visible()
@@ -366,7 +366,7 @@ def test_a_code_that_was_already_used(tab: Tab, registered: Caller) -> None:
         if tab.page.get_by_role("button", name="Deny").count():
             tab.press("Deny")
             tab.says("The device gets no access")
-    tab.says("Already answered")
+    tab.says("Already decided")
     tab.press("Enter another code", "link")
     expect(tab.page.get_by_label("Code")).to_be_visible()
 

@@ -23,7 +23,7 @@ from grantway._requests.client_auth import STANDARD_METHODS
 from grantway._types.plugin_status import APPLICATION, PluginStatus, normal
 from grantway._wire.dialect import RFC6749
 
-from .exports import CLIENT_AUTH, DIALECT, GRANT, ISSUER_SIDE, PluginExports
+from .exports import CLIENT_AUTH, DIALECT, GRANT, ISSUER_GRANT, PluginExports
 from .selection import VARIABLE, without
 
 #: The distribution whose names third parties cannot take over by accident.
@@ -114,7 +114,7 @@ def _left(
 ) -> list[PluginExports]:
     """Return the plugins that remain after ``prefer`` and ``replaces`` were applied."""
     kind, name = key
-    if kind in {GRANT, ISSUER_SIDE} and name in prefer:
+    if kind in {GRANT, ISSUER_GRANT} and name in prefer:
         preferred = [each for each in claimants if each.status.goes_by(prefer[name])]
         if preferred:
             return preferred
@@ -149,7 +149,7 @@ def _reason(key: Key, claimants: Sequence[PluginExports], *, stays: bool) -> str
     if last.distribution:
         chosen = without(last, named)
         ways.append(f"To leave {named} out, set {VARIABLE}={chosen} in the environment.")
-    if kind in {GRANT, ISSUER_SIDE}:
+    if kind in {GRANT, ISSUER_GRANT}:
         first = claimants[0].status.distribution or APPLICATION
         ways.append(
             f"A program can choose with prefer={{{name!r}: {named!r}}}, "

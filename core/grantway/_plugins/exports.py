@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from grantway._types.store import StoreFactory
 
 GRANT = "grant"
-ISSUER_SIDE = "issuer's side of the grant"
+ISSUER_GRANT = "issuer grant"
 DIALECT = "dialect"
 CLIENT_AUTH = "client authentication"
 ERROR_CODE = "error code"
@@ -193,9 +193,9 @@ class PluginExports:
             decide = getattr(side, "decide", None)
             if not callable(decide):
                 raise GrantInvalidError(
-                    f"the issuer's side of {grant_type} has no decide(request, transaction)"
+                    f"the issuer grant {grant_type} has no decide(request, transaction)"
                 )
-            refuse_async(f"decide of the issuer's side of {grant_type}", decide)
+            refuse_async(f"decide of the issuer grant {grant_type}", decide)
         for dialect in self.dialects:
             if not isinstance(dialect, Dialect):
                 raise RegistryError(
@@ -210,7 +210,7 @@ class PluginExports:
     def names(self) -> Iterator[tuple[str, str, Any]]:
         """Yield the kind, name and value of everything whose name must be unique."""
         yield from ((GRANT, grant.grant_type, grant) for grant in self.grants)
-        yield from ((ISSUER_SIDE, name, side) for name, side in self.issuer_grants.items())
+        yield from ((ISSUER_GRANT, name, side) for name, side in self.issuer_grants.items())
         yield from ((DIALECT, dialect.name, dialect) for dialect in self.dialects)
         yield from ((CLIENT_AUTH, method, factory) for method, factory in self.client_auth.items())
         yield from ((ERROR_CODE, code, error) for code, error in self.errors.items())
@@ -218,7 +218,7 @@ class PluginExports:
 
     def replaces(self, kind: str, name: str) -> str:
         """Return the distribution whose grant this plugin replaces, or an empty string."""
-        if kind not in {GRANT, ISSUER_SIDE}:
+        if kind not in {GRANT, ISSUER_GRANT}:
             return ""
         return next((grant.replaces for grant in self.grants if grant.grant_type == name), "")
 

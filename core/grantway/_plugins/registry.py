@@ -31,7 +31,7 @@ from .exports import (
     DIALECT,
     ERROR_CODE,
     GRANT,
-    ISSUER_SIDE,
+    ISSUER_GRANT,
     STORE,
     PluginExports,
     hook_manager,
@@ -323,14 +323,14 @@ def assemble(
     reasons = {contribution.status.path: reason for reason, contribution in owned.refused}
     loaded = [each for each in contributions if each.status.path not in reasons]
     tables: dict[str, dict[str, Any]] = {
-        kind: {} for kind in (GRANT, ISSUER_SIDE, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE)
+        kind: {} for kind in (GRANT, ISSUER_GRANT, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE)
     }
     tables[DIALECT][RFC6749.name] = RFC6749
     for (kind, name), value in owned.values.items():
         tables[kind][name] = value
     return Registry(
         grants=MappingProxyType(tables[GRANT]),
-        issuer_grants=MappingProxyType(tables[ISSUER_SIDE]),
+        issuer_grants=MappingProxyType(tables[ISSUER_GRANT]),
         dialects=MappingProxyType(tables[DIALECT]),
         client_auth=MappingProxyType(tables[CLIENT_AUTH]),
         errors=MappingProxyType(tables[ERROR_CODE]),

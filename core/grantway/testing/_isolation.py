@@ -28,7 +28,7 @@ class Register:
         Args:
             plugin: A grant, or a module or object whose functions are marked with
                 ``grantway.hookimpl``.
-            issuer: The issuer's side, where ``plugin`` is a grant.
+            issuer: The issuer grant, where ``plugin`` is a grant.
             name: What the plugin is called in errors; by default the module or class.
 
         Returns:

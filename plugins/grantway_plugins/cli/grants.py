@@ -36,7 +36,7 @@ def command(*, as_json: bool) -> None:
                 each["grant_type"],
                 each["owner"],
                 each["replay"],
-                "yes" if each["issuer_side"] else "no",
+                "yes" if each["issuer_grant"] else "no",
                 " ".join(f"{field['name']}{'*' * field['required']}" for field in each["fields"]),
             )
             for each in grants
@@ -63,7 +63,7 @@ def as_dict(registry: Registry, grant: Grant) -> dict[str, Any]:
         "grant_type": grant.grant_type,
         **plugin_as_dict(registry.owner(grant.grant_type)),
         "replay": grant.replay.value,
-        "issuer_side": grant.grant_type in registry.issuer_grants,
+        "issuer_grant": grant.grant_type in registry.issuer_grants,
         "fields": fields,
         "summary": grant.summary,
     }

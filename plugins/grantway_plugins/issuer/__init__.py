@@ -1,10 +1,10 @@
-"""An embedded token service that issues tokens for the registered grants.
+"""An embedded issuer that issues tokens for the registered grants.
 
 It accepts both dialects on one port, stores only digests, and asks the user for approval on HTML
-pages. ``IssuerServer`` runs one inside a program, ``serve`` as a process.
+pages. ``IssuerServer`` runs an issuer inside a program, and ``serve`` as a process.
 
-A plugin decides its own grant on the issuer's side with ``GrantRequest``, ``Issue`` and ``Denial``.
-Importing the package loads none of it: what a decision needs works without the extra ``issuer``.
+Plugins implement ``IssuerGrant`` with ``GrantRequest``, ``Issue`` and ``Denial``, which do not need
+the extra ``issuer``. Members of the package are imported on first use.
 """
 
 from grantway._lazy import lazy

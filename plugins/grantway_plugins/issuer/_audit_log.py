@@ -1,4 +1,4 @@
-"""The audit log: one record per event, to the logger ``grantway.audit``."""
+"""The audit log, written to the logger ``grantway.audit``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from grantway_plugins.server._log_format import FieldsMessage
 
 from ._decisions.rate_limit import RateLimit
 
-#: Events that anybody can cause without credentials. Rate-limited to protect the disk.
+#: Events that can be caused without credentials; rate-limited, so that they cannot fill the disk.
 _LIMITED = frozenset({"denial", "outcome_unknown", "replay", "wrong_user_code"})
-#: Limited events per minute: each kind of event from one peer, and from all peers together.
+#: Maximum number of records per minute for each such event, from one peer and from all peers.
 OF_PEER, OF_ALL = 60, 600
-#: Longer values are cut.
+#: Maximum length of a value; longer values are truncated.
 _LONGEST = 500
 
 logger = logging.getLogger("grantway.audit")
 
 
 class AuditLog:
-    """Logs events at the level INFO. Does nothing while ``grantway.audit`` is not enabled.
+    """Logs events at level INFO, if the logger ``grantway.audit`` is enabled for it.
 
     Args:
         issuer: The issuer's URL.
@@ -40,12 +40,12 @@ class AuditLog:
         return logger.isEnabledFor(logging.INFO)
 
     def record(self, event: AuditEvent | None, endpoint: str, peer: str = "") -> None:
-        """Log an event that is committed.
+        """Log an event after its commit.
 
         Args:
-            event: The event; None logs nothing.
-            endpoint: Path of the request, below the issuer's URL.
-            peer: Address that sent the request.
+            event: The event, or None to log nothing.
+            endpoint: Path of the request, without the issuer's path.
+            peer: Address of the client or proxy that sent the request.
         """
         if event is None or not self.is_enabled:
             return
@@ -63,7 +63,7 @@ class AuditLog:
         logger.info(FieldsMessage(members))
 
     def _take(self, name: str, peer: str) -> bool:
-        """Count a limited event, unless there were too many in the last minute."""
+        """Count a limited event; return False if there were too many in the last minute."""
         key = f"{name} {network_of(peer)}"
         if self._of_peer.wait(key) > 0 or self._of_all.wait(name) > 0:
             return False

@@ -1,4 +1,4 @@
-"""Drive the issuer's pages without a browser, for demos and tests."""
+"""A browser substitute for the issuer's pages, for demos and tests."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ TIMEOUT = 10
 
 
 class BrowserDriver(OneProcess):
-    """Submits the issuer's forms as a browser would, with cookies.
+    """Opens the issuer's pages and submits their forms, with cookies.
 
     ::
 
-        with BrowserDriver() as person:
-            person.approve_device(started["verificationUriComplete"])
+        with BrowserDriver() as browser:
+            browser.approve_device(started["verificationUriComplete"])
     """
 
     def __init__(self) -> None:
         self._browser = requests.Session()
-        # Ignore the proxies and .netrc of this machine: the issuer is on loopback.
+        # Ignore proxy settings and .netrc, because the issuer runs on this machine.
         self._browser.trust_env = False
 
     def __enter__(self) -> Self:
@@ -49,34 +49,34 @@ class BrowserDriver(OneProcess):
         """Approve a device.
 
         Args:
-            verification_uri: The verification URI of the device, with or without the code.
-            user_code: The code to enter if the URI does not contain it.
+            verification_uri: The verification URI, with or without the user code.
+            user_code: The user code, if the URI does not contain it.
 
         Raises:
-            FlowError: the page did not take it; the message is what the page says.
+            FlowError: the page shows an error; the message is its text.
         """
-        self._press(self._at_device(verification_uri, user_code), "approve")
+        self._press(self._open_device_page(verification_uri, user_code), "approve")
 
     def deny_device(self, verification_uri: str, user_code: str | None = None) -> None:
         """Deny a device; arguments and errors as in ``approve_device``."""
-        self._press(self._at_device(verification_uri, user_code), "deny")
+        self._press(self._open_device_page(verification_uri, user_code), "deny")
 
     def approve_authorization(self, url: str) -> str:
         """Approve a client's authorization request.
 
         Args:
-            url: The authorization request.
+            url: URL of the authorization request.
 
         Returns:
-            The redirect's URL, which contains ``code``. It is not followed.
+            URL of the redirect, which contains ``code``. The redirect is not followed.
 
         Raises:
-            FlowError: the page did not take it; the message is what the page says.
+            FlowError: the page shows an error; the message is its text.
         """
-        return self._at_authorization(url, "approve")
+        return self._decide_authorization(url, "approve")
 
     def visit(self, url: str) -> str:
-        """Follow a redirect.
+        """Open a page.
 
         Returns:
             The text of the page.
@@ -87,28 +87,28 @@ class BrowserDriver(OneProcess):
         return self._read(self._browser.get(url, timeout=TIMEOUT)).text
 
     def deny_authorization(self, url: str) -> str:
-        """Deny a client; as ``approve_authorization``, with ``error`` in the redirect."""
-        return self._at_authorization(url, "deny")
+        """Deny a client's request; the returned redirect contains ``error``."""
+        return self._decide_authorization(url, "deny")
 
-    def _at_device(self, uri: str, user_code: str | None) -> _Page:
+    def _open_device_page(self, uri: str, user_code: str | None) -> _Page:
         page = self._read(self._browser.get(uri, timeout=TIMEOUT))
         if user_code is not None and "decision" not in page.buttons:
             page = self._send(page, {"user_code": user_code})
         return page
 
-    def _at_authorization(self, url: str, decision: str) -> str:
-        answer = self._browser.get(url, timeout=TIMEOUT, allow_redirects=False)
-        if not answer.is_redirect:
-            page = self._read(answer)
-            answer = self._browser.post(
+    def _decide_authorization(self, url: str, decision: str) -> str:
+        response = self._browser.get(url, timeout=TIMEOUT, allow_redirects=False)
+        if not response.is_redirect:
+            page = self._read(response)
+            response = self._browser.post(
                 page.action,
                 data={**page.fields, "decision": decision},
                 timeout=TIMEOUT,
                 allow_redirects=False,
             )
-        location = answer.headers.get("location")
+        location = response.headers.get("location")
         if location is None:
-            raise FlowError(self._read(answer).text)
+            raise FlowError(self._read(response).text)
         return location
 
     def _press(self, page: _Page, decision: str) -> None:
@@ -116,17 +116,17 @@ class BrowserDriver(OneProcess):
             raise FlowError(page.text)
         self._send(page, {"decision": decision})
 
-    def _send(self, page: _Page, typed: dict[str, str]) -> _Page:
+    def _send(self, page: _Page, values: dict[str, str]) -> _Page:
         return self._read(
-            self._browser.post(page.action, data={**page.fields, **typed}, timeout=TIMEOUT)
+            self._browser.post(page.action, data={**page.fields, **values}, timeout=TIMEOUT)
         )
 
     @staticmethod
-    def _read(answer: requests.Response) -> _Page:
-        page = _Page(answer.url)
-        page.feed(answer.text)
+    def _read(response: requests.Response) -> _Page:
+        page = _Page(response.url)
+        page.feed(response.text)
         page.close()
-        if not answer.ok:
+        if not response.ok:
             raise FlowError(page.text)
         return page
 

@@ -1,4 +1,4 @@
-"""Register the issuer's side of the three standard grants."""
+"""Register the issuer grants of the three standard grants."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from ._decisions.grants import STANDARD
 
 @hookimpl
 def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Return how the issuer decides each standard grant."""
+    """Return the issuer grants of the standard grants."""
     return STANDARD

@@ -1,4 +1,4 @@
-"""Run the issuer in a thread of a program, or as a separate process."""
+"""Run the issuer in a background thread or as a process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("grantway.issuer")
 
 
 class IssuerServer(OneProcess):
-    """An issuer that listens in a background thread.
+    """Runs an issuer in a background thread.
 
     ::
 
@@ -39,24 +39,24 @@ class IssuerServer(OneProcess):
             requests.get(f"{server.url}/.well-known/oauth-authorization-server")
 
     Args:
-        settings: The operator's choices.
+        settings: Settings of the issuer.
         database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
         host: Address to listen on.
         port: Port to listen on; 0 picks a free one.
-        durability: What an answered token survives: ``process`` or ``power``.
-        registry: Where grants and the issuer's sides of them come from; by default all installed
-            plugins.
-        clock: Seconds since the epoch; tests can hold it still.
-        trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
-        insecure_http: Listen beyond this machine without TLS, because something in front has it.
-        limits: What callers may take: connections, and the size and time of requests.
+        durability: ``process`` keeps issued tokens if the process crashes; ``power`` also keeps
+            them after a power failure.
+        registry: Registered grants; by default those of all installed plugins.
+        clock: Returns seconds since the epoch.
+        trusted_proxies: Addresses of proxies whose ``X-Forwarded-*`` headers are trusted.
+        insecure_http: Allow other machines to connect without TLS, because a proxy in front has it.
+        limits: Limits on connections and on the size and time of requests.
 
     Raises:
-        ConfigurationError: the settings do not go together, or the address cannot be used.
-        StoreError: the database cannot be used. Nothing was changed.
+        ConfigurationError: the settings contradict each other, or the address cannot be used.
+        DatabaseError: the database cannot be used. Nothing was changed.
     """
 
-    stays = "it listens on a socket; send its url"
+    stays = "it listens on a socket; pass its url instead"
 
     def __init__(
         self,
@@ -78,11 +78,11 @@ class IssuerServer(OneProcess):
         issued = offered_grants(registry)
         self._socket = listen(host, port)
         try:
-            #: The address it listens on.
+            #: Address that the server listens on, as a URL.
             self.address: str = address_of(host, self._socket)
-            #: The URL that clients use, and the issuer's name.
+            #: The issuer's URL, which clients use.
             self.url: str = settings.issuer or self.address
-            #: The operator's choices, with the issuer's URL filled in.
+            #: Settings, including the issuer's URL.
             self.settings = replace(settings, issuer=self.url)
             #: The database.
             self.store = IssuerStore(
@@ -106,7 +106,7 @@ class IssuerServer(OneProcess):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen in a background thread; returns when requests are answered."""
+        """Start the background thread; return when the server is ready."""
         if self.settings.approve == "auto":
             _warn_of_auto_approval()
         self._thread = threading.Thread(target=self._run, name="grantway-issuer", daemon=True)
@@ -114,10 +114,10 @@ class IssuerServer(OneProcess):
         self._ready.wait()
         if not self._server.started:
             self.stop()
-            raise ConfigurationError(f"The issuer could not start on {self.address}; see the log")
+            raise ConfigurationError(f"The issuer could not start on {self.address}; check the log")
 
     def stop(self) -> None:
-        """Answer what is in flight, stop listening, close the database. May be called twice."""
+        """Finish requests in progress, then close the socket and the database. Safe to repeat."""
         self._server.stop()
         if self._thread is not None:
             self._thread.join()
@@ -137,10 +137,10 @@ class IssuerServer(OneProcess):
         self.stop()
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Listen in this thread until ``stop_soon``; then finish as ``stop`` does.
+        """Run the server in this thread until ``stop_soon`` is called; then stop as ``stop`` does.
 
         Args:
-            on_ready: Called when requests are answered.
+            on_ready: Called when the server is ready.
         """
         if self.settings.approve == "auto":
             _warn_of_auto_approval()
@@ -151,7 +151,7 @@ class IssuerServer(OneProcess):
             self.store.close()
 
     def stop_soon(self) -> None:
-        """Ask ``run`` to end; safe in a signal handler."""
+        """Make ``run`` return; safe in a signal handler."""
         self._server.stop()
 
     def _run(self, on_ready: Callable[[], None] | None = None) -> None:
@@ -172,23 +172,24 @@ def serve(
     insecure_http: bool = False,
     limits: Limits | None = None,
 ) -> None:
-    """Run an issuer in the main thread until SIGTERM or SIGINT, and end cleanly.
+    """Run an issuer in the main thread until SIGTERM or SIGINT.
 
-    Prints ``grantway issuer listening on <address>`` when it is ready.
+    Prints ``grantway issuer listening on <address>`` when the server is ready.
 
     Args:
-        settings: The operator's choices.
+        settings: Settings of the issuer.
         database: A path, ``:memory:``, or an SQLAlchemy URL with ``://``.
         host: Address to listen on.
         port: Port to listen on; 0 picks a free one.
-        durability: What an answered token survives: ``process`` or ``power``.
-        trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
-        insecure_http: Listen beyond this machine without TLS, because something in front has it.
-        limits: What callers may take: connections, and the size and time of requests.
+        durability: ``process`` keeps issued tokens if the process crashes; ``power`` also keeps
+            them after a power failure.
+        trusted_proxies: Addresses of proxies whose ``X-Forwarded-*`` headers are trusted.
+        insecure_http: Allow other machines to connect without TLS, because a proxy in front has it.
+        limits: Limits on connections and on the size and time of requests.
 
     Raises:
-        ConfigurationError: the settings do not go together, or the address cannot be used.
-        StoreError: the database cannot be used. Nothing was changed.
+        ConfigurationError: the settings contradict each other, or the address cannot be used.
+        DatabaseError: the database cannot be used. Nothing was changed.
     """
     server = IssuerServer(
         settings,
@@ -215,4 +216,6 @@ def serve(
 
 
 def _warn_of_auto_approval() -> None:
-    _log.warning("approve=auto: every request is approved without asking the user; for tests only")
+    _log.warning(
+        "approve=auto: every request is approved without asking the user; use it for tests only"
+    )

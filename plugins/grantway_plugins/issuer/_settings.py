@@ -22,11 +22,11 @@ from ._http.origin import check_origin
 Approve = Literal["page", "auto"]
 RegistrationMode = Literal["open", "token", "off", "unrestricted"]
 DAY = 86_400.0
-#: The grants in which a person approves, and the one that refreshes their tokens.
+#: The grants that need the user's approval, and the refresh token grant.
 INTERACTIVE = (authorization_code.GRANT_TYPE, device_code.GRANT_TYPE, refresh_token.GRANT_TYPE)
 #: A bearer token (RFC 6750 section 2.1) of at least 128 bits.
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]{22,}=*")
-#: Segments that no proxy and no client normalises.
+#: Path segments that proxies and clients do not normalise.
 _ISSUER_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
 #: Scheme and host of an issuer's URL, as browsers and clients send them.
@@ -35,7 +35,7 @@ _ISSUER_ORIGIN = re.compile(
 )
 
 
-def _refuse(name: str, rule: str) -> ConfigurationError:
+def _invalid(name: str, rule: str) -> ConfigurationError:
     return ConfigurationError(f"{name} {rule}", errors={name: [rule]})
 
 
@@ -44,20 +44,22 @@ class Lifetimes:
     """Lifetimes, in seconds.
 
     Attributes:
-        access_token: An access token.
-        authorization_code: An authorization code, at most 600 (RFC 6749 section 4.1.2).
-        device_code: A device code and its user code.
-        device_interval: The wait between polls that a device is told first, at least one second.
-            Zero accepts polls at any speed.
-        registration: A client's registration.
-        unused_registration: An anonymous registration that has never received a token.
-        refresh_family: All refresh tokens that descend from one approval; absolute, so that
-            refreshing does not lengthen it.
-        refresh_reuse_window: How long a refresh token still works after it was replaced, for lost
-            responses and for several programs that refresh at once. 0 disables the window.
+        access_token: Lifetime of an access token.
+        authorization_code: Lifetime of an authorization code, at most 600 (RFC 6749 section
+            4.1.2).
+        device_code: Lifetime of a device code and its user code.
+        device_interval: Initial polling interval of a device. Responses contain at least one
+            second; 0 accepts polls at any rate.
+        registration: Lifetime of a client's registration.
+        unused_registration: Lifetime of an anonymous registration that never received a token.
+        refresh_family: Lifetime of all refresh tokens of one approval. Refreshing does not extend
+            it.
+        refresh_reuse_window: Time for which a refresh token is still accepted after its
+            replacement, for lost responses and for programs that refresh at the same time. 0
+            disables the window.
 
     Raises:
-        ConfigurationError: names the field that breaks its rule.
+        ConfigurationError: a field is out of range; the error names it.
     """
 
     access_token: float = 3600.0
@@ -83,39 +85,38 @@ class IssuerSettings(Value):
     """Identity and policies of the issuer.
 
     Attributes:
-        issuer: The URL that names the issuer (RFC 8414 section 2), without query or
-            fragment. Its path, if any, is that of every endpoint. None means the address it
-            listens on.
-        approve: ``page`` asks a person; ``auto`` approves everything at once, for demos and tests
-            on this machine alone.
-        subject: The user who approves: the ``sub`` of every token.
-        default_scopes: The scopes of a registration that names none.
-        name: The issuer's name, as its pages show it.
-        scope_descriptions: What scopes mean to a person, by scope, for the pages that ask for
-            approval. Scopes without a description are shown as they are.
-        lifetimes: How long things live.
-        cors_origins: Origins, like ``https://app.example.com``, whose web pages may read metadata,
-            register, get tokens and revoke them. ``*`` allows every origin. Cookies are never
-            allowed.
-        aws_accounts: What the test double of AWS's access portal gives out. Without any, there is
-            no portal.
-        registration: Policy for registering clients. ``open``: anyone, within the limits below.
-            ``token``: holders of ``registration_token``, for everything that the issuer offers.
-            ``off``: only the operator adds clients. ``unrestricted``: anyone, for everything,
-            for tests on this machine alone. None means ``open`` on an issuer that only this machine
-            reaches; any other issuer must choose.
-        registration_token: The initial access token of RFC 7591 section 3.
-        registration_grant_types: The grants of ``open``; by default those in which a person
-            approves, and refreshing.
-        registration_scopes: The scopes of ``open``. None means any scope on an issuer that only
-            this machine reaches, and ``default_scopes`` elsewhere.
-        registration_rate: Registrations per minute from one peer when ``open``; all peers together
-            have ten times as many.
-        registration_limit: Registrations that are kept when ``open``. A new one then replaces the
-            oldest that never received a token.
+        issuer: URL of the issuer (RFC 8414 section 2), without query or fragment. Its path, if any,
+            is a prefix of every endpoint's path. None means the address that it listens on.
+        approve: ``page`` asks the user; ``auto`` approves every request, for demos and tests on
+            this machine only.
+        subject: The user who approves requests; the ``sub`` of every token.
+        default_scopes: Scopes of a client that registers without scopes.
+        name: Name of the issuer on its pages.
+        scope_descriptions: Descriptions of scopes for the approval pages, by scope. Scopes without
+            a description are shown by name.
+        lifetimes: Lifetimes of tokens, codes and registrations.
+        cors_origins: Origins, like ``https://app.example.com``, whose web pages may read the
+            metadata, register, and get and revoke tokens. ``*`` allows every origin. Cookies are
+            never allowed.
+        aws_accounts: Accounts of the test double of AWS's access portal, which is disabled if there
+            are none.
+        registration: Policy for client registration. ``open``: anyone, within the limits below.
+            ``token``: holders of ``registration_token``, for all grants and scopes. ``off``: only
+            the operator adds clients. ``unrestricted``: anyone, for all grants and scopes, for
+            tests on this machine only. None means ``open`` if only this machine can reach the
+            issuer; otherwise a policy is required.
+        registration_token: The initial access token (RFC 7591 section 3).
+        registration_grant_types: Grant types that ``open`` permits; by default those that need the
+            user's approval, and ``refresh_token``.
+        registration_scopes: Scopes that ``open`` permits. None means any scope if only this machine
+            can reach the issuer, and ``default_scopes`` otherwise.
+        registration_rate: Maximum number of ``open`` registrations per minute from one peer; the
+            maximum for all peers together is ten times as high.
+        registration_limit: Maximum number of stored ``open`` registrations. At the maximum, a new
+            registration replaces the oldest one that never received a token.
 
     Raises:
-        ConfigurationError: names the field that breaks its rule.
+        ConfigurationError: a field is invalid; the error names it.
     """
 
     issuer: str | None = None
@@ -139,31 +140,31 @@ class IssuerSettings(Value):
         if self.issuer is not None:
             _check_issuer(self.issuer)
         if self.approve not in get_args(Approve):
-            raise _refuse("approve", 'must be "page" or "auto"')
-        if not _is_shown(self.subject):
-            raise _refuse("subject", 'must be printable text, like "local-user"')
-        if not _is_shown(self.name):
-            raise _refuse("name", 'must be printable text, like "Example Login"')
+            raise _invalid("approve", 'must be "page" or "auto"')
+        if not _is_displayable(self.subject):
+            raise _invalid("subject", 'must be printable text, like "local-user"')
+        if not _is_displayable(self.name):
+            raise _invalid("name", 'must be printable text, like "Example Login"')
         _check_descriptions(self.scope_descriptions)
         _check_scopes("default_scopes", self.default_scopes)
         self._check_registration()
         self._check_cors_origins()
         accounts: object = self.aws_accounts
         if not isinstance(accounts, tuple) or not all(isinstance(a, AwsAccount) for a in accounts):
-            raise _refuse(
-                "aws_accounts", "must be a tuple of AwsAccount, as read_accounts gives it"
+            raise _invalid(
+                "aws_accounts", "must be a tuple of AwsAccount, as read_accounts returns"
             )
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:
-            raise _refuse("registration", 'must be "open", "token", "off" or "unrestricted"')
+            raise _invalid("registration", 'must be "open", "token", "off" or "unrestricted"')
         if self.registration == "token":
             _check_token(self.registration_token)
         elif self.registration_token is not None:
-            raise _refuse("registration_token", 'is only for registration="token"')
+            raise _invalid("registration_token", 'requires registration="token"')
         grants: object = self.registration_grant_types
         if not isinstance(grants, tuple) or not all(isinstance(each, str) for each in grants):
-            raise _refuse("registration_grant_types", "must be a tuple of grant types")
+            raise _invalid("registration_grant_types", "must be a tuple of grant types")
         if self.registration_scopes is not None:
             _check_scopes("registration_scopes", self.registration_scopes)
         check_count("registration_rate", self.registration_rate, least=1)
@@ -171,59 +172,61 @@ class IssuerSettings(Value):
 
     def _check_cors_origins(self) -> None:
         if not isinstance(self.cors_origins, tuple):
-            raise _refuse("cors_origins", "must be a tuple of origins")
+            raise _invalid("cors_origins", "must be a tuple of origins")
         for origin in self.cors_origins:
             check_origin("cors_origins", origin)
         if "*" in self.cors_origins and self.approve == "auto":
-            raise _refuse(
+            raise _invalid(
                 "cors_origins",
-                "must name each origin where approve is auto, or every web page could get a token",
+                "must list origins if approve is auto; with *, every web page could get a token",
             )
 
     @property
     def url(self) -> str:
-        """The issuer's URL, once it is known.
+        """The issuer's URL.
 
         Raises:
-            ConfigurationError: it was not given, and no server has filled it in.
+            ConfigurationError: ``issuer`` is None.
         """
         if self.issuer is None:
-            raise _refuse("issuer", "is needed, like http://127.0.0.1:8400")
+            raise _invalid("issuer", "is required, like http://127.0.0.1:8400")
         return self.issuer
 
 
-def _is_shown(text: object) -> bool:
+def _is_displayable(text: object) -> bool:
     return isinstance(text, str) and text.isprintable() and bool(text.strip())
 
 
 def _check_descriptions(descriptions: Mapping[str, str]) -> None:
     example = 'like {"read": "See your files"}'
     if not isinstance(descriptions, Mapping):
-        raise _refuse("scope_descriptions", f"must map scopes to texts, {example}")
+        raise _invalid("scope_descriptions", f"must map scopes to descriptions, {example}")
     for scope, text in descriptions.items():
         try:
             (_,) = Scope().deserialize([scope])
         except (ValidationError, ValueError):
-            raise _refuse("scope_descriptions", f"must name one scope each, {example}") from None
-        if not _is_shown(text):
-            raise _refuse("scope_descriptions", f"must describe each scope in words, {example}")
+            raise _invalid(
+                "scope_descriptions", f"must have valid scopes as keys, {example}"
+            ) from None
+        if not _is_displayable(text):
+            raise _invalid("scope_descriptions", f"must have printable text as values, {example}")
 
 
 def _check_scopes(name: str, scopes: object) -> None:
     try:
         Scope().deserialize(scopes)
     except ValidationError as invalid:
-        raise _refuse(name, str(invalid.messages[0])) from None
+        raise _invalid(name, str(invalid.messages[0])) from None
 
 
 def _check_token(token: object) -> None:
-    """Refuse an initial access token that can be guessed or cannot be sent; never quote it."""
+    """Reject an initial access token that is too short or not a bearer token."""
     if token is None:
-        raise _refuse("registration_token", 'is needed for registration="token"')
+        raise _invalid("registration_token", 'is required for registration="token"')
     if not isinstance(token, str) or not _BEARER.fullmatch(token):
-        raise _refuse(
+        raise _invalid(
             "registration_token",
-            "must be at least 22 letters, digits or -._~+/, as from: openssl rand -hex 32",
+            "must be at least 22 letters, digits or -._~+/; create one with: openssl rand -hex 32",
         )
 
 
@@ -233,20 +236,20 @@ def _check_issuer(issuer: str) -> None:
         parts = urlsplit(issuer)
         port_known = parts.port is None or parts.port > 0
     except ValueError:
-        raise _refuse("issuer", f"must be a URL, {example}") from None
+        raise _invalid("issuer", f"must be a URL, {example}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_known:
-        raise _refuse("issuer", f"must be an http or https URL, {example}")
+        raise _invalid("issuer", f"must be an http or https URL, {example}")
     if set("?#@") & set(issuer):
-        raise _refuse("issuer", f"must have no query, fragment or user, {example}")
+        raise _invalid("issuer", f"must have no query, fragment or user, {example}")
     if not _ISSUER_ORIGIN.match(issuer) or not issuer.isprintable():
-        raise _refuse(
+        raise _invalid(
             "issuer",
-            "must have a scheme in lower case and a host without spaces and in ASCII (write an "
+            "must have a scheme in lower case and a host in ASCII without spaces (write an "
             f"international name as xn--...), {example}",
         )
     if not _ISSUER_PATH.fullmatch(parts.path):
-        raise _refuse(
+        raise _invalid(
             "issuer",
-            "must have no path, or one without a final slash, empty or dot segments and escapes, "
+            "must have no path, or one without final slash, empty or dot segments, or escapes, "
             "like https://login.example.com/auth",
         )

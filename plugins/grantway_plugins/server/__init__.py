@@ -1,7 +1,7 @@
-"""HTTP/1.1 on a network: listeners and limits that the issuer and the gateway share.
+"""The HTTP/1.1 server that the issuer and the gateway share.
 
-``Limits`` sets the limits of a listener. ``HttpProtocol`` makes uvicorn keep the body of a request
-that offers another protocol. Importing the package loads neither.
+``Limits`` configures a listener. ``HttpProtocol`` fixes uvicorn's handling of requests that offer a
+protocol upgrade. ``JsonFormatter`` writes JSON log lines. All are imported on first use.
 """
 
 from grantway._lazy import lazy

@@ -1,4 +1,4 @@
-"""Log records as text or JSON lines, in which no value can forge a record."""
+"""Log formats (text and JSON) that prevent log injection."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from grantway._secrets.redaction import harmless
 LogFormat = Literal["text", "json"]
 LOG_FORMATS: tuple[LogFormat, ...] = get_args(LogFormat)
 
-#: Values of text lines that need no quotes.
+#: Values that need no quotes in text.
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 
 
 class FieldsMessage:
-    """A message that consists of fields: ``event client_id=1f2e scope="read write"``.
+    """A log message that consists of fields: ``login client_id=1f2e scope="read write"``.
 
-    Text quotes every other value as JSON does, so it contains no line break, no control
-    character and nothing outside ASCII.
+    As text, other than plain values are quoted as in JSON, so the message contains no line breaks,
+    control characters or non-ASCII characters.
 
     Args:
-        fields: Names to values. The first value is shown without its name.
+        fields: Values by name. The first value is shown without its name.
     """
 
     __slots__ = ("fields",)
@@ -39,32 +39,32 @@ class FieldsMessage:
 
 
 class TextFormatter(logging.Formatter):
-    """One line per record: time in UTC, level, logger, message.
+    """Formats a record as one line: time in UTC, level, logger and message.
 
-    Further lines, as of a traceback, are indented, and control characters are removed.
+    Additional lines, such as those of a traceback, are indented. Control characters are removed.
     """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's lines."""
+        """Return the formatted record."""
         return "\n    ".join(harmless(super().format(record)).split("\n"))
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - named by logging
         """Return the record's time in UTC (RFC 3339)."""
         return _utc(record)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record and line, in ASCII.
+    """Formats a record as one line of JSON, in ASCII.
 
-    Its members are ``time`` (UTC), ``level`` and ``logger``; then the fields of a
+    The members are ``time`` (UTC), ``level`` and ``logger``, then the fields of a
     ``FieldsMessage``, or ``message`` and optionally ``exception``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line."""
+        """Return the formatted record."""
         members: dict[str, object] = {
             "time": _utc(record),
             "level": record.levelname,
@@ -80,11 +80,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to_stderr(log_format: LogFormat, level: int = logging.WARNING) -> None:
-    """Log the whole process to standard error.
+    """Send the log records of the process to standard error.
 
     Args:
-        log_format: How records are written.
-        level: The least important level that is logged.
+        log_format: Format of the records.
+        level: Minimum level of the records.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())

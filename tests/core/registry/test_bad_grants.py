@@ -155,7 +155,7 @@ def test_a_bad_grant_is_refused_where_it_is_registered(bad: Any, reason: str) ->
 
 
 def test_an_issuers_side_that_cannot_decide_is_refused() -> None:
-    with pytest.raises(GrantInvalidError, match=r"issuer's side of .* has no decide"):
+    with pytest.raises(GrantInvalidError, match=r"issuer grant .* has no decide"):
         grantway.register(grant(), issuer=object())  # type: ignore[arg-type]
 
 

@@ -66,7 +66,7 @@ async def late_generator(*arguments: Any) -> Any:
 
 
 class LateSide:
-    """An issuer's side whose decide is asynchronous."""
+    """An issuer grant whose decide is asynchronous."""
 
     async def decide(self, request: Any, transaction: Any) -> Any:
         """Return late."""
@@ -128,7 +128,7 @@ def test_what_is_called_later_must_not_be_asynchronous(
 
 def test_nor_the_issuers_side_of_a_grant() -> None:
     plugin = bringing("grantway_register_issuer_grants", {"urn:example:coupon": LateSide()})
-    assert "decide of the issuer's side of urn:example:coupon is asynchronous" in reason(plugin)
+    assert "decide of the issuer grant urn:example:coupon is asynchronous" in reason(plugin)
 
 
 def endless() -> Iterator[Any]:

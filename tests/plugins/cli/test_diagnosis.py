@@ -84,7 +84,7 @@ def test_grants_are_shown_with_schema_and_replay_class(site: Site) -> None:
         "status": "loaded",
         "reason": "",
         "replay": "never",
-        "issuer_side": False,
+        "issuer_grant": False,
         "fields": [
             {
                 "name": "coupon",
@@ -96,7 +96,7 @@ def test_grants_are_shown_with_schema_and_replay_class(site: Site) -> None:
         ],
         "summary": "A coupon",
     }
-    assert shown["refresh_token"]["issuer_side"] is True
+    assert shown["refresh_token"]["issuer_grant"] is True
     assert shown["refresh_token"]["replay"] == "windowed"
     assert "coupon*" in run("grants").stdout
 

@@ -45,7 +45,7 @@ COUPON = grantway.Grant(
 
 
 class Coupons:
-    """The issuer's side of it."""
+    """its issuer grant."""
 
     def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
         if request.params["coupon"] != "SPRING-2031":

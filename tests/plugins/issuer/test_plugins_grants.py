@@ -23,7 +23,7 @@ GRANT = grantway.Grant(
 
 
 class Plugin:
-    """Brings a grant, its issuer's side, or both."""
+    """Registers a grant, its issuer grant, or both."""
 
     def __init__(self, side: Any, grants: tuple[grantway.Grant, ...] = (GRANT,)) -> None:
         self.side, self.grants = side, grants
@@ -116,7 +116,7 @@ def test_a_side_without_its_grant_is_not_offered_and_told_of(
         offered = offered_grants(registry(Decides(), ()))
     assert TYPE not in offered
     assert "refresh_token" in offered
-    assert f"Not offered, because no plugin registered the grant: {TYPE}" in caplog.text
+    assert f"because no plugin registers the grant itself: {TYPE}" in caplog.text
 
 
 def test_an_issuer_without_grants_is_an_error() -> None:

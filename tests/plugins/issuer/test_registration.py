@@ -159,7 +159,7 @@ def test_registration_that_is_off_is_not_advertised() -> None:
 def test_an_issuer_on_a_network_must_choose_and_approves_nothing_by_itself(
     start: Callable[[IssuerSettings], IssuerServer],
 ) -> None:
-    with pytest.raises(ConfigurationError, match="choose who may register"):
+    with pytest.raises(ConfigurationError, match="choose a registration policy"):
         start(IssuerSettings())
     with pytest.raises(ConfigurationError, match="registration=unrestricted"):
         start(IssuerSettings(registration="unrestricted"))

@@ -231,7 +231,7 @@ def test_a_failure_within_is_an_answer_without_a_traceback(
 
 
 def test_the_person_tells_what_the_page_says(rfc: Caller, person: BrowserDriver) -> None:
-    with pytest.raises(FlowError, match=r"This link does not work .* not one that it registered"):
+    with pytest.raises(FlowError, match=r"This link does not work .* that it did not register"):
         person.approve_authorization(rfc.authorize_url(redirect_uri="https://evil.example"))
     with pytest.raises(FlowError, match="Code shown on the device"):
         person.approve_device(f"{rfc.url}/device")

@@ -168,7 +168,7 @@ def test_memory_can_be_named_by_a_url(name: str) -> None:
         caller.register_rfc()
 
 
-def test_a_url_of_no_database_is_told_without_its_password() -> None:
+def test_reports_an_unsupported_url_without_its_password() -> None:
     with pytest.raises(DatabaseError, match="not a URL that SQLAlchemy supports") as caught:
         IssuerStore("nothing://me:open-sesame@127.0.0.1/x")
     assert "sesame" not in str(caught.value)

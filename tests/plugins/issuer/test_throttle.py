@@ -78,7 +78,7 @@ def test_the_rate_of_guesses_is_bounded_however_many_addresses_guess(clock: Cloc
 
 
 def test_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle_module, "_REMEMBERED", 100)
+    monkeypatch.setattr(throttle_module, "_MAX_KEYS", 100)
     throttle = Throttle(clock)
     for n in range(300):
         throttle.enter(f"session {n}", f"2001:db8:0:{n:x}::1")

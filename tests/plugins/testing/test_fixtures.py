@@ -77,7 +77,7 @@ def test_nothing_of_another_test_is_left(grantway_register: Register) -> None:
     assert COUPON.grant_type not in grantway_register.registry.grants
 
 
-def test_a_grant_is_registered_with_its_issuer_side(grantway_register: Register) -> None:
+def test_a_grant_is_registered_with_its_issuer_grant(grantway_register: Register) -> None:
     coupons = Coupons()
     registry = grantway_register(COUPON, issuer=coupons)
     assert registry.issuer_grants[COUPON.grant_type] is coupons

@@ -23,7 +23,7 @@ class EmbeddedIssuer(OneProcess):
     Args:
         store: Where it keeps everything; an ``IssuerServer`` has one in ``store``.
         settings: The operator's choices; an ``IssuerServer`` has them in ``settings``.
-        registry: Where grants and the issuer's sides of them come from; by default this process's,
+        registry: Where grants and its issuer grant come from; by default this process's,
             whose changes it follows.
         clock: Seconds since the epoch.
 

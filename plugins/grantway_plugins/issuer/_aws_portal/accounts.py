@@ -1,4 +1,4 @@
-"""The accounts, roles and credentials that the portal gives out."""
+"""Accounts and role credentials of the portal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class RoleCredentials:
     """The response of GetRoleCredentials for one role.
 
     Attributes:
-        access_key_id: An access key id.
-        secret_access_key: Its secret.
-        session_token: Its session token.
-        seconds: Reported lifetime in seconds.
+        access_key_id: Access key id.
+        secret_access_key: Secret access key.
+        session_token: Session token.
+        seconds: Lifetime that the response reports, in seconds.
 
     Raises:
-        ConfigurationError: ``seconds`` is no duration.
+        ConfigurationError: ``seconds`` is not a valid duration.
     """
 
     access_key_id: str
@@ -39,9 +39,9 @@ class AwsAccount(Value):
 
     Attributes:
         account_id: Twelve digits.
-        name: What the tools show.
-        email: Its owner's address, which the tools show too.
-        roles: Role names to credentials.
+        name: Display name.
+        email: Email address of the owner.
+        roles: Credentials by role name.
     """
 
     account_id: str

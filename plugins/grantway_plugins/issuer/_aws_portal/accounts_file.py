@@ -1,4 +1,4 @@
-"""The file that lists the accounts."""
+"""Read the accounts file."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class _AccountTable(TableSchema):
 
 
 def read_accounts(path: Path) -> tuple[AwsAccount, ...]:
-    """Read a file of accounts.
+    """Read an accounts file.
 
     Args:
         path: A TOML file with a table ``[accounts.ID]`` for each account, and a table
             ``[accounts.ID.roles.NAME]`` for each of its roles.
 
     Raises:
-        ConfigurationError: names the line and the rule of every mistake; quotes no value.
+        ConfigurationError: the file is invalid; the error lists all problems, but no values.
     """
     if not path.exists():
         raise ConfigurationError(
@@ -72,18 +72,18 @@ def read_accounts(path: Path) -> tuple[AwsAccount, ...]:
 def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake]) -> AwsAccount:
     at = ("accounts", account_id)
     if not _ACCOUNT_ID.fullmatch(account_id):
-        mistakes.append((at, "must be named by twelve digits, like 123456789012"))
+        mistakes.append((at, "must be an account id of twelve digits, like 123456789012"))
     read, wrong = toml.validate(_AccountTable(), table, at)
     mistakes += wrong
-    if wrong:  # the account is not used, and its invalid keys cannot be read
+    if wrong:  # the account is discarded
         read = {}
     roles: dict[str, RoleCredentials] = {}
-    # From the file itself, because a mistake elsewhere must not hide those of the roles.
+    # Read from the file itself, so that roles are checked even if the account is invalid.
     found = table.get("roles") if isinstance(table, Mapping) else None
     for name, role in found.items() if isinstance(found, Mapping) else ():
         here = (*at, "roles", name)
         if not _ROLE_NAME.fullmatch(name):
-            mistakes.append((here, "must be named by at most 64 letters, digits or _+=,.@-"))
+            mistakes.append((here, "must be a role name of at most 64 letters, digits or _+=,.@-"))
         fields_read, wrong = toml.validate(_RoleTable(), role, here)
         mistakes += wrong
         if not wrong:

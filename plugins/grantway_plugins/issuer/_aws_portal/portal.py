@@ -1,4 +1,4 @@
-"""GetRoleCredentials, ListAccounts, ListAccountRoles and Logout."""
+"""The portal's operations: GetRoleCredentials, ListAccounts, ListAccountRoles and Logout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .accounts import AwsAccount
 from .query import Query
 from .responses import PortalError, content_response, failure_response
 
-#: What an access token must be good for.
+#: Scope that an access token must have.
 SCOPE = "sso:account:access"
 _TOKEN_HEADER = b"x-amz-sso_bearer_token"
 _METHODS = {
@@ -28,14 +28,14 @@ _METHODS = {
     "/federation/credentials": "GET",
     "/logout": "POST",
 }
-#: One for all reasons, as AWS has it.
+#: The same error for every reason, as at AWS.
 _UNAUTHORIZED = PortalError("UnauthorizedException", "Session token not found or invalid")
 
 _log = logging.getLogger("grantway.issuer")
 
 
 class Portal:
-    """The four operations for the logins of one issuer.
+    """Serves the four operations for the logins of one issuer.
 
     Args:
         issuer: The issuer whose access tokens are accepted.
@@ -47,7 +47,7 @@ class Portal:
         self._issuer = issuer
         self._store = store
         self._accounts = {each.account_id: each for each in accounts}
-        #: Paths, each with its method; none without accounts.
+        #: HTTP method by path; empty if there are no accounts.
         self.methods: Mapping[str, str] = _METHODS if self._accounts else {}
         self._operations: Mapping[str, Callable[[Query], dict[str, Any]]] = {
             "/assignment/accounts": self._list_accounts,
@@ -56,12 +56,12 @@ class Portal:
         }
 
     async def respond(self, path: str, query: bytes, headers: Mapping[bytes, str]) -> WireResponse:
-        """Answer a request to one of the paths.
+        """Return the response to a request.
 
         Args:
-            path: The operation's path.
+            path: Path of the operation.
             query: The query string.
-            headers: The request's headers, with lower-case names.
+            headers: Headers with lower-case names.
         """
         key = family_digest(headers.get(_TOKEN_HEADER, ""))
         operation = self._operations.get(path)
@@ -77,20 +77,20 @@ class Portal:
             return error.response()
         except DatabaseBusyError:
             return PortalError("TooManyRequestsException", "The database is busy").response()
-        except Exception as error:  # noqa: BLE001 - neither log nor answer shows what it holds
+        except Exception as error:  # noqa: BLE001 - the error may contain a secret, so it is neither logged nor sent
             shown = error if isinstance(error, DatabaseError) else type(error).__name__
             _log.error("A request to the AWS portal failed: %s", shown)
             return failure_response()
 
     def _logout(self, key: bytes, transaction: Transaction) -> TokenFamily | None:
-        """Revoke the login, and return it."""
+        """Revoke the login and return it, or None if the access token is invalid."""
         family = self._login(key, transaction)
         if family is not None:
             transaction.revoke_family(family.family_id, self._issuer.clock())
         return family
 
     def _login(self, key: bytes, transaction: Transaction) -> TokenFamily | None:
-        """Return the login that a valid access token belongs to."""
+        """Return the login of an access token, or None if the token is invalid."""
         access = transaction.access_token(key)
         if access is None or access.family.revoked or SCOPE not in access.scope:
             return None
@@ -116,7 +116,7 @@ class Portal:
         role_name = query.required("role_name")
         credentials = self._account(query).roles.get(role_name)
         if credentials is None:
-            raise PortalError("ResourceNotFoundException", "The account has no such role")
+            raise PortalError("ResourceNotFoundException", "The account does not have this role")
         return {
             "roleCredentials": {
                 "accessKeyId": credentials.access_key_id,
@@ -129,5 +129,5 @@ class Portal:
     def _account(self, query: Query) -> AwsAccount:
         account = self._accounts.get(query.required("account_id"))
         if account is None:
-            raise PortalError("ResourceNotFoundException", "There is no such account")
+            raise PortalError("ResourceNotFoundException", "The account does not exist")
         return account

@@ -1,4 +1,4 @@
-"""A portal request's query parameters, and the pages of a list."""
+"""Query parameters and pagination of the portal."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from urllib.parse import parse_qsl
 
 from .responses import PortalError
 
-#: The most and the usual number of items on a page.
-_MOST = 100
-_USUAL = 20
+#: Maximum and default number of items on a page.
+_MAX_ITEMS = 100
+_DEFAULT_ITEMS = 20
 
 
 class Query:
-    """The parameters of one request.
+    """The query parameters of one request.
 
     Args:
         raw: The query string.
 
     Raises:
-        PortalError: it is not readable, or a parameter is there twice.
+        PortalError: the query is malformed, or a parameter is duplicated.
     """
 
     def __init__(self, raw: bytes) -> None:
         try:
             pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
         except ValueError:
-            raise PortalError("InvalidRequestException", "The query is not readable") from None
+            raise PortalError("InvalidRequestException", "The query string is malformed") from None
         self._values = dict(pairs)
         if len(self._values) != len(pairs):
             raise PortalError("InvalidRequestException", "A query parameter is duplicated")
@@ -38,7 +38,7 @@ class Query:
         """Return a parameter.
 
         Raises:
-            PortalError: it is missing or empty.
+            PortalError: the parameter is missing or empty.
         """
         value = self._values.get(name)
         if not value:
@@ -50,8 +50,8 @@ class Query:
 
         Args:
             items: The whole list.
-            name: What the answer calls the list.
-            about: Which list it is, because a ``next_token`` continues that list only.
+            name: Name of the list in the response.
+            about: Identifies the list; a ``next_token`` is valid only for the same list.
 
         Raises:
             PortalError: ``max_result`` or ``next_token`` is invalid.
@@ -64,10 +64,11 @@ class Query:
         return page
 
     def _size(self) -> int:
-        given = self._values.get("max_result") or str(_USUAL)
-        if not (given.isascii() and given.isdigit()) or not 1 <= int(given[:9]) <= _MOST:
+        given = self._values.get("max_result") or str(_DEFAULT_ITEMS)
+        if not (given.isascii() and given.isdigit()) or not 1 <= int(given[:9]) <= _MAX_ITEMS:
             raise PortalError(
-                "InvalidRequestException", f"max_result must be a whole number from 1 to {_MOST}"
+                "InvalidRequestException",
+                f"max_result must be a whole number from 1 to {_MAX_ITEMS}",
             )
         return int(given[:9])
 
@@ -80,5 +81,5 @@ class Query:
         except (binascii.Error, ValueError):
             of = start = ""
         if of != about or not (start.isascii() and start.isdigit()):
-            raise PortalError("InvalidRequestException", "next_token is not one of this list")
+            raise PortalError("InvalidRequestException", "next_token does not belong to this list")
         return int(start[:9])

@@ -23,11 +23,11 @@ _STATUS: Mapping[ErrorName, int] = {
 
 
 class PortalError(Exception):
-    """An error that is reported to the caller.
+    """An error to return to the client.
 
     Args:
         name: The exception's name in AWS's service model.
-        message: What the caller reads.
+        message: Description of the error.
     """
 
     def __init__(self, name: ErrorName, message: str) -> None:
@@ -36,17 +36,17 @@ class PortalError(Exception):
         self._message = message
 
     def response(self) -> WireResponse:
-        """Return the error as an answer."""
+        """Return the error response."""
         name = (b"x-amzn-errortype", self._name.encode())
         content = {"message": self._message, "__type": self._name}
         return json_response(_STATUS[self._name], content, WireFormat.AWS, (name,))
 
 
 def content_response(content: Mapping[str, Any], event: AuditEvent | None = None) -> WireResponse:
-    """Return a successful answer, and what the audit log says of it."""
+    """Return a successful response."""
     return json_response(200, content, WireFormat.AWS, event=event)
 
 
 def failure_response() -> WireResponse:
-    """Return the answer to a request that failed inside the issuer."""
+    """Return the response to a request that failed in the issuer."""
     return json_response(500, {"message": "The issuer failed; nothing was done"}, WireFormat.AWS)

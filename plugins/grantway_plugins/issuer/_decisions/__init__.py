@@ -1,1 +1,1 @@
-"""The issuer's rules: which client, which grant, which tokens."""
+"""The issuer's rules for clients, grants and tokens."""

@@ -13,10 +13,10 @@ from grantway_plugins.server._http.wire import WireFormat, WireRequest
 from .randomness import digest
 
 if TYPE_CHECKING:
-    # A gateway in front of another issuer reads credentials without a database library.
+    # The gateway imports this module without the database library.
     from grantway_plugins.issuer._storage.transaction import Transaction
 
-#: Every method a client can be registered with.
+#: Supported values of ``token_endpoint_auth_method``.
 METHODS = ("none", "client_secret_basic", "client_secret_post")
 
 
@@ -25,9 +25,9 @@ class Credentials:
     """The client credentials in a request.
 
     Attributes:
-        client_id: The client's name.
-        method: The authentication method that the request uses.
-        secret: The secret in the request, or None.
+        client_id: The client id.
+        method: Authentication method that the request uses.
+        secret: The client secret, or None.
     """
 
     client_id: str
@@ -39,7 +39,7 @@ def credentials_of(request: WireRequest) -> Credentials:
     """Return the client credentials of a request.
 
     Raises:
-        DenialError: the request has no client id, or uses two methods.
+        DenialError: the request has no client id, or uses two authentication methods.
     """
     client_id, secret = request.text("client_id"), request.text("client_secret")
     if request.basic is not None:
@@ -70,21 +70,21 @@ def authenticate(
     """Authenticate the client of a request.
 
     Raises:
-        DenialError: the client is unknown or expired, used another method than its own, or gave a
-            wrong secret. The error names the cause only if that reveals nothing.
+        DenialError: the client is unknown or expired, used a method that it did not register, or
+            sent a wrong secret. The error does not reveal which clients exist.
     """
     client = transaction.client(credentials.client_id)
-    if client is not None and not _proves(client, credentials, now):
-        # Another process may have rotated the secret since the registration was read.
+    if client is not None and not _is_authentic(client, credentials, now):
+        # The cached registration may be older than a rotation of the secret.
         client = transaction.clients.find(credentials.client_id, known=False)
-    if client is None or not _proves(client, credentials, now):
+    if client is None or not _is_authentic(client, credentials, now):
         raise DenialError("invalid_client", "The client is unknown, or its authentication failed")
     if now >= client.expires_at:
         raise DenialError("invalid_client", "The client's registration has expired; register again")
     return client
 
 
-def _proves(client: RegisteredClient, credentials: Credentials, now: float) -> bool:
+def _is_authentic(client: RegisteredClient, credentials: Credentials, now: float) -> bool:
     registered = client.authentication
     if registered.method != credentials.method:
         return False

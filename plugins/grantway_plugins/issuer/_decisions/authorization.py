@@ -1,4 +1,4 @@
-"""The authorization request (RFC 6749 section 4.1.1, RFC 7636, RFC 9207), apart from its page."""
+"""Authorization requests and responses (RFC 6749 section 4.1, RFC 7636, RFC 9207)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "form_post")
 _CHALLENGE = re.compile(r"[A-Za-z0-9\-_]{43}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
-#: Parameters that the page's form sends again; others are ignored (RFC 6749 section 3.1).
+#: Supported parameters. The page's form repeats them; others are ignored (RFC 6749 section 3.1).
 _KNOWN = (
     "client_id",
     "redirect_uri",
@@ -45,8 +45,8 @@ _KNOWN = (
     "code_challenge_method",
     "prompt",
 )
-#: Parameters that would change the meaning of the request, so ignoring them would be wrong
-#: (OpenID Connect Core section 3.1.2.6).
+#: Parameters that cannot be ignored, because they change the meaning of the request, and the error
+#: for each (OpenID Connect Core section 3.1.2.6).
 _UNSUPPORTED = {
     "request": "request_not_supported",
     "request_uri": "request_uri_not_supported",
@@ -59,8 +59,8 @@ class AuthorizationRequest:
     """The parameters of an authorization request.
 
     Attributes:
-        values: Parameters by name. Those without a value count as omitted (RFC 6749 section 3.1).
-        repeated: Names that were sent more than once; their value is not in ``values``.
+        values: Values by name, without empty ones (RFC 6749 section 3.1).
+        repeated: Names of duplicate parameters, which are not in ``values``.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -84,22 +84,22 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True)
 class ErrorPage:
-    """The client or its redirect URI cannot be trusted: an error page, never a redirect."""
+    """Shows an error to the user, because there is no valid redirect URI to return it to."""
 
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationResponse:
-    """The authorization response: a code or an error for the client.
+    """The authorization response (RFC 6749 section 4.1.2): a code or an error for the client.
 
     Attributes:
         client: The client that sent the request.
-        redirect_uri: Where the client expects the response.
-        params: The response.
-        mode: The response mode.
-        automatic: Whether the browser is redirected at once. If not, the user is shown the
-            destination and decides.
+        redirect_uri: Redirect URI of the request.
+        params: Parameters of the response.
+        mode: Response mode.
+        automatic: Whether to redirect the browser at once. If not, a page shows the destination and
+            lets the user decide.
     """
 
     client: RegisteredClient
@@ -116,7 +116,7 @@ class AuthorizationResponse:
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequest:
-    """A valid request that the user can approve."""
+    """A valid authorization request, which needs the user's consent."""
 
     client: RegisteredClient
     redirect: Redirect
@@ -129,33 +129,30 @@ class ConsentRequest:
 def validate(
     issuer: Issuer, request: AuthorizationRequest, transaction: Transaction
 ) -> ErrorPage | AuthorizationResponse | ConsentRequest:
-    """Check an authorization request.
+    """Validate an authorization request.
 
-    An error found here is sent to the client before the user is asked for anything. Clients
-    register themselves, so a link with a deliberate error would turn the issuer into an open
-    redirector (RFC 9700 section 4.11.2). The browser therefore returns by itself only to this
-    machine.
+    Errors are returned to the client before the user is asked. Since anyone can register a client,
+    a link with a deliberate error would turn the issuer into an open redirector (RFC 9700 section
+    4.11.2). The browser is therefore redirected automatically only to this machine.
 
     Args:
         issuer: The issuer.
-        request: The parameters.
-        transaction: Where the client is looked up.
+        request: The request's parameters.
+        transaction: The transaction in which to look up the client.
     """
     client = transaction.client(request.values.get("client_id", ""))
     if client is None or issuer.clock() >= client.expires_at:
         return ErrorPage("The application that sent you here is not registered with this issuer.")
     redirect = None if "redirect_uri" in request.repeated else _redirect(client, request.values)
     if redirect is None:
-        return ErrorPage(
-            f"The address that {client.name} wants to send you to is not one that it registered."
-        )
+        return ErrorPage(f"{client.name} wants to send you to an address that it did not register.")
     mode = _mode(request.values, redirect)
     state = request.values.get("state")
     try:
         _check(issuer, client, request, mode)
         scope = _scope(client, request.values)
-    except _Mistake as mistake:
-        error = {"error": mistake.error, "error_description": mistake.description}
+    except _RequestError as failed:
+        error = {"error": failed.error, "error_description": failed.description}
         return AuthorizationResponse(
             client,
             redirect.uri,
@@ -168,33 +165,35 @@ def validate(
 
 
 def approve(
-    issuer: Issuer, asked: ConsentRequest, transaction: Transaction
+    issuer: Issuer, consent: ConsentRequest, transaction: Transaction
 ) -> AuthorizationResponse:
-    """Return the response that carries a code."""
+    """Store a new authorization code and return the response that contains it."""
     code = new_secret("gwc")
     transaction.add_authorization_code(
         AuthorizationCodeRecord(
             digest=digest(code),
-            client_id=asked.client.client_id,
-            redirect=asked.redirect,
-            scope=asked.scope,
+            client_id=consent.client.client_id,
+            redirect=consent.redirect,
+            scope=consent.scope,
             subject=issuer.settings.subject,
-            challenge=asked.challenge,
+            challenge=consent.challenge,
             expires_at=issuer.clock() + issuer.settings.lifetimes.authorization_code,
         )
     )
-    return _answer(issuer, asked, {"code": code})
+    return _respond(issuer, consent, {"code": code})
 
 
-def deny(issuer: Issuer, asked: ConsentRequest) -> AuthorizationResponse:
-    """Return the response that reports the user's denial."""
-    error = {"error": "access_denied", "error_description": "The person denied the request"}
-    return _answer(issuer, asked, error)
+def deny(issuer: Issuer, consent: ConsentRequest) -> AuthorizationResponse:
+    """Return the response to a request that the user denied."""
+    error = {"error": "access_denied", "error_description": "The user denied the request"}
+    return _respond(issuer, consent, error)
 
 
-def _answer(issuer: Issuer, asked: ConsentRequest, params: dict[str, str]) -> AuthorizationResponse:
-    response = _response(issuer, asked.state, params)
-    return AuthorizationResponse(asked.client, asked.redirect.uri, response, asked.mode)
+def _respond(
+    issuer: Issuer, consent: ConsentRequest, params: dict[str, str]
+) -> AuthorizationResponse:
+    response = _response(issuer, consent.state, params)
+    return AuthorizationResponse(consent.client, consent.redirect.uri, response, consent.mode)
 
 
 def _response(issuer: Issuer, state: str | None, params: dict[str, str]) -> dict[str, str]:
@@ -213,14 +212,14 @@ def _redirect(client: RegisteredClient, values: Mapping[str, str]) -> Redirect |
 
 def _mode(values: Mapping[str, str], redirect: Redirect) -> ResponseMode | None:
     """Return the response mode, or None if it is not supported."""
-    asked = values.get("response_mode", "query")
-    if asked == "form_post":  # apps with a private scheme receive no forms
+    mode = values.get("response_mode", "query")
+    if mode == "form_post":  # a form cannot be posted to a private-use scheme
         return "form_post" if is_web(redirect.uri) else None
-    return "query" if asked == "query" else None
+    return "query" if mode == "query" else None
 
 
-class _Mistake(Exception):  # noqa: N818 - carries a response to the client
-    """Carries an error of the request up to ``judge``."""
+class _RequestError(Exception):
+    """An error to return to the client; caught by ``validate``."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(error)
@@ -235,19 +234,21 @@ def _check(
 ) -> None:
     values = request.values
     if request.repeated:
-        raise _Mistake("invalid_request", f"Duplicate parameter: {min(request.repeated)}")
+        raise _RequestError("invalid_request", f"Duplicate parameter: {min(request.repeated)}")
     for name, error in _UNSUPPORTED.items():
         if name in values:
-            raise _Mistake(error, f"{name} is not supported; send each parameter in the query")
+            raise _RequestError(error, f"{name} is not supported; send each parameter in the query")
     if GRANT_TYPE not in client.grant_types:
-        raise _Mistake("unauthorized_client", "The client is not registered for authorization_code")
+        raise _RequestError(
+            "unauthorized_client", "The client is not registered for authorization_code"
+        )
     if mode is None:
         offered = "query, or form_post for http and https redirect URIs"
-        raise _Mistake("invalid_request", f"response_mode must be {offered}")
+        raise _RequestError("invalid_request", f"response_mode must be {offered}")
     if "response_type" not in values:
-        raise _Mistake("invalid_request", "response_type is required")
+        raise _RequestError("invalid_request", "response_type is required")
     if values["response_type"] != "code":
-        raise _Mistake("unsupported_response_type", "response_type must be code")
+        raise _RequestError("unsupported_response_type", "response_type must be code")
     _check_challenge(client, values)
     if _is_silent(values):
         _check_silent(issuer, values)
@@ -255,13 +256,13 @@ def _check(
 
 def _check_silent(issuer: Issuer, values: Mapping[str, str]) -> None:
     if values["prompt"].split() != ["none"]:
-        raise _Mistake("invalid_request", "prompt must not combine none with another value")
+        raise _RequestError("invalid_request", "prompt must not combine none with another value")
     if issuer.settings.approve != "auto":
-        raise _Mistake("consent_required", "A person must approve each login, at a page")
+        raise _RequestError("consent_required", "The user must approve each login on a page")
 
 
 def _is_silent(values: Mapping[str, str]) -> bool:
-    """Return whether the client asks for no page at all (OpenID Connect Core 3.1.2.1)."""
+    """Return whether the client requests that no page be shown (OpenID Connect Core 3.1.2.1)."""
     return "none" in values.get("prompt", "").split()
 
 
@@ -276,16 +277,16 @@ def _check_challenge(client: RegisteredClient, values: Mapping[str, str]) -> Non
     elif method != "S256":
         rule = "code_challenge_method must be S256"
     elif not _CHALLENGE.fullmatch(challenge):
-        rule = "code_challenge must be the base64url of a SHA-256: 43 characters"
+        rule = "code_challenge must be a SHA-256 digest in base64url: 43 characters"
     if rule is not None:
-        raise _Mistake("invalid_request", rule)
+        raise _RequestError("invalid_request", rule)
 
 
 def _scope(client: RegisteredClient, values: Mapping[str, str]) -> tuple[str, ...]:
-    asked = values.get("scope") or values.get("scopes")  # AWS's clients say scopes
-    if asked is None:
+    scope = values.get("scope") or values.get("scopes")  # AWS's parameter is named scopes
+    if scope is None:
         return client.scope
-    names = tuple(dict.fromkeys(asked.split(" ")))
-    if not _SCOPE.fullmatch(asked) or not set(names) <= set(client.scope):
-        raise _Mistake("invalid_scope", "scope asks for more than the client registered")
+    names = tuple(dict.fromkeys(scope.split(" ")))
+    if not _SCOPE.fullmatch(scope) or not set(names) <= set(client.scope):
+        raise _RequestError("invalid_scope", "scope exceeds the scopes that the client registered")
     return names

@@ -1,4 +1,4 @@
-"""The input and the results of a grant's decision at the issuer."""
+"""Input and output of an issuer grant's ``decide`` method."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class GrantRequest:
     """A token request with an authenticated client and valid parameters.
 
     Attributes:
-        params: RFC names to values.
-        client: The authenticated client, registered for this grant.
-        now: Seconds since the epoch.
-        steady_now: The same, from a clock that never runs backwards. Measure with it how long ago
-            something happened; compare expiry times with ``now``.
-        settings: The operator's choices.
+        params: Parameters by RFC name.
+        client: The authenticated client, which is registered for this grant.
+        now: Current time in seconds since the epoch. Compare expiry times with it.
+        steady_now: The same, from a clock that never runs backwards. Use it to measure how long ago
+            something happened.
+        settings: Settings of the issuer.
     """
 
     params: Params
@@ -46,24 +46,24 @@ class GrantRequest:
         members: Mapping[str, str] = MappingProxyType({}),
         origin: TokenFamily | None = None,
     ) -> Issue | Denial:
-        """Return a decision that starts a new approval, or a denial if the scope is too wide.
+        """Return a decision to issue tokens of a new family, or a denial if the scope is too wide.
 
         Args:
-            subject: The subject of the tokens.
-            scope: The scopes to issue; by default the requested ones, or all that the client is
+            subject: Subject of the tokens.
+            scope: Scopes to issue; by default the requested ones, or all that the client is
                 registered for.
-            lifetime: Seconds that the approval lasts; by default the operator's ``refresh_family``.
+            lifetime: Lifetime of the family, in seconds; by default the setting ``refresh_family``.
             refresh_token: Whether to issue a refresh token.
             audience: Audience of the access token; empty for any.
-            members: More members of the answer, RFC names.
-            origin: The family of the exchanged token. Revoking that login
-                revokes this one as well.
+            members: Additional members of the response, by RFC name.
+            origin: The family of an exchanged token. Revoking that login revokes the new tokens as
+                well.
         """
         if lifetime is not None:
             check_seconds("lifetime", lifetime)
         issued = scope or tuple(self.params.get("scope") or ()) or self.client.scope
         if not set(issued) <= set(self.client.scope):
-            return Denial("invalid_scope", "scope asks for more than the client is registered for")
+            return Denial("invalid_scope", "scope exceeds the scopes that the client registered")
         family = TokenFamily(
             family_id=new_id(),
             client_id=self.client.client_id,
@@ -87,12 +87,13 @@ class Issue(Value):
     """A decision to issue tokens.
 
     Attributes:
-        family: The approval they belong to.
-        scope: The access token's scopes, no wider than the family's.
-        new: Whether the family begins here.
-        refresh_token: Whether a client that may refresh gets a refresh token.
+        family: Token family of the tokens.
+        scope: Scopes of the access token, a subset of the family's.
+        new: Whether the family is new.
+        refresh_token: Whether to issue a refresh token to a client that may use one.
         audience: Audience of the access token, as introspection reports it; empty for any.
-        members: More members of the answer, RFC names. They cannot take the place of the tokens'.
+        members: Additional members of the response, by RFC name. They do not override the standard
+            ones.
     """
 
     family: TokenFamily

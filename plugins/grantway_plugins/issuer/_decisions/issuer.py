@@ -1,4 +1,4 @@
-"""The issuer's settings, grants and clocks, which every endpoint uses."""
+"""Settings, grants and clocks of an issuer, which all endpoints use."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _log = logging.getLogger("grantway.issuer")
 
 @dataclass(frozen=True)
 class OfferedGrant:
-    """A grant and the issuer's decision about it."""
+    """A grant that the issuer offers: its request schema and its decision."""
 
     grant: Grant
-    decision: IssuerGrant
+    issuer_grant: IssuerGrant
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Issuer:
     """Settings, grants and clocks of an issuer.
 
     Attributes:
-        settings: The operator's choices.
-        grants: grant_type -> the grant from both sides.
-        clock: Seconds since the epoch.
-        steady_clock: The same, but never running backwards.
-        repeatable: Parameters that may be sent more than once.
+        settings: Settings of the issuer.
+        grants: Offered grants by grant type.
+        clock: Returns seconds since the epoch.
+        steady_clock: The same, but never runs backwards.
+        repeatable: Names of parameters that may be repeated.
     """
 
     settings: IssuerSettings
@@ -48,36 +48,37 @@ class Issuer:
 
     def __post_init__(self) -> None:
         """Collect the repeatable parameters of all grants and start the steady clock."""
-        grants = (issued.grant for issued in self.grants.values())
+        grants = (offered.grant for offered in self.grants.values())
         each = (grant.names.all_of(grant.repeatable) for grant in grants)
         object.__setattr__(self, "repeatable", frozenset().union(*each))
         object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
 
 
 def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGrant]:
-    """Join the registered grants with the issuer's sides of them.
-
-    A grant without an issuer's side is not offered, and neither is one that has nothing else.
+    """Return the grants that plugins registered for both the client and the issuer.
 
     Args:
-        registry: Where both come from; by default all installed plugins.
+        registry: Registered plugins; by default all installed ones.
 
     Raises:
-        ConfigurationError: there is no grant to offer.
+        ConfigurationError: there is no such grant.
     """
     registry = registry or default_registry()
-    sides = registry.issuer_grants
-    lost = sorted(set(sides) - set(registry.grants))
-    if lost:
-        _log.warning("Not offered, because no plugin registered the grant: %s", ", ".join(lost))
-    issued = {
-        name: OfferedGrant(registry.grants[name], sides[name])
-        for name in sides
+    issuer_grants = registry.issuer_grants
+    incomplete = sorted(set(issuer_grants) - set(registry.grants))
+    if incomplete:
+        _log.warning(
+            "Issuer grants that are not offered, because no plugin registers the grant itself: %s",
+            ", ".join(incomplete),
+        )
+    offered = {
+        name: OfferedGrant(registry.grants[name], issuer_grant)
+        for name, issuer_grant in issuer_grants.items()
         if name in registry.grants
     }
-    if not issued:
+    if not offered:
         raise ConfigurationError(
-            "The issuer has no grant to offer: no plugin registers a grant with its issuer's side; "
-            "see registry.plugins, or reinstall grantway"
+            "The issuer has no grant to offer: no plugin registers both a grant and its issuer "
+            "grant; check registry.plugins, or reinstall grantway"
         )
-    return MappingProxyType(issued)
+    return MappingProxyType(offered)

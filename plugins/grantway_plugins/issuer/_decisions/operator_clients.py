@@ -1,6 +1,6 @@
-"""Clients that the operator adds, lists, rotates and removes, in the database itself.
+"""Add, list and remove clients, and rotate their secrets, directly in the database.
 
-A running issuer notices a change within seconds (``store.CLIENT_CACHE_SECONDS``).
+A running issuer applies a change within seconds (``store.CLIENT_CACHE_SECONDS``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .issuer import Issuer, offered_grants
 from .randomness import digest, new_secret
 from .registration_policy import Terms
 
-#: How long a replaced secret keeps working, in seconds.
+#: Default time for which a replaced secret stays valid, in seconds.
 OVERLAP = 86_400.0
 
 
@@ -39,44 +39,44 @@ def add_client(
 
     Args:
         store: The issuer's database.
-        metadata: RFC 7591 section 2, such as ``client_name``, ``grant_types`` and ``scope``.
-        introspects: Whether it may introspect the tokens of other clients, as resource servers
-            need to.
+        metadata: Client metadata (RFC 7591 section 2), such as ``client_name``, ``grant_types`` and
+            ``scope``.
+        introspects: Whether the client may introspect the tokens of other clients, as resource
+            servers need to.
 
     Returns:
         The client's information response (RFC 7591 section 3.2.1), with its secret.
 
     Raises:
-        ConfigurationError: the metadata breaks a rule.
-        StoreError: the database failed; nothing was changed.
+        ConfigurationError: the metadata is invalid.
+        DatabaseError: the database failed; nothing was changed.
     """
     issuer = Issuer(IssuerSettings(), offered_grants())
     try:
         client, secret = new_client(issuer, metadata, Terms(introspects=introspects), math.inf)
-    except DenialError as refused:
-        raise ConfigurationError(refused.denial.description) from None
+    except DenialError as error:
+        raise ConfigurationError(error.denial.description) from None
     store.run(lambda transaction: transaction.clients.add(client))
     record_operator(registration_event(client))
     return client_information(client, secret)
 
 
 def rotate_secret(store: IssuerStore, client_id: str, *, overlap: float = OVERLAP) -> str:
-    """Give a client a new secret, and let the present one work for a while longer.
+    """Replace a client's secret; the current secret stays valid for the overlap.
 
-    A secret that an earlier rotation replaced stops working at once.
+    A secret that an earlier rotation replaced becomes invalid at once.
 
     Args:
         store: The issuer's database.
-        client_id: Which client.
-        overlap: How long the present secret keeps working, in seconds.
+        client_id: The client id.
+        overlap: Time for which the current secret stays valid, in seconds.
 
     Returns:
         The new secret.
 
     Raises:
-        ConfigurationError: ``overlap`` is not a number of seconds, or there is no such client, or
-            it has no secret.
-        StoreError: the database failed; nothing was changed.
+        ConfigurationError: ``overlap`` is invalid, or there is no client with this id and a secret.
+        DatabaseError: the database failed; nothing was changed.
     """
     check_seconds("overlap", overlap, least=0)
     secret = new_secret("gws")
@@ -94,7 +94,7 @@ def remove_client(store: IssuerStore, client_id: str) -> None:
 
     Raises:
         ConfigurationError: there is no such client.
-        StoreError: the database failed; nothing was changed.
+        DatabaseError: the database failed; nothing was changed.
     """
     if not store.run(lambda transaction: transaction.clients.remove(client_id, time.time())):
         raise ConfigurationError(f"There is no client {client_id} in this database")
@@ -102,5 +102,5 @@ def remove_client(store: IssuerStore, client_id: str) -> None:
 
 
 def all_clients(store: IssuerStore) -> list[RegisteredClient]:
-    """Return every client, the oldest first."""
+    """Return all clients, oldest first."""
     return store.run(lambda transaction: transaction.clients.all())

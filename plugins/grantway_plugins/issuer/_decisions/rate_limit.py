@@ -12,11 +12,11 @@ _REMEMBERED = 10_000
 
 
 class RateLimit:
-    """Allows each key a number of actions per minute, in a burst or spread out.
+    """Limits the actions of each key per minute; bursts up to the limit are allowed.
 
     Args:
-        per_minute: Actions per minute.
-        clock: Seconds from a clock that never runs backwards.
+        per_minute: Maximum number of actions per minute.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +25,7 @@ class RateLimit:
         self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(_REMEMBERED)
 
     def wait(self, key: str) -> float:
-        """Return the seconds until the key may act; 0 if it may now."""
+        """Return the seconds until the next action is allowed, or 0."""
         left, _ = self._left(key)
         return max(0.0, 1 - left) * 60 / self._most
 

@@ -1,4 +1,4 @@
-"""Registration policy: which callers may register a client, and for which grants and scopes."""
+"""Policy for client registration: permitted callers, grants and scopes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ALL_PEERS = 10
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one registrant may have.
+    """Permissions of a registration.
 
     Attributes:
-        grant_types: The grants, or None for every grant that the issuer offers.
-        scopes: The scopes, or None for any.
-        anonymous: Whether anybody could have sent the registration.
+        grant_types: Permitted grant types, or None for all that the issuer offers.
+        scopes: Permitted scopes, or None for any.
+        anonymous: Whether the registration was sent without authorization.
         introspects: Whether the client may introspect the tokens of other clients.
     """
 
@@ -40,10 +40,10 @@ class Terms:
 
 
 class RegistrationPolicy:
-    """Decide who may register.
+    """Checks and limits client registrations.
 
     Args:
-        settings: The operator's choices.
+        settings: Settings of the issuer.
     """
 
     def __init__(self, settings: IssuerSettings) -> None:
@@ -52,7 +52,7 @@ class RegistrationPolicy:
         self._of_all = RateLimit(settings.registration_rate * _ALL_PEERS)
 
     def admit(self, request: WireRequest) -> Terms | WireResponse:
-        """Return the terms of a registration, or the answer that refuses it."""
+        """Return the terms of a registration, or an error response."""
         match self._settings.registration:
             case "unrestricted":
                 return Terms(introspects=True)
@@ -70,7 +70,7 @@ class RegistrationPolicy:
         return denial_response(
             Denial(
                 "access_denied",
-                "Registration is off at this issuer; ask its operator for a client",
+                "Registration is disabled at this issuer; ask its operator for a client",
             ),
             request.dialect,
             status=403,
@@ -82,7 +82,7 @@ class RegistrationPolicy:
         return bool(wanted) and hmac.compare_digest(given.encode(), wanted.encode())
 
     def _wait(self, peer: str) -> float:
-        """Count a registration; or return how long the peer must wait, in seconds."""
+        """Count a registration, or return the seconds that the peer must wait."""
         wait = max(self._of_peer.wait(peer), self._of_all.wait(""))
         if wait <= 0:
             self._of_peer.take(peer)
@@ -93,7 +93,7 @@ class RegistrationPolicy:
 def _no_token(dialect: WireFormat) -> WireResponse:
     denial = Denial(
         "invalid_token",
-        "Registration needs the initial access token of this issuer (RFC 7591 section 3), as "
+        "Registration requires this issuer's initial access token (RFC 7591 section 3); send it as "
         "Authorization: Bearer",
     )
     challenge = (b"www-authenticate", b'Bearer realm="grantway", error="invalid_token"')

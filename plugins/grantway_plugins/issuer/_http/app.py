@@ -1,7 +1,6 @@
-"""The issuer as an ASGI application.
+"""The issuer's ASGI application.
 
-The endpoints that machines call are dispatched here, by one dictionary; what people see goes on
-to the pages.
+It dispatches requests to the endpoints for clients, and all others to the pages for users.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ from .endpoints.token import create_token
 from .health import Health
 
 _Register = Callable[[Issuer, Mapping[str, Any], Terms], UnitOfWork]
-#: What a page in a browser may need: to register, to log in, and to end its login.
+#: Endpoints that web pages of other origins may use, if CORS is enabled.
 _FOR_WEB_PAGES = frozenset(
     {
         "/.well-known/oauth-authorization-server",
@@ -85,7 +84,7 @@ class App(OneProcess):
     Args:
         issuer: Settings, grants and clocks.
         store: The database.
-        body_seconds: Time that a client gets to send a body.
+        body_seconds: Time limit for a request body, in seconds.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class App(OneProcess):
         self._store = store
         self._audit = AuditLog(issuer.settings.url)
         self._pages = Pages(issuer, store, self._audit, body_seconds=body_seconds)
-        # Where everything is approved at once, no endpoint is for a stranger's page.
+        # With automatic approval, DNS rebinding would let any web page get a token.
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
@@ -118,7 +117,7 @@ class App(OneProcess):
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return
         path, method = self._base.endpoint(scope["path"]), scope["method"]
@@ -126,16 +125,16 @@ class App(OneProcess):
             await send_response(send, self._base.not_below)
             return
         scope = {**scope, "path": path}
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await self._send(refusal, scope, send)
+        rejection = self._reject_repeated_header(scope)
+        if rejection is not None:
+            await self._send(rejection, scope, send)
             return
-        if not self._is_meant(path, _headers(scope)):
+        if not self._accepts_host(path, _headers(scope)):
             await self._misdirect(scope, receive, send)
             return
         if self._cors is not None and path in _FOR_WEB_PAGES:
             headers = _headers(scope)
-            send = self._cors.sending(headers, send)
+            send = self._cors.adding_headers(headers, send)
             allowed = "POST" if path in self._posts else "GET, HEAD"
             preflight = self._cors.preflight(method, headers, allowed)
             if preflight is not None:
@@ -157,37 +156,37 @@ class App(OneProcess):
                     send, method_not_allowed("POST", post.response_dialect or WireFormat.RFC)
                 )
         elif path in self._portal.methods:
-            await self._send(await self._ask_portal(scope, receive), scope, send)
+            await self._send(await self._call_portal(scope, receive), scope, send)
         elif path in self._gets or path in _HEALTH:
             if method in {"GET", "HEAD"}:
                 await send_response(send, self._gets[path])
             else:
                 await send_response(send, method_not_allowed("GET, HEAD", WireFormat.RFC))
-        elif path in PAGE_PATHS or _is_for_a_person(scope):
+        elif path in PAGE_PATHS or _accepts_html(scope):
             await self._pages.asgi(scope, receive, send)
         else:
-            denial = Denial("not_found", "There is nothing at this path")
+            denial = Denial("not_found", "There is no endpoint at this path")
             await send_response(send, denial_response(denial, WireFormat.RFC, status=404))
 
     async def _misdirect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reject a request whose Host header is not the issuer's name."""
+        """Reject a request whose Host header is not the issuer's host name."""
         if scope["path"] not in PAGE_PATHS:
             await self._send(_MISDIRECTED, scope, send)
             return
         self._audit.record(_MISDIRECTED.event, scope["path"], _peer(scope))
         await self._pages.misdirected(scope, receive, send)
 
-    async def _send(self, answer: WireResponse, scope: Scope, send: Send) -> None:
+    async def _send(self, response: WireResponse, scope: Scope, send: Send) -> None:
         """Log a response's audit event, then send the response."""
-        if answer.event is not None:
+        if response.event is not None:
             path = scope["path"]
-            # Any other path may contain a secret that belongs elsewhere.
+            # Other paths may contain a secret by mistake, so they are not logged.
             known = path in self._posts or path in self._portal.methods or path in PAGE_PATHS
-            self._audit.record(answer.event, path if known else "/", _peer(scope))
-        await send_response(send, answer)
+            self._audit.record(response.event, path if known else "/", _peer(scope))
+        await send_response(send, response)
 
-    def _refusal(self, scope: Scope) -> WireResponse | None:
-        """Return the answer to a request that is refused whatever its path, or None."""
+    def _reject_repeated_header(self, scope: Scope) -> WireResponse | None:
+        """Return the error response for a duplicate header, or None."""
         headers = _headers(scope)
         repeated = repeated_header(
             (name, value.decode("latin-1")) for name, value in scope["headers"]
@@ -197,15 +196,15 @@ class App(OneProcess):
             return repeated_header_response(repeated, dialect)
         return None
 
-    def _is_meant(self, path: str, headers: Mapping[bytes, str]) -> bool:
-        """Return whether the request may use the name in its Host header for this path."""
+    def _accepts_host(self, path: str, headers: Mapping[bytes, str]) -> bool:
+        """Return whether the Host header is acceptable for this path."""
         host = headers.get(b"host")
         guarded = self._guards_all or path in PAGE_PATHS
         if host is None or not guarded or path in STATIC_PATHS:
             return True
         return is_own_host(host, self._issuer.settings.url)
 
-    async def _ask_portal(self, scope: Scope, receive: Receive) -> WireResponse:
+    async def _call_portal(self, scope: Scope, receive: Receive) -> WireResponse:
         path, headers = scope["path"], _headers(scope)
         if scope["method"] != self._portal.methods[path]:
             return method_not_allowed(self._portal.methods[path], WireFormat.AWS)
@@ -220,20 +219,20 @@ class App(OneProcess):
         body = await read_body(headers, receive, seconds=self._body_seconds)
         if isinstance(body, BodyProblem):
             return body.response(incoming.response_dialect)
-        unread = incoming.unsupported_media_type(body)
-        if unread is not None:
-            return unread
+        unsupported = incoming.unsupported_media_type(body)
+        if unsupported is not None:
+            return unsupported
         if post.endpoint is create_token and names_iam(scope["query_string"]):
             return incoming.response(NO_IAM)
         try:
             request = incoming.parse(body, self._issuer.repeatable)
             request = replace(request, peer=_peer(scope), bearer=_bearer(headers))
             work = post.endpoint(self._issuer, request)
-        except DenialError as refused:
-            return incoming.response(refused.denial)
+        except DenialError as error:
+            return incoming.response(error.denial)
         if isinstance(work, WireResponse):
             return work
-        return incoming.response(await self._carry_out(work, request))
+        return incoming.response(await self._run(work, request))
 
     def _admitted(
         self, register: _Register
@@ -250,7 +249,7 @@ class App(OneProcess):
 
         return admitted
 
-    async def _carry_out(self, work: UnitOfWork, request: WireRequest) -> WireResponse | Denial:
+    async def _run(self, work: UnitOfWork, request: WireRequest) -> WireResponse | Denial:
         work = returning_denials(work)
         if self._audit.is_enabled:
             client_id = request.basic[0] if request.basic else request.params.get("client_id")
@@ -259,13 +258,13 @@ class App(OneProcess):
             work = with_client_in_event(work, client_id, grant_type if offered else None)
         try:
             return await self._store.arun(work)
-        except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
+        except Exception as error:  # noqa: BLE001 - uvicorn would log the error, which may contain a secret
             self._health.failed(error)
             return failure_response(error, request.dialect)
 
 
 class _Post:
-    """A POST endpoint with its dialects."""
+    """A POST endpoint and its dialects."""
 
     __slots__ = ("accepts", "endpoint", "response_dialect")
 
@@ -283,16 +282,16 @@ class _Post:
 _MISDIRECTED = denial_response(
     Denial(
         "invalid_request",
-        "The issuer does not go by the name in the Host header; use its own address, or give it "
-        "this name with --issuer",
+        "The Host header is not the issuer's host name; use the issuer's URL, or set this name "
+        "with --issuer",
     ),
     WireFormat.RFC,
     status=421,
 )
 
 
-def _is_for_a_person(scope: Scope) -> bool:
-    """Whether a browser shows the answer, so that an unknown path gets a page."""
+def _accepts_html(scope: Scope) -> bool:
+    """Return whether the client is a browser, which gets a page for an unknown path."""
     return scope["method"] == "GET" and "text/html" in _headers(scope).get(b"accept", "")
 
 

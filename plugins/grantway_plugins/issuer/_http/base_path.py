@@ -1,4 +1,4 @@
-"""The path of the issuer's URL, which prefixes every endpoint."""
+"""The path of the issuer's URL, which is a prefix of every endpoint's path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WELL_KNOWN = ("/.well-known/oauth-authorization-server", "/.well-known/openid-c
 
 
 class BasePath:
-    """Finds the endpoint that a request means.
+    """Removes the issuer's path from request paths.
 
     Args:
         issuer: The issuer's URL.
@@ -19,7 +19,7 @@ class BasePath:
 
     def __init__(self, issuer: str) -> None:
         self._base = urlsplit(issuer).path
-        #: The answer to a path that is not below it.
+        #: Response to a request outside the path.
         self.not_below = denial_response(
             Denial(
                 "not_found",
@@ -29,16 +29,16 @@ class BasePath:
             WireFormat.RFC,
             status=404,
         )
-        # What is not below the path: RFC 8414 section 3.1 puts the well-known part before it, and
-        # a probe of the process knows no path.
+        # Exceptions: RFC 8414 section 3.1 puts the well-known part in front of the path, and health
+        # probes do not know the path.
         self._elsewhere = {f"{each}{self._base}": each for each in _WELL_KNOWN}
         self._elsewhere |= {self._base: "/", "/health": "/health"}
 
     def endpoint(self, path: str) -> str | None:
-        """Return a request's path without the issuer's, or None if it is not below it.
+        """Return a request's path without the issuer's path, or None if it is outside.
 
-        A path that a proxy has shortened is not accepted: ``/auth/auth/device`` would then mean
-        what ``/auth/device`` does, and pass a rule that the proxy has for the latter.
+        Paths that a proxy has already shortened are rejected. Otherwise ``/auth/auth/device`` would
+        be equivalent to ``/auth/device`` and bypass the proxy's rules for it.
         """
         if not self._base:
             return path

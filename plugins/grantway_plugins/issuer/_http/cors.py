@@ -1,7 +1,6 @@
-"""Cross-origin resource sharing: which web pages may read the issuer's responses.
+"""Cross-origin resource sharing (CORS) for web pages that use the issuer.
 
-Credentials of the browser (cookies) are never allowed, so a page can do no more than a program that
-has no session.
+Cookies are never allowed, so a page can do no more than a program without a browser session.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from grantway_plugins.server._http.asgi import Send
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.wire import Header, WireFormat, WireResponse, denial_response
 
-#: Seconds for which a browser may remember the answer to a preflight.
+#: Seconds for which a browser may cache a preflight response.
 _MAX_AGE = b"600"
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1000}")
 _VARY: Header = (b"vary", b"Origin")
-#: The headers of an answer that a page may read besides those that it always may.
+#: Response headers that pages may read in addition to the CORS-safelisted ones.
 _EXPOSED: Header = (
     b"access-control-expose-headers",
     b"www-authenticate, retry-after, x-amzn-errortype, x-amzn-requestid",
@@ -26,10 +25,10 @@ _EXPOSED: Header = (
 
 
 class Cors:
-    """Adds the headers that let pages of some origins read a response.
+    """Adds the headers that let pages of the given origins read a response.
 
     Args:
-        origins: The origins as browsers send them, or ``*`` for every origin.
+        origins: Origins as browsers send them, or ``*`` for every origin.
     """
 
     def __init__(self, origins: Iterable[str]) -> None:
@@ -38,12 +37,12 @@ class Cors:
     def preflight(
         self, method: str, headers: Mapping[bytes, str], allowed_methods: str
     ) -> WireResponse | None:
-        """Answer a preflight request, or return None for any other request.
+        """Return the response to a preflight request, or None for any other request.
 
         Args:
             method: The request's method.
             headers: The request's headers, with lower-case names.
-            allowed_methods: What the endpoint allows, such as ``GET, HEAD``.
+            allowed_methods: Methods of the endpoint, such as ``GET, HEAD``.
         """
         if method != "OPTIONS" or b"access-control-request-method" not in headers:
             return None
@@ -53,20 +52,20 @@ class Cors:
                 "Pages of this origin may not use the issuer; allow it with --cors-origin",
             )
             return denial_response(denial, WireFormat.RFC, status=403)
-        answered = [
+        response_headers = [
             (b"access-control-allow-methods", allowed_methods.encode()),
             (b"access-control-max-age", _MAX_AGE),
             (b"vary", b"Access-Control-Request-Headers"),
         ]
-        # Without cookies, no header can do more in a browser than it does in a program.
-        asked = headers.get(b"access-control-request-headers", "")
-        if _HEADER_NAMES.fullmatch(asked):
-            answered.append((b"access-control-allow-headers", asked.encode()))
-        return WireResponse(204, tuple(answered), b"")
+        # Without cookies, a page can do no more with a header than any other program.
+        requested = headers.get(b"access-control-request-headers", "")
+        if _HEADER_NAMES.fullmatch(requested):
+            response_headers.append((b"access-control-allow-headers", requested.encode()))
+        return WireResponse(204, tuple(response_headers), b"")
 
-    def sending(self, headers: Mapping[bytes, str], send: Send) -> Send:
-        """Return a ``send`` that adds the headers to the answer of one request."""
-        added = [_VARY]  # also without an origin, because a cache may keep the answer
+    def adding_headers(self, headers: Mapping[bytes, str], send: Send) -> Send:
+        """Return a ``send`` that adds the headers to the response."""
+        added = [_VARY]  # even without an Origin header, because caches may store the response
         origin = headers.get(b"origin", "")
         if self._allows(origin):
             shown = "*" if "*" in self._origins else origin

@@ -1,4 +1,4 @@
-"""Checks of the settings of an issuer that other machines can reach."""
+"""Checks of the settings of an issuer that is reachable from other machines."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from grantway._exceptions import ConfigurationError
 from grantway._transport.http import is_loopback
 from grantway_plugins.issuer._settings import IssuerSettings
 
-_EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - listed to be refused
+_EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to reject them
 
 
 def exposure(host: str, settings: IssuerSettings, trusted_proxies: Sequence[str]) -> str | None:
-    """Return why other machines can reach the issuer, or None if only this machine can.
+    """Return why the issuer is reachable from other machines, or None if it is not.
 
     Args:
         host: Address to listen on.
-        settings: The operator's choices.
-        trusted_proxies: Addresses whose ``X-Forwarded-*`` headers are believed.
+        settings: Settings of the issuer.
+        trusted_proxies: Addresses of proxies whose ``X-Forwarded-*`` headers are trusted.
     """
     if not is_loopback(host):
-        return f"host {host} is reached by others"
+        return f"host {host} is reachable from other machines"
     name = urlsplit(settings.issuer or "").hostname or "localhost"
     if not is_loopback(name) and not name.endswith(".localhost"):
-        return f"issuer {settings.issuer} is a name that others use"
+        return f"issuer {settings.issuer} is a public name"
     if trusted_proxies:
-        return "trusted_proxies names a proxy, which others reach it through"
+        return "trusted_proxies makes the issuer reachable from other machines"
     return None
 
 
@@ -39,19 +39,19 @@ def resolve_settings(
     *,
     insecure_http: bool = False,
 ) -> IssuerSettings:
-    """Return the settings with the choices filled in that depend on who can reach the issuer.
+    """Return the settings with the defaults that depend on where the issuer is reachable from.
 
     Raises:
-        ConfigurationError: the settings are not safe for an issuer that others reach, or do not
-            go together.
+        ConfigurationError: the settings contradict each other, or are unsafe for an issuer that is
+            reachable from other machines.
     """
     _check_proxies(trusted_proxies)
     why = exposure(host, settings, trusted_proxies)
     if why is not None and settings.approve == "auto":
         raise ConfigurationError(
-            f"approve=auto gives tokens to anyone who asks, and {why}; listen on 127.0.0.1 with "
-            "neither a public issuer URL nor trusted proxies, or use approve=page",
-            errors={"approve": ["must be page on an issuer that others reach"]},
+            f"approve=auto gives a token to every client, and {why}; listen on 127.0.0.1 without "
+            "a public issuer URL and trusted proxies, or use approve=page",
+            errors={"approve": ["must be page on an issuer that other machines can reach"]},
         )
     if not is_loopback(host):
         _check_address(host, settings, insecure_http=insecure_http)
@@ -59,16 +59,24 @@ def resolve_settings(
         return replace(settings, registration=settings.registration or "open")
     if settings.registration is None:
         raise ConfigurationError(
-            f"{why}, so choose who may register clients: registration=off (only you, with "
+            f"{why}, so choose a registration policy: registration=off (only you, with "
             "`grantway client add`), registration=token (holders of an initial access token) or "
             "registration=open (anyone, for the grants and scopes that you allow)",
-            errors={"registration": ["must be off, token or open on an issuer that others reach"]},
+            errors={
+                "registration": [
+                    "must be off, token or open on an issuer that other machines can reach"
+                ]
+            },
         )
     if settings.registration == "unrestricted":
         raise ConfigurationError(
-            f"registration=unrestricted lets anyone register for everything, and {why}; "
+            f"registration=unrestricted lets anyone register any client, and {why}; "
             "use registration=off, token or open",
-            errors={"registration": ["must be off, token or open on an issuer that others reach"]},
+            errors={
+                "registration": [
+                    "must be off, token or open on an issuer that other machines can reach"
+                ]
+            },
         )
     if settings.registration_scopes is None:
         return replace(settings, registration_scopes=settings.default_scopes)
@@ -76,15 +84,15 @@ def resolve_settings(
 
 
 def _check_proxies(proxies: Sequence[str]) -> None:
-    """Refuse a proxy that no connection comes from: its headers would be ignored silently."""
+    """Reject invalid proxy addresses, whose headers would be ignored silently."""
     for each in proxies:
         try:
             ipaddress.ip_network(each)
         except ValueError:
             if each != "*":
                 raise ConfigurationError(
-                    f"trusted_proxies: {each!r} is no address or network; use one like 192.0.2.7 "
-                    "or 192.0.2.0/24, not a name",
+                    f"trusted_proxies: {each!r} is not an address or network; use one like "
+                    "192.0.2.7 or 192.0.2.0/24, not a name",
                     errors={"trusted_proxies": ["must be addresses or networks"]},
                 ) from None
 
@@ -92,13 +100,13 @@ def _check_proxies(proxies: Sequence[str]) -> None:
 def _check_address(host: str, settings: IssuerSettings, *, insecure_http: bool) -> None:
     if not insecure_http:
         raise ConfigurationError(
-            f"host {host} is reached by others and there is no TLS here; listen on 127.0.0.1, or "
-            "put a proxy with TLS in front and allow insecure_http",
+            f"host {host} is reachable from other machines, and this server has no TLS; listen on "
+            "127.0.0.1, or put a proxy with TLS in front and set insecure_http",
             errors={"host": ["must be 127.0.0.1 without TLS"]},
         )
     if settings.issuer is None and host in _EVERY_ADDRESS:
         rule = "must be the URL that clients use, like https://login.example.com"
         raise ConfigurationError(
-            f"host {host} means every address, and none of them can name the issuer: issuer {rule}",
+            f"host {host} stands for every address and cannot be the issuer's name: issuer {rule}",
             errors={"issuer": [rule]},
         )

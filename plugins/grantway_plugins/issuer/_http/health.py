@@ -1,4 +1,4 @@
-"""Whether the issuer can keep what it issues, as ``/health`` and ``/readyz`` report it."""
+"""The health check of ``/health`` and ``/readyz``: whether the database is writable."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from grantway_plugins.issuer._storage.errors import (
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.wire import WireResponse, json_response
 
-#: Seconds for which one look at the database is reported.
+#: Seconds for which the result of a check is reused.
 CACHE_SECONDS = 1.0
 #: Seconds for which the failure of a request is reported.
 FAILURE_SECONDS = 5.0
-#: Seconds that the database gets to respond.
+#: Time limit of the check, in seconds.
 TIMEOUT = 5.0
 
 
 class Health:
-    """Write to the database, at most once a second, and report whether that worked.
+    """Checks at most once per second whether the database is writable.
 
-    The report has the kind of the failure, but neither the database's name nor its own words.
+    The response names the kind of failure, but neither the database nor the driver's error.
 
     Args:
         store: The database.
@@ -36,14 +36,14 @@ class Health:
         self._until = 0.0
 
     async def response(self) -> WireResponse:
-        """Return 200 if the database can be written, and 503 with the reason if it cannot."""
+        """Return status 200 if the database is writable, and 503 with the reason otherwise."""
         if self._response is None or time.monotonic() >= self._until:
             response = await self._probe()
             self._response, self._until = response, time.monotonic() + CACHE_SECONDS
         return self._response
 
     def failed(self, error: Exception) -> None:
-        """Report what a request met: a small write may still fit where a larger one did not."""
+        """Report the failure of a request, because the check's small write may still succeed."""
         if isinstance(error, DatabaseError) and not isinstance(error, DatabaseBusyError):
             self._response = _unavailable(type(error))
             self._until = time.monotonic() + FAILURE_SECONDS

@@ -12,21 +12,21 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def check_origin(field: str, origin: object) -> None:
-    """Refuse an origin that no browser sends, because it would never match.
+    """Reject an origin that would never match, because no browser sends it.
 
     Args:
-        field: The setting, for the error.
+        field: Name of the setting, for the error.
         origin: An origin, or ``*`` for every origin.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: the origin is invalid.
     """
     if origin == "*":
         return
     if not isinstance(origin, str) or not _ORIGIN.fullmatch(origin):
-        raise _refuse(
+        raise _invalid(
             field,
-            "must be scheme, host and port in lower case, without a path or a final slash, like "
+            "must be a scheme, host and port in lower case without a path or final slash, like "
             "https://app.example.com",
         )
     try:
@@ -35,10 +35,12 @@ def check_origin(field: str, origin: object) -> None:
     except ValueError:
         scheme, host, port = "", None, None
     if not host:
-        raise _refuse(field, "must have a host and a valid port, like https://app.example.com:8443")
+        raise _invalid(
+            field, "must have a host and a valid port, like https://app.example.com:8443"
+        )
     if port is not None and port == _DEFAULT_PORTS.get(scheme):
-        raise _refuse(field, f"must leave out the port {port}, as browsers do")
+        raise _invalid(field, f"must not contain the default port {port}, which browsers omit")
 
 
-def _refuse(field: str, rule: str) -> ConfigurationError:
+def _invalid(field: str, rule: str) -> ConfigurationError:
     return ConfigurationError(f"{field} {rule}", errors={field: [rule]})

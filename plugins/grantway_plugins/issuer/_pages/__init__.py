@@ -1,4 +1,4 @@
-"""The pages that people see: a start page, approving a client, and entering a device's code."""
+"""The HTML pages for users: start, approval of a client, and approval of a device."""
 
 from .site import PATHS, STATIC_PATHS, Pages
 

@@ -1,4 +1,4 @@
-"""``/authorize``: the user allows or denies a client."""
+"""The page ``/authorize``, where the user allows or denies a client's request."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _FORM = "authorize"
 
 
 class AuthorizationPage:
-    """Shows the page and takes its form.
+    """Shows the approval page and handles its form.
 
     Args:
         issuer: The issuer.
         store: The database.
         sessions: The browser sessions.
         renderer: Renders the page.
-        audit: Logs decisions and rejected requests.
-        body_seconds: Time that a browser gets to send a form.
+        audit: Logs decisions and invalid requests.
+        body_seconds: Time limit for a submitted form, in seconds.
     """
 
     def __init__(
@@ -62,63 +62,65 @@ class AuthorizationPage:
         self._body_seconds = body_seconds
 
     async def show(self, request: Request) -> Response:
-        """Show the approval page, or respond at once if no approval is needed."""
-        asks = AuthorizationRequest.of(request.query_params.multi_items())
+        """Show the approval page, or respond directly if no approval is needed."""
+        authorization_request = AuthorizationRequest.of(request.query_params.multi_items())
 
         def work(transaction: Transaction) -> ErrorPage | AuthorizationResponse | ConsentRequest:
-            judged = validate(self._issuer, asks, transaction)
-            if isinstance(judged, ConsentRequest) and self._issuer.settings.approve == "auto":
-                return approve(self._issuer, judged, transaction)
-            return judged
+            outcome = validate(self._issuer, authorization_request, transaction)
+            if isinstance(outcome, ConsentRequest) and self._issuer.settings.approve == "auto":
+                return approve(self._issuer, outcome, transaction)
+            return outcome
 
-        judged = await self._store.arun(work)
-        if not isinstance(judged, ConsentRequest):
-            if isinstance(judged, ErrorPage) or "error" in judged.params:
-                self._record(_refusal(judged), request)
-            return self._answer(judged)
+        outcome = await self._store.arun(work)
+        if not isinstance(outcome, ConsentRequest):
+            if isinstance(outcome, ErrorPage) or "error" in outcome.params:
+                self._record(_denial_event(outcome), request)
+            return self._respond(outcome)
         session = self._sessions.of(request)
         response = self._renderer.page(
             "authorize.html",
             leaves=True,
-            client=judged.client,
-            scopes=self._renderer.scopes(judged.scope),
+            client=outcome.client,
+            scopes=self._renderer.scopes(outcome.scope),
             subject=self._issuer.settings.subject,
-            destination=destination(judged.redirect.uri),
-            request=asks.values,
+            destination=destination(outcome.redirect.uri),
+            request=authorization_request.values,
             csrf=session.csrf(_FORM),
         )
         self._sessions.set_cookie(session, response)
         return response
 
     async def submit(self, request: Request) -> Response:
-        """Store the user's decision and send the browser back to the client."""
+        """Store the user's decision and redirect the browser to the client."""
         form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
             return form
-        csrf, answer = form.pop("csrf", None), form.pop("decision", None)
-        asks = AuthorizationRequest.of((name, value or "") for name, value in form.items())
+        csrf, decision = form.pop("csrf", None), form.pop("decision", None)
+        authorization_request = AuthorizationRequest.of(
+            (name, value or "") for name, value in form.items()
+        )
         if not self._sessions.accepts(self._sessions.of(request), csrf, request, _FORM):
             return self._renderer.stale(
-                Link(self._address(asks.values), "Open the page again")
-                if asks.values
+                Link(self._address(authorization_request.values), "Open the page again")
+                if authorization_request.values
                 else Link(f"{self._renderer.base}/", "Go to the start page")
             )
-        if answer not in {"approve", "deny"}:
+        if decision not in {"approve", "deny"}:
             return self._renderer.nothing_chosen()
 
         def work(transaction: Transaction) -> tuple[ErrorPage | AuthorizationResponse, AuditEvent]:
-            judged = validate(self._issuer, asks, transaction)
-            if not isinstance(judged, ConsentRequest):
-                return judged, _refusal(judged)
-            client_id = judged.client.client_id
-            if answer == "approve":
-                sent_back = approve(self._issuer, judged, transaction)
+            outcome = validate(self._issuer, authorization_request, transaction)
+            if not isinstance(outcome, ConsentRequest):
+                return outcome, _denial_event(outcome)
+            client_id = outcome.client.client_id
+            if decision == "approve":
+                sent_back = approve(self._issuer, outcome, transaction)
                 return sent_back, approval_event(self._issuer, client_id)
-            return deny(self._issuer, judged), denial_event(self._issuer, client_id)
+            return deny(self._issuer, outcome), denial_event(self._issuer, client_id)
 
-        judged, event = await self._store.arun(work)
+        outcome, event = await self._store.arun(work)
         self._record(event, request)
-        return self._answer(judged)
+        return self._respond(outcome)
 
     def _record(self, event: AuditEvent, request: Request) -> None:
         self._audit.record(event, "/authorize", peer_of(request))
@@ -126,47 +128,47 @@ class AuthorizationPage:
     def _address(self, values: Mapping[str, str]) -> str:
         return f"{self._renderer.base}/authorize?{urlencode(values)}"
 
-    def _answer(self, judged: ErrorPage | AuthorizationResponse) -> Response:
-        if isinstance(judged, ErrorPage):
+    def _respond(self, outcome: ErrorPage | AuthorizationResponse) -> Response:
+        if isinstance(outcome, ErrorPage):
             return self._renderer.message(
                 "This link does not work",
-                f"{judged.why} Nothing was done. Close this page and start again in the "
+                f"{outcome.reason} Nothing was done. Close this page and start again in the "
                 "application.",
                 400,
             )
-        if not judged.automatic:
+        if not outcome.automatic:
             return self._renderer.page(
                 "return.html",
                 400,
                 leaves=True,
-                client=judged.client,
-                destination=destination(judged.redirect_uri),
-                description=judged.params["error_description"],
-                response=judged,
+                client=outcome.client,
+                destination=destination(outcome.redirect_uri),
+                description=outcome.params["error_description"],
+                response=outcome,
             )
-        if judged.mode == "form_post":
+        if outcome.mode == "form_post":
             return self._renderer.page(
                 "form_post.html",
                 leaves=True,
                 scripts=True,
-                destination=destination(judged.redirect_uri),
-                response=judged,
+                destination=destination(outcome.redirect_uri),
+                response=outcome,
             )
-        response = RedirectResponse(judged.url, 303)
-        # Starlette quotes the URL, but a client must get back exactly what it registered.
-        response.headers["location"] = judged.url
+        response = RedirectResponse(outcome.url, 303)
+        # Starlette would quote the URL, but it must be exactly as the client registered it.
+        response.headers["location"] = outcome.url
         response.headers["cache-control"] = "no-store"
         response.headers["referrer-policy"] = "no-referrer"
         return response
 
 
-def _refusal(judged: ErrorPage | AuthorizationResponse) -> AuditEvent:
-    """Return the audit log's event for a request with a mistake, which no person saw."""
-    if isinstance(judged, ErrorPage):
-        return AuditEvent("denial", error="invalid_request", reason=judged.why)
+def _denial_event(outcome: ErrorPage | AuthorizationResponse) -> AuditEvent:
+    """Return the audit event for a request that was rejected without asking the user."""
+    if isinstance(outcome, ErrorPage):
+        return AuditEvent("denial", error="invalid_request", reason=outcome.reason)
     return AuditEvent(
         "denial",
-        client_id=judged.client.client_id,
-        error=judged.params["error"],
-        reason=judged.params["error_description"],
+        client_id=outcome.client.client_id,
+        error=outcome.params["error"],
+        reason=outcome.params["error_description"],
     )

@@ -1,4 +1,4 @@
-"""Audit log events of a user's decision."""
+"""Audit events of the user's decisions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from grantway_plugins.server._http.audit_event import AuditEvent
 
 
 def approval_event(issuer: Issuer, client_id: str) -> AuditEvent:
-    """Return the event of an approval."""
+    """Return the audit event of an approval."""
     return AuditEvent("approval", client_id=client_id, subject=issuer.settings.subject)
 
 
 def denial_event(issuer: Issuer, client_id: str) -> AuditEvent:
-    """Return the event of a denial."""
+    """Return the audit event of a denial."""
     return AuditEvent(
         "denial",
         client_id=client_id,
         subject=issuer.settings.subject,
         error="access_denied",
-        reason="The person denied the request",
+        reason="The user denied the request",
     )

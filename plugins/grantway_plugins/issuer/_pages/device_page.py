@@ -1,4 +1,4 @@
-"""``/device``: the user enters the code of a device, then allows or denies it (RFC 8628)."""
+"""The page ``/device``, where the user enters a user code and allows or denies it (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .rendering import Link, Renderer
 from .session import Session, Sessions, peer_of
 from .throttle import Throttle
 
-#: The longest text that the field takes; more is cut when it is shown again.
+#: Maximum length of the input field; longer input is truncated when it is shown again.
 _FIELD = 40
 _UNKNOWN = (
     "No device is waiting with this code. Check it and try again. Codes expire after a few "
@@ -44,19 +44,19 @@ _EXPIRED = "This code has expired. Start again on the device to get a new code, 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A user code that the issuer gave out, and whether it can still be answered."""
+    """The device code of a user code, its client, and whether it has expired."""
 
     code: DeviceCodeRecord
     client: RegisteredClient | None
     expired: bool
 
     @property
-    def answered(self) -> bool:
+    def decided(self) -> bool:
         return self.code.status is not DeviceStatus.PENDING
 
 
 class DevicePage:
-    """Shows the pages and takes their forms.
+    """Shows the pages and handles their forms.
 
     Args:
         issuer: The issuer.
@@ -64,7 +64,7 @@ class DevicePage:
         sessions: The browser sessions.
         renderer: Renders the pages.
         audit: Logs decisions and wrong codes.
-        body_seconds: Time that a browser gets to send a form.
+        body_seconds: Time limit for a submitted form, in seconds.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class DevicePage:
         self._throttle = Throttle(issuer.clock)
 
     async def show(self, request: Request) -> Response:
-        """Show the form for a code, or the device whose code is in the link."""
+        """Show the form for a user code, or the confirmation page if the URL contains one."""
         session = self._sessions.of(request)
         typed = request.query_params.get("user_code")
-        # Loaded as an image or frame by another site's page, it must use up no attempts.
+        # Another site could embed the URL as an image or frame to use up the user's attempts.
         if not typed or request.headers.get("sec-fetch-dest", "document") != "document":
             response = self._entry(session)
         else:
@@ -98,47 +98,47 @@ class DevicePage:
         return response
 
     async def submit(self, request: Request) -> Response:
-        """Handle a submitted code, or the user's decision about a device."""
+        """Handle a submitted user code, or the user's decision about a device."""
         form = await read_form(request, self._renderer, self._body_seconds)
         if isinstance(form, Response):
             return form
         session = self._sessions.of(request)
-        typed, answer = form.get("user_code") or "", form.get("decision")
-        if answer not in {"approve", "deny", None}:
+        typed, decision = form.get("user_code") or "", form.get("decision")
+        if decision not in {"approve", "deny", None}:
             return self._renderer.nothing_chosen()
-        shown = "" if answer is None else plain_user_code(typed)
-        if not self._sessions.accepts(session, form.get("csrf"), request, _about(shown)):
+        shown = "" if decision is None else plain_user_code(typed)
+        if not self._sessions.accepts(session, form.get("csrf"), request, _purpose(shown)):
             query = f"?{urlencode({'user_code': typed})}" if typed else ""
             return self._renderer.stale(
                 Link(f"{self._renderer.base}/device{query}", "Open the page again")
             )
-        if answer is None:
+        if decision is None:
             return await self._enter(request, session, typed)
-        return await self._decide(request, typed, approved=answer == "approve")
+        return await self._decide(request, typed, approved=decision == "approve")
 
     async def _enter(self, request: Request, session: Session, typed: str) -> Response:
-        """Show the device that has this code. A wrong code is counted."""
+        """Show the confirmation page for a user code, and count wrong codes."""
         peer = peer_of(request)
-        who = None if session.new else session.id
-        wait = self._throttle.enter(who, peer)
+        session_id = None if session.new else session.id
+        wait = self._throttle.enter(session_id, peer)
         if wait > 0:
             self._audit.record(_TOO_MANY, _PATH, peer)
             return self._throttled(session, typed, wait)
         try:
             found = await self._find(typed)
         except BaseException:
-            self._throttle.give_back(who, peer)
+            self._throttle.give_back(session_id, peer)
             raise
         if found is None:
             self._throttle.wrong(peer)
             self._audit.record(AuditEvent("wrong_user_code"), _PATH, peer)
-            wait = self._throttle.wait(who, peer)
+            wait = self._throttle.wait(session_id, peer)
             if wait > 0:
                 return self._throttled(session, typed, wait)
             return self._entry(session, 400, typed=typed, problem=_UNKNOWN)
-        self._throttle.give_back(who, peer)
-        if found.answered:
-            return self._answered()
+        self._throttle.give_back(session_id, peer)
+        if found.decided:
+            return self._already_decided()
         if found.expired or found.client is None:
             return self._entry(session, 400, typed=typed, problem=_EXPIRED)
         plain = plain_user_code(typed)
@@ -148,26 +148,26 @@ class DevicePage:
             scopes=self._renderer.scopes(found.code.scope),
             subject=self._issuer.settings.subject,
             user_code=shown_user_code(plain),
-            csrf=session.csrf(_about(plain)),
+            csrf=session.csrf(_purpose(plain)),
         )
 
     async def _decide(self, request: Request, typed: str, *, approved: bool) -> Response:
-        """Store the choice. The form's token proves that this browser was shown this code."""
+        """Store the decision. The CSRF token proves that this browser was shown this code."""
         status = DeviceStatus.APPROVED if approved else DeviceStatus.DENIED
         subject = self._issuer.settings.subject if approved else None
 
         def work(transaction: Transaction) -> tuple[_Found | None, bool]:
             found = self._look_up(typed, transaction)
-            if found is None or found.answered or found.expired or found.client is None:
+            if found is None or found.decided or found.expired or found.client is None:
                 return found, False
             return found, transaction.decide_device_code(found.code.digest, status, subject)
 
         found, decided = await self._store.arun(work)
         another = Link(f"{self._renderer.base}/device", "Connect another device")
-        if found is None or found.client is None or (found.expired and not found.answered):
+        if found is None or found.client is None or (found.expired and not found.decided):
             return self._renderer.message("This code has expired", _EXPIRED, 400, next_step=another)
         if not decided:
-            return self._answered()
+            return self._already_decided()
         client_id = found.client.client_id
         event = (
             approval_event(self._issuer, client_id)
@@ -203,7 +203,7 @@ class DevicePage:
         return self._renderer.page(
             "device_entry.html",
             status,
-            csrf=session.csrf(_about("")),
+            csrf=session.csrf(_purpose("")),
             problem=problem,
             typed=typed[:_FIELD],
         )
@@ -220,9 +220,9 @@ class DevicePage:
         response.headers["retry-after"] = str(seconds)
         return response
 
-    def _answered(self) -> Response:
+    def _already_decided(self) -> Response:
         return self._renderer.message(
-            "Already answered",
+            "Already decided",
             "This code was already allowed or denied, and the decision is final. If the device "
             "is still waiting, start again on the device to get a new code.",
             409,
@@ -230,6 +230,6 @@ class DevicePage:
         )
 
 
-def _about(plain: str) -> str:
-    """Return the purpose of a form: entering a code, or the device that has this one."""
+def _purpose(plain: str) -> str:
+    """Return the purpose of a form, for its CSRF token; an empty code means the entry form."""
     return f"device {plain}"

@@ -1,4 +1,4 @@
-"""Reading the form of a page."""
+"""Read submitted forms."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .rendering import Renderer
 async def read_form(
     request: Request, renderer: Renderer, seconds: float
 ) -> dict[str, str] | Response:
-    """Return the fields that have a value, or the page to show instead.
+    """Return the non-empty fields of a form, or an error page.
 
     Args:
         request: The request.
-        renderer: Renders the page.
-        seconds: How long the browser may take to send the form.
+        renderer: Renders the error page.
+        seconds: Time limit for the form, in seconds.
     """
     body = b""
     try:
@@ -36,7 +36,9 @@ async def read_form(
             f"The form took more than {seconds:g} seconds. Go back and send it again.",
             408,
         )
-        response.headers["connection"] = "close"  # the rest of the form is no next request
+        response.headers["connection"] = (
+            "close"  # so that the rest of the form is not read as another request
+        )
         return response
     except ClientDisconnect:
         return renderer.message(

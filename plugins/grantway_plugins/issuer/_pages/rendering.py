@@ -1,4 +1,4 @@
-"""Rendering a page: the template, what every page shows, and the security headers."""
+"""Render the pages and set their security headers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEMPLATES = Environment(
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The next step that a page offers."""
+    """A link to the next step."""
 
     href: str
     text: str
@@ -44,10 +44,10 @@ class Renderer:
 
     def __init__(self, settings: IssuerSettings) -> None:
         url = urlsplit(settings.url)
-        #: The path that all of the issuer's addresses begin with.
+        #: Path of the issuer's URL, without a final slash.
         self.base = url.path.rstrip("/")
         self._descriptions = settings.scope_descriptions
-        self._everywhere = {
+        self._common = {
             "issuer_name": settings.name,
             "issuer_host": url.netloc,
             "base": self.base,
@@ -71,10 +71,11 @@ class Renderer:
         Args:
             template: The template's file name.
             status: The HTTP status.
-            leaves: Whether its form ends at the client. Chrome applies ``form-action`` to every
-                redirect that follows, and the issuer cannot know where the client redirects to.
-            scripts: Whether it may load the issuer's own script.
-            values: What the template shows.
+            leaves: Whether submitting the form leads to the client. The header then omits
+                ``form-action``: Chrome also applies it to redirects, and the issuer does not know
+                where the client redirects to.
+            scripts: Whether the page may load the issuer's script.
+            values: Variables of the template.
         """
         policy = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
         if not leaves:
@@ -82,7 +83,7 @@ class Renderer:
         if scripts:
             policy += "; script-src 'self'"
         return Response(
-            _TEMPLATES.get_template(template).render(self._everywhere, **values),
+            _TEMPLATES.get_template(template).render(self._common, **values),
             status,
             media_type="text/html",
             headers={
@@ -102,15 +103,15 @@ class Renderer:
 
         Args:
             title: The heading.
-            text: What happened, and what the person can do.
+            text: What happened, and what the user can do.
             status: The HTTP status.
-            next_step: Where to go on; by default the issuer's start page.
+            next_step: The next step; by default the issuer's start page.
         """
         link = next_step or Link(f"{self.base}/", "Go to the start page")
         return self.page("message.html", status, title=title, text=text, next_step=link)
 
     def stale(self, next_step: Link) -> Response:
-        """Render the answer to a form that this browser was not shown."""
+        """Render the response to a form that was not shown to this browser."""
         return self.message(
             "This form is out of date",
             "The issuer was restarted, or your browser sent no cookie. Nothing was done. Open the "
@@ -120,7 +121,7 @@ class Renderer:
         )
 
     def nothing_chosen(self) -> Response:
-        """Render the answer to a form that was sent without one of its buttons."""
+        """Render the response to a form that was submitted without a decision."""
         return self.message(
             "Nothing was chosen", "Go back in your browser and press Allow or Deny.", 400
         )

@@ -1,4 +1,4 @@
-"""A browser's session: one random cookie, and the tokens that its forms carry against CSRF."""
+"""Browser sessions: a random cookie, and CSRF tokens for the forms."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 COOKIE = "grantway_session"
-#: Bytes of a session id in hex; anything else is not a cookie of ours.
+#: Length of a session id, in bytes.
 _ID_BYTES = 32
-#: Seconds for which one key signs new forms.
+#: Seconds for which a key signs new forms.
 _DAY = 86_400
 
 
@@ -24,45 +24,46 @@ class Session:
 
     Attributes:
         id: The cookie's value.
-        keys: Signing keys of its forms' tokens: the first signs, all of them verify.
-        new: Whether the cookie must still be set.
+        keys: Keys of the CSRF tokens. The first one signs; all of them verify.
+        new: Whether the response must set the cookie.
     """
 
     id: str = field(repr=False)
     keys: tuple[bytes, ...] = field(repr=False)
     new: bool = False
 
-    def csrf(self, about: str) -> str:
-        """Return the token of a form.
+    def csrf(self, purpose: str) -> str:
+        """Return the CSRF token of a form.
 
         Args:
-            about: What the form is for, such as one device's code. The token works for no other.
+            purpose: Purpose of the form, such as the code of one device. The token is valid only
+                for this purpose.
         """
-        return self._signed(self.keys[0], about)
+        return self._signed(self.keys[0], purpose)
 
-    def signed(self, csrf: str, about: str) -> bool:
-        """Return whether this is the token of a form that the browser was shown."""
+    def signed(self, csrf: str, purpose: str) -> bool:
+        """Return whether a CSRF token is valid for this session and purpose."""
         given = csrf.encode("utf-8", "replace")
         return any(
-            hmac.compare_digest(given, self._signed(key, about).encode()) for key in self.keys
+            hmac.compare_digest(given, self._signed(key, purpose).encode()) for key in self.keys
         )
 
-    def _signed(self, key: bytes, about: str) -> str:
-        return hmac.new(key, f"{self.id} {about}".encode(), hashlib.sha256).hexdigest()
+    def _signed(self, key: bytes, purpose: str) -> str:
+        return hmac.new(key, f"{self.id} {purpose}".encode(), hashlib.sha256).hexdigest()
 
 
 class Sessions:
-    """Creates and recognises browser sessions.
+    """Creates browser sessions and checks submitted forms.
 
-    Each day has a separate key, derived from one that every issuer on the database shares. A
-    form that one issuer shows can therefore be sent to another one, also after a restart. It is
-    accepted until the end of the next day.
+    The key of each day is derived from a key that all issuers on the database share. A form that
+    one issuer shows can therefore be submitted to another one, and after a restart. It is accepted
+    until the end of the next day.
 
     Args:
-        key: What the days' keys are derived from.
-        clock: Seconds since the epoch.
-        secure: Whether the issuer is reached by https, so that its cookie must be too.
-        path: The path below which the browser sends the cookie.
+        key: The shared key.
+        clock: Returns seconds since the epoch.
+        secure: Whether the cookie is restricted to https.
+        path: Path of the cookie.
     """
 
     def __init__(
@@ -74,35 +75,35 @@ class Sessions:
         self._path = path
 
     def of(self, request: Request) -> Session:
-        """Return the session of a request, or a new one if it has no cookie of ours."""
+        """Return the session of a request, or a new one if it has no valid session cookie."""
         given = request.cookies.get(COOKIE, "")
         new = len(given) != 2 * _ID_BYTES or not given.isascii() or not given.isalnum()
         today = int(self._clock() // _DAY)
-        # Tomorrow's too: the clock of the issuer that showed the form may be ahead.
+        # Including tomorrow's: the clock of the issuer that showed the form may be ahead.
         keys = tuple(self._key_of(day) for day in (today, today - 1, today + 1))
         return Session(secrets.token_hex(_ID_BYTES) if new else given, keys, new)
 
     def _key_of(self, day: int) -> bytes:
         return hmac.new(self._key, f"forms of day {day}".encode(), hashlib.sha256).digest()
 
-    def accepts(self, session: Session, csrf: object, request: Request, about: str) -> bool:
-        """Return whether a form comes from a page that this session was shown.
+    def accepts(self, session: Session, csrf: object, request: Request, purpose: str) -> bool:
+        """Return whether a form was submitted from a page that was shown to this session.
 
         Args:
             session: The browser's session.
-            csrf: The token that the form carries.
-            request: The request that sent the form.
-            about: The value given to ``Session.csrf``.
+            csrf: The CSRF token of the form.
+            request: The request that submitted the form.
+            purpose: The value given to ``Session.csrf``.
         """
         if session.new or not isinstance(csrf, str):
             return False
-        # Ports of one machine share cookies, so another local page counts as a stranger.
+        # Cookies are shared between the ports of a host, so "same-site" is not enough.
         if request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
             return False
-        return session.signed(csrf, about)
+        return session.signed(csrf, purpose)
 
     def set_cookie(self, session: Session, response: Response) -> None:
-        """Set a new session's cookie."""
+        """Set the cookie of a new session."""
         if session.new:
             response.set_cookie(
                 COOKIE,

@@ -1,4 +1,4 @@
-"""The pages as routes."""
+"""The routes of the pages."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _log = logging.getLogger("grantway.issuer")
 _FILES = resources.files("grantway_plugins.issuer._pages") / "templates"
 _STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
 
-#: What the pages load. It is the same for everyone.
+#: Paths of the public files that the pages load.
 STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
 #: Paths of the pages and of the files that they load.
 PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
 
 
 class Pages(OneProcess):
-    """The pages of one issuer, as an ASGI application in ``asgi``.
+    """The pages of one issuer; ``asgi`` is the ASGI application.
 
     Args:
         issuer: The issuer.
         store: The database.
         audit: Logs decisions.
-        body_seconds: Time that a browser gets to send a form.
+        body_seconds: Time limit for a submitted form, in seconds.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Pages(OneProcess):
 
     @property
     def misdirected(self) -> Response:
-        """Return the page for a request with a foreign host name."""
+        """The page for a request with another host name."""
         return self._renderer.message(
             "This is not the issuer's address",
-            "The issuer does not answer to the host name in your browser's address bar, to protect "
-            "you from pages that only look like it. If you run the issuer, use --issuer to give it "
-            "this name.",
+            "The address in your browser is not the issuer's address. To protect you from fake "
+            "pages, the issuer does not accept it. If you run the issuer, set this address with "
+            "--issuer.",
             421,
             next_step=Link(f"{self._url}/", f"Go to {self._url}"),
         )
@@ -93,7 +93,7 @@ class Pages(OneProcess):
 
     async def _not_found(self, _request: Request, _failed: Exception) -> Response:
         return self._renderer.message(
-            "There is no such page", "Check the address, or go on at the start page.", 404
+            "There is no such page", "Check the address, or go to the start page.", 404
         )
 
     async def _unavailable(self, request: Request, failed: Exception) -> Response:
@@ -105,11 +105,12 @@ class Pages(OneProcess):
         unknown = isinstance(failed, DatabaseOutcomeUnknownError)
         response = self._renderer.message(
             "Temporarily unavailable",
-            "The issuer lost its database, and cannot say whether your choice was stored. Look at "
-            "the device or application, and start again there if it still waits."
+            "The connection to the database failed, so the issuer does not know whether your "
+            "choice was stored. Check the device or application; if it is still waiting, start "
+            "again there."
             if unknown
-            else "The issuer cannot use its database right now, and nothing was done. Try again in "
-            "a moment.",
+            else "The issuer cannot use its database at the moment. Nothing was done. Try again "
+            "shortly.",
             503,
         )
         response.headers["retry-after"] = "1"

@@ -13,11 +13,11 @@ from grantway_plugins.server._listening.peers import network_of
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A number of wrong entries that is given back over time.
+    """A number of wrong entries that is restored over time.
 
     Attributes:
-        entries: Wrong entries allowed at once.
-        seconds: Time after which one of them is given back.
+        entries: Maximum number of wrong entries in a row.
+        seconds: Time in which one entry is restored, in seconds.
     """
 
     entries: int
@@ -27,47 +27,47 @@ class Allowance:
 PER_SESSION = Allowance(5, 12.0)
 PER_PEER = Allowance(10, 6.0)
 TOTAL = Allowance(200, 1.0)
-#: Part of ``TOTAL`` that only addresses without a recent wrong entry may use.
+#: Part of ``TOTAL`` that is reserved for addresses without a recent wrong entry.
 _RESERVED = 100
 #: Seconds for which a wrong entry counts as recent.
 _RECENT = 3600.0
-#: Sessions and addresses remembered at most; the least recently used ones are forgotten.
-_REMEMBERED = 10_000
+#: Maximum number of sessions and of addresses; the least recently used ones are dropped.
+_MAX_KEYS = 10_000
 _ALL = ""
 
 
 class Throttle:
     """Counts wrong entries per session, per network address and in total.
 
-    A wrong entry stays counted until its time has passed. A right entry gives back only itself,
-    so entering a code of one's own does not make room for more guesses.
+    A wrong entry counts until its time has passed. A correct entry does not reset the count, so a
+    guesser cannot make room for more guesses by entering a correct code.
 
-    Half of the total is reserved for addresses without a recent wrong entry. Known guessers
-    therefore cannot use up the total and lock everybody else out.
+    Half of the total is reserved for addresses without a recent wrong entry, so that guessers
+    cannot lock out all other users.
 
     Args:
-        clock: Seconds since the epoch.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._sessions = _Counts(PER_SESSION, _REMEMBERED)
-        self._peers = _Counts(PER_PEER, _REMEMBERED)
+        self._sessions = _Counts(PER_SESSION, _MAX_KEYS)
+        self._peers = _Counts(PER_PEER, _MAX_KEYS)
         self._total = _Counts(TOTAL, 1)
-        self._guessers: TTLCache[str, bool] = TTLCache(_REMEMBERED, _RECENT, timer=clock)
+        self._guessers: TTLCache[str, bool] = TTLCache(_MAX_KEYS, _RECENT, timer=clock)
 
     def enter(self, session: str | None, peer: str) -> float:
-        """Count an entry as wrong, before it is looked up.
+        """Count an entry as wrong before it is looked up.
 
-        Counting first keeps entries that arrive at once from all being looked up.
+        Counting first limits entries that arrive at the same time.
 
         Args:
             session: The browser's session, or None if it sent no cookie.
-            peer: The address that the request came from.
+            peer: Address that sent the request.
 
         Returns:
-            0, or the seconds to wait if nothing may be entered now. Then nothing is counted.
+            0, or the seconds to wait. In the latter case, the entry is not counted.
         """
         network = network_of(peer)
         with self._lock:
@@ -79,14 +79,14 @@ class Throttle:
             return wait
 
     def give_back(self, session: str | None, peer: str) -> None:
-        """Take back one entry: it was right, or it could not be looked up."""
+        """Stop counting an entry, because it was correct or could not be looked up."""
         with self._lock:
             now = self._clock()
             for counts, key in self._counts(session, network_of(peer)):
                 counts.add(key, -1, now)
 
     def wrong(self, peer: str) -> None:
-        """Remember that an entry from this address was wrong; it stays counted."""
+        """Record that an entry from this address was wrong."""
         with self._lock:
             self._guessers[network_of(peer)] = True
 

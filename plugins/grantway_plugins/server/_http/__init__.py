@@ -1,1 +1,1 @@
-"""HTTP requests and responses as the issuer and the gateway read and write them."""
+"""HTTP requests and responses of the issuer and the gateway."""

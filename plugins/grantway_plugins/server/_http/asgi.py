@@ -1,4 +1,4 @@
-"""Read a request body from ASGI, with limits on size and time, and send a response."""
+"""Read request bodies with limits on size and time, and send responses, through ASGI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-#: Bytes of an oversized body to read and discard, so that the client can read the response.
+#: Maximum number of bytes to read of a body that is too large. Clients can read the response only
+#: after they have sent the body.
 DRAINED = 16 * BODY_CAP
 
 
@@ -24,15 +25,15 @@ class BodyProblem:
         self._status, self._description = status, description
 
     def response(self, dialect: WireFormat) -> WireResponse:
-        """Return an error response that closes the connection, since unread bytes remain."""
+        """Return an error response that closes the connection, since part of the body is unread."""
         denial = Denial("invalid_request", self._description)
         close = ((b"connection", b"close"),)
         return denial_response(denial, dialect, status=self._status, headers=close)
 
 
-#: A body over the cap.
+#: The body is larger than ``BODY_CAP``.
 TOO_LARGE = BodyProblem(413, f"The body is larger than {BODY_CAP} bytes")
-#: A body that ended before it was complete.
+#: The connection was closed before the body was complete.
 INCOMPLETE = BodyProblem(400, "The body is incomplete")
 
 
@@ -42,7 +43,7 @@ async def read_body(
     """Read a body of at most ``BODY_CAP`` bytes.
 
     Args:
-        headers: Lower-case names.
+        headers: Headers with lower-case names.
         receive: The ASGI receive function.
         seconds: Time limit for the whole body.
     """
@@ -56,7 +57,7 @@ async def read_body(
     except TimeoutError:
         return BodyProblem(408, f"The body took more than {seconds:g} seconds")
     except asyncio.CancelledError:
-        # The server is stopping and has waited for this request as long as it waits for any.
+        # The server is stopping, and the grace period is over.
         return BodyProblem(503, "The server stopped before the body was complete")
     body: bytes = message.get("body", b"")
     return body if len(body) <= BODY_CAP else TOO_LARGE
@@ -76,14 +77,14 @@ async def _rest(first: bytes, receive: Receive) -> bytes | BodyProblem:
     return b"".join(chunks) if size <= BODY_CAP else TOO_LARGE
 
 
-async def send_response(send: Send, answer: WireResponse) -> None:
+async def send_response(send: Send, response: WireResponse) -> None:
     """Send a complete response."""
-    length = (b"content-length", str(len(answer.body)).encode())
+    length = (b"content-length", str(len(response.body)).encode())
     await send(
         {
             "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*answer.headers, length],
+            "status": response.status,
+            "headers": [*response.headers, length],
         }
     )
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,4 +1,4 @@
-"""Audit log event of one request. No field holds a secret, token or code."""
+"""Audit events. No field contains a secret, token or code."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ AuditName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One event. A decision returns it; the issuer logs it once the decision is committed.
+    """An event for the audit log, which is logged after the commit of the transaction.
 
     Attributes:
         name: The event's name.
-        client_id: A registered client, or None.
-        client_name: The name that a client registered.
-        subject: The user whose login it is, or who made the decision.
-        grant_type: The requested grant.
-        scope: The scopes that were granted, separated by spaces.
-        family_id: The login that the tokens belong to; the same in all its events.
-        token_type: What was revoked: ``refresh_token`` (the whole login) or ``access_token``.
-        error: The error code in the response.
-        reason: The error description in the response.
+        client_id: The client id of a registered client.
+        client_name: Display name of the client.
+        subject: The user who logged in or made the decision.
+        grant_type: The requested grant type.
+        scope: The granted scopes, separated by spaces.
+        family_id: The token family, which identifies the login in all its events.
+        token_type: The revoked token: ``refresh_token`` (the whole login) or ``access_token``.
+        error: The error code of the response.
+        reason: The error description of the response.
     """
 
     name: AuditName
@@ -48,7 +48,7 @@ class AuditEvent:
     reason: str | None = None
 
     def members(self) -> dict[str, str]:
-        """Return the fields that have a value, by name; the event's name is ``event``."""
+        """Return the fields that have a value, by name; the name of the event is ``event``."""
         values = {each: getattr(self, each) for each in _FIELDS}
         return {"event": self.name, **{name: value for name, value in values.items() if value}}
 

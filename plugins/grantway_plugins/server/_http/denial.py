@@ -1,4 +1,4 @@
-"""A denied request, as an OAuth error (RFC 6749 section 5.2)."""
+"""Denials of requests, as OAuth errors (RFC 6749 section 5.2)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from grantway_plugins.server._http.audit_event import AuditEvent
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A denial. Earlier writes of the strategy are kept, such as revoking a token family.
+    """A denied request. Changes to the database, such as a revocation, are still committed.
 
     Attributes:
         error: The OAuth error code.
-        description: What is wrong and what to do; never quotes a secret.
-        reason: AWS's more specific reason, or None.
-        event: The audit log event, or None for an ordinary denial. The issuer adds the client
-            and the grant.
+        description: Description of the problem and its solution; contains no secret.
+        reason: The more specific ``reason`` of AWS's exceptions, or None.
+        event: The audit event, or None for the default one. The issuer adds the client and the
+            grant.
     """
 
     error: str
@@ -26,7 +26,7 @@ class Denial:
 
 
 class DenialError(Exception):
-    """Carries a denial to the code that sends the response."""
+    """Raised to deny a request; ``denial`` is the error to return."""
 
     def __init__(self, error: str, description: str, reason: str | None = None) -> None:
         super().__init__(error)

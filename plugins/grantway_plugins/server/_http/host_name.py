@@ -1,8 +1,8 @@
-"""Check the host names that the issuer accepts.
+"""Protection against DNS rebinding.
 
-A malicious page can make its own host name resolve to this machine (DNS rebinding). The browser
-then treats the issuer as the same site, so the page could read and submit the issuer's forms.
-The ``Host`` header reveals the attack, because it still contains the malicious name.
+A malicious page can make its host name resolve to this machine. The browser then treats the issuer
+as the same site, so the page could read and submit the issuer's forms. The ``Host`` header reveals
+the attack, because it still contains the malicious name.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 
 def is_own_host(host: str, issuer: str) -> bool:
-    """Return whether a request with this host is meant for the issuer.
+    """Return whether the issuer accepts a host name.
 
-    Accepted are IP addresses, which DNS rebinding cannot use, ``localhost`` and its subdomains, and
-    the host of the issuer's URL.
+    It accepts IP addresses, which DNS rebinding cannot use, ``localhost`` and its subdomains, and
+    the host of its URL.
 
     Args:
         host: The ``Host`` header, with or without a port.

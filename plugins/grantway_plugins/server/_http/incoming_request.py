@@ -1,4 +1,4 @@
-"""A POST request as its headers describe it: its dialect and the dialect of the response."""
+"""POST requests: their dialect, parsing and response."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .wire import (
     parse_json,
 )
 
-#: Every dialect.
+#: Both dialects.
 BOTH = frozenset(WireFormat)
 
-#: A signature that is not checked must not look as if it had been.
+#: Response to signed requests. Ignoring the signature would suggest that it was verified.
 NO_IAM = Denial(
     "invalid_request",
-    "CreateTokenWithIAM is not offered, and AWS signatures are not checked here; use CreateToken "
+    "CreateTokenWithIAM is not supported, and AWS signatures are not verified; use CreateToken "
     "with clientId and clientSecret",
 )
 
 
 def names_iam(query: bytes) -> bool:
-    """Return whether a query asks for CreateTokenWithIAM: ``aws_iam``, whatever its value."""
+    """Return whether a query string requests CreateTokenWithIAM, with ``aws_iam``."""
     pairs = (each.partition(b"=")[0] for each in query.split(b"&"))
     return any(unquote_plus(name.decode("latin-1")).lower() == "aws_iam" for name in pairs)
 
@@ -43,21 +43,21 @@ _MEDIA_TYPES = {
 
 
 class IncomingRequest:
-    """A posted request, before its body is parsed.
+    """A POST request whose body has not been parsed yet.
 
     Args:
-        headers: Lower-case names.
-        accepts: The dialects that the endpoint accepts.
-        response_dialect: The dialect of the response; by default that of the request.
+        headers: Headers with lower-case names.
+        accepts: Dialects that the endpoint accepts.
+        response_dialect: Dialect of the response; by default that of the request.
     """
 
     __slots__ = (
         "_accepts",
         "_authorization",
-        "_keeps_names",
+        "_has_content_type",
+        "_keep_names",
         "_request_dialect",
         "_signed",
-        "_typed",
         "response_dialect",
     )
 
@@ -71,17 +71,17 @@ class IncomingRequest:
         self._authorization = authorization if authorization[:6].lower() == "basic " else None
         self._signed = authorization[:5].lower() == "aws4-"
         self._accepts = accepts
-        self._keeps_names = response_dialect is not None
-        self._typed = b"content-type" in headers
+        self._keep_names = response_dialect is not None
+        self._has_content_type = b"content-type" in headers
         self._request_dialect = dialect_of(headers.get(b"content-type", ""))
         self.response_dialect = response_dialect or self._request_dialect or WireFormat.RFC
 
     def unsupported_media_type(self, body: bytes) -> WireResponse | None:
         """Return the error response for an unsupported content type, or None if it is supported."""
-        if not body and not self._typed and WireFormat.RFC in self._accepts:
+        if not body and not self._has_content_type and WireFormat.RFC in self._accepts:
             self._request_dialect = (
                 WireFormat.RFC
-            )  # a form without fields, sent by many without a type
+            )  # an empty form, which many clients send without a type
         if self._request_dialect in self._accepts:
             return None
         wanted = " or ".join(sorted(_MEDIA_TYPES[each] for each in self._accepts))
@@ -89,27 +89,27 @@ class IncomingRequest:
         return denial_response(denial, self.response_dialect, status=415)
 
     def parse(self, body: bytes, repeatable: frozenset[str]) -> WireRequest:
-        """Read the body and the Authorization header.
+        """Parse the body and the Authorization header.
 
         Args:
-            body: What was posted.
-            repeatable: Parameters of a form that may be repeated.
+            body: The body.
+            repeatable: Names of form parameters that may be repeated.
 
         Raises:
-            DenialError: they cannot be parsed, or a parameter is a duplicate.
+            DenialError: the body or the header is malformed, or a parameter is duplicated.
         """
         if self._signed:
             raise DenialError(NO_IAM.error, NO_IAM.description)
         if self._request_dialect is WireFormat.AWS:
             members = parse_json(body)
-            params = members if self._keeps_names else aws_names(members)
+            params = members if self._keep_names else aws_names(members)
         else:
             params = parse_form(body, repeatable=repeatable)
         basic = None if self._authorization is None else parse_basic(self._authorization)
         return WireRequest(self.response_dialect, params, basic)
 
     def response(self, outcome: WireResponse | Denial) -> WireResponse:
-        """Return the response; add a challenge after failed Basic authentication (RFC 6749 5.2)."""
+        """Return the response; add a challenge if Basic authentication failed (RFC 6749 5.2)."""
         if isinstance(outcome, WireResponse):
             return outcome
         if outcome.error == "invalid_client" and self._authorization is not None:
@@ -118,12 +118,12 @@ class IncomingRequest:
 
 
 def method_not_allowed(allowed: str, dialect: WireFormat) -> WireResponse:
-    """Return the response to a method that is not allowed."""
+    """Return a 405 response."""
     denial = Denial("invalid_request", f"Only {allowed} is allowed here")
     return denial_response(denial, dialect, status=405, headers=((b"allow", allowed.encode()),))
 
 
 def repeated_header_response(name: str, dialect: WireFormat) -> WireResponse:
     """Return a response that rejects a duplicate header and closes the connection."""
-    denial = Denial("invalid_request", f"The {name.title()} header is repeated; send it once")
+    denial = Denial("invalid_request", f"The {name.title()} header is duplicated; send it once")
     return denial_response(denial, dialect, headers=((b"connection", b"close"),))

@@ -1,4 +1,4 @@
-"""Convert a token request's parameters into the input of the grant's schema."""
+"""Prepare the parameters of a token request for the grant's schema."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def grant_type_of(request: WireRequest) -> str:
 
 
 def unsupported_grant_type(known: Mapping[str, Any]) -> DenialError:
-    """Return the error for a grant type that is not supported."""
+    """Return the error for an unsupported grant type."""
     listing = ", ".join(sorted(known))
     return DenialError("unsupported_grant_type", f"The grant type is not one of {listing}")
 
@@ -35,7 +35,7 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
     """Return the parameters that the grant's schema defines (RFC 6749 section 3.2).
 
     Raises:
-        DenialError: a parameter with one value is a list.
+        DenialError: a parameter with a single value is a list.
     """
     known = {wire: grant.schema.fields[name] for name, wire in grant.names.wire.items()}
     repeatable = grant.names.all_of(grant.repeatable)
@@ -44,19 +44,19 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
         if not isinstance(value, list) or name in repeatable:
             continue
         if request.dialect is WireFormat.RFC and len(value) == 1:
-            params[name] = value[0]  # only another grant may repeat it
-        elif not isinstance(known[name], Scope):  # AWS's is a list
-            rule = "must be one value, not a list"
+            params[name] = value[0]  # repeatable only for another grant
+        elif not isinstance(known[name], Scope):  # AWS's scope is a list
+            rule = "must be a single value, not a list"
             raise DenialError("invalid_request", f"{request.shown(name)} {rule}")
     return params
 
 
 def invalid_parameters(errors: Mapping[str, Sequence[str]], request: WireRequest) -> DenialError:
-    """Return the error that names every invalid field.
+    """Return the error that lists all invalid parameters.
 
     Args:
-        errors: RFC names to rules, as ``RequestInvalidError`` has them.
-        request: Its dialect spells the names.
+        errors: Violated rules by RFC name, from ``RequestInvalidError``.
+        request: The request, whose dialect determines the spelling of names.
     """
     listing = "; ".join(
         f"{request.shown(name)} {rule}" for name, rules in errors.items() for rule in rules
@@ -65,6 +65,6 @@ def invalid_parameters(errors: Mapping[str, Sequence[str]], request: WireRequest
 
 
 def error_description(text: str) -> str:
-    """Replace the characters that RFC 6749 section 5.2 forbids in an error description."""
+    """Replace characters that RFC 6749 section 5.2 forbids in an ``error_description``."""
     spelt = text.replace('"', "'").replace("\\", "/")
     return "".join(each if " " <= each <= "~" else "?" for each in spelt)

@@ -1,4 +1,4 @@
-"""Whether a socket has something to read, without reading it."""
+"""Check whether a socket is readable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Descriptor(Protocol):
-    """A socket, or something else with a file descriptor."""
+    """An object with a file descriptor, such as a socket."""
 
     def fileno(self) -> int:
         """Return the file descriptor."""
@@ -15,8 +15,8 @@ class Descriptor(Protocol):
 
 
 def is_readable(connection: Descriptor) -> bool:
-    """Return whether data has arrived, or the end of the connection."""
-    if not hasattr(select, "poll"):  # Windows, where select takes descriptors of any number
+    """Return whether data has arrived or the peer has closed the connection."""
+    if not hasattr(select, "poll"):  # Windows, where select has no limit on file descriptors
         return bool(select.select([connection], [], [], 0)[0])
     poll = select.poll()
     poll.register(connection, select.POLLIN)

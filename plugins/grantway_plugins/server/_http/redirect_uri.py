@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from grantway._exceptions import ConfigurationError
 
-#: Hosts whose port is the system's choice and not the client's (RFC 8252 section 7.3).
+#: Loopback addresses, for which any port is accepted (RFC 8252 section 7.3).
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
@@ -28,7 +28,7 @@ def check_redirect_uri(uri: Any) -> str:
         raise ConfigurationError("must be a URI without fragment, like http://127.0.0.1/callback")
     parts = _split(uri)
     if parts is None or "@" in parts.netloc:
-        raise ConfigurationError("must be a URI without a user name or a bad port")
+        raise ConfigurationError("must be a URI without user name and with a valid port")
     if parts.scheme == "https" and parts.hostname:
         return uri
     if parts.scheme == "http" and parts.hostname in LOOPBACK | {"localhost"}:
@@ -36,14 +36,15 @@ def check_redirect_uri(uri: Any) -> str:
     if "." in parts.scheme:
         return uri
     raise ConfigurationError(
-        "must be https, http to 127.0.0.1, or a private scheme with a dot like com.example.app:/"
+        "must be https, http to 127.0.0.1, or a private-use scheme with a dot, like "
+        "com.example.app:/"
     )
 
 
 def is_registered(uri: str, registered: tuple[str, ...]) -> bool:
     """Return whether a client may use this redirect URI.
 
-    The strings must be the same; only for http to 127.0.0.1 or [::1] may the port differ.
+    The URI must equal a registered one. The port may differ for http to 127.0.0.1 or [::1].
     """
     if uri in registered:
         return True
@@ -54,13 +55,13 @@ def is_registered(uri: str, registered: tuple[str, ...]) -> bool:
 
 
 def with_query(uri: str, params: Mapping[str, str]) -> str:
-    """Add parameters to a redirect URI, keeping the query it has."""
+    """Return a redirect URI with parameters added to its query."""
     separator = "&" if "?" in uri else "?"
     return f"{uri}{separator}{urlencode(params)}"
 
 
 def is_web(uri: str) -> bool:
-    """Return whether the scheme is http or https, and not an app's private scheme."""
+    """Return whether the scheme is http or https."""
     parts = _split(uri)
     return parts is not None and parts.scheme in {"http", "https"}
 
@@ -74,7 +75,7 @@ def stays_on_this_machine(uri: str) -> bool:
 
 
 def destination(uri: str) -> str:
-    """Return the part of a redirect URI that shows a user where it leads."""
+    """Return the part of a redirect URI to show to the user: its host or private-use scheme."""
     parts = _split(uri)
     if parts is not None and is_web(uri):
         return parts.netloc
@@ -91,7 +92,7 @@ def _split(uri: str) -> SplitResult | None:
 
 
 def _without_port(uri: str) -> str | None:
-    """Return the URI without its port, or None if the port must match."""
+    """Return a loopback URI without its port; None for other URIs."""
     parts = _split(uri)
     if parts is None or parts.scheme != "http" or parts.hostname not in LOOPBACK:
         return None

@@ -1,7 +1,6 @@
 """Parse and render HTTP requests and responses in both dialects.
 
-JSON with camelCase names is AWS's dialect; a form is RFC 6749's. The issuer inside knows only
-RFC names.
+AWS's dialect uses JSON with camelCase names, RFC 6749 uses forms. Other modules use RFC names only.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from grantway._exceptions import TOKEN_ERRORS
 from .audit_event import AuditEvent
 from .denial import Denial, DenialError
 
-#: The largest body that is read, in bytes.
+#: Maximum size of a request body, in bytes.
 BODY_CAP = 65_536
-#: Seconds that a client may take to send its body.
+#: Default time limit for a request body, in seconds.
 BODY_TIME = 30.0
 
 Header = tuple[bytes, bytes]
 
 _AWS_NAMES = MappingProxyType({each.wire: each.__name__ for each in TOKEN_ERRORS})
 _STATUS = MappingProxyType({"invalid_client": 401, "server_error": 500})
-#: Errors that are not final: a pending device login, and a failure of the issuer.
+#: Errors that are not denials: a pending device login, and a failure of the issuer.
 _NOT_DENIED = frozenset({"authorization_pending", "server_error"})
 _JSON: Header = (b"content-type", b"application/json")
 _NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
-#: What a parameter's name looks like; anything else could be a secret in the wrong place.
+#: Parameter names that errors may contain. Other names could be a misplaced secret.
 _NAME = re.compile(r"[A-Za-z_]{1,40}")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
@@ -51,7 +50,7 @@ class WireFormat(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """A response that is ready to send; ``event`` is its audit log event, if any."""
+    """A complete response; ``event`` is its audit event, if any."""
 
     status: int
     headers: tuple[Header, ...]
@@ -61,14 +60,14 @@ class WireResponse:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """A request after parsing.
+    """A parsed request.
 
     Attributes:
-        dialect: Its dialect.
-        params: RFC names to values, without empty and null ones.
-        basic: Client id and secret of the Authorization header, or None.
-        bearer: The bearer token of the Authorization header, or None.
-        peer: The address that sent it; empty where that is unknown.
+        dialect: Dialect of the request.
+        params: Parameters by RFC name, without empty and null ones.
+        basic: Client id and secret from the Authorization header, or None.
+        bearer: Bearer token from the Authorization header, or None.
+        peer: Address that sent the request; empty if unknown.
     """
 
     dialect: WireFormat
@@ -78,7 +77,7 @@ class WireRequest:
     peer: str = ""
 
     def text(self, name: str) -> str | None:
-        """Return a parameter that must be a single string.
+        """Return the string value of a parameter, or None if it is missing.
 
         Raises:
             DenialError: the parameter is not a string.
@@ -89,24 +88,24 @@ class WireRequest:
         raise DenialError("invalid_request", f"{self.shown(name)} must be a string")
 
     def shown(self, name: str) -> str:
-        """Return a parameter's name as this dialect spells it."""
+        """Return the name of a parameter in the dialect's spelling."""
         return camel(name) if self.dialect is WireFormat.AWS else name
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be stored: JSON can spell half a surrogate pair, which is no character."""
+    """Return whether a string has no lone surrogates, which JSON allows but databases reject."""
     return value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def camel(name: str) -> str:
-    """``client_id`` -> ``clientId``."""
+    """Convert a name from snake_case to camelCase."""
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
 
 
 @lru_cache(256)
 def snake(name: str) -> str:
-    """``clientId`` -> ``client_id``."""
+    """Convert a name from camelCase to snake_case."""
     return _HUMP.sub(r"_\1", name).lower()
 
 
@@ -121,17 +120,17 @@ def dialect_of(content_type: str) -> WireFormat | None:
 
 
 def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Read a form (RFC 6749 appendix B).
+    """Parse a form (RFC 6749 appendix B).
 
     Args:
         body: The form, percent-encoded.
-        repeatable: Names that may be repeated; these become lists.
+        repeatable: Names that may be repeated; their values are lists.
 
     Raises:
-        DenialError: the body is not a form, or it contains a duplicate parameter.
+        DenialError: the body is not a form, or a parameter is duplicated.
     """
     try:
-        # Many programs end a form in "&"; empty fields mean nothing (WHATWG URL section 5.1).
+        # Many clients append "&" to a form. Empty fields are ignored (WHATWG URL section 5.1).
         fields = "&".join(filter(None, body.decode("ascii").split("&")))
         pairs = parse_qsl(
             fields,
@@ -141,16 +140,16 @@ def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict
             errors="strict",
             max_num_fields=1000,
         )
-    except ValueError:  # UnicodeDecodeError is one
+    except ValueError:  # includes UnicodeDecodeError
         raise DenialError("invalid_request", "The body is not a form in UTF-8") from None
     return _once(((name, value or None) for name, value in pairs), repeatable)
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
-    """Read a JSON object; names keep their spelling.
+    """Parse a JSON object without converting names.
 
     Raises:
-        DenialError: the body is not a JSON object, or it contains a duplicate name.
+        DenialError: the body is not a JSON object, or a name is duplicated.
     """
     try:
         value = _DECODER.decode(body.decode("utf-8"))
@@ -162,7 +161,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
 
 
 def aws_names(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn camelCase names into RFC names.
+    """Convert camelCase names into RFC names.
 
     Raises:
         DenialError: two names are equal after the conversion.
@@ -203,9 +202,9 @@ def json_response(
     Args:
         status: HTTP status.
         content: Members of the body, in the dialect's spelling.
-        dialect: Responses in AWS's dialect carry a request id.
-        headers: More headers.
-        event: The audit log event, if any.
+        dialect: Dialect of the response. AWS's has a request id.
+        headers: Additional headers.
+        event: The audit event, if any.
     """
     if dialect is WireFormat.AWS:
         headers = (*headers, (b"x-amzn-requestid", str(uuid.uuid4()).encode()))
@@ -223,10 +222,10 @@ def denial_response(
     """Return an error response (RFC 6749 section 5.2) in the request's dialect.
 
     Args:
-        denial: The error to report.
-        dialect: The request's dialect.
-        status: HTTP status, where it is not the error's usual one.
-        headers: More headers.
+        denial: The error.
+        dialect: Dialect of the response.
+        status: HTTP status; by default that of the error code.
+        headers: Additional headers.
     """
     content = {"error": denial.error, "error_description": denial.description}
     if dialect is WireFormat.AWS:
@@ -254,22 +253,22 @@ def basic_challenge_response(denial: Denial, dialect: WireFormat) -> WireRespons
 
 def busy_response(
     dialect: WireFormat,
-    description: str = "The database is busy and nothing was done; try again",
+    description: str = "The database is busy, and nothing was done; try again",
     event: AuditEvent | None = None,
 ) -> WireResponse:
-    """Return a response that asks the client to retry in a moment."""
+    """Return a response that asks the client to retry after a second."""
     denial = Denial("server_error", description, event=event)
-    status = 500 if dialect is WireFormat.AWS else 503  # AWS's clients retry 500
+    status = 500 if dialect is WireFormat.AWS else 503  # AWS's clients retry only 500
     return denial_response(denial, dialect, status=status, headers=((b"retry-after", b"1"),))
 
 
 def _once(
     pairs: Iterable[tuple[str, Any]], repeatable: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
-    """Collect pairs, leaving out None.
+    """Return the pairs as a dictionary, without None values.
 
     Raises:
-        DenialError: a name is a duplicate.
+        DenialError: a name is duplicated.
     """
     collected: dict[str, Any] = {}
     seen: set[str] = set()
@@ -291,6 +290,6 @@ def _no_constant(_name: str) -> Any:
     raise ValueError
 
 
-# Building either for each request costs more than using it.
+# Shared, because creating a decoder or encoder takes longer than using it.
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 _ENCODER = json.JSONEncoder(separators=(",", ":"))

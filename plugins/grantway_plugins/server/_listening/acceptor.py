@@ -1,4 +1,4 @@
-"""Accepting connections, also when the process has no file left for another one."""
+"""Accept connections, and handle running out of file descriptors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from .incident import Incident
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-#: Seconds without accepting after the operating system refused a file.
+#: Pause after running out of file descriptors, in seconds.
 _PAUSE = 0.1
-#: Connections accepted in a row, before others get their turn.
+#: Maximum number of connections to accept before other tasks run.
 _BATCH = 64
 
 _log = logging.getLogger("grantway.server")
@@ -22,13 +22,13 @@ _log = logging.getLogger("grantway.server")
 class Acceptor:
     """Accepts the connections of one listening socket.
 
-    asyncio's own server logs a traceback for each waiting connection that it has no file for, many
-    times a second. This one logs the incident once, makes room, and pauses.
+    If file descriptors run out, asyncio's server logs many tracebacks per second. This class logs
+    one warning, closes idle connections and pauses.
 
     Args:
-        listening: The socket.
-        protocol: Makes the protocol of a connection.
-        make_room: Closes connections that can be spared.
+        listening: The listening socket.
+        protocol: Returns the protocol for a new connection.
+        make_room: Closes idle connections.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Acceptor:
         self._listening, self._protocol, self._make_room = listening, protocol, make_room
         self._exhausted = Incident(
             _log,
-            "cannot accept connections: no file descriptor or memory is left. Raise the limit of "
+            "cannot accept connections: no file descriptors or memory left. Raise the limit of "
             "open files (ulimit -n), or lower the limit of connections",
         )
         self._connecting: set[asyncio.Task[None]] = set()
@@ -48,7 +48,7 @@ class Acceptor:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Accept no more connections."""
+        """Stop accepting connections."""
         self._task.cancel()
         await asyncio.gather(self._task, *self._connecting, return_exceptions=True)
 
@@ -62,7 +62,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         try:
             connection, _ = await loop.sock_accept(self._listening)
-        except ConnectionAbortedError:  # the client has gone already
+        except ConnectionAbortedError:  # the client has already disconnected
             return
         except OSError as error:
             if error.errno in _EXHAUSTED:
@@ -80,5 +80,5 @@ class Acceptor:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         except OSError as error:
-            _log.debug("a connection ended at once: %s", error)
+            _log.debug("a connection failed while it was accepted: %s", error)
             connection.close()

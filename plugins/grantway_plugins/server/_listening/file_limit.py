@@ -1,22 +1,22 @@
-"""How many connections a process can have: each is an open file."""
+"""The limit of open files, which also limits connections."""
 
 from __future__ import annotations
 
 import contextlib
 
-#: Files that the process keeps for everything but connections.
+#: Number of files reserved for purposes other than connections.
 _SPARE = 128
 
 
 def connection_limit(connections: int, files_each: int) -> int:
-    """Raise the limit of open files as far as allowed, and return the number of connections.
+    """Raise the limit of open files as needed, and return the possible number of connections.
 
     Args:
-        connections: How many are wanted.
-        files_each: Files for one: its socket, and perhaps a connection to an upstream.
+        connections: Desired number of connections.
+        files_each: Files per connection: its socket, and any connection to an upstream.
     """
     try:
-        import resource  # noqa: PLC0415 - not on Windows, which has no such limit
+        import resource  # noqa: PLC0415 - missing on Windows, which has no such limit
     except ModuleNotFoundError:
         return connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,20 +1,20 @@
-"""A warning that is logged once, however often its cause repeats."""
+"""Log a repeated problem once."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-#: Seconds without the problem after which it counts as a new incident.
+#: Seconds without the problem after which it is logged again.
 _QUIET = 60.0
 
 
 class Incident:
-    """Logs the first of many equal problems.
+    """Logs a warning for the first of many equal problems.
 
     Args:
-        log: Where to.
-        message: What to say.
+        log: The logger.
+        message: The warning.
     """
 
     def __init__(self, log: logging.Logger, message: str) -> None:
@@ -22,8 +22,8 @@ class Incident:
         self._last = float("-inf")
 
     def happened(self) -> None:
-        """Log the problem, unless it also happened within the last minute."""
+        """Log the problem, unless it also occurred within the last minute."""
         now = time.monotonic()
         if now - self._last > _QUIET:
-            self._log.warning("%s (logged once until a minute passes without it)", self._message)
+            self._log.warning("%s (logged again after a minute without it)", self._message)
         self._last = now

@@ -1,4 +1,4 @@
-"""HTTP/1.1 with limits on connections, on the size and time of headers, and on silence."""
+"""HTTP/1.1 with limits on connections and on the size and time of headers."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from .connections import Connections
 from .limits import Limits
 from .protocol import HttpProtocol
 
-#: The parser also accepts HTTP/0.9 and 2.0.
+#: Supported HTTP versions; the parser also accepts 0.9 and 2.0.
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
 class LimitedProtocol(HttpProtocol):
     """HTTP/1.1 with limits.
 
-    uvicorn closes connections that stay idle after a response, and no others: this protocol also
-    closes connections whose client sends no whole header in time, or does not read the response.
+    uvicorn only closes connections that are idle after a response. This protocol also closes
+    connections whose client does not send a complete header or read the response in time.
 
-    A listener makes a subclass with its own ``limits`` and ``open``.
+    The listener creates a subclass with its ``limits`` and ``open``.
     """
 
     limits: Limits
-    #: All connections of the listener.
+    #: Open connections of the listener.
     open: Connections
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.access_log = False  # it would contain user codes, and tokens in queries
+        self.access_log = False  # queries may contain user codes and tokens
         self._unread = 0
         self._size = 0
         self._in_header = True
-        self._begun = False  # a header has begun and is not complete
+        self._begun = False  # a header is incomplete
         self._has_spoken = False
-        self._pipelined = False  # the request came before the response to the one before
+        self._pipelined = False  # received before the previous response was sent
         self._silence: asyncio.TimerHandle | None = None
         self._unsent: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Turn a connection away if there are too many."""
+        """Reject the connection if there are too many."""
         super().connection_made(transport)
         problem = self.open.admit(self, self.client[0] if self.client else None)
         if problem is not None:
@@ -58,9 +58,9 @@ class LimitedProtocol(HttpProtocol):
         super().connection_lost(exc)
 
     def has_unread_request(self) -> bool:
-        """Return whether the next request has arrived, but was not read yet.
+        """Return whether the next request has arrived but has not been read.
 
-        In an overload, many requests wait in the operating system until they are read.
+        Under overload, many requests wait in the operating system until they are read.
         """
         if self._begun or not self._in_header:
             return False
@@ -68,20 +68,20 @@ class LimitedProtocol(HttpProtocol):
         return connection is not None and is_readable(connection)
 
     def give_way(self) -> None:
-        """Close the connection in favour of another.
+        """Close the connection to make room for another.
 
-        Only between two requests does a client expect to be closed without a response.
+        Clients expect a connection to be closed without a response only between requests.
         """
         if self._is_busy() or self._begun or not self._has_spoken:
-            message = b"too many connections, and this one was slow"
+            message = b"too many connections, and this one was idle"
             self._end(b"503 Service Unavailable", message, b"retry-after: 1\r\n")
         else:
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Count what arrives of a header."""
+        """Check the size of a header while it arrives."""
         if self.transport.is_closing():
-            return  # the rest of a header that was too large
+            return  # the rest of a rejected header
         self._has_spoken = True
         self._unread += len(data)
         if self._in_header:
@@ -91,31 +91,31 @@ class LimitedProtocol(HttpProtocol):
             return
         if self._in_header:
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
-        else:  # endless trailers; a response may have begun
+        else:  # endless trailers, after the response may have begun
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Begin a header."""
+        """Start a header."""
         super().on_message_begin()
         self._in_header = self._begun = True
         self._size = 0
 
     def on_url(self, url: bytes) -> None:
-        """Count the target."""
+        """Count the size of the request target."""
         super().on_url(url)
         self._size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header. Drop trailers: the parser reports them as headers."""
+        """Count the size of a header; ignore trailers, which the parser reports as headers."""
         if not self._in_header:
             return
         super().on_header(name, value)
         self._size += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
-        """Refuse a header that is too large or ambiguous."""
+        """Reject a header that is too large or invalid."""
         if self.transport.is_closing():
-            return  # it follows a request that was refused
+            return  # the previous request was rejected
         self._in_header = self._begun = False
         self._unread = 0
         self._stop_silence()
@@ -124,25 +124,27 @@ class LimitedProtocol(HttpProtocol):
         if self._size > self.limits.header_bytes:
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
         elif self.parser.get_http_version() not in _VERSIONS:
-            self._end(b"505 HTTP Version Not Supported", b"this server speaks HTTP/1")
+            self._end(
+                b"505 HTTP Version Not Supported", b"this server supports HTTP/1.0 and HTTP/1.1"
+            )
         elif problem := host_problem(self.url, self.headers, self.parser.get_http_version()):
             self._end(b"400 Bad Request", problem.encode())
         elif self._has_unknown_coding():
-            self._end(b"400 Bad Request", b"chunked is the only transfer coding that works here")
+            self._end(b"400 Bad Request", b"chunked is the only supported transfer coding")
         elif self.parser.get_method() == b"CONNECT":
             self._end(b"501 Not Implemented", b"CONNECT is not supported")
         else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
+        """Receive a part of a body."""
         self._unread = 0
-        if not self.transport.is_closing():  # otherwise the header was refused
+        if not self.transport.is_closing():  # otherwise the header was rejected
             self._await_body()
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Expect a header next."""
+        """Expect the next header."""
         self._unread = 0
         if not self.transport.is_closing():
             super().on_message_complete()
@@ -155,7 +157,7 @@ class LimitedProtocol(HttpProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next header, or for the rest of an unread body."""
         super().on_response_complete()
-        # The cycle is that of the newest request; earlier ones may still be answered.
+        # ``cycle`` belongs to the newest request; earlier ones may still be in progress.
         if self.transport.is_closing() or self._is_busy():
             return
         if self._begun or not self._in_header:
@@ -164,13 +166,13 @@ class LimitedProtocol(HttpProtocol):
             self.open.await_header(self)
 
     def pause_writing(self) -> None:
-        """Give the client a limited time to read its response."""
+        """Start the time limit for reading the response."""
         super().pause_writing()
-        # Not ``close``, which waits for the client as well.
+        # Abort, because ``close`` would also wait for the client.
         self._unsent = self.loop.call_later(self.limits.send_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Continue a response."""
+        """Stop the time limit for reading the response."""
         self._stop_unsent()
         super().resume_writing()
 
@@ -188,7 +190,7 @@ class LimitedProtocol(HttpProtocol):
 
     def _await_header(self) -> None:
         if self._is_busy():
-            return  # a header that comes before the response has time until after it
+            return  # the time limit starts after the response
         self.open.await_header(self)
         if self._silence is None:
             self._silence = self.loop.call_later(self.limits.header_seconds, self._too_slow)
@@ -206,13 +208,13 @@ class LimitedProtocol(HttpProtocol):
     def _too_slow(self) -> None:
         self._silence = None
         if self._begun:
-            self._end(b"408 Request Timeout", b"the header did not come in time")
+            self._end(b"408 Request Timeout", b"the header was not complete in time")
         else:
             self.transport.close()
 
     def _end(self, status: bytes, message: bytes, header: bytes = b"") -> None:
         if self._is_busy() and self.cycle.response_started:
-            self.transport.abort()  # not in the middle of a response
+            self.transport.abort()  # an error cannot be sent within a response
             return
         self.transport.write(
             b"HTTP/1.1 %b\r\ncontent-type: text/plain\r\nconnection: close\r\n%b"

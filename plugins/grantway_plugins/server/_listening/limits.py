@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from grantway._types.quantity import check_count, check_seconds
 
-_LEAST_HEADER = 1024
+_MIN_HEADER_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,22 +14,23 @@ class Limits:
     """Limits of a listener. The defaults suit a server on a network.
 
     Attributes:
-        connections: Open connections at most. When there are more, the one that has kept the
-            listener waiting longest is closed; if none does, the new one gets 503. The number is
-            lowered when the process may not open that many files.
-        connections_per_peer: Open connections of one address at most (of one /64 network for IPv6);
-            one more gets 503. Loopback addresses and trusted proxies are exempt, since many callers
-            share them.
-        header_bytes: Size of a request line with its headers; a larger one gets 431.
-        header_seconds: Time for a whole header, from the connection or from the request before; a
-            slower one gets 408.
-        body_seconds: Time for a request body; a slower one gets 408.
-        idle_seconds: Time that a connection stays open between two requests.
-        send_seconds: Time that a client may leave a response unread; then its connection is closed.
-        grace_seconds: Time that requests in progress get when the server stops.
+        connections: Maximum number of open connections. At the maximum, a new connection replaces
+            the one that has been idle longest, or is rejected with 503 if none is idle. The
+            value is lowered if the process cannot open as many files.
+        connections_per_peer: Maximum number of open connections from one address (one /64 network
+            for IPv6); more are rejected with 503. Loopback addresses and trusted proxies are
+            exempt, because many callers share them.
+        header_bytes: Maximum size of the request line and headers; more is rejected with 431.
+        header_seconds: Time limit for a complete header, from the start of the connection or the
+            end of the previous request; exceeding it leads to 408.
+        body_seconds: Time limit for a request body; exceeding it leads to 408.
+        idle_seconds: Maximum time that a connection stays open between two requests.
+        send_seconds: Maximum time that a client may leave a response unread before its connection
+            is closed.
+        grace_seconds: Maximum time for requests in progress when the server stops.
 
     Raises:
-        ConfigurationError: a value is out of range; names the field.
+        ConfigurationError: a field is out of range; the error names it.
     """
 
     connections: int = 4096
@@ -45,7 +46,7 @@ class Limits:
         """Check every field."""
         check_count("connections", self.connections)
         check_count("connections_per_peer", self.connections_per_peer)
-        check_count("header_bytes", self.header_bytes, least=_LEAST_HEADER)
+        check_count("header_bytes", self.header_bytes, least=_MIN_HEADER_BYTES)
         check_seconds("header_seconds", self.header_seconds)
         check_seconds("body_seconds", self.body_seconds)
         check_seconds("idle_seconds", self.idle_seconds)

@@ -1,4 +1,4 @@
-"""One address, and the ASGI application that answers there, in an event loop."""
+"""Serve an ASGI application on a socket."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from .file_limit import connection_limit
 from .limited_protocol import LimitedProtocol
 from .limits import Limits
 
-#: How often `shutdown` checks whether the last request has been answered, in seconds.
+#: Interval at which `shutdown` checks for requests in progress, in seconds.
 _PAUSE = 0.01
 
 _log = logging.getLogger("grantway.server")
 
 
 class Listener(uvicorn.Server):
-    """Serves an application on a socket, within limits.
+    """Serves an ASGI application on a socket, with limits.
 
     Args:
         app: The ASGI application.
-        listening: The socket, as ``listen`` opens it. The listener closes it.
-        limits: Limits of connections and requests.
-        trusted: Addresses and networks of proxies, which many callers share.
-        files_each: Files that one connection needs: 2 where each may open one to an upstream.
+        listening: A socket from ``listen``. The listener closes it.
+        limits: Limits on connections and requests.
+        trusted: Addresses and networks of trusted proxies.
+        files_each: Files per connection: 2 if each may open a connection to an upstream.
         forwarded: Whether ``X-Forwarded-For`` and ``-Proto`` of the trusted proxies replace the
             client and scheme that the application sees.
-        date: Whether responses have a ``Date``.
+        date: Whether responses have a ``Date`` header.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Listener(uvicorn.Server):
         """Serve until `stop` is called, then finish the requests in progress.
 
         Args:
-            ready: Called when requests are answered.
+            ready: Called when the server is ready.
         """
         self._ready = ready
         self._loop = asyncio.get_running_loop()
@@ -92,10 +92,10 @@ class Listener(uvicorn.Server):
             self.close()
 
     def stop(self) -> None:
-        """Ask `listen` to end; safe to repeat, in other threads and in signal handlers."""
+        """Make `listen` return. Safe to repeat, in other threads and in signal handlers."""
         self.should_exit = True
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed, so `listen` has ended
+            with suppress(RuntimeError):  # the loop is closed, so `listen` has returned
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -105,18 +105,18 @@ class Listener(uvicorn.Server):
         self._ready()
 
     async def main_loop(self) -> None:
-        """Update the ``Date`` each second until `stop` is called.
+        """Update the ``Date`` header every second until `stop` is called.
 
-        uvicorn's own loop looks ten times a second whether it should end, so every stop is late.
+        uvicorn's loop checks only every 0.1 seconds whether to stop.
         """
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), timeout=1.0)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, and finish within the grace period.
+        """Stop accepting connections, and finish requests within the grace period.
 
-        Unlike uvicorn's own, this ends as soon as the last request is answered.
+        Unlike uvicorn's method, it returns as soon as the last request is finished.
         """
         if self._acceptor is not None:
             await self._acceptor.stop()
@@ -129,17 +129,17 @@ class Listener(uvicorn.Server):
                 while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(_PAUSE)
         except TimeoutError:
-            _log.error("the grace period is over: cancelling %d requests", len(state.tasks))
+            _log.error("the grace period is over; cancelling %d requests", len(state.tasks))
             for task in state.tasks:
                 task.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the program."""
+        """Leave signal handling to the program."""
         yield
 
     def close(self) -> None:
-        """Close the address; safe to repeat."""
+        """Close the socket; safe to repeat."""
         self._listening.close()
 
     def _protocol(self) -> Any:

@@ -1,4 +1,4 @@
-"""Count what each network peer uses."""
+"""Limits per network peer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _IPV6_NETWORK = 64
 
 
 def network_of(peer: str) -> str:
-    """Return the key that a peer is counted under: its address, or its /64 network for IPv6.
+    """Return the key for counting a peer: its address, or its /64 network for IPv6.
 
-    One IPv6 subscriber usually has a whole /64 network, so the network counts as one peer.
+    An IPv6 subscriber usually has a /64 network, which therefore counts as one peer.
 
     Args:
         peer: The peer's address, with or without a zone. Other text is returned unchanged.
@@ -31,7 +31,7 @@ def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 
 def _parse(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Parse an address without its zone; return the IPv4 address of an IPv4-mapped one."""
+    """Parse an address without its zone; convert an IPv4-mapped address to IPv4."""
     address = ipaddress.ip_address(peer.partition("%")[0])
     return getattr(address, "ipv4_mapped", None) or address
 
@@ -48,10 +48,10 @@ class Shares:
         self._held: Counter[Hashable] = Counter()
 
     def take(self, key: Hashable | None) -> bool:
-        """Take one unit; return False, without counting it, if the key already holds the maximum.
+        """Take one unit; return False if the key already holds the maximum.
 
         Args:
-            key: The holder, or None for an exempt one.
+            key: The holder, or None if it is exempt.
         """
         if key is None:
             return True
@@ -70,12 +70,12 @@ class Shares:
 
 
 class PeerShares(Shares):
-    """Shares keyed by network peer (see `network_of`).
+    """Shares by network peer (see `network_of`).
 
     Args:
         most: Maximum number of units for one peer.
-        trusted: Addresses and networks of proxies, which are exempt; ``*`` exempts all. Loopback
-            addresses are exempt as well: a proxy on this machine has one.
+        trusted: Addresses and networks of proxies, which are exempt; ``*`` exempts all peers.
+            Loopback addresses are always exempt, because they may belong to a proxy.
     """
 
     def __init__(self, most: int, trusted: Iterable[object] = ()) -> None:
@@ -89,7 +89,7 @@ class PeerShares(Shares):
                 self._literals.add(each)
 
     def key(self, host: str | None) -> Hashable | None:
-        """Return the key that a peer is counted under, or None for an exempt one."""
+        """Return the key for counting a peer, or None if it is exempt."""
         if not host or "*" in self._literals or host in self._literals:
             return None
         try:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by uvicorn and httptools, for clients that offer an upgrade and for HTTP/1.0."""
+"""Fixes for uvicorn's HTTP protocol: offered upgrades, and HTTP/1.0 clients."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from grantway._processes.copies import OneProcess
 Pair = tuple[bytes, bytes]
 
 _WEBSOCKET = b"websocket"
-#: What makes up an offer of another protocol (RFC 9110 section 7.8, RFC 7540 section 3.2).
+#: Headers that offer an upgrade (RFC 9110 section 7.8, RFC 7540 section 3.2).
 _OFFER = frozenset({b"upgrade", b"http2-settings"})
 
 
 class HttpProtocol(OneProcess, HttpToolsProtocol):
-    """uvicorn's protocol for httptools, without two of its faults.
+    """uvicorn's protocol for httptools with two fixes.
 
-    Use it for any ASGI application: ``uvicorn --http grantway_plugins.server:HttpProtocol``, or
+    Use it with any ASGI application: ``uvicorn --http grantway_plugins.server:HttpProtocol``, or
     ``uvicorn.run(app, http=HttpProtocol)``.
 
-    - A request may offer another protocol, as Java's HTTP client does with ``Upgrade: h2c``. RFC
-      9110 section 7.8 lets a server ignore the offer; uvicorn does, but loses the body with it.
-      Here the request is answered as HTTP/1.1, and the connection stays open. WebSockets work as
-      usual where uvicorn has a library for them.
-    - An HTTP/1.0 client does not know the chunked encoding (RFC 9112 section 6.1): a response of
-      unknown length ends with the connection.
+    - Some clients offer an upgrade with each request, such as Java's HTTP client with ``Upgrade:
+      h2c``. A server may ignore the offer (RFC 9110 section 7.8). uvicorn does so, but loses the
+      body of the request; this class handles the request as HTTP/1.1. WebSockets work as usual if
+      uvicorn has a library for them.
+    - HTTP/1.0 clients do not support chunked encoding (RFC 9112 section 6.1), so a response of
+      unknown length is ended by closing the connection.
     """
 
     stays = "it holds a connection"
@@ -43,7 +43,7 @@ class HttpProtocol(OneProcess, HttpToolsProtocol):
         self._offered: bytes | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived."""
+        """Parse received data."""
         self._unset_keepalive_if_required()
         pieces = [memoryview(data)]
         while pieces and not self.transport.is_closing():
@@ -59,11 +59,11 @@ class HttpProtocol(OneProcess, HttpToolsProtocol):
                     return
                 head, self._offered = self._offered, None
                 pieces = [memoryview(head), piece[stopped.args[0] :], *pieces]
-                # The parser takes the rest for the other protocol; a new one reads it as a body.
+                # After an upgrade, the parser ignores the rest; a new parser reads it as a body.
                 self.parser = _parser(self)
 
     def on_headers_complete(self) -> None:
-        """Begin the request, unless it must be read again without its offer."""
+        """Start the request, unless it must be parsed again without the offered upgrade."""
         ignored = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if ignored and not self._should_upgrade():
             self._offered = self._head()
@@ -78,24 +78,24 @@ class HttpProtocol(OneProcess, HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Receive a part of the body."""
         if self._offered is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the request."""
+        """Complete the request."""
         if self._offered is None:
             super().on_message_complete()
 
     def _upgraded(self) -> None:
-        """Hand over to WebSockets; after CONNECT, nothing more is read."""
+        """Switch to WebSockets; after CONNECT, ignore further data."""
         if self._should_upgrade():
             self.handle_websocket_upgrade()
 
     def _head(self) -> bytes:
-        """Return the request line and headers without the offer.
+        """Return the request line and headers without the offered upgrade.
 
-        Only an offer of WebSockets stays visible to the application, which may have to refuse it.
+        An offer of WebSockets is kept, so that the application can reject it.
         """
         lines = [
             b"%b %b HTTP/%b"
@@ -117,14 +117,14 @@ def _without_offer(headers: Iterable[Pair]) -> Iterable[Pair]:
 
 def _parser(protocol: asyncio.Protocol) -> httptools.HttpRequestParser:
     parser = httptools.HttpRequestParser(protocol)
-    # As uvicorn: answer the first of several requests although the client closes afterwards.
+    # As in uvicorn: accept data after a request with "Connection: close".
     with contextlib.suppress(AttributeError):  # httptools before 0.6.3
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 
 
 class _WithoutChunks:
-    """An application whose responses have a length or end with the connection (for HTTP/1.0)."""
+    """Sends an application's responses without chunked encoding, for HTTP/1.0."""
 
     cycle: RequestResponseCycle
 
@@ -149,7 +149,7 @@ class _WithoutChunks:
     def _start(self, message: dict[str, Any]) -> dict[str, Any]:
         headers = [(name.lower(), value) for name, value in message.get("headers", ())]
         if not any(name == b"content-length" for name, _ in headers):
-            # uvicorn adds the chunked encoding where this is None, and counts the bytes otherwise.
+            # uvicorn uses chunked encoding if this is None, and checks the length otherwise.
             self._unknown_length = True
             self.cycle.chunked_encoding = False
             self.cycle.expected_content_length = sys.maxsize
@@ -157,7 +157,7 @@ class _WithoutChunks:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """End a connection by a reset, so that the client does not take a part for the whole."""
+    """Reset a connection, so that the client does not accept an incomplete response."""
     connection = transport.get_extra_info("socket")
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

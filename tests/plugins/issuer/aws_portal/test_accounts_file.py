@@ -34,7 +34,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     told = str(wrong.value)
     for place in (
         "line 1: other is an unknown key",
-        "line 3: accounts.12345 must be named by twelve digits",
+        "line 3: accounts.12345 must be an account id of twelve digits",
         "did you mean name?",
         "roles.Developer.access_key_id",
         "roles.Developer.session_token",

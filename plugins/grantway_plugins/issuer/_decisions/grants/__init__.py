@@ -1,4 +1,4 @@
-"""The issuer's decisions, one module per grant."""
+"""The issuer's decision for each grant, one module per grant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .authorization_code import AuthorizationCodeIssuer
 from .device_code import DeviceCodeIssuer
 from .refresh_token import RefreshTokenIssuer
 
-#: How the issuer decides the three standard grants, by grant_type.
+#: Issuer grants of the three standard grants, by grant type.
 STANDARD: Mapping[str, IssuerGrant] = MappingProxyType(
     {
         AUTHORIZATION_CODE: AuthorizationCodeIssuer(),

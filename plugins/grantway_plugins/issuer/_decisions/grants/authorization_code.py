@@ -1,4 +1,4 @@
-"""Redeeming a code, bound to its client, redirect and PKCE challenge (RFC 6749 4.1.3, RFC 7636)."""
+"""The authorization code grant at the token endpoint (RFC 6749 section 4.1.3, RFC 7636)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AuthorizationCodeIssuer:
-    """Redeems a code once. A second attempt revokes the tokens of the first (RFC 6749 4.1.2)."""
+    """Redeems a code once; a second attempt revokes the issued tokens (RFC 6749 section 4.1.2)."""
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
         """See ``IssuerGrant``."""
@@ -51,7 +51,7 @@ def _replayed(
     if code.family_id is not None:
         transaction.revoke_family(code.family_id, request.now)
     replay = AuditEvent("replay", subject=code.subject, family_id=code.family_id)
-    return _denied("The code was redeemed before, so its tokens were revoked", replay)
+    return _denied("The code has already been redeemed, so its tokens were revoked", replay)
 
 
 def _wrong_redirect(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
@@ -59,22 +59,26 @@ def _wrong_redirect(request: GrantRequest, code: AuthorizationCodeRecord) -> str
     if named is None and not code.redirect.given:
         return None
     if named != code.redirect.uri:
-        return "redirect_uri is not the one that the code was sent to"
+        return "redirect_uri differs from that of the authorization request"
     return None
 
 
 def _wrong_verifier(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
     verifier = request.params.get("code_verifier")
     if code.challenge is None:
-        return None if verifier is None else "code_verifier was sent for a code without challenge"
+        return (
+            None
+            if verifier is None
+            else "code_verifier was sent, but the authorization request had no code_challenge"
+        )
     if verifier is None:
         return "code_verifier is missing"
     hashed = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
     if not hmac.compare_digest(hashed, code.challenge.encode()):
-        return "code_verifier does not belong to the code's challenge"
+        return "code_verifier does not match the code_challenge"
     return None
 
 
-def _denied(what: str, event: AuditEvent | None = None) -> Denial:
-    description = f"{what}; start again at the authorization endpoint"
+def _denied(problem: str, event: AuditEvent | None = None) -> Denial:
+    description = f"{problem}; start a new authorization request"
     return Denial("invalid_grant", description, event=event)

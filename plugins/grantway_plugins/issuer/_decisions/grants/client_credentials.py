@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class ClientCredentialsIssuer:
-    """Issues an access token whose subject is the client; never a refresh token.
+    """Issues an access token, without a refresh token, whose subject is the client.
 
-    Only for a client that keeps a secret (RFC 6749 section 4.4.2).
+    Only confidential clients may use the grant (RFC 6749 section 4.4.2).
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:

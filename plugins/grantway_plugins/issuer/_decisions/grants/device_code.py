@@ -12,17 +12,16 @@ from grantway_plugins.server._http.denial import Denial
 if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
 
-#: Added to the interval for good each time a device polls too early, in seconds.
+#: Seconds added to the polling interval each time a device polls too early.
 SLOW_DOWN = 5.0
-#: AWS's own clients poll a second time within this many seconds of the first.
+#: Seconds after the first poll within which AWS's clients may poll again.
 AWS_SECOND_POLL = 1.0
 
 
 class DeviceCodeIssuer:
-    """Issues tokens after the user has approved.
+    """Issues tokens once the user has approved the device.
 
-    Checked in this order: the code's client, denied, expired, polled too early, pending,
-    approved. Denied and redeemed are final.
+    Checks, in this order: the client, denied, redeemed, expired, polled too early, pending.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -40,15 +39,15 @@ class DeviceCodeIssuer:
             return Denial("slow_down", f"Polled too early; wait {wait:g} seconds between polls")
         if code.status is DeviceStatus.PENDING:
             transaction.record_poll(key, request.now)
-            return Denial("authorization_pending", "The person has not answered yet; poll again")
+            return Denial("authorization_pending", "The user has not decided yet; poll again")
         return _redeemed(code, request, transaction)
 
 
 def _ended(code: DeviceCodeRecord, now: float) -> Denial | None:
     if code.status is DeviceStatus.DENIED:
-        return Denial("access_denied", "The person denied the request")
+        return Denial("access_denied", "The user denied the request")
     if code.status is DeviceStatus.REDEEMED:
-        return Denial("invalid_grant", "The device code was redeemed before; start again")
+        return Denial("invalid_grant", "The device code has already been redeemed; start again")
     if now >= code.expires_at:
         return Denial("expired_token", "The device code has expired; start again")
     return None
@@ -75,5 +74,5 @@ def _redeemed(
         expires_at=request.now + request.settings.lifetimes.refresh_family,
     )
     if not transaction.redeem_device_code(code.digest):
-        return Denial("invalid_grant", "The device code was redeemed before; start again")
+        return Denial("invalid_grant", "The device code has already been redeemed; start again")
     return Issue(family, code.scope, new=True)

@@ -1,4 +1,4 @@
-"""JWTs of issuers that the operator trusts (RFC 7523 section 3)."""
+"""The JWT bearer grant, for assertions of trusted issuers (RFC 7523 section 3)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
 
 #: Accepted ``typ`` values of an assertion. JWTs of other types, such as access tokens and DPoP
-#: proofs, are signed for another purpose (RFC 8725 section 3.11).
+#: proofs, serve another purpose (RFC 8725 section 3.11).
 TYPES = frozenset({"", "jwt", "authorization-grant+jwt"})
 #: Allowed clock skew, in seconds.
 LEEWAY = 30.0
@@ -46,11 +46,11 @@ class TrustedIssuer:
     """An issuer whose assertions are accepted for any subject.
 
     Attributes:
-        issuer: The ``iss`` of its assertions.
-        jwks: Its public keys: a JWK Set, or a single JWK.
+        issuer: The ``iss`` claim of its assertions.
+        jwks: Its public keys, as a JWK Set or a single JWK.
 
     Raises:
-        ConfigurationError: a key cannot be read, or is not public.
+        ConfigurationError: a key is invalid or not public.
     """
 
     issuer: str
@@ -60,7 +60,9 @@ class TrustedIssuer:
     def __post_init__(self, jwks: Mapping[str, Any]) -> None:
         found = tuple(_public(jwk) for jwk in jwks.get("keys", [jwks]))
         if not self.issuer or not found:
-            raise ConfigurationError("TrustedIssuer: needs an issuer and at least one key.")
+            raise ConfigurationError(
+                "TrustedIssuer: issuer and at least one key in jwks are required."
+            )
         object.__setattr__(self, "keys", found)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -71,27 +73,27 @@ class TrustedIssuer:
 
 def _public(jwk: Mapping[str, Any]) -> Key:
     if jwk.get("kty") not in ("RSA", "EC", "OKP") or "d" in jwk:
-        raise ConfigurationError("jwks: must be public keys of RSA, EC or OKP.")
+        raise ConfigurationError("jwks: every key must be a public key of type RSA, EC or OKP.")
     if jwk["kty"] == "RSA" and len(str(jwk.get("n"))) * 6 // 8 * 8 < LEAST_RSA:
-        raise ConfigurationError(f"jwks: an RSA key needs at least {LEAST_RSA} bits.")
+        raise ConfigurationError(f"jwks: an RSA key must have at least {LEAST_RSA} bits.")
     try:
         key = JWKRegistry.import_key(dict(jwk))
     except (JoseError, ValueError, TypeError, KeyError) as error:
         problem = type(error).__name__
     else:
         return key
-    # Raised outside the except block: joserfc's error may quote the key.
+    # Raised outside the except block, because joserfc's error may contain the key.
     raise ConfigurationError(f"jwks: a key cannot be used ({problem}).")
 
 
 class JwtBearerIssuer:
-    """Issues an access token for an assertion of a trusted issuer; never a refresh token.
+    """Issues an access token, without a refresh token, for an assertion of a trusted issuer.
 
-    The assertion names this issuer, or its token endpoint, as its audience. One with a ``jti`` is
-    good once; one without is good until it expires (RFC 7521 section 4.1).
+    The assertion's audience must be this issuer or its token endpoint. An assertion with a ``jti``
+    can be used once, and one without until it expires (RFC 7521 section 4.1).
 
-    It is also a plugin: pass it to ``build_registry``, because only the operator can choose the
-    trusted issuers.
+    An instance is also a plugin: pass it to ``build_registry``. It is not registered automatically,
+    because the operator must choose the trusted issuers.
 
     Args:
         trusted: Issuers whose assertions are accepted.
@@ -110,7 +112,7 @@ class JwtBearerIssuer:
         assertion = request.params["assertion"]
         claims = self._verified(assertion)
         if claims is None:
-            return _denied("is not signed by an issuer that is trusted here")
+            return _denied("is not signed by a trusted issuer")
         wrong = _wrong_claims(claims, request)
         if wrong:
             return _denied(wrong)
@@ -124,11 +126,11 @@ class JwtBearerIssuer:
             # The issuer's name and the jti together are unique (RFC 7523 section 3).
             key = digest(json.dumps([GRANT_TYPE, claims["iss"], claims["jti"]]))
             if not transaction.spend(key, claims["exp"] + LEEWAY):
-                return _denied("was redeemed before", AuditEvent("replay", subject=claims["sub"]))
+                return _denied("has already been used", AuditEvent("replay", subject=claims["sub"]))
         return decision
 
     def _verified(self, assertion: str) -> dict[str, Any] | None:
-        """The claims of an assertion whose signature is a trusted issuer's, or None."""
+        """Return the claims of an assertion signed by a trusted issuer, or None."""
         header, claimed = (_unverified(part) for part in assertion.split(".")[:2])
         iss = claimed.get("iss")
         trusted = self._trusted.get(iss) if isinstance(iss, str) else None
@@ -161,16 +163,16 @@ def _unverified(part: str) -> dict[str, Any]:
 
 
 def _wrong_claims(claims: Mapping[str, Any], request: GrantRequest) -> str | None:
-    """Return the rule of RFC 7523 section 3 that the claims break, or None."""
+    """Return how the claims violate RFC 7523 section 3, or None."""
     sub, aud = claims.get("sub"), claims.get("aud")
     url = request.settings.url
     if not isinstance(sub, str) or not sub.isprintable() or not sub:
         return "has no sub"
     audience = aud if isinstance(aud, list) else [aud]
     if url not in audience and f"{url}/token" not in audience:
-        return f"is not for {url}; name that as its aud"
+        return f"has another audience; set aud to {url}"
     if "jti" in claims and (not isinstance(claims["jti"], str) or not claims["jti"]):
-        return "has a jti that is not a text"
+        return "has a jti that is not a string"
     return _wrong_time(claims, request.now)
 
 
@@ -185,7 +187,7 @@ def _wrong_time(claims: Mapping[str, Any], now: float) -> str | None:
     for name in ("nbf", "iat"):
         since = claims.get(name, 0)
         if not _is_time(since) or since > now + LEEWAY:
-            return f"has an {name} that is not a time, or lies ahead"
+            return f"has an {name} that is invalid or in the future"
     return None
 
 
@@ -193,5 +195,5 @@ def _is_time(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _denied(what: str, event: AuditEvent | None = None) -> Denial:
-    return Denial("invalid_grant", f"The assertion {what}", event=event)
+def _denied(problem: str, event: AuditEvent | None = None) -> Denial:
+    return Denial("invalid_grant", f"The assertion {problem}", event=event)

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 class RefreshTokenIssuer:
-    """Replace a refresh token with a new one of the same family.
+    """Replaces a refresh token with a new one of the same family.
 
-    A token that was already replaced is a sign of theft and revokes its family, with one
-    exception: for ``refresh_reuse_window`` seconds after it was replaced, it is accepted again and
-    gets another successor. A response can get lost, and several programs that share a login can
-    refresh at once: the last of them may come when the others have already used their successors.
+    Reuse of a token that has been replaced is a sign of theft and revokes its family. The only
+    exception: for ``refresh_reuse_window`` seconds after its replacement, the token is accepted
+    again and replaced by yet another one. The window is for lost responses and for programs that
+    share a login and refresh at the same time; other programs may already have used the tokens that
+    they received.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -30,18 +31,18 @@ class RefreshTokenIssuer:
         if token is None or token.family.client_id != request.client.client_id:
             return _denied("is unknown")
         if token.family.revoked or request.now >= token.family.expires_at:
-            return _denied("was revoked or has expired")
+            return _denied("has been revoked or has expired")
         scope = _narrowed(request, token)
         if scope is None:
-            return Denial("invalid_scope", "scope asks for more than was granted; leave it out")
+            return Denial("invalid_scope", "scope exceeds the granted scopes; omit it")
         now = request.steady_now
         if token.used_at is None and transaction.spend_refresh_token(key, now):
             return Issue(token.family, scope)
-        # A lost race means that another writer replaced it this moment.
+        # If spending failed, another request replaced the token at the same time.
         used_at = now if token.used_at is None else token.used_at
         window = request.settings.lifetimes.refresh_reuse_window
-        # Replicas' clocks differ a little, so the time since then can be negative. A clock that was
-        # set back before a restart is exposed by tokens of the family that were replaced later.
+        # The clocks of replicas differ slightly, so the difference can be negative. If the clock
+        # was set back before a restart, tokens of the family have later replacement times.
         if abs(now - used_at) < window and (
             transaction.last_spent(token.family.family_id) - used_at < window
         ):
@@ -50,16 +51,16 @@ class RefreshTokenIssuer:
         replay = AuditEvent(
             "replay", subject=token.family.subject, family_id=token.family.family_id
         )
-        return _denied("was used before, so everything it led to was revoked", replay)
+        return _denied("has already been used, so all tokens of the login were revoked", replay)
 
 
 def _narrowed(request: GrantRequest, token: RefreshTokenRecord) -> tuple[str, ...] | None:
-    """Return the scopes to issue, or None if the request exceeds the granted ones."""
+    """Return the scopes to issue, or None if the request exceeds the granted scopes."""
     asked = request.params.get("scope")
-    if not asked or request.client.kind == "aws":  # where scope has no effect
+    if not asked or request.client.kind == "aws":  # AWS ignores scope
         return token.family.scope
     return tuple(asked) if set(asked) <= set(token.family.scope) else None
 
 
-def _denied(what: str, event: AuditEvent | None = None) -> Denial:
-    return Denial("invalid_grant", f"The refresh token {what}; sign in again", event=event)
+def _denied(problem: str, event: AuditEvent | None = None) -> Denial:
+    return Denial("invalid_grant", f"The refresh token {problem}; log in again", event=event)

@@ -1,4 +1,4 @@
-"""Token exchange between the issuer's own access tokens (RFC 8693)."""
+"""The token exchange grant for the issuer's own access tokens (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ if TYPE_CHECKING:
 
 
 class TokenExchangeIssuer:
-    """Issues an access token of the same subject to the client that asks.
+    """Issues an access token with the same subject to the requesting client.
 
-    The new token has no more scopes than the old one, does not outlive it, and stays bound to an
-    audience if the old one was. Only its audience and the client that it was issued to can exchange
-    an audience-bound token. Delegation is not supported: an actor token is rejected.
+    The new token has at most the scopes and the lifetime of the exchanged one, and stays bound to
+    its audience. A token with an audience can be exchanged only by that audience and by the client
+    that received it. Delegation is not supported: an actor token is rejected.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
         """See ``IssuerGrant``."""
         if not request.client.confidential:
             return Denial("unauthorized_client", "Only a client with a secret may use this grant")
-        unknown = _unknown_kind(request)
+        unknown = _unsupported(request)
         if unknown:
             return Denial("invalid_request", unknown)
         subject = transaction.access_token(family_digest(request.params["subject_token"]))
         if not _usable(subject, request) or not transaction.lock_family(subject.family.family_id):
-            return Denial("invalid_request", "The subject_token is unknown, expired or not yours")
+            return Denial(
+                "invalid_request", "The subject_token is unknown, expired or issued to others"
+            )
         scope = _narrowed(subject, request)
         if not scope:
             return Denial(
-                "invalid_scope", "scope asks for more than the subject_token or the client has"
+                "invalid_scope", "scope exceeds the scopes of the subject_token or the client"
             )
         params = request.params
         target = (*params.get("audience", ()), *params.get("resource", ()))
@@ -50,10 +52,10 @@ class TokenExchangeIssuer:
         )
 
 
-def _unknown_kind(request: GrantRequest) -> str | None:
+def _unsupported(request: GrantRequest) -> str | None:
     params = request.params
     if "actor_token" in params:
-        return "Delegation is not offered here; leave out actor_token"
+        return "Delegation is not supported; omit actor_token"
     if params["subject_token_type"] != ACCESS_TOKEN:
         return f"subject_token_type must be {ACCESS_TOKEN}"
     if params.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
@@ -66,12 +68,16 @@ def _usable(
 ) -> TypeGuard[AccessTokenRecord]:
     if subject is None or subject.family.revoked or request.now >= subject.expires_at:
         return False
-    who = request.client.client_id
-    return not subject.audience or who in subject.audience or who == subject.family.client_id
+    client_id = request.client.client_id
+    return (
+        not subject.audience
+        or client_id in subject.audience
+        or client_id == subject.family.client_id
+    )
 
 
 def _narrowed(subject: AccessTokenRecord, request: GrantRequest) -> tuple[str, ...]:
-    """The scopes to issue; none if more is asked for than the token and the client have."""
+    """Return the scopes to issue; empty if the request exceeds those of the token or the client."""
     asked = request.params.get("scope")
     if not asked:
         return tuple(name for name in subject.scope if name in request.client.scope)

@@ -1,1 +1,1 @@
-"""What each endpoint does with a parsed request, one file each."""
+"""The issuer's endpoints, one module each."""

@@ -1,4 +1,4 @@
-"""Starting a device flow: StartDeviceAuthorization and RFC 8628 section 3.1."""
+"""The device authorization endpoint: RFC 8628 section 3.1 and StartDeviceAuthorization."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from grantway_plugins.server._http.wire import (
 
 
 class StartDeviceAuthorizationSchema(Schema):
-    """AWS's ``startUrl`` names a directory, which this issuer has not; it must be there."""
+    """Parameters of StartDeviceAuthorization; ``startUrl`` is required but ignored."""
 
     class Meta:
         """Unknown parameters are ignored (RFC 6749 section 3.1)."""
@@ -47,7 +47,7 @@ class StartDeviceAuthorizationSchema(Schema):
 
 
 class DeviceAuthorizationSchema(Schema):
-    """RFC 8628 section 3.1."""
+    """Parameters of RFC 8628 section 3.1."""
 
     class Meta:
         """Unknown parameters are ignored (RFC 6749 section 3.1)."""
@@ -66,10 +66,10 @@ _SCHEMAS: dict[WireFormat, Schema] = {
 def device_authorization(
     issuer: Issuer, request: WireRequest
 ) -> Callable[[Transaction], WireResponse | Denial]:
-    """Validate the request, and return the unit of work for the database.
+    """Validate the request and return the unit of work for the database.
 
     Raises:
-        DenialError: the request is refused without asking the database.
+        DenialError: the request is invalid.
     """
     params = _load(request)
     credentials = credentials_of(request)
@@ -78,11 +78,11 @@ def device_authorization(
         now = issuer.clock()
         client = authenticate(credentials, transaction, now)
         if GRANT_TYPE not in client.grant_types:
-            return Denial("unauthorized_client", "The client is not registered for device codes")
-        asked = params.get("scope") or client.scope
-        if not set(asked) <= set(client.scope):
-            return Denial("invalid_scope", "scope asks for more than the client registered")
-        content = _start(issuer, client, tuple(asked), now, transaction)
+            return Denial("unauthorized_client", f"The client is not registered for {GRANT_TYPE}")
+        scope = params.get("scope") or client.scope
+        if not set(scope) <= set(client.scope):
+            return Denial("invalid_scope", "scope exceeds the scopes that the client registered")
+        content = _start(issuer, client, tuple(scope), now, transaction)
         if request.dialect is WireFormat.AWS:
             content = {camel(name): value for name, value in content.items()}
         return json_response(200, content, request.dialect)
@@ -107,7 +107,7 @@ def _start(
     now: float,
     transaction: Transaction,
 ) -> dict[str, Any]:
-    """Store a new pair of codes, and return the response's members by RFC name."""
+    """Store a new device code and user code; return the response's members by RFC name."""
     settings = issuer.settings
     device_code = new_secret("gwd")
     user_code = new_user_code()
@@ -133,6 +133,6 @@ def _start(
         "verification_uri": f"{settings.url}/device",
         "verification_uri_complete": f"{settings.url}/device?user_code={shown}",
         "expires_in": int(settings.lifetimes.device_code),
-        # RFC 8628 section 3.2 counts whole seconds, and clients read zero as five.
+        # Whole seconds (RFC 8628 section 3.2), at least 1: clients treat 0 as the default, 5.
         "interval": max(1, math.ceil(settings.lifetimes.device_interval)),
     }

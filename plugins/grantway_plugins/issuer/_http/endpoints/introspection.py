@@ -15,18 +15,19 @@ from grantway_plugins.server._http.wire import WireRequest, WireResponse, json_r
 
 
 def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], WireResponse]:
-    """Return the work; the client must authenticate (RFC 7662 section 2.1).
+    """Validate the request and return the unit of work for the database.
 
-    A client may introspect its own tokens and those whose audience it is. Others need the
-    operator's permission, and see the token of another client as inactive (section 2.2).
+    The client must authenticate (RFC 7662 section 2.1). It may introspect its own tokens and those
+    whose audience includes it. All other tokens are reported as inactive (section 2.2), unless the
+    operator has permitted the client to introspect every token.
 
     Raises:
-        DenialError: the request is refused without asking the database.
+        DenialError: the request is invalid.
     """
     token = request.text("token")
     credentials = credentials_of(request)
     if credentials.method == "none":
-        raise DenialError("invalid_client", "Introspection needs a client with a secret")
+        raise DenialError("invalid_client", "Introspection requires a client with a secret")
     if token is None:
         raise DenialError("invalid_request", "token is required")
     key = family_digest(token)
@@ -34,21 +35,25 @@ def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], 
     def work(transaction: Transaction) -> WireResponse:
         now = issuer.clock()
         client = authenticate(credentials, transaction, now)
-        facts = _facts(key, issuer, now, transaction)
-        return json_response(200, facts if _may_see(client, facts) else {"active": False})
+        members = _token_members(key, issuer, now, transaction)
+        return json_response(
+            200, members if _may_introspect(client, members) else {"active": False}
+        )
 
     return work
 
 
-def _may_see(client: RegisteredClient, facts: dict[str, Any]) -> bool:
+def _may_introspect(client: RegisteredClient, members: dict[str, Any]) -> bool:
     return (
         client.introspects
-        or client.client_id == facts.get("client_id")
-        or client.client_id in facts.get("aud", ())
+        or client.client_id == members.get("client_id")
+        or client.client_id in members.get("aud", ())
     )
 
 
-def _facts(key: bytes, issuer: Issuer, now: float, transaction: Transaction) -> dict[str, Any]:
+def _token_members(
+    key: bytes, issuer: Issuer, now: float, transaction: Transaction
+) -> dict[str, Any]:
     access = transaction.access_token(key)
     if access is not None:
         if access.family.revoked or now >= access.expires_at:

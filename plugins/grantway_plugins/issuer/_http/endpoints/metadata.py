@@ -30,7 +30,7 @@ def metadata(issuer: Issuer) -> WireResponse:
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "authorization_response_iss_parameter_supported": True,
         "request_parameter_supported": False,
-        "request_uri_parameter_supported": False,  # left out, it would mean that it is
+        "request_uri_parameter_supported": False,  # the default is true
     }
     if issuer.settings.registration != "off":
         content["registration_endpoint"] = f"{url}/register"

@@ -1,4 +1,4 @@
-"""Registering clients: AWS's RegisterClient and RFC 7591."""
+"""The client registration endpoints: RFC 7591 and RegisterClient."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from grantway_plugins.server._http.wire import WireFormat, WireResponse, json_re
 
 
 class Name(fields.String):
-    """A display name: printable, and short enough for a page."""
+    """A printable display name of at most 200 characters."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
     ) -> str:
         if not isinstance(value, str) or not value.strip() or not value.isprintable():
             raise ValidationError("must be printable text, like 'My tool'")
-        if len(value) > 200:  # noqa: PLR2004 - the number is the rule, and its text is below
+        if len(value) > 200:  # noqa: PLR2004 - the limit is named in the error
             raise ValidationError("must be at most 200 characters long")
         return value
 
@@ -61,10 +61,10 @@ def _redirect_uris() -> fields.List[str]:
 
 
 class RegisterClientSchema(Schema):
-    """RegisterClient's members. Those that only concern AWS's directory are ignored."""
+    """Parameters of RegisterClient; those about AWS's directory are ignored."""
 
     class Meta:
-        """AWS may add members."""
+        """Unknown parameters are ignored, because AWS may add some."""
 
         unknown = EXCLUDE
 
@@ -80,10 +80,10 @@ class RegisterClientSchema(Schema):
 
 
 class ClientMetadataSchema(Schema):
-    """RFC 7591 section 2; unknown metadata is ignored, as it says."""
+    """Client metadata of RFC 7591 section 2."""
 
     class Meta:
-        """Unknown metadata is ignored."""
+        """Unknown metadata is ignored (RFC 7591 section 2)."""
 
         unknown = EXCLUDE
 
@@ -100,7 +100,7 @@ _CLIENT_METADATA = ClientMetadataSchema()
 
 Work = Callable[[Transaction], WireResponse | Denial]
 
-#: The most metadata that one registration may keep, in bytes.
+#: Maximum size of a client's metadata, in bytes.
 MAX_METADATA_BYTES = 8192
 _FULL = Denial(
     "temporarily_unavailable",
@@ -109,13 +109,15 @@ _FULL = Denial(
 
 
 def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
-    """RegisterClient: AWS's clients are public, but authenticate with a secret.
+    """Validate a RegisterClient request and return the unit of work for the database.
+
+    AWS's clients are public, but authenticate with a secret.
 
     Raises:
-        DenialError: a member breaks its rule, or asks for more than the terms allow.
+        DenialError: a parameter is invalid or exceeds the terms.
     """
     loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
-    # What AWS itself would give; anything else has to be asked for.
+    # The same default as AWS; other grants must be requested.
     asked = loaded.get("grant_types") or sorted(_offered(issuer, terms) & set(STANDARD))
     grant_types = _grant_types(issuer, asked, terms, "unsupported_grant_type")
     if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
@@ -158,10 +160,10 @@ def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) ->
 
 
 def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
-    """Dynamic client registration (RFC 7591).
+    """Validate an RFC 7591 registration and return the unit of work for the database.
 
     Raises:
-        DenialError: a member breaks its rule, or asks for more than the terms allow.
+        DenialError: a parameter is invalid or exceeds the terms.
     """
     expires_at = issuer.clock() + issuer.settings.lifetimes.registration
     client, secret = new_client(issuer, members, terms, expires_at)
@@ -180,7 +182,7 @@ def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
 
 
 def registration_event(client: RegisteredClient) -> AuditEvent:
-    """Return the audit log's event for a new client."""
+    """Return the audit event for a new client."""
     return AuditEvent(
         "registration",
         client_id=client.client_id,
@@ -192,10 +194,10 @@ def registration_event(client: RegisteredClient) -> AuditEvent:
 def new_client(
     issuer: Issuer, members: Mapping[str, Any], terms: Terms, expires_at: float
 ) -> tuple[RegisteredClient, str | None]:
-    """Make a client from its metadata (RFC 7591 section 2), and its secret if it has one.
+    """Return a new client for its metadata (RFC 7591 section 2), and its secret or None.
 
     Raises:
-        DenialError: a member breaks its rule, or asks for more than the terms allow.
+        DenialError: the metadata is invalid or exceeds the terms.
     """
     loaded = _load(_CLIENT_METADATA, members, "invalid_client_metadata")
     asked = loaded.get("grant_types") or [AUTHORIZATION_CODE]
@@ -225,7 +227,7 @@ def new_client(
 
 
 def client_information(client: RegisteredClient, secret: str | None = None) -> dict[str, Any]:
-    """Return a client's information response (RFC 7591 section 3.2.1), with its secret if given."""
+    """Return the client information response (RFC 7591 section 3.2.1)."""
     content: dict[str, Any] = {
         "client_id": client.client_id,
         "client_id_issued_at": int(client.issued_at),
@@ -239,8 +241,8 @@ def client_information(client: RegisteredClient, secret: str | None = None) -> d
         content["response_types"] = ["code"]
     if secret is not None:
         content["client_secret"] = secret
-        ends = math.isfinite(client.expires_at)
-        content["client_secret_expires_at"] = int(client.expires_at) if ends else 0
+        expires = math.isfinite(client.expires_at)
+        content["client_secret_expires_at"] = int(client.expires_at) if expires else 0
     return content
 
 
@@ -259,11 +261,11 @@ def _load(schema: Schema, members: Mapping[str, Any], error: str) -> dict[str, A
 
 
 def _sentence(messages: Mapping[str, Any]) -> str:
-    """Marshmallow's messages as one line that quotes no value."""
+    """Join marshmallow's messages on one line."""
     parts = []
     for name, rules in messages.items():
         while isinstance(rules, Mapping):
-            rules = next(iter(rules.values()))  # noqa: PLW2901 - down to the first rule
+            rules = next(iter(rules.values()))  # noqa: PLW2901 - descend to the first message
         parts.append(f"{name}: {'; '.join(str(rule) for rule in rules)}")
     return " ".join(parts).replace('"', "'").replace("\\", "/")
 
@@ -275,14 +277,14 @@ def _offered(issuer: Issuer, terms: Terms) -> frozenset[str]:
 
 def _grant_types(issuer: Issuer, asked: list[str], terms: Terms, error: str) -> frozenset[str]:
     offered = _offered(issuer, terms)
-    beyond = set(asked) - offered
-    if not beyond:
+    excess = set(asked) - offered
+    if not excess:
         return frozenset(asked)
     listing = ", ".join(sorted(offered))
-    if beyond <= set(issuer.grants):
+    if excess <= set(issuer.grants):
         raise DenialError(
             error,
-            f"Anonymous clients may register for {listing} only; ask the issuer's operator for a "
+            f"Anonymous clients may register only for {listing}; ask the issuer's operator for a "
             "client",
         )
     raise DenialError(error, f"A grant type is not one of {listing}")
@@ -295,13 +297,13 @@ def _scopes(
     if allowed is None:
         return asked or issuer.settings.default_scopes
     if not asked:
-        usual = tuple(each for each in issuer.settings.default_scopes if each in allowed)
-        return usual or allowed
+        default = tuple(each for each in issuer.settings.default_scopes if each in allowed)
+        return default or allowed
     if set(asked) <= set(allowed):
         return asked
     raise DenialError(
         error,
-        f"scope: anonymous clients may register for {' '.join(allowed)} only; ask the issuer's "
+        f"scope: anonymous clients may register only for {' '.join(allowed)}; ask the issuer's "
         "operator for a client",
     )
 

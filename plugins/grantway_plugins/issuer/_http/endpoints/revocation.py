@@ -15,10 +15,12 @@ from grantway_plugins.server._http.wire import WireRequest, WireResponse, json_r
 
 
 def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], WireResponse | Denial]:
-    """Return the work: an access token ends alone, a refresh token with its whole family.
+    """Validate the request and return the unit of work for the database.
+
+    Revoking a refresh token revokes its whole family; revoking an access token only that token.
 
     Raises:
-        DenialError: the request is refused without asking the database.
+        DenialError: the request is invalid.
     """
     token = request.text("token")
     credentials = credentials_of(request)
@@ -31,7 +33,7 @@ def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Wire
         client = authenticate(credentials, transaction, now)
         found = transaction.refresh_token(key) or transaction.access_token(key)
         if found is None:
-            return json_response(200, {})  # RFC 7009 section 2.2: an unknown token is no error
+            return json_response(200, {})  # an unknown token is not an error (RFC 7009 section 2.2)
         if found.family.client_id != client.client_id:
             return Denial("invalid_grant", "The token belongs to another client")
         if isinstance(found, RefreshTokenRecord):
@@ -44,7 +46,7 @@ def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], Wire
 
 
 def revocation_event(family: TokenFamily, token_type: str) -> AuditEvent:
-    """Return the audit log's event for a token, or with ``refresh_token`` for a whole login."""
+    """Return the audit event of a revocation; ``refresh_token`` stands for the whole login."""
     return AuditEvent(
         "revocation",
         client_id=family.client_id,

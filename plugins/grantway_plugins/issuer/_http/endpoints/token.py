@@ -1,4 +1,4 @@
-"""The token endpoint: CreateToken and RFC 6749 section 3.2."""
+"""The token endpoint: RFC 6749 section 3.2 and CreateToken."""
 
 from __future__ import annotations
 
@@ -36,41 +36,41 @@ REFRESH_TOKEN = "refresh_token"
 def create_token(
     issuer: Issuer, request: WireRequest
 ) -> Callable[[Transaction], WireResponse | Denial]:
-    """Validate the request, and return the unit of work for the database.
+    """Validate the request and return the unit of work for the database.
 
     Raises:
-        DenialError: the request is refused without asking the database.
+        DenialError: the request is invalid.
     """
-    issued = _grant(issuer, request)
-    params = _load(issued, request)
+    offered = _grant(issuer, request)
+    params = _load(offered, request)
     credentials = credentials_of(request)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
         now = issuer.clock()
         client = authenticate(credentials, transaction, now)
-        if issued.grant.grant_type not in client.grant_types:
+        if offered.grant.grant_type not in client.grant_types:
             return Denial(
                 "unauthorized_client",
-                f"The client is not registered for {issued.grant.grant_type}",
+                f"The client is not registered for {offered.grant.grant_type}",
             )
-        decision: object = issued.decision.decide(
+        decision: object = offered.issuer_grant.decide(
             GrantRequest(params, client, now, issuer.steady_clock(), issuer.settings), transaction
         )
         if isinstance(decision, Denial):
             return decision
         if not isinstance(decision, Issue):
-            raise _undecided(issued, decision)
+            raise _invalid_decision(offered, decision)
         content = _issue(decision, client, now, issuer, transaction)
         if request.dialect is WireFormat.AWS:
             del content["scope"]
             content = {camel(name): value for name, value in content.items()}
-        event = _login(decision, issued.grant.grant_type) if decision.new else None
+        event = _login_event(decision, offered.grant.grant_type) if decision.new else None
         return json_response(200, content, request.dialect, event=event)
 
     return work
 
 
-def _login(issue: Issue, grant_type: str) -> AuditEvent:
+def _login_event(issue: Issue, grant_type: str) -> AuditEvent:
     return AuditEvent(
         "login",
         client_id=issue.family.client_id,
@@ -81,26 +81,26 @@ def _login(issue: Issue, grant_type: str) -> AuditEvent:
     )
 
 
-def _undecided(issued: OfferedGrant, decision: object) -> PluginError:
+def _invalid_decision(offered: OfferedGrant, decision: object) -> PluginError:
     what = "a coroutine" if is_unfinished(decision) else kind_of(decision)
-    plugin = type(issued.decision).__module__
+    plugin = type(offered.issuer_grant).__module__
     return PluginError(
-        f"decide of the issuer's side of {issued.grant.grant_type} ({plugin}) returned {what}; "
-        "it must return an Issue or a Denial.",
+        f"decide of the issuer grant {offered.grant.grant_type} ({plugin}) returned {what}; it "
+        "must return an Issue or a Denial.",
         plugin=plugin,
     )
 
 
 def _grant(issuer: Issuer, request: WireRequest) -> OfferedGrant:
-    issued = issuer.grants.get(grant_type_of(request))
-    if issued is None:
+    offered = issuer.grants.get(grant_type_of(request))
+    if offered is None:
         raise unsupported_grant_type(issuer.grants)
-    return issued
+    return offered
 
 
-def _load(issued: OfferedGrant, request: WireRequest) -> Params:
+def _load(offered: OfferedGrant, request: WireRequest) -> Params:
     try:
-        return issued.grant.load(params_of(issued.grant, request))
+        return offered.grant.load(params_of(offered.grant, request))
     except RequestInvalidError as invalid:
         errors = invalid.errors
     raise invalid_parameters(errors, request)
