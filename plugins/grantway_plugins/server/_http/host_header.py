@@ -26,7 +26,7 @@ def host_problem(target: bytes, headers: Iterable[tuple[bytes, bytes]], version:
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1:
-        return "the Host header is duplicated; send it once"
+        return "the Host header is repeated; send it once"
     if not hosts and version != "1.0":
         return "the Host header is missing; HTTP/1.1 requires it"
     if hosts and not _is_valid(hosts[0]):

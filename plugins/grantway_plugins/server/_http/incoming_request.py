@@ -125,5 +125,5 @@ def method_not_allowed(allowed: str, dialect: WireFormat) -> WireResponse:
 
 def repeated_header_response(name: str, dialect: WireFormat) -> WireResponse:
     """Return a response that rejects a duplicate header and closes the connection."""
-    denial = Denial("invalid_request", f"The {name.title()} header is duplicated; send it once")
+    denial = Denial("invalid_request", f"The {name.title()} header is repeated; send it once")
     return denial_response(denial, dialect, headers=((b"connection", b"close"),))
