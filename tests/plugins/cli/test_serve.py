@@ -146,7 +146,7 @@ def test_approving_everything_is_loud() -> None:
         (["--connections-per-peer", "0"], "--connections-per-peer must be"),
         (["--cors-origin", "https://app.example.com/"], "--cors-origin must be"),
         (["--name", " "], "--name must be"),
-        (["--scope-description", "read="], "--scope-description must describe"),
+        (["--scope-description", "read="], "--scope-description must have printable text"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(options: list[str], says: str) -> None:

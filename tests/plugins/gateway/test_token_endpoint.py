@@ -80,7 +80,7 @@ def test_create_token_with_iam_is_refused_by_name(
     aws = session.client("sso-oidc", endpoint_url=url.removesuffix("/token"))
     with closing(aws), pytest.raises(aws.exceptions.InvalidRequestException) as refused:
         aws.create_token_with_iam(clientId="shop", grantType="refresh_token", refreshToken="t")
-    assert "CreateTokenWithIAM is not offered" in refused.value.response["error_description"]
+    assert "CreateTokenWithIAM is not supported" in refused.value.response["error_description"]
 
 
 def test_starlettes_cors_middleware_lets_a_page_of_another_origin_in(

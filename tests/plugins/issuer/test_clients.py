@@ -265,7 +265,7 @@ def test_a_form_that_asks_for_create_token_with_iam_is_refused_by_name(rfc: Call
         form = {"grant_type": "refresh_token", "refresh_token": "x"}
         answer = rfc.http.post(rfc.url + path, data=form, headers=headers)
         assert said(answer) == (400, "invalid_request")
-        assert "CreateTokenWithIAM is not offered" in answer.json()["error_description"]
+        assert "CreateTokenWithIAM is not supported" in answer.json()["error_description"]
 
 
 def test_create_token_with_iam_is_refused_by_name(aws: Caller) -> None:
@@ -278,4 +278,4 @@ def test_create_token_with_iam_is_refused_by_name(aws: Caller) -> None:
         answer = aws.http.post(aws.url + path, json=members, headers=headers)
         assert said(answer) == (400, "invalid_request")
         assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
-        assert "CreateTokenWithIAM is not offered" in answer.json()["message"]
+        assert "CreateTokenWithIAM is not supported" in answer.json()["message"]

@@ -31,7 +31,10 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [(SERVE, "128 connections are open"), (f"exec {sys.executable} -c '{HOARD}'", "ulimit -n")],
+    [
+        (SERVE, "maximum of 128 open connections"),
+        (f"exec {sys.executable} -c '{HOARD}'", "ulimit -n"),
+    ],
     ids=["connections", "files"],
 )
 def test_silent_sockets_neither_block_the_issuer_nor_fill_its_log(

@@ -43,7 +43,7 @@ def test_silent_connections_do_not_block_other_clients(caplog: pytest.LogCapture
         assert read_all(kept[1]).startswith(b"HTTP/1.1 503 ")
         assert read_all(kept[2]) == b""
     (record,) = caplog.records
-    assert "10 connections are open" in record.message
+    assert "maximum of 10 open connections" in record.message
 
 
 def test_every_client_of_a_sudden_crowd_gets_a_response() -> None:

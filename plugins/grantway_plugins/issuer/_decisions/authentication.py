@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -73,24 +72,16 @@ def authenticate(
         DenialError: the client is unknown or expired, used a method that it did not register, or
             sent a wrong secret. The error does not reveal which clients exist.
     """
-    client = transaction.client(credentials.client_id)
-    if client is not None and not _is_authentic(client, credentials, now):
+    method = credentials.method
+    secret_digest = None if credentials.secret is None else digest(credentials.secret)
+    client = transaction.clients.find(credentials.client_id)
+    authentic = client is not None and client.authentication.accepts(method, secret_digest, now)
+    if client is not None and not authentic:
         # The cached registration may be older than a rotation of the secret.
         client = transaction.clients.find(credentials.client_id, known=False)
-    if client is None or not _is_authentic(client, credentials, now):
+        authentic = client is not None and client.authentication.accepts(method, secret_digest, now)
+    if client is None or not authentic:
         raise DenialError("invalid_client", "The client is unknown, or its authentication failed")
     if now >= client.expires_at:
         raise DenialError("invalid_client", "The client's registration has expired; register again")
     return client
-
-
-def _is_authentic(client: RegisteredClient, credentials: Credentials, now: float) -> bool:
-    registered = client.authentication
-    if registered.method != credentials.method:
-        return False
-    if registered.secret_digest is None:
-        return registered.method == "none"
-    if credentials.secret is None:
-        return False
-    given = digest(credentials.secret)
-    return any(hmac.compare_digest(given, each) for each in registered.secret_digests(now))

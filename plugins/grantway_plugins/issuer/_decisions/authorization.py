@@ -140,7 +140,7 @@ def validate(
         request: The request's parameters.
         transaction: The transaction in which to look up the client.
     """
-    client = transaction.client(request.values.get("client_id", ""))
+    client = transaction.clients.find(request.values.get("client_id", ""))
     if client is None or issuer.clock() >= client.expires_at:
         return ErrorPage("The application that sent you here is not registered with this issuer.")
     redirect = None if "redirect_uri" in request.repeated else _redirect(client, request.values)

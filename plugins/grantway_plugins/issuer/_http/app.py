@@ -120,29 +120,33 @@ class App(OneProcess):
         """Handle one request."""
         if scope["type"] != "http":
             return
+        pairs = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
+        headers = dict(pairs)
         path, method = self._base.endpoint(scope["path"]), scope["method"]
         if path is None:
             await send_response(send, self._base.not_below)
             return
         scope = {**scope, "path": path}
-        rejection = self._reject_repeated_header(scope)
-        if rejection is not None:
-            await self._send(rejection, scope, send)
+        repeated = repeated_header(pairs)
+        if repeated is not None:
+            dialect = dialect_of(headers.get(b"content-type", "")) or WireFormat.RFC
+            await self._send(repeated_header_response(repeated, dialect), scope, send)
             return
-        if not self._accepts_host(path, _headers(scope)):
+        if not self._accepts_host(path, headers):
             await self._misdirect(scope, receive, send)
             return
         if self._cors is not None and path in _FOR_WEB_PAGES:
-            headers = _headers(scope)
             send = self._cors.adding_headers(headers, send)
             allowed = "POST" if path in self._posts else "GET, HEAD"
             preflight = self._cors.preflight(method, headers, allowed)
             if preflight is not None:
                 await send_response(send, preflight)
                 return
-        await self._dispatch(scope, receive, send)
+        await self._dispatch(scope, headers, receive, send)
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _dispatch(
+        self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
+    ) -> None:
         path, method = scope["path"], scope["method"]
         if path in _HEALTH and method in {"GET", "HEAD"}:
             await send_response(send, await self._health.response())
@@ -150,19 +154,19 @@ class App(OneProcess):
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":
-                await self._send(await self._post(post, scope, receive), scope, send)
+                await self._send(await self._post(post, scope, headers, receive), scope, send)
             else:
                 await send_response(
                     send, method_not_allowed("POST", post.response_dialect or WireFormat.RFC)
                 )
         elif path in self._portal.methods:
-            await self._send(await self._call_portal(scope, receive), scope, send)
+            await self._send(await self._call_portal(scope, headers, receive), scope, send)
         elif path in self._gets or path in _HEALTH:
             if method in {"GET", "HEAD"}:
                 await send_response(send, self._gets[path])
             else:
                 await send_response(send, method_not_allowed("GET, HEAD", WireFormat.RFC))
-        elif path in PAGE_PATHS or _accepts_html(scope):
+        elif path in PAGE_PATHS or (method == "GET" and "text/html" in headers.get(b"accept", "")):
             await self._pages.asgi(scope, receive, send)
         else:
             denial = Denial("not_found", "There is no endpoint at this path")
@@ -185,17 +189,6 @@ class App(OneProcess):
             self._audit.record(response.event, path if known else "/", _peer(scope))
         await send_response(send, response)
 
-    def _reject_repeated_header(self, scope: Scope) -> WireResponse | None:
-        """Return the error response for a duplicate header, or None."""
-        headers = _headers(scope)
-        repeated = repeated_header(
-            (name, value.decode("latin-1")) for name, value in scope["headers"]
-        )
-        if repeated is not None:
-            dialect = dialect_of(headers.get(b"content-type", "")) or WireFormat.RFC
-            return repeated_header_response(repeated, dialect)
-        return None
-
     def _accepts_host(self, path: str, headers: Mapping[bytes, str]) -> bool:
         """Return whether the Host header is acceptable for this path."""
         host = headers.get(b"host")
@@ -204,8 +197,10 @@ class App(OneProcess):
             return True
         return is_own_host(host, self._issuer.settings.url)
 
-    async def _call_portal(self, scope: Scope, receive: Receive) -> WireResponse:
-        path, headers = scope["path"], _headers(scope)
+    async def _call_portal(
+        self, scope: Scope, headers: Mapping[bytes, str], receive: Receive
+    ) -> WireResponse:
+        path = scope["path"]
         if scope["method"] != self._portal.methods[path]:
             return method_not_allowed(self._portal.methods[path], WireFormat.AWS)
         body = await read_body(headers, receive, seconds=self._body_seconds)
@@ -213,8 +208,9 @@ class App(OneProcess):
             return body.response(WireFormat.AWS)
         return await self._portal.respond(path, scope["query_string"], headers)
 
-    async def _post(self, post: _Post, scope: Scope, receive: Receive) -> WireResponse:
-        headers = _headers(scope)
+    async def _post(
+        self, post: _Post, scope: Scope, headers: Mapping[bytes, str], receive: Receive
+    ) -> WireResponse:
         incoming = IncomingRequest(headers, post.accepts, post.response_dialect)
         body = await read_body(headers, receive, seconds=self._body_seconds)
         if isinstance(body, BodyProblem):
@@ -288,15 +284,6 @@ _MISDIRECTED = denial_response(
     WireFormat.RFC,
     status=421,
 )
-
-
-def _accepts_html(scope: Scope) -> bool:
-    """Return whether the client is a browser, which gets a page for an unknown path."""
-    return scope["method"] == "GET" and "text/html" in _headers(scope).get(b"accept", "")
-
-
-def _headers(scope: Scope) -> dict[bytes, str]:
-    return {name: value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _peer(scope: Scope) -> str:

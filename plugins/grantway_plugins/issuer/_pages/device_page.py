@@ -195,7 +195,7 @@ class DevicePage:
         if code is None:
             return None
         expired = self._issuer.clock() >= code.expires_at
-        return _Found(code, transaction.client(code.client_id), expired)
+        return _Found(code, transaction.clients.find(code.client_id), expired)
 
     def _entry(
         self, session: Session, status: int = 200, *, typed: str = "", problem: str = ""

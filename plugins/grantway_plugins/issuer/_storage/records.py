@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hmac
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -66,12 +67,17 @@ class Authentication:
     previous_digest: bytes | None = field(default=None, repr=False)
     previous_until: float = 0.0
 
-    def secret_digests(self, now: float) -> tuple[bytes, ...]:
-        """Return the digests of the secrets that are valid at a time."""
-        current = () if self.secret_digest is None else (self.secret_digest,)
+    def accepts(self, method: str, secret_digest: bytes | None, now: float) -> bool:
+        """Return whether a method and the digest of a secret authenticate the client at a time."""
+        if method != self.method:
+            return False
+        if self.secret_digest is None or secret_digest is None:
+            return self.secret_digest is None and method == "none"
+        if hmac.compare_digest(secret_digest, self.secret_digest):
+            return True
         if self.previous_digest is None or now >= self.previous_until:
-            return current
-        return (*current, self.previous_digest)
+            return False
+        return hmac.compare_digest(secret_digest, self.previous_digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,12 +220,6 @@ class Transaction(OneProcess):
         """Rewrite a row unchanged, to check that the database is writable."""
         self._cursor.change(_PROBE, {})
 
-    # --- clients ---
-
-    def client(self, client_id: str) -> RegisteredClient | None:
-        """Return the registration with this client id, even if it has expired."""
-        return self.clients.find(client_id)
-
     # --- families and their tokens ---
 
     def add_family(self, family: TokenFamily) -> None:

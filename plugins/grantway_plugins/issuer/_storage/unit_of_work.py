@@ -28,26 +28,26 @@ _log = logging.getLogger("grantway.issuer")
 
 
 def returning_denials(work: UnitOfWork) -> UnitOfWork:
-    """Work that returns what it refuses, so that no refusal rolls a transaction back."""
+    """Return work that returns denials instead of raising them, which would roll back."""
 
     def guarded(transaction: Transaction) -> WireResponse | Denial:
         try:
             return work(transaction)
-        except DenialError as refused:
-            return refused.denial
+        except DenialError as error:
+            return error.denial
 
     return guarded
 
 
 def with_client_in_event(work: UnitOfWork, client_id: object, grant_type: str | None) -> UnitOfWork:
-    """Work whose denials name the client and the grant for the audit log.
+    """Return work whose denials contain the client and the grant, for the audit log.
 
-    A client that is not registered is not named: it could be a secret in the wrong place.
+    The client id is added only if it is registered; otherwise it could be a misplaced secret.
 
     Args:
-        work: Returns what it refuses.
-        client_id: What the request calls its client.
-        grant_type: A grant that the issuer offers, or None.
+        work: A unit of work that returns denials.
+        client_id: The client id in the request.
+        grant_type: The grant type in the request, or None if the issuer does not offer it.
     """
     if not isinstance(client_id, str) or not client_id.isprintable():
         return work
@@ -57,7 +57,7 @@ def with_client_in_event(work: UnitOfWork, client_id: object, grant_type: str | 
         if isinstance(outcome, WireResponse):
             return outcome
         event = replace(outcome.event or AuditEvent("denial"), grant_type=grant_type)
-        if transaction.client(client_id) is not None:
+        if transaction.clients.find(client_id) is not None:
             event = replace(event, client_id=client_id)
         return replace(outcome, event=event)
 

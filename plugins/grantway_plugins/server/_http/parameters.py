@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grantway._exceptions import RequestInvalidError
 from grantway._secrets.params import Params
 from grantway._types.fields import Scope
 from grantway._types.grant import Grant
@@ -49,6 +50,19 @@ def params_of(grant: Grant, request: WireRequest) -> Params:
             rule = "must be a single value, not a list"
             raise DenialError("invalid_request", f"{request.shown(name)} {rule}")
     return params
+
+
+def load_params(grant: Grant, request: WireRequest) -> Params:
+    """Validate a request's parameters with the grant's schema.
+
+    Raises:
+        DenialError: a parameter is invalid.
+    """
+    try:
+        return grant.load(params_of(grant, request))
+    except RequestInvalidError as invalid:
+        errors = invalid.errors
+    raise invalid_parameters(errors, request)
 
 
 def invalid_parameters(errors: Mapping[str, Sequence[str]], request: WireRequest) -> DenialError:

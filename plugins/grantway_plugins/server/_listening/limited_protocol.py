@@ -120,7 +120,7 @@ class LimitedProtocol(HttpProtocol):
         self._unread = 0
         self._stop_silence()
         self._pipelined = self._is_busy()
-        self._await_body()
+        has_unknown_coding = self._has_unknown_coding()
         if self._size > self.limits.header_bytes:
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
         elif self.parser.get_http_version() not in _VERSIONS:
@@ -129,26 +129,30 @@ class LimitedProtocol(HttpProtocol):
             )
         elif problem := host_problem(self.url, self.headers, self.parser.get_http_version()):
             self._end(b"400 Bad Request", problem.encode())
-        elif self._has_unknown_coding():
+        elif has_unknown_coding:
             self._end(b"400 Bad Request", b"chunked is the only supported transfer coding")
         elif self.parser.get_method() == b"CONNECT":
             self._end(b"501 Not Implemented", b"CONNECT is not supported")
         else:
+            if not self._pipelined:
+                self.open.await_body(self)
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Receive a part of a body."""
         self._unread = 0
         if not self.transport.is_closing():  # otherwise the header was rejected
-            self._await_body()
+            if not self._pipelined:
+                self.open.await_body(self)
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect the next header."""
         self._unread = 0
         if not self.transport.is_closing():
+            busy = self._is_busy()
             super().on_message_complete()
-            if self._is_busy():
+            if busy:
                 self.open.await_response(self)
             else:
                 self.open.await_header(self)
@@ -183,10 +187,6 @@ class LimitedProtocol(HttpProtocol):
 
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
-
-    def _await_body(self) -> None:
-        if not self._pipelined:
-            self.open.await_body(self)
 
     def _await_header(self) -> None:
         if self._is_busy():

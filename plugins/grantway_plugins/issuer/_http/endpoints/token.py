@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from grantway._exceptions import PluginError, RequestInvalidError
-from grantway._secrets.params import Params
+from grantway._exceptions import PluginError
 from grantway._types.callables import is_unfinished, kind_of
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
@@ -18,8 +17,7 @@ from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.parameters import (
     grant_type_of,
-    invalid_parameters,
-    params_of,
+    load_params,
     unsupported_grant_type,
 )
 from grantway_plugins.server._http.wire import (
@@ -41,8 +39,10 @@ def create_token(
     Raises:
         DenialError: the request is invalid.
     """
-    offered = _grant(issuer, request)
-    params = _load(offered, request)
+    offered = issuer.grants.get(grant_type_of(request))
+    if offered is None:
+        raise unsupported_grant_type(issuer.grants)
+    params = load_params(offered.grant, request)
     credentials = credentials_of(request)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
@@ -89,21 +89,6 @@ def _invalid_decision(offered: OfferedGrant, decision: object) -> PluginError:
         "must return an Issue or a Denial.",
         plugin=plugin,
     )
-
-
-def _grant(issuer: Issuer, request: WireRequest) -> OfferedGrant:
-    offered = issuer.grants.get(grant_type_of(request))
-    if offered is None:
-        raise unsupported_grant_type(issuer.grants)
-    return offered
-
-
-def _load(offered: OfferedGrant, request: WireRequest) -> Params:
-    try:
-        return offered.grant.load(params_of(offered.grant, request))
-    except RequestInvalidError as invalid:
-        errors = invalid.errors
-    raise invalid_parameters(errors, request)
 
 
 def _issue(
