@@ -31,9 +31,10 @@ from grantway_plugins.issuer._decisions.randomness import (
     new_family_secret,
     new_id,
 )
+from grantway_plugins.issuer._storage.pruning import PRUNE_LIMIT, RETENTION
 from grantway_plugins.issuer._storage.records import TokenFamily
 from grantway_plugins.issuer._storage.store import IssuerStore
-from grantway_plugins.issuer._storage.transaction import PRUNE_LIMIT, RETENTION, Transaction
+from grantway_plugins.issuer._storage.transaction import Transaction
 from tests.plugins.issuer.conftest import Caller, Clock
 
 

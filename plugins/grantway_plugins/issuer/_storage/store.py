@@ -33,8 +33,9 @@ from .errors import (
     DatabaseOutcomeUnknownError,
     DatabaseUnreachableError,
 )
+from .pruning import PRUNE_LIMIT
 from .records import RegisteredClient
-from .transaction import PRUNE_LIMIT, Transaction
+from .transaction import Transaction
 
 T = TypeVar("T")
 UnitOfWork = Callable[[Transaction], T]

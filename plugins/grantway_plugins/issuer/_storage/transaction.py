@@ -12,14 +12,14 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam
-from sqlalchemy.dialects import postgresql
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._decisions.randomness import digests_of_family
 
+from . import statements as sql
 from .client_rows import ClientRows
 from .prepared import Cursor, Prepared
+from .pruning import PRUNE_LIMIT, prune_rows
 from .records import (
     AccessTokenRecord,
     AuthorizationCodeRecord,
@@ -30,166 +30,6 @@ from .records import (
     RefreshTokenRecord,
     RegisteredClient,
     TokenFamily,
-)
-from .tables import (
-    access_tokens,
-    authorization_codes,
-    clients,
-    device_codes,
-    families,
-    refresh_tokens,
-    schema,
-    spent,
-)
-
-#: Retention of used and expired rows, in seconds. It lets the issuer tell a replay from an unknown
-#: code.
-RETENTION = 86_400.0
-#: Maximum number of rows that one call of ``prune`` deletes from a table, so that it does not delay
-#: requests.
-PRUNE_LIMIT = 2000
-
-
-def _insert(table: sa.Table, *left_out: str) -> Prepared:
-    """Return an INSERT with a parameter for each column that is not left out."""
-    return Prepared(
-        sa.insert(table).values(
-            {each.name: bindparam(each.name) for each in table.c if each.name not in left_out}
-        )
-    )
-
-
-_PROBE = Prepared(sa.update(schema).values(version=schema.c.version))
-_FAMILY_COLUMNS = (
-    families.c.family_id,
-    families.c.client_id,
-    families.c.subject,
-    families.c.scope,
-    families.c.expires_at,
-    families.c.revoked_at,
-    families.c.origin,
-)
-_REFRESH_TOKEN = Prepared(
-    sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
-    .join_from(refresh_tokens, families, refresh_tokens.c.family_id == families.c.family_id)
-    .where(refresh_tokens.c.digest == bindparam("key"))
-    # On databases with several writers, keep the family from being revoked concurrently.
-    .with_for_update(of=families)
-)
-_SPEND_REFRESH_TOKEN = Prepared(
-    sa.update(refresh_tokens)
-    .where(refresh_tokens.c.digest == bindparam("key"), refresh_tokens.c.used_at.is_(None))
-    .values(used_at=bindparam("now"))
-)
-_LAST_SPENT = Prepared(
-    sa.select(sa.func.max(refresh_tokens.c.used_at)).where(
-        refresh_tokens.c.digest.between(bindparam("low"), bindparam("high"))
-    )
-)
-_REVOKE_FAMILY = Prepared(
-    sa.update(families)
-    .where(sa.or_(families.c.family_id == bindparam("id"), families.c.origin == bindparam("id")))
-    .where(families.c.revoked_at.is_(None))
-    .values(revoked_at=bindparam("now"))
-)
-_LOCK_FAMILY = Prepared(
-    sa.select(families.c.revoked_at)
-    .where(families.c.family_id == bindparam("id"))
-    .with_for_update(read=True)
-)
-_ACCESS_TOKEN = Prepared(
-    sa.select(
-        access_tokens.c.scope.label("token_scope"),
-        access_tokens.c.issued_at,
-        access_tokens.c.expires_at.label("token_expires_at"),
-        access_tokens.c.audience,
-        *_FAMILY_COLUMNS,
-    )
-    .join_from(access_tokens, families, access_tokens.c.family_id == families.c.family_id)
-    .where(access_tokens.c.digest == bindparam("key"))
-)
-_DELETE_ACCESS_TOKEN = Prepared(
-    sa.delete(access_tokens).where(access_tokens.c.digest == bindparam("key"))
-)
-_AUTHORIZATION_CODE = Prepared(
-    sa.select(authorization_codes).where(authorization_codes.c.digest == bindparam("key"))
-)
-_SPEND_AUTHORIZATION_CODE = Prepared(
-    sa.update(authorization_codes)
-    .where(authorization_codes.c.digest == bindparam("key"))
-    .where(authorization_codes.c.family_id.is_(None))
-    .values(family_id=bindparam("family"))
-)
-_DEVICE_CODE = Prepared(sa.select(device_codes).where(device_codes.c.digest == bindparam("key")))
-_USER_CODE = Prepared(
-    sa.select(device_codes).where(device_codes.c.user_code_digest == bindparam("key"))
-)
-_POLLED = Prepared(
-    sa.update(device_codes)
-    .where(device_codes.c.digest == bindparam("key"))
-    .values(
-        polls=device_codes.c.polls + 1,
-        polled_at=bindparam("now"),
-        interval=device_codes.c.interval + bindparam("slower", type_=sa.Double()),
-    )
-)
-_MOVE_DEVICE_CODE = Prepared(
-    sa.update(device_codes)
-    .where(device_codes.c.digest == bindparam("key"))
-    .where(device_codes.c.status == bindparam("before"))
-    .values(status=bindparam("after"))
-)
-_DECIDE_DEVICE_CODE = Prepared(
-    sa.update(device_codes)
-    .where(device_codes.c.digest == bindparam("key"))
-    .where(device_codes.c.status == DeviceStatus.PENDING.value)
-    .values(status=bindparam("after"), subject=bindparam("who"))
-)
-_ADD_FAMILY = _insert(families, "revoked_at")
-_ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")
-_ADD_ACCESS_TOKEN = _insert(access_tokens)
-_ADD_AUTHORIZATION_CODE = _insert(authorization_codes, "family_id")
-_ADD_DEVICE_CODE = _insert(device_codes, "polled_at")
-# SQLite uses the same syntax as PostgreSQL. The row count is 0 if the value is a duplicate.
-_SPEND = Prepared(
-    postgresql.insert(spent)
-    .values(digest=bindparam("key"), expires_at=bindparam("until"))
-    .on_conflict_do_nothing()
-)
-_PRUNE = {
-    table: Prepared(
-        sa.delete(table).where(
-            key.in_(
-                sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNE_LIMIT)
-            )
-        )
-    )
-    for table, key in (
-        (access_tokens, access_tokens.c.digest),
-        (authorization_codes, authorization_codes.c.digest),
-        (device_codes, device_codes.c.digest),
-        (spent, spent.c.digest),
-        (clients, clients.c.client_id),
-    )
-}
-_ENDED_FAMILIES = Prepared(
-    sa.select(families.c.family_id)
-    .where(
-        sa.or_(
-            families.c.expires_at < bindparam("before"), families.c.revoked_at < bindparam("before")
-        )
-    )
-    .limit(PRUNE_LIMIT)
-)
-_DROP_FAMILY = Prepared(sa.delete(families).where(families.c.family_id == bindparam("id")))
-_DROP_REFRESH_TOKENS = Prepared(
-    sa.delete(refresh_tokens).where(
-        refresh_tokens.c.digest.in_(
-            sa.select(refresh_tokens.c.digest)
-            .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
-            .limit(bindparam("most", type_=sa.Integer()))
-        )
-    )
 )
 
 
@@ -218,14 +58,14 @@ class Transaction(OneProcess):
 
     def probe(self) -> None:
         """Rewrite a row unchanged, to check that the database is writable."""
-        self._cursor.change(_PROBE, {})
+        self._cursor.change(sql.PROBE, {})
 
     # --- families and their tokens ---
 
     def add_family(self, family: TokenFamily) -> None:
         """Store a token family."""
         self._cursor.change(
-            _ADD_FAMILY,
+            sql.ADD_FAMILY,
             {
                 "family_id": family.family_id,
                 "client_id": family.client_id,
@@ -238,7 +78,7 @@ class Transaction(OneProcess):
 
     def revoke_family(self, family_id: str, now: float) -> None:
         """Revoke a family, and every family whose tokens were exchanged for one of its tokens."""
-        self._cursor.change(_REVOKE_FAMILY, {"id": family_id, "now": now})
+        self._cursor.change(sql.REVOKE_FAMILY, {"id": family_id, "now": now})
 
     def lock_family(self, family_id: str) -> bool:
         """Lock a family against revocation until the end of the transaction.
@@ -246,7 +86,7 @@ class Transaction(OneProcess):
         Returns:
             False if the family has been revoked.
         """
-        row = self._cursor.row(_LOCK_FAMILY, {"id": family_id})
+        row = self._cursor.row(sql.LOCK_FAMILY, {"id": family_id})
         return row is not None and row[0] is None
 
     def add_refresh_token(self, digest: bytes, family: TokenFamily) -> None:
@@ -276,30 +116,30 @@ class Transaction(OneProcess):
     def flush(self) -> None:
         """Write the tokens added so far."""
         if self._new_refresh_tokens:
-            self._cursor.change_all(_ADD_REFRESH_TOKEN, self._new_refresh_tokens)
+            self._cursor.change_all(sql.ADD_REFRESH_TOKEN, self._new_refresh_tokens)
             self._new_refresh_tokens = []
         if self._new_access_tokens:
-            self._cursor.change_all(_ADD_ACCESS_TOKEN, self._new_access_tokens)
+            self._cursor.change_all(sql.ADD_ACCESS_TOKEN, self._new_access_tokens)
             self._new_access_tokens = []
 
     def refresh_token(self, digest: bytes) -> RefreshTokenRecord | None:
         """Return the refresh token with this digest, even if it has been replaced."""
-        row = self._cursor.row(_REFRESH_TOKEN, {"key": digest})
+        row = self._cursor.row(sql.REFRESH_TOKEN, {"key": digest})
         return None if row is None else RefreshTokenRecord(digest, row[0], _family(row[1:]))
 
     def spend_refresh_token(self, digest: bytes, now: float) -> bool:
         """Mark a refresh token as replaced; return False if it has been replaced already."""
-        return self._changed(_SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
+        return self._changed(sql.SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
 
     def last_spent(self, family_id: str) -> float:
         """Return the latest time at which a refresh token of the family was replaced, or 0."""
         low, high = digests_of_family(family_id)
-        row = self._cursor.row(_LAST_SPENT, {"low": low, "high": high})
+        row = self._cursor.row(sql.LAST_SPENT, {"low": low, "high": high})
         return 0.0 if row is None or row[0] is None else float(row[0])
 
     def access_token(self, digest: bytes) -> AccessTokenRecord | None:
         """Return the access token with this digest."""
-        row = self._cursor.row(_ACCESS_TOKEN, {"key": digest})
+        row = self._cursor.row(sql.ACCESS_TOKEN, {"key": digest})
         if row is None:
             return None
         scope, issued_at, expires_at, audience, *family = row
@@ -310,7 +150,7 @@ class Transaction(OneProcess):
 
     def delete_access_token(self, digest: bytes) -> None:
         """Delete an access token, which revokes it."""
-        self._cursor.change(_DELETE_ACCESS_TOKEN, {"key": digest})
+        self._cursor.change(sql.DELETE_ACCESS_TOKEN, {"key": digest})
 
     # --- single-use values of a plugin's grant ---
 
@@ -323,14 +163,14 @@ class Transaction(OneProcess):
             until: Expiry of the value, in seconds since the epoch. The record is kept for one
                 more day.
         """
-        return self._changed(_SPEND, {"key": digest, "until": until})
+        return self._changed(sql.SPEND, {"key": digest, "until": until})
 
     # --- authorization codes ---
 
     def add_authorization_code(self, code: AuthorizationCodeRecord) -> None:
         """Store an authorization code."""
         self._cursor.change(
-            _ADD_AUTHORIZATION_CODE,
+            sql.ADD_AUTHORIZATION_CODE,
             {
                 "digest": code.digest,
                 "client_id": code.client_id,
@@ -345,7 +185,7 @@ class Transaction(OneProcess):
 
     def authorization_code(self, digest: bytes) -> AuthorizationCodeRecord | None:
         """Return the authorization code with this digest, even if it has been redeemed."""
-        row = self._cursor.row(_AUTHORIZATION_CODE, {"key": digest})
+        row = self._cursor.row(sql.AUTHORIZATION_CODE, {"key": digest})
         if row is None:
             return None
         _, client_id, redirect_uri, given, scope, subject, challenge, expires_at, family_id = row
@@ -362,14 +202,14 @@ class Transaction(OneProcess):
 
     def spend_authorization_code(self, digest: bytes, family_id: str) -> bool:
         """Redeem a code for this family; return False if it has been redeemed already."""
-        return self._changed(_SPEND_AUTHORIZATION_CODE, {"key": digest, "family": family_id})
+        return self._changed(sql.SPEND_AUTHORIZATION_CODE, {"key": digest, "family": family_id})
 
     # --- device codes ---
 
     def add_device_code(self, code: DeviceCodeRecord, user_code_digest: bytes) -> None:
         """Store a device code and its user code."""
         self._cursor.change(
-            _ADD_DEVICE_CODE,
+            sql.ADD_DEVICE_CODE,
             {
                 "digest": code.digest,
                 "user_code_digest": user_code_digest,
@@ -385,26 +225,26 @@ class Transaction(OneProcess):
 
     def device_code(self, digest: bytes) -> DeviceCodeRecord | None:
         """Return the device code with this digest, whatever its status."""
-        return self._device_code(_DEVICE_CODE, digest)
+        return self._device_code(sql.DEVICE_CODE, digest)
 
     def device_code_for_user_code(self, user_code_digest: bytes) -> DeviceCodeRecord | None:
         """Return the device code of a user code."""
-        return self._device_code(_USER_CODE, user_code_digest)
+        return self._device_code(sql.USER_CODE, user_code_digest)
 
     def record_poll(self, digest: bytes, now: float, *, slower: float = 0.0) -> None:
         """Record a poll, and add ``slower`` seconds to the device's polling interval."""
-        self._cursor.change(_POLLED, {"key": digest, "now": now, "slower": slower})
+        self._cursor.change(sql.POLLED, {"key": digest, "now": now, "slower": slower})
 
     def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
         """Store the user's decision; return False if the user has decided already."""
         return self._changed(
-            _DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "who": subject}
+            sql.DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "who": subject}
         )
 
     def redeem_device_code(self, digest: bytes) -> bool:
         """Redeem an approved device code; return False if it is not in status approved."""
         return self._changed(
-            _MOVE_DEVICE_CODE,
+            sql.MOVE_DEVICE_CODE,
             {
                 "key": digest,
                 "before": DeviceStatus.APPROVED.value,
@@ -415,9 +255,7 @@ class Transaction(OneProcess):
     # --- housekeeping ---
 
     def prune(self, now: float, unused_registration: float = math.inf) -> int:
-        """Delete rows that expired more than ``RETENTION`` seconds ago.
-
-        Expired access tokens are deleted at once. Every table loses at most ``PRUNE_LIMIT`` rows.
+        """Delete rows that are no longer needed; see ``prune_rows``.
 
         Args:
             now: Seconds since the epoch.
@@ -426,24 +264,9 @@ class Transaction(OneProcess):
         Returns:
             Number of deleted rows. If it is ``PRUNE_LIMIT`` or more, call again.
         """
-        gone = sum(
-            self._cursor.change(
-                statement, {"before": now if table is access_tokens else now - RETENTION}
-            )
-            for table, statement in _PRUNE.items()
+        return prune_rows(self._cursor, now) + self.clients.prune_unused(
+            now - unused_registration, PRUNE_LIMIT
         )
-        gone += self.clients.prune_unused(now - unused_registration, PRUNE_LIMIT)
-        left = PRUNE_LIMIT
-        for (family_id,) in self._cursor.rows(_ENDED_FAMILIES, {"before": now - RETENTION}):
-            low, high = digests_of_family(family_id)
-            values = {"low": low, "high": high, "most": left}
-            dropped = self._cursor.change(_DROP_REFRESH_TOKENS, values)
-            gone += dropped
-            left -= dropped
-            if not left:
-                break  # the family may have tokens left, so it is deleted in a later call
-            gone += self._cursor.change(_DROP_FAMILY, {"id": family_id})
-        return gone
 
     def _device_code(self, statement: Prepared, digest: bytes) -> DeviceCodeRecord | None:
         row = self._cursor.row(statement, {"key": digest})
