@@ -38,7 +38,7 @@ class LiveIssuer(OneProcess):
         clock: Seconds since the epoch; by default the real time.
     """
 
-    stays = "it listens on a socket; send its url"
+    stays = "it listens on a socket; pass its url instead"
 
     def __init__(
         self,
@@ -125,8 +125,8 @@ class LiveIssuer(OneProcess):
         )
         return self._open.enter_context(client)
 
-    def person(self) -> BrowserDriver:
-        """Somebody who reads the issuer's pages and presses the buttons, until the test ends."""
+    def browser_driver(self) -> BrowserDriver:
+        """Return a browser substitute for the issuer's pages, which is closed with the issuer."""
         return self._open.enter_context(BrowserDriver())
 
     def close(self) -> None:

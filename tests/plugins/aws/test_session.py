@@ -73,10 +73,10 @@ def session(cache: Path) -> Iterator[SsoSession]:
 
 
 def log_in(session: SsoSession, issuer: LiveIssuer) -> Token:
-    person = issuer.person()
+    driver = issuer.browser_driver()
 
     def prompt(shown: DeviceAuthorization) -> None:
-        person.approve_device(shown.verification_uri, shown.user_code)
+        driver.approve_device(shown.verification_uri, shown.user_code)
 
     return session.login_on_device(prompt)
 
@@ -141,11 +141,11 @@ def test_a_browser_login_is_stored_and_kept_fresh(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     asked: list[str] = []
-    person = grantway_issuer.person()
+    driver = grantway_issuer.browser_driver()
 
     def open_browser(url: str) -> None:
         asked.append(url)
-        person.visit(person.approve_authorization(url))
+        driver.visit(driver.approve_authorization(url))
 
     login = session.login_with_browser(open_browser=open_browser)
     assert "scopes=sso%3Aaccount%3Aaccess" in asked[0]
@@ -269,12 +269,12 @@ def test_a_browser_login_with_a_forgotten_registration_registers_first(
     session: SsoSession, grantway_issuer: LiveIssuer, forgotten: str
 ) -> None:
     """The service would show an error page, and the browser never come back."""
-    person = grantway_issuer.person()
+    driver = grantway_issuer.browser_driver()
     opened: list[str] = []
 
     def approve(url: str) -> None:
         opened.append(url)
-        person.visit(person.approve_authorization(url))
+        driver.visit(driver.approve_authorization(url))
 
     session.login_with_browser(open_browser=approve)
     path = RegistrationCache(session.store, session.config).path
@@ -291,12 +291,12 @@ def test_a_browser_login_with_a_forgotten_registration_registers_first(
 def test_a_registration_that_is_forgotten_during_a_login_restarts_it(
     session: SsoSession, grantway_issuer: LiveIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person = grantway_issuer.person()
+    driver = grantway_issuer.browser_driver()
     opened: list[str] = []
 
     def approve(url: str) -> None:
         opened.append(url)
-        person.visit(person.approve_authorization(url))
+        driver.visit(driver.approve_authorization(url))
 
     session.login_with_browser(open_browser=approve)
     path = RegistrationCache(session.store, session.config).path
@@ -315,10 +315,10 @@ def test_the_browser_comes_back_to_a_chosen_port(
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken = busy.getsockname()[1]
         shown: list[str] = []
-        person = grantway_issuer.person()
+        driver = grantway_issuer.browser_driver()
         session.login_with_browser(
             prompt=shown.append,
-            open_browser=lambda url: person.visit(person.approve_authorization(url)),
+            open_browser=lambda url: driver.visit(driver.approve_authorization(url)),
             ports=[taken, free],
             timeout=PATIENCE,
         )
@@ -365,10 +365,10 @@ def test_a_logout_removes_the_token_alone(session: SsoSession, grantway_issuer: 
 def test_a_person_who_says_no_is_told_and_nothing_is_stored(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
-    person = grantway_issuer.person()
+    driver = grantway_issuer.browser_driver()
     with pytest.raises(AccessDeniedException):
         session.login_on_device(
-            lambda shown: person.deny_device(shown.verification_uri, shown.user_code)
+            lambda shown: driver.deny_device(shown.verification_uri, shown.user_code)
         )
     assert stored(session) is None
 

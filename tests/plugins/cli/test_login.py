@@ -79,7 +79,7 @@ def test_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
     with running(work, "work", "--device") as login:
         uri, code = asked(login)
         assert is_empty(work)
-        grantway_issuer.person().approve_device(uri, code)
+        grantway_issuer.browser_driver().approve_device(uri, code)
         shown, errors = login.communicate(timeout=PATIENCE)
     assert (login.returncode, errors) == (0, "")
     assert "Logged in to work. The token expires in 59 min" in shown
@@ -94,7 +94,7 @@ def test_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
 def test_a_refusal_ends_it(work: Home, grantway_issuer: LiveIssuer) -> None:
     with running(work, "work") as login:
         uri, code = asked(login)
-        grantway_issuer.person().deny_device(uri, code)
+        grantway_issuer.browser_driver().deny_device(uri, code)
         _, errors = login.communicate(timeout=PATIENCE)
     assert login.returncode == 1
     assert errors.startswith("Error: ")
@@ -116,7 +116,7 @@ def test_a_terminal_shows_a_qr_code_and_a_clock(work: Home, grantway_issuer: Liv
         found = login.until(ENTER.pattern)
         first = login.until(r"Waiting for you to approve: (\d+:\d\d) left")[1]
         login.until(rf"approve: (?!{first})\d+:\d\d left")  # it counts down
-        grantway_issuer.person().approve_device(found[1], found[2])
+        grantway_issuer.browser_driver().approve_device(found[1], found[2])
         assert login.end() == 0
     shown = login.shown
     assert "Logged in to work." in shown
@@ -134,9 +134,9 @@ def browser(tmp_path: Path) -> str:
             import sys
             from grantway_plugins.issuer._browser_driver import BrowserDriver
 
-            with BrowserDriver() as person:
-                decide = getattr(person, f"{sys.argv[1]}_authorization")
-                person.visit(decide(sys.argv[2]))
+            with BrowserDriver() as driver:
+                decide = getattr(driver, f"{sys.argv[1]}_authorization")
+                driver.visit(decide(sys.argv[2]))
             """
         ),
         encoding="utf-8",
@@ -183,8 +183,8 @@ def test_the_address_is_shown_before_a_browser_that_stays_in_the_foreground(
         assert login.stdout is not None
         try:
             url = next(line for line in login.stdout if line.startswith("http")).strip()
-            person = grantway_issuer.person()
-            person.visit(person.approve_authorization(url))
+            driver = grantway_issuer.browser_driver()
+            driver.visit(driver.approve_authorization(url))
             told = login.stdout.readline()
             assert login.wait(PATIENCE) == 0
         finally:
@@ -225,7 +225,7 @@ def test_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
         assert login.stdin is not None
         try:
             url = next(line for line in login.stdout if line.startswith("http")).strip()
-            back = grantway_issuer.person().approve_authorization(url)
+            back = grantway_issuer.browser_driver().approve_authorization(url)
             shown, errors = login.communicate(f"{back}\n", timeout=PATIENCE)
         finally:
             login.kill()
@@ -250,7 +250,7 @@ def test_an_address_of_any_length_is_pasted_into_a_terminal_and_not_shown(
     with work.in_terminal("login", "work", "--paste") as login:
         url = login.until(r"(http\S+authorize\S+)\n")[1]
         login.until("Paste it here")
-        back = grantway_issuer.person().approve_authorization(url)
+        back = grantway_issuer.browser_driver().approve_authorization(url)
         login.type(f"mistyped\x15{back}&more={LONG}!\x7f\necho the next line\n")
         assert login.end() == 0, login.shown
     assert "Logged in to work." in login.shown
@@ -267,7 +267,7 @@ def test_an_address_of_any_length_is_read_from_a_pipe(
         assert login.stdout is not None
         try:
             url = next(line for line in login.stdout if line.startswith("http")).strip()
-            back = grantway_issuer.person().approve_authorization(url)
+            back = grantway_issuer.browser_driver().approve_authorization(url)
             _, errors = login.communicate(f"\n{back}&more={LONG}\n", timeout=PATIENCE)
         finally:
             login.kill()
@@ -360,7 +360,7 @@ def test_the_profile_can_choose(work: Home) -> None:
 def log_in(home: Home, issuer: LiveIssuer) -> str:
     """Log in on a device; gives the client_id."""
     with running(home, "work", "--device") as login:
-        issuer.person().approve_device(*asked(login))
+        issuer.browser_driver().approve_device(*asked(login))
         _, errors = login.communicate(timeout=PATIENCE)
     assert login.returncode == 0, errors
     with home.profile() as profile:
@@ -416,10 +416,10 @@ def test_a_forgotten_registration_is_noticed_before_a_person_is_sent_anywhere(
         assert login.stdout is not None
         try:
             url = next(line for line in login.stdout if line.startswith("http")).strip()
-            person = grantway_issuer.person()
-            back = person.approve_authorization(url)
+            driver = grantway_issuer.browser_driver()
+            back = driver.approve_authorization(url)
             if way == "--browser":
-                person.visit(back)
+                driver.visit(back)
             _, errors = login.communicate(f"{back}\n", timeout=PATIENCE)
         finally:
             login.kill()
@@ -580,7 +580,7 @@ def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> 
     }
     home.env.update(aws)
     with running(home, "--sso-session", "corp") as login:
-        grantway_issuer.person().approve_device(*asked(login))
+        grantway_issuer.browser_driver().approve_device(*asked(login))
         shown, errors = login.communicate(timeout=PATIENCE)
     assert (login.returncode, errors) == (0, "")
     assert "The AWS tools share it" in shown
@@ -616,7 +616,7 @@ def test_the_settings_of_a_session(home: Home, grantway_issuer: LiveIssuer, brow
     assert f"127.0.0.1%3A{port}%2Foauth%2Fcallback" in done.stdout
     home.write('[sso_sessions.corp]\nlogin = "device"\n')
     with running(home, "--sso-session", "corp") as login:
-        grantway_issuer.person().approve_device(*asked(login))
+        grantway_issuer.browser_driver().approve_device(*asked(login))
         assert login.wait(PATIENCE) == 0
 
 
@@ -630,7 +630,7 @@ def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(
     )
     home.env.update(AWS_CONFIG_FILE=str(config), AWS_ENDPOINT_URL_SSO_OIDC=grantway_issuer.url)
     with running(home, "--sso-session", "corp") as login:
-        grantway_issuer.person().approve_device(*asked(login))
+        grantway_issuer.browser_driver().approve_device(*asked(login))
         login.communicate(timeout=PATIENCE)
     file = next(
         each

@@ -61,8 +61,8 @@ def login(client: aws.SSOOIDCClient) -> tuple[dict[str, str], dict[str, object]]
     registered = client.register_client(clientName="test", clientType="public")
     who = {name: registered[name] for name in ("clientId", "clientSecret")}
     started = client.start_device_authorization(**who, startUrl="https://example.com/start")
-    with BrowserDriver() as person:
-        person.approve_device(started["verificationUriComplete"])
+    with BrowserDriver() as driver:
+        driver.approve_device(started["verificationUriComplete"])
     token = client.create_token(**who, grantType=DEVICE_CODE, deviceCode=started["deviceCode"])
     return who, token
 

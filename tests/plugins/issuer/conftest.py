@@ -24,7 +24,7 @@ BASIC = "client_secret_basic"
 
 
 class Clock:
-    """A clock that moves when told."""
+    """A clock that tests can advance."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -37,7 +37,7 @@ class Clock:
 
 
 class Caller:
-    """A client program: one registration, and the requests it sends in either dialect."""
+    """A client program with one registration, which sends requests in either dialect."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -52,7 +52,7 @@ class Caller:
         self.http.close()
 
     def clone(self) -> Caller:
-        """The same client in another program."""
+        """Return the same client in another program."""
         other = Caller(self.url)
         other.id, other.secret, other.method = self.id, self.secret, self.method
         return other
@@ -106,16 +106,16 @@ class Caller:
         return f"{self.url}/authorize?{urlencode(kept)}"
 
     def sent_back(self, **params: str) -> dict[str, str]:
-        """What comes back to the redirect URI after the person approved."""
-        with BrowserDriver() as person:
-            return query_of(person.approve_authorization(self.authorize_url(**params)))
+        """Approve the request and return the parameters of the redirect."""
+        with BrowserDriver() as driver:
+            return query_of(driver.approve_authorization(self.authorize_url(**params)))
 
     def login(self, **params: str) -> dict[str, Any]:
-        """Tokens in RFC names, by a code."""
+        """Log in with an authorization code and return the token response."""
         code = self.sent_back(**params)["code"]
-        answer = self.redeem(code)
-        assert answer.status_code == 200, answer.text
-        tokens: dict[str, Any] = answer.json()
+        response = self.redeem(code)
+        assert response.status_code == 200, response.text
+        tokens: dict[str, Any] = response.json()
         return tokens
 
     def redeem(self, code: str, **params: Any) -> requests.Response:
@@ -129,15 +129,15 @@ class Caller:
         )
 
     def active(self, token: str) -> bool:
-        answer = self.as_rfc("/introspect", token=token)
-        assert answer.status_code == 200, answer.text
-        return bool(answer.json()["active"])
+        response = self.as_rfc("/introspect", token=token)
+        assert response.status_code == 200, response.text
+        return bool(response.json()["active"])
 
     def start(self, **params: Any) -> dict[str, Any]:
-        """A device flow, in RFC names."""
-        answer = self.as_rfc("/device_authorization", **params)
-        assert answer.status_code == 200, answer.text
-        started: dict[str, Any] = answer.json()
+        """Start a device flow and return the response."""
+        response = self.as_rfc("/device_authorization", **params)
+        assert response.status_code == 200, response.text
+        started: dict[str, Any] = response.json()
         return started
 
     def poll(self, device_code: str) -> requests.Response:
@@ -161,7 +161,7 @@ def server(clock: Clock) -> Iterator[IssuerServer]:
 
 @pytest.fixture
 def caller(server: IssuerServer) -> Iterator[Caller]:
-    """Somebody who is not registered yet."""
+    """A client that is not registered yet."""
     made = Caller(server.url)
     yield made
     made.http.close()
@@ -169,19 +169,19 @@ def caller(server: IssuerServer) -> Iterator[Caller]:
 
 @pytest.fixture
 def aws(caller: Caller) -> Caller:
-    """A client as AWS's programs register one."""
+    """A client that is registered through RegisterClient."""
     return caller.register_aws()
 
 
 @pytest.fixture
 def rfc(server: IssuerServer) -> Iterator[Caller]:
-    """A confidential client by RFC 7591."""
+    """A confidential client that is registered through RFC 7591."""
     made = Caller(server.url).register_rfc()
     yield made
     made.http.close()
 
 
 @pytest.fixture
-def person() -> Iterator[BrowserDriver]:
+def driver() -> Iterator[BrowserDriver]:
     with BrowserDriver() as made:
         yield made

@@ -1,4 +1,4 @@
-"""Clients that keep several issuers on one database busy, and count what they get."""
+"""Load for several issuers on one database, with a count of the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 @dataclass
 class Tally:
-    """What the clients got.
+    """Results of the clients' requests.
 
     Attributes:
         statuses: HTTP status of every response; 0 is a connection that broke.
@@ -40,7 +40,7 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Requests that were answered with a server error, or not at all."""
+        """Number of requests that got a server error or no response."""
         return sum(count for status, count in self.statuses.items() if not status or status >= 500)
 
 
@@ -70,7 +70,7 @@ class Load:
     def run(
         self, while_running: Callable[[], object], *, chains: int = 4, racers: int = 2
     ) -> Tally:
-        """Keep the issuers busy while a function runs; give what happened.
+        """Send requests while a function runs, and return the results.
 
         Args:
             while_running: What happens meanwhile.
@@ -93,14 +93,14 @@ class Load:
             token = self._login(http)["refresh_token"]
             for url in itertools.cycle(self._urls):
                 began = time.monotonic()
-                answer = self._until_answered(http, url, "refresh_token", refresh_token=token)
+                response = self._until_answered(http, url, "refresh_token", refresh_token=token)
                 with self._lock:
-                    if "refresh_token" not in answer:
+                    if "refresh_token" not in response:
                         self.tally.lost += 1
                         return
                     self.tally.refreshed += 1
                     self.tally.longest = max(self.tally.longest, time.monotonic() - began)
-                token = answer["refresh_token"]
+                token = response["refresh_token"]
                 if self._ended.is_set():
                     return
 
@@ -119,30 +119,30 @@ class Load:
 
     def _login(self, http: requests.Session) -> dict[str, Any]:
         while True:
-            status, answer = self._send(
+            status, response = self._send(
                 http, self._urls[0], DEVICE_CODE, device_code=self._begin(http)
             )
             if status == 200:
-                return answer
+                return response
 
     def _begin(self, http: requests.Session) -> str:
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
-            status, answer = self._post(http, f"{self._urls[0]}/device_authorization", {})
+            status, response = self._post(http, f"{self._urls[0]}/device_authorization", {})
             if status == 200:
-                return str(answer["device_code"])
+                return str(response["device_code"])
             threading.Event().wait(0.05)
         raise AssertionError("no device login could be started")
 
     def _until_answered(
         self, http: requests.Session, url: str, grant_type: str, **params: str
     ) -> dict[str, Any]:
-        """Send a request until it succeeds or is refused."""
+        """Retry a request until it succeeds or is rejected."""
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
-            status, answer = self._send(http, url, grant_type, **params)
+            status, response = self._send(http, url, grant_type, **params)
             if 200 <= status < 500:
-                return answer
+                return response
             threading.Event().wait(0.05)
         raise AssertionError("the issuer did not recover")
 
@@ -155,8 +155,8 @@ class Load:
         self, http: requests.Session, url: str, form: dict[str, str]
     ) -> tuple[int, dict[str, Any]]:
         try:
-            answer = http.post(url, data={**self._client, **form}, timeout=30)
-            status, body = answer.status_code, answer.json()
+            response = http.post(url, data={**self._client, **form}, timeout=30)
+            status, body = response.status_code, response.json()
         except requests.RequestException:
             status, body = 0, {}
         with self._lock:

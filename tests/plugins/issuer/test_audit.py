@@ -1,4 +1,4 @@
-"""The audit log: one line for each event, in either format, with nothing secret in it."""
+"""The audit log: one line for each event, in either format, without secrets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SECRET = re.compile(r"gw[a-z]_")
 
 
 class Listener(logging.Handler):
-    """Keeps each record as a line of either format."""
+    """A log handler that formats each record in both formats."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Listener(logging.Handler):
         self.json.append(json.loads(line))
 
     def take(self) -> list[dict[str, Any]]:
-        """The events since the last time, without what every one has."""
+        """Return the new events, without the fields that all events have."""
         told, self.json, self.text = self.json, [], []
         for each in told:
             assert each.pop("logger") == "grantway.audit"
@@ -82,7 +82,7 @@ def listening() -> Iterator[Listener]:
 
 @pytest.fixture
 def log(rfc: Caller) -> Iterator[Listener]:
-    """What is logged after a client registered."""
+    """The audit log after the registration of a client."""
     with listening() as handler:
         yield handler
 
@@ -91,9 +91,7 @@ def request_of(caller: Caller, endpoint: str) -> dict[str, str]:
     return {"endpoint": endpoint, "peer": "127.0.0.1", "issuer": caller.url}
 
 
-def test_a_login_is_logged_when_its_tokens_are_issued_and_a_refresh_is_not(
-    rfc: Caller, log: Listener
-) -> None:
+def test_logs_a_login_but_not_a_refresh(rfc: Caller, log: Listener) -> None:
     tokens = rfc.login()
     approval, login = log.take()
     assert approval == {
@@ -117,13 +115,13 @@ def test_a_login_is_logged_when_its_tokens_are_issued_and_a_refresh_is_not(
     assert log.take() == []
 
 
-def test_a_device_login_is_one_approval_and_one_login(
+def test_logs_a_device_login_as_one_approval_and_one_login(
     rfc: Caller, log: Listener, clock: Clock
 ) -> None:
     started = rfc.start()
     assert rfc.poll(started["device_code"]).json()["error"] == "authorization_pending"
-    with BrowserDriver() as person:
-        person.approve_device(started["verification_uri_complete"])
+    with BrowserDriver() as driver:
+        driver.approve_device(started["verification_uri_complete"])
     clock.tick(10)
     assert rfc.poll(started["device_code"]).ok
     approval, login = log.take()
@@ -132,12 +130,10 @@ def test_a_device_login_is_one_approval_and_one_login(
     assert started["user_code"] not in str((approval, login))
 
 
-def test_a_denial_at_the_device_page_is_logged_and_so_is_the_refused_poll(
-    rfc: Caller, log: Listener
-) -> None:
+def test_logs_a_denial_on_the_device_page_and_the_rejected_poll(rfc: Caller, log: Listener) -> None:
     started = rfc.start()
-    with BrowserDriver() as person:
-        person.deny_device(started["verification_uri_complete"])
+    with BrowserDriver() as driver:
+        driver.deny_device(started["verification_uri_complete"])
     denied = log.only()
     assert denied["endpoint"] == "/device"
     assert (denied["event"], denied["error"]) == ("denial", "access_denied")
@@ -152,9 +148,9 @@ def test_a_denial_at_the_device_page_is_logged_and_so_is_the_refused_poll(
     )
 
 
-def test_a_denial_at_the_authorization_page_is_logged(rfc: Caller, log: Listener) -> None:
-    with BrowserDriver() as person:
-        person.deny_authorization(rfc.authorize_url())
+def test_logs_a_denial_on_the_authorization_page(rfc: Caller, log: Listener) -> None:
+    with BrowserDriver() as driver:
+        driver.deny_authorization(rfc.authorize_url())
     denied = log.only()
     assert (denied["event"], denied["error"]) == ("denial", "access_denied")
     assert (denied["client_id"], denied["endpoint"]) == (rfc.id, "/authorize")
@@ -164,7 +160,7 @@ def test_a_denial_at_the_authorization_page_is_logged(rfc: Caller, log: Listener
     ("params", "error"),
     [({"redirect_uri": "https://evil.example"}, "invalid_request"), ({"scope": "c"}, None)],
 )
-def test_an_authorization_request_with_a_mistake_is_a_denial(
+def test_logs_an_invalid_authorization_request_as_a_denial(
     rfc: Caller, log: Listener, params: dict[str, str], error: str | None
 ) -> None:
     requests.get(rfc.authorize_url(**params), timeout=PATIENCE, allow_redirects=False)
@@ -173,22 +169,22 @@ def test_an_authorization_request_with_a_mistake_is_a_denial(
     assert denied.get("client_id") == (None if error else rfc.id)
 
 
-def test_a_wrong_user_code_is_logged_without_the_code(rfc: Caller, log: Listener) -> None:
-    with BrowserDriver() as person, pytest.raises(FlowError):
-        person.approve_device(f"{rfc.url}/device", "BCDF-GHJK")
+def test_logs_a_wrong_user_code_without_the_code(rfc: Caller, log: Listener) -> None:
+    with BrowserDriver() as driver, pytest.raises(FlowError):
+        driver.approve_device(f"{rfc.url}/device", "BCDF-GHJK")
     assert log.only() == {"event": "wrong_user_code", **request_of(rfc, "/device")}
 
 
-def test_a_throttled_user_code_is_a_denial(rfc: Caller, log: Listener) -> None:
+def test_logs_a_throttled_user_code_as_a_denial(rfc: Caller, log: Listener) -> None:
     url = f"{rfc.url}/device?user_code=BCDF-GHJK"
-    answers = [requests.get(url, timeout=PATIENCE).status_code for _ in range(12)]
+    responses = [requests.get(url, timeout=PATIENCE).status_code for _ in range(12)]
     told = log.take()
-    assert answers[-1] == 429
+    assert responses[-1] == 429
     assert [each["event"] for each in told] == ["wrong_user_code"] * 10 + ["denial"] * 2
     assert told[-1]["error"] == "slow_down"
 
 
-def test_a_replayed_code_is_one_replay(rfc: Caller, log: Listener) -> None:
+def test_logs_one_replay_for_a_replayed_code(rfc: Caller, log: Listener) -> None:
     code = rfc.sent_back()["code"]
     assert rfc.redeem(code).ok
     family = log.take()[-1]["family_id"]
@@ -199,7 +195,9 @@ def test_a_replayed_code_is_one_replay(rfc: Caller, log: Listener) -> None:
     assert (told["grant_type"], told["error"]) == ("authorization_code", "invalid_grant")
 
 
-def test_a_replayed_refresh_token_is_one_replay(rfc: Caller, log: Listener, clock: Clock) -> None:
+def test_logs_one_replay_for_a_replayed_refresh_token(
+    rfc: Caller, log: Listener, clock: Clock
+) -> None:
     first = rfc.login()["refresh_token"]
     family = log.take()[-1]["family_id"]
     rfc.refresh(first)
@@ -213,7 +211,7 @@ def test_a_replayed_refresh_token_is_one_replay(rfc: Caller, log: Listener, cloc
     assert log.only()["event"] == "denial"  # the login is gone already
 
 
-def test_revocations_name_what_was_revoked(rfc: Caller, log: Listener) -> None:
+def test_logs_what_was_revoked(rfc: Caller, log: Listener) -> None:
     tokens = rfc.login()
     family = log.take()[-1]["family_id"]
     for kind in ("access_token", "refresh_token"):
@@ -230,7 +228,7 @@ def test_revocations_name_what_was_revoked(rfc: Caller, log: Listener) -> None:
     assert log.take() == []
 
 
-def test_registrations_are_logged_in_both_dialects(rfc: Caller, log: Listener) -> None:
+def test_logs_registrations_in_both_dialects(rfc: Caller, log: Listener) -> None:
     with Caller(rfc.url) as one, Caller(rfc.url) as other:
         for made in (one.register_rfc, other.register_aws):
             client_id = made(**{_NAME[made.__name__]: "A tool"}).id
@@ -239,7 +237,7 @@ def test_registrations_are_logged_in_both_dialects(rfc: Caller, log: Listener) -
             assert (told["client_id"], told["client_name"]) == (client_id, "A tool")
 
 
-def test_a_refused_registration_is_a_denial() -> None:
+def test_logs_a_rejected_registration_as_a_denial() -> None:
     with IssuerServer(IssuerSettings(registration="off")) as server, listening() as log:
         requests.post(f"{server.url}/register", json={"grant_types": [1]}, timeout=PATIENCE)
         told = log.only()
@@ -251,16 +249,16 @@ def test_a_refused_registration_is_a_denial() -> None:
 
 
 @pytest.mark.parametrize("path", ["/token", "/revoke", "/introspect", "/device_authorization"])
-def test_failed_client_authentication_names_registered_clients_only(
+def test_failed_client_authentication_logs_only_registered_client_ids(
     rfc: Caller, log: Listener, path: str
 ) -> None:
     misplaced = "a-secret-in-the-wrong-field"
     data = {"grant_type": "refresh_token", "refresh_token": "x", "token": "x"}
     for client_id, named in ((rfc.id, rfc.id), (misplaced, None)):
-        answer = requests.post(
+        response = requests.post(
             f"{rfc.url}{path}", data, auth=(client_id, "wrong-secret"), timeout=PATIENCE
         )
-        assert answer.status_code == 401
+        assert response.status_code == 401
         told = log.only()
         assert (told["event"], told["error"]) == ("denial", "invalid_client")
         assert told.get("client_id") == named
@@ -268,14 +266,14 @@ def test_failed_client_authentication_names_registered_clients_only(
         assert misplaced not in str(told)
 
 
-def test_a_request_with_a_broken_parameter_is_a_denial(rfc: Caller, log: Listener) -> None:
+def test_logs_an_invalid_parameter_as_a_denial(rfc: Caller, log: Listener) -> None:
     rfc.rfc("/token", grant_type="nonsense")
     assert log.only()["error"] == "unsupported_grant_type"
     requests.post(f"{rfc.url}/register", json={"grant_type": ["x"], "scope": 3}, timeout=PATIENCE)
     assert log.only()["event"] == "denial"
 
 
-def test_the_aws_portal_logs_a_logout(clock: Clock) -> None:
+def test_logs_a_logout_from_the_aws_portal(clock: Clock) -> None:
     from grantway_plugins.issuer._aws_portal.accounts import AwsAccount  # noqa: PLC0415
 
     account = AwsAccount("111122223333", "Dev", "dev@example.com", {})
@@ -295,7 +293,7 @@ def test_the_aws_portal_logs_a_logout(clock: Clock) -> None:
     assert (told["endpoint"], told["client_id"]) == ("/logout", caller.id)
 
 
-def test_the_operators_changes_are_logged(server: IssuerServer, log: Listener) -> None:
+def test_logs_changes_by_the_operator(server: IssuerServer, log: Listener) -> None:
     made = add_client(server.store, {"client_name": "gw", "grant_types": ["client_credentials"]})
     rotate_secret(server.store, made["client_id"])
     remove_client(server.store, made["client_id"])
@@ -310,7 +308,7 @@ def test_the_operators_changes_are_logged(server: IssuerServer, log: Listener) -
     }
 
 
-def test_an_event_is_logged_once_when_its_work_ran_twice(
+def test_logs_an_event_once_if_its_work_ran_twice(
     rfc: Caller, log: Listener, server: IssuerServer
 ) -> None:
     code = rfc.sent_back()["code"]
@@ -381,7 +379,9 @@ def test_unauthenticated_events_are_rate_limited(rfc: Caller, log: Listener) -> 
     client_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     name=st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=100),
 )
-def test_no_client_can_forge_a_line(rfc: Caller, log: Listener, client_id: str, name: str) -> None:
+def test_a_client_cannot_forge_a_log_line(
+    rfc: Caller, log: Listener, client_id: str, name: str
+) -> None:
     log.take()
     forged = client_id + "\n2026-01-01T00:00:00.000Z INFO grantway.audit login \x1b[2J"
     requests.post(
@@ -408,7 +408,7 @@ def test_no_client_can_forge_a_line(rfc: Caller, log: Listener, client_id: str, 
         assert told[-1]["client_name"] == f'{name} event="login"'
 
 
-def test_no_secret_of_a_whole_session_is_logged(server: IssuerServer, clock: Clock) -> None:
+def test_logs_no_secrets(server: IssuerServer, clock: Clock) -> None:
     with listening() as log, Caller(server.url) as caller:
         caller.register_rfc(token_endpoint_auth_method=BASIC)
         tokens = caller.login()
@@ -425,7 +425,7 @@ def test_no_secret_of_a_whole_session_is_logged(server: IssuerServer, clock: Clo
             assert secret not in shown
 
 
-def test_a_choice_about_a_deleted_device_code_decides_nothing(
+def test_a_decision_about_a_deleted_device_code_has_no_effect(
     rfc: Caller, log: Listener, server: IssuerServer
 ) -> None:
     started = rfc.start()
@@ -434,7 +434,9 @@ def test_a_choice_about_a_deleted_device_code_decides_nothing(
     server.store.run(
         lambda transaction: transaction._cursor.change(Prepared(sa.delete(device_codes)), {})
     )
-    answer = rfc.http.post(f"{rfc.url}/device", {**fields, "decision": "approve"}, timeout=PATIENCE)
-    assert answer.status_code == 400
-    assert "expired" in answer.text
+    response = rfc.http.post(
+        f"{rfc.url}/device", {**fields, "decision": "approve"}, timeout=PATIENCE
+    )
+    assert response.status_code == 400
+    assert "expired" in response.text
     assert log.take() == []

@@ -1,4 +1,4 @@
-"""Parameters of the authorization request, and where its errors go."""
+"""Parameters and errors of authorization requests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def ask(caller: Caller, url: str) -> requests.Response:
     return caller.http.get(url, allow_redirects=False)
 
 
-def error_of(answer: requests.Response) -> str:
-    assert answer.status_code == 303, answer.text
-    return query_of(answer.headers["location"])["error"]
+def error_of(response: requests.Response) -> str:
+    assert response.status_code == 303, response.text
+    return query_of(response.headers["location"])["error"]
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_a_parameter_without_a_value_counts_as_omitted(rfc: Caller, name: str) -
     assert ask(rfc, f"{url}&{name}=").status_code == 200
 
 
-def test_an_empty_redirect_uri_means_the_only_one_registered(
-    rfc: Caller, person: BrowserDriver
+def test_an_empty_redirect_uri_stands_for_the_only_registered_one(
+    rfc: Caller, driver: BrowserDriver
 ) -> None:
     url = rfc.authorize_url(redirect_uri="") + "&redirect_uri="
-    code = query_of(person.approve_authorization(url))["code"]
+    code = query_of(driver.approve_authorization(url))["code"]
     assert rfc.redeem(code, redirect_uri="").status_code == 200
 
 
-def test_empty_pkce_parameters_are_omitted_ones(rfc: Caller) -> None:
+def test_empty_pkce_parameters_count_as_omitted(rfc: Caller) -> None:
     plain = rfc.authorize_url(code_challenge="", code_challenge_method="")
     empty = "&code_challenge=&code_challenge_method="
     assert ask(rfc, plain + empty).status_code == 200
@@ -53,27 +53,27 @@ def test_empty_pkce_parameters_are_omitted_ones(rfc: Caller) -> None:
 
 
 @pytest.mark.parametrize("name", ["response_type", "client_id"])
-def test_an_empty_required_parameter_is_missing(rfc: Caller, name: str) -> None:
-    answer = ask(rfc, f"{rfc.authorize_url(**{name: ''})}&{name}=")
+def test_an_empty_required_parameter_counts_as_missing(rfc: Caller, name: str) -> None:
+    response = ask(rfc, f"{rfc.authorize_url(**{name: ''})}&{name}=")
     if name == "client_id":
-        assert answer.status_code == 400
+        assert response.status_code == 400
     else:
-        assert "required" in query_of(answer.headers["location"])["error_description"]
+        assert "required" in query_of(response.headers["location"])["error_description"]
 
 
-def test_an_empty_parameter_is_no_duplicate_of_another(rfc: Caller) -> None:
+def test_an_empty_parameter_is_not_a_duplicate(rfc: Caller) -> None:
     assert ask(rfc, f"{rfc.authorize_url()}&state=&scope=&scope=a").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["state", "scope", "prompt", "request_uri", "response_mode"])
-def test_a_duplicate_parameter_is_named(rfc: Caller, name: str) -> None:
+def test_names_a_duplicate_parameter(rfc: Caller, name: str) -> None:
     url = f"{rfc.authorize_url(state='')}&{name}=a&{name}=b"
     sent = query_of(ask(rfc, url).headers["location"])
     assert sent["error"] == "invalid_request"
     assert name in sent["error_description"]
 
 
-def test_parameters_that_are_not_known_are_ignored_and_not_repeated(rfc: Caller) -> None:
+def test_ignores_unknown_parameters(rfc: Caller) -> None:
     page = ask(rfc, f"{rfc.authorize_url()}&nonce=n1&nonce=n2&max_age=5")
     assert page.status_code == 200
     assert "nonce" not in page.text
@@ -92,14 +92,14 @@ def test_parameters_that_are_not_known_are_ignored_and_not_repeated(rfc: Caller)
     ],
 )
 def test_rejects_unsupported_parameters(rfc: Caller, params: dict[str, str], error: str) -> None:
-    answer = ask(rfc, rfc.authorize_url(**params))
-    assert error_of(answer) == error
-    sent = query_of(answer.headers["location"])
+    response = ask(rfc, rfc.authorize_url(**params))
+    assert error_of(response) == error
+    sent = query_of(response.headers["location"])
     assert (sent["state"], sent["iss"]) == ("xyz", rfc.url)
 
 
-def test_a_request_uri_alone_is_answered_as_not_supported(rfc: Caller) -> None:
-    """As a client sends it after a pushed request (RFC 9126 section 4)."""
+def test_reports_request_uri_as_not_supported(rfc: Caller) -> None:
+    """Clients send it after a pushed authorization request (RFC 9126 section 4)."""
     query = urlencode({"client_id": rfc.id, "request_uri": "urn:example:1"})
     assert error_of(ask(rfc, f"{rfc.url}/authorize?{query}")) == "request_uri_not_supported"
 
@@ -112,8 +112,8 @@ def test_any_other_prompt_shows_the_page(rfc: Caller, prompt: str) -> None:
 def test_prompt_none_works_with_automatic_approval() -> None:
     with IssuerServer(IssuerSettings(approve="auto")) as server, Caller(server.url) as caller:
         caller.register_rfc()
-        answer = ask(caller, caller.authorize_url(prompt="none"))
-        assert query_of(answer.headers["location"])["code"]
+        response = ask(caller, caller.authorize_url(prompt="none"))
+        assert query_of(response.headers["location"])["code"]
 
 
 def test_the_metadata_lists_the_supported_features(rfc: Caller) -> None:
@@ -128,28 +128,28 @@ def form_of(page: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in pairs}
 
 
-def test_form_post_answers_with_a_form_to_the_client(rfc: Caller) -> None:
+def test_form_post_responds_with_a_form_for_the_client(rfc: Caller) -> None:
     url = rfc.authorize_url(response_mode="form_post", state='"><script>')
-    answer = rfc.http.post(
+    response = rfc.http.post(
         f"{rfc.url}/authorize",
         data={**form_of(ask(rfc, url).text), "decision": "approve"},
         allow_redirects=False,
     )
-    assert answer.status_code == 200
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["content-security-policy"].endswith("script-src 'self'")
-    assert f'action="{CALLBACK}"' in answer.text
-    sent = form_of(answer.text)
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-security-policy"].endswith("script-src 'self'")
+    assert f'action="{CALLBACK}"' in response.text
+    sent = form_of(response.text)
     assert (sent["state"], sent["iss"]) == ('"><script>', rfc.url)
     assert rfc.redeem(sent["code"]).status_code == 200
 
 
-def test_form_post_to_an_app_is_refused(caller: Caller) -> None:
+def test_rejects_form_post_to_a_private_use_scheme(caller: Caller) -> None:
     caller.register_rfc(redirect_uris=["com.example.app:/cb"])
     url = caller.authorize_url(redirect_uri="com.example.app:/cb", response_mode="form_post")
-    answer = ask(caller, url)
-    assert answer.status_code == 400
-    assert "com.example.app:/cb?error=invalid_request" in answer.text
+    response = ask(caller, url)
+    assert response.status_code == 400
+    assert "com.example.app:/cb?error=invalid_request" in response.text
 
 
 @pytest.mark.parametrize("redirect", [ELSEWHERE, "com.example.app:/cb"])
@@ -165,54 +165,54 @@ def test_form_post_to_an_app_is_refused(caller: Caller) -> None:
         {"state": "", "other": "&state=a&state=b"},
     ],
 )
-def test_no_error_sends_the_browser_away_unasked(
+def test_an_error_does_not_redirect_the_browser_automatically(
     caller: Caller, redirect: str, mistake: dict[str, str]
 ) -> None:
     """Anyone can register a client, so its errors must not redirect (RFC 9700 4.11.2)."""
     caller.register_rfc(redirect_uris=[redirect], client_name="A trap")
     other = mistake.get("other", "")
     params = {name: value for name, value in mistake.items() if name != "other"}
-    answer = ask(caller, caller.authorize_url(redirect_uri=redirect, **params) + other)
-    assert answer.status_code == 400
-    assert "location" not in answer.headers
-    assert "refresh" not in answer.headers
-    assert "http-equiv" not in answer.text
-    assert "<script" not in answer.text
-    assert "A trap" in answer.text
-    assert f'href="{redirect}?error=' in answer.text
+    response = ask(caller, caller.authorize_url(redirect_uri=redirect, **params) + other)
+    assert response.status_code == 400
+    assert "location" not in response.headers
+    assert "refresh" not in response.headers
+    assert "http-equiv" not in response.text
+    assert "<script" not in response.text
+    assert "A trap" in response.text
+    assert f'href="{redirect}?error=' in response.text
 
 
 def test_an_invalid_form_does_not_redirect(caller: Caller) -> None:
-    """The form's fields are the request once more, and anyone can edit them."""
+    """The form contains the request again, and a user can edit its fields."""
     caller.register_rfc(redirect_uris=[ELSEWHERE])
     form = form_of(ask(caller, caller.authorize_url(redirect_uri=ELSEWHERE)).text)
     form |= {"scope": "admin", "decision": "approve"}
-    answer = caller.http.post(f"{caller.url}/authorize", data=form, allow_redirects=False)
-    assert answer.status_code == 400
-    assert "location" not in answer.headers
+    response = caller.http.post(f"{caller.url}/authorize", data=form, allow_redirects=False)
+    assert response.status_code == 400
+    assert "location" not in response.headers
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:3000", "[::1]:3000", "localhost:3000"])
-def test_a_program_on_this_machine_learns_of_errors_at_once(caller: Caller, host: str) -> None:
+def test_errors_redirect_automatically_to_this_machine(caller: Caller, host: str) -> None:
     redirect = f"http://{host}/cb"
     caller.register_rfc(redirect_uris=[redirect])
     url = caller.authorize_url(redirect_uri=redirect, scope="admin")
     assert error_of(ask(caller, url)) == "invalid_scope"
 
 
-def test_a_denial_returns_to_the_client(caller: Caller, person: BrowserDriver) -> None:
-    """The person was asked, and read where their choice leads."""
+def test_a_denial_returns_to_the_client(caller: Caller, driver: BrowserDriver) -> None:
+    """The page has shown the destination to the user."""
     caller.register_rfc(redirect_uris=[ELSEWHERE])
-    location = person.deny_authorization(caller.authorize_url(redirect_uri=ELSEWHERE))
+    location = driver.deny_authorization(caller.authorize_url(redirect_uri=ELSEWHERE))
     assert location.startswith(f"{ELSEWHERE}?error=access_denied")
 
 
 def test_a_stale_form_links_to_the_same_request(rfc: Caller) -> None:
     form = form_of(ask(rfc, rfc.authorize_url(state="a&b")).text)
     rfc.http.cookies.clear()
-    answer = rfc.http.post(f"{rfc.url}/authorize", data={**form, "decision": "approve"})
-    assert answer.status_code == 403
-    (link,) = re.findall(r'<p><a href="([^"]+)"', answer.text)
+    response = rfc.http.post(f"{rfc.url}/authorize", data={**form, "decision": "approve"})
+    assert response.status_code == 403
+    (link,) = re.findall(r'<p><a href="([^"]+)"', response.text)
     assert quote(CALLBACK, safe="") in link
     page = ask(rfc, rfc.url + html.unescape(link))
     assert form_of(page.text)["state"] == "a&b"

@@ -10,16 +10,16 @@ import requests
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
-def said(answer: requests.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]
+def said(response: requests.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["error"]
 
 
 INVALID_CLIENT = (401, "invalid_client")
 
 
-def test_aws_registration(caller: Caller) -> None:
-    answer = caller.aws("/client/register", clientName="x", clientType="public")
-    made = answer.json()
+def test_registers_an_aws_client(caller: Caller) -> None:
+    response = caller.aws("/client/register", clientName="x", clientType="public")
+    made = response.json()
     assert set(made) == {
         "clientId",
         "clientSecret",
@@ -30,7 +30,7 @@ def test_aws_registration(caller: Caller) -> None:
     }
     assert made["clientSecretExpiresAt"] - made["clientIdIssuedAt"] == 90 * 86400
     assert made["tokenEndpoint"] == f"{caller.url}/token"
-    assert answer.headers["cache-control"] == "no-store"
+    assert response.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_aws_registration(caller: Caller) -> None:
         ),
     ],
 )
-def test_aws_registration_refuses_by_name(
+def test_aws_registration_names_an_invalid_parameter(
     caller: Caller, members: dict[str, Any], error: str, name: str
 ) -> None:
-    answer = caller.aws(
+    response = caller.aws(
         "/client/register", **{"clientName": "x", "clientType": "public", **members}
     )
-    assert said(answer) == (400, error)
-    assert answer.headers["x-amzn-errortype"] == name
+    assert said(response) == (400, error)
+    assert response.headers["x-amzn-errortype"] == name
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_aws_registration_refuses_by_name(
         "https://example.com/\r\nX: y",
     ],
 )
-def test_a_redirect_uri_that_cannot_be_trusted_is_not_registered(caller: Caller, uri: Any) -> None:
-    answer = caller.http.post(f"{caller.url}/register", json={"redirect_uris": [uri]})
-    assert said(answer) == (400, "invalid_redirect_uri")
+def test_rejects_unsafe_redirect_uris(caller: Caller, uri: Any) -> None:
+    response = caller.http.post(f"{caller.url}/register", json={"redirect_uris": [uri]})
+    assert said(response) == (400, "invalid_redirect_uri")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_redirect_uri_that_cannot_be_trusted_is_not_registered(caller: Caller,
         "com.example.app:/cb",
     ],
 )
-def test_redirect_uris_that_can_be_registered(caller: Caller, uri: Any) -> None:
+def test_accepts_safe_redirect_uris(caller: Caller, uri: Any) -> None:
     assert caller.register_rfc(redirect_uris=[uri]).id
 
 
@@ -117,49 +117,49 @@ def test_rfc_registration_returns_the_registered_metadata(caller: Caller) -> Non
         {"client_name": 7},
     ],
 )
-def test_rfc_registration_refuses_metadata(caller: Caller, metadata: dict[str, Any]) -> None:
-    asked = {"redirect_uris": ["https://example.com/cb"], **metadata}
-    answer = caller.http.post(f"{caller.url}/register", json=asked)
-    assert said(answer) == (400, "invalid_client_metadata")
-
-
-def test_a_wrong_secret_is_401_with_a_challenge_only_where_basic_was_tried(
-    rfc: Caller, aws: Caller
+def test_rfc_registration_rejects_invalid_metadata(
+    caller: Caller, metadata: dict[str, Any]
 ) -> None:
+    asked = {"redirect_uris": ["https://example.com/cb"], **metadata}
+    response = caller.http.post(f"{caller.url}/register", json=asked)
+    assert said(response) == (400, "invalid_client_metadata")
+
+
+def test_a_wrong_secret_gets_401_and_a_challenge_only_for_basic(rfc: Caller, aws: Caller) -> None:
     rfc.secret += "x"
-    answer = rfc.refresh("t")
-    assert said(answer) == INVALID_CLIENT
-    assert answer.headers["www-authenticate"].startswith("Basic ")
+    response = rfc.refresh("t")
+    assert said(response) == INVALID_CLIENT
+    assert response.headers["www-authenticate"].startswith("Basic ")
     aws.secret += "x"
-    for answer in (
+    for response in (
         aws.refresh("t"),
         aws.as_aws("/token", grantType="refresh_token", refreshToken="t"),
     ):
-        assert said(answer) == INVALID_CLIENT
-        assert "www-authenticate" not in answer.headers
+        assert said(response) == INVALID_CLIENT
+        assert "www-authenticate" not in response.headers
 
 
 @pytest.mark.parametrize("used", ["client_secret_post", "none"])
-def test_only_the_registered_method_is_taken(rfc: Caller, used: str) -> None:
+def test_accepts_only_the_registered_authentication_method(rfc: Caller, used: str) -> None:
     rfc.method = used
     assert said(rfc.refresh("t")) == INVALID_CLIENT
 
 
-def test_two_methods_in_one_request_are_refused(rfc: Caller) -> None:
-    answer = rfc.refresh("t", client_secret=rfc.secret)
-    assert said(answer) == (400, "invalid_request")
+def test_rejects_two_authentication_methods_in_one_request(rfc: Caller) -> None:
+    response = rfc.refresh("t", client_secret=rfc.secret)
+    assert said(response) == (400, "invalid_request")
     assert said(rfc.refresh("t", client_id="other")) == (400, "invalid_request")
     assert said(rfc.refresh("t", client_id=rfc.id)) == (400, "invalid_grant")
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic YQ==", "Basic /w=="])
-def test_a_basic_header_that_cannot_be_read(rfc: Caller, header: str) -> None:
-    answer = rfc.http.post(
+def test_rejects_a_malformed_basic_header(rfc: Caller, header: str) -> None:
+    response = rfc.http.post(
         f"{rfc.url}/token",
         data={"grant_type": "refresh_token", "refresh_token": "t"},
         headers={"authorization": header},
     )
-    assert said(answer) == INVALID_CLIENT
+    assert said(response) == INVALID_CLIENT
 
 
 def test_an_expired_registration_is_invalid_client(rfc: Caller, aws: Caller, clock: Clock) -> None:
@@ -182,44 +182,46 @@ def test_a_public_client_may_identify_itself_by_basic_with_an_empty_secret(
     refresh_token = caller.login()["refresh_token"]
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
     for also in ({}, {"client_id": caller.id}):
-        answer = caller.http.post(f"{caller.url}/token", data=form | also, auth=(caller.id, ""))
-        assert answer.status_code == 200, answer.text
+        response = caller.http.post(f"{caller.url}/token", data=form | also, auth=(caller.id, ""))
+        assert response.status_code == 200, response.text
     form = {"token": refresh_token}
-    answer = caller.http.post(f"{caller.url}/revoke", data=form, auth=(caller.id, ""))
-    assert answer.status_code == 200, answer.text
+    response = caller.http.post(f"{caller.url}/revoke", data=form, auth=(caller.id, ""))
+    assert response.status_code == 200, response.text
     assert said(caller.refresh(refresh_token)) == (400, "invalid_grant")
 
 
-def test_an_empty_secret_opens_no_client_that_has_one(rfc: Caller, aws: Caller) -> None:
+def test_an_empty_secret_does_not_authenticate_a_client_with_a_secret(
+    rfc: Caller, aws: Caller
+) -> None:
     for client in (rfc, aws):
-        answer = client.http.post(
+        response = client.http.post(
             f"{client.url}/token",
             data={"grant_type": "refresh_token", "refresh_token": "t"},
             auth=(client.id, ""),
         )
-        assert said(answer) == INVALID_CLIENT
-        assert "www-authenticate" in answer.headers
+        assert said(response) == INVALID_CLIENT
+        assert "www-authenticate" in response.headers
 
 
 def test_rejects_a_request_without_a_client_id(caller: Caller) -> None:
-    answer = caller.rfc("/token", grant_type="refresh_token", refresh_token="t")
-    assert said(answer) == INVALID_CLIENT
-    answer = caller.aws("/token", grantType="refresh_token", refreshToken="t")
-    assert said(answer) == (400, "invalid_request")
-    assert "clientId" in answer.json()["message"]
+    response = caller.rfc("/token", grant_type="refresh_token", refresh_token="t")
+    assert said(response) == INVALID_CLIENT
+    response = caller.aws("/token", grantType="refresh_token", refreshToken="t")
+    assert said(response) == (400, "invalid_request")
+    assert "clientId" in response.json()["message"]
 
 
-def test_an_unknown_grant_and_one_that_the_client_may_not_use(caller: Caller) -> None:
+def test_rejects_an_unknown_grant_and_one_that_the_client_did_not_register(caller: Caller) -> None:
     caller.register_aws(grantTypes=["refresh_token"])
-    answer = caller.as_aws("/token", grantType="password", username="x")
-    assert said(answer) == (400, "unsupported_grant_type")
-    assert answer.headers["x-amzn-errortype"] == "UnsupportedGrantTypeException"
-    answer = caller.as_aws("/token", grantType="authorization_code", code="x")
-    assert said(answer) == (400, "unauthorized_client")
-    assert answer.headers["x-amzn-errortype"] == "UnauthorizedClientException"
+    response = caller.as_aws("/token", grantType="password", username="x")
+    assert said(response) == (400, "unsupported_grant_type")
+    assert response.headers["x-amzn-errortype"] == "UnsupportedGrantTypeException"
+    response = caller.as_aws("/token", grantType="authorization_code", code="x")
+    assert said(response) == (400, "unauthorized_client")
+    assert response.headers["x-amzn-errortype"] == "UnauthorizedClientException"
 
 
-def test_introspection_needs_a_secret_and_revocation_ends_tokens(
+def test_introspection_requires_a_secret_and_revocation_revokes_tokens(
     caller: Caller, rfc: Caller
 ) -> None:
     tokens = rfc.login()
@@ -239,7 +241,7 @@ def test_introspection_needs_a_secret_and_revocation_ends_tokens(
     assert rfc.as_rfc("/revoke", token="unknown").status_code == 200
 
 
-def test_an_access_token_ends_with_its_lifetime(rfc: Caller, clock: Clock) -> None:
+def test_an_access_token_expires(rfc: Caller, clock: Clock) -> None:
     token = rfc.login()["access_token"]
     clock.tick(3599)
     assert rfc.active(token)
@@ -259,23 +261,23 @@ IAM_QUERIES = [
 ]
 
 
-def test_a_form_that_asks_for_create_token_with_iam_is_refused_by_name(rfc: Caller) -> None:
+def test_rejects_create_token_with_iam_in_a_form(rfc: Caller) -> None:
     signed = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20300101/x/sso-oauth/aws4_request"}
     for path, headers in [("/token?aws_iam=true", {}), ("/token", signed)]:
         form = {"grant_type": "refresh_token", "refresh_token": "x"}
-        answer = rfc.http.post(rfc.url + path, data=form, headers=headers)
-        assert said(answer) == (400, "invalid_request")
-        assert "CreateTokenWithIAM is not supported" in answer.json()["error_description"]
+        response = rfc.http.post(rfc.url + path, data=form, headers=headers)
+        assert said(response) == (400, "invalid_request")
+        assert "CreateTokenWithIAM is not supported" in response.json()["error_description"]
 
 
-def test_create_token_with_iam_is_refused_by_name(aws: Caller) -> None:
+def test_rejects_create_token_with_iam_in_json(aws: Caller) -> None:
     members = {"clientId": aws.id, "clientSecret": aws.secret, "grantType": "refresh_token"}
     signed = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20300101/x/sso-oauth/aws4_request"}
     for path, headers in [
         *((f"/token?{query}", {}) for query in IAM_QUERIES),
         ("/token", signed),
     ]:
-        answer = aws.http.post(aws.url + path, json=members, headers=headers)
-        assert said(answer) == (400, "invalid_request")
-        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
-        assert "CreateTokenWithIAM is not supported" in answer.json()["message"]
+        response = aws.http.post(aws.url + path, json=members, headers=headers)
+        assert said(response) == (400, "invalid_request")
+        assert response.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert "CreateTokenWithIAM is not supported" in response.json()["message"]

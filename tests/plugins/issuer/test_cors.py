@@ -1,4 +1,4 @@
-"""Web pages of other origins: only the allowed ones may read the answers."""
+"""CORS: only allowed origins may read responses."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ def preflight(caller: Caller, path: str, origin: str, method: str = "POST") -> r
     return caller.http.options(caller.url + path, headers=headers)
 
 
-def allowing(answer: requests.Response) -> dict[str, str]:
-    return {n.lower(): v for n, v in answer.headers.items() if n.lower().startswith("access-")}
+def allowing(response: requests.Response) -> dict[str, str]:
+    return {n.lower(): v for n, v in response.headers.items() if n.lower().startswith("access-")}
 
 
 @pytest.mark.parametrize("path", POSTS + GETS)
-def test_an_allowed_origin_may_ask_and_read(open_to_app: Caller, path: str) -> None:
+def test_an_allowed_origin_may_send_requests_and_read_responses(
+    open_to_app: Caller, path: str
+) -> None:
     method = "GET" if path in GETS else "POST"
     asked = preflight(open_to_app, path, APP, method)
     assert asked.status_code == 204
@@ -47,46 +49,46 @@ def test_an_allowed_origin_may_ask_and_read(open_to_app: Caller, path: str) -> N
     assert asked.headers["access-control-allow-headers"] == "authorization,content-type"
     assert "Origin" in asked.headers["vary"]
     # Errors too, or a program in a page could not tell one from another.
-    answer = open_to_app.http.request(method, open_to_app.url + path, headers={"origin": APP})
-    assert answer.headers["access-control-allow-origin"] == APP
-    assert "x-amzn-errortype" in answer.headers["access-control-expose-headers"]
-    assert "access-control-allow-credentials" not in {*allowing(asked), *allowing(answer)}
+    response = open_to_app.http.request(method, open_to_app.url + path, headers={"origin": APP})
+    assert response.headers["access-control-allow-origin"] == APP
+    assert "x-amzn-errortype" in response.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in {*allowing(asked), *allowing(response)}
 
 
 @pytest.mark.parametrize("path", POSTS + GETS)
 @pytest.mark.parametrize("origin", [OTHER, "null", "https://app.example.com.evil.example"])
-def test_another_origin_may_not(open_to_app: Caller, path: str, origin: str) -> None:
+def test_another_origin_may_not_read_responses(open_to_app: Caller, path: str, origin: str) -> None:
     method = "GET" if path in GETS else "POST"
     asked = preflight(open_to_app, path, origin, method)
     assert (asked.status_code, allowing(asked)) == (403, {})
-    answer = open_to_app.http.request(method, open_to_app.url + path, headers={"origin": origin})
-    assert allowing(answer) == {}
-    assert answer.headers["vary"] == "Origin"
+    response = open_to_app.http.request(method, open_to_app.url + path, headers={"origin": origin})
+    assert allowing(response) == {}
+    assert response.headers["vary"] == "Origin"
 
 
-def test_a_cache_never_gives_one_origins_answer_to_another(open_to_app: Caller) -> None:
-    answer = open_to_app.http.get(open_to_app.url + GETS[0])
-    assert answer.headers["vary"] == "Origin"
-    assert allowing(answer) == {}
+def test_responses_vary_by_origin(open_to_app: Caller) -> None:
+    response = open_to_app.http.get(open_to_app.url + GETS[0])
+    assert response.headers["vary"] == "Origin"
+    assert allowing(response) == {}
 
 
 @pytest.mark.parametrize("path", ["/device", "/authorize", "/introspect", "/health"])
 def test_other_endpoints_have_no_cors_headers(open_to_app: Caller, path: str) -> None:
     assert allowing(preflight(open_to_app, path, APP, "GET")) == {}
-    answer = open_to_app.http.get(open_to_app.url + path, headers={"origin": APP})
-    assert allowing(answer) == {}
+    response = open_to_app.http.get(open_to_app.url + path, headers={"origin": APP})
+    assert allowing(response) == {}
 
 
 @pytest.mark.parametrize("path", POSTS + GETS)
-def test_it_is_off_by_default(caller: Caller, path: str) -> None:
+def test_cors_is_disabled_by_default(caller: Caller, path: str) -> None:
     asked = preflight(caller, path, APP)
     assert (asked.status_code, allowing(asked)) == (405, {})
-    answer = caller.http.get(caller.url + path, headers={"origin": APP})
-    assert allowing(answer) == {}
-    assert "vary" not in answer.headers
+    response = caller.http.get(caller.url + path, headers={"origin": APP})
+    assert allowing(response) == {}
+    assert "vary" not in response.headers
 
 
-def test_every_origin() -> None:
+def test_a_star_allows_every_origin() -> None:
     settings = IssuerSettings(cors_origins=("*",))
     with IssuerServer(settings) as server, Caller(server.url) as caller:
         assert preflight(caller, "/token", OTHER).headers["access-control-allow-origin"] == "*"
@@ -107,11 +109,11 @@ def test_every_origin() -> None:
         7,
     ],
 )
-def test_an_origin_that_no_browser_sends_is_refused(origin: str) -> None:
+def test_rejects_an_origin_that_no_browser_sends(origin: str) -> None:
     with pytest.raises(ConfigurationError, match="cors_origins"):
         IssuerSettings(cors_origins=(origin,))
 
 
-def test_every_origin_with_automatic_approval_is_refused() -> None:
+def test_rejects_a_star_with_automatic_approval() -> None:
     with pytest.raises(ConfigurationError, match="every web page could get a token"):
         IssuerSettings(cors_origins=("*",), approve="auto")

@@ -1,4 +1,4 @@
-"""A database's URL: its password is never shown, and an SQLite file is for its owner alone."""
+"""Database URLs: passwords are never shown, and SQLite files are private."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_rejects_a_database_name_that_looks_like_a_url(
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("client", "list")])
-def test_a_password_is_not_taken_as_an_argument(command: tuple[str, ...]) -> None:
+def test_rejects_a_password_as_an_argument(command: tuple[str, ...]) -> None:
     url = f"postgresql+psycopg://issuer:{PASSWORD}@127.0.0.1:1/tokens"
     refused = grantway(*command, "--database", url)
     assert refused.returncode == 1
@@ -72,7 +72,7 @@ def test_a_password_is_not_taken_as_an_argument(command: tuple[str, ...]) -> Non
     assert PASSWORD not in refused.stderr + refused.stdout
 
 
-def test_the_url_is_read_from_a_file(tmp_path: Path) -> None:
+def test_reads_the_url_from_a_file(tmp_path: Path) -> None:
     named = tmp_path / "url"
     named.write_text(f"sqlite:///{tmp_path}/x.db\n")
     assert grantway("client", "list", "--database-file", str(named)).stdout == "[]\n"
@@ -112,7 +112,7 @@ def test_the_database_file_is_private_to_its_owner(
     assert set(modes.values()) == {0o600}
 
 
-def test_the_files_of_an_older_database_become_private(tmp_path: Path) -> None:
+def test_makes_the_files_of_an_existing_database_private(tmp_path: Path) -> None:
     path = tmp_path / "issuer.db"
     IssuerStore(path).close()
     path.chmod(0o644)
@@ -132,5 +132,5 @@ def test_the_files_of_an_older_database_become_private(tmp_path: Path) -> None:
         "sqlite:///tokens.db",
     ],
 )
-def test_a_url_without_a_password_is_taken_as_an_argument(url: str) -> None:
+def test_accepts_a_url_without_a_password_as_an_argument(url: str) -> None:
     assert not has_password(url)

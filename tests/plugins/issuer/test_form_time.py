@@ -1,4 +1,4 @@
-"""The time that a browser gets to send the form of a page."""
+"""Time limit for submitted forms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hasty() -> Iterator[IssuerServer]:
 
 
 @pytest.mark.parametrize("path", ["/device", "/authorize"])
-def test_a_form_that_comes_too_slowly_gets_a_page(hasty: IssuerServer, path: str) -> None:
+def test_a_slow_form_gets_an_error_page(hasty: IssuerServer, path: str) -> None:
     address = urlsplit(hasty.url)
     with socket.create_connection(
         (address.hostname or "", address.port or 0), timeout=PATIENCE
@@ -30,8 +30,8 @@ def test_a_form_that_comes_too_slowly_gets_a_page(hasty: IssuerServer, path: str
             f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 100\r\n"
             "Content-Type: application/x-www-form-urlencoded\r\n\r\nuser_code=".encode()
         )
-        answer = read_all(connection)  # until the connection is closed
-    head, _, page = answer.partition(b"\r\n\r\n")
+        response = read_all(connection)  # until the connection is closed
+    head, _, page = response.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert b"content-type: text/html" in head
     assert b"The form took more than 0.3 seconds" in page

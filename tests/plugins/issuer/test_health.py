@@ -1,4 +1,4 @@
-"""A full disk, and a database that is read-only or gone, are reported and recovered from."""
+"""Reporting a full disk, a read-only database and an unavailable one, and recovery."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.waiting import PATIENCE, until
 
 
 def health(url: str, path: str = "/health") -> tuple[int, dict[str, Any]]:
-    answer = requests.get(url + path, timeout=PATIENCE)
-    return answer.status_code, answer.json()
+    response = requests.get(url + path, timeout=PATIENCE)
+    return response.status_code, response.json()
 
 
 def is_ok(found: tuple[int, dict[str, Any]]) -> bool:
     return found == (200, {"status": "ok"})
 
 
-def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
+def test_reports_a_full_disk_until_there_is_space(tmp_path: Path) -> None:
     options = ("--database", str(tmp_path / "x.db"), "--registration", "unrestricted")
     with serving(*options) as (url, process):
         assert is_ok(health(url))
@@ -39,7 +39,7 @@ def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
         def full() -> requests.Response:
             return requests.post(f"{url}/register", json=metadata, timeout=PATIENCE)
 
-        refused = until(full, lambda answer: answer.status_code == 503)
+        refused = until(full, lambda response: response.status_code == 503)
         assert "disk is full" in refused.json()["error_description"]
         for path in ("/health", "/readyz"):
             status, found = until(lambda path=path: health(url, path), lambda it: not is_ok(it))
@@ -50,7 +50,7 @@ def test_a_full_disk_is_reported_until_there_is_space(tmp_path: Path) -> None:
         assert full().status_code == 201
 
 
-def test_a_stopped_and_a_read_only_server_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_stopped_and_a_read_only_database_server(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CACHE_SECONDS", "FAILURE_SECONDS"):  # one and five seconds, which a report lasts
         monkeypatch.setattr(f"grantway_plugins.issuer._http.health.{name}", 0.1)
     with (
@@ -60,12 +60,12 @@ def test_a_stopped_and_a_read_only_server_are_reported(monkeypatch: pytest.Monke
         until(lambda: health(server.url), is_ok)
         # PostgreSQL refuses a NUL, and no caller must make the issuer look broken by sending one.
         stranger = {"client_id": "\0", "grant_type": "refresh_token", "refresh_token": "x"}
-        for answer in (
+        for response in (
             requests.post(f"{server.url}/token", data=stranger, timeout=PATIENCE),
             requests.post(f"{server.url}/token", data=stranger, auth=("\0", "x"), timeout=PATIENCE),
             requests.get(f"{server.url}/authorize", params=stranger, timeout=PATIENCE),
         ):
-            assert answer.status_code in {400, 401}, answer.text
+            assert response.status_code in {400, 401}, response.text
         assert is_ok(health(server.url))
         running.stop()
         _, found = until(lambda: health(server.url), lambda it: not is_ok(it))
@@ -78,7 +78,9 @@ def test_a_stopped_and_a_read_only_server_are_reported(monkeypatch: pytest.Monke
         assert found["error"] == "store_read_only"
 
 
-def test_a_silent_server_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starting_fails_if_the_database_server_does_not_respond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(database, "CONNECT_TIMEOUT", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://issuer@127.0.0.1:{silent.getsockname()[1]}/tokens"
@@ -86,7 +88,7 @@ def test_a_silent_server_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None
             store.IssuerStore(url)
 
 
-def test_a_database_that_gives_no_answer_holds_up_no_request(
+def test_an_unresponsive_database_does_not_block_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with (

@@ -1,4 +1,4 @@
-"""The ``Host`` header: a page that points its own name at this machine gets nothing."""
+"""The ``Host`` header and DNS rebinding."""
 
 from __future__ import annotations
 
@@ -51,24 +51,27 @@ def test_rejects_other_host_names(host: str) -> None:
 def test_a_browser_with_a_foreign_host_name_gets_a_link_to_the_issuer(
     caller: Caller, path: str, method: str
 ) -> None:
-    answer = caller.http.request(method, caller.url + path, headers=STRANGER)
-    assert answer.status_code == 421
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert f'href="{caller.url}/"' in answer.text
-    assert "csrf" not in answer.text
-    assert "<form" not in answer.text
-    assert "set-cookie" not in answer.headers
+    response = caller.http.request(method, caller.url + path, headers=STRANGER)
+    assert response.status_code == 421
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert f'href="{caller.url}/"' in response.text
+    assert "csrf" not in response.text
+    assert "<form" not in response.text
+    assert "set-cookie" not in response.headers
 
 
-def test_the_stylesheet_of_that_page_loads(caller: Caller) -> None:
-    answer = caller.http.get(f"{caller.url}/static/issuer.css", headers=STRANGER)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/css; charset=utf-8")
+def test_serves_the_stylesheet_for_any_host_name(caller: Caller) -> None:
+    response = caller.http.get(f"{caller.url}/static/issuer.css", headers=STRANGER)
+    assert (response.status_code, response.headers["content-type"]) == (
+        200,
+        "text/css; charset=utf-8",
+    )
 
 
-def test_programs_get_json_under_a_strangers_name_where_all_is_approved() -> None:
+def test_programs_get_a_json_error_for_a_foreign_host_name_with_automatic_approval() -> None:
     with IssuerServer(IssuerSettings(approve="auto")) as server, Caller(server.url) as caller:
-        answer = caller.http.post(f"{server.url}/token", data={}, headers=STRANGER)
-        assert (answer.status_code, answer.json()["error"]) == (421, "invalid_request")
+        response = caller.http.post(f"{server.url}/token", data={}, headers=STRANGER)
+        assert (response.status_code, response.json()["error"]) == (421, "invalid_request")
         page = caller.http.get(f"{server.url}/device", headers=STRANGER)
         assert page.headers["content-type"] == "text/html; charset=utf-8"
 
@@ -76,22 +79,22 @@ def test_programs_get_json_under_a_strangers_name_where_all_is_approved() -> Non
 def test_rejects_a_decision_with_a_foreign_host_name(rfc: Caller) -> None:
     started = rfc.start()
     form = {"user_code": started["user_code"], "decision": "approve", "csrf": "x"}
-    answer = rfc.http.post(f"{rfc.url}/device", data=form, headers=STRANGER)
-    assert answer.status_code == 421
+    response = rfc.http.post(f"{rfc.url}/device", data=form, headers=STRANGER)
+    assert response.status_code == 421
     assert rfc.poll(started["device_code"]).json()["error"] == "authorization_pending"
 
 
-def test_programs_may_use_any_name_that_leads_to_it(caller: Caller) -> None:
+def test_programs_may_use_any_host_name(caller: Caller) -> None:
     members = {"clientName": "A tool", "clientType": "public"}
-    answer = caller.http.post(f"{caller.url}/client/register", json=members, headers=STRANGER)
-    assert answer.status_code == 200
+    response = caller.http.post(f"{caller.url}/client/register", json=members, headers=STRANGER)
+    assert response.status_code == 200
 
 
-def test_where_all_is_approved_nothing_is_given_under_a_strangers_name() -> None:
+def test_rejects_foreign_host_names_with_automatic_approval() -> None:
     with IssuerServer(IssuerSettings(approve="auto")) as server, Caller(server.url) as caller:
         members = {"clientName": "A tool", "clientType": "public"}
-        answer = caller.http.post(f"{server.url}/client/register", json=members, headers=STRANGER)
-        assert (answer.status_code, answer.json()["error"]) == (421, "invalid_request")
+        response = caller.http.post(f"{server.url}/client/register", json=members, headers=STRANGER)
+        assert (response.status_code, response.json()["error"]) == (421, "invalid_request")
         port = urlsplit(server.url).port
         known = caller.http.get(f"{server.url}/health", headers={"host": f"localhost:{port}"})
         assert known.status_code == 200

@@ -32,17 +32,17 @@ def post(caller: Caller, path: str, body: bytes, content_type: str) -> requests.
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_only_post(caller: Caller, path: str) -> None:
-    answer = caller.http.get(caller.url + path)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert answer.json()["error"] == "invalid_request"
-    assert answer.headers["cache-control"] == "no-store"
+def test_allows_only_post(caller: Caller, path: str) -> None:
+    response = caller.http.get(caller.url + path)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.json()["error"] == "invalid_request"
+    assert response.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["//", "/token/", "/nothing"])
-def test_an_unknown_path(caller: Caller, path: str) -> None:
-    answer = caller.http.get(caller.url + path)
-    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+def test_an_unknown_path_gets_404(caller: Caller, path: str) -> None:
+    response = caller.http.get(caller.url + path)
+    assert (response.status_code, response.json()["error"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", [*POSTS, "/health", "/device"])
@@ -56,7 +56,7 @@ def test_an_unknown_path(caller: Caller, path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("content_type", [FORM, JSON])
-def test_two_authorization_headers(
+def test_rejects_a_second_authorization_header(
     caller: Caller, path: str, twice: list[str], content_type: str
 ) -> None:
     connection = http.client.HTTPConnection(urlsplit(caller.url).netloc, timeout=30)
@@ -65,53 +65,55 @@ def test_two_authorization_headers(
         connection.putheader("Authorization", each)
     connection.putheader("Content-Type", content_type)
     connection.endheaders()
-    answer = connection.getresponse()
-    assert (answer.status, json.loads(answer.read())["error"]) == (400, "invalid_request")
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())["error"]) == (400, "invalid_request")
     if content_type == JSON:
-        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert response.headers["x-amzn-errortype"] == "InvalidRequestException"
     connection.close()
 
 
 @pytest.mark.parametrize("shape", ["{0}&", "{0}&&", "&{0}", "&&{0}&&"])
 def test_a_form_may_have_empty_fields(rfc: Caller, shape: str) -> None:
     body = shape.format("scope=a&&client_id=x").encode()
-    answer = rfc.http.post(
+    response = rfc.http.post(
         f"{rfc.url}/device_authorization",
         data=body.replace(b"client_id=x", b""),
         headers={"content-type": FORM},
         auth=(rfc.id, rfc.secret),
     )
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
 
 
-def test_a_form_of_empty_fields_only_has_no_parameters(caller: Caller) -> None:
-    answer = post(caller, "/token", b"&", FORM)
-    assert answer.json()["error_description"] == "grant_type is required"
+def test_a_form_with_only_empty_fields_has_no_parameters(caller: Caller) -> None:
+    response = post(caller, "/token", b"&", FORM)
+    assert response.json()["error_description"] == "grant_type is required"
 
 
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "", "json"])
-def test_another_content_type(caller: Caller, path: str, content_type: str) -> None:
-    answer = post(caller, path, b"x=1", content_type)
-    assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
+def test_rejects_another_content_type(caller: Caller, path: str, content_type: str) -> None:
+    response = post(caller, path, b"x=1", content_type)
+    assert (response.status_code, response.json()["error"]) == (415, "invalid_request")
 
 
 @pytest.mark.parametrize("content_type", [FORM, JSON])
 @pytest.mark.parametrize("size", [65_537, 500_000, 3_000_000])
-def test_a_body_over_the_cap(caller: Caller, content_type: str, size: int) -> None:
-    answer = post(caller, "/token", b"a" * size, content_type)
-    assert (answer.status_code, answer.json()["error"]) == (413, "invalid_request")
-    assert ("x-amzn-errortype" in answer.headers) is (content_type == JSON)
+def test_rejects_a_body_that_is_too_large(caller: Caller, content_type: str, size: int) -> None:
+    response = post(caller, "/token", b"a" * size, content_type)
+    assert (response.status_code, response.json()["error"]) == (413, "invalid_request")
+    assert ("x-amzn-errortype" in response.headers) is (content_type == JSON)
 
 
-def test_a_body_at_the_cap_in_pieces(caller: Caller) -> None:
+def test_accepts_a_body_of_the_maximum_size_in_chunks(caller: Caller) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"grant_type=refresh_token&x="
         yield b"a" * 60_000
 
-    answer = caller.http.post(f"{caller.url}/token", data=pieces(), headers={"content-type": FORM})
-    assert answer.json()["error"] == "invalid_request"
-    assert "refresh_token" in answer.json()["error_description"]
+    response = caller.http.post(
+        f"{caller.url}/token", data=pieces(), headers={"content-type": FORM}
+    )
+    assert response.json()["error"] == "invalid_request"
+    assert "refresh_token" in response.json()["error_description"]
 
 
 @pytest.mark.parametrize(
@@ -140,20 +142,20 @@ def test_a_body_at_the_cap_in_pieces(caller: Caller) -> None:
     ],
 )
 def test_bad_input_is_invalid_request(caller: Caller, body: bytes, content_type: str) -> None:
-    answer = post(caller, "/token", body, content_type)
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
-    assert answer.headers["cache-control"] == "no-store"
+    response = post(caller, "/token", body, content_type)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    assert response.headers["cache-control"] == "no-store"
     if content_type == JSON:
-        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
-        assert answer.headers["x-amzn-requestid"]
-        assert answer.json()["message"] == answer.json()["error_description"]
+        assert response.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert response.headers["x-amzn-requestid"]
+        assert response.json()["message"] == response.json()["error_description"]
 
 
-def test_the_broken_fields_are_named_all_at_once(aws: Caller) -> None:
-    answer = aws.as_aws("/token", grantType="authorization_code", codeVerifier="short")
-    assert "code is required" in answer.json()["message"]
-    assert "codeVerifier" in answer.json()["message"]
-    assert "short" not in answer.json()["message"].replace("codeVerifier", "")
+def test_reports_all_invalid_parameters_at_once(aws: Caller) -> None:
+    response = aws.as_aws("/token", grantType="authorization_code", codeVerifier="short")
+    assert "code is required" in response.json()["message"]
+    assert "codeVerifier" in response.json()["message"]
+    assert "short" not in response.json()["message"].replace("codeVerifier", "")
 
 
 def test_unknown_parameters_are_ignored(rfc: Caller) -> None:
@@ -161,13 +163,13 @@ def test_unknown_parameters_are_ignored(rfc: Caller) -> None:
     assert rfc.refresh(token, audience="x", code="").status_code == 200
 
 
-def test_answers_with_tokens_are_not_stored(rfc: Caller) -> None:
-    answer = rfc.refresh(rfc.login()["refresh_token"])
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["content-type"] == JSON
+def test_responses_with_tokens_must_not_be_cached(rfc: Caller) -> None:
+    response = rfc.refresh(rfc.login()["refresh_token"])
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-type"] == JSON
 
 
-def test_metadata_says_where_everything_is(caller: Caller) -> None:
+def test_metadata_lists_the_endpoints(caller: Caller) -> None:
     for path in ("oauth-authorization-server", "openid-configuration"):
         found = caller.http.get(f"{caller.url}/.well-known/{path}").json()
         assert found["issuer"] == caller.url
@@ -179,12 +181,12 @@ def test_metadata_says_where_everything_is(caller: Caller) -> None:
         assert "jwks_uri" not in found
 
 
-def test_health(caller: Caller) -> None:
+def test_health_check_succeeds(caller: Caller) -> None:
     assert caller.http.get(f"{caller.url}/health").json() == {"status": "ok"}
 
 
 def test_a_connection_serves_many_requests_without_delay(caller: Caller) -> None:
-    """With Nagle's delay on, each of these takes 40 ms and more."""
+    """With Nagle's algorithm, each of these requests would take at least 40 ms."""
     connection = http.client.HTTPConnection(urlsplit(caller.url).netloc)
     connection.connect()
     before = connection.sock.getsockname()
@@ -239,15 +241,15 @@ FUZZ = settings(
 )
 
 
-def judged(answer: requests.Response) -> None:
-    assert answer.status_code in range(200, 500), answer.status_code
-    assert isinstance(answer.json(), dict)
-    assert answer.status_code < 300 or answer.json()["error"]
+def judged(response: requests.Response) -> None:
+    assert response.status_code in range(200, 500), response.status_code
+    assert isinstance(response.json(), dict)
+    assert response.status_code < 300 or response.json()["error"]
 
 
 @FUZZ
 @given(path=st.sampled_from(POSTS), content_type=st.sampled_from([FORM, JSON]), body=st.binary())
-def test_any_bytes_get_a_json_answer(
+def test_any_bytes_get_a_json_response(
     caller: Caller, path: str, content_type: str, body: bytes
 ) -> None:
     judged(post(caller, path, body, content_type))
@@ -255,7 +257,7 @@ def test_any_bytes_get_a_json_answer(
 
 @FUZZ
 @given(path=st.sampled_from(POSTS), known=KNOWN, extra=st.dictionaries(NAMES, VALUES, max_size=5))
-def test_any_json_object_gets_a_json_answer(
+def test_any_json_object_gets_a_json_response(
     caller: Caller, path: str, known: dict[str, Any], extra: dict[str, Any]
 ) -> None:
     judged(post(caller, path, json.dumps({**known, **extra}).encode(), JSON))
@@ -273,7 +275,7 @@ def test_any_json_object_gets_a_json_answer(
     ),
     basic=st.none() | st.binary(max_size=30),
 )
-def test_any_form_gets_a_json_answer(
+def test_any_form_gets_a_json_response(
     caller: Caller, path: str, fields: dict[str, str], basic: bytes | None
 ) -> None:
     headers = {"content-type": FORM}
@@ -286,12 +288,12 @@ def test_any_form_gets_a_json_answer(
 @given(query=st.binary(max_size=60))
 def test_any_query_gets_a_page(caller: Caller, query: bytes) -> None:
     for path in ("/authorize", "/device"):
-        answer = caller.http.get(f"{caller.url}{path}?user_code={quote_from_bytes(query)}")
-        assert answer.status_code in range(200, 500)
+        response = caller.http.get(f"{caller.url}{path}?user_code={quote_from_bytes(query)}")
+        assert response.status_code in range(200, 500)
 
 
 @pytest.mark.parametrize("member", ["clientId", "clientSecret", "refreshToken"])
-def test_half_a_character_is_the_callers_fault(aws: Caller, member: str) -> None:
+def test_rejects_a_lone_surrogate(aws: Caller, member: str) -> None:
     members = {"clientId": aws.id, "clientSecret": aws.secret, "refreshToken": "x"}
-    answer = aws.aws("/token", **{"grantType": "refresh_token", **members, member: "\ud800"})
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    response = aws.aws("/token", **{"grantType": "refresh_token", **members, member: "\ud800"})
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")

@@ -1,4 +1,4 @@
-"""A grant that a plugin brings, at the issuer: the plugin decides, the core issues."""
+"""Issuer grants of plugins: the plugin decides, and the issuer issues tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Plugin:
 
 
 class Decides:
-    """Answers as a test says."""
+    """Returns a decision of the test."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -48,14 +48,14 @@ class Decides:
 
 
 class Raises:
-    """Breaks."""
+    """Raises an exception."""
 
     def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
         raise RuntimeError("hunter2")
 
 
 class Nonsense:
-    """Answers what is no decision."""
+    """Returns an invalid decision."""
 
     def decide(self, request: GrantRequest, transaction: Any) -> Any:
         return "yes"
@@ -83,7 +83,7 @@ def test_the_plugin_decides_and_the_issuer_issues() -> None:
     assert tokens["refresh_token"].startswith("gwr_")
 
 
-def test_a_decision_may_leave_out_the_refresh_token_and_add_members() -> None:
+def test_a_decision_can_omit_the_refresh_token_and_add_members() -> None:
     members = {"issued_token_type": "urn:example:t", "access_token": "mine"}
     tokens = answer(Decides(refresh_token=False, members=members)).json()
     assert "refresh_token" not in tokens
@@ -91,11 +91,11 @@ def test_a_decision_may_leave_out_the_refresh_token_and_add_members() -> None:
     assert tokens["access_token"].startswith("gwa_"), "a plugin makes no tokens"
 
 
-def test_an_approval_that_ends_soon_ends_its_tokens() -> None:
+def test_tokens_expire_with_their_family() -> None:
     assert answer(Decides(lifetime=60.0)).json()["expires_in"] <= 60
 
 
-def test_a_scope_past_the_registration_is_denied() -> None:
+def test_denies_a_scope_that_the_client_did_not_register() -> None:
     refused = answer(Decides(), scope="a admin")
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
 
@@ -109,7 +109,7 @@ def test_a_failing_plugin_gets_an_error_response_without_secrets(
     assert "hunter2" not in refused.text + caplog.text
 
 
-def test_a_side_without_its_grant_is_not_offered_and_told_of(
+def test_an_issuer_grant_without_a_grant_is_not_offered_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -124,7 +124,7 @@ def test_an_issuer_without_grants_is_an_error() -> None:
         IssuerServer(registry=grantway.build_registry(entry_points=False))
 
 
-def test_the_standard_sides_come_through_the_same_door() -> None:
+def test_the_standard_issuer_grants_are_registered_by_a_plugin() -> None:
     found = grantway.default_registry()
     standard = {
         "authorization_code",
@@ -136,7 +136,7 @@ def test_the_standard_sides_come_through_the_same_door() -> None:
     assert not standard & set(blocked.issuer_grants)
 
 
-def test_a_client_loads_no_database_for_the_issuers_sides() -> None:
+def test_loading_issuer_grants_does_not_import_the_database() -> None:
     code = (
         "import sys, grantway; assert grantway.default_registry().issuer_grants;"
         "from grantway_plugins.issuer import Denial, Issue, GrantRequest;"

@@ -1,4 +1,4 @@
-"""The same statements serve SQLite and PostgreSQL."""
+"""Prepared statements for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATEMENTS = [
 ]
 
 
-def test_every_statement_is_written_for_both() -> None:
+def test_every_statement_compiles_for_both_databases() -> None:
     assert len(STATEMENTS) > 20
     for statement in STATEMENTS:
         sql, names, fixed = statement.on(sqlite.dialect())
@@ -28,6 +28,6 @@ def test_every_statement_is_written_for_both() -> None:
         assert "?" not in sql
 
 
-def test_a_family_is_locked_where_there_are_several_writers() -> None:
+def test_locks_the_family_on_postgresql() -> None:
     sql, _names, _fixed = transaction._REFRESH_TOKEN.on(psycopg.dialect())
     assert "FOR UPDATE OF families" in sql

@@ -1,4 +1,4 @@
-"""Refreshing: rotation, reuse, binding, scope and lifetime."""
+"""Refresh tokens: rotation, reuse, binding, scope and lifetime."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.plugins.issuer.conftest import Caller, Clock
 
 
-def refused(answer: requests.Response, error: str = "invalid_grant") -> None:
-    assert (answer.status_code, answer.json()["error"]) == (400, error)
+def refused(response: requests.Response, error: str = "invalid_grant") -> None:
+    assert (response.status_code, response.json()["error"]) == (400, error)
 
 
-def test_every_refresh_brings_new_tokens_that_work(rfc: Caller) -> None:
+def test_every_refresh_issues_new_valid_tokens(rfc: Caller) -> None:
     first = rfc.login()
     second = rfc.refresh(first["refresh_token"]).json()
     third = rfc.refresh(second["refresh_token"]).json()
@@ -28,7 +28,7 @@ def test_every_refresh_brings_new_tokens_that_work(rfc: Caller) -> None:
     assert third["expires_in"] == 3600
 
 
-def test_the_token_just_replaced_works_within_the_window(rfc: Caller, clock: Clock) -> None:
+def test_accepts_a_replaced_token_within_the_window(rfc: Caller, clock: Clock) -> None:
     first = rfc.login()["refresh_token"]
     one = rfc.refresh(first).json()["refresh_token"]
     clock.tick(29)
@@ -48,7 +48,7 @@ def test_reuse_after_the_window_revokes_the_family(rfc: Caller, clock: Clock) ->
     assert not rfc.active(newest["access_token"])
 
 
-def test_a_replaced_token_works_within_the_window_after_its_successor_was_used(
+def test_accepts_a_replaced_token_within_the_window_after_its_successor_was_used(
     rfc: Caller, clock: Clock
 ) -> None:
     first = rfc.login()["refresh_token"]
@@ -102,7 +102,7 @@ def test_a_restart_with_the_clock_set_back_does_not_reopen_the_window(
             refused(rfc.refresh(third))
 
 
-def test_setting_the_clock_back_does_not_end_a_login(rfc: Caller, clock: Clock) -> None:
+def test_setting_the_clock_back_does_not_revoke_a_login(rfc: Caller, clock: Clock) -> None:
     token = rfc.login()["refresh_token"]
     for _ in range(3):
         clock.tick(-3600)
@@ -110,25 +110,23 @@ def test_setting_the_clock_back_does_not_end_a_login(rfc: Caller, clock: Clock) 
     assert rfc.refresh(token).status_code == 200
 
 
-def test_many_tools_that_refresh_one_login_at_random_times_keep_it(
-    rfc: Caller, clock: Clock
-) -> None:
-    """Each tool refreshes with the token it read last, as AWS tools with one cache file do."""
+def test_tools_that_share_a_login_can_refresh_at_random_times(rfc: Caller, clock: Clock) -> None:
+    """Each tool uses the token that it read last, like AWS tools that share a cache file."""
     cached = rfc.login()["refresh_token"]
     chance = random.Random(7)
     for _ in range(20):
         read = [cached] * 8
         for _ in range(24):
             tool = chance.randrange(8)
-            answer = rfc.refresh(read[tool])
-            assert answer.status_code == 200, answer.text
-            cached = answer.json()["refresh_token"]
+            response = rfc.refresh(read[tool])
+            assert response.status_code == 200, response.text
+            cached = response.json()["refresh_token"]
             read[tool] = cached if chance.random() < 0.5 else read[tool]
             clock.tick(1)
         clock.tick(600)
 
 
-def test_parallel_refreshes_of_one_token_all_get_working_successors(
+def test_parallel_refreshes_of_one_token_all_get_valid_tokens(
     rfc: Caller, server: IssuerServer, clock: Clock
 ) -> None:
     first = rfc.login()["refresh_token"]
@@ -138,27 +136,27 @@ def test_parallel_refreshes_of_one_token_all_get_working_successors(
             return other.refresh(first)
 
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(refresh, range(32)))
-    successors = {answer.json()["refresh_token"] for answer in answers}
+        responses = list(pool.map(refresh, range(32)))
+    successors = {response.json()["refresh_token"] for response in responses}
     assert len(successors) == 32
     clock.tick(60)
     assert {rfc.refresh(each).status_code for each in successors} == {200}
 
 
-def test_without_a_window_parallel_reuse_ends_the_family(clock: Clock) -> None:
+def test_parallel_reuse_without_a_window_revokes_the_family(clock: Clock) -> None:
     settings = IssuerSettings(lifetimes=Lifetimes(refresh_reuse_window=0))
     with IssuerServer(settings, clock=clock) as strict:
         from_scratch = Caller(strict.url).register_rfc()
         first = from_scratch.login()["refresh_token"]
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: from_scratch.refresh(first), range(8)))
-        won = [answer for answer in answers if answer.status_code == 200]
+            responses = list(pool.map(lambda _: from_scratch.refresh(first), range(8)))
+        won = [response for response in responses if response.status_code == 200]
         assert len(won) == 1
         refused(from_scratch.refresh(won[0].json()["refresh_token"]))
         from_scratch.http.close()
 
 
-def test_scope_narrows_for_one_token_and_never_widens(rfc: Caller) -> None:
+def test_scope_can_be_narrowed_but_not_widened(rfc: Caller) -> None:
     first = rfc.login()
     narrow = rfc.refresh(first["refresh_token"], scope="b").json()
     assert narrow["scope"] == "b"
@@ -166,7 +164,7 @@ def test_scope_narrows_for_one_token_and_never_widens(rfc: Caller) -> None:
     assert rfc.refresh(narrow["refresh_token"]).json()["scope"] == "a b"
 
 
-def test_a_refused_scope_does_not_use_up_the_token(rfc: Caller, clock: Clock) -> None:
+def test_a_rejected_scope_does_not_replace_the_token(rfc: Caller, clock: Clock) -> None:
     first = rfc.login()["refresh_token"]
     refused(rfc.refresh(first, scope="c"), "invalid_scope")
     clock.tick(3600)
@@ -179,17 +177,17 @@ def test_a_refresh_token_is_bound_to_its_client(rfc: Caller, aws: Caller) -> Non
     assert rfc.refresh(mine).status_code == 200
 
 
-def test_refreshing_does_not_lengthen_the_family(clock: Clock) -> None:
+def test_refreshing_does_not_extend_the_lifetime_of_the_family(clock: Clock) -> None:
     with IssuerServer(
         IssuerSettings(lifetimes=Lifetimes(refresh_family=100)), clock=clock
     ) as short:
         client = Caller(short.url).register_rfc()
         token = client.login()["refresh_token"]
         clock.tick(99)
-        answer = client.refresh(token).json()
-        assert answer["expires_in"] == 1
+        response = client.refresh(token).json()
+        assert response["expires_in"] == 1
         clock.tick(1)
-        refused(client.refresh(answer["refresh_token"]))
+        refused(client.refresh(response["refresh_token"]))
         client.http.close()
 
 
@@ -199,21 +197,21 @@ def test_a_client_without_the_grant_gets_no_refresh_token(caller: Caller) -> Non
     refused(caller.refresh("anything"), "unauthorized_client")
 
 
-def test_aws_scope_has_no_effect_and_every_answer_has_a_refresh_token(
-    aws: Caller, person: BrowserDriver
+def test_aws_scope_has_no_effect_and_every_response_has_a_refresh_token(
+    aws: Caller, driver: BrowserDriver
 ) -> None:
     started = aws.as_aws("/device_authorization", startUrl="https://d-1.awsapps.com/start").json()
-    person.approve_device(started["verificationUriComplete"])
+    driver.approve_device(started["verificationUriComplete"])
     tokens = aws.as_aws(
         "/token",
         grantType="urn:ietf:params:oauth:grant-type:device_code",
         deviceCode=started["deviceCode"],
     ).json()
-    answer = aws.as_aws(
+    response = aws.as_aws(
         "/token", grantType="refresh_token", refreshToken=tokens["refreshToken"], scope=["nope"]
     )
-    assert answer.status_code == 200
-    assert set(answer.json()) == {"accessToken", "tokenType", "expiresIn", "refreshToken"}
+    assert response.status_code == 200
+    assert set(response.json()) == {"accessToken", "tokenType", "expiresIn", "refreshToken"}
 
 
 @pytest.mark.parametrize("token", ["unknown", "gwr_" + "A" * 43])

@@ -64,7 +64,7 @@ def exchange(client: Caller, token: str, **params: Any) -> requests.Response:
 # --- open ---------------------------------------------------------------------------------------
 
 
-def test_a_stranger_cannot_register_for_a_grant_without_a_person() -> None:
+def test_an_anonymous_client_cannot_register_for_a_grant_without_user_approval() -> None:
     with issuer() as caller:
         refused = register(caller, **MACHINE)
         aws = caller.aws(
@@ -92,7 +92,7 @@ def test_stock_aws_clients_register_by_default() -> None:
     assert made.status_code == full.status_code == 200
 
 
-def test_an_operator_allows_more_grants_and_limits_scopes() -> None:
+def test_the_operator_can_permit_more_grants_and_limit_scopes() -> None:
     allowed = {
         "registration_grant_types": ("client_credentials",),
         "registration_scopes": ("read", "write"),
@@ -113,7 +113,7 @@ def test_an_operator_allows_more_grants_and_limits_scopes() -> None:
     assert aws.headers["x-amzn-errortype"] == "InvalidScopeException"
 
 
-def test_an_open_issuer_on_a_network_allows_the_default_scopes_only() -> None:
+def test_an_open_issuer_on_a_network_permits_only_the_default_scopes() -> None:
     with issuer(issuer=PUBLIC, registration="open") as caller:
         caller.url = caller.server.address  # type: ignore[attr-defined]
         metadata = {"grant_types": [DEVICE], "token_endpoint_auth_method": "none"}
@@ -124,7 +124,7 @@ def test_an_open_issuer_on_a_network_allows_the_default_scopes_only() -> None:
 # --- token and off ------------------------------------------------------------------------------
 
 
-def test_only_holders_of_the_initial_access_token_register() -> None:
+def test_registration_requires_the_initial_access_token() -> None:
     with issuer(registration="token", registration_token=TOKEN) as caller:
         refused = register(caller, **MACHINE)
         assert refused.status_code == 401
@@ -139,7 +139,7 @@ def test_only_holders_of_the_initial_access_token_register() -> None:
         assert register(caller, **MACHINE).status_code == 201
 
 
-def test_registration_that_is_off_is_not_advertised() -> None:
+def test_metadata_omits_disabled_registration() -> None:
     with issuer(registration="off") as caller:
         assert register(caller, **MACHINE).status_code == 403
         aws = caller.aws("/client/register", clientName="x", clientType="public")
@@ -156,7 +156,7 @@ def test_registration_that_is_off_is_not_advertised() -> None:
         lambda settings: IssuerServer(settings, trusted_proxies=["127.0.0.1"]),
     ],
 )
-def test_an_issuer_on_a_network_must_choose_and_approves_nothing_by_itself(
+def test_an_issuer_on_a_network_requires_a_policy_and_rejects_automatic_approval(
     start: Callable[[IssuerSettings], IssuerServer],
 ) -> None:
     with pytest.raises(ConfigurationError, match="choose a registration policy"):
@@ -168,7 +168,7 @@ def test_an_issuer_on_a_network_must_choose_and_approves_nothing_by_itself(
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1:1", "http://a.localhost"])
-def test_a_loopback_issuer_url_is_no_network(url: str) -> None:
+def test_a_loopback_issuer_url_is_not_public(url: str) -> None:
     IssuerServer(IssuerSettings(issuer=url, approve="auto")).stop()
 
 
@@ -185,20 +185,20 @@ def test_a_loopback_issuer_url_is_no_network(url: str) -> None:
         ("registration_limit", {"registration_limit": 0.5}),
     ],
 )
-def test_settings_that_cannot_be(field: str, settings: dict[str, Any]) -> None:
+def test_rejects_invalid_settings(field: str, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=field) as raised:
         IssuerSettings(**settings)
     assert "guessable" not in str(raised.value)
 
 
-def test_the_initial_access_token_is_not_shown() -> None:
+def test_the_initial_access_token_is_not_in_the_repr() -> None:
     assert TOKEN not in repr(IssuerSettings(registration="token", registration_token=TOKEN))
 
 
 # --- quantity -----------------------------------------------------------------------------------
 
 
-def test_one_peer_registers_so_often() -> None:
+def test_limits_registrations_per_peer() -> None:
     with issuer(registration_rate=3) as caller:
         made = [register(caller, redirect_uris=[CALLBACK]) for _ in range(5)]
         aws = caller.aws("/client/register", clientName="x", clientType="public")
@@ -207,7 +207,7 @@ def test_one_peer_registers_so_often() -> None:
     assert aws.headers["x-amzn-errortype"] == "SlowDownException"
 
 
-def test_a_bucket_fills_again_and_keys_do_not_share_it() -> None:
+def test_a_rate_limit_refills_and_is_separate_for_each_key() -> None:
     clock = Clock()
     limit = RateLimit(2, clock)
     for _ in range(2):
@@ -219,7 +219,7 @@ def test_a_bucket_fills_again_and_keys_do_not_share_it() -> None:
     assert limit.wait("a") == 0
 
 
-def test_a_registration_keeps_little() -> None:
+def test_limits_the_size_of_metadata() -> None:
     uris = [f"https://app.example.com/{'x' * 1000}/{number}" for number in range(9)]
     with issuer(registration="unrestricted") as caller:
         refused = register(caller, redirect_uris=uris)
@@ -230,8 +230,8 @@ def test_a_registration_keeps_little() -> None:
 def device_login(caller: Caller, made: dict[str, Any]) -> int:
     client = as_client(caller, made)
     started = client.start()
-    with BrowserDriver() as person:
-        person.approve_device(started["verification_uri_complete"])
+    with BrowserDriver() as driver:
+        driver.approve_device(started["verification_uri_complete"])
     return client.poll(started["device_code"]).status_code
 
 
@@ -250,7 +250,7 @@ def test_a_full_issuer_replaces_the_oldest_unused_registration() -> None:
     assert (full.status_code, full.json()["error"]) == (400, "temporarily_unavailable")
 
 
-def test_an_unused_anonymous_registration_ends_early(clock: Clock) -> None:
+def test_an_unused_anonymous_registration_is_deleted_early(clock: Clock) -> None:
     lifetimes = Lifetimes(unused_registration=86_400)
     with issuer(clock, lifetimes=lifetimes) as caller:
         store = caller.server.store  # type: ignore[attr-defined]
@@ -268,7 +268,7 @@ def test_an_unused_anonymous_registration_ends_early(clock: Clock) -> None:
 # --- introspection ------------------------------------------------------------------------------
 
 
-def test_a_stranger_introspects_its_own_tokens_alone() -> None:
+def test_an_anonymous_client_can_introspect_only_its_own_tokens() -> None:
     with issuer(lifetimes=Lifetimes(device_interval=0)) as caller:
         store = caller.server.store  # type: ignore[attr-defined]
         gateway = as_client(caller, add_client(store, MACHINE))
@@ -280,7 +280,7 @@ def test_a_stranger_introspects_its_own_tokens_alone() -> None:
         assert stranger.as_rfc("/introspect", token=token).json() == {"active": False}
 
 
-def test_the_audience_of_a_token_introspects_it() -> None:
+def test_the_audience_of_a_token_can_introspect_it() -> None:
     with issuer() as caller:
         store = caller.server.store  # type: ignore[attr-defined]
         asking = as_client(
@@ -297,7 +297,7 @@ def test_the_audience_of_a_token_introspects_it() -> None:
 # --- the operator's clients -----------------------------------------------------------------------
 
 
-def test_a_rotated_secret_works_for_the_overlap(clock: Clock) -> None:
+def test_a_rotated_secret_is_valid_for_the_overlap(clock: Clock) -> None:
     with issuer(registration="off") as caller:
         store = caller.server.store  # type: ignore[attr-defined]
         old = as_client(caller, add_client(store, MACHINE))
@@ -318,7 +318,7 @@ def test_a_rotated_secret_works_for_the_overlap(clock: Clock) -> None:
             each.http.close()
 
 
-def test_a_removed_client_and_its_tokens_end() -> None:
+def test_removing_a_client_revokes_its_tokens() -> None:
     with issuer(registration="off") as caller:
         store = caller.server.store  # type: ignore[attr-defined]
         gone = as_client(caller, add_client(store, MACHINE))
@@ -340,7 +340,7 @@ def test_a_removed_client_and_its_tokens_end() -> None:
             add_client(store, {"grant_types": ["unknown"]})
 
 
-def test_an_exchange_gives_no_scope_that_the_client_did_not_register() -> None:
+def test_token_exchange_issues_only_scopes_that_the_client_registered() -> None:
     with issuer(registration="off") as caller:
         store = caller.server.store  # type: ignore[attr-defined]
         admin = as_client(caller, add_client(store, {**MACHINE, "scope": "read admin"}))
@@ -355,6 +355,6 @@ def test_an_exchange_gives_no_scope_that_the_client_did_not_register() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "localhost", "192.0.2.1/24", "192.0.2.1:80", ""])
-def test_a_trusted_proxy_is_an_address(proxy: str) -> None:
+def test_rejects_a_trusted_proxy_that_is_not_an_address(proxy: str) -> None:
     with pytest.raises(ConfigurationError, match="trusted_proxies"):
         IssuerServer(IssuerSettings(registration="off"), trusted_proxies=[proxy])

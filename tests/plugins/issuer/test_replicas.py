@@ -40,13 +40,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def both(running: ExitStack, *options: str) -> list[str]:
-    """The addresses of two issuers that were started at the same moment."""
+    """Start two issuers at the same time and return their URLs."""
     with ThreadPoolExecutor(2) as threads:
         starts = [threads.submit(running.enter_context, serving(*options)) for _ in range(2)]
         return [start.result(60).url for start in starts]
 
 
-def test_a_form_of_one_issuer_is_accepted_by_the_other(database: str) -> None:
+def test_an_issuer_accepts_a_form_of_another_one(database: str) -> None:
     with ExitStack() as running, requests.Session() as browser:
         first, second = both(running, "--database", database)
         client = requests.post(
@@ -67,8 +67,8 @@ def test_a_form_of_one_issuer_is_accepted_by_the_other(database: str) -> None:
         sent = {**form, "decision": "approve"}
         foreign = {**sent, "csrf": "0" * 64}
         assert browser.post(f"{second}/device", data=foreign, timeout=30).status_code == 403
-        answer = browser.post(f"{second}/device", data=sent, timeout=30)
-        assert answer.status_code == 200, answer.text
+        response = browser.post(f"{second}/device", data=sent, timeout=30)
+        assert response.status_code == 200, response.text
         token = requests.post(
             f"{first}/token",
             data={
@@ -81,7 +81,7 @@ def test_a_form_of_one_issuer_is_accepted_by_the_other(database: str) -> None:
         assert token.status_code == 200, token.text
 
 
-def test_issuers_may_start_at_once_on_an_empty_database(database: str) -> None:
+def test_issuers_can_start_at_the_same_time_on_an_empty_database(database: str) -> None:
     many = 6
     starting = threading.Barrier(many)
 
@@ -95,7 +95,7 @@ def test_issuers_may_start_at_once_on_an_empty_database(database: str) -> None:
         assert len({each.result(60) for each in starts}) == 1
 
 
-def test_a_database_that_restarts_under_load_costs_no_login(postgres: PostgresServer) -> None:
+def test_a_restart_of_the_database_under_load_loses_no_login(postgres: PostgresServer) -> None:
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     with ExitStack() as running:
         options = ("--approve", "auto", "--database", postgres.url)
@@ -114,7 +114,7 @@ def test_a_database_that_restarts_under_load_costs_no_login(postgres: PostgresSe
     assert tally.redeemed, tally
 
 
-def test_an_idle_connection_that_the_database_ended_fails_no_request(
+def test_a_closed_idle_connection_fails_no_request(
     postgres: PostgresServer,
 ) -> None:
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -128,7 +128,7 @@ def test_an_idle_connection_that_the_database_ended_fails_no_request(
         assert load.tally.failed == 0, load.tally
 
 
-def test_work_whose_commit_was_interrupted_is_not_run_again(postgres: PostgresServer) -> None:
+def test_does_not_repeat_work_whose_commit_was_interrupted(postgres: PostgresServer) -> None:
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     with closing(IssuerStore(postgres.url)) as store:
         postgres.sql(
@@ -149,9 +149,9 @@ def test_work_whose_commit_was_interrupted_is_not_run_again(postgres: PostgresSe
         with pytest.raises(DatabaseOutcomeUnknownError):
             store.run(work)
         assert runs == 1
-        answer = failure_response(DatabaseOutcomeUnknownError("lost"), WireFormat.RFC)
-        assert isinstance(answer, WireResponse)
-        assert answer.status == 503
-        assert b"may have been carried out" in answer.body
+        response = failure_response(DatabaseOutcomeUnknownError("lost"), WireFormat.RFC)
+        assert isinstance(response, WireResponse)
+        assert response.status == 503
+        assert b"may have been carried out" in response.body
         postgres.sql("DROP TRIGGER at_commit ON spent")
         assert store.run(work)  # on a new connection

@@ -1,4 +1,4 @@
-"""Starting and stopping, who may reach it, and what it says in its log."""
+"""Starting and stopping the server, exposure to networks, and logging."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def issuer_process(path: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_after_what_is_in_flight(
+def test_a_signal_stops_it_after_the_requests_in_progress(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with issuer_process(tmp_path / "x.db") as process:
@@ -71,7 +71,7 @@ def test_a_signal_ends_it_cleanly_after_what_is_in_flight(
 
 
 def _until_refused(url: str) -> None:
-    """Wait until nothing listens any more."""
+    """Wait until the port is closed."""
     parts = urlsplit(url)
 
     def refused() -> bool:
@@ -86,7 +86,7 @@ def _until_refused(url: str) -> None:
     until(refused)
 
 
-def test_it_stops_twice_and_frees_its_port() -> None:
+def test_stop_can_be_repeated_and_frees_the_port() -> None:
     port = free_port()
     server = IssuerServer(port=port)
     server.start()
@@ -96,17 +96,17 @@ def test_it_stops_twice_and_frees_its_port() -> None:
         assert requests.get(f"{again.url}/health", timeout=PATIENCE).ok
 
 
-def test_it_may_stop_without_having_started() -> None:
+def test_stop_works_without_start() -> None:
     IssuerServer().stop()
 
 
-def test_a_port_that_is_taken(server: IssuerServer) -> None:
+def test_reports_a_port_that_is_in_use(server: IssuerServer) -> None:
     port = int(server.url.rsplit(":", 1)[1])
     with pytest.raises(ConfigurationError, match="Cannot listen"):
         IssuerServer(port=port)
 
 
-def test_another_issuer_url(clock: Clock) -> None:
+def test_uses_the_given_issuer_url(clock: Clock) -> None:
     settings = IssuerSettings(issuer="https://login.example.com", registration="open")
     with IssuerServer(settings, clock=clock) as server, Caller(server.address) as caller:
         caller.register_rfc(scope="sso:account:access")
@@ -117,7 +117,7 @@ def test_another_issuer_url(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
-def test_beyond_this_machine_only_when_told(host: str) -> None:
+def test_listening_for_other_machines_requires_insecure_http(host: str) -> None:
     with pytest.raises(ConfigurationError, match=r"TLS") as raised:
         IssuerServer(host=host)
     assert "host" in raised.value.errors
@@ -125,7 +125,7 @@ def test_beyond_this_machine_only_when_told(host: str) -> None:
         IssuerServer(IssuerSettings(approve="auto"), host=host, insecure_http=True)
 
 
-def test_beyond_this_machine_when_told() -> None:
+def test_listens_for_other_machines_with_insecure_http() -> None:
     settings = IssuerSettings(issuer="https://login.example.com", registration="open")
     with IssuerServer(settings, host="0.0.0.0", insecure_http=True) as server:
         port = server.address.rsplit(":", 1)[1]
@@ -133,13 +133,13 @@ def test_beyond_this_machine_when_told() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
-def test_every_address_names_no_issuer(host: str) -> None:
+def test_an_issuer_on_every_address_needs_a_url(host: str) -> None:
     with pytest.raises(ConfigurationError, match="issuer must be") as raised:
         IssuerServer(host=host, insecure_http=True)
     assert list(raised.value.errors) == ["issuer"]
 
 
-def test_auto_approval_is_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
+def test_warns_about_automatic_approval(caplog: pytest.LogCaptureFixture) -> None:
     with IssuerServer(IssuerSettings(approve="auto")):
         pass
     assert [
@@ -148,12 +148,12 @@ def test_auto_approval_is_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(("trusted", "status"), [((), 429), (("127.0.0.1",), 400)])
-def test_forwarded_addresses_are_believed_only_from_named_proxies(
+def test_trusts_forwarded_addresses_only_from_trusted_proxies(
     clock: Clock, trusted: tuple[str, ...], status: int
 ) -> None:
     settings = IssuerSettings(registration="off")
     with IssuerServer(settings, clock=clock, trusted_proxies=trusted) as server:
-        answers = [
+        responses = [
             requests.get(
                 f"{server.url}/device?user_code=BBBB-BBBB",
                 headers={"x-forwarded-for": f"192.0.2.{number}"},
@@ -161,17 +161,17 @@ def test_forwarded_addresses_are_believed_only_from_named_proxies(
             )
             for number in range(11)
         ]
-    assert answers[-1].status_code == status
+    assert responses[-1].status_code == status
 
 
-def test_no_secret_is_logged_or_told(
-    rfc: Caller, aws: Caller, person: BrowserDriver, caplog: pytest.LogCaptureFixture
+def test_logs_and_errors_contain_no_secrets(
+    rfc: Caller, aws: Caller, driver: BrowserDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     code = rfc.sent_back()["code"]
     tokens = rfc.redeem(code).json()
     started = aws.start()
-    person.approve_device(started["verification_uri_complete"])
+    driver.approve_device(started["verification_uri_complete"])
     secrets = [
         rfc.secret,
         aws.secret,
@@ -182,7 +182,7 @@ def test_no_secret_is_logged_or_told(
         started["device_code"],
         started["user_code"],
     ]
-    answers = [
+    responses = [
         rfc.redeem(code),
         rfc.redeem(code, code_verifier=VERIFIER[1:]),
         rfc.refresh(tokens["refresh_token"], scope="zzz"),
@@ -200,13 +200,13 @@ def test_no_secret_is_logged_or_told(
     ours = "\n".join(
         record.getMessage() for record in caplog.records if not record.name.startswith("urllib3")
     )
-    for answer in answers:
-        assert answer.status_code >= 400
-        ours += answer.text + str(answer.headers)
+    for response in responses:
+        assert response.status_code >= 400
+        ours += response.text + str(response.headers)
     assert [secret for secret in secrets if secret in ours] == []
 
 
-def test_values_do_not_show_secrets() -> None:
+def test_reprs_contain_no_secrets() -> None:
     values: list[Any] = [
         Credentials("id", "client_secret_post", "hush"),
         WireResponse(200, (), b"hush"),
@@ -217,24 +217,26 @@ def test_values_do_not_show_secrets() -> None:
     assert "hush" not in repr(values)
 
 
-def test_a_failure_within_is_an_answer_without_a_traceback(
+def test_an_internal_error_gets_a_response_without_a_traceback(
     rfc: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_self: Transaction, _digest: bytes) -> None:
         raise ValueError("with a secret in it")
 
     monkeypatch.setattr(Transaction, "refresh_token", fail)
-    answer = rfc.refresh("x")
-    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
-    assert "secret in it" not in answer.text + caplog.text
+    response = rfc.refresh("x")
+    assert (response.status_code, response.json()["error"]) == (500, "server_error")
+    assert "secret in it" not in response.text + caplog.text
     assert "ValueError" in caplog.text
 
 
-def test_the_person_tells_what_the_page_says(rfc: Caller, person: BrowserDriver) -> None:
+def test_the_browser_driver_raises_the_text_of_an_error_page(
+    rfc: Caller, driver: BrowserDriver
+) -> None:
     with pytest.raises(FlowError, match=r"This link does not work .* that it did not register"):
-        person.approve_authorization(rfc.authorize_url(redirect_uri="https://evil.example"))
+        driver.approve_authorization(rfc.authorize_url(redirect_uri="https://evil.example"))
     with pytest.raises(FlowError, match="Code shown on the device"):
-        person.approve_device(f"{rfc.url}/device")
+        driver.approve_device(f"{rfc.url}/device")
 
 
 STALLED = (
@@ -244,7 +246,7 @@ STALLED = (
 
 
 @pytest.mark.parametrize("begun", [b"", b"grant"])
-def test_a_body_that_never_comes_is_answered(begun: bytes) -> None:
+def test_responds_to_a_body_that_never_arrives(begun: bytes) -> None:
     with IssuerServer(limits=Limits(body_seconds=0.2)) as server:
         port = int(server.address.rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stalled:
@@ -253,7 +255,7 @@ def test_a_body_that_never_comes_is_answered(begun: bytes) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"grant"])
-def test_it_stops_though_a_body_never_comes(caplog: pytest.LogCaptureFixture, begun: bytes) -> None:
+def test_stops_while_a_body_is_incomplete(caplog: pytest.LogCaptureFixture, begun: bytes) -> None:
     with IssuerServer(limits=Limits(grace_seconds=1)) as server:
         port = int(server.address.rsplit(":", 1)[1])
         stalled = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)

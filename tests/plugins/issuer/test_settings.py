@@ -1,4 +1,4 @@
-"""Settings are checked when they are made, and the error names the field."""
+"""Settings are validated on construction, and the error names the field."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from grantway_plugins.issuer import IssuerSettings, Lifetimes
         ("refresh_reuse_window", -1),
     ],
 )
-def test_a_lifetime_that_cannot_be(field: str, value: Any) -> None:
+def test_rejects_an_invalid_lifetime(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=field) as raised:
         Lifetimes(**{field: value})
     assert list(raised.value.errors) == [field]
@@ -65,7 +65,7 @@ def test_a_lifetime_that_cannot_be(field: str, value: Any) -> None:
         ("default_scopes", 7),
     ],
 )
-def test_a_setting_that_cannot_be(field: str, value: Any) -> None:
+def test_rejects_an_invalid_setting(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=field) as raised:
         IssuerSettings(**{field: value})
     assert list(raised.value.errors) == [field]
@@ -80,11 +80,11 @@ def test_a_setting_that_cannot_be(field: str, value: Any) -> None:
         "http://[::1]:8400",
     ],
 )
-def test_an_issuer_that_can_be(issuer: str) -> None:
+def test_accepts_a_valid_issuer(issuer: str) -> None:
     assert IssuerSettings(issuer=issuer).url == issuer
 
 
-def test_the_issuer_is_needed_where_no_server_fills_it_in() -> None:
+def test_url_requires_an_issuer() -> None:
     with pytest.raises(ConfigurationError, match="issuer"):
         _ = IssuerSettings().url
     assert IssuerSettings(issuer="https://login.example.com").url == "https://login.example.com"

@@ -36,7 +36,7 @@ def test_a_clock_that_is_set_back_advances_by_the_time_that_passed() -> None:
     assert clock() == 1030.0
 
 
-def test_without_backward_steps_it_is_the_wall_clock() -> None:
+def test_equals_the_wall_clock_without_backward_steps() -> None:
     wall = [1000.0]
     clock = SteadyClock(lambda: wall[0])
     for now in (1000.0, 1000.5, 90_000.0):

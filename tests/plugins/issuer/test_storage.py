@@ -1,4 +1,4 @@
-"""The database: what rests in it, what is refused, and what happens when it is busy."""
+"""The database: stored data, validation on opening, and failures."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def disk(clock: Clock, tmp_path: Path) -> Iterator[Caller]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the issuer wait for another process's transaction for 0.2 seconds instead of two."""
+    """Shorten the wait for another process's transaction from 2 seconds to 0.2."""
     monkeypatch.setattr("grantway_plugins.issuer._storage.database.BUSY_TIMEOUT", 200)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Another process's write transaction."""
+    """Hold a write transaction of another process."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
 
 
-def test_files_are_this_users_alone(disk: Caller, tmp_path: Path) -> None:
+def test_database_files_are_private(disk: Caller, tmp_path: Path) -> None:
     disk.login()
     folder = tmp_path / "data"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -72,7 +72,7 @@ def test_files_are_this_users_alone(disk: Caller, tmp_path: Path) -> None:
     assert set(modes.values()) == {0o600}
 
 
-def test_no_token_code_or_secret_rests_in_the_files(disk: Caller, tmp_path: Path) -> None:
+def test_database_files_contain_no_tokens_codes_or_secrets(disk: Caller, tmp_path: Path) -> None:
     started = disk.start()
     code = disk.sent_back()["code"]
     tokens = disk.redeem(code).json()
@@ -93,14 +93,14 @@ def test_no_token_code_or_secret_rests_in_the_files(disk: Caller, tmp_path: Path
     assert [each for each in secrets if each.encode() in resting] == []
 
 
-def test_secrets_are_long_and_never_alike(rfc: Caller) -> None:
+def test_secrets_are_long_and_unique(rfc: Caller) -> None:
     tokens = [rfc.login() for _ in range(3)]
     seen = {each[name] for each in tokens for name in ("access_token", "refresh_token")}
     assert len(seen) == 6
     assert min(len(each) for each in seen) >= 43
 
 
-def test_what_was_answered_is_there_after_a_restart(clock: Clock, tmp_path: Path) -> None:
+def test_issued_tokens_survive_a_restart(clock: Clock, tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     with IssuerServer(database=path, clock=clock) as server, Caller(server.url) as caller:
         caller.register_rfc()
@@ -113,17 +113,15 @@ def test_what_was_answered_is_there_after_a_restart(clock: Clock, tmp_path: Path
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_busy_database_is_a_server_error_that_may_be_retried(
-    disk: Caller, tmp_path: Path
-) -> None:
+def test_a_busy_database_is_a_retryable_server_error(disk: Caller, tmp_path: Path) -> None:
     token = disk.login()["refresh_token"]
     with locked(tmp_path / "data" / "x.db"):
-        answer = disk.refresh(token)
+        response = disk.refresh(token)
         aws = disk.aws("/client/register", clientName="x", clientType="public")
         page = disk.http.get(f"{disk.url}/device?user_code=BBBB-BBBB")
-    assert (answer.status_code, answer.json()["error"]) == (503, "server_error")
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["cache-control"] == "no-store"
+    assert (response.status_code, response.json()["error"]) == (503, "server_error")
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["cache-control"] == "no-store"
     assert (aws.status_code, aws.json()["error"]) == (500, "server_error")
     assert aws.headers["x-amzn-errortype"] == "InternalServerException"
     assert (page.status_code, page.headers["retry-after"]) == (503, "1")
@@ -131,7 +129,7 @@ def test_a_busy_database_is_a_server_error_that_may_be_retried(
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"x", b"\0" * 4096])
-def test_what_is_not_a_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_rejects_other_files_without_changing_them(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(content)
     with pytest.raises(DatabaseCorruptError, match="not an SQLite database"):
@@ -141,7 +139,7 @@ def test_what_is_not_a_database_is_refused_and_left_alone(tmp_path: Path, conten
 
 
 @pytest.mark.parametrize("keep", [100, 5000])
-def test_a_damaged_database_is_refused_and_left_alone(tmp_path: Path, keep: int) -> None:
+def test_rejects_a_damaged_database_without_changing_it(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "x.db"
     IssuerStore(path).close()
     content = path.read_bytes()[:keep] + b"\xff" * 20_000
@@ -151,7 +149,7 @@ def test_a_damaged_database_is_refused_and_left_alone(tmp_path: Path, keep: int)
     assert path.read_bytes() == content
 
 
-def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_rejects_a_database_of_another_program_without_changing_it(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE photos (name TEXT)")
@@ -164,7 +162,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["sqlite://", "sqlite:///:memory:"])
-def test_memory_can_be_named_by_a_url(name: str) -> None:
+def test_accepts_urls_of_a_database_in_memory(name: str) -> None:
     with IssuerServer(database=name) as server, Caller(server.url) as caller:
         caller.register_rfc()
 
@@ -176,7 +174,7 @@ def test_reports_an_unsupported_url_without_its_password() -> None:
 
 
 @pytest.mark.parametrize("change", ["version = version + 1", None])
-def test_another_schema_version_is_refused(tmp_path: Path, change: str | None) -> None:
+def test_rejects_another_schema_version(tmp_path: Path, change: str | None) -> None:
     path = tmp_path / "x.db"
     IssuerStore(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -190,7 +188,7 @@ def test_another_schema_version_is_refused(tmp_path: Path, change: str | None) -
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_locked_database_is_refused_on_opening(tmp_path: Path) -> None:
+def test_reports_a_locked_database_on_opening(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     IssuerStore(path).close()
     with locked(path), pytest.raises(DatabaseBusyError, match="locked by another process"):
@@ -198,7 +196,7 @@ def test_a_locked_database_is_refused_on_opening(tmp_path: Path) -> None:
     IssuerStore(path).close()
 
 
-def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_read_only_database(tmp_path: Path) -> None:
 
     path = tmp_path / "x.db"
     IssuerStore(path).close()
@@ -208,7 +206,7 @@ def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
         IssuerStore(tmp_path)
 
 
-def test_pruning_keeps_what_exposes_replays(
+def test_pruning_keeps_rows_that_reveal_replays(
     rfc: Caller, server: IssuerServer, clock: Clock
 ) -> None:
     code = rfc.sent_back()["code"]
@@ -224,7 +222,7 @@ def test_pruning_keeps_what_exposes_replays(
     assert server.store.run(lambda transaction: transaction.prune(clock())) == 0
 
 
-def test_pruning_drops_the_spent_tokens_of_a_revoked_login_after_a_day(
+def test_pruning_deletes_the_tokens_of_a_revoked_login_after_a_day(
     rfc: Caller, server: IssuerServer, clock: Clock
 ) -> None:
     token = rfc.login()["refresh_token"]
@@ -240,8 +238,8 @@ def test_pruning_drops_the_spent_tokens_of_a_revoked_login_after_a_day(
     assert "unknown" in rfc.refresh(token).json()["error_description"]
 
 
-def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
-    """So that requests are answered in between."""
+def test_prunes_a_family_with_many_tokens_in_steps(clock: Clock) -> None:
+    """Requests are handled between the steps."""
     store = IssuerStore(":memory:", clock=clock)
     many = PRUNE_LIMIT + 500
     family = TokenFamily(new_id(), "client", "me", ("a",), clock() - 1)
@@ -259,7 +257,7 @@ def test_a_family_with_many_tokens_is_pruned_in_parts(clock: Clock) -> None:
     assert gone == [PRUNE_LIMIT, 500 + 1, 0]
 
 
-def test_a_failure_in_a_shared_transaction_is_nobody_elses(clock: Clock) -> None:
+def test_a_failure_in_a_shared_transaction_affects_only_its_request(clock: Clock) -> None:
     store = IssuerStore(":memory:", clock=clock)
 
     def spoil(transaction: Transaction) -> None:
@@ -285,8 +283,8 @@ def _nothing(transaction: Transaction) -> str:
 
 
 @pytest.mark.parametrize("durability", ["process", "power"])
-def test_no_answered_token_is_lost_to_sigkill(tmp_path: Path, durability: str) -> None:
-    """Killed under load, again and again; every token that was answered still works."""
+def test_no_issued_token_is_lost_after_sigkill(tmp_path: Path, durability: str) -> None:
+    """Kill the issuer under load several times; every issued token must still work."""
     path = tmp_path / "x.db"
     held: dict[tuple[str, str], str] = {}
     for _round in range(3):
@@ -295,14 +293,14 @@ def test_no_answered_token_is_lost_to_sigkill(tmp_path: Path, durability: str) -
         for (client_id, secret), token in held.items():
             with Caller(url) as caller:
                 caller.id, caller.secret = client_id, secret
-                answer = caller.refresh(token)
-                assert answer.status_code == 200, answer.text
+                response = caller.refresh(token)
+                assert response.status_code == 200, response.text
 
 
 def _refresh_until_killed(
     path: Path, durability: str, held: dict[tuple[str, str], str]
 ) -> dict[tuple[str, str], str]:
-    """Refresh in eight threads, kill the issuer when enough came back, and return what is held."""
+    """Refresh in eight threads, kill the issuer, and return the last received tokens."""
     answered = threading.Semaphore(0)
 
     def work(mine: tuple[tuple[str, str], str]) -> tuple[tuple[str, str], str]:
@@ -311,11 +309,11 @@ def _refresh_until_killed(
             caller.id, caller.secret = client_id, secret
             while True:
                 try:
-                    answer = caller.refresh(token)
-                except requests.RequestException:  # refused, broken off, or half an answer
+                    response = caller.refresh(token)
+                except requests.RequestException:  # refused, broken off, or half an response
                     return (client_id, secret), token
-                assert answer.status_code == 200, answer.text
-                token = answer.json()["refresh_token"]
+                assert response.status_code == 200, response.text
+                token = response.json()["refresh_token"]
                 answered.release()
 
     with running(path, durability) as (url, process), ThreadPoolExecutor(8) as pool:

@@ -17,7 +17,7 @@ from tests.plugins.issuer.conftest import Clock
 
 
 def guess_all(throttle: Throttle, peer: str, session: str | None = None) -> int:
-    """Enter wrong codes until told to wait; return how many were looked up."""
+    """Enter wrong codes until throttled; return how many were looked up."""
     entered = 0
     while throttle.enter(session, peer) == 0:
         throttle.wrong(peer)
@@ -25,7 +25,7 @@ def guess_all(throttle: Throttle, peer: str, session: str | None = None) -> int:
     return entered
 
 
-def test_a_session_an_address_and_all_together_are_limited(clock: Clock) -> None:
+def test_limits_each_session_each_address_and_all_together(clock: Clock) -> None:
     throttle = Throttle(clock)
     assert guess_all(throttle, "192.0.2.1", "a") == PER_SESSION.entries
     assert guess_all(throttle, "192.0.2.1", "b") == PER_PEER.entries - PER_SESSION.entries
@@ -33,7 +33,7 @@ def test_a_session_an_address_and_all_together_are_limited(clock: Clock) -> None
     assert total == TOTAL.entries
 
 
-def test_entries_come_back_one_at_a_time(clock: Clock) -> None:
+def test_restores_one_entry_at_a_time(clock: Clock) -> None:
     throttle = Throttle(clock)
     guess_all(throttle, "192.0.2.1", "a")
     assert throttle.wait("a", "192.0.2.1") == PER_SESSION.seconds
@@ -43,7 +43,7 @@ def test_entries_come_back_one_at_a_time(clock: Clock) -> None:
     assert guess_all(throttle, "192.0.2.1", "a") == PER_SESSION.entries
 
 
-def test_a_right_entry_gives_back_itself_only(clock: Clock) -> None:
+def test_a_correct_entry_does_not_reset_the_count(clock: Clock) -> None:
     throttle = Throttle(clock)
     for _ in range(3):
         assert throttle.enter("a", "192.0.2.1") == 0
@@ -54,7 +54,7 @@ def test_a_right_entry_gives_back_itself_only(clock: Clock) -> None:
 
 
 def test_known_guessers_cannot_lock_out_other_addresses(clock: Clock) -> None:
-    """Not even by entering their own codes in between."""
+    """Entering valid codes in between makes no difference."""
     throttle = Throttle(clock)
     guessers = [f"198.51.100.{n}" for n in range(60)]
     for _ in range(50):
@@ -67,7 +67,7 @@ def test_known_guessers_cannot_lock_out_other_addresses(clock: Clock) -> None:
         clock.tick(10)
 
 
-def test_the_rate_of_guesses_is_bounded_however_many_addresses_guess(clock: Clock) -> None:
+def test_limits_guesses_from_many_addresses_together(clock: Clock) -> None:
     throttle = Throttle(clock)
     entered = 0
     for second in range(60):
@@ -77,7 +77,9 @@ def test_the_rate_of_guesses_is_bounded_however_many_addresses_guess(clock: Cloc
     assert entered <= TOTAL.entries + 60 / TOTAL.seconds
 
 
-def test_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_the_number_of_remembered_keys(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(throttle_module, "_MAX_KEYS", 100)
     throttle = Throttle(clock)
     for n in range(300):
@@ -89,7 +91,7 @@ def test_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(throttle._guessers) <= 100
 
 
-def test_a_clock_that_goes_back_forgives_nothing_and_locks_nobody_out(clock: Clock) -> None:
+def test_setting_the_clock_back_neither_resets_counts_nor_locks_anyone_out(clock: Clock) -> None:
     throttle = Throttle(clock)
     guess_all(throttle, "192.0.2.1", "a")
     clock.tick(-86_400)
@@ -97,7 +99,7 @@ def test_a_clock_that_goes_back_forgives_nothing_and_locks_nobody_out(clock: Clo
 
 
 @given(st.lists(st.sampled_from(["wrong", "right", "tick"]), max_size=200))
-def test_no_mixture_of_right_and_wrong_codes_gains_a_guess(steps: list[str]) -> None:
+def test_no_sequence_of_correct_and_wrong_codes_allows_more_guesses(steps: list[str]) -> None:
     clock, throttle, entered, waited = Clock(), None, 0, 0
     throttle = Throttle(clock)
     for step in steps:

@@ -1,4 +1,4 @@
-"""A listener in a thread, with an application that a test chooses."""
+"""A listener in a thread, for any ASGI application."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def whole_body(receive: Any) -> bytes:
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the method, the body, and the names of the headers."""
+    """Respond with the method, the body and the names of the headers."""
     body = await whole_body(receive)
     names = b",".join(sorted({name for name, _ in scope["headers"]}))
     said = b"%b %b [%b]" % (scope["method"].encode(), body, names)
@@ -63,7 +63,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def in_pieces(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with a body of unknown length, or break off in the middle of it at ``/broken``."""
+    """Respond with a body of unknown length; at ``/broken``, fail within the body."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for _ in range(3):
         await send({"type": "http.response.body", "body": b"piece ", "more_body": True})

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of
     ],
     ids=["connections", "files"],
 )
-def test_silent_sockets_neither_block_the_issuer_nor_fill_its_log(
+def test_idle_sockets_neither_block_the_issuer_nor_fill_its_log(
     command: str, said: str, tmp_path: Path
 ) -> None:
     with ExitStack() as opened:

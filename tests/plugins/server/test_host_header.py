@@ -1,4 +1,4 @@
-"""The Host header (RFC 9112 section 3.2): required, once, and a host."""
+"""Validation of the Host header (RFC 9112 section 3.2)."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def refused(port: int, head: bytes) -> bytes:
     """Return the body of a 400, after which the connection is closed."""
     with connect(port) as connection:
         connection.sendall(head + b"\r\n")
-        answer = read_all(connection)
-    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
-    return answer.partition(b"\r\n\r\n")[2]
+        response = read_all(connection)
+    assert response.startswith(b"HTTP/1.1 400 Bad Request\r\n"), response
+    return response.partition(b"\r\n\r\n")[2]
 
 
 @pytest.mark.parametrize(("head", "reason"), REFUSED)

@@ -30,7 +30,7 @@ def answered(port: int) -> bool:
         return read_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_silent_connections_do_not_block_other_clients(caplog: pytest.LogCaptureFixture) -> None:
+def test_idle_connections_do_not_block_other_clients(caplog: pytest.LogCaptureFixture) -> None:
     with listening(echo, connections=10) as port, ExitStack() as silent:
         kept = [silent.enter_context(connect(port)) for _ in range(5)]
         kept[1].sendall(b"GET / HTTP/1.1\r\n")
@@ -46,7 +46,7 @@ def test_silent_connections_do_not_block_other_clients(caplog: pytest.LogCapture
     assert "maximum of 10 open connections" in record.message
 
 
-def test_every_client_of_a_sudden_crowd_gets_a_response() -> None:
+def test_every_client_in_a_burst_gets_a_response() -> None:
     async def ask(port: int) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET)
@@ -98,7 +98,7 @@ def test_stalled_bodies_do_not_block_other_clients() -> None:
 
 
 class _Held:
-    """An application that responds when the test lets it."""
+    """An application that waits for the test before it responds."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
@@ -121,9 +121,9 @@ def test_keeps_connections_with_a_request_in_progress() -> None:
             assert held.begun.acquire(timeout=30)
         busy[0].sendall(b"GET / HTTP/1.1\r\n")  # the beginning of the next request
         with connect(port) as other:
-            answer = read_all(other)
-        assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"retry-after: 1\r\n" in answer
+            response = read_all(other)
+        assert response.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in response
         held.go_on.set()
         for each in busy:
             assert read_response(each).startswith(b"HTTP/1.1 200 ")
@@ -149,7 +149,7 @@ def test_closes_an_idle_connection(hasty: int) -> None:
         assert read_all(idle) == b""
 
 
-def test_the_time_for_the_next_header_begins_after_the_response() -> None:
+def test_the_time_limit_of_the_next_header_starts_after_the_response() -> None:
     held = _Held()
     with listening(held, header_seconds=0.2) as port, connect(port) as connection:
         connection.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n")
@@ -221,7 +221,7 @@ class _Idle:
         raise AssertionError
 
 
-def test_every_peer_is_exempt_where_every_proxy_is_trusted() -> None:
+def test_every_peer_is_exempt_if_every_proxy_is_trusted() -> None:
     assert PeerShares(1, ["*"]).key("192.0.2.1") is None
 
 
@@ -237,12 +237,12 @@ def test_every_peer_is_exempt_where_every_proxy_is_trusted() -> None:
         ("grace_seconds", "10"),
     ],
 )
-def test_an_invalid_limit_is_named(name: str, value: Any) -> None:
+def test_names_an_invalid_limit(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Limits(**{name: value})
 
 
-def test_the_log_gets_one_line_for_each_incident(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_one_line_for_each_incident(caplog: pytest.LogCaptureFixture) -> None:
     connections = Connections(1, 1)
     assert connections.admit(_Idle(), "192.0.2.1") is None
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 for clients that offer another protocol, and for clients that only know HTTP/1.0."""
+"""HTTP/1.1 with upgrade offers, and HTTP/1.0 clients."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def body_of(response: bytes) -> bytes:
         b"Upgrade: h2c\r\n",
     ],
 )
-def test_the_body_after_an_offer_arrives_and_the_connection_stays_open(
+def test_keeps_the_body_of_a_request_with_an_upgrade_offer(
     port: int, offer: bytes, body: bytes
 ) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nX-Kept: 1\r\n" + offer
@@ -82,9 +82,9 @@ def test_the_body_after_an_offer_arrives_and_the_connection_stays_open(
         # In pieces, as a network may deliver it.
         for piece in (head[:20], head[20:] + body[:3], body[3:-4], body[-4:]):
             connection.sendall(piece)
-        answer = body_of(read_response(connection))
-        assert answer.startswith(b"POST hello ")
-        assert b"x-kept" in answer
+        response = body_of(read_response(connection))
+        assert response.startswith(b"POST hello ")
+        assert b"x-kept" in response
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert body_of(read_response(connection)).startswith(b"GET  ")
 
@@ -101,7 +101,7 @@ def test_the_application_does_not_see_the_offer(bounded: int) -> None:
         assert body_of(read_response(connection)) == b"GET  [host]"
 
 
-def test_answers_many_upgrade_offers_in_one_packet(bounded: int) -> None:
+def test_responds_to_many_upgrade_offers_in_one_packet(bounded: int) -> None:
     request = b"POST / HTTP/1.1\r\nHost: x\r\n" + H2C + b"Content-Length: 1\r\n\r\nx"
     with connect(bounded) as connection:
         connection.sendall(request * 500)
@@ -138,18 +138,18 @@ def test_rejects_two_hosts_and_unknown_codings(bounded: int, lines: bytes, offer
     with connect(bounded) as connection:
         head = b"POST / HTTP/1.1\r\nHost: x\r\n" + offer + lines
         connection.sendall(head + b"\r\n3\r\nabc\r\n0\r\n\r\n")
-        answer = read_all(connection)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert answer.count(b"HTTP/1.1 ") == 1
+        response = read_all(connection)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert response.count(b"HTTP/1.1 ") == 1
 
 
 def test_rejects_a_tunnel_without_reading_further(bounded: int) -> None:
     with connect(bounded) as connection:
         tunnel = b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n"
         connection.sendall(tunnel + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        answer = read_all(connection)
-    assert answer.startswith(b"HTTP/1.1 501 ")
-    assert answer.count(b"HTTP/1.1 ") == 1
+        response = read_all(connection)
+    assert response.startswith(b"HTTP/1.1 501 ")
+    assert response.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.fixture(scope="module")

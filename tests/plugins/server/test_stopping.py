@@ -31,7 +31,7 @@ def test_an_idle_listener_stops_at_once() -> None:
     assert min(seconds_to_stop() for _ in range(10)) < 0.1
 
 
-def test_a_request_in_progress_is_answered_first() -> None:
+def test_finishes_a_request_in_progress_first() -> None:
     begun, go_on = threading.Event(), asyncio.Event()
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:

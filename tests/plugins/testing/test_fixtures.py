@@ -188,10 +188,10 @@ class TestAPersonDecides:
         return IssuerSettings(registration="unrestricted")
 
     def test_no(self, grantway_issuer: LiveIssuer) -> None:
-        person = grantway_issuer.person()
+        driver = grantway_issuer.browser_driver()
         flow = authorization_code.AuthorizationCodeFlow(grantway_issuer.client())
         request = flow.begin(REDIRECT_URI)
-        assert "error=access_denied" in person.deny_authorization(request.url)
+        assert "error=access_denied" in driver.deny_authorization(request.url)
 
 
 # --- faults -------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ def reload(run: GatewayProcess) -> None:
 def logged_in(run: GatewayProcess) -> str:
     """Return the refresh token of a device login at the gateway."""
     begun = ask(run, OLD, "/device_authorization", scope="read").json()
-    with BrowserDriver() as person:
-        person.approve_device(begun["verification_uri_complete"])
+    with BrowserDriver() as driver:
+        driver.approve_device(begun["verification_uri_complete"])
     got = ask(run, OLD, grant_type=DEVICE_CODE, device_code=begun["device_code"])
     assert got.ok, got.text
     return str(got.json()["refresh_token"])

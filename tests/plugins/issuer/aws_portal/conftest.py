@@ -1,4 +1,4 @@
-"""An issuer with a portal, and boto3's client of it."""
+"""An issuer with a portal, and boto3's client for it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def portal(accounts_file: Path, clock: Clock) -> Iterator[IssuerServer]:
 
 @pytest.fixture
 def tool(portal: IssuerServer) -> Iterator[Caller]:
-    """A client that may ask for access to accounts, and for something else."""
+    """A client that may request access to accounts and another scope."""
     with Caller(portal.url) as caller:
         caller.register_aws(scopes=["sso:account:access", "b"])
         yield caller

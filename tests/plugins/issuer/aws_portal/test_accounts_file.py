@@ -1,4 +1,4 @@
-"""The file of accounts: every mistake at once, with its line, and no value."""
+"""The accounts file: all problems are reported with their lines, without values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ name = 7
 """
 
 
-def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
+def test_reports_all_problems_at_once(tmp_path: Path) -> None:
     path = tmp_path / "accounts.toml"
     path.write_text(WRONG)
     with pytest.raises(ConfigurationError) as wrong:
@@ -47,18 +47,18 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "accounts = 1", "[accounts]", "accounts.123456789012 = 1"])
-def test_a_file_without_accounts_is_refused(tmp_path: Path, text: str) -> None:
+def test_rejects_a_file_without_accounts(tmp_path: Path, text: str) -> None:
     path = tmp_path / "accounts.toml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match="accounts"):
         read_accounts(path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"missing\.toml.*accounts\.ID"):
         read_accounts(tmp_path / "missing.toml")
 
 
-def test_the_setting_takes_accounts_only() -> None:
+def test_the_setting_accepts_only_accounts() -> None:
     with pytest.raises(ConfigurationError, match="aws_accounts"):
         IssuerSettings(aws_accounts=["123456789012"])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The four operations of AWS's portal, as boto3's client sees them."""
+"""The four operations of AWS's portal, called through boto3."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_login_lists_accounts_and_roles(tool: Caller, sso: Any) -> None:
     ]
 
 
-def test_a_login_gets_the_credentials_of_the_file(tool: Caller, sso: Any, clock: Clock) -> None:
+def test_a_login_gets_the_credentials_from_the_file(tool: Caller, sso: Any, clock: Clock) -> None:
     token = tool.login()["access_token"]
     assert sso.get_role_credentials(accessToken=token, **DEVELOPER)["roleCredentials"] == {
         "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
@@ -47,7 +47,7 @@ def test_a_login_gets_the_credentials_of_the_file(tool: Caller, sso: Any, clock:
     assert other["roleCredentials"]["expiration"] == int((clock.now + 900) * 1000)
 
 
-def test_lists_come_in_pages(tool: Caller, sso: Any) -> None:
+def test_lists_are_paginated(tool: Caller, sso: Any) -> None:
     token = tool.login()["access_token"]
     pages = list(
         sso.get_paginator("list_accounts").paginate(
@@ -80,11 +80,11 @@ def test_lists_come_in_pages(tool: Caller, sso: Any) -> None:
         "max_result=1&max_result=1",
     ],
 )
-def test_a_query_that_breaks_the_model_is_an_invalid_request(tool: Caller, query: str) -> None:
+def test_rejects_an_invalid_query(tool: Caller, query: str) -> None:
     headers = {"x-amz-sso_bearer_token": tool.login()["access_token"]}
-    answer = tool.http.get(f"{tool.url}/assignment/accounts?{query}", headers=headers)
-    assert answer.status_code == 400
-    assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
+    response = tool.http.get(f"{tool.url}/assignment/accounts?{query}", headers=headers)
+    assert response.status_code == 400
+    assert response.headers["x-amzn-errortype"] == "InvalidRequestException"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,9 @@ def test_a_query_that_breaks_the_model_is_an_invalid_request(tool: Caller, query
         ({"accountId": "123456789012", "roleName": ""}, "InvalidRequestException"),
     ],
 )
-def test_a_role_that_is_not_there(tool: Caller, sso: Any, role: dict[str, str], error: str) -> None:
+def test_rejects_a_role_that_does_not_exist(
+    tool: Caller, sso: Any, role: dict[str, str], error: str
+) -> None:
     token = tool.login()["access_token"]
     with pytest.raises(getattr(sso.exceptions, error)):
         sso.get_role_credentials(accessToken=token, **role)
@@ -116,7 +118,7 @@ def test_logout_revokes_the_login(tool: Caller, sso: Any) -> None:
         sso.logout(accessToken=tokens["access_token"])
 
 
-def test_who_has_no_valid_token_gets_nothing(tool: Caller, sso: Any, clock: Clock) -> None:
+def test_rejects_requests_without_a_valid_token(tool: Caller, sso: Any, clock: Clock) -> None:
     tokens = tool.login()
     without_scope = tool.login(scope="b")["access_token"]
     for token in ("x", tokens["refresh_token"], without_scope):
@@ -134,7 +136,7 @@ def test_who_has_no_valid_token_gets_nothing(tool: Caller, sso: Any, clock: Cloc
     assert tool.http.get(f"{tool.url}/assignment/accounts").status_code == 401
 
 
-def test_a_busy_database_is_too_many_requests(
+def test_reports_a_busy_database_as_too_many_requests(
     tool: Caller, portal: IssuerServer, sso: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = tool.login()["access_token"]
@@ -147,16 +149,16 @@ def test_a_busy_database_is_too_many_requests(
         sso.list_accounts(accessToken=token)
 
 
-def test_it_is_off_by_default(caller: Caller) -> None:
+def test_is_disabled_by_default(caller: Caller) -> None:
     for path in ("/assignment/accounts", "/assignment/roles", "/federation/credentials"):
         assert caller.http.get(caller.url + path).status_code == 404
     assert caller.http.post(f"{caller.url}/logout").status_code == 404
 
 
-def test_another_method_is_not_allowed(tool: Caller) -> None:
+def test_rejects_other_methods(tool: Caller) -> None:
     assert tool.http.get(f"{tool.url}/logout").status_code == 405
     assert tool.http.post(f"{tool.url}/assignment/accounts").status_code == 405
 
 
-def test_its_settings_show_no_secret(portal: IssuerServer) -> None:
+def test_its_settings_do_not_show_secrets(portal: IssuerServer) -> None:
     assert "dummy" not in repr(portal.settings)

@@ -157,8 +157,8 @@ def test_accepts_only_valid_access_tokens_of_this_issuer(
     elif why == "expired":
         clock.tick(3600)
     else:
-        with Caller(server.url) as person:
-            token = person.register_rfc().login()["refresh_token"]
+        with Caller(server.url) as frontend:
+            token = frontend.register_rfc().login()["refresh_token"]
     answer = exchange(caller, token)
     assert said(answer) == (400, "invalid_request")
     assert token not in answer.text
@@ -168,10 +168,10 @@ def test_tokens_of_a_revoked_approval_cannot_be_exchanged(
     server: IssuerServer, register: Register
 ) -> None:
     caller = register()
-    with Caller(server.url) as person:
-        tokens = person.register_rfc().login()
+    with Caller(server.url) as frontend:
+        tokens = frontend.register_rfc().login()
         assert exchange(caller, tokens["access_token"]).status_code == 200
-        person.as_rfc("/revoke", token=tokens["refresh_token"])
+        frontend.as_rfc("/revoke", token=tokens["refresh_token"])
     assert said(exchange(caller, tokens["access_token"])) == (400, "invalid_request")
 
 
@@ -179,12 +179,12 @@ def test_revoking_a_login_revokes_the_tokens_exchanged_from_it(
     server: IssuerServer, register: Register
 ) -> None:
     front, back = register(), register()
-    with Caller(server.url) as person:
-        tokens, other = person.register_rfc().login(), person.login()
+    with Caller(server.url) as frontend:
+        tokens, other = frontend.register_rfc().login(), frontend.login()
         made = exchange(front, tokens["access_token"]).json()["access_token"]
         again = exchange(back, made).json()["access_token"]
         kept = exchange(front, other["access_token"]).json()["access_token"]
-        person.as_rfc("/revoke", token=tokens["refresh_token"])
+        frontend.as_rfc("/revoke", token=tokens["refresh_token"])
     assert not front.active(made)
     assert not front.active(again)
     assert said(exchange(back, made)) == (400, "invalid_request")
