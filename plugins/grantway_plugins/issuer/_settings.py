@@ -72,7 +72,7 @@ class Lifetimes:
     refresh_reuse_window: float = 30.0
 
     def __post_init__(self) -> None:
-        """Check every field."""
+        """Validate the fields."""
         limits: Mapping[str, float] = {"authorization_code": 600.0, "refresh_reuse_window": 3600.0}
         for each in fields(self):
             least = 0.0 if each.name in {"refresh_reuse_window", "device_interval"} else 1.0
@@ -136,7 +136,7 @@ class IssuerSettings(Value):
     registration_limit: int = 10_000
 
     def __post_init__(self) -> None:
-        """Check every field."""
+        """Validate the fields."""
         if self.issuer is not None:
             _check_issuer(self.issuer)
         if self.approve not in get_args(Approve):

@@ -21,8 +21,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 class FieldsMessage:
     """A log message that consists of fields: ``login client_id=1f2e scope="read write"``.
 
-    As text, other than plain values are quoted as in JSON, so the message contains no line breaks,
-    control characters or non-ASCII characters.
+    As text, values with special characters are quoted as in JSON, so the message contains no line
+    breaks, control characters or non-ASCII characters.
 
     Args:
         fields: Values by name. The first value is shown without its name.

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
-#: Seconds for which a client sends a request again before it gives up.
+#: Seconds for which a client retries a request.
 PATIENCE = 60.0
 
 
@@ -73,9 +73,9 @@ class Load:
         """Send requests while a function runs, and return the results.
 
         Args:
-            while_running: What happens meanwhile.
-            chains: Clients that each refresh one login, at every issuer in turns.
-            racers: Clients that send each device code to all issuers at once.
+            while_running: The function to run.
+            chains: Clients that each refresh one login, at the issuers alternately.
+            racers: Clients that send each device code to all issuers at the same time.
         """
         with ThreadPoolExecutor(chains + racers) as threads:
             work = [threads.submit(self._chain) for _ in range(chains)]

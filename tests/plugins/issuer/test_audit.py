@@ -208,7 +208,7 @@ def test_logs_one_replay_for_a_replayed_refresh_token(
     assert (told["family_id"], told["client_id"], told["subject"]) == (family, rfc.id, "local-user")
     assert (told["grant_type"], told["error"]) == ("refresh_token", "invalid_grant")
     rfc.refresh(first)
-    assert log.only()["event"] == "denial"  # the login is gone already
+    assert log.only()["event"] == "denial"  # the login has already been revoked
 
 
 def test_logs_what_was_revoked(rfc: Caller, log: Listener) -> None:
@@ -330,7 +330,7 @@ def test_logs_an_event_once_if_its_work_ran_twice(
         assert busy.wait(PATIENCE)
         redeemed = threads.submit(rfc.redeem, code)
         until(lambda: queued() == 1)
-        # Rolls back the batch that both are in, so each runs again alone.
+        # Rolls back the batch of both jobs, so that each runs again separately.
         failed = threads.submit(server.store.run, fail)
         until(lambda: queued() == 2)
         go_on.set()

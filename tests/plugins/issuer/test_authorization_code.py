@@ -37,7 +37,7 @@ def test_a_code_is_valid_for_just_under_ten_minutes(rfc: Caller, clock: Clock) -
 def test_a_replayed_code_revokes_the_issued_tokens(rfc: Caller, clock: Clock) -> None:
     code = rfc.sent_back()["code"]
     tokens = rfc.redeem(code).json()
-    clock.tick(3000)  # long after its end it is still known
+    clock.tick(3000)  # it is still known long after its expiry
     refused(rfc.redeem(code))
     assert not rfc.active(tokens["access_token"])
     refused(rfc.refresh(tokens["refresh_token"]))

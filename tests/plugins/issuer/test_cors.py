@@ -48,7 +48,7 @@ def test_an_allowed_origin_may_send_requests_and_read_responses(
     assert method in asked.headers["access-control-allow-methods"]
     assert asked.headers["access-control-allow-headers"] == "authorization,content-type"
     assert "Origin" in asked.headers["vary"]
-    # Errors too, or a program in a page could not tell one from another.
+    # Including errors, so that a page can distinguish them.
     response = open_to_app.http.request(method, open_to_app.url + path, headers={"origin": APP})
     assert response.headers["access-control-allow-origin"] == APP
     assert "x-amzn-errortype" in response.headers["access-control-expose-headers"]

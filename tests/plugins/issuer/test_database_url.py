@@ -26,12 +26,12 @@ PASSWORD = "Zk3-pw"
         f"postgresql+psycopg://issuer:{PASSWORD}@127.0.0.1:port/tokens",
         f"no-such-database://issuer:{PASSWORD}@127.0.0.1:1/tokens",
         f"postgres://issuer:{PASSWORD}@127.0.0.1:1/tokens",
-        # Characters that a URL must escape, in the password.
+        # Passwords with characters that a URL must escape.
         f"postgresql+psycopg://issuer:a@{PASSWORD}@127.0.0.1:1/tokens",
         f"postgresql+psycopg://issuer:a@/{PASSWORD}@127.0.0.1:1/tokens",
         f"postgresql+psycopg://issuer:a/{PASSWORD}?b#c@127.0.0.1:1/tokens",
         f"postgresql+psycopg://issuer:a@{PASSWORD}/x@127.0.0.1:1/tokens",
-        # What is nearly a URL, and would be the name of a file.
+        # Names that resemble a URL; treated as a path, they would create a file.
         f"postgresql:issuer:{PASSWORD}@127.0.0.1:1/tokens",
         f"postgresql:/issuer:{PASSWORD}@127.0.0.1:1/tokens",
         f"postgresql//issuer:{PASSWORD}@127.0.0.1:1/tokens",

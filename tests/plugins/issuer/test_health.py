@@ -51,19 +51,19 @@ def test_reports_a_full_disk_until_there_is_space(tmp_path: Path) -> None:
 
 
 def test_reports_a_stopped_and_a_read_only_database_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CACHE_SECONDS", "FAILURE_SECONDS"):  # one and five seconds, which a report lasts
+    for name in ("CACHE_SECONDS", "FAILURE_SECONDS"):  # shorten them from one and five seconds
         monkeypatch.setattr(f"grantway_plugins.issuer._http.health.{name}", 0.1)
     with (
         postgres_server() as running,
         IssuerServer(IssuerSettings(), database=running.url) as server,
     ):
         until(lambda: health(server.url), is_ok)
-        # PostgreSQL refuses a NUL, and no caller must make the issuer look broken by sending one.
-        stranger = {"client_id": "\0", "grant_type": "refresh_token", "refresh_token": "x"}
+        # A NUL character, which PostgreSQL rejects, must not affect the health check.
+        form = {"client_id": "\0", "grant_type": "refresh_token", "refresh_token": "x"}
         for response in (
-            requests.post(f"{server.url}/token", data=stranger, timeout=PATIENCE),
-            requests.post(f"{server.url}/token", data=stranger, auth=("\0", "x"), timeout=PATIENCE),
-            requests.get(f"{server.url}/authorize", params=stranger, timeout=PATIENCE),
+            requests.post(f"{server.url}/token", data=form, timeout=PATIENCE),
+            requests.post(f"{server.url}/token", data=form, auth=("\0", "x"), timeout=PATIENCE),
+            requests.get(f"{server.url}/authorize", params=form, timeout=PATIENCE),
         ):
             assert response.status_code in {400, 401}, response.text
         assert is_ok(health(server.url))

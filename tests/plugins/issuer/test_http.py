@@ -223,7 +223,7 @@ NAMES = st.sampled_from(
         "token",
     ]
 ) | st.text(max_size=8)
-#: Well-formed values, so that some requests get far.
+#: Valid values, so that some requests pass validation.
 KNOWN = st.fixed_dictionaries(
     {},
     optional={

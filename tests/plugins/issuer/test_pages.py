@@ -105,7 +105,7 @@ def test_right_to_left_text_does_not_reorder_surrounding_text(caller: Caller) ->
         page = show(caller, url).text
         assert f"Allow {shown}" in page
         assert f"{shown} will be able to" in page
-    for hidden in ("\u202e", "\u2066", "\u200b", "\x1b"):  # these are not even registered
+    for hidden in ("\u202e", "\u2066", "\u200b", "\x1b"):  # these are not registered
         refused = caller.http.post(f"{caller.url}/register", json={"client_name": f"a{hidden}b"})
         assert refused.status_code == 400
 
@@ -279,7 +279,7 @@ def test_the_device_page_requires_confirmation_even_with_the_code_in_the_url(rfc
     page = show(rfc, started["verification_uri_complete"])
     assert started["user_code"] in page.text
     assert "<code>b</code>" in page.text
-    assert rfc.id in page.text  # it registered no name
+    assert rfc.id in page.text  # it registered without a name
     assert rfc.poll(started["device_code"]).json()["error"] == "authorization_pending"
 
 

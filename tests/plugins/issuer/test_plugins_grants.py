@@ -116,7 +116,7 @@ def test_an_issuer_grant_without_a_grant_is_not_offered_and_logged(
         offered = offered_grants(registry(Decides(), ()))
     assert TYPE not in offered
     assert "refresh_token" in offered
-    assert f"because no plugin registers the grant itself: {TYPE}" in caplog.text
+    assert f"whose grant no plugin registers: {TYPE}" in caplog.text
 
 
 def test_an_issuer_without_grants_is_an_error() -> None:

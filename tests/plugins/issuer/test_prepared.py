@@ -5,12 +5,13 @@ from __future__ import annotations
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
-from grantway_plugins.issuer._storage import transaction
+from grantway_plugins.issuer._storage import client_rows, pruning, statements
 from grantway_plugins.issuer._storage.prepared import Prepared
 
 STATEMENTS = [
     each
-    for value in vars(transaction).values()
+    for module in (client_rows, pruning, statements)
+    for value in vars(module).values()
     for each in (value.values() if isinstance(value, dict) else [value])
     if isinstance(each, Prepared)
 ]
@@ -29,5 +30,5 @@ def test_every_statement_compiles_for_both_databases() -> None:
 
 
 def test_locks_the_family_on_postgresql() -> None:
-    sql, _names, _fixed = transaction._REFRESH_TOKEN.on(psycopg.dialect())
+    sql, _names, _fixed = statements.REFRESH_TOKEN.on(psycopg.dialect())
     assert "FOR UPDATE OF families" in sql

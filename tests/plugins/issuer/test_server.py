@@ -56,7 +56,7 @@ def test_a_signal_stops_it_after_the_requests_in_progress(
         connection.putheader("content-type", "application/json")
         connection.putheader("content-length", str(len(body)))
         connection.endheaders(body[:5])
-        # Once this is answered, the issuer has seen the beginning of the request above.
+        # After this response, the issuer has received the beginning of the request above.
         assert requests.get(f"{url}/health", timeout=PATIENCE).ok
         process.send_signal(number)
         _until_refused(url)
@@ -66,7 +66,7 @@ def test_a_signal_stops_it_after_the_requests_in_progress(
         assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
-    # A database that was closed has folded its write-ahead log back in.
+    # Closing the database removes its write-ahead log.
     assert [each.name for each in tmp_path.iterdir()] == ["x.db"]
 
 
@@ -260,7 +260,7 @@ def test_stops_while_a_body_is_incomplete(caplog: pytest.LogCaptureFixture, begu
         port = int(server.address.rsplit(":", 1)[1])
         stalled = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         stalled.sendall(STALLED + begun)
-        # Another request is answered, so the stalled one has been read too.
+        # After this response, the issuer has also received the stalled request.
         assert requests.get(f"{server.address}/health", timeout=PATIENCE).ok
     with stalled:
         assert read_response(stalled).startswith(b"HTTP/1.1 503 ")

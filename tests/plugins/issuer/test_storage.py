@@ -310,7 +310,7 @@ def _refresh_until_killed(
             while True:
                 try:
                     response = caller.refresh(token)
-                except requests.RequestException:  # refused, broken off, or half an response
+                except requests.RequestException:  # rejected, closed or incomplete
                     return (client_id, secret), token
                 assert response.status_code == 200, response.text
                 token = response.json()["refresh_token"]

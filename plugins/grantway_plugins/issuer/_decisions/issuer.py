@@ -68,7 +68,7 @@ def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGran
     incomplete = sorted(set(issuer_grants) - set(registry.grants))
     if incomplete:
         _log.warning(
-            "Issuer grants that are not offered, because no plugin registers the grant itself: %s",
+            "Not offering issuer grants whose grant no plugin registers: %s",
             ", ".join(incomplete),
         )
     offered = {

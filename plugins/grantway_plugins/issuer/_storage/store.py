@@ -126,7 +126,9 @@ class IssuerStore(OneProcess):
                 return await future
         except TimeoutError:
             kind = DatabaseOutcomeUnknownError if job.begun else DatabaseUnreachableError
-            raise kind(f"The database gave no response for {DATABASE_TIMEOUT:g} seconds") from None
+            raise kind(
+                f"The database did not respond within {DATABASE_TIMEOUT:g} seconds"
+            ) from None
 
     def close(self) -> None:
         """Finish the pending work, then close the database. May be called again."""

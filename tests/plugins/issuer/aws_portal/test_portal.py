@@ -61,7 +61,7 @@ def test_lists_are_paginated(tool: Caller, sso: Any) -> None:
     )
     assert [each["roleName"] for each in second["roleList"]] == ["ReadOnly"]
     assert "nextToken" not in second
-    # A token continues the list that it came with, and no other.
+    # A token is valid only for the list that returned it.
     with pytest.raises(sso.exceptions.InvalidRequestException):
         sso.list_accounts(accessToken=token, nextToken=first["nextToken"])
 
