@@ -1,4 +1,4 @@
-"""How objects are copied and pickled, and the error for those that belong to one process."""
+"""Copying and pickling of objects, and the error for objects that belong to one process."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-_REFUSED = " cannot be pickled: "
+_CANNOT = " cannot be pickled: "
 
 
 class OneProcess:
     """Mixin for objects that threads share and that hold connections, locks or secrets.
 
-    Copying one gives the same object, so that whatever contains it can be copied. Pickling it
-    raises ``TypeError``: the other process has to make its own.
+    Copying returns the same object, so that objects that contain it can be copied. Pickling raises
+    ``TypeError``: create the object in the other process instead.
     """
 
     __slots__ = ()
 
-    #: Why it cannot be pickled, and what to do.
+    #: Reason why the object cannot be pickled, and a remedy.
     stays = "it holds connections and locks; make one in the process that uses it"
 
     def __copy__(self) -> Self:
@@ -35,10 +35,10 @@ class OneProcess:
         return self
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Refuse to be pickled.
+        """Reject pickling.
 
         Raises:
-            TypeError: always; says what to do.
+            TypeError: Always; gives a remedy.
         """
         refuse_pickle(self, self.stays)
 
@@ -48,14 +48,14 @@ def refuse_pickle(value: object, reason: str) -> NoReturn:
 
     Args:
         value: The object.
-        reason: Why not, and what to do.
+        reason: The reason, and a remedy.
 
     Raises:
-        TypeError: always, like the errors of ``pickle`` itself.
+        TypeError: Always, like the errors of ``pickle`` itself.
     """
     name = type(value).__name__
     article = "An" if name[0] in "AEIOU" else "A"
-    raise TypeError(f"{article} {name}{_REFUSED}{reason}.")
+    raise TypeError(f"{article} {name}{_CANNOT}{reason}.")
 
 
 def check_parts(value: object, **parts: object) -> None:
@@ -63,21 +63,21 @@ def check_parts(value: object, **parts: object) -> None:
 
     Args:
         value: The object.
-        **parts: What it is made of, by the names of its arguments.
+        **parts: Its parts, by the names of its arguments.
 
     Raises:
-        TypeError: names the part that cannot.
+        TypeError: A part cannot be pickled; names it.
     """
-    import pickle  # noqa: PLC0415 - only where something is pickled, which loads it
+    import pickle  # noqa: PLC0415 - pickling loads it anyway
 
     for name, part in parts.items():
         try:
             pickle.dumps(part)
-        except Exception as error:  # noqa: BLE001 - pickle and foreign objects raise any kind
+        except Exception as error:  # noqa: BLE001 - pickle and other objects may raise anything
             problem = str(error).rstrip(".")
         else:
             continue
-        if _REFUSED not in problem:  # an error of pickle itself, without advice
+        if _CANNOT not in problem:  # an error of pickle itself, without advice
             problem += ". Make it in the process that uses it"
         refuse_pickle(value, f"its {name} cannot: {problem}")
 
@@ -85,24 +85,24 @@ def check_parts(value: object, **parts: object) -> None:
 class Value:
     """Mixin for dataclasses that are copied and pickled by their arguments.
 
-    Read-only views of mappings, which cannot be pickled, travel as dictionaries.
+    Read-only views of mappings, which cannot be pickled, are pickled as dictionaries.
     """
 
     __slots__ = ()
 
     def __copy__(self) -> Self:
-        """Return another with the same arguments."""
+        """Return a new object with the same arguments."""
         return type(self)(**_arguments(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return another with copies of the arguments."""
+        """Return a new object with copies of the arguments."""
         return type(self)(**copy.deepcopy(_arguments(self), memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments.
 
         Raises:
-            TypeError: an argument cannot be pickled; names it.
+            TypeError: An argument cannot be pickled; names it.
         """
         arguments = _arguments(self)
         check_parts(self, **arguments)

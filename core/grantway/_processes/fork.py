@@ -1,4 +1,4 @@
-"""Locks that a forked child finds free, and what they guard whole."""
+"""Locks that are free in a forked child, with consistent data."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 
 
 def fork_safe_lock() -> AbstractContextManager[bool]:
-    """A lock that a fork waits for, so that no child inherits it from a thread it does not have.
+    """Return a lock that a fork waits for, so that no other thread holds it in the child.
 
-    For the whole process and never for one object, since it is never taken off the system's
-    list. What holds it must wait for nothing.
+    Use it for the whole process, not for single objects: it stays registered with the system for
+    ever. Code that holds it must not wait.
     """
     lock = threading.RLock()
     if hasattr(os, "register_at_fork"):  # not on Windows

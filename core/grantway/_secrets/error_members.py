@@ -1,4 +1,4 @@
-"""The members of an error response: for programs to read, and never shown."""
+"""The members of error responses, which programs may read but logs must not contain."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from .redaction import MASK, forms_of
 
-#: Deeper members are masked: no provider nests errors so far, and Python limits recursion.
+#: Maximum depth. Deeper members are masked, because Python limits recursion.
 _DEEPEST = 32
 
 
 class Members(dict[str, Any]):
     """Names and values that a provider sent. Its representations show names only.
 
-    A value may be a secret, such as Auth0's ``mfa_token``. Nested objects are masked as well. Do
-    not log a value that you take out.
+    A value may be a secret, such as Auth0's ``mfa_token``. Representations of nested objects show
+    names only, too. Do not log the values.
     """
 
     def __repr__(self) -> str:
@@ -25,19 +25,19 @@ class Members(dict[str, Any]):
     __str__ = __repr__
 
     def __rich_repr__(self) -> Iterator[Any]:
-        # rich shows the locals of a traceback by looking into every mapping.
+        # rich prints local variables of tracebacks, including the items of mappings.
         yield from self
 
 
 def members_of(found: Mapping[str, Any], secrets: Iterable[str]) -> Members:
-    """Copy the members of a decoded response, without the secrets that the request sent.
+    """Return a copy of the members of a response, with the secrets of the request masked.
 
-    A secret is cut out where it stands by itself, as in a message that repeats it. Inside a longer
-    word it stays: that word is another value, which the program needs unchanged.
+    A secret is masked only as a whole word, for example in a message that repeats it. Longer words
+    that contain it are other values, which the program needs unchanged.
 
     Args:
         found: The decoded object.
-        secrets: What was sent and must not come back.
+        secrets: The secrets that were sent.
     """
     forms = sorted({form for value in secrets for form in forms_of(value)}, key=len, reverse=True)
     words = "|".join(map(re.escape, forms))

@@ -1,4 +1,4 @@
-"""Keeps secret arguments out of the frames that a traceback shows."""
+"""Remove secret arguments from the frames of tracebacks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ C = TypeVar("C", bound=type[Any])
 
 @dataclass(slots=True)
 class _Held:
-    """The arguments of a call; its repr shows none."""
+    """The arguments of a call, without a repr."""
 
     args: tuple[Any, ...] = field(repr=False)
     kwargs: dict[str, Any] = field(repr=False)
 
 
 def hides_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function whose arguments must not show in the traceback of what it raises.
+    """Decorate a function so that tracebacks of its exceptions do not contain its arguments.
 
-    Tools such as rich, Sentry and ``pytest --showlocals`` report the local variables of each frame.
-    The frames of the function and of what it called lose theirs; the caller's frames keep them.
+    Tools such as rich, Sentry and ``pytest --showlocals`` print the local variables of each frame.
+    They are cleared in the frames of the function and the functions that it called, but not in the
+    frames of its callers.
     """
 
     @wraps(function)
@@ -42,7 +43,7 @@ def hides_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def hides_construction(kind: C) -> C:
-    """Decorate a class as ``hides_arguments`` decorates a function, such as a dataclass."""
+    """Decorate a class, such as a dataclass, so that its constructor hides its arguments."""
     kind.__init__ = hides_arguments(kind.__init__)
     return kind
 
@@ -53,7 +54,7 @@ def _clear(error: Exception) -> None:
 
 
 def _raised_inside(error: BaseException) -> Iterator[BaseException]:
-    """The error, and the errors before it that were raised below the same frames."""
+    """Yield the error, and its causes and contexts that were raised below the same frames."""
     frames = {frame for frame, _ in traceback.walk_tb(error.__traceback__)}
     chained: BaseException | None = error
     seen: set[int] = set()

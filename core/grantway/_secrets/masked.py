@@ -1,4 +1,4 @@
-"""A value that shows in no repr, and so in no report of the locals of a traceback."""
+"""A wrapper that keeps a secret out of reprs, and thus out of the locals of tracebacks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ Held = TypeVar("Held")
 
 @dataclass(frozen=True, slots=True)
 class Masked(Generic[Held]):
-    """Holds a secret on its way through functions that may raise."""
+    """Wraps a secret that is passed to functions that may raise."""
 
     value: Held = field(repr=False)

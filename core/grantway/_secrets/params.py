@@ -1,4 +1,4 @@
-"""A request's parameters, whose values must not show in a traceback or a log."""
+"""The parameters of a request, whose values must not appear in tracebacks or logs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class Params(dict[str, Any]):
-    """Parameters on their way. The repr shows names and never a value.
+    """Parameters of a request. The repr contains the names but not the values.
 
     Attributes:
-        extra_secrets: Secret values of parameters that no schema knows.
+        extra_secrets: Secret values of parameters that are not in the schema.
     """
 
     extra_secrets: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Cutting secrets out of text that will be shown."""
+"""Remove secrets from text before it is displayed or logged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-#: Names of what a provider may be sent and must not show, unless they only say of what kind it is.
+#: Names of secret parameters. Names of their types, such as ``token_type``, are excluded.
 SECRET_NAME = re.compile(
     "(?!.*(_type|_type_hint|_method)$)(.*(secret|password|token|assertion|code|key)|state$)",
     re.IGNORECASE,
@@ -16,7 +16,7 @@ SECRET_NAME = re.compile(
 _EXCERPT = 160
 _LINE = 500
 _READ = 4096
-# A value this short would mask half of any text, and is no secret worth the name.
+# Masking shorter values would make text unreadable, and they are hardly secret.
 _SHORTEST = 4
 
 _JSON_VALUE = re.compile(r'("(?:[^"\\]|\\.)*"\s*:\s*)"(?:[^"\\]|\\.)*+(?:"|\\?$)')
@@ -35,15 +35,15 @@ _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*(?:>|$)", re.IGNORECASE |
 
 
 def texts(value: object) -> list[str]:
-    """The strings that a parameter's value is made of."""
+    """Return a parameter's value as a list of strings."""
     return [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
 
 
 def harmless(text: str) -> str:
-    """Remove what a terminal would obey instead of showing; lines and spaces stay.
+    """Return text without characters that control a terminal; lines and spaces are kept.
 
-    That is terminal escape sequences, and characters that are invisible or change the direction
-    of others (Unicode category Cf). Other control characters become spaces.
+    Removes escape sequences, and characters that are invisible or change the direction of text
+    (Unicode category Cf). Other control characters become spaces.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -52,18 +52,18 @@ def harmless(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Reduce text to one line of characters that show as they are (see ``harmless``)."""
+    """Return text as one line without control characters; see ``harmless``."""
     return " ".join(harmless(text).split())
 
 
 def printable(text: str) -> str:
-    """Reduce a provider's words to one short line for terminals and logs."""
+    """Return a provider's text as one short line for terminals and logs."""
     line = visible(text)
     return line if len(line) <= _LINE else f"{line[: _LINE - 3]}..."
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret that was sent: plain, form- or percent-encoded, or escaped in JSON."""
+    """Return text with all secrets masked: plain, form- or percent-encoded, or escaped in JSON."""
     forms = {form for value in secrets for form in forms_of(value)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, MASK)
@@ -71,7 +71,7 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
 
 
 def forms_of(value: str) -> list[str]:
-    """Return how a secret may be written in a response; nothing for one too short to cut out."""
+    """Return the encodings of a secret in a response; none if it is too short to mask."""
     forms = (
         value,
         quote_plus(value, errors="replace"),
@@ -83,20 +83,20 @@ def forms_of(value: str) -> list[str]:
 
 
 def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
-    """The beginning of an answer nobody could read, fit to be shown.
+    """Return the start of an invalid response for display, at most 160 characters.
 
-    Markup goes, values of JSON and form fields go, long runs that could be tokens go, and so does
-    every secret that was sent. At most 160 characters remain.
+    Removes markup, and masks the values of JSON members and form fields, long words that could be
+    tokens, and all secrets that were sent.
     """
     text = scrub(body.decode("utf-8", "replace").lstrip("\ufeff"), secrets)
     if len(text) > _READ:
-        # What the cut goes through may be the beginning of a token.
+        # The truncated last word may be the start of a token.
         text = _LAST_RUN.sub("", text[:_READ])
     if "<" in text:
         text = _TAG.sub(" ", text)
     text = _JSON_VALUE.sub(rf'\1"{MASK}"', text)
     if text.lstrip()[:1] in ("[", "{"):
-        # The items of lists as well; names stay.
+        # Mask the items of lists as well, but keep names.
         text = _JSON_STRING.sub(lambda found: found[1] or f'"{MASK}"', text)
     text = _FORM_VALUE.sub(rf"\1={MASK}", text)
     text = _LONG_RUN.sub(MASK, text)

@@ -21,9 +21,8 @@ class Store(Protocol):
 
     A store may have an additional method, ``check_writable(key, token)``. It is called while the
     key's lock is held, before sending a refresh token that the provider accepts only once. It
-    raises
-    ``StoreError`` if a token like this one could not be saved, for example because the disk is
-    full; the refresh token is then not sent.
+    raises ``StoreError`` if a token like this one could not be saved, for example because the disk
+    is full; the refresh token is then not sent.
     """
 
     def load(self, key: str) -> Token | None:
