@@ -1,4 +1,4 @@
-"""Code that grantway calls during a call: its mistakes are named, and nothing is sent twice."""
+"""Errors of third-party code during a call name the code, and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ANYWHERE = Provider("https://provider.example/token")
 
 
 class Proof:
-    """A client authentication whose parts a test replaces."""
+    """A client authentication whose members a test replaces."""
 
     client_id = "c"
 
@@ -43,16 +43,16 @@ class Proof:
 
 
 async def late(*arguments: Any, **named: Any) -> Any:
-    """Return late."""
+    """Return None asynchronously."""
 
 
 def behind(*arguments: Any, **named: Any) -> Any:
-    """Hide that it is asynchronous."""
+    """Return a coroutine from a plain function."""
     return late(*arguments, **named)
 
 
-class Brings:
-    """Brings a client authentication and a store, both made by one function."""
+class Provides:
+    """Registers a client authentication and a store, both created by one function."""
 
     def __init__(self, make: Any) -> None:
         self.make = make
@@ -67,7 +67,7 @@ class Brings:
 
 
 def registry(make: Any) -> grantway.Registry:
-    return grantway.build_registry({"acme": Brings(make)}, only=["grantway"], strict=True)
+    return grantway.build_registry({"acme": Provides(make)}, only=["grantway"], strict=True)
 
 
 # --- Client authentication ----------------------------------------------------------------------
@@ -87,7 +87,7 @@ def registry(make: Any) -> grantway.Registry:
         (Proof(secrets=lambda: (b"very-secret",)), "returns a tuple from secrets()"),
     ],
 )
-def test_a_client_authentication_that_cannot_work_is_refused(made: Any, told: str) -> None:
+def test_rejects_an_invalid_client_authentication(made: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match="auth: ") as raised:
         Client(ANYWHERE, client_id="c", auth="api_key", registry=registry(lambda: made))
     assert f"the object that the plugin acme of application creates {told}" in str(raised.value)
@@ -116,7 +116,9 @@ def _set_learn(request: Any) -> None:
     ],
     ids=["coroutine", "dict", "secrets", "learn"],
 )
-def test_a_proof_that_is_not_in_the_draft_is_not_sent_without(authenticate: Any, told: str) -> None:
+def test_does_not_send_a_request_whose_client_authentication_failed(
+    authenticate: Any, told: str
+) -> None:
     with FaultServer(faults.answer()) as server:
         proof = Proof(authenticate=authenticate)
         with (
@@ -132,7 +134,7 @@ def test_a_proof_that_is_not_in_the_draft_is_not_sent_without(authenticate: Any,
 
 
 class Odd(MemoryStore):
-    """A store whose load returns something else."""
+    """A store whose load does not return a token."""
 
     found: Any = None
 
@@ -144,7 +146,7 @@ class Late(MemoryStore):
     """A store whose save is asynchronous."""
 
     async def save(self, *arguments: Any, **named: Any) -> None:  # type: ignore[override]
-        """Save late."""
+        """Save asynchronously."""
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ class Late(MemoryStore):
         (Late(), "has an asynchronous method save"),
     ],
 )
-def test_a_store_that_cannot_work_is_refused(made: Any, told: str) -> None:
+def test_rejects_an_invalid_store(made: Any, told: str) -> None:
     with pytest.raises(
         ConfigurationError, match="the object that the plugin acme of application creates"
     ) as raised:
@@ -170,7 +172,7 @@ def test_a_store_that_cannot_work_is_refused(made: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("found", "told"), [({"access_token": "x"}, "a dict"), (late, "a coroutine")]
 )
-def test_what_a_store_gives_that_is_no_token_names_the_store(found: Any, told: str) -> None:
+def test_names_a_store_that_returns_something_other_than_a_token(found: Any, told: str) -> None:
     store = Odd()
     store.found = found
     message = rf"load of the store tests\.core\.test_boundary\.Odd returned {told}"
@@ -184,7 +186,7 @@ def test_what_a_store_gives_that_is_no_token_names_the_store(found: Any, told: s
         assert not server.requests
 
 
-# --- The rest -----------------------------------------------------------------------------------
+# --- Other code -----------------------------------------------------------------------------------
 
 
 def test_on_token_must_not_be_asynchronous() -> None:
@@ -204,7 +206,7 @@ def test_amend_of_a_dialect_must_not_be_asynchronous() -> None:
 
 
 class LateTransport:
-    """A transport that would have to be awaited."""
+    """A transport with an asynchronous send."""
 
     send = staticmethod(late)
 
@@ -218,7 +220,7 @@ def test_a_transport_must_not_be_asynchronous() -> None:
         Client(ANYWHERE, client_id="c", transport=transport)
 
 
-def test_an_observer_that_hides_it_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_reports_an_asynchronous_observer_once(caplog: pytest.LogCaptureFixture) -> None:
     class Watches:
         @hookimpl
         def grantway_observe(self, event: Any) -> Any:
@@ -236,7 +238,7 @@ def test_an_observer_that_hides_it_is_reported_once(caplog: pytest.LogCaptureFix
 
 
 class Undecided:
-    """An issuer grant that forgets to return."""
+    """An issuer grant that returns no decision."""
 
     def __init__(self, decision: Any = None) -> None:
         self.decision = decision
@@ -248,7 +250,7 @@ class Undecided:
 @pytest.mark.parametrize(
     ("decision", "told"), [(None, "None"), ({}, "a dict"), (late, "coroutine")]
 )
-def test_an_issuers_side_that_does_not_decide_is_named_in_the_log(
+def test_logs_an_issuer_grant_without_a_decision(
     grantway_register: Register,
     grantway_issuer: LiveIssuer,
     caplog: pytest.LogCaptureFixture,

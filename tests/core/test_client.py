@@ -1,4 +1,4 @@
-"""The front door: what it refuses when it is made."""
+"""The client rejects invalid arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._transport.transport import RequestsTransport
 
 
-def test_a_call_shorter_than_one_attempt_is_refused() -> None:
+def test_rejects_a_timeout_shorter_than_one_attempt() -> None:
     provider = grantway.Provider(token_endpoint="http://127.0.0.1:9/token")
     transport = RequestsTransport(connect_timeout=2, read_timeout=3)
     with pytest.raises(ConfigurationError, match=r"timeout: 4 s .* less than the 5 s") as refused:
@@ -28,7 +28,7 @@ def test_a_call_shorter_than_one_attempt_is_refused() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0.5, 4, 30, 300])
-def test_a_transport_of_its_own_fits_into_the_call(timeout: float) -> None:
+def test_the_default_transport_fits_into_the_timeout(timeout: float) -> None:
     assert RequestsTransport.within(timeout).attempt_seconds <= timeout
 
 
@@ -42,7 +42,7 @@ def test_extra_is_a_mapping_of_names(extra: Any) -> None:
 
 
 class Echo:
-    """Refuses every request and repeats what it was sent."""
+    """A transport whose error responses repeat the request."""
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         sent = " ".join(value for _, value in parse_qsl(request.body.decode()))
@@ -53,7 +53,7 @@ class Echo:
         """There is nothing to close."""
 
 
-def test_another_endpoint_that_echoes_a_secret_does_not_show_it() -> None:
+def test_masks_a_secret_that_another_endpoint_repeats() -> None:
     provider = grantway.Provider(
         token_endpoint="https://example.com/token", revocation_endpoint="https://example.com/r"
     )

@@ -1,4 +1,4 @@
-"""How a client proves who it is (RFC 6749 section 2.3)."""
+"""Client authentication (RFC 6749 section 2.3)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = "s3cr:t+/=&%é ü"
 
 
 def sent(**options: Any) -> Received:
-    """The request of one refresh."""
+    """Return the request of one refresh."""
     dialect = options.pop("dialect", None)
     with FaultServer(faults.answer()) as server:
         provider = Provider(
@@ -57,13 +57,13 @@ def test_basic_credentials_are_form_encoded_first() -> None:
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_basic_credentials_come_back_as_they_were(client_id: str, secret: str) -> None:
+def test_basic_credentials_can_be_decoded(client_id: str, secret: str) -> None:
     proof = ClientSecretBasic(client_id, secret)
     pair = base64.b64decode(proof._header[6:]).decode()
     assert [unquote_plus(part) for part in pair.split(":")] == [client_id, secret]
 
 
-def test_raw_credentials_are_sent_as_they_are() -> None:
+def test_raw_credentials_are_not_encoded() -> None:
     raw = Dialect(name="raw", request=RequestShape(basic="raw"))
     assert credentials(sent(client_id="my-id", client_secret=SECRET, dialect=raw)) == (
         "my-id",
@@ -71,19 +71,19 @@ def test_raw_credentials_are_sent_as_they_are() -> None:
     )
 
 
-def test_raw_credentials_cannot_carry_a_colon_in_the_name() -> None:
+def test_rejects_a_colon_in_the_client_id_of_raw_credentials() -> None:
     with pytest.raises(ConfigurationError, match="colon"):
         ClientSecretBasic("my:id", SECRET, "raw")
 
 
-def test_post_puts_both_into_the_body() -> None:
+def test_client_secret_post_sends_both_in_the_body() -> None:
     request = sent(client_secret=SECRET, auth="client_secret_post")
     assert (request.form["client_id"], request.form["client_secret"]) == (["my:id é"], [SECRET])
     assert "authorization" not in request.headers
 
 
 @pytest.mark.parametrize("options", [{}, {"auth": "none", "client_secret": SECRET}])
-def test_a_public_client_only_names_itself(options: Any) -> None:
+def test_a_public_client_sends_only_its_client_id(options: Any) -> None:
     request = sent(**options)
     assert request.form["client_id"] == ["my:id é"]
     assert "client_secret" not in request.form
@@ -93,7 +93,7 @@ def test_a_public_client_only_names_itself(options: Any) -> None:
 @pytest.mark.parametrize(
     "proof", [ClientSecretBasic("c", "s-123456"), ClientSecretPost("c", "s-123456")]
 )
-def test_a_proof_shows_no_secret(proof: Any) -> None:
+def test_the_repr_of_client_authentication_hides_secrets(proof: Any) -> None:
     shown = f"{proof!r} {proof}"
     assert "c" in shown
     assert not any(form in shown for form in proof.secrets())
@@ -102,7 +102,7 @@ def test_a_proof_shows_no_secret(proof: Any) -> None:
 
 
 @pytest.mark.parametrize("secret", [None, "s"])
-def test_an_unknown_method_is_refused_with_those_there_are(secret: str | None) -> None:
+def test_an_unknown_method_lists_the_registered_ones(secret: str | None) -> None:
     with pytest.raises(ConfigurationError, match="client_secret_basic"):
         client_auth("client_secret_bsaic", "c", secret)
 
@@ -114,7 +114,7 @@ def test_an_unknown_method_is_refused_with_those_there_are(secret: str | None) -
      ("c", "secret-value\ud800", "client_secret")],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-def test_what_cannot_be_a_name_or_a_secret_is_refused(
+def test_rejects_an_invalid_client_id_or_secret(
     method: str, client_id: Any, secret: Any, field: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=field) as caught:
@@ -123,7 +123,7 @@ def test_what_cannot_be_a_name_or_a_secret_is_refused(
     assert caught.value.__context__ is None
 
 
-def test_an_object_of_ones_own_is_used_as_it_is() -> None:
+def test_accepts_a_custom_client_authentication() -> None:
     class Mine:
         client_id = "mine"
 
@@ -136,7 +136,7 @@ def test_an_object_of_ones_own_is_used_as_it_is() -> None:
     assert sent(auth=Mine()).headers["x-mine"] == "token"
 
 
-def test_a_client_shows_whose_it_is_and_no_secret() -> None:
+def test_the_repr_of_a_client_shows_its_id_and_no_secret() -> None:
     client = Client(
         Provider(token_endpoint="https://example.com/token"), client_id="c", client_secret=SECRET
     )

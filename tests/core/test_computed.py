@@ -1,4 +1,4 @@
-"""Parameters that are functions are called once for each send."""
+"""Functions in parameters are called once for each send."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Ask = Callable[..., Token]
 
 @pytest.fixture(params=["create_token", "credential", "credential_pool"])
 def ask(request: pytest.FixtureRequest) -> Callable[[Client], Ask]:
-    """Each way of asking with the parameters of a grant."""
+    """Return each function that requests a token with parameters."""
 
     def asking(client: Client) -> Ask:
         def create(**params: Any) -> Token:
@@ -89,14 +89,14 @@ def ask(request: pytest.FixtureRequest) -> Callable[[Client], Ask]:
     return asking
 
 
-def test_each_send_has_a_value_of_its_own(ask: Callable[[Client], Ask]) -> None:
+def test_computes_a_value_for_each_send(ask: Callable[[Client], Ask]) -> None:
     with FaultServer(BUSY, faults.reset_after_request, faults.answer()) as server:
         with client(server) as asking:
             ask(asking)(nonce=counting())
         assert nonces(server) == ["nonce-1", "nonce-2", "nonce-3"]
 
 
-def test_an_extra_parameter_may_be_a_function_too(ask: Callable[[Client], Ask]) -> None:
+def test_an_extra_parameter_may_be_a_function(ask: Callable[[Client], Ask]) -> None:
     with FaultServer(BUSY, faults.answer()) as server:
         with client(server) as asking:
             ask(asking)(nonce="n", extra={"jti": counting(), "fixed": "x"})
@@ -111,7 +111,7 @@ def test_a_parameter_with_a_data_key_may_be_a_function(ask: Callable[[Client], A
         assert [each.form["account-id"] for each in server.requests] == [["a1"], ["a2"]]
 
 
-def test_a_refresh_evaluates_its_own_for_each_send() -> None:
+def test_a_refresh_computes_its_parameters_for_each_send() -> None:
     with FaultServer(BUSY, faults.answer()) as server:
         with client(server) as asking:
             kept = asking.credential(
@@ -126,7 +126,7 @@ def test_a_refresh_evaluates_its_own_for_each_send() -> None:
 
 
 class Nonced:
-    """A client authentication that asks for one more send, as a DPoP nonce does."""
+    """A client authentication that requests another send, as for a DPoP nonce."""
 
     client_id = "c"
 
@@ -145,7 +145,7 @@ class Nonced:
         return ()
 
 
-def test_a_send_that_a_client_authentication_asks_for_has_its_own() -> None:
+def test_computes_a_value_for_a_send_that_client_authentication_repeats() -> None:
     refused = faults.answer(400, {"error": "use_dpop_nonce"})
     with FaultServer(refused, faults.answer()) as server:
         with client(server, auth=Nonced()) as asking:
@@ -153,7 +153,7 @@ def test_a_send_that_a_client_authentication_asks_for_has_its_own() -> None:
         assert nonces(server) == ["nonce-1", "nonce-2"]
 
 
-def test_what_middleware_changed_is_kept() -> None:
+def test_keeps_changes_that_middleware_made() -> None:
     def tag(exchange: Any, call_next: Any) -> Any:
         exchange.params["account"] = "tagged"
         exchange.params["trace"] = "t-1"
@@ -184,7 +184,7 @@ def test_process_token_receives_the_parameters_of_the_last_send() -> None:
 
 
 def test_the_secrets_of_every_send_are_masked() -> None:
-    """A lost first answer is reported after the second send, and quotes the first nonce."""
+    """The error of a lost first response, which quotes the first nonce, follows the second send."""
     script = [
         faults.answer(500, b"<p>nonce-1 failed</p>"),
         faults.answer(500, b"<p>nonce-2 failed</p>"),
@@ -204,7 +204,7 @@ def test_the_secrets_of_every_send_are_masked() -> None:
 
 
 def broken_at(number: int, error: BaseException | None, value: Any = None) -> Callable[[], Any]:
-    """A function whose call of this number fails."""
+    """Return a function that fails at the given call."""
     numbers = itertools.count(1)
 
     def compute() -> Any:
@@ -240,7 +240,7 @@ async def late() -> str:
         ),
     ],
 )
-def test_a_value_that_cannot_be_sent_names_its_parameter(
+def test_an_invalid_value_names_its_parameter(
     ask: Callable[[Client], Ask], nonce: Any, told: str
 ) -> None:
     with FaultServer(faults.answer()) as server:
@@ -253,7 +253,7 @@ def test_a_value_that_cannot_be_sent_names_its_parameter(
 
 
 @pytest.mark.parametrize("error", [OSError("no key"), ValueError("x"), SystemExit(3)])
-def test_what_a_function_raises_reaches_the_caller_with_the_parameters_name(
+def test_an_exception_of_a_function_names_its_parameter(
     error: BaseException,
 ) -> None:
     with (
@@ -266,7 +266,7 @@ def test_what_a_function_raises_reaches_the_caller_with_the_parameters_name(
     assert error.__notes__ == ["Raised by the function that computes the parameter nonce."]
 
 
-def test_a_login_that_another_credential_needs_is_told_as_such() -> None:
+def test_reports_that_another_credential_needs_a_login() -> None:
     needed = LoginNeededError("Log in.")
     vars(needed)["token"] = Token("of-another")
     needed.add_note("An earlier note.")
@@ -287,15 +287,15 @@ def test_a_login_that_another_credential_needs_is_told_as_such() -> None:
 @pytest.mark.parametrize(
     "second", [broken_at(2, OSError("no key")), broken_at(2, None, 7)], ids=["raises", "invalid"]
 )
-def test_a_second_send_that_cannot_be_made(second: Any) -> None:
-    """After a refusal its error counts; after a lost answer, that the outcome is unknown."""
+def test_an_error_that_prevents_the_second_send(second: Any) -> None:
+    """After a rejection, its error is raised; after a lost response, OutcomeUnknownError."""
     with FaultServer(faults.reset_after_request, faults.answer()) as server:
         with client(server) as asking, pytest.raises(OutcomeUnknownError):
             asking.create_token(grant_type="urn:example:signed", nonce=second)
         assert len(server.requests) == 1
 
 
-def test_after_a_refusal_the_error_says_that_it_was_not_sent_again() -> None:
+def test_after_a_rejection_the_error_says_that_no_retry_was_sent() -> None:
     with (
         FaultServer(BUSY, faults.answer()) as server,
         client(server) as asking,
@@ -304,7 +304,7 @@ def test_after_a_refusal_the_error_says_that_it_was_not_sent_again() -> None:
         asking.create_token(grant_type="urn:example:signed", nonce=broken_at(2, None, 7))
 
 
-def test_nothing_is_computed_for_a_request_that_is_wrong_otherwise() -> None:
+def test_computes_nothing_for_an_invalid_request() -> None:
     calls: list[int] = []
 
     def compute() -> Iterator[str]:
@@ -321,7 +321,7 @@ def test_nothing_is_computed_for_a_request_that_is_wrong_otherwise() -> None:
 
 
 @pytest.mark.parametrize("step", ["device_authorization", "revocation"])
-def test_every_endpoint_takes_functions_called_once_for_each_send(step: str) -> None:
+def test_every_endpoint_accepts_functions(step: str) -> None:
     with FaultServer(BUSY, faults.answer(200, {"device_code": "d"})) as server:
         provider = Provider(
             server.token_endpoint, metadata={f"{step}_endpoint": server.token_endpoint}
@@ -332,7 +332,7 @@ def test_every_endpoint_takes_functions_called_once_for_each_send(step: str) -> 
         assert "left_out" not in server.requests[1].form
 
 
-def test_an_endpoint_takes_parameters_with_the_names_of_arguments() -> None:
+def test_an_endpoint_accepts_parameters_named_like_arguments() -> None:
     extra = {"timeout": "a", "cancel": "b", "step": "c", "extra": "d", "nonce": counting()}
     with FaultServer(faults.answer(200, {})) as server:
         provider = Provider(
@@ -346,7 +346,7 @@ def test_an_endpoint_takes_parameters_with_the_names_of_arguments() -> None:
 
 
 @pytest.mark.parametrize("stated", [None, "read write"])
-def test_a_refresh_whose_scope_is_a_function_tells_the_scope_that_it_asked_for(
+def test_a_refresh_with_a_computed_scope_returns_that_scope(
     stated: str | None,
 ) -> None:
     body = {"access_token": "at-2", "token_type": "Bearer", "expires_in": 60, "scope": stated}

@@ -1,4 +1,4 @@
-"""Copies and pickles: what can travel does, without secrets; anything else says at once why not."""
+"""Values can be copied and pickled without secrets; other objects raise a clear error."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=["copy", "deepcopy", "pickl
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_values_survive(way: Callable[[Any], Any], value: Any) -> None:
+def test_values_can_be_copied_and_pickled(way: Callable[[Any], Any], value: Any) -> None:
     assert way(value) == value
     assert dataclasses.replace(value) == value
 
 
 @EVERY_WAY
-def test_every_dialect_survives_and_still_works(way: Callable[[Any], Any]) -> None:
+def test_dialects_can_be_copied_and_pickled(way: Callable[[Any], Any]) -> None:
     for dialect in [*default_registry().dialects.values(), RFC6749]:
         again = way(dialect)
         assert again == dialect
@@ -82,7 +82,7 @@ def test_every_dialect_survives_and_still_works(way: Callable[[Any], Any]) -> No
         assert again.encoder.encode(fields) == dialect.encoder.encode(fields)
 
 
-def test_a_copy_of_a_provider_shares_nothing_that_changes() -> None:
+def test_a_copy_of_a_provider_shares_no_mutable_state() -> None:
     copy.deepcopy(PROVIDER).metadata["x"].append(2)
     assert PROVIDER.metadata["x"] == [1]
 
@@ -101,13 +101,15 @@ def shared(client: Client, folder: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
-def test_what_is_shared_is_its_own_copy(way: Callable[[Any], Any], tmp_path: Path) -> None:
-    """Two credentials that held one refresh token would spend it twice."""
+def test_copying_a_shared_object_returns_the_object(
+    way: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    """Two credentials with one refresh token would use it twice."""
     for each in shared(Client(PROVIDER, client_id="c", client_secret=SECRET), tmp_path):
         assert way(each) is each
 
 
-def test_a_public_client_is_made_again() -> None:
+def test_a_public_client_can_be_pickled() -> None:
     client = Client(PROVIDER, client_id="c", timeout=7, retry=RetryPolicy(attempts=2))
     again = pickled(client)
     assert (again.provider, again.client_id, again.timeout) == (PROVIDER, "c", 7)
@@ -119,7 +121,7 @@ def test_a_public_client_is_made_again() -> None:
 
 
 class MoreThanAClient(Client):
-    """With state that ``Client`` does not know."""
+    """A subclass with additional state."""
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ class MoreThanAClient(Client):
             lambda: Client(PROVIDER, client_id="c", middleware=[lambda exchange, go: go(exchange)]),
             "its middleware cannot",
         ),
-        (lambda: MoreThanAClient(PROVIDER, client_id="c"), "more than a Client"),
+        (lambda: MoreThanAClient(PROVIDER, client_id="c"), "an instance of a subclass"),
         (MemoryStore, "store that processes share"),
         (lambda: RequestsTransport(proxies={"https": f"http://u:{SECRET}@p"}), "connections"),
         (default_registry, "loaded plugins"),
@@ -150,13 +152,13 @@ class MoreThanAClient(Client):
         ),
     ],
 )
-def test_what_cannot_travel_says_why_at_once(make: Callable[[], Any], why: str) -> None:
+def test_pickling_other_objects_raises_with_the_reason(make: Callable[[], Any], why: str) -> None:
     with pytest.raises(TypeError, match=why) as refused:
         pickle.dumps(make())
     assert SECRET not in str(refused.value)
 
 
-def test_a_credential_says_why_it_cannot_travel(tmp_path: Path) -> None:
+def test_pickling_a_credential_without_a_store_raises_with_the_reason(tmp_path: Path) -> None:
     public = Client(PROVIDER, client_id="c")
     store = FileStore(tmp_path)
     for credential, why in [
@@ -225,7 +227,7 @@ def test_a_session_with_our_auth_can_be_copied(
     assert again.auth._credential.token().access_token == SECRET
 
 
-def test_a_profile_is_not_put_into_a_queue(tmp_path: Path) -> None:
+def test_a_profile_cannot_be_put_into_a_queue(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(
         '[profiles.work]\nprovider = "https://as.example"\nclient_id = "c"\n'
@@ -241,12 +243,12 @@ def test_a_profile_is_not_put_into_a_queue(tmp_path: Path) -> None:
 
 
 class Coupon(GrantSchema):
-    """A grant whose secret is named differently on the wire."""
+    """A grant whose secret has another name on the wire."""
 
     voucher = Text(required=True, data_key="voucher-number", example="'V-1'")
 
 
-def test_a_secret_with_another_name_on_the_wire_stays(tmp_path: Path) -> None:
+def test_does_not_pickle_a_secret_with_another_wire_name(tmp_path: Path) -> None:
     grant = Grant("urn:example:coupon", Coupon(), secret=frozenset({"voucher-number"}))
     client = Client(PROVIDER, client_id="c", grants=[grant])
     for name in ("voucher-number", "voucher"):

@@ -1,4 +1,4 @@
-"""Requests as they are written, answers as they are read, in the two dialects of core's users."""
+"""Encode requests and decode responses with the RFC and AWS dialects."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def response(body: Any, status: int = 200, **headers: str) -> HttpResponse:
 
 
 @given(st.dictionaries(TEXTS, TEXTS))
-def test_a_form_comes_back_as_it_was(fields: dict[str, str]) -> None:
+def test_a_form_can_be_decoded(fields: dict[str, str]) -> None:
     fields.pop("scope", None)
     read = parse_qs(RFC6749.encoder.encode(fields).decode("ascii"), strict_parsing=bool(fields))
     assert read == {name: [value] for name, value in fields.items()}
 
 
 @given(st.dictionaries(st.sampled_from(sorted(REQUEST_NAMES)), TEXTS))
-def test_json_comes_back_under_the_names_of_aws(fields: dict[str, str]) -> None:
+def test_json_uses_the_parameter_names_of_aws(fields: dict[str, str]) -> None:
     read = json.loads(AWS_SSO_OIDC.encoder.encode(fields))
     assert read == {REQUEST_NAMES[name]: value for name, value in fields.items()}
 
 
 @given(st.lists(NAMES, min_size=1))
-def test_scopes_are_one_field_or_a_list(names: list[str]) -> None:
+def test_a_scope_is_one_field_or_a_list(names: list[str]) -> None:
     assert parse_qs(RFC6749.encoder.encode({"scope": names}).decode())["scope"] == [" ".join(names)]
     assert json.loads(AWS_SSO_OIDC.encoder.encode({"scope": names})) == {"scope": names}
     assert parse_qs(RFC6749.encoder.encode({"scope": " ".join(names)}).decode()) == {
@@ -58,14 +58,14 @@ def test_scopes_are_one_field_or_a_list(names: list[str]) -> None:
     }
 
 
-def test_none_is_left_out_and_a_list_repeats() -> None:
+def test_omits_none_and_repeats_lists() -> None:
     assert RFC6749.encoder.encode({"a": None, "resource": ["x", "y"]}) == b"resource=x&resource=y"
     assert (
         AWS_SSO_OIDC.encoder.encode({"code": None, "code_verifier": "v"}) == b'{"codeVerifier":"v"}'
     )
 
 
-def test_a_form_carries_objects_as_json() -> None:
+def test_a_form_encodes_objects_as_json() -> None:
     details = [{"type": "payment", "amounts": [1, 2]}]
     fields = {
         "authorization_details": details,
@@ -85,7 +85,7 @@ def test_a_form_carries_objects_as_json() -> None:
     assert json.loads(parse_qs(urlsplit(url).query)["authorization_details"][0]) == details
 
 
-def test_an_authorization_address_keeps_its_own_query() -> None:
+def test_an_authorization_url_keeps_its_query() -> None:
     fields = {"client_id": "c", "scope": ("a", "b"), "state": None}
     url = RFC6749.encoder.authorization_url("https://example.com/a?tenant=1", fields)
     assert parse_qs(urlsplit(url).query) == {"tenant": ["1"], "client_id": ["c"], "scope": ["a b"]}
@@ -93,7 +93,7 @@ def test_an_authorization_address_keeps_its_own_query() -> None:
 
 
 @BOTH
-def test_headers_say_what_is_sent_and_wanted(dialect: Dialect) -> None:
+def test_headers_state_the_content_types(dialect: Dialect) -> None:
     kind = "json" if dialect is AWS_SSO_OIDC else "x-www-form-urlencoded"
     assert dict(dialect.encoder.headers) == {
         "Accept": "application/json",
@@ -105,7 +105,7 @@ def test_headers_say_what_is_sent_and_wanted(dialect: Dialect) -> None:
 
 
 def check(dialect: Dialect, answered: HttpResponse) -> None:
-    """An answer is exactly one of three things, and a payload is a token or a named problem."""
+    """Check that a response is a payload, an error or a problem, and that a payload is a token."""
     answer = dialect.decoder.decode(answered)
     if answer.error is not None:
         assert answer.error.code
@@ -125,7 +125,7 @@ def check(dialect: Dialect, answered: HttpResponse) -> None:
 
 @BOTH
 @given(body=st.binary(), status=st.integers(100, 599), kind=st.text(), error=st.text())
-def test_any_bytes_are_an_answer(
+def test_decodes_any_bytes(
     dialect: Dialect, body: bytes, status: int, kind: str, error: str
 ) -> None:
     headers = {"content-type": kind, "x-amzn-errortype": error, "retry-after": kind}
@@ -137,19 +137,19 @@ def test_any_bytes_are_an_answer(
 
 @BOTH
 @given(found=st.dictionaries(st.sampled_from([*FIELDS, *RESPONSE_NAMES.values()]), JSON))
-def test_any_values_are_an_answer(dialect: Dialect, found: dict[str, Any]) -> None:
+def test_decodes_any_json_object(dialect: Dialect, found: dict[str, Any]) -> None:
     check(dialect, response(found))
     check(dialect, response(found, 400))
 
 
 @given(JSON)
-def test_a_whole_document_of_any_shape_is_an_answer(found: Any) -> None:
+def test_decodes_any_json_document(found: Any) -> None:
     check(RFC6749, response(found))
     check(RFC6749, response(found, content_type="application/x-www-form-urlencoded"))
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n", b"\n\n"])
-def test_a_byte_order_mark_and_blanks_are_passed_over(mark: bytes) -> None:
+def test_ignores_a_byte_order_mark_and_whitespace(mark: bytes) -> None:
     answer = RFC6749.decoder.decode(response(mark + b'{"access_token": "at"}\n'))
     assert RFC6749.decoder.token(answer.payload, 0).access_token == "at"
 
@@ -159,14 +159,14 @@ def test_a_byte_order_mark_and_blanks_are_passed_over(mark: bytes) -> None:
     [(3600, 3600), ("3600", 3600), ("3600.0", 3600), (3599.9, 3599), (0, 0), (None, None),
      ("", None), (True, None)],
 )  # fmt: skip
-def test_a_lifetime_is_read_in_every_form(value: Any, seconds: int | None) -> None:
+def test_reads_a_lifetime_in_any_format(value: Any, seconds: int | None) -> None:
     token = RFC6749.decoder.token({"access_token": "at", "expires_in": value}, 100.0)
     assert token.expires_in == seconds
     assert token.expires_at == (None if seconds is None else 100.0 + seconds)
 
 
 @pytest.mark.parametrize("value", ["soon", [], {}, "nan", "inf", 10**400, 1e400])
-def test_a_token_is_kept_though_its_lifetime_cannot_be_read(value: Any) -> None:
+def test_keeps_a_token_with_an_invalid_lifetime(value: Any) -> None:
     # It was issued, and the refresh token beside it may be the only one that still works.
     answer = {"access_token": "at", "expires_in": value, "refresh_token": "rt"}
     token = RFC6749.decoder.token(answer, 0)
@@ -175,18 +175,18 @@ def test_a_token_is_kept_though_its_lifetime_cannot_be_read(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, "-1", -(10**9)])
-def test_a_lifetime_below_zero_is_over(value: Any) -> None:
+def test_a_negative_lifetime_has_expired(value: Any) -> None:
     token = RFC6749.decoder.token({"access_token": "at", "expires_in": value}, 0)
     assert (token.expires_in, token.expired()) == (0, True)
 
 
 @pytest.mark.parametrize("value", [None, "", 7, [], {"token": "x"}, False])
-def test_an_access_token_is_a_text(value: Any) -> None:
+def test_rejects_an_access_token_that_is_not_a_string(value: Any) -> None:
     with pytest.raises(ValueError, match="access_token"):
         RFC6749.decoder.token({"access_token": value}, 0)
 
 
-def test_what_a_token_holds() -> None:
+def test_reads_every_member_of_a_token() -> None:
     token = RFC6749.decoder.token(
         {"access_token": "at", "token_type": "DPoP", "scope": "b a", "session_state": "s"}, 0
     )
@@ -217,7 +217,7 @@ FORMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", TOKEN_ERRORS[:13], ids=lambda kind: kind.__name__)
-def test_every_form_of_an_error_of_aws(form: str, kind: Any) -> None:
+def test_reads_errors_of_aws_in_every_format(form: str, kind: Any) -> None:
     answer = AWS_SSO_OIDC.decoder.decode(FORMS[form](kind.__name__))
     assert answer.error is not None
     assert answer.error.code == kind.wire
@@ -225,14 +225,14 @@ def test_every_form_of_an_error_of_aws(form: str, kind: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("kind", TOKEN_ERRORS, ids=lambda kind: kind.wire)
-def test_a_body_with_error_alone(dialect: Dialect, kind: Any) -> None:
+def test_reads_an_error_without_a_description(dialect: Dialect, kind: Any) -> None:
     for status in (200, 400, 500):
         answer = dialect.decoder.decode(response({"error": kind.wire}, status))
         assert answer.error is not None
         assert answer.error.code == kind.wire
 
 
-def test_a_note_beside_a_token_is_no_error() -> None:
+def test_a_note_next_to_a_token_is_not_an_error() -> None:
     for note in ("", "none", None):
         assert RFC6749.decoder.decode(response({"access_token": "at", "error": note})).error is None
         aws = AWS_SSO_OIDC.decoder.decode(response({"accessToken": "at", "error": note}))
@@ -263,16 +263,16 @@ def test_the_example_of_rfc_6749_section_5_1() -> None:
 
 
 @given(st.text() | st.integers(min_value=0).map(str) | st.dates().map(str))
-def test_any_retry_after_is_seconds_or_none(value: str) -> None:
+def test_reads_any_retry_after(value: str) -> None:
     after = ProviderResponse(503, {"retry-after": value}).retry_after
     assert after is None or 0 <= after < float("inf")
 
 
-def test_a_retry_after_of_days_is_not_cut() -> None:
+def test_does_not_limit_a_long_retry_after() -> None:
     assert ProviderResponse(503, {"retry-after": "172800"}).retry_after == 172_800
 
 
-def test_what_cannot_travel_is_refused_by_name_and_not_quoted() -> None:
+def test_names_a_parameter_that_cannot_be_encoded_without_its_value() -> None:
     fields = {"client_id": "c", "start_url": "secret-\ud800", "resource": ["x", "\udfff"]}
     for write in (
         RFC6749.encoder.encode,

@@ -1,4 +1,4 @@
-"""Every code of the OAuth registry is known, and the table is the only one."""
+"""The table of error codes contains the whole OAuth registry."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CODES = sorted({code for codes in DOCUMENTS.values() for code in codes.split()})
 
 
 class OneAnswer:
-    """A transport that answers every request with one code."""
+    """A transport that returns one error code for every request."""
 
     def __init__(self, code: str, status: int = 400) -> None:
         self.answer = HttpResponse(status, {}, json.dumps({"error": code}).encode())
@@ -68,11 +68,11 @@ def refusal(code: str, status: int = 400, **more: Any) -> grantway.GrantwayError
     return caught.value
 
 
-def test_the_table_is_the_registry() -> None:
+def test_the_table_contains_the_oauth_registry() -> None:
     assert sorted(REGISTERED) == CODES
 
 
-def test_every_class_stands_for_one_registered_code() -> None:
+def test_every_class_has_one_registered_code() -> None:
     assert len(STANDARD) == len(TOKEN_ERRORS)
     assert set(STANDARD) <= set(REGISTERED)
     for code, kind in STANDARD.items():
@@ -80,7 +80,7 @@ def test_every_class_stands_for_one_registered_code() -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_registered_code_becomes_its_class_with_advice(code: str) -> None:
+def test_a_registered_code_raises_its_class_with_advice(code: str) -> None:
     error = refusal(code)
     assert isinstance(error, grantway.TokenError)
     assert type(error) is STANDARD.get(code, grantway.UnknownTokenError)
@@ -90,7 +90,7 @@ def test_a_registered_code_becomes_its_class_with_advice(code: str) -> None:
     )
 
 
-def test_an_unregistered_code_is_kept_as_it_came() -> None:
+def test_keeps_an_unregistered_code_unchanged() -> None:
     error = refusal("tenant_suspended")
     assert type(error) is grantway.UnknownTokenError
     assert error.error == "tenant_suspended"
@@ -100,11 +100,11 @@ def test_an_unregistered_code_is_kept_as_it_came() -> None:
 @pytest.mark.parametrize(
     "code", ["login_required", "consent_required", "account_selection_required"]
 )
-def test_whatever_needs_a_person_is_caught_by_one_name(code: str) -> None:
+def test_one_class_catches_all_errors_that_need_the_user(code: str) -> None:
     assert isinstance(refusal(code), grantway.InteractionRequiredError)
 
 
-def test_a_plugin_brings_a_class_for_a_registered_code_without_one() -> None:
+def test_a_plugin_registers_a_class_for_a_code() -> None:
     class TransactionFailed(grantway.TokenError):
         code = wire = "transaction_failed"
 
@@ -114,7 +114,7 @@ def test_a_plugin_brings_a_class_for_a_registered_code_without_one() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_not_today_with_a_status_that_says_so_is_the_provider_being_unavailable(
+def test_a_temporary_code_with_status_429_or_503_means_unavailable(
     status: int,
 ) -> None:
     error = refusal("temporarily_unavailable", status)

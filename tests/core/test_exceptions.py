@@ -1,4 +1,4 @@
-"""The tree of errors: as drawn, with stable codes, and able to travel."""
+"""The class hierarchy of errors, their codes, and pickling."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ CODES = {
 
 
 def drawn() -> dict[str, str | None]:
-    """Class -> parent, as the docstring of the module draws the tree."""
+    """Return class -> parent from the docstring of the module."""
     tree: dict[str, str | None] = {}
     above: list[str] = []
     lines = (exceptions.__doc__ or "").split("::\n", 1)[1].splitlines()
@@ -99,7 +99,7 @@ def drawn() -> dict[str, str | None]:
     return tree
 
 
-def test_the_tree_is_as_drawn() -> None:
+def test_the_docstring_shows_the_class_hierarchy() -> None:
     real = {
         kind.__name__: None if kind is GrantwayError else kind.__bases__[0].__name__ for kind in ALL
     }
@@ -113,7 +113,7 @@ def test_codes_are_stable_and_unique() -> None:
     assert len(set(codes.values())) == len(codes)
 
 
-def test_each_class_of_a_code_on_the_wire_is_in_the_table() -> None:
+def test_the_table_contains_each_class_with_a_wire_code() -> None:
     leaves = {
         kind
         for kind in ALL
@@ -123,7 +123,7 @@ def test_each_class_of_a_code_on_the_wire_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_every_error_survives_pickling_and_copying(kind: type[GrantwayError]) -> None:
+def test_errors_can_be_pickled_and_copied(kind: type[GrantwayError]) -> None:
     error = kind("what happened", evidence=EVIDENCE)
     error.add_note("a note")
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
@@ -132,7 +132,7 @@ def test_every_error_survives_pickling_and_copying(kind: type[GrantwayError]) ->
         assert twin.evidence == EVIDENCE
 
 
-def test_the_fields_of_each_kind_travel() -> None:
+def test_pickling_keeps_the_attributes_of_errors() -> None:
     request = RequestInvalidError("no", errors={"code": ["is required"]})
     grant = UnknownGrantTypeError("no", registered=["a", "b"], nearest="a")
     busy = ProviderUnavailableError("busy", retry_after=3.0, excerpt="soon")
@@ -152,26 +152,26 @@ def test_the_fields_of_each_kind_travel() -> None:
     assert pickle.loads(pickle.dumps(StoreSaveError("full"))).token is None
 
 
-def test_an_error_that_carries_a_token_does_not_show_it() -> None:
+def test_the_repr_of_an_error_hides_its_token() -> None:
     unsaved = StoreSaveError("the disk is full", token=Token("at-1", refresh_token="rt-1"))
     for text in (str(unsaved), repr(unsaved), repr(vars(unsaved))):
         assert "at-1" not in text
         assert "rt-1" not in text
 
 
-def test_a_subclass_of_a_plugin_survives_pickling() -> None:
+def test_a_subclass_in_a_plugin_can_be_pickled() -> None:
     twin = pickle.loads(pickle.dumps(CouponSpent(error_description="spent")))
     assert isinstance(twin, CouponSpent)
     assert (twin.error, twin.code) == ("coupon_spent", "coupon_spent")
 
 
 class CouponSpent(TokenError):  # noqa: N818 - as a plugin may name it
-    """As a plugin brings it."""
+    """An error class of a plugin."""
 
     code = wire = "coupon_spent"
 
 
-def test_what_a_person_reads_is_the_message() -> None:
+def test_str_returns_the_message() -> None:
     assert str(TransportError("lost")) == "lost"
     assert repr(TransportError("lost")) == "TransportError('lost')"
     assert str(InvalidGrantException()) == "invalid_grant"
@@ -183,11 +183,11 @@ def test_a_request_error_is_a_value_error() -> None:
 
 
 @pytest.mark.parametrize("kind", [WaitTimeoutError, StoreLockError])
-def test_what_ran_out_of_time_is_a_timeout_error(kind: type[GrantwayError]) -> None:
+def test_timeouts_are_timeout_errors(kind: type[GrantwayError]) -> None:
     assert issubclass(kind, TimeoutError)
 
 
-def test_the_response_has_botocores_shape() -> None:
+def test_the_response_has_the_format_of_botocore() -> None:
     error = InvalidGrantException(error_description="spent", reason="REUSED", evidence=EVIDENCE)
     assert error.response == {
         "Error": {"Message": "spent", "Code": "InvalidGrantException"},
@@ -203,7 +203,7 @@ def test_the_response_has_botocores_shape() -> None:
     }
 
 
-def test_an_unknown_code_is_its_own_name_in_the_response() -> None:
+def test_the_response_contains_an_unknown_code() -> None:
     response = UnknownTokenError(error="quota").response
     assert response["Error"]["Code"] == "quota"
     assert "error_description" not in response

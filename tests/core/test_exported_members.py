@@ -1,4 +1,4 @@
-"""Public names: one list per package, one home per name, loaded on first use."""
+"""Public names: one list per package, one module per name, imported on first use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PACKAGES = [
 
 
 def type_checking_imports(package: str) -> dict[str, str]:
-    """Name to home, as the block for type checkers says."""
+    """Return name -> module from the block for type checkers."""
     module = import_module(package)
     tree = ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8"))
     return {

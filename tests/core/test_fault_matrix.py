@@ -1,4 +1,4 @@
-"""What each grant does in each fault: the table below is the specification.
+"""The behaviour of each grant in each fault, as specified in the table below.
 
 ``python -m tests.core.test_fault_matrix`` prints it as markdown, as the documentation shows it.
 """
@@ -107,7 +107,7 @@ WAITS = {"in seconds": (ASKED, ASKED), "as a date": (ASKED_BY_DATE - 2, ASKED_BY
 
 @dataclass(frozen=True)
 class Case:
-    """One grant as the matrix asks for it."""
+    """One grant of the matrix."""
 
     grant_type: str
     params: dict[str, Any]
@@ -145,7 +145,7 @@ def registry() -> Registry:
 
 
 class Waits(threading.Event):
-    """A cancellation that never comes: notes the waits, and does not wait.
+    """An event that is never set; records waits without waiting.
 
     Attributes:
         seconds: How long it was to wait, each time.
@@ -166,7 +166,7 @@ class Waits(threading.Event):
 
 @dataclass
 class Caller:
-    """Asks for one grant, again and again, with what it holds."""
+    """A client that requests tokens repeatedly with one grant."""
 
     client: Client
     case: Case
@@ -215,7 +215,7 @@ def calling(registry: Registry, grant: str, fault: str, there: Scene) -> Iterato
 
 
 def assert_nothing_shows(error: BaseException, case: Case, log: str) -> None:
-    """No secret in anything that an error carries, nor in any log."""
+    """Assert that neither the error nor the log contains a secret."""
     assert error.__cause__ is None
     assert error.__context__ is None
     shown = [
@@ -234,7 +234,7 @@ def assert_nothing_shows(error: BaseException, case: Case, log: str) -> None:
 
 
 def cells(*, passing: bool = False) -> list[Any]:
-    """Every fault that does harm, with every grant; or those that can pass while a call goes on."""
+    """Return the harmful or, with ``passing``, the temporary faults with every grant."""
     return [
         pytest.param(row, grant, sends, id=f"{row.fault} - {grant}")
         for row in SPECIFICATION
@@ -248,10 +248,10 @@ def test_every_fault_is_specified_once() -> None:
 
 
 @pytest.mark.parametrize(("row", "grant", "sends"), cells())
-def test_a_fault_that_stays(
+def test_a_permanent_fault(
     row: Row, grant: str, sends: int, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ends in the error of the row after that many attempts, in time, and all is kept."""
+    """The call raises the error of the row after that many attempts, in time, and loses nothing."""
     caplog.set_level(logging.DEBUG)
     fault = FAULTS[row.fault]
     assert row.error is not None
@@ -290,8 +290,8 @@ def test_a_fault_that_stays(
 
 
 @pytest.mark.parametrize(("row", "grant", "sends"), cells(passing=True))
-def test_a_fault_that_passes(row: Row, grant: str, sends: int, registry: Registry) -> None:
-    """Where another attempt is allowed, one fault costs a wait and no more."""
+def test_a_temporary_fault(row: Row, grant: str, sends: int, registry: Registry) -> None:
+    """If a retry is allowed, one fault only delays the call."""
     assert row.error is not None
     with scene(row.fault, times=1) as there, calling(registry, grant, row.fault, there) as call:
         polls = grant == "device code"
@@ -307,7 +307,7 @@ def test_a_fault_that_passes(row: Row, grant: str, sends: int, registry: Registr
 
 
 @pytest.mark.parametrize("grant", GRANTS)
-def test_a_server_that_comes_up_between_two_attempts(grant: str, registry: Registry) -> None:
+def test_a_server_that_starts_between_two_attempts(grant: str, registry: Registry) -> None:
     name = "connection refused"
     with ExitStack() as stack:
         there = stack.enter_context(scene(name))
@@ -324,8 +324,8 @@ def test_a_server_that_comes_up_between_two_attempts(grant: str, registry: Regis
 
 
 @pytest.mark.parametrize("grant", GRANTS)
-def test_a_kept_connection_that_the_server_closed(grant: str, registry: Registry) -> None:
-    """The commonest fault of all costs nothing: not even a single-use code."""
+def test_a_pooled_connection_that_the_server_closed(grant: str, registry: Registry) -> None:
+    """The most common fault has no effect, even with a single-use code."""
     name = "kept connection closed between two calls"
     with scene(name, times=1) as there, calling(registry, grant, name, there) as call:
         call()
@@ -340,7 +340,7 @@ def test_a_kept_connection_that_the_server_closed(grant: str, registry: Registry
 
 
 def markdown() -> str:
-    """The specification as a table."""
+    """Return the specification as a Markdown table."""
     lines = [
         "| " + " | ".join(["fault", *GRANTS, "error"]) + " |",
         "|---|" + "--:|" * len(GRANTS) + "---|",

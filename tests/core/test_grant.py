@@ -1,4 +1,4 @@
-"""What a schema refuses, how it says so, and that nothing the caller gave shows in it."""
+"""Schemas reject invalid parameters with clear errors that contain no values."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def assert_hidden(error: BaseException) -> None:
 
 
 def refused(grant_type: str, **params: Any) -> RequestInvalidError:
-    """The refusal of a call, and the proof that nothing was sent."""
+    """Return the error of a call after asserting that nothing was sent."""
     with FaultServer(faults.answer()) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
         with (
@@ -79,7 +79,7 @@ def refused(grant_type: str, **params: Any) -> RequestInvalidError:
 
 
 @pytest.mark.parametrize("grant_type", FIELDS)
-def test_what_is_required_is_named_with_an_example(grant_type: str) -> None:
+def test_a_missing_parameter_is_named_with_an_example(grant_type: str) -> None:
     error = refused(grant_type)
     name = REQUIRED[grant_type]
     assert list(error.errors) == [name]
@@ -110,7 +110,7 @@ def test_a_verifier_has_43_to_128_unreserved_characters(verifier: str) -> None:
 
 
 @pytest.mark.parametrize("grant_type", FIELDS)
-def test_all_bad_fields_are_in_one_error(grant_type: str) -> None:
+def test_one_error_lists_all_invalid_fields(grant_type: str) -> None:
     bad: dict[str, Any] = {name: MARK.encode() for name in FIELDS[grant_type]}
     error = refused(grant_type, **bad, scope=1, misspelt=MARK)
     assert set(error.errors) == {*bad, "scope", "misspelt"}
@@ -126,7 +126,7 @@ def test_an_unknown_grant_type_lists_the_known_and_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("grant_type", [None, 7, ["refresh_token"], ""])
-def test_a_grant_type_of_any_type_is_the_same_error(grant_type: Any) -> None:
+def test_a_grant_type_of_another_type_is_unknown(grant_type: Any) -> None:
     with FaultServer(faults.answer()) as server:
         client = Client(Provider(token_endpoint=server.token_endpoint), client_id="c")
         with pytest.raises(UnknownGrantTypeError):
@@ -152,7 +152,7 @@ def test_extra_parameters_are_checked(extra: dict[str, Any], field: str) -> None
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
-def test_a_timeout_that_cannot_work_is_refused(timeout: float) -> None:
+def test_rejects_an_invalid_timeout(timeout: float) -> None:
     provider = Provider(token_endpoint="https://example.com/token")
     with pytest.raises(ConfigurationError, match="timeout"):
         Client(provider, client_id="c", timeout=timeout)
@@ -164,7 +164,7 @@ def test_a_timeout_that_cannot_work_is_refused(timeout: float) -> None:
 
 
 class Everything(GrantSchema):
-    """One of each field."""
+    """A schema with one field of each kind."""
 
     text = Text(example='"x"')
     scope = Scope()
@@ -174,12 +174,12 @@ GRANT = Grant(grant_type="everything", schema=Everything())
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1))
-def test_every_text_that_may_travel_is_kept(value: str) -> None:
+def test_keeps_every_valid_string(value: str) -> None:
     assert GRANT.load({"text": value}) == {"text": value}
 
 
 @given(st.text())
-def test_a_text_is_kept_or_refused(value: str) -> None:
+def test_a_string_is_kept_or_rejected(value: str) -> None:
     travels = bool(value) and all(" " <= character <= "~" for character in value)
     try:
         loaded = GRANT.load({"text": value})
@@ -191,7 +191,7 @@ def test_a_text_is_kept_or_refused(value: str) -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
-def test_a_scope_is_names_or_refused(value: Any) -> None:
+def test_a_scope_is_a_list_of_names_or_rejected(value: Any) -> None:
     try:
         names = GRANT.load({"scope": value})["scope"]
     except RequestInvalidError:
@@ -215,6 +215,6 @@ def test_a_scope_may_be_a_string_or_any_collection(names: list[str]) -> None:
     assert GRANT.load({"scope": set(names)})["scope"] == tuple(sorted(names))
 
 
-def test_parameters_on_their_way_show_names_only() -> None:
+def test_the_repr_of_parameters_shows_only_names() -> None:
     params = Params({"refresh_token": MARK, "scope": ("a",)})
     assert repr(params) == str(params) == f"{params}" == "Params(refresh_token, scope)"

@@ -1,4 +1,4 @@
-"""Secret arguments show in no frame of a traceback, and a caller's own frames stay whole."""
+"""Tracebacks show no secret arguments, and keep the locals of the caller's frames."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Holder:
         return "_Holder()"
 
 
-def test_a_function_and_what_it_calls_show_none() -> None:
+def test_hides_the_arguments_of_a_function_and_its_callees() -> None:
     of_the_caller = "still here"
     with pytest.raises(ValueError, match="no such thing") as caught:
         _fails(**GIVEN)
@@ -55,13 +55,13 @@ def test_a_function_and_what_it_calls_show_none() -> None:
     assert of_the_caller in text
 
 
-def test_a_class_shows_none() -> None:
+def test_hides_the_arguments_of_a_class() -> None:
     with pytest.raises(LookupError) as caught:
         _Holder(**GIVEN)
     assert MARK not in shown(caught.value)
 
 
-def test_it_looks_like_what_it_decorates() -> None:
+def test_keeps_the_signature() -> None:
     assert list(inspect.signature(_fails).parameters) == ["secret"]
     assert list(inspect.signature(_Holder).parameters) == ["secret"]
     assert "client_secret" in inspect.signature(grantway.Client).parameters
@@ -70,7 +70,7 @@ def test_it_looks_like_what_it_decorates() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"client_id": ""}, {"auth": "no-such-method"}, {"timeout": -1}], ids=str
 )
-def test_a_client_that_cannot_be_made_shows_none(wrong: dict[str, object]) -> None:
+def test_a_client_with_invalid_arguments_shows_no_secret(wrong: dict[str, object]) -> None:
     options = grantway._secrets.params.Params({"client_id": "c", "client_secret": MARK, **wrong})
     provider = grantway.Provider(token_endpoint="https://login.example.com/token")
     with pytest.raises(grantway.ConfigurationError) as caught:

@@ -1,4 +1,4 @@
-"""Tools that report errors with the locals of each frame find no secret in ours."""
+"""The locals of grantway's frames in a traceback contain no secret."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def _assert_clean(shown: traceback.TracebackException) -> None:
         pytest.param(faults.reset_after_request, id="lost"),
     ],
 )
-def test_an_answer_that_is_no_token(act: Act) -> None:
+def test_an_invalid_response_shows_no_secret(act: Act) -> None:
     with FaultServer(act) as server:
         _assert_clean(_ask(server.url))
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_a_failed_connection_shows_no_secret() -> None:
     _assert_clean(_ask(f"http://127.0.0.1:{faults.free_port()}"))
 
 
@@ -60,7 +60,7 @@ def test_a_server_that_is_not_there() -> None:
 OPTIONS = {"url": "postgresql+nothing://user:db-very-secret-0123456789@127.0.0.1/tokens"}
 
 
-def test_a_store_that_cannot_be_made() -> None:
+def test_a_store_with_invalid_options_shows_no_secret() -> None:
     with pytest.raises(grantway.GrantwayError) as caught:
         grantway.default_registry().store("sql", **OPTIONS)
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)

@@ -1,4 +1,4 @@
-"""The members of an error response reach the program, and no representation shows them."""
+"""Programs can read the members of an error response, and no repr shows them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def raised(act: Act, **options: Any) -> Any:
     return caught.value
 
 
-def test_members_are_usable_and_masked(caplog: pytest.LogCaptureFixture) -> None:
+def test_members_can_be_read_and_are_masked(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     error = raised(faults.answer(403, MFA_REQUIRED))
     assert type(error) is UnknownTokenError
@@ -114,13 +114,13 @@ def test_every_decoded_response_has_members(status: int, body: Any, kind: Any) -
         ("fitbit", 401, {"errors": [{"errorType": "invalid_grant", "message": "no"}], "x": 1}),
     ],
 )
-def test_members_keep_the_shape_of_the_provider(dialect: str, status: int, body: Any) -> None:
+def test_members_keep_the_structure_of_the_response(dialect: str, status: int, body: Any) -> None:
     error = raised(faults.answer(status, body), dialect=dialect)
     assert isinstance(error, TokenError)
     assert error.members == body
 
 
-def test_members_beside_an_error_named_in_a_header() -> None:
+def test_reads_members_if_a_header_names_the_error() -> None:
     act = faults.answer(
         400,
         {"message": "no", "endpoint": "https://oidc.example.com"},
@@ -138,7 +138,7 @@ def test_an_error_without_an_object_has_no_members(act: Act) -> None:
     assert raised(act).members == {}
 
 
-def test_secrets_that_were_sent_are_cut_out_and_nothing_else_is_changed() -> None:
+def test_masks_only_the_sent_secrets() -> None:
     body = {
         "error": "invalid_grant",
         "echo": f"you sent {REFRESH['refresh_token']}, and secret.",
@@ -154,14 +154,14 @@ def test_secrets_that_were_sent_are_cut_out_and_nothing_else_is_changed() -> Non
     }
 
 
-def test_errors_of_any_depth_are_copied() -> None:
+def test_copies_deeply_nested_members() -> None:
     deep: Any = "bottom"
     for _ in range(500):
         deep = {"a": [deep]}
     assert "bottom" not in json.dumps(members_of(deep, ()))
 
 
-def test_the_error_class_of_a_plugin_and_middleware_read_members() -> None:
+def test_error_classes_and_middleware_can_read_members() -> None:
     class MfaRequiredError(TokenError):
         code = wire = "mfa_required"
 
@@ -197,7 +197,7 @@ def test_the_error_class_of_a_plugin_and_middleware_read_members() -> None:
     assert seen == [MFA_REQUIRED]
 
 
-def test_the_error_class_of_a_plugin_that_cannot_be_made_is_named() -> None:
+def test_names_an_error_class_that_raises() -> None:
     class QuotaError(TokenError):
         code = wire = "quota"
 
@@ -218,7 +218,7 @@ def test_the_error_class_of_a_plugin_that_cannot_be_made_is_named() -> None:
     assert error.members["used"] == 0
 
 
-def test_a_credential_passes_members_on() -> None:
+def test_a_credential_keeps_the_members_of_an_error() -> None:
     body = {"error": "invalid_grant", "suberror": "basic_action", "claims": "C"}
     with FaultServer(faults.answer(400, body)) as server:
         client = Client(Provider(server.token_endpoint), client_id="c")
@@ -238,7 +238,7 @@ def test_a_redirect_with_an_error_has_members() -> None:
     assert request.state not in caught.value.members.values()
 
 
-def test_a_report_that_looks_into_mappings_sees_names_only() -> None:
+def test_error_reports_show_only_the_names_of_members() -> None:
     from rich.pretty import pretty_repr  # noqa: PLC0415 - only here
 
     assert "very-secret" not in pretty_repr(Members(MFA_REQUIRED))

@@ -1,4 +1,4 @@
-"""Proxies, private authorities and client certificates, given or from the environment."""
+"""Proxies, private authorities and client certificates, from arguments or the environment."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def server(identity: Identity) -> Iterator[FaultServer]:
 
 
 def ask(server: FaultServer, **options: Any) -> str:
-    """One token, by a transport with these options."""
+    """Request a token with a transport with these options."""
     transport = RequestsTransport(connect_timeout=5, read_timeout=5, **options)
     with Client(
         Provider(f"{server.url}/token"), client_id="me", transport=transport, timeout=20
@@ -85,15 +85,13 @@ def encrypted(identity: Identity, folder: Path, password: str) -> str:
 # --- Trusted certificates ----------------------------------------------------------------------
 
 
-def test_a_private_authority_is_trusted_when_given(
-    server: FaultServer, authority: Identity
-) -> None:
+def test_trusts_a_configured_authority(server: FaultServer, authority: Identity) -> None:
     assert ask(server, ca_bundle=authority.certificate) == "at-1"
     assert ask(server, ca_bundle=Path(authority.certificate)) == "at-1"
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_a_private_authority_is_trusted_from_the_environment(
+def test_trusts_an_authority_from_the_environment(
     server: FaultServer, authority: Identity, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, authority.certificate)
@@ -102,7 +100,7 @@ def test_a_private_authority_is_trusted_from_the_environment(
         ask(server, trust_env=False)
 
 
-def test_discovery_reads_the_environment_too(
+def test_discovery_reads_the_environment(
     identity: Identity, authority: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -121,7 +119,7 @@ def test_discovery_reads_the_environment_too(
         assert Provider.discover(server.url).token_endpoint == f"{server.url}/token"
 
 
-def test_what_is_given_counts_before_the_environment(
+def test_arguments_take_precedence_over_the_environment(
     server: FaultServer, authority: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
@@ -145,7 +143,7 @@ def test_a_directory_of_certificates(
     assert ask(server) == "at-1"
 
 
-def test_another_authority_names_the_bundle(server: FaultServer, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_names_the_bundle(server: FaultServer, tmp_path: Path) -> None:
     other = issue(tmp_path, "other")
     with pytest.raises(ConnectionFailedError, match=r"are those of .*other\.pem \(ca_bundle\)"):
         ask(server, ca_bundle=other.certificate)
@@ -153,7 +151,7 @@ def test_another_authority_names_the_bundle(server: FaultServer, tmp_path: Path)
 
 @pytest.mark.parametrize("variable", [None, *CA_VARIABLES])
 @pytest.mark.parametrize("kind", ["missing", "empty", "nonsense", "key", "torn"])
-def test_a_bundle_that_cannot_be_used_names_its_setting(
+def test_an_invalid_bundle_names_its_setting(
     tmp_path: Path,
     authority: Identity,
     monkeypatch: pytest.MonkeyPatch,
@@ -191,7 +189,7 @@ def test_a_bundle_is_a_path(value: Any) -> None:
 
 @pytest.fixture
 def strict(identity: Identity, authority: Identity) -> Iterator[FaultServer]:
-    """A server that asks for a certificate."""
+    """A server that requires a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*identity.paths)
     context.load_verify_locations(authority.certificate)
@@ -215,7 +213,7 @@ def test_a_key_with_a_password(strict: FaultServer, authority: Identity, tmp_pat
     assert MARK not in repr(vars(Network(client_certificate=certificate, client_key_password=MARK)))
 
 
-def test_a_certificate_that_cannot_be_used_names_its_setting(
+def test_an_invalid_client_certificate_names_its_setting(
     authority: Identity, tmp_path: Path
 ) -> None:
     mine, other = issue(tmp_path, "client", authority), issue(tmp_path, "other", authority)
@@ -236,7 +234,7 @@ def test_a_certificate_that_cannot_be_used_names_its_setting(
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
-def test_https_goes_through_the_proxy_of_the_environment(
+def test_https_uses_the_proxy_from_the_environment(
     server: FaultServer, authority: Identity, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     with proxy() as between:
@@ -248,15 +246,13 @@ def test_https_goes_through_the_proxy_of_the_environment(
         assert len(between.asked) == 1
 
 
-def test_an_address_without_a_scheme_is_a_proxy_too(
-    server: FaultServer, authority: Identity
-) -> None:
+def test_accepts_a_proxy_address_without_a_scheme(server: FaultServer, authority: Identity) -> None:
     with proxy() as between:
         assert ask(server, ca_bundle=authority.certificate, proxies=between.address) == "at-1"
         assert len(between.asked) == 1
 
 
-def test_plain_http_is_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_forwards_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultServer(faults.answer()) as plain, proxy(login=f"me:{MARK}") as between:
         monkeypatch.setenv("http_proxy", f"http://me:{MARK}@{between.address}")
         assert ask(plain) == "at-1"
@@ -268,7 +264,7 @@ def test_plain_http_is_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
     ["127.0.0.1", "*", "127.0.0.0/8", "login.example.com,127.0.0.1", "x 127.0.0.1:{port}"],
 )
 @pytest.mark.parametrize("variable", [None, "NO_PROXY", "no_proxy"])
-def test_exempt_hosts_are_reached_directly(
+def test_connects_directly_to_exempt_hosts(
     server: FaultServer,
     authority: Identity,
     monkeypatch: pytest.MonkeyPatch,
@@ -311,7 +307,7 @@ def test_which_hosts_are_exempt(exempt: str, host: str, direct: bool) -> None:
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_a_login_that_the_proxy_wants_names_the_setting(
+def test_a_proxy_that_requires_a_login_names_the_setting(
     server: FaultServer, authority: Identity, monkeypatch: pytest.MonkeyPatch, given: bool
 ) -> None:
     with proxy(login="me:right") as between:
@@ -328,21 +324,21 @@ def test_a_login_that_the_proxy_wants_names_the_setting(
         assert not server.requests
 
 
-def test_a_login_that_a_plain_proxy_wants_names_the_setting() -> None:
+def test_a_plain_http_proxy_that_requires_a_login_names_the_setting() -> None:
     with FaultServer(faults.answer()) as plain, proxy(login="me:right") as between:
         with pytest.raises(ConnectionFailedError, match=r"asks for a login .* into proxies: "):
             ask(plain, proxies=between.url)
         assert not plain.requests
 
 
-def test_a_proxy_that_refuses_names_the_setting(server: FaultServer) -> None:
+def test_a_proxy_that_rejects_the_tunnel_names_the_setting(server: FaultServer) -> None:
     says = r"\(status 403\): check proxies and that"
     with proxy(status=403) as between, pytest.raises(ConnectionFailedError, match=says):
         ask(server, proxies=between.url)
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_a_proxy_that_is_not_there_names_the_setting(
+def test_an_unreachable_proxy_names_the_setting(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, tls: bool
 ) -> None:
     with socket.socket() as closed:
@@ -376,13 +372,13 @@ def test_socks_without_its_library_names_the_setting(
 @pytest.mark.parametrize(
     "address", ["ftp://proxy:1", "http://", "http://proxy:port", "http://proxy:0", "", 5]
 )
-def test_a_proxy_that_is_none_names_the_setting(address: Any) -> None:
+def test_an_invalid_proxy_address_names_the_setting(address: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^proxies: must be") as refused:
         RequestsTransport(proxies={"https": address})
     assert list(refused.value.errors) == ["proxies"]
 
 
-def test_a_header_of_a_caller_is_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_a_proxy_from_a_cgi_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUEST_METHOD", "GET")
     monkeypatch.setenv("HTTP_PROXY", "http://attacker:1")
     if sys.platform != "win32":

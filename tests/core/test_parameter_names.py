@@ -1,4 +1,4 @@
-"""A parameter's name on the wire (``data_key``), and names that grantway's own arguments have."""
+"""Parameters with another name on the wire (``data_key``), or with the name of an argument."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def client(server: FaultServer, *grants: Grant, **more: Any) -> Client:
 
 
 @pytest.mark.parametrize("name", [WIRE, "code"])
-def test_a_parameter_travels_under_its_data_key(server: FaultServer, name: str) -> None:
+def test_sends_a_parameter_by_its_data_key(server: FaultServer, name: str) -> None:
     with client(server, GRANT) as asking:
         asking.create_token(grant_type=TYPE, **{name: SECRET}, tx_code="493536")
     form = server.requests[0].form
@@ -86,7 +86,7 @@ def test_a_parameter_travels_under_its_data_key(server: FaultServer, name: str) 
 
 
 @pytest.mark.parametrize("name", [WIRE, "code"])
-def test_so_does_that_of_a_credential(server: FaultServer, name: str) -> None:
+def test_a_credential_sends_a_parameter_by_its_data_key(server: FaultServer, name: str) -> None:
     with client(server, GRANT) as asking:
         first = asking.credential(grant_type=TYPE, **{name: SECRET})
         assert first.key == asking.credential(grant_type=TYPE, **{WIRE: SECRET}).key
@@ -96,7 +96,7 @@ def test_so_does_that_of_a_credential(server: FaultServer, name: str) -> None:
 
 
 class Item(GrantSchema):
-    """One detail of a request."""
+    """A nested parameter."""
 
     kind = Text(required=True, example='"account"', data_key="type")
 
@@ -109,7 +109,7 @@ class Detailed(GrantSchema):
     alias = Text(example='"x"', attribute="internal")
 
 
-def test_nested_parameters_and_attributes_travel_under_their_names(server: FaultServer) -> None:
+def test_sends_nested_parameters_by_their_wire_names(server: FaultServer) -> None:
     json_dialect = grantway.Dialect("json", request=RequestShape(encoding="json"))
     grant = Grant("urn:example:detailed", Detailed(), secret=frozenset({"alias"}))
     with client(server, grant, dialect=json_dialect) as asking:
@@ -137,7 +137,7 @@ def test_nested_parameters_and_attributes_travel_under_their_names(server: Fault
         ({WIRE: SECRET, "pre_authorized_code": SECRET}, {"pre_authorized_code": "is not a param"}),
     ],
 )
-def test_errors_name_it_as_the_wire_does(given: Any, told: dict[str, str]) -> None:
+def test_errors_use_the_wire_name(given: Any, told: dict[str, str]) -> None:
     with pytest.raises(RequestInvalidError) as raised:
         GRANT.load(given)
     assert raised.value.errors.keys() == told.keys()
@@ -150,7 +150,7 @@ def test_errors_name_it_as_the_wire_does(given: Any, told: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("secret", ["code", WIRE])
-def test_it_is_masked_where_the_provider_repeats_it(secret: str) -> None:
+def test_masks_a_secret_with_a_data_key_that_the_provider_repeats(secret: str) -> None:
     grant = Grant(TYPE, PreAuthorized(), secret=frozenset({secret}))
     echo = {"error": "invalid_grant", "error_description": f"{SECRET} is spent"}
     with (
@@ -179,7 +179,7 @@ def test_process_token_receives_the_loaded_parameters(server: FaultServer) -> No
 
 
 @pytest.mark.parametrize("name", ["code", WIRE])
-def test_extra_cannot_take_its_place(server: FaultServer, name: str) -> None:
+def test_extra_cannot_replace_a_parameter_with_a_data_key(server: FaultServer, name: str) -> None:
     with client(server, GRANT) as asking, pytest.raises(RequestInvalidError, match=f"extra.{name}"):
         asking.create_token(grant_type=TYPE, **{WIRE: SECRET}, extra={name: "other"})
 
@@ -193,7 +193,7 @@ class PreAuthorizedSide:
         return request.issue(subject="holder")
 
 
-def test_the_issuer_reads_it_by_the_same_schema(
+def test_the_issuer_loads_the_parameter_with_the_same_schema(
     grantway_register: Register, grantway_issuer: LiveIssuer
 ) -> None:
     grantway_register(GRANT, issuer=PreAuthorizedSide())
@@ -228,7 +228,7 @@ def named(name: str, **options: Any) -> Grant:
     return Grant("urn:example:named", schema(), summary="A test")
 
 
-def test_the_arguments_of_the_issue_are_among_them() -> None:
+def test_arguments_include_timeout_and_cancel() -> None:
     assert {
         *("timeout", "extra", "cancel", "attempts", "subject", "key", "store", "refresh"),
         *("on_token", "freshness", "entries", "grant_type", "self"),
@@ -236,7 +236,7 @@ def test_the_arguments_of_the_issue_are_among_them() -> None:
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_a_field_with_the_name_of_an_argument_is_refused_with_the_remedy(name: str) -> None:
+def test_rejects_a_field_named_like_an_argument_and_suggests_a_fix(name: str) -> None:
     with pytest.raises(GrantInvalidError) as refused:
         check_grant(named(name))
     if name != "grant_type":
@@ -246,7 +246,7 @@ def test_a_field_with_the_name_of_an_argument_is_refused_with_the_remedy(name: s
 
 
 @pytest.mark.parametrize("name", [each for each in TAKEN if each != "grant_type"])
-def test_the_remedy_works(server: FaultServer, name: str) -> None:
+def test_the_suggested_fix_works(server: FaultServer, name: str) -> None:
     grant = named(f"{name}_value", data_key=name)
     check_grant(grant)
     with client(server, grant) as asking:
@@ -256,17 +256,17 @@ def test_the_remedy_works(server: FaultServer, name: str) -> None:
 
 
 class Asynchronous(GrantSchema):
-    """A rule that marshmallow would not await, and so never check."""
+    """A schema with an asynchronous rule, which marshmallow would not await."""
 
     coupon = Text(example='"x"')
 
     @validates_schema
     async def tell(self, data: Any, **_: Any) -> None:
-        """Refuse nothing, late."""
+        """Accept every value asynchronously."""
 
 
 async def late(value: Any) -> None:
-    """Refuse nothing, late."""
+    """Accept every value asynchronously."""
 
 
 class Late(Grant):
@@ -293,7 +293,7 @@ class Late(Grant):
         (Late("urn:x", GrantSchema()), "process_token of the grant is asynchronous"),
     ],
 )
-def test_a_schema_that_cannot_work_is_refused(grant: Grant, told: str) -> None:
+def test_rejects_an_invalid_schema(grant: Grant, told: str) -> None:
     with pytest.raises(GrantInvalidError) as refused:
         check_grant(grant)
     assert told in str(refused.value)

@@ -1,4 +1,4 @@
-"""Which addresses are trusted, and how a provider's own document is read."""
+"""Provider endpoints, and discovery of their metadata."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def document(issuer: str, **more: Any) -> dict[str, Any]:
 
 
 def site(pages: Any) -> Act:
-    """A site of pages by path; ``pages`` makes them of the site's own address."""
+    """Return a site of pages by path; ``pages`` is called with the URL of the site."""
 
     def act(stage: Stage) -> bool:
         request = stage.read_request()
@@ -71,7 +71,7 @@ def discover(pages: Any, path: str = "") -> tuple[Provider, list[str]]:
         "http://localhost/token",
     ],
 )
-def test_https_and_this_machine_are_trusted(url: str) -> None:
+def test_accepts_https_and_http_on_this_machine(url: str) -> None:
     assert Provider(token_endpoint=url).token_endpoint == url
 
 
@@ -88,7 +88,7 @@ def test_https_and_this_machine_are_trusted(url: str) -> None:
         "HTTP://EXAMPLE.COM/token",
     ],
 )
-def test_plain_http_to_another_machine_is_refused(url: str) -> None:
+def test_rejects_plain_http_to_another_machine(url: str) -> None:
     with pytest.raises(InsecureEndpointError, match="use https"):
         Provider(token_endpoint=url)
 
@@ -120,7 +120,7 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
         b"https://example.com/token",
     ],
 )
-def test_what_is_no_plain_address_is_refused_by_name(url: Any) -> None:
+def test_names_an_endpoint_with_an_invalid_url(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="token_endpoint") as caught:
         Provider(token_endpoint=url)
     assert "password" not in str(caught.value).replace("user name, password", "")
@@ -131,13 +131,13 @@ def test_each_endpoint_is_checked() -> None:
         Provider(token_endpoint="https://example.com/t", revocation_endpoint="http://example.com/r")
 
 
-def test_an_endpoint_that_is_missing_is_named() -> None:
+def test_names_a_missing_endpoint() -> None:
     provider = Provider(token_endpoint="https://example.com/t")
     with pytest.raises(ConfigurationError, match="device_authorization_endpoint"):
         provider.endpoint("device_authorization")
 
 
-def test_an_endpoint_of_the_metadata_is_checked_when_it_is_used() -> None:
+def test_checks_an_endpoint_in_the_metadata_when_it_is_used() -> None:
     provider = Provider(
         token_endpoint="https://example.com/t",
         metadata={
@@ -150,13 +150,13 @@ def test_an_endpoint_of_the_metadata_is_checked_when_it_is_used() -> None:
         provider.endpoint("pushed_authorization_request")
 
 
-def test_a_dialect_that_is_not_registered_lists_those_that_are() -> None:
+def test_an_unknown_dialect_lists_the_registered_ones() -> None:
     provider = Provider(token_endpoint="https://example.com/t", dialect="rfc6479")
     with pytest.raises(ConfigurationError, match="rfc6749"):
         Client(provider, client_id="c")
 
 
-def test_discovery_reads_the_rfcs_document() -> None:
+def test_discovery_reads_the_metadata_of_rfc_8414() -> None:
     provider, asked = discover(
         lambda url: {
             OAUTH: (200, document(url, revocation_endpoint=f"{url}/r", acr_values_supported=["1"]))
@@ -169,7 +169,7 @@ def test_discovery_reads_the_rfcs_document() -> None:
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 500])
-def test_discovery_then_reads_openids(status: int) -> None:
+def test_discovery_falls_back_to_openid_connect(status: int) -> None:
     provider, asked = discover(
         lambda url: {OAUTH: (status, b"<html>"), OPENID: (200, document(url))}
     )
@@ -177,7 +177,7 @@ def test_discovery_then_reads_openids(status: int) -> None:
     assert provider.issuer is not None
 
 
-def test_the_path_of_an_issuer_stands_in_the_right_place() -> None:
+def test_discovery_places_the_issuers_path_correctly() -> None:
     for wanted in (f"{OAUTH}/tenant/1", f"/tenant/1{OPENID}"):
         provider, asked = discover(
             lambda url, wanted=wanted: {wanted: (200, document(f"{url}/tenant/1"))}, "/tenant/1"
@@ -186,7 +186,7 @@ def test_the_path_of_an_issuer_stands_in_the_right_place() -> None:
         assert str(provider.issuer).endswith("/tenant/1")
 
 
-def test_an_issuer_with_a_path_has_three_addresses_in_the_documented_order() -> None:
+def test_discovery_of_an_issuer_with_a_path_tries_three_urls_in_order() -> None:
     third = f"{OPENID}/tenant/1"
     provider, asked = discover(lambda url: {third: (200, document(f"{url}/tenant/1"))}, "/tenant/1")
     assert asked == [f"{OAUTH}/tenant/1", f"/tenant/1{OPENID}", third]
@@ -197,7 +197,7 @@ def test_an_issuer_with_a_path_has_three_addresses_in_the_documented_order() -> 
     "answer",
     [(404, b""), (200, b"<html>"), (403, b""), (302, b""), (301, b""), (400, {"error": "x"})],
 )
-def test_an_address_without_the_document_leads_to_the_next(answer: tuple[int, Any]) -> None:
+def test_discovery_tries_the_next_url_without_metadata(answer: tuple[int, Any]) -> None:
     _, asked = discover(
         lambda url: {
             f"{OAUTH}/a": answer,
@@ -209,7 +209,7 @@ def test_an_address_without_the_document_leads_to_the_next(answer: tuple[int, An
     assert len(asked) == 3
 
 
-def test_the_error_tells_what_each_address_answered() -> None:
+def test_the_error_lists_the_response_of_each_url() -> None:
     pages = {f"{OAUTH}/a": (403, b""), f"/a{OPENID}": (200, b"<html>"), f"{OPENID}/a": (302, b"")}
     with pytest.raises(ResponseInvalidError) as caught:
         discover(lambda _url: pages, "/a")
@@ -233,13 +233,13 @@ TRANSIENT = {
 
 
 @pytest.mark.parametrize("act", TRANSIENT.values(), ids=TRANSIENT)
-def test_discovery_is_retried_where_the_failure_may_pass(act: Act) -> None:
+def test_discovery_retries_transient_failures(act: Act) -> None:
     found = site(lambda url: {OAUTH: (200, document(url))})
     with FaultServer(act, act, found) as server:
         assert Provider.discover(server.url, timeout=PATIENCE).issuer == server.url
 
 
-def test_a_provider_that_stays_busy_says_when_to_come_back() -> None:
+def test_a_busy_provider_raises_with_its_retry_after() -> None:
     with (
         FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server,
         pytest.raises(ProviderUnavailableError, match=r"returned 503.*in 3600 s") as caught,
@@ -249,14 +249,14 @@ def test_a_provider_that_stays_busy_says_when_to_come_back() -> None:
     assert len(server.requests) == 2
 
 
-def test_an_unanswered_discovery_ends_with_its_deadline() -> None:
+def test_discovery_without_a_response_ends_at_the_deadline() -> None:
     began = time.monotonic()
     with FaultServer(faults.stall) as server, pytest.raises(TransportError):
         Provider.discover(server.url, timeout=0.3)
     assert time.monotonic() - began < PATIENCE
 
 
-def test_metadata_of_another_issuer_is_accepted_where_it_is_expected() -> None:
+def test_accepts_metadata_of_an_expected_issuer() -> None:
     entra = "https://login.microsoftonline.com/{tenantid}/v2.0"
 
     def pages(url: str) -> Any:
@@ -275,7 +275,7 @@ def test_metadata_of_another_issuer_is_accepted_where_it_is_expected() -> None:
     assert provider.token_endpoint == f"{server.url}/token"
 
 
-def test_an_expected_issuer_becomes_the_providers() -> None:
+def test_an_expected_issuer_becomes_the_issuer_of_the_provider() -> None:
     own = "https://glewlwyd.example/"
     with FaultServer(site(lambda url: {OAUTH: (200, {**document(url), "issuer": own})})) as server:
         assert Provider.discover(server.url, expected_issuer=own).issuer == own
@@ -283,13 +283,13 @@ def test_an_expected_issuer_becomes_the_providers() -> None:
             Provider.discover(server.url, expected_issuer="")
 
 
-def test_another_issuers_document_is_refused() -> None:
+def test_rejects_metadata_of_another_issuer() -> None:
     for said in ("https://evil.example", None, 7, ["x"]):
         with pytest.raises(ResponseInvalidError, match="names the issuer"):
             discover(lambda url, said=said: {OAUTH: (200, {**document(url), "issuer": said})})
 
 
-def test_a_slash_more_is_another_issuer() -> None:
+def test_a_trailing_slash_makes_another_issuer() -> None:
     with pytest.raises(ResponseInvalidError, match="use exactly that address"):
         discover(lambda url: {OAUTH: (200, document(url))}, "/")
 
@@ -308,14 +308,14 @@ def test_a_slash_more_is_another_issuer() -> None:
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_a_document_that_is_none_is_one_error(body: bytes) -> None:
+def test_invalid_metadata_raises_one_error(body: bytes) -> None:
     with pytest.raises(ResponseInvalidError) as caught:
         discover(lambda _url: {OAUTH: (200, body), OPENID: (200, body)})
     assert caught.value.evidence.step == "discovery"
     assert caught.value.evidence.status == 200
 
 
-def test_a_document_with_a_byte_order_mark_is_read() -> None:
+def test_reads_metadata_with_a_byte_order_mark() -> None:
     provider, _ = discover(
         lambda url: {OAUTH: (200, b"\xef\xbb\xbf" + json.dumps(document(url)).encode())}
     )
@@ -323,7 +323,7 @@ def test_a_document_with_a_byte_order_mark_is_read() -> None:
 
 
 @pytest.mark.parametrize("endpoint", [None, 7, "", "http://example.com/token", "/token"])
-def test_a_document_without_a_usable_token_endpoint_is_refused(endpoint: Any) -> None:
+def test_rejects_metadata_without_a_valid_token_endpoint(endpoint: Any) -> None:
     with pytest.raises(GrantwayError, match="token_endpoint"):
         discover(lambda url: {OAUTH: (200, {**document(url), "token_endpoint": endpoint})})
 
@@ -331,17 +331,17 @@ def test_a_document_without_a_usable_token_endpoint_is_refused(endpoint: Any) ->
 @pytest.mark.parametrize(
     "issuer", ["http://example.com", "example.com", "https://example.com?x=1", "https://u@e.com"]
 )
-def test_an_issuer_that_cannot_be_is_not_asked(issuer: str) -> None:
+def test_sends_nothing_to_an_invalid_issuer(issuer: str) -> None:
     with pytest.raises(ConfigurationError, match="issuer"):
         Provider.discover(issuer)
 
 
-def test_an_issuer_that_is_not_there_is_a_connection_error() -> None:
+def test_an_unreachable_issuer_raises_a_connection_error() -> None:
     with pytest.raises(ConnectionFailedError):
         Provider.discover(f"http://127.0.0.1:{faults.free_port()}", timeout=PATIENCE)
 
 
-def test_a_lost_document_is_not_told_as_never_asked_for() -> None:
+def test_a_lost_metadata_response_is_reported_as_such() -> None:
     with (
         FaultServer(faults.close_after_request) as server,
         pytest.raises(ConnectionFailedError, match=r"Trying again is safe") as caught,
@@ -356,7 +356,7 @@ def test_discovery_keeps_the_dialect() -> None:
         assert Provider.discover(server.url, dialect=own).dialect is own
 
 
-def test_a_client_needs_a_provider() -> None:
+def test_rejects_a_client_without_a_provider() -> None:
     with pytest.raises(ConfigurationError, match="provider"):
         Client("https://example.com", client_id="c")  # type: ignore[arg-type]
     assert issubclass(UnknownGrantTypeError, ValueError)
@@ -364,7 +364,7 @@ def test_a_client_needs_a_provider() -> None:
 
 @dataclass
 class Page:
-    """Answers every address with the same."""
+    """A transport that returns one response for every URL."""
 
     status: int
     body: bytes
@@ -390,13 +390,13 @@ class Page:
         {"mtls_endpoint_aliases": {"token_endpoint": "http://localhost/token"}},
     ],
 )
-def test_an_https_issuer_cannot_send_secrets_to_plain_http(more: dict[str, Any]) -> None:
+def test_rejects_plain_http_endpoints_of_an_https_issuer(more: dict[str, Any]) -> None:
     page = Page(200, json.dumps(document(ISSUER, **more)).encode())
     with pytest.raises(InsecureEndpointError, match=r"the metadata of https://example\.com names"):
         Provider.discover(ISSUER, transport=page)
 
 
-def test_other_addresses_of_an_https_issuer_may_be_plain_http() -> None:
+def test_accepts_other_plain_http_urls_of_an_https_issuer() -> None:
     more = {"service_documentation": "http://example.com/docs", "op_policy_uri": "http://x.com"}
     page = Page(200, json.dumps(document(ISSUER, **more)).encode())
     assert Provider.discover(ISSUER, transport=page).metadata["op_policy_uri"] == "http://x.com"
@@ -418,7 +418,7 @@ MEMBERS = ["token_endpoint", "authorization_endpoint", "mtls_endpoint_aliases", 
         lambda found: json.dumps({"issuer": ISSUER, **found}).encode()
     ),
 )
-def test_any_document_is_a_provider_or_one_of_our_errors(status: int, body: bytes) -> None:
+def test_any_metadata_gives_a_provider_or_a_grantway_error(status: int, body: bytes) -> None:
     try:
         provider = Provider.discover(ISSUER, transport=Page(status, body))
     except GrantwayError:

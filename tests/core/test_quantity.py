@@ -1,4 +1,4 @@
-"""Every duration and count of the core is checked alike, and refused by its argument's name."""
+"""Invalid durations and counts are rejected with the name of the argument."""
 
 from __future__ import annotations
 

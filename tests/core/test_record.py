@@ -1,4 +1,4 @@
-"""A token as bytes: it comes back whole, and nothing else is taken for one."""
+"""The storage format of tokens."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FIELDS = [
 
 
 def understood(data: bytes | str) -> Token | None:
-    """The token, or None where it is refused as it should be."""
+    """Return the token, or None if it is rejected correctly."""
     try:
         return decode_token(data, "/the/place")
     except StoreUnreadableError as error:
@@ -55,7 +55,7 @@ def understood(data: bytes | str) -> Token | None:
 
 
 @given(TOKENS)
-def test_every_token_comes_back_whole(token: Token) -> None:
+def test_encoding_and_decoding_keeps_a_token(token: Token) -> None:
     data = encode_token(token)
     assert decode_token(data, "here") == token
     assert decode_token(data.decode(), "here") == token
@@ -63,19 +63,19 @@ def test_every_token_comes_back_whole(token: Token) -> None:
 
 
 @given(TOKENS, st.data())
-def test_no_part_of_a_record_is_a_token(token: Token, data: st.DataObject) -> None:
+def test_rejects_a_truncated_record(token: Token, data: st.DataObject) -> None:
     record = encode_token(token)
     assert understood(record[: data.draw(st.integers(0, len(record) - 1))]) is None
 
 
 @given(st.binary(max_size=200))
-def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
+def test_rejects_bytes_that_are_not_a_record(data: bytes) -> None:
     assert understood(data) is None
     assert not is_newer_format(data)
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
-def test_what_is_understood_has_the_types_of_a_token(record: dict[str, Any]) -> None:
+def test_a_decoded_token_has_the_right_types(record: dict[str, Any]) -> None:
     token = understood(json.dumps({**record, "version": VERSION}))
     if token is None:
         return
@@ -91,7 +91,7 @@ def test_what_is_understood_has_the_types_of_a_token(record: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("field", FIELDS[1:])
-def test_a_field_of_another_type_is_named_and_not_quoted(field: str) -> None:
+def test_names_a_field_of_the_wrong_type_without_its_value(field: str) -> None:
     record = {**json.loads(encode_token(Token("at"))), field: [{"secret": SECRET}]}
     if field == "extra":
         record[field] = [SECRET]
@@ -100,12 +100,12 @@ def test_a_field_of_another_type_is_named_and_not_quoted(field: str) -> None:
     assert SECRET not in str(refused.value)
 
 
-def test_a_field_that_a_later_release_adds_does_no_harm() -> None:
+def test_ignores_unknown_fields() -> None:
     record = {**json.loads(encode_token(Token("at"))), "colour": "red"}
     assert decode_token(json.dumps(record), "here") == Token("at")
 
 
-def test_a_record_of_a_later_version_is_told_from_a_broken_one() -> None:
+def test_distinguishes_a_newer_record_from_a_corrupt_one() -> None:
     later = json.dumps({"version": VERSION + 1, "token": "in another layout"})
     assert is_newer_format(later)
     with pytest.raises(StoreUnreadableError, match="newer grantway"):
@@ -113,7 +113,7 @@ def test_a_record_of_a_later_version_is_told_from_a_broken_one() -> None:
 
 
 @pytest.mark.parametrize("version", [None, "2", [2], 0, -1, {}])
-def test_a_version_that_never_was_is_not_a_later_one(version: Any) -> None:
+def test_an_invalid_version_is_not_a_newer_one(version: Any) -> None:
     data = json.dumps({"version": version, "access_token": "at"})
     assert not is_newer_format(data)
     assert understood(data) is None
@@ -126,7 +126,7 @@ def circle() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("extra", [{"set": {SECRET}}, {"bytes": SECRET.encode()}, circle()])
-def test_what_json_has_no_word_for_is_refused_before_anything_is_written(
+def test_rejects_values_that_json_cannot_express(
     extra: dict[str, Any],
 ) -> None:
     with pytest.raises(StoreSaveError, match="JSON") as refused:

@@ -1,4 +1,4 @@
-"""What was sent, and what looks like a token, is cut out of what is shown."""
+"""Sent secrets and values that look like tokens are masked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHORT = "tok-abc123"
 
 
 @given(SECRETS, st.text(max_size=200), st.text(max_size=50))
-def test_a_secret_is_cut_wherever_it_stands(secret: str, before: str, after: str) -> None:
+def test_masks_a_secret_anywhere_in_a_text(secret: str, before: str, after: str) -> None:
     shown = excerpt(f"{before}{secret}{after}".encode("utf-8", "replace"), [secret])
     assert secret not in shown
     form = excerpt(f"x {quote_plus(secret)} y".encode(), [secret])
@@ -25,12 +25,12 @@ def test_a_secret_is_cut_wherever_it_stands(secret: str, before: str, after: str
 
 
 @given(SECRETS, st.integers(4000, 4200))
-def test_a_secret_at_the_cut_is_not_shown_in_part(secret: str, spaces: int) -> None:
+def test_does_not_show_part_of_a_truncated_secret(secret: str, spaces: int) -> None:
     shown = excerpt(b" " * spaces + secret.encode(), [secret])
     assert shown in ("", MASK)
 
 
-def test_a_token_at_the_cut_is_not_shown_in_part() -> None:
+def test_does_not_show_part_of_a_truncated_token() -> None:
     assert excerpt(b" " * 4090 + b"eyJhbGciOiJub25lIn0.e30.signature") == ""
 
 
@@ -50,11 +50,11 @@ def test_a_token_at_the_cut_is_not_shown_in_part() -> None:
         f"<input type=hidden value='{SHORT}",
     ],
 )
-def test_values_of_an_answer_are_not_shown(body: str) -> None:
+def test_masks_the_values_of_a_response(body: str) -> None:
     assert SHORT not in excerpt(body.encode())
 
 
-def test_what_is_left_is_readable() -> None:
+def test_the_masked_text_is_readable() -> None:
     page = b"\xef\xbb\xbf<html><title>502  Bad\nGateway</title>\x1b[31m nginx</html>"
     assert excerpt(page) == "502 Bad Gateway nginx"
     assert excerpt(b'{"status": 17, "text": "x"}') == '{"status": 17, "text": "***"}'
@@ -62,7 +62,7 @@ def test_what_is_left_is_readable() -> None:
 
 
 @given(st.binary(max_size=5000))
-def test_any_bytes_give_one_printable_line(body: bytes) -> None:
+def test_any_bytes_become_one_printable_line(body: bytes) -> None:
     shown = excerpt(body)
     assert shown.isprintable()
     assert len(shown) <= 160
@@ -86,12 +86,12 @@ def test_escape_sequences_and_invisible_characters_are_removed(text: str, shown:
     assert visible(text) == printable(text) == shown
 
 
-def test_longer_secrets_go_first_and_trifles_stay() -> None:
+def test_masks_longer_secrets_first_and_keeps_short_values() -> None:
     assert scrub("abcdef abcd ab", ["abcd", "abcdef", "ab"]) == "*** *** ab"
 
 
 @given(st.text())
-def test_words_of_a_provider_are_one_line(text: str) -> None:
+def test_the_provider_s_text_becomes_one_line(text: str) -> None:
     line = printable(text)
     assert line.isprintable()
     assert len(line) <= 500
@@ -101,9 +101,9 @@ def test_words_of_a_provider_are_one_line(text: str) -> None:
     "echo",
     ["ab%20c/d%2Be%3D%3D", "ab%20c%2Fd%2Be%3D%3D", "ab+c%2Fd%2Be%3D%3D", "ab c\\/d+e=="],
 )
-def test_a_secret_is_cut_in_every_form_in_which_it_is_echoed(echo: str) -> None:
+def test_masks_a_secret_in_every_encoding(echo: str) -> None:
     assert scrub(f"bad {echo}.", ["ab c/d+e=="]) == "bad ***."
 
 
-def test_a_secret_that_cannot_travel_is_cut_too() -> None:
+def test_masks_a_secret_that_cannot_be_encoded() -> None:
     assert scrub("bad secret-\ud800", ["secret-\ud800"]) == "bad ***"

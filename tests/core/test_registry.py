@@ -1,4 +1,4 @@
-"""Plugins: found, isolated when broken, never overwriting one another."""
+"""Plugins are discovered, isolated if they fail, and never overwrite each other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STANDARD = {"authorization_code", "refresh_token", DEVICE}
 
 
 def plugin(**hooks: Any) -> Any:
-    """A plugin of hooks that return what is given, or call it."""
+    """Return a plugin whose hooks return or call the given values."""
 
     class Plugin:
         pass
@@ -53,7 +53,7 @@ def alone(**plugins: Any) -> Registry:
 
 
 def broken(one: Any) -> str:
-    """The reason for which a plugin failed; a good one beside it works all the same."""
+    """Return why a plugin failed, after checking that another plugin works."""
     registry = alone(bad=one, good=plugin(register_grants=[grant("good")]))
     assert set(registry.grants) == {"good"}
     states = {status.name: status for status in registry.plugins}
@@ -65,7 +65,7 @@ def broken(one: Any) -> str:
     return states["bad"].reason
 
 
-def test_the_standard_grants_come_through_the_entry_points() -> None:
+def test_the_standard_grants_are_entry_points() -> None:
     found = {point.name for point in metadata.entry_points(group="grantway.v1")}
     assert {"authorization_code", "device_code", "refresh_token", "aws"} <= found
     registry = build_registry()
@@ -81,7 +81,7 @@ def test_there_is_one_default_registry() -> None:
     assert default_registry() is default_registry()
 
 
-def test_what_a_plugin_brings_is_there() -> None:
+def test_the_registry_contains_the_exports_of_a_plugin() -> None:
     class CouponSpentError(TokenError):
         code = wire = "coupon_spent"
 
@@ -155,11 +155,11 @@ def raising(error: BaseException) -> Any:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_broken_plugin_is_named_with_its_reason(one: Any, reason: str) -> None:
+def test_names_a_failed_plugin_with_its_reason(one: Any, reason: str) -> None:
     assert reason in broken(one)
 
 
-def test_a_plugin_that_breaks_half_way_leaves_nothing() -> None:
+def test_a_partly_failed_plugin_registers_nothing() -> None:
     half = plugin(
         register_grants=[grant("half")],
         register_dialects=[Dialect(name="half")],
@@ -182,20 +182,20 @@ def test_a_plugin_that_breaks_half_way_leaves_nothing() -> None:
     ],
     ids=lambda hooks: next(iter(hooks)),
 )
-def test_two_owners_of_one_name_are_both_named(hooks: dict[str, Any]) -> None:
+def test_a_conflict_names_both_plugins(hooks: dict[str, Any]) -> None:
     with pytest.raises(GrantConflictError) as caught:
         alone(first=plugin(**hooks), second=plugin(**hooks))
     for word in ("same", "first", "second"):
         assert word in str(caught.value)
 
 
-def test_a_standard_grant_cannot_be_taken_over_by_the_order_of_loading() -> None:
+def test_a_plugin_cannot_replace_a_standard_grant_by_accident() -> None:
     with pytest.raises(GrantConflictError) as caught:
         build_registry({"mine": plugin(register_grants=[grant("refresh_token")])})
     assert f"grantway {metadata.version('grantway')}" in str(caught.value)
 
 
-def test_the_default_dialect_cannot_be_taken_over() -> None:
+def test_a_plugin_cannot_replace_the_default_dialect() -> None:
     with pytest.raises(GrantConflictError, match="rfc6749"):
         alone(mine=plugin(register_dialects=[Dialect(name="rfc6749")]))
 
@@ -218,7 +218,7 @@ def test_the_nearest_grant_type_is_suggested(asked: str, nearest: str | None) ->
     assert ("Did you mean" in str(caught.value)) is (nearest is not None)
 
 
-def test_an_observer_that_raises_is_counted_and_the_token_arrives(
+def test_an_exception_of_an_observer_is_counted_and_the_token_returned(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     seen: list[Event] = []

@@ -1,4 +1,4 @@
-"""No token is lost to a status, a charset, a form, a compression or junk around it."""
+"""A token is read whatever the status, charset, format, compression or surrounding text."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_2xx_with_a_token_is_a_success(status: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 @pytest.mark.parametrize("token", [None, "", 1, [], {}])
-def test_no_2xx_without_a_token_is_one(status: int, token: Any) -> None:
+def test_a_2xx_without_a_token_is_not_a_success(status: int, token: Any) -> None:
     with pytest.raises(ResponseInvalidError):
         ask(faults.answer(status, {"access_token": token}))
     with pytest.raises(InvalidGrantException):
@@ -108,7 +108,7 @@ CHARSETS: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize(("kind", "body"), CHARSETS.values(), ids=CHARSETS)
-def test_a_token_is_read_in_every_charset(kind: str, body: bytes) -> None:
+def test_reads_a_token_in_every_charset(kind: str, body: bytes) -> None:
     token = ask(answer(body, kind))
     assert (token.access_token, token.refresh_token) == ("at-1", "rt-1")
     assert token.expires_in == 3600
@@ -132,7 +132,7 @@ JUNK: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", JUNK.values(), ids=JUNK)
-def test_a_token_is_read_among_junk(body: bytes) -> None:
+def test_reads_a_token_within_other_text(body: bytes) -> None:
     assert ask(answer(body)).refresh_token == "rt-1"
 
 
@@ -152,12 +152,12 @@ NO_TOKEN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", NO_TOKEN.values(), ids=NO_TOKEN)
-def test_junk_is_no_token(body: bytes) -> None:
+def test_other_text_is_not_a_token(body: bytes) -> None:
     with pytest.raises(ResponseInvalidError):
         ask(answer(body))
 
 
-def test_an_error_is_read_from_a_form_and_among_junk() -> None:
+def test_reads_an_error_in_a_form_and_within_other_text() -> None:
     for body in (
         b"error=invalid_grant&error_description=spent",
         b'oops\n{"error":"invalid_grant"}',
@@ -167,7 +167,7 @@ def test_an_error_is_read_from_a_form_and_among_junk() -> None:
 
 
 @pytest.mark.parametrize("more", [[], [{"message": "another"}]], ids=["one", "two"])
-def test_a_list_of_errors_tells_the_first(more: list[Any]) -> None:
+def test_reads_the_first_of_several_errors(more: list[Any]) -> None:
     first = {"message": "Session expired", "errorCode": "INVALID_SESSION_ID"}
     with pytest.raises(ResponseInvalidError, match="a JSON list, not an object") as raised:
         ask(faults.answer(401, [first, *more]))
@@ -177,19 +177,17 @@ def test_a_list_of_errors_tells_the_first(more: list[Any]) -> None:
     assert refused.value.members["trace"] == "t-1"
 
 
-def test_the_escapes_of_a_form_in_utf_16_are_utf_8() -> None:
+def test_escapes_in_a_utf_16_form_are_utf_8() -> None:
     assert ask(answer(FORM.decode().encode("utf-16"), "text/plain")).extra["user"] == "José"
 
 
 class Panic(BaseException):
-    """What a Rust extension raises."""
+    """An exception like those of Rust extensions."""
 
 
 @pytest.mark.parametrize("error", [KeyError("data"), Panic("rust"), SystemExit(1)])
 @pytest.mark.parametrize("body", [BODY, {"refresh_token": "rt-1"}], ids=["token", "refresh alone"])
-def test_a_token_is_not_lost_to_a_dialect_whose_amend_fails(
-    error: BaseException, body: dict[str, Any]
-) -> None:
+def test_keeps_a_token_if_amend_fails(error: BaseException, body: dict[str, Any]) -> None:
     def amend(found: dict[str, Any]) -> dict[str, Any]:
         raise error
 
@@ -206,7 +204,7 @@ def test_a_token_is_not_lost_to_a_dialect_whose_amend_fails(
         )
 
 
-def test_what_a_failing_amend_could_not_read_is_in_the_members() -> None:
+def test_members_contain_a_response_that_amend_could_not_read() -> None:
     def amend(found: dict[str, Any]) -> dict[str, Any]:
         raise KeyError("data")
 
@@ -216,7 +214,7 @@ def test_what_a_failing_amend_could_not_read_is_in_the_members() -> None:
     assert "rt-1" not in repr(vars(raised.value))
 
 
-def test_a_nested_token_is_read_among_junk() -> None:
+def test_reads_a_nested_token_within_other_text() -> None:
     dialect = Dialect(name="nested", response=ResponseShape(token_at=(("data",),)))
     body = json.dumps({"data": BODY}).encode()
     assert ask(answer(b"// ok\n" + body), dialect=dialect).refresh_token == "rt-1"
@@ -245,19 +243,19 @@ COMPRESSED: dict[str, tuple[str | None, bytes]] = {
 
 
 @pytest.mark.parametrize(("coding", "body"), COMPRESSED.values(), ids=COMPRESSED)
-def test_a_compressed_token_is_read(coding: str | None, body: bytes) -> None:
+def test_reads_a_compressed_token(coding: str | None, body: bytes) -> None:
     headers = {} if coding is None else {"Content_Encoding": coding}
     assert ask(answer(body, **headers)).refresh_token == "rt-1"
 
 
-def test_a_compressed_error_is_read() -> None:
+def test_reads_a_compressed_error() -> None:
     body = gzip.compress(b'{"error": "invalid_grant"}')
     with pytest.raises(InvalidGrantException):
         ask(faults.answer(400, body, {"Content-Encoding": "gzip"}))
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress"])
-def test_another_compression_is_named(coding: str) -> None:
+def test_names_an_unsupported_compression(coding: str) -> None:
     with pytest.raises(ResponseInvalidError, match=rf"compressed \({coding}\)"):
         ask(answer(b"\x1b\x10\x00\xf8\x8d\x94", Content_Encoding=coding))
 
@@ -271,20 +269,20 @@ BOMBS: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize(("coding", "body"), BOMBS.values(), ids=BOMBS)
-def test_a_compressed_answer_is_capped(coding: str, body: bytes) -> None:
+def test_limits_the_size_of_a_decompressed_response(coding: str, body: bytes) -> None:
     transport = RequestsTransport()
     with pytest.raises(ResponseTooLargeError, match="1048576 bytes") as caught:
         ask(answer(body, Content_Encoding=coding), transport=transport)
     assert caught.value.evidence.status == 200
 
 
-def test_an_answer_of_many_members_costs_little() -> None:
+def test_limits_the_work_for_many_gzip_members() -> None:
     with pytest.raises(ResponseInvalidError):
         ask(answer(gzip.compress(b"") * 40_000, Content_Encoding="gzip"))
 
 
 @pytest.mark.parametrize("cut", [1, 8, 20])
-def test_compressed_data_that_ends_early_is_a_lost_answer(cut: int) -> None:
+def test_truncated_compressed_data_is_a_lost_response(cut: int) -> None:
     with pytest.raises(OutcomeUnknownError, match="truncated"):
         ask(answer(gzip.compress(JSON)[:-cut], Content_Encoding="gzip"))
 
@@ -316,7 +314,7 @@ UNREADABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("name", "value"), UNREADABLE.items(), ids=UNREADABLE)
-def test_what_cannot_be_read_stays_in_extra(name: str, value: Any) -> None:
+def test_keeps_unreadable_members_in_extra(name: str, value: Any) -> None:
     token = ask(faults.answer(200, {**BODY, name: value}))
     assert token.access_token == "at-1"
     assert token.extra[name] == value
@@ -335,7 +333,7 @@ def test_a_revocation_succeeds_with_every_2xx() -> None:
                 assert client.call("revocation", token="rt-1") == {}
 
 
-def test_a_transport_of_another_kind_may_give_any_bytes() -> None:
+def test_a_custom_transport_may_return_any_bytes() -> None:
     class Canned:
         def send(self, request: Any, deadline: Any) -> HttpResponse:
             return HttpResponse(201, {"content-type": "x"}, TEXT.encode("utf-16"))
@@ -347,7 +345,7 @@ def test_a_transport_of_another_kind_may_give_any_bytes() -> None:
     assert client.create_token(**REFRESH).extra["user"] == "José"
 
 
-def test_no_secret_of_an_unreadable_answer_is_shown() -> None:
+def test_an_unreadable_response_shows_no_secret() -> None:
     with pytest.raises(GrantwayError) as caught:
         ask(answer(b"access_token=&note=at-very-secret-0123456789"))
     assert "very-secret" not in str(caught.value) + repr(vars(caught.value))

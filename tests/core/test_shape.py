@@ -1,4 +1,4 @@
-"""A dialect that cannot work is refused where it is made, and the refusal names the field."""
+"""An invalid dialect is rejected at creation, with the name of the attribute."""
 
 from __future__ import annotations
 
@@ -86,9 +86,7 @@ DIALECT: list[tuple[str, tuple[Any, ...]]] = [
     [(shape, name, value) for shape, name, values in REFUSED for value in values],
     ids=repr,
 )
-def test_a_shape_that_cannot_work_is_refused(
-    shape: Callable[..., Any], name: str, value: Any
-) -> None:
+def test_rejects_an_invalid_shape(shape: Callable[..., Any], name: str, value: Any) -> None:
     where = f"{shape.__name__}.{name}"
     with pytest.raises(ConfigurationError) as caught:
         shape(**{name: value})
@@ -99,34 +97,34 @@ def test_a_shape_that_cannot_work_is_refused(
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in DIALECT for value in values], ids=repr
 )
-def test_a_dialect_that_cannot_work_is_refused(name: str, value: Any) -> None:
+def test_rejects_an_invalid_dialect(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Dialect(**{"name": "mine", name: value})
     said = "Dialect.name: " if name == "name" else f"Dialect mine: {name}: "
     assert str(caught.value).startswith(said)
 
 
-def test_every_attribute_has_values_that_are_refused() -> None:
+def test_every_attribute_is_validated() -> None:
     for shape in (RequestShape, ResponseShape, ErrorShape):
         tested = {name for made, name, _ in REFUSED if made is shape}
         assert tested == {each.name for each in fields(shape)}
     assert {name for name, _ in DIALECT} == {each.name for each in fields(Dialect) if each.init}
 
 
-def test_a_constant_cannot_take_the_name_of_a_field() -> None:
+def test_rejects_a_constant_with_the_name_of_a_field() -> None:
     with pytest.raises(ConfigurationError, match=r"RequestShape\.constants: 'app' is a field"):
         RequestShape(names={"client_id": "app"}, constants={"app": "x"})
 
 
-def test_names_may_be_exchanged() -> None:
+def test_two_names_may_be_swapped() -> None:
     RequestShape(names={"client_id": "code", "code": "client_id"})
 
 
 @pytest.mark.parametrize("shape", [Dialect, RequestShape, ResponseShape, ErrorShape])
-def test_a_shape_is_no_more_than_eight_fields(shape: Any) -> None:
+def test_a_shape_has_at_most_eight_fields(shape: Any) -> None:
     assert len([each for each in fields(shape) if each.init]) <= 8
 
 
-def test_an_attribute_that_does_not_exist_is_refused_by_name() -> None:
+def test_rejects_an_unknown_attribute_by_name() -> None:
     with pytest.raises(TypeError, match="separator"):
         RequestShape(separator=",")  # type: ignore[call-arg]

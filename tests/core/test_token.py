@@ -1,4 +1,4 @@
-"""A token shows what it is and never what it says."""
+"""The repr, pickling and expiry of tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FULL = Token(
 )
 
 
-def test_no_secret_shows() -> None:
+def test_the_repr_hides_secrets() -> None:
     for shown in (repr(FULL), str(FULL), f"{FULL}", f"{[FULL]}", "%s" % FULL):  # noqa: UP031
         assert "secret" not in shown
     assert repr(FULL) == (
@@ -34,18 +34,18 @@ def test_no_secret_shows() -> None:
 
 
 @pytest.mark.parametrize("token", [FULL, Token("x")])
-def test_a_token_travels_whole(token: Token) -> None:
+def test_a_token_can_be_copied_and_pickled(token: Token) -> None:
     for twin in (pickle.loads(pickle.dumps(token)), copy.copy(token), copy.deepcopy(token)):
         assert twin == token
         assert (twin.access_token, dict(twin.extra)) == (token.access_token, dict(token.extra))
 
 
-def test_a_token_does_not_change() -> None:
+def test_a_token_is_immutable() -> None:
     with pytest.raises(AttributeError):
         FULL.access_token = "other"  # type: ignore[misc]
 
 
-def test_expiry_counts_the_leeway() -> None:
+def test_expired_includes_the_leeway() -> None:
     now = time.time()
     assert Token("x", expires_at=now - 1).expired()
     assert not Token("x", expires_at=now + 100).expired()

@@ -1,4 +1,4 @@
-"""What the transport tells apart at the socket, and what it never does."""
+"""The transport distinguishes failures before and after sending, and limits responses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def post(url: str) -> HttpRequest:
     return HttpRequest("POST", f"{url}/token", {"X-Test": "1"}, b"refresh_token=" + SECRET.encode())
 
 
-def test_an_answer_comes_back_whole(transport: RequestsTransport) -> None:
+def test_returns_the_whole_response(transport: RequestsTransport) -> None:
     with FaultServer(faults.answer(418, b"short", {"X-One": "1"})) as server:
         got = transport.send(post(server.url), Deadline(5))
     assert (got.status, got.body, got.headers["x-one"]) == (418, b"short", "1")
@@ -51,14 +51,14 @@ def test_an_answer_comes_back_whole(transport: RequestsTransport) -> None:
     assert seen.headers["user-agent"].startswith("grantway/")
 
 
-def test_connections_are_kept(transport: RequestsTransport) -> None:
+def test_reuses_connections(transport: RequestsTransport) -> None:
     with FaultServer(faults.answer()) as server:
         for _ in range(3):
             transport.send(post(server.url), Deadline(5))
     assert (len(server.requests), server.connections) == (3, 1)
 
 
-def test_a_refused_connection_was_never_sent(transport: RequestsTransport) -> None:
+def test_a_rejected_connection_was_never_sent(transport: RequestsTransport) -> None:
     with pytest.raises(ConnectionFailedError, match="Nothing was sent") as caught:
         transport.send(post(f"http://127.0.0.1:{faults.free_port()}"), Deadline(5))
     assert caught.value.__context__ is None
@@ -100,7 +100,9 @@ def test_a_passed_deadline_sends_nothing(transport: RequestsTransport) -> None:
         ),
     ],
 )
-def test_once_the_body_left_the_outcome_is_unknown(transport: RequestsTransport, act: Act) -> None:
+def test_the_outcome_is_unknown_after_the_body_was_sent(
+    transport: RequestsTransport, act: Act
+) -> None:
     with (
         FaultServer(act, faults.answer()) as server,
         pytest.raises(OutcomeUnknownError, match="may or may not") as caught,
@@ -118,7 +120,7 @@ def test_once_the_body_left_the_outcome_is_unknown(transport: RequestsTransport,
         assert transport.send(post(server.url), Deadline(5)).status == 200
 
 
-def test_an_early_reset_is_one_of_the_two_and_sent_once(
+def test_an_early_reset_has_a_definite_error_and_is_sent_once(
     transport: RequestsTransport,
 ) -> None:
     # Which of the two depends on whether the reset overtakes the body.
@@ -130,27 +132,27 @@ def test_an_early_reset_is_one_of_the_two_and_sent_once(
     assert (server.connections, server.requests) == (1, [])
 
 
-def test_the_status_of_a_half_answer_is_kept(transport: RequestsTransport) -> None:
+def test_keeps_the_status_of_a_truncated_response(transport: RequestsTransport) -> None:
     with FaultServer(faults.stall_body) as server, pytest.raises(OutcomeUnknownError) as caught:
         transport.send(post(server.url), Deadline(5))
     assert caught.value.evidence.status == 200
 
 
 @pytest.mark.parametrize("act", [faults.drip_head, faults.drip_body], ids=["head", "body"])
-def test_a_drip_ends_with_the_deadline(transport: RequestsTransport, act: Act) -> None:
+def test_a_slow_response_ends_at_the_deadline(transport: RequestsTransport, act: Act) -> None:
     began = time.monotonic()
     with FaultServer(act) as server, pytest.raises(OutcomeUnknownError, match="timed out"):
         transport.send(post(server.url), Deadline(1))
     assert 0.9 <= time.monotonic() - began < PATIENCE
 
 
-def test_an_endless_answer_is_not_read_past_the_cap(transport: RequestsTransport) -> None:
+def test_reads_an_endless_response_only_up_to_the_limit(transport: RequestsTransport) -> None:
     with FaultServer(faults.endless) as server, pytest.raises(ResponseTooLargeError) as caught:
         transport.send(post(server.url), Deadline(10))
     assert caught.value.evidence.status == 200
 
 
-def test_the_cap_is_one_mebibyte(transport: RequestsTransport) -> None:
+def test_the_limit_is_one_mebibyte(transport: RequestsTransport) -> None:
     with FaultServer(
         faults.answer(200, b"x" * MAX_RESPONSE), faults.answer(200, b"x" * (MAX_RESPONSE + 1))
     ) as server:
@@ -170,7 +172,7 @@ def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_nothing_is_sent_on_after_a_redirect(transport: RequestsTransport, status: int) -> None:
+def test_does_not_follow_redirects(transport: RequestsTransport, status: int) -> None:
     with FaultServer(faults.answer()) as other:
         where = f"{other.url}/elsewhere?code=abc&token=def"
         with (
@@ -191,7 +193,7 @@ def test_nothing_is_sent_on_after_a_redirect(transport: RequestsTransport, statu
     "location",
     ["http://[broken", "http://host:port/x", "//user:pw@host/x", "", "x\x1b[31my", "/token/"],
 )
-def test_a_redirect_to_anywhere_is_one_error(transport: RequestsTransport, location: str) -> None:
+def test_any_redirect_raises_one_error(transport: RequestsTransport, location: str) -> None:
     with (
         FaultServer(faults.answer(307, b"", {"Location": location})) as server,
         pytest.raises(RedirectRefusedError) as caught,
@@ -235,7 +237,7 @@ def test_a_trusted_certificate_works(tmp_path: Path) -> None:
     assert server.connections == 1
 
 
-def test_a_plain_request_to_a_tls_port_spends_nothing(
+def test_plain_http_to_a_tls_port_was_never_processed(
     transport: RequestsTransport, tmp_path: Path
 ) -> None:
     context, _ = faults.certificate(tmp_path)
@@ -259,7 +261,7 @@ def test_the_environment_sets_no_proxy(
     assert "HTTP_PROXY" in os.environ
 
 
-def test_a_proxy_is_used_when_asked_for() -> None:
+def test_uses_a_configured_proxy() -> None:
     with FaultServer(faults.answer()) as proxy:
         sender = RequestsTransport(proxies={"http": proxy.url})
         assert sender.send(post("http://localhost:9"), Deadline(5)).status == 200
@@ -267,7 +269,7 @@ def test_a_proxy_is_used_when_asked_for() -> None:
     assert proxy.requests[0].target == "http://localhost:9/token"
 
 
-def test_a_proxy_that_refuses_the_tunnel_was_never_sent() -> None:
+def test_a_proxy_that_rejects_the_tunnel_was_never_sent() -> None:
     with FaultServer(faults.raw(faults.message(502, b"no"))) as proxy:
         sender = RequestsTransport(proxies={"https": proxy.url})
         for _ in range(2):
@@ -300,7 +302,7 @@ def test_threads_share_one_transport(transport: RequestsTransport) -> None:
 
 @pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "max_response", "pool_size"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None])
-def test_a_limit_that_cannot_work_is_named(name: str, value: object) -> None:
+def test_names_an_invalid_limit(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=name):
         RequestsTransport(**{name: value})  # type: ignore[arg-type]
 
@@ -315,7 +317,7 @@ def test_every_failure_is_a_transport_error() -> None:
     assert all(issubclass(kind, TransportError) for kind in kinds)
 
 
-def test_more_hosts_than_are_kept_and_a_use_after_close(transport: RequestsTransport) -> None:
+def test_more_hosts_than_pools_and_use_after_close(transport: RequestsTransport) -> None:
     with ExitStack() as stack:
         servers = [stack.enter_context(FaultServer(faults.answer())) for _ in range(18)]
         for _ in range(2):

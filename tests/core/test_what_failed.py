@@ -1,4 +1,4 @@
-"""An error of the transport says what failed below HTTP, so that callers can tell causes apart."""
+"""Transport errors state what failed below HTTP."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ def failure(url: str, transport: RequestsTransport | None = None) -> TransportEr
     [(faults.stall, "timeout"), (faults.reset_after_request, "connection")],
     ids=["no answer", "reset"],
 )
-def test_a_lost_answer_says_why(act: Act, failed: str) -> None:
+def test_a_lost_response_states_the_cause(act: Act, failed: str) -> None:
     with FaultServer(act) as server:
         error = failure(server.url)
     assert isinstance(error, OutcomeUnknownError)
     assert error.failed == failed
 
 
-def test_a_refused_connection() -> None:
+def test_a_rejected_connection() -> None:
     error = failure(f"http://127.0.0.1:{faults.free_port()}")
     assert isinstance(error, ConnectionFailedError)
     assert error.failed == "connection"
 
 
-def test_a_proxy_that_cannot_be_reached() -> None:
+def test_an_unreachable_proxy() -> None:
     proxy = f"http://127.0.0.1:{faults.free_port()}"
     assert failure("https://x.test", RequestsTransport(proxies={"https": proxy})).failed == "proxy"
 
 
-def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
+def test_an_untrusted_certificate(tmp_path: Path) -> None:
     context, _ = faults.certificate(tmp_path)
     with FaultServer(faults.answer(), tls=context) as server:
         assert failure(server.url).failed == "tls"
 
 
-def test_a_deadline_that_passed_before_the_send() -> None:
+def test_a_deadline_before_the_send() -> None:
     transport = RequestsTransport()
     with pytest.raises(ConnectionFailedError) as caught:
         transport.send(HttpRequest("POST", "http://127.0.0.1:1", {}, b"{}"), Deadline(-1))

@@ -1,4 +1,4 @@
-"""The login in a browser (RFC 6749 section 4.1, RFC 7636, RFC 9207), without a browser."""
+"""The authorization code flow (RFC 6749 section 4.1, RFC 7636, RFC 9207)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_vector_of_rfc_7636_appendix_b() -> None:
     assert code_challenge(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
-def test_a_login_begins_with_everything_the_rfcs_ask_for(client: Client) -> None:
+def test_the_authorization_request_has_every_required_parameter(client: Client) -> None:
     flow = AuthorizationCodeFlow(client, scope="read write", extra={"prompt": "consent"})
     request = flow.begin(REDIRECT)
     parts = urlsplit(request.url)
@@ -110,7 +110,7 @@ RESOURCES = ["https://a.example/", "https://b.example/"]
     "given", [{"resource": RESOURCES}, {"extra": {"resource": RESOURCES}}], ids=["own", "extra"]
 )
 @pytest.mark.parametrize("pasted", [False, True], ids=["browser", "paste"])
-def test_resource_and_extra_go_with_both_requests(
+def test_sends_resource_and_extra_with_both_requests(
     client: Client, server: FaultServer, given: dict[str, Any], pasted: bool
 ) -> None:
     addresses: list[str] = []
@@ -137,7 +137,7 @@ def test_resource_and_extra_go_with_both_requests(
     assert "prompt" not in form
 
 
-def test_a_pushed_request_has_the_resource_too() -> None:
+def test_a_pushed_request_contains_the_resource() -> None:
     with FaultServer(faults.answer(201, {"request_uri": "urn:x", "expires_in": 60})) as server:
         metadata = {"pushed_authorization_request_endpoint": f"{server.url}/par"}
         with make_client(server, metadata=metadata) as client:
@@ -147,7 +147,7 @@ def test_a_pushed_request_has_the_resource_too() -> None:
 
 
 @pytest.mark.parametrize("par", [True, False])
-def test_extra_takes_functions_and_the_names_of_a_calls_arguments(par: bool) -> None:
+def test_extra_accepts_functions_and_names_of_arguments(par: bool) -> None:
     numbers = itertools.count(1)
     extra: dict[str, Any] = {
         "signed": lambda: f"s-{next(numbers)}",
@@ -176,25 +176,23 @@ def test_extra_takes_functions_and_the_names_of_a_calls_arguments(par: bool) -> 
 
 
 @pytest.mark.parametrize("resource", ["", "api", "https://a.example/#x", [], [""], 7, ["urn:a", 7]])
-def test_a_resource_that_is_no_uri_is_refused_before_the_login(
-    client: Client, resource: Any
-) -> None:
+def test_rejects_an_invalid_resource_before_the_login(client: Client, resource: Any) -> None:
     with pytest.raises(RequestInvalidError, match="resource"):
         AuthorizationCodeFlow(client, resource=resource)
 
 
 @pytest.mark.parametrize("name", ["code", "code_verifier", "grant_type", "client_secret"])
-def test_extra_takes_no_parameter_of_the_token_request(client: Client, name: str) -> None:
+def test_rejects_extra_parameters_of_the_token_request(client: Client, name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         AuthorizationCodeFlow(client, extra={name: "x"})
 
 
-def test_resource_is_given_once(client: Client) -> None:
+def test_rejects_a_resource_in_extra(client: Client) -> None:
     with pytest.raises(ConfigurationError, match="resource"):
         AuthorizationCodeFlow(client, resource="urn:a", extra={"resource": "urn:b"})
 
 
-def test_a_value_that_no_token_request_could_carry_is_refused_before_the_login(
+def test_rejects_an_invalid_extra_value_before_the_login(
     client: Client,
 ) -> None:
     with pytest.raises(RequestInvalidError, match=r"extra\.vendor"):
@@ -202,12 +200,12 @@ def test_a_value_that_no_token_request_could_carry_is_refused_before_the_login(
 
 
 @pytest.mark.parametrize("scope", ["", [], ()])
-def test_an_empty_scope_is_left_out(client: Client, scope: Any) -> None:
+def test_omits_an_empty_scope(client: Client, scope: Any) -> None:
     request = AuthorizationCodeFlow(client, scope=scope).begin(REDIRECT)
     assert "scope" not in parse_qs(urlsplit(request.url).query, keep_blank_values=True)
 
 
-def test_finish_redeems_the_code(client: Client, server: FaultServer) -> None:
+def test_finish_requests_a_token_with_the_code(client: Client, server: FaultServer) -> None:
     flow = AuthorizationCodeFlow(client)
     request = flow.begin(REDIRECT)
     token = flow.finish(request, redirect(request, code=CODE))
@@ -237,7 +235,7 @@ def test_finish_redeems_the_code(client: Client, server: FaultServer) -> None:
         lambda request, good: "I closed the window",
     ],
 )
-def test_what_is_not_the_answer_to_this_login_is_never_redeemed(
+def test_never_uses_a_code_from_another_login(
     client: Client, server: FaultServer, change: Any
 ) -> None:
     flow = AuthorizationCodeFlow(client)
@@ -268,7 +266,7 @@ PROMISED = {"authorization_response_iss_parameter_supported": True}
     ],
 )
 @pytest.mark.parametrize("what", [{"code": CODE}, {"error": "access_denied"}])
-def test_the_issuer_in_the_redirect_is_checked(
+def test_checks_the_issuer_in_the_redirect(
     server: FaultServer, provider: Any, iss: str | None, accepted: bool, what: dict[str, str]
 ) -> None:
     with make_client(server, **provider) as client:
@@ -289,7 +287,7 @@ def test_the_issuer_in_the_redirect_is_checked(
     ("error", "kind"),
     [("access_denied", AccessDeniedException), ("very_own_error", UnknownTokenError)],
 )
-def test_an_error_in_the_redirect_is_its_class(
+def test_an_error_in_the_redirect_raises_its_class(
     client: Client, server: FaultServer, error: str, kind: type[TokenError]
 ) -> None:
     flow = AuthorizationCodeFlow(client)
@@ -306,7 +304,7 @@ def test_an_error_in_the_redirect_is_its_class(
     assert server.connections == 0
 
 
-def test_a_redirect_with_neither_is_an_error_of_the_flow(client: Client) -> None:
+def test_a_redirect_without_code_and_error_raises_a_flow_error(client: Client) -> None:
     flow = AuthorizationCodeFlow(client)
     request = flow.begin(REDIRECT)
     with pytest.raises(FlowError, match="neither"):
@@ -315,7 +313,7 @@ def test_a_redirect_with_neither_is_an_error_of_the_flow(client: Client) -> None
 
 @pytest.mark.parametrize("cut", [lambda a: a, lambda a: f"  {a}\n", lambda a: a.split("?")[1],
                                  lambda a: "?" + a.split("?")[1]])  # fmt: skip
-def test_a_person_may_paste_the_address_or_its_query(client: Client, cut: Any) -> None:
+def test_accepts_the_url_or_its_query(client: Client, cut: Any) -> None:
     asked: list[str] = []
 
     def ask(url: str) -> str:
@@ -329,12 +327,12 @@ def test_a_person_may_paste_the_address_or_its_query(client: Client, cut: Any) -
 
 
 @pytest.mark.parametrize("name", ["state", "code_challenge", "client_id", "scope", "redirect_uri"])
-def test_what_the_flow_writes_cannot_be_given(client: Client, name: str) -> None:
+def test_rejects_extra_parameters_that_the_flow_sets(client: Client, name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         AuthorizationCodeFlow(client, extra={name: "x"}).begin(REDIRECT)
 
 
-def test_a_bad_scope_is_refused(client: Client) -> None:
+def test_rejects_an_invalid_scope(client: Client) -> None:
     with pytest.raises(RequestInvalidError, match="scope"):
         AuthorizationCodeFlow(client, scope=['"'])
 
@@ -348,7 +346,7 @@ def test_a_provider_without_the_endpoint_is_a_configuration_error(server: FaultS
 
 
 def visit(url: str, **fields: str) -> None:
-    """Come back as a browser would that was logged in already: before the opener returns."""
+    """Send the redirect before returning, like a browser with an existing session."""
     query = parse_qs(urlsplit(url).query)
     back = urlencode({"state": query["state"][0], **fields})
     with urlopen(f"{query['redirect_uri'][0]}?{back}", timeout=PATIENCE) as page:
@@ -356,7 +354,7 @@ def visit(url: str, **fields: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_a_login_in_the_browser_of_this_machine(
+def test_logs_in_with_a_browser_on_this_machine(
     client: Client, server: FaultServer, host: str
 ) -> None:
     token = login(
@@ -369,14 +367,16 @@ def test_a_login_in_the_browser_of_this_machine(
     assert server.requests[0].form["redirect_uri"][0].startswith(f"http://{host}:")
 
 
-def test_a_refused_login_in_the_browser(client: Client, server: FaultServer) -> None:
+def test_a_rejected_login_in_the_browser(client: Client, server: FaultServer) -> None:
     with pytest.raises(AccessDeniedException):
         login(client, open_browser=lambda url: visit(url, error="access_denied"), timeout=20)
     assert server.connections == 0
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_nobody_comes_back(client: Client, cancelled: bool) -> None:
+def test_a_login_without_a_redirect_times_out_or_is_cancelled(
+    client: Client, cancelled: bool
+) -> None:
     cancel = threading.Event()
     ports: list[int] = []
 
@@ -393,7 +393,7 @@ def test_nobody_comes_back(client: Client, cancelled: bool) -> None:
         urlopen(f"http://127.0.0.1:{ports[0]}/callback", timeout=5)
 
 
-def test_a_name_that_is_given_twice_cannot_reach_the_terminal(client: Client) -> None:
+def test_a_duplicate_parameter_name_is_made_printable(client: Client) -> None:
     flow = AuthorizationCodeFlow(client)
     with pytest.raises(RedirectMismatchError) as caught:
         flow.code(flow.begin(REDIRECT), "?%1b[2J=1&%1b[2J=2")
@@ -420,7 +420,7 @@ LOGIN = AuthorizationRequest("https://as.example/a", REDIRECT, "the-state", "v" 
         lambda found: f"{REDIRECT}?{urlencode({'state': 'the-state', **found}, errors='replace')}"
     )
 )
-def test_any_redirect_is_a_code_or_one_of_our_errors(plain: Client, redirect: str) -> None:
+def test_any_redirect_gives_a_code_or_a_grantway_error(plain: Client, redirect: str) -> None:
     try:
         code = AuthorizationCodeFlow(plain).code(LOGIN, redirect)
     except GrantwayError as error:
@@ -433,12 +433,12 @@ def test_any_redirect_is_a_code_or_one_of_our_errors(plain: Client, redirect: st
 
 
 def come_back_to(redirect_uri: str, query: str) -> None:
-    """Answer the redirect from another thread, as a browser in the foreground never would."""
+    """Send the redirect from another thread."""
     with urlopen(f"{redirect_uri}?{query}", timeout=PATIENCE) as page:
         page.read()
 
 
-def test_a_browser_in_the_foreground_does_not_hold_up_the_timeout(client: Client) -> None:
+def test_a_foreground_browser_does_not_delay_the_timeout(client: Client) -> None:
     closed = threading.Event()
     with pytest.raises(FlowTimeoutError):
         login(client, open_browser=lambda _url: closed.wait(PATIENCE), timeout=0.05)
@@ -446,7 +446,7 @@ def test_a_browser_in_the_foreground_does_not_hold_up_the_timeout(client: Client
     closed.set()
 
 
-def test_a_browser_in_the_foreground_does_not_hold_up_the_login(client: Client) -> None:
+def test_a_foreground_browser_does_not_delay_the_login(client: Client) -> None:
     closed = threading.Event()
 
     def open_browser(url: str) -> None:
@@ -471,7 +471,7 @@ def test_cancelling_does_not_wait_for_the_browser(client: Client) -> None:
     closed.set()
 
 
-def test_the_address_is_shown_before_a_browser_opens(client: Client) -> None:
+def test_shows_the_url_before_opening_a_browser(client: Client) -> None:
     told: list[str] = []
 
     def open_browser(url: str) -> None:
@@ -483,12 +483,12 @@ def test_the_address_is_shown_before_a_browser_opens(client: Client) -> None:
     assert told[1:] == ["opened"]
 
 
-def test_no_browser_is_an_error_at_once(client: Client) -> None:
+def test_raises_immediately_without_a_browser(client: Client) -> None:
     with pytest.raises(BrowserUnavailableError, match="prompt=print"):
         login(client, open_browser=lambda _url: False, timeout=PATIENCE)
 
 
-def test_no_browser_is_no_error_for_a_person_who_was_shown_the_address(client: Client) -> None:
+def test_continues_without_a_browser_if_the_url_was_shown(client: Client) -> None:
     def prompt(url: str) -> None:
         threading.Thread(target=visit, args=(url,), kwargs={"code": CODE}).start()
 
@@ -496,7 +496,7 @@ def test_no_browser_is_no_error_for_a_person_who_was_shown_the_address(client: C
     assert token.access_token == "at-1"
 
 
-def test_an_error_of_the_opener_ends_the_login(client: Client) -> None:
+def test_an_exception_of_open_browser_ends_the_login(client: Client) -> None:
     def open_browser(_url: str) -> None:
         raise ZeroDivisionError
 
@@ -504,7 +504,7 @@ def test_an_error_of_the_opener_ends_the_login(client: Client) -> None:
         login(client, open_browser=open_browser, timeout=PATIENCE)
 
 
-def test_a_refusal_without_a_state_is_told_with_its_reason(client: Client) -> None:
+def test_reports_an_error_without_a_state(client: Client) -> None:
     flow = AuthorizationCodeFlow(client)
     with pytest.raises(AccessDeniedException, match="access_denied: no, thank you"):
         flow.code(flow.begin(REDIRECT), "?error=access_denied&error_description=no,+thank+you")
@@ -514,8 +514,8 @@ def test_a_refusal_without_a_state_is_told_with_its_reason(client: Client) -> No
         flow.code(flow.begin(REDIRECT), f"?code={CODE}")
 
 
-def test_the_redirect_and_the_listener_may_differ(client: Client, server: FaultServer) -> None:
-    """As where a proxy forwards an https address to this program."""
+def test_the_redirect_uri_and_the_listener_may_differ(client: Client, server: FaultServer) -> None:
+    """For example if a proxy forwards an https URL to this program."""
     port = free_port()
 
     def open_browser(url: str) -> None:
@@ -563,8 +563,8 @@ except Exception as error:
         ("no-such-command %s &", "BrowserUnavailableError"),
     ],
 )
-def test_a_program_ends_whatever_its_browser_does(browser: str, error: str) -> None:
-    """A command that reads from the pipe runs until the test closes it."""
+def test_a_program_exits_while_its_browser_is_running(browser: str, error: str) -> None:
+    """A command that reads from the pipe runs until the test closes the pipe."""
     environ = {**os.environ, "BROWSER": browser}
     timeout = PATIENCE if error == "BrowserUnavailableError" else 0.2
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The device flow (RFC 8628), against a scripted server and without waiting."""
+"""The device flow (RFC 8628) with a scripted server and without real waits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TOKEN = faults.answer()
 
 @contextmanager
 def device(*script: Act, started: Any = STARTED) -> Iterator[tuple[Client, FaultServer]]:
-    """A client of a server that starts a login and then plays a script."""
+    """Yield a client of a server that starts a login and then follows a script."""
     with FaultServer(faults.answer(200, started), *script) as server:
         provider = Provider(
             token_endpoint=server.token_endpoint,
@@ -71,7 +71,7 @@ def device(*script: Act, started: Any = STARTED) -> Iterator[tuple[Client, Fault
 
 
 def poll(*script: Act) -> tuple[Token, list[float], list[str]]:
-    """The token, the pauses before the polls, and what each poll said."""
+    """Return the token, the waits before the polls and the outcomes of the polls."""
     pauses: list[float] = []
     said: list[str] = []
     with device(*script) as (client, _):
@@ -80,7 +80,7 @@ def poll(*script: Act) -> tuple[Token, list[float], list[str]]:
     return token, pauses, said
 
 
-def test_from_start_to_token() -> None:
+def test_logs_in_on_another_device() -> None:
     shown: list[DeviceAuthorization] = []
     quick = {**STARTED, "interval": 1}
     with device(PENDING, TOKEN, started=quick) as (client, server):
@@ -102,7 +102,7 @@ def test_from_start_to_token() -> None:
     assert STARTED["device_code"] not in repr(authorization)
 
 
-def test_resource_and_extra_go_with_both_requests() -> None:
+def test_sends_resource_and_extra_with_both_requests() -> None:
     with device(PENDING, TOKEN) as (client, server):
         flow = DeviceFlow(
             client,
@@ -120,7 +120,7 @@ def test_resource_and_extra_go_with_both_requests() -> None:
     assert all("prompt" not in request.form for request in polls)
 
 
-def test_extra_takes_functions_and_the_names_of_a_calls_arguments() -> None:
+def test_extra_accepts_functions_and_names_of_arguments() -> None:
     numbers = itertools.count(1)
     extra = {"signed": lambda: f"s-{next(numbers)}", "timeout": "9", "cancel": "c", "step": "s"}
     with device(PENDING, TOKEN) as (client, server):
@@ -136,7 +136,7 @@ def test_extra_takes_functions_and_the_names_of_a_calls_arguments() -> None:
 
 
 @pytest.mark.parametrize("scope", ["", "  ", [], (), set()])
-def test_an_empty_scope_is_left_out(scope: Any) -> None:
+def test_omits_an_empty_scope(scope: Any) -> None:
     with device(TOKEN) as (client, server):
         flow = DeviceFlow(client, scope=scope)
         flow.start()
@@ -147,18 +147,18 @@ def test_an_empty_scope_is_left_out(scope: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["device_code", "scope", "grant_type", "client_id"])
-def test_extra_takes_no_parameter_of_the_login(name: str) -> None:
+def test_rejects_extra_parameters_that_the_login_sets(name: str) -> None:
     with device() as (client, _), pytest.raises(ConfigurationError, match=name):
         DeviceFlow(client, extra={name: "x"})
 
 
-def test_it_rests_before_every_poll() -> None:
+def test_waits_before_every_poll() -> None:
     _, pauses, said = poll(PENDING, PENDING, TOKEN)
     assert pauses == [5, 5, 5]
     assert said == ["authorization_pending"] * 2
 
 
-def test_each_slow_down_adds_five_seconds_for_good() -> None:
+def test_each_slow_down_adds_five_seconds() -> None:
     _, pauses, said = poll(SLOW, PENDING, SLOW, PENDING, TOKEN)
     assert pauses == [5, 10, 10, 15, 15]
     assert said.count("slow_down") == 2
@@ -168,26 +168,26 @@ def test_each_slow_down_adds_five_seconds_for_good() -> None:
     ("given", "pause"),
     [(20, 20), ("20", 20), (7, 10), (10, 10), (0, 10), (-30, 10), (None, 10), ("x", 10), ([], 10)],
 )
-def test_the_interval_of_a_slow_down_counts_where_it_is_longer(given: Any, pause: float) -> None:
+def test_uses_a_longer_interval_of_a_slow_down(given: Any, pause: float) -> None:
     slow = faults.answer(400, {"error": "slow_down", "interval": given})
     _, pauses, _ = poll(slow, PENDING, SLOW, TOKEN)
     assert pauses == [5, pause, pause, pause + 5]
 
 
-def test_a_pending_login_may_state_a_longer_interval() -> None:
+def test_uses_a_longer_interval_of_a_pending_response() -> None:
     pending = faults.answer(400, {"error": "authorization_pending", "interval": 12})
     _, pauses, _ = poll(pending, PENDING, TOKEN)
     assert pauses == [5, 12, 12]
 
 
-def test_it_polls_less_often_while_the_network_fails() -> None:
+def test_polls_less_often_while_the_network_fails() -> None:
     lost = faults.close_after_request
     _, pauses, said = poll(lost, lost, lost, lost, lost, PENDING, TOKEN)
     assert pauses == [5, 10, 20, 40, 60, 60, 5]
     assert said[:5] == ["outcome_unknown"] * 5
 
 
-def test_a_busy_provider_is_given_the_time_it_asks_for() -> None:
+def test_waits_as_long_as_a_busy_provider_requests() -> None:
     _, pauses, said = poll(
         faults.answer(503, b"", {"Retry-After": "33"}),
         faults.answer(429, b""),
@@ -201,7 +201,7 @@ def test_a_busy_provider_is_given_the_time_it_asks_for() -> None:
 
 @pytest.mark.parametrize("error", ["authorization_pending", "slow_down"])
 @pytest.mark.parametrize("status", [400, 429])
-def test_a_retry_after_beside_a_pending_login_is_waited_for(error: str, status: int) -> None:
+def test_waits_for_a_retry_after_in_a_pending_response(error: str, status: int) -> None:
     waiting = faults.answer(status, {"error": error}, {"Retry-After": "40"})
     _, pauses, _ = poll(waiting, PENDING, TOKEN)
     assert pauses == [5, 40, 10 if error == "slow_down" else 5]
@@ -213,7 +213,7 @@ def test_a_retry_after_may_be_a_date() -> None:
     assert 60 < pauses[1] <= 100
 
 
-def test_no_pause_outlasts_the_code() -> None:
+def test_no_wait_exceeds_the_lifetime_of_the_code() -> None:
     started = {**STARTED, "expires_in": 30}
     pauses: list[float] = []
     with device(faults.answer(503, b"", {"Retry-After": "3600"}), TOKEN, started=started) as (
@@ -227,7 +227,7 @@ def test_no_pause_outlasts_the_code() -> None:
 
 
 class Clock:
-    """A monotonic clock that only ``pause`` moves."""
+    """A monotonic clock that only ``pause`` advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -241,13 +241,13 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock by which a device login knows how long its codes live."""
+    """Replace the clock of the device flow."""
     clock = Clock()
     monkeypatch.setattr("grantway_grants.device_code.time", clock)
     return clock
 
 
-def test_nothing_is_sent_before_a_retry_after_that_outlasts_the_code(clock: Clock) -> None:
+def test_sends_nothing_before_a_retry_after_beyond_the_lifetime(clock: Clock) -> None:
     busy = faults.answer(503, b"", {"Retry-After": "3600"})
     with device(busy, TOKEN) as (client, server):
         flow = DeviceFlow(client, pause=clock.pause)
@@ -292,7 +292,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("act", PASSING.values(), ids=PASSING)
-def test_a_failure_that_may_pass_does_not_end_the_login(act: Act) -> None:
+def test_a_transient_failure_does_not_end_the_login(act: Act) -> None:
     token, pauses, said = poll(act, act, PENDING, TOKEN)
     assert token.access_token == "at-1"
     assert pauses == [5, 10, 20, 5]
@@ -340,7 +340,7 @@ def test_a_busy_aws_does_not_end_the_login(
         faults.answer(308, b"", {"Location": "https://example.com/"}),
     ],
 )
-def test_a_refusal_or_a_wrong_address_ends_the_login(act: Act) -> None:
+def test_a_rejection_or_a_wrong_url_ends_the_login(act: Act) -> None:
     with device(act, TOKEN) as (client, server):
         flow = DeviceFlow(client, pause=lambda seconds: None)
         with pytest.raises(GrantwayError) as ended:
@@ -349,7 +349,7 @@ def test_a_refusal_or_a_wrong_address_ends_the_login(act: Act) -> None:
     assert len(server.requests) == 2
 
 
-def test_a_name_that_cannot_be_looked_up_does_not_end_the_login() -> None:
+def test_a_failed_name_lookup_does_not_end_the_login() -> None:
     clock = [10.0]
     asked = []
 
@@ -373,7 +373,7 @@ def test_a_name_that_cannot_be_looked_up_does_not_end_the_login() -> None:
     assert asked == [15, 25, 45]
 
 
-def test_the_end_tells_of_the_last_failure_and_of_no_earlier_one(clock: Clock) -> None:
+def test_the_timeout_error_contains_only_the_last_failure(clock: Clock) -> None:
     failing = faults.answer(502, b"<html>")
     with device(failing) as (client, server):
         flow = DeviceFlow(client, pause=clock.pause)
@@ -390,7 +390,7 @@ def test_the_end_tells_of_the_last_failure_and_of_no_earlier_one(clock: Clock) -
 
 
 def failure_of(said: str, asked: str | None, given: Any) -> GrantwayError:
-    """The exception of a poll that went so."""
+    """Return the exception of a poll with this response."""
     headers = {} if asked is None else {"retry-after": asked}
     evidence = Evidence(status=503, headers=headers, members={"interval": given})
     kinds: dict[str, type[GrantwayError]] = {
@@ -403,7 +403,7 @@ def failure_of(said: str, asked: str | None, given: Any) -> GrantwayError:
     return kinds[said]("It went wrong.", evidence=evidence)
 
 
-def test_a_code_that_lives_shorter_than_the_interval_is_polled_with(clock: Clock) -> None:
+def test_polls_once_if_the_code_expires_before_the_interval(clock: Clock) -> None:
     with device(TOKEN, started={**STARTED, "expires_in": 4}) as (client, _):
         flow = DeviceFlow(client, pause=clock.pause)
         assert flow.wait(flow.start()).access_token == "at-1"
@@ -425,7 +425,7 @@ STEPS = st.lists(
     st.integers(1, 3600),
     STEPS,
 )
-def test_no_poll_comes_too_soon_or_after_the_end(stated: Any, lifetime: int, steps: Any) -> None:
+def test_no_poll_is_too_early_or_too_late(stated: Any, lifetime: int, steps: Any) -> None:
     """For any interval, lifetime and sequence of outcomes."""
     clock = 0.0
     polls: list[float] = []
@@ -489,7 +489,7 @@ def test_no_poll_comes_too_soon_or_after_the_end(stated: Any, lifetime: int, ste
         "\thttps://example.com/device",
     ],
 )
-def test_an_address_that_is_no_web_page_is_refused(field: str, address: str) -> None:
+def test_rejects_a_url_that_is_not_a_web_page(field: str, address: str) -> None:
     with (
         device(started={**STARTED, field: address}) as (client, _),
         pytest.raises(
@@ -500,7 +500,7 @@ def test_an_address_that_is_no_web_page_is_refused(field: str, address: str) -> 
     assert "javascript" not in str(error.value)
 
 
-def test_a_code_shows_as_it_is_typed() -> None:
+def test_shows_a_printable_user_code() -> None:
     started = {
         **STARTED,
         "user_code": "\x1b[8mAB\u200bCD\u202e-EF\x07\x9b31mGH\x1b[0m",
@@ -515,7 +515,7 @@ def test_a_code_shows_as_it_is_typed() -> None:
 
 
 @pytest.mark.parametrize("act", [faults.answer(429, b""), faults.answer(503, b"")])
-def test_no_poll_comes_before_its_interval(act: Act) -> None:
+def test_no_poll_is_sent_before_its_interval(act: Act) -> None:
     pauses: list[float] = []
     with device(act, act, TOKEN) as (client, server):
         flow = DeviceFlow(client, pause=pauses.append)
@@ -527,7 +527,7 @@ def test_no_poll_comes_before_its_interval(act: Act) -> None:
     ("error", "kind"),
     [("access_denied", AccessDeniedException), ("expired_token", ExpiredTokenException)],
 )
-def test_a_definite_answer_ends_it(error: str, kind: type[Exception]) -> None:
+def test_a_definite_error_ends_the_login(error: str, kind: type[Exception]) -> None:
     with device(faults.answer(400, {"error": error}), TOKEN) as (client, server):
         flow = DeviceFlow(client, pause=lambda seconds: None)
         with pytest.raises(kind):
@@ -535,7 +535,7 @@ def test_a_definite_answer_ends_it(error: str, kind: type[Exception]) -> None:
     assert len(server.requests) == 2
 
 
-def test_it_ends_when_the_codes_have_expired() -> None:
+def test_the_login_ends_when_the_codes_expire() -> None:
     with device(PENDING, started={**STARTED, "expires_in": 0.3, "interval": 0.1}) as (client, _):
         flow = DeviceFlow(client)
         began = time.monotonic()
@@ -544,7 +544,7 @@ def test_it_ends_when_the_codes_have_expired() -> None:
         assert time.monotonic() - began < PATIENCE
 
 
-def test_cancelling_ends_the_rest_at_once() -> None:
+def test_cancelling_ends_the_wait() -> None:
     cancel = threading.Event()
     with device(PENDING, started={**STARTED, "interval": 300}) as (client, server):
         flow = DeviceFlow(client)
@@ -576,7 +576,7 @@ def test_cancelling_ends_the_rest_at_once() -> None:
         ({"expires_in": None}, "expires_in", 600),
     ],
 )  # fmt: skip
-def test_what_providers_write_otherwise(change: Any, attribute: str, value: object) -> None:
+def test_accepts_deviations_of_providers(change: Any, attribute: str, value: object) -> None:
     started = {name: v for name, v in {**STARTED, **change}.items() if v is not None}
     with device(started=started) as (client, _):
         assert getattr(DeviceFlow(client).start(), attribute) == value
@@ -596,7 +596,7 @@ def test_what_providers_write_otherwise(change: Any, attribute: str, value: obje
         ("expires_in", 10**400),
     ],
 )
-def test_a_start_that_cannot_be_used_names_the_field(field: str, value: Any) -> None:
+def test_names_a_missing_or_invalid_field_of_the_response(field: str, value: Any) -> None:
     with (
         device(started={**STARTED, field: value}) as (client, _),
         pytest.raises(ResponseInvalidError, match=field) as caught,
@@ -606,7 +606,7 @@ def test_a_start_that_cannot_be_used_names_the_field(field: str, value: Any) -> 
 
 
 @pytest.mark.parametrize("act", PASSING.values(), ids=PASSING)
-def test_a_login_begins_in_spite_of_a_failure_that_may_pass(act: Act) -> None:
+def test_a_transient_failure_does_not_prevent_a_login(act: Act) -> None:
     with FaultServer(act, faults.answer(200, STARTED)) as server:
         provider = Provider(
             server.token_endpoint,
@@ -617,7 +617,7 @@ def test_a_login_begins_in_spite_of_a_failure_that_may_pass(act: Act) -> None:
     assert len(server.requests) == 2
 
 
-def test_a_portal_that_stays_is_told_of() -> None:
+def test_reports_a_permanent_captive_portal() -> None:
     with device(started=b"<html>Log in") as (client, _):
         quick = Client(client.provider, client_id="c", retry=RetryPolicy(base=0.001))
         with quick, pytest.raises(ResponseInvalidError, match="HTML"):
@@ -625,7 +625,7 @@ def test_a_portal_that_stays_is_told_of() -> None:
 
 
 @pytest.mark.parametrize("make", [DeviceFlow])
-def test_a_bad_scope_is_refused_before_anything_is_sent(make: Callable[..., object]) -> None:
+def test_rejects_an_invalid_scope_before_sending(make: Callable[..., object]) -> None:
     with device() as (client, server):
         with pytest.raises(RequestInvalidError, match="scope") as caught:
             make(client, scope=["secret name"])
@@ -643,7 +643,7 @@ def test_a_provider_without_the_endpoint_is_a_configuration_error() -> None:
 
 @dataclass
 class Start:
-    """Answers every request with the same body."""
+    """A transport that always returns the same body."""
 
     body: bytes
     bodies: list[bytes] = field(default_factory=list)
@@ -676,7 +676,7 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | s
         lambda change: json.dumps({**STARTED, **change}).encode()
     )
 )
-def test_any_answer_to_a_start_is_a_login_or_one_of_our_errors(body: bytes) -> None:
+def test_any_response_starts_a_login_or_raises_a_grantway_error(body: bytes) -> None:
     client, _ = started_with(body)
     try:
         authorization = DeviceFlow(client).start()
@@ -687,7 +687,7 @@ def test_any_answer_to_a_start_is_a_login_or_one_of_our_errors(body: bytes) -> N
     assert math.isfinite(authorization.remaining())
 
 
-def test_an_interval_past_all_bounds_can_be_waited_for_and_cancelled() -> None:
+def test_a_huge_interval_can_be_cancelled() -> None:
     client, _ = started_with(
         json.dumps({**STARTED, "interval": 1e300, "expires_in": 1e300}).encode()
     )

@@ -1,4 +1,4 @@
-"""The listener on this machine (RFC 8252): heard by nobody else, and fooled by nobody."""
+"""The loopback listener (RFC 8252) accepts only the redirect of its login."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def get(listener: LoopbackListener, target: str, method: str = "GET") -> tuple[i
     return answer.status, body
 
 
-def test_the_whole_address_comes_back(listener: LoopbackListener) -> None:
+def test_returns_the_whole_url(listener: LoopbackListener) -> None:
     status, page = get(listener, "/callback?code=secret-code&state=the-state")
     assert status == 200
     assert "close this window" in page
@@ -53,14 +53,14 @@ def test_the_whole_address_comes_back(listener: LoopbackListener) -> None:
     )
 
 
-def test_a_refusal_says_so(listener: LoopbackListener) -> None:
+def test_shows_that_the_login_failed(listener: LoopbackListener) -> None:
     status, page = get(listener, "/callback?error=access_denied&state=the-state")
     assert status == 200
     assert "The login failed" in page
     assert "error=access_denied" in listener.wait(timeout=PATIENCE)
 
 
-def test_others_are_answered_and_change_nothing(listener: LoopbackListener) -> None:
+def test_ignores_other_requests(listener: LoopbackListener) -> None:
     assert get(listener, "/favicon.ico")[0] == 404
     assert get(listener, "/callback/more?state=the-state")[0] == 404
     assert get(listener, "/callback")[0] == 400
@@ -77,8 +77,8 @@ def test_others_are_answered_and_change_nothing(listener: LoopbackListener) -> N
     assert "code=mine" in listener.wait(timeout=PATIENCE)
 
 
-def test_many_idle_connections_do_not_delay_the_redirect(listener: LoopbackListener) -> None:
-    """As of a browser that connects ahead, or of a port scanner that sends half a request."""
+def test_idle_connections_do_not_delay_the_redirect(listener: LoopbackListener) -> None:
+    """Such as connections that a browser opens in advance, or half requests of a port scanner."""
     address = listener.addresses[0]
     with ExitStack() as idle:
         for number in range(50):
@@ -89,13 +89,13 @@ def test_many_idle_connections_do_not_delay_the_redirect(listener: LoopbackListe
         assert "code=mine" in listener.wait(timeout=5)
 
 
-def test_before_a_state_is_expected_nothing_is_the_answer() -> None:
+def test_accepts_no_redirect_before_a_state_is_expected() -> None:
     with LoopbackListener("http://127.0.0.1/callback") as listening:
         assert get(listening, "/callback?code=x&state=")[0] == 400
         assert get(listening, "/callback?code=x")[0] == 400
 
 
-def test_a_connection_that_says_nothing_is_in_nobodys_way(listener: LoopbackListener) -> None:
+def test_a_silent_connection_does_not_block_others(listener: LoopbackListener) -> None:
     parts = urlsplit(listener.redirect_uri)
     with socket.create_connection((parts.hostname or "", parts.port or 0)) as idle:
         idle.sendall(b"\x16\x03\x01garbage")
@@ -103,7 +103,7 @@ def test_a_connection_that_says_nothing_is_in_nobodys_way(listener: LoopbackList
     assert listener.wait(timeout=PATIENCE)
 
 
-def test_only_this_machine_is_listened_on(listener: LoopbackListener) -> None:
+def test_listens_only_on_this_machine(listener: LoopbackListener) -> None:
     assert [host for host, _ in listener.addresses] == ["127.0.0.1"]
     with LoopbackListener("http://[::1]/") as six:
         assert [host for host, _ in six.addresses] == ["::1"]
@@ -128,12 +128,12 @@ def test_only_this_machine_is_listened_on(listener: LoopbackListener) -> None:
     ],
 )
 @pytest.mark.parametrize("listen", [None, "127.0.0.1:8765"])
-def test_any_other_address_is_refused(address: Any, listen: str | None) -> None:
+def test_rejects_any_other_redirect_uri(address: Any, listen: str | None) -> None:
     with pytest.raises(ConfigurationError, match="redirect_uri"):
         LoopbackListener(address, listen=listen)
 
 
-def test_https_needs_an_address_that_a_proxy_forwards_to() -> None:
+def test_https_requires_an_address_to_listen_on() -> None:
     with pytest.raises(ConfigurationError, match="listen: is required"):
         LoopbackListener("https://127.0.0.1/callback")
     with pytest.raises(ConfigurationError, match="listen: must include the port"):
@@ -144,25 +144,25 @@ def test_https_needs_an_address_that_a_proxy_forwards_to() -> None:
     "listen",
     ["", "example.com", "0.0.0.0:0", "0.0.0.0:99999", "0.0.0.0:x", "[::1", "::1]:5", "1:2:3", 5],
 )
-def test_listen_is_an_address(listen: Any) -> None:
+def test_rejects_an_invalid_listen_address(listen: Any) -> None:
     with pytest.raises(ConfigurationError, match="listen"):
         LoopbackListener("http://127.0.0.1/callback", listen=listen)
 
 
 @pytest.mark.parametrize("ports", [[], "8765", 8765, [0], [65536], [True], [8765.0], ["8765"]])
-def test_ports_are_port_numbers(ports: Any) -> None:
+def test_rejects_invalid_ports(ports: Any) -> None:
     with pytest.raises(ConfigurationError, match="ports"):
         LoopbackListener("http://127.0.0.1/callback", ports=ports)
 
 
-def test_one_setting_names_the_port() -> None:
+def test_rejects_two_settings_with_a_port() -> None:
     with pytest.raises(ConfigurationError, match="redirect_uri has the port 8765"):
         LoopbackListener("http://127.0.0.1:8765/callback", ports=[8766])
     with pytest.raises(ConfigurationError, match="listen has the port 8765"):
         LoopbackListener("http://127.0.0.1/callback", listen="127.0.0.1:8765", ports=[8766])
 
 
-def test_localhost_is_both_addresses_of_this_machine() -> None:
+def test_localhost_listens_on_both_loopback_addresses() -> None:
     port = free_port()
     with LoopbackListener(f"http://localhost:{port}/cb") as listening:
         listening.expect("the-state")
@@ -174,7 +174,7 @@ def test_localhost_is_both_addresses_of_this_machine() -> None:
         )
 
 
-def test_localhost_takes_a_free_port_that_both_addresses_share() -> None:
+def test_localhost_uses_a_port_that_is_free_on_both_addresses() -> None:
     with LoopbackListener("http://localhost/cb") as listening:
         listening.expect("the-state")
         ports = {port for _, port in listening.addresses}
@@ -187,15 +187,15 @@ def test_localhost_takes_a_free_port_that_both_addresses_share() -> None:
             connection.close()
 
 
-def test_localhost_is_not_shared_with_another_program() -> None:
-    """The browser might take the code to the program that listens on the other address."""
+def test_rejects_a_port_of_localhost_that_another_program_uses() -> None:
+    """The browser could send the code to the program on the other address."""
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         port = other.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"port {port} on 127.0.0.1 and ::1"):
             LoopbackListener(f"http://localhost:{port}/cb")
 
 
-def test_localhost_without_ipv6_is_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_localhost_without_ipv6_listens_on_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
     bind = loopback._Server.server_bind
 
     def without_ipv6(server: loopback._Server) -> None:
@@ -208,7 +208,7 @@ def test_localhost_without_ipv6_is_one_address(monkeypatch: pytest.MonkeyPatch) 
         assert [host for host, _ in listening.addresses] == ["127.0.0.1"]
 
 
-def test_a_container_listens_on_every_address_for_a_redirect_to_this_machine() -> None:
+def test_listens_on_every_address_in_a_container() -> None:
     port = free_port()
     with LoopbackListener(f"http://127.0.0.1:{port}/cb", listen="0.0.0.0") as listening:
         assert listening.addresses == [("0.0.0.0", port)]
@@ -218,7 +218,7 @@ def test_a_container_listens_on_every_address_for_a_redirect_to_this_machine() -
         assert listening.redirect_uri == "http://127.0.0.1:8765/cb"
 
 
-def test_a_proxy_forwards_an_https_address() -> None:
+def test_accepts_an_https_redirect_uri_behind_a_proxy() -> None:
     port = free_port()
     with LoopbackListener("https://app.example.com/cb", listen=f"[::1]:{port}") as listening:
         listening.expect("the-state")
@@ -232,7 +232,7 @@ def test_a_proxy_forwards_an_https_address() -> None:
         )
 
 
-def test_the_first_port_that_is_free_is_taken() -> None:
+def test_uses_the_first_free_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken, free = busy.getsockname()[1], free_port()
         with LoopbackListener("http://127.0.0.1/cb", ports=[taken, free]) as listening:
@@ -242,7 +242,7 @@ def test_the_first_port_that_is_free_is_taken() -> None:
         assert f"port {taken} on 127.0.0.1 (" in str(caught.value)
 
 
-def test_what_is_registered_for_a_choice_of_ports() -> None:
+def test_returns_a_redirect_uri_for_each_port() -> None:
     assert redirect_uris("http://localhost/cb") == ["http://localhost/cb"]
     assert redirect_uris("http://[::1]/cb?a=1", [1, 2]) == [
         "http://[::1]:1/cb?a=1",
@@ -250,7 +250,7 @@ def test_what_is_registered_for_a_choice_of_ports() -> None:
     ]
 
 
-def test_listening_does_not_ask_for_the_name_of_this_machine(
+def test_does_not_look_up_the_name_of_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The lookup takes seconds on some networks."""
@@ -263,8 +263,8 @@ def test_listening_does_not_ask_for_the_name_of_this_machine(
         pass
 
 
-def test_a_refusal_without_a_state_ends_the_wait(listener: LoopbackListener) -> None:
-    """Some providers leave it out of a refusal. One with another state is another login's."""
+def test_an_error_without_a_state_ends_the_wait(listener: LoopbackListener) -> None:
+    """Some providers omit the state in an error; another state belongs to another login."""
     assert get(listener, "/callback?error=access_denied&state=other")[0] == 400
     assert get(listener, "/callback?error=access_denied&state=")[0] == 400
     with pytest.raises(FlowTimeoutError):
@@ -273,12 +273,12 @@ def test_a_refusal_without_a_state_ends_the_wait(listener: LoopbackListener) -> 
     assert "error=access_denied" in listener.wait(timeout=PATIENCE)
 
 
-def test_a_port_in_use_is_refused_and_named(listener: LoopbackListener) -> None:
+def test_names_a_port_in_use(listener: LoopbackListener) -> None:
     with pytest.raises(ConfigurationError, match=str(urlsplit(listener.redirect_uri).port)):
         LoopbackListener(listener.redirect_uri)
 
 
-def test_a_port_can_be_used_again_at_once() -> None:
+def test_a_port_can_be_reused_immediately() -> None:
     with LoopbackListener(f"http://127.0.0.1:{free_port()}/callback") as first:
         first.expect("one")
         get(first, "/callback?state=one")
@@ -288,7 +288,7 @@ def test_a_port_can_be_used_again_at_once() -> None:
         assert get(second, "/callback?state=two")[0] == 200
 
 
-def test_cancelling_ends_the_wait_at_once(listener: LoopbackListener) -> None:
+def test_cancelling_ends_the_wait_immediately(listener: LoopbackListener) -> None:
     cancel = threading.Event()
     threading.Timer(0.05, cancel.set).start()
     began = time.monotonic()
@@ -297,7 +297,7 @@ def test_cancelling_ends_the_wait_at_once(listener: LoopbackListener) -> None:
     assert time.monotonic() - began < PATIENCE
 
 
-def test_nothing_listens_afterwards() -> None:
+def test_stops_listening_afterwards() -> None:
     with LoopbackListener(f"http://127.0.0.1:{free_port()}/callback") as listening:
         parts = urlsplit(listening.redirect_uri)
     with pytest.raises(ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""Pushed authorization requests (RFC 9126): the browser carries a reference and no more."""
+"""Pushed authorization requests (RFC 9126)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REFERENCE = "urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"
 
 @dataclass
 class Endpoints:
-    """Answers each address with its own list of answers."""
+    """A transport with a list of responses per URL."""
 
     script: dict[str, list[tuple[int, dict[str, Any]]]]
     requests: list[HttpRequest] = field(default_factory=list)
@@ -69,7 +69,7 @@ def supported(**more: Any) -> dict[str, Any]:
     return {"pushed_authorization_request_endpoint": PAR, **more}
 
 
-def test_the_browser_carries_only_a_reference() -> None:
+def test_the_browser_sends_only_a_reference() -> None:
     transport = pushed()
     flow = AuthorizationCodeFlow(
         client(transport, **supported()), scope="read write", extra={"prompt": "login"}, par=True
@@ -104,14 +104,14 @@ def test_the_browser_carries_only_a_reference() -> None:
         ({}, True, True),
     ],
 )
-def test_it_is_pushed_where_the_provider_requires_it_or_the_caller_says_so(
+def test_pushes_if_the_provider_requires_or_the_caller_requests_it(
     metadata: dict[str, Any], par: bool | None, expected: bool
 ) -> None:
     flow = AuthorizationCodeFlow(client(pushed(), **supported(**metadata)), par=par)
     assert ("request_uri" in flow.begin(REDIRECT).url) is expected
 
 
-def test_the_code_is_redeemed_as_ever() -> None:
+def test_requests_a_token_with_the_code() -> None:
     transport = pushed()
     transport.script["https://as.example/token"] = [(200, {"access_token": "at-1"})]
 
@@ -126,14 +126,14 @@ def test_the_code_is_redeemed_as_ever() -> None:
     assert code_challenge(redeem["code_verifier"]) == push["code_challenge"]
 
 
-def test_a_push_whose_answer_is_lost_is_repeated() -> None:
+def test_retries_a_push_with_a_lost_response() -> None:
     transport = pushed((502, {}))
     flow = AuthorizationCodeFlow(client(transport, **supported()), par=True)
     assert "request_uri" in flow.begin(REDIRECT).url
     assert len(transport.requests) == 2
 
 
-def test_a_refused_push_ends_the_login_before_the_browser_opens() -> None:
+def test_a_rejected_push_ends_the_login_before_the_browser_opens() -> None:
     refused = (400, {"error": "invalid_request", "error_description": "no such redirect_uri"})
     flow = AuthorizationCodeFlow(client(Endpoints({PAR: [refused]}), **supported()), par=True)
     with pytest.raises(InvalidRequestException, match="no such redirect_uri") as caught:
@@ -141,7 +141,7 @@ def test_a_refused_push_ends_the_login_before_the_browser_opens() -> None:
     assert caught.value.evidence.step == "pushed_authorization_request"
 
 
-def test_an_error_that_echoes_the_state_does_not_show_it() -> None:
+def test_masks_the_state_that_an_error_repeats() -> None:
     class Echo(Endpoints):
         def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
             state = dict(parse_qsl(request.body.decode()))["state"]
@@ -155,13 +155,13 @@ def test_an_error_that_echoes_the_state_does_not_show_it() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"request_uri": ""}, {"request_uri": 7}])
-def test_an_answer_without_a_reference_is_no_answer(body: dict[str, Any]) -> None:
+def test_rejects_a_response_without_a_reference(body: dict[str, Any]) -> None:
     flow = AuthorizationCodeFlow(client(Endpoints({PAR: [(201, body)]}), **supported()), par=True)
     with pytest.raises(ResponseInvalidError, match="without returning a request_uri"):
         flow.begin(REDIRECT)
 
 
-def test_a_provider_without_the_endpoint_is_named_before_anything_is_sent() -> None:
+def test_names_a_missing_endpoint_before_sending() -> None:
     transport = pushed()
     flow = AuthorizationCodeFlow(client(transport), par=True)
     with pytest.raises(ConfigurationError, match="pushed_authorization_request_endpoint"):
@@ -176,7 +176,7 @@ VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.tex
     st.sampled_from([200, 201, 400, 503]),
     st.dictionaries(st.sampled_from(["request_uri", "expires_in", "error"]), VALUES) | VALUES,
 )
-def test_any_answer_to_a_push_is_an_address_or_one_of_our_errors(status: int, body: Any) -> None:
+def test_any_response_to_a_push_gives_a_url_or_a_grantway_error(status: int, body: Any) -> None:
     transport = Endpoints({PAR: [(status, body)] * 3})
     try:
         request = AuthorizationCodeFlow(client(transport, **supported()), par=True).begin(REDIRECT)

@@ -1,4 +1,4 @@
-"""The order of the layers, and where a plugin's middleware stands among them."""
+"""The order of middleware."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests import faults
 from tests.faults import FaultServer
 
 
-def test_the_first_layer_is_outermost() -> None:
+def test_the_first_middleware_is_outermost() -> None:
     seen: list[str] = []
 
     def layer(name: str) -> Any:
@@ -30,7 +30,7 @@ def test_the_first_layer_is_outermost() -> None:
 
 
 class Stamps:
-    """Two layers that note what passes them."""
+    """Two middlewares that record calls."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -63,7 +63,9 @@ class Stamps:
         ([faults.answer(400, {"error": "invalid_grant"})], "outer: refused"),
     ],
 )
-def test_a_plugins_middleware_sees_a_call_as_the_caller_does(script: Any, told: str) -> None:
+def test_middleware_of_plugins_runs_around_retries_and_error_mapping(
+    script: Any, told: str
+) -> None:
     stamps = Stamps()
     registry = build_registry({"stamps": stamps})
     with FaultServer(*script) as server:
@@ -76,7 +78,7 @@ def test_a_plugins_middleware_sees_a_call_as_the_caller_does(script: Any, told: 
     assert stamps.seen == ["inner: token refresh_token", told]
 
 
-def test_a_clients_own_middleware_stands_inside_that_of_plugins() -> None:
+def test_middleware_of_a_client_runs_inside_that_of_plugins() -> None:
     stamps = Stamps()
 
     def own(exchange: Any, call_next: Any) -> Any:

@@ -1,4 +1,4 @@
-"""From what a provider said to the exception that means it, without repeating what was sent."""
+"""Error responses become exceptions that repeat no secret."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_no_content_is_an_invalid_response() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 418])
-def test_an_error_page_is_quoted_in_short(status: int) -> None:
+def test_quotes_the_start_of_an_error_page(status: int) -> None:
     error = raised(faults.answer(status, b"<html><h1>Blocked  by\nproxy</h1></html>"))
     assert type(error) is ResponseInvalidError
     assert error.excerpt == "Blocked by proxy"
@@ -103,7 +103,7 @@ def test_an_error_with_status_200_is_an_error() -> None:
     assert "log in again" in str(error)
 
 
-def test_a_code_survives_a_secret_that_is_part_of_it() -> None:
+def test_does_not_mask_a_known_code() -> None:
     error = raised(
         faults.answer(400, {"error": "invalid_grant"}),
         client_secret="invalid",
@@ -113,11 +113,11 @@ def test_a_code_survives_a_secret_that_is_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("code", ["urn:example:quota", "https://example.com/e#quota", "x" * 40])
-def test_a_code_nobody_knows_is_kept_whole(code: str) -> None:
+def test_keeps_an_unknown_code(code: str) -> None:
     assert raised(faults.answer(400, {"error": code})).error == code
 
 
-def test_the_words_of_a_provider_are_one_line_of_bounded_length() -> None:
+def test_limits_the_providers_text_to_one_line() -> None:
     said = "No \x1b[31m\r\nway. " * 1000
     error = raised(faults.answer(400, {"error": "invalid_grant", "error_description": said}))
     assert str(error).isprintable()
@@ -126,7 +126,7 @@ def test_the_words_of_a_provider_are_one_line_of_bounded_length() -> None:
 
 
 def echo(status: int, form: str) -> Act:
-    """A provider that repeats everything it was sent, wherever it can."""
+    """Return a response that repeats the request everywhere."""
     text = " ".join((*SENT, *map(quote_plus, SENT)))
     headers = {"X-Debug": text, "X-Request-Id": text, "Set-Cookie": f"sid={EXTRA}"}
     bodies: dict[str, Any] = {
@@ -152,7 +152,7 @@ def echo(status: int, form: str) -> Act:
 @pytest.mark.parametrize(
     "form", ["error", "code", "html", "json", "form", "cut", "too large", "redirect"]
 )
-def test_nothing_that_was_sent_is_repeated_anywhere(
+def test_errors_repeat_no_sent_secret(
     status: int, form: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -176,14 +176,14 @@ def test_nothing_that_was_sent_is_repeated_anywhere(
     assert "set-cookie" not in error.evidence.headers
 
 
-def test_an_answer_past_the_cap_keeps_its_status() -> None:
+def test_a_response_above_the_limit_keeps_its_status() -> None:
     error = raised(faults.answer(200, b" " * (1024 * 1024 + 1), {"Set-Cookie": "sid=1"}))
     assert type(error) is ResponseTooLargeError
     assert error.evidence.status == 200
     assert "set-cookie" not in error.evidence.headers
 
 
-def test_a_plugin_brings_a_class_for_its_code() -> None:
+def test_a_plugin_registers_a_class_for_its_code() -> None:
     class CouponSpentError(TokenError):
         code = wire = "coupon_spent"
 

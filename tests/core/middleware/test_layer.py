@@ -1,4 +1,4 @@
-"""Middleware that breaks its contract is named, and never makes a request go out twice."""
+"""Errors name middleware that breaks its contract, and no request is sent twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Coupon(GrantSchema):
 
 
 class Plugin:
-    """Brings one middleware."""
+    """Registers one middleware."""
 
     def __init__(self, middleware: Any) -> None:
         self.middleware = middleware
@@ -99,7 +99,7 @@ def test_a_token_request_is_not_sent_twice(middleware: Any, replay: Replay) -> N
     ],
     ids=["500", "reset", "invalid_grant"],
 )
-def test_nor_where_the_first_send_failed(first: Any) -> None:
+def test_a_token_request_is_not_sent_twice_after_a_failure(first: Any) -> None:
     with FaultServer(first, faults.answer()) as server:
         with pytest.raises(PluginError, match=r"Replay\.NEVER"):
             ask(server, once_more_after_an_error, Replay.NEVER)
@@ -116,7 +116,7 @@ def test_nor_where_the_first_send_failed(first: Any) -> None:
         (once_more_after_an_error, Replay.NEVER, 0.0, faults.answer(503, b"")),
     ],
 )
-def test_a_harmless_second_send_is_allowed(
+def test_allows_a_safe_second_send(
     middleware: Any, replay: Replay, window: float, first: Any
 ) -> None:
     with FaultServer(first, faults.answer()) as server:
@@ -124,7 +124,7 @@ def test_a_harmless_second_send_is_allowed(
         assert len(server.requests) == 2
 
 
-def test_middleware_of_the_client_is_held_to_the_same() -> None:
+def test_the_contract_applies_to_middleware_of_the_client() -> None:
     with FaultServer(faults.answer(), faults.answer()) as server:
         with pytest.raises(PluginError, match=r"twice \(application\) called"):
             ask(server, lambda exchange, go: go(exchange), Replay.NEVER, middleware=[twice])
@@ -140,7 +140,7 @@ def test_middleware_of_the_client_is_held_to_the_same() -> None:
     ],
     ids=["None", "Token", "ProviderResponse"],
 )
-def test_what_is_no_answer_is_refused_with_the_token_kept(
+def test_rejects_an_invalid_response_and_keeps_the_token(
     returned: Callable[[ProviderResponse], Any], told: str
 ) -> None:
     with (
@@ -151,14 +151,14 @@ def test_what_is_no_answer_is_refused_with_the_token_kept(
     assert raised.value.token is not None
 
 
-def test_something_else_than_the_exchange_is_refused() -> None:
+def test_rejects_another_object_than_the_exchange() -> None:
     with FaultServer(faults.answer()) as server:
         with pytest.raises(PluginError, match="gave call_next None, not the exchange"):
             ask(server, lambda exchange, go: go(None), Replay.NEVER)
         assert not server.requests
 
 
-def test_a_coroutine_behind_a_plain_function_is_refused_when_it_comes() -> None:
+def test_rejects_a_coroutine_that_a_plain_function_returns() -> None:
     async def late(exchange: Any, call_next: Any) -> Any:
         return call_next(exchange)
 

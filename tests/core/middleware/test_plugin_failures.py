@@ -41,11 +41,11 @@ REFRESH: dict[str, Any] = {"grant_type": "refresh_token", "refresh_token": "rt-0
 
 
 class Panic(BaseException):
-    """What a Rust extension raises."""
+    """An exception like those of Rust extensions."""
 
 
 def rotating(stage: Stage) -> bool:
-    """Take each refresh token once, in turn, the first one being ``rt-0``."""
+    """Accept each refresh token once, in order, starting with ``rt-0``."""
     request = stage.read_request()
     if request is None:
         return False
@@ -59,7 +59,7 @@ def rotating(stage: Stage) -> bool:
 
 
 def audit(fail: Callable[[], Any]) -> Any:
-    """A plugin whose middleware fails once, after the provider has answered."""
+    """Return a plugin whose middleware fails once after the response."""
     failures = [fail]
 
     class Audit:
@@ -75,7 +75,7 @@ def audit(fail: Callable[[], Any]) -> Any:
 
 
 def registry_of(plugin: object) -> Registry:
-    """A registry in which a distribution brought the plugin."""
+    """Return a registry with a plugin of a distribution."""
     registry = build_registry({"audit": plugin}, only=["grantway"])
     brought = next(each for each in registry.origins.contributions if each.status.name == "audit")
     status = PluginStatus("audit", "acme-audit", "1.2")
@@ -107,7 +107,7 @@ FAILURES: dict[str, tuple[Callable[[], Any], type[BaseException] | None, str]] =
 
 @pytest.mark.parametrize(("fail", "cause", "said"), FAILURES.values(), ids=FAILURES)
 @pytest.mark.parametrize("with_store", [True, False])
-def test_a_credential_keeps_the_token_of_a_call_that_a_plugin_broke(
+def test_a_credential_keeps_the_token_if_a_plugin_fails(
     fail: Callable[[], Any], cause: Any, said: str, with_store: bool
 ) -> None:
     store = MemoryStore() if with_store else None
@@ -138,7 +138,7 @@ def test_a_credential_keeps_the_token_of_a_call_that_a_plugin_broke(
         client.close()
 
 
-def test_the_error_of_a_direct_call_carries_the_token() -> None:
+def test_the_error_of_a_direct_call_contains_the_token() -> None:
     registry = registry_of(audit(raising(KeyError("tenant"))))
     with FaultServer(issue(refresh_token=None)) as server:
         client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
@@ -150,7 +150,7 @@ def test_the_error_of_a_direct_call_carries_the_token() -> None:
         assert (error.token.access_token, error.token.refresh_token) == ("at-1", "rt-0")
 
 
-def test_the_middleware_of_a_client_is_named_too() -> None:
+def test_names_the_middleware_of_a_client() -> None:
     def metrics(exchange: Any, call_next: Any) -> Any:
         call_next(exchange)
         raise KeyError("tenant")
@@ -161,7 +161,7 @@ def test_the_middleware_of_a_client_is_named_too() -> None:
             client.create_token(**REFRESH)
 
 
-def test_an_error_before_the_token_reaches_the_caller_as_it_is() -> None:
+def test_an_error_before_the_token_propagates_unchanged() -> None:
     def broken(exchange: Any, call_next: Any) -> Any:
         raise KeyError("tenant")
 
@@ -172,7 +172,7 @@ def test_an_error_before_the_token_reaches_the_caller_as_it_is() -> None:
         assert server.requests == []
 
 
-def test_the_innermost_layer_that_failed_is_blamed() -> None:
+def test_names_the_innermost_middleware_that_failed() -> None:
     seen: list[type[BaseException]] = []
 
     def outer(exchange: Any, call_next: Any) -> Any:
@@ -194,8 +194,8 @@ def test_the_innermost_layer_that_failed_is_blamed() -> None:
 
 
 @pytest.mark.parametrize("refusal", [ResponseInvalidError("no"), InvalidGrantException("no")])
-def test_middleware_may_refuse_a_token_and_the_login_stays(refusal: GrantwayError) -> None:
-    """A refusal keeps its class, so a program can catch it."""
+def test_middleware_may_reject_a_token_without_losing_the_login(refusal: GrantwayError) -> None:
+    """The error keeps its class, so programs can catch it."""
     store = MemoryStore()
     with FaultServer(rotating) as server:
         client = Client(
@@ -227,7 +227,7 @@ def test_middleware_cannot_drop_a_new_refresh_token() -> None:
 
 @pytest.mark.parametrize("kinds", [("attempt",), ("end",), ("start", "attempt", "end")])
 @pytest.mark.parametrize("error", [KeyError("tenant"), SystemExit(1), Panic()], ids=repr)
-def test_an_observer_that_raises_anything_is_passed_over(
+def test_ignores_exceptions_of_observers(
     kinds: tuple[str, ...], error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Watch:
@@ -246,7 +246,7 @@ def test_an_observer_that_raises_anything_is_passed_over(
 
 
 @pytest.mark.parametrize("where", ["middleware", "observer", "process_token"])
-def test_an_interrupt_is_passed_on_once_the_token_is_stored(where: str) -> None:
+def test_an_interrupt_propagates_after_the_token_is_stored(where: str) -> None:
     def interrupted(*_arguments: Any) -> Any:
         raise KeyboardInterrupt
 
@@ -279,7 +279,7 @@ def test_an_interrupt_is_passed_on_once_the_token_is_stored(where: str) -> None:
 
 
 def broken_process_token(where: str, process_token: Callable[..., Any]) -> dict[str, Any]:
-    """A refresh token grant in place of grantway's own, if that is where to fail."""
+    """Return a failing refresh token grant, if ``where`` selects it."""
     return {"grants": broken_grant(process_token)} if where == "process_token" else {}
 
 
@@ -316,7 +316,7 @@ def test_names_the_grant_whose_process_token_fails(
     assert (stored.access_token, stored.refresh_token) == ("at-1", "rt-0")
 
 
-def test_client_authentication_that_fails_on_the_answer_is_named() -> None:
+def test_names_client_authentication_that_fails_after_the_response() -> None:
     class Proof:
         client_id = "c"
 
@@ -337,7 +337,7 @@ def test_client_authentication_that_fails_on_the_answer_is_named() -> None:
     assert stored.refresh_token == "rt-1"
 
 
-def test_the_login_survives_a_plugin_and_a_store_that_fail_together() -> None:
+def test_keeps_the_login_if_a_plugin_and_a_store_fail_together() -> None:
     store = FaultyStore()
     registry = registry_of(audit(raising(KeyError("tenant"))))
     with FaultServer(rotating) as server:
@@ -353,7 +353,7 @@ def test_the_login_survives_a_plugin_and_a_store_that_fail_together() -> None:
         assert len(server.requests) == 1
 
 
-def test_a_code_that_bought_a_token_is_not_sent_again() -> None:
+def test_does_not_send_a_used_code_again() -> None:
     class CouponSchema(GrantSchema):
         """One code."""
 
@@ -379,7 +379,7 @@ def test_a_code_that_bought_a_token_is_not_sent_again() -> None:
         assert len(server.requests) == 1
 
 
-def test_an_answer_of_another_endpoint_is_checked_too() -> None:
+def test_checks_the_response_of_another_endpoint() -> None:
     with FaultServer(faults.answer(200, {"device_code": "d"})) as server:
         provider = Provider(
             server.token_endpoint, device_authorization_endpoint=server.token_endpoint
@@ -390,8 +390,8 @@ def test_an_answer_of_another_endpoint_is_checked_too() -> None:
     assert caught.value.token is None
 
 
-def test_an_error_that_is_raised_again_does_not_carry_another_calls_token() -> None:
-    """Middleware may keep one error for all, as a circuit breaker does."""
+def test_a_reused_error_does_not_contain_the_token_of_another_call() -> None:
+    """Middleware may raise the same error repeatedly, as a circuit breaker does."""
     refused = GrantwayError("Refused by policy.")
 
     def policy(exchange: Any, call_next: Any) -> ProviderResponse:
@@ -418,7 +418,7 @@ def test_an_error_that_is_raised_again_does_not_carry_another_calls_token() -> N
     assert refused.token is None
 
 
-def test_an_error_class_that_panics_is_named() -> None:
+def test_names_an_error_class_that_panics() -> None:
     class FussyError(TokenError):
         def __init__(self, message: str, **options: Any) -> None:
             super().__init__(message, **options)
@@ -451,7 +451,7 @@ def test_a_token_is_not_lost_in_a_copy_of_the_exchange() -> None:
 
 
 class Learning:
-    """Client authentication whose proof is never satisfied."""
+    """Client authentication that always requests another send."""
 
     client_id = "c"
 
@@ -465,7 +465,7 @@ class Learning:
         return ()
 
 
-def test_client_authentication_cannot_have_a_request_repeated_after_a_token() -> None:
+def test_client_authentication_cannot_repeat_a_request_after_a_token() -> None:
     with FaultServer(rotating) as server:
         proof = Learning(lambda answer: True)
         with Client(Provider(server.token_endpoint), client_id="c", auth=proof) as client:
@@ -473,7 +473,7 @@ def test_client_authentication_cannot_have_a_request_repeated_after_a_token() ->
         assert len(server.requests) == 1
 
 
-def test_client_authentication_that_learns_asynchronously_is_named() -> None:
+def test_names_client_authentication_with_an_asynchronous_learn() -> None:
     async def learn(answer: ProviderResponse) -> bool:
         return True
 

@@ -1,4 +1,4 @@
-"""When a request is sent again: what each outcome allows, and that no wait outlives its call."""
+"""Retries by outcome and replay class, and the limits of waits."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ TOKEN = faults.answer()
 
 
 class CouponSchema(GrantSchema):
-    """One secret field."""
+    """A schema with one secret field."""
 
     coupon = Text(required=True, example='"ABC"')
 
 
 class Coupons:
-    """One grant of each replay class, named after it."""
+    """A plugin with one grant per replay class, named after the class."""
 
     @hookimpl
     def grantway_register_grants(self) -> list[Grant]:
@@ -77,7 +77,7 @@ def ask(
     read_timeout: float = 0.3,
     **options: Any,
 ) -> Any:
-    """Ask for a token; gives it, or the exception."""
+    """Request a token; return it or the exception."""
     provider = Provider(
         token_endpoint=server.token_endpoint, dialect=Dialect(name="d", replay_window=window)
     )
@@ -116,7 +116,7 @@ UNKNOWN = {
         (Replay.NEVER, 60, 1),
     ],
 )
-def test_an_unknown_outcome_is_repeated_only_where_that_is_harmless(
+def test_retries_an_unknown_outcome_only_if_that_is_safe(
     registry: Registry, fault: Act, replay: Replay, window: float, sends: int
 ) -> None:
     with FaultServer(fault, TOKEN) as server:
@@ -135,7 +135,7 @@ def test_an_unknown_outcome_is_repeated_only_where_that_is_harmless(
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b'{"error": "rate_limited"}', b'{"error": "temporarily_unavailable"}']
 )
-def test_a_refusal_is_repeated_for_every_grant(
+def test_retries_a_rejection_for_every_grant(
     registry: Registry, replay: Replay, status: int, body: bytes
 ) -> None:
     with FaultServer(faults.answer(status, body), TOKEN) as server:
@@ -144,7 +144,7 @@ def test_a_refusal_is_repeated_for_every_grant(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_refusal_that_stays_names_every_attempt(registry: Registry, status: int) -> None:
+def test_a_permanent_rejection_lists_every_attempt(registry: Registry, status: int) -> None:
     with FaultServer(faults.answer(status, b"busy")) as server:
         error = ask(registry, server, Replay.NEVER)
     assert type(error) is ProviderUnavailableError
@@ -158,7 +158,7 @@ def test_a_refusal_that_stays_names_every_attempt(registry: Registry, status: in
 @pytest.mark.parametrize(
     ("code", "kind"), [("invalid_grant", InvalidGrantException), ("slow_down", SlowDownException)]
 )
-def test_a_definite_error_is_never_repeated(
+def test_never_retries_a_definite_error(
     registry: Registry, status: int, code: str, kind: type[Exception]
 ) -> None:
     with FaultServer(faults.answer(status, {"error": code})) as server:
@@ -166,7 +166,7 @@ def test_a_definite_error_is_never_repeated(
     assert len(server.requests) == 1
 
 
-def test_a_connection_that_never_was_is_tried_again_for_every_grant(registry: Registry) -> None:
+def test_retries_a_failed_connection_for_every_grant(registry: Registry) -> None:
     nowhere = SimpleNamespace(token_endpoint=f"http://127.0.0.1:{faults.free_port()}/token")
     error = ask(registry, nowhere, Replay.NEVER)
     assert type(error) is ConnectionFailedError
@@ -174,7 +174,7 @@ def test_a_connection_that_never_was_is_tried_again_for_every_grant(registry: Re
     assert [attempt.outcome for attempt in error.evidence.history] == ["never_sent"] * 3
 
 
-def test_a_later_refusal_does_not_settle_what_the_first_send_did(registry: Registry) -> None:
+def test_a_later_rejection_does_not_reveal_the_first_outcome(registry: Registry) -> None:
     with FaultServer(LOST, faults.answer(503, b"")) as server:
         error = ask(registry, server, Replay.SAFE)
     assert type(error) is OutcomeUnknownError
@@ -185,7 +185,7 @@ def test_a_later_refusal_does_not_settle_what_the_first_send_did(registry: Regis
     ]
 
 
-def test_the_window_is_counted_from_the_first_send(registry: Registry) -> None:
+def test_the_replay_window_starts_at_the_first_send(registry: Registry) -> None:
     with FaultServer(faults.stall, TOKEN) as server:
         error = ask(registry, server, Replay.WINDOWED, window=0.2, read_timeout=0.5)
     assert type(error) is OutcomeUnknownError
@@ -204,7 +204,7 @@ def test_the_window_is_counted_from_the_first_send(registry: Registry) -> None:
     ],
     ids=["425", "temporarily_unavailable", "header", "__type", "code"],
 )
-def test_a_provider_that_is_busy_did_nothing_whatever_its_status(
+def test_a_busy_provider_did_not_process_the_request_whatever_the_status(
     registry: Registry, act: Act, replay: Replay
 ) -> None:
     with FaultServer(act, TOKEN) as server:
@@ -222,7 +222,7 @@ def test_a_provider_that_is_busy_did_nothing_whatever_its_status(
     ids=["408", "408 JSON", "server_error", "__type"],
 )
 @pytest.mark.parametrize(("replay", "sends"), [(Replay.SAFE, 2), (Replay.NEVER, 1)])
-def test_a_provider_that_failed_is_asked_again_only_where_that_is_harmless(
+def test_retries_a_failed_provider_only_if_that_is_safe(
     registry: Registry, act: Act, replay: Replay, sends: int
 ) -> None:
     with FaultServer(act, TOKEN) as server:
@@ -230,20 +230,20 @@ def test_a_provider_that_failed_is_asked_again_only_where_that_is_harmless(
     assert len(server.requests) == sends
 
 
-def test_a_token_beside_such_a_name_is_a_token(registry: Registry) -> None:
+def test_a_token_with_such_an_error_name_is_a_token(registry: Registry) -> None:
     with FaultServer(faults.answer(200, {**faults.TOKEN, "code": "ThrottlingException"})) as server:
         assert ask(registry, server, Replay.SAFE).access_token == "at-1"
     assert len(server.requests) == 1
 
 
-def test_retry_after_in_seconds_is_waited_for(registry: Registry) -> None:
+def test_waits_for_a_retry_after_in_seconds(registry: Registry) -> None:
     with FaultServer(faults.answer(503, b"", {"Retry-After": "1"}), TOKEN) as server:
         began = time.monotonic()
         assert ask(registry, server, Replay.NEVER).access_token == "at-1"
     assert time.monotonic() - began >= 0.9
 
 
-def test_retry_after_as_a_date_is_waited_for(registry: Registry) -> None:
+def test_waits_for_a_retry_after_as_a_date(registry: Registry) -> None:
     with FaultServer(
         faults.answer(429, b"", {"Retry-After": formatdate(time.time() + 2, usegmt=True)}), TOKEN
     ) as server:
@@ -252,7 +252,7 @@ def test_retry_after_as_a_date_is_waited_for(registry: Registry) -> None:
     assert time.monotonic() - began >= 0.5
 
 
-def test_retry_after_past_the_cap_is_not_waited_for(registry: Registry) -> None:
+def test_does_not_wait_for_a_retry_after_above_the_cap(registry: Registry) -> None:
     with FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server:
         began = time.monotonic()
         error = ask(registry, server, Replay.SAFE)
@@ -267,13 +267,13 @@ def test_retry_after_past_the_cap_is_not_waited_for(registry: Registry) -> None:
      "Mon, 01 Jan 0001 00:00:00 GMT", "\xff"],
     ids=lambda value: value[:12],
 )  # fmt: skip
-def test_a_retry_after_of_any_kind_breaks_nothing(registry: Registry, value: str) -> None:
+def test_accepts_any_retry_after(registry: Registry, value: str) -> None:
     with FaultServer(faults.answer(503, b"", {"Retry-After": value})) as server:
         assert type(ask(registry, server, Replay.NEVER)) is ProviderUnavailableError
     assert server.requests
 
 
-def test_waits_grow_are_random_and_capped(registry: Registry) -> None:
+def test_waits_grow_randomly_up_to_a_limit(registry: Registry) -> None:
     waits: list[list[float]] = []
     policy = RetryPolicy(attempts=5, base=0.01, longest=0.025)
     for _ in range(4):
@@ -286,7 +286,7 @@ def test_waits_grow_are_random_and_capped(registry: Registry) -> None:
     assert len({tuple(row) for row in waits}) == 4
 
 
-def test_one_call_may_have_its_own_limit(registry: Registry) -> None:
+def test_one_call_may_limit_its_attempts(registry: Registry) -> None:
     with FaultServer(faults.answer(503, b"")) as server:
         error = ask(registry, server, Replay.SAFE, attempts=1)
         assert type(error) is ProviderUnavailableError
@@ -306,7 +306,7 @@ def test_one_deadline_covers_every_attempt(registry: Registry) -> None:
     assert 2 <= len(server.requests) < 1000
 
 
-def test_a_wait_past_the_deadline_is_not_begun(registry: Registry) -> None:
+def test_does_not_wait_beyond_the_deadline(registry: Registry) -> None:
     with FaultServer(faults.answer(503, b"", {"Retry-After": "25"})) as server:
         error = ask(registry, server, Replay.SAFE, timeout=20)
     assert type(error) is ProviderUnavailableError
@@ -316,7 +316,7 @@ def test_a_wait_past_the_deadline_is_not_begun(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind"), [(faults.answer(503, b""), FlowCancelledError), (LOST, OutcomeUnknownError)]
 )
-def test_cancelling_ends_a_wait_and_hides_no_unknown_outcome(
+def test_cancelling_ends_a_wait_and_reports_an_unknown_outcome(
     registry: Registry, fault: Act, kind: type[Exception]
 ) -> None:
     cancel = threading.Event()
@@ -335,7 +335,7 @@ def test_cancelling_ends_a_wait_and_hides_no_unknown_outcome(
     assert error.evidence.attempts == 1
 
 
-def test_what_was_cancelled_before_is_not_sent(registry: Registry) -> None:
+def test_sends_nothing_if_already_cancelled(registry: Registry) -> None:
     cancel = threading.Event()
     cancel.set()
     with FaultServer(faults.answer()) as server:
@@ -353,12 +353,12 @@ def test_what_was_cancelled_before_is_not_sent(registry: Registry) -> None:
      ("attempts", float("nan")), ("base", float("nan")), ("longest", float("nan")),
      ("retry_after_cap", float("nan"))],
 )  # fmt: skip
-def test_a_policy_that_cannot_work_names_the_field(field: str, value: Any) -> None:
+def test_an_invalid_policy_names_the_field(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=field):
         RetryPolicy(**{field: value})
 
 
-def test_observers_hear_of_each_attempt_and_wait() -> None:
+def test_observers_receive_each_attempt_and_wait() -> None:
     heard: list[Event] = []
 
     class Ears(Coupons):
@@ -390,7 +390,7 @@ def test_observers_hear_of_each_attempt_and_wait() -> None:
     ],
     ids=["redirect", "endless"],
 )
-def test_an_attempt_that_no_answer_came_of_is_told_and_kept(
+def test_reports_and_records_an_attempt_without_a_response(
     fault: Act, code: str, status: int
 ) -> None:
     heard: list[Event] = []
@@ -410,7 +410,7 @@ def test_an_attempt_that_no_answer_came_of_is_told_and_kept(
     ]
 
 
-def test_a_wait_after_very_many_attempts_has_its_ceiling_too() -> None:
+def test_limits_the_wait_after_many_attempts() -> None:
     class Refusing:
         sent = 0
 
@@ -430,7 +430,7 @@ def test_a_wait_after_very_many_attempts_has_its_ceiling_too() -> None:
     assert transport.sent == 1100
 
 
-def test_middleware_may_lower_the_attempts_of_a_call_that_waits_and_hear_of_refusals() -> None:
+def test_middleware_may_lower_the_attempts_of_a_waiting_call() -> None:
     asked: list[float | None] = []
     waiting: list[Any] = []
 

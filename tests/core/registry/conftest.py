@@ -1,4 +1,4 @@
-"""A folder that distributions can be installed into, and a process without plugins of its own."""
+"""Fixtures: a folder for test distributions, and an empty default registry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers for its process is gone afterwards."""
+    """Restore the default registry after each test."""
     monkeypatch.setattr(process, "_current", None)
     monkeypatch.setattr(process, "_installed", None)
     monkeypatch.setattr(process, "_application", {})

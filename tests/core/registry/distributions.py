@@ -1,4 +1,4 @@
-"""Distributions as an installer leaves them, in a folder of the test's own on ``sys.path``."""
+"""Create installed distributions in a temporary folder on ``sys.path``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def grantway_register_grants():
 
 
 def coupon(grant_type: str = "urn:example:coupon", more: str = "") -> str:
-    """The source of a plugin with one grant."""
+    """Return the source of a plugin with one grant."""
     return COUPON.format(grant_type=grant_type, more=more)
 
 
 class Site:
-    """A folder that packages are installed into."""
+    """A folder of installed distributions."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

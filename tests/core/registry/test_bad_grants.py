@@ -1,4 +1,4 @@
-"""A grant that could not work, or would do harm, is refused with the reason and who brought it."""
+"""Invalid and harmful grants are rejected with the reason and the plugin."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ TYPE = "urn:example:x"
 
 
 class Code(GrantSchema):
-    """An authorization code, or what passes for one."""
+    """A schema with an authorization code."""
 
     code = Text(required=True, example='"1234"')
 
 
 class Refresh(GrantSchema):
-    """A refresh token."""
+    """A schema with a refresh token."""
 
     refresh_token = Text(required=True, example='"rt"')
 
 
 class Coupon(GrantSchema):
-    """What no RFC knows."""
+    """A schema with a parameter that no RFC defines."""
 
     coupon = Text(required=True, example='"SPRING-2031"')
 
 
 class Included(Schema):
-    """Keeps what it does not know."""
+    """A schema that accepts unknown fields."""
 
     class Meta:
         """By accident."""
@@ -41,13 +41,13 @@ class Included(Schema):
 
 
 class Nested(GrantSchema):
-    """Strict outside only."""
+    """A schema whose nested schema accepts unknown fields."""
 
     inside = fields.List(fields.Nested(Included))
 
 
 class Reserved(GrantSchema):
-    """Asks for what the core writes."""
+    """A schema with a reserved parameter."""
 
     client_secret = Text(required=True, example='"s"')
 
@@ -132,7 +132,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD)
-def test_a_bad_grant_is_refused(bad: Any, reason: str) -> None:
+def test_rejects_an_invalid_grant(bad: Any, reason: str) -> None:
     class Plugin:
         @grantway.hookimpl
         def grantway_register_grants(self) -> list[Any]:
@@ -147,19 +147,19 @@ def test_a_bad_grant_is_refused(bad: Any, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD)
-def test_a_bad_grant_is_refused_where_it_is_registered(bad: Any, reason: str) -> None:
+def test_register_rejects_an_invalid_grant(bad: Any, reason: str) -> None:
     with pytest.raises(GrantInvalidError) as raised:
         grantway.register(bad)
     assert str(raised.value).startswith(reason)
     assert "application" not in {each.owner for each in grantway.default_registry().plugins}
 
 
-def test_an_issuers_side_that_cannot_decide_is_refused() -> None:
+def test_rejects_an_issuer_grant_without_decide() -> None:
     with pytest.raises(GrantInvalidError, match=r"issuer grant .* has no decide"):
         grantway.register(grant(), issuer=object())  # type: ignore[arg-type]
 
 
-def test_good_ones_are_not() -> None:
+def test_accepts_valid_grants() -> None:
     before = len(grantway.default_registry().grants)
     for number, (schema, replay) in enumerate(
         [

@@ -1,4 +1,4 @@
-"""What a plugin brings is checked at registration: its type, its number, that it can be called."""
+"""The exports of plugins are checked at registration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CouponSchema(GrantSchema):
 
 
 def reason(plugin: object) -> str:
-    """Why a plugin is not loaded; the warning and the error name it as well."""
+    """Return why a plugin is not loaded, after checking the warning and the error."""
     registry = grantway.build_registry({"acme": plugin}, only=["grantway"])
     status = next(each for each in registry.plugins if each.name == "acme")
     assert status.state == "failed"
@@ -32,7 +32,7 @@ def reason(plugin: object) -> str:
 
 
 def bringing(hook: str, returned: Any) -> object:
-    """A plugin whose hook returns something."""
+    """Return a plugin whose hook returns the given value."""
 
     def function() -> Any:
         return returned() if inspectable(returned) else returned
@@ -50,26 +50,26 @@ def _plugin(hook: str, function: Any) -> object:
 
 
 class Awaited:
-    """An object whose call is asynchronous."""
+    """An object with an asynchronous __call__."""
 
     async def __call__(self, *arguments: Any, **named: Any) -> None:
-        """Return late."""
+        """Return None asynchronously."""
 
 
 async def late(*arguments: Any, **named: Any) -> Any:
-    """Return late."""
+    """Return None asynchronously."""
 
 
 async def late_generator(*arguments: Any) -> Any:
-    """Yield late."""
+    """Yield None asynchronously."""
     yield None
 
 
 class LateSide:
-    """An issuer grant whose decide is asynchronous."""
+    """An issuer grant with an asynchronous decide."""
 
     async def decide(self, request: Any, transaction: Any) -> Any:
-        """Return late."""
+        """Return None asynchronously."""
 
 
 LISTS = ("grantway_register_grants", "grantway_register_dialects", "grantway_register_middleware")
@@ -83,7 +83,7 @@ MAPPINGS = (
 
 @pytest.mark.parametrize("hook", [*LISTS, *MAPPINGS])
 @pytest.mark.parametrize("function", [late, late_generator])
-def test_an_asynchronous_hook_is_refused_by_name(hook: str, function: Any) -> None:
+def test_rejects_an_asynchronous_hook_by_name(hook: str, function: Any) -> None:
     async def hooked() -> Any:
         return []
 
@@ -96,11 +96,11 @@ def test_an_asynchronous_hook_is_refused_by_name(hook: str, function: Any) -> No
 
 
 @pytest.mark.parametrize("hook", [*LISTS, *MAPPINGS])
-def test_so_is_one_that_hides_it(hook: str) -> None:
+def test_rejects_a_hook_that_returns_a_coroutine(hook: str) -> None:
     assert f"{hook} is asynchronous" in reason(bringing(hook, late))
 
 
-def test_an_asynchronous_observer_is_refused_by_name() -> None:
+def test_rejects_an_asynchronous_observer_by_name() -> None:
     async def grantway_observe(event: Any) -> None:
         pass
 
@@ -118,7 +118,7 @@ def test_an_asynchronous_observer_is_refused_by_name() -> None:
         ("grantway_register_stores", lambda it: {"late": it}, "the store "),
     ],
 )
-def test_what_is_called_later_must_not_be_asynchronous(
+def test_rejects_asynchronous_callables(
     asynchronous: Any, hook: str, wrap: Callable[[Any], Any], told: str
 ) -> None:
     found = reason(bringing(hook, wrap(asynchronous)))
@@ -126,7 +126,7 @@ def test_what_is_called_later_must_not_be_asynchronous(
     assert "is asynchronous (async def)" in found
 
 
-def test_nor_the_issuers_side_of_a_grant() -> None:
+def test_rejects_an_asynchronous_issuer_grant() -> None:
     plugin = bringing("grantway_register_issuer_grants", {"urn:example:coupon": LateSide()})
     assert "decide of the issuer grant urn:example:coupon is asynchronous" in reason(plugin)
 
@@ -137,7 +137,7 @@ def endless() -> Iterator[Any]:
 
 
 class Endless(Mapping[str, Any]):
-    """A mapping without an end."""
+    """An endless mapping."""
 
     def __getitem__(self, key: str) -> Any:
         return late
@@ -150,42 +150,42 @@ class Endless(Mapping[str, Any]):
 
 
 @pytest.mark.parametrize("hook", LISTS)
-def test_a_list_without_an_end_is_refused(hook: str) -> None:
+def test_rejects_an_endless_list(hook: str) -> None:
     assert f"{hook} returned more than 1000 entries" in reason(bringing(hook, endless))
 
 
 @pytest.mark.parametrize("hook", MAPPINGS)
-def test_so_is_a_mapping_without_an_end(hook: str) -> None:
+def test_rejects_an_endless_mapping(hook: str) -> None:
     assert f"{hook} returned more than 1000 entries" in reason(bringing(hook, Endless()))
 
 
 @pytest.mark.parametrize("hook", LISTS)
 @pytest.mark.parametrize("wrong", [None, 7, "coupon", b"coupon", {"coupon": 1}])
-def test_what_is_no_list_is_refused(hook: str, wrong: Any) -> None:
+def test_rejects_a_result_that_is_not_a_list(hook: str, wrong: Any) -> None:
     assert f"{hook} returned " in (found := reason(bringing(hook, wrong)))
     assert "not a list" in found
 
 
 @pytest.mark.parametrize("hook", MAPPINGS)
 @pytest.mark.parametrize("wrong", [None, "coupon", [("coupon", 1)]])
-def test_what_is_no_mapping_is_refused(hook: str, wrong: Any) -> None:
+def test_rejects_a_result_that_is_not_a_mapping(hook: str, wrong: Any) -> None:
     assert f"{hook} returned " in (found := reason(bringing(hook, wrong)))
     assert "not a mapping" in found
 
 
 @pytest.mark.parametrize("hook", MAPPINGS)
 @pytest.mark.parametrize("name", [None, 7, ""])
-def test_a_mapping_needs_names(hook: str, name: Any) -> None:
+def test_rejects_a_mapping_without_names(hook: str, name: Any) -> None:
     assert f"{hook} returned {name!r} as a name" in reason(bringing(hook, {name: late}))
 
 
 @pytest.mark.parametrize("hook", LISTS)
-def test_none_in_a_list_is_refused(hook: str) -> None:
+def test_rejects_none_in_a_list(hook: str) -> None:
     reason(bringing(hook, [None]))
 
 
 class CouponSpentError(TokenError):
-    """The coupon was spent."""
+    """The coupon was already used."""
 
     code = wire = "coupon_spent"
 
@@ -193,7 +193,7 @@ class CouponSpentError(TokenError):
         super().__init__(coupon)
 
 
-def test_an_error_class_that_cannot_be_made_is_refused() -> None:
+def test_rejects_an_error_class_that_cannot_be_created() -> None:
     found = reason(bringing("grantway_register_errors", {"coupon_spent": CouponSpentError}))
     assert "the class CouponSpentError for the error code 'coupon_spent' cannot be made" in found
 

@@ -1,4 +1,4 @@
-"""Two owners of one name: the order of loading never decides."""
+"""Conflicts between plugins are never resolved by loading order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def grant(grant_type: str = TYPE, replaces: str = "") -> grantway.Grant:
 
 
 @pytest.mark.parametrize("first", ["acme", "zeta"])
-def test_neither_of_two_strangers_is_used(site: Site, first: str) -> None:
+def test_uses_neither_of_two_conflicting_third_parties(site: Site, first: str) -> None:
     site.install(f"{first}-coupons", coupon(), version="1.2")
     site.install("midi-coupons", coupon(), version="2.0")
     registry = grantway.build_registry()
@@ -55,7 +55,7 @@ def test_neither_of_two_strangers_is_used(site: Site, first: str) -> None:
         ("grantway,acme-coupons,zeta_coupons/coupon", "grantway,acme-coupons"),
     ],
 )
-def test_the_remedy_keeps_what_was_chosen_before_and_works(
+def test_the_suggested_fix_works_and_keeps_the_selection(
     site: Site, monkeypatch: pytest.MonkeyPatch, chosen: str, remedy: str
 ) -> None:
     site.install("acme-coupons", coupon())
@@ -69,7 +69,7 @@ def test_the_remedy_keeps_what_was_chosen_before_and_works(
     assert grantway.build_registry().owner(TYPE).distribution == "acme-coupons"
 
 
-def test_what_grantway_brings_stays(site: Site) -> None:
+def test_grantways_own_grant_stays(site: Site) -> None:
     site.install("acme-refresh", coupon("refresh_token"))
     registry = grantway.build_registry()
     assert states(registry) == {"acme-refresh": "failed"}
@@ -81,7 +81,7 @@ def test_what_grantway_brings_stays(site: Site) -> None:
     assert "grantway's own stays." in reason
 
 
-def test_a_grant_replaces_another_only_if_it_says_so(site: Site) -> None:
+def test_a_grant_replaces_another_only_with_replaces(site: Site) -> None:
     site.install("acme-refresh", coupon("refresh_token", ", replaces='grantway'"))
     registry = grantway.build_registry(strict=True)
     assert registry.owner("refresh_token").distribution == "acme-refresh"
@@ -90,7 +90,7 @@ def test_a_grant_replaces_another_only_if_it_says_so(site: Site) -> None:
     assert "refresh_token" in registry.issuer_grants
 
 
-def test_two_that_replace_the_same_are_in_conflict_and_it_stays(site: Site) -> None:
+def test_two_replacements_of_one_grant_conflict_and_the_original_stays(site: Site) -> None:
     for name in ("acme-refresh", "best-refresh"):
         site.install(name, coupon("refresh_token", ", replaces='grantway'"))
     registry = grantway.build_registry()
@@ -99,7 +99,7 @@ def test_two_that_replace_the_same_are_in_conflict_and_it_stays(site: Site) -> N
 
 
 @pytest.mark.parametrize("chosen", ["acme-coupons", "best-coupons", "best-coupons/coupon"])
-def test_the_host_chooses_by_name(site: Site, chosen: str) -> None:
+def test_the_application_chooses_by_name(site: Site, chosen: str) -> None:
     site.install("acme-coupons", coupon())
     site.install("best-coupons", coupon())
     registry = grantway.build_registry(prefer={TYPE: chosen}, strict=True)
@@ -107,13 +107,13 @@ def test_the_host_chooses_by_name(site: Site, chosen: str) -> None:
     assert set(states(registry).values()) == {"loaded"}
 
 
-def test_the_host_goes_before_what_a_plugin_says(site: Site) -> None:
+def test_prefer_takes_precedence_over_replaces(site: Site) -> None:
     site.install("acme-refresh", coupon("refresh_token", ", replaces='grantway'"))
     registry = grantway.build_registry(prefer={"refresh_token": "grantway"}, strict=True)
     assert registry.owner("refresh_token").distribution == "grantway"
 
 
-def test_a_preference_for_nobody_is_an_error(site: Site) -> None:
+def test_a_preference_for_an_unknown_plugin_is_an_error(site: Site) -> None:
     site.install("acme-coupons", coupon())
     with pytest.raises(grantway.RegistryError) as raised:
         grantway.build_registry(prefer={TYPE: "best-coupons"})
@@ -122,7 +122,7 @@ def test_a_preference_for_nobody_is_an_error(site: Site) -> None:
     )
 
 
-def test_a_plugin_in_conflict_is_refused_whole_and_others_get_back_what_it_took(
+def test_a_conflicting_plugin_is_rejected_entirely(
     site: Site,
 ) -> None:
     both = coupon("refresh_token", ", replaces='grantway'").replace(
@@ -136,7 +136,7 @@ def test_a_plugin_in_conflict_is_refused_whole_and_others_get_back_what_it_took(
     assert registry.owner("refresh_token").distribution == "grantway"
 
 
-def test_the_programs_own_conflict_is_raised_at_once(site: Site) -> None:
+def test_a_conflict_with_the_application_raises_immediately(site: Site) -> None:
     site.install("acme-coupons", coupon(), version="3.1")
     with pytest.raises(grantway.GrantConflictError, match=r"acme-coupons 3\.1 \(coupon\) and appl"):
         grantway.build_registry({"mine": grant()})
@@ -164,7 +164,7 @@ def test_every_kind_of_name_has_one_owner(brings: str) -> None:
         grantway.build_registry({"one": One(), "two": One()}, entry_points=False)
 
 
-def test_the_built_in_dialect_cannot_be_taken_over() -> None:
+def test_a_plugin_cannot_replace_the_built_in_dialect() -> None:
     class Plugin:
         @grantway.hookimpl
         def grantway_register_dialects(self) -> list[grantway.Dialect]:

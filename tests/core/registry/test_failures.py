@@ -22,7 +22,7 @@ RAISED: tuple[type[BaseException], ...] = (
 
 
 class PanicError(BaseException):
-    """What a Rust extension raises when it panics."""
+    """An exception like those of Rust extensions."""
 
 
 class Panics:
@@ -38,7 +38,7 @@ class Panics:
 
 
 class HalfWay:
-    """A plugin whose hook raises while its list is read."""
+    """A plugin whose hook raises while its list is iterated."""
 
     @hookimpl
     def grantway_register_grants(self) -> Iterator[Any]:
@@ -62,7 +62,7 @@ class UnreadableError(Exception):
 
 
 class NoAttributes:
-    """An object that fails when it is asked for anything."""
+    """An object that raises on every attribute access."""
 
     def __getattr__(self, name: str) -> Any:
         raise PanicError(name)
@@ -71,7 +71,7 @@ class NoAttributes:
 @pytest.mark.parametrize(
     "plugin", [Panics(UnreadableError), NoAttributes()], ids=["message", "attributes"]
 )
-def test_a_plugin_that_cannot_even_be_described_fails_alone(plugin: object) -> None:
+def test_a_plugin_without_readable_attributes_fails_alone(plugin: object) -> None:
     registry = grantway.build_registry({"audit": plugin}, only=["grantway"])
     assert [each.state for each in registry.plugins if each.name == "audit"] == ["failed"]
     assert "refresh_token" in registry.grants
@@ -80,20 +80,20 @@ def test_a_plugin_that_cannot_even_be_described_fails_alone(plugin: object) -> N
 
 
 @pytest.mark.parametrize("kind", [PanicError, *RAISED])
-def test_whatever_a_hook_raises_fails_that_plugin_only(kind: type[BaseException]) -> None:
+def test_an_exception_of_a_hook_fails_only_that_plugin(kind: type[BaseException]) -> None:
     registry = grantway.build_registry({"audit": Panics(kind)}, only=["grantway"])
     assert state(registry, "audit") == ("failed", f"{kind.__name__}: rust")
     assert "client_credentials" in registry.grants
 
 
-def test_so_does_what_its_import_or_its_generator_raises(site: Site) -> None:
+def test_an_exception_of_an_import_or_generator_fails_only_that_plugin(site: Site) -> None:
     site.install("acme-coupons", "class Panic(BaseException): pass\nraise Panic('rust')")
     registry = grantway.build_registry({"half": HalfWay()})
     assert state(registry, "coupon") == ("failed", "Panic: rust")
     assert state(registry, "half") == ("failed", "PanicError: half way")
 
 
-def test_an_exception_whose_message_cannot_be_read_is_a_failure_too() -> None:
+def test_an_exception_with_an_unreadable_message_is_a_failure() -> None:
     class UnreadableError(Exception):
         def __str__(self) -> str:
             raise KeyError("message")
@@ -107,14 +107,14 @@ def test_ctrl_c_ends_the_program() -> None:
         grantway.build_registry({"audit": Panics(KeyboardInterrupt)}, only=["grantway"])
 
 
-def test_a_plugin_that_the_program_registers_raises_with_its_name() -> None:
+def test_register_plugin_raises_with_the_name_of_the_plugin() -> None:
     with pytest.raises(grantway.PluginLoadError, match=r"audit of application .*PanicError") as it:
         grantway.register_plugin("audit", Panics())
     assert isinstance(it.value.__cause__, PanicError)
 
 
 @pytest.mark.parametrize("kind", [PanicError, KeyError, SystemExit])
-def test_strict_raises_from_what_the_plugin_raised(kind: type[BaseException]) -> None:
+def test_strict_raises_from_the_exception_of_the_plugin(kind: type[BaseException]) -> None:
     with pytest.raises(grantway.PluginLoadError) as raised:
         grantway.build_registry({"audit": Panics(kind)}, only=["grantway"], strict=True)
     assert isinstance(raised.value.__cause__, kind)
@@ -136,7 +136,7 @@ def test_a_failed_plugin_is_one_warning_with_a_traceback(
     assert text.count("Traceback (most recent call last)") == 2
 
 
-def test_plugins_without_an_exception_to_show_are_warned_of_too(
+def test_warns_of_failed_plugins_without_an_exception(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.install("acme-coupons", coupon())
@@ -150,9 +150,7 @@ def test_plugins_without_an_exception_to_show_are_warned_of_too(
     ]
 
 
-def test_the_same_failure_is_not_logged_again_and_another_is(
-    site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_each_failure_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     site.install("acme-coupons", "import no_such_library")
     grantway.default_registry()
     grantway.reload()
@@ -163,7 +161,7 @@ def test_the_same_failure_is_not_logged_again_and_another_is(
     assert len(warnings(caplog)) == 2
 
 
-def test_a_plugin_that_is_loaded_or_blocked_is_no_warning(
+def test_does_not_warn_of_loaded_or_blocked_plugins(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.install("acme-coupons", coupon())
@@ -176,7 +174,7 @@ def test_a_plugin_that_is_loaded_or_blocked_is_no_warning(
 
 
 @pytest.mark.parametrize("name", ["coupon", "acme-coupons", "Acme_Coupons", "acme-coupons/coupon"])
-def test_a_required_plugin_that_failed_is_named_with_its_reason(site: Site, name: str) -> None:
+def test_names_a_failed_required_plugin_with_its_reason(site: Site, name: str) -> None:
     site.install("acme-coupons", "import no_such_library", version="1.2")
     told = r"required plugin coupon of acme-coupons 1\.2 could not be loaded: ModuleNotFoundError"
     with pytest.raises(grantway.PluginLoadError, match=told) as raised:
@@ -210,7 +208,7 @@ def _incompatible(site: Site) -> grantway.Registry:
         (_incompatible, grantway.PluginIncompatibleError, "made for grantway.v2"),
     ],
 )
-def test_so_is_one_that_is_not_loaded_for_another_reason(
+def test_names_an_unloaded_required_plugin_with_its_reason(
     site: Site, make: Callable[[Site], grantway.Registry], error: type[Exception], told: str
 ) -> None:
     registry = make(site)

@@ -1,4 +1,4 @@
-"""The contract of hooks: each is tested, an argument can be added, one can be deprecated."""
+"""The hook contract: every hook is tested, and hooks can gain arguments and be deprecated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("grantway_"))
 
 
 def implemented() -> Iterator[str]:
-    """The hooks that tests implement, in their own code."""
+    """Yield the hooks that tests implement."""
     for file in TESTS.rglob("test_*.py"):
         if "node_modules" in file.parts:
             continue
@@ -51,7 +51,7 @@ def test_every_hook_is_implemented_by_a_test() -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_is_a_specification_with_types(hook: str) -> None:
+def test_every_hook_specification_is_typed(hook: str) -> None:
     function = getattr(hookspecs, hook)
     assert hasattr(function, "grantway_spec")
     assert "return" in function.__annotations__
@@ -74,13 +74,13 @@ def test_the_example_in_a_hooks_docstring_runs(hook: str) -> None:
 
 
 @pytest.mark.parametrize("hook", [name for name in HOOKS if "_register_" in name])
-def test_the_specification_itself_brings_nothing(hook: str) -> None:
+def test_hook_specifications_do_nothing(hook: str) -> None:
     with pytest.raises(NotImplementedError):
         getattr(hookspecs, hook)()
 
 
 def manager(specification: Any) -> pluggy.PluginManager:
-    """Knows a later version of one hook."""
+    """Return a manager that knows a later version of a hook."""
     later = ModuleType("later")
     setattr(later, specification.__name__, specification)
     made = pluggy.PluginManager("grantway")
@@ -94,7 +94,7 @@ def grant(summary: str) -> grantway.Grant:
     )
 
 
-def test_an_argument_added_later_breaks_no_plugin() -> None:
+def test_a_new_argument_does_not_break_a_plugin() -> None:
     @hookspecs.hookspec
     def grantway_register_grants(host: str) -> None:
         """Grants, for a host."""
@@ -117,7 +117,7 @@ def test_an_argument_added_later_breaks_no_plugin() -> None:
         assert [each.summary for each in contribution.grants] == [summary]
 
 
-def test_a_deprecated_hook_warns_and_still_counts() -> None:
+def test_a_deprecated_hook_warns_and_is_used() -> None:
     @hookspecs.hookspec(warn_on_impl=DeprecationWarning("use grantway_register_things"))
     def grantway_register_grants() -> None:
         """The old way."""
@@ -136,7 +136,7 @@ def test_a_deprecated_hook_warns_and_still_counts() -> None:
 
 
 class Transport:
-    """Answers everything with a token."""
+    """A transport that always returns a token."""
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         body = b'{"access_token": "t", "token_type": "Bearer"}'
@@ -181,7 +181,7 @@ def test_middleware_runs_around_every_call() -> None:
     assert order == ["outer token", "inner", "answer 200"]
 
 
-def test_the_issuers_side_of_a_grant_is_frozen_with_it() -> None:
+def test_the_issuer_grants_are_immutable() -> None:
     class Side:
         def decide(self, request: Any, transaction: Any) -> Any:
             raise NotImplementedError
@@ -199,7 +199,7 @@ def test_the_issuers_side_of_a_grant_is_frozen_with_it() -> None:
         registry.issuer_grants["urn:example:y"] = side  # type: ignore[index]
 
 
-def test_an_observer_that_raises_is_named_and_the_token_arrives(
+def test_names_an_observer_that_raises_and_returns_the_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Plugin:

@@ -1,4 +1,4 @@
-"""Grants from application code, for a client or the process; reload while calls go on."""
+"""Grants registered by the application, and reloads during calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def grant(grant_type: str = TYPE, **more: Any) -> grantway.Grant:
 
 
 class Answering:
-    """Answers with a token at once, or when it is let go."""
+    """A transport that returns a token immediately or when an event is set."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -49,7 +49,7 @@ def client(transport: Answering | None = None, **options: Any) -> grantway.Clien
     return grantway.Client(PROVIDER, client_id="me", transport=transport or Answering(), **options)
 
 
-def test_three_lines_for_one_client() -> None:
+def test_a_grant_for_one_client() -> None:
     mine = grantway.Grant(grant_type=TYPE, schema=grantway.GrantSchema())
     asking = grantway.Client(PROVIDER, client_id="me", grants=[mine], transport=Answering())
     assert asking.create_token(grant_type=TYPE)
@@ -57,7 +57,7 @@ def test_three_lines_for_one_client() -> None:
         client().create_token(grant_type=TYPE)
 
 
-def test_three_lines_for_the_process() -> None:
+def test_a_grant_for_the_process() -> None:
     before = client()
     grantway.register(grantway.Grant(grant_type=TYPE, schema=grantway.GrantSchema()))
     assert client().create_token(grant_type=TYPE)
@@ -65,20 +65,20 @@ def test_three_lines_for_the_process() -> None:
     assert grantway.default_registry().owner(TYPE).owner == "application"
 
 
-def test_a_client_with_a_registry_of_its_own_keeps_it() -> None:
+def test_a_client_keeps_the_given_registry() -> None:
     own = client(registry=grantway.build_registry(strict=True))
     grantway.register(grant())
     with pytest.raises(grantway.UnknownGrantTypeError):
         own.create_token(grant_type=TYPE)
 
 
-def test_a_client_with_grants_of_its_own_follows_the_process_too() -> None:
+def test_a_client_with_additional_grants_uses_the_current_registry() -> None:
     asking = client(grants=[grant("urn:example:own")])
     grantway.register(grant())
     assert {TYPE, "urn:example:own", "refresh_token"} <= set(asking.registry.grants)
 
 
-def test_taking_a_name_needs_a_word() -> None:
+def test_replacing_a_grant_requires_replaces() -> None:
     grantway.register(grant())
     with pytest.raises(grantway.GrantConflictError, match="application"):
         client(grants=[grant()])
@@ -89,7 +89,7 @@ def test_taking_a_name_needs_a_word() -> None:
     assert grantway.default_registry().grants["refresh_token"].summary == "mine"
 
 
-def test_what_is_registered_can_be_taken_back() -> None:
+def test_unregister_removes_a_grant() -> None:
     grantway.register(grant())
     with pytest.raises(grantway.RegistryError, match="'urn:example:coupon' is registered already"):
         grantway.register(grant())
@@ -123,7 +123,7 @@ def test_a_plugin_object_for_the_process() -> None:
     assert TYPE not in grantway.default_registry().grants
 
 
-def test_an_issuers_side_from_application_code() -> None:
+def test_register_accepts_an_issuer_grant() -> None:
     class Side:
         def decide(self, request: Any, transaction: Any) -> Any:
             raise NotImplementedError
@@ -133,7 +133,7 @@ def test_an_issuers_side_from_application_code() -> None:
     assert grantway.default_registry().issuer_grants[TYPE] is side
 
 
-def test_reload_finds_what_was_installed_and_forgets_what_is_gone(site: Site) -> None:
+def test_reload_finds_new_plugins_and_drops_removed_ones(site: Site) -> None:
     asking = client()
     grantway.register(grant("urn:example:mine"))
     site.install("acme-coupons", coupon())
@@ -159,7 +159,7 @@ def test_a_reload_that_fails_changes_nothing(site: Site, monkeypatch: pytest.Mon
     assert grantway.default_registry() is registered
 
 
-def test_a_call_that_has_begun_finishes_with_the_registry_it_began_with() -> None:
+def test_a_running_call_keeps_its_registry() -> None:
     transport = Answering()
     transport.go.clear()
     asking = client(transport)
@@ -210,7 +210,7 @@ def test_add_remove_and_reload_under_load(site: Site) -> None:
     assert min(done) > 0
 
 
-def test_many_threads_register_at_once_and_nothing_is_lost() -> None:
+def test_concurrent_registrations_are_all_kept() -> None:
     before = len(grantway.default_registry().grants)
     barrier = threading.Barrier(8)
 
@@ -227,7 +227,7 @@ def test_many_threads_register_at_once_and_nothing_is_lost() -> None:
     assert len(grantway.default_registry().grants) == before + 80
 
 
-def test_the_first_look_up_of_many_threads_builds_one_registry() -> None:
+def test_concurrent_first_lookups_build_one_registry() -> None:
     barrier = threading.Barrier(8)
     seen: list[grantway.Registry] = []
 

@@ -1,4 +1,4 @@
-"""The host chooses which installed plugins are loaded; the others are not even imported."""
+"""The application selects which installed plugins are loaded; others are not imported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), CHOICES.items())
-def test_the_environment_chooses(
+def test_the_environment_selects_plugins(
     two: Site, monkeypatch: pytest.MonkeyPatch, text: str, expected: dict[str, str]
 ) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", text)
@@ -44,7 +44,7 @@ def test_the_environment_chooses(
         assert (module in sys.modules) is (expected[name] == "loaded")
 
 
-def test_an_allow_list_holds_for_grantways_own_too(
+def test_an_allow_list_applies_to_grantways_own_plugins(
     two: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", "acme")
@@ -53,7 +53,9 @@ def test_an_allow_list_holds_for_grantways_own_too(
     assert set(grantway.build_registry().grants) == {"urn:example:acme", "refresh_token"}
 
 
-def test_the_reason_says_who_blocked_it(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_names_the_setting_that_blocks(
+    two: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def reason(**arguments: list[str]) -> str:
         found = grantway.build_registry(
             only=arguments.get("only"), block=arguments.get("block", [])
@@ -68,7 +70,9 @@ def test_the_reason_says_who_blocked_it(two: Site, monkeypatch: pytest.MonkeyPat
     assert reason() == "not listed in GRANTWAY_PLUGINS"
 
 
-def test_arguments_go_before_the_environment(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_take_precedence_over_the_environment(
+    two: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", "none")
     assert states(grantway.build_registry(block=["best"])) == {"acme": "loaded", "best": "blocked"}
     monkeypatch.setenv("GRANTWAY_PLUGINS", "all")
@@ -76,7 +80,7 @@ def test_arguments_go_before_the_environment(two: Site, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("text", ["acm", "-acm", "acme,acm"])
-def test_a_name_that_nobody_has_is_an_error_that_lists_names(
+def test_an_unknown_name_lists_the_installed_plugins(
     two: Site, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", text)
@@ -89,7 +93,7 @@ def test_a_name_that_nobody_has_is_an_error_that_lists_names(
     )
 
 
-def test_mixing_the_two_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mixing_both_syntaxes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", "refresh_token,-dialects")
     with pytest.raises(grantway.RegistryError, match="with and without a minus are mixed"):
         grantway.build_registry()

@@ -1,4 +1,4 @@
-"""Each installed plugin has a state and a reason; one that is broken takes nothing else down."""
+"""Each installed plugin has a status, and a failed plugin does not affect others."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def status(registry: grantway.Registry, distribution: str) -> PluginStatus:
     return next(each for each in registry.plugins if each.distribution == distribution)
 
 
-def test_a_stranger_is_loaded_beside_the_standard_grants(site: Site) -> None:
+def test_loads_a_third_party_plugin_with_the_standard_grants(site: Site) -> None:
     module = site.install("acme-coupons", coupon(), version="1.2")
     registry = grantway.build_registry(strict=True)
     assert set(registry.grants) == {*OWN, "urn:example:coupon"}
@@ -79,7 +79,7 @@ def test_a_stranger_is_loaded_beside_the_standard_grants(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("source", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_plugin_is_named_with_its_reason(site: Site, source: str, reason: str) -> None:
+def test_names_a_failed_plugin_with_its_reason(site: Site, source: str, reason: str) -> None:
     site.install("acme-coupons", source)
     site.install("best-coupons", coupon("urn:example:best"))
     registry = grantway.build_registry()
@@ -93,7 +93,7 @@ def test_a_broken_plugin_is_named_with_its_reason(site: Site, source: str, reaso
     )
 
 
-def test_a_plugin_that_breaks_half_way_leaves_nothing_behind(site: Site) -> None:
+def test_a_partly_failed_distribution_registers_nothing(site: Site) -> None:
     half = (
         coupon()
         + """
@@ -110,7 +110,7 @@ def grantway_register_errors():
     )
 
 
-def test_a_plugin_for_another_version_of_the_hooks_is_told_so(site: Site) -> None:
+def test_a_plugin_for_other_hooks_is_incompatible(site: Site) -> None:
     site.install("acme-coupons", coupon(), group="grantway.v2")
     registry = grantway.build_registry()
     assert status(registry, "acme-coupons").state == "incompatible"
@@ -123,7 +123,7 @@ def test_a_plugin_for_another_version_of_the_hooks_is_told_so(site: Site) -> Non
         grantway.build_registry(strict=True)
 
 
-def test_a_distribution_may_serve_several_versions_of_the_hooks(site: Site) -> None:
+def test_a_distribution_may_support_several_hook_versions(site: Site) -> None:
     points = "[grantway.v1]\ncoupon = acme_coupons\n[grantway.v2]\ncoupon = acme_coupons:later\n"
     site.install("acme-coupons", coupon(), entry_points=points)
     registry = grantway.build_registry(strict=True)
@@ -132,7 +132,7 @@ def test_a_distribution_may_serve_several_versions_of_the_hooks(site: Site) -> N
 
 
 @pytest.mark.parametrize("declared", ["2", "0", "'1'", "None"])
-def test_a_declared_version_that_does_not_fit_is_told_so(site: Site, declared: str) -> None:
+def test_rejects_an_incompatible_declared_version(site: Site, declared: str) -> None:
     site.install("acme-coupons", f"GRANTWAY_API = {declared}\n{coupon()}")
     registry = grantway.build_registry()
     assert status(registry, "acme-coupons").state == "incompatible"
@@ -142,7 +142,7 @@ def test_a_declared_version_that_does_not_fit_is_told_so(site: Site, declared: s
     )
 
 
-def test_a_declared_version_that_fits_is_loaded(site: Site) -> None:
+def test_loads_a_compatible_declared_version(site: Site) -> None:
     site.install("acme-coupons", f"GRANTWAY_API = 1\n{coupon()}")
     assert status(grantway.build_registry(strict=True), "acme-coupons").state == "loaded"
 
@@ -157,7 +157,7 @@ def test_one_name_in_two_distributions_is_two_plugins(site: Site) -> None:
     )
 
 
-def test_one_name_twice_in_one_distribution_is_refused(site: Site) -> None:
+def test_rejects_a_duplicate_name_in_one_distribution(site: Site) -> None:
     points = "[grantway.v1]\ncoupon = acme_coupons\ncoupon = acme_coupons:other\n"
     site.install("acme-coupons", coupon(), entry_points=points)
     registry = grantway.build_registry()
@@ -169,7 +169,7 @@ def test_one_name_twice_in_one_distribution_is_refused(site: Site) -> None:
     assert "acme_coupons" not in sys.modules
 
 
-def test_a_distribution_that_is_listed_twice_is_loaded_once(site: Site) -> None:
+def test_loads_a_duplicate_distribution_once(site: Site) -> None:
     points = "[grantway.v1]\ncoupon = acme_coupons\ncoupon = acme_coupons\n"
     site.install("acme-coupons", coupon(), entry_points=points)
     registry = grantway.build_registry(strict=True)
@@ -177,7 +177,7 @@ def test_a_distribution_that_is_listed_twice_is_loaded_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"[grantway.v1]\ncoupon\n", b"[grantway.v1]\n\xff\xfe = a\n"])
-def test_damaged_metadata_is_its_own_plugins_failure(site: Site, damage: bytes) -> None:
+def test_unreadable_metadata_affects_only_its_plugins(site: Site, damage: bytes) -> None:
     site.install("acme-coupons", coupon())
     next(site.folder.glob("*.dist-info/entry_points.txt")).write_bytes(damage)
     registry = grantway.build_registry()
@@ -192,7 +192,7 @@ def test_a_distribution_without_metadata_still_has_a_state(site: Site) -> None:
     assert [each.source for each in failed] == ["acme_coupons"]
 
 
-def test_a_name_that_is_missing_tells_of_the_plugins_that_are_not_loaded(site: Site) -> None:
+def test_an_unknown_grant_type_lists_the_plugins_that_are_not_loaded(site: Site) -> None:
     site.install("acme-coupons", "import no_such_library")
     with pytest.raises(grantway.UnknownGrantTypeError) as raised:
         grantway.build_registry().grant("urn:example:coupon")

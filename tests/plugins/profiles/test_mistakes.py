@@ -62,7 +62,7 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
         ),
         (
             f"{GOOD}redirect_uri = 'my-app:/cb'\nports = [8765]\n",
-            "FILE, line 4: profiles.work.redirect_uri must be an address",
+            "FILE, line 4: profiles.work.redirect_uri must be a URL",
         ),
         (f"{GOOD}extra = 'a'\n", "FILE, line 4: profiles.work.extra must be a table of text"),
         (f"{GOOD}extra.a = 7\n", "FILE, line 4: profiles.work.extra.a must be text, or a list of"),
