@@ -44,6 +44,7 @@ def issue(folder: Path, name: str, authority: Identity | None = None) -> Identit
         .not_valid_before(now - _DAY)
         .not_valid_after(now + _DAY)
         .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
+        .add_extension(key_usage(ca=authority is None), critical=True)
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
             critical=False,
@@ -66,3 +67,18 @@ def issue(folder: Path, name: str, authority: Identity | None = None) -> Identit
         )
     )
     return Identity(str(certificate), str(key), made, private)
+
+
+def key_usage(*, ca: bool) -> x509.KeyUsage:
+    """Return the key usage, which Python 3.13 and newer require of an authority (RFC 5280)."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -39,6 +39,7 @@ from grantway.testing.faults import (
     stall,
     stall_body,
 )
+from tests.certificates import key_usage
 
 __all__ = [
     "CHUNKED",
@@ -84,6 +85,7 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(key_usage(ca=True), critical=True)
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
             critical=False,
