@@ -1,4 +1,4 @@
-"""The fixtures of the registry, and a home in which the commands find their files."""
+"""Registry fixtures and a temporary home directory."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ __all__ = ["fresh_process", "home", "site"]
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A person's home on this machine, with no profile in it yet."""
+    """Return an empty home directory without profiles."""
     return Home(tmp_path)

@@ -1,4 +1,4 @@
-"""A home of its own for the commands that read profiles, each run as a process."""
+"""A temporary home directory in which tests run ``grantway`` commands."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests import forked
 from tests.core.credential.scenes import wait_for_refreshes
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
-#: Seconds within which a command has ended, on a busy machine.
+#: Seconds that a command may take on a busy machine.
 PATIENCE = 60
-#: What could make a command of the tests behave as on the machine that they run on.
+#: Prefixes of variables of this machine that would influence the commands under test.
 _FOREIGN = ("SSH_", "DISPLAY", "WAYLAND_", "BROWSER", "GRANTWAY_", "AWS_", "KUBERNETES_")
 
 
 class Home:
-    """Where a person's configuration and state lie.
+    """A home directory with the user's configuration and state.
 
     Args:
         folder: An empty folder.
@@ -54,21 +54,21 @@ class Home:
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "XDG_STATE_HOME": str(folder / "state"),
-            "container": "tests",  # so that a login without an option is one on a device
+            "container": "tests",  # makes the device grant the default login method
             "COLUMNS": "200",
         }
 
     def write(self, text: str) -> None:
-        """Make this the configuration."""
+        """Write the profile file."""
         self.config.write_text(text, encoding="utf-8")
 
     def run(
         self, *arguments: str | Path, typed: str | None = None, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``grantway`` to its end.
+        """Run ``grantway`` and wait until it exits.
 
-        It runs in this process, which takes a twentieth of the time. With input, with further
-        variables, or with plugins to import, it runs in a new process.
+        It runs in this process, which is twenty times as fast. If the command needs input, more
+        variables or plugins on the path, it runs in a new process.
         """
         environment = {**self.env, **env}
         if typed is None and not env and "PYTHONPATH" not in environment:
@@ -84,8 +84,8 @@ class Home:
             check=False,
         )
 
-    def run_without_room(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``grantway`` where files can be made, and nothing can be written into them."""
+    def run_with_full_disk(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``grantway`` with a file size limit of zero, so that writing to files fails."""
         limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *GRANTWAY, *arguments]
         return subprocess.run(
             limited,
@@ -98,7 +98,7 @@ class Home:
         )
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Run ``grantway`` beside the test."""
+        """Start ``grantway`` in the background."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         return forked.Popen(
             [*GRANTWAY, *arguments], env=self.env, text=True, **{**pipes, **options}
@@ -128,7 +128,7 @@ class Home:
                 os.close(ours)
 
     def profile(self, name: str = "work") -> Profile:
-        """A profile as a program in this home would read it."""
+        """Load a profile as a program with this home directory would."""
         made = profiles.load(name, self.config)
         if made.table["store"] == {"kind": "file"}:  # the default folder is that of this home
             made.table["store"] = {"kind": "file", "folder": str(self.tokens)}
@@ -136,16 +136,16 @@ class Home:
 
     @property
     def tokens(self) -> Path:
-        """Where the file store keeps them if it is told nothing."""
+        """The default folder of the file store."""
         return self.folder / "state" / "grantway" / "tokens"
 
     def stored(self, name: str = "work") -> grantway.Token | None:
-        """The token in a profile's store."""
+        """Return the token in a profile's store."""
         with self.profile(name) as profile:
             return profile.store.load(profile.key)
 
     def age(self, left: float, name: str = "work") -> grantway.Token:
-        """Let the stored token have so many seconds left; gives what it was."""
+        """Make the stored token expire in ``left`` seconds; return the token as it was."""
         with self.profile(name) as profile:
             token = profile.store.load(profile.key)
             assert token is not None
@@ -168,7 +168,7 @@ def _run_here(
         redirect_stderr(stderr),
     ):
         status = _status_of_main()
-        wait_for_refreshes()  # a process does not end before its refresh either
+        wait_for_refreshes()  # a real process also waits for its refresh before it exits
     shown, errors = (each.buffer.getvalue().decode() for each in (stdout, stderr))  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(arguments, status, shown, errors)
 
@@ -181,7 +181,7 @@ def _status_of_main() -> int:
             print(end.code, file=sys.stderr)
             return 1
         return end.code or 0
-    except BaseException:  # noqa: BLE001 - Python itself shows it, and ends with 1
+    except BaseException:  # noqa: BLE001 - Python prints any exception and exits with status 1
         traceback.print_exc()
         return 1
     return 0
@@ -191,7 +191,7 @@ class Pty:
     """A command in a terminal.
 
     Attributes:
-        shown: What the terminal has been sent, without escape sequences.
+        shown: Output of the command without escape sequences.
     """
 
     def __init__(self, handle: int, process: subprocess.Popen[bytes]) -> None:
@@ -204,19 +204,19 @@ class Pty:
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r\n", "\n")
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Wait until this was shown."""
+        """Wait until the output matches a pattern, and return the match."""
         while not (found := re.search(pattern, self.shown)):
-            assert self._read(), f"it ended without {pattern!r}: {self.shown}"
+            assert self._read(), f"the command exited without printing {pattern!r}: {self.shown}"
         return found
 
     def type(self, text: str) -> None:
-        """Type, as fast as the terminal takes it."""
+        """Type the text as fast as the terminal accepts it."""
         left = text.encode()
         while left:
             left = left[os.write(self._handle, left) :]
 
     def end(self) -> int:
-        """Wait for the command's end; give its status."""
+        """Wait until the command exits, and return its status."""
         while self._read():
             pass
         return self.process.wait(PATIENCE)
@@ -225,7 +225,7 @@ class Pty:
         assert select.select([self._handle], [], [], PATIENCE)[0], self.shown
         try:
             read = os.read(self._handle, 65_536)
-        except OSError:  # a terminal whose program has ended gives an error and no end
+        except OSError:  # on Linux, reading fails after the program has exited
             return False
         self.raw += read.decode(errors="replace")
         return bool(read)
@@ -238,16 +238,16 @@ class _Counting(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.bodies.append(body)
         given = {name: v for name, v in self.headers.items() if name != "Host"}
-        with urlopen(Request(self.server.target, body, given), timeout=PATIENCE) as answer:
-            content = answer.read()
-        self.send_response(answer.status)
+        with urlopen(Request(self.server.target, body, given), timeout=PATIENCE) as response:
+            content = response.read()
+        self.send_response(response.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -259,7 +259,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def counted(target: str) -> Iterator[tuple[str, list[bytes]]]:
-    """Another address for an endpoint, and the bodies that were sent there."""
+    """Forward requests to an endpoint; yield the new address and the list of request bodies."""
     with _Server(target) as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

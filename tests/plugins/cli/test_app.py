@@ -1,4 +1,4 @@
-"""The group of commands."""
+"""Tests of the command group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grantway_plugins.cli.app import COMMANDS, app
 from tests.plugins.cli.home import Home
 
 
-def test_help_lists_every_command_and_loads_none() -> None:
+def test_help_lists_every_command_without_loading_them() -> None:
     code = (
         "import sys; from click.testing import CliRunner; "
         "from grantway_plugins.cli.app import app; "
@@ -33,7 +33,7 @@ def test_every_command_has_a_module_and_help() -> None:
         assert "Usage:" in shown.output
 
 
-def test_the_version() -> None:
+def test_prints_the_version() -> None:
     assert grantway.__version__ in CliRunner().invoke(app, ["--version"]).output
 
 
@@ -44,7 +44,7 @@ def test_the_package_runs_the_command_line() -> None:
     assert not done.stderr
 
 
-def test_a_missing_library_is_named_with_the_way_to_get_it() -> None:
+def test_reports_a_missing_library_and_how_to_install_it() -> None:
     code = "import sys; sys.modules['click'] = None; from grantway_plugins.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -80,7 +80,7 @@ def test_python_m_grantway_is_the_command_line(home: Home) -> None:
         ),
     ],
 )
-def test_python_m_grantway_says_what_to_install(missing: str, told: str) -> None:
+def test_python_m_grantway_reports_what_to_install(missing: str, told: str) -> None:
     code = f"{missing}; import runpy; runpy.run_module('grantway', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -104,7 +104,7 @@ def test_the_only_profile_needs_no_name(home: Home) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "[profiles]\n"])
-def test_without_a_profile_the_way_to_one_is_told(home: Home, content: str | None) -> None:
+def test_explains_how_to_create_the_first_profile(home: Home, content: str | None) -> None:
     if content is not None:
         home.write(content)
     for command in ("login", "token", "logout"):
@@ -114,7 +114,7 @@ def test_without_a_profile_the_way_to_one_is_told(home: Home, content: str | Non
         assert "grantway login https://login.example.com" in done.stderr
 
 
-def test_a_profile_and_a_session_cannot_be_named_both(home: Home) -> None:
+def test_rejects_a_profile_together_with_a_session(home: Home) -> None:
     done = home.run("token", "work", "--sso-session", "corp")
     assert done.returncode == 2
     assert "Give only one of NAME, --sso-session and --sso-profile." in done.stderr

@@ -1,4 +1,4 @@
-"""The logins of ``~/.aws/config``: sessions, and profiles with a session or a start URL."""
+"""Commands on the sessions and profiles of ``~/.aws/config``."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ CORP, DEV, OLD = ("--sso-session", "corp"), ("--sso-profile", "dev"), ("--sso-pr
 
 @pytest.fixture
 def grantway_issuer_settings() -> IssuerSettings:
-    """Everything is approved at once."""
+    """Approve every login automatically."""
     return IssuerSettings(approve="auto", lifetimes=Lifetimes(device_interval=1))
 
 
 @pytest.fixture
 def aws(home: Home, grantway_issuer: LiveIssuer) -> Home:
-    """A home with AWS's configuration."""
+    """Return a home with an AWS configuration file."""
     config = home.folder / ".aws" / "config"
     config.parent.mkdir()
     config.write_text(CONFIG)
@@ -61,20 +61,20 @@ def status(home: Home, *login: str) -> dict[str, Any]:
 
 
 def cached(home: Home) -> Path:
-    """The file of the token."""
+    """Return the path of the token's file."""
     files = (home.folder / ".aws" / "sso" / "cache").glob("*.json")
     return next(each for each in files if "accessToken" in each.read_text())
 
 
 def change(home: Home, **fields: str) -> None:
-    """Change the file of the token, as an AWS tool would write it."""
+    """Change the token's file as an AWS tool would."""
     file = cached(home)
     record = json.loads(file.read_text()) | fields
     record.pop("grantway", None)
     file.write_text(json.dumps(record))
 
 
-def test_the_status_of_a_session(aws: Home) -> None:
+def test_status_shows_a_session(aws: Home) -> None:
     done = aws.run("status", *CORP)
     assert done.returncode == 3
     assert done.stdout.startswith("corp  login needed\n")
@@ -96,7 +96,7 @@ def test_the_status_of_a_session(aws: Home) -> None:
     assert shown["refresh_at"] < shown["expires_at"]
 
 
-def test_the_status_tells_what_a_refresh_needs(aws: Home) -> None:
+def test_status_reports_what_prevents_a_refresh(aws: Home) -> None:
     log_in(aws, *CORP)
     change(aws, expiresAt="2020-01-02T03:04:05Z")
     assert status(aws, *CORP)["state"] == "refreshable"
@@ -115,7 +115,7 @@ def test_a_profile_shares_the_login_of_its_session(aws: Home) -> None:
     assert not status(aws, *CORP)["logged_in"]
 
 
-def test_a_profile_of_the_older_kind(aws: Home) -> None:
+def test_a_profile_with_a_start_url(aws: Home) -> None:
     needed = aws.run("token", *OLD)
     assert needed.returncode == 3
     assert "aws sso login --profile old, or grantway login --sso-profile old" in needed.stderr
@@ -130,7 +130,7 @@ def test_a_profile_of_the_older_kind(aws: Home) -> None:
 
 
 @pytest.mark.parametrize("command", ["login", "logout", "status", "token"])
-def test_a_login_that_is_not_in_the_file(aws: Home, command: str) -> None:
+def test_rejects_a_session_that_is_not_in_the_file(aws: Home, command: str) -> None:
     for login, told in (
         (("--sso-session", "nowhere"), "no section [sso-session nowhere]"),
         (("--sso-profile", "nowhere"), "no section [profile nowhere]"),
@@ -144,14 +144,14 @@ def test_a_login_that_is_not_in_the_file(aws: Home, command: str) -> None:
     assert "Give only one of NAME, --sso-session and --sso-profile." in done.stderr
 
 
-def test_names_are_completed(aws: Home) -> None:
+def test_completes_session_and_profile_names(aws: Home) -> None:
     assert completed(aws, "grantway status --sso-session ") == ["corp"]
     assert completed(aws, "grantway token --sso-profile ") == ["dev", "old"]
     (aws.folder / ".aws" / "config").write_text("[")
     assert completed(aws, "grantway token --sso-profile ") == []
 
 
-def test_a_session_goes_through_the_proxy_of_the_file(aws: Home) -> None:
+def test_a_session_uses_the_proxy_of_the_profile_file(aws: Home) -> None:
     with proxy() as between:
         aws.write(f'[network]\nproxy = "{between.url}"\n')
         log_in(aws, *CORP)
@@ -167,7 +167,7 @@ def test_a_session_goes_through_the_proxy_of_the_file(aws: Home) -> None:
 
 
 @pytest.mark.parametrize("place", ["network", "sso_sessions.corp"])
-def test_the_bundle_of_the_file_counts_more_than_that_of_aws(aws: Home, place: str) -> None:
+def test_the_profile_files_ca_bundle_overrides_that_of_aws(aws: Home, place: str) -> None:
     aws.write(f'[{place}]\nca_bundle = "missing.pem"\n')
     done = aws.run("token", *CORP, AWS_CA_BUNDLE="/missing/too.pem")
     assert done.returncode == 1

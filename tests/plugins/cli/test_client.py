@@ -1,4 +1,4 @@
-"""``grantway client`` as an operator uses it, beside a running issuer."""
+"""Tests of ``grantway client`` beside a running issuer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def grantway(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_client_is_added_rotated_and_removed_while_the_issuer_runs(tmp_path: Path) -> None:
+def test_adds_rotates_and_removes_a_client_while_the_issuer_runs(tmp_path: Path) -> None:
     database = ("--database", str(tmp_path / "issuer.sqlite3"))
     secret = tmp_path / "secret.txt"
     with serving(*database, "--registration", "off") as (url, _process):
@@ -42,7 +42,7 @@ def test_a_client_is_added_rotated_and_removed_while_the_issuer_runs(tmp_path: P
         first = secret.read_text()
         assert works(first)
         rotated = grantway("client", "rotate", client["client_id"], *database)
-        # At once: clients that read the new secret from a file use it right away.
+        # Immediately: clients that read the new secret from a file use it without delay.
         assert works(rotated.stdout.strip())
         assert works(first)
         listed = json.loads(grantway("client", "list", *database).stdout)
@@ -52,11 +52,11 @@ def test_a_client_is_added_rotated_and_removed_while_the_issuer_runs(tmp_path: P
         assert json.loads(grantway("client", "list", *database).stdout) == []
 
 
-def test_what_cannot_work_is_said() -> None:
+def test_reports_invalid_options() -> None:
     assert "in memory" in grantway("client", "list", "--database", ":memory:").stderr
 
 
-def test_a_secret_file_that_cannot_be_written_adds_nothing(tmp_path: Path) -> None:
+def test_adds_no_client_if_the_secret_file_cannot_be_written(tmp_path: Path) -> None:
     database = ("--database", str(tmp_path / "issuer.sqlite3"))
     missing = tmp_path / "missing" / "secret.txt"
     refused = grantway("client", "add", "gw", "--secret-file", str(missing), *database)
@@ -65,7 +65,7 @@ def test_a_secret_file_that_cannot_be_written_adds_nothing(tmp_path: Path) -> No
     assert json.loads(grantway("client", "list", *database).stdout) == []
 
 
-def test_a_change_is_printed_as_a_line_for_the_audit_log(tmp_path: Path) -> None:
+def test_prints_each_change_in_the_format_of_the_audit_log(tmp_path: Path) -> None:
     database = ("--database", str(tmp_path / "issuer.sqlite3"))
     options = ("--grant-type", "client_credentials", *database)
     added = grantway("client", "--log-format", "json", "add", "gw", *options)

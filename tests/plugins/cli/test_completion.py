@@ -1,4 +1,4 @@
-"""Completion in shells: commands and options, and the names of profiles without loading much."""
+"""Shell completion of commands, options and profile names."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PROFILES = (
 
 @pytest.fixture
 def bash(home: Home) -> Home:
-    """A home with profiles, whose PATH leads to ``grantway``."""
+    """Return a home with profiles and ``grantway`` on the PATH."""
     home.write(PROFILES)
     home.env["PATH"] = f"{SCRIPTS}{os.pathsep}{home.env['PATH']}"
     return home
 
 
 def completed(home: Home, words: str, **env: str) -> list[str]:
-    """What click answers the shell's script for the last word, which may be empty."""
+    """Return click's completions for the last word, which may be empty."""
     done = subprocess.run(
         [SCRIPTS / "grantway"],
         env={
@@ -46,7 +46,7 @@ def completed(home: Home, words: str, **env: str) -> list[str]:
     return [line.removeprefix("plain,") for line in done.stdout.split()]
 
 
-def test_a_real_bash_completes_the_name_of_a_profile(bash: Home) -> None:
+def test_bash_completes_a_profile_name(bash: Home) -> None:
     with bash.in_terminal("--norc", "--noprofile", program=["bash"], PS1="> ") as shell:
         shell.type('eval "$(grantway completion bash)"; echo rea"dy"\n')
         shell.until("ready")
@@ -59,12 +59,12 @@ def test_a_real_bash_completes_the_name_of_a_profile(bash: Home) -> None:
 
 
 @pytest.mark.parametrize("command", ["login", "logout", "status", "token"])
-def test_names_are_completed_for_every_command_of_a_profile(bash: Home, command: str) -> None:
+def test_completes_names_for_every_command_that_takes_a_profile(bash: Home, command: str) -> None:
     assert completed(bash, f"grantway {command} w") == ["work", "wide"]
     assert completed(bash, f"grantway {command} ") == ["work", "wide", "home"]
 
 
-def test_commands_and_options_are_completed(bash: Home) -> None:
+def test_completes_commands_and_options(bash: Home) -> None:
     assert completed(bash, "grantway s") == ["serve", "status"]
     assert "--paste" in completed(bash, "grantway login --")
     assert "--json" in completed(bash, "grantway token work --")
@@ -72,7 +72,7 @@ def test_commands_and_options_are_completed(bash: Home) -> None:
     assert completed(bash, "grantway completion z") == ["zsh"]
 
 
-def test_names_come_from_the_file_that_was_named(bash: Home) -> None:
+def test_completes_names_from_the_given_config_file(bash: Home) -> None:
     other = bash.folder / "other.toml"
     other.write_text("[profiles.elsewhere]\n")
     assert completed(bash, f"grantway token --config {other} e") == ["elsewhere"]
@@ -80,14 +80,14 @@ def test_names_come_from_the_file_that_was_named(bash: Home) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[profiles", "profiles = 3", "\x00"])
-def test_a_file_that_cannot_be_read_has_no_names(bash: Home, content: str) -> None:
+def test_completes_no_names_from_an_unreadable_file(bash: Home, content: str) -> None:
     bash.write(content)
     assert completed(bash, "grantway login ") == []
     bash.config.unlink()
     assert completed(bash, "grantway login ") == []
 
 
-def test_names_are_completed_without_loading_commands(bash: Home) -> None:
+def test_completing_names_does_not_load_commands(bash: Home) -> None:
     code = (
         "import sys; from grantway_plugins.cli import main\n"
         "try: main()\n"
@@ -116,7 +116,7 @@ def test_each_shell_has_a_script(home: Home, shell: str) -> None:
     assert home.run("completion", SHELL=f"/bin/{shell}").stdout == script
 
 
-def test_asks_for_a_supported_shell(home: Home) -> None:
+def test_an_unsupported_shell_is_an_error(home: Home) -> None:
     done = home.run("completion", SHELL="/bin/sh")
     assert done.returncode == 2
     assert "Give the name of a supported shell: bash, fish, zsh." in done.stderr

@@ -1,4 +1,4 @@
-"""The main job, as a newcomer runs it."""
+"""Run ``grantway demo`` the way a new user does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("dialect", ["rfc6749", "aws-sso-oidc"])
-def test_json_is_one_object_with_every_grant(dialect: str) -> None:
+def test_json_output_is_one_object_with_every_grant(dialect: str) -> None:
     done = run("demo", "--json", "--dialect", dialect)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -38,7 +38,7 @@ def test_json_is_one_object_with_every_grant(dialect: str) -> None:
         )
 
 
-def test_each_step_is_shown_and_no_secret() -> None:
+def test_shows_each_step_without_secrets() -> None:
     done = run("demo")
     assert done.returncode == 0, done.stderr
     shown = done.stdout
@@ -53,7 +53,7 @@ def test_each_step_is_shown_and_no_secret() -> None:
     assert {value for _, value in values} == {"***"}
 
 
-def test_ctrl_c_ends_it_and_leaves_nothing() -> None:
+def test_ctrl_c_stops_the_demo_and_leaves_no_files() -> None:
     with forked.Popen(
         [*GRANTWAY, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as demo:

@@ -1,4 +1,4 @@
-"""``grantway plugins``, ``grants`` and ``doctor``: what is here, what is wrong, how to fix it."""
+"""Tests of ``grantway plugins``, ``grants`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.plugins.cli.home import Home
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The environment of somebody who has set nothing up."""
+    """Remove settings of this machine from the environment."""
     for name in os.environ:
         if name.startswith(("AWS_", "GRANTWAY_", "SSL_")) or name.lower().endswith(
             ("_proxy", "ca_bundle")
@@ -48,7 +48,7 @@ def finding(about: str, *arguments: str) -> dict[str, str]:
     return matching[0]
 
 
-def test_plugins_are_shown_with_owner_source_status_and_reason(
+def test_plugins_lists_owner_source_status_and_reason(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.install("acme-coupons", "import no_such_library", version="1.2")
@@ -71,7 +71,7 @@ def test_plugins_are_shown_with_owner_source_status_and_reason(
     assert "blocked by GRANTWAY_PLUGINS" in table
 
 
-def test_grants_are_shown_with_schema_and_replay_class(site: Site) -> None:
+def test_grants_lists_schema_and_replay_class(site: Site) -> None:
     site.install("acme-coupons", coupon(more=", secret=frozenset({'coupon'}), summary='A coupon'"))
     shown = {each["grant_type"]: each for each in as_json("grants")["grants"]}
     assert shown["urn:example:coupon"] == {
@@ -109,7 +109,7 @@ def test_reports_a_grant_registered_by_two_plugins(site: Site) -> None:
     assert reason in run("grants").stdout
 
 
-def test_a_doctor_with_nothing_to_do_says_so() -> None:
+def test_doctor_reports_no_problems() -> None:
     done = run("doctor")
     assert done.exit_code == 0, done.stdout
     assert done.stdout.startswith(f"grantway {grantway.__version__}, Python ")
@@ -117,7 +117,7 @@ def test_a_doctor_with_nothing_to_do_says_so() -> None:
     assert as_json("doctor")["ok"] is True
 
 
-def test_a_broken_plugin_is_a_problem_with_a_remedy(site: Site) -> None:
+def test_reports_a_failed_plugin_and_the_fix(site: Site) -> None:
     site.install("acme-coupons", "import no_such_library")
     assert run("doctor").exit_code == 1
     assert finding("plugin acme-coupons/coupon") == {
@@ -130,7 +130,7 @@ def test_a_broken_plugin_is_a_problem_with_a_remedy(site: Site) -> None:
     assert "-> Fix or uninstall acme-coupons" in run("doctor").stdout
 
 
-def test_the_remedy_for_a_broken_plugin_works(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fix_for_a_failed_plugin_works(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.install("acme-coupons", "import no_such_library")
     monkeypatch.setenv("GRANTWAY_PLUGINS", "-acme-coupons/coupon")
     assert run("doctor").exit_code == 0
@@ -139,7 +139,7 @@ def test_the_remedy_for_a_broken_plugin_works(site: Site, monkeypatch: pytest.Mo
     )
 
 
-def test_an_incompatible_plugin_is_a_problem(site: Site) -> None:
+def test_reports_an_incompatible_plugin(site: Site) -> None:
     site.install("acme-coupons", coupon(), group="grantway.v2")
     found = finding("plugin acme-coupons/coupon")
     assert found["level"] == "problem"
@@ -147,19 +147,19 @@ def test_an_incompatible_plugin_is_a_problem(site: Site) -> None:
     assert found["remedy"] == "Install a compatible version of acme-coupons, or uninstall it."
 
 
-def test_a_wrong_choice_of_plugins_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_an_unknown_plugin_in_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", "grantwy")
     assert finding("plugins")["remedy"] == "Correct GRANTWAY_PLUGINS."
     assert run("plugins").exit_code == 1
     assert "no installed plugin or distribution is named 'grantwy'" in run("plugins").stderr
 
 
-def test_no_grants_at_all_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_that_no_grants_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRANTWAY_PLUGINS", "none")
     assert finding("plugins")["level"] == "problem"
 
 
-def test_a_missing_extra_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_missing_extra_and_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_is_installed", lambda library: library != "joserfc")
     assert finding("extra jose") == {
         "level": "note",
@@ -180,7 +180,7 @@ def no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_network_settings")
 @pytest.mark.parametrize("name", PROXY_VARIABLES)
 @pytest.mark.parametrize("spelt", [str.upper, str.lower])
-def test_a_proxy_of_the_environment_is_reported(
+def test_reports_a_proxy_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, name: str, spelt: Any
 ) -> None:
     monkeypatch.setenv(spelt(name), "https://user:hunter2@proxy")
@@ -192,7 +192,7 @@ def test_a_proxy_of_the_environment_is_reported(
 
 @pytest.mark.usefixtures("no_network_settings")
 @pytest.mark.parametrize("name", CA_VARIABLES)
-def test_certificates_of_the_environment_are_reported(
+def test_reports_certificates_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "/nowhere.pem")
@@ -203,7 +203,7 @@ def test_certificates_of_the_environment_are_reported(
     assert finding(name)["found"].endswith(f"trust the certificates in {certifi.where()}")
 
 
-def test_an_endpoint_in_the_environment_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_an_endpoint_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8400")
     assert finding("AWS_ENDPOINT_URL")["found"].endswith("own clients to 127.0.0.1:8400")
     assert finding("AWS_REGION")["level"] == "note"
@@ -213,7 +213,7 @@ def test_an_endpoint_in_the_environment_is_told_of(monkeypatch: pytest.MonkeyPat
     assert finding("AWS_ENDPOINT_URL")["level"] == "problem"
 
 
-def test_the_folder_of_the_database(tmp_path: Path) -> None:
+def test_checks_the_database_folder(tmp_path: Path) -> None:
     home = tmp_path / "data" / "grantway"
     assert finding("issuer's database")["found"] == "will be created when needed"
     home.mkdir(parents=True)
@@ -229,31 +229,31 @@ def test_the_folder_of_the_database(tmp_path: Path) -> None:
     assert finding("issuer's database")["found"].endswith(f"{home} is not a directory")
 
 
-def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_folder_that_is_not_writable(monkeypatch: pytest.MonkeyPatch) -> None:
     # If the tests run as root, every folder is writable.
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert finding("issuer's database")["found"].endswith("cannot be written by this user")
 
 
-def test_a_clock_from_before_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_clock_earlier_than_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert finding("clock")["found"].startswith("1970-01-01")
 
 
-def test_a_provider_that_answers_and_one_that_does_not() -> None:
+def test_checks_whether_a_provider_is_reachable() -> None:
     with IssuerServer() as server:
         found = finding("provider", "--provider", server.url)
         assert found["found"] == f"reachable; its token endpoint is {server.url}/token"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        found = finding("provider", "--provider", nobody)
+        unreachable = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        found = finding("provider", "--provider", unreachable)
     assert found["level"] == "problem"
     assert found["found"].startswith("ConnectionFailedError: ")
 
 
 @pytest.mark.parametrize(("skew", "side"), [(-300.0, "behind"), (300.0, "ahead of")])
-def test_a_clock_that_differs_from_the_providers(
+def test_reports_a_clock_that_differs_from_the_providers(
     monkeypatch: pytest.MonkeyPatch, skew: float, side: str
 ) -> None:
     with IssuerServer() as server:
@@ -264,14 +264,14 @@ def test_a_clock_that_differs_from_the_providers(
     assert any(side in each.found and each.about == "clock" for each in found)
 
 
-def test_a_failed_plugin_is_told_once_by_each_command(site: Site, home: Home) -> None:
+def test_each_command_reports_a_failed_plugin_once(site: Site, home: Home) -> None:
     site.install("acme-coupons", "import no_such_library", version="1.2")
-    told = "could not be loaded and is skipped: ModuleNotFoundError"
+    warning = "could not be loaded and is skipped: ModuleNotFoundError"
     for command in ("plugins", "doctor"):
         done = home.run(command, "--json", PYTHONPATH=str(site.folder))
         assert done.stdout.count("No module named 'no_such_library'") == 1
         assert not done.stderr
     done = home.run("grants", "--json", PYTHONPATH=str(site.folder))
     assert json.loads(done.stdout)["grants"]
-    assert done.stderr.count(told) == 1
+    assert done.stderr.count(warning) == 1
     assert "Traceback" not in done.stderr

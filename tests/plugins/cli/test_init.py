@@ -1,4 +1,4 @@
-"""A profile comes into the file without TOML: ``grantway init`` and ``grantway login ADDRESS``."""
+"""Creating profiles with ``grantway init`` and ``grantway login ADDRESS``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDPOINTS = ("--token-endpoint", "https://login.example.com/token")
 
 @pytest.fixture
 def grantway_issuer_settings() -> IssuerSettings:
-    """Everything is approved at once."""
+    """Approve every login automatically."""
     return IssuerSettings(approve="auto", lifetimes=Lifetimes(device_interval=1))
 
 
@@ -28,7 +28,7 @@ def profiles(home: Home) -> dict[str, Any]:
     return dict(tomllib.loads(home.config.read_text())["profiles"])
 
 
-def test_an_address_is_enough_to_log_in(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_logs_in_with_an_address_alone(home: Home, grantway_issuer: LiveIssuer) -> None:
     address = grantway_issuer.url
     name = address.removeprefix("http://").replace(":", "-")
     done = home.run("login", address, "--device", "--scope", "read")
@@ -38,14 +38,14 @@ def test_an_address_is_enough_to_log_in(home: Home, grantway_issuer: LiveIssuer)
     assert profiles(home) == {name: {"provider": address, "scope": ["read"]}}
     token = home.run("token").stdout
     assert token
-    again = home.run("login", address, "--device")  # the profile is there: no second one
+    again = home.run("login", address, "--device")  # the profile exists already
     assert again.returncode == 0, again.stderr
     assert "Added" not in again.stdout
     assert list(profiles(home)) == [name]
     assert home.run("token").stdout != token
 
 
-def test_the_file_is_private_and_what_is_in_it_stays(
+def test_creates_a_private_file_and_keeps_existing_content(
     home: Home, grantway_issuer: LiveIssuer
 ) -> None:
     before = (
@@ -67,7 +67,7 @@ def test_the_file_is_private_and_what_is_in_it_stays(
     assert home.run("status", "new").returncode == 3
 
 
-def test_a_link_to_the_file_stays_a_link(home: Home) -> None:
+def test_keeps_a_symbolic_link_to_the_file(home: Home) -> None:
     real = home.folder / "dotfiles.toml"
     real.write_text("# kept\n")
     home.config.symlink_to(real)
@@ -76,7 +76,7 @@ def test_a_link_to_the_file_stays_a_link(home: Home) -> None:
     assert real.read_text().startswith("# kept\n\n[profiles.")
 
 
-def test_every_setting_has_an_option(home: Home) -> None:
+def test_sets_every_setting_by_option(home: Home) -> None:
     config = home.folder / "new" / "folder" / "profiles.toml"
     done = home.run(
         *("init", "https://login.example.com", "--config", config, "--name", "robot", *ENDPOINTS),
@@ -120,7 +120,7 @@ def test_every_setting_has_an_option(home: Home) -> None:
         ((), "give its ID with --client-id"),
     ],
 )
-def test_reports_a_mistake_by_its_option_and_writes_nothing(
+def test_reports_an_invalid_option_and_writes_nothing(
     home: Home, options: tuple[str, ...], told: str
 ) -> None:
     done = home.run("init", *ENDPOINTS, *options)
@@ -134,7 +134,7 @@ def test_reports_a_mistake_by_its_option_and_writes_nothing(
 @pytest.mark.parametrize(
     "address", ["https://user:secret@login.example.com", "javascript://x", "https://"]
 )
-def test_an_address_that_cannot_be_asked(home: Home, address: str) -> None:
+def test_reports_an_unreachable_address(home: Home, address: str) -> None:
     for command in ("init", "login"):
         done = home.run(command, address)
         assert done.returncode == 1
@@ -143,7 +143,7 @@ def test_an_address_that_cannot_be_asked(home: Home, address: str) -> None:
     assert not home.config.exists()
 
 
-def test_an_issuer_that_ends_in_a_slash_is_found_without_it(home: Home) -> None:
+def test_finds_an_issuer_with_a_trailing_slash(home: Home) -> None:
     def metadata(stage: Stage) -> bool:
         found = {
             "issuer": f"{server.url}/",
@@ -162,7 +162,7 @@ def test_an_issuer_that_ends_in_a_slash_is_found_without_it(home: Home) -> None:
         assert "The profile work already has these settings." in again.stderr
 
 
-def test_a_provider_that_publishes_nothing(home: Home) -> None:
+def test_explains_how_to_use_a_provider_without_metadata(home: Home) -> None:
     with FaultServer(*[faults.answer(404, b"")] * 12) as server:
         done = home.run("login", server.url)
     assert done.returncode == 1
@@ -171,7 +171,7 @@ def test_a_provider_that_publishes_nothing(home: Home) -> None:
     assert not home.config.exists()
 
 
-def test_a_person_is_asked_for_what_is_missing(home: Home) -> None:
+def test_prompts_for_missing_settings(home: Home) -> None:
     with home.in_terminal("init", "--token-endpoint", "https://login.example.com/token") as shown:
         shown.until("Scope, as names separated by spaces")
         shown.type("read write\n")
@@ -186,7 +186,7 @@ def test_a_person_is_asked_for_what_is_missing(home: Home) -> None:
     }
 
 
-def test_names_are_numbered(home: Home) -> None:
+def test_numbers_duplicate_profile_names(home: Home) -> None:
     for client in ("a", "b", "c"):
         assert home.run("init", *ENDPOINTS, "--client-id", client).returncode == 0
     assert list(profiles(home)) == [
@@ -208,7 +208,9 @@ def test_names_are_numbered(home: Home) -> None:
         ("[profiles.work]\n", "the profile work already exists"),
     ],
 )
-def test_a_file_that_cannot_be_extended_stays(home: Home, content: str, told: str) -> None:
+def test_leaves_a_file_that_cannot_be_extended_unchanged(
+    home: Home, content: str, told: str
+) -> None:
     home.write(content)
     done = home.run("init", *ENDPOINTS, "--client-id", "app", "--name", "work")
     assert done.returncode == 1
@@ -216,16 +218,16 @@ def test_a_file_that_cannot_be_extended_stays(home: Home, content: str, told: st
     assert home.config.read_text() == content
 
 
-def test_a_disk_without_room_changes_nothing(home: Home) -> None:
+def test_a_full_disk_leaves_the_file_unchanged(home: Home) -> None:
     home.write("# kept\n")
-    done = home.run_without_room("init", *ENDPOINTS, "--client-id", "app")
+    done = home.run_with_full_disk("init", *ENDPOINTS, "--client-id", "app")
     assert done.returncode == 1
     assert "the profile could not be written: File too large" in done.stderr
     assert home.config.read_text() == "# kept\n"
     assert [each.name for each in home.config.parent.iterdir()] == ["config.toml"]
 
 
-def test_many_at_once_lose_no_profile(home: Home) -> None:
+def test_concurrent_commands_lose_no_profile(home: Home) -> None:
     names = [f"p{number}" for number in range(4)]
     running = [
         forked.Popen(
@@ -240,7 +242,7 @@ def test_many_at_once_lose_no_profile(home: Home) -> None:
     assert sorted(profiles(home)) == names
 
 
-def test_options_of_a_new_profile_need_an_address(home: Home) -> None:
+def test_rejects_new_profile_options_without_an_address(home: Home) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\n')
     done = home.run("login", "work", "--client-id", "other")
     assert done.returncode == 2

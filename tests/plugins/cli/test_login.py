@@ -1,4 +1,4 @@
-"""``grantway login``: on a device, in a browser, by pasting; and how it ends when it does not."""
+"""Tests of ``grantway login`` with each login method, and of its failures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ENTER = re.compile(r"Open +(\S+)\s+Enter +(\S+)")
 
 @pytest.fixture
 def grantway_issuer_settings() -> IssuerSettings:
-    """A person decides at the issuer's pages."""
+    """Let the test decide on the issuer's pages."""
     return IssuerSettings(
         approve="page", lifetimes=Lifetimes(device_interval=1), registration="unrestricted"
     )
@@ -44,14 +44,14 @@ def grantway_issuer_settings() -> IssuerSettings:
 
 @pytest.fixture
 def work(home: Home, grantway_issuer: LiveIssuer) -> Home:
-    """A home with a profile named work."""
+    """Return a home with a profile named work."""
     home.write(f'[profiles.work]\nprovider = "{grantway_issuer.url}"\nscope = ["read"]\n')
     return home
 
 
 @contextlib.contextmanager
 def running(home: Home, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A login under way; killed where the test fails before its end."""
+    """Start a login; kill it if it still runs at the end of the block."""
     with home.start("login", *arguments) as login:
         try:
             yield login
@@ -60,7 +60,7 @@ def running(home: Home, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def asked(login: subprocess.Popen[str]) -> tuple[str, str]:
-    """The address and the code that a login on a device shows."""
+    """Return the address and the code that a device login shows."""
     assert login.stdout is not None
     shown = ""
     while not (found := ENTER.search(shown)):
@@ -71,11 +71,11 @@ def asked(login: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def is_empty(home: Home) -> bool:
-    """Whether no token is stored; a registration may be."""
+    """Return whether no token is stored, apart from a client registration."""
     return home.stored() is None
 
 
-def test_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
+def test_logs_in_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
     with running(work, "work", "--device") as login:
         uri, code = asked(login)
         assert is_empty(work)
@@ -91,7 +91,7 @@ def test_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
     assert work.run("token", "work").stdout == f"{token.access_token}\n"
 
 
-def test_a_refusal_ends_it(work: Home, grantway_issuer: LiveIssuer) -> None:
+def test_a_denied_login_fails(work: Home, grantway_issuer: LiveIssuer) -> None:
     with running(work, "work") as login:
         uri, code = asked(login)
         grantway_issuer.browser_driver().deny_device(uri, code)
@@ -102,7 +102,7 @@ def test_a_refusal_ends_it(work: Home, grantway_issuer: LiveIssuer) -> None:
     assert is_empty(work)
 
 
-def test_ctrl_c_ends_it_and_nothing_is_stored(work: Home) -> None:
+def test_ctrl_c_cancels_and_stores_nothing(work: Home) -> None:
     with running(work, "work", "--device") as login:
         asked(login)
         login.send_signal(signal.SIGINT)
@@ -111,7 +111,9 @@ def test_ctrl_c_ends_it_and_nothing_is_stored(work: Home) -> None:
     assert is_empty(work)
 
 
-def test_a_terminal_shows_a_qr_code_and_a_clock(work: Home, grantway_issuer: LiveIssuer) -> None:
+def test_a_terminal_shows_a_qr_code_and_a_countdown(
+    work: Home, grantway_issuer: LiveIssuer
+) -> None:
     with work.in_terminal("login", "work", "--device") as login:
         found = login.until(ENTER.pattern)
         first = login.until(r"Waiting for you to approve: (\d+:\d\d) left")[1]
@@ -126,7 +128,7 @@ def test_a_terminal_shows_a_qr_code_and_a_clock(work: Home, grantway_issuer: Liv
 
 @pytest.fixture
 def browser(tmp_path: Path) -> str:
-    """A browser of this machine, with a person in front of it: a program, as BROWSER names it."""
+    """Return a command for BROWSER that acts as a browser and its user."""
     program = tmp_path / "browser.py"
     program.write_text(
         textwrap.dedent(
@@ -144,22 +146,22 @@ def browser(tmp_path: Path) -> str:
     return shlex.join([sys.executable, str(program)])
 
 
-def test_in_the_browser_of_this_machine(work: Home, browser: str) -> None:
-    # Nothing says how: BROWSER does, in a container too.
+def test_logs_in_with_the_local_browser(work: Home, browser: str) -> None:
+    # BROWSER selects the browser method, even in a container.
     done = work.run("login", "work", BROWSER=f"{browser} approve %s")
     assert done.returncode == 0, done.stderr
     assert "Logged in to work." in done.stdout
     assert not is_empty(work)
 
 
-def test_a_refusal_in_the_browser(work: Home, browser: str) -> None:
+def test_a_login_denied_in_the_browser_fails(work: Home, browser: str) -> None:
     done = work.run("login", "work", "--browser", BROWSER=f"{browser} deny %s")
     assert done.returncode == 1
     assert "access_denied" in done.stderr
     assert is_empty(work)
 
 
-def test_no_browser_can_be_opened(work: Home) -> None:
+def test_explains_what_to_do_if_no_browser_can_be_opened(work: Home) -> None:
     with work.start("login", "work", "--browser") as login:
         assert login.stdout is not None
         try:
@@ -175,7 +177,7 @@ def test_no_browser_can_be_opened(work: Home) -> None:
     assert login.returncode == 130
 
 
-def test_the_address_is_shown_before_a_browser_that_stays_in_the_foreground(
+def test_shows_the_address_before_starting_a_browser_in_the_foreground(
     work: Home, grantway_issuer: LiveIssuer
 ) -> None:
     work.env["BROWSER"] = "sh -c 'read line' %s"
@@ -185,25 +187,23 @@ def test_the_address_is_shown_before_a_browser_that_stays_in_the_foreground(
             url = next(line for line in login.stdout if line.startswith("http")).strip()
             driver = grantway_issuer.browser_driver()
             driver.visit(driver.approve_authorization(url))
-            told = login.stdout.readline()
+            shown = login.stdout.readline()
             assert login.wait(PATIENCE) == 0
         finally:
             login.kill()
-    assert "Logged in to work." in told
+    assert "Logged in to work." in shown
 
 
 @pytest.mark.parametrize("options", [["--port"], ["--listen"]])
-def test_the_browser_comes_back_to_a_chosen_port(
-    work: Home, browser: str, options: list[str]
-) -> None:
+def test_listens_on_the_chosen_port(work: Home, browser: str, options: list[str]) -> None:
     port = free_port()
-    place = [*options, f"{port}" if options == ["--port"] else f"0.0.0.0:{port}"]
-    done = work.run("login", "work", *place, BROWSER=f"{browser} approve %s")
+    address = [*options, f"{port}" if options == ["--port"] else f"0.0.0.0:{port}"]
+    done = work.run("login", "work", *address, BROWSER=f"{browser} approve %s")
     assert done.returncode == 0, done.stderr
     assert f"127.0.0.1%3A{port}%2Fcallback" in done.stdout
 
 
-def test_the_profile_can_choose_the_port(work: Home, browser: str) -> None:
+def test_listens_on_a_port_of_the_profile(work: Home, browser: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken = busy.getsockname()[1]
         free = free_port()
@@ -212,14 +212,14 @@ def test_the_profile_can_choose_the_port(work: Home, browser: str) -> None:
         done = work.run("login", "work", BROWSER=f"{browser} approve %s")
         assert done.returncode == 1
         assert f"cannot listen on port {taken}" in done.stderr
-        # The client registers again, since the provider knows it for the other port only.
+        # The client registers again, because the provider knows it only with the other port.
         work.write(f"{text}redirect_uri = 'http://localhost/cb'\nports = [{taken}, {free}]\n")
         done = work.run("login", "work", BROWSER=f"{browser} approve %s")
     assert done.returncode == 0, done.stderr
     assert f"localhost%3A{free}%2Fcb" in done.stdout
 
 
-def test_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
+def test_logs_in_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
     with work.start("login", "work", "--paste", stdin=subprocess.PIPE) as login:
         assert login.stdout is not None
         assert login.stdin is not None
@@ -235,7 +235,7 @@ def test_by_pasting(work: Home, grantway_issuer: LiveIssuer) -> None:
 
 
 LONG = "x" * 7000
-#: A shell that controls its terminal: Ctrl-C is a signal, and the modes outlive a command.
+#: A shell with a controlling terminal, so that Ctrl-C sends a signal.
 SHELL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -244,7 +244,7 @@ os.execvp("sh", ["sh", "-c", script, "sh", *sys.argv[1:]])
 """
 
 
-def test_an_address_of_any_length_is_pasted_into_a_terminal_and_not_shown(
+def test_reads_a_long_pasted_address_without_showing_it(
     work: Home, grantway_issuer: LiveIssuer
 ) -> None:
     with work.in_terminal("login", "work", "--paste") as login:
@@ -260,9 +260,7 @@ def test_an_address_of_any_length_is_pasted_into_a_terminal_and_not_shown(
     assert not is_empty(work)
 
 
-def test_an_address_of_any_length_is_read_from_a_pipe(
-    work: Home, grantway_issuer: LiveIssuer
-) -> None:
+def test_reads_a_long_address_from_a_pipe(work: Home, grantway_issuer: LiveIssuer) -> None:
     with work.start("login", "work", "--paste", stdin=subprocess.PIPE) as login:
         assert login.stdout is not None
         try:
@@ -275,7 +273,7 @@ def test_an_address_of_any_length_is_read_from_a_pipe(
 
 
 @pytest.mark.parametrize(("key", "status"), [("\x04", 1), ("\x03", 130)])
-def test_a_terminal_is_left_as_it_was(work: Home, key: str, status: int) -> None:
+def test_restores_the_terminal_settings(work: Home, key: str, status: int) -> None:
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     with subprocess.Popen(
@@ -299,7 +297,7 @@ def test_a_terminal_is_left_as_it_was(work: Home, key: str, status: int) -> None
             os.close(theirs)
 
 
-def test_ctrl_c_ends_the_pasting(work: Home) -> None:
+def test_ctrl_c_cancels_pasting(work: Home) -> None:
     with work.start("login", "work", "--paste", stdin=subprocess.PIPE) as login:
         assert login.stdout is not None
         try:
@@ -311,7 +309,7 @@ def test_ctrl_c_ends_the_pasting(work: Home) -> None:
     assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")
 
 
-def test_an_input_that_ends_without_an_address(work: Home) -> None:
+def test_reports_input_that_ends_without_an_address(work: Home) -> None:
     done = work.run("login", "work", "--paste", typed="\n \n")
     assert done.returncode == 1
     assert "The input ended before an address was pasted." in done.stderr
@@ -326,7 +324,7 @@ def test_rejects_a_login_if_the_token_cannot_be_stored(
         f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n'
         f'client_id = "{client.client_id}"\n{grant}'
     )
-    done = home.run_without_room("login", "work")
+    done = home.run_with_full_disk("login", "work")
     assert done.returncode == 1
     assert "could not be saved: File too large" in done.stderr
     assert "Enter" not in done.stdout
@@ -341,7 +339,7 @@ def test_rejects_a_login_to_a_memory_store(work: Home) -> None:
 
 
 @pytest.mark.parametrize("pasted", ["", "nonsense\n", "http://127.0.0.1/callback?code=a&state=b\n"])
-def test_what_is_pasted_is_checked(work: Home, pasted: str) -> None:
+def test_rejects_an_invalid_pasted_address(work: Home, pasted: str) -> None:
     done = work.run("login", "work", "--paste", typed=pasted)
     assert done.returncode == 1
     assert done.stderr
@@ -349,16 +347,16 @@ def test_what_is_pasted_is_checked(work: Home, pasted: str) -> None:
     assert is_empty(work)
 
 
-def test_the_profile_can_choose(work: Home) -> None:
+def test_uses_the_login_method_of_the_profile(work: Home) -> None:
     work.write(work.config.read_text() + 'login = "paste"\n')
     assert "Open this address in any browser" in work.run("login", "work", typed="").stdout
 
 
-# --- A client that registers itself ---------------------------------------------------------------
+# --- client registration --------------------------------------------------------------------------
 
 
 def log_in(home: Home, issuer: LiveIssuer) -> str:
-    """Log in on a device; gives the client_id."""
+    """Log in on a device, and return the client_id."""
     with running(home, "work", "--device") as login:
         issuer.browser_driver().approve_device(*asked(login))
         _, errors = login.communicate(timeout=PATIENCE)
@@ -401,24 +399,24 @@ def test_a_registration_unknown_to_the_provider_is_replaced(
     assert log_in(work, grantway_issuer) not in {first, "f" * 32}
 
 
-@pytest.mark.parametrize("way", ["--browser", "--paste"])
-def test_a_forgotten_registration_is_noticed_before_a_person_is_sent_anywhere(
-    work: Home, grantway_issuer: LiveIssuer, way: str
+@pytest.mark.parametrize("method", ["--browser", "--paste"])
+def test_replaces_an_unknown_registration_before_opening_the_browser(
+    work: Home, grantway_issuer: LiveIssuer, method: str
 ) -> None:
-    """The provider would show an error page, and the browser never come back."""
+    """Otherwise the provider shows an error page, and the command waits forever."""
     log_in(work, grantway_issuer)
     with work.profile() as profile:
         key = f"{profile.key} client"
         kept = profile.store.load(key)
         assert kept is not None
         profile.store.save(key, replace(kept, access_token="f" * 32))
-    with work.start("login", "work", way, stdin=subprocess.PIPE) as login:
+    with work.start("login", "work", method, stdin=subprocess.PIPE) as login:
         assert login.stdout is not None
         try:
             url = next(line for line in login.stdout if line.startswith("http")).strip()
             driver = grantway_issuer.browser_driver()
             back = driver.approve_authorization(url)
-            if way == "--browser":
+            if method == "--browser":
                 driver.visit(back)
             _, errors = login.communicate(f"{back}\n", timeout=PATIENCE)
         finally:
@@ -426,7 +424,7 @@ def test_a_forgotten_registration_is_noticed_before_a_person_is_sent_anywhere(
     assert (login.returncode, errors) == (0, "")
 
 
-def test_a_token_of_a_forgotten_registration_needs_a_login(
+def test_a_token_of_an_unknown_registration_needs_a_login(
     work: Home, grantway_issuer: LiveIssuer
 ) -> None:
     log_in(work, grantway_issuer)
@@ -441,7 +439,7 @@ def test_a_token_of_a_forgotten_registration_needs_a_login(
     assert "grantway login work" in done.stderr
 
 
-def test_a_provider_that_registers_nobody(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_reports_a_provider_without_registration(home: Home, grantway_issuer: LiveIssuer) -> None:
     url = grantway_issuer.url
     home.write(
         f'[profiles.work]\nprovider = {{token_endpoint = "{url}/token", '
@@ -452,7 +450,7 @@ def test_a_provider_that_registers_nobody(home: Home, grantway_issuer: LiveIssue
     assert "profiles.work.client_id is missing, and the provider has no registration" in done.stderr
 
 
-def test_a_refused_registration_says_why(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_reports_why_a_registration_was_rejected(home: Home, grantway_issuer: LiveIssuer) -> None:
     home.write(
         f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n'
         'redirect_uri = "http://elsewhere.example.com/callback"\n'
@@ -463,7 +461,7 @@ def test_a_refused_registration_says_why(home: Home, grantway_issuer: LiveIssuer
     assert "give its client_id in the profile" in done.stderr
 
 
-# --- Which way ------------------------------------------------------------------------------------
+# --- choice of the login method -------------------------------------------------------------------
 
 BOTH = Provider(
     token_endpoint="https://login.example.com/token",
@@ -493,13 +491,15 @@ def test_chooses_the_method_by_environment(
     assert reason in choice.reason
 
 
-def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "linux")  # elsewhere no variable tells of one
+def test_chooses_device_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")  # only Linux names the display in a variable
     monkeypatch.setattr(login_methods, "_CONTAINER_MARKERS", ())
     assert choose(BOTH, HERE, {}) == ChosenMethod("device", "there is no display")
 
 
-def test_a_container_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_detects_a_container_by_its_marker_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(login_methods, "_CONTAINER_MARKERS", (str(tmp_path),))
     assert choose(BOTH, HERE, {"DISPLAY": ":0"}) == ChosenMethod("device", "this is a container")
 
@@ -527,7 +527,7 @@ def test_rejects_a_provider_without_login_endpoints(home: Home) -> None:
     assert "neither an authorization_endpoint nor a device_authorization_endpoint" in done.stderr
 
 
-def test_a_grant_without_a_person(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_logs_in_with_a_grant_that_needs_no_user(home: Home, grantway_issuer: LiveIssuer) -> None:
     client = grantway_issuer.client(grant_types=["client_credentials"])
     home.write(
         f'[profiles.robot]\nprovider = "{grantway_issuer.url}"\ngrant = "client_credentials"\n'
@@ -539,7 +539,7 @@ def test_a_grant_without_a_person(home: Home, grantway_issuer: LiveIssuer) -> No
     assert "Requesting a token with client_credentials." in done.stdout
 
 
-def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:
+def test_ctrl_c_during_a_request_says_that_the_token_is_still_stored(home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
         home.write(
@@ -548,27 +548,27 @@ def test_ctrl_c_where_no_person_is_needed_says_what_goes_on(home: Home) -> None:
             'grant = "client_credentials"\nclient_id = "robot"\n'
         )
         with running(home, "robot") as login:
-            asking, _ = server.accept()
-            with asking:
+            connection, _ = server.accept()
+            with connection:
                 login.send_signal(signal.SIGINT)
                 assert login.stderr is not None
-                told = login.stderr.readline() + login.stderr.readline()
+                shown = login.stderr.readline() + login.stderr.readline()
                 body = b'{"access_token": "at", "token_type": "Bearer", "expires_in": 60}'
-                read_request(asking)  # closing with bytes unread would reset the connection
-                asking.sendall(
+                read_request(connection)  # closing with bytes unread would reset the connection
+                connection.sendall(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                     b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
                 )
                 login.communicate(timeout=PATIENCE)
     assert login.returncode == 130
-    assert told == "\nCancelled. If the provider has already issued a token, it is still stored.\n"
+    assert shown == "\nCancelled. If the provider has already issued a token, it is still stored.\n"
     assert home.run("token", "robot").stdout == "at\n"
 
 
-# --- AWS's sessions -------------------------------------------------------------------------------
+# --- AWS sessions ---------------------------------------------------------------------------------
 
 
-def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_logs_in_to_an_aws_session(home: Home, grantway_issuer: LiveIssuer) -> None:
     config = home.folder / "aws-config"
     config.write_text(
         "[sso-session corp]\nsso_region = eu-west-1\n"
@@ -587,7 +587,7 @@ def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> 
     assert list((home.folder / ".aws" / "sso" / "cache").glob("*.json"))
     cache = home.folder / ".aws" / "sso" / "cache"
     cached = sorted(cache.glob("*.json"))
-    again = home.run_without_room("login", "--sso-session", "corp")
+    again = home.run_with_full_disk("login", "--sso-session", "corp")
     assert again.returncode == 1
     assert "could not be saved: File too large" in again.stderr
     assert "Enter" not in again.stdout
@@ -598,7 +598,9 @@ def test_a_session_of_the_aws_tools(home: Home, grantway_issuer: LiveIssuer) -> 
     assert home.run("token", "--sso-session", "corp").returncode == 3
 
 
-def test_the_settings_of_a_session(home: Home, grantway_issuer: LiveIssuer, browser: str) -> None:
+def test_uses_the_session_settings_of_the_profile_file(
+    home: Home, grantway_issuer: LiveIssuer, browser: str
+) -> None:
     config = home.folder / "aws-config"
     config.write_text(
         "[sso-session corp]\nsso_region = eu-west-1\n"
@@ -620,7 +622,7 @@ def test_the_settings_of_a_session(home: Home, grantway_issuer: LiveIssuer, brow
         assert login.wait(PATIENCE) == 0
 
 
-def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(
+def test_sends_no_session_refresh_token_if_the_next_cannot_be_stored(
     home: Home, grantway_issuer: LiveIssuer
 ) -> None:
     config = home.folder / "aws-config"
@@ -637,17 +639,17 @@ def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(
         for each in (home.folder / ".aws" / "sso" / "cache").glob("*.json")
         if "refreshToken" in each.read_text()
     )
-    ended = {**json.loads(file.read_text()), "expiresAt": "2020-01-02T03:04:05Z"}
-    ended.pop("grantway")
-    file.write_text(json.dumps(ended))
-    done = home.run_without_room("token", "--sso-session", "corp")
+    expired = {**json.loads(file.read_text()), "expiresAt": "2020-01-02T03:04:05Z"}
+    expired.pop("grantway")
+    file.write_text(json.dumps(expired))
+    done = home.run_with_full_disk("token", "--sso-session", "corp")
     assert (done.returncode, done.stdout) == (1, "")
     assert "could not be saved: File too large" in done.stderr
     assert "keeps the new token" not in done.stderr  # nothing was sent
-    assert json.loads(file.read_text()) == ended
+    assert json.loads(file.read_text()) == expired
     done = home.run("token", "--sso-session", "corp")
     assert done.returncode == 0, done.stderr
-    assert json.loads(file.read_text())["refreshToken"] != ended["refreshToken"]
+    assert json.loads(file.read_text())["refreshToken"] != expired["refreshToken"]
 
 
 @pytest.mark.parametrize(
@@ -659,9 +661,7 @@ def test_a_session_s_refresh_token_is_not_spent_where_the_next_cannot_be_stored(
         ("127.0.0.1:8400", "http://127.0.0.1:8400"),
     ],
 )
-def test_a_host_without_https_is_answered_with_the_command(
-    home: Home, name: str, address: str
-) -> None:
+def test_suggests_the_command_for_a_host_without_https(home: Home, name: str, address: str) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\n')
     done = home.run("login", name)
     assert done.returncode == 1

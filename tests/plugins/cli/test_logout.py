@@ -1,4 +1,4 @@
-"""``grantway logout``: revoked at the provider, and forgotten here whatever the provider says."""
+"""Tests of ``grantway logout``: revoke the token, and delete it even if that fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.plugins.cli.home import Home
 
 @pytest.fixture
 def logged_in(home: Home, grantway_issuer: LiveIssuer) -> Home:
-    """A home with a profile named work, and a login to it."""
+    """Return a home with a profile named work that is logged in."""
     home.write(f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n')
     done = home.run("login", "work")
     assert done.returncode == 0, done.stderr
@@ -22,7 +22,7 @@ def kept(home: Home) -> list[str]:
     return [path.name for path in home.tokens.glob("*.json")]
 
 
-def test_the_token_is_revoked_and_forgotten_with_its_registration(logged_in: Home) -> None:
+def test_revokes_the_token_and_deletes_it_with_its_registration(logged_in: Home) -> None:
     with logged_in.profile() as profile:
         client, token = profile.client(), profile.store.load(profile.key)
         assert token is not None
@@ -37,7 +37,7 @@ def test_the_token_is_revoked_and_forgotten_with_its_registration(logged_in: Hom
     assert (again.returncode, again.stdout) == (0, "You were not logged in to work.\n")
 
 
-def test_what_cannot_be_revoked_is_forgotten_all_the_same(
+def test_deletes_a_token_that_cannot_be_revoked(
     logged_in: Home, grantway_issuer: LiveIssuer
 ) -> None:
     token = logged_in.stored()
@@ -52,7 +52,9 @@ def test_what_cannot_be_revoked_is_forgotten_all_the_same(
     assert kept(logged_in) == []
 
 
-def test_a_provider_without_revocation_is_told_of(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_reports_a_provider_without_a_revocation_endpoint(
+    home: Home, grantway_issuer: LiveIssuer
+) -> None:
     url = grantway_issuer.url
     home.write(
         f'[profiles.work.provider]\ntoken_endpoint = "{url}/token"\n'
@@ -66,7 +68,7 @@ def test_a_provider_without_revocation_is_told_of(home: Home, grantway_issuer: L
     assert kept(home) == []
 
 
-def test_an_expired_registration_is_not_made_anew_to_revoke(logged_in: Home) -> None:
+def test_does_not_register_again_only_to_revoke(logged_in: Home) -> None:
     with logged_in.profile() as profile:
         assert profile.registrations is not None
         profile.registrations.forget(5)
@@ -76,13 +78,13 @@ def test_an_expired_registration_is_not_made_anew_to_revoke(logged_in: Home) -> 
     assert kept(logged_in) == []
 
 
-def test_both_names_are_refused(home: Home) -> None:
+def test_rejects_two_names(home: Home) -> None:
     done = home.run("logout", "work", "--sso-session", "work")
     assert done.returncode == 2
     assert "Give only one of NAME, --sso-session and --sso-profile." in done.stderr
 
 
-def test_without_a_name_there_must_be_a_profile(home: Home) -> None:
+def test_needs_a_profile_if_no_name_is_given(home: Home) -> None:
     done = home.run("logout")
     assert done.returncode == 1
     assert "no profile yet" in done.stderr

@@ -1,4 +1,4 @@
-"""``grantway new-plugin``: what it writes, what it refuses, and that what it writes works."""
+"""Tests of ``grantway new-plugin`` and the package that it writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def new_plugin(*arguments: str | Path) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_it_writes_a_package_and_tells_what_comes_next(tmp_path: Path) -> None:
+def test_writes_a_package_and_prints_the_next_steps(tmp_path: Path) -> None:
     status, shown = new_plugin(NAME, "--into", tmp_path)
     assert status == 0, shown
     made = tmp_path / NAME
@@ -39,7 +39,7 @@ def test_it_writes_a_package_and_tells_what_comes_next(tmp_path: Path) -> None:
     assert "pip install -e '.[test]'\n  pytest" in shown
 
 
-def test_nothing_of_the_template_s_own_name_is_left() -> None:
+def test_replaces_every_name_of_the_template() -> None:
     for path, text in files(NAME):
         assert not re.search("example.grant", f"{path}{text}", re.IGNORECASE), path
     assert f"grantway>={grantway.__version__}" in dict(files(NAME))[Path("pyproject.toml")]
@@ -62,14 +62,14 @@ def test_nothing_of_the_template_s_own_name_is_left() -> None:
         ("tests", "already has a module called tests"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(name: str, told: str, tmp_path: Path) -> None:
+def test_rejects_an_invalid_name(name: str, told: str, tmp_path: Path) -> None:
     status, shown = new_plugin("--into", tmp_path, "--", name)
     assert status == 1
     assert told in shown
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
+def test_leaves_a_folder_that_is_not_empty_unchanged(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     (tmp_path / NAME / ".keep").write_text("mine")
     status, shown = new_plugin(NAME, "--into", tmp_path)
@@ -77,18 +77,18 @@ def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / NAME).iterdir()] == [".keep"]
 
 
-def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
+def test_leaves_an_existing_file_unchanged(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("mine")
     assert new_plugin(NAME, "--into", tmp_path)[0] == 1
     assert (tmp_path / NAME).read_text() == "mine"
 
 
-def test_an_empty_folder_is_used(tmp_path: Path) -> None:
+def test_uses_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     assert new_plugin(NAME, "--into", tmp_path)[0] == 0
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_reports_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status, shown = new_plugin(NAME, "--into", tmp_path / "file" / "below")
     assert status == 1
@@ -104,18 +104,18 @@ def run(folder: Path, *command: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", NAME, "z-" + "a" * (LONGEST - 2)])
-def test_it_is_clean_in_style_whatever_its_name(name: str, tmp_path: Path) -> None:
+def test_the_package_passes_ruff_with_any_name(name: str, tmp_path: Path) -> None:
     assert new_plugin(name, "--into", tmp_path)[0] == 0
     run(tmp_path / name, "ruff", "check", "--no-cache", ".")
     run(tmp_path / name, "ruff", "format", "--no-cache", "--check", ".")
 
 
-def test_its_types_are_strict(tmp_path: Path) -> None:
+def test_the_package_passes_mypy_strict(tmp_path: Path) -> None:
     assert new_plugin(NAME, "--into", tmp_path)[0] == 0
     run(tmp_path / NAME, "mypy", "--cache-dir", os.devnull)
 
 
-def test_the_template_holds_no_file_that_is_not_written() -> None:
+def test_writes_every_file_of_the_template() -> None:
     there = [
         path
         for path in TEMPLATE.rglob("*")

@@ -1,4 +1,4 @@
-"""``grantway serve`` as an operator uses it."""
+"""Tests of ``grantway serve`` as a process."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def login(client: aws.SSOOIDCClient) -> tuple[dict[str, str], dict[str, object]]
     return who, token
 
 
-def test_sigterm_ends_it_cleanly_and_the_next_start_knows_every_token(tmp_path: Path) -> None:
+def test_stops_cleanly_on_sigterm_and_keeps_every_token(tmp_path: Path) -> None:
     database = str(tmp_path / "issuer.sqlite3")
     with serving("--database", database) as (url, process):
         with aws.client("us-east-1", url) as client:
@@ -83,7 +83,7 @@ def test_sigterm_ends_it_cleanly_and_the_next_start_knows_every_token(tmp_path: 
     assert again["accessToken"] != token["accessToken"]
 
 
-def test_its_lifetimes_can_be_set() -> None:
+def test_sets_lifetimes_by_option() -> None:
     with (
         serving("--database", ":memory:", "--access-token-seconds", "77") as (url, _),
         aws.client("us-east-1", url) as client,
@@ -92,13 +92,13 @@ def test_its_lifetimes_can_be_set() -> None:
     assert token["expiresIn"] == 77
 
 
-def test_its_limits_can_be_set() -> None:
+def test_sets_limits_by_option() -> None:
     with serving("--database", ":memory:", "--header-bytes", "2000") as (url, _):
         answer = requests.get(f"{url}/health", headers={"X": "x" * 2000}, timeout=30)
         assert answer.status_code == 431
 
 
-def test_a_web_page_of_a_named_origin_may_read_the_metadata() -> None:
+def test_allows_pages_of_a_given_origin_to_read_the_metadata() -> None:
     page = {"origin": "https://app.example.com"}
     options = ["--database", ":memory:", "--cors-origin", page["origin"]]
     with serving(*options) as (url, _):
@@ -107,7 +107,7 @@ def test_a_web_page_of_a_named_origin_may_read_the_metadata() -> None:
     assert answer.headers["access-control-allow-origin"] == page["origin"]
 
 
-def test_its_pages_can_have_a_name_and_explain_scopes() -> None:
+def test_shows_the_given_name_and_scope_descriptions() -> None:
     options = ["--name", "Our login", "--scope-description", "sso:account:access=See a=b"]
     with (
         serving("--database", ":memory:", *options) as (url, _),
@@ -121,7 +121,7 @@ def test_its_pages_can_have_a_name_and_explain_scopes() -> None:
     assert "<bdi>See a=b</bdi> <code>sso:account:access</code>" in page
 
 
-def test_approving_everything_is_loud() -> None:
+def test_warns_about_automatic_approval() -> None:
     with serving("--database", ":memory:", "--approve", "auto") as (url, process):
         with aws.client("us-east-1", url) as client:
             registered = client.register_client(clientName="test", clientType="public")
@@ -149,18 +149,18 @@ def test_approving_everything_is_loud() -> None:
         (["--scope-description", "read="], "--scope-description must have printable text"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(options: list[str], says: str) -> None:
+def test_rejects_invalid_options_by_name(options: list[str], says: str) -> None:
     assert says in refused(*options)
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_leaves_a_file_that_is_not_a_database_unchanged(tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("not a database, and worth keeping")
     assert str(notes) in refused("--database", str(notes))
     assert notes.read_text() == "not a database, and worth keeping"
 
 
-def test_a_failed_plugin_is_a_warning_with_its_traceback(tmp_path: Path) -> None:
+def test_logs_a_failed_plugin_as_a_warning_with_its_traceback(tmp_path: Path) -> None:
     Site(tmp_path).install("acme-coupons", "import no_such_library", version="1.2")
     with serving("--database", ":memory:", PYTHONPATH=str(tmp_path)) as (_, process):
         process.send_signal(signal.SIGTERM)
@@ -170,7 +170,7 @@ def test_a_failed_plugin_is_a_warning_with_its_traceback(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_the_audit_log_goes_to_standard_error(log_format: str) -> None:
+def test_writes_the_audit_log_to_standard_error(log_format: str) -> None:
     with serving("--log-format", log_format, "--database", ":memory:") as (url, process):
         with aws.client("us-east-1", url) as client:
             who, _token = login(client)

@@ -1,4 +1,4 @@
-"""``grantway status``: how each profile stands, and never a secret."""
+"""Tests of ``grantway status``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def keep(home: Home, name: str, **fields: Any) -> None:
 
 
 def prepared(home: Home) -> Home:
-    """Profiles in every state there is."""
+    """Return a home with a profile in each state."""
     login = 'provider = "https://login.example.com"\nclient_id = "app"\n'
     home.write(
         f'[profiles.fresh]\n{login}client_secret = "cs-secret"\nscope = "read write"\n'
@@ -77,7 +77,7 @@ def test_shows_each_profile(home: Home) -> None:
     assert "'nowhere' is not registered" in shown["nowhere"]["error"]
 
 
-def test_no_secret_is_shown(home: Home) -> None:
+def test_shows_no_secret(home: Home) -> None:
     prepared(home)
     for options in ([], ["--json"]):
         done = home.run("status", *options)
@@ -86,7 +86,7 @@ def test_no_secret_is_shown(home: Home) -> None:
             assert secret not in done.stdout + done.stderr
 
 
-def test_lines_for_people(home: Home) -> None:
+def test_prints_a_readable_table(home: Home) -> None:
     shown = prepared(home).run("status").stdout
     assert "fresh  fresh\n  user        alice@example.com\n  client      app\n" in shown
     assert "expires     in 59 min" in shown
@@ -94,13 +94,13 @@ def test_lines_for_people(home: Home) -> None:
     assert "never  login needed\n" in shown
 
 
-def test_the_status_of_one_is_for_scripts(home: Home) -> None:
+def test_exit_status_of_one_profile_is_usable_by_scripts(home: Home) -> None:
     prepared(home)
     ends = {"fresh": 0, "ended": 0, "robot": 0, "gone": 3, "never": 3, "broken": 1}
     assert {name: home.run("status", name).returncode for name in ends} == ends
 
 
-def test_no_profiles_and_no_file(home: Home) -> None:
+def test_without_a_profile_file(home: Home) -> None:
     done = home.run("status")
     assert done.returncode == 1
     assert f"{home.config}: no such file" in done.stderr
@@ -109,7 +109,7 @@ def test_no_profiles_and_no_file(home: Home) -> None:
     assert (done.returncode, done.stdout) == (0, f"{home.config} has no profiles.\n")
 
 
-def test_a_client_that_registered_itself_is_named(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_shows_the_registered_client_id(home: Home, grantway_issuer: LiveIssuer) -> None:
     home.write(f'[profiles.work]\nprovider = "{grantway_issuer.url}"\n')
     assert json.loads(home.run("status", "--json").stdout)[0]["client_id"] is None
     assert home.run("login", "work").returncode == 0
@@ -144,7 +144,7 @@ def test_a_faulty_third_party_store_does_not_hide_other_profiles(home: Home) -> 
     assert "s3cret" not in done.stdout
 
 
-def test_a_refresh_that_omits_them_keeps_the_user_and_the_scope(home: Home) -> None:
+def test_keeps_user_and_scope_if_a_refresh_omits_them(home: Home) -> None:
     with FaultServer(faults.answer(200, faults.TOKEN)) as server:
         home.write(
             f'[profiles.work]\nprovider = {{ token_endpoint = "{server.token_endpoint}" }}\n'

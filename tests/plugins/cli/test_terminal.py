@@ -1,4 +1,4 @@
-"""The commands print whole lines into a pipe, and no terminal control sequences."""
+"""Output of the commands in pipes and terminals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2
 
 @pytest.mark.parametrize("columns", ["10", "80"])
 @pytest.mark.parametrize("forced", [{}, {"FORCE_COLOR": "1"}])
-def test_a_pipe_gets_one_line_for_each_row(
+def test_prints_one_line_per_row_to_a_pipe(
     home: Home, columns: str, forced: dict[str, str]
 ) -> None:
     shown = home.run("grants", COLUMNS=columns, **forced).stdout
@@ -32,7 +32,7 @@ def test_a_pipe_gets_one_line_for_each_row(
     assert "loaded" in line
 
 
-def test_a_narrow_terminal_gets_a_block_for_each_row(home: Home) -> None:
+def test_prints_one_block_per_row_to_a_narrow_terminal(home: Home) -> None:
     with home.in_terminal("grants", columns=30) as shown:
         assert shown.end() == 0
     assert "urn:ietf:params:oauth:grant-type:device_code\n  owner" in shown.shown
@@ -43,7 +43,7 @@ def test_a_narrow_terminal_gets_a_block_for_each_row(home: Home) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "doctor"])
-def test_no_other_command_breaks_a_line(home: Home, command: str) -> None:
+def test_other_commands_do_not_wrap_lines(home: Home, command: str) -> None:
     provider = f'provider = "https://login.example.com/{"tenant/" * 30}"\n'
     home.write(f"[profiles.work]\n{provider}provdier = 1\n[profiles.other]\n{provider}")
     narrow, wide = (home.run(command, COLUMNS=columns) for columns in ("20", "1000"))
@@ -66,7 +66,7 @@ STARTED = {
 }
 
 
-def test_what_a_provider_says_never_reaches_the_terminal_raw(home: Home) -> None:
+def test_escapes_control_characters_from_the_provider(home: Home) -> None:
     refusal = {"error": f"a{EVIL}", "error_description": EVIL, "error_uri": EVIL}
     script = faults.answer(200, STARTED), faults.answer(400, refusal)
     with FaultServer(*script) as server:
@@ -82,7 +82,7 @@ ADDRESSES = ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x"]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_an_address_to_type_that_is_no_web_page_is_not_shown(home: Home, address: str) -> None:
+def test_rejects_a_verification_address_that_is_not_http(home: Home, address: str) -> None:
     with FaultServer(faults.answer(200, {**STARTED, "verification_uri": address})) as server:
         home.write(device_provider(server))
         done = home.run("login", "work", "--device")
@@ -92,7 +92,7 @@ def test_an_address_to_type_that_is_no_web_page_is_not_shown(home: Home, address
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_login_page_that_is_no_web_page_is_not_opened(home: Home, address: str) -> None:
+def test_does_not_open_a_login_page_that_is_not_http(home: Home, address: str) -> None:
     def metadata(stage: Stage) -> bool:
         found = {
             "issuer": server.url,
@@ -109,7 +109,7 @@ def test_a_login_page_that_is_no_web_page_is_not_opened(home: Home, address: str
     assert address not in done.stderr
 
 
-def test_the_status_shows_no_control_characters(home: Home) -> None:
+def test_status_escapes_control_characters(home: Home) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "app"\n')
     claims = base64.urlsafe_b64encode(json.dumps({"email": f"alice{EVIL}@x"}).encode()).decode()
     token = grantway.Token(
@@ -128,7 +128,7 @@ def test_the_status_shows_no_control_characters(home: Home) -> None:
     assert not CONTROL.search(as_json["subject"] + "".join(as_json["scope"]))
 
 
-def test_a_name_that_the_locale_cannot_express_ends_no_command(home: Home) -> None:
+def test_prints_names_that_the_locale_cannot_encode(home: Home) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\n"Zo\u00eb" = 1\n')
     done = home.run("status", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")

@@ -30,13 +30,13 @@ def grantway_register_grants():
 """
 
 
-def answer(**fields: Any) -> faults.Act:
+def respond(**fields: Any) -> faults.Act:
     return faults.answer(200, {"access_token": "at", "token_type": "Bearer", **fields})
 
 
 @pytest.fixture
 def vouchers(home: Home) -> Home:
-    """A home with the plugin."""
+    """Return a home with the plugin installed."""
     site = home.folder / "site"
     info = site / "acme_vouchers-1.0.dist-info"
     info.mkdir(parents=True)
@@ -55,7 +55,10 @@ def describe(home: Home, server: FaultServer, grant: str, params: str = 'voucher
 
 
 def age(home: Home, left: float) -> None:
-    """Let the stored token end; the plugin is not installed in this process."""
+    """Make the stored token expire in ``left`` seconds.
+
+    It edits the file, because the plugin is not installed in this process.
+    """
     (file,) = home.tokens.glob("*.json")
     record = json.loads(file.read_text())
     assert "expires_at" in record
@@ -69,7 +72,7 @@ def status(home: Home) -> dict[str, Any]:
 
 
 def test_a_single_use_grant_is_not_refreshable(vouchers: Home) -> None:
-    with FaultServer(answer(expires_in=3600)) as server:
+    with FaultServer(respond(expires_in=3600)) as server:
         describe(vouchers, server, "once")
         assert status(vouchers)["state"] == "on demand"
         done = vouchers.run("login", "v")
@@ -79,7 +82,7 @@ def test_a_single_use_grant_is_not_refreshable(vouchers: Home) -> None:
         shown = status(vouchers)
         assert (shown["state"], shown["refreshable"], shown["refresh_at"]) == ("fresh", False, None)
 
-        again = vouchers.run("login", "v")  # its voucher would be refused
+        again = vouchers.run("login", "v")  # the provider would reject its voucher
         assert again.returncode == 0
         assert "A valid token is already stored, so no new one was requested." in again.stdout
 
@@ -97,8 +100,8 @@ def test_a_single_use_grant_is_not_refreshable(vouchers: Home) -> None:
 
 
 def test_a_single_use_grant_with_a_refresh_token_is_refreshable(vouchers: Home) -> None:
-    first = answer(expires_in=3600, refresh_token="rt")
-    with FaultServer(first, answer(access_token="at-2")) as server:
+    first = respond(expires_in=3600, refresh_token="rt")
+    with FaultServer(first, respond(access_token="at-2")) as server:
         describe(vouchers, server, "once")
         assert "and is refreshed automatically" in vouchers.run("login", "v").stdout
         assert status(vouchers)["refreshable"] is True
@@ -109,18 +112,18 @@ def test_a_single_use_grant_with_a_refresh_token_is_refreshable(vouchers: Home) 
 
 
 def test_a_repeatable_grant_is_refreshed_by_another_request(vouchers: Home) -> None:
-    with FaultServer(answer(expires_in=3600), answer(access_token="at-2")) as server:
+    with FaultServer(respond(expires_in=3600), respond(access_token="at-2")) as server:
         describe(vouchers, server, "again")
         assert "and is refreshed automatically" in vouchers.run("login", "v").stdout
         age(vouchers, -1)
         assert status(vouchers)["state"] == "refreshable"
         done = vouchers.run("login", "v")
     assert "Requesting a token" in done.stdout
-    # This one has no end, so nothing ever renews it.
+    # This token has no expiry, so it is never refreshed.
     assert done.stdout.endswith("Logged in to v. The token has no expiry time.\n")
 
 
-def test_a_refused_voucher_says_why_and_what_to_do(vouchers: Home) -> None:
+def test_reports_a_rejected_voucher_and_the_fix(vouchers: Home) -> None:
     with FaultServer(faults.answer(400, {"error": "invalid_grant"})) as server:
         describe(vouchers, server, "once")
         done = vouchers.run("login", "v")
@@ -130,7 +133,7 @@ def test_a_refused_voucher_says_why_and_what_to_do(vouchers: Home) -> None:
     assert "accept()" not in done.stderr
 
 
-def test_a_missing_voucher_is_asked_for(vouchers: Home) -> None:
+def test_reports_a_missing_voucher_and_the_fix(vouchers: Home) -> None:
     with FaultServer() as server:
         describe(vouchers, server, "once", "")
         assert status(vouchers)["state"] == "login needed"
@@ -145,7 +148,7 @@ def test_a_missing_voucher_is_asked_for(vouchers: Home) -> None:
 def test_a_login_without_a_refresh_token_is_not_refreshable(home: Home) -> None:
     started = {"device_code": "dc", "user_code": "AB", "verification_uri": "https://x.example"}
     with FaultServer(
-        faults.answer(200, {**started, "interval": 1}), answer(expires_in=60)
+        faults.answer(200, {**started, "interval": 1}), respond(expires_in=60)
     ) as server:
         home.write(
             "[profiles.work]\nprovider = "

@@ -1,4 +1,4 @@
-"""``grantway token``: the token and nothing else, at once where it is fresh."""
+"""Tests of ``grantway token`` and its fast path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grantway_plugins.issuer import IssuerSettings, Lifetimes
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.cli.home import PATIENCE, Home, counted
 
-#: What ``grantway token`` loads on the whole way, and has no time for on the fast one.
+#: Modules that are too slow to import on the fast path of ``grantway token``.
 HEAVY = {
     "click",
     "rich",
@@ -33,7 +33,7 @@ HEAVY = {
 
 @pytest.fixture
 def grantway_issuer_settings() -> IssuerSettings:
-    """Strict: a refresh token that comes twice ends the login."""
+    """Revoke the login as soon as a refresh token is used twice."""
     return IssuerSettings(
         approve="auto",
         lifetimes=Lifetimes(device_interval=0, refresh_reuse_window=0),
@@ -43,7 +43,7 @@ def grantway_issuer_settings() -> IssuerSettings:
 
 @pytest.fixture
 def logged_in(home: Home, grantway_issuer: LiveIssuer) -> Home:
-    """A home with a profile named work, and a login to it."""
+    """Return a home with a profile named work that is logged in."""
     home.write(f'[profiles.work]\nprovider = "{grantway_issuer.url}"\nscope = "read write"\n')
     done = home.run("login", "work")
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def logged_in(home: Home, grantway_issuer: LiveIssuer) -> Home:
 
 
 def modules_of(home: Home, *arguments: str) -> tuple[str, set[str]]:
-    """What the command prints, and which modules it has loaded at its end."""
+    """Return the output of the command and the modules that it loaded."""
     code = (
         "import sys; sys.argv[0] = 'grantway'; from grantway_plugins.cli import main\n"
         "try: main()\n"
@@ -68,11 +68,11 @@ def modules_of(home: Home, *arguments: str) -> tuple[str, set[str]]:
     return done.stdout, set(done.stderr.split("\n"))
 
 
-def notes(home: Home) -> list[Path]:
+def cache_entries(home: Home) -> list[Path]:
     return list((home.folder / "state" / "grantway" / "fresh-tokens").iterdir())
 
 
-def test_the_token_is_printed_and_nothing_else(logged_in: Home) -> None:
+def test_prints_only_the_token(logged_in: Home) -> None:
     token = logged_in.stored()
     assert token is not None
     done = logged_in.run("token", "work")
@@ -80,9 +80,9 @@ def test_the_token_is_printed_and_nothing_else(logged_in: Home) -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_json_is_what_a_credential_process_gives(logged_in: Home, *, fast: bool) -> None:
+def test_json_has_the_format_of_a_credential_process(logged_in: Home, *, fast: bool) -> None:
     if not fast:
-        [note.unlink() for note in notes(logged_in)]
+        [entry.unlink() for entry in cache_entries(logged_in)]
     done = logged_in.run("token", "work", "--json")
     token = logged_in.stored()
     assert token is not None
@@ -94,9 +94,7 @@ def test_json_is_what_a_credential_process_gives(logged_in: Home, *, fast: bool)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_a_fresh_token_is_printed_before_anything_is_loaded(
-    logged_in: Home, options: list[str]
-) -> None:
+def test_prints_a_fresh_token_without_slow_imports(logged_in: Home, options: list[str]) -> None:
     shown, loaded = modules_of(logged_in, "token", "work", *options)
     token = logged_in.stored()
     assert token is not None
@@ -116,8 +114,8 @@ def touched(home: Home) -> None:
 
 
 def unreadable(home: Home) -> None:
-    for note in notes(home):
-        note.write_bytes(b"\xff\xfe nonsense")
+    for entry in cache_entries(home):
+        entry.write_bytes(b"\xff\xfe nonsense")
 
 
 def another_token(home: Home) -> None:
@@ -140,14 +138,14 @@ def test_an_invalid_cache_entry_is_ignored_and_replaced(
 def test_a_cache_entry_holds_no_secret_and_is_private(logged_in: Home) -> None:
     token = logged_in.stored()
     assert token is not None
-    (note,) = notes(logged_in)
-    text = note.read_text()
+    (entry,) = cache_entries(logged_in)
+    text = entry.read_text()
     assert token.access_token not in text
     assert str(token.refresh_token) not in text
-    assert note.parent.stat().st_mode & 0o077 == 0
+    assert entry.parent.stat().st_mode & 0o077 == 0
 
 
-def test_two_files_of_profiles_are_told_apart(logged_in: Home, tmp_path: Path) -> None:
+def test_keeps_the_tokens_of_two_profile_files_apart(logged_in: Home, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(logged_in.config.read_text().replace("read write", "read"))
     assert logged_in.run("token", "work", "--config", other).returncode == 3
@@ -161,7 +159,7 @@ def test_two_files_of_profiles_are_told_apart(logged_in: Home, tmp_path: Path) -
     assert first.stdout != second.stdout
 
 
-def test_a_store_that_is_no_file_has_no_fast_way(
+def test_only_the_file_store_has_a_fast_path(
     home: Home, grantway_issuer: LiveIssuer, tmp_path: Path
 ) -> None:
     key = "A" * 43 + "="
@@ -180,7 +178,7 @@ def test_a_store_that_is_no_file_has_no_fast_way(
     assert f"{home.config}, line 3: profiles.work.store cannot be created" in without.stderr
 
 
-def test_at_expiry_eight_processes_make_one_refresh(
+def test_eight_processes_refresh_an_expired_token_once(
     home: Home, grantway_issuer: LiveIssuer
 ) -> None:
     url = grantway_issuer.url
@@ -204,7 +202,7 @@ def test_at_expiry_eight_processes_make_one_refresh(
             assert b"grant_type=refresh_token" in bodies[0]
 
 
-def test_a_token_that_expires_soon_is_printed_and_refreshed(logged_in: Home) -> None:
+def test_prints_and_refreshes_a_token_that_expires_soon(logged_in: Home) -> None:
     old = logged_in.age(100)
     done = logged_in.run("token", "work")
     assert (done.returncode, done.stdout) == (0, f"{old.access_token}\n")
@@ -214,15 +212,13 @@ def test_a_token_that_expires_soon_is_printed_and_refreshed(logged_in: Home) -> 
     assert logged_in.run("token", "work").stdout == f"{new.access_token}\n"
 
 
-def test_the_provider_is_not_asked_for_what_is_fresh(
-    logged_in: Home, grantway_issuer: LiveIssuer
-) -> None:
+def test_sends_no_request_for_a_fresh_token(logged_in: Home, grantway_issuer: LiveIssuer) -> None:
     grantway_issuer.server.stop()
-    [note.unlink() for note in notes(logged_in)]
+    [entry.unlink() for entry in cache_entries(logged_in)]
     token = logged_in.stored()
     assert token is not None
     assert logged_in.run("token", "work").stdout == f"{token.access_token}\n"
-    # It ends soon, and nobody can renew it: it is good all the same.
+    # It expires soon and cannot be refreshed, but it is still valid.
     logged_in.age(100)
     assert logged_in.run("token", "work").stdout == f"{token.access_token}\n"
     logged_in.age(-1)
@@ -235,7 +231,7 @@ def test_the_provider_is_not_asked_for_what_is_fresh(
     assert kept.refresh_token == token.refresh_token
 
 
-def test_the_status_tells_that_a_login_is_needed(
+def test_exit_status_3_means_that_a_login_is_needed(
     home: Home, logged_in: Home, grantway_issuer: LiveIssuer
 ) -> None:
     token = logged_in.age(-1)
@@ -253,7 +249,9 @@ def test_the_status_tells_that_a_login_is_needed(
 @pytest.mark.parametrize(
     ("arguments", "status"), [([], 3), (["work", "--nonsense"], 2), (["wrok"], 1), (["work"], 3)]
 )
-def test_other_failures_have_other_statuses(home: Home, arguments: list[str], status: int) -> None:
+def test_other_errors_have_other_exit_statuses(
+    home: Home, arguments: list[str], status: int
+) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\nclient_id = "a"\n')
     done = home.run("token", *arguments)
     assert (done.returncode, done.stdout) == (status, "")
@@ -261,7 +259,7 @@ def test_other_failures_have_other_statuses(home: Home, arguments: list[str], st
     assert "Traceback" not in done.stderr
 
 
-def test_a_grant_without_a_person_needs_no_login(home: Home, grantway_issuer: LiveIssuer) -> None:
+def test_a_grant_without_a_user_needs_no_login(home: Home, grantway_issuer: LiveIssuer) -> None:
     client = grantway_issuer.client(grant_types=["client_credentials"])
     secret = client.auth.client_secret  # type: ignore[attr-defined]
     home.write(
@@ -270,7 +268,7 @@ def test_a_grant_without_a_person_needs_no_login(home: Home, grantway_issuer: Li
     )
     first, second = home.run("token", "robot", ROBOT=secret), home.run("token", "robot")
     assert first.returncode == 0, first.stderr
-    assert second.stdout == first.stdout  # stored, so that the secret is not even looked for
+    assert second.stdout == first.stdout  # the token is stored, so the secret is not read
     token = home.stored("robot")
     assert token is not None
     assert token.scope == ("read",)
@@ -284,12 +282,12 @@ def test_an_unknown_expiry_is_omitted(home: Home) -> None:
     assert json.loads(done.stdout) == {"Version": 1, "AccessToken": 'a"b', "TokenType": "N_A"}
 
 
-def test_no_refresh_token_is_spent_where_the_next_cannot_be_stored(logged_in: Home) -> None:
+def test_sends_no_refresh_token_if_the_next_cannot_be_stored(logged_in: Home) -> None:
     before = logged_in.age(-1)
-    done = logged_in.run_without_room("token", "work")
+    done = logged_in.run_with_full_disk("token", "work")
     assert (done.returncode, done.stdout) == (1, "")
     assert "could not be saved: File too large" in done.stderr
-    # The issuer would end the login at the second use.
+    # The issuer would revoke the login at the second use.
     done = logged_in.run("token", "work")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() not in {"", before.access_token}
@@ -299,9 +297,9 @@ def test_no_refresh_token_is_spent_where_the_next_cannot_be_stored(logged_in: Ho
 @pytest.mark.parametrize("quick", [True, False])
 def test_reports_output_that_cannot_be_written(logged_in: Home, quick: bool) -> None:
     logged_in.run("token", "work")
-    assert notes(logged_in)
+    assert cache_entries(logged_in)
     if not quick:
-        [note.unlink() for note in notes(logged_in)]
+        [entry.unlink() for entry in cache_entries(logged_in)]
     reader, writer = os.pipe()
     os.close(reader)
     with logged_in.start("token", "work", stdout=writer) as process:
