@@ -80,7 +80,7 @@ class _Client(asyncio.Protocol):
     def __init__(self, target: Target, place: int, may_ask: Callable[[], bool]) -> None:
         self._place = place
         self._chains = target.chains
-        self._may_ask = may_ask
+        self._is_allowed_page = may_ask
         parts = urlsplit(target.url)
         self._head = (
             f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
@@ -119,7 +119,7 @@ class _Client(asyncio.Protocol):
             token = _REFRESH_TOKEN.search(answer, end)
             assert token is not None, answer
             self._chains[self._place] = token[1]
-        if self._may_ask():
+        if self._is_allowed_page():
             self._ask()
         else:
             self._end(None)

@@ -83,10 +83,10 @@ class _Watched(NamedTuple):
 
 
 class GatewayMetrics(OneProcess):
-    """What a gateway does, in numbers. Safe for threads.
+    """Prometheus metrics of a gateway. Thread-safe.
 
-    It is a plugin that observes calls of providers, an observer of token injection, and watches
-    protections::
+    It is a plugin that observes requests to providers, observes the tokens added to requests, and
+    reads the state of protections::
 
         metrics = GatewayMetrics(CollectorRegistry())
         client = Client(provider, ..., registry=build_registry({"metrics": metrics}))

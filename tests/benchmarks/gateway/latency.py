@@ -58,7 +58,7 @@ async def _serve(path: str) -> None:
     from grantway_plugins.gateway._config import ConfigFile
     from grantway_plugins.gateway._running.gateway import Gateway
     from grantway_plugins.gateway._running.proxy import Proxy, open_session
-    from grantway_plugins.gateway._running.runtime import assemble
+    from grantway_plugins.gateway._running.runtime import build_runtime
     from grantway_plugins.server._listening.address import listen
     from grantway_plugins.server._listening.listener import Listener
     from grantway_plugins.server._listening.peers import Shares
@@ -66,7 +66,7 @@ async def _serve(path: str) -> None:
     config = ConfigFile(path)
     limits = config.gateway["limits"]
     gateway = Gateway(config)
-    other = assemble(config)
+    other = build_runtime(config)
     await gateway.start()
     bare = Proxy(
         other.upstream.route_for,

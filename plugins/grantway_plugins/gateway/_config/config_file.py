@@ -55,7 +55,7 @@ class ConfigFile(OneProcess):
     Args:
         path: The file.
         require_valid: Whether mistakes raise an error. Without it, tables with mistakes are
-            ``PartialTable``, and ``assemble`` reports the mistakes together with its own.
+            ``PartialTable``, and ``build_runtime`` reports the mistakes together with its own.
 
     Raises:
         ConfigurationError: file, line and rule of every mistake; or the file is no TOML.
@@ -69,7 +69,7 @@ class ConfigFile(OneProcess):
         routes: ``[routes.NAME]``, by name, each with its ``grant``.
         tenants: Tenant -> provider -> what differs.
         token_endpoint: ``[token_endpoint]``, or None.
-        parts: Makes what the tables describe.
+        components: Creates components from tables.
     """
 
     stays = "it may hold secrets; read the file in the process that uses it"
@@ -80,7 +80,7 @@ class ConfigFile(OneProcess):
             name="gateway file",
             missing=_MISSING,
         )
-        self.parts = Components(self.toml)
+        self.components = Components(self.toml)
         self.mistakes: list[Mistake] = []
         data = self.toml.data
         self.mistakes += [
@@ -220,7 +220,7 @@ class ConfigFile(OneProcess):
 
     def _network(self) -> Iterator[Mistake]:
         try:
-            NetworkSettings(self.parts, self.network, ("network",), {}).transport(1.0).close()
+            NetworkSettings(self.components, self.network, ("network",), {}).transport(1.0).close()
         except ConfigurationError as error:
             if not str(error).startswith(str(self.path)):
                 return  # a variable of the environment, which each provider reports
@@ -233,7 +233,7 @@ class ConfigFile(OneProcess):
 
     def _secret(self, table: Table, at: KeyPath) -> Iterator[Mistake]:
         try:
-            self.parts.secret(table, at)
+            self.components.secret(table, at)
         except ConfigurationError as error:
             found = error.errors
         else:
@@ -357,7 +357,9 @@ class ConfigFile(OneProcess):
             if name not in table:
                 continue
             try:
-                text: Masked[Keys] = Masked(self.parts.secret_in(table, ("token_endpoint",), name))
+                text: Masked[Keys] = Masked(
+                    self.components.secret_in(table, ("token_endpoint",), name)
+                )
             except ConfigurationError as error:
                 rules = [rule for found in error.errors.values() for rule in found]
                 raise ConfigurationError(error.message, errors={name: rules}) from None
@@ -366,7 +368,7 @@ class ConfigFile(OneProcess):
         if not provider:
             return Masked(None)
         try:
-            secret = Masked(self.parts.secret(provider, ("providers", table["provider"])))
+            secret = Masked(self.components.secret(provider, ("providers", table["provider"])))
         except ConfigurationError:
             return Masked(None)
         if secret.value:

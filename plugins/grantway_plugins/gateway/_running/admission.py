@@ -1,4 +1,4 @@
-"""Which requests the gateway works on, when there are more than it can."""
+"""Limits on the number of requests in progress."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from grantway_plugins.server._listening.peers import PeerShares
 
 
 class Admission:
-    """Counts the requests in progress.
+    """Counts the requests in progress and rejects requests over the limits.
 
-    Slow bodies must not lock out others, so a full gateway ends the request that has waited longest
-    for the next piece of its body. Requests that wait for the gateway are never ended.
+    At the limit, the request that has waited longest for the next piece of its body is ended, so
+    that slow bodies do not block other requests. Requests that wait for the gateway are not ended.
 
     Args:
-        most: Requests in progress at most.
-        per_peer: Requests in progress of one peer at most.
-        trusted: Proxies, to which ``per_peer`` does not apply.
+        most: Maximum number of requests in progress.
+        per_peer: Maximum number of requests in progress from one peer.
+        trusted: Proxies to which ``per_peer`` does not apply.
     """
 
     def __init__(self, most: int, per_peer: int, trusted: Iterable[object]) -> None:
         self._most = most
         self._peers = PeerShares(per_peer, trusted)
         self._admitted = 0
-        # Dictionaries keep their order: the first entry has waited longest.
+        # Dictionaries keep insertion order, so the first entry has waited longest.
         self._waiting: dict[Admitted, None] = {}
 
     def admit(self, scope: Scope, receive: Receive) -> Admitted | None:
-        """Count a request, or return None if it is one too many."""
+        """Count a request, or return None if it exceeds a limit."""
         peer = self._peers.key(scope["client"][0] if scope.get("client") else None)
-        # First, so that a peer that has its share ends no request of another one.
+        # First, so that a peer at its limit does not end requests of other peers.
         if not self._peers.take(peer):
             return None
         if self._admitted >= self._most and not self._make_room():
@@ -42,18 +42,18 @@ class Admission:
         return Admitted(self, peer, receive)
 
     def leave(self, request: Admitted) -> None:
-        """Forget a request; safe to repeat."""
+        """Stop counting a request; safe to repeat."""
         if request.counted:
             request.counted = False
             self._admitted -= 1
             self._peers.give_back(request.peer)
 
     def await_body(self, request: Admitted) -> None:
-        """Note that a request now waits for a piece of its body."""
+        """Record that a request waits for the next piece of its body."""
         self._waiting[request] = None
 
     def body_came(self, request: Admitted) -> None:
-        """Note that a request waits no longer."""
+        """Record that a request no longer waits."""
         self._waiting.pop(request, None)
 
     def _make_room(self) -> bool:
@@ -69,9 +69,9 @@ class Admitted:
     """A request in progress.
 
     Args:
-        admission: Where it counts.
-        peer: Whose share it is taken from.
-        receive: Where its body comes from.
+        admission: The counter of requests.
+        peer: Key of the peer whose requests are counted, or None.
+        receive: The ASGI server's ``receive``.
     """
 
     def __init__(self, admission: Admission, peer: Hashable | None, receive: Receive) -> None:
@@ -84,10 +84,10 @@ class Admitted:
         """Receive the next message.
 
         Raises:
-            TimeoutError: the request was ended for another.
+            TimeoutError: The request was ended in favour of another.
         """
         if self._complete:
-            return await self._receive()  # only whether the client is still there
+            return await self._receive()  # only reports when the client disconnects
         if not self.counted:
             raise TimeoutError
         self._admission.await_body(self)
@@ -101,6 +101,6 @@ class Admitted:
         return message
 
     def end(self) -> None:
-        """End it: its next piece of a body does not come in time."""
+        """End the request, as if the next piece of its body were late."""
         if self._wait is not None:
             self._wait.reschedule(asyncio.get_running_loop().time())

@@ -1,4 +1,4 @@
-"""Tokens for proxies that forward the requests themselves: Envoy, nginx, Traefik and Caddy."""
+"""The authorization endpoint for other proxies: Envoy, nginx, Traefik and Caddy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from grantway_plugins.server._http.wire import WireResponse
 from .headers import is_one_of
 from .own_name import is_own_name
 
-#: nginx passes 401 and 403 on, and makes 500 of any other refusal.
+#: nginx returns 401 and 403 to the client, and turns any other error into 500.
 _FORBIDDEN = 403
 _OTHERS = frozenset({400, 501})
 _ENVOY_REMOVES = b"x-envoy-auth-headers-to-remove"
@@ -33,16 +33,16 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
-    """How a proxy describes the request that it asks about, and reads the answer.
+class _ProxyProtocol:
+    """The protocol between a proxy and its authorization endpoint.
 
     Attributes:
-        uri: The header with the request's target; empty if the proxy asks with the request's own.
-        method: The header with its method.
-        hint: What to configure if the headers are missing.
-        copies: Whether the proxy replaces the request's token header by the answer's, and drops
-            it if the answer has none.
-        limited: Whether it passes only the statuses 401 and 403 on.
+        uri: Header with the target of the request; empty if the proxy sends the request itself.
+        method: Header with the method of the request.
+        hint: Error message that names the settings if the headers are missing.
+        copies: Whether the proxy replaces the token header of the request with that of the
+            response, and removes it if the response has none.
+        limited: Whether only the statuses 401 and 403 reach the client.
     """
 
     uri: bytes = b""
@@ -52,14 +52,14 @@ class _Asking:
     limited: bool = False
 
 
-_ENVOY = _Asking(copies=False)
-_NGINX = _Asking(
+_ENVOY = _ProxyProtocol(copies=False)
+_NGINX = _ProxyProtocol(
     b"x-original-uri",
     b"x-original-method",
     "nginx must set X-Original-URI ($request_uri) and X-Forwarded-Host ($host)",
     limited=True,
 )
-_FORWARD_AUTH = _Asking(
+_FORWARD_AUTH = _ProxyProtocol(
     b"x-forwarded-uri",
     b"x-forwarded-method",
     "the proxy must send X-Forwarded-Uri and X-Forwarded-Host",
@@ -67,13 +67,13 @@ _FORWARD_AUTH = _Asking(
 
 
 class Authorize:
-    """An ASGI application that answers whether a request may pass, and with which token.
+    """An ASGI application that decides whether a request may pass, and with which token.
 
-    It gives out tokens, so only the proxies may reach it.
+    Its responses contain tokens, so only the proxies may reach it.
 
     Args:
-        upstream: The rules.
-        table: ``[authorize]`` of the file.
+        upstream: Routes that add tokens to requests.
+        table: The table ``[authorize]`` of the file.
     """
 
     def __init__(self, upstream: UpstreamAuth, table: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ class Authorize:
             table["nginx_path"]: _NGINX,
             table["forward_auth_path"]: _FORWARD_AUTH,
         }
-        #: Names of which no other spelling may pass: Envoy, nginx and others copy every header.
+        #: Names of which other spellings are rejected, because Envoy, nginx and others copy them.
         self._guarded = frozenset().union(*(route.guarded for route in upstream.routes))
         self._spelled = frozenset(
             name.encode()
@@ -93,40 +93,40 @@ class Authorize:
         )
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Judge one request."""
+        """Respond to a proxy's request."""
         peer = scope["client"][0] if scope.get("client") else ""
         if not (is_one_of(peer, self._allow) if self._allow else is_loopback(peer)):
-            await _refuse(send, 403, b"only the proxies of this gateway may ask")
+            await _reject(send, 403, b"only the proxies of this gateway may use this endpoint")
             return
         if not is_own_name(scope):
-            await _refuse(send, 403, b"use this machine's IP address or localhost as the host name")
+            await _reject(send, 403, b"use this machine's IP address or localhost as the host name")
             return
         path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
-        asking = self._paths.get(path, _ENVOY)
+        protocol = self._paths.get(path, _ENVOY)
         try:
-            if asking.uri:
-                facts = _described(scope, asking)
+            if protocol.uri:
+                context = _described_request(scope, protocol)
             elif path.startswith(f"{self._prefix}/"):
                 path = path.removeprefix(self._prefix)
-                facts = _facts(scope, _first(scope, b"host"), path, scope["method"])
+                context = _request_context(scope, _first(scope, b"host"), path, scope["method"])
             else:
                 await send_response(send, WireResponse(404, (_NO_STORE,), b""))
                 return
             self._check_spelling(scope)
-            answer = await self._judge(facts, asking)
+            response = await self._respond(context, protocol)
         except _MalformedError as error:
-            answer = response_for(error)
+            response = response_for(error)
         except RequestRefusedError as error:
-            answer = _passed_on(response_for(error), asking)
-        await send_response(send, answer)
+            response = _with_passed_status(response_for(error), protocol)
+        await send_response(send, response)
 
     def _check_spelling(self, scope: Scope) -> None:
-        """Refuse a second spelling of the token's, the tenant's or a proxy's header.
+        """Reject other spellings of the token header, the tenant header and proxy headers.
 
-        The proxy forwards it, and servers upstream may read ``X_Tenant`` as ``X-Tenant``.
+        The proxy forwards such headers, and upstream servers may read ``X_Tenant`` as ``X-Tenant``.
 
         Raises:
-            RequestRefusedError: the request has such a header.
+            RequestRefusedError: The request has such a header.
         """
         for name, _ in scope["headers"]:
             plain = hyphenated(name)
@@ -137,54 +137,54 @@ class Authorize:
                     f"Send {plain.decode()} with hyphens, not as {name.decode('latin-1')}"
                 )
 
-    async def _judge(self, facts: RequestContext, asking: _Asking) -> WireResponse:
+    async def _respond(self, context: RequestContext, protocol: _ProxyProtocol) -> WireResponse:
         try:
-            injection = await self._upstream.prepare_async(facts)
-        except Exception as error:  # noqa: BLE001 - said to the proxy as what it is
+            upstream_token = await self._upstream.prepare_async(context)
+        except Exception as error:  # noqa: BLE001 - the response reports it
             note(error)
-            return _passed_on(response_for(error), asking)
-        if injection is None:
-            return WireResponse(_FORBIDDEN if asking.limited else 404, (_NO_STORE,), b"")
-        return WireResponse(200, tuple(_granted(injection, facts, asking)), b"")
+            return _with_passed_status(response_for(error), protocol)
+        if upstream_token is None:
+            return WireResponse(_FORBIDDEN if protocol.limited else 404, (_NO_STORE,), b"")
+        return WireResponse(200, tuple(_granted_headers(upstream_token, context, protocol)), b"")
 
 
 class _MalformedError(RequestRefusedError):
-    """The proxy described the request with characters that no request has."""
+    """The proxy sent a request target with invalid characters."""
 
 
-def _granted(
-    injection: UpstreamToken, facts: RequestContext, asking: _Asking
+def _granted_headers(
+    upstream_token: UpstreamToken, context: RequestContext, protocol: _ProxyProtocol
 ) -> Sequence[tuple[bytes, bytes]]:
-    """The headers that the proxy takes over into the request."""
+    """Return the headers that the proxy copies into the request."""
     headers: list[tuple[bytes, bytes]] = [_NO_STORE]
-    name = injection.route.header.lower()
-    if injection.header is not None:
-        headers.append((name.encode(), injection.header[1].encode()))
-    elif injection.kept and asking.copies:
-        headers.append((name.encode(), facts.header(name).encode()))
-    if not asking.copies:
-        set_again = {name} if injection.header is not None else set()
-        removed = {each.encode() for each in injection.removed - set_again}
+    name = upstream_token.route.header.lower()
+    if upstream_token.header is not None:
+        headers.append((name.encode(), upstream_token.header[1].encode()))
+    elif upstream_token.kept and protocol.copies:
+        headers.append((name.encode(), context.header(name).encode()))
+    if not protocol.copies:
+        set_again = {name} if upstream_token.header is not None else set()
+        removed = {each.encode() for each in upstream_token.removed - set_again}
         headers.append((_ENVOY_REMOVES, b",".join(sorted(removed.union(UNDERSCORED)))))
     return headers
 
 
-def _described(scope: Scope, asking: _Asking) -> RequestContext:
-    """The request that a proxy asks about, by the headers that its configuration sets.
+def _described_request(scope: Scope, protocol: _ProxyProtocol) -> RequestContext:
+    """Return the request described by the headers that the proxy's configuration sets.
 
     Raises:
-        RequestRefusedError: they are missing.
+        RequestRefusedError: The headers are missing or invalid.
     """
-    uri = _first(scope, asking.uri)
+    uri = _first(scope, protocol.uri)
     host = _first(scope, b"x-forwarded-host")
     if _CONTROL.search(uri):
-        raise _MalformedError(f"{asking.uri.decode()} holds control characters or spaces")
+        raise _MalformedError(f"{protocol.uri.decode()} contains control characters or spaces")
     if not uri.startswith("/") or not host:
-        raise RequestRefusedError(asking.hint, status=403)
-    return _facts(scope, host, uri.partition("?")[0], _first(scope, asking.method))
+        raise RequestRefusedError(protocol.hint, status=403)
+    return _request_context(scope, host, uri.partition("?")[0], _first(scope, protocol.method))
 
 
-def _facts(scope: Scope, host: str, path: str, method: str) -> RequestContext:
+def _request_context(scope: Scope, host: str, path: str, method: str) -> RequestContext:
     headers = scope["headers"]
 
     def values(name: str) -> list[str]:
@@ -201,14 +201,14 @@ def _first(scope: Scope, name: bytes) -> str:
     return found[0] if found else ""
 
 
-def _passed_on(answer: WireResponse, asking: _Asking) -> WireResponse:
-    """The answer with a status that the proxy passes on."""
-    if not asking.limited or answer.status not in _OTHERS:
-        return answer
-    return WireResponse(_FORBIDDEN, answer.headers, answer.body)
+def _with_passed_status(response: WireResponse, protocol: _ProxyProtocol) -> WireResponse:
+    """Return the response with a status that the proxy returns to the client."""
+    if not protocol.limited or response.status not in _OTHERS:
+        return response
+    return WireResponse(_FORBIDDEN, response.headers, response.body)
 
 
-async def _refuse(send: Send, status: int, message: bytes) -> None:
+async def _reject(send: Send, status: int, message: bytes) -> None:
     await send_response(
         send, WireResponse(status, (_NO_STORE, (b"content-type", b"text/plain")), message)
     )

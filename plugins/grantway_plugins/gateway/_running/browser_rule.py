@@ -1,8 +1,8 @@
-"""Requests that web pages make a browser send to a gateway on the same machine.
+"""Protection against web pages that make a browser send requests to a local gateway.
 
-Any page can send requests to ``127.0.0.1``, and can point its domain there to read the answers
-(DNS rebinding). The gateway would add a token to each. ``Host`` reveals the second case;
-``Origin`` and ``Sec-Fetch-Site`` (Fetch Metadata) reveal the first.
+Any page can send requests to ``127.0.0.1``, and can point its domain there to read the responses
+(DNS rebinding). The gateway would add a token to each request. ``Host`` reveals DNS rebinding;
+``Origin`` and ``Sec-Fetch-Site`` (Fetch Metadata) reveal requests from other sites.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
 from grantway_plugins.gateway.upstream._tenant import tenant_domain
 
-_HOST = "The gateway does not go by this host name; add it to hosts in [gateway] of its file"
+_HOST = "The host name is not allowed; add it to hosts in [gateway] of the gateway's file"
 _PAGE = (
     "Web pages of other sites must not use this gateway; add the page's origin to origins in "
     "[gateway] of its file"
 )
 
 
-#: ``Sec-Fetch-Site`` of programs, of a person who typed the address, and of the gateway's pages.
+#: ``Sec-Fetch-Site`` of programs, of typed addresses, and of the gateway's own pages.
 _OWN_SITES = frozenset({"", "none", "same-origin"})
 
 
 class BrowserRule:
     """Decides whether a request may come from a web page, by its host name and origin.
 
-    Both rules are on while the gateway listens on a loopback address; elsewhere only where the file
-    has ``hosts`` or ``origins``.
+    Both checks are enabled if the gateway listens on a loopback address. Otherwise, each is enabled
+    by ``hosts`` or ``origins`` in the file.
 
     Args:
-        gateway: ``[gateway]`` of the file.
-        routes: ``[routes]`` of the file: their host names are the gateway's own.
+        gateway: The table ``[gateway]`` of the file.
+        routes: The tables ``[routes]`` of the file. Their host names are allowed.
     """
 
     def __init__(self, gateway: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -52,10 +52,11 @@ class BrowserRule:
         self._below = tuple(sorted(below))
 
     def check(self, scope: Any) -> None:
-        """Judge one request.
+        """Check one request.
 
         Raises:
-            RequestRefusedError: a page must not send it (403), or a header is there twice (400).
+            RequestRefusedError: A web page must not send the request (403), or a header is
+                repeated (400).
         """
         host = origin = site = ""
         hosts = pages = sites = 0
@@ -72,13 +73,13 @@ class BrowserRule:
             )
         if self._checks_host and host and not self._is_own(normal_host(host)):
             raise RequestRefusedError(_HOST, status=403)
-        if self._checks_origin and not self._may_ask(origin, site, host):
+        if self._checks_origin and not self._is_allowed_page(origin, site, host):
             raise RequestRefusedError(_PAGE, status=403)
 
     def _is_own(self, host: str) -> bool:
         return _is_local(host) or host in self._hosts or host.endswith(self._below)
 
-    def _may_ask(self, origin: str, site: str, host: str) -> bool:
+    def _is_allowed_page(self, origin: str, site: str, host: str) -> bool:
         if origin:
             if origin in self._origins:
                 return True

@@ -18,40 +18,35 @@ class ComponentCache:
     """
 
     def __init__(self, before: ComponentCache | None = None) -> None:
-        self._before: dict[str, Any] = {} if before is None else before._parts  # noqa: SLF001 - its own kind
-        self._parts: dict[str, Any] = {}
+        self._before: dict[str, Any] = {} if before is None else before._components  # noqa: SLF001 - same class
+        self._components: dict[str, Any] = {}
 
-    @property
-    def parts(self) -> list[Any]:
-        """All components."""
-        return list(self._parts.values())
-
-    def part(self, kind: str, facts: Mapping[str, Any], make: Callable[[], T]) -> T:
-        """The part of a description; made where there is none yet.
+    def get(self, kind: str, configuration: Mapping[str, Any], create: Callable[[], T]) -> T:
+        """Return the component with this configuration, and create it if it does not exist.
 
         Args:
-            kind: What it is.
-            facts: All that it is made of. Only a hash of them is kept.
-            make: Makes it.
+            kind: Kind of component.
+            configuration: Everything that the component depends on. Only its hash is kept.
+            create: Creates the component.
         """
-        key = f"{kind} {fingerprint(facts)}"
-        if key not in self._parts:
-            self._parts[key] = self._before[key] if key in self._before else make()
-        made: T = self._parts[key]
-        return made
+        key = f"{kind} {fingerprint(configuration)}"
+        if key not in self._components:
+            self._components[key] = self._before[key] if key in self._before else create()
+        component: T = self._components[key]
+        return component
 
     def close(self, after: ComponentCache | None = None) -> None:
-        """Close what has ``close``, but for what is used on.
+        """Close the components that have a method ``close``.
 
         Args:
-            after: What takes its place.
+            after: The cache that replaces this one. Its components stay open.
         """
-        used = {id(each) for each in (() if after is None else after.parts)}
-        for each in self.parts:
+        used = () if after is None else {id(each) for each in after._components.values()}  # noqa: SLF001 - same class
+        for each in self._components.values():
             close = getattr(each, "close", None)
             if close is not None and id(each) not in used:
                 close()
 
     def forget_before(self) -> None:
-        """Let go of what there was, once everything is made."""
+        """Drop the components of the cache before the reload, once all are created."""
         self._before = {}

@@ -1,4 +1,4 @@
-"""The gateway at work: one assembly answers, until another takes its place."""
+"""The running gateway, whose runtime is replaced on a reload."""
 
 from __future__ import annotations
 
@@ -32,61 +32,63 @@ from .authorize import Authorize
 from .browser_rule import BrowserRule
 from .health import Health
 from .proxy import Proxy, open_session, too_many
-from .runtime import Runtime, assemble
+from .runtime import Runtime, build_runtime
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Seconds until a provider that was not found is asked again; doubled to the second number.
-_AGAIN, _LONGEST = 1.0, 60.0
-#: What only a new process can change.
+#: First and longest delay in seconds before a missing provider is discovered again.
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
+#: Default of ``reload_every`` in seconds.
+_RELOAD_EVERY = 1.0
+#: Settings that only a restart can change.
 _FIXED = ("listen", "admin", "limits", "telemetry")
 
 _log = logging.getLogger("grantway.gateway")
 
 
 class _ActiveConfiguration:
-    """One assembly and its applications, while calls are in it."""
+    """A runtime with its ASGI applications, and the number of requests that use it."""
 
-    def __init__(self, assembly: Runtime, session: aiohttp.ClientSession, tenants: Shares) -> None:
-        gateway = assembly.config.gateway
-        self.assembly = assembly
+    def __init__(self, runtime: Runtime, session: aiohttp.ClientSession, tenants: Shares) -> None:
+        gateway = runtime.config.gateway
+        self.runtime = runtime
         self.calls = 0
         self.idle = asyncio.Event()
         proxy = Proxy(
-            assembly.upstream.route_for,
-            assembly.targets,
+            runtime.upstream.route_for,
+            runtime.targets,
             session,
             trusted=gateway["trusted_proxies"],
             limits=gateway["limits"],
             tenants=tenants,
         )
-        self.browsers = BrowserRule(gateway, assembly.config.routes)
-        self.front: App = AsgiUpstreamAuth(proxy, assembly.upstream)
+        self.browsers = BrowserRule(gateway, runtime.config.routes)
+        self.front: App = AsgiUpstreamAuth(proxy, runtime.upstream)
         self.authorize: App | None = None
-        if assembly.config.authorize is not None:
-            self.authorize = Authorize(assembly.upstream, assembly.config.authorize)
+        if runtime.config.authorize is not None:
+            self.authorize = Authorize(runtime.upstream, runtime.config.authorize)
         self.endpoints: dict[bytes, App] = {}
-        if assembly.endpoint is not None and assembly.config.token_endpoint is not None:
-            path = assembly.config.token_endpoint["path"]
-            self.endpoints[path.encode()] = assembly.endpoint.asgi
-            if assembly.device_endpoint is not None:
-                self.endpoints[device_path(path).encode()] = assembly.device_endpoint.asgi
+        if runtime.endpoint is not None and runtime.config.token_endpoint is not None:
+            path = runtime.config.token_endpoint["path"]
+            self.endpoints[path.encode()] = runtime.endpoint.asgi
+            if runtime.device_endpoint is not None:
+                self.endpoints[device_path(path).encode()] = runtime.device_endpoint.asgi
 
 
 class Gateway(OneProcess):
-    """What ``grantway gateway`` runs. Everything but ``__init__`` runs in one event loop.
+    """The gateway that ``grantway gateway`` runs. All methods run in one event loop.
 
     Args:
-        config: The file, checked.
+        config: The configuration file.
 
     Raises:
-        ConfigurationError: what the file describes cannot be made.
+        ConfigurationError: The file has mistakes, or a component cannot be created.
     """
 
     def __init__(self, config: ConfigFile) -> None:
         self.metrics = GatewayMetrics(CollectorRegistry())
-        self._first: Runtime | None = assemble(config, metrics=self.metrics)
-        self._duty: _ActiveConfiguration | None = None
+        self._first: Runtime | None = build_runtime(config, metrics=self.metrics)
+        self._active: _ActiveConfiguration | None = None
         self._session: aiohttp.ClientSession | None = None
         self._changing = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
@@ -97,94 +99,96 @@ class Gateway(OneProcess):
         )
         self._tenants = Shares(limits.requests_per_tenant)
         self.health = Health(
-            lambda: self._on_duty.assembly,
+            lambda: self._current.runtime,
             lambda: self.stopping,
             self.reload,
             self.metrics,
         )
 
     async def start(self) -> None:
-        """Be ready for requests."""
+        """Prepare to handle requests."""
         assert self._first is not None
         self._session = open_session()
-        self._duty, self._first = (
+        self._active, self._first = (
             _ActiveConfiguration(self._first, self._session, self._tenants),
             None,
         )
-        self._in_background(self._find_providers())
-        self._in_background(self._follow_file())
+        self._in_background(self._discover_missing_providers())
+        self._in_background(self._reload_on_change())
 
     async def stop(self) -> None:
-        """Close what is open; no request is answered any more."""
+        """Close all components. The gateway must not receive requests any more."""
         for task in [*self._background]:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
-        if self._duty is not None:
-            await asyncio.to_thread(self._duty.assembly.inventory.close)
+        if self._active is not None:
+            await asyncio.to_thread(self._active.runtime.components.close)
 
-    def close_unstarted(self) -> None:
-        """Close what was made, where ``start`` was never reached."""
+    def discard(self) -> None:
+        """Close the components of a gateway that was never started."""
         if self._first is not None:
-            self._first.inventory.close()
+            self._first.components.close()
 
     # --- Requests ---------------------------------------------------------------------------------
 
     async def front(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The proxy, and the gateway's own token endpoint."""
-        duty = self._on_duty
+        """Handle a request to the proxy or to the gateway's token endpoint."""
+        active = self._current
         try:
-            duty.browsers.check(scope)
+            active.browsers.check(scope)
         except RequestRefusedError as error:
             await send_response(send, response_for(error))
             return
-        app = duty.endpoints.get(scope["raw_path"], duty.front)
-        await self._in(duty, app, scope, receive, send)
+        app = active.endpoints.get(scope["raw_path"], active.front)
+        await self._in(active, app, scope, receive, send)
 
     async def authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The answers for other proxies."""
-        duty = self._on_duty
-        assert duty.authorize is not None  # the listener is there only with the table
-        await self._in(duty, duty.authorize, scope, receive, send)
+        """Handle an authorization request from another proxy."""
+        active = self._current
+        assert active.authorize is not None  # only the table opens this listener
+        await self._in(active, active.authorize, scope, receive, send)
 
     async def _in(
-        self, duty: _ActiveConfiguration, app: App, scope: Scope, receive: Receive, send: Send
+        self, active: _ActiveConfiguration, app: App, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Answer a request, or say that it is one too many: soon is better than late."""
+        """Handle a request, or reject it immediately if too many are in progress."""
         admitted = self._admission.admit(scope, receive)
         if admitted is None:
             await send_response(send, too_many())
             return
-        duty.calls += 1
+        active.calls += 1
         try:
             await app(scope, admitted.receive, send)
         finally:
             self._admission.leave(admitted)
-            duty.calls -= 1
-            if not duty.calls:
-                duty.idle.set()
+            active.calls -= 1
+            if not active.calls:
+                active.idle.set()
 
-    # --- Another file -----------------------------------------------------------------------------
+    # --- Reloading --------------------------------------------------------------------------------
 
     async def reload(self) -> str | None:
-        """Read the file again, and put it to work; calls under way end as they began.
+        """Read the file again and use it for new requests.
+
+        Requests in progress end with the old configuration.
 
         Returns:
-            What is wrong with it, or None. Where something is, nothing was changed.
+            The mistakes in the file, or None. With mistakes, nothing changes.
         """
         async with self._changing:
-            before = self._on_duty.assembly
+            before = self._current.runtime
             try:
-                assembly = await asyncio.to_thread(self._read_again, before)
+                runtime = await asyncio.to_thread(self._read_new_file, before)
             except GrantwayError as error:
-                _log.error("the new configuration is refused and the old one stays:\n%s", error)
+                _log.error("The new configuration is invalid; keeping the old one:\n%s", error)
                 return str(error)
-            self._take_over(assembly)
-        _log.warning("configuration reloaded: %s", assembly.config.path)
+            self._activate(runtime)
+        _log.warning("Configuration reloaded: %s", runtime.config.path)
         return None
 
-    def _read_again(self, before: Runtime) -> Runtime:
+    def _read_new_file(self, before: Runtime) -> Runtime:
         config = ConfigFile(before.config.path, require_valid=False)
         for name in _FIXED:
             with contextlib.suppress(InvalidKeyError):
@@ -196,72 +200,72 @@ class Gateway(OneProcess):
             if (old and old["listen"]) != (new and new["listen"]):
                 rule = "cannot change while the gateway runs; restart it"
                 config.mistakes.append((("authorize", "listen"), rule))
-        return assemble(config, before=before, metrics=self.metrics)
+        return build_runtime(config, before=before, metrics=self.metrics)
 
-    def _take_over(self, assembly: Runtime) -> None:
+    def _activate(self, runtime: Runtime) -> None:
         assert self._session is not None
-        before, self._duty = (
-            self._on_duty,
-            _ActiveConfiguration(assembly, self._session, self._tenants),
+        before, self._active = (
+            self._current,
+            _ActiveConfiguration(runtime, self._session, self._tenants),
         )
-        self._in_background(_retire(before, assembly))
+        self._in_background(_retire(before, runtime))
 
-    async def _find_providers(self) -> None:
-        """Look for the providers that were not there, and put them to work when they come."""
-        pause = _AGAIN
+    async def _discover_missing_providers(self) -> None:
+        """Discover missing providers repeatedly, and use them once they are found."""
+        pause = _FIRST_DELAY
         while True:
             await asyncio.sleep(pause)
-            missing = self._on_duty.assembly.undiscovered
+            missing = self._current.runtime.undiscovered
             if not missing:
-                pause = _AGAIN
+                pause = _FIRST_DELAY
                 continue
             async with self._changing:
-                before = self._on_duty.assembly
+                before = self._current.runtime
                 try:
-                    assembly = await asyncio.to_thread(
-                        assemble, before.config, before=before, metrics=self.metrics
+                    runtime = await asyncio.to_thread(
+                        build_runtime, before.config, before=before, metrics=self.metrics
                     )
                 except ConfigurationError as error:
                     _log.error("%s", error)
                     continue
-                self._take_over(assembly)
-            found = {each.name for each in missing} - {e.name for e in assembly.undiscovered}
+                self._activate(runtime)
+            found = {each.name for each in missing} - {e.name for e in runtime.undiscovered}
             if found:
-                _log.warning("found at last: %s", ", ".join(sorted(found)))
-            pause = _AGAIN if found else min(_LONGEST, pause * 2)
+                _log.warning("Discovered: %s", ", ".join(sorted(found)))
+            pause = _FIRST_DELAY if found else min(_LONGEST_DELAY, pause * 2)
 
-    async def _follow_file(self) -> None:
-        """Reload when the file was written, looking now and then."""
-        seen = await asyncio.to_thread(file_signature, self._on_duty.assembly.config.path)
+    async def _reload_on_change(self) -> None:
+        """Reload the file when its signature changes."""
+        seen = await asyncio.to_thread(file_signature, self._current.runtime.config.path)
         while True:
-            await asyncio.sleep(self._gateway.get("reload_every", _AGAIN))
+            await asyncio.sleep(self._gateway.get("reload_every", _RELOAD_EVERY))
             if "reload_every" not in self._gateway:
                 continue  # a later version of the file may set it
-            stamp = await asyncio.to_thread(file_signature, self._on_duty.assembly.config.path)
-            if stamp != seen:
-                seen = stamp
+            signature = await asyncio.to_thread(file_signature, self._current.runtime.config.path)
+            if signature != seen:
+                seen = signature
                 await self.reload()
 
-    # --- Its own ----------------------------------------------------------------------------------
+    # --- Current state ----------------------------------------------------------------------------
 
     @property
-    def _on_duty(self) -> _ActiveConfiguration:
-        assert self._duty is not None  # no request comes before start
-        return self._duty
+    def _current(self) -> _ActiveConfiguration:
+        assert self._active is not None  # no request comes before start
+        return self._active
 
     @property
     def names(self) -> dict[str, str]:
-        """The hosts of the providers, with their names in the file."""
-        assembly = self._first or self._on_duty.assembly
+        """Names of the providers in the file, by host."""
+        runtime = self._first or self._current.runtime
         return {
             each.found.host: name
-            for name, each in assembly.providers.items()
+            for name, each in runtime.providers.items()
             if each.found is not None
         }
 
     @property
     def _gateway(self) -> dict[str, Any]:
-        return self._on_duty.assembly.config.gateway
+        return self._current.runtime.config.gateway
 
     def _in_background(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -286,10 +290,10 @@ class NamedEvents:
         self._gateway.metrics.grantway_observe(replace(event, provider=name))
 
 
-async def _retire(duty: _ActiveConfiguration, after: Runtime) -> None:
-    """Close what an assembly leaves behind, once no call is in it."""
-    while duty.calls:
-        duty.idle.clear()
-        await duty.idle.wait()
+async def _retire(active: _ActiveConfiguration, after: Runtime) -> None:
+    """Close what an runtime leaves behind, once no call is in it."""
+    while active.calls:
+        active.idle.clear()
+        await active.idle.wait()
     with contextlib.suppress(GrantwayError):
-        await asyncio.to_thread(duty.assembly.inventory.close, after.inventory)
+        await asyncio.to_thread(active.runtime.components.close, after.components)

@@ -1,4 +1,4 @@
-"""A provider of the file: found or not yet, its clients, and how it does."""
+"""A provider in the gateway's file: its discovery, clients and health."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grantway_plugins._config.tables import ProviderTable
 from grantway_plugins._config.toml_file import KeyPath
 from grantway_plugins.gateway._protection import Protection
 
-from .rotating_secret import RotatingSecret, once_more_with_another_secret
+from .rotating_secret import RotatingSecret, retry_with_new_secret
 from .upstream_health import UpstreamHealth
 
 if TYPE_CHECKING:
@@ -27,71 +27,71 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 30.0
 _SECRET = "client_secret"
-#: Methods that without a secret only name the client.
+#: Methods that, without a secret, only send the client ID.
 _BY_SECRET = frozenset({"client_secret_basic", "client_secret_post"})
-#: Seconds after which a caller may ask again for a token of a provider that was not found.
-_COME_BACK = 5.0
+#: ``Retry-After`` in seconds for callers while the provider is not discovered.
+_RETRY_AFTER = 5.0
 
 Table = Mapping[str, Any]
 
 
 class GatewayProvider:
-    """One provider, and the gateway's clients of it.
+    """A provider and the gateway's clients of it.
 
     Args:
-        name: Its name in the file.
-        table: What the file says of it.
-        parts: Makes what the table describes.
-        watch: Notes how it does.
-        protection: Stands between its clients and it.
-        network: What ``[network]`` says.
+        name: Name of the provider in the file.
+        table: Table of the provider in the file.
+        components: Creates components from tables.
+        health: Records the health of the provider.
+        protection: Circuit breaker and bulkhead for requests to the provider.
+        network: The table ``[network]``.
 
     Raises:
-        ConfigurationError: a network setting cannot work.
+        ConfigurationError: A network setting is invalid.
 
     Attributes:
-        found: The provider; None as long as it could not be discovered.
-        problem: Why it could not.
+        found: The provider, or None until it is discovered.
+        problem: Error of the last discovery, or None.
     """
 
     def __init__(
         self,
         name: str,
         table: Table,
-        parts: Components,
-        watch: UpstreamHealth,
+        components: Components,
+        health: UpstreamHealth,
         protection: Protection,
         *,
         network: Table,
     ) -> None:
         self.name = name
         self.table = table
-        self.watch = watch
+        self.health = health
         self.protection = protection
         self.found: Provider | None = None
         self.problem: GrantwayError | None = None
         self._at: KeyPath = ("providers", name)
-        self._parts = parts
+        self._components = components
         self._timeout = float(table.get("timeout", _TIMEOUT))
-        settings = NetworkSettings(parts, table, self._at, network)
+        settings = NetworkSettings(components, table, self._at, network)
         self._transport = settings.transport(self._timeout)
         self._clients: dict[str, Client] = {}
 
     def discover(self) -> None:
-        """Ask it for its endpoints, unless the file names them; may take a while."""
+        """Discover the endpoints, unless the file names them. This can take long."""
         try:
-            found = self._parts.provider(self._who_is_asked, self._at, self._transport)
+            found = self._components.provider(self._provider_table, self._at, self._transport)
         except GrantwayError as error:
             self.problem = error
-            self.watch.failed(error)
+            self.health.failed(error)
             return
         self.found, self.problem = found, None
-        self._clients = {}  # those that there were refuse everything
-        self.watch.works()
+        self._clients = {}  # the previous clients reject every request
+        self.health.works()
 
     @property
     def freshness(self) -> Freshness | None:
-        """When to refresh its tokens; None for the dialect's value."""
+        """Refresh windows for tokens of the provider; None for those of the dialect."""
         table = self.table.get("freshness")
         return None if table is None else Freshness(**table)
 
@@ -103,9 +103,9 @@ class GatewayProvider:
             differs: The tenant's own settings for this provider.
 
         Raises:
-            ConfigurationError: The client's secret is missing where the file says.
+            ConfigurationError: The client secret cannot be read.
         """
-        key, table, at = self._whose(tenant, differs)
+        key, table, at = self._client_settings(tenant, differs)
         if key not in self._clients:
             self._clients[key] = self._make(table, at)
         return self._clients[key]
@@ -114,24 +114,24 @@ class GatewayProvider:
         """Check the client of a tenant without sending anything.
 
         Raises:
-            ConfigurationError: says what about the client cannot work.
+            ConfigurationError: The client's settings cannot work.
         """
-        _, table, at = self._whose(tenant, differs)
+        _, table, at = self._client_settings(tenant, differs)
         method = table.get("auth")
         if method in _BY_SECRET and not any(name.startswith(_SECRET) for name in table):
-            raise ConfigurationError(f"auth: {method} needs a secret, as by {_SECRET}_file")
+            raise ConfigurationError(f"auth: {method} needs a secret, such as {_SECRET}_file")
         self._auth(table, at)
 
-    def _whose(self, tenant: str, differs: Table | None) -> tuple[str, Table, KeyPath]:
-        """The client's key, what the file says of it, and where."""
+    def _client_settings(self, tenant: str, differs: Table | None) -> tuple[str, Table, KeyPath]:
+        """Return the key of a tenant's client, its settings, and their place in the file."""
         if differs is None or not any(name in differs for name in ("client_id", "auth")):
             return "", self.table, self._at
-        return tenant, _who(self.table, differs), ("tenants", tenant, self.name)
+        return tenant, _merge_client_settings(self.table, differs), ("tenants", tenant, self.name)
 
     def _make(self, table: Table, at: KeyPath) -> Client:
         if self.found is None:
             return Client(
-                # Nothing is ever sent there.
+                # The middleware rejects every request before it is sent.
                 Provider(
                     token_endpoint=self.table["issuer"],
                     device_authorization_endpoint=self.table["issuer"],
@@ -139,7 +139,7 @@ class GatewayProvider:
                 ),
                 client_id=table["client_id"],
                 auth="none",
-                middleware=[self._refuse],
+                middleware=[self._reject],
                 transport=self._transport,
                 timeout=self._timeout,
             )
@@ -147,19 +147,19 @@ class GatewayProvider:
             self.found,
             client_id=table["client_id"],
             auth=self._auth(table, at),
-            middleware=[self.watch, self.protection, once_more_with_another_secret],
+            middleware=[self.health, self.protection, retry_with_new_secret],
             transport=self._transport,
             timeout=self._timeout,
         )
 
     @property
-    def _who_is_asked(self) -> Table:
-        """The table without what a provider's own table does not have."""
+    def _provider_table(self) -> Table:
+        """The table without the settings that only the gateway has."""
         return {name: each for name, each in self.table.items() if name in ProviderTable().fields}
 
     @property
     def _dialect(self) -> Any:
-        return self._parts.dialect(self.table, self._at)
+        return self._components.dialect(self.table, self._at)
 
     def _auth(self, table: Table, at: KeyPath) -> ClientAuth:
         shape = self._dialect.request
@@ -174,18 +174,18 @@ class GatewayProvider:
             )
 
         if "client_secret_file" not in table:
-            return make(self._parts.secret(table, at))
+            return make(self._components.secret(table, at))
 
         def read() -> str:
-            return self._parts.secret(table, at) or ""
+            return self._components.secret(table, at) or ""
 
-        return RotatingSecret(self._parts.path(table["client_secret_file"]), read, make)
+        return RotatingSecret(self._components.path(table["client_secret_file"]), read, make)
 
-    def _refuse(self, exchange: Exchange, _call_next: Next) -> ProviderResponse:
+    def _reject(self, exchange: Exchange, _call_next: Next) -> ProviderResponse:
         code = self.problem.code if self.problem is not None else "unknown"
         raise ProviderPausedError(
-            f"{self.name} could not be discovered yet ({code}); it is tried again meanwhile.",
-            retry_after=_COME_BACK,
+            f"{self.name} could not be discovered yet ({code}); discovery is repeated.",
+            retry_after=_RETRY_AFTER,
             evidence=exchange.evidence(),
         )
 
@@ -197,11 +197,11 @@ class GatewayProvider:
         return f"GatewayProvider({self.name!r})"
 
 
-def _who(table: Table, differs: Table | None) -> dict[str, Any]:
-    """Return the client settings of a tenant; its own client id discards the gateway's secret."""
+def _merge_client_settings(table: Table, differs: Table | None) -> dict[str, Any]:
+    """Return the client settings of a tenant. Its own client ID discards the gateway's secret."""
     own = dict(differs or {})
-    kept = dict(table)
+    inherited = dict(table)
     if "client_id" in own:
-        kept = {name: value for name, value in kept.items() if not name.startswith("client_")}
-    who = {name: own[name] for name in own if name == "auth" or name.startswith("client_")}
-    return {**kept, **who}
+        inherited = {name: v for name, v in inherited.items() if not name.startswith("client_")}
+    settings = {name: own[name] for name in own if name == "auth" or name.startswith("client_")}
+    return {**inherited, **settings}

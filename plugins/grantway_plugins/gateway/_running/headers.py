@@ -1,4 +1,4 @@
-"""Headers on their way through the proxy (RFC 9110 sections 7.6 and 7.8)."""
+"""Headers of forwarded requests and responses (RFC 9110 sections 7.6 and 7.8)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grantway_plugins.gateway.upstream._proxy_headers import (
 Pair = tuple[bytes, bytes]
 Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
-#: The proxy writes these itself.
+#: Headers that the proxy sets itself.
 _OWN = frozenset(
     {
         b"host",
@@ -33,12 +33,12 @@ _VIA = b"1.1 grantway"
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class AnswerError(ValueError):
-    """An upstream's answer is not one that can be passed on; the message quotes none of it."""
+class UpstreamResponseError(ValueError):
+    """An upstream's response is invalid. The message does not quote it."""
 
 
 def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
-    """What the ``Connection`` header says is for this hop only."""
+    """Return the names listed in ``Connection``, whose headers are for this hop only."""
     return frozenset(
         name.strip().lower()
         for key, value in headers
@@ -50,19 +50,19 @@ def named_by_connection(headers: Iterable[Pair]) -> frozenset[bytes]:
 def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
     """Return the headers of the forwarded request.
 
-    Headers that tell a client's address, host or path (``X-Forwarded-*``, ``X-Real-IP``, ...) pass
-    from trusted peers only. Other spellings of them and of hop-by-hop headers, such as
-    ``X_Forwarded_For``, never pass: servers upstream may read them as the real ones.
+    Headers with a client's address, host or path (``X-Forwarded-*``, ``X-Real-IP``, ...) are
+    forwarded only from trusted peers. Other spellings of them and of hop-by-hop headers, such as
+    ``X_Forwarded_For``, are never forwarded, because upstream servers may treat them alike.
 
     Args:
         scope: The ASGI scope.
         host: The ``Host`` to send.
-        trusted: Peers whose headers about the origin of a request are believed.
+        trusted: Peers whose headers about the origin of a request are trusted.
     """
     headers: list[Pair] = scope["headers"]
     dropped = HOP_BY_HOP | named_by_connection(headers)
     peer = scope["client"][0] if scope.get("client") else ""
-    believed = is_one_of(peer, trusted)
+    is_trusted = is_one_of(peer, trusted)
     sent = [(b"host", host)]
     before: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -71,14 +71,14 @@ def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
             continue
         plain = hyphenated(name)
         if plain == name:
-            passes = name not in dropped and (believed or not tells_origin(name))
+            passes = name not in dropped and (is_trusted or not tells_origin(name))
         else:
             passes = name not in dropped and not is_reserved(plain)
         if passes:
             sent.append((name, value))
 
     def kept(name: bytes) -> list[bytes]:
-        return before.get(name, []) if believed else []
+        return before.get(name, []) if is_trusted else []
 
     if peer:
         sent.append((b"x-forwarded-for", b", ".join([*kept(b"x-forwarded-for"), peer.encode()])))
@@ -91,32 +91,32 @@ def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
 
 
 def check_status(status: int) -> None:
-    """Raise `AnswerError` unless a status ends a request.
+    """Raise `UpstreamResponseError` unless the status is that of a final response.
 
-    101 does not: the gateway asks no upstream for another protocol (RFC 9110 section 7.8).
+    101 is not, because the gateway never requests another protocol (RFC 9110 section 7.8).
     """
     if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110 section 15
-        raise AnswerError(f"status {status}")
+        raise UpstreamResponseError(f"status {status}")
 
 
-def answer_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
+def response_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
     """Return the headers of the response to the caller.
 
     Args:
         headers: The upstream's headers.
-        bodiless: Whether an answer of this status has no body, whatever length it names.
+        bodiless: Whether responses with this status have no body, whatever ``Content-Length`` says.
 
     Raises:
-        AnswerError: a value holds control characters, or the body has a transfer coding that is
-            not undone here.
+        UpstreamResponseError: A value contains control characters, or the body has an unsupported
+            transfer coding.
     """
     lower = [(name.lower(), value) for name, value in headers]
     codings = [value.strip().lower() for name, value in lower if name == b"transfer-encoding"]
     if codings not in ([], [b"chunked"]):
-        raise AnswerError("transfer coding other than chunked")
+        raise UpstreamResponseError("transfer coding other than chunked")
     for name, value in lower:
         if _CONTROL.search(value):
-            raise AnswerError(f"control characters in {name.decode('latin-1')}")
+            raise UpstreamResponseError(f"control characters in {name.decode('latin-1')}")
     dropped = HOP_BY_HOP | named_by_connection(lower)
     if bodiless:
         dropped |= {b"content-length"}
@@ -126,7 +126,7 @@ def answer_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
 
 
 def is_one_of(peer: str, networks: Networks) -> bool:
-    """Whether an address lies in one of the networks."""
+    """Return whether an address is in one of the networks."""
     if not networks:
         return False
     try:

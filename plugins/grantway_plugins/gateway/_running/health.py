@@ -24,13 +24,13 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 class Health:
-    """An ASGI application for the admin listener. Holds no secret, and needs none.
+    """The ASGI application of the admin listener. Its responses contain no secrets.
 
     Args:
-        current: Gives what answers requests at the moment.
-        stopping: Whether the gateway is ending.
-        reload: Reads the file again; gives what is wrong with it, or None.
-        metrics: What ``/metrics`` shows.
+        current: Returns the current runtime.
+        stopping: Returns whether the gateway is shutting down.
+        reload: Reads the file again, and returns its mistakes or None.
+        metrics: Metrics that ``/metrics`` returns.
     """
 
     def __init__(
@@ -45,93 +45,97 @@ class Health:
         self._began = time.time()
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         method, path = scope["method"], scope["path"]
         peer = scope["client"][0] if scope.get("client") else ""
         if not is_own_name(scope):
-            answer = _json(
+            response = _json(
                 403, {"error": "use this machine's IP address or localhost as the host name"}
             )
         elif path == "/reload" and method == "POST" and not is_loopback(peer):
-            answer = _json(403, {"error": "only this machine may reload"})
-        elif path == "/reload" and method == "POST" and _is_of_a_page(scope):
-            answer = _json(403, {"error": "no page in a browser may reload"})
+            response = _json(403, {"error": "only this machine may reload"})
+        elif path == "/reload" and method == "POST" and _is_from_web_page(scope):
+            response = _json(403, {"error": "web pages may not reload"})
         elif path == "/reload" and method == "POST":
             problem = await self._reload()
-            answer = _json(200 if problem is None else 400, {"error": problem} if problem else {})
+            response = _json(200 if problem is None else 400, {"error": problem} if problem else {})
         elif method not in {"GET", "HEAD"}:
-            answer = _json(405, {"error": "only GET is answered here, and POST /reload"})
+            response = _json(405, {"error": "use GET, or POST for /reload"})
         elif path == "/healthz":
-            answer = _json(200, {"status": "ok", "up_seconds": round(time.time() - self._began, 1)})
+            response = _json(
+                200, {"status": "ok", "up_seconds": round(time.time() - self._began, 1)}
+            )
         elif path == "/readyz":
-            answer = await self.ready()
+            response = await self.ready()
         elif path == "/metrics":
             accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
             body, kind = self._metrics.render(accept)
-            answer = WireResponse(200, ((b"content-type", kind.encode()), _NO_STORE), body)
+            response = WireResponse(200, ((b"content-type", kind.encode()), _NO_STORE), body)
         else:
-            answer = _json(404, {"error": "there are /healthz, /readyz, /metrics and /reload"})
-        await send_response(send, answer)
+            response = _json(
+                404, {"error": "the paths are /healthz, /readyz, /metrics and /reload"}
+            )
+        await send_response(send, response)
 
     async def ready(self) -> WireResponse:
-        """Whether it is to be sent requests, and how each provider and the store do."""
-        assembly = self._current()
-        store = await _store_of(assembly)
-        told = {name: _told(each) for name, each in assembly.providers.items()}
-        bad = [name for name, each in told.items() if each["status"] == "failing"]
+        """Return whether the gateway is ready, with the health of the store and each provider."""
+        runtime = self._current()
+        store = await _store_health(runtime)
+        providers = {name: _provider_health(each) for name, each in runtime.providers.items()}
+        bad = [name for name, each in providers.items() if each["status"] == "failing"]
         enough = not bad or (
-            assembly.config.gateway["ready"] == "any" and len(bad) < len(assembly.providers)
+            runtime.config.gateway["ready"] == "any" and len(bad) < len(runtime.providers)
         )
         if store["status"] == "failing" or (
-            store["status"] == "degraded" and assembly.config.gateway["ready"] == "all"
+            store["status"] == "degraded" and runtime.config.gateway["ready"] == "all"
         ):
             enough = False
         degraded = bad or store["status"] != "ok"
         status = "stopping" if self._stopping() else "degraded" if degraded else "ok"
         ready = enough and not self._stopping()
-        members = {"ready": ready, "status": status, "providers": told, "store": store}
+        members = {"ready": ready, "status": status, "providers": providers, "store": store}
         return _json(200 if ready else 503, members)
 
 
-def _is_of_a_page(scope: Scope) -> bool:
+def _is_from_web_page(scope: Scope) -> bool:
     """Return whether a web page sent the request; browsers then send ``Origin``."""
     return any(name == b"origin" for name, _ in scope["headers"])
 
 
-async def _store_of(assembly: Runtime) -> dict[str, Any]:
-    """How the store does; ``degraded`` if it fails and tokens in memory still work."""
-    watch = assembly.store_watch
-    standing = None if watch is None else await watch.standing()
-    if standing is None or not standing.error:
+async def _store_health(runtime: Runtime) -> dict[str, Any]:
+    """Return the health of the store; ``degraded`` if only tokens in memory are available."""
+    watch = runtime.store_watch
+    health = None if watch is None else await watch.health()
+    if health is None or not health.error:
         return {"status": "ok"}
-    served = await asyncio.to_thread(assembly.serves_from_memory)
+    served = await asyncio.to_thread(runtime.serves_from_memory)
     return {
         "status": "degraded" if served else "failing",
-        "error": standing.error,
-        "error_description": standing.message,
-        "since": math.floor(standing.since),
+        "error": health.error,
+        "error_description": health.message,
+        "since": math.floor(health.since),
     }
 
 
-def _told(provider: GatewayProvider) -> dict[str, Any]:
-    """Return the health of a provider, without texts from the provider."""
-    standing, protection = provider.watch.standing, provider.protection.state()
-    failing = provider.found is None or standing.failing or protection.breaker == "open"
-    told: dict[str, Any] = {
+def _provider_health(provider: GatewayProvider) -> dict[str, Any]:
+    """Return the health of a provider, without any text received from it."""
+    health, protection = provider.health.health, provider.protection.state()
+    failing = provider.found is None or health.failing or protection.breaker == "open"
+    members: dict[str, Any] = {
         "status": "failing" if failing else "ok",
         "discovered": provider.found is not None,
-        "error": standing.code or None,
-        "since": math.floor(standing.since),
+        "error": health.code or None,
+        "since": math.floor(health.since),
         "breaker": protection.breaker,
         "breaker_why": protection.why or None,
         "in_flight": protection.in_flight,
         "waiting": protection.waiting,
     }
     if protection.until is not None:
-        told["asked_again_in"] = round(max(0.0, protection.until - time.time()), 1)
-    return told
+        members["asked_again_in"] = round(max(0.0, protection.until - time.time()), 1)
+    return members
 
 
-def _json(status: int, told: dict[str, Any]) -> WireResponse:
-    body = json.dumps(told, indent=1).encode() + b"\n"
+def _json(status: int, members: dict[str, Any]) -> WireResponse:
+    body = json.dumps(members, indent=1).encode() + b"\n"
     return WireResponse(status, ((b"content-type", b"application/json"), _NO_STORE), body)

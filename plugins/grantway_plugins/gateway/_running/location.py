@@ -1,4 +1,4 @@
-"""Addresses in an upstream's answer, as the gateway's caller can reach them."""
+"""URLs in an upstream's response, rewritten to lead to the gateway."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ _DEFAULT_PORTS = frozenset({None, 80, 443})
 
 
 def rewritten(location: bytes, *, hosts: tuple[str, ...], prefix: str, added: str) -> bytes:
-    """Return a ``Location`` that leads to the gateway, as a path; others as they came.
+    """Return a ``Location`` at the upstream as a path at the gateway; return others unchanged.
 
-    A path needs no scheme or host, so it is right behind any proxy (RFC 9110 section 10.2.2).
+    A path has no scheme and host, so it is correct behind any proxy (RFC 9110 section 10.2.2).
 
     Args:
-        location: The header's value.
-        hosts: Names of the upstream, each with its port unless that is a default.
-        prefix: Begins the upstream's paths; others are not the gateway's.
-        added: Replaces the prefix.
+        location: Value of the header.
+        hosts: Names of the upstream, each with its port unless that is the default.
+        prefix: Prefix of the route's paths at the upstream.
+        added: Replacement for the prefix.
     """
     try:
         parts = urlsplit(location.decode("ascii"))
         foreign = bool(parts.netloc) and _place(parts) not in hosts
     except ValueError:
         return location
-    # Without a host, only a path from the root counts: others are relative to the request's.
+    # Without a host, rewrite only absolute paths; others are relative to the request's path.
     named = bool(parts.netloc) and parts.path == prefix
     under = named or parts.path == (prefix or "/") or parts.path.startswith(f"{prefix}/")
     if foreign or not under or (parts.scheme and not parts.netloc) or not parts.path.isprintable():
         return location
     path = f"{added}{parts.path.removeprefix(prefix)}" or "/"
-    if path.startswith(("//", "/\\")):  # browsers would read a host
+    if path.startswith(("//", "/\\")):  # browsers would take the next segment as a host
         path = f"/.{path}"
     query = f"?{parts.query}" if parts.query else ""
     fragment = f"#{parts.fragment}" if parts.fragment else ""
     return f"{path}{query}{fragment}".encode("ascii")
 
 
-def place_of(url: str) -> str:
-    """Return the host of an address with its port, unless that is the scheme's default."""
+def host_and_port(url: str) -> str:
+    """Return the host of a URL, with its port unless that is the scheme's default."""
     return _place(urlsplit(url))
 
 

@@ -16,9 +16,10 @@ _HTTP = 80
 
 
 def is_own_name(scope: Any) -> bool:
-    """Whether who came by the loopback address named this machine, by an address or ``localhost``.
+    """Return whether a request to a loopback address names this machine in ``Host``.
 
-    A ``Host`` with another port is one that a proxy passed on from its own caller.
+    Names are IP addresses and ``localhost``. A ``Host`` with another port comes from the caller of
+    a proxy and is accepted.
 
     Args:
         scope: The ASGI scope.

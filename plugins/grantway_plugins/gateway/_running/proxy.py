@@ -1,4 +1,4 @@
-"""A reverse proxy that streams: requests to where their routes lead, and the answers back."""
+"""A streaming reverse proxy from routes to their upstreams."""
 
 from __future__ import annotations
 
@@ -18,23 +18,30 @@ from yarl import URL
 
 from grantway._transport.network import Network
 from grantway_plugins.gateway._config.limits import GatewayLimits
-from grantway_plugins.gateway.upstream._asgi_middleware import TENANT, facts_of
+from grantway_plugins.gateway.upstream._asgi_middleware import TENANT, request_context
 from grantway_plugins.gateway.upstream._route import Route
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
 from grantway_plugins.server._http.wire import WireResponse
 from grantway_plugins.server._listening.peers import Shares
 
-from .headers import AnswerError, Networks, Pair, answer_headers, check_status, upstream_headers
-from .location import place_of, rewritten
-from .request_body import SMALL, BodyRefusedError, RequestBody
+from .headers import (
+    Networks,
+    Pair,
+    UpstreamResponseError,
+    check_status,
+    response_headers,
+    upstream_headers,
+)
+from .location import host_and_port, rewritten
+from .request_body import SMALL, BodyRejectedError, RequestBody
 
-#: Seconds after which it is looked at whether a request's sender still waits.
+#: Interval in seconds at which a slow request checks whether its client has disconnected.
 _LOOK = 0.5
 _INVALID = "invalid_request"
 _LOCATIONS = frozenset({b"location", b"content-location"})
 _BODILESS = frozenset({204, 304})
-#: Bytes of one header of an answer.
+#: Maximum bytes of one response header.
 _HEADER = 65_536
 
 _log = logging.getLogger("grantway.gateway")
@@ -42,16 +49,16 @@ _log = logging.getLogger("grantway.gateway")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a route leads.
+    """The upstream of a route.
 
     Attributes:
-        origin: Scheme, host and port, as ``http://127.0.0.1:9000``.
-        prefix: What stands before the path there.
-        stripped: What is left out of the request's path at its beginning.
-        host: The ``Host`` to send; empty for the one that came.
-        timeout: For one request.
-        tls: Whom to trust and which certificate to show; True for the system's default.
-        rewrites: Whether ``Location`` and ``Content-Location`` are made to lead to the gateway.
+        origin: Scheme, host and port, such as ``http://127.0.0.1:9000``.
+        prefix: Path to add before the path of a request.
+        stripped: Prefix to remove from the path of a request.
+        host: The ``Host`` to send; empty to forward that of the request.
+        timeout: Timeouts of one request.
+        tls: Trusted certificates and client certificate; True for the system's defaults.
+        rewrites: Whether to rewrite ``Location`` and ``Content-Location`` to lead to the gateway.
     """
 
     origin: str
@@ -64,11 +71,11 @@ class Target:
 
     @classmethod
     def of(cls, route: Mapping[str, Any], network: Network | None = None) -> Target | None:
-        """Return the target of a route's table in the file; None for one that only gives tokens.
+        """Return the target of a route, or None if the route has no upstream.
 
         Args:
-            route: The table.
-            network: Whom to trust and which certificate to show; None for the system's default.
+            route: The table of the route in the file.
+            network: Trusted certificates and client certificate; None for the system's defaults.
         """
         if "upstream" not in route:
             return None
@@ -80,7 +87,7 @@ class Target:
             host=b"" if route["keep_host"] else parts.netloc.encode("ascii"),
             timeout=aiohttp.ClientTimeout(
                 total=None,
-                # Over all of it: the other one leaves out the time that finding its address takes.
+                # sock_connect does not include the DNS lookup; connect includes everything.
                 connect=route["connect_timeout"],
                 sock_connect=route["connect_timeout"],
                 sock_read=route["answer_timeout"],
@@ -95,15 +102,15 @@ class Target:
         return URL(f"{self.origin}{self.prefix}{rest}{'?' if query else ''}{query}", encoded=True)
 
     def rewritten(self, headers: Sequence[Pair], host: bytes) -> list[Pair]:
-        """The headers of an answer, with addresses at the upstream led to the gateway.
+        """Return the headers of a response, with URLs at the upstream leading to the gateway.
 
         Args:
-            headers: Of the answer.
-            host: The ``Host`` of the request that was sent.
+            headers: Headers of the response.
+            host: ``Host`` of the forwarded request.
         """
         if not self.rewrites:
             return list(headers)
-        hosts = (place_of(self.origin), place_of(f"//{host.decode('latin-1').lower()}"))
+        hosts = (host_and_port(self.origin), host_and_port(f"//{host.decode('latin-1').lower()}"))
         return [
             (name, rewritten(value, hosts=hosts, prefix=self.prefix, added=self.stripped))
             if name in _LOCATIONS
@@ -113,7 +120,7 @@ class Target:
 
 
 def open_session() -> aiohttp.ClientSession:
-    """The connections to all upstreams; made in the event loop that uses them."""
+    """Return a connection pool for all upstreams. Call it in the event loop that uses it."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -125,15 +132,15 @@ def open_session() -> aiohttp.ClientSession:
 
 
 class Proxy:
-    """An ASGI application; behind the middleware that puts the tokens in.
+    """The ASGI application that forwards requests, behind the middleware that adds tokens.
 
     Args:
-        find: Gives the route of a host and a path.
-        targets: Route name -> where it leads.
-        session: The connections.
-        trusted: Peers whose ``X-Forwarded-*`` are believed.
-        limits: Size and time of a request's body.
-        tenants: Requests in progress of each tenant.
+        find: Returns the route for a host and a path.
+        targets: Upstreams by route name.
+        session: Connections to the upstreams.
+        trusted: Peers whose ``X-Forwarded-*`` headers are trusted.
+        limits: Limits on the size and duration of a request's body.
+        tenants: Number of requests in progress by tenant.
     """
 
     def __init__(
@@ -151,35 +158,37 @@ class Proxy:
         self._limits, self._tenants = limits, tenants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on."""
-        facts = facts_of(scope)
-        route = self._find(facts.host, facts.raw)
+        """Forward one request."""
+        context = request_context(scope)
+        route = self._find(context.host, context.raw)
         target = None if route is None else self._targets.get(route.name)
-        refusal = _unfit(scope)
+        rejection = _rejection(scope)
         if target is None:
-            await _say(send, 404, "not_found", "Nothing is behind this host and path")
-        elif refusal is not None:
-            await _say(send, refusal[0], _INVALID, refusal[1])
+            await _send_error(send, 404, "not_found", "No route matches this host and path")
+        elif rejection is not None:
+            await _send_error(send, rejection[0], _INVALID, rejection[1])
         else:
-            passage = _Passage(self, target, facts.raw, scope=scope, receive=receive, send=send)
-            await self._run(passage, scope, send)
+            forwarding = _Forwarding(
+                self, target, context.raw, scope=scope, receive=receive, send=send
+            )
+            await self._run(forwarding, scope, send)
 
-    async def _run(self, passage: _Passage, scope: Scope, send: Send) -> None:
+    async def _run(self, forwarding: _Forwarding, scope: Scope, send: Send) -> None:
         tenant = scope.get(TENANT)
         key = None if tenant in {"", EVERYBODY} else tenant
         if not self._tenants.take(key):
             await send_response(send, too_many("of this tenant"))
             return
         try:
-            await passage.run()
+            await forwarding.run()
         finally:
             self._tenants.give_back(key)
 
     def body(self, scope: Scope, receive: Receive) -> RequestBody | None:
-        """The request's body, or None where it has none.
+        """Return the body of a request, or None if it has none.
 
         Raises:
-            BodyRefusedError: it says that it is too large.
+            BodyRejectedError: ``Content-Length`` exceeds the limit.
         """
         found = dict(scope["headers"])
         if b"transfer-encoding" in found:
@@ -192,14 +201,14 @@ class Proxy:
     def open(
         self, target: Target, scope: Scope, path: str, data: Any
     ) -> Any:  # aiohttp's context manager of a request
-        """Begin a request to an upstream."""
+        """Send a request to an upstream."""
         host = target.host or dict(scope["headers"]).get(b"host", b"")
         headers = upstream_headers(scope, host, self._trusted)
         query = scope["query_string"].decode("ascii")
         return self._session.request(
             scope["method"],
             target.url(path, query),
-            # As UTF-8, which the library writes headers in: so every byte stays what it was.
+            # aiohttp encodes headers as UTF-8, so decoding as UTF-8 keeps every byte.
             headers=CIMultiDict((name.decode(), value.decode()) for name, value in headers),
             data=data,
             allow_redirects=False,
@@ -208,8 +217,8 @@ class Proxy:
         )
 
 
-class _Passage:
-    """One request, there and back."""
+class _Forwarding:
+    """The forwarding of one request and its response."""
 
     def __init__(
         self, proxy: Proxy, target: Target, path: str, *, scope: Scope, receive: Receive, send: Send
@@ -223,12 +232,12 @@ class _Passage:
     async def run(self) -> None:
         """Forward the request, and respond with an error if that fails."""
         passing = asyncio.current_task()
-        assert passing is not None  # an ASGI server runs it in one
+        assert passing is not None  # an ASGI server runs each request in a task
         watch: asyncio.Task[None] | None = None
 
         def look() -> None:
             nonlocal watch
-            watch = asyncio.create_task(self._until_gone(passing))
+            watch = asyncio.create_task(self._cancel_when_client_disconnects(passing))
 
         timer = asyncio.get_running_loop().call_later(_LOOK, look)
         try:
@@ -237,19 +246,20 @@ class _Passage:
             if self._gone:
                 passing.uncancel()
                 return
-            if not self._begun:  # the server is stopping, and has waited for long enough
-                await _say(self._send, 503, "temporarily_unavailable", "The gateway is stopping")
+            if not self._begun:  # the grace period of a stopping server is over
+                message = "The gateway is stopping"
+                await _send_error(self._send, 503, "temporarily_unavailable", message)
             raise
         finally:
             timer.cancel()
             if watch is not None:
                 watch.cancel()
 
-    async def _until_gone(self, passing: asyncio.Task[Any]) -> None:
+    async def _cancel_when_client_disconnects(self, passing: asyncio.Task[Any]) -> None:
         while self._body is not None and not self._body.ended:
             if self._body.problem is not None:
                 return
-            await asyncio.sleep(_LOOK)  # until then, who reads the body notices
+            await asyncio.sleep(_LOOK)  # while the body is read, its reader detects this
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._gone = True
@@ -258,9 +268,9 @@ class _Passage:
     async def _pass(self) -> None:
         try:
             data = await self._data()
-            async with self._proxy.open(self._target, self._scope, self._path, data) as answer:
-                await self._back(answer)
-        except BodyRefusedError as error:
+            async with self._proxy.open(self._target, self._scope, self._path, data) as response:
+                await self._back(response)
+        except BodyRejectedError as error:
             await self._fail(error.status, _INVALID, str(error))
         except UnicodeDecodeError:
             await self._fail(400, _INVALID, "A header is not UTF-8")
@@ -269,14 +279,16 @@ class _Passage:
             if problem is not None:
                 await self._fail(problem.status, _INVALID, str(problem))
                 return
-            reason = str(error) if isinstance(error, AnswerError) else type(error).__name__
+            reason = (
+                str(error) if isinstance(error, UpstreamResponseError) else type(error).__name__
+            )
             _log.warning("%s: %s", self._target.origin, reason)
             if isinstance(error, TimeoutError) and not isinstance(
                 error, aiohttp.ConnectionTimeoutError
             ):
-                await self._fail(504, "gateway_timeout", "What is behind the gateway is too slow")
+                await self._fail(504, "gateway_timeout", "The upstream did not respond in time")
             else:
-                await self._fail(502, "bad_gateway", "What is behind the gateway gave no answer")
+                await self._fail(502, "bad_gateway", "The upstream gave no valid response")
 
     async def _data(self) -> Any:
         self._body = self._proxy.body(self._scope, self._receive)
@@ -286,64 +298,66 @@ class _Passage:
             return await self._body.whole()
         return self._body.pieces()
 
-    async def _back(self, answer: aiohttp.ClientResponse) -> None:
+    async def _back(self, response: aiohttp.ClientResponse) -> None:
         try:
-            check_status(answer.status)
-            bodiless = answer.status in _BODILESS
-            headers = answer_headers(answer.raw_headers, bodiless=bodiless)
-        except AnswerError:
-            answer.close()  # its connection is not used again
+            check_status(response.status)
+            bodiless = response.status in _BODILESS
+            headers = response_headers(response.raw_headers, bodiless=bodiless)
+        except UpstreamResponseError:
+            response.close()  # do not reuse its connection
             raise
-        host = answer.request_info.headers.get("host", "").encode("latin-1")
+        host = response.request_info.headers.get("host", "").encode("latin-1")
         await self._send(
             {
                 "type": "http.response.start",
-                "status": answer.status,
+                "status": response.status,
                 "headers": self._target.rewritten(headers, host),
             }
         )
         self._begun = True
-        async for piece in answer.content.iter_any():
+        async for piece in response.content.iter_any():
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _fail(self, status: int, code: str, message: str) -> None:
-        """Say what went wrong; an answer that has begun is left incomplete, and so is seen as that.
+        """Respond with an error, or leave a response that has started incomplete.
 
-        Leaving without the end of the answer makes the server end the connection.
+        The server then closes the connection, so the client detects the incomplete response.
         """
         if not self._begun and status:
             unread = code == _INVALID or (self._body is not None and not self._body.ended)
-            await _say(self._send, status, code, message, close=unread)
+            await _send_error(self._send, status, code, message, close=unread)
 
 
-def _unfit(scope: Scope) -> tuple[int, str] | None:
-    """Why a request is not passed on, whatever its route."""
+def _rejection(scope: Scope) -> tuple[int, str] | None:
+    """Return the status and message if no route can forward the request, or None."""
     for name, value in scope["headers"]:
-        # Any other offer of another protocol may be ignored (RFC 9110 section 7.8).
+        # Offers of other protocols may be ignored (RFC 9110 section 7.8).
         if name == b"upgrade" and b"websocket" in value.lower():
             return 501, "The gateway does not forward WebSockets"
         if name == b"expect" and value.lower() != b"100-continue":
-            return 417, "Nothing but 100-continue can be expected here"
+            return 417, "Expect supports only 100-continue"
     return None
 
 
 def too_many(whose: str = "") -> WireResponse:
-    """Return the answer to a request that is one too many."""
-    said = " ".join(["Too many requests", *([whose] if whose else []), "are in progress"])
-    told = {"error": "temporarily_unavailable", "error_description": said}
+    """Return the response to a request over a limit."""
+    message = " ".join(["Too many requests", *([whose] if whose else []), "are in progress"])
+    members = {"error": "temporarily_unavailable", "error_description": message}
     headers = (
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
         (b"retry-after", b"1"),
-        (b"connection", b"close"),  # its body is not read
+        (b"connection", b"close"),  # the body is not read
     )
-    return WireResponse(503, headers, json.dumps(told).encode())
+    return WireResponse(503, headers, json.dumps(members).encode())
 
 
-async def _say(send: Send, status: int, code: str, message: str, *, close: bool = False) -> None:
-    told = {"error": code, "error_description": message}
+async def _send_error(
+    send: Send, status: int, code: str, message: str, *, close: bool = False
+) -> None:
+    members = {"error": code, "error_description": message}
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if close or status in {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.EXPECTATION_FAILED}:
         headers.append((b"connection", b"close"))
-    await send_response(send, WireResponse(status, tuple(headers), json.dumps(told).encode()))
+    await send_response(send, WireResponse(status, tuple(headers), json.dumps(members).encode()))

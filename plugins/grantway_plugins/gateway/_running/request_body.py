@@ -1,4 +1,4 @@
-"""The body of a request on its way through the proxy: as it comes, and not without end."""
+"""Bodies of forwarded requests, limited in size and duration."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator
 from grantway_plugins.gateway._config.limits import GatewayLimits
 from grantway_plugins.server._http.asgi import Receive
 
-#: Bytes up to which a body is read before anything is sent, so that it can be sent again.
+#: Maximum bytes of a body that is read completely before it is forwarded, to allow a retry.
 SMALL = 65_536
 
 
-class BodyRefusedError(Exception):
-    """A body that is not passed on.
+class BodyRejectedError(Exception):
+    """A body was rejected.
 
     Attributes:
-        status: 408, 413, or 0 where its sender has gone.
+        status: 408, 413, or 0 if the client has disconnected.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -26,31 +26,31 @@ class BodyRefusedError(Exception):
 
 
 class RequestBody:
-    """One request's body.
+    """The body of one request.
 
     Args:
-        receive: Where it comes from.
-        length: What ``Content-Length`` says, or None.
-        limits: Size and time that it may take.
+        receive: The ASGI ``receive``.
+        length: Value of ``Content-Length``, or None.
+        limits: Limits on size and duration.
 
     Attributes:
-        problem: Why it was not read to its end, once that is so.
-        ended: Whether it was read to its end.
+        problem: Reason if the body was rejected, or None.
+        ended: Whether the body was read completely.
     """
 
     def __init__(self, receive: Receive, length: int | None, limits: GatewayLimits) -> None:
         self._receive, self._limits, self._most = receive, limits, limits.body_bytes
         self.length = length
-        self.problem: BodyRefusedError | None = None
+        self.problem: BodyRejectedError | None = None
         self.ended = False
         if length is not None and length > self._most:
-            raise self._refuse(413, f"The body is larger than {self._most} bytes")
+            raise self._reject(413, f"The body is larger than {self._most} bytes")
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """What comes, as it comes.
+        """Yield the pieces of the body as they arrive.
 
         Raises:
-            BodyRefusedError: it is too large, too slow, or its sender has gone.
+            BodyRejectedError: The body is too large or too slow, or the client has disconnected.
         """
         size, more, waited = 0, True, 0.0
         while more:
@@ -59,22 +59,22 @@ class RequestBody:
                 async with asyncio.timeout(self._patience(size, waited)):
                     message = await self._receive()
             except TimeoutError:
-                raise self._refuse(408, "The body arrives too slowly") from None
-            # Not the time that the upstream takes: the client cannot change that.
+                raise self._reject(408, "The body arrives too slowly") from None
+            # Do not count the time of the upstream, which the client cannot influence.
             waited += time.monotonic() - begun
             if message["type"] == "http.disconnect":
-                raise self._refuse(0, "The client disconnected before the body was complete")
+                raise self._reject(0, "The client disconnected before the body was complete")
             piece = message.get("body", b"")
             size += len(piece)
             if size > self._most:
-                raise self._refuse(413, f"The body is larger than {self._most} bytes")
+                raise self._reject(413, f"The body is larger than {self._most} bytes")
             more = message.get("more_body", False)
             if piece:
                 yield piece
         self.ended = True
 
     async def whole(self) -> bytes:
-        """All of it; for a small one."""
+        """Return the complete body, for small bodies."""
         return b"".join([piece async for piece in self.pieces()])
 
     def _patience(self, size: int, waited: float) -> float:
@@ -85,6 +85,6 @@ class RequestBody:
             left = min(left, limits.body_seconds + size / limits.body_rate - waited)
         return max(0.0, min(limits.body_seconds, left))
 
-    def _refuse(self, status: int, message: str) -> BodyRefusedError:
-        self.problem = BodyRefusedError(status, message)
+    def _reject(self, status: int, message: str) -> BodyRejectedError:
+        self.problem = BodyRejectedError(status, message)
         return self.problem

@@ -1,4 +1,4 @@
-"""A client's secret in a file that is replaced now and then, while the gateway runs."""
+"""A client secret in a file that may be replaced while the gateway runs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _log = logging.getLogger("grantway.gateway")
 
 
 class RotatingSecret:
-    """Proves who the client is, by the secret that stands in a file at the moment.
+    """Client authentication with the current secret in a file.
 
-    The file is looked at before each request to the provider. While it is away, empty or
-    unreadable, as when it is just being written, the last secret counts.
+    The file is checked before each request to the provider. While it is missing, empty or
+    unreadable, for example while it is being written, the last secret is used.
 
     Args:
         path: The file.
         read: Reads the secret; raises ``ConfigurationError``.
-        make: Makes the client authentication of a secret.
+        make: Creates the client authentication for a secret.
 
     Raises:
-        ConfigurationError: the file cannot be read, or holds no secret.
+        ConfigurationError: The file cannot be read, or contains no secret.
     """
 
     def __init__(
@@ -41,55 +41,55 @@ class RotatingSecret:
     ) -> None:
         self._path, self._read, self._make = path, read, make
         self._lock = threading.Lock()
-        self._stamp = file_signature(self._path)
+        self._signature = file_signature(self._path)
         self._auth = make(read())
         self._before: tuple[str, ...] = ()
-        #: How often another secret was found.
+        #: Number of times that the secret has changed.
         self.rotations = 0
 
     @property
     def client_id(self) -> str:
-        """The client's public name."""
+        """The client ID."""
         return self._auth.client_id
 
     def authenticate(self, request: OutgoingRequest) -> None:
-        """See ``grantway._requests.client_auth.ClientAuth``."""
+        """Authenticate the request with the current secret."""
         self.look()
         self._auth.authenticate(request)
 
     def secrets(self) -> tuple[str, ...]:
-        """The secret, and the one before: a request under way may hold it."""
+        """Return the secret and the previous one, which a request in progress may contain."""
         return (*self._auth.secrets(), *self._before)
 
     def look(self) -> None:
-        """Take up another secret if there is one."""
-        stamp = file_signature(self._path)
-        if stamp == self._stamp:
+        """Load the secret again if the file has changed."""
+        signature = file_signature(self._path)
+        if signature == self._signature:
             return
         with self._lock:
-            if stamp == self._stamp:
+            if signature == self._signature:
                 return
             try:
                 auth = self._make(self._read())
             except ConfigurationError as error:
-                _log.warning("the last secret is used on: %s", error)
+                _log.warning("Keeping the last secret: %s", error)
                 return
             if set(auth.secrets()) != set(self._auth.secrets()):
                 self._before = self._auth.secrets()
                 self._auth = auth
                 self.rotations += 1
-                _log.info("another secret of client %s was found", auth.client_id)
-            # Last: who sees the new stamp does not look again.
-            self._stamp = stamp
+                _log.info("The secret of client %s has changed", auth.client_id)
+            # Last, because threads that see the new signature do not check the file again.
+            self._signature = signature
 
     def __repr__(self) -> str:
         return f"RotatingSecret({str(self._path)!r})"
 
 
-def once_more_with_another_secret(exchange: Exchange, call_next: Next) -> ProviderResponse:
-    """Send once more where the secret was refused and another has come meanwhile; a middleware.
+def retry_with_new_secret(exchange: Exchange, call_next: Next) -> ProviderResponse:
+    """Retry once if the provider rejects the secret and the file has a new one (a middleware).
 
-    Who is refused for its secret has spent nothing, so that is safe for every grant.
+    A request with a rejected secret has no effect, so this is safe for every grant.
     """
     auth = exchange.client
     if not isinstance(auth, RotatingSecret):

@@ -1,4 +1,4 @@
-"""From a checked file to what answers requests."""
+"""The components that handle requests, created from the gateway's file."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ from .upstream_health import UpstreamHealth
 if TYPE_CHECKING:
     from grantway_plugins.gateway._metrics import GatewayMetrics
 
-#: Providers that are asked for their endpoints at once.
+#: Maximum number of providers to discover concurrently.
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a file describes, made.
+    """The components that a file describes.
 
     Attributes:
         config: The file.
-        inventory: All that was made for it.
-        providers: By name.
-        upstream: The rules by which requests get tokens.
-        targets: Route name -> where it leads.
-        endpoint: The gateway's own token endpoint, or None.
-        device_endpoint: Its device authorization endpoint, or None.
-        store_watch: Tells how the store does, or None for one that is not looked at.
+        components: All components.
+        providers: Providers by name.
+        upstream: Routes that add tokens to requests.
+        targets: Upstream of each route, by the route's name.
+        endpoint: The gateway's token endpoint, or None.
+        device_endpoint: The gateway's device authorization endpoint, or None.
+        store_watch: Reports the health of the store, or None if it is not checked.
     """
 
     config: ConfigFile
-    inventory: ComponentCache
+    components: ComponentCache
     providers: Mapping[str, GatewayProvider]
     upstream: UpstreamAuth
     targets: Mapping[str, Target]
@@ -67,7 +67,7 @@ class Runtime:
     store_watch: StoreWatch | None
 
     def serves_from_memory(self) -> bool:
-        """Whether some requests get a token without the store."""
+        """Return whether some requests can get a token without the store."""
         sources = [each.credential for each in self.upstream.routes]
         return any(
             isinstance(each, TokenExchange) or (isinstance(each, CredentialPool) and each.alive())
@@ -76,11 +76,11 @@ class Runtime:
 
     @property
     def undiscovered(self) -> list[GatewayProvider]:
-        """Providers that could not be found yet."""
+        """Providers that are not discovered yet."""
         return [each for each in self.providers.values() if each.found is None]
 
 
-def assemble(
+def build_runtime(
     config: ConfigFile, *, before: Runtime | None = None, metrics: GatewayMetrics | None = None
 ) -> Runtime:
     """Build the components that a file describes. Fetches provider metadata, so it can take long.
@@ -88,25 +88,25 @@ def assemble(
     Args:
         config: The file. Its mistakes are reported together with those found here.
         before: The running components; those with unchanged configuration are reused.
-        metrics: Counts events.
+        metrics: Records events.
 
     Raises:
         ConfigurationError: Lists every mistake with file, line and reason.
     """
-    inventory = ComponentCache(None if before is None else before.inventory)
+    components = ComponentCache(None if before is None else before.components)
     try:
-        return _Assembling(config, inventory, metrics).run()
+        return _RuntimeBuilder(config, components, metrics).run()
     except BaseException:
         # Close the new components; the reused ones are still in use.
-        inventory.close(None if before is None else before.inventory)
+        components.close(None if before is None else before.components)
         raise
 
 
-class _Assembling:
+class _RuntimeBuilder:
     def __init__(
-        self, config: ConfigFile, inventory: ComponentCache, metrics: GatewayMetrics | None
+        self, config: ConfigFile, components: ComponentCache, metrics: GatewayMetrics | None
     ) -> None:
-        self._config, self._inventory, self._metrics = config, inventory, metrics
+        self._config, self._components, self._metrics = config, components, metrics
         self._mistakes: list[tuple[KeyPath, str]] = list(config.mistakes)
         self._protections: list[Protection] = []
 
@@ -143,15 +143,15 @@ class _Assembling:
         if self._mistakes:
             raise config.toml.wrong(self._mistakes)
         for name, provider in providers.items():
-            provider.watch.routes = self._routes_of(name)
-        self._inventory.forget_before()
+            provider.health.routes = self._routes_of(name)
+        self._components.forget_before()
         if self._metrics is not None:
-            # Not before: what is made for nothing must not be shown in place of what is at work.
+            # Not earlier: the metrics must not show components of a rejected file.
             for each in self._protections:
                 self._metrics.watch(each)
         return Runtime(
             config=config,
-            inventory=self._inventory,
+            components=self._components,
             providers=providers,
             upstream=UpstreamAuth(routes, metrics=self._metrics),
             targets={name: each for name, each in targets.items() if each is not None},
@@ -161,13 +161,13 @@ class _Assembling:
         )
 
     def _attempt(self, at: KeyPath, make: Callable[[], Any]) -> Any:
-        """Return what was made, or None if that is impossible, and keep the reason."""
+        """Return the created component, or None after recording why it cannot be created."""
         try:
             return make()
         except InvalidKeyError:
-            pass  # the key's mistake is reported
+            pass  # the mistake is already recorded
         except ConfigurationError as error:
-            if str(error).startswith(str(self._config.path)):  # it names the line already
+            if str(error).startswith(str(self._config.path)):  # it has a line number already
                 rules = [
                     (names(name), rule) for name, found in error.errors.items() for rule in found
                 ]
@@ -178,58 +178,58 @@ class _Assembling:
             self._mistakes.append((at, f"cannot work: {error}"))
         return None
 
-    # --- Parts ------------------------------------------------------------------------------------
+    # --- Components -------------------------------------------------------------------------------
 
     def _store(self) -> Store:
         table = self._config.gateway["store"]
-        return self._inventory.part(
-            "store", table, lambda: self._config.parts.store(table, ("gateway", "store"))
+        return self._components.get(
+            "store", table, lambda: self._config.components.store(table, ("gateway", "store"))
         )
 
     def _store_watch(self, store: Store | None) -> StoreWatch | None:
         table = self._config.gateway["store"]
         if store is None or not StoreWatch.watches(table):
             return None
-        return self._inventory.part("store watch", table, lambda: StoreWatch(store))
+        return self._components.get("store watch", table, lambda: StoreWatch(store))
 
     def _target(self, name: str, table: Mapping[str, Any]) -> Target | None:
-        # Not its proxy and certificate, which are for the way to the providers.
+        # Without proxy and client certificate, which are for requests to providers.
         common: dict[str, Any] = {
             key: self._common[key] for key in ("ca_bundle", "trust_env") if key in self._common
         }
-        settings = NetworkSettings(self._config.parts, table, ("routes", name), common)
+        settings = NetworkSettings(self._config.components, table, ("routes", name), common)
         return Target.of(table, settings.upstream())
 
     def _provider(self, name: str, table: Mapping[str, Any]) -> GatewayProvider | None:
         at = ("providers", name)
-        watch = self._inventory.part("watch", {"name": name}, lambda: UpstreamHealth(name))
-        if not watch.routes:  # one that is in use must not change before the file is accepted
-            watch.routes = self._routes_of(name)
+        health = self._components.get("health", {"name": name}, lambda: UpstreamHealth(name))
+        if not health.routes:  # a component in use must not change before the file is accepted
+            health.routes = self._routes_of(name)
         differs, network = self._differs(name), self._config.network
 
         def make() -> GatewayProvider:
             rules = {each: table.get(each, {}) for each in ("breaker", "bulkhead")}
-            protection = self._inventory.part(
+            protection = self._components.get(
                 "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
             )
-            facts = {"name": name, "table": table, "differs": differs, "network": network, **read}
-            return self._inventory.part(
+            own = {"name": name, "table": table, "differs": differs, "network": network}
+            return self._components.get(
                 "provider",
-                facts,
+                {**own, **secrets},
                 lambda: GatewayProvider(
-                    name, table, self._config.parts, watch, protection, network=network
+                    name, table, self._config.components, health, protection, network=network
                 ),
             )
 
-        read = self._attempt(at, partial(self._read, name))
+        secrets = self._attempt(at, partial(self._secrets, name))
         tables = (table, network, *differs.values())
-        valid = read is not None and not any(isinstance(each, PartialTable) for each in tables)
+        valid = secrets is not None and not any(isinstance(each, PartialTable) for each in tables)
         if not valid:
             self._attempt(at, partial(self._check_network, table, at))
         made = self._attempt(at, make) if valid else None
-        # Without network settings, whose mistakes are reported above: it only makes the checks.
+        # Only for the checks, so without network settings; their mistakes are reported above.
         checked = made or GatewayProvider(
-            name, {}, self._config.parts, watch, Protection(name), network={}
+            name, {}, self._config.components, health, Protection(name), network={}
         )
         checked.table = table
         self._attempt(at, checked.check)
@@ -247,7 +247,7 @@ class _Assembling:
         )
 
     def _check_network(self, table: Mapping[str, Any], at: KeyPath) -> None:
-        NetworkSettings(self._config.parts, table, at, self._common).transport(1.0).close()
+        NetworkSettings(self._config.components, table, at, self._common).transport(1.0).close()
 
     @property
     def _common(self) -> Mapping[str, Any]:
@@ -255,14 +255,14 @@ class _Assembling:
         network = self._config.network
         return {} if isinstance(network, PartialTable) else network
 
-    def _read(self, name: str) -> dict[str, Any]:
-        """Secrets that are read once, so that another one makes another client."""
+    def _secrets(self, name: str) -> dict[str, Any]:
+        """Return secrets that are read only once; a changed secret creates a new client."""
         tables: dict[KeyPath, Any] = {("providers", name): self._config.providers[name]}
         for tenant, differs in self._differs(name).items():
             tables["tenants", tenant, name] = differs
         return {
             "secrets": [
-                self._config.parts.secret(table, at)
+                self._config.components.secret(table, at)
                 for at, table in tables.items()
                 if "client_secret_file" not in table
             ]
@@ -325,23 +325,23 @@ class _Assembling:
         )
 
     def _source(self, table: Mapping[str, Any], provider: GatewayProvider, store: Store) -> Source:
-        """Gives a route's tokens. Routes that ask for the same share it."""
+        """Return the source of a route's tokens. Routes with the same settings share it."""
         asked = {
             name: table.get(name)
             for name in ("provider", "grant", "scope", "params", "extra", "tenants", "incoming")
         }
         tenants = self._config.tenants
-        facts = {
+        configuration = {
             **asked,
-            # Both are used on where they did not change.
+            # Both components are reused on a reload if they have not changed.
             "made": [id(provider), id(store), provider.found is not None],
             "listed": sorted(tenants) if table["tenants"] == "listed" else None,
             "differs": self._differs(provider.name),
         }
         known = frozenset(tenants) if table["tenants"] == "listed" else None
         if table["incoming"] == "exchange":
-            return self._inventory.part(
-                "exchange", facts, lambda: _exchange(table, provider, tenants, known)
+            return self._components.get(
+                "exchange", configuration, lambda: _exchange(table, provider, tenants, known)
             )
         make = partial(
             _credential,
@@ -351,7 +351,7 @@ class _Assembling:
             tenants=tenants,
             known=known,
         )
-        return self._inventory.part("pool", facts, lambda: CredentialPool(make))
+        return self._components.get("pool", configuration, lambda: CredentialPool(make))
 
     def _broker(
         self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]
@@ -360,18 +360,18 @@ class _Assembling:
         keys = self._config.binding_keys()
         if provider is None or keys.value is None:
             return None
-        facts = {
+        configuration = {
             "table": table,
             "made": [id(provider), provider.found is not None],
             "keys": keys.value().value,
         }
         named = ("clients", "redirect_uris", "timeout", "threads", "waiting")
         options = {name: table[name] for name in named}
-        # Not what discovery finds, which is not known while the provider is down.
+        # Not the discovered issuer, which is unknown while the provider is down.
         upstream = provider.table.get("issuer") or provider.table["token_endpoint"]
-        return self._inventory.part(
+        return self._components.get(
             "broker",
-            facts,
+            configuration,
             lambda: Broker(provider.client(), keys=keys.value, upstream=upstream, **options),
         )
 
@@ -390,7 +390,7 @@ def _credential(
     tenants: Mapping[str, Any],
     known: frozenset[str] | None,
 ) -> Credential:
-    """What keeps a tenant's token fresh."""
+    """Return the credential of a tenant."""
     _check(tenant, known)
     differs = tenants.get(tenant, {}).get(provider.name)
     params, extra = _wanted(asked, differs, tenant)
@@ -399,7 +399,7 @@ def _credential(
     return client.credential(
         grant_type=asked["grant"],
         subject="" if tenant == EVERYBODY else tenant,
-        # Nothing of a provider that was not found yet is kept: its tokens have other names then.
+        # Not before discovery, because the keys of tokens depend on the discovered provider.
         store=store if provider.found is not None else None,
         freshness=provider.freshness,
         extra=extra or None,
@@ -426,7 +426,7 @@ def _exchange(
 def _wanted(
     asked: Mapping[str, Any], differs: Mapping[str, Any] | None, tenant: str
 ) -> tuple[Params, dict[str, Any]]:
-    """The parameters of a tenant's grant: the route's, with what the tenant's table has instead."""
+    """Return the parameters of a tenant's grant: the route's, overridden by the tenant's."""
     own = differs or {}
     params = Params({**(asked["params"] or {}), **own.get("params", {})})
     scope = own.get("scope") or asked["scope"]

@@ -1,4 +1,4 @@
-"""The process: its listeners, its signals, and its end."""
+"""The gateway's process: listeners, signals and shutdown."""
 
 from __future__ import annotations
 
@@ -21,39 +21,40 @@ _log = logging.getLogger("grantway.gateway")
 
 
 def check(path: str | Path) -> str:
-    """Read a file and make what it describes, without listening; as before a reload.
+    """Check a file by creating its components, without listening.
 
     Returns:
-        What it describes, in a line.
+        A one-line summary of the file.
 
     Raises:
-        ConfigurationError: file, line and reason of every mistake.
+        ConfigurationError: Lists every mistake with file, line and reason.
     """
     config = ConfigFile(path, require_valid=False)
     gateway = Gateway(config)
-    gateway.close_unstarted()
+    gateway.discard()
     counted = (("route", config.routes), ("provider", config.providers), ("tenant", config.tenants))
     shown = ", ".join(
         f"{len(each)} {name}{'' if len(each) == 1 else 's'}" for name, each in counted
     )
-    return f"{config.path} is right: {shown}"
+    return f"{config.path} is valid: {shown}"
 
 
 def serve(path: str | Path) -> None:
-    """Run a gateway in the main thread until SIGTERM or SIGINT; SIGHUP reads the file again.
+    """Run a gateway in the main thread until SIGTERM or SIGINT. SIGHUP reloads the file.
 
-    Prints ``grantway gateway listening on <address>`` when it is ready.
+    It prints ``grantway gateway listening on <address>`` when it is ready.
 
     Args:
-        path: Its file.
+        path: The configuration file.
 
     Raises:
-        ConfigurationError: file, line and reason of every mistake; or an address cannot be used.
+        ConfigurationError: The file has mistakes, all listed with line and reason, or an address
+            cannot be used.
     """
     config = ConfigFile(path, require_valid=False)
     gateway = Gateway(config)
     with ExitStack() as ending:
-        ending.callback(gateway.close_unstarted)
+        ending.callback(gateway.discard)
         _register(ending, _PLUGIN, NamedEvents(gateway))
         if config.gateway["telemetry"]:
             _register(ending, f"{_PLUGIN}.telemetry", _telemetry(config))
@@ -67,9 +68,9 @@ def _register(ending: ExitStack, name: str, plugin: object) -> None:
 
 def _telemetry(config: ConfigFile) -> object:
     try:
-        from grantway_plugins.telemetry import Telemetry  # noqa: PLC0415 - only where it is wanted
+        from grantway_plugins.telemetry import Telemetry  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as missing:
-        rule = f"needs {missing.name}; install it with: pip install 'grantway[telemetry]'"
+        rule = f"requires {missing.name}; install it with: pip install 'grantway[telemetry]'"
     else:
         return Telemetry()
     raise config.toml.wrong([(("gateway", "telemetry"), rule)])
@@ -135,7 +136,7 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
     finally:
         gateway.stopping = True
         _log.info("stopping")
-        # The admin listener last, so that it can be watched how the calls end.
+        # Stop the admin listener last, so that operators can watch requests finish.
         for each in reversed(listeners):
             if each is not admin:
                 each.stop()
@@ -150,6 +151,6 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
 
 def _on(loop: asyncio.AbstractEventLoop, name: str, act: object) -> None:
     number = getattr(signal, name, None)
-    if number is not None:  # Windows has no SIGHUP, and no handlers in loops
+    if number is not None:  # Windows has no SIGHUP and no signal handlers in event loops
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, act)  # type: ignore[arg-type]

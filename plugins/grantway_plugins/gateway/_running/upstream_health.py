@@ -1,4 +1,4 @@
-"""How a provider does, by the last calls of it: for the health page and the log."""
+"""The health of a provider according to recent requests, for ``/readyz`` and the log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOG_EVERY = 60.0
 
 _log = logging.getLogger("grantway.gateway")
 
-#: What the provider or the gateway's registration at it is to blame for, and no single request.
+#: Errors caused by the provider or the gateway's registration, not by a single request.
 _FAILING = (
     InternalServerException,
     InvalidClientException,
@@ -42,12 +42,12 @@ _FAILING = (
 
 @dataclass(frozen=True, slots=True)
 class ProviderHealth:
-    """How a provider does. Holds no secret.
+    """The health of a provider, without secrets.
 
     Attributes:
-        failing: Whether its last call failed by its own fault, or the gateway's.
-        code: grantway's word for the last failure, or empty.
-        since: Unix time since which it has been so.
+        failing: Whether the last request failed because of the provider or the registration.
+        code: grantway's error code of the last failure, or an empty string.
+        since: Start of this state as Unix time.
     """
 
     failing: bool
@@ -56,16 +56,16 @@ class ProviderHealth:
 
 
 class UpstreamHealth:
-    """Notes how calls end, as a middleware of all clients of one provider.
+    """Records the outcome of requests, as a middleware of all clients of one provider.
 
-    A failure is logged once per error code and minute, and the recovery once after that.
+    A failure is logged at most once per minute and error code, and a recovery once.
 
     Args:
-        provider: The provider's name in the file.
-        clock: Seconds from a clock that never runs backwards.
+        provider: Name of the provider in the file.
+        clock: Returns seconds of a monotonic clock.
 
     Attributes:
-        routes: The names of the routes that need the provider.
+        routes: Names of the routes that need the provider.
     """
 
     def __init__(self, provider: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,29 +74,29 @@ class UpstreamHealth:
         self._clock = clock
         self._logged: dict[str, float] = {}
         self._announced = False
-        self._standing = ProviderHealth(failing=False, code="", since=time.time())
+        self._health = ProviderHealth(failing=False, code="", since=time.time())
 
     @property
-    def standing(self) -> ProviderHealth:
-        """How the provider does now."""
-        return self._standing
+    def health(self) -> ProviderHealth:
+        """The current health of the provider."""
+        return self._health
 
     def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
-        """Pass a call on, and note how it ended."""
+        """Forward a request and record its outcome."""
         try:
-            answer = call_next(exchange)
+            response = call_next(exchange)
         except GrantwayError as error:
             self.failed(error)
             raise
         self.works()
-        return answer
+        return response
 
     def works(self) -> None:
-        """Note that the provider answered as it should."""
+        """Record a success."""
         self._move("")
 
     def failed(self, error: GrantwayError) -> None:
-        """Record a failure; an error of the request alone counts as a success."""
+        """Record a failure. An error caused by the request alone counts as a success."""
         if isinstance(error, ProviderPausedError):
             return  # no request was sent
         failing = isinstance(error, _FAILING)
@@ -110,20 +110,20 @@ class UpstreamHealth:
             return
         self._logged[error.code] = now
         self._announced = True
-        # The class and the code are grantway's own words; the provider's own text is left out.
+        # Log grantway's class and code only, not text received from the provider.
         _log.warning(
-            "Provider %s gives no tokens: %s (%s). Routes that need them: %s. %s",
+            "Provider %s issues no tokens: %s (%s). Affected routes: %s. %s",
             self._provider,
             error.code,
             type(error).__name__,
             ", ".join(self.routes) or "none",
-            "Check the client's id and secret at the provider."
+            "Check the client ID and secret at the provider."
             if isinstance(error, InvalidClientException | UnauthorizedClientException)
             else "See /readyz of the admin listener.",
         )
 
     def _move(self, code: str) -> None:
-        before = self._standing
+        before = self._health
         if before.failing and not code and self._announced:
             self._announced = False
             _log.warning(
@@ -134,4 +134,4 @@ class UpstreamHealth:
             )
         if (before.failing, before.code) != (bool(code), code):
             since = before.since if before.failing and code else time.time()
-            self._standing = ProviderHealth(failing=bool(code), code=code, since=since)
+            self._health = ProviderHealth(failing=bool(code), code=code, since=since)

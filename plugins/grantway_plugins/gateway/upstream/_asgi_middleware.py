@@ -65,50 +65,55 @@ class AsgiUpstreamAuth(OneProcess):
             return
         try:
             seconds = None if self._timeout is None else self._timeout(scope)
-            injection = await self._upstream.prepare_async(facts_of(scope), seconds)
+            upstream_token = await self._upstream.prepare_async(request_context(scope), seconds)
         except Exception as error:  # noqa: BLE001 - said to the sender as what it is
             await refuse(scope, send, error)
             return
-        if injection is None:
+        if upstream_token is None:
             await self._app(scope, receive, send)
-        elif injection.header is None or scope["type"] == "websocket":
-            await self._app(self._carrying(scope, injection), receive, send)
+        elif upstream_token.header is None or scope["type"] == "websocket":
+            await self._app(self._carrying(scope, upstream_token), receive, send)
         else:
-            await self._forward(scope, injection, Kept(receive, self._replay), send, seconds)
+            await self._forward(scope, upstream_token, Kept(receive, self._replay), send, seconds)
 
     async def _forward(
-        self, scope: Scope, injection: UpstreamToken, kept: Kept, send: Send, seconds: float | None
+        self,
+        scope: Scope,
+        upstream_token: UpstreamToken,
+        kept: Kept,
+        send: Send,
+        seconds: float | None,
     ) -> None:
-        first = _FirstAnswer(injection, kept, send, seconds)
-        await self._app(self._carrying(scope, injection), kept.receive, first.send)
+        first = _FirstAnswer(upstream_token, kept, send, seconds)
+        await self._app(self._carrying(scope, upstream_token), kept.receive, first.send)
         problem = first.problem
-        if problem is None and first.again and injection.stale:
+        if problem is None and first.again and upstream_token.stale:
             try:
-                await injection.fetch_async(seconds)
+                await upstream_token.fetch_async(seconds)
             except Exception as error:  # noqa: BLE001 - as above
                 problem = error
         if problem is not None:
             await refuse(scope, send, problem)
         elif first.again:
             kept.rewind()
-            last = _LastAnswer(injection, send)
-            await self._app(self._carrying(scope, injection), kept.receive, last.send)
+            last = _LastAnswer(upstream_token, send)
+            await self._app(self._carrying(scope, upstream_token), kept.receive, last.send)
 
-    def _carrying(self, scope: Scope, injection: UpstreamToken) -> Scope:
+    def _carrying(self, scope: Scope, upstream_token: UpstreamToken) -> Scope:
         """Return the scope of the forwarded request."""
-        headers = _without_guarded(scope["headers"], injection)
-        if injection.header is not None:
-            name, value = injection.header
+        headers = _without_guarded(scope["headers"], upstream_token)
+        if upstream_token.header is not None:
+            name, value = upstream_token.header
             headers.append((name.lower().encode(), value.encode()))
-        path = injection.path.encode()
-        return {**scope, "headers": headers, "raw_path": path, TENANT: injection.tenant}
+        path = upstream_token.path.encode()
+        return {**scope, "headers": headers, "raw_path": path, TENANT: upstream_token.tenant}
 
 
-def _without_guarded(headers: Headers, injection: UpstreamToken) -> list[tuple[bytes, bytes]]:
+def _without_guarded(headers: Headers, upstream_token: UpstreamToken) -> list[tuple[bytes, bytes]]:
     """Return the headers without those that a server may take for the token or the tenant."""
-    route = injection.route
+    route = upstream_token.route
     names = {route.tenant_header.encode()}
-    if injection.kept:
+    if upstream_token.kept:
         names |= {route.header.lower().encode(), b"authorization"}
     return [
         each for each in headers if each[0] in names or hyphenated(each[0]) not in route.guarded
@@ -155,9 +160,9 @@ class _FirstAnswer:
     """The application's first answer, which is passed on unless there will be another."""
 
     def __init__(
-        self, injection: UpstreamToken, kept: Kept, send: Send, seconds: float | None
+        self, upstream_token: UpstreamToken, kept: Kept, send: Send, seconds: float | None
     ) -> None:
-        self._injection, self._kept, self._send, self._seconds = injection, kept, send, seconds
+        self._injection, self._kept, self._send, self._seconds = upstream_token, kept, send, seconds
         self.again = False
         self.problem: Exception | None = None
 
@@ -183,8 +188,8 @@ class _FirstAnswer:
 class _LastAnswer:
     """The application's second answer, which is passed on."""
 
-    def __init__(self, injection: UpstreamToken, send: Send) -> None:
-        self._injection, self._send = injection, send
+    def __init__(self, upstream_token: UpstreamToken, send: Send) -> None:
+        self._injection, self._send = upstream_token, send
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -192,7 +197,7 @@ class _LastAnswer:
         await self._send(message)
 
 
-def facts_of(scope: Scope) -> RequestContext:
+def request_context(scope: Scope) -> RequestContext:
     """What the rules may know of a request.
 
     Raises:

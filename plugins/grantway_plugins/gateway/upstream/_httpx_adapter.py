@@ -43,7 +43,7 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
         """Called by ``httpx.Client``."""
-        injection, auth = self._begin(request)
+        upstream_token, auth = self._begin(request)
         if auth is None:
             yield request
             return
@@ -51,7 +51,7 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         try:
             sent = next(flow)
         except Exception as error:  # noqa: BLE001 - raised again where the route is closed
-            _go_on(injection, error)
+            _go_on(upstream_token, error)
             yield request
             return
         with contextlib.suppress(StopIteration), contextlib.closing(flow):
@@ -62,7 +62,7 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Called by ``httpx.AsyncClient``."""
-        injection, auth = self._begin(request)
+        upstream_token, auth = self._begin(request)
         if auth is None:
             yield request
             return
@@ -70,7 +70,7 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         try:
             sent = await anext(flow)
         except Exception as error:  # noqa: BLE001 - raised again where the route is closed
-            _go_on(injection, error)
+            _go_on(upstream_token, error)
             yield request
             return
         async with contextlib.aclosing(flow):
@@ -87,19 +87,19 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         path = url.raw_path.partition(b"?")[0].decode("ascii")
         host = f"[{host}]" if ":" in host else host
         facts = RequestContext(host, path, headers.get_list, self._context)
-        injection = self._upstream.open(facts)
-        if injection is None or injection.kept:
-            return injection, None
-        for name in injection.removed:
+        upstream_token = self._upstream.open(facts)
+        if upstream_token is None or upstream_token.kept:
+            return upstream_token, None
+        for name in upstream_token.removed:
             headers.pop(name, None)
-        route = injection.route
-        return injection, HttpxAuth(
-            injection, header=route.header, scheme=route.scheme, timeout=self._timeout
+        route = upstream_token.route
+        return upstream_token, HttpxAuth(
+            upstream_token, header=route.header, scheme=route.scheme, timeout=self._timeout
         )
 
 
-def _go_on(injection: UpstreamToken | None, error: Exception) -> None:
+def _go_on(upstream_token: UpstreamToken | None, error: Exception) -> None:
     """Continue without a token if the route allows it; otherwise raise."""
     refused = isinstance(error, RequestRefusedError)
-    if refused or injection is None or injection.route.on_failure == "closed":
+    if refused or upstream_token is None or upstream_token.route.on_failure == "closed":
         raise error

@@ -54,14 +54,14 @@ class RequestsUpstreamAuth(OneProcess, AuthBase):
             return [raw.decode("latin-1") if isinstance(raw, bytes) else raw]
 
         facts = RequestContext(host_in(url), parts.path or "/", values, self._context)
-        injection = self._upstream.open(facts)
-        if injection is None or injection.kept:
+        upstream_token = self._upstream.open(facts)
+        if upstream_token is None or upstream_token.kept:
             return r
-        for name in injection.removed:
+        for name in upstream_token.removed:
             r.headers.pop(name, None)
-        route = injection.route
+        route = upstream_token.route
         auth = RequestsAuth(
-            injection, header=route.header, scheme=route.scheme, timeout=self._timeout
+            upstream_token, header=route.header, scheme=route.scheme, timeout=self._timeout
         )
         try:
             return auth(r)

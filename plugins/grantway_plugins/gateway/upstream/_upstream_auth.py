@@ -21,12 +21,12 @@ class UpstreamAuth(OneProcess):
 
     For requests, httpx, ASGI and WSGI there are adapters. Any other proxy does this::
 
-        injection = upstream.prepare(RequestContext.of(host, path, headers))
-        if injection is not None:
-            # drop injection.removed, set injection.header, send, and:
-            if injection.after(response.status, challenge) and can_be_sent_again:
-                injection.fetch()
-                # set injection.header, and send once more
+        upstream_token = upstream.prepare(RequestContext.of(host, path, headers))
+        if upstream_token is not None:
+            # drop upstream_token.removed, set upstream_token.header, send, and:
+            if upstream_token.after(response.status, challenge) and can_be_sent_again:
+                upstream_token.fetch()
+                # set upstream_token.header, and send once more
 
     Args:
         routes: Which requests get which tokens.
@@ -110,10 +110,10 @@ class UpstreamAuth(OneProcess):
             Exception: there is no token, and the route is closed then. ``response_for`` makes an
                 answer of either.
         """
-        injection = self.open(facts)
-        if injection is not None and not (injection.kept or injection.bare):
-            injection.fetch(timeout)
-        return injection
+        upstream_token = self.open(facts)
+        if upstream_token is not None and not (upstream_token.kept or upstream_token.bare):
+            upstream_token.fetch(timeout)
+        return upstream_token
 
     async def prepare_async(
         self,
@@ -121,10 +121,10 @@ class UpstreamAuth(OneProcess):
         timeout: float | None = None,  # noqa: ASYNC109 - as prepare()
     ) -> UpstreamToken | None:
         """As ``prepare``, for event loops: a fresh token comes without leaving the loop."""
-        injection = self.open(facts)
-        if injection is not None and not (injection.kept or injection.bare):
-            await injection.fetch_async(timeout)
-        return injection
+        upstream_token = self.open(facts)
+        if upstream_token is not None and not (upstream_token.kept or upstream_token.bare):
+            await upstream_token.fetch_async(timeout)
+        return upstream_token
 
     def _match(self, facts: RequestContext) -> Route | None:
         """Find the route of a request.

@@ -59,33 +59,33 @@ class WsgiUpstreamAuth(OneProcess):
         """Pass one request on."""
         try:
             seconds = None if self._timeout is None else self._timeout(environ)
-            injection = self._upstream.prepare(facts_of(environ), seconds)
+            upstream_token = self._upstream.prepare(request_context(environ), seconds)
         except Exception as error:  # noqa: BLE001 - said to the sender as what it is
             return _refuse(error, environ, start_response)
-        if injection is None:
+        if upstream_token is None:
             return self._app(environ, start_response)
-        if injection.header is None:
-            return self._app(_carrying(environ, injection), start_response)
+        if upstream_token.header is None:
+            return self._app(_carrying(environ, upstream_token), start_response)
         kept = KeptInput(environ, self._replay)
-        first = _FirstAnswer(injection, kept, start_response, seconds)
-        sent = _carrying(environ, injection)
+        first = _FirstAnswer(upstream_token, kept, start_response, seconds)
+        sent = _carrying(environ, upstream_token)
         sent["wsgi.input"] = kept
         answer = first.begin(self._app(sent, cast("StartResponse", first.start_response)))
         problem = first.problem
         if problem is None and not first.again:
             return answer
         _close(answer)
-        if problem is None and injection.stale:
+        if problem is None and upstream_token.stale:
             try:
-                injection.fetch(seconds)
+                upstream_token.fetch(seconds)
             except Exception as error:  # noqa: BLE001 - as above
                 problem = error
         if problem is not None:
             return _refuse(problem, environ, start_response)
         kept.rewind()
-        sent = _carrying(environ, injection)
+        sent = _carrying(environ, upstream_token)
         sent["wsgi.input"] = kept
-        last = _LastAnswer(injection, start_response)
+        last = _LastAnswer(upstream_token, start_response)
         return self._app(sent, cast("StartResponse", last.start_response))
 
 
@@ -94,12 +94,12 @@ class _FirstAnswer:
 
     def __init__(
         self,
-        injection: UpstreamToken,
+        upstream_token: UpstreamToken,
         kept: KeptInput,
         start_response: StartResponse,
         seconds: float | None,
     ) -> None:
-        self._injection, self._kept, self._seconds = injection, kept, seconds
+        self._injection, self._kept, self._seconds = upstream_token, kept, seconds
         self._start_response = start_response
         self._started = self.again = False
         self.problem: Exception | None = None
@@ -144,8 +144,8 @@ class _FirstAnswer:
 class _LastAnswer:
     """The application's second answer, which is passed on."""
 
-    def __init__(self, injection: UpstreamToken, start_response: StartResponse) -> None:
-        self._injection, self._start_response = injection, start_response
+    def __init__(self, upstream_token: UpstreamToken, start_response: StartResponse) -> None:
+        self._injection, self._start_response = upstream_token, start_response
 
     def start_response(
         self, status: str, headers: _Headers, exc_info: Any = None
@@ -168,7 +168,7 @@ class _Resumed:
         _close(self._answer)
 
 
-def facts_of(environ: WSGIEnvironment) -> RequestContext:
+def request_context(environ: WSGIEnvironment) -> RequestContext:
     """What the rules may know of a request.
 
     Raises:
@@ -188,15 +188,15 @@ def facts_of(environ: WSGIEnvironment) -> RequestContext:
     return RequestContext(host, raw, values, environ, method=method)
 
 
-def _carrying(environ: WSGIEnvironment, injection: UpstreamToken) -> WSGIEnvironment:
+def _carrying(environ: WSGIEnvironment, upstream_token: UpstreamToken) -> WSGIEnvironment:
     """Return the environ of the forwarded request."""
     sent = environ.copy()
     query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
-    sent.update({key: f"{injection.path}{query}" for key in _RAW if key in environ})
-    for name in injection.removed:
+    sent.update({key: f"{upstream_token.path}{query}" for key in _RAW if key in environ})
+    for name in upstream_token.removed:
         sent.pop(_key(name), None)
-    if injection.header is not None:
-        name, value = injection.header
+    if upstream_token.header is not None:
+        name, value = upstream_token.header
         sent[_key(name)] = value
     return sent
 

@@ -254,7 +254,7 @@ def test_a_provider_that_cannot_be_discovered(tmp_path: Path, start: str) -> Non
     done = _checked(_written(tmp_path, text.replace("[gateway]", f'[gateway]\nstart = "{start}"')))
     if start == "degraded":
         assert done.returncode == 0
-        assert "Provider idp gives no tokens" in done.stderr
+        assert "Provider idp issues no tokens" in done.stderr
         return
     assert done.returncode == 1
     assert "gateway.toml, line 7: providers.idp.issuer cannot be discovered: " in done.stderr
@@ -267,7 +267,7 @@ def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "gateway.toml, line 11: routes.orders.pth is an unknown key" in done.stderr
     assert _checked(_written(tmp_path, GOOD)).stdout.endswith(
-        "gateway.toml is right: 1 route, 1 provider, 0 tenants\n"
+        "gateway.toml is valid: 1 route, 1 provider, 0 tenants\n"
     )
 
 

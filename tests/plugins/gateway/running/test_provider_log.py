@@ -28,14 +28,14 @@ def test_a_rejected_secret_and_its_correction_are_logged(
             return answer.status_code
 
         assert [status() for _ in range(4)] == [503] * 4
-        process.wait_for("Provider idp gives no tokens: invalid_client")
+        process.wait_for("Provider idp issues no tokens: invalid_client")
         secret.write_text(f"{behind.client_secret}\n")
         process.reload()
         until(status, lambda found: found == 200)
         process.wait_for("Provider idp works again")
         log = process.log
-    assert log.count("gives no tokens: invalid_client") == 1
-    assert "Routes that need them: orders. Check the client's id and secret" in log
+    assert log.count("issues no tokens: invalid_client") == 1
+    assert "Affected routes: orders. Check the client ID and secret" in log
     assert "a-wrong-secret" not in log
     assert behind.client_secret not in log
 

@@ -151,7 +151,7 @@ def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
                 replace_file(secret, "")  # it is just being written
                 traffic.go_on_for(20)
                 replace_file(secret, "the second secret of the gateway\n")
-                run.wait_for("another secret of client gateway was found")
+                run.wait_for("The secret of client gateway has changed")
                 traffic.go_on_for(20)
                 provider.secrets.discard("the first secret of the gateway")
                 traffic.go_on_for(20)
@@ -235,7 +235,7 @@ def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) ->
         assert run.ready()[0] == 503
         with IssuerServer(IssuerSettings(registration="unrestricted"), port=port):
             until(lambda: run.ready()[1]["providers"]["idp"]["discovered"])
-            run.wait_for("found at last: idp")
+            run.wait_for("Discovered: idp")
             # It is asked now, and does not know the client.
             assert _status(f"{run.url}/orders") == 503
             assert run.ready()[1]["providers"]["idp"]["error"] == "invalid_client"

@@ -68,7 +68,7 @@ def test_an_unreachable_store_is_degraded_while_tokens_in_memory_work(behind: Be
                 assert (code, told["status"]) == (200, "ok")
                 assert asked(late) == 200
             ready_when(run, "ok")
-            assert "The store takes no tokens" in run.log
+            assert "The store cannot save tokens" in run.log
             assert "The store works again" in run.log
             for shown in (run.log, strict.log, str(told)):
                 assert PASSWORD not in shown
@@ -99,23 +99,23 @@ def test_a_full_and_a_read_only_server_are_told_apart(settings: dict[str, str], 
     with valkey_server(**settings) as valkey:
         store = RedisStore(valkey.url)
         try:
-            standing = asyncio.run(StoreWatch(store).standing())
+            health = asyncio.run(StoreWatch(store).health())
         finally:
             store.close()
-    assert standing.error == "store_save_failed"
-    assert told in standing.message
+    assert health.error == "store_save_failed"
+    assert told in health.message
 
 
 def test_an_unreachable_database_is_reported_without_its_password() -> None:
     port = free_port()
     store = SqlStore(f"postgresql+psycopg://me:{PASSWORD}@127.0.0.1:{port}/tokens")
     try:
-        standing = asyncio.run(StoreWatch(store).standing())
+        health = asyncio.run(StoreWatch(store).health())
     finally:
         store.close()
-    assert standing.error == "store_save_failed"
-    assert str(port) in standing.message
-    assert PASSWORD not in standing.message
+    assert health.error == "store_save_failed"
+    assert str(port) in health.message
+    assert PASSWORD not in health.message
 
 
 def test_stores_that_fail_on_their_own_are_looked_at() -> None:
@@ -151,7 +151,7 @@ def test_many_probes_are_one_look(tmp_path: Path) -> None:
     async def probe() -> None:
         watch = StoreWatch(store)
         for _ in range(3):
-            told = await asyncio.gather(*(watch.standing() for _ in range(20)))
+            told = await asyncio.gather(*(watch.health() for _ in range(20)))
             assert {each.error for each in told} == {""}
 
     asyncio.run(probe())
@@ -166,12 +166,12 @@ def test_a_store_that_hangs_delays_one_probe(
 
     async def probe() -> None:
         watch = StoreWatch(store)
-        first = await watch.standing()
+        first = await watch.health()
         assert "did not respond" in first.message
         monkeypatch.setattr("grantway_plugins.gateway._running.store_watch.PATIENCE", PATIENCE)
-        assert await watch.standing() == first  # without another wait
+        assert await watch.health() == first  # without another wait
         store.go_on.set()
-        while (await watch.standing()).error:  # noqa: ASYNC110 - probes are all there is
+        while (await watch.health()).error:  # noqa: ASYNC110 - probes are all there is
             await asyncio.sleep(0.01)
 
     asyncio.run(probe())
@@ -188,5 +188,5 @@ def test_another_stores_error_is_not_quoted() -> None:
 
     rude: Any = Rude()
     store: Store = rude
-    standing = asyncio.run(StoreWatch(store).standing())
-    assert (standing.error, standing.message) == ("store_failed", "Rude(): raised ValueError.")
+    health = asyncio.run(StoreWatch(store).health())
+    assert (health.error, health.message) == ("store_failed", "Rude(): raised ValueError.")

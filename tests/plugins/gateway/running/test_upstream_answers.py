@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 import requests
 
-from grantway_plugins.gateway._running.location import place_of, rewritten
+from grantway_plugins.gateway._running.location import host_and_port, rewritten
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import FaultServer, free_port, raw
 from tests.plugins.gateway.running.conftest import Behind, surroundings
@@ -129,7 +129,7 @@ def test_a_folded_header_arrives_as_one_line(behind: Behind, http: requests.Sess
 def test_a_location_at_the_upstream_leads_to_the_gateway(
     location: str, leads_to: str | None
 ) -> None:
-    hosts = (place_of("http://up.test:9000"), place_of("//sent.test"))
+    hosts = (host_and_port("http://up.test:9000"), host_and_port("//sent.test"))
     found = rewritten(location.encode("latin-1"), hosts=hosts, prefix="/base", added="/api")
     assert found.decode("latin-1") == (location if leads_to is None else leads_to)
 

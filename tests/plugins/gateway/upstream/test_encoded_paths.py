@@ -34,9 +34,9 @@ def rules(**options: Any) -> UpstreamAuth:
 
 def forwarded(rules: UpstreamAuth, path: str) -> tuple[str, str]:
     """Name of the route and the path that the upstream gets."""
-    injection = rules.open(RequestContext.of("", path))
-    assert injection is not None
-    return injection.route.name, injection.path
+    upstream_token = rules.open(RequestContext.of("", path))
+    assert upstream_token is not None
+    return upstream_token.route.name, upstream_token.path
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ def test_whatever_server_is_behind_reads_a_path_of_the_same_route(path: str) -> 
     for start in ("", "/git"):
         asked = f"{start}{path}"
         try:
-            injection = judged.open(RequestContext.of("", asked))
+            upstream_token = judged.open(RequestContext.of("", asked))
         except RequestRefusedError:
             continue
-        if injection is None or injection.route.name != "git":
+        if upstream_token is None or upstream_token.route.name != "git":
             continue
-        assert injection.path == asked
+        assert upstream_token.path == asked
         for reading in servers(asked):
             assert reading == "/git" or reading.startswith("/git/"), (asked, reading)
             assert reading != "/git/admin", asked

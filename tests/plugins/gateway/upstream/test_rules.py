@@ -390,13 +390,13 @@ def test_two_tenants_never_share_a_token(one: str, other: str) -> None:
     tokens = []
     for tenant in (one, other, one):
         try:
-            injection = rules.prepare(RequestContext.of("", "/", (), tenant))
+            upstream_token = rules.prepare(RequestContext.of("", "/", (), tenant))
         except RequestRefusedError:
             continue
-        assert injection is not None
-        assert injection.header is not None
-        assert injection.header == ("Authorization", f"Bearer token-of-{tenant}")
-        tokens.append(injection.header)
+        assert upstream_token is not None
+        assert upstream_token.header is not None
+        assert upstream_token.header == ("Authorization", f"Bearer token-of-{tenant}")
+        tokens.append(upstream_token.header)
     assert len(set(tokens)) == len(made) <= 2
 
 
@@ -423,12 +423,12 @@ def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None
         with pytest.raises(grantway.ConfigurationError, match=r"^access_token: "):
             rules.prepare(RequestContext.of("", "/"))
         return
-    injection = rules.prepare(RequestContext.of("", "/"))
-    assert injection is not None
-    assert injection.header is not None
-    assert injection.header[1].isascii()
-    assert injection.header[1].isprintable()
-    assert injection.header[1] == f"Bearer {text}"
+    upstream_token = rules.prepare(RequestContext.of("", "/"))
+    assert upstream_token is not None
+    assert upstream_token.header is not None
+    assert upstream_token.header[1].isascii()
+    assert upstream_token.header[1].isprintable()
+    assert upstream_token.header[1] == f"Bearer {text}"
 
 
 @pytest.mark.parametrize(
@@ -477,18 +477,18 @@ def test_a_sender_cannot_have_the_token_dropped_behind_the_gateway(
             rules.prepare(facts)
         assert caught.value.status == 400
     else:
-        injection = rules.prepare(facts)
-        assert injection is not None
-        assert injection.header is not None
+        upstream_token = rules.prepare(facts)
+        assert upstream_token is not None
+        assert upstream_token.header is not None
 
 
 def test_a_list_of_parameters_is_one_authorization() -> None:
     digest = 'Digest username="Bearer x", realm="a, Basic b", uri="/"'
     rules = UpstreamAuth([route("r", incoming="keep")])
-    injection = rules.prepare(RequestContext.of("", "/", [("Authorization", digest)]))
-    assert injection is not None
-    assert injection.kept
-    assert injection.removed == frozenset()
+    upstream_token = rules.prepare(RequestContext.of("", "/", [("Authorization", digest)]))
+    assert upstream_token is not None
+    assert upstream_token.kept
+    assert upstream_token.removed == frozenset()
 
 
 def test_a_token_of_another_type_counts_as_none() -> None:
@@ -512,18 +512,20 @@ def test_an_observer_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture)
 
         waited = injected = hit
 
-    injection = UpstreamAuth([route("r")], metrics=Broken()).prepare(RequestContext.of("", "/"))  # type: ignore[arg-type]
-    assert injection is not None
-    assert injection.header is not None
+    upstream_token = UpstreamAuth([route("r")], metrics=Broken()).prepare(
+        RequestContext.of("", "/")
+    )  # type: ignore[arg-type]
+    assert upstream_token is not None
+    assert upstream_token.header is not None
     assert "an observer failed" in caplog.text
 
 
 def test_nothing_prints_a_token() -> None:
-    injection = UpstreamAuth([route("r")]).prepare(RequestContext.of("", "/"))
-    assert injection is not None
-    assert "token-of" not in repr(injection)
-    assert "token-of" not in repr(injection.route)
-    assert isinstance(injection.route.bearer, Bearer)
+    upstream_token = UpstreamAuth([route("r")]).prepare(RequestContext.of("", "/"))
+    assert upstream_token is not None
+    assert "token-of" not in repr(upstream_token)
+    assert "token-of" not in repr(upstream_token.route)
+    assert isinstance(upstream_token.route.bearer, Bearer)
 
 
 def test_what_a_sender_is_told() -> None:
