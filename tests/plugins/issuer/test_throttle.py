@@ -20,7 +20,7 @@ def guess_all(throttle: Throttle, peer: str, session: str | None = None) -> int:
     """Enter wrong codes until throttled; return how many were looked up."""
     entered = 0
     while throttle.enter(session, peer) == 0:
-        throttle.wrong(peer)
+        throttle.record_wrong_entry(peer)
         entered += 1
     return entered
 
@@ -84,7 +84,7 @@ def test_limits_the_number_of_remembered_keys(
     throttle = Throttle(clock)
     for n in range(300):
         throttle.enter(f"session {n}", f"2001:db8:0:{n:x}::1")
-        throttle.wrong(f"2001:db8:0:{n:x}::1")
+        throttle.record_wrong_entry(f"2001:db8:0:{n:x}::1")
         clock.tick(1)
     assert len(throttle._sessions._levels) <= 100
     assert len(throttle._peers._levels) <= 100

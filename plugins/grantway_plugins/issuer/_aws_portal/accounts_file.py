@@ -73,9 +73,9 @@ def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake
     at = ("accounts", account_id)
     if not _ACCOUNT_ID.fullmatch(account_id):
         mistakes.append((at, "must be an account id of twelve digits, like 123456789012"))
-    read, wrong = toml.validate(_AccountTable(), table, at)
-    mistakes += wrong
-    if wrong:  # the account is discarded
+    read, problems = toml.validate(_AccountTable(), table, at)
+    mistakes += problems
+    if problems:  # the account is discarded
         read = {}
     roles: dict[str, RoleCredentials] = {}
     # Read from the file itself, so that roles are checked even if the account is invalid.
@@ -84,9 +84,9 @@ def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake
         here = (*at, "roles", name)
         if not _ROLE_NAME.fullmatch(name):
             mistakes.append((here, "must be a role name of at most 64 letters, digits or _+=,.@-"))
-        fields_read, wrong = toml.validate(_RoleTable(), role, here)
-        mistakes += wrong
-        if not wrong:
+        fields_read, problems = toml.validate(_RoleTable(), role, here)
+        mistakes += problems
+        if not problems:
             roles[name] = RoleCredentials(**fields_read)
     name = read.get("name") or account_id
     return AwsAccount(account_id, name, read.get("email") or f"{account_id}@example.com", roles)

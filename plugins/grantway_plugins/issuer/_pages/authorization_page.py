@@ -79,7 +79,7 @@ class AuthorizationPage:
         session = self._sessions.of(request)
         response = self._renderer.page(
             "authorize.html",
-            leaves=True,
+            leads_to_client=True,
             client=outcome.client,
             scopes=self._renderer.scopes(outcome.scope),
             subject=self._issuer.settings.subject,
@@ -140,7 +140,7 @@ class AuthorizationPage:
             return self._renderer.page(
                 "return.html",
                 400,
-                leaves=True,
+                leads_to_client=True,
                 client=outcome.client,
                 destination=destination(outcome.redirect_uri),
                 description=outcome.params["error_description"],
@@ -149,7 +149,7 @@ class AuthorizationPage:
         if outcome.mode == "form_post":
             return self._renderer.page(
                 "form_post.html",
-                leaves=True,
+                leads_to_client=True,
                 scripts=True,
                 destination=destination(outcome.redirect_uri),
                 response=outcome,

@@ -130,7 +130,7 @@ class DevicePage:
             self._throttle.give_back(session_id, peer)
             raise
         if found is None:
-            self._throttle.wrong(peer)
+            self._throttle.record_wrong_entry(peer)
             self._audit.record(AuditEvent("wrong_user_code"), _PATH, peer)
             wait = self._throttle.wait(session_id, peer)
             if wait > 0:

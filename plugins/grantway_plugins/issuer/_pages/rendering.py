@@ -62,7 +62,7 @@ class Renderer:
         template: str,
         status: int = 200,
         *,
-        leaves: bool = False,
+        leads_to_client: bool = False,
         scripts: bool = False,
         **values: Any,
     ) -> Response:
@@ -71,14 +71,14 @@ class Renderer:
         Args:
             template: The template's file name.
             status: The HTTP status.
-            leaves: Whether submitting the form leads to the client. The header then omits
+            leads_to_client: Whether submitting the form leads to the client. The header then omits
                 ``form-action``: Chrome also applies it to redirects, and the issuer does not know
                 where the client redirects to.
             scripts: Whether the page may load the issuer's script.
             values: Variables of the template.
         """
         policy = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-        if not leaves:
+        if not leads_to_client:
             policy += "; form-action 'self'"
         if scripts:
             policy += "; script-src 'self'"

@@ -85,7 +85,7 @@ class Throttle:
             for counts, key in self._counts(session, network_of(peer)):
                 counts.add(key, -1, now)
 
-    def wrong(self, peer: str) -> None:
+    def record_wrong_entry(self, peer: str) -> None:
         """Record that an entry from this address was wrong."""
         with self._lock:
             self._guessers[network_of(peer)] = True

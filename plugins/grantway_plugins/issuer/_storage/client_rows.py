@@ -52,7 +52,7 @@ _DROP_OLDEST_UNUSED = Prepared(
             sa.select(clients.c.client_id)
             .where(_UNUSED)
             .order_by(clients.c.issued_at)
-            .limit(bindparam("most", type_=sa.Integer()))
+            .limit(bindparam("limit", type_=sa.Integer()))
         )
     )
 )
@@ -61,7 +61,7 @@ _DROP_UNUSED = Prepared(
         clients.c.client_id.in_(
             sa.select(clients.c.client_id)
             .where(_UNUSED, clients.c.issued_at < bindparam("before"))
-            .limit(bindparam("most", type_=sa.Integer()))
+            .limit(bindparam("limit", type_=sa.Integer()))
         )
     )
 )
@@ -144,17 +144,17 @@ class ClientRows:
             },
         )
 
-    def make_room(self, most: int) -> bool:
+    def make_room(self, limit: int) -> bool:
         """Delete the oldest unused anonymous registrations until another one can be added.
 
         Args:
-            most: Maximum number of anonymous registrations.
+            limit: Maximum number of anonymous registrations.
 
         Returns:
             False if the maximum is reached and all of them have received tokens.
         """
-        surplus = self._cursor.row(_COUNT_ANONYMOUS, {})[0] + 1 - most
-        return surplus <= 0 or self._cursor.change(_DROP_OLDEST_UNUSED, {"most": surplus}) > 0
+        surplus = self._cursor.row(_COUNT_ANONYMOUS, {})[0] + 1 - limit
+        return surplus <= 0 or self._cursor.change(_DROP_OLDEST_UNUSED, {"limit": surplus}) > 0
 
     def use(self, client_id: str, now: float) -> None:
         """Record that a client has received a token."""
@@ -185,13 +185,13 @@ class ClientRows:
         self._cursor.change(_REVOKE_ALL, {"id": client_id, "now": now})
         return self._cursor.change(_REMOVE, {"id": client_id}) == 1
 
-    def prune_unused(self, before: float, most: int) -> int:
+    def prune_unused(self, before: float, limit: int) -> int:
         """Delete anonymous registrations older than a time that never received a token.
 
         Returns:
-            Number of deleted registrations, at most ``most``.
+            Number of deleted registrations, at most ``limit``.
         """
-        return self._cursor.change(_DROP_UNUSED, {"before": before, "most": most})
+        return self._cursor.change(_DROP_UNUSED, {"before": before, "limit": limit})
 
 
 def _client(row: Any) -> RegisteredClient:

@@ -56,7 +56,7 @@ _DELETE_REFRESH_TOKENS = Prepared(
         refresh_tokens.c.digest.in_(
             sa.select(refresh_tokens.c.digest)
             .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
-            .limit(bindparam("most", type_=sa.Integer()))
+            .limit(bindparam("limit", type_=sa.Integer()))
         )
     )
 )
@@ -81,7 +81,7 @@ def prune_rows(cursor: Cursor, now: float) -> int:
     left = PRUNE_LIMIT
     for (family_id,) in cursor.rows(_EXPIRED_FAMILIES, {"before": now - RETENTION}):
         low, high = digests_of_family(family_id)
-        tokens = cursor.change(_DELETE_REFRESH_TOKENS, {"low": low, "high": high, "most": left})
+        tokens = cursor.change(_DELETE_REFRESH_TOKENS, {"low": low, "high": high, "limit": left})
         deleted += tokens
         left -= tokens
         if not left:

@@ -112,7 +112,7 @@ DECIDE_DEVICE_CODE = Prepared(
     sa.update(device_codes)
     .where(device_codes.c.digest == bindparam("key"))
     .where(device_codes.c.status == DeviceStatus.PENDING.value)
-    .values(status=bindparam("after"), subject=bindparam("who"))
+    .values(status=bindparam("after"), subject=bindparam("approver"))
 )
 ADD_FAMILY = _insert(families, "revoked_at")
 ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")

@@ -238,7 +238,7 @@ class Transaction(OneProcess):
     def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
         """Store the user's decision; return False if the user has decided already."""
         return self._changed(
-            sql.DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "who": subject}
+            sql.DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "approver": subject}
         )
 
     def redeem_device_code(self, digest: bytes) -> bool:

@@ -40,13 +40,13 @@ class Connections:
     read, because then the server is slow and not the client.
 
     Args:
-        most: Maximum number of open connections.
+        maximum: Maximum number of open connections.
         per_peer: Maximum number of open connections from one peer.
         trusted: Addresses of proxies, to which ``per_peer`` does not apply.
     """
 
-    def __init__(self, most: int, per_peer: int, trusted: Iterable[object] = ()) -> None:
-        self._most = self._allowed = most
+    def __init__(self, maximum: int, per_peer: int, trusted: Iterable[object] = ()) -> None:
+        self._maximum = self._allowed = maximum
         self._lowered_at = 0.0
         self._peers = PeerShares(per_peer, trusted)
         self._open: dict[Connection, Hashable | None] = {}
@@ -54,20 +54,20 @@ class Connections:
         self._waiting: dict[Connection, None] = {}
         self._full = Incident(
             _log,
-            f"the maximum of {most} open connections is reached: closing idle ones, or rejecting "
-            "new ones",
+            f"the maximum of {maximum} open connections is reached: closing idle ones, or "
+            "rejecting new ones",
         )
 
     def admit(self, connection: Connection, host: str | None) -> str | None:
         """Count a new connection, or return why it must be rejected."""
-        if self._most < self._allowed and time.monotonic() - self._lowered_at > _LOWERED:
-            self._most = self._allowed
+        if self._maximum < self._allowed and time.monotonic() - self._lowered_at > _LOWERED:
+            self._maximum = self._allowed
         key = self._peers.key(host)
         if not self._peers.take(
             key
         ):  # checked first, so that this peer cannot close others' connections
             return "too many connections from this address"
-        if len(self._open) >= self._most:
+        if len(self._open) >= self._maximum:
             self._full.happened()
             if not self._make_room():
                 self._peers.give_back(key)
@@ -98,9 +98,9 @@ class Connections:
 
     def lower(self) -> None:
         """Allow fewer connections for a minute, because file descriptors ran out."""
-        self._most = max(1, len(self._open) * 3 // 4)
+        self._maximum = max(1, len(self._open) * 3 // 4)
         self._lowered_at = time.monotonic()
-        while len(self._open) >= self._most and self._make_room():
+        while len(self._open) >= self._maximum and self._make_room():
             pass
 
     def _make_room(self) -> bool:

@@ -22,10 +22,10 @@ def connection_limit(connections: int, files_each: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = files_each * connections + _SPARE
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        maximum = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
+            resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, hard))
+            soft = maximum
     if soft == resource.RLIM_INFINITY:
         return connections
     spare = min(_SPARE, soft // 2)

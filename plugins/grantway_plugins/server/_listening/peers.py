@@ -40,11 +40,11 @@ class Shares:
     """Counts the units that each key holds, up to a maximum.
 
     Args:
-        most: Maximum number of units for one key.
+        maximum: Maximum number of units for one key.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
         self._held: Counter[Hashable] = Counter()
 
     def take(self, key: Hashable | None) -> bool:
@@ -55,7 +55,7 @@ class Shares:
         """
         if key is None:
             return True
-        if self._held[key] >= self._most:
+        if self._held[key] >= self._maximum:
             return False
         self._held[key] += 1
         return True
@@ -73,13 +73,13 @@ class PeerShares(Shares):
     """Shares by network peer (see `network_of`).
 
     Args:
-        most: Maximum number of units for one peer.
+        maximum: Maximum number of units for one peer.
         trusted: Addresses and networks of proxies, which are exempt; ``*`` exempts all peers.
             Loopback addresses are always exempt, because they may belong to a proxy.
     """
 
-    def __init__(self, most: int, trusted: Iterable[object] = ()) -> None:
-        super().__init__(most)
+    def __init__(self, maximum: int, trusted: Iterable[object] = ()) -> None:
+        super().__init__(maximum)
         self._networks = []
         self._literals = set()
         for each in map(str, trusted):

@@ -30,9 +30,9 @@ class AuthorizationCodeIssuer:
             return _replayed(request, transaction, code)
         if request.now >= code.expires_at:
             return _denied("The code has expired")
-        wrong = _wrong_redirect(request, code) or _wrong_verifier(request, code)
-        if wrong:
-            return _denied(wrong)
+        problem = _redirect_problem(request, code) or _verifier_problem(request, code)
+        if problem:
+            return _denied(problem)
         family = TokenFamily(
             family_id=new_id(),
             client_id=code.client_id,
@@ -54,7 +54,7 @@ def _replayed(
     return _denied("The code has already been redeemed, so its tokens were revoked", replay)
 
 
-def _wrong_redirect(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
+def _redirect_problem(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
     named = request.params.get("redirect_uri")
     if named is None and not code.redirect.given:
         return None
@@ -63,7 +63,7 @@ def _wrong_redirect(request: GrantRequest, code: AuthorizationCodeRecord) -> str
     return None
 
 
-def _wrong_verifier(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
+def _verifier_problem(request: GrantRequest, code: AuthorizationCodeRecord) -> str | None:
     verifier = request.params.get("code_verifier")
     if code.challenge is None:
         return (

@@ -113,9 +113,9 @@ class JwtBearerIssuer:
         claims = self._verified(assertion)
         if claims is None:
             return _denied("is not signed by a trusted issuer")
-        wrong = _wrong_claims(claims, request)
-        if wrong:
-            return _denied(wrong)
+        problem = _claims_problem(claims, request)
+        if problem:
+            return _denied(problem)
         decision = request.issue(
             subject=claims["sub"],
             lifetime=request.settings.lifetimes.access_token,
@@ -162,7 +162,7 @@ def _unverified(part: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _wrong_claims(claims: Mapping[str, Any], request: GrantRequest) -> str | None:
+def _claims_problem(claims: Mapping[str, Any], request: GrantRequest) -> str | None:
     """Return how the claims violate RFC 7523 section 3, or None."""
     sub, aud = claims.get("sub"), claims.get("aud")
     url = request.settings.url
@@ -173,10 +173,10 @@ def _wrong_claims(claims: Mapping[str, Any], request: GrantRequest) -> str | Non
         return f"has another audience; set aud to {url}"
     if "jti" in claims and (not isinstance(claims["jti"], str) or not claims["jti"]):
         return "has a jti that is not a string"
-    return _wrong_time(claims, request.now)
+    return _time_problem(claims, request.now)
 
 
-def _wrong_time(claims: Mapping[str, Any], now: float) -> str | None:
+def _time_problem(claims: Mapping[str, Any], now: float) -> str | None:
     exp = claims.get("exp")
     if not _is_time(exp):
         return "has no exp"

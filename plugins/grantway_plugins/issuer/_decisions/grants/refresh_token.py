@@ -56,10 +56,10 @@ class RefreshTokenIssuer:
 
 def _narrowed(request: GrantRequest, token: RefreshTokenRecord) -> tuple[str, ...] | None:
     """Return the scopes to issue, or None if the request exceeds the granted scopes."""
-    asked = request.params.get("scope")
-    if not asked or request.client.kind == "aws":  # AWS ignores scope
+    requested = request.params.get("scope")
+    if not requested or request.client.kind == "aws":  # AWS ignores scope
         return token.family.scope
-    return tuple(asked) if set(asked) <= set(token.family.scope) else None
+    return tuple(requested) if set(requested) <= set(token.family.scope) else None
 
 
 def _denied(problem: str, event: AuditEvent | None = None) -> Denial:

@@ -78,8 +78,8 @@ def _usable(
 
 def _narrowed(subject: AccessTokenRecord, request: GrantRequest) -> tuple[str, ...]:
     """Return the scopes to issue; empty if the request exceeds those of the token or the client."""
-    asked = request.params.get("scope")
-    if not asked:
+    requested = request.params.get("scope")
+    if not requested:
         return tuple(name for name in subject.scope if name in request.client.scope)
     allowed = set(subject.scope) & set(request.client.scope)
-    return tuple(asked) if set(asked) <= allowed else ()
+    return tuple(requested) if set(requested) <= allowed else ()

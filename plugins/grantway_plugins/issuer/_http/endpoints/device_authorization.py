@@ -96,8 +96,8 @@ def _load(request: WireRequest) -> dict[str, Any]:
         return cast("dict[str, Any]", loaded)
     except ValidationError as invalid:
         messages = invalid.messages_dict
-    broken = "; ".join(f"{request.shown(name)} {rules[0]}" for name, rules in messages.items())
-    raise DenialError("invalid_request", broken.replace('"', "'"))
+    problems = "; ".join(f"{request.shown(name)} {rules[0]}" for name, rules in messages.items())
+    raise DenialError("invalid_request", problems.replace('"', "'"))
 
 
 def _start(

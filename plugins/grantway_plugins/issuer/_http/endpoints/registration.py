@@ -45,8 +45,8 @@ class RedirectUri(fields.String):
     ) -> str:
         try:
             return check_redirect_uri(value)
-        except ConfigurationError as wrong:
-            reason = wrong.message
+        except ConfigurationError as invalid:
+            reason = invalid.message
         raise ValidationError(reason)
 
 
@@ -118,8 +118,8 @@ def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) ->
     """
     loaded = _load(_REGISTER_CLIENT, members, "invalid_request")
     # The same default as AWS; other grants must be requested.
-    asked = loaded.get("grant_types") or sorted(_offered(issuer, terms) & set(STANDARD))
-    grant_types = _grant_types(issuer, asked, terms, "unsupported_grant_type")
+    requested = loaded.get("grant_types") or sorted(_offered(issuer, terms) & set(STANDARD))
+    grant_types = _grant_types(issuer, requested, terms, "unsupported_grant_type")
     if AUTHORIZATION_CODE in (loaded.get("grant_types") or ()) and not loaded.get("redirect_uris"):
         raise DenialError("invalid_redirect_uri", "redirectUris is required for authorization_code")
     secret = new_secret("gws")
@@ -200,8 +200,8 @@ def new_client(
         DenialError: the metadata is invalid or exceeds the terms.
     """
     loaded = _load(_CLIENT_METADATA, members, "invalid_client_metadata")
-    asked = loaded.get("grant_types") or [AUTHORIZATION_CODE]
-    grant_types = _grant_types(issuer, asked, terms, "invalid_client_metadata")
+    requested = loaded.get("grant_types") or [AUTHORIZATION_CODE]
+    grant_types = _grant_types(issuer, requested, terms, "invalid_client_metadata")
     if AUTHORIZATION_CODE in grant_types and not loaded.get("redirect_uris"):
         raise DenialError(
             "invalid_redirect_uri", "redirect_uris is required for authorization_code"
@@ -275,11 +275,11 @@ def _offered(issuer: Issuer, terms: Terms) -> frozenset[str]:
     return every if terms.grant_types is None else every & terms.grant_types
 
 
-def _grant_types(issuer: Issuer, asked: list[str], terms: Terms, error: str) -> frozenset[str]:
+def _grant_types(issuer: Issuer, requested: list[str], terms: Terms, error: str) -> frozenset[str]:
     offered = _offered(issuer, terms)
-    excess = set(asked) - offered
+    excess = set(requested) - offered
     if not excess:
-        return frozenset(asked)
+        return frozenset(requested)
     listing = ", ".join(sorted(offered))
     if excess <= set(issuer.grants):
         raise DenialError(
@@ -291,16 +291,16 @@ def _grant_types(issuer: Issuer, asked: list[str], terms: Terms, error: str) -> 
 
 
 def _scopes(
-    issuer: Issuer, asked: tuple[str, ...] | None, terms: Terms, error: str
+    issuer: Issuer, requested: tuple[str, ...] | None, terms: Terms, error: str
 ) -> tuple[str, ...]:
     allowed = terms.scopes
     if allowed is None:
-        return asked or issuer.settings.default_scopes
-    if not asked:
+        return requested or issuer.settings.default_scopes
+    if not requested:
         default = tuple(each for each in issuer.settings.default_scopes if each in allowed)
         return default or allowed
-    if set(asked) <= set(allowed):
-        return asked
+    if set(requested) <= set(allowed):
+        return requested
     raise DenialError(
         error,
         f"scope: anonymous clients may register only for {' '.join(allowed)}; ask the issuer's "
