@@ -1,4 +1,4 @@
-"""Number of files on the main main paths through the code.
+"""Number of files on the main paths through the code.
 
 Run: ``python -m tests.benchmarks.paths [PATH ...] [--files]``
 
@@ -314,7 +314,7 @@ PATHS: dict[str, Callable[[Recorder, str], None]] = {
 
 
 def main() -> None:
-    """Record the paths, each in a process of its own, and print the table."""
+    """Record the paths, each in a separate process, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", nargs="*", help=f"one of: {', '.join(PATHS)}")
     parser.add_argument("--files", action="store_true", help="print the files in order")
