@@ -59,6 +59,7 @@ async def _serve(path: str) -> None:
     from grantway_plugins.gateway._running.gateway import Gateway
     from grantway_plugins.gateway._running.proxy import Proxy, open_session
     from grantway_plugins.gateway._running.runtime import build_runtime
+    from grantway_plugins.gateway.upstream._asgi_middleware import ROUTE
     from grantway_plugins.server._listening.address import listen
     from grantway_plugins.server._listening.listener import Listener
     from grantway_plugins.server._listening.peers import Shares
@@ -69,17 +70,21 @@ async def _serve(path: str) -> None:
     other = build_runtime(config)
     await gateway.start()
     bare = Proxy(
-        other.upstream.route_for,
         other.targets,
         open_session(),
         trusted=config.gateway["trusted_proxies"],
         limits=limits,
         tenants=Shares(limits.requests_per_tenant),
     )
+    (route,) = other.upstream.routes
+
+    async def proxy(scope: Any, receive: Any, send: Any) -> None:
+        await bare({**scope, ROUTE: route}, receive, send)
+
     sockets = [listen("127.0.0.1", 0) for _ in range(2)]
     listeners = [
         Listener(app, each, limits, files_each=2)
-        for app, each in zip((gateway.front, bare), sockets, strict=True)
+        for app, each in zip((gateway.front, proxy), sockets, strict=True)
     ]
     ready = asyncio.Semaphore(0)
     tasks = [asyncio.create_task(each.listen(ready.release)) for each in listeners]

@@ -55,7 +55,6 @@ class _ActiveConfiguration:
         self.calls = 0
         self.idle = asyncio.Event()
         proxy = Proxy(
-            runtime.upstream.route_for,
             runtime.targets,
             session,
             trusted=gateway["trusted_proxies"],

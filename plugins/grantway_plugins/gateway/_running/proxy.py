@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +18,7 @@ from yarl import URL
 
 from grantway._transport.network import Network
 from grantway_plugins.gateway._config.limits import GatewayLimits
-from grantway_plugins.gateway.upstream._asgi_middleware import TENANT, request_context
+from grantway_plugins.gateway.upstream._asgi_middleware import ROUTE, TENANT
 from grantway_plugins.gateway.upstream._route import Route
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
@@ -135,7 +135,6 @@ class Proxy:
     """The ASGI application that forwards requests, behind the middleware that adds tokens.
 
     Args:
-        find: Returns the route for a host and a path.
         targets: Upstreams by route name.
         session: Connections to the upstreams.
         trusted: Peers whose ``X-Forwarded-*`` headers are trusted.
@@ -145,7 +144,6 @@ class Proxy:
 
     def __init__(
         self,
-        find: Callable[[str, str], Route | None],
         targets: Mapping[str, Target],
         session: aiohttp.ClientSession,
         *,
@@ -153,14 +151,13 @@ class Proxy:
         limits: GatewayLimits,
         tenants: Shares,
     ) -> None:
-        self._find, self._targets, self._session = find, targets, session
+        self._targets, self._session = targets, session
         self._trusted = trusted
         self._limits, self._tenants = limits, tenants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request."""
-        context = request_context(scope)
-        route = self._find(context.host, context.raw)
+        route: Route | None = scope.get(ROUTE)
         target = None if route is None else self._targets.get(route.name)
         rejection = _rejection(scope)
         if target is None:
@@ -169,7 +166,7 @@ class Proxy:
             await _send_error(send, rejection[0], _INVALID, rejection[1])
         else:
             forwarding = _Forwarding(
-                self, target, context.raw, scope=scope, receive=receive, send=send
+                self, target, scope["raw_path"].decode(), scope=scope, receive=receive, send=send
             )
             await self._run(forwarding, scope, send)
 

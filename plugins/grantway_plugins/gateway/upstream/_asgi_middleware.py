@@ -23,6 +23,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 #: The key of the scope under which the application finds the request's tenant.
 TENANT = "grantway.tenant"
+#: Key of the route in the scope of a forwarded request.
+ROUTE = "grantway.route"
 #: Bytes of a body that are kept to send it again.
 REPLAYABLE = 65_536
 
@@ -106,7 +108,13 @@ class AsgiUpstreamAuth(OneProcess):
             name, value = upstream_token.header
             headers.append((name.lower().encode(), value.encode()))
         path = upstream_token.path.encode()
-        return {**scope, "headers": headers, "raw_path": path, TENANT: upstream_token.tenant}
+        return {
+            **scope,
+            "headers": headers,
+            "raw_path": path,
+            ROUTE: upstream_token.route,
+            TENANT: upstream_token.tenant,
+        }
 
 
 def _without_guarded(headers: Headers, upstream_token: UpstreamToken) -> list[tuple[bytes, bytes]]:
