@@ -16,7 +16,7 @@ from grantway._types.token import Token
 
 from . import single_flight
 from .credential_config import CredentialConfig
-from .refresh import Refresh
+from .refresher import Refresher
 from .token_state import Snapshot, TokenState
 
 _time, _monotonic = time.time, time.monotonic
@@ -205,8 +205,8 @@ class Credential:
         flight = self._flight
         seen, usable, refresh, pause = self._state.decide()
         if refresh:
-            work = Refresh(self._config, self._key, self._state, seen.token)
-            future = single_flight.join(flight, work.run)
+            work = Refresher(self._config, self._key, self._state, seen.token)
+            future = single_flight.join(flight, work.refresh)
             if not usable:
                 return future, seen
             future.add_done_callback(partial(self._apply, seen))
@@ -253,7 +253,7 @@ class Credential:
     def _raise_paused(self, pause: float, seen: Snapshot) -> NoReturn:
         if self._config.store is not None:
             # Another machine may have stored a token meanwhile; the next call returns it.
-            work = Refresh(self._config, self._key, self._state, seen.token)
+            work = Refresher(self._config, self._key, self._state, seen.token)
             single_flight.join(("look", *self._flight), work.look)
         error = self.last_error
         code = error.code if isinstance(error, GrantwayError) else "unknown"

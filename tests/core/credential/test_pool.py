@@ -130,7 +130,7 @@ def test_loads_the_token_of_a_dropped_credential_from_the_store(
 )
 def test_an_interactive_grant_requires_a_store(given: dict[str, Any], start: Start) -> None:
     client, _ = start(issue())
-    with pytest.raises(ConfigurationError, match="a person begins") as caught:
+    with pytest.raises(ConfigurationError, match="needs a login") as caught:
         client.credential_pool(**given)
     assert "store" in caught.value.errors
 
