@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -54,3 +57,19 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", "-q", *(session.posargs or PARALLEL))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session(python=OLDEST)
+def build(session: nox.Session) -> None:
+    """Build the sdist and the wheel into ``dist/``, and check them in a new environment."""
+    session.install("build", "twine", "uv")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--installer", "uv")
+    files = [str(path) for path in sorted(Path("dist").iterdir())]
+    session.run("twine", "check", "--strict", *files)
+    (wheel,) = (path for path in files if path.endswith(".whl"))
+    clean = f"{session.virtualenv.location}/wheel"
+    session.run("uv", "venv", "--quiet", "--clear", clean)
+    session.run("uv", "pip", "install", "--quiet", "--python", clean, f"{wheel}[all]")
+    session.run("uv", "pip", "check", "--python", clean)
+    session.run(f"{clean}/bin/grantway", "demo", external=True)
