@@ -1,4 +1,4 @@
-"""The two clients that one test body runs against: the stock one, and the drop-in."""
+"""The clients that tests compare: boto3's and the drop-in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botocore.config import Config
 from grantway_plugins import aws
 from tests.waiting import PATIENCE
 
-#: Parameters that pass; the server's script decides what comes of them.
+#: Valid parameters of ``create_token``.
 CALL: dict[str, Any] = {
     "clientId": "client-1",
     "clientSecret": "cs-very-secret-0123456789",
@@ -20,7 +20,7 @@ CALL: dict[str, Any] = {
 
 
 def stock(endpoint_url: str) -> Any:
-    """boto3's client. It sends twice at most: the bodies here are about answers."""
+    """Return boto3's client, with at most one retry."""
     return boto3.client(
         "sso-oidc",
         region_name="us-east-1",
@@ -30,5 +30,5 @@ def stock(endpoint_url: str) -> Any:
 
 
 def ours(endpoint_url: str) -> Any:
-    """The drop-in."""
+    """Return the drop-in client."""
     return aws.client(region_name="us-east-1", endpoint_url=endpoint_url, timeout=PATIENCE)

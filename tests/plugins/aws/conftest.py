@@ -1,4 +1,4 @@
-"""No test here depends on how AWS or the network is configured on this machine."""
+"""Make the tests independent of the AWS and network settings of this machine."""
 
 from __future__ import annotations
 

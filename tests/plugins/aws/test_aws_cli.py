@@ -1,4 +1,4 @@
-"""The store ``aws-cli``: the contract, the AWS tools' format, and their writing past the lock."""
+"""Tests of the store ``aws-cli``, which shares its files with the AWS tools."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sha1(key: str) -> str:
 
 
 class TestAwsCliStore(StoreContract, DurableStoreContract):
-    """The contract, kept by the store that the registry makes."""
+    """The store contract."""
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> grantway.Store:
@@ -57,7 +57,7 @@ class TestAwsCliStore(StoreContract, DurableStoreContract):
     def test_leaves_a_record_of_a_newer_version_unchanged(
         self, store: grantway.Store, corrupt: Callable[[str, bytes], None]
     ) -> None:
-        """The format has no version; what a later grantway keeps beside the token must not hurt."""
+        """The format has no version; additional fields of a later grantway do no harm."""
         store.save("key", WHOLE)
         path = cast("AwsCliStore", store).path("key")
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -92,8 +92,8 @@ def put(path: Path, **fields: Any) -> None:
     path.write_text(json.dumps(fields), encoding="utf-8")
 
 
-def a_token(path: Path, **changes: Any) -> None:
-    """A file as botocore writes it."""
+def write_token(path: Path, **changes: Any) -> None:
+    """Write a file as botocore does."""
     put(
         path,
         **{
@@ -108,7 +108,7 @@ def a_token(path: Path, **changes: Any) -> None:
     )
 
 
-def test_a_login_is_written_as_the_aws_cli_writes_it(store: AwsCliStore, folder: Path) -> None:
+def test_writes_a_login_in_the_format_of_the_aws_cli(store: AwsCliStore, folder: Path) -> None:
     login = Token("at-1", "Bearer", 3600, 1767323045.9, "rt-1", extra=REGISTRATION)
     for key in ("dev", START_URL):
         store.save(key, login)
@@ -123,7 +123,7 @@ def test_a_login_is_written_as_the_aws_cli_writes_it(store: AwsCliStore, folder:
             "refreshToken": "rt-1",
             **REGISTRATION,
         }
-        # Beside it stands no second copy of a secret that could outlive the first.
+        # The extra member repeats no secret, which could remain after the first copy is deleted.
         assert not {"at-1", "rt-1", REGISTRATION["clientSecret"]} & set(map(str, ours.values()))
         assert store.load(key) == login
         if os.name != "nt":
@@ -134,8 +134,8 @@ def test_a_login_is_written_as_the_aws_cli_writes_it(store: AwsCliStore, folder:
     "time_of",
     ["2099-01-02T03:04:05Z", "2099-01-02T03:04:05.354Z", "2099-01-02T03:04:05UTC"],
 )
-def test_each_form_of_time_is_read(store: AwsCliStore, dev: Path, time_of: str) -> None:
-    a_token(dev, expiresAt=time_of)
+def test_reads_each_time_format(store: AwsCliStore, dev: Path, time_of: str) -> None:
+    write_token(dev, expiresAt=time_of)
     found = store.load("dev")
     assert found is not None
     assert found.expires_at == pytest.approx(NEW_YEAR + 86400 + 11045, abs=0.4)
@@ -145,20 +145,16 @@ def test_each_form_of_time_is_read(store: AwsCliStore, dev: Path, time_of: str) 
     assert store.registration_of("rt-of-another") == {}
 
 
-def test_how_long_a_token_lives_is_told_by_when_it_was_written(
-    store: AwsCliStore, dev: Path
-) -> None:
-    a_token(dev, expiresAt="2026-01-02T03:04:05Z")
+def test_computes_the_lifetime_from_the_modification_time(store: AwsCliStore, dev: Path) -> None:
+    write_token(dev, expiresAt="2026-01-02T03:04:05Z")
     os.utime(dev, (1767323045 - 28800, 1767323045 - 28800))
     found = store.load("dev")
     assert found is not None
     assert found.expires_in == 28800
 
 
-def test_a_refresh_keeps_the_registration_and_what_others_wrote(
-    store: AwsCliStore, dev: Path
-) -> None:
-    a_token(dev, someField={"of": "another tool"})
+def test_a_refresh_keeps_the_registration_and_unknown_fields(store: AwsCliStore, dev: Path) -> None:
+    write_token(dev, someField={"of": "another tool"})
     with store.lock("dev", 1) as fence:
         store.save("dev", Token("at-2", expires_at=NEW_YEAR, refresh_token="rt-2"), fence=fence)
     fields = json.loads(dev.read_text(encoding="utf-8"))
@@ -167,11 +163,11 @@ def test_a_refresh_keeps_the_registration_and_what_others_wrote(
     assert (fields["accessToken"], fields["refreshToken"]) == ("at-2", "rt-2")
 
 
-def test_what_is_kept_beside_a_token_is_not_taken_for_that_of_the_next(
+def test_ignores_extra_fields_that_belong_to_an_earlier_token(
     store: AwsCliStore, dev: Path
 ) -> None:
     store.save("dev", WHOLE)
-    # The SDK for JavaScript keeps the fields that it does not know.
+    # The SDK for JavaScript keeps unknown fields.
     fields = json.loads(dev.read_text(encoding="utf-8"))
     put(dev, **{**fields, "accessToken": "at-2", "expiresAt": "2099-01-02T03:04:05.354Z"})
     found = store.load("dev")
@@ -184,14 +180,14 @@ def test_what_is_kept_beside_a_token_is_not_taken_for_that_of_the_next(
     )
 
 
-def test_a_file_that_is_being_written_is_waited_for(
+def test_waits_for_a_file_that_is_being_written(
     store: AwsCliStore, dev: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dev.write_bytes(b"")
 
     def fill() -> None:
         began.wait()
-        a_token(dev)
+        write_token(dev)
 
     began = threading.Event()
     writer = threading.Thread(target=fill)
@@ -204,8 +200,10 @@ def test_a_file_that_is_being_written_is_waited_for(
     assert not caplog.records
 
 
-def test_a_member_that_is_null_is_missing(store: AwsCliStore, dev: Path) -> None:
-    a_token(dev, refreshToken=None, clientId=None, clientSecret=None, registrationExpiresAt=None)
+def test_treats_null_as_missing(store: AwsCliStore, dev: Path) -> None:
+    write_token(
+        dev, refreshToken=None, clientId=None, clientSecret=None, registrationExpiresAt=None
+    )
     found = store.load("dev")
     assert found is not None
     assert not found.expired()
@@ -225,7 +223,7 @@ UNKNOWN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_a_file_in_an_unknown_format_stays_and_is_reported(
+def test_keeps_and_reports_a_file_in_an_unknown_format(
     store: AwsCliStore, dev: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     dev.write_bytes(UNKNOWN[name])
@@ -241,9 +239,7 @@ def test_a_file_in_an_unknown_format_stays_and_is_reported(
     assert "new login" in caplog.text
 
 
-def test_a_login_replaces_the_token_of_an_unknown_format_and_nothing_else(
-    store: AwsCliStore, dev: Path
-) -> None:
+def test_a_login_keeps_unknown_fields_of_an_unknown_format(store: AwsCliStore, dev: Path) -> None:
     put(dev, format=2, sealed="theirs", expiresAt=17)
     store.save("dev", Token("at-new", expires_at=NEW_YEAR, refresh_token="rt-new"))
     fields = json.loads(dev.read_text(encoding="utf-8"))
@@ -254,10 +250,10 @@ def test_a_login_replaces_the_token_of_an_unknown_format_and_nothing_else(
 
 
 @pytest.mark.parametrize("end", [{}, {"expiresAt": None}], ids=["missing", "null"])
-def test_a_token_without_an_end_is_not_valid_for_ever(
+def test_treats_a_token_without_an_expiry_as_expired(
     store: AwsCliStore, dev: Path, end: dict[str, None]
 ) -> None:
-    a_token(dev)
+    write_token(dev)
     fields = json.loads(dev.read_text(encoding="utf-8"))
     del fields["expiresAt"]
     put(dev, **{**fields, **end})
@@ -265,10 +261,10 @@ def test_a_token_without_an_end_is_not_valid_for_ever(
     assert found is not None
     assert found.expires_at is not None
     assert found.expires_at <= time.time()
-    assert found.refresh_token == "rt-1"  # which brings one with an end
+    assert found.refresh_token == "rt-1"  # refreshing provides a token with an expiry
 
 
-def test_nothing_of_another_tool_is_touched(store: AwsCliStore, dev: Path) -> None:
+def test_leaves_files_of_other_tools_unchanged(store: AwsCliStore, dev: Path) -> None:
     others = {
         f"{sha1('https://other.awsapps.com/start')}.json": b'{"accessToken": "other"}',
         "botocore-client-id-eu-west-1.json": b'{"clientId": "c"}',
@@ -280,7 +276,7 @@ def test_nothing_of_another_tool_is_touched(store: AwsCliStore, dev: Path) -> No
     for name, data in others.items():
         (dev.parent / name).write_bytes(data)
         os.utime(dev.parent / name, (old, old))
-    a_token(dev)
+    write_token(dev)
     with store.lock("dev", 1) as fence:
         assert store.load("dev") is not None
         store.check_writable("dev", Token("at-2"))
@@ -291,7 +287,7 @@ def test_nothing_of_another_tool_is_touched(store: AwsCliStore, dev: Path) -> No
         assert (dev.parent / name).stat().st_mtime == pytest.approx(old, abs=1)
 
 
-def test_files_that_a_killed_grantway_left_are_removed(store: AwsCliStore, dev: Path) -> None:
+def test_removes_temporary_files_of_killed_processes(store: AwsCliStore, dev: Path) -> None:
     left = dev.parent / f"{dev.stem}.abc.grantway.tmp"
     left.write_bytes(b"half")
     os.utime(left, (1_000_000_000, 1_000_000_000))
@@ -299,7 +295,7 @@ def test_files_that_a_killed_grantway_left_are_removed(store: AwsCliStore, dev: 
     assert not left.exists()
 
 
-# --- AWS's tools, which take no lock --------------------------------------------------------------
+# --- concurrent changes by the AWS tools, which do not lock ---------------------------------------
 
 
 def ours(expires_at: float) -> Token:
@@ -307,12 +303,10 @@ def ours(expires_at: float) -> Token:
 
 
 @pytest.mark.parametrize("later", [0, 0.9, 3600])
-def test_a_token_of_theirs_that_came_last_stays(
-    store: AwsCliStore, dev: Path, later: float
-) -> None:
-    a_token(dev)
+def test_keeps_a_newer_token_of_an_aws_tool(store: AwsCliStore, dev: Path, later: float) -> None:
+    write_token(dev)
     with store.lock("dev", 1) as fence:
-        a_token(dev, accessToken="at-2", refreshToken="rt-2", expiresAt="2099-01-01T01:00:00Z")
+        write_token(dev, accessToken="at-2", refreshToken="rt-2", expiresAt="2099-01-01T01:00:00Z")
         with pytest.raises(LeaseLostError, match="is newer"):
             store.save("dev", ours(NEW_YEAR + 3600.9 - later), fence=fence)
         with pytest.raises(LeaseLostError):
@@ -322,18 +316,18 @@ def test_a_token_of_theirs_that_came_last_stays(
     assert found.refresh_token == "rt-2"
 
 
-def test_a_token_of_ours_that_came_last_is_saved(store: AwsCliStore, dev: Path) -> None:
-    a_token(dev)
+def test_replaces_an_older_token_of_an_aws_tool(store: AwsCliStore, dev: Path) -> None:
+    write_token(dev)
     with store.lock("dev", 1) as fence:
-        a_token(dev, accessToken="at-2", refreshToken="rt-2", expiresAt="2099-01-01T01:00:00Z")
+        write_token(dev, accessToken="at-2", refreshToken="rt-2", expiresAt="2099-01-01T01:00:00Z")
         store.save("dev", ours(NEW_YEAR + 3601), fence=fence)
     found = store.load("dev")
     assert found is not None
     assert (found.refresh_token, found.extra) == ("rt-ours", REGISTRATION)
 
 
-def test_a_logout_meanwhile_counts(store: AwsCliStore, dev: Path) -> None:
-    a_token(dev)
+def test_respects_a_concurrent_logout(store: AwsCliStore, dev: Path) -> None:
+    write_token(dev)
     with store.lock("dev", 1) as fence:
         dev.unlink()
         with pytest.raises(LeaseLostError, match="removed"):
@@ -342,31 +336,31 @@ def test_a_logout_meanwhile_counts(store: AwsCliStore, dev: Path) -> None:
     assert not dev.exists()
 
 
-def test_a_login_meanwhile_counts_however_soon_it_ends(store: AwsCliStore, dev: Path) -> None:
-    a_token(dev)
+def test_respects_a_concurrent_login_even_if_it_expires_sooner(
+    store: AwsCliStore, dev: Path
+) -> None:
+    write_token(dev)
     with store.lock("dev", 1) as fence:
-        a_token(dev, clientId="client-2", expiresAt="2098-01-01T01:00:00Z")
+        write_token(dev, clientId="client-2", expiresAt="2098-01-01T01:00:00Z")
         with pytest.raises(LeaseLostError, match="another login"):
             store.save("dev", ours(NEW_YEAR), fence=fence)
 
 
-def test_a_login_of_ours_counts_over_what_they_wrote_meanwhile(
-    store: AwsCliStore, dev: Path
-) -> None:
-    a_token(dev)
+def test_our_login_replaces_a_concurrent_refresh(store: AwsCliStore, dev: Path) -> None:
+    write_token(dev)
     login = Token("at-3", expires_at=1e9, extra={**REGISTRATION, "clientId": "client-3"})
     with store.lock("dev", 1) as fence:
-        a_token(dev, accessToken="at-2")
+        write_token(dev, accessToken="at-2")
         store.save("dev", login, fence=fence)
     found = store.load("dev")
     assert found is not None
     assert found.extra["clientId"] == "client-3"
 
 
-def test_a_file_that_breaks_meanwhile_gets_its_registration_back(
+def test_restores_the_registration_of_a_file_that_became_invalid(
     store: AwsCliStore, dev: Path
 ) -> None:
-    a_token(dev)
+    write_token(dev)
     with store.lock("dev", 1) as fence:
         dev.write_bytes(b"{")
         os.utime(dev, (0, 0))

@@ -1,4 +1,4 @@
-"""CreateTokenWithIAM: what boto3 sends, and signatures that botocore itself finds right."""
+"""CreateTokenWithIAM: requests and signatures equal those of boto3."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def client(*script: HttpResponse, auth: AwsIam | None = None) -> tuple[grantway.
 
 
 def by_boto3() -> tuple[HttpRequest, dict[str, Any]]:
-    """What botocore's own client sends for the same call, and what it makes of the answer."""
+    """Return the request that botocore sends for the same call, and its result."""
     session = botocore.session.get_session()
     aws = session.create_client(
         "sso-oidc",
@@ -91,7 +91,7 @@ def by_boto3() -> tuple[HttpRequest, dict[str, Any]]:
 
 
 def is_signed(request: HttpRequest) -> bool:
-    """Whether the signature is the one that botocore makes of what it claims to cover."""
+    """Return whether botocore computes the same signature for the signed headers."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     claimed = headers["authorization"]
     covered = claimed.partition("SignedHeaders=")[2].partition(",")[0].split(";")
@@ -105,7 +105,7 @@ def is_signed(request: HttpRequest) -> bool:
     return claimed.endswith(signer.signature(signer.string_to_sign(again, canonical), again))
 
 
-def test_it_sends_what_boto3_sends_and_signs_it() -> None:
+def test_sends_and_signs_the_same_request_as_boto3() -> None:
     theirs, said = by_boto3()
     calling, transport = client(answer(200, ANSWER))
     token = calling.create_token(**PARAMS)
@@ -123,14 +123,14 @@ def test_it_sends_what_boto3_sends_and_signs_it() -> None:
     }
 
 
-def test_the_check_would_notice() -> None:
+def test_the_signature_check_detects_changes() -> None:
     calling, transport = client(answer(200, ANSWER))
     calling.create_token(**PARAMS)
     (sent,) = transport.requests
     assert not is_signed(HttpRequest("POST", sent.url, sent.headers, sent.body + b" "))
 
 
-def test_nothing_of_the_credentials_shows() -> None:
+def test_shows_no_credentials() -> None:
     def repeat(request: HttpRequest) -> HttpResponse:
         said = f"{request.headers['Authorization']} {request.headers['X-Amz-Security-Token']}"
         return answer(400, {"error": "invalid_grant", "error_description": said})
@@ -146,7 +146,7 @@ def test_nothing_of_the_credentials_shows() -> None:
 
 
 @pytest.mark.parametrize("find", [lambda: None])
-def test_without_credentials_nothing_is_sent(find: Callable[[], None]) -> None:
+def test_sends_nothing_without_credentials(find: Callable[[], None]) -> None:
     calling, transport = client(auth=AwsIam(ARN, REGION, find))
     with pytest.raises(ConfigurationError, match="botocore found none"):
         calling.create_token(**PARAMS)
@@ -155,7 +155,7 @@ def test_without_credentials_nothing_is_sent(find: Callable[[], None]) -> None:
         AwsIam(ARN, "")
 
 
-def test_the_time_of_a_signature_is_now() -> None:
+def test_signs_with_the_current_time() -> None:
     calling, transport = client(answer(200, ANSWER))
     before = datetime.now(UTC).replace(microsecond=0)
     calling.create_token(**PARAMS)

@@ -1,4 +1,4 @@
-"""The drop-in by itself: where it sends, what it catches, what it never shows."""
+"""Tests of the drop-in client without boto3."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_the_region_decides_the_endpoint(region: str, endpoint: str) -> None:
     client.close()
 
 
-def test_the_environment_gives_region_and_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The other AWS tools' variable; where both are set, boto3's own counts.
+def test_takes_region_and_endpoint_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Other AWS tools read AWS_REGION; if both are set, the variable of boto3 has precedence.
     monkeypatch.setenv("AWS_REGION", "eu-west-3")
     assert aws.client().meta.region_name == "eu-west-3"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
@@ -70,18 +70,18 @@ def test_the_environment_gives_region_and_endpoint(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("region", [None, "", "nowhere", "eu-west-1.evil.example/x#", "EU-WEST-1"])
-def test_a_region_that_cannot_be_is_refused(region: str | None) -> None:
+def test_rejects_an_invalid_region(region: str | None) -> None:
     with pytest.raises(ConfigurationError, match="region_name"):
         aws.client(region)
 
 
-def test_an_endpoint_in_the_clear_is_refused() -> None:
+def test_rejects_an_endpoint_without_tls() -> None:
     with pytest.raises(InsecureEndpointError):
         aws.client("eu-west-1", "http://example.com")
 
 
 @pytest.mark.parametrize("kind", TOKEN_ERRORS[:13], ids=lambda kind: kind.__name__)
-def test_the_exceptions_go_by_their_names(kind: type[TokenError]) -> None:
+def test_has_each_exception_by_name(kind: type[TokenError]) -> None:
     client = aws.client("eu-west-1")
     assert getattr(client.exceptions, kind.__name__) is kind
     assert kind.__name__ in dir(client.exceptions)
@@ -95,7 +95,7 @@ def test_a_misspelt_exception_is_an_attribute_error() -> None:
     client.close()
 
 
-def test_an_error_is_of_both_families() -> None:
+def test_an_error_has_the_classes_of_grantway_and_botocore() -> None:
     error = raised(REFUSED)
     assert isinstance(error, ClientError)
     assert isinstance(error, grantway.InvalidGrantException)
@@ -103,14 +103,14 @@ def test_an_error_is_of_both_families() -> None:
     assert type(error) is type(raised(REFUSED))
 
 
-def test_an_error_of_both_families_travels_as_the_plain_one() -> None:
+def test_pickles_an_error_as_the_class_of_grantway() -> None:
     error = raised(REFUSED)
     twin = pickle.loads(pickle.dumps(error))
     assert type(twin) is grantway.InvalidGrantException
     assert (str(twin), twin.response) == (str(error), error.response)
 
 
-def test_without_botocore_it_is_neither_needed_nor_loaded() -> None:
+def test_works_without_botocore() -> None:
     code = """
 import sys
 from grantway_plugins import aws
@@ -126,7 +126,7 @@ except ValueError as error:
     assert done.stdout.split() == ["RequestInvalidError", "False"]
 
 
-def test_all_bad_parameters_are_in_one_error_and_no_value_is() -> None:
+def test_reports_all_invalid_parameters_without_values() -> None:
     client: Any = aws.client("eu-west-1")
     with pytest.raises(ParamValidationError) as caught:
         client.create_token(clientSecret=[VALUES[0]], refreshToken={VALUES[1]: 1}, scopes=VALUES[0])
@@ -142,7 +142,7 @@ def test_all_bad_parameters_are_in_one_error_and_no_value_is() -> None:
     client.close()
 
 
-def test_an_unknown_grant_type_is_the_services_to_refuse() -> None:
+def test_sends_an_unknown_grant_type_to_the_service() -> None:
     body = {"error": "unsupported_grant_type", "error_description": "No."}
     with FaultServer(faults.answer(400, body)) as server:
         client = ours(server.url)
@@ -152,7 +152,7 @@ def test_an_unknown_grant_type_is_the_services_to_refuse() -> None:
     assert server.requests[0].json["grantType"] == "password"
 
 
-def test_a_code_is_sent_once_whatever_happens() -> None:
+def test_never_sends_a_code_twice() -> None:
     with FaultServer(faults.reset_after_request) as server:
         client = ours(server.url)
         with pytest.raises(OutcomeUnknownError):
@@ -161,13 +161,13 @@ def test_a_code_is_sent_once_whatever_happens() -> None:
     assert len(server.requests) == 1
 
 
-def test_a_success_without_a_token_is_none() -> None:
+def test_a_success_response_without_a_token_is_an_error() -> None:
     error = raised({"tokenType": "Bearer", "expiresIn": 1}, 200)
     assert isinstance(error, ResponseInvalidError)
     assert "access_token" in str(error)
 
 
-def test_what_the_service_repeats_is_cut_out() -> None:
+def test_removes_secrets_that_the_service_repeats() -> None:
     said = f"the token {VALUES[1]} of {VALUES[0]}"
     error = raised(
         {"error": "invalid_grant", "error_description": said, "reason": said, "error_uri": said},
@@ -179,7 +179,7 @@ def test_what_the_service_repeats_is_cut_out() -> None:
     assert "set-cookie" not in error.evidence.headers
 
 
-def test_it_closes_with_its_block_and_shows_no_secret() -> None:
+def test_closes_with_its_block_and_shows_no_secret() -> None:
     with (
         FaultServer(faults.answer(200, {"accessToken": "a"})) as server,
         ours(server.url) as client,

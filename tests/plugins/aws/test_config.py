@@ -1,4 +1,4 @@
-"""``~/.aws/config`` as the AWS tools read it, and errors that name the file, section and field."""
+"""Reading ``~/.aws/config``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_session_is_read_by_its_name() -> None:
+def test_reads_a_session_by_name() -> None:
     assert read_config("dev") == SsoConfig(
         name="dev",
         start_url=START_URL,
@@ -59,13 +59,13 @@ def test_a_session_is_read_by_its_name() -> None:
     assert read_config("dev").key == "dev"
 
 
-def test_a_name_in_quotes_is_a_name() -> None:
+def test_reads_a_session_with_a_quoted_name() -> None:
     found = read_config("two words")
     assert (found.name, found.scopes) == ("two words", None)
     assert found.login_command == "aws sso login --sso-session 'two words'"
 
 
-def test_a_profile_leads_to_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_the_session_of_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_config(profile="of-dev") == read_config("dev")
     monkeypatch.setenv("AWS_DEFAULT_PROFILE", "older")
     assert read_config().name is None
@@ -73,14 +73,14 @@ def test_a_profile_leads_to_its_session(monkeypatch: pytest.MonkeyPatch) -> None
     assert read_config() == read_config("dev")
 
 
-def test_an_older_profile_is_a_login_of_its_own() -> None:
+def test_reads_a_profile_with_its_own_start_url() -> None:
     found = read_config(profile="older")
     assert (found.name, found.key, found.scopes) == (None, f"{START_URL}/older", None)
     assert found.login_command == "aws sso login --profile older"
     assert found.option == "--sso-profile older"
 
 
-def test_botocore_reads_the_same_from_the_same_file() -> None:
+def test_botocore_reads_the_same_settings() -> None:
     theirs = botocore.session.Session().full_config
     for name, values in theirs["sso_sessions"].items():
         ours = read_config(name)
@@ -89,7 +89,7 @@ def test_botocore_reads_the_same_from_the_same_file() -> None:
     assert set(theirs["profiles"]) == {"default", "of-dev", "older"}
 
 
-def test_another_file_can_be_given(tmp_path: Path) -> None:
+def test_reads_another_file(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text(WHOLE.replace("sso-session dev", "sso-session test"), encoding="utf-8")
     assert read_config("test", path=other).name == "test"
@@ -110,7 +110,7 @@ def test_another_file_can_be_given(tmp_path: Path) -> None:
         ("[sso-session dev]\na = secret-1\na = 2\n", "line 3: duplicate a in [sso-session dev]"),
     ],
 )
-def test_what_is_wrong_is_named_and_not_quoted(config: Path, text: str, said: str) -> None:
+def test_reports_mistakes_without_quoting_values(config: Path, text: str, said: str) -> None:
     config.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
         read_config("dev")
@@ -120,7 +120,7 @@ def test_what_is_wrong_is_named_and_not_quoted(config: Path, text: str, said: st
     assert refused.value.__context__ is None
 
 
-def test_a_file_that_is_not_there_or_not_text(config: Path) -> None:
+def test_reports_a_missing_or_binary_file(config: Path) -> None:
     config.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         read_config("dev")
@@ -132,11 +132,11 @@ def test_a_file_that_is_not_there_or_not_text(config: Path) -> None:
         read_config("dev")
 
 
-def test_a_profile_that_does_not_log_in_or_contradicts_its_session(config: Path) -> None:
+def test_reports_a_profile_without_login_or_in_conflict_with_its_session(config: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"\[default\]: sso_session is missing"):
         read_config()
     with pytest.raises(ConfigurationError, match="profiles default, of-dev, older"):
-        read_config(profile="nobody")
+        read_config(profile="missing")
     config.write_text(WHOLE.replace("sso_account_id", "sso_region = us-east-1\nsso_account_id"))
     with pytest.raises(ConfigurationError, match=r"of-dev\]: sso_region differs from"):
         read_config(profile="of-dev")

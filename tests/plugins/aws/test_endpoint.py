@@ -1,4 +1,4 @@
-"""Where the service is: the same address as botocore's, with and without botocore's data."""
+"""The endpoint of the service is the same as botocore's."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def asked(region: str, **options: Any) -> str:
-    """Where boto3 sends a request: by the service's rules, which ``meta`` does not follow."""
+    """Return the address to which boto3 sends a request, which ``meta`` does not show."""
     client = boto3.session.Session().client(
         "sso-oidc", region_name=region, config=Config(**options)
     )
@@ -54,7 +54,7 @@ def asked(region: str, **options: Any) -> str:
     return str(seen[0])
 
 
-def test_the_shipped_list_is_that_of_botocore() -> None:
+def test_our_list_of_regions_equals_botocores() -> None:
     theirs = {
         region: regions.Partition(
             outputs["name"],
@@ -75,7 +75,7 @@ def test_the_shipped_list_is_that_of_botocore() -> None:
 @pytest.mark.usefixtures("_data")
 @pytest.mark.parametrize("dual_stack", [False, True])
 @pytest.mark.parametrize("fips", [False, True])
-def test_every_region_has_the_address_of_botocores_rules(fips: bool, dual_stack: bool) -> None:
+def test_every_region_has_the_endpoint_of_botocores_rules(fips: bool, dual_stack: bool) -> None:
     rules = EndpointProvider(
         Loader().load_service_model("sso-oidc", "endpoint-rule-set-1"), {"partitions": PARTITIONS}
     )
@@ -84,7 +84,7 @@ def test_every_region_has_the_address_of_botocores_rules(fips: bool, dual_stack:
         assert endpoint_of(region, fips=fips, dual_stack=dual_stack) == theirs.url
 
 
-def test_the_list_is_read_without_importing_botocore() -> None:
+def test_reads_the_list_without_importing_botocore() -> None:
     code = (
         "import sys\n"
         "from grantway_plugins.aws._config import regions\n"
@@ -97,7 +97,7 @@ def test_the_list_is_read_without_importing_botocore() -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"partitions": [{"regions": {}}]}', '{"other": 1}'])
-def test_data_of_botocore_in_another_form_is_not_used(
+def test_ignores_botocore_data_in_an_unknown_format(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -116,15 +116,15 @@ def test_data_of_botocore_in_another_form_is_not_used(
     ("region", "meant"),
     [("eu-wst-1", "eu-west-1"), ("eusc-de-est-1", "eusc-de-east-1"), ("aws-global", "")],
 )
-def test_an_unknown_region_is_refused_by_name(region: str, meant: str) -> None:
+def test_rejects_an_unknown_region(region: str, meant: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         aws.client(region)
     assert all(text in str(caught.value) for text in (region, meant, "endpoint_url"))
-    # The way out: the caller says where the service is.
+    # The caller can give the endpoint instead.
     aws.client(region, URL).close()
 
 
-def test_a_session_in_an_unknown_region_is_refused_by_name(tmp_path: Path) -> None:
+def test_rejects_a_session_in_an_unknown_region(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(
         "[sso-session s]\nsso_start_url=https://x.awsapps.com/start\nsso_region=eu-wst-1\n",
         encoding="utf-8",
@@ -133,7 +133,7 @@ def test_a_session_in_an_unknown_region_is_refused_by_name(tmp_path: Path) -> No
         aws.sso_session("s", folder=tmp_path)
 
 
-#: Environment and configuration file -> whatever botocore makes of them.
+#: Environment and configuration file; botocore gives the expected result.
 CONFIGURED: dict[str, tuple[dict[str, str], str]] = {
     "nothing": ({}, ""),
     "fips": ({"AWS_USE_FIPS_ENDPOINT": "true"}, ""),
@@ -203,7 +203,7 @@ CONFIGURED: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("case", CONFIGURED)
-def test_what_is_configured_counts_as_with_boto3(
+def test_uses_the_configured_endpoint_like_boto3(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment, file = CONFIGURED[case]
@@ -215,7 +215,7 @@ def test_what_is_configured_counts_as_with_boto3(
     client.close()
 
 
-def test_a_region_of_the_profile_counts_as_with_boto3(
+def test_uses_the_region_of_the_profile_like_boto3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config").write_text("[profile dev]\nregion = eu-north-1\n", encoding="utf-8")
@@ -236,21 +236,19 @@ def test_a_region_of_the_profile_counts_as_with_boto3(
         ("[default\n", "line 1"),
     ],
 )
-def test_a_configuration_that_cannot_be_read_is_refused(
-    file: str, named: str, tmp_path: Path
-) -> None:
+def test_rejects_an_invalid_configuration(file: str, named: str, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(file, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=named):
         aws.client("us-east-2")
 
 
-def test_a_profile_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_missing_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "missing")
     with pytest.raises(ConfigurationError, match="missing"):
         aws.client("us-east-2")
 
 
-def test_without_a_home_directory_the_environment_is_enough(
+def test_needs_no_home_directory_if_the_environment_has_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -259,7 +257,7 @@ def test_without_a_home_directory_the_environment_is_enough(
     aws.client("us-east-2").close()
 
 
-def test_a_session_takes_the_endpoint_of_its_profile(
+def test_a_session_uses_the_endpoint_of_its_profile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "config"
@@ -283,7 +281,7 @@ def test_a_session_takes_the_endpoint_of_its_profile(
     assert host(name="s") == "127.0.0.1:9"
 
 
-def test_without_tls_nothing_leaves_this_machine() -> None:
+def test_rejects_http_except_on_loopback() -> None:
     with pytest.raises(InsecureEndpointError):
         aws.client("us-east-1", use_ssl=False)
     with pytest.raises(InsecureEndpointError):

@@ -1,4 +1,4 @@
-"""Tools that report errors with the locals of each frame find no secret in the drop-in's."""
+"""Tracebacks that show local variables contain no secret from the drop-in client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests import faults
 from tests.faults import Act, FaultServer
 
 MARK = "very-secret-0123456789"
-#: Kept here so that the test's own frames, which are shown too, hold no secret.
+#: Global, because the traceback also shows the local variables of the test.
 CALLS: dict[str, dict[str, Any]] = {
     "create_token": {
         "clientId": "client",
@@ -78,14 +78,14 @@ ANSWERS: dict[str, Act] = {
 
 
 def shown(error: BaseException) -> str:
-    """The traceback with locals, as rich, cgitb, Sentry and pytest show it."""
+    """Return the traceback with local variables, as rich, cgitb, Sentry and pytest show it."""
     text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     assert "Params(" in text or "Masked(" in text or "SsoConfig" in text
     return text
 
 
 def assert_clean(ask: Callable[[], object]) -> str:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the frames are what counts
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - only the traceback matters
         ask()
     text = shown(caught.value)
     assert MARK not in text
@@ -94,15 +94,15 @@ def assert_clean(ask: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_that_is_no_success(operation: str, name: str) -> None:
+def test_an_error_response_shows_no_secret(operation: str, name: str) -> None:
     with FaultServer(ANSWERS[name]) as server:
         client = aws.client("us-east-1", server.url, config=NO_RETRIES, **KEYS)
         with client:
             try:
                 getattr(client, operation)(**CALLS[operation])
-            except Exception as error:  # noqa: BLE001 - the frames are what counts
+            except Exception as error:  # noqa: BLE001 - only the traceback matters
                 text = shown(error)
-                # The service may repeat its own words; those of the request must not show.
+                # The text of the service may be shown; parameters of the request may not.
                 for value in secrets_of(operation):
                     assert value not in text
 
@@ -124,7 +124,7 @@ def secrets_of(operation: str) -> list[str]:
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_a_service_that_is_not_there(operation: str) -> None:
+def test_an_unreachable_service_shows_no_secret(operation: str) -> None:
     url = f"http://127.0.0.1:{faults.free_port()}"
     with aws.client("us-east-1", url, config=NO_RETRIES, **KEYS) as client:
         assert_clean(lambda: getattr(client, operation)(**CALLS[operation]))
@@ -132,7 +132,7 @@ def test_a_service_that_is_not_there(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("name", SPOILT)
-def test_parameters_that_are_refused(operation: str, name: str) -> None:
+def test_rejected_parameters_show_no_secret(operation: str, name: str) -> None:
     client = aws.client("us-east-1", "http://127.0.0.1:1")
     with client:
         assert_clean(lambda: getattr(client, operation)(**{**CALLS[operation], **SPOILT[name]}))
@@ -140,8 +140,8 @@ def test_parameters_that_are_refused(operation: str, name: str) -> None:
 
 @pytest.mark.parametrize("event", ["provide-client-params", "before-call", "after-call"])
 @pytest.mark.parametrize("operation", CALLS)
-def test_a_handler_that_fails_finds_the_drop_ins_frames_clean(operation: str, event: str) -> None:
-    """After a success too; botocore's own frames show what it hands to handlers."""
+def test_a_failing_handler_shows_no_secret(operation: str, event: str) -> None:
+    """The frames of botocore show the parameters that it passes to handlers."""
 
     def fail(**_: Any) -> None:
         raise LookupError("the handler's own fault")
@@ -158,7 +158,7 @@ def test_a_handler_that_fails_finds_the_drop_ins_frames_clean(operation: str, ev
         assert MARK not in str(frame.locals)
 
 
-def test_a_call_that_is_not_stubbed() -> None:
+def test_a_call_without_a_stub_shows_no_secret() -> None:
     client = aws.client("us-east-1", "http://127.0.0.1:1")
     with Stubber(client):
         assert_clean(lambda: client.create_token(**CALLS["create_token"]))
@@ -174,7 +174,7 @@ def test_a_call_that_is_not_stubbed() -> None:
     ],
     ids=lambda spoilt: next(iter(spoilt)),
 )
-def test_a_client_that_cannot_be_made(spoilt: dict[str, Any]) -> None:
+def test_invalid_client_arguments_show_no_secret(spoilt: dict[str, Any]) -> None:
     options = grantway._secrets.params.Params({"region_name": "us-east-1", **KEYS, **spoilt})
     del spoilt
     assert_clean(lambda: aws.client(**options))
@@ -183,7 +183,9 @@ def test_a_client_that_cannot_be_made(spoilt: dict[str, Any]) -> None:
 # --- siblings -----------------------------------------------------------------------------------
 
 
-def test_a_profile_with_aws_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_with_aws_credentials_shows_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "config"
     file.write_text(
         f"[profile dev]\naws_access_key_id = AKIA\naws_secret_access_key = {MARK}\n"
@@ -207,7 +209,7 @@ REGISTERED = {"clientId": "client", "clientSecret": f"cs-{MARK}", "clientSecretE
 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("way", ["login_on_device", "login_with_browser", "credential"])
-def test_a_session_whose_service_fails(name: str, way: str, tmp_path: Path) -> None:
+def test_a_failing_session_shows_no_secret(name: str, way: str, tmp_path: Path) -> None:
     config = SsoConfig(
         "dev",
         "https://x.awsapps.com/start",
@@ -250,14 +252,14 @@ def test_a_session_whose_service_fails(name: str, way: str, tmp_path: Path) -> N
 
 
 class _Failing:
-    """Credentials whose renewal fails."""
+    """Credentials that fail to refresh."""
 
     def get_frozen_credentials(self) -> Any:
         raise OSError("the renewal's own fault")
 
 
 @pytest.mark.parametrize("renewal", ["fails", "works"])
-def test_a_client_that_signs(renewal: str) -> None:
+def test_a_signing_client_shows_no_secret(renewal: str) -> None:
     found = _Failing() if renewal == "fails" else botocore.credentials.Credentials(*KEYS.values())
     with FaultServer(ANSWERS["refused"]) as server:
         client = grantway.Client(
@@ -265,7 +267,7 @@ def test_a_client_that_signs(renewal: str) -> None:
             client_id="arn",
             auth=AwsIam("arn", "us-east-1", credentials=lambda: found),
         )
-        with client, pytest.raises(Exception) as caught:  # noqa: PT011 - the frames count
+        with client, pytest.raises(Exception) as caught:  # noqa: PT011 - only the traceback matters
             client.create_token(grant_type="refresh_token", refresh_token=REFRESH["value"])
     text = shown(caught.value)
     for value in (*KEYS.values(), REFRESH["value"]):

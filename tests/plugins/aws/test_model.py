@@ -1,4 +1,4 @@
-"""The operations of the drop-in are those of botocore's newest service model."""
+"""The drop-in client has the operations of botocore's service model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SERVICE = ServiceModel(
     Loader().load_service_model("sso-oidc", "service-2"), service_name="sso-oidc"
 )
 OURS = {operation.name: operation for operation in model.OPERATIONS}
-#: Parameters that pass each operation's checks.
+#: Valid parameters of each operation.
 PARAMS: dict[str, dict[str, Any]] = {
     "CreateToken": {"clientId": "c", "clientSecret": "s", "grantType": "refresh_token"},
     "CreateTokenWithIAM": {"clientId": "c", "grantType": "refresh_token"},
@@ -36,7 +36,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_there_are_the_same_operations() -> None:
+def test_has_the_same_operations() -> None:
     assert sorted(OURS) == SERVICE.operation_names
     assert Loader().determine_latest_version("sso-oidc", "service-2") == model.API_VERSION
     with sso_oidc.client("eu-west-1") as client:
@@ -70,7 +70,7 @@ def test_the_types_have_the_same_members(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICE.operation_names)
-def test_members_that_are_sensitive_are_secret(name: str) -> None:
+def test_sensitive_members_are_secret(name: str) -> None:
     members = SERVICE.operation_model(name).input_shape.members
     rfc = {aws: name for name, aws in REQUEST_NAMES.items()}
     sensitive = {
@@ -79,7 +79,7 @@ def test_members_that_are_sensitive_are_secret(name: str) -> None:
     assert sensitive <= model.SECRET
 
 
-def test_there_are_the_same_exceptions() -> None:
+def test_has_the_same_exceptions() -> None:
     shapes = {shape.name for shape in SERVICE.error_shapes}
     assert set(MODELED) == shapes
     with sso_oidc.client("eu-west-1") as client:
@@ -117,7 +117,7 @@ def test_the_dialect_knows_every_exception() -> None:
     )
 
 
-def test_the_signing_name_is_that_of_the_model() -> None:
+def test_has_the_signing_name_of_the_model() -> None:
     assert SERVICE.signing_name == aws_iam.SIGNING_NAME
 
 
@@ -136,5 +136,5 @@ def test_help_lists_every_parameter_and_exception(name: str) -> None:
         required = ": Required." if member in theirs.input_shape.required_members else ":"
         kind = "list[str]" if theirs.input_shape.members[member].type_name == "list" else "str"
         assert f"{member} ({kind}){required}" in text
-    if name != "CreateTokenWithIAM":  # which names only what it adds
+    if name != "CreateTokenWithIAM":  # lists only its own members
         assert all(f"{shape.name}:" in text for shape in theirs.error_shapes)

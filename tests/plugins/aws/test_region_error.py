@@ -1,4 +1,4 @@
-"""A client that asks the wrong region learns where to ask instead, by either of the two clients."""
+"""Errors of a request to the wrong region name the right one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BODY = {
 ANSWER = faults.answer(400, BODY, {"x-amzn-ErrorType": "InvalidRequestRegionException"})
 
 
-def assert_told(error: Any) -> None:
+def assert_names_region(error: Any) -> None:
     assert isinstance(error, grantway.InvalidRequestException)
     assert (error.endpoint, error.region) == (BODY["endpoint"], BODY["region"])
     assert error.error == "invalid_request"
@@ -32,7 +32,7 @@ def assert_told(error: Any) -> None:
     assert error.response.items() >= BODY.items()
 
 
-def test_grantways_client_tells_it() -> None:
+def test_grantways_client_names_the_region() -> None:
     with FaultServer(ANSWER) as server:
         client = grantway.Client(
             grantway.Provider(token_endpoint=f"{server.url}/token", dialect="aws-sso-oidc"),
@@ -41,11 +41,11 @@ def test_grantways_client_tells_it() -> None:
         )
         with client, pytest.raises(InvalidRequestRegionException) as caught:
             client.create_token(grant_type="refresh_token", refresh_token="rt-1")
-    assert_told(caught.value)
-    assert_told(pickle.loads(pickle.dumps(caught.value)))
+    assert_names_region(caught.value)
+    assert_names_region(pickle.loads(pickle.dumps(caught.value)))
 
 
-def test_the_drop_in_tells_it() -> None:
+def test_the_drop_in_client_names_the_region() -> None:
     with FaultServer(ANSWER) as server:
         client = aws.client(
             "us-east-1", server.url, aws_access_key_id="AKIA", aws_secret_access_key="s"
@@ -54,10 +54,10 @@ def test_the_drop_in_tells_it() -> None:
             client.create_token_with_iam(
                 clientId="arn", grantType="refresh_token", refreshToken="rt-1"
             )
-    assert_told(caught.value)
+    assert_names_region(caught.value)
 
 
-def test_an_answer_without_the_members_has_none() -> None:
+def test_a_response_without_the_members_has_none() -> None:
     error = InvalidRequestRegionException("elsewhere")
     assert (error.endpoint, error.region) == (None, None)
     assert "region" not in error.response

@@ -1,4 +1,4 @@
-"""One body, one scripted answer, two clients: the same dict or the same exception."""
+"""The drop-in client and boto3 return the same result for the same response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REQUEST_ID = {"x-amzn-RequestId": "0a1b2c3d"}
 
 
 def both(act: Act, **params: Any) -> tuple[Any, Any]:
-    """What each client makes of an answer: a dict, or the exception."""
+    """Return the result of each client for a response: a dict or an exception."""
     results = []
     for make in (stock, ours):
         with FaultServer(act) as server:
@@ -54,7 +54,7 @@ def assert_same_error(act: Act, name: str) -> None:
     assert seen.get("RequestId") == expected.get("RequestId")
 
 
-def test_a_token_comes_back_as_the_same_dict() -> None:
+def test_returns_the_same_dict_for_a_token() -> None:
     body = {
         "accessToken": "at",
         "tokenType": "Bearer",
@@ -68,13 +68,13 @@ def test_a_token_comes_back_as_the_same_dict() -> None:
     assert {type(value) for value in mine.values()} == {str, int, dict}
 
 
-def test_fields_that_are_not_there_are_left_out() -> None:
+def test_omits_missing_fields() -> None:
     body = {"accessToken": "at", "tokenType": "Bearer", "expiresIn": 60, "idToken": None}
     theirs, mine = both(faults.answer(200, body, REQUEST_ID))
     assert mine == theirs
 
 
-def test_a_body_like_the_request_of_boto3() -> None:
+def test_sends_the_same_body() -> None:
     seen = []
     for make in (stock, ours):
         with FaultServer(
@@ -89,7 +89,7 @@ def test_a_body_like_the_request_of_boto3() -> None:
     assert seen[0][2]["scope"] == ["a", "b"]
 
 
-#: Every way in which a server may name an error that boto3 understands.
+#: All forms in which boto3 recognises the name of an error.
 FORMS: dict[str, Any] = {
     "header": lambda name, body: ({"x-amzn-ErrorType": name}, body),
     "header with an address": lambda name, body: (
@@ -111,7 +111,7 @@ FORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", ELEVEN, ids=lambda kind: kind.__name__)
-def test_each_of_the_eleven_is_the_same(kind: Any) -> None:
+def test_raises_the_same_for_each_of_the_eleven_exceptions(kind: Any) -> None:
     status = {"InvalidClientException": 401, "InternalServerException": 500}.get(kind.__name__, 400)
     body = {"error": kind.wire, "error_description": "Told so.", "reason": "BECAUSE"}
     header = {"x-amzn-ErrorType": kind.__name__, **REQUEST_ID}
@@ -119,26 +119,26 @@ def test_each_of_the_eleven_is_the_same(kind: Any) -> None:
     theirs, mine = both(act)
     assert isinstance(mine, kind)
     assert mine.response["error"] == theirs.response["error"] == kind.wire
-    if status < 500:  # which boto3 sends again, refresh token and all
+    if status < 500:  # boto3 retries this one, even with a refresh token
         assert_same_error(act, kind.__name__)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_form_of_an_error_is_the_same(form: str) -> None:
+def test_raises_the_same_for_each_form_of_an_error(form: str) -> None:
     body = {"error": "invalid_grant", "error_description": "Spent."}
     headers, body = FORMS[form]("InvalidGrantException", body)
     assert_same_error(faults.answer(400, body, headers), "InvalidGrantException")
 
 
 @pytest.mark.parametrize("text", ["message", "Message"])
-def test_a_message_is_read_by_both(text: str) -> None:
+def test_both_read_the_message(text: str) -> None:
     headers = {"x-amzn-ErrorType": "InvalidGrantException"}
     theirs, mine = both(faults.answer(400, {text: "Spent."}, headers))
     assert mine.response["Error"] == theirs.response["Error"]
     assert str(mine) == str(theirs)
 
 
-def test_an_empty_body_still_has_the_class_of_the_header() -> None:
+def test_an_empty_body_has_the_class_of_the_header() -> None:
     act = faults.answer(400, b"", {"x-amzn-ErrorType": "InvalidGrantException"})
     theirs, mine = both(act)
     assert type(theirs).__name__ == type(mine).__name__ == "InvalidGrantException"
@@ -146,14 +146,14 @@ def test_an_empty_body_still_has_the_class_of_the_header() -> None:
     assert str(mine) == str(theirs)
 
 
-def test_a_body_with_error_alone_is_typed_here() -> None:
-    # boto3 gives its base class for this one: nothing names a shape of the service.
+def test_a_body_with_only_an_error_code_has_its_class() -> None:
+    # boto3 raises its base class here, because the response names no exception of the service.
     theirs, mine = both(faults.answer(400, {"error": "invalid_grant"}))
     assert type(theirs) is ClientError
     assert type(mine).__name__ == "InvalidGrantException"
 
 
-def test_an_error_without_a_class_keeps_its_name() -> None:
+def test_an_unknown_error_keeps_its_name() -> None:
     headers = {"x-amzn-ErrorType": "ThrottlingException"}
     theirs, mine = both(faults.answer(400, {"message": "Slow."}, headers))
     assert mine.response["Error"] == theirs.response["Error"]
@@ -174,7 +174,9 @@ def test_an_error_without_a_class_keeps_its_name() -> None:
     ],
     ids=str,
 )
-def test_parameters_that_boto3_refuses_are_refused_unsent(change: Mapping[str, Any]) -> None:
+def test_rejects_the_parameters_that_boto3_rejects_before_sending(
+    change: Mapping[str, Any],
+) -> None:
     with FaultServer(faults.answer()) as server:
         for make in (stock, ours):
             client = make(server.url)
@@ -187,7 +189,7 @@ def test_parameters_that_boto3_refuses_are_refused_unsent(change: Mapping[str, A
 
 
 @pytest.mark.parametrize("missing", ["clientId", "clientSecret", "grantType"])
-def test_a_missing_parameter_is_refused_unsent(missing: str) -> None:
+def test_rejects_a_missing_parameter_before_sending(missing: str) -> None:
     params = {name: value for name, value in CALL.items() if name != missing}
     with FaultServer(faults.answer()) as server:
         for make in (stock, ours):
@@ -199,7 +201,7 @@ def test_a_missing_parameter_is_refused_unsent(missing: str) -> None:
     assert server.connections == 0
 
 
-def test_a_tuple_of_scopes_is_accepted_by_both() -> None:
+def test_both_accept_a_tuple_of_scopes() -> None:
     for make in (stock, ours):
         with FaultServer(faults.answer(200, {"accessToken": "a", "tokenType": "b"})) as server:
             client = make(server.url)
@@ -208,7 +210,7 @@ def test_a_tuple_of_scopes_is_accepted_by_both() -> None:
         assert json.loads(server.requests[0].body)["scope"] == ["a", "b"]
 
 
-def test_the_other_operations_give_the_same_dicts() -> None:
+def test_other_operations_return_the_same_dicts() -> None:
     registered = {
         "clientId": "c",
         "clientSecret": "s",
@@ -242,7 +244,7 @@ def test_the_other_operations_give_the_same_dicts() -> None:
 
 
 @pytest.mark.parametrize("make", [stock, ours])
-def test_a_service_that_cannot_be_reached_is_caught_alike(make: Any) -> None:
+def test_raises_the_same_for_an_unreachable_service(make: Any) -> None:
     client = make(f"http://127.0.0.1:{faults.free_port()}")
     with pytest.raises(EndpointConnectionError):
         client.create_token(**CALL)
@@ -250,7 +252,7 @@ def test_a_service_that_cannot_be_reached_is_caught_alike(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [stock, ours])
-def test_an_answer_that_never_came_is_caught_alike(make: Any) -> None:
+def test_raises_the_same_for_a_missing_response(make: Any) -> None:
     with FaultServer(faults.reset_after_request) as server:
         client = make(server.url)
         with pytest.raises(HTTPClientError) as lost:

@@ -1,4 +1,4 @@
-"""A login of ``~/.aws/config`` against the embedded issuer, from the start to the logout."""
+"""Logins of ``~/.aws/config`` against the embedded issuer."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ def change(session: SsoSession, **fields: str) -> None:
     path.write_text(json.dumps({**stored(session), **fields}), encoding="utf-8")
 
 
-def ended(seconds: float) -> str:
+def timestamp_in(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
 
 
-def test_a_device_login_is_stored_and_kept_fresh(
+def test_stores_and_refreshes_a_device_login(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     login = log_in(session, grantway_issuer)
@@ -102,7 +102,7 @@ def test_a_device_login_is_stored_and_kept_fresh(
     assert (first["startUrl"], first["region"]) == (START_URL, "eu-west-1")
     assert session.credential().token().access_token == login.access_token == first["accessToken"]
 
-    change(session, expiresAt=ended(-1))
+    change(session, expiresAt=timestamp_in(-1))
     renewed = session.credential().token()
     second = stored(session)
     assert renewed.access_token == second["accessToken"] != first["accessToken"]
@@ -112,14 +112,14 @@ def test_a_device_login_is_stored_and_kept_fresh(
     assert renewed.extra["clientId"] == first["clientId"]
 
 
-def test_a_token_whose_file_is_removed_meanwhile_is_saved_whole(
+def test_saves_the_whole_token_if_its_file_is_removed_during_a_refresh(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     log_in(session, grantway_issuer)
     before = stored(session)
-    change(session, expiresAt=ended(-1))
+    change(session, expiresAt=timestamp_in(-1))
     path = session.store.path(session.key)
-    # After the answer came, and before it is saved.
+    # Between the response and the save.
     credential = session.credential()
     session.store.save = _removing_first(path, session.store.save)  # type: ignore[method-assign]
     credential.token()
@@ -137,7 +137,7 @@ def _removing_first(path: Path, save: Callable[..., None]) -> Callable[..., None
     return removed
 
 
-def test_a_browser_login_is_stored_and_kept_fresh(
+def test_stores_and_refreshes_a_browser_login(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     asked: list[str] = []
@@ -150,11 +150,11 @@ def test_a_browser_login_is_stored_and_kept_fresh(
     login = session.login_with_browser(open_browser=open_browser)
     assert "scopes=sso%3Aaccount%3Aaccess" in asked[0]
     assert stored(session)["accessToken"] == login.access_token
-    change(session, expiresAt=ended(-1))
+    change(session, expiresAt=timestamp_in(-1))
     assert session.credential().token().access_token != login.access_token
 
 
-def test_an_older_profile_lies_under_its_start_url(
+def test_a_profile_without_a_session_is_stored_under_its_start_url(
     cache: Path, grantway_issuer: LiveIssuer
 ) -> None:
     with aws.sso_session(profile="older", folder=cache) as session:
@@ -163,10 +163,10 @@ def test_an_older_profile_lies_under_its_start_url(
         assert stored(session)["accessToken"]
 
 
-def test_a_credential_that_lives_sees_the_next_login(
+def test_an_existing_credential_uses_the_next_login(
     session: SsoSession, cache: Path, grantway_issuer: LiveIssuer
 ) -> None:
-    """With another registration: a refresh token is refreshed with the one it lies beside."""
+    """Refresh each token with the registration that is stored with it."""
     log_in(session, grantway_issuer)
     credential = session.credential()
     before = credential.token()
@@ -180,7 +180,7 @@ def test_a_credential_that_lives_sees_the_next_login(
     assert credential.token().access_token not in (before.access_token, after.access_token)
 
 
-def test_one_registration_serves_each_way_of_login(
+def test_reuses_the_registration_of_a_login_method(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     log_in(session, grantway_issuer)
@@ -195,7 +195,7 @@ def test_one_registration_serves_each_way_of_login(
     assert fields["scopes"] == ["sso:account:access"]
 
 
-def test_a_registration_lies_where_the_aws_cli_looks_for_it(session: SsoSession) -> None:
+def test_stores_the_registration_in_the_file_of_the_aws_cli(session: SsoSession) -> None:
     facts = (
         '{"region": "eu-west-1", "scopes": ["sso:account:access"], "session_name": "dev", '
         f'"startUrl": "{START_URL}", "tool": "botocore"}}'
@@ -205,20 +205,20 @@ def test_a_registration_lies_where_the_aws_cli_looks_for_it(session: SsoSession)
 
 
 @pytest.mark.parametrize("left", [-1, 55])
-def test_a_registration_that_has_ended_or_is_about_to_is_made_again(
+def test_replaces_a_registration_that_has_expired_or_soon_will(
     session: SsoSession, grantway_issuer: LiveIssuer, left: int
 ) -> None:
     log_in(session, grantway_issuer)
     first = stored(session)["clientId"]
     path = RegistrationCache(session.store, session.config).path
     fields = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**fields, "expiresAt": ended(left)}), encoding="utf-8")
+    path.write_text(json.dumps({**fields, "expiresAt": timestamp_in(left)}), encoding="utf-8")
     log_in(session, grantway_issuer)
     assert stored(session)["clientId"] != first
 
 
 @pytest.mark.parametrize("unknown", [b"{", b"[]", b'{"clientId": 1}', b"\xff", b'{"version": 2}'])
-def test_a_registration_in_an_unknown_format_stays_and_is_reported(
+def test_keeps_and_reports_a_registration_in_an_unknown_format(
     session: SsoSession,
     grantway_issuer: LiveIssuer,
     unknown: bytes,
@@ -234,7 +234,7 @@ def test_a_registration_in_an_unknown_format_stays_and_is_reported(
 
 
 @pytest.mark.parametrize("ends", ["", "soon"])
-def test_a_registration_without_a_usable_end_is_made_again(
+def test_replaces_a_registration_with_an_invalid_expiry(
     session: SsoSession, grantway_issuer: LiveIssuer, ends: str
 ) -> None:
     path = RegistrationCache(session.store, session.config).path
@@ -244,7 +244,7 @@ def test_a_registration_without_a_usable_end_is_made_again(
     assert RegistrationCache(session.store, session.config).load("device") is not None
 
 
-def test_an_empty_registration_file_is_replaced(
+def test_replaces_an_empty_registration_file(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     path = RegistrationCache(session.store, session.config).path
@@ -254,7 +254,7 @@ def test_an_empty_registration_file_is_replaced(
     assert RegistrationCache(session.store, session.config).load("device") is not None
 
 
-def test_a_registration_that_the_service_forgot_is_made_again(
+def test_replaces_a_registration_unknown_to_the_service(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     log_in(session, grantway_issuer)
@@ -265,10 +265,10 @@ def test_a_registration_that_the_service_forgot_is_made_again(
 
 
 @pytest.mark.parametrize("forgotten", ["clientId", "clientSecret"])
-def test_a_browser_login_with_a_forgotten_registration_registers_first(
+def test_replaces_an_unknown_registration_before_opening_the_browser(
     session: SsoSession, grantway_issuer: LiveIssuer, forgotten: str
 ) -> None:
-    """The service would show an error page, and the browser never come back."""
+    """Otherwise the service shows an error page, and the login waits until its timeout."""
     driver = grantway_issuer.browser_driver()
     opened: list[str] = []
 
@@ -288,7 +288,7 @@ def test_a_browser_login_with_a_forgotten_registration_registers_first(
     assert stored(session)["clientId"] == again
 
 
-def test_a_registration_that_is_forgotten_during_a_login_restarts_it(
+def test_restarts_the_login_if_its_registration_becomes_unknown(
     session: SsoSession, grantway_issuer: LiveIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver = grantway_issuer.browser_driver()
@@ -308,7 +308,7 @@ def test_a_registration_that_is_forgotten_during_a_login_restarts_it(
     assert stored(session)["clientId"] != fields["clientId"]
 
 
-def test_the_browser_comes_back_to_a_chosen_port(
+def test_listens_on_a_free_port_of_the_given_ones(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     free = free_port()
@@ -325,9 +325,9 @@ def test_the_browser_comes_back_to_a_chosen_port(
     assert f"redirect_uri=http%3A%2F%2F127.0.0.1%3A{free}%2Foauth%2Fcallback" in shown[0]
 
 
-def test_no_login_says_how_to_log_in(session: SsoSession) -> None:
-    ways = "(?m)aws sso login --sso-session dev, or grantway login --sso-session dev$"
-    with pytest.raises(LoginNeededError, match=ways):
+def test_without_a_login_the_error_says_how_to_log_in(session: SsoSession) -> None:
+    advice = "(?m)aws sso login --sso-session dev, or grantway login --sso-session dev$"
+    with pytest.raises(LoginNeededError, match=advice):
         session.credential().token()
 
 
@@ -340,12 +340,12 @@ def test_no_login_says_how_to_log_in(session: SsoSession) -> None:
         ({"refreshToken": "another"}, "can no longer be refreshed"),
     ],
 )
-def test_what_cannot_be_refreshed_says_how_to_log_in(
+def test_a_failed_refresh_says_why_and_how_to_log_in(
     session: SsoSession, grantway_issuer: LiveIssuer, fields: dict[str, str], why: str
 ) -> None:
     log_in(session, grantway_issuer)
     before = stored(session)
-    change(session, expiresAt=ended(-60), **fields)
+    change(session, expiresAt=timestamp_in(-60), **fields)
     with pytest.raises(LoginNeededError, match=why) as needed:
         session.credential().token()
     assert "aws sso login --sso-session dev" in needed.value.message
@@ -354,7 +354,7 @@ def test_what_cannot_be_refreshed_says_how_to_log_in(
     assert session.credential().token().access_token
 
 
-def test_a_logout_removes_the_token_alone(session: SsoSession, grantway_issuer: LiveIssuer) -> None:
+def test_logout_deletes_only_the_token(session: SsoSession, grantway_issuer: LiveIssuer) -> None:
     log_in(session, grantway_issuer)
     assert session.logout() is True
     assert stored(session) is None
@@ -362,7 +362,7 @@ def test_a_logout_removes_the_token_alone(session: SsoSession, grantway_issuer: 
     assert RegistrationCache(session.store, session.config).load("device") is not None
 
 
-def test_a_person_who_says_no_is_told_and_nothing_is_stored(
+def test_a_denied_login_fails_and_stores_nothing(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
     driver = grantway_issuer.browser_driver()
@@ -373,7 +373,7 @@ def test_a_person_who_says_no_is_told_and_nothing_is_stored(
     assert stored(session) is None
 
 
-def test_it_shows_no_secret(session: SsoSession, grantway_issuer: LiveIssuer) -> None:
+def test_repr_shows_no_secret(session: SsoSession, grantway_issuer: LiveIssuer) -> None:
     log_in(session, grantway_issuer)
     fields = stored(session)
     registration = RegistrationCache(session.store, session.config).load("device")
@@ -382,13 +382,13 @@ def test_it_shows_no_secret(session: SsoSession, grantway_issuer: LiveIssuer) ->
         assert fields[name] not in shown
 
 
-def test_another_address_must_be_secure(tmp_path: Path) -> None:
+def test_rejects_an_insecure_endpoint(tmp_path: Path) -> None:
     with pytest.raises(RequestInvalidError, match="http"):
         aws.sso_session("dev", endpoint_url="http://192.0.2.1")
 
 
 @pytest.mark.parametrize("source", ["AWS_CA_BUNDLE", "ca_bundle of the AWS profile"])
-def test_the_certificates_of_awss_settings_are_trusted(
+def test_trusts_the_certificates_of_the_aws_settings(
     source: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def trust(path: str) -> None:

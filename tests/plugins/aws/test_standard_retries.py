@@ -1,4 +1,4 @@
-"""The drop-in sends again what boto3's standard mode does, and ends with the same class."""
+"""The drop-in client retries like boto3's standard mode."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEVICE_CALL = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is about how long the waits are."""
+    """Skip the delays between attempts."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     monkeypatch.setattr("random.uniform", lambda *_: 0.0)
 
@@ -39,14 +39,14 @@ def clients(url: str, **options: Any) -> list[Any]:
 
 
 def both(*acts: Act, call: dict[str, Any] = CALL, **options: Any) -> list[tuple[int, Any]]:
-    """How many requests each client sends, and how it ends."""
+    """Return the number of requests of each client and its result."""
     ends = []
     for index in (0, 1):
         with FaultServer(*acts) as server:
             client = clients(server.url, **options)[index]
             try:
                 end: Any = client.create_token(**call)
-            except Exception as error:  # noqa: BLE001 - whatever boto3 raises is the measure
+            except Exception as error:  # noqa: BLE001 - compares whatever boto3 raises
                 end = error
             client.close()
         ends.append((len(server.requests), end))
@@ -91,7 +91,7 @@ ANSWERS: dict[str, Act] = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_error_is_retried_and_raised_alike(name: str) -> None:
+def test_retries_and_raises_the_same_errors(name: str) -> None:
     (theirs_sent, theirs), (sent, mine) = both(ANSWERS[name])
     assert sent == theirs_sent
     assert isinstance(theirs, ClientError)
@@ -101,21 +101,21 @@ def test_an_error_is_retried_and_raised_alike(name: str) -> None:
     assert isinstance(mine, grantway.TokenError)
     assert mine.response["Error"]["Code"] == theirs.response["Error"]["Code"]
     assert mine.response["ResponseMetadata"] == theirs.response["ResponseMetadata"]
-    if "<" not in str(theirs):  # markup is left out here
+    if "<" not in str(theirs):  # our message omits the markup
         assert mine.response["Error"] == theirs.response["Error"]
         assert str(mine) == str(theirs)
 
 
 @pytest.mark.parametrize("call", [CALL, DEVICE_CALL], ids=["refresh token", "device code"])
 @pytest.mark.parametrize("name", list(ANSWERS)[:10])
-def test_what_is_retried_succeeds_in_the_end(name: str, call: dict[str, Any]) -> None:
+def test_returns_the_response_of_a_successful_retry(name: str, call: dict[str, Any]) -> None:
     (theirs_sent, theirs), (sent, mine) = both(ANSWERS[name], ANSWERS[name], TOKEN, call=call)
     assert sent == theirs_sent == 3
     assert mine == theirs
     assert mine["ResponseMetadata"]["RetryAttempts"] == 2
 
 
-def test_a_lost_connection_is_retried_alike() -> None:
+def test_retries_a_lost_connection_like_boto3() -> None:
     (theirs_sent, theirs), (sent, mine) = both(faults.reset_after_request)
     assert sent == theirs_sent == 3
     assert isinstance(theirs, ConnectionClosedError)
@@ -125,7 +125,7 @@ def test_a_lost_connection_is_retried_alike() -> None:
     assert mine == theirs
 
 
-def test_a_service_that_is_not_there_is_tried_as_often() -> None:
+def test_retries_an_unreachable_service_as_often_as_boto3() -> None:
     url = f"http://127.0.0.1:{faults.free_port()}"
     for client in clients(url):
         with pytest.raises(EndpointConnectionError) as caught:
@@ -137,8 +137,8 @@ def test_a_service_that_is_not_there_is_tried_as_often() -> None:
 
 
 @pytest.mark.parametrize("act", [ANSWERS["500"], faults.reset_after_request], ids=["500", "reset"])
-def test_a_code_is_not_sent_again_after_an_unknown_outcome(act: Act) -> None:
-    """The documented difference: a code that is presented twice may revoke its tokens."""
+def test_does_not_resend_a_code_after_an_unknown_outcome(act: Act) -> None:
+    """Documented difference: using a code twice may revoke its tokens."""
     (theirs_sent, theirs), (sent, mine) = both(act, call=CODE_CALL)
     assert (theirs_sent, sent) == (3, 1)
     assert isinstance(mine, type(theirs))
@@ -146,14 +146,14 @@ def test_a_code_is_not_sent_again_after_an_unknown_outcome(act: Act) -> None:
 
 
 @pytest.mark.parametrize("name", ["503", "400 ThrottlingException", "429"])
-def test_a_code_that_was_refused_unread_is_sent_again(name: str) -> None:
+def test_resends_a_code_that_was_rejected_unread(name: str) -> None:
     (theirs_sent, theirs), (sent, mine) = both(ANSWERS[name], TOKEN, call=CODE_CALL)
     assert sent == theirs_sent == 2
     assert mine == theirs
 
 
 @pytest.mark.parametrize("operation", ["register_client", "start_device_authorization"])
-def test_the_other_operations_are_retried_too(operation: str) -> None:
+def test_retries_other_operations(operation: str) -> None:
     params = {
         "register_client": {"clientName": "n", "clientType": "public"},
         "start_device_authorization": {
@@ -186,7 +186,7 @@ def test_the_other_operations_are_retried_too(operation: str) -> None:
     ],
     ids=str,
 )
-def test_the_number_of_attempts_is_configured_alike(
+def test_configures_the_number_of_attempts_like_boto3(
     environment: dict[str, str], retries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.0)
@@ -202,7 +202,7 @@ def test_the_number_of_attempts_is_configured_alike(
     ("name", "value"),
     [("AWS_MAX_ATTEMPTS", "0"), ("AWS_MAX_ATTEMPTS", "many"), ("AWS_RETRY_MODE", "hasty")],
 )
-def test_a_setting_that_cannot_be_is_refused(
+def test_rejects_invalid_retry_settings(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)

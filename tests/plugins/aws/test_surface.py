@@ -1,4 +1,4 @@
-"""What a program does with boto3's client beside calling it works, or says why it does not."""
+"""Features of boto3's client other than operations: metadata, stubs, events, arguments, errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def request_of(**options: Any) -> Any:
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"])
-def test_meta_says_the_same(region: str) -> None:
+def test_meta_is_equal(region: str) -> None:
     theirs = boto3.session.Session().client("sso-oidc", region_name=region).meta
     with sso_oidc.client(region) as client:
         mine = client.meta
@@ -57,7 +57,7 @@ def test_meta_says_the_same(region: str) -> None:
     assert mine.config.retries["mode"] == theirs.config.retries["mode"]
 
 
-def test_every_public_name_of_boto3_is_there() -> None:
+def test_has_every_public_name_of_boto3s_client() -> None:
     theirs, mine = stock(DEAD), ours(DEAD)
     assert {name for name in dir(theirs) if name[0] != "_"} <= set(dir(mine))
     assert {name for name in dir(theirs.meta) if name[0] != "_"} <= set(dir(mine.meta))
@@ -79,21 +79,21 @@ ASKED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_a_question_is_answered_alike(name: str) -> None:
-    answers = []
+def test_helper_methods_return_the_same(name: str) -> None:
+    results = []
     for make in (stock, ours):
         try:
-            answers.append((ASKED[name](make(DEAD)), ()))
-        except Exception as error:  # noqa: BLE001 - whatever boto3 raises is the measure
-            answers.append((str(error).split(" object ")[-1], type(error).__mro__))
-    (theirs, their_classes), (mine, classes) = answers
+            results.append((ASKED[name](make(DEAD)), ()))
+        except Exception as error:  # noqa: BLE001 - compares whatever boto3 raises
+            results.append((str(error).split(" object ")[-1], type(error).__mro__))
+    (theirs, their_classes), (mine, classes) = results
     if name.startswith("an exception"):
-        mine = theirs  # which lists grantway's own exceptions too
+        mine = theirs  # ours also lists grantway's own exceptions
     assert mine == theirs
     assert set(their_classes) <= set(classes)
 
 
-def test_a_presigned_address_is_refused_with_the_reason() -> None:
+def test_rejects_presigned_urls_with_the_reason() -> None:
     with pytest.raises(ConfigurationError, match="body of a POST request"):
         ours(DEAD).generate_presigned_url("create_token", Params=CALL)
 
@@ -101,12 +101,12 @@ def test_a_presigned_address_is_refused_with_the_reason() -> None:
 # --- stubs and events ---------------------------------------------------------------------------
 
 
-def test_a_stub_answers_as_with_boto3() -> None:
-    answer = {"accessToken": "at", "tokenType": "Bearer", "expiresIn": 5}
+def test_stubber_works_as_with_boto3() -> None:
+    response = {"accessToken": "at", "tokenType": "Bearer", "expiresIn": 5}
     for make in (stock, ours):
         client = make(DEAD)
         with Stubber(client) as stubber:
-            stubber.add_response("create_token", answer, {**CALL, "clientSecret": ANY})
+            stubber.add_response("create_token", response, {**CALL, "clientSecret": ANY})
             stubber.add_client_error(
                 "create_token",
                 "AuthorizationPendingException",
@@ -118,7 +118,7 @@ def test_a_stub_answers_as_with_boto3() -> None:
             stubber.add_response(
                 "start_device_authorization", {"deviceCode": "d"}, {"clientId": "other"}
             )
-            assert client.create_token(**CALL) == answer
+            assert client.create_token(**CALL) == response
             with pytest.raises(client.exceptions.AuthorizationPendingException) as pending:
                 client.create_token(**CALL)
             with pytest.raises(ClientError) as slow:
@@ -139,12 +139,12 @@ def test_a_stub_answers_as_with_boto3() -> None:
             "Slow."
         )
         assert slow.value.response["ResponseMetadata"] == {"HTTPStatusCode": 429}
-        # Without the stub, the service is asked again.
+        # Without the stub, requests go to the service again.
         with pytest.raises(botocore.exceptions.EndpointConnectionError):
             client.create_token(**CALL)
 
 
-def test_a_stub_of_a_region_error_has_its_members() -> None:
+def test_a_stubbed_region_error_has_its_members() -> None:
     client = ours(DEAD)
     with Stubber(client) as stubber:
         stubber.add_client_error(
@@ -198,12 +198,12 @@ def test_handlers_see_and_change_a_call_as_with_boto3() -> None:
 
 
 @pytest.mark.parametrize("event", ["before-send.sso-oidc.CreateToken", "needs-retry.*", "creating"])
-def test_an_event_that_never_comes_is_refused(event: str) -> None:
+def test_rejects_handlers_for_events_that_it_does_not_emit(event: str) -> None:
     with pytest.raises(ConfigurationError, match="does not emit"):
         ours(DEAD).meta.events.register(event, lambda **_: None)
 
 
-def test_a_handler_that_changes_the_address_is_refused() -> None:
+def test_rejects_a_handler_that_changes_the_url() -> None:
     client = ours(DEAD)
 
     def redirect(params: dict[str, Any], **_: Any) -> None:
@@ -217,7 +217,7 @@ def test_a_handler_that_changes_the_address_is_refused() -> None:
 # --- arguments ----------------------------------------------------------------------------------
 
 
-def test_the_user_agent_is_extended_or_replaced() -> None:
+def test_extends_or_replaces_the_user_agent() -> None:
     usual = request_of().headers["user-agent"]
     extended = request_of(config=Config(user_agent_extra="tool/1", user_agent_appid="app-1"))
     assert extended.headers["user-agent"] == f"{usual} tool/1 app/app-1"
@@ -225,7 +225,7 @@ def test_the_user_agent_is_extended_or_replaced() -> None:
     assert replaced.headers["user-agent"] == "mine/2 tool/1"
 
 
-def test_a_region_and_timeouts_come_from_the_config() -> None:
+def test_takes_region_and_timeouts_from_the_config() -> None:
     config = Config(region_name="eu-south-2", read_timeout=0.2, retries={"total_max_attempts": 1})
     with FaultServer(faults.stall) as server:
         client = sso_oidc.client(endpoint_url=server.url, config=config)
@@ -237,7 +237,7 @@ def test_a_region_and_timeouts_come_from_the_config() -> None:
 
 
 @pytest.mark.parametrize("source", ["config", "environment"])
-def test_a_proxy_is_used(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uses_a_proxy(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultServer(TOKEN) as proxy:
         config = None
         if source == "config":
@@ -257,7 +257,7 @@ def test_a_proxy_is_used(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("source", ["verify", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "profile"])
-def test_a_private_authority_is_trusted(
+def test_trusts_a_private_authority(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, trusted = faults.certificate(tmp_path)
@@ -306,12 +306,12 @@ def test_a_private_authority_is_trusted(
     ],
     ids=lambda value: "config" if "config" in value else str(value),
 )
-def test_an_argument_that_cannot_be_kept_is_refused(options: Any, named: str) -> None:
+def test_rejects_unsupported_arguments(options: Any, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         sso_oidc.client("us-east-1", **options)
 
 
-def test_arguments_of_boto3_that_change_nothing_are_accepted() -> None:
+def test_accepts_boto3_arguments_that_have_no_effect() -> None:
     config = Config(
         signature_version="v4", s3={"addressing_style": "path"}, tcp_keepalive=True, proxies={}
     )
@@ -335,8 +335,8 @@ def test_arguments_of_boto3_that_change_nothing_are_accepted() -> None:
         client.close()
 
 
-def test_given_credentials_sign_create_token_with_iam() -> None:
-    answer = {
+def test_signs_create_token_with_iam_with_the_given_credentials() -> None:
+    response = {
         "accessToken": "at",
         "tokenType": "Bearer",
         "expiresIn": 3600,
@@ -358,7 +358,7 @@ def test_given_credentials_sign_create_token_with_iam() -> None:
         boto3.session.Session().client,
         lambda _name, **options: sso_oidc.client(**options),
     ):
-        with FaultServer(faults.answer(200, answer)) as server:
+        with FaultServer(faults.answer(200, response)) as server:
             client = make("sso-oidc", **REGION, endpoint_url=server.url, **keys)
             result = client.create_token_with_iam(**params)
             client.close()
@@ -383,7 +383,7 @@ def test_given_credentials_sign_create_token_with_iam() -> None:
     ],
     ids=["stall", "reset", "close", "half"],
 )
-def test_a_lost_answer_has_botocores_class(act: Act, name: str) -> None:
+def test_a_lost_response_raises_botocores_class(act: Act, name: str) -> None:
     config = Config(read_timeout=0.3, retries={"total_max_attempts": 1})
     with FaultServer(act if act is not faults.half else faults.chunk_cut) as server:
         client = sso_oidc.client(**REGION, endpoint_url=server.url, config=config)
@@ -397,7 +397,7 @@ def test_a_lost_answer_has_botocores_class(act: Act, name: str) -> None:
 
 @contextmanager
 def full() -> Iterator[str]:
-    """The address of a server whose queue of connections is full, so that no more are made."""
+    """Yield the address of a server that accepts no connection because its queue is full."""
     with contextlib.ExitStack() as waiting:
         server = waiting.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))
@@ -414,7 +414,7 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_connection_that_is_never_made_has_botocores_class() -> None:
+def test_a_connect_timeout_raises_botocores_class() -> None:
     config = Config(connect_timeout=0.3, retries={"total_max_attempts": 1})
     with full() as url:
         boto = boto3.client("sso-oidc", **REGION, endpoint_url=url, config=config)
@@ -429,7 +429,7 @@ def test_a_connection_that_is_never_made_has_botocores_class() -> None:
     assert caught.value.kwargs
 
 
-def test_a_proxy_that_is_not_there_has_botocores_class() -> None:
+def test_an_unreachable_proxy_raises_botocores_class() -> None:
     config = Config(proxies={"https": DEAD}, retries={"total_max_attempts": 1})
     client = sso_oidc.client(**REGION, config=config)
     with pytest.raises(botocore.exceptions.ProxyConnectionError):
@@ -437,7 +437,7 @@ def test_a_proxy_that_is_not_there_has_botocores_class() -> None:
     client.close()
 
 
-def test_without_botocore_an_answer_is_a_token_error_all_the_same() -> None:
+def test_without_botocore_an_error_response_is_a_token_error() -> None:
     code = """
 import sys
 from grantway_plugins import aws as sso_oidc
@@ -475,20 +475,20 @@ print("botocore" in sys.modules)
     ]
 
 
-def test_a_refusal_by_the_client_is_a_request_error() -> None:
+def test_an_error_before_sending_is_a_request_error() -> None:
     with pytest.raises(botocore.exceptions.OperationNotPageableError) as caught:
         ours(DEAD).get_paginator("create_token")
     assert isinstance(caught.value, RequestInvalidError)
 
 
-def test_a_refused_parameter_has_a_report() -> None:
+def test_a_rejected_parameter_has_a_report() -> None:
     for make in (stock, ours):
         with pytest.raises(botocore.exceptions.ParamValidationError) as caught:
             make(DEAD).create_token(clientId="c", clientSecret="s")
         assert 'Missing required parameter in input: "grantType"' in caught.value.kwargs["report"]
 
 
-def test_a_client_is_not_pickled() -> None:
+def test_a_client_cannot_be_pickled() -> None:
     for make in (stock, ours):
         with pytest.raises(Exception, match="pickle"):
             pickle.dumps(make(DEAD))
@@ -496,7 +496,7 @@ def test_a_client_is_not_pickled() -> None:
         copy.copy(ours(DEAD))
 
 
-def test_an_explicit_proxy_is_used_for_every_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uses_an_explicit_proxy_for_every_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
     with FaultServer(TOKEN) as proxy:
         config = Config(proxies={"http": proxy.url})

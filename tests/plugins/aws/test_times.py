@@ -1,4 +1,4 @@
-"""The times in the AWS tools' cache files: every form is read, one is written."""
+"""Times in the cache files of the AWS tools."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import given, strategies as st
 from grantway_plugins.aws._cache.times import read_time, write_time
 
 MOMENTS = st.datetimes(
-    min_value=datetime(1970, 1, 1),  # noqa: DTZ001 - the strategy wants it without a zone
+    min_value=datetime(1970, 1, 1),  # noqa: DTZ001 - the strategy requires naive datetimes
     max_value=datetime(9999, 12, 31),  # noqa: DTZ001
     timezones=st.just(UTC),
 ).map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000))
 
 
 @given(MOMENTS)
-def test_each_form_is_read_as_botocore_reads_it(moment: datetime) -> None:
+def test_reads_each_format_like_botocore(moment: datetime) -> None:
     second = moment.strftime("%Y-%m-%dT%H:%M:%S")
     forms = [
         f"{second}Z",
@@ -31,7 +31,7 @@ def test_each_form_is_read_as_botocore_reads_it(moment: datetime) -> None:
 
 
 @given(st.floats(min_value=0, max_value=253402300799, allow_nan=False))
-def test_what_is_written_is_the_form_of_botocore_and_the_same_second(seconds: float) -> None:
+def test_writes_the_format_of_botocore_to_the_second(seconds: float) -> None:
     text = write_time(seconds)
     assert datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).year >= 1970
     assert read_time(text) == seconds // 1
@@ -39,7 +39,7 @@ def test_what_is_written_is_the_form_of_botocore_and_the_same_second(seconds: fl
 
 
 @given(st.text() | st.none() | st.integers() | st.floats() | st.binary())
-def test_anything_else_is_no_time_and_no_error(value: object) -> None:
+def test_returns_none_for_other_text(value: object) -> None:
     assert read_time(value) is None
 
 
@@ -57,11 +57,11 @@ def test_anything_else_is_no_time_and_no_error(value: object) -> None:
         "\u0662026-01-02T03:04:05Z",
     ],
 )
-def test_what_only_looks_like_a_time_is_none(text: str) -> None:
+def test_returns_none_for_almost_valid_times(text: str) -> None:
     assert read_time(text) is None
 
 
 @pytest.mark.parametrize("seconds", [1e18, -1e18])
-def test_a_time_that_no_calendar_has_is_refused(seconds: float) -> None:
+def test_rejects_times_outside_the_calendar(seconds: float) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         write_time(seconds)
