@@ -24,6 +24,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.left_running import adopt_orphans
@@ -142,6 +143,7 @@ class _Server:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _SCRIPT, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
+                cwd=Path(__file__).parents[1],  # a test may have changed the working directory
             )
 
     def start(self, program: dict[str, Any], streams: list[int]) -> int:
