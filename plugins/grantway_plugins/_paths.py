@@ -1,24 +1,24 @@
-"""Where a user's files lie: ``~`` in a path, and the default folders.
+"""Paths with ``~``, and the default folders of a user.
 
-A path that cannot be found is an error that names the setting. Python's own ``expanduser`` keeps
-the ``~`` then, and the program makes a folder of that name in the working directory.
+If there is no home directory, an error names the setting. ``os.path.expanduser`` would keep the
+``~``, and programs would create a folder of that name in the working directory.
 
-The quick way of ``grantway token`` loads this module, so it imports only ``os`` and ``sys``.
+The fast path of ``grantway token`` imports this module, so it imports only ``os`` and ``sys``.
 """
 
-# Importing pathlib would take longer than ``grantway token`` has, and so would grantway's errors.
+# Importing pathlib or grantway's exceptions would slow down ``grantway token``.
 # ruff: noqa: PLC0415, PTH111, PTH112, PTH117, PTH118, PTH120
 
 import os
 import sys
 
-# Type checkers know the name; importing it would cost more than the rest.
+# Type checkers treat this name as True; importing ``typing`` for it would be too slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from grantway._exceptions import ConfigurationError
 
 _LINUX = sys.platform == "linux"
-#: Kind of folder -> the variable that moves it, and where it is below the home directory.
+#: For each kind of folder, the variable that sets it, and its default below the home directory.
 _FOLDERS = {
     "config": ("XDG_CONFIG_HOME", ".config"),
     "data": ("XDG_DATA_HOME", os.path.join(".local", "share")),
@@ -30,11 +30,11 @@ def expand(path: "str | os.PathLike[str]", instead: str) -> str:
     """Return a path with ``~`` or ``~user`` at its beginning replaced by a home directory.
 
     Args:
-        path: A path that a person wrote.
-        instead: What to set to do without a home directory, for the error.
+        path: Path given by the user.
+        instead: Setting that replaces the path, for the error message.
 
     Raises:
-        ConfigurationError: there is no such home directory.
+        ConfigurationError: The home directory does not exist.
     """
     text = os.fspath(path)
     head, separator, rest = text.partition("/")
@@ -43,7 +43,7 @@ def expand(path: "str | os.PathLike[str]", instead: str) -> str:
     if head == "~":
         base = home(instead)
     elif (base := os.path.expanduser(head)) == head:
-        raise _refusal("path", f"{text}: {head} is no user of this machine", "Correct the path")
+        raise _unusable("path", f"{text}: {head} is not a user of this machine", "Correct the path")
     return os.path.join(base, rest) if separator else base
 
 
@@ -51,36 +51,36 @@ def home(instead: str) -> str:
     """Return the home directory of this user.
 
     Args:
-        instead: What to set to do without one, for the error.
+        instead: Setting that makes a home directory unnecessary, for the error message.
 
     Raises:
-        ConfigurationError: there is none; says which variable to set.
+        ConfigurationError: There is none, or it is unusable; names the variable to set.
     """
     variable = "USERPROFILE" if os.name == "nt" else "HOME"
     remedy = f"Set {variable} to a directory of this user, or set {instead}"
     found = os.environ.get(variable)
     if found is None:
-        found = _registered()
+        found = _home_in_user_database()
         if found is None:
-            raise _refusal(
+            raise _unusable(
                 variable,
-                f"{variable} is not set, and the system knows no home directory of this user",
+                f"{variable} is not set, and the user database has no home directory for this user",
                 remedy,
             )
-        problem = f"{variable} is not set, and the home that the system knows, {found!r}, is"
+        problem = f"{variable} is not set, and {found!r}, from the user database, is"
     else:
         problem = f"{variable} is {found!r}, which is"
     if not os.path.isabs(found):
-        raise _refusal(variable, f"{problem} not an absolute path", remedy)
+        raise _unusable(variable, f"{problem} not an absolute path", remedy)
     if not os.path.isdir(found):
-        raise _refusal(variable, f"{problem} not a directory", remedy)
+        raise _unusable(variable, f"{problem} not a directory", remedy)
     if not os.access(found, os.X_OK):
-        raise _refusal(variable, f"{problem} not a directory that this user can use", remedy)
+        raise _unusable(variable, f"{problem} not a directory that this user can use", remedy)
     return found
 
 
-def _registered() -> "str | None":
-    """The home directory in the system's own records."""
+def _home_in_user_database() -> "str | None":
+    """Return the home directory from the user database, or None."""
     if os.name == "nt":
         found = os.path.expanduser("~")
         return None if found == "~" else found
@@ -93,14 +93,14 @@ def _registered() -> "str | None":
 
 
 def user_folder(kind: str, instead: str) -> str:
-    """Return grantway's folder for a kind of files.
+    """Return grantway's folder for files of a kind.
 
     Args:
         kind: ``config``, ``data`` or ``state``.
-        instead: What to set to have the files elsewhere, for the error.
+        instead: Setting that replaces the folder, for the error message.
 
     Raises:
-        ConfigurationError: it is below a home directory that there is not.
+        ConfigurationError: It is below a home directory that does not exist.
     """
     variable, below = _FOLDERS[kind]
     if not _LINUX:
@@ -108,7 +108,7 @@ def user_folder(kind: str, instead: str) -> str:
 
         home(instead)
         return str(getattr(platformdirs, f"user_{kind}_dir")("grantway", appauthor=False))
-    # What platformdirs says too, without the time that importing it takes.
+    # The same as platformdirs, which is slow to import.
     base = os.environ.get(variable, "").strip()
     if not os.path.isabs(base):
         base = os.path.join(home(f"{variable}, or {instead}"), below)
@@ -116,31 +116,31 @@ def user_folder(kind: str, instead: str) -> str:
 
 
 def require_writable(folder: str, kind: str, instead: str) -> str:
-    """Return a folder that is there, or that this user can make.
+    """Return the folder, after checking that it exists or that this user can create it.
 
     Args:
-        folder: One that is grantway's choice, or lies below one.
+        folder: A default folder of grantway, or one below it.
         kind: As for ``user_folder``, or ``home`` for another folder below the home directory.
-        instead: What to set to have the files elsewhere, for the error.
+        instead: Setting that replaces the folder, for the error message.
 
     Raises:
-        ConfigurationError: it can be neither used nor made.
+        ConfigurationError: The folder does not exist and cannot be created.
     """
-    there = folder
-    while not os.path.lexists(there) and os.path.dirname(there) != there:
-        there = os.path.dirname(there)
-    if os.path.isdir(there) and (there == folder or os.access(there, os.W_OK | os.X_OK)):
+    existing = folder
+    while not os.path.lexists(existing) and os.path.dirname(existing) != existing:
+        existing = os.path.dirname(existing)
+    if os.path.isdir(existing) and (existing == folder or os.access(existing, os.W_OK | os.X_OK)):
         return folder
-    problem = "cannot be written by this user" if os.path.isdir(there) else "is not a directory"
+    problem = "cannot be written by this user" if os.path.isdir(existing) else "is not a directory"
     variable = _FOLDERS[kind][0] if _LINUX and kind in _FOLDERS else "HOME"
-    raise _refusal(
+    raise _unusable(
         variable,
-        f"{folder} cannot be made, because {there} {problem}",
+        f"{folder} cannot be created, because {existing} {problem}",
         f"Set {variable} to a directory that this user can write, or set {instead}",
     )
 
 
-def _refusal(setting: str, problem: str, remedy: str) -> "ConfigurationError":
+def _unusable(setting: str, problem: str, remedy: str) -> "ConfigurationError":
     from grantway._exceptions import ConfigurationError
 
     return ConfigurationError(f"{problem}. {remedy}.", errors={setting: [problem]})

@@ -1,4 +1,4 @@
-"""Clients that register themselves (RFC 7591) and keep the registration in a store."""
+"""Dynamic client registration (RFC 7591), with the registration saved in a store."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from grantway._transport.http import HttpResponse, Transport
     from grantway._types.store import Store
 
-#: The ``token_type`` of a registration, in a store that keeps tokens beside it.
+#: The ``token_type`` of a registration, which distinguishes it from tokens in the same store.
 TOKEN_TYPE = "client-registration"
-#: Seconds that a registration must still be valid to be used for a login.
+#: Remaining lifetime, in seconds, that a registration needs to be used.
 LEAST = 60.0
-#: Members that tell a response of the endpoint from another JSON object.
+#: A response without any of these members does not come from a registration endpoint.
 _EXPECTED = frozenset({"client_id", "error"})
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
 _REDIRECT_URI = "http://127.0.0.1/callback"
@@ -51,30 +51,29 @@ def registered_client(
 ) -> Client:
     """Return a client that registers itself once and then reuses its registration.
 
-    The registration lies in ``store``, beside the tokens. Every process that calls this with the
-    same arguments and a store that it shares with the others gets the same ``client_id``, and so
-    finds the same tokens there. Of several processes that start at once, one registers.
+    The registration is saved in ``store``, like the tokens. Processes that share the store and pass
+    the same arguments get the same ``client_id``, and therefore share tokens. Only one of several
+    concurrent processes registers.
 
     Args:
         provider: The provider, which must have a ``registration_endpoint`` (RFC 7591).
-        client_name: The name that the provider shows to people.
-        store: Keeps the registration, with its secret.
-        scope: The scope that the client may ask for later.
-        redirect_uri: The address to which a browser returns after a login.
-        instead_of: The ``client_id`` of a registration that the provider has forgotten, so that it
-            answers ``invalid_client``. The client registers again unless another process has done
-            so already.
-        transport: Sends the requests, for the registration and for the client.
-        timeout: Seconds for the registration, and for each call of the client.
+        client_name: Name that the provider shows to users.
+        store: Store of the registration, including its secret.
+        scope: Scope that the client may request later.
+        redirect_uri: Redirect URI of browser logins.
+        instead_of: ``client_id`` of a registration for which the provider returned
+            ``invalid_client``. The client registers again, unless another process already has.
+        transport: Transport for the registration and for the client.
+        timeout: Timeout in seconds of the registration, and of each call of the client.
         **options: Further arguments of ``Client``, such as ``retry`` or ``middleware``.
 
     Raises:
         ConfigurationError: The provider has no ``registration_endpoint``.
-        TokenError: The provider refused to register the client.
-        TransportError: The provider gave no usable answer.
-        StoreError: The registration could not be read or kept.
+        TokenError: The provider rejected the registration.
+        TransportError: The provider sent no usable response.
+        StoreError: The registration could not be read or saved.
     """
-    from grantway._requests.client import (  # noqa: PLC0415 - a profile with a stored token needs none
+    from grantway._requests.client import (  # noqa: PLC0415 - slow to load
         Client,
     )
 
@@ -88,7 +87,7 @@ def registered_client(
         "redirect_uri": redirect_uri,
     }
     if transport is None:
-        from grantway._transport.transport import (  # noqa: PLC0415 - requests loads slowly
+        from grantway._transport.transport import (  # noqa: PLC0415 - slow to load
             RequestsTransport,
         )
 
@@ -109,14 +108,13 @@ def registered_client(
 
 
 class Registrations:
-    """One client's registration in a store.
+    """The registration of one client in a store.
 
-    A store keeps tokens, so the registration is stored as a token whose ``access_token`` is the
-    ``client_id``.
+    It is stored as a token whose ``access_token`` is the ``client_id``.
 
     Args:
-        store: Keeps the registration.
-        key: Its key in the store.
+        store: Store of the registration.
+        key: Key of the registration in the store.
     """
 
     def __init__(self, store: Store, key: str) -> None:
@@ -124,7 +122,7 @@ class Registrations:
         self._key = key
 
     def load(self, least: float = 0.0) -> Token | None:
-        """Return the registration if there is one that stays valid for ``least`` seconds."""
+        """Return the registration if it is valid for at least ``least`` more seconds, or None."""
         found = self._store.load(self._key)
         if found is None or found.token_type != TOKEN_TYPE or found.expired(least):
             return None
@@ -140,59 +138,60 @@ class Registrations:
         instead_of: str | None = None,
         for_login: bool = False,
     ) -> Token:
-        """Return the registration; register first if there is none or it is about to expire.
+        """Return the registration. If there is none, or it expires soon, register first.
 
         Args:
-            provider: The provider to register with.
-            transport: Sends the request.
-            metadata: What to register (RFC 7591 section 2).
-            timeout: Seconds for the lock of the store, and again for the request.
+            provider: The provider.
+            transport: Transport that sends the request.
+            metadata: Metadata of the client (RFC 7591 section 2).
+            timeout: Timeout in seconds for locking the store, and again for the request.
             instead_of: A ``client_id`` that the provider no longer knows.
-            for_login: Whether a person is about to log in, so that the redirect URIs matter.
+            for_login: Whether the user is about to log in. If so, register again unless all
+                redirect URIs of ``metadata`` are registered.
 
         Raises:
             ConfigurationError: The provider has no ``registration_endpoint``.
-            TokenError: The provider refused.
-            TransportError: The provider gave no usable answer.
-            StoreError: The registration could not be kept.
+            TokenError: The provider rejected the registration.
+            TransportError: The provider sent no usable response.
+            StoreError: The registration could not be read or saved.
         """
         with self._store.lock(self._key, timeout) as fence:
             found = self.load(LEAST)
             if (
                 found is not None
                 and found.access_token != instead_of
-                and not (for_login and _leads_elsewhere(found, metadata))
+                and not (for_login and _lacks_redirect_uri(found, metadata))
             ):
                 return found
             made = _register(provider, transport, metadata, timeout)
             self._store.save(self._key, made, fence=fence)
         return made
 
-    def forget(self, timeout: float) -> None:
-        """Remove the registration.
+    def delete(self, timeout: float) -> None:
+        """Delete the registration.
 
         Raises:
-            StoreError: It could not be removed.
+            StoreError: The registration could not be deleted.
         """
         with self._store.lock(self._key, timeout) as fence:
             self._store.delete(self._key, fence=fence)
 
 
-def _leads_elsewhere(registered: Token, metadata: Mapping[str, Any]) -> bool:
-    """Whether a redirect URI is not registered, so that no browser would come back to it."""
+def _lacks_redirect_uri(registered: Token, metadata: Mapping[str, Any]) -> bool:
+    """Return whether a redirect URI is not registered, so that the provider would reject it."""
     return not set(metadata["redirect_uris"]) <= set(registered.extra.get("redirect_uris", ()))
 
 
 def metadata_of(
     name: str, provider: Provider, scope: Sequence[str] | None, redirect_uris: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what a program that people use registers (RFC 8252 section 8.4).
+    """Return the registration metadata of a native app (RFC 8252 section 8.4).
 
     Args:
-        name: The name that the provider shows to people.
+        name: Name that the provider shows to users.
         provider: The provider; only grants and methods that it offers are registered.
-        scope: The scope of the logins.
-        redirect_uris: The addresses to which a browser returns.
+        scope: Scope of the logins.
+        redirect_uris: Redirect URIs of browser logins.
     """
     offered = provider.metadata.get("token_endpoint_auth_methods_supported")
     methods = [each for each in _METHODS if isinstance(offered, list) and each in offered]
@@ -201,14 +200,14 @@ def metadata_of(
         grants.insert(0, "authorization_code")
     if provider.device_authorization_endpoint:
         grants.insert(0, "urn:ietf:params:oauth:grant-type:device_code")
-    asked: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "client_name": name,
         "redirect_uris": list(redirect_uris),
         "grant_types": grants,
-        # The RFC's default, if the provider does not publish its methods.
+        # The default of RFC 7591, if the provider does not publish its methods.
         "token_endpoint_auth_method": methods[0] if methods else "client_secret_basic",
     }
-    return asked | ({"scope": " ".join(scope)} if scope else {})
+    return metadata | ({"scope": " ".join(scope)} if scope else {})
 
 
 def _register(
@@ -220,23 +219,23 @@ def _register(
         {"Content-Type": "application/json", "Accept": "application/json"},
         json.dumps(metadata).encode(),
     )
-    answer = transport.send(request, Deadline(timeout))
-    evidence = Evidence(provider=provider.host, status=answer.status, step="registration")
-    found, _ = parse(answer, lambda members: bool(_EXPECTED & members.keys()))
-    made, problem = _made(found, metadata) if answer.succeeded else (None, "")
+    response = transport.send(request, Deadline(timeout))
+    evidence = Evidence(provider=provider.host, status=response.status, step="registration")
+    found, _ = parse(response, lambda members: bool(_EXPECTED & members.keys()))
+    made, problem = _read_registration(found, metadata) if response.succeeded else (None, "")
     if made is not None:
         return made
     if problem:
-        found = None  # a report that shows the locals of each frame would show its secret
+        found = None  # error reports with locals would show the secret
         problem = f"{provider.host} registered a client without {problem} (RFC 7591 section 3.2.1)."
         raise ResponseInvalidError(problem, evidence=evidence)
     if isinstance(found, dict):
-        found = members_of(found, ())  # masked where a report shows the locals of each frame
+        found = members_of(found, ())  # masks secrets in error reports with locals
         evidence = replace(evidence, members=found)
-    raise _refused(answer, found, evidence)
+    raise _rejected(response, found, evidence)
 
 
-def _made(found: object, metadata: Mapping[str, Any]) -> tuple[Token | None, str]:
+def _read_registration(found: object, metadata: Mapping[str, Any]) -> tuple[Token | None, str]:
     """Return the registration, or the name of the member that is missing or invalid."""
     if not isinstance(found, dict):
         return None, "a JSON object"
@@ -246,31 +245,33 @@ def _made(found: object, metadata: Mapping[str, Any]) -> tuple[Token | None, str
     if secret is not None and not isinstance(secret, str):
         return None, "a client_secret that is text"
     method = found.get("token_endpoint_auth_method", metadata["token_endpoint_auth_method"])
-    ends = found.get("client_secret_expires_at")
-    ends = ends if isinstance(ends, (int, float)) and not isinstance(ends, bool) else 0
+    expires_at = found.get("client_secret_expires_at")
+    if not isinstance(expires_at, (int, float)) or isinstance(expires_at, bool):
+        expires_at = 0
     extra: dict[str, Any] = {"auth": method, "redirect_uris": metadata["redirect_uris"]}
     if secret:
         extra["client_secret"] = secret
-    return Token(client_id, TOKEN_TYPE, expires_at=float(ends) or None, extra=extra), ""
+    return Token(client_id, TOKEN_TYPE, expires_at=float(expires_at) or None, extra=extra), ""
 
 
-def _refused(
-    answer: HttpResponse, found: object, evidence: Evidence
+def _rejected(
+    response: HttpResponse, found: object, evidence: Evidence
 ) -> TokenError | ResponseInvalidError:
     code = found.get("error") if isinstance(found, dict) else None
     if isinstance(found, dict) and isinstance(code, str) and code:
         described = found.get("error_description")
         words = printable(described) if isinstance(described, str) else ""
         return error_class(code, default_registry().errors)(
-            f"{evidence.provider} refused to register a client: {printable(code)}"
+            f"{evidence.provider} rejected the registration of a client: {printable(code)}"
             + (f": {words}" if words else "")
-            + ". Register one by hand, and give its client_id in the profile.",
+            + ". Register one manually, and set its client_id in the profile.",
             error=code,
             error_description=words or None,
             evidence=evidence,
         )
     return ResponseInvalidError(
-        f"{evidence.provider} answered the registration of a client with status {answer.status}.",
-        excerpt=excerpt(answer.body),
+        f"{evidence.provider} responded to the registration of a client with status "
+        f"{response.status}.",
+        excerpt=excerpt(response.body),
         evidence=evidence,
     )

@@ -8,10 +8,10 @@
     registry = build_registry({"telemetry": Telemetry()})
     client = Client(provider, client_id="my-client", registry=registry)
 
-A span ``grantway token`` for each call, with an event for each wait before another attempt; the
-counters ``grantway.calls`` and ``grantway.retries``, and the histogram ``grantway.call.duration``
-in seconds. Attributes are the provider's host, the step, the grant and the outcome: never a user,
-a client or a token.
+Each call has a span, such as ``grantway token``, with an event for each delay before a retry. The
+metrics are the counters ``grantway.calls`` and ``grantway.retries``, and the histogram
+``grantway.call.duration`` in seconds. Attributes are the provider's host, the step, the grant and
+the outcome, but no user, client or token.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Telemetry(OneProcess):
     """A plugin that turns events into spans and metrics.
 
     Args:
-        tracer_provider: Where spans go; by default the process's.
-        meter_provider: Where metrics go; by default the process's.
+        tracer_provider: Provider of the tracer for spans; by default the global one.
+        meter_provider: Provider of the meter for metrics; by default the global one.
     """
 
     def __init__(
@@ -51,31 +51,29 @@ class Telemetry(OneProcess):
     ) -> None:
         self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
         meter = metrics.get_meter(_NAME, __version__, meter_provider)
-        self._calls = meter.create_counter("grantway.calls", "{call}", "Calls, by how they ended")
+        self._calls = meter.create_counter("grantway.calls", "{call}", "Calls, by outcome")
         self._retries = meter.create_counter(
-            "grantway.retries", "{retry}", "Waits before another attempt, by their reason"
+            "grantway.retries", "{retry}", "Delays before a retry, by reason"
         )
-        self._duration = meter.create_histogram(
-            "grantway.call.duration", "s", "From the start of a call to its end"
-        )
-        # A call's events come from the thread that makes it, and each call has its own number.
+        self._duration = meter.create_histogram("grantway.call.duration", "s", "Duration of a call")
+        # All events of a call come from one thread, and have its unique call_id.
         self._open: dict[int, tuple[Span, ContextToken[Context]]] = {}
 
     @hookimpl
     def grantway_observe(self, event: Event) -> None:
-        """Open a span, note a wait in it, or close it."""
-        named = {
+        """Start the span of a call, add a retry to it, or end it."""
+        attributes = {
             "server.address": event.provider,
             "grantway.step": event.step,
             "grantway.grant_type": event.grant_type or "",
         }
         if event.kind == "start":
             span = self._tracer.start_span(
-                f"{_NAME} {event.step}", kind=SpanKind.CLIENT, attributes=named
+                f"{_NAME} {event.step}", kind=SpanKind.CLIENT, attributes=attributes
             )
             self._open[event.call_id] = (span, context.attach(trace.set_span_in_context(span)))
         elif event.kind == "retry":
-            self._retries.add(1, {**named, "grantway.reason": event.outcome})
+            self._retries.add(1, {**attributes, "grantway.reason": event.outcome})
             opened = self._open.get(event.call_id)
             if opened is not None:
                 opened[0].add_event(
@@ -87,11 +85,11 @@ class Telemetry(OneProcess):
                     },
                 )
         elif event.kind == "end":
-            self._end(event, {**named, "grantway.outcome": event.outcome})
+            self._end(event, {**attributes, "grantway.outcome": event.outcome})
 
-    def _end(self, event: Event, named: dict[str, str]) -> None:
-        self._calls.add(1, named)
-        self._duration.record(event.milliseconds / 1000, named)
+    def _end(self, event: Event, attributes: dict[str, str]) -> None:
+        self._calls.add(1, attributes)
+        self._duration.record(event.milliseconds / 1000, attributes)
         opened = self._open.pop(event.call_id, None)
         if opened is None:
             return

@@ -1,4 +1,4 @@
-"""Every public class can be copied and pickled, or says plainly why not and what to do."""
+"""Every public class can be copied and pickled, or its error says why not and what to do."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ from grantway_plugins.stores.file._store import FileStore
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECRET = "secret-that-stays-here-0123456789"
-#: The class, the reason and the advice; listeners and connections need no advice.
+#: Messages: the class, the reason and the advice. Listeners and connections need no advice.
 SAYS_WHY = re.compile(
     r"An? [A-Z]\w+ (cannot be pickled: |holds ).*"
     r"(\b(build|create|install|make|read|send|use)\b|belongs to one|holds a connection)",
@@ -92,7 +92,7 @@ WAYS: list[Callable[[Any], Any]] = [
 
 
 def documented() -> Iterator[tuple[str, str]]:
-    """Modules and the names that the documentation takes from them."""
+    """Return modules and the names that the documentation imports from them."""
     for page in DOCS.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         yield from re.findall(r"^::: (grantway\S*)\.(\w+)", text, re.MULTILINE)
@@ -103,7 +103,7 @@ def documented() -> Iterator[tuple[str, str]]:
 
 
 def exported() -> Iterator[tuple[str, str]]:
-    """Modules and the names in their ``__all__``."""
+    """Return modules and the names in their ``__all__``."""
     for package in (grantway, grantway_grants, grantway_plugins):
         found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         for name in [package.__name__, *(each.name for each in found)]:
@@ -131,13 +131,13 @@ PUBLIC_KEYS = {"keys": [dict(ECKey.generate_key("P-256", {"kid": "1"}).as_dict(p
 
 
 class Coupon(GrantSchema):
-    """A grant's parameters."""
+    """Parameters of a grant."""
 
     voucher = Text(required=True, example="'V-1'")
 
 
-def specimens() -> dict[type, Any]:
-    """An object of each class that is not bound to one process by its base."""
+def samples() -> dict[type, Any]:
+    """Return an instance of each class that can be copied."""
     credential = CLIENT.credential(grant_type="client_credentials")
     grant = Grant("urn:example:coupon", Coupon())
     dialect = Dialect("own")
@@ -241,30 +241,28 @@ def specimens() -> dict[type, Any]:
     return {type(each): each for each in made}
 
 
-SPECIMENS = specimens()
+SAMPLES = samples()
 
 
 def a(kind: type, folder: Path) -> Any:
-    """An object of the class.
+    """Return an instance of the class.
 
     Raises:
         LookupError: The test has no way to create one.
     """
-    if kind in SPECIMENS:
-        return SPECIMENS[kind]
+    if kind in SAMPLES:
+        return SAMPLES[kind]
     if kind in (FileStore, AwsCliStore):
         return kind(folder)
     if issubclass(kind, OneProcess):
         return object.__new__(kind)
     if issubclass(kind, GrantwayError | Warning):
         return kind("what happened")
-    raise LookupError(f"Derive {kind.__name__} from OneProcess, or add one to specimens().")
+    raise LookupError(f"Derive {kind.__name__} from OneProcess, or add one to samples().")
 
 
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
-def test_a_copy_is_another_of_its_kind_or_refused_with_the_reason(
-    kind: type, tmp_path: Path
-) -> None:
+def test_copies_or_rejects_with_the_reason(kind: type, tmp_path: Path) -> None:
     value = a(kind, tmp_path)
     for way in WAYS:
         try:

@@ -1,4 +1,4 @@
-"""Without a usable home directory, an error names the setting and no folder `~` is made."""
+"""Without a usable home directory, an error names the setting, and no folder `~` is created."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from grantway_plugins.stores.keyring._store import KeyRingStore
 from grantway_plugins.stores.sql._store import SqlStore
 from tests import forked
 
-#: Runs the command line as a user whom the system does not know, as containers do.
+#: Runs the command line as a user without an entry in the user database, as in containers.
 STRANGER = """
 import pwd
 def unknown(number):
@@ -47,7 +47,7 @@ COMMANDS = [
     ["gateway", "--config", "~/gateway.toml", "--check"],
     ["new-plugin", "acme", "--into=~/plugins"],
 ]
-#: The default folders of the library, each a function that fails where there is no home directory.
+#: Functions that use a default folder, and fail without a home directory.
 ENTRIES: list[Callable[[], object]] = [
     FileStore,
     lambda: FileStore("~/tokens"),
@@ -68,7 +68,7 @@ ENTRIES: list[Callable[[], object]] = [
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty working directory, which nothing may be written into."""
+    """Change to an empty directory, and check afterwards that it is still empty."""
     for name in [*os.environ]:
         if name.startswith(("XDG_", "GRANTWAY_", "AWS_")):
             monkeypatch.delenv(name)
@@ -80,8 +80,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def stranger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows this user's home."""
+def unknown_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the user's home directory from the environment and the user database."""
 
     def unknown(number: int) -> None:
         raise KeyError(number)
@@ -91,20 +91,20 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, what: int) -> None:
-    """Let the system refuse this kind of access, also to root, who may do everything."""
+    """Deny this kind of access, even to root."""
     monkeypatch.setattr(os, "access", lambda _path, mode: not mode & what)
 
 
-@pytest.mark.usefixtures("stranger")
+@pytest.mark.usefixtures("unknown_user")
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_a_user_without_a_home_is_told_the_setting(entry: Callable[[], object]) -> None:
+def test_names_the_setting_for_a_user_without_a_home(entry: Callable[[], object]) -> None:
     with pytest.raises(ConfigurationError, match=r"HOME is not set, .*\. Set HOME to .*, or set "):
         entry()
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize("home", ["", "relative", "~", "/nonexistent/home", "/dev/null"])
-def test_a_home_that_is_no_directory_is_told(
+def test_reports_a_home_that_is_not_a_directory(
     monkeypatch: pytest.MonkeyPatch, entry: Callable[[], object], home: str
 ) -> None:
     monkeypatch.setenv("HOME", home)
@@ -113,7 +113,7 @@ def test_a_home_that_is_no_directory_is_told(
 
 
 @pytest.mark.parametrize("entry", [FileStore, KeyRingStore, AwsCliStore, default_path])
-def test_a_home_that_cannot_be_written_is_told(
+def test_reports_a_home_that_is_not_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[[], object]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -124,7 +124,7 @@ def test_a_home_that_cannot_be_written_is_told(
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_a_home_of_another_user_is_told(
+def test_reports_the_home_of_another_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[[], object]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -133,7 +133,7 @@ def test_a_home_of_another_user_is_told(
         entry()
 
 
-def test_a_folder_that_is_there_is_used_though_it_cannot_be_written(
+def test_uses_an_existing_folder_even_if_it_is_not_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -142,13 +142,13 @@ def test_a_folder_that_is_there_is_used_though_it_cannot_be_written(
     assert FileStore().load("key") == Token("at")
 
 
-def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
+def test_reports_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(ConfigurationError, match=r"state is not a directory\. Set XDG_STATE_HOME"):
         require_writable(str(tmp_path / "state" / "tokens"), "state", "a folder")
 
 
-def test_the_systems_record_is_used_without_the_variable(
+def test_uses_the_user_database_without_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = pwd.struct_passwd(("me", "x", 1, 1, "", str(tmp_path), "/bin/sh"))
@@ -159,8 +159,8 @@ def test_the_systems_record_is_used_without_the_variable(
     assert expand("/a/~/b", "it") == "/a/~/b"
 
 
-def test_a_user_that_there_is_not_is_told() -> None:
-    with pytest.raises(ConfigurationError, match="~no-such-user is no user of this machine"):
+def test_reports_an_unknown_user() -> None:
+    with pytest.raises(ConfigurationError, match="~no-such-user is not a user of this machine"):
         expand("~no-such-user/x", "it")
 
 
@@ -174,7 +174,7 @@ def test_sqlite_files_are_below_the_home(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("home", [None, "", "/nonexistent/home", "/dev/null"])
-def test_a_command_tells_the_setting_without_a_traceback(
+def test_a_command_names_the_setting_without_a_traceback(
     here: Path, command: list[str], home: str | None
 ) -> None:
     env = {name: value for name, value in os.environ.items() if name != "HOME"}
@@ -187,8 +187,8 @@ def test_a_command_tells_the_setting_without_a_traceback(
         timeout=60,
         check=False,
     )
-    told = run.stdout + run.stderr
+    output = run.stdout + run.stderr
     assert run.returncode == 1
-    assert "HOME is " in told
-    assert "Set HOME to a directory of this user" in told
-    assert "Traceback" not in told
+    assert "HOME is " in output
+    assert "Set HOME to a directory of this user" in output
+    assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""A client that registers itself once, for every process that shares its store."""
+"""Client registration, shared by all processes that use a store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from grantway_plugins.stores.memory._store import MemoryStore
 from tests import forked
 from tests.waiting import PATIENCE
 
-#: The second run of this program must find the token of the first one.
+#: The second run of this program uses the token of the first.
 PROGRAM = """
 import sys
 import grantway
@@ -63,7 +63,7 @@ def provider(issuer: str) -> grantway.Provider:
 
 
 def registering(server: FaultServer) -> grantway.Provider:
-    """Describe a provider whose registration endpoint plays the server's script."""
+    """Return a provider whose registration endpoint is a fault server."""
     return grantway.Provider(
         token_endpoint=server.token_endpoint,
         metadata={"registration_endpoint": f"{server.url}/register"},
@@ -76,7 +76,7 @@ def client_id(provider: grantway.Provider, store: Any, **options: Any) -> str:
         return client.client_id
 
 
-def test_a_second_process_finds_the_token_of_the_first(issuer: str, tmp_path: Path) -> None:
+def test_a_second_process_uses_the_token_of_the_first(issuer: str, tmp_path: Path) -> None:
     def run() -> str:
         done = forked.run(
             [sys.executable, "-W", "error", "-c", PROGRAM, issuer, tmp_path / "tokens"],
@@ -93,7 +93,7 @@ def test_a_second_process_finds_the_token_of_the_first(issuer: str, tmp_path: Pa
     assert run() == first.removeprefix("logged in ")
 
 
-def test_processes_that_start_at_once_register_once(issuer: str, tmp_path: Path) -> None:
+def test_concurrent_processes_register_once(issuer: str, tmp_path: Path) -> None:
     provider = grantway.Provider.discover(issuer)
 
     def register(_number: int) -> str:
@@ -107,7 +107,7 @@ def test_processes_that_start_at_once_register_once(issuer: str, tmp_path: Path)
     "change",
     [{"client_name": "other"}, {"scope": "write"}, {"redirect_uri": "http://127.0.0.1/other"}],
 )
-def test_another_client_has_another_registration(
+def test_different_clients_have_different_registrations(
     provider: grantway.Provider, change: dict[str, Any]
 ) -> None:
     store = MemoryStore()
@@ -117,7 +117,7 @@ def test_another_client_has_another_registration(
     assert client_id(provider, store) == mine
 
 
-def test_two_providers_have_a_registration_each(provider: grantway.Provider) -> None:
+def test_each_provider_has_its_own_registration(provider: grantway.Provider) -> None:
     store = MemoryStore()
     mine = client_id(provider, store)
     with IssuerServer() as other:
@@ -125,12 +125,13 @@ def test_two_providers_have_a_registration_each(provider: grantway.Provider) -> 
     assert client_id(provider, store) == mine
 
 
-def test_a_registration_that_the_provider_forgot_is_replaced_once() -> None:
+def test_replaces_an_unknown_registration_once() -> None:
     store, settings = MemoryStore(), IssuerSettings(approve="auto")
     with IssuerServer(settings) as before:
         provider, port = grantway.Provider.discover(before.url), int(before.url.rpartition(":")[2])
         forgotten = client_id(provider, store)
-    with IssuerServer(settings, port=port):  # its database was in memory
+    # The database was in memory, so the new issuer does not know the client.
+    with IssuerServer(settings, port=port):
         with (
             registered_client(
                 provider, client_name="program", store=store, scope=["read"]
@@ -141,12 +142,12 @@ def test_a_registration_that_the_provider_forgot_is_replaced_once() -> None:
         assert client.client_id == forgotten
         replaced = client_id(provider, store, instead_of=forgotten)
         assert replaced != forgotten
-        # Another process that learns of it later takes the one that is there.
+        # Another process that notices it later uses the new registration.
         assert client_id(provider, store, instead_of=forgotten) == replaced
         assert client_id(provider, store) == replaced
 
 
-def test_a_registration_that_is_about_to_end_is_replaced() -> None:
+def test_replaces_a_registration_that_expires_soon() -> None:
     def registered(name: str, seconds: float) -> Act:
         ends = int(time.time() + seconds)
         made = {"client_id": name, "client_secret": "s" * 40, "client_secret_expires_at": ends}
@@ -159,7 +160,7 @@ def test_a_registration_that_is_about_to_end_is_replaced() -> None:
     assert names == ["first", "second", "second"]
 
 
-def test_the_client_has_the_scope_and_the_options_that_were_given(
+def test_the_client_has_the_given_scope_and_options(
     provider: grantway.Provider,
 ) -> None:
     seen: list[str] = []
@@ -178,18 +179,18 @@ def test_the_client_has_the_scope_and_the_options_that_were_given(
             device_code.login(client, lambda todo: None, scope=["admin"])
 
 
-def test_a_client_id_cannot_be_given_as_well(provider: grantway.Provider) -> None:
+def test_rejects_a_client_id(provider: grantway.Provider) -> None:
     with pytest.raises(TypeError, match="client_id"):
         registered_client(provider, client_name="a", store=MemoryStore(), client_id="mine")
 
 
-def test_a_provider_that_registers_no_clients_is_named() -> None:
+def test_reports_a_provider_without_registration() -> None:
     provider = grantway.Provider(token_endpoint="https://login.example.com/token")
     with pytest.raises(ConfigurationError, match="registration_endpoint: this provider has none"):
         registered_client(provider, client_name="a", store=MemoryStore())
 
 
-def test_a_refusal_is_an_error_and_nothing_is_stored() -> None:
+def test_a_rejected_registration_stores_nothing() -> None:
     refusal = {"error": "invalid_client_metadata", "error_description": "no such scope"}
     registered = {"client_id": "mine"}
     script = [faults.answer(400, refusal), faults.answer(201, registered)]

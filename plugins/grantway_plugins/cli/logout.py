@@ -49,7 +49,7 @@ def _profile(name: str, config: str | None) -> tuple[str, bool, str]:
             problem = "" if stored is None else _revoke(profile, stored)
             profile.store.delete(profile.key, fence=fence)
         if profile.registrations is not None:
-            profile.registrations.forget(profile.timeout)
+            profile.registrations.delete(profile.timeout)
     return name, stored is not None, problem
 
 

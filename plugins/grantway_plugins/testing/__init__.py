@@ -1,7 +1,7 @@
-"""pytest fixtures for the authors of plugins, which installing grantway brings.
+"""pytest fixtures for plugin authors, available wherever grantway is installed.
 
-``plugin`` is what pytest loads when it starts, so it loads nothing itself: a suite that uses no
-fixture of it pays for no import. What needs no plugin of grantway's own is in ``grantway.testing``.
+pytest imports ``_plugin`` in every run, so that module imports libraries only inside its fixtures.
+Test tools that need none of grantway's plugins are in ``grantway.testing``.
 """
 
 from grantway._lazy import lazy

@@ -22,9 +22,9 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 from grantway_plugins.issuer._decisions.issuer import offered_grants
 
-#: Where a browser login of a test comes back to.
+#: Redirect URI of the registered clients.
 REDIRECT_URI = "http://127.0.0.1/callback"
-#: Seconds that a registration may take.
+#: Timeout of a registration in seconds.
 TIMEOUT = 10.0
 _CREATED = 201
 
@@ -33,9 +33,9 @@ class LiveIssuer(OneProcess):
     """The embedded issuer on a free port of 127.0.0.1, started when it is first used.
 
     Args:
-        register: Knows what the test registered.
-        settings: How it decides.
-        clock: Seconds since the epoch; by default the real time.
+        register: Registers the plugins of the test.
+        settings: Settings of the issuer.
+        clock: Returns the Unix time; by default ``time.time``.
     """
 
     stays = "it listens on a socket; pass its url instead"
@@ -55,10 +55,10 @@ class LiveIssuer(OneProcess):
 
     @property
     def server(self) -> IssuerServer:
-        """The server itself, with its store and settings.
+        """The server, with its store and settings.
 
         Raises:
-            RegistryError: a plugin was registered after the issuer had started.
+            RegistryError: A plugin was registered after the issuer had started.
         """
         registry = self._register.registry
         if self._server is None:
@@ -75,12 +75,12 @@ class LiveIssuer(OneProcess):
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Address of the issuer."""
         return self.server.url
 
     @property
     def provider(self) -> Provider:
-        """Its endpoints, as discovery finds them."""
+        """The issuer as a provider, from its metadata."""
         return Provider.discover(self.url)
 
     def client(
@@ -91,20 +91,20 @@ class LiveIssuer(OneProcess):
         auth: str = "client_secret_basic",
         **options: Any,
     ) -> Client:
-        """Register a client and make it. It is closed when the test ends.
+        """Register a client and return it. It is closed at the end of the test.
 
         Args:
-            scope: What it may ask for.
-            grant_types: What it may use; by default every grant that the issuer offers.
-            auth: How it proves who it is: ``client_secret_basic``, ``client_secret_post`` or
+            scope: Scopes that the client may request.
+            grant_types: Grants that the client may use; by default all that the issuer supports.
+            auth: Client authentication: ``client_secret_basic``, ``client_secret_post`` or
                 ``none``.
             **options: Arguments of ``grantway.Client``, such as ``timeout``.
 
         Raises:
-            ResponseInvalidError: the issuer refused the registration; says why.
+            ResponseInvalidError: The issuer rejected the registration; gives the reason.
         """
         server = self.server
-        assert self._registry is not None  # server has set it
+        assert self._registry is not None  # set by ``server``
         registered = _registered(
             server.url,
             {
@@ -130,7 +130,7 @@ class LiveIssuer(OneProcess):
         return self._open.enter_context(BrowserDriver())
 
     def close(self) -> None:
-        """Close its clients, then stop it."""
+        """Close the clients, and stop the issuer."""
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -146,10 +146,10 @@ class LiveIssuer(OneProcess):
 
 
 def _registered(url: str, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Register a client (RFC 7591)."""
+    """Register a client (RFC 7591), and return the response."""
     transport = RequestsTransport(trust_env=False)
     try:
-        answer = transport.send(
+        response = transport.send(
             HttpRequest(
                 "POST",
                 f"{url}/register",
@@ -160,7 +160,7 @@ def _registered(url: str, metadata: dict[str, Any]) -> dict[str, Any]:
         )
     finally:
         transport.close()
-    found: dict[str, Any] = json.loads(answer.body)
-    if answer.status != _CREATED:
-        raise ResponseInvalidError(f"The issuer refused the client: {found}")
+    found: dict[str, Any] = json.loads(response.body)
+    if response.status != _CREATED:
+        raise ResponseInvalidError(f"The issuer rejected the client: {found}")
     return found

@@ -1,4 +1,4 @@
-"""The fixtures. Everything is imported where it is used, because pytest always loads this file."""
+"""The fixtures. Each imports what it needs, because pytest imports this file in every run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def grantway_installed() -> Collection[str]:
-    """Distributions whose installed plugins are loaded; override it to have more than grantway's.
+    """Distributions whose installed plugins are loaded; override it to add some to grantway's.
 
-    By default no stranger's: what happens to be installed must not decide how a test ends.
+    By default, third-party plugins are not loaded, so that results do not depend on what else is
+    installed.
     """
     return ("grantway",)
 
 
 @pytest.fixture
 def grantway_register(grantway_installed: Collection[str]) -> Iterator[Register]:
-    """Register a plugin, or a grant, until the end of the test."""
+    """Register a plugin or a grant until the end of the test."""
     from grantway.testing import isolated_registry
 
     with isolated_registry(grantway_installed) as register:
@@ -37,7 +38,7 @@ def grantway_register(grantway_installed: Collection[str]) -> Iterator[Register]
 
 @pytest.fixture
 def grantway_clock() -> FrozenClock:
-    """A clock that stands still; the issuer of a test that asks for it goes by it."""
+    """A clock that only the test moves. If a test uses it, so does the test's issuer."""
     from grantway.testing import FrozenClock
 
     return FrozenClock()
@@ -45,7 +46,7 @@ def grantway_clock() -> FrozenClock:
 
 @pytest.fixture
 def grantway_issuer_settings() -> IssuerSettings:
-    """How the issuer decides; override it for another. It approves everything at once."""
+    """Settings of ``grantway_issuer``; by default it approves every login automatically."""
     from grantway_plugins.issuer import IssuerSettings, Lifetimes
 
     return IssuerSettings(
@@ -59,9 +60,9 @@ def grantway_issuer(
     grantway_register: Register,
     grantway_issuer_settings: IssuerSettings,
 ) -> Iterator[LiveIssuer]:
-    """An issuer on a free port of 127.0.0.1 that answers what the test registered.
+    """An issuer on a free port of 127.0.0.1 that supports the grants that the test registered.
 
-    It starts when it is first asked for something, so register plugins before that.
+    It starts when an attribute is first used, so register plugins before that.
     """
     try:
         from ._live_issuer import LiveIssuer
@@ -73,7 +74,7 @@ def grantway_issuer(
             "pip install 'grantway[testing]'",
             pytrace=False,
         )
-    # A clock that nobody can step would stop the issuer's time for good.
+    # Without the fixture, no test could move the clock, so the issuer uses the real time.
     held = "grantway_clock" in request.fixturenames
     clock = request.getfixturevalue("grantway_clock") if held else None
     with LiveIssuer(grantway_register, grantway_issuer_settings, clock) as issuer:
@@ -82,7 +83,7 @@ def grantway_issuer(
 
 @pytest.fixture
 def grantway_faults() -> Iterator[Callable[..., FaultServer]]:
-    """Start a server that plays a script of faults: ``grantway_faults(faults.answer(503))``."""
+    """Start a server that plays a list of faults: ``grantway_faults(faults.answer(503))``."""
     from grantway.testing import FaultServer
 
     with ExitStack() as running:

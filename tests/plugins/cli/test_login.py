@@ -457,8 +457,8 @@ def test_reports_why_a_registration_was_rejected(home: Home, grantway_issuer: Li
     )
     done = home.run("login", "work")
     assert done.returncode == 1
-    assert "refused to register a client: invalid_redirect_uri" in done.stderr
-    assert "give its client_id in the profile" in done.stderr
+    assert "rejected the registration of a client: invalid_redirect_uri" in done.stderr
+    assert "set its client_id in the profile" in done.stderr
 
 
 # --- choice of the login method -------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_reports_a_provider_without_a_revocation_endpoint(
 def test_does_not_register_again_only_to_revoke(logged_in: Home) -> None:
     with logged_in.profile() as profile:
         assert profile.registrations is not None
-        profile.registrations.forget(5)
+        profile.registrations.delete(5)
     done = logged_in.run("logout", "work")
     assert done.returncode == 1
     assert "the registration of the client" in done.stderr

@@ -1,4 +1,4 @@
-"""Every mistake in a file of profiles is told with file, line, key and rule; never a secret."""
+"""Mistakes in a profile file are reported with file, line, key and rule, without secrets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LOGIN = '[profiles.work]\nprovider = "https://login.example.com"\n'
 LOGIN_OFFLINE = "[profiles.work]\nprovider = {token_endpoint = 'https://login.example.com/token'}\n"
 
 
-def told(tmp_path: Path, text: str, name: str = "work") -> str:
-    """What is said of a file, without its path."""
+def error_in(tmp_path: Path, text: str, name: str = "work") -> str:
+    """Return the error for a profile file, without the file's path."""
     path = tmp_path / "config.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
@@ -146,11 +146,11 @@ def told(tmp_path: Path, text: str, name: str = "work") -> str:
     ],
 )
 def test_reports_a_mistake(tmp_path: Path, text: str, expected: str) -> None:
-    assert expected in told(tmp_path, text)
+    assert expected in error_in(tmp_path, text)
 
 
-def test_all_mistakes_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
-    shown = told(tmp_path, f"{GOOD}scope = 7\n\n# a comment\nscpoe = 7\nlogin = 7\n")
+def test_reports_all_mistakes_in_the_order_of_the_file(tmp_path: Path) -> None:
+    shown = error_in(tmp_path, f"{GOOD}scope = 7\n\n# a comment\nscpoe = 7\nlogin = 7\n")
     assert re.findall(r"line (\d+): profiles\.work\.(\w+)", shown) == [
         ("4", "scope"),
         ("7", "scpoe"),
@@ -158,7 +158,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
     ]
 
 
-def test_a_file_that_is_not_there_and_one_that_cannot_be_read(tmp_path: Path) -> None:
+def test_reports_a_missing_and_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.toml: no such file"):
         profiles.load("work", tmp_path / "none.toml")
     with pytest.raises(ConfigurationError, match=r": is a directory, not a file"):
@@ -171,7 +171,7 @@ def test_a_file_that_is_not_there_and_one_that_cannot_be_read(tmp_path: Path) ->
 
 def test_rejects_an_invalid_profile_name(tmp_path: Path) -> None:
     text = GOOD.replace("work", '"a/b"')
-    assert told(tmp_path, text, "a/b").startswith(
+    assert error_in(tmp_path, text, "a/b").startswith(
         'FILE, line 1: profiles."a/b" is not a valid profile name'
     )
 
@@ -186,7 +186,7 @@ def test_a_mistake_does_not_affect_other_profiles(tmp_path: Path) -> None:
         file.table("bad")
 
 
-def test_no_mistake_shows_a_secret(tmp_path: Path) -> None:
+def test_errors_show_no_secret(tmp_path: Path) -> None:
     text = (
         (
             f"{GOOD}client_secret = 's3cr3t-\x7f-value'\n"
@@ -195,12 +195,12 @@ def test_no_mistake_shows_a_secret(tmp_path: Path) -> None:
         .replace("\x7f", "\\u00e9")
         .replace("'s3cr3t-\\u00e9-value'", '"s3cr3t-\\u00e9-value"')
     )
-    shown = told(tmp_path, text)
+    shown = error_in(tmp_path, text)
     assert "profiles.work.client_secret has a character" in shown
     assert "s3cr3t" not in shown
 
 
-def test_no_report_of_the_locals_shows_a_secret(tmp_path: Path) -> None:
+def test_tracebacks_with_local_variables_show_no_secret(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     secret = "client_secret = 's3cr3t-value'\n"
     for text in (f"{GOOD}{secret}scope = 7\n", f"{GOOD}{secret}auth = 'nonsense'\n"):
@@ -209,7 +209,7 @@ def test_no_report_of_the_locals_shows_a_secret(tmp_path: Path) -> None:
             profiles.load("work", path).client()
         frames = refused.value.__traceback__
         assert frames is not None
-        # Without this test's own frame, which wrote the secret.
+        # Without the frame of this test, which contains the secret.
         report = traceback.TracebackException(
             refused.type, refused.value, frames.tb_next, capture_locals=True
         )
@@ -229,7 +229,9 @@ def test_no_report_of_the_locals_shows_a_secret(tmp_path: Path) -> None:
         ("sso_sessions = 1\n", "sso_sessions must be tables, like [sso_sessions.work]"),
     ],
 )
-def test_a_mistake_in_the_settings_of_a_session(tmp_path: Path, text: str, expected: str) -> None:
+def test_reports_a_mistake_in_the_settings_of_a_session(
+    tmp_path: Path, text: str, expected: str
+) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
@@ -237,7 +239,9 @@ def test_a_mistake_in_the_settings_of_a_session(tmp_path: Path, text: str, expec
     assert re.search(rf"config.toml, line \d: {re.escape(expected)}", str(refused.value))
 
 
-def test_a_session_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_without_settings_has_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GRANTWAY_CONFIG", str(tmp_path / "config.toml"))
     assert SsoSessionSettings("corp").table == {"login": "auto"}
     (tmp_path / "config.toml").write_text("[sso_sessions.other]\nports = [1]\n", encoding="utf-8")

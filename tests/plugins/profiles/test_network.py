@@ -39,7 +39,7 @@ def authority(folder: Path) -> Identity:
 
 @pytest.fixture
 def server(folder: Path, authority: Identity) -> Iterator[FaultServer]:
-    """A token endpoint that asks for a client certificate if there is one."""
+    """Run a token endpoint that requests a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*issue(folder, "server", authority).paths)
     with FaultServer(faults.answer(), tls=context) as server:
@@ -62,7 +62,7 @@ def token(file: Path) -> str:
         return profile.token().access_token
 
 
-def test_a_profile_trusts_the_authority_that_lies_beside_its_file(
+def test_a_profile_trusts_a_ca_bundle_relative_to_its_file(
     tmp_path: Path, server: FaultServer, authority: Identity
 ) -> None:
     (tmp_path / "ca.pem").write_bytes(Path(authority.certificate).read_bytes())
@@ -73,9 +73,7 @@ def test_a_profile_trusts_the_authority_that_lies_beside_its_file(
         token(write_profile(tmp_path, server))
 
 
-def test_a_profile_goes_through_its_proxy(
-    tmp_path: Path, server: FaultServer, authority: Identity
-) -> None:
+def test_a_profile_uses_its_proxy(tmp_path: Path, server: FaultServer, authority: Identity) -> None:
     trust = f'ca_bundle = "{authority.certificate}"'
     with proxy() as between:
         common = f'[network]\n{trust}\nproxy = "{between.url}"'
@@ -86,7 +84,9 @@ def test_a_profile_goes_through_its_proxy(
         assert len(between.asked) == 1
 
 
-def test_a_proxy_of_a_profile_is_named_where_it_stands(tmp_path: Path, server: FaultServer) -> None:
+def test_an_unreachable_proxy_is_reported_with_its_line(
+    tmp_path: Path, server: FaultServer
+) -> None:
     with proxy(login="me:right") as between:
         file = write_profile(tmp_path, server, f'proxy = "{between.url}"')
         with pytest.raises(ConnectionFailedError) as failed:
@@ -94,7 +94,7 @@ def test_a_proxy_of_a_profile_is_named_where_it_stands(tmp_path: Path, server: F
         assert f"into profiles.work.proxy in {file}: " in str(failed.value)
 
 
-def test_the_environment_counts_unless_the_file_turns_it_off(
+def test_uses_the_environment_unless_the_file_disables_it(
     tmp_path: Path, server: FaultServer, authority: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", authority.certificate)
@@ -104,7 +104,7 @@ def test_the_environment_counts_unless_the_file_turns_it_off(
 
 
 @pytest.mark.parametrize(
-    ("own", "told"),
+    ("own", "expected"),
     [
         ('ca_bundle = "absent.pem"', "line 8: profiles.work.ca_bundle {folder}/absent.pem cannot"),
         ('proxy = "ftp://x"', "line 8: profiles.work.proxy must be a proxy's address"),
@@ -126,14 +126,14 @@ def test_the_environment_counts_unless_the_file_turns_it_off(
     ],
 )
 def test_reports_an_unusable_setting_with_its_line(
-    tmp_path: Path, server: FaultServer, own: str, told: str
+    tmp_path: Path, server: FaultServer, own: str, expected: str
 ) -> None:
     me, other = issue(tmp_path, "me"), issue(tmp_path, "other")
     assert me.private != other.private
     file = write_profile(tmp_path, server, own)
     with pytest.raises(ConfigurationError) as refused:
         token(file)
-    assert f"{file}, {told.format(folder=tmp_path)}" in str(refused.value)
+    assert f"{file}, {expected.format(folder=tmp_path)}" in str(refused.value)
 
 
 UNUSABLE = """\
@@ -189,7 +189,7 @@ def test_reports_keys_and_passwords_without_a_certificate(
     assert "cannot be combined with client_key_password_env" in str(rejected.value)
 
 
-def test_a_command_names_the_setting_and_no_python(
+def test_a_command_reports_the_setting_without_python_advice(
     tmp_path: Path, server: FaultServer, authority: Identity
 ) -> None:
     home = Home(tmp_path / "home")
@@ -219,7 +219,7 @@ def gateway_file(folder: Path, server: FaultServer, behind: FaultServer, more: s
     )
 
 
-def test_a_gateway_trusts_the_authority_for_providers_and_upstreams(
+def test_a_gateway_trusts_a_ca_bundle_for_providers_and_upstreams(
     tmp_path: Path, folder: Path, server: FaultServer, authority: Identity
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -243,8 +243,8 @@ def test_reports_an_unusable_gateway_setting_with_its_line(
     home = Home(tmp_path / "home")
     checked = home.run("gateway", "--config", str(file), "--check")
     assert checked.returncode == 1
-    told = f"{file}, line 6: network.ca_bundle {tmp_path}/absent.pem cannot be used"
-    assert told in checked.stderr
+    expected = f"{file}, line 6: network.ca_bundle {tmp_path}/absent.pem cannot be used"
+    assert expected in checked.stderr
 
 
 def test_reports_every_unusable_setting_of_a_gateway(tmp_path: Path, server: FaultServer) -> None:

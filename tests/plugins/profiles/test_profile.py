@@ -1,4 +1,4 @@
-"""A profile in a program: its client, its secret, its store, its token."""
+"""Tests of profiles as programs use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def loaded(tmp_path: Path, body: str) -> Profile:
 
 
 def robot(tmp_path: Path, issuer: LiveIssuer, secret: str) -> Path:
-    """A profile of a client that asks for itself."""
+    """Return a profile that uses client credentials."""
     client = issuer.client(grant_types=["client_credentials"])
     (tmp_path / "secret.txt").write_text(f"{client.auth.client_secret}\n")  # type: ignore[attr-defined]
     return written(
@@ -47,7 +47,7 @@ def robot(tmp_path: Path, issuer: LiveIssuer, secret: str) -> Path:
 
 
 @pytest.mark.parametrize("discovered", [False, True])
-def test_a_login_is_pushed_where_the_profile_says(
+def test_pushes_a_login_to_the_endpoint_of_the_profile(
     tmp_path: Path, grantway_issuer: LiveIssuer, discovered: bool
 ) -> None:
     with FaultServer(faults.answer(201, {"request_uri": "urn:pushed", "expires_in": 60})) as server:
@@ -65,7 +65,9 @@ def test_a_login_is_pushed_where_the_profile_says(
     assert "request_uri=urn%3Apushed" in begun.url
 
 
-def test_a_program_uses_it_like_the_command(tmp_path: Path, grantway_issuer: LiveIssuer) -> None:
+def test_a_program_uses_a_profile_like_the_command(
+    tmp_path: Path, grantway_issuer: LiveIssuer
+) -> None:
     path = robot(tmp_path, grantway_issuer, 'client_secret_file = "secret.txt"')
     with profiles.load("work", path) as profile:
         token = profile.credential().token()
@@ -78,9 +80,7 @@ def test_a_program_uses_it_like_the_command(tmp_path: Path, grantway_issuer: Liv
         assert again.token() == token
 
 
-def test_a_secret_that_is_not_where_the_profile_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reports_a_missing_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
     (tmp_path / "empty").write_text("\n")
     expected = {
@@ -98,7 +98,7 @@ def test_a_secret_that_is_not_where_the_profile_says(
             assert rule in str(refused.value)
 
 
-def test_a_secret_in_the_key_ring(tmp_path: Path) -> None:
+def test_reads_a_secret_from_the_keyring(tmp_path: Path) -> None:
     body = f"{ENDPOINT}client_id = 'app'\nclient_secret_keyring = 'grantway-tests'\n"
     path = written(tmp_path, f"[profiles.work]\n{body}")
     env = {
@@ -154,7 +154,7 @@ def test_rejects_an_unknown_dialect(tmp_path: Path) -> None:
     )
 
 
-def test_the_freshness_is_the_profile_s_or_the_dialect_s(tmp_path: Path) -> None:
+def test_takes_the_freshness_from_the_profile_or_the_dialect(tmp_path: Path) -> None:
     with loaded(tmp_path, f"{ENDPOINT}freshness = {{advisory = 60, mandatory = 5}}\n") as profile:
         assert profile.freshness == grantway.Freshness(60, 5)
     with loaded(tmp_path, ENDPOINT) as profile:
@@ -175,7 +175,9 @@ BASE: dict[str, Any] = {"provider": '"https://login.example.com"', "client_id": 
         {"grant": '"client_credentials"'},
     ],
 )
-def test_the_key_differs_when_the_token_would(tmp_path: Path, change: dict[str, str]) -> None:
+def test_the_key_depends_on_the_settings_that_determine_the_token(
+    tmp_path: Path, change: dict[str, str]
+) -> None:
     def key(fields: dict[str, str], name: str = "work") -> str:
         body = "".join(f"{field} = {value}\n" for field, value in fields.items())
         path = written(tmp_path, f"[profiles.{name}]\n{body}")
@@ -184,7 +186,7 @@ def test_the_key_differs_when_the_token_would(tmp_path: Path, change: dict[str, 
 
     assert key({**BASE, **change}) != key(BASE)
     assert key(BASE, "other") != key(BASE)
-    # Where the secret is, where the token rests and when it is renewed do not count.
+    # The secret's source, the store and the refresh windows do not change the key.
     assert key({**BASE, "client_secret_env": '"S"', "store": '"memory"'}) == key(BASE)
     assert key({**BASE, "scope": '"read write"'}) == key({**BASE, "scope": '["read", "write"]'})
 
@@ -211,7 +213,7 @@ def test_each_refresh_repeats_the_resource_and_extra_of_the_login(tmp_path: Path
 
 
 @pytest.mark.parametrize("grant", ["client_credentials", "refresh_token"])
-def test_a_grant_without_a_person_asks_for_the_resource(tmp_path: Path, grant: str) -> None:
+def test_a_grant_without_a_user_requests_the_resource(tmp_path: Path, grant: str) -> None:
     with FaultServer(faults.answer()) as server:
         profile = loaded(
             tmp_path,
@@ -224,24 +226,26 @@ def test_a_grant_without_a_person_asks_for_the_resource(tmp_path: Path, grant: s
     assert server.requests[0].form["resource"] == ["https://a.example/"]
 
 
-@pytest.mark.parametrize("place", ["params", "extra"])
-def test_a_resource_is_given_once(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("key", ["params", "extra"])
+def test_rejects_a_resource_that_is_set_twice(tmp_path: Path, key: str) -> None:
     body = f'{ENDPOINT}client_id = "c"\ngrant = "client_credentials"\nresource = "urn:a"\n'
     with pytest.raises(
         ConfigurationError, match=r"resource is also set as resource of the profile"
     ):
-        loaded(tmp_path, f'{body}{place} = {{resource = "urn:b"}}\n')
+        loaded(tmp_path, f'{body}{key} = {{resource = "urn:b"}}\n')
 
 
-def test_a_login_that_is_needed_says_how(tmp_path: Path) -> None:
+def test_an_error_without_a_login_says_how_to_log_in(tmp_path: Path) -> None:
     with loaded(tmp_path, f'{ENDPOINT}client_id = "a"\nstore = "memory"\n') as profile:
         with pytest.raises(LoginNeededError, match="run: grantway login work"):
             profile.token()
         profile.store.save(profile.key, grantway.Token("at", expires_at=time.time() + 20))
-        assert profile.token().access_token == "at"  # nothing better is to be had
+        assert profile.token().access_token == "at"  # it is still valid, and cannot be refreshed
 
 
-def test_an_endpoint_of_the_file_counts_more(tmp_path: Path, grantway_issuer: LiveIssuer) -> None:
+def test_an_endpoint_in_the_file_overrides_the_metadata(
+    tmp_path: Path, grantway_issuer: LiveIssuer
+) -> None:
     body = (
         f'provider = {{issuer = "{grantway_issuer.url}", '
         'revocation_endpoint = "https://login.example.com/revoke"}\n'
@@ -251,7 +255,7 @@ def test_an_endpoint_of_the_file_counts_more(tmp_path: Path, grantway_issuer: Li
         assert profile.provider.token_endpoint == f"{grantway_issuer.url}/token"
 
 
-def test_a_profile_may_expect_another_issuer_in_the_metadata(tmp_path: Path) -> None:
+def test_accepts_the_expected_issuer_in_the_metadata(tmp_path: Path) -> None:
     own = "https://login.example.com/{tenantid}"
     metadata = {"issuer": own, "token_endpoint": "https://login.example.com/token"}
     with FaultServer(faults.answer(200, metadata)) as server:
@@ -262,7 +266,7 @@ def test_a_profile_may_expect_another_issuer_in_the_metadata(tmp_path: Path) -> 
             assert profile.provider.token_endpoint == "https://login.example.com/token"
 
 
-def test_an_expected_issuer_needs_metadata_to_be_in(tmp_path: Path) -> None:
+def test_rejects_an_expected_issuer_without_metadata(tmp_path: Path) -> None:
     provider = '{token_endpoint = "https://login.example.com/token", expected_issuer = "x"}'
     with pytest.raises(
         ConfigurationError, match="expected_issuer applies to the metadata of issuer"
@@ -270,7 +274,7 @@ def test_an_expected_issuer_needs_metadata_to_be_in(tmp_path: Path) -> None:
         loaded(tmp_path, f'provider = {provider}\nclient_id = "c"\n')
 
 
-def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_finds_the_profile_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import platformdirs  # noqa: PLC0415
 
     monkeypatch.delenv("GRANTWAY_CONFIG", raising=False)
@@ -280,14 +284,14 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         else:
             monkeypatch.setenv("XDG_CONFIG_HOME", folder)
         expected = Path(platformdirs.user_config_dir("grantway"), "config.toml")
-        if folder != "relative":  # which the rules of these variables forbid
+        if folder != "relative":  # XDG requires an absolute path
             assert Path(config_path()) == expected
     monkeypatch.setenv("GRANTWAY_CONFIG", str(tmp_path / "named.toml"))
     assert config_path() == str(tmp_path / "named.toml")
     assert config_path(str(tmp_path / "asked.toml")) == str(tmp_path / "asked.toml")
 
 
-def test_the_repr_holds_no_secret(tmp_path: Path) -> None:
+def test_the_repr_shows_no_secret(tmp_path: Path) -> None:
     with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\nclient_secret = 's3cr3t'\n") as profile:
         assert "s3cr3t" not in repr(profile)
         assert "s3cr3t" not in repr(profile.client())

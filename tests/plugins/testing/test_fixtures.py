@@ -1,4 +1,4 @@
-"""The pytest fixtures, used as a plugin's author uses them."""
+"""Tests of the pytest fixtures for plugin authors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.waiting import PATIENCE
 
 
 class CouponSchema(GrantSchema):
-    """A coupon."""
+    """The grant's parameters."""
 
     coupon = Text(required=True, example='"SPRING-2031"')
 
@@ -44,7 +44,7 @@ COUPON = Grant(
 
 
 class Coupons:
-    """Knows one coupon."""
+    """The issuer's part of the grant, with one valid coupon."""
 
     def decide(self, request: Any, transaction: Any) -> Any:
         if request.params["coupon"] != "SPRING-2031":
@@ -53,7 +53,7 @@ class Coupons:
 
 
 class CouponPlugin:
-    """The same through the hooks."""
+    """A plugin that registers both parts of the grant."""
 
     @grantway.hookimpl
     def grantway_register_grants(self) -> list[Grant]:
@@ -73,7 +73,7 @@ def test_a_plugin_is_registered_for_every_client_of_the_test(grantway_register: 
     assert default_registry() is grantway_register.registry is registry
 
 
-def test_nothing_of_another_test_is_left(grantway_register: Register) -> None:
+def test_registrations_of_other_tests_are_gone(grantway_register: Register) -> None:
     assert COUPON.grant_type not in grantway_register.registry.grants
 
 
@@ -83,12 +83,12 @@ def test_a_grant_is_registered_with_its_issuer_grant(grantway_register: Register
     assert registry.issuer_grants[COUPON.grant_type] is coupons
 
 
-def test_an_issuer_side_goes_with_a_grant_only(grantway_register: Register) -> None:
+def test_rejects_an_issuer_grant_with_a_plugin(grantway_register: Register) -> None:
     with pytest.raises(TypeError, match="only with a grant"):
         grantway_register(CouponPlugin(), issuer=Coupons())
 
 
-def test_the_registry_of_before_is_put_back() -> None:
+def test_restores_the_previous_registry() -> None:
     before = default_registry()
     with isolated_registry() as register:
         assert register(COUPON) is not before
@@ -96,12 +96,12 @@ def test_the_registry_of_before_is_put_back() -> None:
     assert default_registry() is before
 
 
-class TestPluginsOfStrangers:
-    """What else is installed stays out."""
+class TestThirdPartyPlugins:
+    """Other installed plugins are not loaded by default."""
 
     @pytest.fixture(autouse=True)
-    def stranger(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Another distribution with a plugin, which breaks everything it can."""
+    def third_party(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Install another distribution with a plugin."""
         info = tmp_path / "stranger-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
@@ -114,31 +114,31 @@ class TestPluginsOfStrangers:
         )
         monkeypatch.syspath_prepend(tmp_path)
 
-    def test_it_is_there(self) -> None:
+    def test_the_plugin_is_installed(self) -> None:
         assert "urn:stranger" in build_registry().grants
 
-    def test_it_is_not_loaded(self, grantway_register: Register) -> None:
+    def test_the_plugin_is_not_loaded(self, grantway_register: Register) -> None:
         assert "urn:stranger" not in grantway_register.registry.grants
         assert {plugin.state for plugin in grantway_register.registry.plugins} == {
             "loaded",
             "blocked",
         }
 
-    class TestAskedFor:
-        """It is loaded where a suite says so."""
+    class TestSelected:
+        """The fixture ``grantway_installed`` selects plugins to load."""
 
         @pytest.fixture
         def grantway_installed(self) -> Collection[str]:
             return ["grantway", "stranger"]
 
-        def test_it_is_loaded(self, grantway_register: Register) -> None:
+        def test_the_plugin_is_loaded(self, grantway_register: Register) -> None:
             assert "urn:stranger" in grantway_register.registry.grants
 
 
 # --- the issuer ---------------------------------------------------------------------------------
 
 
-def test_the_issuer_answers_a_plugin(
+def test_the_issuer_issues_tokens_for_a_registered_grant(
     grantway_register: Register, grantway_issuer: LiveIssuer
 ) -> None:
     grantway_register(COUPON, issuer=Coupons())
@@ -149,7 +149,7 @@ def test_the_issuer_answers_a_plugin(
         client.create_token(grant_type=COUPON.grant_type, coupon="SPRING-1999")
 
 
-def test_a_plugin_that_comes_too_late_is_told(
+def test_rejects_plugins_registered_after_the_issuer_started(
     grantway_register: Register, grantway_issuer: LiveIssuer
 ) -> None:
     assert grantway_issuer.url
@@ -158,19 +158,19 @@ def test_a_plugin_that_comes_too_late_is_told(
         grantway_issuer.client()
 
 
-def test_a_registration_that_cannot_be_is_told(grantway_issuer: LiveIssuer) -> None:
-    with pytest.raises(grantway.ResponseInvalidError, match="refused the client"):
+def test_reports_why_a_registration_was_rejected(grantway_issuer: LiveIssuer) -> None:
+    with pytest.raises(grantway.ResponseInvalidError, match="rejected the client"):
         grantway_issuer.client(grant_types=["urn:example:unknown"])
 
 
 @pytest.mark.parametrize("auth", ["none", "client_secret_post", "client_secret_basic"])
-def test_a_device_logs_in(grantway_issuer: LiveIssuer, auth: str) -> None:
+def test_logs_in_on_a_device(grantway_issuer: LiveIssuer, auth: str) -> None:
     client = grantway_issuer.client(auth=auth, timeout=PATIENCE)
     token = device_code.login(client, lambda _: None, scope=["write"])
     assert token.scope == ("write",)
 
 
-def test_time_passes_when_the_clock_is_stepped(
+def test_stepping_the_clock_expires_a_device_code(
     grantway_issuer: LiveIssuer, grantway_clock: FrozenClock
 ) -> None:
     flow = device_code.DeviceFlow(grantway_issuer.client())
@@ -180,14 +180,14 @@ def test_time_passes_when_the_clock_is_stepped(
         flow.wait(authorization)
 
 
-class TestAPersonDecides:
-    """Where the settings say so."""
+class TestIssuerSettings:
+    """The fixture ``grantway_issuer_settings`` configures the issuer."""
 
     @pytest.fixture
     def grantway_issuer_settings(self) -> IssuerSettings:
         return IssuerSettings(registration="unrestricted")
 
-    def test_no(self, grantway_issuer: LiveIssuer) -> None:
+    def test_a_login_can_be_denied(self, grantway_issuer: LiveIssuer) -> None:
         driver = grantway_issuer.browser_driver()
         flow = authorization_code.AuthorizationCodeFlow(grantway_issuer.client())
         request = flow.begin(REDIRECT_URI)
@@ -197,7 +197,7 @@ class TestAPersonDecides:
 # --- faults -------------------------------------------------------------------------------------
 
 
-def test_faults_are_played_in_order(
+def test_plays_faults_in_order(
     grantway_register: Register, grantway_faults: Callable[..., FaultServer]
 ) -> None:
     grantway_register(COUPON)
@@ -210,11 +210,11 @@ def test_faults_are_played_in_order(
     assert [received.form["coupon"] for received in server.requests] == [["SPRING-2031"]]
 
 
-# --- what grantway itself brings ----------------------------------------------------------------
+# --- grantway's own grants ----------------------------------------------------------------------
 
 
 OWN = build_registry(only=["grantway"])
-#: Where a field's example is cut short for its reader.
+#: Examples that replace abbreviated ones of the documentation.
 ABBREVIATED = {
     "urn:ietf:params:oauth:grant-type:saml2-bearer": {"assertion": "PHNhbWw6QXNzZXJ0aW9uLz4"}
 }
@@ -225,14 +225,14 @@ def test_grantways_own_grants_conform(grant_type: str) -> None:
     assert_grant_conforms(OWN.grant(grant_type), example=ABBREVIATED.get(grant_type, {}))
 
 
-# --- cost ---------------------------------------------------------------------------------------
+# --- startup ------------------------------------------------------------------------------------
 
-#: What would make every test suite slower if the plugin imported it.
+#: Slow libraries that the plugin must not import at startup.
 HEAVY = ("marshmallow", "requests", "sqlalchemy", "starlette", "uvicorn")
 
 
 def suite(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
-    """Run a suite of one test in a process of its own."""
+    """Run pytest on one test in a new process."""
     (folder / "test_suite.py").write_text(test)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
@@ -254,7 +254,7 @@ def test_pytest_starts_without_importing_any_library(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
+def test_reports_a_missing_library_and_how_to_install_it(tmp_path: Path) -> None:
     done = suite(
         tmp_path,
         "import sys\n\nsys.modules['uvicorn'] = None\n\n"
@@ -266,7 +266,7 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path) -> No
     assert "Traceback" not in done.stdout
 
 
-def test_every_fixture_says_what_it_is_for() -> None:
+def test_every_fixture_has_a_docstring() -> None:
     fixtures = {name: each for name, each in vars(plugin).items() if name.startswith("grantway_")}
     assert len(fixtures) == 6
     for fixture in fixtures.values():
