@@ -69,11 +69,11 @@ SPECIFICATION = (
     # The dead connection is noticed before anything is written to it.
     Row("kept connection closed between two calls", None, ONCE),
     # It left, and nobody knows what became of it.
-    Row("reset before the first byte of the answer", OutcomeUnknownError, UNKNOWN),
+    Row("reset before the first byte of the response", OutcomeUnknownError, UNKNOWN),
     Row("reset after the request was read", OutcomeUnknownError, UNKNOWN),
     Row("closed after the request was read", OutcomeUnknownError, UNKNOWN),
-    Row("half an answer", OutcomeUnknownError, UNKNOWN),
-    Row("no answer", OutcomeUnknownError, UNKNOWN),
+    Row("half a response", OutcomeUnknownError, UNKNOWN),
+    Row("no response", OutcomeUnknownError, UNKNOWN),
     Row("body stalls", OutcomeUnknownError, UNKNOWN),
     # A drip lasts until the deadline of the whole call, so there is no time for another attempt.
     Row("head drips", OutcomeUnknownError, ONCE),
@@ -88,13 +88,13 @@ SPECIFICATION = (
     Row("503, Retry-After in seconds", ProviderUnavailableError, REFUSED),
     Row("503, Retry-After as a date", ProviderUnavailableError, REFUSED),
     Row("503, Retry-After of an hour", ProviderUnavailableError, ONCE),
-    Row("500, a page", OutcomeUnknownError, UNKNOWN),
-    Row("502, a page", OutcomeUnknownError, UNKNOWN),
-    Row("504, a page", OutcomeUnknownError, UNKNOWN),
+    Row("500, HTML page", OutcomeUnknownError, UNKNOWN),
+    Row("502, HTML page", OutcomeUnknownError, UNKNOWN),
+    Row("504, HTML page", OutcomeUnknownError, UNKNOWN),
     # A whole answer that is no token: asking again would bring the same.
-    Row("200, a page", ResponseInvalidError, ONCE),
+    Row("200, HTML page", ResponseInvalidError, ONCE),
     Row("200, empty", ResponseInvalidError, ONCE),
-    Row("200, JSON cut short", ResponseInvalidError, ONCE),
+    Row("200, truncated JSON", ResponseInvalidError, ONCE),
     Row("200, a list", ResponseInvalidError, ONCE),
     Row("200, access_token null", ResponseInvalidError, ONCE),
 )
@@ -346,7 +346,7 @@ def markdown() -> str:
         "|---|" + "--:|" * len(GRANTS) + "---|",
     ]
     for row in SPECIFICATION:
-        error = f"`{row.error.__name__}`" if row.error else "none: the token comes"
+        error = f"`{row.error.__name__}`" if row.error else "none: returns the token"
         sends = [str(count) if FAULTS[row.fault].arrives else f"({count})" for count in row.sends]
         lines.append("| " + " | ".join([row.fault, *sends, error]) + " |")
     return "\n".join(lines)

@@ -81,7 +81,7 @@ def test_a_passed_deadline_sends_nothing(transport: RequestsTransport) -> None:
         pytest.param(faults.reset_unread, id="reset before it was read"),
         pytest.param(faults.reset_after_request, id="reset after it was read"),
         pytest.param(faults.close_after_request, id="closed after it was read"),
-        pytest.param(faults.stall, id="no answer"),
+        pytest.param(faults.stall, id="no response"),
         pytest.param(faults.stall_body, id="stalled body"),
         pytest.param(faults.half(), id="half a body"),
         pytest.param(faults.half(b""), id="no body though one was promised"),

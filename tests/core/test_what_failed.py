@@ -25,7 +25,7 @@ def failure(url: str, transport: RequestsTransport | None = None) -> TransportEr
 @pytest.mark.parametrize(
     ("act", "failed"),
     [(faults.stall, "timeout"), (faults.reset_after_request, "connection")],
-    ids=["no answer", "reset"],
+    ids=["no response", "reset"],
 )
 def test_a_lost_response_states_the_cause(act: Act, failed: str) -> None:
     with FaultServer(act) as server:

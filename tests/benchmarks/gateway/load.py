@@ -190,7 +190,7 @@ class Load:
                 break
             await asyncio.sleep(_TICK)
         for each in list(self._waiting):
-            self.failed(each, "no answer")
+            self.failed(each, "no response")
         return self._told(total)
 
     def _send(self, number: int) -> None:

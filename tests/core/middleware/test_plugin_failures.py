@@ -96,7 +96,7 @@ FAILURES: dict[str, tuple[Callable[[], Any], type[BaseException] | None, str]] =
     "KeyError": (raising(KeyError("tenant")), KeyError, "raised KeyError"),
     "SystemExit": (raising(SystemExit(1)), SystemExit, "raised SystemExit"),
     "panic": (raising(Panic()), Panic, "raised Panic"),
-    "no answer": (lambda: None, None, "returned None"),
+    "no response": (lambda: None, None, "returned None"),
     "no token": (
         lambda: ProviderResponse(200, {}),
         None,
