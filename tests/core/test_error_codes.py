@@ -86,7 +86,7 @@ def test_a_registered_code_raises_its_class_with_advice(code: str) -> None:
     assert type(error) is STANDARD.get(code, grantway.UnknownTokenError)
     assert error.error == code
     assert str(error) == (
-        f"login.example refused the token request with {code} ({REGISTERED[code]})"
+        f"login.example rejected the token request with {code} ({REGISTERED[code]})"
     )
 
 

@@ -145,7 +145,7 @@ def test_a_directory_of_certificates(
 
 def test_an_untrusted_certificate_names_the_bundle(server: FaultServer, tmp_path: Path) -> None:
     other = issue(tmp_path, "other")
-    with pytest.raises(ConnectionFailedError, match=r"are those of .*other\.pem \(ca_bundle\)"):
+    with pytest.raises(ConnectionFailedError, match=r"are those in .*other\.pem \(ca_bundle\)"):
         ask(server, ca_bundle=other.certificate)
 
 
@@ -318,7 +318,7 @@ def test_a_proxy_that_requires_a_login_names_the_setting(
         with pytest.raises(ConnectionFailedError) as failed:
             ask(server, ca_bundle=authority.certificate, **options)
         told = str(failed.value)
-        assert f"The proxy http://***@{between.address} asks for a login" in told
+        assert f"The proxy http://***@{between.address} requires a login" in told
         assert f"(status 407): put a user name and password into {name}: " in told
         assert MARK not in told
         assert not server.requests
@@ -326,7 +326,7 @@ def test_a_proxy_that_requires_a_login_names_the_setting(
 
 def test_a_plain_http_proxy_that_requires_a_login_names_the_setting() -> None:
     with FaultServer(faults.answer()) as plain, proxy(login="me:right") as between:
-        with pytest.raises(ConnectionFailedError, match=r"asks for a login .* into proxies: "):
+        with pytest.raises(ConnectionFailedError, match=r"requires a login .* into proxies: "):
             ask(plain, proxies=between.url)
         assert not plain.requests
 

@@ -286,7 +286,7 @@ class Late(Grant):
         # RFC 6749 section 4.1.2, whatever the field is called.
         (
             Grant("urn:x", named("grant_code", data_key="code").schema, replay=Replay.SAFE),
-            "its field code is single use",
+            "its field code is single-use",
         ),
         (Grant("urn:x", Asynchronous()), "tell of its schema is asynchronous"),
         (named("coupon", validate=late), "a validator of its field.coupon is asynchronous"),

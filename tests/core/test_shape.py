@@ -112,7 +112,9 @@ def test_every_attribute_is_validated() -> None:
 
 
 def test_rejects_a_constant_with_the_name_of_a_field() -> None:
-    with pytest.raises(ConfigurationError, match=r"RequestShape\.constants: 'app' is a field"):
+    with pytest.raises(
+        ConfigurationError, match=r"RequestShape\.constants: must not contain 'app'"
+    ):
         RequestShape(names={"client_id": "app"}, constants={"app": "x"})
 
 

@@ -81,7 +81,7 @@ VARIANTS = {
         {"source": GRANT, "group": "grantway.v2"},
         "incompatible",
         (
-            "made for grantway.v2, and this grantway loads grantway.v1; install a version of "
+            "it is for grantway.v2, but this grantway loads grantway.v1; install a version of "
             "variant for grantway.v1, or a grantway that loads grantway.v2"
         ),
     ),
@@ -89,15 +89,15 @@ VARIANTS = {
         {"source": f"GRANTWAY_API = 2\n{GRANT}"},
         "incompatible",
         (
-            "it declares GRANTWAY_API = 2, and this grantway has 1; install a version of the "
-            "plugin, or of grantway, that fits"
+            "it declares GRANTWAY_API = 2, but this grantway has 1; install a "
+            "compatible version of the plugin or of grantway"
         ),
     ),
     "misspelt hook": (
         {"source": GRANT.replace("register_grants", "regster_grants")},
         "failed",
         (
-            "PluginLoadError: there is no hook grantway_regster_grants; "
+            "PluginLoadError: it implements the unknown hook grantway_regster_grants; "
             "did you mean grantway_register_grants?"
         ),
     ),
@@ -108,8 +108,8 @@ VARIANTS = {
         },
         "failed",
         (
-            "variant 2.0 gives the entry point variant of grantway.v1 twice: variant and "
-            "variant:other; each needs a name of its own"
+            "variant 2.0 has duplicate entry points variant in grantway.v1: variant and "
+            "variant:other; rename one of them"
         ),
     ),
 }
@@ -129,9 +129,9 @@ def test_rejects_a_grant_that_two_plugins_register(
     environment: Environment, tmp_path: Path
 ) -> None:
     conflict = (
-        "The grant 'urn:acme:coupon' is brought by acme-coupons 1.2 (coupon) and variant 2.0 "
-        "(variant). The order of loading never decides: neither is used. To leave variant "
-        "out, set GRANTWAY_PLUGINS=-variant in the environment. A program can choose with "
+        "The grant 'urn:acme:coupon' is registered by acme-coupons 1.2 (coupon) and variant 2.0 "
+        "(variant). Neither is used, because the order of loading never decides. To exclude "
+        "variant, set GRANTWAY_PLUGINS=-variant in the environment. A program can choose with "
         "prefer={'urn:acme:coupon': 'variant'}, and the author of a plugin with "
         "replaces='acme-coupons'."
     )
@@ -167,11 +167,11 @@ def test_accepts_plugins_of_the_same_name_in_two_distributions(
     points = "[grantway.v1]\ncoupon = variant\n"
     with environment.unpacked(wheel(tmp_path, "variant", source, points)):
         assert environment.plugin("acme-coupons/coupon")["reason"] == (
-            "variant 2.0 has a plugin named coupon too; this one is acme-coupons/coupon"
+            "variant 2.0 also has a plugin named coupon; this one is acme-coupons/coupon"
         )
         found = environment.plugin("variant/coupon")
         assert (found["status"], found["reason"]) == (
             "loaded",
-            "acme-coupons 1.2 has a plugin named coupon too; this one is variant/coupon",
+            "acme-coupons 1.2 also has a plugin named coupon; this one is variant/coupon",
         )
         assert environment.end_to_end()["scope"] == ["read"]

@@ -46,70 +46,70 @@ class ConflictResolution:
         owners: Kind and name to the plugin that owns it.
         values: Kind and name to the registered value.
         conflicts: Kind and name to the reason why no plugin owns it.
-        refused: Reason and exports of each plugin that lost a conflict.
+        rejected: Reason and exports of each plugin that lost a conflict.
     """
 
     owners: Mapping[Key, PluginExports]
     values: Mapping[Key, Any]
     conflicts: Mapping[Key, str]
-    refused: tuple[tuple[str, PluginExports], ...]
+    rejected: tuple[tuple[str, PluginExports], ...]
 
 
 def resolve_conflicts(
-    contributions: Sequence[PluginExports], prefer: Mapping[str, str]
+    exports: Sequence[PluginExports], prefer: Mapping[str, str]
 ) -> ConflictResolution:
     """Assign every name to one plugin, or to none.
 
     Args:
-        contributions: The exports of the plugins.
+        exports: The exports of the plugins.
         prefer: grant_type to the plugin or distribution whose grant to use.
 
     Raises:
         RegistryError: ``prefer`` names a plugin that does not register the grant.
     """
-    _check_prefer(contributions, prefer)
-    refused: dict[PluginExports, str] = {}
+    _check_prefer(exports, prefer)
+    rejected: dict[PluginExports, str] = {}
     conflicts: dict[Key, str] = {}
     while True:
-        claims = _claims([each for each in contributions if each not in refused])
+        claims = _claims([each for each in exports if each not in rejected])
         owners: dict[Key, tuple[PluginExports, Any]] = {}
         losers: dict[PluginExports, str] = {}
         for key, claimants in claims.items():
             if len(claimants) == 1:
                 owners[key] = claimants[0]
                 continue
-            left = _left([claimant for claimant, _ in claimants], key, prefer)
-            own = [each for each in left if _is_own(each)]
-            if len(left) > 1:
-                reason = _reason(key, left, stays=bool(own))
-                losers |= {each: reason for each in left if each not in own}
+            remaining = _remaining([claimant for claimant, _ in claimants], key, prefer)
+            own = [each for each in remaining if _is_own(each)]
+            if len(remaining) > 1:
+                reason = _reason(key, remaining, stays=bool(own))
+                losers |= {each: reason for each in remaining if each not in own}
                 conflicts |= {} if own else {key: reason}
             else:
-                owners[key] = next(claim for claim in claimants if claim[0] is left[0])
+                owners[key] = next(claim for claim in claimants if claim[0] is remaining[0])
         if not losers:
             break
-        refused |= losers
+        rejected |= losers
     return ConflictResolution(
         MappingProxyType({key: claim[0] for key, claim in owners.items()}),
         MappingProxyType(
-            {key: value for key, (who, value) in owners.items() if who is not _BUILT_IN}
+            {key: value for key, (owner, value) in owners.items() if owner is not _BUILT_IN}
         ),
         MappingProxyType(conflicts),
-        tuple((reason, each) for each, reason in refused.items()),
+        tuple((reason, each) for each, reason in rejected.items()),
     )
 
 
-def _claims(contributions: Sequence[PluginExports]) -> dict[Key, list[tuple[PluginExports, Any]]]:
+def _claims(exports: Sequence[PluginExports]) -> dict[Key, list[tuple[PluginExports, Any]]]:
     claims: dict[Key, list[tuple[PluginExports, Any]]] = {
         key: [(_BUILT_IN, None)] for key in _BUILT_IN_NAMES
     }
-    for contribution in contributions:
-        for kind, name, value in contribution.names():
-            claims.setdefault((kind, name), []).append((contribution, value))
+    for each in exports:
+        for kind, name, value in each.names():
+            claims.setdefault((kind, name), []).append((each, value))
     return claims
 
 
-def _left(
+def _remaining(
     claimants: Sequence[PluginExports], key: Key, prefer: Mapping[str, str]
 ) -> list[PluginExports]:
     """Return the plugins that remain after ``prefer`` and ``replaces`` were applied."""
@@ -128,47 +128,50 @@ def _left(
     ] or list(claimants)
 
 
-def _is_own(contribution: PluginExports) -> bool:
-    return normal(contribution.status.distribution) == OWN
+def _is_own(exports: PluginExports) -> bool:
+    return normal(exports.status.distribution) == OWN
 
 
 def _reason(key: Key, claimants: Sequence[PluginExports], *, stays: bool) -> str:
     kind, name = key
     claimants = sorted(claimants, key=lambda each: not _is_own(each))
-    brought = " and ".join(
+    registered_by = " and ".join(
         f"{each.status.owner} ({each.status.name})" if each is not _BUILT_IN else OWN
         for each in claimants
     )
     others = [each.status for each in claimants if not _is_own(each)]
     outcome = (
-        "grantway's own stays." if stays else "The order of loading never decides: neither is used."
+        "grantway's own is used."
+        if stays
+        else "Neither is used, because the order of loading never decides."
     )
     last = others[-1]
     named = last.distribution or last.name
-    ways = []
+    remedies = []
     if last.distribution:
         chosen = without(last, named)
-        ways.append(f"To leave {named} out, set {VARIABLE}={chosen} in the environment.")
+        remedies.append(f"To exclude {named}, set {VARIABLE}={chosen} in the environment.")
     if kind in {GRANT, ISSUER_GRANT}:
         first = claimants[0].status.distribution or APPLICATION
-        ways.append(
+        remedies.append(
             f"A program can choose with prefer={{{name!r}: {named!r}}}, "
             f"and the author of a plugin with replaces={first!r}."
         )
-    elif not ways:
-        ways.append("To fix it, give one of them another name.")
-    return f"The {kind} {name!r} is brought by {brought}. {outcome} {' '.join(ways)}"
+    elif not remedies:
+        remedies.append("To fix it, give one of them another name.")
+    return f"The {kind} {name!r} is registered by {registered_by}. {outcome} {' '.join(remedies)}"
 
 
-def _check_prefer(contributions: Sequence[PluginExports], prefer: Mapping[str, str]) -> None:
+def _check_prefer(exports: Sequence[PluginExports], prefer: Mapping[str, str]) -> None:
     for grant_type, chosen in prefer.items():
-        who = [
+        owners = [
             each.status
-            for each in contributions
+            for each in exports
             if any(grant.grant_type == grant_type for grant in each.grants)
         ]
-        if not any(status.goes_by(chosen) for status in who):
-            brought = ", ".join(status.path for status in who) or "nobody"
+        if not any(status.goes_by(chosen) for status in owners):
+            paths = ", ".join(status.path for status in owners) or "no plugin"
             raise RegistryError(
-                f"prefer: {chosen!r} does not bring the grant {grant_type!r}; {brought} does."
+                f"prefer: {chosen!r} does not register the grant {grant_type!r}; registered by: "
+                f"{paths}."
             )

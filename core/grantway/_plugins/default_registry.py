@@ -66,12 +66,12 @@ def register_plugin(name: str, plugin: object) -> None:
     source = source_of(plugin)
     status = PluginStatus(name, source=source)
     try:
-        contribution = PluginExports.read(status, plugin)
+        exports = PluginExports.read(status, plugin)
     except (RegistryError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise not_loaded(replace(status, state="failed", reason=reason_of(error))) from error
-    _add(contribution)
+    _add(exports)
 
 
 def unregister(name: str) -> None:
@@ -149,12 +149,12 @@ def set_aside() -> Iterator[None]:
             _application, _current, _installed = kept
 
 
-def _add(contribution: PluginExports) -> None:
-    name = contribution.status.name
+def _add(exports: PluginExports) -> None:
+    name = exports.status.name
     with _lock:
         if name in _application:
             raise RegistryError(f"{name!r} is registered already; unregister it first.")
-        _assemble(_installed, {**_application, name: contribution})
+        _assemble(_installed, {**_application, name: exports})
 
 
 def _assemble(installed: Registry | None, application: Mapping[str, PluginExports]) -> Registry:
@@ -162,6 +162,6 @@ def _assemble(installed: Registry | None, application: Mapping[str, PluginExport
     global _application, _current, _installed
     if installed is None:
         installed = build_registry()
-    made = installed.with_contributions([*application.values()])
-    _installed, _application, _current = installed, dict(application), made
-    return made
+    registry = installed.with_exports([*application.values()])
+    _installed, _application, _current = installed, dict(application), registry
+    return registry

@@ -77,15 +77,15 @@ def _of(distribution: metadata.Distribution, owner: PluginStatus) -> Iterator[Fo
         status = replace(owner, name=name, source=", ".join(same))
         if len(same) > 1:
             reason = (
-                f"{owner.owner} gives the entry point {name} of {hookspecs.ENTRY_POINT_GROUP} "
-                f"twice: {' and '.join(same)}; each needs a name of its own"
+                f"{owner.owner} has duplicate entry points {name} in "
+                f"{hookspecs.ENTRY_POINT_GROUP}: {' and '.join(same)}; rename one of them"
             )
             status = replace(status, state="failed", reason=reason)
         yield Found(status, next(iter(same.values())).load)
     # A distribution may support several hook versions: ignore the others if ours is among them.
     for point in points if not ours else ():
         reason = (
-            f"made for {point.group}, and this grantway loads {hookspecs.ENTRY_POINT_GROUP}; "
+            f"it is for {point.group}, but this grantway loads {hookspecs.ENTRY_POINT_GROUP}; "
             f"install a version of {owner.distribution} for {hookspecs.ENTRY_POINT_GROUP}, or "
             f"a grantway that loads {point.group}"
         )
@@ -103,7 +103,7 @@ def _with_namesakes(found: list[Found]) -> list[Found]:
     """Note in the status if another distribution has a plugin of the same name; both are loaded."""
     used = Counter(each.status.name for each in found)
 
-    def noted(each: Found) -> Found:
+    def with_note(each: Found) -> Found:
         if used[each.status.name] == 1 or each.status.state != "loaded":
             return each
         others = [
@@ -115,9 +115,9 @@ def _with_namesakes(found: list[Found]) -> list[Found]:
         if not others:
             return each
         reason = (
-            f"{' and '.join(others)} has a plugin named {each.status.name} too; "
+            f"{' and '.join(others)} also has a plugin named {each.status.name}; "
             f"this one is {each.status.path}"
         )
         return replace(each, status=replace(each.status, reason=reason))
 
-    return [noted(each) for each in found]
+    return [with_note(each) for each in found]

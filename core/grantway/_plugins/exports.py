@@ -122,7 +122,7 @@ class PluginExports:
         manager: pluggy.PluginManager,
         arguments: Mapping[str, object],
     ) -> PluginExports:
-        _refuse_unknown_hooks(manager, plugin)
+        _reject_unknown_hooks(manager, plugin)
         hooks = {
             caller.name: implementation
             for caller in manager.get_hookcallers(plugin) or ()
@@ -131,7 +131,7 @@ class PluginExports:
         }
         if not hooks:
             raise PluginLoadError(
-                "it has no hook; name the module or object whose functions are marked with "
+                "it implements no hook; use a module or object with functions marked with "
                 "grantway.hookimpl"
             )
 
@@ -150,7 +150,7 @@ class PluginExports:
         def mapped(hook: str) -> dict[str, Any]:
             return _mapped(hook, returned(hook)) if hook in hooks else {}
 
-        contribution = cls(
+        exports = cls(
             status,
             listed("grantway_register_grants"),
             mapped("grantway_register_issuer_grants"),
@@ -161,8 +161,8 @@ class PluginExports:
             listed("grantway_register_middleware"),
             _observer(hooks.get("grantway_observe")),
         )
-        contribution.check()
-        return contribution
+        exports.check()
+        return exports
 
     @classmethod
     def of_grants(
@@ -176,9 +176,9 @@ class PluginExports:
         Raises:
             RegistryError: an export is invalid.
         """
-        contribution = cls(status, tuple(grants), issuer_grants)
-        contribution.check()
-        return contribution
+        exports = cls(status, tuple(grants), issuer_grants)
+        exports.check()
+        return exports
 
     def check(self) -> None:
         """Check every export.
@@ -227,17 +227,17 @@ def _check_plugin(plugin: object) -> None:
     api = getattr(plugin, "GRANTWAY_API", hookspecs.API)
     if api != hookspecs.API:
         raise PluginIncompatibleError(
-            f"it declares GRANTWAY_API = {api!r}, and this grantway has {hookspecs.API}; install a "
-            "version of the plugin, or of grantway, that fits"
+            f"it declares GRANTWAY_API = {api!r}, but this grantway has {hookspecs.API}; install a "
+            "compatible version of the plugin or of grantway"
         )
     if inspect.isclass(plugin):
-        raise PluginLoadError(f"it is a class; give an instance, {plugin.__name__}()")
+        raise PluginLoadError(f"it is a class; use an instance, {plugin.__name__}()")
     for name in dir(plugin):
         if name.startswith(f"{hookspecs.PROJECT}_"):
             function = inspect.getattr_static(plugin, name)
             if inspect.isroutine(function) and not _is_marked(function):
                 raise PluginLoadError(
-                    f"{name} is not marked: put @grantway.hookimpl above it, or rename it"
+                    f"{name} is not marked as a hook; add @grantway.hookimpl or rename it"
                 )
 
 
@@ -247,7 +247,7 @@ def _is_marked(function: object) -> bool:
     return hasattr(function, f"{hookspecs.PROJECT}_impl")
 
 
-def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+def _reject_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
     known = [name for name in dir(hookspecs) if name.startswith("grantway_")]
     for caller in manager.get_hookcallers(plugin) or ():
         optional = any(
@@ -255,8 +255,8 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None
         )
         if not caller.has_spec() and not optional:
             near = difflib.get_close_matches(caller.name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
-            raise PluginLoadError(f"there is no hook {caller.name}{hint}")
+            hint = f"; did you mean {near[0]}?" if near else f"; the hooks are {', '.join(known)}"
+            raise PluginLoadError(f"it implements the unknown hook {caller.name}{hint}")
 
 
 def _observer(hook: Any) -> Callable[[Event], None] | None:
@@ -302,32 +302,32 @@ _UNSUPPORTED = {
 }
 
 
-def _listed(hook: str, brought: object) -> tuple[Any, ...]:
+def _listed(hook: str, returned: object) -> tuple[Any, ...]:
     """Return the entries of a list or generator that a hook returned."""
-    if not isinstance(brought, Iterable) or isinstance(brought, (str, bytes, Mapping)):
-        raise _unusable(hook, brought, "a list")
-    return _bounded(hook, brought)
+    if not isinstance(returned, Iterable) or isinstance(returned, (str, bytes, Mapping)):
+        raise _unusable(hook, returned, "a list")
+    return _bounded(hook, returned)
 
 
-def _mapped(hook: str, brought: object) -> dict[str, Any]:
+def _mapped(hook: str, returned: object) -> dict[str, Any]:
     """Return the entries of a mapping that a hook returned."""
-    if not isinstance(brought, Mapping):
-        raise _unusable(hook, brought, "a mapping")
-    names = _bounded(hook, brought)
+    if not isinstance(returned, Mapping):
+        raise _unusable(hook, returned, "a mapping")
+    names = _bounded(hook, returned)
     for name in names:
         if not isinstance(name, str) or not name:
             raise RegistryError(f"{hook} returned {name!r:.80} as a name; use a non-empty string")
-    return {name: brought[name] for name in names}
+    return {name: returned[name] for name in names}
 
 
-def _unusable(hook: str, brought: object, wanted: str) -> RegistryError:
-    if is_unfinished(brought):
+def _unusable(hook: str, returned: object, wanted: str) -> RegistryError:
+    if is_unfinished(returned):
         return RegistryError(f"{hook} is asynchronous; return {wanted} from a plain function")
-    return RegistryError(f"{hook} returned {kind_of(brought)}, not {wanted}")
+    return RegistryError(f"{hook} returned {kind_of(returned)}, not {wanted}")
 
 
-def _bounded(hook: str, brought: Iterable[Any]) -> tuple[Any, ...]:
-    found = tuple(itertools.islice(brought, _MOST + 1))
+def _bounded(hook: str, returned: Iterable[Any]) -> tuple[Any, ...]:
+    found = tuple(itertools.islice(returned, _MOST + 1))
     if len(found) > _MOST:
         raise RegistryError(
             f"{hook} returned more than {_MOST} entries; return each entry once, from a list or a "
@@ -353,16 +353,16 @@ def _check_error_class(code: str, kind: type[TokenError]) -> None:
         if each.kind is each.KEYWORD_ONLY
     }
     try:
-        made: object = kind("message", **{**keywords, "error": code, "evidence": Evidence()})
+        instance: object = kind("message", **{**keywords, "error": code, "evidence": Evidence()})
     except Exception as error:
         raise RegistryError(
-            f"the class {kind.__name__} for the error code {code!r} cannot be made with the "
-            f"arguments of TokenError ({type(error).__name__}: {error}); keep its __init__, and "
-            "read members by .get() or in a property, because they may be missing"
+            f"the class {kind.__name__} for the error code {code!r} cannot be created with "
+            f"the arguments of TokenError ({type(error).__name__}: {error}); keep its __init__, "
+            "and read members with .get() or in a property, because they may be missing"
         ) from error
-    if not isinstance(made, kind):
+    if not isinstance(instance, kind):
         raise RegistryError(
-            f"the class {kind.__name__} for the error code {code!r} makes {kind_of(made)}"
+            f"the class {kind.__name__} for the error code {code!r} creates {kind_of(instance)}"
         )
 
 
@@ -372,8 +372,8 @@ def _check_once(kind: str, names: Sequence[str]) -> None:
             raise RegistryError(f"the {kind} {name!r} is registered twice")
 
 
-def _check_callables(kind: str, brought: Iterable[object]) -> None:
-    for one in brought:
+def _check_callables(kind: str, returned: Iterable[object]) -> None:
+    for one in returned:
         if not callable(one):
             raise RegistryError(f"the {kind} {type(one).__name__} cannot be called")
         name = getattr(one, "__qualname__", type(one).__name__)

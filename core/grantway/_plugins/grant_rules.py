@@ -37,7 +37,7 @@ def check_grant(grant: object) -> None:
             f"grantway_register_grants returned {kind_of(grant)}, not a grantway.Grant"
         )
     if not isinstance(grant.grant_type, str) or not grant.grant_type.strip():
-        raise GrantInvalidError("a grant has an empty grant_type; give it the string on the wire")
+        raise GrantInvalidError("a grant has an empty grant_type; set it to the value that is sent")
     if not _GRANT_TYPE.fullmatch(grant.grant_type):
         raise GrantInvalidError(
             f"the grant_type {grant.grant_type!a} has a space or a character that is not ASCII"
@@ -49,27 +49,27 @@ def check_grant(grant: object) -> None:
         raise _invalid(grant, "replaces must be the name of a distribution")
 
 
-def _invalid(grant: Grant, what: str) -> GrantInvalidError:
-    return GrantInvalidError(f"the grant {grant.grant_type}: {what}")
+def _invalid(grant: Grant, problem: str) -> GrantInvalidError:
+    return GrantInvalidError(f"the grant {grant.grant_type}: {problem}")
 
 
 def _check_schema(grant: Grant) -> None:
     schema: object = grant.schema
     if inspect.isclass(schema) and issubclass(schema, Schema):
-        raise _invalid(grant, f"schema is a class; give an instance, {schema.__name__}()")
+        raise _invalid(grant, f"its schema is a class; use an instance, {schema.__name__}()")
     if not isinstance(schema, Schema):
         raise _invalid(
             grant,
-            f"it has no schema: a marshmallow schema instance is needed, not {schema!r:.80}; "
-            "GrantSchema() stands for no parameters",
+            f"its schema must be an instance of a marshmallow schema, not {schema!r:.80}; "
+            "use GrantSchema() for no parameters",
         )
     for path, each in nested_schemas(schema):
         if each.unknown != RAISE:
             raise _invalid(
                 grant,
                 f"its schema{path} accepts unknown fields (unknown={each.unknown!r}), so a "
-                "misspelt parameter would be lost or sent unchecked; subclass GrantSchema, or set "
-                "unknown=RAISE (provider-specific parameters go into extra={...})",
+                "misspelt parameter would be dropped or sent unchecked; subclass GrantSchema, or "
+                "set unknown=RAISE (pass provider-specific parameters in extra={...})",
             )
         _check_names(grant, path, each)
         _check_synchronous(grant, f"its schema{path}", each)
@@ -84,8 +84,8 @@ def _check_schema(grant: Grant) -> None:
     for name in sorted(_arguments() & set(schema.fields)):
         raise _invalid(
             grant,
-            f"its field {name} has the name of an argument of create_token or credential, so no "
-            f"caller could give it; give the field another name and keep the one on the wire: "
+            f"its field {name} has the name of an argument of create_token or credential, so "
+            f"callers could not pass it; rename the field and keep its wire name: "
             f'{name}_value = Text(..., data_key="{name}")',
         )
 
@@ -103,9 +103,9 @@ def _check_names(grant: Grant, path: str, schema: Schema) -> None:
         if "." in kept:
             raise _invalid(
                 grant,
-                f"attribute={field.attribute!r} of its field{path}.{name} has a dot, so that "
-                "marshmallow would nest the value; leave attribute out, and use data_key for the "
-                "name on the wire",
+                f"attribute={field.attribute!r} of its field{path}.{name} has a dot, so "
+                "marshmallow would nest the value; remove attribute, and use data_key for the wire "
+                "name",
             )
 
 
@@ -146,8 +146,8 @@ def _check_named_fields(grant: Grant) -> None:
         if lost := sorted(set(named) - grant.names.all_of(grant.schema.fields)):
             raise _invalid(
                 grant,
-                f"{attribute} names {', '.join(lost)}, which its schema does not have; "
-                f"it has {', '.join(sorted(grant.schema.fields)) or 'no fields'}",
+                f"{attribute} names {', '.join(lost)}, which is not in its schema; "
+                f"the schema has {', '.join(sorted(grant.schema.fields)) or 'no fields'}",
             )
 
 
@@ -163,6 +163,6 @@ def _check_replay(grant: Grant) -> None:
             choice = " or ".join(f"Replay.{each.name}" for each in Replay if each in allowed)
             raise _invalid(
                 grant,
-                f"replay is {grant.replay}, but a second send does harm, because its field {name} "
-                f"is single use ({why}); use {choice}",
+                f"replay is {grant.replay}, but a second send is harmful, because its field {name} "
+                f"is single-use ({why}); use {choice}",
             )

@@ -52,14 +52,14 @@ class Origins:
 
     Attributes:
         plugins: The status of each plugin.
-        contributions: The exports of each loaded plugin.
+        exports: The exports of each loaded plugin.
         prefer: The application's choice: grant_type -> plugin or distribution.
         owned: The owner of each name, and the conflicting names.
         middleware: The plugin of each entry of ``Registry.middleware``, in the same order.
     """
 
     plugins: tuple[PluginStatus, ...]
-    contributions: tuple[PluginExports, ...]
+    exports: tuple[PluginExports, ...]
     prefer: Mapping[str, str]
     owned: ConflictResolution
     middleware: tuple[PluginStatus, ...]
@@ -110,16 +110,16 @@ class Registry(OneProcess):
         except (KeyError, TypeError):
             pass
         known = sorted(self.grants)
-        asked = grant_type if isinstance(grant_type, str) else ""
-        if conflict := self.origins.owned.conflicts.get((GRANT, asked)):
+        known_type = grant_type if isinstance(grant_type, str) else ""
+        if conflict := self.origins.owned.conflicts.get((GRANT, known_type)):
             raise GrantConflictError(f"Nothing was sent. {conflict}")
-        nearest = _nearest(asked, known)
+        nearest = _nearest(known_type, known)
         shown = f"{grant_type!r:.200}" if isinstance(grant_type, str) else type(grant_type).__name__
         hint = f" Did you mean {nearest!r}?" if nearest else ""
         missing = [f"{each.path} ({each.state})" for each in self.plugins if each.state != "loaded"]
         unloaded = f" Plugins that are not loaded: {', '.join(missing)}." if missing else ""
         raise UnknownGrantTypeError(
-            f"grant_type: {shown} is not registered, nothing was sent.{hint} "
+            f"grant_type: {shown} is not registered; nothing was sent.{hint} "
             f"Registered: {', '.join(known) or 'none'}.{unloaded}",
             registered=known,
             nearest=nearest,
@@ -136,7 +136,7 @@ class Registry(OneProcess):
             ConfigurationError: no plugin registered the name. The message lists the registered
                 names.
         """
-        options = Params(options)  # tools that show the locals of a traceback then show no value
+        options = Params(options)  # hide the values from tools that print a traceback's locals
         factory = self.stores.get(name)
         if factory is None:
             raise ConfigurationError(
@@ -197,14 +197,14 @@ class Registry(OneProcess):
             GrantInvalidError: a grant is invalid.
         """
         more = PluginExports.of_grants(PluginStatus("grants", source="grants="), grants)
-        return self.with_contributions([more] if more.grants else [])
+        return self.with_exports([more] if more.grants else [])
 
-    def with_contributions(self, more: Sequence[PluginExports]) -> Registry:
+    def with_exports(self, more: Sequence[PluginExports]) -> Registry:
         """Return a copy of the registry with additional exports."""
         if not more:
             return self
         return assemble(
-            [*self.origins.contributions, *more],
+            [*self.origins.exports, *more],
             [*self.origins.plugins, *(each.status for each in more)],
             self.origins.prefer,
         )
@@ -251,27 +251,27 @@ def build_registry(
         PluginLoadError: with ``strict``, a plugin failed; or a required plugin is not loaded.
         RegistryError: ``only``, ``block``, ``prefer`` or the environment names an unknown plugin.
     """
-    contributions: list[PluginExports] = []
+    exports: list[PluginExports] = []
     statuses: list[PluginStatus] = []
     causes: dict[str, BaseException] = {}
     candidates = _wanted(only, block) if entry_points else []
     for name, plugin in (plugins or {}).items():
         source = source_of(plugin)
-        candidates.append((PluginStatus(name, source=source), partial(_same, plugin)))
+        candidates.append((PluginStatus(name, source=source), partial(_return, plugin)))
     manager = hook_manager()
     for status, load in candidates:
         if status.state == "loaded":
             try:
-                contributions.append(PluginExports.read(status, load(), manager=manager))
+                exports.append(PluginExports.read(status, load(), manager=manager))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - pyo3 panics and SystemExit too
                 causes[status.path] = error
-                status = _refused(status, error)  # noqa: PLW2901 - the same plugin's new status
+                status = _failed(status, error)  # noqa: PLW2901 - the same plugin's new status
         if strict and status.state in {"failed", "incompatible"}:
             raise not_loaded(status) from causes.get(status.path)
         statuses.append(status)
-    registry = assemble(contributions, statuses, prefer, strict=strict)
+    registry = assemble(exports, statuses, prefer, strict=strict)
     report_failures(registry.plugins, causes)
     registry.require(require, causes)
     return registry
@@ -292,18 +292,18 @@ def _wanted(
     return wanted
 
 
-def _same(plugin: object) -> object:
+def _return(plugin: object) -> object:
     return plugin
 
 
-def _refused(status: PluginStatus, error: BaseException) -> PluginStatus:
+def _failed(status: PluginStatus, error: BaseException) -> PluginStatus:
     if isinstance(error, PluginIncompatibleError):
         return replace(status, state="incompatible", reason=str(error))
     return replace(status, state="failed", reason=reason_of(error))
 
 
 def assemble(
-    contributions: Sequence[PluginExports],
+    exports: Sequence[PluginExports],
     statuses: Sequence[PluginStatus],
     prefer: Mapping[str, str],
     *,
@@ -316,12 +316,12 @@ def assemble(
             conflict.
         RegistryError: ``prefer`` names a plugin that does not register the grant.
     """
-    owned = resolve_conflicts(contributions, prefer)
-    for reason, contribution in owned.refused:
-        if strict or not contribution.status.distribution:
+    owned = resolve_conflicts(exports, prefer)
+    for reason, losing in owned.rejected:
+        if strict or not losing.status.distribution:
             raise GrantConflictError(reason)
-    reasons = {contribution.status.path: reason for reason, contribution in owned.refused}
-    loaded = [each for each in contributions if each.status.path not in reasons]
+    reasons = {losing.status.path: reason for reason, losing in owned.rejected}
+    loaded = [each for each in exports if each.status.path not in reasons]
     tables: dict[str, dict[str, Any]] = {
         kind: {} for kind in (GRANT, ISSUER_GRANT, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE)
     }
@@ -344,7 +344,7 @@ def assemble(
                 else each
                 for each in statuses
             ),
-            contributions=tuple(contributions),
+            exports=tuple(exports),
             prefer=prefer,
             owned=owned,
             middleware=tuple(each.status for each in loaded for _ in each.middleware),

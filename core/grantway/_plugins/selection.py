@@ -18,12 +18,12 @@ class Selection:
     """A selection of installed plugins.
 
     Attributes:
-        said_by: The argument or variable, for messages.
+        setting: The argument or variable, for messages.
         only: The names to load; None means all that are not blocked.
         block: The names not to load.
     """
 
-    said_by: str = ""
+    setting: str = ""
     only: tuple[str, ...] | None = None
     block: tuple[str, ...] = ()
 
@@ -36,7 +36,7 @@ class Selection:
         """
         chosen, blocked = None if only is None else names_of("only", only), names_of("block", block)
         if chosen is not None and blocked:
-            raise RegistryError("Give only= or block=, not both.")
+            raise RegistryError("only= and block= are both set; set only one of them.")
         if chosen is None and not blocked:
             return cls.parse(os.environ.get(VARIABLE, ""))
         return cls("only=" if blocked == () else "block=", chosen, blocked)
@@ -77,16 +77,16 @@ class Selection:
             if not any(plugin.goes_by(name) for plugin in found):
                 known = ", ".join(sorted({plugin.path for plugin in found}))
                 raise RegistryError(
-                    f"{self.said_by.rstrip('=')}: no installed plugin or distribution is named "
+                    f"{self.setting.rstrip('=')}: no installed plugin or distribution is named "
                     f"{name!r}. Installed: {known or 'none'}."
                 )
 
     def why_not(self, plugin: PluginStatus) -> str:
         """Return the reason why a plugin is excluded; empty if it is selected."""
         if any(plugin.goes_by(name) for name in self.block):
-            return f"blocked by {self.said_by.rstrip('=')}"
+            return f"blocked by {self.setting.rstrip('=')}"
         if self.only is not None and not any(plugin.goes_by(name) for name in self.only):
-            return f"not listed in {self.said_by.rstrip('=')}"
+            return f"not listed in {self.setting.rstrip('=')}"
         return ""
 
 

@@ -106,7 +106,7 @@ class Value:
         """
         arguments = _arguments(self)
         check_parts(self, **arguments)
-        return _made, (type(self), arguments)
+        return _create, (type(self), arguments)
 
 
 def _arguments(value: Any) -> dict[str, Any]:
@@ -117,5 +117,5 @@ def _arguments(value: Any) -> dict[str, Any]:
     }
 
 
-def _made(kind: type[Any], arguments: dict[str, Any]) -> Any:
+def _create(kind: type[Any], arguments: dict[str, Any]) -> Any:
     return kind(**arguments)

@@ -17,11 +17,11 @@ REGISTERED: Mapping[str, str] = MappingProxyType(
         "invalid_request": "check the parameters against what this provider documents",
         "invalid_client": "check client_id, client_secret and the client authentication method; "
         "the registration may have expired",
-        "invalid_grant": "the code or refresh token is used, expired, revoked or another "
-        "client's; log in again",
+        "invalid_grant": "the code or refresh token is used, expired, revoked or "
+        "issued to another client; log in again",
         "unauthorized_client": "allow this grant in the client's registration",
         "unsupported_grant_type": "this provider does not know the grant",
-        "invalid_scope": "ask for scopes that the client is registered for",
+        "invalid_scope": "request only scopes that the client is registered for",
         "access_denied": "the user or a policy denied the request",
         "unsupported_response_type": "this provider does not offer the authorization code flow",
         "server_error": "the provider failed; it may have processed the request",
@@ -33,17 +33,17 @@ REGISTERED: Mapping[str, str] = MappingProxyType(
         # RFC 7009: revocation
         "unsupported_token_type": "this provider cannot revoke this kind of token",
         # RFC 8693 and 8707: token exchange, resource indicators
-        "invalid_target": "ask for a resource or audience that the client may use",
+        "invalid_target": "request a resource or audience that the client may use",
         # RFC 6750 and 9470: using a token
         "invalid_token": "get another access token",
-        "insufficient_scope": "log in again and ask for more scope",
-        "insufficient_user_authentication": "log in again with the acr_values that were asked for",
+        "insufficient_scope": "log in again and request more scope",
+        "insufficient_user_authentication": "log in again with the requested acr_values",
         # OpenID Connect Core and its extensions
         "interaction_required": "log in at a browser, without prompt=none",
         "login_required": "log in at a browser, without prompt=none",
         "consent_required": "log in at a browser and consent, without prompt=none",
         "account_selection_required": "log in at a browser and choose an account",
-        "unmet_authentication_requirements": "log in with the acr_values that were asked for",
+        "unmet_authentication_requirements": "log in with the requested acr_values",
         "registration_not_supported": "leave out the parameter registration",
         # RFC 9101 and 9126: signed and pushed requests
         "invalid_request_uri": "push the request again; it may be used once and expires soon",
@@ -52,7 +52,7 @@ REGISTERED: Mapping[str, str] = MappingProxyType(
         "request_uri_not_supported": "send the parameters without request_uri",
         # RFC 9449: DPoP
         "invalid_dpop_proof": "check this machine's clock and the key of the proof",
-        "use_dpop_nonce": "repeat the request with the nonce of the DPoP-Nonce header",
+        "use_dpop_nonce": "send the request again with the nonce of the DPoP-Nonce header",
         # RFC 7591: registration
         "invalid_redirect_uri": "register a redirect URI that this provider accepts",
         "invalid_client_metadata": "correct the field that the provider names",
@@ -72,8 +72,8 @@ REGISTERED: Mapping[str, str] = MappingProxyType(
         "transaction_failed": "start the authentication again",
         # UMA 2.0
         "need_info": "provide the claims that the provider requests",
-        "request_denied": "the resource's owner refused",
-        "request_submitted": "ask again later; the resource's owner has to decide",
+        "request_denied": "the resource owner denied the request",
+        "request_submitted": "try again later; the resource owner has not decided yet",
     }
 )
 

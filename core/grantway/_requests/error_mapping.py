@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 #: Classes that add no information to a 425, 429 or 503 status.
-_NOT_TODAY = (UnknownTokenError, TemporarilyUnavailableError)
+_TEMPORARY = (UnknownTokenError, TemporarilyUnavailableError)
 
 
 class ErrorMapping:
@@ -61,23 +61,23 @@ class ErrorMapping:
         return _unusable(exchange, response, response.problem or "")
 
     def _provider_error(
-        self, exchange: Exchange, response: ProviderResponse, said: WireError
+        self, exchange: Exchange, response: ProviderResponse, error: WireError
     ) -> TransportError | TokenError:
         secrets = exchange.secrets()
-        kind = error_class(said.code, self._more)
+        kind = error_class(error.code, self._more)
         # Do not redact a known code, even if a secret happens to be part of it.
-        code = scrub(said.code, secrets) if kind is UnknownTokenError else said.code
+        code = scrub(error.code, secrets) if kind is UnknownTokenError else error.code
         # If a header names the error, as at AWS, it is a real error code.
         named = exchange.dialect.error.header is not None
         if response.status in REFUSED and (
-            kind in _NOT_TODAY or (kind is InternalServerException and not named)
+            kind in _TEMPORARY or (kind is InternalServerException and not named)
         ):
-            return _unavailable(exchange, response, f"it said {printable(code)}")
+            return _unavailable(exchange, response, f"the error code is {printable(code)}")
         if failed_status(response.status) and kind is UnknownTokenError and not named:
             # Web frameworks use "error" for their own failures, which are not OAuth codes.
-            return _unusable(exchange, response, f"it said {printable(code)}")
-        description = scrub(said.description, secrets) if said.description else None
-        where = f"{exchange.host} refused the {exchange.step} request"
+            return _unusable(exchange, response, f"the error code is {printable(code)}")
+        description = scrub(error.description, secrets) if error.description else None
+        where = f"{exchange.host} rejected the {exchange.step} request"
         words = f": {printable(description)}" if description and description != code else ""
         advice = f" ({REGISTERED[code]})" if code in REGISTERED else ""
         evidence = exchange.evidence(response)
@@ -86,37 +86,37 @@ class ErrorMapping:
                 f"{where} with {printable(code)}{words}{advice}",
                 error=code,
                 error_description=description,
-                error_uri=scrub(said.uri, secrets) if said.uri else None,
-                reason=scrub(said.reason, secrets) if said.reason else None,
+                error_uri=scrub(error.uri, secrets) if error.uri else None,
+                reason=scrub(error.reason, secrets) if error.reason else None,
                 evidence=evidence,
             )
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
+        except BaseException as raised:
             raise PluginError(
                 f"{where} with {printable(code)}, and the plugin's class for that code, "
-                f"{kind.__module__}.{kind.__qualname__}, raised {type(error).__name__}.",
+                f"{kind.__module__}.{kind.__qualname__}, raised {type(raised).__name__}.",
                 plugin=kind.__module__,
                 evidence=evidence,
-            ) from error
+            ) from raised
 
 
 def _unusable(exchange: Exchange, response: ProviderResponse, problem: str) -> TransportError:
     if is_refused(response.status, "", response.headers, response.members):
         return _unavailable(exchange, response, problem)
     shown = response.excerpt(exchange.secrets())
-    quoted = f" It began: {shown}" if shown else ""
+    quoted = f" The response begins: {shown}" if shown else ""
     if failed_status(response.status):
         return OutcomeUnknownError(
-            f"{exchange.host} failed with status {response.status}: {problem}. Whether the request "
-            f"was carried out is not known; the refresh token that you hold is untouched.{quoted}",
+            f"{exchange.host} failed with status {response.status}: {problem}. It may have "
+            f"processed the request; your refresh token is kept.{quoted}",
             excerpt=shown,
             evidence=exchange.evidence(response),
         )
     return ResponseInvalidError(
-        f"{exchange.host} answered the {exchange.step} request with status {response.status}, but "
-        f"{problem}. Check that the endpoint is right and no proxy or login page stands before "
-        f"it.{quoted}",
+        f"{exchange.host} returned status {response.status} for the {exchange.step} request, but "
+        f"{problem}. Check that the endpoint is right and that no proxy or login page "
+        f"intercepts the request.{quoted}",
         excerpt=shown,
         evidence=exchange.evidence(response),
     )
@@ -128,8 +128,8 @@ def _unavailable(
     wait = response.retry_after
     when = f"in {wait:g} s" if wait is not None else "later"
     return ProviderUnavailableError(
-        f"{exchange.host} refused the {exchange.step} request with status {response.status} "
-        f"({problem}). It was not carried out; try again {when}.",
+        f"{exchange.host} rejected the {exchange.step} request with status {response.status} "
+        f"({problem}) and did not process it. Try again {when}.",
         retry_after=wait,
         excerpt=response.excerpt(exchange.secrets()),
         evidence=exchange.evidence(response),

@@ -99,7 +99,7 @@ def _add_extra(grant: Grant, params: Params, extra: Mapping[str, Any]) -> None:
         ):
             errors[f"extra.{name}"] = ['must be a string or a list of strings, like "value"']
         elif not all(can_travel(text) for text in (name, *texts(value))):
-            errors[f"extra.{name!a}"] = ["holds half a character (a lone surrogate)"]
+            errors[f"extra.{name!a}"] = ["contains a lone surrogate, which cannot be encoded"]
     if errors:
         listing = "; ".join(f"{name} {rules[0]}" for name, rules in errors.items())
         raise RequestInvalidError(f"Nothing was sent: {listing}", errors=errors)

@@ -34,8 +34,8 @@ def redirect_error(status: int, headers: Mapping[str, str]) -> RedirectRefusedEr
     # The query of a redirect may contain a code or token, so the error omits it.
     where = _place(headers.get("location", ""))
     return RedirectRefusedError(
-        f"The endpoint returned {status} with a redirect to {where or 'nowhere'}. Secrets are not "
-        "sent to another URL; if it is the right one, configure it as the endpoint.",
+        f"The endpoint returned {status} with a redirect to {where or 'an empty URL'}. Secrets are "
+        "not sent to another URL; if it is the right one, configure it as the endpoint.",
         evidence=Evidence(status=status),
     )
 
@@ -46,7 +46,7 @@ def _place(location: str) -> str:
         target = urlsplit(location)
         port = f":{target.port}" if target.port is not None else ""
     except ValueError:
-        return "an address that cannot be read"
+        return "an invalid URL"
     host = f"{target.scheme}://{target.hostname}{port}" if target.hostname else ""
     return visible(f"{host}{target.path}")[:_SHOWN]
 
@@ -78,9 +78,9 @@ def failure_error(
             failed=failed,
         )
     return OutcomeUnknownError(
-        f"The request was sent to {host} and the answer was lost: {what}. It may or may not have "
-        "been carried out. A refresh token that you hold is still yours to try once more; a "
-        "single-use code may be spent, so start that login again if it is refused.",
+        f"The request was sent to {host} but the response was lost: {what}. The provider may "
+        "have processed it. You may try your refresh token once more; a single-use code may be "
+        "used up, so log in again if it is rejected.",
         failed=failed,
         evidence=Evidence(status=sending.status),
     )
@@ -98,9 +98,9 @@ def proxy_error(proxy: ProxyChoice, status: int, request: HttpRequest) -> Connec
             f"check {proxy.setting} and that the proxy allows {host}, or name {host} in no_proxy "
             "or NO_PROXY to connect directly"
         )
-    asked = "asks for a login" if status == PROXY_LOGIN else "does not connect"
+    problem = "requires a login" if status == PROXY_LOGIN else "does not connect"
     return ConnectionFailedError(
-        f"The proxy {proxy.shown} {asked} on the way to {host} (status {status}): {advice}. "
+        f"The proxy {proxy.shown} {problem} on the way to {host} (status {status}): {advice}. "
         "Nothing was sent.",
         failed="proxy",
     )
@@ -111,15 +111,15 @@ def _advice(what: str, network: Network) -> str:
     if "certificate" not in what.lower():
         return ""
     if "CERTIFICATE_REQUIRED" in what or "BAD_CERTIFICATE" in what:
-        return "The server asks for a certificate of the client: set client_certificate. "
+        return "The server requires a client certificate: set client_certificate. "
     if network.trusted is None:
         return (
             "If the server's certificate comes from a private authority, set ca_bundle, or the "
             "variable SSL_CERT_FILE, to the authority's certificate. "
         )
     return (
-        f"The certificates trusted are those of {network.trusted} ({network.trusted_by}); add the "
-        "server's authority there. "
+        f"The trusted certificates are those in {network.trusted} ({network.trusted_by}); add the "
+        "server's authority to them. "
     )
 
 

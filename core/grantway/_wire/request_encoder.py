@@ -87,7 +87,7 @@ def _form(fields: Mapping[str, Any]) -> str:
     try:
         return urlencode({name: _form_value(value) for name, value in fields.items()}, doseq=True)
     except UnicodeEncodeError:
-        rule = "holds half a character (a lone surrogate)"
+        rule = "contains a lone surrogate, which cannot be encoded"
         errors = {
             ascii(name)[1:-1]: [rule]
             for name, value in fields.items()

@@ -77,12 +77,12 @@ def _problem(response: HttpResponse, kind: str, text: str) -> str:
     """Return why the body could not be parsed."""
     coding = response.headers.get("content-encoding", "").lower()
     if not text:
-        return "the answer is empty"
+        return "the response is empty"
     if coding not in ("", "identity"):
-        return f"the answer is compressed ({printable(coding)[:40]}), which was not accepted"
+        return f"the response is compressed ({printable(coding)[:40]}), which is not supported"
     if "<" in text[:256] or "html" in kind:
-        return "the answer is HTML"
-    return "the answer is not complete JSON"
+        return "the response is HTML"
+    return "the response is not complete JSON"
 
 
 def _object(found: Any, expected: Callable[[Object], bool]) -> tuple[Object | None, str | None]:
@@ -95,7 +95,7 @@ def _object(found: Any, expected: Callable[[Object], bool]) -> tuple[Object | No
     inner = _unwrapped(found)
     if inner is not None and (isinstance(found, str) or len(found) == 1) and expected(inner):
         return inner, None
-    return inner, f"the answer is a JSON {_json_kind(found)}, not an object"
+    return inner, f"the response is a JSON {_json_kind(found)}, not an object"
 
 
 def _unwrapped(found: Any) -> Object | None:

@@ -79,7 +79,7 @@ class ResponseDecoder:
             problem = f"status {response.status} without an OAuth error code"
         if problem is None and payload is None:
             places = " or ".join(".".join(path) for path in self._response.token_at)
-            problem = f"the answer has no object at {places}"
+            problem = f"the response has no object at {places}"
         if problem is not None or payload is None:
             decoded.problem, decoded.body = problem, response.body
             decoded.members = self._renamed(found or {})
@@ -103,7 +103,7 @@ class ResponseDecoder:
         if self._token_in(found):
             logger.warning("The dialect %s is faulty: %s.", self._name, problem)
             return found, None
-        return found, f"the dialect {self._name} cannot read it: {problem}"
+        return found, f"the dialect {self._name} cannot decode the response: {problem}"
 
     def _expected(self, found: dict[str, Any]) -> bool:
         """Return whether an object contains a token or an error of this dialect."""

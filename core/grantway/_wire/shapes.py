@@ -72,7 +72,9 @@ class RequestShape(Value):
         one_to_one(f"{at}.authorization_names", self.authorization_names, _REQUEST_FIELDS)
         words(f"{at}.constants", self.constants)
         if taken := sorted(set(self.constants) & {*_REQUEST_FIELDS, *self.names.values()}):
-            refuse(f"{at}.constants", f"{taken[0]!r} is a field of the request already")
+            refuse(
+                f"{at}.constants", f"must not contain {taken[0]!r}, which is a field of the request"
+            )
         if self.scope_separator is not None:
             separators(f"{at}.scope_separator", self.scope_separator)
             if len(self.scope_separator) != 1:
@@ -110,7 +112,7 @@ class ResponseShape(Value):
         one_to_one(f"{at}.names", self.names)
         paths(f"{at}.token_at", self.token_at, itself=True)
         if not self.token_at:
-            refuse(f"{at}.token_at", "needs a path; () is the response itself")
+            refuse(f"{at}.token_at", "must contain a path; () is the response itself")
         flag(f"{at}.zero_never_expires", self.zero_never_expires)
         separators(f"{at}.scope_separators", self.scope_separators)
         words(f"{at}.token_types", self.token_types)
@@ -152,7 +154,7 @@ class ErrorShape(Value):
         paths(f"{at}.description_at", self.description_at)
         paths(f"{at}.reason_at", self.reason_at)
         if not self.code_at:
-            refuse(f"{at}.code_at", 'needs a path, like (("error",),)')
+            refuse(f"{at}.code_at", 'must contain a path, like (("error",),)')
         words(f"{at}.codes", self.codes)
         pair = 2
         if self.ok is not None and not (
@@ -210,13 +212,13 @@ def one_to_one(where: str, value: Any, kept: frozenset[str] = frozenset()) -> No
         kept: Fields that keep their names unless ``value`` renames them.
     """
     words(where, value)
-    came: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for key, target in value.items():
-        first = came.setdefault(target, key)
+        first = sources.setdefault(target, key)
         if first != key:
-            refuse(where, f"{first!r} and {key!r} both become {target!r}")
+            refuse(where, f"must not rename both {first!r} and {key!r} to {target!r}")
         if target in kept and target not in value:
-            refuse(where, f"{key!r} would take the name of {target!r}")
+            refuse(where, f"must not rename {key!r} to {target!r}, which is another field")
 
 
 def paths(where: str, value: Any, *, itself: bool = False) -> None:
@@ -235,7 +237,7 @@ def separators(where: str, value: Any) -> None:
         refuse(where, f"must be characters, such as a comma, not {value!r:.80}")
     for character in value:
         if _IN_SCOPE_NAMES.match(character) or not (character.isprintable() or character.isspace()):
-            refuse(where, f"{character!r} occurs in scope names, so it cannot separate them")
+            refuse(where, f"must not contain {character!r}, which occurs in scope names")
 
 
 def _check_headers(where: str, value: Any) -> None:
@@ -243,11 +245,11 @@ def _check_headers(where: str, value: Any) -> None:
     lower: set[str] = set()
     for name, content in value.items():
         if not _HEADER_NAME.fullmatch(name):
-            refuse(where, f"{name!r:.80} is not the name of a header")
+            refuse(where, f"must not contain {name!r:.80}, which is not a header name")
         if name.lower() in _OWN_HEADERS:
-            refuse(where, f"{name} is set by grantway")
+            refuse(where, f"must not contain {name}, which grantway sets")
         if not content.isascii() or not content.isprintable():
             refuse(where, f"{name} must be printable ASCII on one line")
         if name.lower() in lower:
-            refuse(where, f"{name} is given twice")
+            refuse(where, f"must not contain {name} twice")
         lower.add(name.lower())

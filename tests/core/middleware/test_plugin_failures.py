@@ -77,12 +77,12 @@ def audit(fail: Callable[[], Any]) -> Any:
 def registry_of(plugin: object) -> Registry:
     """Return a registry with a plugin of a distribution."""
     registry = build_registry({"audit": plugin}, only=["grantway"])
-    brought = next(each for each in registry.origins.contributions if each.status.name == "audit")
+    brought = next(each for each in registry.origins.exports if each.status.name == "audit")
     status = PluginStatus("audit", "acme-audit", "1.2")
-    others = [each for each in registry.origins.contributions if each is not brought]
+    others = [each for each in registry.origins.exports if each is not brought]
     bare = build_registry(only=["grantway"])
-    assert len(others) == len(bare.origins.contributions)
-    return bare.with_contributions([replace(brought, status=status)])
+    assert len(others) == len(bare.origins.exports)
+    return bare.with_exports([replace(brought, status=status)])
 
 
 def raising(error: BaseException) -> Callable[[], Any]:

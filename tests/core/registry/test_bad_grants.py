@@ -57,25 +57,25 @@ def grant(grant_type: Any = TYPE, schema: Any = None, **more: Any) -> Grant:
 
 
 OPEN = (
-    "so a misspelt parameter would be lost or sent unchecked; subclass GrantSchema, or set "
-    "unknown=RAISE (provider-specific parameters go into extra={...})"
+    "so a misspelt parameter would be dropped or sent unchecked; subclass GrantSchema, or set "
+    "unknown=RAISE (pass provider-specific parameters in extra={...})"
 )
 BAD = {
     "no grant": ("coupon", "grantway_register_grants returned a str, not a grantway.Grant"),
-    "empty": (grant(""), "a grant has an empty grant_type; give it the string on the wire"),
-    "blank": (grant("  "), "a grant has an empty grant_type; give it the string on the wire"),
-    "no string": (grant(None), "a grant has an empty grant_type; give it the string on the wire"),
+    "empty": (grant(""), "a grant has an empty grant_type; set it to the value that is sent"),
+    "blank": (grant("  "), "a grant has an empty grant_type; set it to the value that is sent"),
+    "no string": (grant(None), "a grant has an empty grant_type; set it to the value that is sent"),
     "a space": (grant("x "), "the grant_type 'x ' has a space or a character that is not ASCII"),
     "no schema": (
         Grant(grant_type=TYPE, schema=None),  # type: ignore[arg-type]
         (
-            f"the grant {TYPE}: it has no schema: a marshmallow schema instance is needed, not "
-            "None; GrantSchema() stands for no parameters"
+            f"the grant {TYPE}: its schema must be an instance of a marshmallow schema, not "
+            "None; use GrantSchema() for no parameters"
         ),
     ),
     "a class": (
         grant(schema=Code),
-        f"the grant {TYPE}: schema is a class; give an instance, Code()",
+        f"the grant {TYPE}: its schema is a class; use an instance, Code()",
     ),
     "includes": (
         grant(schema=Included()),
@@ -95,7 +95,7 @@ BAD = {
     ),
     "misspelt secret": (
         grant(schema=Code(), secret=frozenset({"cod"})),
-        f"the grant {TYPE}: secret names cod, which its schema does not have; it has code",
+        f"the grant {TYPE}: secret names cod, which is not in its schema; the schema has code",
     ),
     "secret is text": (
         grant(schema=Code(), secret="code"),
@@ -108,23 +108,23 @@ BAD = {
     "a code sent twice": (
         grant(schema=Code(), replay=Replay.WINDOWED),
         (
-            f"the grant {TYPE}: replay is Replay.WINDOWED, but a second send does harm, because "
-            "its field code is single use (RFC 6749 section 4.1.2); use Replay.NEVER"
+            f"the grant {TYPE}: replay is Replay.WINDOWED, but a second send is harmful, because "
+            "its field code is single-use (RFC 6749 section 4.1.2); use Replay.NEVER"
         ),
     ),
     "a refresh token sent twice": (
         grant(schema=Refresh(), replay=Replay.SAFE),
         (
-            f"the grant {TYPE}: replay is Replay.SAFE, but a second send does harm, because its "
-            "field refresh_token is single use (RFC 9700 section 4.14); "
+            f"the grant {TYPE}: replay is Replay.SAFE, but a second send is harmful, because its "
+            "field refresh_token is single-use (RFC 9700 section 4.14); "
             "use Replay.WINDOWED or Replay.NEVER"
         ),
     ),
     "single use by its own word": (
         grant(schema=Coupon(), replay=Replay.SAFE, single_use=frozenset({"coupon"})),
         (
-            f"the grant {TYPE}: replay is Replay.SAFE, but a second send does harm, because its "
-            "field coupon is single use (it is in single_use); use Replay.WINDOWED or Replay.NEVER"
+            f"the grant {TYPE}: replay is Replay.SAFE, but a second send is harmful, because its "
+            "field coupon is single-use (it is in single_use); use Replay.WINDOWED or Replay.NEVER"
         ),
     ),
     "replaces": (grant(replaces=None), f"the grant {TYPE}: replaces must be the name of a"),

@@ -195,7 +195,7 @@ class CouponSpentError(TokenError):
 
 def test_rejects_an_error_class_that_cannot_be_created() -> None:
     found = reason(bringing("grantway_register_errors", {"coupon_spent": CouponSpentError}))
-    assert "the class CouponSpentError for the error code 'coupon_spent' cannot be made" in found
+    assert "the class CouponSpentError for the error code 'coupon_spent' cannot be created" in found
 
 
 def test_rejects_a_hook_wrapper() -> None:

@@ -36,12 +36,12 @@ def test_uses_neither_of_two_conflicting_third_parties(site: Site, first: str) -
     one, other = sorted([f"{first}-coupons 1.2", "midi-coupons 2.0"])
     loser, winner = other.split()[0], one.split()[0]
     assert str(raised.value) == (
-        f"Nothing was sent. The grant {TYPE!r} is brought by {one} (coupon) and {other} (coupon). "
-        f"The order of loading never decides: neither is used. To leave {loser} out, "
-        f"set GRANTWAY_PLUGINS=-{loser} in the environment. A program can choose with prefer="
-        f"{{{TYPE!r}: {loser!r}}}, and the author of a plugin with replaces={winner!r}."
+        f"Nothing was sent. The grant {TYPE!r} is registered by {one} (coupon) and {other} "
+        f"(coupon). Neither is used, because the order of loading never decides. To exclude "
+        f"{loser}, set GRANTWAY_PLUGINS=-{loser} in the environment. A program can choose with "
+        f"prefer={{{TYPE!r}: {loser!r}}}, and the author of a plugin with replaces={winner!r}."
     )
-    with pytest.raises(grantway.GrantConflictError, match="is brought by"):
+    with pytest.raises(grantway.GrantConflictError, match="is registered by"):
         grantway.build_registry(strict=True)
 
 
@@ -76,9 +76,9 @@ def test_grantways_own_grant_stays(site: Site) -> None:
     assert registry.owner("refresh_token").distribution == "grantway"
     reason = next(each.reason for each in registry.plugins if each.distribution == "acme-refresh")
     assert reason.startswith(
-        "The grant 'refresh_token' is brought by grantway 0.1.0 (refresh_token)"
+        "The grant 'refresh_token' is registered by grantway 0.1.0 (refresh_token)"
     )
-    assert "grantway's own stays." in reason
+    assert "grantway's own is used." in reason
 
 
 def test_a_grant_replaces_another_only_with_replaces(site: Site) -> None:
@@ -118,7 +118,8 @@ def test_a_preference_for_an_unknown_plugin_is_an_error(site: Site) -> None:
     with pytest.raises(grantway.RegistryError) as raised:
         grantway.build_registry(prefer={TYPE: "best-coupons"})
     assert str(raised.value) == (
-        f"prefer: 'best-coupons' does not bring the grant {TYPE!r}; acme-coupons/coupon does."
+        f"prefer: 'best-coupons' does not register the grant {TYPE!r}; registered by: "
+        "acme-coupons/coupon."
     )
 
 
@@ -173,6 +174,6 @@ def test_a_plugin_cannot_replace_the_built_in_dialect() -> None:
     with pytest.raises(grantway.GrantConflictError) as raised:
         grantway.build_registry({"mine": Plugin()}, entry_points=False)
     assert str(raised.value) == (
-        "The dialect 'rfc6749' is brought by grantway and application (mine). grantway's own "
-        "stays. To fix it, give one of them another name."
+        "The dialect 'rfc6749' is registered by grantway and application (mine). grantway's own "
+        "is used. To fix it, give one of them another name."
     )

@@ -204,8 +204,8 @@ def _incompatible(site: Site) -> grantway.Registry:
     ("make", "error", "told"),
     [
         (_blocked, grantway.PluginLoadError, "was not loaded: blocked by block"),
-        (_conflicting, grantway.PluginLoadError, "is brought by acme-coupons 1.0"),
-        (_incompatible, grantway.PluginIncompatibleError, "made for grantway.v2"),
+        (_conflicting, grantway.PluginLoadError, "is registered by acme-coupons 1.0"),
+        (_incompatible, grantway.PluginIncompatibleError, "it is for grantway.v2"),
     ],
 )
 def test_names_an_unloaded_required_plugin_with_its_reason(

@@ -108,13 +108,13 @@ def test_a_new_argument_does_not_break_a_plugin() -> None:
         return [grant(f"for {host}")]
 
     for function, summary in ((old, "old"), (new, "for login.example.com")):
-        contribution = PluginExports.read(
+        exports = PluginExports.read(
             PluginStatus("x"),
             SimpleNamespace(brings=function),
             manager=manager(grantway_register_grants),
             arguments={"host": "login.example.com"},
         )
-        assert [each.summary for each in contribution.grants] == [summary]
+        assert [each.summary for each in exports.grants] == [summary]
 
 
 def test_a_deprecated_hook_warns_and_is_used() -> None:
@@ -127,12 +127,12 @@ def test_a_deprecated_hook_warns_and_is_used() -> None:
         return [grant("old")]
 
     with pytest.warns(DeprecationWarning, match="use grantway_register_things"):
-        contribution = PluginExports.read(
+        exports = PluginExports.read(
             PluginStatus("x"),
             SimpleNamespace(brings=old),
             manager=manager(grantway_register_grants),
         )
-    assert [each.summary for each in contribution.grants] == ["old"]
+    assert [each.summary for each in exports.grants] == ["old"]
 
 
 class Transport:

@@ -29,22 +29,22 @@ BROKEN = {
     "misspelt hook": (
         MISSPELT,
         (
-            "PluginLoadError: there is no hook grantway_register_grant; "
+            "PluginLoadError: it implements the unknown hook grantway_register_grant; "
             "did you mean grantway_register_grants?"
         ),
     ),
     "unmarked hook": (
         UNMARKED,
         (
-            "PluginLoadError: grantway_register_grants is not marked: "
-            "put @grantway.hookimpl above it, or rename it"
+            "PluginLoadError: grantway_register_grants is not marked as a hook; "
+            "add @grantway.hookimpl or rename it"
         ),
     ),
     "no hook": (
         "x = 1",
         (
-            "PluginLoadError: it has no hook; name the module or object whose functions are marked "
-            "with grantway.hookimpl"
+            "PluginLoadError: it implements no hook; use a module or object with functions "
+            "marked with grantway.hookimpl"
         ),
     ),
     "hook raises": (
@@ -115,11 +115,11 @@ def test_a_plugin_for_other_hooks_is_incompatible(site: Site) -> None:
     registry = grantway.build_registry()
     assert status(registry, "acme-coupons").state == "incompatible"
     assert status(registry, "acme-coupons").reason == (
-        "made for grantway.v2, and this grantway loads grantway.v1; install a version of "
+        "it is for grantway.v2, but this grantway loads grantway.v1; install a version of "
         "acme-coupons for grantway.v1, or a grantway that loads grantway.v2"
     )
     assert "acme_coupons" not in sys.modules
-    with pytest.raises(grantway.PluginIncompatibleError, match=r"made for grantway\.v2"):
+    with pytest.raises(grantway.PluginIncompatibleError, match=r"it is for grantway\.v2"):
         grantway.build_registry(strict=True)
 
 
@@ -137,8 +137,8 @@ def test_rejects_an_incompatible_declared_version(site: Site, declared: str) -> 
     registry = grantway.build_registry()
     assert status(registry, "acme-coupons").state == "incompatible"
     assert status(registry, "acme-coupons").reason == (
-        f"it declares GRANTWAY_API = {declared}, and this grantway has 1; install a version of "
-        "the plugin, or of grantway, that fits"
+        f"it declares GRANTWAY_API = {declared}, but this grantway has 1; install a "
+        "compatible version of the plugin or of grantway"
     )
 
 
@@ -153,7 +153,7 @@ def test_one_name_in_two_distributions_is_two_plugins(site: Site) -> None:
     registry = grantway.build_registry(strict=True)
     assert {"urn:example:acme", "urn:example:best"} <= set(registry.grants)
     assert status(registry, "acme-coupons").reason == (
-        "best-coupons 2.0 has a plugin named coupon too; this one is acme-coupons/coupon"
+        "best-coupons 2.0 also has a plugin named coupon; this one is acme-coupons/coupon"
     )
 
 
@@ -163,8 +163,8 @@ def test_rejects_a_duplicate_name_in_one_distribution(site: Site) -> None:
     registry = grantway.build_registry()
     assert status(registry, "acme-coupons").state == "failed"
     assert status(registry, "acme-coupons").reason == (
-        "acme-coupons 1.0 gives the entry point coupon of grantway.v1 twice: acme_coupons and "
-        "acme_coupons:other; each needs a name of its own"
+        "acme-coupons 1.0 has duplicate entry points coupon in grantway.v1: acme_coupons and "
+        "acme_coupons:other; rename one of them"
     )
     assert "acme_coupons" not in sys.modules
 
@@ -207,5 +207,5 @@ def test_an_object_a_class_and_a_grant_from_the_program() -> None:
 
     registry = grantway.build_registry({"errors": Plugin()}, entry_points=False, strict=True)
     assert set(registry.errors) == {"coupon_spent"}
-    with pytest.raises(grantway.PluginLoadError, match=r"it is a class; give an instance, Plugin"):
+    with pytest.raises(grantway.PluginLoadError, match=r"it is a class; use an instance, Plugin"):
         grantway.build_registry({"errors": Plugin}, entry_points=False, strict=True)

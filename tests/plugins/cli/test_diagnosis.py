@@ -143,7 +143,7 @@ def test_reports_an_incompatible_plugin(site: Site) -> None:
     site.install("acme-coupons", coupon(), group="grantway.v2")
     found = finding("plugin acme-coupons/coupon")
     assert found["level"] == "problem"
-    assert found["found"].startswith("incompatible: made for grantway.v2")
+    assert found["found"].startswith("incompatible: it is for grantway.v2")
     assert found["remedy"] == "Install a compatible version of acme-coupons, or uninstall it."
 
 

@@ -87,7 +87,7 @@ def test_rejects_a_verification_address_that_is_not_http(home: Home, address: st
         home.write(device_provider(server))
         done = home.run("login", "work", "--device")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "verification_uri is not an http or https address" in done.stderr
+    assert "is not an http or https URL" in done.stderr
     assert address not in done.stderr
 
 

@@ -128,7 +128,7 @@ def test_reports_a_rejected_voucher_and_the_fix(vouchers: Home) -> None:
         describe(vouchers, server, "once")
         done = vouchers.run("login", "v")
     assert done.returncode == 3
-    assert "refused the token request with invalid_grant" in done.stderr
+    assert "rejected the token request with invalid_grant" in done.stderr
     assert "put a new value into" in done.stderr
     assert "accept()" not in done.stderr
 

@@ -101,15 +101,15 @@ def test_a_response_without_an_access_token_is_not_a_success(value: Any) -> None
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        (b"", "the answer is empty"),
-        (b" \r\n", "the answer is empty"),
-        (b"<!DOCTYPE html><html>", "the answer is HTML"),
-        (b'{"access_token": "at', "the answer is not complete JSON"),
-        (b"[]", "the answer is a JSON list, not an object"),
-        (b"null", "the answer is a JSON null, not an object"),
-        (b'"at"', "the answer is a JSON string, not an object"),
-        (b"NaN", "the answer is not complete JSON"),
-        (b"[" * 100_000, "the answer is not complete JSON"),
+        (b"", "the response is empty"),
+        (b" \r\n", "the response is empty"),
+        (b"<!DOCTYPE html><html>", "the response is HTML"),
+        (b'{"access_token": "at', "the response is not complete JSON"),
+        (b"[]", "the response is a JSON list, not an object"),
+        (b"null", "the response is a JSON null, not an object"),
+        (b'"at"', "the response is a JSON string, not an object"),
+        (b"NaN", "the response is not complete JSON"),
+        (b"[" * 100_000, "the response is not complete JSON"),
     ],
 )
 def test_reports_an_unusable_response_as_a_problem(body: bytes, problem: str) -> None:
@@ -160,8 +160,8 @@ def test_finds_a_nested_token_and_keeps_the_other_members() -> None:
     assert found.extra == {"id": "inner", "team": "T1"}
     assert token(dialect, GOOD).access_token == "at"
     only = replace(dialect, response=ResponseShape(token_at=(("data", "token"),)))
-    assert decode(only, GOOD)[0].problem == "the answer has no object at data.token"
-    assert decode(only, {"data": [1]})[0].problem == "the answer has no object at data.token"
+    assert decode(only, GOOD)[0].problem == "the response has no object at data.token"
+    assert decode(only, {"data": [1]})[0].problem == "the response has no object at data.token"
 
 
 def test_renaming_does_not_overwrite_an_existing_member() -> None:
@@ -288,7 +288,7 @@ def test_a_failing_amend_function_loses_no_token(
     assert caplog.messages == [f"The dialect broken is faulty: {said}."]
     decoded, found = decode(dialect, {"nested": GOOD})
     assert found is None
-    assert decoded.problem == f"the dialect broken cannot read it: {said}"
+    assert decoded.problem == f"the dialect broken cannot decode the response: {said}"
 
 
 def test_a_dialect_does_not_change_with_its_arguments() -> None:
