@@ -169,7 +169,7 @@ def test_an_expired_registration_is_invalid_client(rfc: Caller, aws: Caller, clo
 
 
 def test_an_unknown_client_is_invalid_client(aws: Caller) -> None:
-    aws.id = "nobody"
+    aws.id = "unknown"
     assert said(aws.refresh("t")) == INVALID_CLIENT
 
 

@@ -173,7 +173,7 @@ def test_denial_redirects_with_access_denied(rfc: Caller, driver: BrowserDriver)
 @pytest.mark.parametrize(
     "params",
     [
-        {"client_id": "nobody"},
+        {"client_id": "unknown"},
         {"redirect_uri": "http://127.0.0.1:8400/other"},
         {"redirect_uri": "http://127.0.0.1:8400/oauth/callback/"},
         {"redirect_uri": "http://127.0.0.1:8400/oauth/callback?x=1"},

@@ -12,7 +12,7 @@ from grantway_plugins.issuer._decisions.issuer import Issuer, offered_grants
 from grantway_plugins.issuer._http.endpoints.token import create_token
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.store import IssuerStore
-from grantway_plugins.issuer._storage.unit_of_work import failure_response, returning_denials
+from grantway_plugins.issuer._storage.unit_of_work import failure_response, guarded
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
@@ -56,7 +56,7 @@ class EmbeddedIssuer(OneProcess):
         Raises:
             DenialError: it was refused without asking the database.
         """
-        work = returning_denials(create_token(self._issuer, request))
+        work = guarded(create_token(self._issuer, request))
         try:
             return self._store.run(work)
         except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
@@ -68,7 +68,7 @@ class EmbeddedIssuer(OneProcess):
         Raises:
             DenialError: it was refused without asking the database.
         """
-        work = returning_denials(create_token(self._issuer, request))
+        work = guarded(create_token(self._issuer, request))
         try:
             return await self._store.arun(work)
         except Exception as error:  # noqa: BLE001 - the same

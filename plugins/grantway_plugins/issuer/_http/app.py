@@ -19,8 +19,7 @@ from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import (
     UnitOfWork,
     failure_response,
-    returning_denials,
-    with_client_in_event,
+    guarded,
 )
 from grantway_plugins.server._http.asgi import (
     BodyProblem,
@@ -246,12 +245,13 @@ class App(OneProcess):
         return admitted
 
     async def _run(self, work: UnitOfWork, request: WireRequest) -> WireResponse | Denial:
-        work = returning_denials(work)
+        client_id = grant_type = None
         if self._audit.is_enabled:
             client_id = request.basic[0] if request.basic else request.params.get("client_id")
             grant_type = request.params.get("grant_type")
-            offered = isinstance(grant_type, str) and grant_type in self._issuer.grants
-            work = with_client_in_event(work, client_id, grant_type if offered else None)
+            if not isinstance(grant_type, str) or grant_type not in self._issuer.grants:
+                grant_type = None
+        work = guarded(work, client_id=client_id, grant_type=grant_type)
         try:
             return await self._store.arun(work)
         except Exception as error:  # noqa: BLE001 - uvicorn would log the error, which may contain a secret

@@ -27,41 +27,35 @@ _UNKNOWN = (
 _log = logging.getLogger("grantway.issuer")
 
 
-def returning_denials(work: UnitOfWork) -> UnitOfWork:
-    """Return work that returns denials instead of raising them, which would roll back."""
+def guarded(
+    work: UnitOfWork, *, client_id: object = None, grant_type: str | None = None
+) -> UnitOfWork:
+    """Return work that returns denials instead of raising them, which would roll back.
 
-    def guarded(transaction: Transaction) -> WireResponse | Denial:
-        try:
-            return work(transaction)
-        except DenialError as error:
-            return error.denial
-
-    return guarded
-
-
-def with_client_in_event(work: UnitOfWork, client_id: object, grant_type: str | None) -> UnitOfWork:
-    """Return work whose denials contain the client and the grant, for the audit log.
-
-    The client id is added only if it is registered; otherwise it could be a misplaced secret.
+    If a client id is given, the audit events of denials contain the client and the grant. The
+    client id is added only if it is registered; otherwise it could be a misplaced secret.
 
     Args:
-        work: A unit of work that returns denials.
-        client_id: The client id in the request.
+        work: A unit of work that may raise ``DenialError``.
+        client_id: The client id in the request, or None.
         grant_type: The grant type in the request, or None if the issuer does not offer it.
     """
-    if not isinstance(client_id, str) or not client_id.isprintable():
-        return work
 
-    def named(transaction: Transaction) -> WireResponse | Denial:
-        outcome = work(transaction)
+    def run(transaction: Transaction) -> WireResponse | Denial:
+        try:
+            outcome = work(transaction)
+        except DenialError as error:
+            outcome = error.denial
         if isinstance(outcome, WireResponse):
+            return outcome
+        if not isinstance(client_id, str) or not client_id.isprintable():
             return outcome
         event = replace(outcome.event or AuditEvent("denial"), grant_type=grant_type)
         if transaction.clients.find(client_id) is not None:
             event = replace(event, client_id=client_id)
         return replace(outcome, event=event)
 
-    return named
+    return run
 
 
 def failure_response(error: Exception, dialect: WireFormat) -> WireResponse | Denial:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError
@@ -25,6 +24,7 @@ from grantway_plugins.issuer._storage.records import (
     RegisteredClient,
 )
 from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import (
     WireFormat,
@@ -63,9 +63,7 @@ _SCHEMAS: dict[WireFormat, Schema] = {
 }
 
 
-def device_authorization(
-    issuer: Issuer, request: WireRequest
-) -> Callable[[Transaction], WireResponse | Denial]:
+def device_authorization(issuer: Issuer, request: WireRequest) -> UnitOfWork:
     """Validate the request and return the unit of work for the database.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -18,6 +18,7 @@ from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_se
 from grantway_plugins.issuer._decisions.registration_policy import Terms
 from grantway_plugins.issuer._storage.records import Authentication, RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.redirect_uri import check_redirect_uri
@@ -98,8 +99,6 @@ class ClientMetadataSchema(Schema):
 _REGISTER_CLIENT = RegisterClientSchema()
 _CLIENT_METADATA = ClientMetadataSchema()
 
-Work = Callable[[Transaction], WireResponse | Denial]
-
 #: Maximum size of a client's metadata, in bytes.
 MAX_METADATA_BYTES = 8192
 _FULL = Denial(
@@ -108,7 +107,7 @@ _FULL = Denial(
 )
 
 
-def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
+def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> UnitOfWork:
     """Validate a RegisterClient request and return the unit of work for the database.
 
     AWS's clients are public, but authenticate with a secret.
@@ -159,7 +158,7 @@ def register_client(issuer: Issuer, members: Mapping[str, Any], terms: Terms) ->
     return work
 
 
-def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> Work:
+def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> UnitOfWork:
     """Validate an RFC 7591 registration and return the unit of work for the database.
 
     Raises:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._storage.records import RefreshTokenRecord, TokenFamily
 from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse, json_response
 
 
-def revoke(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], WireResponse | Denial]:
+def revoke(issuer: Issuer, request: WireRequest) -> UnitOfWork:
     """Validate the request and return the unit of work for the database.
 
     Revoking a refresh token revokes its whole family; revoking an access token only that token.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from grantway._exceptions import PluginError
@@ -13,6 +12,7 @@ from grantway_plugins.issuer._decisions.issuer import Issuer, OfferedGrant
 from grantway_plugins.issuer._decisions.randomness import family_digest, new_family_secret
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.parameters import (
@@ -31,9 +31,7 @@ from grantway_plugins.server._http.wire import (
 REFRESH_TOKEN = "refresh_token"
 
 
-def create_token(
-    issuer: Issuer, request: WireRequest
-) -> Callable[[Transaction], WireResponse | Denial]:
+def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
     """Validate the request and return the unit of work for the database.
 
     Raises:
@@ -60,11 +58,11 @@ def create_token(
             return decision
         if not isinstance(decision, Issue):
             raise _invalid_decision(offered, decision)
+        event = _login_event(decision, offered.grant.grant_type) if decision.new else None
         content = _issue(decision, client, now, issuer, transaction)
         if request.dialect is WireFormat.AWS:
             del content["scope"]
             content = {camel(name): value for name, value in content.items()}
-        event = _login_event(decision, offered.grant.grant_type) if decision.new else None
         return json_response(200, content, request.dialect, event=event)
 
     return work
