@@ -1,4 +1,4 @@
-"""A provider that stalls, fails or says when to come back, and the threads that would ask it."""
+"""Protection against a provider that stalls, fails or sends ``Retry-After``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GRANTED = faults.answer()
 LATER = faults.answer(429, b"", {"Retry-After": "30"})
 
 
-def refused(code: str) -> Any:
+def error_response(code: str) -> Any:
     return faults.answer(400, {"error": code})
 
 
@@ -61,13 +61,13 @@ def protection(clock: Clock, **rules: Any) -> Protection:
 # --- The bulkhead ---------------------------------------------------------------------------------
 
 
-def test_no_more_are_in_flight_and_in_line_than_may_and_the_rest_is_turned_away(
+def test_bulkhead_limits_running_and_waiting_calls_and_rejects_the_rest(
     clock: Clock,
 ) -> None:
     held, guard = Held(), protection(clock, at_once=4, waiting=8)
     with FaultServer(held) as server, asking(server, guard) as client:
         crowd = Crowd(64, lambda: ask(client))
-        # They are turned away while the provider holds every call that it was sent.
+        # They are rejected while the provider holds every call that it received.
         shed = crowd.wait_for(52)
         held.wait_for(4)
         assert (guard.state().in_flight, guard.state().waiting) == (4, 8)
@@ -81,7 +81,7 @@ def test_no_more_are_in_flight_and_in_line_than_may_and_the_rest_is_turned_away(
     assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
 
 
-def test_who_waits_longer_than_its_deadline_is_not_sent(clock: Clock) -> None:
+def test_rejects_a_waiting_call_at_its_deadline(clock: Clock) -> None:
     held, guard = Held(), protection(clock, at_once=1)
     with FaultServer(held) as server, asking(server, guard) as client:
         first = Crowd(1, lambda: ask(client))
@@ -95,7 +95,7 @@ def test_who_waits_longer_than_its_deadline_is_not_sent(clock: Clock) -> None:
         assert len(server.requests) == 1
 
 
-def test_who_waited_has_only_the_rest_of_its_deadline(clock: Clock) -> None:
+def test_waiting_counts_towards_the_deadline(clock: Clock) -> None:
     deadlines: list[tuple[float, float]] = []
 
     def before(exchange: Exchange, call_next: Any) -> Any:
@@ -111,12 +111,12 @@ def test_who_waited_has_only_the_rest_of_its_deadline(clock: Clock) -> None:
         held.gate.set()
         first.join()
         second.join()
-    _, _, (came_at, came_with), (sent_at, sent_with) = deadlines
-    assert sent_at == came_at
-    assert sent_with < came_with
+    _, _, (arrived_at, arrived_with), (sent_at, sent_with) = deadlines
+    assert sent_at == arrived_at
+    assert sent_with < arrived_with
 
 
-def test_a_wait_ends_when_the_caller_calls_it_off(clock: Clock) -> None:
+def test_cancelling_ends_the_wait(clock: Clock) -> None:
     held, guard, cancel = Held(), protection(clock, at_once=1), threading.Event()
     with FaultServer(held) as server, asking(server, guard) as client:
         first = Crowd(1, lambda: ask(client))
@@ -126,13 +126,13 @@ def test_a_wait_ends_when_the_caller_calls_it_off(clock: Clock) -> None:
         cancel.set()
         (error,) = second.join()
         assert isinstance(error, grantway.FlowCancelledError)
-        assert guard.state().in_flight == 1  # it did not wait for the place
+        assert guard.state().in_flight == 1  # the cancelled call did not wait for the first
         held.gate.set()
         first.join()
         assert (len(server.requests), guard.state().waiting) == (1, 0)
 
 
-def test_who_waits_is_told_as_soon_as_the_breaker_opens(clock: Clock) -> None:
+def test_waiting_calls_are_rejected_when_the_breaker_opens(clock: Clock) -> None:
     held, guard = Held(500, b""), protection(clock, at_once=1, failures=1)
     with FaultServer(held) as server, asking(server, guard) as client:
         first = Crowd(1, lambda: ask(client))
@@ -159,24 +159,24 @@ def test_who_waits_is_told_as_soon_as_the_breaker_opens(clock: Clock) -> None:
         (faults.answer(200, b"<html>"), "response_invalid"),
         (faults.answer(302, b"", {"Location": "https://example.com/"}), "redirect_refused"),
         (faults.close_after_request, "outcome_unknown"),
-        (refused("server_error"), "server_error"),
-        (refused("temporarily_unavailable"), "temporarily_unavailable"),
+        (error_response("server_error"), "server_error"),
+        (error_response("temporarily_unavailable"), "temporarily_unavailable"),
     ],
 )
-def test_a_provider_that_fails_is_left_alone(act: Any, code: str, clock: Clock) -> None:
+def test_breaker_opens_after_failures_of_the_provider(act: Any, code: str, clock: Clock) -> None:
     guard = protection(clock)
     with FaultServer(act) as server, asking(server, guard) as client:
         fail(client, 3)
-        came = len(server.requests)
+        before = len(server.requests)
         with pytest.raises(grantway.ProviderPausedError) as paused:
             ask(client)
-        assert (paused.value.retry_after, len(server.requests)) == (5.0, came)
+        assert (paused.value.retry_after, len(server.requests)) == (5.0, before)
         state = guard.state()
     assert (state.breaker, state.why) == ("open", f"3 failures in a row, the last: {code}")
     assert state.until is not None
 
 
-def test_a_provider_that_is_not_there_is_left_alone(clock: Clock) -> None:
+def test_breaker_opens_for_an_unreachable_provider(clock: Clock) -> None:
     guard = protection(clock)
     with FaultServer(GRANTED) as server:
         pass
@@ -190,20 +190,20 @@ def test_a_provider_that_is_not_there_is_left_alone(clock: Clock) -> None:
 @pytest.mark.parametrize(
     "code", ["invalid_grant", "invalid_client", "invalid_scope", "slow_down", "of_our_own"]
 )
-def test_a_refusal_is_an_answer_and_opens_nothing(code: str, clock: Clock) -> None:
+def test_oauth_errors_do_not_open_the_breaker(code: str, clock: Clock) -> None:
     guard = protection(clock, failures=1)
-    with FaultServer(refused(code)) as server, asking(server, guard) as client:
+    with FaultServer(error_response(code)) as server, asking(server, guard) as client:
         fail(client, 30)
         assert len(server.requests) == 30
     assert guard.state().breaker == "closed"
 
 
-def test_what_was_never_sent_says_nothing_of_the_provider(clock: Clock) -> None:
-    def broken(exchange: Exchange, call_next: Any) -> Any:
-        raise grantway.ConfigurationError("a middleware that cannot work")
+def test_calls_that_were_never_sent_do_not_count(clock: Clock) -> None:
+    def failing(exchange: Exchange, call_next: Any) -> Any:
+        raise grantway.ConfigurationError("invalid middleware")
 
     guard = protection(clock, failures=1)
-    with FaultServer(GRANTED) as server, asking(server, guard, broken) as client:
+    with FaultServer(GRANTED) as server, asking(server, guard, failing) as client:
         for _ in range(3):
             with pytest.raises(grantway.ConfigurationError):
                 ask(client)
@@ -212,7 +212,7 @@ def test_what_was_never_sent_says_nothing_of_the_provider(clock: Clock) -> None:
 
 @pytest.fixture
 def half_open(clock: Clock) -> Iterator[SimpleNamespace]:
-    """A provider whose breaker opened and may be tried again; the probe is held."""
+    """A half-open breaker; the provider holds the response to the probe."""
     held = Held()
     guard = protection(clock)
     with (
@@ -225,7 +225,7 @@ def half_open(clock: Clock) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(held=held, guard=guard, server=server, client=client)
 
 
-def test_one_call_of_64_tries_whether_it_has_recovered(half_open: Any) -> None:
+def test_half_open_breaker_admits_one_call_of_64(half_open: Any) -> None:
     crowd = Crowd(64, lambda: ask(half_open.client))
     shed = crowd.wait_for(63)
     half_open.held.wait_for(1)
@@ -240,12 +240,12 @@ def test_one_call_of_64_tries_whether_it_has_recovered(half_open: Any) -> None:
     }
 
 
-def test_a_probe_that_fails_doubles_the_pause_up_to_the_longest(clock: Clock) -> None:
+def test_failed_probes_double_the_pause_up_to_the_maximum(clock: Clock) -> None:
     guard = protection(clock, longest=18.0)
     pauses = []
     with (
         FaultServer(DOWN) as server,
-        # Another attempt would be safe for this grant; a probe is one request all the same.
+        # A retry would be safe for this grant, but a probe sends only one request.
         asking(server, guard, retry=grantway.RetryPolicy(attempts=1)) as client,
         asking(server, guard, retry=grantway.RetryPolicy(attempts=3, base=0.0)) as patient,
     ):
@@ -263,9 +263,9 @@ def test_a_probe_that_fails_doubles_the_pause_up_to_the_longest(clock: Clock) ->
     )
 
 
-def test_a_probe_that_is_refused_has_found_a_provider_that_answers(clock: Clock) -> None:
+def test_an_oauth_error_in_a_probe_closes_the_breaker(clock: Clock) -> None:
     guard = protection(clock)
-    script = (DOWN, DOWN, DOWN, refused("invalid_grant"), GRANTED)
+    script = (DOWN, DOWN, DOWN, error_response("invalid_grant"), GRANTED)
     with FaultServer(*script) as server, asking(server, guard) as client:
         fail(client, 3)
         clock.now += 5.0
@@ -273,7 +273,7 @@ def test_a_probe_that_is_refused_has_found_a_provider_that_answers(clock: Clock)
         assert ask(client).access_token == "at-1"
 
 
-def test_a_call_from_before_it_opened_neither_closes_nor_opens_it(clock: Clock) -> None:
+def test_a_call_sent_before_the_breaker_opened_does_not_close_it(clock: Clock) -> None:
     held, guard = Held(), protection(clock)
     with FaultServer(held, DOWN, DOWN, DOWN) as server, asking(server, guard) as client:
         early = Crowd(1, lambda: ask(client))
@@ -284,20 +284,20 @@ def test_a_call_from_before_it_opened_neither_closes_nor_opens_it(clock: Clock) 
         assert guard.state().breaker == "open"
 
 
-def test_a_recovery_begins_the_account_anew(clock: Clock) -> None:
+def test_recovery_resets_the_counts(clock: Clock) -> None:
     rules = BreakerRules(failures=3, share=0.6, least_calls=4, open_for=5.0, window=1000.0)
     breaker = Breaker(rules, clock, lambda: 0.0)
 
     def call(*, failed: bool | None) -> None:
         assert breaker.pause() is None
-        breaker.settle(breaker.admit(), failed, "test")
+        breaker.record_outcome(breaker.admit(), failed, "test")
 
     for _ in range(2):
         for _ in range(3):
             call(failed=True)
         assert breaker.left == 5.0
         clock.now += 5.0
-        call(failed=None)  # which has not reached the provider
+        call(failed=None)  # did not reach the provider
         assert breaker.state == "half_open"
         call(failed=False)
         assert breaker.state == "closed"
@@ -308,15 +308,13 @@ def test_a_recovery_begins_the_account_anew(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("jitter", "pause"), [(0.0, 4.0), (0.5, 3.0), (1.0, 2.0)])
-def test_a_pause_is_shortened_at_random_by_up_to_half(
-    jitter: float, pause: float, clock: Clock
-) -> None:
+def test_jitter_reduces_a_pause_by_up_to_half(jitter: float, pause: float, clock: Clock) -> None:
     breaker = Breaker(BreakerRules(failures=1, open_for=4.0), clock, lambda: jitter)
-    breaker.settle(breaker.admit(), failed=True)
+    breaker.record_outcome(breaker.admit(), failed=True)
     assert breaker.left == pause
 
 
-def test_a_call_from_before_an_outage_does_not_begin_the_next(clock: Clock) -> None:
+def test_a_call_sent_before_an_outage_does_not_reopen_the_breaker(clock: Clock) -> None:
     held, guard = Held(500, b""), protection(clock, failures=1)
     with FaultServer(held, DOWN, GRANTED) as server, asking(server, guard) as client:
         early = Crowd(1, lambda: ask(client))
@@ -329,7 +327,7 @@ def test_a_call_from_before_an_outage_does_not_begin_the_next(clock: Clock) -> N
         assert guard.state().breaker == "closed"
 
 
-def test_a_share_of_failures_opens_it_where_there_are_enough_calls(clock: Clock) -> None:
+def test_share_of_failures_opens_the_breaker_after_enough_calls(clock: Clock) -> None:
     guard = protection(clock, failures=100, share=0.5, least_calls=10, window=30.0)
     with FaultServer(*[DOWN, GRANTED] * 4, DOWN, DOWN) as server, asking(server, guard) as client:
         for _ in range(4):
@@ -341,7 +339,7 @@ def test_a_share_of_failures_opens_it_where_there_are_enough_calls(clock: Clock)
     assert guard.state().why == "6 of 10 calls in 30 s failed, the last: outcome_unknown"
 
 
-def test_calls_that_have_left_the_window_no_longer_count(clock: Clock) -> None:
+def test_calls_outside_the_window_do_not_count(clock: Clock) -> None:
     guard = protection(clock, failures=100, share=0.5, least_calls=4, window=30.0)
     with FaultServer(DOWN) as server, asking(server, guard) as client:
         fail(client, 3)
@@ -355,7 +353,7 @@ def test_calls_that_have_left_the_window_no_longer_count(clock: Clock) -> None:
 # --- Retry-After ----------------------------------------------------------------------------------
 
 
-def test_what_one_caller_was_told_holds_for_all(clock: Clock) -> None:
+def test_retry_after_of_one_response_applies_to_all_calls(clock: Clock) -> None:
     guard = protection(clock)
     with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
         with pytest.raises(grantway.ProviderUnavailableError):
@@ -365,27 +363,27 @@ def test_what_one_caller_was_told_holds_for_all(clock: Clock) -> None:
             errors = Crowd(32, lambda: ask(client)).join()
             assert {type(each) for each in errors} == {grantway.ProviderPausedError}
             assert {each.retry_after for each in errors} == {30.0 - passed}
-            assert guard.state().why == "the provider said when to come back (Retry-After)"
+            assert guard.state().why == "the provider sent Retry-After"
         assert len(server.requests) == 1
         clock.now += 0.5
         assert ask(client).access_token == "at-1"
         assert guard.state().breaker == "closed"
 
 
-def test_who_waits_in_line_is_told_as_well(clock: Clock) -> None:
+def test_retry_after_rejects_waiting_calls(clock: Clock) -> None:
     held, guard = Held(), protection(clock, at_once=2)
     with FaultServer(held, LATER) as server, asking(server, guard) as client:
         first = Crowd(1, lambda: ask(client))
         held.wait_for(1)
-        told = Crowd(5, lambda: ask(client)).join()
-        kinds = sorted(type(each).__name__ for each in told)
+        outcomes = Crowd(5, lambda: ask(client)).join()
+        kinds = sorted(type(each).__name__ for each in outcomes)
         assert kinds == ["ProviderPausedError"] * 4 + ["ProviderUnavailableError"]
         assert len(server.requests) == 2
         held.gate.set()
         first.join()
 
 
-def test_it_is_heeded_only_so_long(clock: Clock) -> None:
+def test_retry_after_is_capped(clock: Clock) -> None:
     guard = protection(clock, retry_after_cap=60.0)
     year = faults.answer(503, b"", {"Retry-After": "31536000"})
     with FaultServer(year, GRANTED) as server, asking(server, guard) as client:
@@ -397,10 +395,10 @@ def test_it_is_heeded_only_so_long(clock: Clock) -> None:
         ask(client)
 
 
-def test_what_a_provider_asks_for_is_not_lengthened(clock: Clock) -> None:
+def test_failures_do_not_extend_retry_after(clock: Clock) -> None:
     guard = protection(clock)
     with FaultServer(*[LATER] * 8, GRANTED) as server, asking(server, guard) as client:
-        for _ in range(8):  # more than the failures that open it
+        for _ in range(8):  # more failures than open the breaker
             fail(client, 1)
             with pytest.raises(grantway.ProviderPausedError) as paused:
                 ask(client)
@@ -411,8 +409,8 @@ def test_what_a_provider_asks_for_is_not_lengthened(clock: Clock) -> None:
         assert len(server.requests) == 9
 
 
-def test_a_running_call_is_not_sent_again_while_nothing_may_be(clock: Clock) -> None:
-    """Its own policy would wait for the Retry-After, and hold a place meanwhile."""
+def test_a_running_call_is_not_retried_during_retry_after(clock: Clock) -> None:
+    """Its retry policy would wait for Retry-After and occupy the bulkhead in the meantime."""
     guard = protection(clock)
     patient = grantway.RetryPolicy(attempts=3, base=0.0)
     with (
@@ -424,14 +422,14 @@ def test_a_running_call_is_not_sent_again_while_nothing_may_be(clock: Clock) -> 
         assert (error.value.retry_after, len(server.requests)) == (1.0, 1)
 
 
-def test_a_call_that_waits_for_its_next_attempt_hears_of_it_too(clock: Clock) -> None:
+def test_retry_after_stops_a_call_that_waits_for_its_next_attempt(clock: Clock) -> None:
     guard = protection(clock)
-    asked: list[grantway.Client] = []
+    others: list[grantway.Client] = []
 
     @grantway.hookimpl
     def grantway_observe(event: grantway.Event) -> None:
-        if event.kind == "retry" and asked:
-            fail(asked.pop(), 1)  # another caller, who is told to come back later
+        if event.kind == "retry" and others:
+            fail(others.pop(), 1)  # another caller, which gets Retry-After
 
     registry = grantway.build_registry(
         {"watch": SimpleNamespace(grantway_observe=grantway_observe)}
@@ -442,16 +440,16 @@ def test_a_call_that_waits_for_its_next_attempt_hears_of_it_too(clock: Clock) ->
         asking(server, guard) as other,
         asking(server, guard, retry=patient, registry=registry) as client,
     ):
-        asked.append(other)
+        others.append(other)
         with pytest.raises(grantway.ProviderUnavailableError):
             ask(client)
         assert len(server.requests) == 2
 
 
-# --- Who uses it ----------------------------------------------------------------------------------
+# --- Users of a protection ------------------------------------------------------------------------
 
 
-def test_a_credential_waits_with_it_and_goes_on_giving_its_token(clock: Clock) -> None:
+def test_a_credential_reports_the_pause_and_sends_nothing(clock: Clock) -> None:
     guard = protection(clock)
     with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
         fail(client, 1)
@@ -463,28 +461,28 @@ def test_a_credential_waits_with_it_and_goes_on_giving_its_token(clock: Clock) -
         assert len(server.requests) == 1
 
 
-def test_the_broker_passes_on_when_to_come_back(clock: Clock) -> None:
+def test_the_broker_forwards_retry_after(clock: Clock) -> None:
     guard = protection(clock)
     with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
         endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
         body = b"grant_type=client_credentials&client_id=shop"
         for _ in range(2):
-            answer = endpoint.answer("POST", {"Content-Type": FORM}, body)
-            assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+            response = endpoint.answer("POST", {"Content-Type": FORM}, body)
+            assert (response.status, response.headers["retry-after"]) == (503, "30")
         assert len(server.requests) == 1
 
 
-def test_a_listener_hears_all_and_one_that_raises_is_in_nobodys_way(
+def test_listeners_get_every_notice_and_their_errors_do_not_fail_calls(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    heard: list[Notice] = []
+    notices: list[Notice] = []
 
-    def broken(notice: Notice) -> None:
+    def failing(notice: Notice) -> None:
         raise ValueError(notice.kind)
 
     guard = protection(clock, failures=1)
-    guard.listen(broken)
-    guard.listen(heard.append)
+    guard.listen(failing)
+    guard.listen(notices.append)
     with (
         FaultServer(DOWN, GRANTED) as server,
         asking(server, guard) as client,
@@ -495,7 +493,7 @@ def test_a_listener_hears_all_and_one_that_raises_is_in_nobodys_way(
             ask(client)
         clock.now += 5.0
         ask(client)
-    assert [(each.kind, each.state.breaker, each.reason) for each in heard] == [
+    assert [(each.kind, each.state.breaker, each.reason) for each in notices] == [
         ("load", "closed", ""),
         ("load", "open", ""),
         ("breaker", "open", ""),
@@ -509,10 +507,10 @@ def test_a_listener_hears_all_and_one_that_raises_is_in_nobodys_way(
     assert "login: breaker open: 1 failures in a row" in caplog.text
 
 
-def test_nothing_is_kept_of_a_caller(clock: Clock) -> None:
+def test_keeps_no_objects_of_ended_calls(clock: Clock) -> None:
     guard = protection(clock, failures=10_000, share=1.0, least_calls=10_000)
     gc.collect()
-    before = [each for each in gc.get_objects() if type(each) is Exchange]  # of earlier tests
+    before = [each for each in gc.get_objects() if type(each) is Exchange]  # from earlier tests
 
     def reachable() -> int:
         seen, todo = set(), [guard._breaker, guard._bulkhead]
@@ -535,14 +533,14 @@ def test_nothing_is_kept_of_a_caller(clock: Clock) -> None:
                 fail(client, 1)
                 ask(client)
             counts.append(reachable())
-    assert max(counts) - min(counts) <= 4  # numbers that grow out of the small ones
+    assert max(counts) - min(counts) <= 4  # integers above 256 are separate objects
     gc.collect()
     after = [each for each in gc.get_objects() if type(each) is Exchange]
     assert not [each for each in after if not any(each is old for old in before)]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_forked_child_forgets_its_parents_calls() -> None:
     held = Held()
     with FaultServer(DOWN, held, GRANTED) as server:
         program = f"""
@@ -569,7 +567,7 @@ def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
                 time.sleep(0.01)
             probe = threading.Thread(target=ask)
             probe.start()
-            print("asked", flush=True)
+            print("sent", flush=True)
             input()
             child = os.fork()
             if not child:
@@ -592,7 +590,7 @@ def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                assert process.stdout.readline() == "asked\n"
+                assert process.stdout.readline() == "sent\n"
                 held.wait_for(1)
                 process.stdin.write("\n")
                 process.stdin.flush()
@@ -603,8 +601,8 @@ def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
             assert process.wait(PATIENCE) == 0
 
 
-class Busy:
-    """A middleware within the protection that knows how many calls are under way."""
+class ConcurrentCalls:
+    """Middleware inside the protection that counts concurrent calls."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -621,40 +619,43 @@ class Busy:
                 self.now -= 1
 
 
-def test_a_provider_that_fails_in_every_way_is_never_asked_by_more_and_recovers(
+def test_limits_hold_through_every_kind_of_failure_and_recovery(
     clock: Clock,
 ) -> None:
-    moods = itertools.cycle(
+    actions = itertools.cycle(
         [
             GRANTED,
             DOWN,
             faults.answer(429, b"", {"Retry-After": "2"}),
             faults.close_after_request,
             faults.stall,
-            refused("invalid_grant"),
+            error_response("invalid_grant"),
             faults.reset_after_request,
             faults.half(),
         ]
     )
-    busy, guard = Busy(), protection(clock, at_once=3, waiting=4, open_for=1.0, longest=2.0)
-    well = threading.Event()
+    concurrent, guard = (
+        ConcurrentCalls(),
+        protection(clock, at_once=3, waiting=4, open_for=1.0, longest=2.0),
+    )
+    recovered = threading.Event()
 
-    def moody(stage: faults.Stage) -> bool:
-        return bool((GRANTED if well.is_set() else next(moods))(stage))
+    def act(stage: faults.Stage) -> bool:
+        return bool((GRANTED if recovered.is_set() else next(actions))(stage))
 
     with (
-        FaultServer(moody) as server,
-        asking(server, guard) as calm,
+        FaultServer(act) as server,
+        asking(server, guard) as other,
         asking(
             server,
             guard,
-            busy,
+            concurrent,
             retry=grantway.RetryPolicy(attempts=2, base=0.0),
             transport=RequestsTransport(read_timeout=0.1),
         ) as client,
     ):
 
-        def work() -> list[object]:
+        def send_calls() -> list[object]:
             outcomes: list[object] = []
             for _ in range(20):
                 try:
@@ -664,17 +665,17 @@ def test_a_provider_that_fails_in_every_way_is_never_asked_by_more_and_recovers(
                 clock.now += 0.05
             return outcomes
 
-        outcomes = Counter(itertools.chain.from_iterable(Crowd(24, work).join()))
+        outcomes = Counter(itertools.chain.from_iterable(Crowd(24, send_calls).join()))
         assert outcomes.total() == 24 * 20
         assert outcomes[grantway.ProviderPausedError] > 0
-        assert 1 <= busy.most <= 3
-        well.set()
+        assert 1 <= concurrent.most <= 3
+        recovered.set()
         clock.now += 10.0
-        assert ask(calm).access_token == "at-1"
+        assert ask(other).access_token == "at-1"
         assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
 
 
-# --- What cannot work -----------------------------------------------------------------------------
+# --- Invalid settings -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -693,9 +694,9 @@ def test_a_provider_that_fails_in_every_way_is_never_asked_by_more_and_recovers(
         (BreakerRules, "retry_after_cap", float("inf")),
         (BulkheadRules, "at_once", 0),
         (BulkheadRules, "waiting", -1),
-        (BulkheadRules, "come_back", 0),
+        (BulkheadRules, "retry_after", 0),
     ],
 )
-def test_a_rule_that_cannot_work_is_named(kind: Any, name: str, value: Any) -> None:
+def test_an_invalid_setting_is_named(kind: Any, name: str, value: Any) -> None:
     with pytest.raises(grantway.ConfigurationError, match=rf"{kind.__name__}\.{name}: "):
         kind(**{name: value})

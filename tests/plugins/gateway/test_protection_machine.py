@@ -1,4 +1,4 @@
-"""The breaker against a plain account of what it was told, in any order of events."""
+"""Stateful test of the breaker against a simple model, with random sequences of events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RULES = BreakerRules(
     longest=20.0,
     retry_after_cap=50.0,
 )
-#: Sixteenths, which add up without an error.
+#: Multiples of 1/16, which floats add exactly.
 SECONDS = st.one_of(
     st.sampled_from([0.5, 1.0, 4.0, 10.0, 20.0, 50.0]),
     st.integers(0, 60 * 16).map(lambda sixteenths: sixteenths / 16),
@@ -26,7 +26,7 @@ SECONDS = st.one_of(
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """Calls begin and end, time passes, and the provider says when to come back."""
+    """Calls start and end, time passes, and the provider sends ``Retry-After``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,30 +35,30 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker = Breaker(RULES, self.clock, lambda: self.jitter)
         self.calls: list[Ticket] = []
         self.probes: list[Ticket] = []
-        self.told_until = 0.0
-        self.row = 0
-        #: Calls that began since it last moved.
+        self.paused_until = 0.0
+        self.failures = 0
+        #: Calls that began since the breaker last opened or closed.
         self.term: list[Ticket] = []
 
     @rule(jitter=st.integers(0, 16).map(lambda sixteenths: sixteenths / 16))
-    def chance(self, jitter: float) -> None:
+    def set_jitter(self, jitter: float) -> None:
         self.jitter = jitter
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
         self.clock.now += seconds
 
-    @rule(asked=SECONDS)
-    def come_back(self, asked: float) -> None:
-        self.breaker.come_back_in(asked)
-        if asked > 0:
-            self.told_until = max(self.told_until, self.clock.now + min(asked, 50.0))
+    @rule(seconds=SECONDS)
+    def provider_sends_retry_after(self, seconds: float) -> None:
+        self.breaker.pause_for(seconds)
+        if seconds > 0:
+            self.paused_until = max(self.paused_until, self.clock.now + min(seconds, 50.0))
             assert self.breaker.pause() is not None
 
     @precondition(lambda self: self.breaker.pause() is None)
     @rule()
     def a_call_begins(self) -> None:
-        assert self.clock.now >= self.told_until
+        assert self.clock.now >= self.paused_until
         before = self.breaker.state
         ticket = self.breaker.admit()
         self.calls.append(ticket)
@@ -75,21 +75,21 @@ class BreakerMachine(RuleBasedStateMachine):
     def a_call_ends(self, data: st.DataObject, failed: bool | None) -> None:
         ticket = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
         opened, until = self.breaker._open_until is not None, self.breaker._open_until
-        self.breaker.settle(ticket, failed, "test")
+        self.breaker.record_outcome(ticket, failed, "test")
         now_open = self.breaker._open_until is not None
         if ticket in self.probes:
             self.probes.remove(ticket)
             assert now_open is (failed is not False)
             if not now_open:
-                self.row, self.term = 0, []
+                self.failures, self.term = 0, []
         elif opened or ticket not in self.term:
-            # It began before the breaker moved: nothing changes.
+            # The call began before the breaker last changed, so it does not count.
             assert self.breaker._open_until == until
-            assert opened or self.breaker.failures == self.row
+            assert opened or self.breaker.failures == self.failures
         elif failed is not None:
-            self.row = self.row + 1 if failed else 0
-            assert self.breaker.failures == self.row
-            if self.row >= RULES.failures:
+            self.failures = self.failures + 1 if failed else 0
+            assert self.breaker.failures == self.failures
+            if self.failures >= RULES.failures:
                 assert now_open
             if not failed:
                 assert not now_open
@@ -109,7 +109,7 @@ class BreakerMachine(RuleBasedStateMachine):
         assert len(self.probes) <= 1
 
     @invariant()
-    def it_says_what_it_does(self) -> None:
+    def properties_agree_with_the_state(self) -> None:
         pause, state = self.breaker.pause(), self.breaker.state
         assert (self.breaker.left > 0) is (state == "open")
         if state == "open":
@@ -123,16 +123,16 @@ class BreakerMachine(RuleBasedStateMachine):
             assert not self.breaker.why
 
     @invariant()
-    def no_pause_is_for_ever(self) -> None:
+    def pauses_are_bounded(self) -> None:
         assert self.breaker.left <= max(RULES.longest, RULES.retry_after_cap)
 
     def teardown(self) -> None:
-        """Whatever happened, a provider that is well again is asked again."""
+        """Check that calls resume once the provider recovers."""
         for ticket in self.calls:
-            self.breaker.settle(ticket, failed=True)
+            self.breaker.record_outcome(ticket, failed=True)
         self.clock.now += max(RULES.longest, RULES.retry_after_cap)
         assert self.breaker.pause() is None
-        self.breaker.settle(self.breaker.admit(), failed=False)
+        self.breaker.record_outcome(self.breaker.admit(), failed=False)
         assert self.breaker.state == "closed"
 
 

@@ -88,7 +88,7 @@ class BulkheadTable(_RulesTable):
     rules = BulkheadRules
     at_once = Whole()
     waiting = Whole(least=0)
-    come_back = Number()
+    retry_after = Number()
 
 
 class LimitsTable(_RulesTable):

@@ -1,4 +1,4 @@
-"""A circuit breaker and a bulkhead for each provider, as one middleware of its clients."""
+"""Client middleware that combines a circuit breaker and a bulkhead for each provider."""
 
 from .breaker import BreakerRules
 from .bulkhead import BulkheadRules

@@ -1,4 +1,4 @@
-"""A circuit breaker: stops calls to a failing provider, then tries one call."""
+"""A circuit breaker: stops calls to a failing provider, then lets one through as a probe."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from grantway._types.quantity import check_count, check_seconds, check_share, re
 
 from .window import Window
 
-#: Why a call is not let through.
+#: Reason why a call is rejected.
 Reason = Literal["open", "retry_after", "probing"]
-#: Doublings of a pause; any more would pass every limit.
+#: Maximum number of doublings, which keeps the delay a finite float.
 _MOST_DOUBLINGS = 64
-#: Seconds after which a caller may ask again, where only the probe's end will tell.
-_PROBE_MAY_TAKE = 1.0
+#: Retry delay in seconds for calls that are rejected during a probe, whose duration is unknown.
+_PROBE_RETRY_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerRules:
-    """When the breaker opens, and for how long.
+    """Settings of a circuit breaker.
 
     Attributes:
-        failures: Failures in a row that open it.
-        share: Share of failed calls, above 0 to 1, that opens it.
-        window: Seconds over which the share is taken.
-        least_calls: Calls within the window below which the share says nothing.
-        open_for: Seconds until the first probe. Doubled after each probe that fails, and each time
-            shortened by up to half at random, so that many gateways do not come back at once.
-        longest: Seconds until the next probe at most.
-        retry_after_cap: Seconds of a provider's ``Retry-After`` at most.
+        failures: Number of consecutive failures that opens the breaker.
+        share: Share of failed calls that opens the breaker, greater than 0 and at most 1.
+        window: Seconds over which the share is computed.
+        least_calls: Minimum number of calls in the window before ``share`` applies.
+        open_for: Seconds until the first probe. Doubled after each failed probe, then reduced at
+            random by up to half, so that many gateways do not retry at the same time.
+        longest: Maximum number of seconds until the next probe.
+        retry_after_cap: Maximum number of seconds to honour from a provider's ``Retry-After``.
 
     Raises:
-        ConfigurationError: names the attribute that cannot work.
+        ConfigurationError: An attribute is invalid; the message names it.
     """
 
     failures: int = 5
@@ -59,29 +59,38 @@ class BreakerRules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """A call that was let through; tells its outcome from those of an earlier time."""
+    """An admitted call.
+
+    Attributes:
+        term: Number of times that the breaker had opened or closed when it admitted the call.
+    """
 
     term: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why nothing is sent now, and the seconds until it is worth asking again."""
+    """A rejected call.
+
+    Attributes:
+        reason: Reason why the call is rejected.
+        seconds: Seconds after which the caller can retry.
+    """
 
     reason: Reason
     seconds: float
 
 
 class Breaker:
-    """Whether calls go through. It knows no thread: who shares it holds a lock.
+    """A circuit breaker. Not thread-safe: threads that share it must hold a lock.
 
-    Only calls that were let through since it last opened or closed count: a call that began
-    before can neither close it nor open it again. While it is half-open, only the probe counts.
+    Only calls admitted since the breaker last opened or closed count, so an older call can neither
+    open nor close it. While it is half-open, only the probe counts.
 
     Args:
-        rules: When it opens, and for how long.
-        clock: Seconds that only grow.
-        jitter: A number from 0 to 1, for spreading.
+        rules: Its settings.
+        clock: Returns monotonic time in seconds.
+        jitter: Returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -94,7 +103,7 @@ class Breaker:
         self._clock = clock
         self._jitter = jitter
         self._term = 0
-        self._row = 0
+        self._failures = 0
         self._window = Window(rules.window)
         self._open_until: float | None = None
         self._openings = 0
@@ -102,11 +111,11 @@ class Breaker:
         self._paused_until = 0.0
         self._why = ""
 
-    # --- What it is like --------------------------------------------------------------------------
+    # --- State ------------------------------------------------------------------------------------
 
     @property
     def state(self) -> Literal["closed", "open", "half_open"]:
-        """``open`` while nothing may be sent, ``half_open`` when one call may go as a probe."""
+        """``open`` while calls are rejected, ``half_open`` if one call may pass as a probe."""
         now = self._clock()
         if now < self._paused_until:
             return "open"
@@ -116,104 +125,102 @@ class Breaker:
 
     @property
     def why(self) -> str:
-        """Why it is not closed; empty while it is."""
+        """Reason why the breaker is not closed; empty if it is closed."""
         left = self._paused_until - self._clock()
         if left > 0 and left >= (self._open_until or 0.0) - self._clock():
-            return "the provider said when to come back (Retry-After)"
+            return "the provider sent Retry-After"
         return "" if self._open_until is None else self._why
 
     @property
     def left(self) -> float:
-        """Seconds until a call may go through; 0 when one may."""
+        """Seconds until the breaker admits a call; 0 if it admits one now."""
         return max(0.0, max(self._open_until or 0.0, self._paused_until) - self._clock())
 
     @property
     def failures(self) -> int:
-        """Failures in a row."""
-        return self._row
+        """Number of consecutive failures."""
+        return self._failures
 
     # --- Calls ------------------------------------------------------------------------------------
 
     def pause(self) -> Pause | None:
-        """Why a call may not go through now, or None when it may."""
+        """Return why a call is rejected now, or None if it would be admitted."""
         now = self._clock()
         opened = self._open_until or 0.0
         if now < self._paused_until and self._paused_until >= opened:
             return Pause("retry_after", self._paused_until - now)
         if now < opened:
             return Pause("open", opened - now)
-        return Pause("probing", _PROBE_MAY_TAKE) if self._probe is not None else None
+        return Pause("probing", _PROBE_RETRY_AFTER) if self._probe is not None else None
 
     def admit(self) -> Ticket:
-        """Let a call through that ``pause()`` gave no reason against."""
+        """Admit a call. ``pause()`` must have returned None."""
         ticket = Ticket(self._term)
         if self._open_until is not None:
             self._probe = ticket
         return ticket
 
     def is_probe(self, ticket: Ticket) -> bool:
-        """Whether the fate of the breaker hangs on this call."""
+        """Return whether the call is the probe of the half-open breaker."""
         return ticket is self._probe
 
-    def settle(self, ticket: Ticket, failed: bool | None, what: str = "") -> None:
-        """Record how a call ended.
+    def record_outcome(self, ticket: Ticket, failed: bool | None, error: str = "") -> None:
+        """Record the outcome of a call, which may open or close the breaker.
 
         Args:
             ticket: The ticket of the call.
             failed: Whether the provider failed; None if unknown, for example if nothing was sent.
-            what: A word for the failure.
+            error: Code of the failure.
         """
         if ticket is self._probe:
             self._probe = None
             if failed:
-                self._open(f"{self._reason()}; the probe failed too ({what})")
+                first = self._why.partition(";")[0]
+                self._open(f"{first}; the probe failed too ({error})")
             elif failed is not None:
                 self._close()
         elif failed is not None and ticket.term == self._term:
-            self._count(failed, what)
+            self._count(failed, error)
 
-    def come_back_in(self, asked: float) -> bool:
-        """Send nothing for so many seconds, as the provider asked; True if that is news."""
-        until = self._clock() + min(asked, self._rules.retry_after_cap)
-        if asked <= 0 or until <= self._paused_until:
+    def pause_for(self, seconds: float) -> bool:
+        """Reject calls for a provider's ``Retry-After``; return whether that extends the pause."""
+        until = self._clock() + min(seconds, self._rules.retry_after_cap)
+        if seconds <= 0 or until <= self._paused_until:
             return False
         self._paused_until = until
         return True
 
     def forget_calls(self) -> None:
-        """Wait for no call that was let through, as in a forked child, which runs none of them."""
+        """Forget all admitted calls. A forked child runs none of its parent's calls."""
         self._probe = None
         self._term += 1
 
-    # --- Its moves --------------------------------------------------------------------------------
+    # --- Transitions ------------------------------------------------------------------------------
 
-    def _count(self, failed: bool, what: str) -> None:
+    def _count(self, failed: bool, error: str) -> None:
         rules = self._rules
         self._window.add(self._clock(), failed=failed)
-        self._row = self._row + 1 if failed else 0
+        self._failures = self._failures + 1 if failed else 0
         if not failed:
             return
-        if self._row >= rules.failures:
-            self._open(f"{self._row} failures in a row, the last: {what}")
+        if self._failures >= rules.failures:
+            self._open(f"{self._failures} failures in a row, the last: {error}")
             return
         calls, bad = self._window.totals(self._clock())
         if calls >= rules.least_calls and bad / calls >= rules.share:
-            self._open(f"{bad} of {calls} calls in {rules.window:g} s failed, the last: {what}")
-
-    def _reason(self) -> str:
-        return self._why.partition(";")[0]
+            self._open(f"{bad} of {calls} calls in {rules.window:g} s failed, the last: {error}")
 
     def _open(self, why: str) -> None:
         rules = self._rules
-        most = min(rules.longest, rules.open_for * 2 ** min(self._openings, _MOST_DOUBLINGS))
-        self._open_until = self._clock() + most * (1 - self._jitter() / 2)
+        delay = min(rules.longest, rules.open_for * 2 ** min(self._openings, _MOST_DOUBLINGS))
+        self._open_until = self._clock() + delay * (1 - self._jitter() / 2)
         self._openings += 1
         self._why = why
         self._term += 1
 
     def _close(self) -> None:
         self._open_until = None
-        self._openings = self._row = 0
+        self._openings = self._failures = 0
         self._window = Window(self._rules.window)
         self._why = ""
         self._term += 1

@@ -1,4 +1,4 @@
-"""A bulkhead: so many calls at once, so many that wait for a place, and no more."""
+"""A bulkhead: limits the calls in progress and the calls that wait."""
 
 from __future__ import annotations
 
@@ -17,77 +17,83 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BulkheadRules:
-    """How many calls a provider is asked at once.
+    """Limits on concurrent calls to a provider.
 
     Attributes:
-        at_once: Calls in flight at most.
-        waiting: Calls that wait for a place at most; one more is turned away at once.
-        come_back: Seconds after which a caller that was turned away may ask again.
+        at_once: Maximum number of calls in progress.
+        waiting: Maximum number of calls in the queue; further calls are rejected immediately.
+        retry_after: Retry delay for rejected callers, in seconds.
 
     Raises:
-        ConfigurationError: names the attribute that cannot work.
+        ConfigurationError: An attribute is invalid; the message names it.
     """
 
     at_once: int = 32
     waiting: int = 64
-    come_back: float = 1.0
+    retry_after: float = 1.0
 
     def __post_init__(self) -> None:
         check_count("BulkheadRules.at_once", self.at_once)
         check_count("BulkheadRules.waiting", self.waiting, least=0)
-        check_seconds("BulkheadRules.come_back", self.come_back)
+        check_seconds("BulkheadRules.retry_after", self.retry_after)
 
 
-class Place:
-    """One call that waits, until ``called`` is set with a ticket or with why it gets none."""
+class WaitingCall:
+    """A call in the queue.
 
-    __slots__ = ("called", "exchange", "outcome")
+    Attributes:
+        exchange: The call.
+        decided: Set once ``outcome`` is.
+        outcome: A ticket if the call is admitted, or the reason why it is rejected.
+    """
+
+    __slots__ = ("decided", "exchange", "outcome")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.called = threading.Event()
+        self.decided = threading.Event()
         self.outcome: Ticket | Pause | None = None
 
-    def tell(self, outcome: Ticket | Pause) -> None:
-        """Wake who waits."""
+    def decide(self, outcome: Ticket | Pause) -> None:
+        """Admit or reject the call, and wake its thread."""
         self.outcome = outcome
-        self.called.set()
+        self.decided.set()
 
 
 class Bulkhead:
-    """The running and the waiting calls, first come first served. Callers hold a lock.
+    """The running calls and a first-in, first-out queue. Callers must hold a lock.
 
     Attributes:
-        running: The calls in flight.
-        line: The calls that wait, in the order in which they came.
+        running: Calls in progress.
+        queue: Waiting calls, the oldest first.
     """
 
     def __init__(self, rules: BulkheadRules) -> None:
         self._rules = rules
         self.running: set[Exchange] = set()
-        self.line: deque[Place] = deque()
+        self.queue: deque[WaitingCall] = deque()
 
     @property
     def free(self) -> bool:
-        """Whether there is a place."""
+        """Whether another call may run."""
         return len(self.running) < self._rules.at_once
 
-    def enter(self, exchange: Exchange) -> Place | Literal["in", "full"]:
-        """Take a place, or one in the line, or none."""
-        if self.free and not self.line:
+    def enter(self, exchange: Exchange) -> WaitingCall | Literal["in", "full"]:
+        """Run a call (``in``), or queue it, or reject it if the queue is full (``full``)."""
+        if self.free and not self.queue:
             self.running.add(exchange)
             return "in"
-        if len(self.line) >= self._rules.waiting:
+        if len(self.queue) >= self._rules.waiting:
             return "full"
-        place = Place(exchange)
-        self.line.append(place)
-        return place
+        call = WaitingCall(exchange)
+        self.queue.append(call)
+        return call
 
     def leave(self, exchange: Exchange) -> None:
-        """Give a place back."""
+        """Remove a call that has ended."""
         self.running.discard(exchange)
 
     def forget_calls(self) -> None:
-        """Wait for no call, as in a forked child, which runs none of them."""
+        """Forget all calls. A forked child runs none of its parent's calls."""
         self.running.clear()
-        self.line.clear()
+        self.queue.clear()

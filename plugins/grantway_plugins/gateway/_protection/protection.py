@@ -1,4 +1,4 @@
-"""What stands between a provider's clients and the provider: its breaker and its bulkhead."""
+"""The middleware that applies a provider's circuit breaker and bulkhead."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from grantway._processes.fork import fork_safe_lock
 from grantway._transport.http import SERVER_FAULT
 
 from .breaker import Breaker, BreakerRules, Pause, Ticket
-from .bulkhead import Bulkhead, BulkheadRules, Place
+from .bulkhead import Bulkhead, BulkheadRules, WaitingCall
 from .state import Notice, ProtectionState, ShedReason
 
 if TYPE_CHECKING:
@@ -37,45 +37,47 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("grantway.gateway")
 
-#: Guards the few numbers of every protection. Never held over anything that waits.
+#: Guards the state of every protection. Never held while waiting.
 _lock = fork_safe_lock()
 _all: weakref.WeakSet[Protection] = weakref.WeakSet()
 
 #: Seconds between checks whether a waiting call was cancelled.
-_LOOK = 0.1
+_CANCEL_CHECK = 0.1
 
 #: Reasons in the error message for a rejected call.
-_SAID: dict[ShedReason, str] = {
+_REASONS: dict[ShedReason, str] = {
     "open": "its circuit breaker is open",
     "retry_after": "it sent Retry-After",
     "probing": "one call is testing whether it has recovered",
-    "full": "its waiting line is full",
+    "full": "its queue is full",
     "deadline": "the call timed out while it waited",
 }
 
 
 class Protection(OneProcess):
-    """A circuit breaker and a bulkhead, as one middleware. Safe for threads.
+    """Middleware with a circuit breaker and a bulkhead. Thread-safe.
 
-    One object a provider: give it to every client of that provider in the process::
+    Create one object for each provider, and pass it to every client of that provider in the
+    process::
 
         protection = Protection("login.example.com")
         client = Client(provider, client_id="gateway", middleware=[protection])
 
-    A call that is not sent raises ``ProviderPausedError`` with ``retry_after``, in no time and
-    without a socket. Failures are those of the provider: no usable answer, ``server_error`` and
-    ``temporarily_unavailable``. A refusal, such as ``invalid_grant``, is an answer.
+    A rejected call raises ``ProviderPausedError`` with ``retry_after`` without using the network.
+    The breaker counts failures of the provider: no usable response, ``server_error`` and
+    ``temporarily_unavailable``. An error such as ``invalid_grant`` is not a failure of the
+    provider.
 
-    A ``Retry-After`` that one call was given holds for all. From then on, and while the breaker is
-    open, calls that are under way are not sent again either: they end with what they know.
+    A ``Retry-After`` in one response applies to all calls. Until it has passed, and while the
+    breaker is open, calls in progress are not retried.
 
     Args:
-        provider: A name for people and for metrics.
-        breaker: When to leave the provider alone.
-        bulkhead: How many calls at once.
-        listeners: Called with each ``Notice``, in the thread of the call; keep them short.
-        clock: Seconds that only grow; for tests.
-        jitter: A number from 0 to 1; for tests.
+        provider: Name of the provider in logs and metrics.
+        breaker: Settings of the circuit breaker.
+        bulkhead: Limits on concurrent calls.
+        listeners: Called with each ``Notice`` in the thread of the call, so they must be quick.
+        clock: Returns monotonic time in seconds; for tests.
+        jitter: Returns a random number from 0 to 1; for tests.
     """
 
     stays = "it counts what this process sends; make one in each process"
@@ -91,41 +93,42 @@ class Protection(OneProcess):
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.provider = provider
-        self._come_back = (bulkhead or BulkheadRules()).come_back
+        limits = bulkhead or BulkheadRules()
+        self._retry_after = limits.retry_after
         self._breaker = Breaker(breaker or BreakerRules(), clock, jitter)
-        self._bulkhead = Bulkhead(bulkhead or BulkheadRules())
+        self._bulkhead = Bulkhead(limits)
         self._listeners = list(listeners)
-        self._shown = "closed"
+        self._reported = "closed"
         _all.add(self)
 
     def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
-        """Let the call through, now or when there is a place, or raise.
+        """Send the call once the bulkhead has room for it.
 
         Raises:
-            ProviderPausedError: nothing was sent.
-            FlowCancelledError: the caller called it off while it waited; nothing was sent.
+            ProviderPausedError: The call was rejected. Nothing was sent.
+            FlowCancelledError: The caller cancelled the call while it waited. Nothing was sent.
         """
         ticket = self._enter(exchange)
         failed: bool | None = None
-        what = ""
+        code = ""
         try:
-            self._tell("load")
+            self._notify("load")
             if self._breaker.is_probe(ticket):
                 exchange.most_attempts = 1
-                self._announce()
-            exchange.on_refusal = self._heed
-            answer = call_next(exchange)
+                self._report_breaker()
+            exchange.on_refusal = self._apply_retry_after
+            response = call_next(exchange)
             failed = False
         except GrantwayError as error:
-            failed, what = _verdict(error), error.code
+            failed, code = _provider_failed(error), error.code
             raise
         else:
-            return answer
+            return response
         finally:
-            self._leave(exchange, ticket, failed, what)
+            self._leave(exchange, ticket, failed, code)
 
     def state(self) -> ProtectionState:
-        """What it is like now, for a health page."""
+        """Return the current state, for example for a health page."""
         with _lock:
             breaker, bulkhead = self._breaker, self._bulkhead
             left = breaker.left
@@ -135,18 +138,18 @@ class Protection(OneProcess):
                 why=breaker.why,
                 until=time.time() + left if left else None,
                 in_flight=len(bulkhead.running),
-                waiting=len(bulkhead.line),
+                waiting=len(bulkhead.queue),
                 failures=breaker.failures,
             )
 
     def listen(self, listener: Callable[[Notice], None]) -> None:
-        """Tell one more of each ``Notice``."""
+        """Add a listener, which is called with each ``Notice``."""
         self._listeners.append(listener)
 
     def __repr__(self) -> str:
         return f"Protection({self.provider!r})"
 
-    # --- The way of a call ------------------------------------------------------------------------
+    # --- Calls ------------------------------------------------------------------------------------
 
     def _enter(self, exchange: Exchange) -> Ticket:
         with _lock:
@@ -154,122 +157,124 @@ class Protection(OneProcess):
             entered = "full" if pause is not None else self._bulkhead.enter(exchange)
             ticket = self._breaker.admit() if entered == "in" else None
         if pause is not None:
-            raise self._shed(exchange, pause.reason, pause.seconds)
-        if isinstance(entered, Place):
+            raise self._rejection(exchange, pause.reason, pause.seconds)
+        if isinstance(entered, WaitingCall):
             return self._wait(entered)
         if ticket is None:
-            raise self._shed(exchange, "full", self._come_back)
+            raise self._rejection(exchange, "full", self._retry_after)
         return ticket
 
-    def _wait(self, place: Place) -> Ticket:
-        """Wait for a place, no longer than the call may take."""
-        deadline = place.exchange.deadline
+    def _wait(self, call: WaitingCall) -> Ticket:
+        """Wait in the queue, at most until the call's deadline."""
+        deadline = call.exchange.deadline
         try:
-            while not place.called.is_set() and not deadline.cancelled and deadline.remaining() > 0:
-                place.called.wait(min(_LOOK, deadline.remaining()))
+            while not call.decided.is_set() and not deadline.cancelled and deadline.remaining() > 0:
+                call.decided.wait(min(_CANCEL_CHECK, deadline.remaining()))
         except BaseException:
-            # As by Ctrl-C: the place may have been given meanwhile.
-            self._withdraw(place)
+            # For example Ctrl-C: the call may have been admitted in the meantime.
+            self._withdraw(call)
             raise
-        if not place.called.is_set() or deadline.remaining() <= 0 or deadline.cancelled:
-            self._withdraw(place)
+        if not call.decided.is_set() or deadline.remaining() <= 0 or deadline.cancelled:
+            self._withdraw(call)
             if deadline.cancelled:
-                self._tell("load")
+                self._notify("load")
                 raise FlowCancelledError(
                     "Cancelled by the caller; nothing was sent.",
-                    evidence=replace(place.exchange.evidence(), attempts=0),
+                    evidence=replace(call.exchange.evidence(), attempts=0),
                 )
-            raise self._shed(place.exchange, "deadline", self._come_back)
-        if isinstance(place.outcome, Pause):
-            raise self._shed(place.exchange, place.outcome.reason, place.outcome.seconds)
-        assert place.outcome is not None  # who calls gives a ticket or a reason
-        return place.outcome
+            raise self._rejection(call.exchange, "deadline", self._retry_after)
+        if isinstance(call.outcome, Pause):
+            raise self._rejection(call.exchange, call.outcome.reason, call.outcome.seconds)
+        assert call.outcome is not None  # decide() sets it
+        return call.outcome
 
-    def _withdraw(self, place: Place) -> None:
+    def _withdraw(self, call: WaitingCall) -> None:
         with _lock:
-            if isinstance(place.outcome, Ticket):
-                self._release(place.exchange, place.outcome, None, "")
-            elif place.outcome is None and place in self._bulkhead.line:
-                self._bulkhead.line.remove(place)
+            if isinstance(call.outcome, Ticket):
+                self._release(call.exchange, call.outcome, None, "")
+            elif call.outcome is None and call in self._bulkhead.queue:
+                self._bulkhead.queue.remove(call)
 
-    def _leave(self, exchange: Exchange, ticket: Ticket, failed: bool | None, what: str) -> None:
+    def _leave(self, exchange: Exchange, ticket: Ticket, failed: bool | None, code: str) -> None:
         exchange.on_refusal = None
         with _lock:
-            self._release(exchange, ticket, failed, what)
-        self._tell("load")
-        self._announce()
+            self._release(exchange, ticket, failed, code)
+        self._notify("load")
+        self._report_breaker()
 
-    def _release(self, exchange: Exchange, ticket: Ticket, failed: bool | None, what: str) -> None:
-        """Note how a call ended, and let the next ones in. Called with the lock."""
+    def _release(self, exchange: Exchange, ticket: Ticket, failed: bool | None, code: str) -> None:
+        """Record the outcome of a call, and admit the next ones. Requires the lock."""
         self._bulkhead.leave(exchange)
-        self._breaker.settle(ticket, failed, what)
-        self._serve()
+        self._breaker.record_outcome(ticket, failed, code)
+        self._process_queue()
 
-    def _serve(self) -> None:
-        """Let in who waits, or tell them why not. Called with the lock."""
+    def _process_queue(self) -> None:
+        """Admit or reject waiting calls as far as possible. Requires the lock."""
         bulkhead = self._bulkhead
         if self._breaker.left:
             for running in bulkhead.running:
                 running.most_attempts = 1
-        while bulkhead.line:
+        while bulkhead.queue:
             pause = self._breaker.pause()
             if pause is None and not bulkhead.free:
                 return
-            place = bulkhead.line.popleft()
+            call = bulkhead.queue.popleft()
             if pause is not None:
-                place.tell(pause)
+                call.decide(pause)
             else:
-                bulkhead.running.add(place.exchange)
-                place.tell(self._breaker.admit())
+                bulkhead.running.add(call.exchange)
+                call.decide(self._breaker.admit())
 
-    def _heed(self, asked: float | None) -> None:
-        """Take up when the provider wants to be asked again, for all calls."""
+    def _apply_retry_after(self, seconds: float | None) -> None:
+        """Apply the ``Retry-After`` of one response to all calls."""
         with _lock:
-            news = asked is not None and self._breaker.come_back_in(asked)
-            if news:
-                self._serve()
-        if news:
-            self._announce()
+            extended = seconds is not None and self._breaker.pause_for(seconds)
+            if extended:
+                self._process_queue()
+        if extended:
+            self._report_breaker()
 
-    # --- Telling ----------------------------------------------------------------------------------
+    # --- Reporting --------------------------------------------------------------------------------
 
-    def _shed(self, exchange: Exchange, reason: ShedReason, wait: float) -> ProviderPausedError:
-        self._tell("shed", reason)
+    def _rejection(
+        self, exchange: Exchange, reason: ShedReason, wait: float
+    ) -> ProviderPausedError:
+        self._notify("shed", reason)
         return ProviderPausedError(
-            f"{self.provider} was not asked: {_SAID[reason]}. Ask again in {wait:.1f} s.",
+            f"Nothing was sent to {self.provider}: {_REASONS[reason]}. Retry in {wait:.1f} s.",
             retry_after=wait,
             evidence=replace(exchange.evidence(), attempts=0),
         )
 
-    def _announce(self) -> None:
-        """Tell of the breaker, if its state is another than was told last."""
+    def _report_breaker(self) -> None:
+        """Log the breaker's state and notify listeners, if it has changed since the last report."""
         state = self.state()
         with _lock:
-            before, self._shown = self._shown, state.breaker
+            before, self._reported = self._reported, state.breaker
         if before != state.breaker:
             level = logging.INFO if state.breaker == "closed" else logging.WARNING
             _log.log(level, "%s: breaker %s: %s", self.provider, state.breaker, state.why or "-")
-            self._tell("breaker")
+            self._notify("breaker")
 
-    def _tell(self, kind: Literal["load", "breaker", "shed"], reason: str = "") -> None:
+    def _notify(self, kind: Literal["load", "breaker", "shed"], reason: str = "") -> None:
         if not self._listeners:
             return
         notice = Notice(kind, self.state(), reason)
         for listener in self._listeners:
             try:
                 listener(notice)
-            except Exception as error:  # noqa: BLE001 - a stranger's code; the call must go on
+            except Exception as error:  # noqa: BLE001 - a listener must not fail the call
                 _log.warning(
-                    "A listener of %s raised %s; the call goes on.",
+                    "A listener of %s raised %s; the call continues.",
                     self.provider,
                     type(error).__name__,
                 )
 
 
-def _verdict(error: GrantwayError) -> bool | None:
-    """Whether the provider failed; None where the error does not say."""
+def _provider_failed(error: GrantwayError) -> bool | None:
+    """Return whether the provider failed; None if the error does not show it."""
     if isinstance(error, ProviderUnavailableError) and error.retry_after is not None:
-        return None  # it said when it can be asked, and until then it is not: that is enough
+        return None  # the pause for Retry-After already protects the provider
     if isinstance(
         error, (TransportError, InternalServerException, TemporarilyUnavailableError)
     ) or (isinstance(error, UnknownTokenError) and (error.evidence.status or 0) >= SERVER_FAULT):
@@ -278,9 +283,9 @@ def _verdict(error: GrantwayError) -> bool | None:
 
 
 def _after_fork() -> None:
-    # The child has none of its parent's threads, so no call that it inherits would ever end.
+    # The child has none of its parent's threads, so inherited calls would never end.
     for protection in _all:
-        protection._breaker.forget_calls()  # noqa: SLF001 - its own module
+        protection._breaker.forget_calls()  # noqa: SLF001 - same module
         protection._bulkhead.forget_calls()  # noqa: SLF001
 
 

@@ -1,27 +1,27 @@
-"""The state of a protection, and its notices to listeners."""
+"""The state of a provider's protection, and notices of its changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-#: Why a call was not sent.
+#: Reason why a call was not sent.
 ShedReason = Literal["open", "retry_after", "probing", "full", "deadline"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProtectionState:
-    """What a provider's protection is like at a moment. Holds no secret.
+    """A snapshot of a provider's protection. Contains no secrets.
 
     Attributes:
-        provider: The name that the protection was given.
-        breaker: ``closed``, ``open`` (nothing is sent) or ``half_open`` (one call goes as a
+        provider: Name of the provider.
+        breaker: ``closed``, ``open`` (calls are rejected) or ``half_open`` (one call is sent as a
             probe).
-        why: What opened it; empty while it is closed.
-        until: Unix time until which nothing is sent, or None.
-        in_flight: Calls that were let through and have not ended.
-        waiting: Calls that wait for a place.
-        failures: Failures in a row.
+        why: Reason why the breaker opened; empty if it is closed.
+        until: Unix time until which calls are rejected, or None.
+        in_flight: Number of calls in progress.
+        waiting: Number of calls in the queue.
+        failures: Number of consecutive failures.
     """
 
     provider: str
@@ -35,12 +35,12 @@ class ProtectionState:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice to a listener.
+    """A change of a provider's protection.
 
     Attributes:
-        kind: ``load`` when calls in flight or waiting changed, ``breaker`` when its state did,
-            ``shed`` when a call was not sent.
-        state: The state of the protection just afterwards.
+        kind: ``load`` if the number of running or waiting calls changed, ``breaker`` if the
+            breaker's state changed, ``shed`` if a call was rejected.
+        state: The state after the change.
         reason: For ``shed``: ``open``, ``retry_after``, ``probing``, ``full`` or ``deadline``.
     """
 

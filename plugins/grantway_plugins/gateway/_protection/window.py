@@ -1,8 +1,8 @@
-"""How many calls of the last seconds failed, in a few numbers whatever their count."""
+"""A sliding window over the outcomes of calls, in constant memory."""
 
 from __future__ import annotations
 
-#: The window moves by a tenth of itself.
+#: Number of slices; the window moves by one slice at a time.
 _SLICES = 10
 
 
@@ -10,7 +10,7 @@ class Window:
     """Counts of calls and failures over a sliding window.
 
     Args:
-        length: Its seconds.
+        length: Length of the window in seconds.
     """
 
     __slots__ = ("_calls", "_failed", "_last", "_slice")
@@ -28,14 +28,14 @@ class Window:
         self._failed[at] += failed
 
     def totals(self, now: float) -> tuple[int, int]:
-        """Calls, and how many of them failed."""
+        """Return the number of calls and of failed calls."""
         self._move(now)
         return sum(self._calls), sum(self._failed)
 
     def _move(self, now: float) -> int:
-        """Forget what has left the window; gives the place of what happens now."""
+        """Clear the slices that have left the window, and return the index of the current one."""
         current = int(now / self._slice)
-        for gone in range(max(self._last + 1, current - _SLICES + 1), current + 1):
-            self._calls[gone % _SLICES] = self._failed[gone % _SLICES] = 0
+        for reused in range(max(self._last + 1, current - _SLICES + 1), current + 1):
+            self._calls[reused % _SLICES] = self._failed[reused % _SLICES] = 0
         self._last = max(self._last, current)
         return self._last % _SLICES
