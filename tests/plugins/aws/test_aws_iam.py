@@ -159,6 +159,6 @@ def test_signs_with_the_current_time() -> None:
     calling, transport = client(answer(200, ANSWER))
     before = datetime.now(UTC).replace(microsecond=0)
     calling.create_token(**PARAMS)
-    stamp = transport.requests[0].headers["X-Amz-Date"]
-    signed = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    timestamp = transport.requests[0].headers["X-Amz-Date"]
+    signed = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert before <= signed <= datetime.now(UTC)

@@ -43,7 +43,7 @@ def _data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     regions.regions.cache_clear()
 
 
-def asked(region: str, **options: Any) -> str:
+def boto3_endpoint(region: str, **options: Any) -> str:
     """Return the address to which boto3 sends a request, which ``meta`` does not show."""
     client = boto3.session.Session().client(
         "sso-oidc", region_name=region, config=Config(**options)
@@ -211,7 +211,7 @@ def test_uses_the_configured_endpoint_like_boto3(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     client = aws.client("us-east-2")
-    assert client.meta.endpoint_url == asked("us-east-2")
+    assert client.meta.endpoint_url == boto3_endpoint("us-east-2")
     client.close()
 
 

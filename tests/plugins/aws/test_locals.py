@@ -180,7 +180,7 @@ def test_invalid_client_arguments_show_no_secret(spoilt: dict[str, Any]) -> None
     assert_clean(lambda: aws.client(**options))
 
 
-# --- siblings -----------------------------------------------------------------------------------
+# --- other clients ------------------------------------------------------------------------------
 
 
 def test_a_profile_with_aws_credentials_shows_no_secret(
@@ -208,8 +208,8 @@ REGISTERED = {"clientId": "client", "clientSecret": f"cs-{MARK}", "clientSecretE
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-@pytest.mark.parametrize("way", ["login_on_device", "login_with_browser", "credential"])
-def test_a_failing_session_shows_no_secret(name: str, way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["login_on_device", "login_with_browser", "credential"])
+def test_a_failing_session_shows_no_secret(name: str, method: str, tmp_path: Path) -> None:
     config = SsoConfig(
         "dev",
         "https://x.awsapps.com/start",
@@ -239,11 +239,11 @@ def test_a_failing_session_shows_no_secret(name: str, way: str, tmp_path: Path) 
         ),
         "credential": lambda session: session.credential().token(),
     }
-    first = [] if way == "credential" else [faults.answer(200, REGISTERED)]
+    first = [] if method == "credential" else [faults.answer(200, REGISTERED)]
     with FaultServer(*first, ANSWERS[name]) as server:
         session = aws.SsoSession(config, folder=tmp_path, endpoint_url=server.url, timeout=2)
         with session, pytest.raises(grantway.GrantwayError) as caught:
-            ask[way](session)
+            ask[method](session)
     text = "".join(
         traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
     )
@@ -255,12 +255,12 @@ class _Failing:
     """Credentials that fail to refresh."""
 
     def get_frozen_credentials(self) -> Any:
-        raise OSError("the renewal's own fault")
+        raise OSError("the refresh failed")
 
 
-@pytest.mark.parametrize("renewal", ["fails", "works"])
-def test_a_signing_client_shows_no_secret(renewal: str) -> None:
-    found = _Failing() if renewal == "fails" else botocore.credentials.Credentials(*KEYS.values())
+@pytest.mark.parametrize("refresh", ["fails", "works"])
+def test_a_signing_client_shows_no_secret(refresh: str) -> None:
+    found = _Failing() if refresh == "fails" else botocore.credentials.Credentials(*KEYS.values())
     with FaultServer(ANSWERS["refused"]) as server:
         client = grantway.Client(
             grantway.Provider(token_endpoint=f"{server.url}/token", dialect="aws-sso-oidc"),

@@ -62,11 +62,11 @@ def test_an_operation_has_the_same_shapes(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICE.operation_names)
 def test_the_types_have_the_same_members(name: str) -> None:
     theirs = SERVICE.operation_model(name)
-    request, answer = getattr(model, f"{name}Request"), getattr(model, f"{name}Response")
+    request, response = getattr(model, f"{name}Request"), getattr(model, f"{name}Response")
     assert set(request.__annotations__) == set(theirs.input_shape.members)
     assert request.__required_keys__ == set(theirs.input_shape.required_members)
-    told = set(typing.get_type_hints(answer))
-    assert told == {*theirs.output_shape.members, "ResponseMetadata"}
+    members = set(typing.get_type_hints(response))
+    assert members == {*theirs.output_shape.members, "ResponseMetadata"}
 
 
 @pytest.mark.parametrize("name", SERVICE.operation_names)

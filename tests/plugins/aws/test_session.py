@@ -103,13 +103,13 @@ def test_stores_and_refreshes_a_device_login(
     assert session.credential().token().access_token == login.access_token == first["accessToken"]
 
     change(session, expiresAt=timestamp_in(-1))
-    renewed = session.credential().token()
+    refreshed = session.credential().token()
     second = stored(session)
-    assert renewed.access_token == second["accessToken"] != first["accessToken"]
+    assert refreshed.access_token == second["accessToken"] != first["accessToken"]
     assert second["refreshToken"] != first["refreshToken"]
     assert second["clientId"] == first["clientId"]
     assert second["registrationExpiresAt"] == first["registrationExpiresAt"]
-    assert renewed.extra["clientId"] == first["clientId"]
+    assert refreshed.extra["clientId"] == first["clientId"]
 
 
 def test_saves_the_whole_token_if_its_file_is_removed_during_a_refresh(
@@ -140,15 +140,15 @@ def _removing_first(path: Path, save: Callable[..., None]) -> Callable[..., None
 def test_stores_and_refreshes_a_browser_login(
     session: SsoSession, grantway_issuer: LiveIssuer
 ) -> None:
-    asked: list[str] = []
+    opened: list[str] = []
     driver = grantway_issuer.browser_driver()
 
     def open_browser(url: str) -> None:
-        asked.append(url)
+        opened.append(url)
         driver.visit(driver.approve_authorization(url))
 
     login = session.login_with_browser(open_browser=open_browser)
-    assert "scopes=sso%3Aaccount%3Aaccess" in asked[0]
+    assert "scopes=sso%3Aaccount%3Aaccess" in opened[0]
     assert stored(session)["accessToken"] == login.access_token
     change(session, expiresAt=timestamp_in(-1))
     assert session.credential().token().access_token != login.access_token

@@ -71,7 +71,7 @@ def test_python_m_grantway_is_the_command_line(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "told"),
+    ("missing", "expected"),
     [
         ("import sys; sys.modules['click'] = None", "pip install 'grantway[cli]'"),
         (
@@ -80,11 +80,11 @@ def test_python_m_grantway_is_the_command_line(home: Home) -> None:
         ),
     ],
 )
-def test_python_m_grantway_reports_what_to_install(missing: str, told: str) -> None:
+def test_python_m_grantway_reports_what_to_install(missing: str, expected: str) -> None:
     code = f"{missing}; import runpy; runpy.run_module('grantway', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -131,14 +131,14 @@ def test_a_profile_with_a_start_url(aws: Home) -> None:
 
 @pytest.mark.parametrize("command", ["login", "logout", "status", "token"])
 def test_rejects_a_session_that_is_not_in_the_file(aws: Home, command: str) -> None:
-    for login, told in (
+    for login, expected in (
         (("--sso-session", "nowhere"), "no section [sso-session nowhere]"),
         (("--sso-profile", "nowhere"), "no section [profile nowhere]"),
         (("--sso-profile", "keys"), "[profile keys]: sso_session is missing"),
     ):
         done = aws.run(command, *login)
         assert done.returncode == 1
-        assert told in done.stderr
+        assert expected in done.stderr
     done = aws.run(command, *CORP, *DEV)
     assert done.returncode == 2
     assert "Give only one of NAME, --sso-session and --sso-profile." in done.stderr

@@ -26,13 +26,13 @@ def test_adds_rotates_and_removes_a_client_while_the_issuer_runs(tmp_path: Path)
     with serving(*database, "--registration", "off") as (url, _process):
 
         def works(client_secret: str) -> bool:
-            answer = requests.post(
+            response = requests.post(
                 f"{url}/token",
                 {"grant_type": "client_credentials"},
                 auth=(client["client_id"], client_secret),
                 timeout=PATIENCE,
             )
-            return answer.ok
+            return response.ok
 
         options = ("--grant-type", "client_credentials", "--scope", "read")
         added = grantway("client", "add", "gw", *options, "--secret-file", str(secret), *database)
@@ -59,9 +59,9 @@ def test_reports_invalid_options() -> None:
 def test_adds_no_client_if_the_secret_file_cannot_be_written(tmp_path: Path) -> None:
     database = ("--database", str(tmp_path / "issuer.sqlite3"))
     missing = tmp_path / "missing" / "secret.txt"
-    refused = grantway("client", "add", "gw", "--secret-file", str(missing), *database)
-    assert refused.returncode == 1
-    assert str(missing) in refused.stderr
+    rejected = grantway("client", "add", "gw", "--secret-file", str(missing), *database)
+    assert rejected.returncode == 1
+    assert str(missing) in rejected.stderr
     assert json.loads(grantway("client", "list", *database).stdout) == []
 
 
@@ -70,8 +70,8 @@ def test_prints_each_change_in_the_format_of_the_audit_log(tmp_path: Path) -> No
     options = ("--grant-type", "client_credentials", *database)
     added = grantway("client", "--log-format", "json", "add", "gw", *options)
     client_id = json.loads(added.stdout)["client_id"]
-    told = json.loads(added.stderr)
-    assert (told["event"], told["client_id"]) == ("registration", client_id)
+    entry = json.loads(added.stderr)
+    assert (entry["event"], entry["client_id"]) == ("registration", client_id)
     removed = grantway("client", "--log-format", "text", "remove", client_id, *database)
     assert f" grantway.audit client_removal client_id={client_id} " in removed.stderr
     assert removed.stderr.count("\n") == 1

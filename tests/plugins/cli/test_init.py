@@ -103,7 +103,7 @@ def test_sets_every_setting_by_option(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (("--name", "a b"), "--name: use letters, digits, dots, _ and -"),
         (("--client-secret-env", "X"), "--client-secret-env needs client_id beside it"),
@@ -121,11 +121,11 @@ def test_sets_every_setting_by_option(home: Home) -> None:
     ],
 )
 def test_reports_an_invalid_option_and_writes_nothing(
-    home: Home, options: tuple[str, ...], told: str
+    home: Home, options: tuple[str, ...], expected: str
 ) -> None:
     done = home.run("init", *ENDPOINTS, *options)
     assert done.returncode in {1, 2}
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert "line " not in done.stderr
     assert not home.config.exists()
@@ -197,7 +197,7 @@ def test_numbers_duplicate_profile_names(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ("[profiles", "Expected ']'"),
         (
@@ -209,12 +209,12 @@ def test_numbers_duplicate_profile_names(home: Home) -> None:
     ],
 )
 def test_leaves_a_file_that_cannot_be_extended_unchanged(
-    home: Home, content: str, told: str
+    home: Home, content: str, expected: str
 ) -> None:
     home.write(content)
     done = home.run("init", *ENDPOINTS, "--client-id", "app", "--name", "work")
     assert done.returncode == 1
-    assert told in done.stderr
+    assert expected in done.stderr
     assert home.config.read_text() == content
 
 

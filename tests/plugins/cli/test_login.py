@@ -59,7 +59,7 @@ def running(home: Home, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             login.kill()
 
 
-def asked(login: subprocess.Popen[str]) -> tuple[str, str]:
+def device_prompt(login: subprocess.Popen[str]) -> tuple[str, str]:
     """Return the address and the code that a device login shows."""
     assert login.stdout is not None
     shown = ""
@@ -77,7 +77,7 @@ def is_empty(home: Home) -> bool:
 
 def test_logs_in_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
     with running(work, "work", "--device") as login:
-        uri, code = asked(login)
+        uri, code = device_prompt(login)
         assert is_empty(work)
         grantway_issuer.browser_driver().approve_device(uri, code)
         shown, errors = login.communicate(timeout=PATIENCE)
@@ -93,7 +93,7 @@ def test_logs_in_on_a_device(work: Home, grantway_issuer: LiveIssuer) -> None:
 
 def test_a_denied_login_fails(work: Home, grantway_issuer: LiveIssuer) -> None:
     with running(work, "work") as login:
-        uri, code = asked(login)
+        uri, code = device_prompt(login)
         grantway_issuer.browser_driver().deny_device(uri, code)
         _, errors = login.communicate(timeout=PATIENCE)
     assert login.returncode == 1
@@ -104,7 +104,7 @@ def test_a_denied_login_fails(work: Home, grantway_issuer: LiveIssuer) -> None:
 
 def test_ctrl_c_cancels_and_stores_nothing(work: Home) -> None:
     with running(work, "work", "--device") as login:
-        asked(login)
+        device_prompt(login)
         login.send_signal(signal.SIGINT)
         _, errors = login.communicate(timeout=PATIENCE)
     assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")
@@ -358,7 +358,7 @@ def test_uses_the_login_method_of_the_profile(work: Home) -> None:
 def log_in(home: Home, issuer: LiveIssuer) -> str:
     """Log in on a device, and return the client_id."""
     with running(home, "work", "--device") as login:
-        issuer.browser_driver().approve_device(*asked(login))
+        issuer.browser_driver().approve_device(*device_prompt(login))
         _, errors = login.communicate(timeout=PATIENCE)
     assert login.returncode == 0, errors
     with home.profile() as profile:
@@ -580,7 +580,7 @@ def test_logs_in_to_an_aws_session(home: Home, grantway_issuer: LiveIssuer) -> N
     }
     home.env.update(aws)
     with running(home, "--sso-session", "corp") as login:
-        grantway_issuer.browser_driver().approve_device(*asked(login))
+        grantway_issuer.browser_driver().approve_device(*device_prompt(login))
         shown, errors = login.communicate(timeout=PATIENCE)
     assert (login.returncode, errors) == (0, "")
     assert "The AWS tools share it" in shown
@@ -618,7 +618,7 @@ def test_uses_the_session_settings_of_the_profile_file(
     assert f"127.0.0.1%3A{port}%2Foauth%2Fcallback" in done.stdout
     home.write('[sso_sessions.corp]\nlogin = "device"\n')
     with running(home, "--sso-session", "corp") as login:
-        grantway_issuer.browser_driver().approve_device(*asked(login))
+        grantway_issuer.browser_driver().approve_device(*device_prompt(login))
         assert login.wait(PATIENCE) == 0
 
 
@@ -632,7 +632,7 @@ def test_sends_no_session_refresh_token_if_the_next_cannot_be_stored(
     )
     home.env.update(AWS_CONFIG_FILE=str(config), AWS_ENDPOINT_URL_SSO_OIDC=grantway_issuer.url)
     with running(home, "--sso-session", "corp") as login:
-        grantway_issuer.browser_driver().approve_device(*asked(login))
+        grantway_issuer.browser_driver().approve_device(*device_prompt(login))
         login.communicate(timeout=PATIENCE)
     file = next(
         each

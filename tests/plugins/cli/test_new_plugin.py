@@ -46,7 +46,7 @@ def test_replaces_every_name_of_the_template() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("Acme Coupons", "such as acme-coupons."),
         ("acme_coupons", "such as acme-coupons."),
@@ -62,10 +62,10 @@ def test_replaces_every_name_of_the_template() -> None:
         ("tests", "already has a module called tests"),
     ],
 )
-def test_rejects_an_invalid_name(name: str, told: str, tmp_path: Path) -> None:
+def test_rejects_an_invalid_name(name: str, expected: str, tmp_path: Path) -> None:
     status, shown = new_plugin("--into", tmp_path, "--", name)
     assert status == 1
-    assert told in shown
+    assert expected in shown
     assert list(tmp_path.iterdir()) == []
 
 

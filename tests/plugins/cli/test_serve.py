@@ -44,7 +44,7 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[str, subprocess
             process.kill()
 
 
-def refused(*options: str) -> str:
+def error_of(*options: str) -> str:
     done = forked.run(
         [*GRANTWAY, "serve", "--port", "0", *options],
         capture_output=True,
@@ -94,8 +94,8 @@ def test_sets_lifetimes_by_option() -> None:
 
 def test_sets_limits_by_option() -> None:
     with serving("--database", ":memory:", "--header-bytes", "2000") as (url, _):
-        answer = requests.get(f"{url}/health", headers={"X": "x" * 2000}, timeout=30)
-        assert answer.status_code == 431
+        response = requests.get(f"{url}/health", headers={"X": "x" * 2000}, timeout=30)
+        assert response.status_code == 431
 
 
 def test_allows_pages_of_a_given_origin_to_read_the_metadata() -> None:
@@ -103,8 +103,8 @@ def test_allows_pages_of_a_given_origin_to_read_the_metadata() -> None:
     options = ["--database", ":memory:", "--cors-origin", page["origin"]]
     with serving(*options) as (url, _):
         metadata = f"{url}/.well-known/oauth-authorization-server"
-        answer = requests.get(metadata, headers=page, timeout=PATIENCE)
-    assert answer.headers["access-control-allow-origin"] == page["origin"]
+        response = requests.get(metadata, headers=page, timeout=PATIENCE)
+    assert response.headers["access-control-allow-origin"] == page["origin"]
 
 
 def test_shows_the_given_name_and_scope_descriptions() -> None:
@@ -150,13 +150,13 @@ def test_warns_about_automatic_approval() -> None:
     ],
 )
 def test_rejects_invalid_options_by_name(options: list[str], says: str) -> None:
-    assert says in refused(*options)
+    assert says in error_of(*options)
 
 
 def test_leaves_a_file_that_is_not_a_database_unchanged(tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("not a database, and worth keeping")
-    assert str(notes) in refused("--database", str(notes))
+    assert str(notes) in error_of("--database", str(notes))
     assert notes.read_text() == "not a database, and worth keeping"
 
 
@@ -178,9 +178,9 @@ def test_writes_the_audit_log_to_standard_error(log_format: str) -> None:
         _, errors = process.communicate(timeout=PATIENCE)
     lines = errors.splitlines()
     if log_format == "json":
-        told = [json.loads(line) for line in lines]
-        assert {each["logger"] for each in told} == {"grantway.audit"}
-        events = [(each["event"], each["client_id"]) for each in told]
+        entries = [json.loads(line) for line in lines]
+        assert {each["logger"] for each in entries} == {"grantway.audit"}
+        events = [(each["event"], each["client_id"]) for each in entries]
     else:
         found = [re.search(r" INFO grantway\.audit (\S+) client_id=(\S+) ", line) for line in lines]
         events = [(each[1], each[2]) for each in found if each]

@@ -92,10 +92,10 @@ def test_a_single_use_grant_is_not_refreshable(vouchers: Home) -> None:
         for command in ("login", "token", "status"):
             done = vouchers.run(command, "v")
             assert done.returncode == 3
-            told = done.stdout + done.stderr
-            assert "params.voucher can be used only once, so put a new value into" in told
-            assert f"{vouchers.config}, line 5, then run: grantway login v" in told
-            assert "accept()" not in told
+            output = done.stdout + done.stderr
+            assert "params.voucher can be used only once, so put a new value into" in output
+            assert f"{vouchers.config}, line 5, then run: grantway login v" in output
+            assert "accept()" not in output
     assert len(server.requests) == 1
 
 
@@ -162,7 +162,7 @@ def test_a_login_without_a_refresh_token_is_not_refreshable(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "missing", "instead"),
+    ("method", "missing", "instead"),
     [
         ("--device", "device_authorization_endpoint", "--browser or --paste"),
         ("--browser", "authorization_endpoint", "--device"),
@@ -170,15 +170,15 @@ def test_a_login_without_a_refresh_token_is_not_refreshable(home: Home) -> None:
     ],
 )
 def test_rejects_a_login_method_without_its_endpoint(
-    home: Home, way: str, missing: str, instead: str
+    home: Home, method: str, missing: str, instead: str
 ) -> None:
     home.write(
         '[profiles.work]\nprovider = {token_endpoint = "https://login.example.com/token"}\n'
         'client_id = "app"\n'
     )
-    done = home.run("login", "work", way)
+    done = home.run("login", "work", method)
     assert done.returncode == 1
-    assert f"login.example.com has no {missing}, which {way} needs. Use {instead}" in done.stderr
+    assert f"login.example.com has no {missing}, which {method} needs. Use {instead}" in done.stderr
     assert "Provider(" not in done.stderr
 
 

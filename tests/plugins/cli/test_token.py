@@ -192,12 +192,12 @@ def test_eight_processes_refresh_an_expired_token_once(
         for _ in range(2):
             old = home.age(-1)
             bodies.clear()
-            asked = [home.start("token", "work") for _ in range(8)]
-            answers = [(each.communicate(timeout=PATIENCE), each.returncode) for each in asked]
+            processes = [home.start("token", "work") for _ in range(8)]
+            outputs = [(each.communicate(timeout=PATIENCE), each.returncode) for each in processes]
             stored = home.stored()
             assert stored is not None
             assert stored.access_token != old.access_token
-            assert answers == [((f"{stored.access_token}\n", ""), 0)] * 8
+            assert outputs == [((f"{stored.access_token}\n", ""), 0)] * 8
             assert len(bodies) == 1
             assert b"grant_type=refresh_token" in bodies[0]
 

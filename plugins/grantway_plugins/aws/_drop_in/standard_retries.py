@@ -44,14 +44,14 @@ class StandardRetries(RetryRules):
     request succeeded, a second one may revoke the tokens that it issued (RFC 6749 section 4.1.2).
     """
 
-    def judge(self, answer: ProviderResponse) -> Outcome:
+    def judge(self, response: ProviderResponse) -> Outcome:
         """Return the outcome of a request from its response."""
-        code = answer.error.code if answer.error is not None else ""
+        code = response.error.code if response.error is not None else ""
         if code in _THROTTLED:
             return Outcome.REFUSED
-        if answer.status in REFUSED and code not in _MODELED:
+        if response.status in REFUSED and code not in _MODELED:
             return Outcome.REFUSED
-        if answer.status in _TRANSIENT_STATUS or code in _TRANSIENT:
+        if response.status in _TRANSIENT_STATUS or code in _TRANSIENT:
             return Outcome.UNKNOWN
         return Outcome.FINAL
 
