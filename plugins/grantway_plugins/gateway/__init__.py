@@ -1,11 +1,9 @@
-"""Grantway inside a gateway: a token endpoint to mount.
+"""Token endpoints for gateways, with protection and metrics.
 
-``TokenEndpoint`` answers token requests in any WSGI or ASGI framework. ``Broker`` settles them by a
-provider behind the gateway, ``EmbeddedIssuer`` by the issuer in the same process. Importing the
-package loads none of it.
-
-``Protection`` stands between a provider and its clients, and ``GatewayMetrics`` counts for
-Prometheus.
+``TokenEndpoint`` responds to token requests in any WSGI or ASGI framework. It gets the tokens from
+a ``Broker``, which forwards requests to a provider, or from an ``EmbeddedIssuer`` in the same
+process. ``Protection`` limits the calls of a provider, and ``GatewayMetrics`` exports Prometheus
+metrics. Modules are imported on first use.
 """
 
 from grantway._lazy import lazy

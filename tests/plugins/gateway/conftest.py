@@ -90,10 +90,10 @@ def broker(upstream: LiveIssuer) -> Broker:
 Brokered = Callable[..., tuple[Broker, FaultServer]]
 
 
-def bound(settlement: Broker, data: dict[str, str], client_id: str = "shop") -> dict[str, str]:
+def bound(backend: Broker, data: dict[str, str], client_id: str = "shop") -> dict[str, str]:
     """The same request with its refresh token as this caller got it from the broker."""
     names = {"refresh_token", "refreshToken"} & data.keys()
-    return {**data, **{name: settlement.bind(client_id, data[name]) for name in names}}
+    return {**data, **{name: backend.bind(client_id, data[name]) for name in names}}
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
 
     @csrf_exempt
     def token(request: HttpRequest) -> HttpResponse:
-        answer = endpoint.answer(request.method, request.headers, request)
+        answer = endpoint.respond(request.method, request.headers, request)
         return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
     urls: Any = ModuleType("urls")

@@ -37,13 +37,13 @@ VERIFIER = "v" * 43
 
 def ask(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
     form = {"client_id": client, "client_secret": SECRETS[client], **params}
-    answer = endpoint.answer("POST", {"Content-Type": FORM}, urlencode(form).encode())
+    answer = endpoint.respond("POST", {"Content-Type": FORM}, urlencode(form).encode())
     return answer.status, json.loads(answer.body)
 
 
 def ask_json(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
     members = {"clientId": client, "clientSecret": SECRETS[client], **params}
-    answer = endpoint.answer("POST", {"Content-Type": JSON}, json.dumps(members).encode())
+    answer = endpoint.respond("POST", {"Content-Type": JSON}, json.dumps(members).encode())
     return answer.status, json.loads(answer.body)
 
 
@@ -200,7 +200,7 @@ def test_a_device_code_from_elsewhere_belongs_to_its_first_presenter(brokered: B
 
 
 def test_first_presenters_never_forget_one_to_make_room() -> None:
-    first = FirstPresenters(seconds=3600, most=2)
+    first = FirstPresenters(seconds=3600, limit=2)
     assert first.claim("a", "shop")
     assert first.claim("b", "evil")
     assert not first.claim("c", "evil")
@@ -209,7 +209,7 @@ def test_first_presenters_never_forget_one_to_make_room() -> None:
 
 
 def test_one_caller_cannot_take_the_room_of_the_others() -> None:
-    first = FirstPresenters(seconds=3600, most=100)
+    first = FirstPresenters(seconds=3600, limit=100)
     assert sum(first.claim(f"evil-{number}", "evil") for number in range(200)) == 50
     assert sum(first.claim(f"shop-{number}", "shop") for number in range(10)) == 10
 
@@ -257,7 +257,10 @@ def test_a_device_login_needs_a_caller_that_may_begin_one(brokered: Brokered) ->
     broker, server = brokered(faults.answer(), clients=CLIENTS)
     endpoint = DeviceAuthorizationEndpoint(broker)
     status, said = ask(endpoint, "shop")
-    assert (status, said["error_description"]) == (400, "The provider offers no device logins")
+    assert (status, said["error_description"]) == (
+        400,
+        "The provider does not support device logins",
+    )
     assert ask(endpoint, "shop", scope="\x07")[1]["error"] == "invalid_request"
     assert not server.requests
 

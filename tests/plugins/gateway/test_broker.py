@@ -60,14 +60,14 @@ def refusal(error: str, status: int = 400, **more: str) -> Any:
 def test_what_the_provider_refuses_is_refused_alike(
     error: str, status: int, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, _ = brokered(refusal(error, error_description='Because "I" say so\\\né.'))
-    url = serve("asgi", TokenEndpoint(settlement))
-    answer = http.post(url, data=bound(settlement, REFRESH))
+    backend, _ = brokered(refusal(error, error_description='Because "I" say so\\\né.'))
+    url = serve("asgi", TokenEndpoint(backend))
+    answer = http.post(url, data=bound(backend, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     # RFC 6749 section 5.2: printable ASCII without quotes and backslashes.
     assert answer.json()["error_description"] == "Because 'I' say so/??."
 
-    answer = http.post(url, json=bound(settlement, AWS))
+    answer = http.post(url, json=bound(backend, AWS))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     kind = next((each for each in grantway._exceptions.TOKEN_ERRORS if each.wire == error), None)
     name = kind.__name__ if kind else "InvalidRequestException"
@@ -82,11 +82,11 @@ def test_the_gateways_own_proof_refused_is_no_fault_of_the_caller(
     http: requests.Session,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settlement, _ = brokered(refusal(error, 401, error_description=f"bad secret {OURS}"))
-    url = serve("asgi", TokenEndpoint(settlement))
-    answer = http.post(url, data=bound(settlement, REFRESH))
+    backend, _ = brokered(refusal(error, 401, error_description=f"bad secret {OURS}"))
+    url = serve("asgi", TokenEndpoint(backend))
+    answer = http.post(url, data=bound(backend, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (502, "server_error")
-    assert "gateway's own credentials" in answer.json()["error_description"]
+    assert "gateway's credentials" in answer.json()["error_description"]
     assert "www-authenticate" not in answer.headers
     assert OURS not in answer.text + caplog.text
 
@@ -95,11 +95,11 @@ def test_secrets_that_the_provider_quotes_are_cut_out(
     brokered: Brokered, serve: Serve, http: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = f"{OURS} and rt-very-secret"
-    settlement, _ = brokered(refusal("invalid_grant", error_description=words))
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, _ = brokered(refusal("invalid_grant", error_description=words))
+    url = serve("asgi", TokenEndpoint(backend))
     for answer in (
-        http.post(url, data=bound(settlement, REFRESH)),
-        http.post(url, json=bound(settlement, AWS)),
+        http.post(url, data=bound(backend, REFRESH)),
+        http.post(url, json=bound(backend, AWS)),
     ):
         assert answer.json()["error_description"] == "*** and ***"
     assert "secret" not in caplog.text
@@ -107,6 +107,7 @@ def test_secrets_that_the_provider_quotes_are_cut_out(
 
 NOT_NOW = "temporarily_unavailable"
 UNTRIED = "the same request may be sent again"
+UNLIKE = "did not respond like a token endpoint"
 UNKNOWN = "keep the refresh token and send it once more"
 HTML = {"Content-Type": "text/html"}
 
@@ -121,8 +122,14 @@ HTML = {"Content-Type": "text/html"}
         (refusal("server_error", 500), (502, "server_error", None, UNKNOWN)),
         (faults.answer(500, b"<html>oops</html>", HTML), (502, "server_error", None, UNKNOWN)),
         (faults.answer(200, b"<html>login</html>", HTML), (502, "server_error", None, UNKNOWN)),
-        (faults.answer(404, b"<html>", HTML), (502, "server_error", None, "not answer as a token")),
-        (faults.answer(302, b"", {"Location": "/x"}), (502, "server_error", None, "not answer as")),
+        (
+            faults.answer(404, b"<html>", HTML),
+            (502, "server_error", None, UNLIKE),
+        ),
+        (
+            faults.answer(302, b"", {"Location": "/x"}),
+            (502, "server_error", None, UNLIKE),
+        ),
         (faults.reset_after_request, (504, "server_error", None, UNKNOWN)),
         (faults.close_after_request, (504, "server_error", None, UNKNOWN)),
         (faults.half(), (502, "server_error", None, UNKNOWN)),
@@ -137,15 +144,15 @@ def test_a_provider_that_fails(
     http: requests.Session,
 ) -> None:
     status, error, retry_after, says = told
-    settlement, _ = brokered(act)
-    url = serve("asgi", TokenEndpoint(settlement))
-    answer = http.post(url, data=bound(settlement, REFRESH))
+    backend, _ = brokered(act)
+    url = serve("asgi", TokenEndpoint(backend))
+    answer = http.post(url, data=bound(backend, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (status, error), answer.text
     assert answer.headers.get("retry-after") == retry_after
     assert says in answer.json()["error_description"]
     assert "oops" not in answer.text
 
-    answer = http.post(url, json=bound(settlement, AWS))
+    answer = http.post(url, json=bound(backend, AWS))
     assert (answer.status_code, answer.json()["error"]) == (status, "server_error")
     assert answer.headers["x-amzn-errortype"] == "InternalServerException"
     assert answer.headers.get("retry-after") == retry_after
@@ -154,11 +161,9 @@ def test_a_provider_that_fails(
 def test_a_provider_that_is_silent(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, _ = brokered(faults.stall, timeout=0.3)
+    backend, _ = brokered(faults.stall, timeout=0.3)
     for framework in ("asgi", "wsgi"):
-        answer = http.post(
-            serve(framework, TokenEndpoint(settlement)), data=bound(settlement, REFRESH)
-        )
+        answer = http.post(serve(framework, TokenEndpoint(backend)), data=bound(backend, REFRESH))
         assert (answer.status_code, answer.json()["error"]) == (504, "server_error")
         assert UNKNOWN in answer.json()["error_description"]
 
@@ -169,9 +174,9 @@ def test_a_provider_that_is_not_there(
     nowhere = grantway.Provider(token_endpoint=f"http://127.0.0.1:{free_port()}/token")
     retry = grantway.RetryPolicy(attempts=2, base=0.01)
     with grantway.Client(nowhere, client_id="gateway", client_secret=OURS, retry=retry) as client:
-        settlement = Broker(client, clients=CLIENTS)
-        url = serve("asgi", TokenEndpoint(settlement))
-        answer = http.post(url, data=bound(settlement, REFRESH))
+        backend = Broker(client, clients=CLIENTS)
+        url = serve("asgi", TokenEndpoint(backend))
+        answer = http.post(url, data=bound(backend, REFRESH))
     assert (answer.status_code, answer.json()["error"]) == (503, NOT_NOW)
     assert "nothing was sent" in answer.json()["error_description"]
 
@@ -195,24 +200,24 @@ def test_whether_it_may_be_repeated_follows_from_the_grant(
     http: requests.Session,
 ) -> None:
     grantway.register(COUPON)
-    settlement, server = brokered(faults.reset_after_request)
-    answer = http.post(serve("asgi", TokenEndpoint(settlement)), data={**params, **SHOP})
+    backend, server = brokered(faults.reset_after_request)
+    answer = http.post(serve("asgi", TokenEndpoint(backend)), data={**params, **SHOP})
     assert (answer.status_code, len(server.requests)) == (504, 1)
     assert says in answer.json()["error_description"]
 
 
 def test_a_replay_window_is_told(brokered: Brokered, serve: Serve, http: requests.Session) -> None:
     dialect = grantway.Dialect(name="windowed", replay_window=30.0)
-    settlement, _ = brokered(faults.reset_after_request, provider={"dialect": dialect})
-    answer = http.post(serve("asgi", TokenEndpoint(settlement)), data=bound(settlement, REFRESH))
+    backend, _ = brokered(faults.reset_after_request, provider={"dialect": dialect})
+    answer = http.post(serve("asgi", TokenEndpoint(backend)), data=bound(backend, REFRESH))
     assert "send it once more within 30 seconds" in answer.json()["error_description"]
 
 
 def test_broken_parameters_are_named_as_they_are_spelt_and_not_sent(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(backend))
     data = {"grant_type": "authorization_code", "code_verifier": "short", **SHOP}
     answer = http.post(url, data=data)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
@@ -242,10 +247,10 @@ def test_a_middleware_that_raises_is_a_failure_of_the_gateway(
             return [middleware]
 
     grantway_register(Plugin())
-    settlement, _ = brokered(faults.answer())
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, _ = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(backend))
     for _ in range(2):
-        answer = http.post(url, data=bound(settlement, REFRESH))
+        answer = http.post(url, data=bound(backend, REFRESH))
         assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
         assert "hunter2" not in answer.text + caplog.text
 
@@ -269,12 +274,12 @@ def test_more_than_may_wait_are_turned_away_at_once_and_the_loop_goes_on(
     brokered: Brokered, serve: Serve
 ) -> None:
     gate = Gate()
-    settlement, server = brokered(gate, threads=2, waiting=1)
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(gate, threads=2, waiting=1)
+    url = serve("asgi", TokenEndpoint(backend))
     answers: queue.SimpleQueue[requests.Response] = queue.SimpleQueue()
 
     def ask() -> None:
-        answers.put(requests.post(url, data=bound(settlement, REFRESH), timeout=PATIENCE))
+        answers.put(requests.post(url, data=bound(backend, REFRESH), timeout=PATIENCE))
 
     with ThreadPoolExecutor(8) as callers, ExitStack() as ending:
         ending.callback(gate.open.set)  # so that a failure does not keep the threads
@@ -317,15 +322,15 @@ def test_a_wait_for_a_thread_counts_against_the_whole_time(
 
     grantway_register(Plugin())
     seconds = 2.0
-    settlement, server = brokered(faults.answer(), threads=1, waiting=1, timeout=seconds)
-    url = serve("asgi", TokenEndpoint(settlement))
-    asked = bound(settlement, REFRESH)
+    backend, server = brokered(faults.answer(), threads=1, waiting=1, timeout=seconds)
+    url = serve("asgi", TokenEndpoint(backend))
+    asked = bound(backend, REFRESH)
     with ThreadPoolExecutor(2) as callers:
         try:
             first = callers.submit(requests.post, url, data=asked, timeout=PATIENCE)
             assert answered.wait(PATIENCE)
             second = callers.submit(requests.post, url, data=asked, timeout=PATIENCE)
-            until(lambda: settlement._workers._calls == 2)
+            until(lambda: backend._workers._calls == 2)
             threading.Event().wait(seconds)  # all the time that the second one has
         finally:
             goes_on.set()

@@ -18,8 +18,8 @@ ASK = {"grant_type": "client_credentials"}
 
 
 def ask(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests.Response:
-    settlement, server = brokered(faults.answer(), clients=clients)
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer(), clients=clients)
+    url = serve("asgi", TokenEndpoint(backend))
     answer = requests.post(url, data={**ASK, **data}, timeout=PATIENCE)
     assert len(server.requests) == (answer.status_code == 200)
     return answer
@@ -66,8 +66,8 @@ def test_the_old_and_the_new_secret_work_during_a_rotation(
 def test_two_methods_at_once_are_refused(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(backend))
     answer = http.post(url, data={**ASK, **SHOP}, auth=("shop", THEIRS))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
     assert not server.requests
@@ -78,7 +78,7 @@ def test_only_true_lets_in(
     gives: Any, brokered: Brokered, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert ask(brokered, serve, lambda *_: gives, **SHOP).status_code == 401
-    assert f"clients gave a {type(gives).__name__}, not a bool" in caplog.text
+    assert f"clients returned a {type(gives).__name__}; return a bool" in caplog.text
     assert THEIRS not in caplog.text
 
 

@@ -54,8 +54,8 @@ def judged(answer: requests.Response, status: int, content_type: str) -> None:
 def test_a_body_over_the_cap(
     framework: str, content_type: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     for size in (BODY_CAP + 1, 500_000):
         judged(post(http, url, b"a" * size, content_type), 413, content_type)
     fits = ASK + b"&x=" + b"a" * (BODY_CAP - len(ASK) - 3)
@@ -72,8 +72,8 @@ def test_a_chunked_body_over_the_cap(
         for _ in range(count):
             yield b"a" * 10_000
 
-    settlement, _ = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, _ = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     judged(post(http, url, pieces(7), FORM), 413, FORM)
     assert post(http, url, pieces(6), FORM).status_code == 200
 
@@ -81,8 +81,8 @@ def test_a_chunked_body_over_the_cap(
 def test_a_chunked_body_where_the_server_reads_none(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve("wsgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve("wsgi", TokenEndpoint(backend))
     judged(post(http, url, iter([ASK]), FORM), 411, FORM)
     assert not server.requests
 
@@ -104,8 +104,8 @@ def raw(url: str, sent: bytes) -> bytes:
 def test_a_body_that_never_comes(
     framework: str, begun: bytes, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement, body_seconds=0.3))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend, body_seconds=0.3))
     sent = head(url, f"Content-Type: {FORM}", "Content-Length: 500") + begun
     assert raw(url, sent).startswith(b"HTTP/1.1 408 ")
     assert not server.requests
@@ -115,8 +115,8 @@ def test_a_body_that_never_comes(
 def test_a_thousand_connections_that_send_nothing(
     brokered: Brokered, serve: Serve, http: requests.Session, many_files: None
 ) -> None:
-    settlement, _ = brokered(faults.answer())
-    url = serve("starlette", TokenEndpoint(settlement))
+    backend, _ = brokered(faults.answer())
+    url = serve("starlette", TokenEndpoint(backend))
     begun = head(url, f"Content-Type: {FORM}", "Content-Length: 500")
     with ExitStack() as held:
         for number in range(1000):
@@ -138,9 +138,9 @@ def many_files() -> Iterator[None]:
 
 
 def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
-    settlement, server = brokered(faults.answer())
+    backend, server = brokered(faults.answer())
     for framework in ("wsgi", "flask", "django"):
-        url = serve(framework, TokenEndpoint(settlement))
+        url = serve(framework, TokenEndpoint(backend))
         with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
             sock.sendall(head(url, f"Content-Type: {FORM}", "Content-Length: 500") + ASK)
             sock.shutdown(socket.SHUT_WR)
@@ -191,8 +191,8 @@ def test_bad_input_is_named_and_not_sent(
     brokered: Brokered,
     serve: Serve,
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     answer = requests.post(url, data=body, headers={"content-type": content_type}, timeout=PATIENCE)
     judged(answer, 400, content_type)
     assert THEIRS not in answer.text
@@ -203,8 +203,8 @@ def test_bad_input_is_named_and_not_sent(
 def test_another_content_type(
     framework: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     for content_type in ("text/plain", "multipart/form-data; boundary=x", f"{JSON}, {FORM}", "x"):
         judged(post(http, url, ASK, content_type), 415, content_type)
     judged(post(http, url, ASK, ""), 415, "")
@@ -224,8 +224,8 @@ def test_another_content_type(
 def test_a_header_that_stands_twice(
     framework: str, twice: tuple[str, ...], brokered: Brokered, serve: Serve
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     answer = raw(url, head(url, *twice, f"Content-Length: {len(ASK)}") + ASK)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"header is repeated; send it once" in answer
@@ -237,8 +237,8 @@ def test_a_header_that_stands_twice(
 def test_two_authorization_headers_under_wsgi(
     framework: str, first: str, brokered: Brokered, serve: Serve
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     twice = (f"Authorization: {first}", "Authorization: Basic eDp5")
     body = b"grant_type=client_credentials&client_id=kiosk"
     lines = (f"Content-Type: {FORM}", *twice, f"Content-Length: {len(body)}")
@@ -256,8 +256,8 @@ def test_two_authorization_headers_under_wsgi(
 def test_a_basic_header_that_cannot_be_read(
     framework: str, authorization: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     headers = {"content-type": FORM, "authorization": authorization}
     answer = http.post(url, data=b"grant_type=client_credentials", headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
@@ -267,10 +267,10 @@ def test_a_basic_header_that_cannot_be_read(
 def test_what_is_smuggled_in_stays_in_its_field(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(backend))
     token = "rt&client_id=evil&grant_type=x%0d%0a"
-    sealed = settlement.bind("shop", token)
+    sealed = backend.bind("shop", token)
     data = {"grant_type": "refresh_token", "refresh_token": sealed, **SHOP}
     assert http.post(url, data=data).status_code == 200
     assert server.requests[0].form == {"grant_type": ["refresh_token"], "refresh_token": [token]}
@@ -282,8 +282,8 @@ def test_what_is_smuggled_in_stays_in_its_field(
 def test_a_parameter_that_may_stand_twice_does_for_its_own_grant_only(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(backend))
     two = [("resource", "https://a.example/"), ("resource", "https://b.example/")]
     asked = [("grant_type", "client_credentials"), *SHOP.items()]
     assert http.post(url, data=[*asked, *two]).status_code == 200
@@ -323,7 +323,7 @@ LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
 
 
 def sound(endpoint: TokenEndpoint, headers: dict[str, str], body: bytes) -> None:
-    answer = endpoint.answer("POST", headers, body)
+    answer = endpoint.respond("POST", headers, body)
     assert answer.status in {200, 400, 401, 413, 415}, answer.body
     said = json.loads(answer.body)
     assert (answer.status == 200) == ("error" not in said)
@@ -340,8 +340,8 @@ def sound(endpoint: TokenEndpoint, headers: dict[str, str], body: bytes) -> None
 def test_any_bytes_get_an_answer(
     content_type: str, auth: str, body: bytes, brokered: Brokered
 ) -> None:
-    settlement, _ = brokered(faults.answer())
-    sound(TokenEndpoint(settlement), {"Content-Type": content_type, "Authorization": auth}, body)
+    backend, _ = brokered(faults.answer())
+    sound(TokenEndpoint(backend), {"Content-Type": content_type, "Authorization": auth}, body)
 
 
 @FUZZ
@@ -349,9 +349,9 @@ def test_any_bytes_get_an_answer(
 def test_any_json_object_gets_an_answer(
     known: dict[str, Any], more: dict[str, Any], brokered: Brokered
 ) -> None:
-    settlement, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.answer())
     body = json.dumps({**known, **more}).encode()
-    sound(TokenEndpoint(settlement), {"Content-Type": JSON}, body)
+    sound(TokenEndpoint(backend), {"Content-Type": JSON}, body)
 
 
 class Pieces:
@@ -406,6 +406,6 @@ def test_a_stream_that_breaks(raised: Exception, status: int, brokered: Brokered
         def read(self, size: int, /) -> bytes:
             raise raised
 
-    settlement, _ = brokered(faults.answer())
-    answer = TokenEndpoint(settlement).answer("POST", {"Content-Type": FORM}, Breaks())
+    backend, _ = brokered(faults.answer())
+    answer = TokenEndpoint(backend).respond("POST", {"Content-Type": FORM}, Breaks())
     assert answer.status == status

@@ -467,7 +467,7 @@ def test_the_broker_forwards_retry_after(clock: Clock) -> None:
         endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
         body = b"grant_type=client_credentials&client_id=shop"
         for _ in range(2):
-            response = endpoint.answer("POST", {"Content-Type": FORM}, body)
+            response = endpoint.respond("POST", {"Content-Type": FORM}, body)
             assert (response.status, response.headers["retry-after"]) == (503, "30")
         assert len(server.requests) == 1
 

@@ -80,7 +80,7 @@ def test_a_brokered_call(traces: Traces) -> None:
     ):
         endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
         headers = {"Content-Type": FORM, "Content-Length": str(len(BODY))}
-        assert endpoint.answer("POST", headers, io.BytesIO(BODY)).status == 200
+        assert endpoint.respond("POST", headers, io.BytesIO(BODY)).status == 200
     assert traces.call_is_under_the_request()
 
 

@@ -189,8 +189,8 @@ def test_a_grant_that_is_registered_later_is_served_at_once(
     serve: Serve,
     http: requests.Session,
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve(framework, TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve(framework, TokenEndpoint(backend))
     unknown = http.post(url, data={**FIRST, **SHOP})
     assert (unknown.status_code, unknown.json()["error"]) == (400, "unsupported_grant_type")
     assert "refresh_token" in unknown.json()["error_description"]
@@ -216,8 +216,8 @@ def test_the_issuer_in_the_same_process_settles(
     http: requests.Session,
 ) -> None:
     server = grantway_issuer.server
-    settlement = EmbeddedIssuer(server.store, server.settings)
-    url = serve(framework, TokenEndpoint(settlement))
+    backend = EmbeddedIssuer(server.store, server.settings)
+    url = serve(framework, TokenEndpoint(backend))
     registered = grantway_issuer.client(grant_types=["client_credentials", "refresh_token"])
     with grantway.Client(
         grantway.Provider(token_endpoint=url), client_id=registered.client_id, auth=registered.auth
@@ -248,24 +248,24 @@ def test_a_closed_store_is_no_fault_of_the_grant(
 def test_what_is_not_allowed_is_not_served(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve("asgi", TokenEndpoint(settlement, allow=["refresh_token"]))
+    backend, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(backend, allow=["refresh_token"]))
     answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
     assert answer.json()["error_description"] == "The grant type is not one of refresh_token"
     assert not server.requests
-    data = {"grant_type": "refresh_token", "refresh_token": settlement.bind("shop", "rt"), **SHOP}
+    data = {"grant_type": "refresh_token", "refresh_token": backend.bind("shop", "rt"), **SHOP}
     assert http.post(url, data=data).status_code == 200
 
 
 def test_the_gateways_credentials_go_upstream_and_the_callers_do_not(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    settlement, server = brokered(faults.answer())
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer())
+    url = serve("asgi", TokenEndpoint(backend))
     data = {
         "grant_type": "refresh_token",
-        "refresh_token": settlement.bind("shop", "rt"),
+        "refresh_token": backend.bind("shop", "rt"),
         "redirect_uri": "not of this grant",
         "timeout": "0.001",
         "attempts": "9",
@@ -293,8 +293,8 @@ def test_what_the_provider_adds_is_passed_on_without_the_gateways_secret(
         "client_secret": OURS,
     }
     body = json.dumps(said).replace('"T1"', '"T1", "n": 7').encode()[:-1] + b', "huge": 1e999}'
-    settlement, _ = brokered(faults.answer(200, body, {"Content-Type": "application/json"}))
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, _ = brokered(faults.answer(200, body, {"Content-Type": "application/json"}))
+    url = serve("asgi", TokenEndpoint(backend))
     data = {"grant_type": "client_credentials", **SHOP}
     assert http.post(url, data=data).json() == {
         "access_token": "at",
@@ -307,26 +307,26 @@ def test_what_the_provider_adds_is_passed_on_without_the_gateways_secret(
 
 
 def test_an_endpoint_without_a_framework(brokered: Brokered) -> None:
-    settlement, _ = brokered(faults.answer())
-    endpoint = TokenEndpoint(settlement)
+    backend, _ = brokered(faults.answer())
+    endpoint = TokenEndpoint(backend)
     body = f"grant_type=client_credentials&client_id=shop&client_secret={THEIRS}".encode()
-    answer = endpoint.answer("POST", {"Content-Type": FORM, "Content-Length": "9999"}, body)
+    answer = endpoint.respond("POST", {"Content-Type": FORM, "Content-Length": "9999"}, body)
     assert answer.status == 200
     assert answer.headers["cache-control"] == "no-store"
     assert json.loads(answer.body)["access_token"] == "at-1"
-    assert endpoint.answer("GET", {}, b"").status == 405
-    assert endpoint.answer("POST", {"content-type": FORM}, b"a" * 65_537).status == 413
+    assert endpoint.respond("GET", {}, b"").status == 405
+    assert endpoint.respond("POST", {"content-type": FORM}, b"a" * 65_537).status == 413
     assert (
-        "connection" not in endpoint.answer("POST", {"content-type": FORM}, b"=" * 65_537).headers
+        "connection" not in endpoint.respond("POST", {"content-type": FORM}, b"=" * 65_537).headers
     )
 
 
 def test_arguments_that_cannot_work_are_refused(brokered: Brokered) -> None:
-    settlement, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.answer())
     with pytest.raises(grantway.ConfigurationError, match="allow: must be a list"):
-        TokenEndpoint(settlement, allow="refresh_token")
+        TokenEndpoint(backend, allow="refresh_token")
     with pytest.raises(grantway.ConfigurationError, match="body_seconds: must be"):
-        TokenEndpoint(settlement, body_seconds=0)
+        TokenEndpoint(backend, body_seconds=0)
     for name in ("threads", "timeout", "waiting"):
         with pytest.raises(grantway.ConfigurationError, match=f"{name}: "):
             brokered(faults.answer(), **{name: -1})
@@ -338,10 +338,10 @@ def test_a_settlement_of_ones_own_that_breaks_tells_nothing(
     class Broken:
         repeatable: frozenset[str] = frozenset()
 
-        def settle(self, request: Any) -> Any:
+        def respond(self, request: Any) -> Any:
             raise RuntimeError("hunter2")
 
-        async def asettle(self, request: Any) -> Any:
+        async def arespond(self, request: Any) -> Any:
             raise RuntimeError("hunter2")
 
     for framework in ("asgi", "wsgi"):
@@ -358,12 +358,12 @@ def test_a_client_may_be_limited_to_some_grants(
     def rule(client_id: str, secret: str | None) -> Principal | None:
         return Principal(client_id, frozenset({"refresh_token"})) if secret == THEIRS else None
 
-    settlement, server = brokered(faults.answer(), clients=rule)
-    url = serve("asgi", TokenEndpoint(settlement))
+    backend, server = brokered(faults.answer(), clients=rule)
+    url = serve("asgi", TokenEndpoint(backend))
     answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
     assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
     assert not server.requests
-    data = {"grant_type": "refresh_token", "refresh_token": settlement.bind("shop", "rt"), **SHOP}
+    data = {"grant_type": "refresh_token", "refresh_token": backend.bind("shop", "rt"), **SHOP}
     assert http.post(url, data=data).status_code == 200
 
 
@@ -378,7 +378,7 @@ def test_importing_it_loads_neither_frameworks_nor_a_database() -> None:
 
 
 def test_nothing_shows_a_secret(brokered: Brokered) -> None:
-    settlement, _ = brokered(faults.answer())
-    assert OURS not in repr(TokenEndpoint(settlement))
-    assert "CLIENTS" not in repr(settlement)
-    assert all(kept not in repr(settlement) for kept in CLIENTS.values() if kept)
+    backend, _ = brokered(faults.answer())
+    assert OURS not in repr(TokenEndpoint(backend))
+    assert "CLIENTS" not in repr(backend)
+    assert all(kept not in repr(backend) for kept in CLIENTS.values() if kept)

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from grantway_plugins.gateway._inbound.workers import Full, Workers
+from grantway_plugins.gateway._inbound.workers import QueueFullError, Workers
 
 
 def test_who_gives_up_waiting_makes_room() -> None:
@@ -25,7 +25,7 @@ def test_who_gives_up_waiting_makes_room() -> None:
         assert await asyncio.to_thread(began.wait, 10)
         waits = asyncio.create_task(workers.run(lambda: "never run"))
         await asyncio.sleep(0)
-        with pytest.raises(Full):
+        with pytest.raises(QueueFullError):
             await workers.run(lambda: "turned away")
         waits.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -54,7 +54,7 @@ def test_a_call_that_runs_is_not_abandoned() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        with pytest.raises(Full):
+        with pytest.raises(QueueFullError):
             await workers.run(lambda: None)
         goes_on.set()
         assert await asyncio.to_thread(ended.wait, 10)

@@ -23,7 +23,7 @@ from grantway_plugins._config.toml_file import KeyPath, Mistake, TomlFile, dotte
 from grantway_plugins._paths import expand
 from grantway_plugins.gateway._inbound.binding_keys import Keys, derived_key
 from grantway_plugins.gateway.upstream._paths import normal_path
-from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as EXCHANGE
 from grantway_plugins.profiles._parameter_rule import parameter_rule
@@ -258,7 +258,7 @@ class ConfigFile(OneProcess):
             return
         try:
             table[name] = read(given)
-        except RequestRefusedError as error:
+        except RequestRejectedError as error:
             yield (*at, name), f"cannot be matched: {error.message}"
             return
         if name == "host" and table[name] != given.lower():
@@ -327,7 +327,7 @@ class ConfigFile(OneProcess):
     def _endpoint_path(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         try:
             path = normal_path(table["path"])
-        except RequestRefusedError as error:
+        except RequestRejectedError as error:
             yield (*at, "path"), f"cannot be matched: {error.message}"
             return
         taken = {path: "is"}

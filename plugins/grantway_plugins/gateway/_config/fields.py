@@ -13,7 +13,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._types.quantity import check_count
 from grantway_plugins._config.tables import check_value
 from grantway_plugins.gateway._inbound.clients import check_hashes
-from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
 from grantway_plugins.gateway.upstream._tenant import (
     TenantRule,
@@ -119,7 +119,7 @@ class HostName(fields.Field[str]):
         try:
             if name == "*" or normal_host(plain) == plain:
                 return name
-        except RequestRefusedError:
+        except RequestRejectedError:
             pass
         raise ValidationError('must be host names without a port, like ["api.example.com"]')
 

@@ -10,22 +10,22 @@ from .token_endpoint import TokenEndpoint
 
 
 class AsgiTokenEndpoint(OneProcess):
-    """An ASGI application that is a token endpoint at whatever path it is mounted.
+    """A token endpoint as an ASGI application, at the path where it is mounted.
 
     Args:
-        endpoint: Its rules.
+        endpoint: The token endpoint.
     """
 
     def __init__(self, endpoint: TokenEndpoint) -> None:
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["type"] != "http":
             return
         headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
         opened = self._endpoint.open(scope["method"], headers)
         if isinstance(opened, IncomingRequest):
             body = await read_body(dict(headers), receive, seconds=self._endpoint.body_seconds)
-            opened = await self._endpoint.asettle(opened, body)
+            opened = await self._endpoint.acomplete(opened, body)
         await send_response(send, opened)

@@ -1,9 +1,9 @@
-"""Bind what a provider gave for one caller of the gateway to that caller (RFC 6749 section 10.4).
+"""Bind refresh tokens and codes to the caller they were issued to (RFC 6749 section 10.4).
 
-All callers are one client at the provider, so the provider cannot tell the owner of a refresh
-token or code. Refresh tokens and device codes are therefore sealed before a caller gets them, with
-the caller's name authenticated beside them. Nothing has to be stored: every process that has the
-key can check the binding, also after a restart.
+The provider sees all callers as one client, so it cannot check the owner of a refresh token or
+code. Refresh tokens and device codes are therefore encrypted before a caller gets them, with the
+caller's client ID as authenticated data. Nothing is stored: every process that has the key can
+check the binding, also after a restart.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
     from .clients import Principal
 
-#: What every sealed token and code starts with.
+#: Prefix of sealed tokens and codes.
 LAYOUT = "gwb1"
 
 _REFRESH = "refresh_token"
 _REFRESH_TYPE = "urn:ietf:params:oauth:token-type:refresh_token"
-#: Codes that a client polls with, and that a login which began elsewhere has unsealed.
+#: Codes for polling; they are not sealed if the login was started elsewhere.
 _POLLED = ("device_code", "auth_req_id")
 #: Tokens of a token exchange (RFC 8693), which may be refresh tokens.
 _EXCHANGED = ("subject_token", "actor_token")
 
 
 class Binding:
-    """Seals what callers get, and opens what they present.
+    """Seals tokens and codes for callers, and opens those that callers present.
 
     Args:
-        keys: The keys, the newest first.
-        upstream: Names the provider and the gateway's client there, so that one provider's tokens
-            are never sent to another one.
+        keys: The keys, newest first.
+        upstream: Identifies the provider and the gateway's client there, so that a provider's
+            tokens are never sent to another one.
     """
 
     def __init__(self, keys: KeySource, upstream: str) -> None:
@@ -53,14 +53,14 @@ class Binding:
     def seal(self, kind: str, client_id: str, value: str) -> str:
         """Return a refresh token or code that only this caller can present."""
         return self._sealer.seal(
-            value.encode("utf-8", "surrogatepass"), self._beside(kind, client_id)
+            value.encode("utf-8", "surrogatepass"), self._associated_data(kind, client_id)
         )
 
     def open_params(self, grant: Grant, params: Params, caller: Principal) -> None:
-        """Replace what is sealed by what the provider issued.
+        """Replace sealed tokens and codes by those that the provider issued.
 
         Raises:
-            DenialError: something was not issued to this caller. Nothing was sent.
+            DenialError: A token or code was not issued to this caller. Nothing was sent.
         """
         for name in (_REFRESH, *_POLLED):
             value = params.get(name)
@@ -82,7 +82,7 @@ class Binding:
         return sealed
 
     def _sealed(self, value: Any, client_id: str) -> Any:
-        """Seal refresh tokens at any depth: Slack's, for one, are inside ``authed_user``."""
+        """Seal refresh tokens at any depth, such as Slack's in ``authed_user``."""
         if isinstance(value, Mapping):
             return {
                 name: self.seal(_REFRESH, client_id, each)
@@ -95,9 +95,9 @@ class Binding:
         return value
 
     def _open(self, kind: str, client_id: str, value: str) -> str:
-        what = kind.replace("_", " ")
+        name = kind.replace("_", " ")
         try:
-            plain = self._sealer.open(value, self._beside(kind, client_id))
+            plain = self._sealer.open(value, self._associated_data(kind, client_id))
         except NotSealedError:
             if kind in _POLLED and self._unsealed.claim(value, client_id):
                 return value
@@ -107,19 +107,19 @@ class Binding:
             return plain.value.decode("utf-8", "surrogatepass")
         raise DenialError(
             "invalid_grant",
-            f"This {what} was not issued to this client by this gateway, or the gateway's key has "
-            "changed since; log in again through the gateway",
+            f"This {name} was not issued to this client by this gateway, or the gateway's key has "
+            "changed since then; log in again through the gateway",
         )
 
-    def _beside(self, kind: str, client_id: str) -> str:
+    def _associated_data(self, kind: str, client_id: str) -> str:
         return json.dumps([kind, client_id, self._upstream])
 
 
 def _check_code(grant: Grant, params: Params, caller: Principal) -> None:
     """Check that an authorization code was sent to this caller (RFC 6749 section 4.1.3).
 
-    The provider checks that the code belongs to the redirect URI and the verifier; here the
-    redirect URI must be the caller's own.
+    The provider checks that the code belongs to the redirect URI and the verifier. This checks
+    that the redirect URI belongs to the caller.
     """
     if "code_verifier" in grant.names.wire.values() and not params.get("code_verifier"):
         raise DenialError("invalid_request", "code_verifier is required at this gateway (RFC 7636)")
@@ -128,13 +128,13 @@ def _check_code(grant: Grant, params: Params, caller: Principal) -> None:
             return
         raise DenialError(
             "unauthorized_client",
-            "The gateway has no redirect URI of this client to compare the code's with; its "
-            "operator must list the client's redirect_uris",
+            "The gateway has no redirect URIs for this client; its operator must list them in "
+            "redirect_uris",
         )
     redirect_uri = params.get("redirect_uri")
     if not isinstance(redirect_uri, str):
         raise DenialError("invalid_request", "redirect_uri is required at this gateway")
     if not is_registered(redirect_uri, tuple(caller.redirect_uris)):
         raise DenialError(
-            "invalid_grant", "The redirect_uri is not one that the gateway lists for this client"
+            "invalid_grant", "The redirect_uri is not registered for this client at the gateway"
         )

@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from grantway._requests.client_auth import ClientAuth
     from grantway_plugins.stores.encrypted._keys import KeySource
 
-#: Keys as an application gives them.
+#: Keys as an application passes them.
 Keys = bytes | str | Sequence[bytes | str]
 
 
 def binding_keys(keys: Masked[Keys | KeySource | None], auth: ClientAuth) -> KeySource:
-    """Return the keys that were given, or one derived from the client's secret (RFC 5869).
+    """Return the keys, or one derived from the client's secret (RFC 5869) if there are none.
 
     Args:
-        keys: 32 bytes each, or their base64 text; the newest first. Or a function that gives them.
-        auth: The gateway's own authentication at the provider.
+        keys: Keys of 32 bytes each or their base64 encoding, newest first; or a function that
+            returns them.
+        auth: The gateway's client authentication at the provider.
 
     Raises:
-        ConfigurationError: a key is invalid, or there is neither a key nor a client secret.
+        ConfigurationError: A key is invalid, or there is neither a key nor a client secret.
     """
     if callable(keys.value):
         return keys.value
@@ -38,21 +39,21 @@ def binding_keys(keys: Masked[Keys | KeySource | None], auth: ClientAuth) -> Key
     if secret := getattr(auth, "client_secret", None):
         return derived_key(Masked(secret), auth.client_id)
     raise ConfigurationError(
-        "keys: is missing, and the client has no client_secret to derive a key from. Give 32 "
-        "random bytes, as from grantway_plugins.stores.generate_key(), the same in "
-        "every process: they bind refresh tokens and codes to the caller.",
-        errors={"keys": ["must be given for a client without a client_secret"]},
+        "keys: is missing, and the client has no client_secret to derive a key from. Pass the "
+        "result of grantway_plugins.stores.generate_key(), the same in every process. The key "
+        "binds refresh tokens and codes to the caller.",
+        errors={"keys": ["is required for a client without a client_secret"]},
     )
 
 
 def derived_binding_key(client_id: str, client_secret: str) -> str:
     """Return the key that a broker without ``keys`` derives from its client's secret, in base64.
 
-    Put it after a new key, so that tokens sealed with it are accepted further on.
+    Pass it after a new key, so that tokens sealed with the old key are still accepted.
 
     Args:
-        client_id: The gateway's name at the provider.
-        client_secret: Its secret there.
+        client_id: The gateway's client ID at the provider.
+        client_secret: The gateway's client secret at the provider.
     """
     (key,) = derived_key(Masked(client_secret), client_id)().value
     return base64.urlsafe_b64encode(key).decode()

@@ -1,4 +1,4 @@
-"""Token requests settled by a provider behind the gateway, under the gateway's own name."""
+"""Broker: forwards callers' token requests to a provider with the gateway's credentials."""
 
 from __future__ import annotations
 
@@ -43,44 +43,48 @@ from .binding import Binding
 from .binding_keys import Keys, binding_keys
 from .clients import ClientHashes, ClientRule, Principal, authenticated, client_rule
 from .device_authorization import DeviceAuthorization, device_params
-from .upstream_errors import told, unavailable
-from .workers import Full, Workers
+from .upstream_errors import error_response, unavailable_response
+from .workers import QueueFullError, Workers
 
 if TYPE_CHECKING:
     from grantway_plugins.stores.encrypted._keys import KeySource
 
-#: Seconds after which a caller that was turned away may ask again.
-SHED_FOR = 1.0
+#: Retry delay for callers that were rejected because the gateway is busy, in seconds.
+RETRY_AFTER = 1.0
 
 _log = logging.getLogger("grantway.gateway")
 
 
 class Broker(OneProcess):
-    """Asks a provider as the gateway, for callers that the gateway knows.
+    """Forwards authenticated callers' token requests to a provider with the gateway's credentials.
 
-    A caller's own client id and secret are checked here and go no further; upstream goes what the
-    grant's schema keeps, with the credentials of ``client``.
+    The caller's client ID and secret are checked here and not forwarded. The provider receives the
+    parameters in the grant's schema and the credentials of ``client``.
 
     Args:
-        client: Asks the provider. Keep it open as long as the broker is used.
-        clients: Who may ask: a function of client id and secret (None where none was sent) that
-            gives True or a ``Principal``; or a mapping of client ids to ``ClientHashes``. By
-            default every caller is refused.
-        timeout: Seconds for one request, over the wait for a thread and all attempts upstream.
-        threads: Calls upstream at once, under ASGI. Under WSGI the server's threads count.
-        waiting: Requests that may wait for a thread; more are turned away with status 503.
-        keys: Bind refresh tokens and device codes to the caller that got them: 32 bytes each, or
-            their base64 text, the newest first. Every process of one gateway needs the same. By
-            default one key is derived from the client's secret; give keys where that secret
-            changes, because refresh tokens of an older key are refused.
-        redirect_uris: Client ids to their redirect URIs. Needed to accept authorization codes
-            where ``clients`` maps more than one client; a function gives them in ``Principal``.
-        upstream: Names the provider in the binding; by default its issuer or token endpoint.
-            Callers have to log in again when it changes.
+        client: Client of the provider. Keep it open as long as the broker is used.
+        clients: Callers to accept: a function of client ID and secret (None if none was sent)
+            that returns True or a ``Principal``, or a mapping from client IDs to
+            ``ClientHashes``. By default every caller is rejected.
+        timeout: Time limit in seconds for one request, including the wait for a thread and all
+            attempts.
+        threads: Largest number of concurrent requests to the provider under ASGI. Under WSGI the
+            server's threads are used.
+        waiting: Largest number of requests that wait for a thread; more are rejected with status
+            503.
+        keys: Keys that bind refresh tokens and device codes to their caller: 32 bytes each or
+            their base64 encoding, newest first. Every process of a gateway needs the same keys. By
+            default one key is derived from the client's secret. Pass keys if that secret changes,
+            because refresh tokens sealed with another key are rejected.
+        redirect_uris: Client IDs mapped to their redirect URIs. Required to accept authorization
+            codes if ``clients`` maps more than one client; a function returns them in
+            ``Principal``.
+        upstream: Identifier of the provider in the binding; by default its issuer or token
+            endpoint. Callers must log in again when it changes.
 
     Raises:
-        ConfigurationError: an argument cannot work; names it. Also if ``client`` has no
-            ``client_secret`` and ``keys`` is not given.
+        ConfigurationError: An argument is invalid; the error names it. Also if ``client`` has no
+            ``client_secret`` and ``keys`` is not passed.
     """
 
     @hides_arguments
@@ -109,7 +113,7 @@ class Broker(OneProcess):
 
     @property
     def repeatable(self) -> frozenset[str]:
-        """Parameters that may be repeated, of whichever grant is registered now."""
+        """Parameters that may be repeated, of the currently registered grants."""
         registry = self._client.registry
         if self._repeatable is None or self._repeatable[0] is not registry:
             each = (grant.names.all_of(grant.repeatable) for grant in registry.grants.values())
@@ -118,60 +122,62 @@ class Broker(OneProcess):
 
     @property
     def device_authorization(self) -> DeviceAuthorization:
-        """What starts device logins whose codes are bound to the caller (RFC 8628)."""
+        """Backend for device logins whose codes are bound to the caller (RFC 8628)."""
         return DeviceAuthorization(self)
 
     def bind(self, client_id: str, refresh_token: str) -> str:
-        """Return a refresh token that this caller can present here.
+        """Return a sealed refresh token that this caller can present here.
 
-        For a login that was made elsewhere with the gateway's own client.
+        Use it after a login that was completed elsewhere with the gateway's client.
 
         Args:
-            client_id: The caller.
-            refresh_token: As the provider issued it.
+            client_id: Client ID of the caller.
+            refresh_token: The refresh token that the provider issued.
         """
         return self._binding.seal("refresh_token", client_id, refresh_token)
 
-    def settle(self, request: WireRequest) -> WireResponse | Denial:
-        """Ask the provider for a token, and wait.
+    def respond(self, request: WireRequest) -> WireResponse | Denial:
+        """Request a token from the provider; may block.
 
         Raises:
-            DenialError: nothing was sent.
+            DenialError: The request was rejected. Nothing was sent.
         """
         return self._token(request, Deadline(self._timeout))
 
-    async def asettle(self, request: WireRequest) -> WireResponse | Denial:
-        """Ask the provider in a thread; turned away at once where too many wait already.
+    async def arespond(self, request: WireRequest) -> WireResponse | Denial:
+        """Request a token in a thread. Respond with 503 at once if too many requests are waiting.
 
         Raises:
-            DenialError: nothing was sent.
+            DenialError: The request was rejected. Nothing was sent.
         """
         return await self._in_thread(self._token, request)
 
     def authorize_device(self, request: WireRequest) -> WireResponse | Denial:
-        """Ask the provider for a device code, and wait.
+        """Request a device code from the provider; may block.
 
         Raises:
-            DenialError: nothing was sent.
+            DenialError: The request was rejected. Nothing was sent.
         """
         return self._device(request, Deadline(self._timeout))
 
     async def aauthorize_device(self, request: WireRequest) -> WireResponse | Denial:
-        """The same in a thread; turned away at once where too many wait already.
+        """Request a device code in a thread. Respond with 503 if too many requests are waiting.
 
         Raises:
-            DenialError: nothing was sent.
+            DenialError: The request was rejected. Nothing was sent.
         """
         return await self._in_thread(self._device, request)
 
     async def _in_thread(
-        self, work: Callable[[WireRequest, Deadline], WireResponse | Denial], request: WireRequest
+        self, call: Callable[[WireRequest, Deadline], WireResponse | Denial], request: WireRequest
     ) -> WireResponse | Denial:
         deadline = Deadline(self._timeout)
         try:
-            return await self._workers.run(lambda: work(request, deadline))
-        except Full:
-            return unavailable(request, "The gateway is busy and nothing was done", SHED_FOR)
+            return await self._workers.run(lambda: call(request, deadline))
+        except QueueFullError:
+            return unavailable_response(
+                request, "The gateway is busy and sent nothing", RETRY_AFTER
+            )
 
     def _token(self, request: WireRequest, deadline: Deadline) -> WireResponse | Denial:
         principal = authenticated(request, self._rule)
@@ -181,12 +187,14 @@ class Broker(OneProcess):
         params = params_of(grant, request)
         self._binding.open_params(grant, params, principal)
         if deadline.remaining() <= 0:
-            return unavailable(request, "The gateway was busy and nothing was sent", SHED_FOR)
+            return unavailable_response(
+                request, "The gateway is busy and sent nothing", RETRY_AFTER
+            )
         try:
             token, _ = dispatcher.token(grant, params, self._client.auth, deadline)
         except GrantwayError as error:
-            _note(error, dispatcher.provider.host, grant_type)
-            return told(error, request, grant, dispatcher.dialect)
+            _log_failure(error, dispatcher.provider.host, grant_type)
+            return error_response(error, request, grant, dispatcher.dialect)
         return json_response(200, self._members(token, request, principal), request.dialect)
 
     def _device(self, request: WireRequest, deadline: Deadline) -> WireResponse | Denial:
@@ -195,21 +203,23 @@ class Broker(OneProcess):
         grant = _grant(principal, DEVICE_CODE, dispatcher.registry)
         params = device_params(request, dispatcher.dialect)
         if deadline.remaining() <= 0:
-            return unavailable(request, "The gateway was busy and nothing was sent", SHED_FOR)
+            return unavailable_response(
+                request, "The gateway is busy and sent nothing", RETRY_AFTER
+            )
         if dispatcher.provider.device_authorization_endpoint is None:
-            raise DenialError("invalid_request", "The provider offers no device logins")
+            raise DenialError("invalid_request", "The provider does not support device logins")
         try:
-            answer = dispatcher.call(
+            response = dispatcher.call(
                 "device_authorization", params, self._client.auth, deadline
             ).payload
         except GrantwayError as error:
-            _note(error, dispatcher.provider.host, "device_authorization")
-            return told(error, request, grant, dispatcher.dialect)
-        members = dict(_harmless(answer, self._client.auth.secrets()))
+            _log_failure(error, dispatcher.provider.host, "device_authorization")
+            return error_response(error, request, grant, dispatcher.dialect)
+        members = dict(_safe_members(response, self._client.auth.secrets()))
         code = members.get("device_code")
         if not isinstance(code, str) or not code:
-            _log.warning("%s started a device login without a code", dispatcher.provider.host)
-            denial = Denial("server_error", "The provider started a device login without a code")
+            _log.warning("%s sent no device code in its response", dispatcher.provider.host)
+            denial = Denial("server_error", "The provider sent no device code in its response")
             return denial_response(denial, request.dialect, status=502)
         members["device_code"] = self._binding.seal("device_code", principal.client_id, code)
         if request.dialect is WireFormat.AWS:
@@ -220,7 +230,7 @@ class Broker(OneProcess):
         """Return the members of the token response in the caller's wire format."""
         scope = None if token.scope is None else " ".join(token.scope)
         members: dict[str, Any] = {
-            **dict(_harmless(token.extra, self._client.auth.secrets())),
+            **dict(_safe_members(token.extra, self._client.auth.secrets())),
             "access_token": token.access_token,
             "token_type": token.token_type,
             "expires_in": token.expires_in,
@@ -242,11 +252,15 @@ class Broker(OneProcess):
         return f"Broker({self._client!r})"
 
 
+def _busy(request: WireRequest) -> WireResponse:
+    return unavailable_response(request, "The gateway is busy and sent nothing", RETRY_AFTER)
+
+
 def _grant(principal: Principal, grant_type: str, registry: Registry) -> Grant:
-    """Return the grant, if it is registered and the caller may use it.
+    """Return the grant.
 
     Raises:
-        DenialError: it is not, or the caller may not.
+        DenialError: The grant is not registered, or the caller may not use it.
     """
     grant = registry.grants.get(grant_type)
     if grant is None:
@@ -256,21 +270,21 @@ def _grant(principal: Principal, grant_type: str, registry: Registry) -> Grant:
     return grant
 
 
-def _harmless(extra: Mapping[str, Any], secrets: Iterable[str]) -> Iterable[tuple[str, Any]]:
-    """What a provider added to its answer, but for what cannot travel or holds our secrets."""
-    kept = tuple(secrets)
+def _safe_members(extra: Mapping[str, Any], secrets: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    """Yield a response's extra members, without secrets and values that JSON cannot represent."""
+    known = tuple(secrets)
     for name, value in extra.items():
         try:
             written = json.dumps([name, value], allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             continue
-        if scrub(written, kept) == written:
+        if scrub(written, known) == written:
             yield name, value
 
 
-def _note(error: GrantwayError, provider: str, grant_type: str) -> None:
-    """Log a failure that its caller cannot fix."""
+def _log_failure(error: GrantwayError, provider: str, grant_type: str) -> None:
+    """Log a failure that the caller cannot fix."""
     if isinstance(error, RequestInvalidError) and not isinstance(error, ConfigurationError):
         return
     level = logging.INFO if isinstance(error, TokenError) else logging.WARNING
-    _log.log(level, "%s gave no token for %s: %s", provider, grant_type, error.code)
+    _log.log(level, "%s returned no token for %s: %s", provider, grant_type, error.code)

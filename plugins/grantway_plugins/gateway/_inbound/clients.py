@@ -1,4 +1,4 @@
-"""Authenticate the gateway's callers by their own credentials."""
+"""Authentication of the gateway's callers."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.redirect_uri import check_redirect_uri, is_registered
 from grantway_plugins.server._http.wire import WireRequest
 
-#: Characters of base64 that hold 128 bits.
+#: Length of 128 bits in base64.
 SHORTEST_SECRET = 22
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
-_MADE = "must be made by grantway_plugins.gateway.hash_secret"
+_MUST_BE_HASH = "must be made by grantway_plugins.gateway.hash_secret"
 
 _log = logging.getLogger("grantway.gateway")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller that has proved who it is.
+    """An authenticated caller.
 
     Attributes:
-        client_id: Its name at the gateway.
-        grant_types: What it may ask for; None for whatever the endpoint serves.
-        redirect_uris: Where the provider sends its authorization codes. A broker accepts a code
-            only with one of them. No two callers may share one.
-        alone: Whether it is the only caller, so that every code is its own.
+        client_id: The caller's client ID at the gateway.
+        grant_types: Grant types that the caller may use; None for all that the endpoint serves.
+        redirect_uris: The caller's redirect URIs. A broker accepts an authorization code only with
+            one of them. Two callers must not share one.
+        alone: Whether it is the only caller, so that every authorization code belongs to it.
     """
 
     client_id: str
@@ -43,32 +43,32 @@ class Principal:
     alone: bool = False
 
 
-#: Called with client id and secret (None where none was sent). Only ``True`` or a ``Principal``
-#: lets the caller in.
+#: Called with client ID and secret (None if none was sent). The caller is accepted only if the
+#: result is ``True`` or a ``Principal``.
 ClientRule = Callable[[str, str | None], "bool | Principal | None"]
 
-#: What a mapping of clients holds for one of them: what ``hash_secret`` gave, a list of that (the
-#: secrets that work while one replaces another), or None for a client without a secret.
+#: Secret of one client: the result of ``hash_secret``, a list of such results (to accept several
+#: secrets during a rotation), or None for a client without a secret.
 ClientHashes = str | Sequence[str] | None
 
 
 def hash_secret(secret: str) -> str:
-    """The form in which a mapping of clients holds a secret: ``sha256:`` and 64 hex digits.
+    """Return the hash of a secret, as ``sha256:`` and 64 hex digits.
 
-    A fast hash protects random secrets only, such as ``secrets.token_urlsafe(32)``. For passwords
-    that people chose, give a function that uses a slow one.
+    A fast hash protects only random secrets, such as ``secrets.token_urlsafe(32)``. For passwords
+    that people chose, pass a function as ``clients`` that uses a slow hash.
 
     Args:
-        secret: At least 22 characters.
+        secret: Secret of at least 22 characters.
 
     Raises:
-        ConfigurationError: it is shorter.
+        ConfigurationError: The secret is shorter.
     """
     if not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
         raise ConfigurationError(
-            f"secret: must have at least {SHORTEST_SECRET} characters, made at random, like "
-            "secrets.token_urlsafe(32); for passwords that people chose, give clients a function "
-            "with a slow hash."
+            f"secret: must be random and have at least {SHORTEST_SECRET} characters, like "
+            "secrets.token_urlsafe(32); for passwords that people chose, pass a function with a "
+            "slow hash as clients."
         )
     return f"sha256:{digest(secret).hex()}"
 
@@ -77,15 +77,15 @@ def client_rule(
     clients: ClientRule | Mapping[str, ClientHashes] | None,
     redirect_uris: Mapping[str, Iterable[str]] | None = None,
 ) -> ClientRule:
-    """The rule that an embedder gave, as a function.
+    """Return the function that authenticates callers.
 
     Args:
-        clients: A function; client ids to their ``ClientHashes``; or None, which refuses every
-            caller.
-        redirect_uris: Client ids to their redirect URIs, beside a mapping of clients.
+        clients: A function, a mapping from client IDs to their ``ClientHashes``, or None to
+            reject every caller.
+        redirect_uris: Client IDs mapped to their redirect URIs; only with a mapping of clients.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: An argument is invalid.
     """
     if redirect_uris is not None and not isinstance(clients, Mapping):
         raise ConfigurationError(
@@ -93,9 +93,9 @@ def client_rule(
             errors={"redirect_uris": ["needs clients as a mapping"]},
         )
     if clients is None:
-        return _nobody
+        return _reject_everyone
     if isinstance(clients, Mapping):
-        return _listed(dict(clients), own_redirect_uris(redirect_uris or {}, clients))
+        return _mapping_rule(dict(clients), own_redirect_uris(redirect_uris or {}, clients))
     if not callable(clients) or inspect.iscoroutinefunction(clients):
         raise ConfigurationError(
             "clients: must be a function of client id and secret (not async; it runs in a worker "
@@ -125,11 +125,14 @@ def authenticated(request: WireRequest, rule: ClientRule) -> Principal:
     if found is True:
         return Principal(given.client_id)
     if found is not False and found is not None:
-        _log.error("Nobody is let in: clients gave a %s, not a bool", type(found).__name__)
+        _log.error(
+            "The caller is rejected: clients returned a %s; return a bool, a Principal or None",
+            type(found).__name__,
+        )
     raise DenialError("invalid_client", "The client is unknown, or its authentication failed")
 
 
-def _nobody(_client_id: str, _secret: str | None) -> bool:
+def _reject_everyone(_client_id: str, _secret: str | None) -> bool:
     return False
 
 
@@ -139,7 +142,7 @@ def own_redirect_uris(
     """Check that each redirect URI belongs to one client.
 
     Raises:
-        ConfigurationError: a client is unknown, a URI is invalid, or two clients share one.
+        ConfigurationError: A client is unknown, a URI is invalid, or two clients share one.
     """
     found: dict[str, frozenset[str]] = {}
     for client_id, uris in redirect_uris.items():
@@ -150,7 +153,7 @@ def own_redirect_uris(
             problem = 'must have a list of URIs, like ["https://shop.example.com/callback"]'
         else:
             found[client_id] = own = frozenset(uris)
-            problem = _shared(client_id, own, found)
+            problem = _uri_problem(client_id, own, found)
         if problem:
             raise ConfigurationError(
                 f"redirect_uris: {client_id!a} {problem}.", errors={"redirect_uris": [problem]}
@@ -158,14 +161,14 @@ def own_redirect_uris(
     return found
 
 
-def _shared(client_id: str, own: frozenset[str], found: Mapping[str, frozenset[str]]) -> str:
+def _uri_problem(client_id: str, own: frozenset[str], found: Mapping[str, frozenset[str]]) -> str:
     for uri in own:
         try:
             check_redirect_uri(uri)
         except ConfigurationError as error:
             return f"has a URI that {error.message}"
         for other, theirs in found.items():
-            # Either way around: the port of a loopback address does not count.
+            # The port of a loopback address is ignored, so compare patterns, not strings.
             if other != client_id and is_registered(uri, tuple(theirs)):
                 return f"shares {uri} with {other!a}; give each client different ones"
     return ""
@@ -175,60 +178,60 @@ def check_hashes(given: object) -> tuple[str, ...]:
     """Return the hashes of a client's secrets.
 
     Args:
-        given: What ``hash_secret`` gave, or a list of that.
+        given: The result of ``hash_secret``, or a list of such results.
 
     Raises:
-        ConfigurationError: it is something else, or the list is empty; the message is a rule that
-            quotes nothing, because it may be the secret itself.
+        ConfigurationError: The value is invalid, or the list is empty. The message does not quote
+            the value, because it may be the secret itself.
     """
     if isinstance(given, str):
         hashes: tuple[object, ...] = (given,)
     elif isinstance(given, Sequence) and not isinstance(given, bytes | bytearray):
         hashes = tuple(given)
     else:
-        raise ConfigurationError(f"{_MADE}, or a list of such hashes")
+        raise ConfigurationError(f"{_MUST_BE_HASH}, or a list of such hashes")
     if not hashes:
         raise ConfigurationError(
-            "must not be an empty list; give the hash of the client's secret, and during a "
-            "rotation those of the old and the new one"
+            "must not be an empty list; pass the hash of the client's secret, and during a "
+            "rotation the hashes of the old and the new secret"
         )
     found = []
     for number, each in enumerate(hashes, 1):
         if not isinstance(each, str) or not _HASH.fullmatch(each):
             where = "" if len(hashes) == 1 else f" (hash {number} of {len(hashes)} is not)"
-            raise ConfigurationError(f"{_MADE}{where}; a secret itself is not kept")
+            raise ConfigurationError(f"{_MUST_BE_HASH}{where}; the secret itself is not accepted")
         found.append(each)
     return tuple(found)
 
 
-def _listed(
+def _mapping_rule(
     clients: dict[str, ClientHashes], redirect_uris: Mapping[str, frozenset[str]]
 ) -> ClientRule:
     hashes: dict[str, tuple[str, ...] | None] = {}
     for client_id, given in clients.items():
         if not isinstance(client_id, str) or not client_id:
-            raise ConfigurationError('clients: must map names of clients, like "shop".')
+            raise ConfigurationError('clients: must be a mapping from client IDs, like "shop".')
         try:
             hashes[client_id] = None if given is None else check_hashes(given)
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"clients: the value for {client_id!a} {error.message}. None is for a client "
+                f"clients: the value for {client_id!a} {error.message}. Use None for a client "
                 "without a secret."
             ) from None
 
     alone = len(hashes) == 1
 
     def rule(client_id: str, secret: str | None) -> Principal | None:
-        if client_id not in hashes or not _proves(hashes[client_id], secret):
+        if client_id not in hashes or not _is_valid_secret(hashes[client_id], secret):
             return None
         return Principal(client_id, redirect_uris=redirect_uris.get(client_id), alone=alone)
 
     return rule
 
 
-def _proves(hashes: tuple[str, ...] | None, secret: str | None) -> bool:
+def _is_valid_secret(hashes: tuple[str, ...] | None, secret: str | None) -> bool:
     if hashes is None or secret is None:
         return hashes is None and secret is None
     sent = f"sha256:{digest(secret).hex()}"
-    # Compare every hash, so that the time does not tell which of them matched.
+    # Compare every hash, so that the time does not reveal which one matched.
     return sum(hmac.compare_digest(each, sent) for each in hashes) > 0

@@ -1,4 +1,4 @@
-"""Device logins that begin at the gateway (RFC 8628 section 3.1, AWS StartDeviceAuthorization)."""
+"""Device authorization endpoint (RFC 8628 section 3.1, AWS StartDeviceAuthorization)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _AWS = "aws-sso-oidc"
 
 
 class DeviceAuthorization:
-    """A broker's second settlement: gives device codes instead of tokens.
+    """Backend of a device authorization endpoint; responds with device codes.
 
     Args:
-        broker: Asks the provider.
+        broker: Broker of the provider.
     """
 
     #: Parameters that a form may repeat.
@@ -32,11 +32,11 @@ class DeviceAuthorization:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def settle(self, request: WireRequest) -> WireResponse | Denial:
+    def respond(self, request: WireRequest) -> WireResponse | Denial:
         """See ``TokenBackend``."""
         return self._broker.authorize_device(request)
 
-    async def asettle(self, request: WireRequest) -> WireResponse | Denial:
+    async def arespond(self, request: WireRequest) -> WireResponse | Denial:
         """See ``TokenBackend``."""
         return await self._broker.aauthorize_device(request)
 
@@ -45,16 +45,16 @@ class DeviceAuthorization:
 
 
 class DeviceAuthorizationEndpoint(TokenEndpoint):
-    """A device authorization endpoint to mount beside a ``TokenEndpoint``, in the same ways.
+    """A device authorization endpoint, to mount next to a ``TokenEndpoint`` in the same way.
 
-    The device code in its answer is bound to the caller: no other caller can redeem it.
+    The device code in its response is bound to the caller: no other caller can redeem it.
 
     Args:
-        broker: Asks the provider.
-        body_seconds: How long a sender may take for its body, under ASGI.
+        broker: Broker of the provider.
+        body_seconds: Time limit in seconds for receiving a request body, under ASGI.
 
     Raises:
-        ConfigurationError: an argument cannot work; names it.
+        ConfigurationError: An argument is invalid; the error names it.
     """
 
     def __init__(self, broker: Broker, *, body_seconds: float = BODY_TIME) -> None:
@@ -65,10 +65,10 @@ class DeviceAuthorizationEndpoint(TokenEndpoint):
 
 
 def device_params(request: WireRequest, upstream: UpstreamDialect) -> Params:
-    """Return the parameters that go to the provider; the rest is ignored.
+    """Return the parameters for the provider; others are ignored.
 
     Raises:
-        DenialError: one of them is invalid.
+        DenialError: A parameter is invalid.
     """
     params = Params()
     scope: Any = request.params.get("scope")
@@ -77,7 +77,7 @@ def device_params(request: WireRequest, upstream: UpstreamDialect) -> Params:
             params["scope"] = Scope().names(scope)
         except RequestInvalidError:
             raise DenialError(
-                "invalid_request", "scope must be names of scopes, separated by spaces"
+                "invalid_request", "scope must be a list of scopes separated by spaces"
             ) from None
     resource = request.params.get("resource")
     if resource is not None:

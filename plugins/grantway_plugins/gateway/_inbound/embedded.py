@@ -1,4 +1,4 @@
-"""Token requests settled by the embedded issuer, in the same process and without a socket."""
+"""Token backend that calls the embedded issuer in the same process."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
 
 class EmbeddedIssuer(OneProcess):
-    """Issues the tokens itself. Its clients are those registered in the store.
+    """Issues tokens in this process, for the clients that are registered in its store.
 
     Args:
-        store: Where it keeps everything; an ``IssuerServer`` has one in ``store``.
-        settings: The operator's choices; an ``IssuerServer`` has them in ``settings``.
-        registry: Where grants and its issuer grant come from; by default this process's,
-            whose changes it follows.
-        clock: Seconds since the epoch.
+        store: Storage of the issuer; ``IssuerServer.store``, for example.
+        settings: Settings of the issuer; ``IssuerServer.settings``, for example.
+        registry: Registry of the grants and their issuer grants; by default this process's current
+            default registry.
+        clock: Returns the Unix time in seconds.
 
     Raises:
-        ConfigurationError: there is no grant to offer.
+        ConfigurationError: No registered grant can be issued.
     """
 
     def __init__(
@@ -43,47 +43,47 @@ class EmbeddedIssuer(OneProcess):
         self._settings = settings
         self._clock = clock
         self._registry = registry
-        self._made = self._make(registry or default_registry())
+        self._built = self._build(registry or default_registry())
 
     @property
     def repeatable(self) -> frozenset[str]:
         """Parameters that may be repeated, of the currently registered grants."""
         return self._issuer.repeatable
 
-    def settle(self, request: WireRequest) -> WireResponse | Denial:
-        """Decide, and wait for the commit.
+    def respond(self, request: WireRequest) -> WireResponse | Denial:
+        """Respond after the decision is committed; may block.
 
         Raises:
-            DenialError: it was refused without asking the database.
+            DenialError: The request was rejected without a database query.
         """
         work = guarded(create_token(self._issuer, request))
         try:
             return self._store.run(work)
-        except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
+        except Exception as error:  # noqa: BLE001 - turned into a response without secrets
             return failure_response(error, request.dialect)
 
-    async def asettle(self, request: WireRequest) -> WireResponse | Denial:
-        """Decide; the store's own thread does what blocks.
+    async def arespond(self, request: WireRequest) -> WireResponse | Denial:
+        """Respond after the decision is committed; the store's thread makes blocking calls.
 
         Raises:
-            DenialError: it was refused without asking the database.
+            DenialError: The request was rejected without a database query.
         """
         work = guarded(create_token(self._issuer, request))
         try:
             return await self._store.arun(work)
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:  # noqa: BLE001 - turned into a response without secrets
             return failure_response(error, request.dialect)
 
     @property
     def _issuer(self) -> Issuer:
-        base, issuer = self._made
+        base, issuer = self._built
         if self._registry is not None or base is (current := default_registry()):
             return issuer
-        # Two threads may both build it: the results are equal, and the last one stays.
-        self._made = made = self._make(current)
-        return made[1]
+        # Two threads may build it at once. The results are equal, so either may win.
+        self._built = built = self._build(current)
+        return built[1]
 
-    def _make(self, registry: Registry) -> tuple[Registry, Issuer]:
+    def _build(self, registry: Registry) -> tuple[Registry, Issuer]:
         return registry, Issuer(self._settings, offered_grants(registry), self._clock)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which caller first presented a code that was not sealed."""
+"""Bind unsealed codes to the first caller that presents them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from cachetools import TTLCache
 
 from grantway_plugins.issuer._decisions.randomness import digest
 
-#: Seconds after its last presentation for which a code belongs to its first presenter.
+#: Seconds for which a code stays bound after it was last presented.
 REMEMBERED = 3600.0
-#: Codes that are remembered at once.
-MOST = 10_000
+#: Largest number of bound codes.
+LIMIT = 10_000
 
 
 class FirstPresenters:
-    """Remembers the first presenter of a code, in this process. Safe for threads.
+    """Binds codes to their first caller, in this process. Thread-safe.
 
     Args:
-        seconds: How long a code is remembered after it was last presented.
-        most: Codes at once. No further codes are accepted then, because forgetting one would
-            let another caller take it. One caller gets no more than there is room left, so that it
-            cannot take all the room.
+        seconds: Seconds for which a code stays bound after it was last presented.
+        limit: Largest number of bound codes. Further codes are rejected, because unbinding a code
+            would allow another caller to use it. One caller may bind only as many codes as there
+            are free places, so that it cannot use all of them.
     """
 
-    def __init__(self, seconds: float = REMEMBERED, most: int = MOST) -> None:
-        self._owners: TTLCache[bytes, str] = TTLCache(most, ttl=seconds, timer=time.monotonic)
-        self._most = most
+    def __init__(self, seconds: float = REMEMBERED, limit: int = LIMIT) -> None:
+        self._owners: TTLCache[bytes, str] = TTLCache(limit, ttl=seconds, timer=time.monotonic)
+        self._limit = limit
         self._lock = threading.Lock()
 
     def claim(self, code: str, client_id: str) -> bool:
-        """Return whether the code belongs to this caller, now or from now on."""
+        """Bind a new code to this caller, and return whether the code is bound to it."""
         key = digest(code)
         with self._lock:
             self._owners.expire()
@@ -45,4 +45,4 @@ class FirstPresenters:
 
     def _has_room(self, client_id: str) -> bool:
         held = sum(owner == client_id for owner in self._owners.values())
-        return held < self._most - len(self._owners)
+        return held < self._limit - len(self._owners)

@@ -1,4 +1,4 @@
-"""A body off a file-like object, capped."""
+"""Read request bodies from file-like objects, with a size limit."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MOST_DIGITS = 18
 
 
 class Readable(Protocol):
-    """What a body is read from."""
+    """A binary file-like object."""
 
     def read(self, size: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Return at most ``size`` bytes; none at the end."""
         ...
 
 
 def length_of(content_length: str | None) -> int | BodyProblem | None:
-    """A Content-Length header; None where there is none."""
+    """Parse a Content-Length header; return None if it is missing."""
     if content_length is None:
         return None
     digits = content_length.strip(" \t")
@@ -30,18 +30,18 @@ def length_of(content_length: str | None) -> int | BodyProblem | None:
 
 
 def within_cap(body: bytes) -> bytes | BodyProblem:
-    """A body that is there already."""
+    """Return a body, or the problem if it is larger than ``BODY_CAP``."""
     return body if len(body) <= BODY_CAP else TOO_LARGE
 
 
 def read_stream(stream: Readable, length: int | None) -> bytes | BodyProblem:
     """Read a body of at most ``BODY_CAP`` bytes, and never past its length.
 
-    More than that is read and dropped, up to a limit, so that its sender gets to read the answer.
+    A larger body is read and discarded up to a limit, so that its sender can read the response.
 
     Args:
-        stream: Where it comes from.
-        length: Of the body; None to read to the end.
+        stream: Stream to read from.
+        length: Length of the body in bytes; None to read to the end.
     """
     left = DRAINED if length is None else min(length, DRAINED)
     pieces: list[bytes] = []

@@ -1,4 +1,4 @@
-"""A token endpoint's rules (RFC 6749 section 3.2, AWS CreateToken), without any framework."""
+"""Token endpoint (RFC 6749 section 3.2, AWS CreateToken), independent of any framework."""
 
 from __future__ import annotations
 
@@ -31,41 +31,45 @@ _log = logging.getLogger("grantway.gateway")
 
 
 class TokenBackend(Protocol):
-    """What gives the tokens: ``Broker``, ``EmbeddedIssuer``, or one of your own."""
+    """Responds to parsed token requests: ``Broker``, ``EmbeddedIssuer`` or your own class."""
 
     @property
     def repeatable(self) -> frozenset[str]:
-        """Parameters of a form that may be repeated."""
+        """Form parameters that may be repeated."""
         ...
 
-    def settle(self, request: WireRequest) -> WireResponse | Denial:
-        """Settle a request; may block. Raises ``DenialError`` for what it refuses at once."""
+    def respond(self, request: WireRequest) -> WireResponse | Denial:
+        """Return the response to a request; may block.
+
+        Raises:
+            DenialError: The request is rejected.
+        """
         ...
 
-    async def asettle(self, request: WireRequest) -> WireResponse | Denial:
-        """The same, without blocking the event loop."""
+    async def arespond(self, request: WireRequest) -> WireResponse | Denial:
+        """Do the same as ``respond`` without blocking the event loop."""
         ...
 
 
 class TokenEndpoint(OneProcess):
-    """A token endpoint to mount: by ``asgi``, by ``wsgi``, or by ``answer`` for all else.
+    """A token endpoint. Mount it as ``asgi`` or ``wsgi``, or call ``respond`` in other frameworks.
 
-    A form is RFC 6749, JSON is AWS's CreateToken, and the answer speaks the same. Every grant that
-    is registered is served, also one that is registered later.
+    Forms are RFC 6749 requests and JSON is AWS's CreateToken; the response has the same format.
+    All registered grants are available, including those that are registered later.
 
     Args:
-        settlement: What gives the tokens.
-        allow: The grant types that are served; by default all that the settlement knows.
-        body_seconds: How long a sender may take for its body, under ASGI. Under WSGI the server
-            decides.
+        backend: Backend that responds to the parsed requests.
+        allow: Grant types to accept; by default all that the backend supports.
+        body_seconds: Time limit in seconds for receiving a request body, under ASGI. Under WSGI
+            the server sets the limit.
 
     Raises:
-        ConfigurationError: an argument cannot work; names it.
+        ConfigurationError: An argument is invalid; the error names it.
     """
 
     def __init__(
         self,
-        settlement: TokenBackend,
+        backend: TokenBackend,
         *,
         allow: Iterable[str] | None = None,
         body_seconds: float = BODY_TIME,
@@ -74,61 +78,63 @@ class TokenEndpoint(OneProcess):
             raise ConfigurationError(f'allow: must be a list of grant types, like ["{allow:.80}"].')
         check_seconds("body_seconds", body_seconds)
         self.body_seconds = body_seconds
-        self._settlement = settlement
+        self._backend = backend
         self._allow = None if allow is None else dict.fromkeys(allow)
 
     @property
     def asgi(self) -> AsgiTokenEndpoint:
-        """The endpoint as an ASGI application, whatever its path."""
-        from .asgi import AsgiTokenEndpoint  # noqa: PLC0415 - only where it is needed
+        """The endpoint as an ASGI application for any path."""
+        from .asgi import AsgiTokenEndpoint  # noqa: PLC0415 - imports this module
 
         return AsgiTokenEndpoint(self)
 
     @property
     def wsgi(self) -> WsgiTokenEndpoint:
-        """The endpoint as a WSGI application, whatever its path."""
-        from .wsgi import WsgiTokenEndpoint  # noqa: PLC0415 - the same
+        """The endpoint as a WSGI application for any path."""
+        from .wsgi import WsgiTokenEndpoint  # noqa: PLC0415 - imports this module
 
         return WsgiTokenEndpoint(self)
 
-    def answer(
+    def respond(
         self, method: str | None, headers: Mapping[str, str], body: bytes | Readable
     ) -> HttpResponse:
-        """Answer a request that a framework has taken apart. May block.
+        """Return the response to a request of any framework; may block.
 
         Args:
-            method: Of the request.
-            headers: Of the request; names in any case.
-            body: The body, or something to read it from.
+            method: The HTTP method.
+            headers: The headers; names are case-insensitive.
+            body: The body, or a file-like object to read it from.
 
         Returns:
-            The answer. Its header names are lower-case, and the length is left to the server.
+            The response, with lower-case header names and without ``content-length``.
         """
         pairs = [
             (name.lower().encode("latin-1", "replace"), value) for name, value in headers.items()
         ]
-        opened = self.open(method or "", pairs)
-        if isinstance(opened, IncomingRequest):
+        response = self.open(method or "", pairs)
+        if isinstance(response, IncomingRequest):
+            content: bytes | BodyProblem
             if isinstance(body, bytes):
-                taken = within_cap(body)
+                content = within_cap(body)
             else:
                 length = length_of(dict(pairs).get(b"content-length"))
-                taken = length if isinstance(length, BodyProblem) else read_stream(body, length)
-            answer = self.settle(opened, taken)
-        else:
-            answer = opened
-        found = {name.decode(): value.decode() for name, value in answer.headers}
-        found.pop("connection", None)  # between the server and its client
-        return HttpResponse(answer.status, found, answer.body)
+                content = length if isinstance(length, BodyProblem) else read_stream(body, length)
+            response = self.complete(response, content)
+        found = {name.decode(): value.decode() for name, value in response.headers}
+        found.pop("connection", None)  # the server sets it
+        return HttpResponse(response.status, found, response.body)
 
     def open(
         self, method: str, headers: Iterable[tuple[bytes, str]]
     ) -> IncomingRequest | WireResponse:
-        """Judge a request before its body is read; for adapters.
+        """Check a request before its body is read; for adapters.
 
         Args:
-            method: Of the request.
-            headers: Pairs with lower-case names.
+            method: The HTTP method.
+            headers: Pairs of lower-case name and value.
+
+        Returns:
+            The request, or the response that rejects it.
         """
         pairs = list(headers)
         incoming = IncomingRequest(dict(pairs))
@@ -139,29 +145,29 @@ class TokenEndpoint(OneProcess):
             return repeated_header_response(repeated, incoming.response_dialect)
         return incoming
 
-    def settle(self, incoming: IncomingRequest, body: bytes | BodyProblem) -> WireResponse:
-        """Answer a request that was opened; may block; for adapters."""
+    def complete(self, incoming: IncomingRequest, body: bytes | BodyProblem) -> WireResponse:
+        """Return the response to a request from ``open`` and its body; may block; for adapters."""
         request = self._request(incoming, body)
         if isinstance(request, WireResponse):
             return request
         try:
-            outcome = self._settlement.settle(request)
-        except DenialError as refused:
-            outcome = refused.denial
-        except Exception as error:  # noqa: BLE001 - the last line: an answer, and no secret in it
+            outcome = self._backend.respond(request)
+        except DenialError as error:
+            outcome = error.denial
+        except Exception as error:  # noqa: BLE001 - turned into a response without secrets
             outcome = _failed(error)
         return incoming.response(outcome)
 
-    async def asettle(self, incoming: IncomingRequest, body: bytes | BodyProblem) -> WireResponse:
-        """Answer a request that was opened, without blocking; for adapters."""
+    async def acomplete(self, incoming: IncomingRequest, body: bytes | BodyProblem) -> WireResponse:
+        """Do the same as ``complete`` without blocking the event loop."""
         request = self._request(incoming, body)
         if isinstance(request, WireResponse):
             return request
         try:
-            outcome = await self._settlement.asettle(request)
-        except DenialError as refused:
-            outcome = refused.denial
-        except Exception as error:  # noqa: BLE001 - the same
+            outcome = await self._backend.arespond(request)
+        except DenialError as error:
+            outcome = error.denial
+        except Exception as error:  # noqa: BLE001 - turned into a response without secrets
             outcome = _failed(error)
         return incoming.response(outcome)
 
@@ -170,28 +176,28 @@ class TokenEndpoint(OneProcess):
     ) -> WireRequest | WireResponse:
         if isinstance(body, BodyProblem):
             return body.response(incoming.response_dialect)
-        unread = incoming.unsupported_media_type(body)
-        if unread is not None:
-            return unread
+        unsupported = incoming.unsupported_media_type(body)
+        if unsupported is not None:
+            return unsupported
         try:
-            request = incoming.parse(body, self._settlement.repeatable)
+            request = incoming.parse(body, self._backend.repeatable)
             self._check(request)
-        except DenialError as refused:
-            return incoming.response(refused.denial)
+        except DenialError as error:
+            return incoming.response(error.denial)
         return request
 
     def _check(self, request: WireRequest) -> None:
-        """Check what needs no settlement.
+        """Check the grant type.
 
         Raises:
-            DenialError: the grant type is missing or not served.
+            DenialError: It is missing or not allowed.
         """
         grant_type = grant_type_of(request)
         if self._allow is not None and grant_type not in self._allow:
             raise unsupported_grant_type(self._allow)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settlement!r})"
+        return f"{type(self).__name__}({self._backend!r})"
 
 
 def _failed(error: Exception) -> Denial:

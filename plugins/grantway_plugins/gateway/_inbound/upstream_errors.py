@@ -1,4 +1,4 @@
-"""What a caller of the gateway is told when the provider behind it gave no token."""
+"""Responses to callers when the provider returned no token."""
 
 from __future__ import annotations
 
@@ -33,55 +33,57 @@ from grantway_plugins.server._http.wire import (
     denial_response,
 )
 
-_LONGEST_CODE = 100
-#: What a client polls with, so that it asks again whatever became of one answer.
+_MAX_CODE_LENGTH = 100
+#: Parameters of grants that poll, so that a lost response does no harm.
 _POLLED = frozenset({"auth_req_id", "device_code"})
-_FROM_REFUSED = 400
-_NOT_NOW = "The provider is not available and nothing was done"
-#: The gateway's own proof was refused; the caller's has been checked here and was good.
-_OUR_FAULT = (InvalidClientException, InvalidDpopProofError, UseDpopNonceError)
+_FIRST_ERROR_STATUS = 400
+_UNAVAILABLE = "The provider is not available and issued nothing"
+#: The provider rejected the gateway's credentials; the caller's were already accepted here.
+_GATEWAY_CREDENTIAL_ERRORS = (InvalidClientException, InvalidDpopProofError, UseDpopNonceError)
 
 
-def told(
+def error_response(
     error: GrantwayError, request: WireRequest, grant: Grant, upstream: UpstreamDialect
 ) -> WireResponse | Denial:
     """Return the response for a failed upstream call, in the caller's wire format.
 
     Args:
-        error: What the call upstream raised.
-        request: What the caller asked.
-        grant: The grant that was asked for.
-        upstream: How the provider speaks, for its replay window.
+        error: The error that the call raised.
+        request: The caller's request.
+        grant: The requested grant.
+        upstream: Dialect of the provider, for its replay window.
     """
     if isinstance(error, RequestInvalidError) and not isinstance(error, ConfigurationError):
         return invalid_parameters(error.errors, request).denial
     if isinstance(error, TokenError):
-        return _refused(error, request, grant, upstream)
+        return _token_error_response(error, request, grant, upstream)
     if isinstance(error, (ProviderUnavailableError, ProviderPausedError)):
-        return unavailable(request, _NOT_NOW, error.retry_after)
+        return unavailable_response(request, _UNAVAILABLE, error.retry_after)
     if isinstance(error, TransportError):
-        return _no_answer(error, request, grant, upstream)
-    # A configuration that cannot work, or what a plugin's middleware raised.
-    return _failed(request, 500, "The gateway failed")
+        return _transport_error_response(error, request, grant, upstream)
+    # An invalid configuration, or an exception of a plugin's middleware.
+    return _server_error(request, 500, "The gateway failed")
 
 
-def unavailable(request: WireRequest, what: str, retry_after: float | None = None) -> WireResponse:
-    """Not now, and the same request may be sent again: status 503.
+def unavailable_response(
+    request: WireRequest, reason: str, retry_after: float | None = None
+) -> WireResponse:
+    """Return a 503 response, after which the same request may be sent again.
 
     Args:
-        request: Its dialect names the error; AWS has but one for this.
-        what: What happened.
-        retry_after: Seconds, where they are known.
+        request: The caller's request. Its dialect selects the error code.
+        reason: The reason, without a full stop.
+        retry_after: Retry delay in seconds; None if unknown.
     """
     error = "server_error" if request.dialect is WireFormat.AWS else "temporarily_unavailable"
     headers: Mapping[bytes, bytes] = (
         {} if retry_after is None else {b"retry-after": str(math.ceil(retry_after)).encode()}
     )
-    denial = Denial(error, f"{what}; the same request may be sent again")
+    denial = Denial(error, f"{reason}; the same request may be sent again")
     return denial_response(denial, request.dialect, status=503, headers=tuple(headers.items()))
 
 
-def may_repeat(grant: Grant, upstream: UpstreamDialect) -> str:
+def retry_advice(grant: Grant, upstream: UpstreamDialect) -> str:
     """Return advice for a caller whose request has an unknown outcome."""
     if grant.replay is Replay.SAFE:
         return "the same request may be sent again"
@@ -93,42 +95,46 @@ def may_repeat(grant: Grant, upstream: UpstreamDialect) -> str:
             if grant.replay is Replay.WINDOWED and upstream.replay_window
             else ""
         )
-        return f"keep the refresh token and send it once more{window}; if refused, log in again"
-    return "do not send the same request again, because it may be spent; start over"
+        return (
+            f"keep the refresh token and send it once more{window}; if it is rejected, log in again"
+        )
+    return "do not send the same request again, because its credentials may be used up; start over"
 
 
-def _refused(
+def _token_error_response(
     error: TokenError, request: WireRequest, grant: Grant, upstream: UpstreamDialect
 ) -> WireResponse | Denial:
-    if isinstance(error, _OUR_FAULT):
-        return _failed(request, 502, "The provider refused the gateway's own credentials")
+    if isinstance(error, _GATEWAY_CREDENTIAL_ERRORS):
+        return _server_error(request, 502, "The provider rejected the gateway's credentials")
     if isinstance(error, InternalServerException):
-        return _failed(request, 502, f"The provider failed; {may_repeat(grant, upstream)}")
+        return _server_error(request, 502, f"The provider failed; {retry_advice(grant, upstream)}")
     if isinstance(error, TemporarilyUnavailableError):
-        return unavailable(request, _NOT_NOW)
-    code = error_description(error.error)[:_LONGEST_CODE]
-    description = error_description(error.error_description or "The provider refused the request")
+        return unavailable_response(request, _UNAVAILABLE)
+    code = error_description(error.error)[:_MAX_CODE_LENGTH]
+    description = error_description(error.error_description or "The provider rejected the request")
     return Denial(
         code, description, None if error.reason is None else error_description(error.reason)
     )
 
 
-def _no_answer(
+def _transport_error_response(
     error: TransportError, request: WireRequest, grant: Grant, upstream: UpstreamDialect
 ) -> WireResponse:
     if isinstance(error, ConnectionFailedError):
-        return unavailable(request, "The provider could not be reached and nothing was sent")
+        return unavailable_response(
+            request, "The provider could not be reached and nothing was sent"
+        )
     status = error.evidence.status
     if isinstance(error, OutcomeUnknownError):
-        failed = status is not None and status >= SERVER_FAULT
-        what = "The provider failed" if failed else "The provider's answer was lost"
-        said = f"{what} and the outcome is unknown; {may_repeat(grant, upstream)}"
-        return _failed(request, 504 if status is None else 502, said)
-    what = "The provider did not answer as a token endpoint does"
-    if status is not None and status < _FROM_REFUSED:
-        what = f"{what}; {may_repeat(grant, upstream)}"
-    return _failed(request, 502, what)
+        server_failed = status is not None and status >= SERVER_FAULT
+        problem = "The provider failed" if server_failed else "The provider's response was lost"
+        description = f"{problem} and the outcome is unknown; {retry_advice(grant, upstream)}"
+        return _server_error(request, 504 if status is None else 502, description)
+    problem = "The provider did not respond like a token endpoint"
+    if status is not None and status < _FIRST_ERROR_STATUS:
+        problem = f"{problem}; {retry_advice(grant, upstream)}"
+    return _server_error(request, 502, problem)
 
 
-def _failed(request: WireRequest, status: int, description: str) -> WireResponse:
+def _server_error(request: WireRequest, status: int, description: str) -> WireResponse:
     return denial_response(Denial("server_error", description), request.dialect, status=status)

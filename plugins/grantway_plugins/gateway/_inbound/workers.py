@@ -1,4 +1,4 @@
-"""Threads for calls that block, so many at once and so many waiting, and no more."""
+"""A thread pool with a bounded queue, for blocking calls."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from grantway._types.quantity import check_count
 T = TypeVar("T")
 
 
-class Full(Exception):  # noqa: N818 - nothing has failed
-    """All threads are busy and the waiting line is full."""
+class QueueFullError(Exception):
+    """All threads are busy and the queue is full."""
 
 
 class Workers:
     """Runs calls in threads, for event loops that must not block.
 
     Args:
-        threads: Most concurrent calls. A thread starts when it is needed.
-        waiting: Most calls that wait for a thread; more are rejected.
+        threads: Largest number of concurrent calls. Threads start when they are needed.
+        waiting: Largest number of calls that wait for a thread; more are rejected.
 
     Raises:
-        ConfigurationError: An argument is invalid; names it.
+        ConfigurationError: An argument is invalid; the error names it.
     """
 
     def __init__(self, threads: int, waiting: int) -> None:
         check_count("threads", threads)
         check_count("waiting", waiting, least=0)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="grantway-gateway")
-        self._most = threads + waiting
+        self._limit = threads + waiting
         self._calls = 0
         self._counting = threading.Lock()
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call in a thread, with the caller's context variables.
 
-        A running call keeps its thread until it ends, even if its caller is gone.
+        A running call keeps its thread until it returns, even if its caller was cancelled.
 
         Raises:
-            Full: The call was not started.
+            QueueFullError: The call was not started.
         """
         with self._counting:
-            if self._calls >= self._most:
-                raise Full
+            if self._calls >= self._limit:
+                raise QueueFullError
             self._calls += 1
         try:
             future = self._threads.submit(copy_context().run, call)
         except BaseException:
-            self._ended()
+            self._finished()
             raise
-        future.add_done_callback(self._ended)
+        future.add_done_callback(self._finished)
         return await asyncio.wrap_future(future)
 
-    def _ended(self, _future: Any = None) -> None:
+    def _finished(self, _future: Any = None) -> None:
         with self._counting:
             self._calls -= 1

@@ -1,4 +1,4 @@
-"""The token endpoint as a WSGI application (PEP 3333), for Flask, Django or any other."""
+"""The token endpoint as a WSGI application (PEP 3333), for Flask, Django and other frameworks."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 
-_NO_LENGTH = BodyProblem(411, "This server needs the length of a body: send Content-Length")
+_NO_LENGTH = BodyProblem(411, "The length of the body is missing; send Content-Length")
 _READ = ((b"content-type", "CONTENT_TYPE"), (b"authorization", "HTTP_AUTHORIZATION"))
 
 
 class WsgiTokenEndpoint(OneProcess):
-    """A WSGI application that is a token endpoint at whatever path it is mounted.
+    """A token endpoint as a WSGI application, at the path where it is mounted.
 
-    The provider is asked in the server's own thread.
+    Requests to the provider are sent in the server's thread.
 
     Args:
-        endpoint: Its rules.
+        endpoint: The token endpoint.
     """
 
     def __init__(self, endpoint: TokenEndpoint) -> None:
         self._endpoint = endpoint
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Respond to one request."""
         method = environ["REQUEST_METHOD"]
         opened = self._endpoint.open(method, _headers(environ))
         if isinstance(opened, IncomingRequest):
-            opened = self._endpoint.settle(opened, _body(environ))
+            opened = self._endpoint.complete(opened, _body(environ))
         status = HTTPStatus(opened.status)
         headers = [
             (name.decode(), value.decode())
             for name, value in opened.headers
-            if name != b"connection"  # between the server and its client
+            if name != b"connection"  # the server sets it
         ]
         headers.append(("content-length", str(len(opened.body))))
         start_response(f"{status.value} {status.phrase}", headers)
@@ -51,7 +51,7 @@ class WsgiTokenEndpoint(OneProcess):
 
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, str]]:
-    # Servers join repeated headers by a comma, which neither header may contain.
+    # Servers join repeated headers with a comma, which neither header may contain.
     return [(name, environ[key]) for name, key in _READ if environ.get(key)]
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from grantway._transport.http import is_loopback
-from grantway_plugins.gateway.upstream._asgi_middleware import note
+from grantway_plugins.gateway.upstream._asgi_middleware import log_failure
 from grantway_plugins.gateway.upstream._proxy_headers import (
     UNDERSCORED,
     hyphenated,
     is_reserved,
 )
-from grantway_plugins.gateway.upstream._refusal import RequestRefusedError, response_for
+from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, response_for
 from grantway_plugins.gateway.upstream._request_context import RequestContext
 from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
@@ -116,7 +116,7 @@ class Authorize:
             response = await self._respond(context, protocol)
         except _MalformedError as error:
             response = response_for(error)
-        except RequestRefusedError as error:
+        except RequestRejectedError as error:
             response = _with_passed_status(response_for(error), protocol)
         await send_response(send, response)
 
@@ -126,14 +126,14 @@ class Authorize:
         The proxy forwards such headers, and upstream servers may read ``X_Tenant`` as ``X-Tenant``.
 
         Raises:
-            RequestRefusedError: The request has such a header.
+            RequestRejectedError: The request has such a header.
         """
         for name, _ in scope["headers"]:
             plain = hyphenated(name)
             if plain == name or name in self._spelled:
                 continue
             if plain in self._guarded or is_reserved(plain):
-                raise RequestRefusedError(
+                raise RequestRejectedError(
                     f"Send {plain.decode()} with hyphens, not as {name.decode('latin-1')}"
                 )
 
@@ -141,14 +141,14 @@ class Authorize:
         try:
             upstream_token = await self._upstream.prepare_async(context)
         except Exception as error:  # noqa: BLE001 - the response reports it
-            note(error)
+            log_failure(error)
             return _with_passed_status(response_for(error), protocol)
         if upstream_token is None:
             return WireResponse(_FORBIDDEN if protocol.limited else 404, (_NO_STORE,), b"")
         return WireResponse(200, tuple(_granted_headers(upstream_token, context, protocol)), b"")
 
 
-class _MalformedError(RequestRefusedError):
+class _MalformedError(RequestRejectedError):
     """The proxy sent a request target with invalid characters."""
 
 
@@ -173,14 +173,14 @@ def _described_request(scope: Scope, protocol: _ProxyProtocol) -> RequestContext
     """Return the request described by the headers that the proxy's configuration sets.
 
     Raises:
-        RequestRefusedError: The headers are missing or invalid.
+        RequestRejectedError: The headers are missing or invalid.
     """
     uri = _first(scope, protocol.uri)
     host = _first(scope, b"x-forwarded-host")
     if _CONTROL.search(uri):
         raise _MalformedError(f"{protocol.uri.decode()} contains control characters or spaces")
     if not uri.startswith("/") or not host:
-        raise RequestRefusedError(protocol.hint, status=403)
+        raise RequestRejectedError(protocol.hint, status=403)
     return _request_context(scope, host, uri.partition("?")[0], _first(scope, protocol.method))
 
 
@@ -197,7 +197,7 @@ def _request_context(scope: Scope, host: str, path: str, method: str) -> Request
 def _first(scope: Scope, name: bytes) -> str:
     found = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     if len(found) > 1:
-        raise RequestRefusedError(f"The {name.decode()} header is repeated; send it once")
+        raise RequestRejectedError(f"The {name.decode()} header is repeated; send it once")
     return found[0] if found else ""
 
 

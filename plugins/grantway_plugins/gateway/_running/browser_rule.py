@@ -12,7 +12,7 @@ from typing import Any
 
 from grantway._transport.http import is_loopback
 from grantway_plugins.gateway._config.fields import ORIGIN
-from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
 from grantway_plugins.gateway.upstream._tenant import tenant_domain
 
@@ -55,7 +55,7 @@ class BrowserRule:
         """Check one request.
 
         Raises:
-            RequestRefusedError: A web page must not send the request (403), or a header is
+            RequestRejectedError: A web page must not send the request (403), or a header is
                 repeated (400).
         """
         host = origin = site = ""
@@ -68,13 +68,13 @@ class BrowserRule:
             elif name == b"sec-fetch-site":
                 site, sites = value.decode("latin-1").strip(), sites + 1
         if max(hosts, pages, sites) > 1:
-            raise RequestRefusedError(
+            raise RequestRejectedError(
                 "The Host, Origin or Sec-Fetch-Site header is repeated; send it once"
             )
         if self._checks_host and host and not self._is_own(normal_host(host)):
-            raise RequestRefusedError(_HOST, status=403)
+            raise RequestRejectedError(_HOST, status=403)
         if self._checks_origin and not self._is_allowed_page(origin, site, host):
-            raise RequestRefusedError(_PAGE, status=403)
+            raise RequestRejectedError(_PAGE, status=403)
 
     def _is_own(self, host: str) -> bool:
         return _is_local(host) or host in self._hosts or host.endswith(self._below)
@@ -89,7 +89,7 @@ class BrowserRule:
             place = page["place"]
             try:
                 name = normal_host(place)
-            except RequestRefusedError:
+            except RequestRejectedError:
                 return False
             return (self._local and _is_local(name)) or place == host.lower()
         # Browsers send no Origin with images, scripts, frames and links.

@@ -23,7 +23,7 @@ from grantway_plugins.gateway._config.config_file import device_path
 from grantway_plugins.gateway._config.limits import GatewayLimits
 from grantway_plugins.gateway._metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream._asgi_middleware import AsgiUpstreamAuth
-from grantway_plugins.gateway.upstream._refusal import RequestRefusedError, response_for
+from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, response_for
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
 from grantway_plugins.server._listening.peers import Shares
 
@@ -137,7 +137,7 @@ class Gateway(OneProcess):
         active = self._current
         try:
             active.browsers.check(scope)
-        except RequestRefusedError as error:
+        except RequestRejectedError as error:
             await send_response(send, response_for(error))
             return
         app = active.endpoints.get(scope["raw_path"], active.front)

@@ -9,9 +9,9 @@ from typing import Any
 
 from grantway_plugins.gateway.upstream._proxy_headers import (
     HOP_BY_HOP,
+    describes_origin,
     hyphenated,
     is_reserved,
-    tells_origin,
 )
 
 Pair = tuple[bytes, bytes]
@@ -71,7 +71,7 @@ def upstream_headers(scope: Any, host: bytes, trusted: Networks) -> list[Pair]:
             continue
         plain = hyphenated(name)
         if plain == name:
-            passes = name not in dropped and (is_trusted or not tells_origin(name))
+            passes = name not in dropped and (is_trusted or not describes_origin(name))
         else:
             passes = name not in dropped and not is_reserved(plain)
         if passes:

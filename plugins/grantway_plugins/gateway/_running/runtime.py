@@ -23,7 +23,7 @@ from grantway_plugins.gateway._inbound.broker import Broker
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
 from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules, Protection
-from grantway_plugins.gateway.upstream._refusal import RequestRefusedError
+from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._route import Route, Source
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.gateway.upstream._token_exchange import TokenExchange
@@ -378,7 +378,7 @@ class _RuntimeBuilder:
 
 def _check(tenant: str, known: frozenset[str] | None) -> None:
     if known is not None and tenant not in known:
-        raise RequestRefusedError("The tenant is unknown", status=403)
+        raise RequestRejectedError("The tenant is unknown", status=403)
 
 
 def _credential(

@@ -1,7 +1,8 @@
-"""Tokens for the requests that a gateway forwards, many tenants at once.
+"""Tokens for the requests that a gateway forwards on behalf of many tenants.
 
-``UpstreamAuth`` holds the rules. ``RequestsUpstreamAuth``, ``HttpxUpstreamAuth`` (extra ``httpx``),
-``AsgiUpstreamAuth`` and ``WsgiUpstreamAuth`` use them. Importing the package loads none of them.
+``UpstreamAuth`` holds the routes. The adapters ``RequestsUpstreamAuth``, ``HttpxUpstreamAuth``
+(extra ``httpx``), ``AsgiUpstreamAuth`` and ``WsgiUpstreamAuth`` add the tokens to requests. Modules
+are imported on first use.
 """
 
 from grantway._lazy import lazy
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     from ._asgi_middleware import AsgiUpstreamAuth as AsgiUpstreamAuth
     from ._httpx_adapter import HttpxUpstreamAuth as HttpxUpstreamAuth
     from ._observer import Observer as Observer
-    from ._refusal import RequestRefusedError as RequestRefusedError, response_for as response_for
+    from ._rejection import (
+        RequestRejectedError as RequestRejectedError,
+        response_for as response_for,
+    )
     from ._request_context import RequestContext as RequestContext
     from ._requests_adapter import RequestsUpstreamAuth as RequestsUpstreamAuth
     from ._route import Route as Route
@@ -34,7 +38,7 @@ __getattr__, __dir__ = lazy(
         "._asgi_middleware": "AsgiUpstreamAuth",
         "._httpx_adapter": "HttpxUpstreamAuth",
         "._observer": "Observer",
-        "._refusal": "RequestRefusedError response_for",
+        "._rejection": "RequestRejectedError response_for",
         "._request_context": "RequestContext",
         "._requests_adapter": "RequestsUpstreamAuth",
         "._route": "Route",

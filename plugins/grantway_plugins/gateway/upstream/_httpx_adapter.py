@@ -1,4 +1,4 @@
-"""Tokens for the requests of a gateway that forwards by httpx."""
+"""Adapter for gateways that forward with httpx."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_wait
 from grantway_plugins.auth._httpx_auth import HttpxAuth
 
-from ._refusal import RequestRefusedError
+from ._rejection import RequestRejectedError
 from ._request_context import RequestContext
 from ._upstream_auth import UpstreamAuth
 from ._upstream_token import UpstreamToken
 
 
 class HttpxUpstreamAuth(OneProcess, httpx.Auth):
-    """Puts a tenant's token into each request that has a route; the ``auth`` of httpx.
+    """Adds the tenant's token to each request that has a route; the ``auth`` of httpx.
 
-    Otherwise as ``grantway_plugins.auth.HttpxAuth``: a refused token is replaced once, if the body
-    can be sent again, and goes to no other origin. With ``httpx.AsyncClient`` nothing blocks.
+    Like ``grantway_plugins.auth.HttpxAuth``, it replaces a rejected token once if the body can be
+    sent again, and sends the token to no other origin. With ``httpx.AsyncClient`` it does not
+    block.
 
     Args:
-        upstream: The rules. Host, path and headers are those of the request that is sent.
-        context: What ``from_principal`` is given: who the request is made for.
-        timeout: Seconds to wait for a token at most; by default the route's.
+        upstream: The routes and their tokens. They are selected by host, path and headers of the
+            request that is sent.
+        context: Passed to the function of ``from_principal``, such as the authenticated user.
+        timeout: Longest wait for a token in seconds; by default the route's.
 
     Raises:
-        RequestRefusedError: from a request; see ``UpstreamAuth.open``.
-        GrantwayError: from a request: there is no token and the route is closed, or a refused
+        RequestRejectedError: By a request; see ``UpstreamAuth.open``.
+        GrantwayError: By a request: there is no token and the route is closed, or a rejected
             token could not be replaced.
     """
 
@@ -42,7 +44,7 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         self._timeout = check_wait(timeout)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """Called by ``httpx.Client``."""
+        """Add the token to a request; called by ``httpx.Client``."""
         upstream_token, auth = self._begin(request)
         if auth is None:
             yield request
@@ -50,8 +52,8 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         flow = auth.sync_auth_flow(request)
         try:
             sent = next(flow)
-        except Exception as error:  # noqa: BLE001 - raised again where the route is closed
-            _go_on(upstream_token, error)
+        except Exception as error:  # noqa: BLE001 - raised again if the route is closed
+            _raise_if_closed(upstream_token, error)
             yield request
             return
         with contextlib.suppress(StopIteration), contextlib.closing(flow):
@@ -61,7 +63,7 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Called by ``httpx.AsyncClient``."""
+        """Add the token to a request; called by ``httpx.AsyncClient``."""
         upstream_token, auth = self._begin(request)
         if auth is None:
             yield request
@@ -69,8 +71,8 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         flow = auth.async_auth_flow(request)
         try:
             sent = await anext(flow)
-        except Exception as error:  # noqa: BLE001 - raised again where the route is closed
-            _go_on(upstream_token, error)
+        except Exception as error:  # noqa: BLE001 - raised again if the route is closed
+            _raise_if_closed(upstream_token, error)
             yield request
             return
         async with contextlib.aclosing(flow):
@@ -86,8 +88,8 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         host = url.raw_host.decode("ascii")
         path = url.raw_path.partition(b"?")[0].decode("ascii")
         host = f"[{host}]" if ":" in host else host
-        facts = RequestContext(host, path, headers.get_list, self._context)
-        upstream_token = self._upstream.open(facts)
+        context = RequestContext(host, path, headers.get_list, self._context)
+        upstream_token = self._upstream.open(context)
         if upstream_token is None or upstream_token.kept:
             return upstream_token, None
         for name in upstream_token.removed:
@@ -98,8 +100,8 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         )
 
 
-def _go_on(upstream_token: UpstreamToken | None, error: Exception) -> None:
-    """Continue without a token if the route allows it; otherwise raise."""
-    refused = isinstance(error, RequestRefusedError)
-    if refused or upstream_token is None or upstream_token.route.on_failure == "closed":
+def _raise_if_closed(upstream_token: UpstreamToken | None, error: Exception) -> None:
+    """Raise the error, unless the route allows requests without a token."""
+    rejected = isinstance(error, RequestRejectedError)
+    if rejected or upstream_token is None or upstream_token.route.on_failure == "closed":
         raise error

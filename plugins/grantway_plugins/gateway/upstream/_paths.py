@@ -1,4 +1,4 @@
-"""Paths, and the other paths that a server may read them as (RFC 3986 section 6.2)."""
+"""Normal form of paths, and the different readings of a path by servers (RFC 3986 section 6.2)."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
-from ._refusal import RequestRefusedError
+from ._rejection import RequestRejectedError
 
-#: Anything else needs a closer look.
+#: Matches a path that needs a closer check.
 _UNUSUAL = re.compile(r"[^A-Za-z0-9/._~!$&'()*+,=:@-]|//|/\.")
 _ALLOWED = re.compile(r"/(?:[A-Za-z0-9/._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
-#: Empty and dot segments; some servers drop parameters, a query or a fragment before they look.
+#: Empty and dot segments. Some servers remove parameters, query and fragment before this check.
 _STEP = re.compile(r"//|/\.{1,2}(?=[/;?#]|$)")
-#: A backslash some take for a slash, control characters, dot segments that a decoded query would
-#: end, and slashes and dots in an overlong UTF-8 form.
+#: Backslashes (a slash to some servers), control characters, dot segments before a decoded query,
+#: and slashes and dots in an overlong UTF-8 form.
 _NEVER = re.compile(
     r"[\\\x00-\x1f\x7f]|/\.{1,2}[?#]|\xc0|\xc1|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]"
     r"|\xf8[\x80-\x87]|\xfc[\x80-\x83]"
 )
-#: Slashes, dots and what is never allowed, encoded twice or more often.
+#: Slashes, dots and forbidden characters that are encoded more than once.
 _TWICE = re.compile(r"%25(?:25)*(?:2[EF]|5C|[01][0-9A-F]|7F)", re.IGNORECASE)
-#: Parameters of a segment, and what is a query or a fragment once a server has decoded it.
+#: Parameters of a segment, and a query or fragment whose delimiter is encoded.
 _PARAMETERS = re.compile(r"(?:;|%(?:25)*3B)[^/]*", re.IGNORECASE)
 _QUERY = re.compile(r"%(?:25)*(?:3F|23).*", re.IGNORECASE)
 _SEVERAL_READINGS = re.compile(f"{_PARAMETERS.pattern}|{_QUERY.pattern}", re.IGNORECASE)
 _SLASHES = re.compile(r"//+")
-#: Nobody encodes a path more often by intent.
+#: Paths that are encoded more often are rejected.
 _MOST_DECODINGS = 4
 
 
 def normal_path(path: str) -> str:
-    """Return a path with no escape that it does not need.
+    """Return a path without unnecessary percent-encoding.
 
     Args:
-        path: Percent-encoded, without a query.
+        path: Percent-encoded path without a query.
 
     Raises:
-        RequestRefusedError: it is no path, or two servers could take it for two paths. It has dot
-            segments, empty segments, slashes or control characters, or has them behind escapes.
+        RequestRejectedError: It is not a path, or servers may read it differently: it has dot
+            segments, empty segments, backslashes or control characters, encoded or not, or
+            encoded slashes.
     """
     if path[:1] == "/" and not _UNUSUAL.search(path):
         return path
@@ -48,7 +49,7 @@ def normal_path(path: str) -> str:
     slashes = normal.count("/")
     for text in (normal, *_decodings(normal)):
         if text.count("/") != slashes or _STEP.search(text) or _NEVER.search(text):
-            raise ambiguous()
+            raise ambiguous_path()
     return normal
 
 
@@ -56,32 +57,32 @@ def has_one_reading(path: str) -> bool:
     """Return whether all servers read a path alike.
 
     Args:
-        path: In its normal form.
+        path: A path in its normal form.
     """
     return ("%" not in path and ";" not in path) or not _SEVERAL_READINGS.search(path)
 
 
 def readings(path: str) -> frozenset[str]:
-    """Return every path that a server may read this one as, each percent-encoded.
+    """Return every path as which a server may read this one, each percent-encoded.
 
-    Servers differ in what they do to encoded slashes, empty segments, dot segments, parameters, and
-    an encoded ``;``, ``?`` or ``#``.
+    Servers handle encoded slashes, empty segments, dot segments, parameters and an encoded ``;``,
+    ``?`` or ``#`` differently.
 
     Args:
-        path: Percent-encoded, without a query.
+        path: Percent-encoded path without a query.
 
     Raises:
-        RequestRefusedError: it is no path, or begins with two slashes, has backslashes or control
+        RequestRejectedError: It is not a path, begins with two slashes, has backslashes or control
             characters, or hides slashes or dot segments by encoding them twice.
     """
     normal = _normal(path)
     plain, *deeper = _decodings(normal) or [normal]
     if _NEVER.search(plain) or "//" in {path[:2], normal[:2], plain[:2]}:
-        raise ambiguous()
+        raise ambiguous_path()
     for text in deeper:
         steps = [len(_STEP.findall(each)) for each in (text, plain)]
         if _NEVER.search(text) or text.count("/") != plain.count("/") or steps[0] != steps[1]:
-            raise ambiguous()
+            raise ambiguous_path()
     found = {path, normal, encoded(plain.encode("latin-1"))}
     found |= {_QUERY.sub("", each) for each in found}
     found |= {_PARAMETERS.sub("", each) for each in found}
@@ -91,11 +92,11 @@ def readings(path: str) -> frozenset[str]:
 
 
 def stays_under(path: str, prefix: str) -> bool:
-    """Return whether a path is below a prefix, and no dot segment climbs above it on the way.
+    """Return whether a path is below a prefix, and no dot segment leaves it in between.
 
     Args:
         path: One of the ``readings``.
-        prefix: Without a slash at its end; empty for the root.
+        prefix: Prefix without a trailing slash; empty for the root.
     """
     if path != prefix and not path.startswith(f"{prefix}/"):
         return False
@@ -110,26 +111,26 @@ def stays_under(path: str, prefix: str) -> bool:
     return True
 
 
-def ambiguous() -> RequestRefusedError:
-    """Return the error for a path that servers read in two ways."""
-    return RequestRefusedError(
+def ambiguous_path() -> RequestRejectedError:
+    """Return the error for a path that servers read differently."""
+    return RequestRejectedError(
         "The path is ambiguous: send it without empty segments, dot segments and encoded slashes"
     )
 
 
 def encoded(path: str | bytes) -> str:
-    """Return a decoded path in the form that ``normal_path`` reads."""
+    """Return a decoded path with percent-encoding, as ``normal_path`` needs it."""
     return quote(path, safe="/~!$&'()*+,;=:@") or "/"
 
 
 def _normal(path: str) -> str:
     if not _ALLOWED.fullmatch(path):
-        raise RequestRefusedError(
+        raise RequestRejectedError(
             "The path is invalid, or has characters that must be percent-encoded"
         )
     normal = _ESCAPE.sub(_plain, path)
     if _TWICE.search(normal):
-        raise ambiguous()
+        raise ambiguous_path()
     return normal
 
 
@@ -145,7 +146,7 @@ def _each_decoding(path: str) -> Iterator[str]:
             return
         yield decoded
         path = decoded
-    raise ambiguous()
+    raise ambiguous_path()
 
 
 def _without_dots(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Headers that belong to proxies: for one hop, or about where a request came from."""
+"""Headers that only proxies set: hop-by-hop headers, and headers about a request's origin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-#: Describe the message itself; the sender of each hop writes them.
+#: Describe the message itself; each hop sets them.
 _MESSAGE = frozenset(
     {
         b"content-encoding",
@@ -88,7 +88,7 @@ _ORIGIN = frozenset(
         b"x-url-scheme",
     }
 )
-#: The same with underscores, which some servers read alike.
+#: The same names with underscores, which some servers treat alike.
 UNDERSCORED = tuple(sorted(name.replace(b"-", b"_") for name in _ORIGIN if b"-" in name))
 _HYPHENS = bytes(
     each if chr(each).isascii() and chr(each).isalnum() else ord("-") for each in range(256)
@@ -104,8 +104,8 @@ def hyphenated(name: bytes) -> bytes:
     return name.lower().translate(_HYPHENS)
 
 
-def tells_origin(name: bytes) -> bool:
-    """Return whether a header says where a request came from, however it is spelled."""
+def describes_origin(name: bytes) -> bool:
+    """Return whether a header describes the origin of a request, in any spelling."""
     plain = hyphenated(name)
     return (
         plain in _ORIGIN or plain.startswith(_ORIGIN_PREFIXES) or plain.endswith(_ORIGIN_SUFFIXES)
@@ -113,11 +113,11 @@ def tells_origin(name: bytes) -> bool:
 
 
 def is_reserved(name: bytes) -> bool:
-    """Return whether proxies set or remove a header, however it is spelled."""
+    """Return whether proxies set or remove a header, in any spelling."""
     plain = hyphenated(name)
     return (
         plain in HOP_BY_HOP
         or plain in _MESSAGE
         or plain.startswith(b"proxy-")
-        or tells_origin(plain)
+        or describes_origin(plain)
     )

@@ -1,4 +1,4 @@
-"""What the rules may know of a request, whatever brought it."""
+"""The properties of a request that select its route, tenant and token."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 from grantway._processes.copies import OneProcess
 from grantway_plugins.server._http.repeated_headers import joins_credentials
 
-from ._paths import normal_path
-from ._refusal import RequestRefusedError
+from ._paths import has_one_reading, normal_path
+from ._rejection import RequestRejectedError
 
 _HOST = re.compile(
     r"(?P<host>[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-Values = Callable[[str], Sequence[str]]
+#: Returns all values of a header by its lower-case name; empty or None if it is missing.
+Values = Callable[[str], Sequence[str] | None]
 
 
 class RequestContext(OneProcess):
-    """The properties of a request that rules use.
+    """The properties of a request that select its route, tenant and token.
 
     Args:
         host: The host of its ``Host`` header, without the port; empty if there is none.
@@ -32,31 +33,42 @@ class RequestContext(OneProcess):
         method: The HTTP method; needed only to recognise CORS preflights.
 
     Raises:
-        RequestRefusedError: the host can be read in two ways.
+        RequestRejectedError: The host is invalid.
 
     Attributes:
-        host: In lower case, without a port.
-        path: In its normal form; as it came if it can be read in two ways.
-        raw: The path as it came.
-        ambiguity: Why the path can be read in two ways, or None. Only a route with
-            ``encoded_paths="forward"`` takes such a request.
-        context: As above.
+        host: The host in lower case, without a port.
+        path: The path in its normal form; unchanged if it is ambiguous.
+        raw: The path as it was received.
+        ambiguity: The error that describes why the path is ambiguous, or None. Only a route with
+            ``encoded_paths="forward"`` accepts such a request.
+        has_one_reading: Whether all servers read ``path`` alike.
+        context: The argument ``context``.
     """
 
     stays = "it belongs to one request"
 
-    __slots__ = ("_values", "ambiguity", "context", "host", "method", "path", "raw")
+    __slots__ = (
+        "_values",
+        "ambiguity",
+        "context",
+        "has_one_reading",
+        "host",
+        "method",
+        "path",
+        "raw",
+    )
 
     def __init__(
         self, host: str, path: str, values: Values, context: Any = None, *, method: str = ""
     ) -> None:
         self.host = normal_host(host) if host else ""
         self.path = self.raw = path
-        self.ambiguity: RequestRefusedError | None = None
+        self.ambiguity: RequestRejectedError | None = None
         try:
             self.path = normal_path(path)
-        except RequestRefusedError as error:
+        except RequestRejectedError as error:
             self.ambiguity = error
+        self.has_one_reading = has_one_reading(self.path)
         self._values = values
         self.context = context
         self.method = method
@@ -71,7 +83,7 @@ class RequestContext(OneProcess):
         *,
         method: str = "",
     ) -> RequestContext:
-        """A request from its parts, with headers as pairs of name and value."""
+        """Return the context of a request from its parts, with headers as (name, value) pairs."""
         pairs = [(name.lower(), value) for name, value in headers]
 
         def values(name: str) -> list[str]:
@@ -81,7 +93,7 @@ class RequestContext(OneProcess):
 
     @property
     def is_preflight(self) -> bool:
-        """Whether a browser asks if a page may send a request (CORS, Fetch standard)."""
+        """Whether the request is a CORS preflight (Fetch standard)."""
         return (
             self.method == "OPTIONS"
             and bool(self.header("origin"))
@@ -92,42 +104,52 @@ class RequestContext(OneProcess):
         """Return the value of a header that must not be repeated; empty if it is missing.
 
         Args:
-            name: In lower case.
+            name: Lower-case name of the header.
 
         Raises:
-            RequestRefusedError: The header is repeated or contains control characters.
+            RequestRejectedError: The header is repeated or contains control characters.
         """
         found = self._values(name)
         if not found:
             return ""
         value = found[0]
         if len(found) > 1 or (name == "authorization" and joins_credentials(value)):
-            raise RequestRefusedError(f"The {name} header is repeated; send it once")
+            raise RequestRejectedError(f"The {name} header is repeated; send it once")
         if not value.isprintable() and _CONTROL.search(value):
-            raise RequestRefusedError(f"The {name} header has characters that are not allowed")
+            raise RequestRejectedError(f"The {name} header has characters that are not allowed")
         return value.strip(" \t")
 
-    def ends_here(self, name: str) -> bool:
-        """Whether ``Connection`` says that a header goes no further (RFC 9110 section 7.6.1).
+    def check_forwarding(self, token_header: str) -> None:
+        """Check that a token can be added to the request safely.
 
         Args:
-            name: In lower case.
+            token_header: Name of the header that carries the token.
+
+        Raises:
+            RequestRejectedError: The method is TRACE, whose response would show the token to the
+                sender (RFC 9110 section 9.3.8), or the ``Connection`` header lists the token's
+                header, so that the next proxy would remove it (section 7.6.1).
         """
-        return any(
-            name == each.strip(" \t").lower()
-            for value in self._values("connection")
+        if self.method.upper() == "TRACE":
+            raise RequestRejectedError("TRACE is not forwarded", status=501)
+        if any(
+            token_header.lower() == each.strip(" \t").lower()
+            for value in self._values("connection") or ()
             for each in value.split(",")
-        )
+        ):
+            raise RequestRejectedError(
+                f"The Connection header must not name {token_header}, which the gateway sets"
+            )
 
 
 @lru_cache(1024)
 def normal_host(host: str) -> str:
-    """A host in lower case and without its port.
+    """Return a host in lower case, without its port.
 
     Raises:
-        RequestRefusedError: it is none.
+        RequestRejectedError: It is not a valid host.
     """
     found = _HOST.fullmatch(host.lower()) if host.isascii() else None
     if found is None or ".." in host:
-        raise RequestRefusedError("The Host header is not a valid host")
+        raise RequestRejectedError("The Host header is not a valid host")
     return found["host"]

@@ -1,4 +1,4 @@
-"""Tokens for the requests of a gateway that forwards by requests."""
+"""Adapter for gateways that forward with requests."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_wait
 from grantway_plugins.auth._requests_auth import RequestsAuth
 
-from ._refusal import RequestRefusedError
+from ._rejection import RequestRejectedError
 from ._request_context import RequestContext
 from ._upstream_auth import UpstreamAuth
 
 
 class RequestsUpstreamAuth(OneProcess, AuthBase):
-    """Puts a tenant's token into each request that has a route; the ``auth`` of requests.
+    """Adds the tenant's token to each request that has a route; the ``auth`` of requests.
 
-    Otherwise as ``grantway_plugins.auth.RequestsAuth``: a refused token is replaced once, if the
-    body can be sent again, and goes to no other origin.
+    Like ``grantway_plugins.auth.RequestsAuth``, it replaces a rejected token once if the body can
+    be sent again, and sends the token to no other origin.
 
     Args:
-        upstream: The rules. Host, path and headers are those of the request that is sent.
-        context: What ``from_principal`` is given: who the request is made for.
-        timeout: Seconds to wait for a token at most; by default the route's.
+        upstream: The routes and their tokens. They are selected by host, path and headers of the
+            request that is sent.
+        context: Passed to the function of ``from_principal``, such as the authenticated user.
+        timeout: Longest wait for a token in seconds; by default the route's.
 
     Raises:
-        RequestRefusedError: from a request; see ``UpstreamAuth.open``.
-        GrantwayError: from a request: there is no token and the route is closed, or a refused
+        RequestRejectedError: By a request; see ``UpstreamAuth.open``.
+        GrantwayError: By a request: there is no token and the route is closed, or a rejected
             token could not be replaced.
     """
 
@@ -41,7 +42,7 @@ class RequestsUpstreamAuth(OneProcess, AuthBase):
         self._timeout = check_wait(timeout)
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Called by requests, once a request is complete."""
+        """Add the token to a prepared request; called by requests."""
         url = r.url or ""
         parts = urlsplit(url)
 
@@ -49,12 +50,12 @@ class RequestsUpstreamAuth(OneProcess, AuthBase):
             value = r.headers.get(name)
             if value is None:
                 return []
-            # Its type says text, and requests sends bytes as well.
+            # Typed as str, but requests accepts bytes as well.
             raw: Any = value
             return [raw.decode("latin-1") if isinstance(raw, bytes) else raw]
 
-        facts = RequestContext(host_in(url), parts.path or "/", values, self._context)
-        upstream_token = self._upstream.open(facts)
+        context = RequestContext(host_in(url), parts.path or "/", values, self._context)
+        upstream_token = self._upstream.open(context)
         if upstream_token is None or upstream_token.kept:
             return r
         for name in upstream_token.removed:
@@ -65,7 +66,7 @@ class RequestsUpstreamAuth(OneProcess, AuthBase):
         )
         try:
             return auth(r)
-        except RequestRefusedError:
+        except RequestRejectedError:
             raise
         except Exception:
             if route.on_failure == "closed":
@@ -77,6 +78,6 @@ class RequestsUpstreamAuth(OneProcess, AuthBase):
 
 
 def host_in(url: str) -> str:
-    """The host of an address, in brackets where it is an IPv6 address."""
+    """Return the host of a URL, in brackets if it is an IPv6 address."""
     host = urlsplit(url).hostname or ""
     return f"[{host}]" if ":" in host else host

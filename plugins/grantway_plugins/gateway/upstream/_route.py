@@ -1,4 +1,4 @@
-"""A route: which requests get a token, whose, in which header, and what if there is none."""
+"""Routes: the requests that get a token, and the token they get."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from grantway_plugins.auth._origin import Origin
 
 from ._paths import normal_path
 from ._proxy_headers import hyphenated, is_reserved
-from ._refusal import RequestRefusedError
+from ._rejection import RequestRejectedError
 from ._request_context import normal_host
+from ._route_credential import FailedCredential, RouteCredential
 from ._tenant import TenantRule, tenant_header
 from ._token_exchange import TokenExchange
 
@@ -32,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route(OneProcess):
-    """Requests that get a token.
+    """The requests that get a token, and how they get it.
 
     Attributes:
         name: Name in errors and metrics: 1 to 64 letters, digits and ``. _ -``.
@@ -42,7 +43,7 @@ class Route(OneProcess):
         provider: Name of the provider in metrics.
         credential: Returns the credential of a tenant, or is a credential pool. Results of a
             function are kept in a pool, so it is called once per tenant; it may raise
-            ``RequestRefusedError`` for an unknown tenant. With ``incoming="exchange"``, a
+            ``RequestRejectedError`` for an unknown tenant. With ``incoming="exchange"``, a
             ``TokenExchange``.
         tenant: The rule that selects the tenant of a request.
         on_failure: Handling of requests without a token: ``closed`` rejects them, ``open``
@@ -57,11 +58,11 @@ class Route(OneProcess):
         forward_preflight: Whether to forward CORS preflights without tenant and token. They carry
             no credentials, so web pages could not use the route otherwise.
         encoded_paths: Paths that servers read differently, with encoded slashes (``%2F``), empty
-            segments or dot segments. ``reject`` answers 400. ``forward`` forwards the path exactly
-            as it came, if each reading leads to this route and tenant and stays below ``path``.
+            segments or dot segments. ``reject`` responds with status 400. ``forward`` forwards the
+            path unchanged if each reading leads to this route and tenant and stays below ``path``.
 
     Raises:
-        ConfigurationError: names the route, and what about it cannot work.
+        ConfigurationError: An attribute is invalid; the error names it and the route.
     """
 
     stays = "it holds tokens of this process; make one in the process that uses it"
@@ -80,9 +81,9 @@ class Route(OneProcess):
     timeout: float | None = None
     forward_preflight: bool = False
     encoded_paths: EncodedPaths = "reject"
-    #: Checked and prepared here, so that no request has to.
+    # Computed once, for all requests.
     bearer: Bearer = field(init=False, repr=False)
-    place: Origin = field(init=False, repr=False)
+    origin: Origin = field(init=False, repr=False)
     removed: frozenset[str] = field(init=False, repr=False)
     guarded: frozenset[bytes] = field(init=False, repr=False)
     tenant_header: str = field(init=False, repr=False)
@@ -90,7 +91,7 @@ class Route(OneProcess):
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise _invalid("?", "name", f"1 to 64 of A-Z a-z 0-9 . _ -, not {self.name!r}.")
+            raise _invalid("?", "name", f"must be 1 to 64 of A-Z a-z 0-9 . _ -, not {self.name!r}.")
         set_field = object.__setattr__
         set_field(self, "host", self._read("host", self.host))
         set_field(self, "path", self._read("path", self.path))
@@ -105,11 +106,11 @@ class Route(OneProcess):
         if is_reserved(name.encode()):
             raise self._invalid("header", f"{reserved(self.header)}.")
         set_field(self, "bearer", bearer)
-        # Where a token was refused: of what lies behind the route nothing else is known.
-        set_field(self, "place", Origin("route", self.name, id(self)))
+        # Nothing else is known about the upstream that rejects a token.
+        set_field(self, "origin", Origin("route", self.name, id(self)))
         tenant = tenant_header(self.tenant)
         own = {name, "authorization"}
-        # Servers upstream may take one spelling for another (see ``hyphenated``).
+        # Upstream servers may treat different spellings as the same header (see ``hyphenated``).
         spelled = {each.replace("-", "_") for each in (name, tenant)}
         set_field(self, "removed", frozenset((own | spelled) - {""} - ({tenant} - own)))
         guarded = frozenset(hyphenated(each.encode()) for each in own | {tenant} if each)
@@ -120,31 +121,36 @@ class Route(OneProcess):
             pool = CredentialPool(pool)
         set_field(self, "_pool", pool)
 
-    def source(self, tenant: str, authorization: str = "") -> Credential:
-        """What gives the tokens of a tenant.
+    def source(self, tenant: str, authorization: str = "") -> RouteCredential:
+        """Return the source of a tenant's tokens.
 
         Args:
             tenant: The tenant.
-            authorization: The caller's ``Authorization`` header, if it is exchanged.
+            authorization: The caller's ``Authorization`` header, for a token exchange.
 
         Raises:
-            RequestRefusedError: The request has no bearer token to exchange.
+            RequestRejectedError: The request has no bearer token to exchange.
         """
         pool = self._pool
-        if isinstance(pool, TokenExchange):
-            return pool.credential(tenant, authorization)
-        return pool.credential(tenant)
+        try:
+            if isinstance(pool, TokenExchange):
+                return pool.credential(tenant, authorization)
+            return pool.credential(tenant)
+        except RequestRejectedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an application's function may raise anything
+            return FailedCredential(error)
 
     def _read(self, name: str, value: str) -> str:
         if name == "host" and value == "":
             return ""
         try:
             read = normal_path(value) if name == "path" else normal_host(value)
-        except (AttributeError, TypeError, RequestRefusedError):
+        except (AttributeError, TypeError, RequestRejectedError):
             read = None
         if read is None or (name == "host" and read != value.lower()):
             example = "a path like /orders" if name == "path" else "a host like api.example.com"
-            raise self._invalid(name, f"{example}, in one way to read it, not {value!r}.")
+            raise self._invalid(name, f"must be {example} without ambiguity, not {value!r}.")
         return read if name == "host" or read == "/" else read.rstrip("/")
 
     def _check(self) -> None:
@@ -155,17 +161,18 @@ class Route(OneProcess):
         ):
             if getattr(self, name) not in get_args(allowed):
                 words = " or ".join(get_args(allowed))
-                raise self._invalid(name, f"{words}, not {getattr(self, name)!r}.")
+                raise self._invalid(name, f"must be {words}, not {getattr(self, name)!r}.")
         if not isinstance(self.provider, str) or not self.provider:
-            raise self._invalid("provider", f"the provider's name, not {self.provider!r}.")
+            raise self._invalid("provider", f"must be the provider's name, not {self.provider!r}.")
         if not callable(self.tenant):
             raise self._invalid(
-                "tenant", f"a rule like from_header(...), or single(), not {self.tenant!r}."
+                "tenant", f"must be a rule like from_header(...) or single(), not {self.tenant!r}."
             )
         exchanges = isinstance(self.credential, TokenExchange)
         if exchanges != (self.incoming == "exchange"):
             raise self._invalid(
-                "credential", 'a TokenExchange for incoming="exchange", and for nothing else.'
+                "credential",
+                'must be a TokenExchange if incoming is "exchange", and must not be one otherwise.',
             )
         if (
             not exchanges
@@ -173,7 +180,8 @@ class Route(OneProcess):
             and not isinstance(self.credential, CredentialPool)
         ):
             raise self._invalid(
-                "credential", f"a pool, or a function of the tenant, not {self.credential!r}."
+                "credential",
+                f"must be a pool or a function of the tenant, not {self.credential!r}.",
             )
         if self.timeout is not None:
             check_seconds(f"route {self.name!r}: timeout", self.timeout)
@@ -185,8 +193,8 @@ class Route(OneProcess):
 def reserved(header: str) -> str:
     """Return why a header cannot carry a token."""
     return (
-        f"must not be {header}, which proxies set or remove; use Authorization or a header of "
-        "the upstream's own, like X-Api-Key"
+        f"must not be {header}, which proxies set or remove; use Authorization or a "
+        "header that the upstream defines, like X-Api-Key"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which route a request takes: by its host, and by the longest path that it lies under."""
+"""Find the route of a request by its host and its longest matching path prefix."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ._route import Route
 
 
 class Router:
-    """Routes, none of which takes what another one does.
+    """Routes by host and path.
 
-    A route of the request's host goes before those of any host, and a longer path before a
-    shorter one. Finding one costs as many lookups as the longest route's path has segments, however
-    many routes there are.
+    Routes for the request's host come before routes for any host, and longer paths before
+    shorter ones. The number of lookups for a request depends on the number of path segments, not
+    on the number of routes.
 
     Args:
-        routes: In any order, for it does not count.
+        routes: The routes, in any order.
 
     Raises:
-        ConfigurationError: two routes have one name, or are for one host and path.
+        ConfigurationError: Two routes have the same name, or the same host and path.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
@@ -29,24 +29,24 @@ class Router:
         hosts: dict[str, dict[str, Route]] = {}
         for route in self.routes:
             if route.name in names:
-                raise _invalid(f"two routes are named {route.name!r}; metrics could not tell them.")
+                raise _invalid(f"two routes are named {route.name!r}; give each one its own name.")
             names.add(route.name)
             taken = hosts.setdefault(route.host, {}).setdefault(_key(route.path), route)
             if taken is not route:
                 host = route.host or "any host"
                 raise _invalid(
                     f"{taken.name!r} and {route.name!r} are both for {host} and {route.path}; "
-                    "let one of them go elsewhere."
+                    "change the host or path of one of them."
                 )
         self._hosts = {host: _Paths(routes) for host, routes in hosts.items()}
         self._any = self._hosts.pop("", None)
 
     def find(self, host: str, path: str) -> Route | None:
-        """The route of a request, or None.
+        """Return the route of a request, or None.
 
         Args:
-            host: As ``facts.normal_host`` gives it.
-            path: As ``paths.normal_path`` gives it.
+            host: Host in its normal form.
+            path: Path in its normal form.
         """
         own = self._hosts.get(host)
         found = None if own is None else own.find(path)
@@ -54,7 +54,7 @@ class Router:
 
 
 class _Paths:
-    """The paths of one host."""
+    """The routes of one host, by path."""
 
     def __init__(self, routes: dict[str, Route]) -> None:
         self._routes = routes
@@ -62,7 +62,7 @@ class _Paths:
 
     def find(self, path: str) -> Route | None:
         parts = path.split("/", self._deepest + 1)
-        if len(parts) > self._deepest + 1:  # no route is as deep as the rest
+        if len(parts) > self._deepest + 1:  # deeper than any route
             path = path[: -len(parts[-1]) - 1]
         while path:
             found = self._routes.get(path)

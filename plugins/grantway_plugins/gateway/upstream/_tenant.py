@@ -1,4 +1,4 @@
-"""Whose token a request gets: the rules that tell its tenant."""
+"""Rules that select the tenant of a request, whose token it gets."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from typing import Any, Protocol
 from grantway._exceptions import ConfigurationError
 from grantway._types.quantity import check_count
 
-from ._refusal import RequestRefusedError
+from ._rejection import RequestRejectedError
 from ._request_context import RequestContext, normal_host
 
-#: No tenant's name can hold it, so that the one token of a route is no tenant's.
+#: Tenant of a route with one token for all requests. No tenant's name may contain it.
 EVERYBODY = "*"
 _TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class TenantRule(Protocol):
-    """Tells a request's tenant. Any function does."""
+    """A function that returns the tenant of a request."""
 
-    def __call__(self, facts: RequestContext, /) -> str:
-        """The tenant; empty where the request has none."""
+    def __call__(self, request: RequestContext, /) -> str:
+        """Return the tenant; empty if the request has none."""
         ...
 
 
-def tenant_of(rule: TenantRule, facts: RequestContext) -> str:
-    """A tenant that may stand for its token.
+def tenant_of(rule: TenantRule, request: RequestContext) -> str:
+    """Return the tenant of a request.
 
     Raises:
-        RequestRefusedError: there is none (403), or what there is cannot be a name (400).
+        RequestRejectedError: The request has no tenant (403), or its name is invalid (400).
     """
-    tenant = rule(facts)
+    tenant = rule(request)
     if not tenant:
-        raise RequestRefusedError("The request names no tenant", status=403)
+        raise RequestRejectedError("The request names no tenant", status=403)
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
         if tenant == EVERYBODY and isinstance(rule, _Single):
             return tenant
-        raise RequestRefusedError(
+        raise RequestRejectedError(
             "The tenant's name must have 1 to 128 characters of A-Z a-z 0-9 . _ ~ : @ | + = -"
         )
     return tenant
 
 
 def from_header(name: str) -> TenantRule:
-    """The tenant that a header names, like ``X-Tenant``.
+    """Return a rule that reads the tenant from a header, like ``X-Tenant``.
 
-    Whoever can set the header chooses the tenant: let what stands in front of the gateway set it,
-    and drop what comes from outside.
+    A sender who can set the header can choose the tenant. Let the proxy in front of the gateway
+    set it, and remove the header from requests that arrive there.
 
     Raises:
-        ConfigurationError: no header can have that name.
+        ConfigurationError: The name is not valid for a header.
     """
     if not isinstance(name, str) or not _HEADER.fullmatch(name):
-        raise _invalid(f"from_header: a header's name, like X-Tenant, not {name!r}.")
+        raise _invalid(f"from_header: must be a header's name, like X-Tenant, not {name!r}.")
     return _FromHeader(name.lower())
 
 
@@ -75,32 +75,32 @@ def names_one_tenant(rule: TenantRule, paths: Iterable[str]) -> bool:
 
 
 def from_host(domain: str) -> TenantRule:
-    """The tenant in front of a domain: of ``acme.example.com`` with ``example.com``, ``acme``.
+    """Return a rule that reads the tenant from the host: ``acme`` from ``acme.example.com``.
 
     Args:
-        domain: What follows the tenant and a dot. A request for any other host has no tenant, and
-            neither has one with a further dot.
+        domain: The domain after the tenant, like ``example.com``. Requests for other hosts, and
+            for subdomains of a tenant's host, have no tenant.
 
     Raises:
-        ConfigurationError: it is no host.
+        ConfigurationError: The domain is not a valid host.
     """
     try:
         found = normal_host(domain.lower())
-    except (AttributeError, RequestRefusedError):
+    except (AttributeError, RequestRejectedError):
         found = ""
     if not found or found != domain.lower():
-        raise _invalid(f"from_host: a domain, like example.com, not {domain!r}.")
+        raise _invalid(f"from_host: must be a domain, like example.com, not {domain!r}.")
     return _FromHost(f".{found}")
 
 
 def from_path(segment: int) -> TenantRule:
-    """The tenant in a segment of the path: of ``/t/acme/orders`` the second.
+    """Return a rule that reads the tenant from a path segment: ``acme`` is 2 in ``/t/acme/orders``.
 
     Args:
-        segment: Counted from 1.
+        segment: Number of the segment, counted from 1.
 
     Raises:
-        ConfigurationError: it is no whole number from 1 to 32.
+        ConfigurationError: The number is not a whole number from 1 to 32.
     """
     check_count("from_path: segment", segment, most=32)
     return _FromPath(segment)
@@ -110,19 +110,19 @@ def from_principal(find: Callable[[Any], str | None]) -> TenantRule:
     """Return a rule that gets the tenant from an authenticated principal.
 
     Args:
-        find: Gets the request's context (the ASGI scope, the WSGI environ, or what the
-            requests and httpx adapters were made with), and returns the tenant or None.
+        find: Called with the request's context: the ASGI scope, the WSGI environ, or the
+            ``context`` of the requests or httpx adapter. Returns the tenant or None.
 
     Raises:
-        ConfigurationError: it cannot be called.
+        ConfigurationError: ``find`` is not callable.
     """
     if not callable(find):
-        raise _invalid(f"from_principal: a function of the request's context, not {find!r}.")
+        raise _invalid(f"from_principal: must be a function of the context, not {find!r}.")
     return _FromPrincipal(find)
 
 
 def single() -> TenantRule:
-    """One token for all who use the route. Never the default, for it must be meant."""
+    """Return a rule that gives all requests of a route the same token; never the default."""
     return _Single()
 
 
@@ -130,16 +130,16 @@ def single() -> TenantRule:
 class _FromHeader:
     name: str
 
-    def __call__(self, facts: RequestContext) -> str:
-        return facts.header(self.name)
+    def __call__(self, request: RequestContext) -> str:
+        return request.header(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class _FromHost:
     end: str
 
-    def __call__(self, facts: RequestContext) -> str:
-        host = facts.host
+    def __call__(self, request: RequestContext) -> str:
+        host = request.host
         tenant = host[: -len(self.end)] if host.endswith(self.end) else ""
         return "" if "." in tenant else tenant
 
@@ -148,8 +148,8 @@ class _FromHost:
 class _FromPath:
     segment: int
 
-    def __call__(self, facts: RequestContext) -> str:
-        return self.of(facts.path)
+    def __call__(self, request: RequestContext) -> str:
+        return self.of(request.path)
 
     def of(self, path: str) -> str:
         segments = path.split("/", self.segment + 1)
@@ -160,13 +160,13 @@ class _FromPath:
 class _FromPrincipal:
     find: Callable[[Any], str | None]
 
-    def __call__(self, facts: RequestContext) -> str:
-        return self.find(facts.context) or ""
+    def __call__(self, request: RequestContext) -> str:
+        return self.find(request.context) or ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Single:
-    def __call__(self, facts: RequestContext) -> str:
+    def __call__(self, request: RequestContext) -> str:
         return EVERYBODY
 
 

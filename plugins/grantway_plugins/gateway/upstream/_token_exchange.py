@@ -1,4 +1,4 @@
-"""The caller's token, exchanged for one that is good upstream (RFC 8693)."""
+"""Exchange of the caller's token for one that the upstream accepts (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -32,33 +32,34 @@ from grantway._secrets.params import Params
 from grantway._types.token import Token
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE
 
-from ._refusal import RequestRefusedError
+from ._rejection import RequestRejectedError
 
 #: RFC 6750 section 2.1.
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 _LONGEST = 16_384
-_NO = "The bearer token was not accepted"
-#: By which a provider says that the subject token is worth nothing (RFC 8693 section 2.2.2).
-_WORTHLESS = (InvalidGrantException, InvalidRequestException)
+_NOT_ACCEPTED = "The bearer token was not accepted"
+#: Errors with which a provider rejects the subject token (RFC 8693 section 2.2.2).
+_REJECTIONS = (InvalidGrantException, InvalidRequestException)
 _OURS = frozenset({"subject_token", "subject_token_type"})
 
 
 class TokenExchange(OneProcess):
-    """Makes of a caller's bearer token another: the ``credential`` of a route that exchanges.
+    """Exchanges callers' bearer tokens; the ``credential`` of a route with ``incoming="exchange"``.
 
-    What was exchanged is kept for the caller's token and the tenant together, by a keyed hash of
-    both, and is never given out after the caller's token has ended, where that is a JWT and tells.
-    (The JWT is not verified here, so its ``exp`` can only shorten. The provider judges it.)
+    Exchanged tokens are cached under a keyed hash of the caller's token and the tenant. If the
+    caller's token is a JWT with ``exp``, its exchanged token is not used after that time. The JWT
+    is not verified here, because ``exp`` can only shorten the use; the provider verifies it.
 
     Args:
-        client: Of the provider that exchanges; or a function that gives the client of a tenant.
-        subject_token_type: What the callers' tokens are.
-        entries: Exchanged tokens that are kept at most.
+        client: Client of the provider that exchanges the tokens, or a function that returns the
+            client of a tenant.
+        subject_token_type: Token type of the callers' tokens.
+        entries: Largest number of cached tokens.
         **params: More parameters of the grant, such as ``audience`` and ``scope``.
 
     Raises:
-        ConfigurationError: an argument cannot work.
-        RequestInvalidError: a parameter breaks the grant's schema.
+        ConfigurationError: An argument is invalid.
+        RequestInvalidError: A parameter does not match the grant's schema.
     """
 
     stays = "it holds tokens of this process; make one in the process that uses it"
@@ -72,28 +73,28 @@ class TokenExchange(OneProcess):
         **params: Any,
     ) -> None:
         if taken := _OURS & params.keys():
-            raise ConfigurationError(f"{', '.join(sorted(taken))}: comes with each request.")
+            raise ConfigurationError(f"{', '.join(sorted(taken))}: is set by each request.")
         self._client = client
         self._params = {"subject_token_type": subject_token_type, **params}
         self._pool = CredentialPool(self._make, entries=entries)
         self._key = secrets.token_bytes(32)
         if isinstance(client, Client):
-            # What cannot work is said now, and not to the first caller.
+            # Report an invalid parameter now instead of in the first request.
             client.registry.grant(GRANT_TYPE).load({"subject_token": "x", **self._params})
 
     def credential(self, tenant: str, authorization: str) -> Credential:
-        """What gives the exchanged token.
+        """Return the credential of the exchanged token.
 
         Args:
-            tenant: Whose request it is.
-            authorization: The caller's ``Authorization``.
+            tenant: Tenant of the request.
+            authorization: The caller's ``Authorization`` header.
 
         Raises:
-            RequestRefusedError: it holds no bearer token (401).
+            RequestRejectedError: The header contains no bearer token (401).
         """
         found = _BEARER.fullmatch(authorization)
         if found is None or len(authorization) > _LONGEST:
-            raise RequestRefusedError("A bearer token is needed", status=401, challenge="Bearer")
+            raise RequestRejectedError("A bearer token is needed", status=401, challenge="Bearer")
         incoming = found[1]
         text = f"{tenant}\0{incoming}".encode("ascii")
         name = hashlib.blake2b(text, key=self._key, digest_size=32).hexdigest()
@@ -106,7 +107,7 @@ class TokenExchange(OneProcess):
         return f"TokenExchange({self._client!r})"
 
     def _make(self, name: str) -> Credential:
-        assert isinstance(name, _Name)  # credential() is all that asks the pool
+        assert isinstance(name, _Name)  # only credential() uses the pool
         client = self._client if isinstance(self._client, Client) else self._client(name.tenant)
         config = _Config(
             client,
@@ -119,11 +120,11 @@ class TokenExchange(OneProcess):
             on_token=None,
             name=str(name),
         )
-        return _Exchanged(config, end_of(name.incoming))
+        return _ExchangedCredential(config, expiry_of(name.incoming))
 
 
 class _Name(str):
-    """The name of a pool entry, with the tenant and token that it is made of."""
+    """The name of a pool entry, with the tenant and the token from which it was computed."""
 
     __slots__ = ("incoming", "tenant")
     incoming: str
@@ -156,60 +157,60 @@ class _ExchangeRequest(TokenRequest):
         return replace(token, refresh_token=None)
 
 
-class _Exchanged(Credential):
-    """An exchanged token, while the caller's lives.
+class _ExchangedCredential(Credential):
+    """The credential of an exchanged token; fails after the caller's token has expired.
 
     Args:
-        config: How it is exchanged.
-        incoming_end: Unix time at which the caller's token ends; infinite where it does not tell.
+        config: Configuration of the exchange.
+        incoming_expiry: Unix time at which the caller's token expires; infinity if unknown.
     """
 
-    __slots__ = ("_incoming_end",)
+    __slots__ = ("_incoming_expiry",)
 
-    def __init__(self, config: CredentialConfig, incoming_end: float) -> None:
+    def __init__(self, config: CredentialConfig, incoming_expiry: float) -> None:
         super().__init__(config)
-        self._incoming_end = incoming_end
+        self._incoming_expiry = incoming_expiry
 
     def token(self, timeout: float | None = None) -> Token:
         """See ``Credential.token``."""
         self._check_incoming()
         if self.fresh:
             return super().token(timeout)
-        self._check_refused()
-        problem: GrantwayError
+        self._check_rejected()
+        rejection: GrantwayError
         try:
             token = super().token(timeout)
-        except _WORTHLESS as error:
-            problem = error
+        except _REJECTIONS as error:
+            rejection = error
         else:
             self._check_incoming()
             return token
-        raise _worthless(_NO, problem)
+        raise _rejected(_NOT_ACCEPTED, rejection)
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """See ``Credential.token_async``."""
         self._check_incoming()
         if self.fresh:
             return await super().token_async(timeout)
-        self._check_refused()
-        problem: GrantwayError
+        self._check_rejected()
+        rejection: GrantwayError
         try:
             token = await super().token_async(timeout)
-        except _WORTHLESS as error:
-            problem = error
+        except _REJECTIONS as error:
+            rejection = error
         else:
             self._check_incoming()
             return token
-        raise _worthless(_NO, problem)
+        raise _rejected(_NOT_ACCEPTED, rejection)
 
     def _check_incoming(self) -> None:
-        if time.time() >= self._incoming_end:
-            raise _worthless("The bearer token has expired")
+        if time.time() >= self._incoming_expiry:
+            raise _rejected("The bearer token has expired")
 
-    def _check_refused(self) -> None:
+    def _check_rejected(self) -> None:
         """Raise the provider's rejection again while no new request is allowed."""
         error = self.last_error
-        if not isinstance(error, _WORTHLESS):
+        if not isinstance(error, _REJECTIONS):
             return
         paused = False
         try:
@@ -218,14 +219,14 @@ class _Exchanged(Credential):
             paused = True
         except WaitTimeoutError:
             return
-        except _WORTHLESS:
+        except _REJECTIONS:
             paused = True
         if paused:
-            raise _worthless(_NO, error)
+            raise _rejected(_NOT_ACCEPTED, error)
 
 
-def end_of(token: str) -> float:
-    """The Unix time that a JWT names as its end, unverified; infinite where it names none."""
+def expiry_of(token: str) -> float:
+    """Return the unverified expiry of a JWT as Unix time; infinity if the token has none."""
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
         return math.inf
@@ -243,8 +244,8 @@ def end_of(token: str) -> float:
     return math.inf if math.isnan(seconds) else seconds
 
 
-def _worthless(message: str, error: GrantwayError | None = None) -> RequestRefusedError:
-    return RequestRefusedError(
+def _rejected(message: str, error: GrantwayError | None = None) -> RequestRejectedError:
+    return RequestRejectedError(
         message,
         status=401,
         challenge=f'Bearer error="invalid_token", error_description="{message}"',

@@ -1,4 +1,4 @@
-"""Tokens for the requests that a gateway forwards: the rules, which send nothing themselves."""
+"""Select the token of each forwarded request by its route and tenant."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterable
 from grantway._processes.copies import OneProcess
 
 from ._observer import Observer
-from ._paths import ambiguous, has_one_reading, readings, stays_under
-from ._refusal import RequestRefusedError
+from ._paths import ambiguous_path, readings, stays_under
+from ._rejection import RequestRejectedError
 from ._request_context import RequestContext
 from ._route import Route
 from ._router import Router
 from ._tenant import names_one_tenant, tenant_of
-from ._upstream_token import Missing, RouteCredential, UpstreamToken
+from ._upstream_token import UpstreamToken
 
 
 class UpstreamAuth(OneProcess):
-    """Finds the token of each request: by its route, and by its tenant.
+    """Selects the token of each forwarded request by its route and tenant.
 
-    For requests, httpx, ASGI and WSGI there are adapters. Any other proxy does this::
+    There are adapters for requests, httpx, ASGI and WSGI. Other proxies call it like this::
 
-        upstream_token = upstream.prepare(RequestContext.of(host, path, headers))
-        if upstream_token is not None:
-            # drop upstream_token.removed, set upstream_token.header, send, and:
-            if upstream_token.after(response.status, challenge) and can_be_sent_again:
-                upstream_token.fetch()
-                # set upstream_token.header, and send once more
+        token = upstream.prepare(RequestContext.of(host, path, headers))
+        if token is not None:
+            # remove the headers in token.removed, set token.header, send the request, and:
+            if token.rejected(response.status, www_authenticate) and body_can_be_sent_again:
+                token.fetch()
+                # set token.header, and send the request once more
 
     Args:
-        routes: Which requests get which tokens.
-        metrics: Is told what became of each request.
+        routes: The routes.
+        metrics: An observer of each request's outcome.
 
     Raises:
-        ConfigurationError: two routes have one name, or are for one host and path.
+        ConfigurationError: Two routes have the same name, or the same host and path.
     """
 
     def __init__(self, routes: Iterable[Route], *, metrics: Observer | None = None) -> None:
@@ -43,142 +43,121 @@ class UpstreamAuth(OneProcess):
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """All of them."""
+        """All routes."""
         return self._router.routes
 
     def route_for(self, host: str, path: str) -> Route | None:
-        """The route that a request takes, or None.
+        """Return the route of a request, or None.
 
         Args:
-            host: Of the request, with or without a port; may be empty.
-            path: Percent-encoded, without the query.
+            host: Host of the request, with or without a port; may be empty.
+            path: Percent-encoded path, without the query.
 
         Raises:
-            RequestRefusedError: host or path can be read in two ways.
+            RequestRejectedError: The host is invalid, or the path is ambiguous.
         """
         return self._match(RequestContext(host, path, lambda _name: ()))
 
-    def open(self, facts: RequestContext) -> UpstreamToken | None:
+    def open(self, request: RequestContext) -> UpstreamToken | None:
         """Find the route and the tenant of a request, without requesting a token.
 
         Args:
-            facts: The request.
+            request: The request.
 
         Returns:
             The token to inject, or None if no route matches.
 
         Raises:
-            RequestRefusedError: The request must not be forwarded.
+            RequestRejectedError: The request must not be forwarded.
         """
-        route = self._match(facts)
+        route = self._match(request)
         if route is None:
             return None
         metrics = self._metrics
-        path = facts.path if route.encoded_paths == "reject" else facts.raw
+        path = request.path if route.encoded_paths == "reject" else request.raw
         try:
-            _check_method(facts)
-            _check_connection(route, facts)
-            authorization = facts.header("authorization")
-            if route.forward_preflight and facts.is_preflight:
+            request.check_forwarding(route.header)
+            authorization = request.header("authorization")
+            if route.forward_preflight and request.is_preflight:
                 preflight = UpstreamToken(route, path, "", None, metrics, bare=True)
-                preflight.tell("kept")
+                preflight.report("kept")
                 return preflight
-            if route.incoming == "keep" and facts.header(route.header.lower()):
+            if route.incoming == "keep" and request.header(route.header.lower()):
                 kept = UpstreamToken(route, path, "", None, metrics)
-                kept.tell("kept")
+                kept.report("kept")
                 return kept
-            tenant = tenant_of(route.tenant, facts)
-            credential = _credential(route, tenant, authorization)
-        except RequestRefusedError:
-            UpstreamToken(route, path, "", None, metrics).tell("refused")
+            tenant = tenant_of(route.tenant, request)
+            credential = route.source(tenant, authorization)
+        except RequestRejectedError:
+            UpstreamToken(route, path, "", None, metrics).report("refused")
             raise
         return UpstreamToken(route, path, tenant, credential, metrics)
 
-    def prepare(self, facts: RequestContext, timeout: float | None = None) -> UpstreamToken | None:
-        """Make ready to send a request: at the last moment, for tokens end.
+    def prepare(
+        self, request: RequestContext, timeout: float | None = None
+    ) -> UpstreamToken | None:
+        """Find the route and the tenant of a request, and get its token.
+
+        Call it immediately before sending the request, because tokens expire.
 
         Args:
-            facts: The request.
-            timeout: Seconds to wait for a token at most, as when the request has a deadline; by
+            request: The request.
+            timeout: Longest wait for a token in seconds, such as the time left for the request; by
                 default the route's.
 
         Returns:
-            What to remove and to set; None where the request has no route.
+            The headers to remove and to set; None if no route matches.
 
         Raises:
-            RequestRefusedError: it is not to be forwarded, by its sender's fault.
-            Exception: there is no token, and the route is closed then. ``response_for`` makes an
-                answer of either.
+            RequestRejectedError: The request is invalid and must not be forwarded.
+            Exception: There is no token, and the route is closed. ``response_for`` returns the
+                response to either error.
         """
-        upstream_token = self.open(facts)
+        upstream_token = self.open(request)
         if upstream_token is not None and not (upstream_token.kept or upstream_token.bare):
             upstream_token.fetch(timeout)
         return upstream_token
 
     async def prepare_async(
         self,
-        facts: RequestContext,
+        request: RequestContext,
         timeout: float | None = None,  # noqa: ASYNC109 - as prepare()
     ) -> UpstreamToken | None:
-        """As ``prepare``, for event loops: a fresh token comes without leaving the loop."""
-        upstream_token = self.open(facts)
+        """Do the same as ``prepare`` without blocking the event loop."""
+        upstream_token = self.open(request)
         if upstream_token is not None and not (upstream_token.kept or upstream_token.bare):
             await upstream_token.fetch_async(timeout)
         return upstream_token
 
-    def _match(self, facts: RequestContext) -> Route | None:
-        """Find the route of a request.
+    def _match(self, request: RequestContext) -> Route | None:
+        """Return the route of a request, or None.
 
-        A path with more than one reading is taken only if each of them leads to the same route and
-        tenant, and none climbs above the route's path. So whatever the upstream makes of the path,
-        the token is the right one.
+        A path that servers read differently matches only if every reading leads to the same route
+        and tenant, and stays below the route's path. The token is then right for every reading.
         """
-        path = facts.raw
-        if facts.ambiguity is None:
-            route = self._router.find(facts.host, facts.path)
+        path = request.raw
+        if request.ambiguity is None:
+            route = self._router.find(request.host, request.path)
             if route is None:
                 return None
             if route.encoded_paths == "reject":
-                path = facts.path
-            if path == facts.path and has_one_reading(path):
+                path = request.path
+            if path == request.path and request.has_one_reading:
                 return route
         elif not self._forwards:
-            raise facts.ambiguity
+            raise request.ambiguity
         paths = readings(path)
-        found = {self._router.find(facts.host, each) for each in paths}
+        found = {self._router.find(request.host, each) for each in paths}
         route = found.pop()
         if (
             found
             or route is None
-            or (facts.ambiguity is not None and route.encoded_paths == "reject")
+            or (request.ambiguity is not None and route.encoded_paths == "reject")
             or not all(stays_under(each, route.path.rstrip("/")) for each in paths)
             or not names_one_tenant(route.tenant, paths)
         ):
-            raise ambiguous()
+            raise ambiguous_path()
         return route
 
     def __repr__(self) -> str:
         return f"UpstreamAuth({len(self.routes)} routes)"
-
-
-def _credential(route: Route, tenant: str, authorization: str) -> RouteCredential:
-    try:
-        return route.source(tenant, authorization)
-    except RequestRefusedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the route's function may raise anything
-        return Missing(error)
-
-
-def _check_method(facts: RequestContext) -> None:
-    """Refuse TRACE: its response would show the token to the sender (RFC 9110 section 9.3.8)."""
-    if facts.method.upper() == "TRACE":
-        raise RequestRefusedError("TRACE is not forwarded", status=501)
-
-
-def _check_connection(route: Route, facts: RequestContext) -> None:
-    """Refuse a request that has the token dropped on the way."""
-    if facts.ends_here(route.header.lower()):
-        raise RequestRefusedError(
-            f"The Connection header must not name {route.header}, which the gateway sets"
-        )

@@ -1,70 +1,38 @@
-"""One request on its way through the gateway, and the token that it is to carry."""
+"""The token that one forwarded request carries."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
-from grantway_plugins.auth._bearer import Presentation, TokenSource
+from grantway_plugins.auth._bearer import Presentation
 
-from ._refusal import RequestRefusedError
+from ._rejection import RequestRejectedError
 
 if TYPE_CHECKING:
     from ._observer import Observer, Outcome
     from ._route import Route
+    from ._route_credential import RouteCredential
 
 logger = logging.getLogger("grantway.gateway")
 _NOTHING: frozenset[str] = frozenset()
 _UNAUTHORIZED = 401
 
 
-class RouteCredential(TokenSource, Protocol):
-    """What gives a tenant's tokens: a ``grantway.Credential``."""
-
-    @property
-    def fresh(self) -> bool:
-        """Whether a token is at hand."""
-        ...
-
-
-class Missing:
-    """Stands for a credential that could not be made.
-
-    Args:
-        error: Why.
-    """
-
-    fresh = False
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def token(self, timeout: float | None = None) -> Token:
-        """Raise the error."""
-        raise self._error
-
-    async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
-        """Raise the error."""
-        raise self._error
-
-    def invalidate(self, token: Token) -> None:
-        """Nothing was given out."""
-
-
 class UpstreamToken(OneProcess):
-    """What is done to one request. It is a ``TokenSource`` as well, for other adapters.
+    """The token of one forwarded request; also a ``TokenSource`` for other adapters.
 
     Attributes:
-        route: Which one it takes.
-        tenant: Whose token it gets; empty where it keeps what it brought.
-        path: Its path in the normal form, which is the one to forward.
-        kept: Whether it keeps what it brought, and nothing is to be done.
-        bare: Whether it goes on without a token and without what it brought (a CORS preflight).
-        header: Name and value of the header to set; None where it is forwarded without.
-        removed: Headers of the request to drop, in lower case.
+        route: The route of the request.
+        tenant: The tenant that owns the token; empty if ``kept`` or ``bare``.
+        path: The path to forward, usually in the normal form.
+        kept: Whether the request is forwarded unchanged, with the caller's credentials.
+        bare: Whether it is forwarded without any credentials (a CORS preflight).
+        header: Name and value of the header to set; None to set no header.
+        removed: Lower-case names of the headers to remove.
     """
 
     stays = "it belongs to one request"
@@ -72,8 +40,8 @@ class UpstreamToken(OneProcess):
     __slots__ = (
         "_credential",
         "_observer",
-        "_sending",
-        "_sent",
+        "_presentation",
+        "_token",
         "_value",
         "bare",
         "header",
@@ -103,39 +71,39 @@ class UpstreamToken(OneProcess):
         self.removed = _NOTHING if self.kept else route.removed
         self._credential = credential
         self._observer = observer
-        self._sending: Presentation | None = None  # made for a 401, and not for each request
-        self._sent: Token | None = None
+        self._presentation: Presentation | None = None  # needed only for a 401
+        self._token: Token | None = None
         self._value = ""
 
-    # --- For those that set a header --------------------------------------------------------------
+    # --- For adapters that set a header -----------------------------------------------------------
 
     def fetch(self, timeout: float | None = None) -> None:
-        """Set ``header``, at the last moment before the request is sent.
+        """Get a valid token and set ``header``. Call it immediately before sending the request.
 
         Args:
-            timeout: Seconds to wait at most; by default the route's.
+            timeout: Longest wait in seconds; by default the route's.
 
         Raises:
-            RequestRefusedError: the sender's token was not accepted.
-            Exception: there is no token, and the route is closed then.
+            RequestRejectedError: The caller's token was rejected.
+            Exception: There is no token, and the route is closed.
         """
         self.header = None
         try:
             self.token(timeout)
-        except RequestRefusedError:
+        except RequestRejectedError:
             raise
-        except Exception:  # a store or a callback of the program may raise anything
+        except Exception:  # stores and callbacks may raise anything
             if self.route.on_failure == "closed":
                 raise
             return
         self.header = (self.route.header, self._value)
 
     async def fetch_async(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as fetch()
-        """As ``fetch``, for event loops."""
+        """Do the same as ``fetch`` without blocking the event loop."""
         self.header = None
         try:
             await self.token_async(timeout)
-        except RequestRefusedError:
+        except RequestRejectedError:
             raise
         except Exception:  # as in fetch()
             if self.route.on_failure == "closed":
@@ -145,62 +113,64 @@ class UpstreamToken(OneProcess):
 
     @property
     def stale(self) -> bool:
-        """Whether the token of ``header`` may have ended, so that ``fetch`` is due again."""
+        """Whether the token in ``header`` may have expired, so that ``fetch`` must be repeated."""
         return self._credential is not None and not self._credential.fresh
 
-    def after(self, status: int, www_authenticate: str) -> bool:
-        """Take note of the answer. True once at most: with another token it may be another.
+    def rejected(self, status: int, www_authenticate: str) -> bool:
+        """Return whether the upstream rejected the token, so that another one may be accepted.
 
-        The token is not used again then, whether the request is sent a second time or not.
+        A rejected token is not used again. For each request, this returns True at most once.
 
         Args:
-            status: Of the answer.
-            www_authenticate: Its challenges, joined by commas; empty where there were none.
+            status: Status of the response.
+            www_authenticate: All its challenges, joined by commas; empty if there are none.
         """
-        if status != _UNAUTHORIZED or self.header is None or self._sent is None:
+        if status != _UNAUTHORIZED or self.header is None or self._token is None:
             return False
-        if self._sending is None:
-            self._sending = Presentation(self.route.bearer, self.route.place)
-        self._sending.header(self._sent)
-        if not self._sending.rejected(status, www_authenticate):
+        if self._presentation is None:
+            self._presentation = Presentation(self.route.bearer, self.route.origin)
+        self._presentation.header(self._token)
+        if not self._presentation.rejected(status, www_authenticate):
             return False
-        self.invalidate(self._sent)
+        self.invalidate(self._token)
         return True
 
-    # --- For those that take a TokenSource --------------------------------------------------------
+    # --- For adapters that take a TokenSource -----------------------------------------------------
 
     def token(self, timeout: float | None = None) -> Token:
-        """A valid token of the tenant; see ``grantway.Credential.token``."""
-        credential, began = self._begin()
+        """Return a valid token of the tenant; see ``grantway.Credential.token``."""
+        seconds = self._seconds(timeout)
+        credential, started = self._start()
         try:
-            token = credential.token(self._seconds(timeout))
+            token = credential.token(seconds)
             self._value = self.route.bearer.value(token)
         except Exception as error:
-            self._end(began, error)
+            self._finish(started, error)
             raise
-        self._end(began, token)
+        self._finish(started, token)
         return token
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
-        """As ``token``, for event loops."""
-        credential, began = self._begin()
+        """Do the same as ``token`` without blocking the event loop."""
+        seconds = self._seconds(timeout)
+        credential, started = self._start()
         try:
-            token = await credential.token_async(self._seconds(timeout))
+            token = await credential.token_async(seconds)
             self._value = self.route.bearer.value(token)
         except Exception as error:
-            self._end(began, error)
+            self._finish(started, error)
             raise
-        self._end(began, token)
+        self._finish(started, token)
         return token
 
     def invalidate(self, token: Token) -> None:
-        """Say that a token was refused upstream."""
+        """Discard a token that the upstream rejected."""
         if self._credential is not None:
             self._credential.invalidate(token)
-            self.tell("rejected")
+            self.report("rejected")
 
-    def tell(self, outcome: Outcome) -> None:
-        """Tell the observer."""
+    def report(self, outcome: Outcome) -> None:
+        """Report an outcome to the observer."""
         if self._observer is not None:
             try:
                 self._observer.injected(self.route, outcome)
@@ -210,35 +180,35 @@ class UpstreamToken(OneProcess):
     def __repr__(self) -> str:
         return f"UpstreamToken(route={self.route.name!r}, tenant={self.tenant!r}, kept={self.kept})"
 
-    def _begin(self) -> tuple[RouteCredential, float]:
-        """The credential; and when the wait for it began, or 0 where there is none."""
+    def _start(self) -> tuple[RouteCredential, float | None]:
+        """Return the credential and the start of the wait for it, None if it is fresh."""
         credential = self._credential
-        assert credential is not None  # nothing is asked of what is kept
-        if self._observer is None:
-            return credential, 0.0
-        if not credential.fresh:
-            return credential, time.monotonic()
-        try:
-            self._observer.hit(self.route)
-        except Exception:
-            logger.exception("an observer failed")
-        return credential, 0.0
+        assert credential is not None  # adapters do not fetch a token for a kept or bare request
+        if self._observer is None or credential.fresh:
+            return credential, None
+        return credential, time.monotonic()
 
-    def _end(self, began: float, end: Token | Exception) -> None:
-        if began and self._observer is not None:
+    def _finish(self, started: float | None, result: Token | Exception) -> None:
+        """Report the wait and the outcome to the observer."""
+        if self._observer is not None:
             try:
-                self._observer.waited(self.route, time.monotonic() - began)
+                if started is None:
+                    self._observer.hit(self.route)
+                else:
+                    self._observer.waited(self.route, time.monotonic() - started)
             except Exception:
                 logger.exception("an observer failed")
-        if isinstance(end, Token):
-            self.tell("injected" if self._sent is None else "again")
-            self._sent = end
+        if isinstance(result, Token):
+            self.report("injected" if self._token is None else "again")
+            self._token = result
+        elif isinstance(result, RequestRejectedError):
+            self.report("refused")
         else:
-            refused = isinstance(end, RequestRefusedError)
-            self.tell("refused" if refused else self.route.on_failure)
+            self.report(self.route.on_failure)
 
     def _seconds(self, timeout: float | None) -> float | None:
-        most = self.route.timeout
-        if timeout is None or most is None:
-            return most if timeout is None else max(0.0, timeout)
-        return max(0.0, min(timeout, most))
+        """Return the shorter one of two timeouts."""
+        limit = self.route.timeout
+        if timeout is None or limit is None:
+            return limit if timeout is None else max(0.0, timeout)
+        return max(0.0, min(timeout, limit))

@@ -1,4 +1,4 @@
-"""Tokens for the requests that a WSGI application forwards (PEP 3333)."""
+"""WSGI middleware that adds tokens to forwarded requests (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from urllib.parse import unquote_to_bytes
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
 
-from ._asgi_middleware import REPLAYABLE, note
-from ._kept_input import KeptInput
+from ._asgi_middleware import REPLAYABLE, log_failure
 from ._paths import encoded
-from ._refusal import response_for
+from ._rejection import response_for
+from ._replayable_input import ReplayableInput
 from ._request_context import RequestContext
 from ._upstream_auth import UpstreamAuth
 from ._upstream_token import UpstreamToken
@@ -31,14 +31,14 @@ class WsgiUpstreamAuth(OneProcess):
     """Middleware that adds a token to each request, usually in front of a proxy application.
 
     Works like ``AsgiUpstreamAuth``, but waits for the token in the server's thread. WSGI servers
-    join repeated headers by a comma; a second ``Authorization`` is detected by its scheme after
+    join repeated headers by a comma; a second ``Authorization`` is detected by its scheme rejected
     the comma.
 
     Args:
         app: The application.
-        upstream: The rules.
-        replay: Bytes of a body that are kept to send it again.
-        timeout: Gives the seconds that a request may wait for its token; by default the route's.
+        upstream: The routes and their tokens.
+        replay: Longest body in bytes that is kept so that it can be sent again.
+        timeout: Returns the longest wait for a request's token in seconds; by default the route's.
     """
 
     def __init__(
@@ -56,69 +56,69 @@ class WsgiUpstreamAuth(OneProcess):
         self._timeout = timeout
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Pass one request on."""
+        """Add the token to one request and call the application."""
         try:
             seconds = None if self._timeout is None else self._timeout(environ)
             upstream_token = self._upstream.prepare(request_context(environ), seconds)
-        except Exception as error:  # noqa: BLE001 - said to the sender as what it is
-            return _refuse(error, environ, start_response)
+        except Exception as error:  # noqa: BLE001 - turned into a response
+            return _reject(error, environ, start_response)
         if upstream_token is None:
             return self._app(environ, start_response)
         if upstream_token.header is None:
-            return self._app(_carrying(environ, upstream_token), start_response)
-        kept = KeptInput(environ, self._replay)
-        first = _FirstAnswer(upstream_token, kept, start_response, seconds)
-        sent = _carrying(environ, upstream_token)
-        sent["wsgi.input"] = kept
-        answer = first.begin(self._app(sent, cast("StartResponse", first.start_response)))
-        problem = first.problem
-        if problem is None and not first.again:
-            return answer
-        _close(answer)
-        if problem is None and upstream_token.stale:
+            return self._app(_forwarded(environ, upstream_token), start_response)
+        body = ReplayableInput(environ, self._replay)
+        first = _FirstResponse(upstream_token, body, start_response, seconds)
+        sent = _forwarded(environ, upstream_token)
+        sent["wsgi.input"] = body
+        response = first.start(self._app(sent, cast("StartResponse", first.start_response)))
+        failure = first.error
+        if failure is None and not first.resend:
+            return response
+        _close(response)
+        if failure is None and upstream_token.stale:
             try:
                 upstream_token.fetch(seconds)
-            except Exception as error:  # noqa: BLE001 - as above
-                problem = error
-        if problem is not None:
-            return _refuse(problem, environ, start_response)
-        kept.rewind()
-        sent = _carrying(environ, upstream_token)
-        sent["wsgi.input"] = kept
-        last = _LastAnswer(upstream_token, start_response)
-        return self._app(sent, cast("StartResponse", last.start_response))
+            except Exception as error:  # noqa: BLE001 - turned into a response
+                failure = error
+        if failure is not None:
+            return _reject(failure, environ, start_response)
+        body.rewind()
+        sent = _forwarded(environ, upstream_token)
+        sent["wsgi.input"] = body
+        second = _SecondResponse(upstream_token, start_response)
+        return self._app(sent, cast("StartResponse", second.start_response))
 
 
-class _FirstAnswer:
-    """The application's first answer, which is passed on unless there will be another."""
+class _FirstResponse:
+    """Passes on the application's first response, unless the request is to be sent again."""
 
     def __init__(
         self,
         upstream_token: UpstreamToken,
-        kept: KeptInput,
+        body: ReplayableInput,
         start_response: StartResponse,
         seconds: float | None,
     ) -> None:
-        self._injection, self._kept, self._seconds = upstream_token, kept, seconds
+        self._upstream_token, self._body, self._seconds = upstream_token, body, seconds
         self._start_response = start_response
-        self._started = self.again = False
-        self.problem: Exception | None = None
+        self._started = self.resend = False
+        self.error: Exception | None = None
 
     def start_response(
         self, status: str, headers: _Headers, exc_info: Any = None
     ) -> Callable[[bytes], object]:
         self._started = True
-        if self._injection.after(_code(status), _challenges(headers)):
-            self._another()
-        if self.again or self.problem is not None:
+        if self._upstream_token.rejected(_code(status), _challenges(headers)):
+            self._fetch_another()
+        if self.resend or self.error is not None:
             return lambda _data: None
         return self._start_response(status, headers, exc_info)
 
-    def begin(self, answer: Iterable[bytes]) -> Iterable[bytes]:
-        """An answer that has said its status: an application may wait until it is first read."""
+    def start(self, response: Iterable[bytes]) -> Iterable[bytes]:
+        """Read the response until it has a status, which applications may set when first read."""
         if self._started:
-            return answer
-        parts = iter(answer)
+            return response
+        parts = iter(response)
         read: list[bytes] = []
         try:
             while not self._started:
@@ -126,53 +126,53 @@ class _FirstAnswer:
         except StopIteration:
             pass
         except BaseException:
-            _close(answer)
+            _close(response)
             raise
-        return _Resumed(answer, chain(read, parts))
+        return _Resumed(response, chain(read, parts))
 
-    def _another(self) -> None:
-        if not self._kept.whole:
+    def _fetch_another(self) -> None:
+        if not self._body.whole:
             return
         try:
-            self._injection.fetch(self._seconds)
-        except Exception as error:  # noqa: BLE001 - said to the sender, when the application is done
-            self.problem = error
+            self._upstream_token.fetch(self._seconds)
+        except Exception as error:  # noqa: BLE001 - turned into a response by the middleware
+            self.error = error
         else:
-            self.again = self._injection.header is not None
+            self.resend = self._upstream_token.header is not None
 
 
-class _LastAnswer:
-    """The application's second answer, which is passed on."""
+class _SecondResponse:
+    """Passes on the application's second response."""
 
     def __init__(self, upstream_token: UpstreamToken, start_response: StartResponse) -> None:
-        self._injection, self._start_response = upstream_token, start_response
+        self._upstream_token, self._start_response = upstream_token, start_response
 
     def start_response(
         self, status: str, headers: _Headers, exc_info: Any = None
     ) -> Callable[[bytes], object]:
-        self._injection.after(_code(status), _challenges(headers))
+        self._upstream_token.rejected(_code(status), _challenges(headers))
         return self._start_response(status, headers, exc_info)
 
 
 class _Resumed:
-    """An answer of which something was read already."""
+    """A response whose beginning has already been read."""
 
-    def __init__(self, answer: Iterable[bytes], parts: Iterator[bytes]) -> None:
-        self._answer, self._parts = answer, parts
+    def __init__(self, response: Iterable[bytes], parts: Iterator[bytes]) -> None:
+        self._response, self._parts = response, parts
 
     def __iter__(self) -> Iterator[bytes]:
         return self._parts
 
     def close(self) -> None:
-        """Called by the server when it is done."""
-        _close(self._answer)
+        """Close the response; called by the server."""
+        _close(self._response)
 
 
 def request_context(environ: WSGIEnvironment) -> RequestContext:
-    """What the rules may know of a request.
+    """Return the properties of a request that select its route, tenant and token.
 
     Raises:
-        RequestRefusedError: its host or path can be read in two ways.
+        RequestRejectedError: The host is invalid.
     """
 
     def values(name: str) -> list[str]:
@@ -181,14 +181,14 @@ def request_context(environ: WSGIEnvironment) -> RequestContext:
 
     path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
     raw = next((environ[key] for key in _RAW if environ.get(key)), "").partition("?")[0]
-    # The path counts where a middleware has changed it and left the raw one as it was.
+    # Other middleware may have changed only the decoded path.
     if not raw or unquote_to_bytes(raw) != path:
         raw = encoded(path)
     host, method = environ.get("HTTP_HOST", ""), environ.get("REQUEST_METHOD", "")
     return RequestContext(host, raw, values, environ, method=method)
 
 
-def _carrying(environ: WSGIEnvironment, upstream_token: UpstreamToken) -> WSGIEnvironment:
+def _forwarded(environ: WSGIEnvironment, upstream_token: UpstreamToken) -> WSGIEnvironment:
     """Return the environ of the forwarded request."""
     sent = environ.copy()
     query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
@@ -213,19 +213,19 @@ def _challenges(headers: _Headers) -> str:
     return ", ".join(value for name, value in headers if name.lower() == "www-authenticate")
 
 
-def _close(answer: Iterable[bytes]) -> None:
-    close = getattr(answer, "close", None)
+def _close(response: Iterable[bytes]) -> None:
+    close = getattr(response, "close", None)
     if close is not None:
         close()
 
 
-def _refuse(
+def _reject(
     error: Exception, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    note(error)
-    answer = response_for(error)
-    status = HTTPStatus(answer.status)
-    headers = [(name.decode(), value.decode()) for name, value in answer.headers]
-    headers.append(("content-length", str(len(answer.body))))
+    log_failure(error)
+    response = response_for(error)
+    status = HTTPStatus(response.status)
+    headers = [(name.decode(), value.decode()) for name, value in response.headers]
+    headers.append(("content-length", str(len(response.body))))
     start_response(f"{status.value} {status.phrase}", headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]

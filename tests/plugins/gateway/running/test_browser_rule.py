@@ -11,7 +11,7 @@ import requests
 from grantway_plugins.gateway import hash_secret
 from grantway_plugins.gateway._config.tables import GatewayTable
 from grantway_plugins.gateway._running.browser_rule import BrowserRule
-from grantway_plugins.gateway.upstream import RequestRefusedError, from_host
+from grantway_plugins.gateway.upstream import RequestRejectedError, from_host
 from grantway_plugins.issuer import IssuerServer
 from tests.plugins.gateway.running.conftest import Behind, surroundings
 from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
@@ -146,7 +146,7 @@ def judged(table: dict[str, Any], *headers: tuple[bytes, bytes]) -> int:
     rule = BrowserRule(GatewayTable().load(table), {"r": {"tenant": from_host("t.test")}})
     try:
         rule.check({"headers": headers})
-    except RequestRefusedError as error:
+    except RequestRejectedError as error:
         return error.status
     return 200
 

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from grantway_plugins.gateway.upstream import (
     RequestContext,
-    RequestRefusedError,
+    RequestRejectedError,
     UpstreamAuth,
     from_path,
     single,
@@ -66,9 +66,9 @@ def test_such_a_path_is_forwarded_byte_by_byte_where_the_route_says_so(path: str
 
 @pytest.mark.parametrize("path", ["/git/a%2Fb", "/git//x", "/git/a/%2e%2e/b", "/git/a/./b"])
 def test_such_a_path_is_refused_by_default(path: str) -> None:
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(RequestRejectedError):
         UpstreamAuth([route("git", path="/git")]).open(RequestContext.of("", path))
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(RequestRejectedError):
         rules(encoded_paths="reject").open(RequestContext.of("", path))
 
 
@@ -153,7 +153,7 @@ def test_such_a_path_is_refused_by_default(path: str) -> None:
     ],
 )
 def test_a_path_that_could_mean_another_route_or_tenant_is_refused(path: str) -> None:
-    with pytest.raises(RequestRefusedError) as caught:
+    with pytest.raises(RequestRejectedError) as caught:
         rules().open(RequestContext.of("", path))
     assert caught.value.status == 400
 
@@ -171,7 +171,7 @@ def test_a_route_at_the_root_cannot_be_left() -> None:
         "/%2e/admin",
         "//admin",
     ):
-        with pytest.raises(RequestRefusedError):
+        with pytest.raises(RequestRejectedError):
             root.route_for("", path)
 
 
@@ -190,7 +190,7 @@ def test_parameters_never_hide_another_route() -> None:
         "/git/admin%3fx",
         "/git/admin%23/x",
     ):
-        with pytest.raises(RequestRefusedError):
+        with pytest.raises(RequestRejectedError):
             plain.open(RequestContext.of("", path))
 
 
@@ -232,7 +232,7 @@ def test_whatever_server_is_behind_reads_a_path_of_the_same_route(path: str) -> 
         asked = f"{start}{path}"
         try:
             upstream_token = judged.open(RequestContext.of("", asked))
-        except RequestRefusedError:
+        except RequestRejectedError:
             continue
         if upstream_token is None or upstream_token.route.name != "git":
             continue

@@ -18,13 +18,13 @@ import grantway
 from grantway.testing import faults
 from grantway_plugins.gateway.upstream import (
     RequestContext,
-    RequestRefusedError,
+    RequestRejectedError,
     TokenExchange,
     UpstreamAuth,
     response_for,
     single,
 )
-from grantway_plugins.gateway.upstream._token_exchange import end_of
+from grantway_plugins.gateway.upstream._token_exchange import expiry_of
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.auth.resource import Application
 from tests.plugins.gateway.upstream.conftest import Gateway, Told
@@ -143,7 +143,7 @@ def test_a_refused_token_is_not_asked_for_again_at_once(asking: Asking) -> None:
     credential = exchange.credential("acme", "Bearer unknown")
     began = time.monotonic()
     for _ in range(5):
-        with pytest.raises(RequestRefusedError) as caught:
+        with pytest.raises(RequestRejectedError) as caught:
             credential.token()
         assert caught.value.status == 401
         assert "unknown" not in str(caught.value)
@@ -185,7 +185,7 @@ def test_an_exchanged_token_does_not_outlive_the_callers(
         assert not credential.token().expired()
         monkeypatch.setattr(time, "time", lambda: end)
         assert credential.fresh
-        with pytest.raises(RequestRefusedError, match="expired"):
+        with pytest.raises(RequestRejectedError, match="expired"):
             credential.token()
     assert len(server.requests) == 1
 
@@ -234,7 +234,7 @@ def test_what_is_kept_is_bounded(asking: Asking) -> None:
     ],
 )
 def test_the_end_that_a_token_names(token: str, end: float) -> None:
-    assert end_of(token) == end
+    assert expiry_of(token) == end
 
 
 def test_what_cannot_be_exchanged_is_said_when_it_is_made(asking: Asking) -> None:

@@ -13,7 +13,7 @@ import requests
 import grantway
 from grantway_plugins.gateway.upstream import (
     HttpxUpstreamAuth,
-    RequestRefusedError,
+    RequestRejectedError,
     RequestsUpstreamAuth,
     Route,
     UpstreamAuth,
@@ -94,7 +94,7 @@ def test_the_tenant_of_whom_the_request_is_made_for(
     rules = upstream(tenant=from_principal(lambda user: user and user["tenant"]))
     _, text, _ = send(rules, target, {}, None, context={"tenant": "acme"})
     assert '"tenant": ["acme"]' in text
-    with pytest.raises(RequestRefusedError) as caught:
+    with pytest.raises(RequestRejectedError) as caught:
         send(rules, target, {}, None)
     assert caught.value.status == 403
 
@@ -147,7 +147,7 @@ def test_open_and_closed_while_the_provider_is_down(
     opened = upstream(credential=dead_pool(), timeout=0.05, on_failure="open")
     assert send(opened, target, brought, b"")[0] == 200
     assert "authorization" not in orders.seen[0].headers
-    with pytest.raises(RequestRefusedError):  # and that is never open
+    with pytest.raises(RequestRejectedError):  # and that is never open
         send(opened, target, {}, b"")
 
 
@@ -172,6 +172,6 @@ def test_no_token_goes_in_the_clear_to_another_machine(send: Send, tenants: Tena
 def test_a_path_that_can_be_read_in_two_ways_is_not_sent(
     send: Send, upstream: Make, orders: Orders, target: str
 ) -> None:
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(RequestRejectedError):
         send(upstream(tenant=from_header("X-Tenant")), f"{target}/a%2fb", ACME, b"")
     assert orders.seen == []

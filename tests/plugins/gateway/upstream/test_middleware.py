@@ -13,7 +13,7 @@ import requests
 import grantway
 from grantway._credentials.pool import CredentialPool
 from grantway_plugins.gateway.upstream import (
-    RequestRefusedError,
+    RequestRejectedError,
     Route,
     UpstreamAuth,
     from_path,
@@ -102,7 +102,7 @@ def test_a_tenant_that_nobody_knows_is_refused_and_not_passed_over(
     gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session
 ) -> None:
     def make(_tenant: str) -> Any:
-        raise RequestRefusedError("There is no such tenant", status=403)
+        raise RequestRejectedError("There is no such tenant", status=403)
 
     answer = http.get(
         gateway(upstream(credential=make, on_failure="open")), headers=ACME, timeout=30

@@ -13,7 +13,7 @@ from grantway._credentials.pool import CredentialPool
 from grantway_plugins.auth import Bearer
 from grantway_plugins.gateway.upstream import (
     RequestContext,
-    RequestRefusedError,
+    RequestRejectedError,
     Route,
     UpstreamAuth,
     from_header,
@@ -83,7 +83,7 @@ def test_a_path_has_one_normal_form_however_it_is_escaped(path: str, data: st.Da
 def test_what_is_not_refused_means_one_path_only(text: str) -> None:
     try:
         path = normal_path(text)
-    except RequestRefusedError:
+    except RequestRejectedError:
         return
     assert normal_path(path) == path
     # However often somebody decodes it, the segments stay the same in number and none is a step.
@@ -131,7 +131,7 @@ def test_what_is_not_refused_means_one_path_only(text: str) -> None:
     ],
 )
 def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
-    with pytest.raises(RequestRefusedError) as caught:
+    with pytest.raises(RequestRejectedError) as caught:
         UpstreamAuth([route("all")]).route_for("", path)
     assert caught.value.status == 400
     assert path in {"", "*", "/%"} or path not in str(caught.value)
@@ -146,7 +146,7 @@ def test_an_unusual_path_is_none_of_that(path: str) -> None:
 def test_a_decoded_path_is_read_as_what_it_says_or_not_at_all(text: str) -> None:
     try:
         path = normal_path(encoded(f"/{text}"))
-    except RequestRefusedError:
+    except RequestRejectedError:
         return
     assert unquote(path) == f"/{text}"
 
@@ -327,7 +327,7 @@ def test_a_host_is_read_without_its_port(host: str, read: str) -> None:
     "host", ["a,b", "a b", "a/b", "a@b", "a:b", "a.example.", "a..b", "é", "a:80:80", "a\n", "-a"]
 )
 def test_a_host_that_is_none_is_refused(host: str) -> None:
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(RequestRejectedError):
         RequestContext.of(host, "/")
 
 
@@ -355,7 +355,7 @@ def test_a_host_that_is_none_is_refused(host: str) -> None:
 def test_a_rule_tells_the_tenant(rule: Any, facts: RequestContext, tenant: str) -> None:
     assert rule(facts) == tenant
     if not tenant:
-        with pytest.raises(RequestRefusedError) as caught:
+        with pytest.raises(RequestRejectedError) as caught:
             UpstreamAuth([route("r", tenant=rule)]).prepare(facts)
         assert caught.value.status == 403
 
@@ -391,7 +391,7 @@ def test_two_tenants_never_share_a_token(one: str, other: str) -> None:
     for tenant in (one, other, one):
         try:
             upstream_token = rules.prepare(RequestContext.of("", "/", (), tenant))
-        except RequestRefusedError:
+        except RequestRejectedError:
             continue
         assert upstream_token is not None
         assert upstream_token.header is not None
@@ -446,7 +446,7 @@ def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None
 )
 def test_a_header_that_stands_twice_or_breaks_out_is_refused(headers: Any) -> None:
     rules = UpstreamAuth([route("r", tenant=from_header("x-tenant"))])
-    with pytest.raises(RequestRefusedError) as caught:
+    with pytest.raises(RequestRejectedError) as caught:
         rules.prepare(
             RequestContext.of(
                 "", "/", [*headers, *([] if "X-Tenant" in str(headers) else [("X-Tenant", "a")])]
@@ -473,7 +473,7 @@ def test_a_sender_cannot_have_the_token_dropped_behind_the_gateway(
     rules = UpstreamAuth([route("r", incoming=incoming, header=header)])
     facts = RequestContext.of("", "/", [("Connection", each) for each in connection])
     if refused:
-        with pytest.raises(RequestRefusedError, match=f"must not name {header}") as caught:
+        with pytest.raises(RequestRejectedError, match=f"must not name {header}") as caught:
             rules.prepare(facts)
         assert caught.value.status == 400
     else:
@@ -534,7 +534,7 @@ def test_what_a_sender_is_told() -> None:
         (paused, 503, {b"retry-after": b"2"}),
         (LookupError("the reason"), 503, {}),
         (
-            RequestRefusedError("no", status=401, challenge="Bearer"),
+            RequestRejectedError("no", status=401, challenge="Bearer"),
             401,
             {b"www-authenticate": b"Bearer"},
         ),

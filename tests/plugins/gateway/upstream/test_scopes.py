@@ -15,7 +15,7 @@ from grantway_plugins.gateway.upstream import (
     from_header,
     single,
 )
-from grantway_plugins.gateway.upstream._kept_input import KeptInput
+from grantway_plugins.gateway.upstream._replayable_input import ReplayableInput
 from tests.plugins.gateway.upstream.test_rules import Given, route
 
 
@@ -147,10 +147,12 @@ def test_single_is_nobodys_tenant() -> None:
 # --- A body that is kept ------------------------------------------------------------------------
 
 
-def kept(body: bytes, most: int = 100, **environ: Any) -> KeptInput:
+def kept(body: bytes, most: int = 100, **environ: Any) -> ReplayableInput:
     # What stands behind the body belongs to the next request.
     stream = io.BytesIO(body + b"next request")
-    return KeptInput({"wsgi.input": stream, "CONTENT_LENGTH": str(len(body)), **environ}, most)
+    return ReplayableInput(
+        {"wsgi.input": stream, "CONTENT_LENGTH": str(len(body)), **environ}, most
+    )
 
 
 def test_a_body_is_read_twice_and_never_past_its_end() -> None:

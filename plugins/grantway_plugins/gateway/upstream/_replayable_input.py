@@ -1,4 +1,4 @@
-"""A WSGI request's body, kept while it is read, up to a bound."""
+"""A WSGI request body that can be read twice."""
 
 from __future__ import annotations
 
@@ -11,43 +11,45 @@ if TYPE_CHECKING:
 _PIECE = 65_536
 
 
-class KeptInput:
-    """A ``wsgi.input`` that can be read from its beginning again, and never past its end.
+class ReplayableInput:
+    """A ``wsgi.input`` that can be read twice if it is not longer than a limit.
+
+    It never reads past the end of the body.
 
     Args:
-        environ: Of the request. Where it names no length, and its server does not end the stream,
-            there is no body.
-        most: Bytes to keep.
+        environ: WSGI environ of the request. Without a content length, and without
+            ``wsgi.input_terminated``, there is no body.
+        limit: Number of bytes to keep.
     """
 
-    def __init__(self, environ: WSGIEnvironment, most: int) -> None:
+    def __init__(self, environ: WSGIEnvironment, limit: int) -> None:
         self._input = environ["wsgi.input"]
-        self._most = most
+        self._limit = limit
         length = environ.get("CONTENT_LENGTH", "")
         ends = bool(environ.get("wsgi.input_terminated"))
         self._left = int(length) if length.isdecimal() else None if ends else 0
         self._held = bytearray()
         self._at = 0
-        #: Whether all that was read is still there.
+        #: Whether everything that was read has been kept.
         self.whole = True
 
     def rewind(self) -> None:
-        """Begin again with what was read; the rest comes from the server, and is not kept."""
+        """Start again with the kept bytes; the rest of the body is not kept."""
         self._at = 0
         self.whole = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of a file."""
+        """Read bytes, like a binary file."""
         wanted = None if size is None or size < 0 else size
         return self._take(wanted, line=False)
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """As of a file."""
+        """Read a line, like a binary file."""
         wanted = None if size is None or size < 0 else size
         return self._take(wanted, line=True)
 
     def readlines(self, _hint: int | None = None, /) -> list[bytes]:
-        """As of a file."""
+        """Read all lines, like a binary file."""
         return list(self)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -66,7 +68,7 @@ class KeptInput:
         return bytes(held) + self._more(rest, line=line)
 
     def _more(self, wanted: int | None, *, line: bool) -> bytes:
-        """Read on where the server is."""
+        """Read from the server."""
         pieces: list[bytes] = []
         while wanted is None or wanted > 0:
             size = min(each for each in (wanted, self._left, _PIECE) if each is not None)
@@ -86,7 +88,7 @@ class KeptInput:
         return read
 
     def _keep(self, read: bytes) -> None:
-        if len(self._held) + len(read) > self._most:
+        if len(self._held) + len(read) > self._limit:
             self.whole = False
             self._held.clear()
             self._at = 0

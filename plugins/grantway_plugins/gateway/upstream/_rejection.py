@@ -8,7 +8,7 @@ import math
 from grantway._exceptions import Evidence, RequestInvalidError
 from grantway_plugins.server._http.wire import WireResponse
 
-_WORDS = {
+_ERRORS = {
     400: "invalid_request",
     401: "invalid_token",
     403: "access_denied",
@@ -16,15 +16,15 @@ _WORDS = {
 }
 
 
-class RequestRefusedError(RequestInvalidError):
-    """A request that the gateway does not forward, by its sender's fault.
+class RequestRejectedError(RequestInvalidError):
+    """The gateway does not forward an invalid request.
 
     Attributes:
-        status: 400, 401, 403 or 501.
-        challenge: ``WWW-Authenticate`` of the answer, or empty.
+        status: Status of the response: 400, 401, 403 or 501.
+        challenge: ``WWW-Authenticate`` header of the response; empty for none.
     """
 
-    code = "request_refused"
+    code = "request_rejected"
 
     def __init__(
         self,
@@ -40,26 +40,28 @@ class RequestRefusedError(RequestInvalidError):
 
 
 def response_for(error: Exception) -> WireResponse:
-    """What the sender of a request is told that was not forwarded: never why there is no token.
+    """Return the response to a request that was not forwarded.
+
+    It does not say why there is no token.
 
     Args:
-        error: What ``UpstreamAuth.prepare`` raised.
+        error: The error that ``UpstreamAuth.prepare`` raised.
 
     Returns:
-        400, 401, 403 or 501 where the sender is at fault. Else 503, with ``Retry-After`` where the
-        provider said when to come back.
+        400, 401, 403 or 501 for an invalid request; otherwise 503, with ``Retry-After`` if the
+        provider sent a retry delay.
     """
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if isinstance(error, RequestRefusedError):
+    if isinstance(error, RequestRejectedError):
         if error.challenge:
             headers.append((b"www-authenticate", error.challenge.encode("ascii")))
-        told = {"error": _WORDS[error.status], "error_description": error.message}
-        return WireResponse(error.status, tuple(headers), json.dumps(told).encode())
+        content = {"error": _ERRORS[error.status], "error_description": error.message}
+        return WireResponse(error.status, tuple(headers), json.dumps(content).encode())
     seconds = getattr(error, "retry_after", None)
     if seconds is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(seconds))).encode()))
-    told = {
+    content = {
         "error": "temporarily_unavailable",
         "error_description": "The gateway has no token for this request now",
     }
-    return WireResponse(503, tuple(headers), json.dumps(told).encode())
+    return WireResponse(503, tuple(headers), json.dumps(content).encode())
