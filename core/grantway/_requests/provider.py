@@ -155,7 +155,8 @@ class Provider(Value):
         found.pop("issuer")
         if "token_endpoint" not in named:
             raise ResponseInvalidError(
-                f"The metadata of {issuer} has no token_endpoint.",
+                f"The metadata of {issuer} has no token_endpoint. Check the issuer, or configure "
+                "the endpoints yourself.",
                 evidence=Evidence(provider=urlsplit(issuer).netloc, step="discovery"),
             )
         if urlsplit(issuer).scheme == "https":
@@ -180,8 +181,8 @@ def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
         ):
             raise InsecureEndpointError(
                 f"{name}: the metadata of {issuer} names {url[:200]!r}, which is plain http, "
-                "so secrets would go there in the clear. Ask the provider's operator to publish "
-                "https addresses, or name the endpoints yourself."
+                "so secrets would be sent unencrypted. Ask the provider's operator to publish "
+                "https URLs, or configure the endpoints yourself."
             )
 
 
@@ -197,5 +198,5 @@ def require_dialect(dialect: str | Dialect, known: Mapping[str, Dialect]) -> Dia
         return known[dialect]
     except KeyError:
         raise ConfigurationError(
-            f"dialect: {dialect!r} is not registered; there are {', '.join(sorted(known))}."
+            f"dialect: {dialect!r} is not registered; use one of {', '.join(sorted(known))}."
         ) from None

@@ -121,13 +121,16 @@ class Misspelling(Schema):
         (replace(GOOD, grant_type=""), "has an empty grant_type"),
         (replace(GOOD, grant_type=cast("str", None)), "has an empty grant_type"),
         (replace(GOOD, grant_type=" urn:example:coupon"), "has a space"),
-        (replace(GOOD, schema=cast("Schema", None)), "it has no schema"),
-        (replace(GOOD, schema=cast("Schema", CouponSchema)), "give an instance, CouponSchema()"),
+        (replace(GOOD, schema=cast("Schema", None)), "its schema must be an instance"),
+        (replace(GOOD, schema=cast("Schema", CouponSchema)), "use an instance, CouponSchema()"),
         (with_schema(Misspelling()), "accepts unknown fields"),
-        (replace(GOOD, secret=frozenset({"coupon"})), "secret names coupon, which its schema"),
+        (
+            replace(GOOD, secret=frozenset({"coupon"})),
+            "secret names coupon, which is not in its schema",
+        ),
         (replace(GOOD, repeatable=frozenset({"audience"})), "repeatable names audience"),
         (replace(GOOD, replay=cast("Replay", "never")), "replay must be a grantway.Replay"),
-        (replace(GOOD, replay=Replay.SAFE), "is single use (it is in single_use); use Replay."),
+        (replace(GOOD, replay=Replay.SAFE), "is single-use (it is in single_use); use Replay."),
     ],
 )
 def test_what_grantway_refuses_to_register_does_not_conform(grant: object, told: str) -> None:

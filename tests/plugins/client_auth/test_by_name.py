@@ -59,7 +59,7 @@ def test_selects_a_method_by_its_registered_name(
         ("client_secret_jwt", None, "client_secret: is missing; client_secret_jwt requires it"),
         ("client_secret_jwt", "short", "at least 32 bytes"),
         ("tls_client_auth", "s", "mutual TLS does not use one"),
-        ("private_key_jwd", None, "private_key_jwd.*is not known.*private_key_jwt"),
+        ("private_key_jwd", None, "private_key_jwd.*is not registered.*private_key_jwt"),
     ],
 )
 def test_rejects_unusable_settings_at_construction(

@@ -121,7 +121,7 @@ SAID = [
     "23: providers.mistyped.dialect names no dialect",
     "28: providers.unproven.client_secret_file names ",
     "29: providers.unproven.breaker.failures must be a whole number",
-    "36: providers.unknown_method cannot work: auth: 'client_secret_basik' is not known",
+    "36: providers.unknown_method cannot work: auth: 'client_secret_basik' is not registered",
     "41: providers.nobody needs issuer",
     "45: routes.mistyped.path cannot be matched",
     "46: routes.mistyped.upstream would get tokens in the clear",

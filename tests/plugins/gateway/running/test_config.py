@@ -274,8 +274,8 @@ def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ('auth = "client_secret_basik"\n', "5: providers.idp cannot work: auth: 'client_secret_basik' is not known"),
-        ('[tenants.acme.idp]\nauth = "x"\n', "9: tenants.acme.idp cannot work: auth: 'x' is not known"),
+        ('auth = "client_secret_basik"\n', "5: providers.idp cannot work: auth: 'client_secret_basik' is not registered"),
+        ('[tenants.acme.idp]\nauth = "x"\n', "9: tenants.acme.idp cannot work: auth: 'x' is not registered"),
         ('[tenants.acme.idp]\nclient_id = "y"\nauth = "client_secret_post"\n', "9: tenants.acme.idp cannot work: auth: client_secret_post needs a secret"),
     ],
 )  # fmt: skip
