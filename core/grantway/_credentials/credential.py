@@ -109,7 +109,7 @@ class Credential:
             step, seen = self._step(deadline)
             if isinstance(step, Token):
                 return step
-            if isinstance(step, float):
+            if not isinstance(step, Future):
                 deadline.wait(step)
                 continue
             if not single_flight.wait(step, deadline):
@@ -134,7 +134,7 @@ class Credential:
             step, seen = self._step(deadline)
             if isinstance(step, Token):
                 return step
-            if isinstance(step, float):
+            if not isinstance(step, Future):
                 await asyncio.sleep(step)
                 continue
             if not await single_flight.wait_async(step, deadline):
@@ -145,7 +145,7 @@ class Credential:
             single_flight.raise_copy(step)
 
     def invalidate(self, token: Token) -> None:
-        """Report that a resource server rejected a token, such as by a 401.
+        """Report that a resource server rejected a token, for example with a 401 response.
 
         The next call of ``token()`` refreshes. Many reports about one token cause one refresh;
         a report about a token that was replaced already causes none.

@@ -36,8 +36,8 @@ _running: dict[Hashable, Future[Token]] = {}
 def join(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
     """Return the future of the work that runs under this key, and start it if none does.
 
-    The thread is not a daemon: a process that ends waits for it, so that a new refresh token is
-    stored.
+    The thread is not a daemon: a process waits for it before it exits, so that a new refresh token
+    is stored.
 
     Args:
         key: Identifies work that must not run twice at once.
