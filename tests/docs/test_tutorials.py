@@ -180,22 +180,22 @@ def test_the_first_block_of_the_first_tutorial_installs_grantway() -> None:
     assert not any("pip install" in block.code for block in FIRST[1:])
 
 
-def test_your_first_token(reader: Reader) -> None:
+def test_gets_a_first_token(reader: Reader) -> None:
     reader.follow(TUTORIAL / "first-token.md", FIRST[1:])
 
 
-def test_a_gateway_in_a_minute(reader: Reader) -> None:
+def test_runs_a_gateway(reader: Reader) -> None:
     page = TUTORIAL / "gateway.md"
     reader.follow(page, blocks(page))
 
 
-def test_rotating_a_secret_continues_the_gateway(reader: Reader, clone: Path) -> None:
+def test_rotates_a_secret_of_the_running_gateway(reader: Reader, clone: Path) -> None:
     shutil.rmtree(clone / "gateway-demo", ignore_errors=True)
     for page in (TUTORIAL / "gateway.md", DOCS / "how-to" / "rotate-a-client-secret.md"):
         reader.follow(page, blocks(page))
 
 
-def test_your_own_grant(reader: Reader, clone: Path) -> None:
+def test_writes_a_grant(reader: Reader, clone: Path) -> None:
     page = TUTORIAL / "your-own-grant.md"
     reader.follow(page, blocks(page))
     made = clone / "acme-coupons"
