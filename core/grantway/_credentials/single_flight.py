@@ -178,7 +178,7 @@ def _run(key: Hashable, future: Future[Token], work: Callable[[], Token]) -> Non
 
 
 def _finish(key: Hashable, future: Future[Token]) -> None:
-    # Before the result is set: a caller that gets it and comes again must not find this work.
+    # Before the result is set: a caller that then calls again must not join this work.
     with _lock:
         if _running.get(key) is future:
             del _running[key]
