@@ -276,7 +276,7 @@ class FaultServer(OneProcess):
         closed: Set when ``close_after`` has closed its connection.
     """
 
-    stays = "it listens on a socket; pass its url instead"
+    stays = "it listens on a socket; send its url instead"
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         check_count("port", port, least=0, most=65_535)

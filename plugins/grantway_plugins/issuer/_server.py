@@ -56,7 +56,7 @@ class IssuerServer(OneProcess):
         DatabaseError: the database cannot be used. Nothing was changed.
     """
 
-    stays = "it listens on a socket; pass its url instead"
+    stays = "it listens on a socket; send its url instead"
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class LiveIssuer(OneProcess):
         clock: Returns the Unix time; by default ``time.time``.
     """
 
-    stays = "it listens on a socket; pass its url instead"
+    stays = "it listens on a socket; send its url instead"
 
     def __init__(
         self,
