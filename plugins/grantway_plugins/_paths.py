@@ -7,7 +7,7 @@ The fast path of ``grantway token`` imports this module, so it imports only ``os
 """
 
 # Importing pathlib or grantway's exceptions would slow down ``grantway token``.
-# ruff: noqa: PLC0415, PTH111, PTH112, PTH117, PTH118, PTH120
+# ruff: noqa: PLC0415, PTH100, PTH111, PTH112, PTH117, PTH118, PTH120
 
 import os
 import sys
@@ -24,6 +24,9 @@ _FOLDERS = {
     "data": ("XDG_DATA_HOME", os.path.join(".local", "share")),
     "state": ("XDG_STATE_HOME", os.path.join(".local", "state")),
 }
+
+#: Setting that replaces the default folder of the file store, for error messages.
+TOKEN_FOLDER_SETTING = "a folder for the store"
 
 
 def expand(path: "str | os.PathLike[str]", instead: str) -> str:
@@ -138,6 +141,32 @@ def require_writable(folder: str, kind: str, instead: str) -> str:
         f"{folder} cannot be created, because {existing} {problem}",
         f"Set {variable} to a directory that this user can write, or set {instead}",
     )
+
+
+def config_path(named: "str | None" = None) -> str:
+    """Return the absolute path of the profile file, which need not exist.
+
+    Args:
+        named: Path given by the caller; by default ``GRANTWAY_CONFIG``, or
+            ``grantway/config.toml`` in the user's configuration folder.
+
+    Raises:
+        ConfigurationError: The path is below a home directory that does not exist.
+    """
+    instead = "GRANTWAY_CONFIG or --config to the profile file"
+    chosen = named or os.environ.get("GRANTWAY_CONFIG")
+    if not chosen:
+        chosen = os.path.join(user_folder("config", instead), "config.toml")
+    return os.path.abspath(expand(chosen, instead))
+
+
+def token_folder() -> str:
+    """Return the default folder of the file store: ``grantway/tokens`` in the user's state folder.
+
+    Raises:
+        ConfigurationError: It is below a home directory that does not exist.
+    """
+    return os.path.join(user_folder("state", TOKEN_FOLDER_SETTING), "tokens")
 
 
 def _unusable(setting: str, problem: str, remedy: str) -> "ConfigurationError":

@@ -19,9 +19,12 @@ from grantway._plugins.selection import VARIABLE
 from grantway._requests.provider import Provider
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse, Transport, require_secure
-from grantway_plugins._paths import require_writable
-from grantway_plugins.profiles._paths import config_path
-from grantway_plugins.stores.file._format import INSTEAD, default_folder
+from grantway_plugins._paths import (
+    TOKEN_FOLDER_SETTING,
+    config_path,
+    require_writable,
+    token_folder,
+)
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -161,7 +164,7 @@ def folders() -> Iterator[Finding]:
     except ConfigurationError as error:
         yield _unusable("profiles", error)
     try:
-        where = require_writable(default_folder(), "state", INSTEAD)
+        where = require_writable(token_folder(), "state", TOKEN_FOLDER_SETTING)
         yield Finding("ok", "token folder", where)
     except ConfigurationError as error:
         yield _unusable("token folder", error)

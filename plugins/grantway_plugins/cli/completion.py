@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from grantway_plugins.profiles._paths import config_path
+from grantway_plugins._paths import config_path
 
 _SHELLS = ("bash", "fish", "zsh")
 #: Valid profile names; a shell needs no quotes for them.

@@ -15,8 +15,9 @@ import sys
 import time
 
 from grantway_plugins._config.file_signature import file_signature
-from grantway_plugins.profiles._paths import config_path
-from grantway_plugins.stores.file._format import default_folder, read
+from grantway_plugins._paths import config_path, token_folder
+
+from .token_file import read_token_file
 
 _VERSION = "1"
 _LINES = 8
@@ -43,7 +44,7 @@ def print_fresh_token(arguments: "list[str]") -> bool:
         found = _find(name, config)
     except Exception:  # noqa: BLE001 - such as no home directory; loading the profile reports it
         return False
-    record = None if found is None else read(found[0])
+    record = None if found is None else read_token_file(found[0])
     # Compare again: the file may have been replaced while it was read.
     if found is None or record is None or file_signature(found[0]) != found[1]:
         return False
@@ -118,7 +119,7 @@ def write_cache_entry(  # noqa: PLR0917 - called in one place, by name
         access_token: The token that the file must hold; it is not written to the entry.
         until: Unix time until which the token is fresh.
     """
-    signature, record = file_signature(path), read(path)
+    signature, record = file_signature(path), read_token_file(path)
     if config_signature is None or record is None or record.get("access_token") != access_token:
         return
     lines = [
@@ -194,7 +195,7 @@ def _entry_path(name: str, config: str) -> str:
 
     # Several profile files can have a profile of this name. A collision only costs time.
     number = crc32(config.encode("utf-8", "surrogateescape"))
-    return os.path.join(os.path.dirname(default_folder()), "fresh-tokens", f"{name}-{number:08x}")
+    return os.path.join(os.path.dirname(token_folder()), "fresh-tokens", f"{name}-{number:08x}")
 
 
 def _text(signature: "tuple[int, ...] | None") -> str:

@@ -13,8 +13,8 @@ import click
 from grantway._exceptions import ConfigurationError, ResponseInvalidError
 from grantway._requests.provider import Provider
 from grantway_plugins._config.toml_file import dotted
+from grantway_plugins._paths import config_path
 from grantway_plugins.profiles import ProfileFile
-from grantway_plugins.profiles._paths import config_path
 from grantway_plugins.profiles._profile import Profile
 from grantway_plugins.profiles._writing import add, draft
 

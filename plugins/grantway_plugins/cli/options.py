@@ -98,8 +98,8 @@ def profile_name(name: str | None, config: str | None) -> str:
         click.ClickException: The file has no profile.
         click.UsageError: The file has several profiles.
     """
+    from grantway_plugins._paths import config_path  # noqa: PLC0415
     from grantway_plugins.profiles import ProfileFile  # noqa: PLC0415 - shells complete without it
-    from grantway_plugins.profiles._paths import config_path  # noqa: PLC0415
 
     if name is not None:
         return name

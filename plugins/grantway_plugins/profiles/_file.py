@@ -15,8 +15,7 @@ from grantway_plugins._config.file_signature import file_signature
 from grantway_plugins._config.network import NetworkTable
 from grantway_plugins._config.tables import ProfileTable, SsoSessionTable
 from grantway_plugins._config.toml_file import TomlFile, nearest
-
-from ._paths import config_path
+from grantway_plugins._paths import config_path
 
 #: Top-level tables of the file.
 _TOP = ("network", "profiles", "sso_sessions")

@@ -10,9 +10,9 @@ from grantway._secrets.params import Params
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.tables import SsoSessionTable
+from grantway_plugins._paths import config_path
 
 from ._file import ProfileFile
-from ._paths import config_path
 
 if TYPE_CHECKING:
     from grantway._transport.transport import RequestsTransport

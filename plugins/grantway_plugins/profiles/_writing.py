@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from grantway._exceptions import ConfigurationError
-from grantway_plugins.stores.file._format import default_folder
+from grantway_plugins._paths import config_path, token_folder
 from grantway_plugins.stores.file._lock import KeyLocks
 from grantway_plugins.stores.file._problems import advice
 
 from ._file import ProfileFile
-from ._paths import config_path
 
 #: Seconds to wait while another process adds a profile.
 _LOCK_TIMEOUT = 30.0
@@ -58,7 +57,7 @@ def add(name: str, table: Mapping[str, Any], path: str | None = None) -> Path:
         StoreLockError: Another process is adding a profile.
     """
     target = Path(config_path(path))
-    locks = KeyLocks(Path(default_folder()).with_name("profiles"))
+    locks = KeyLocks(Path(token_folder()).with_name("profiles"))
     with locks.hold(str(target), _LOCK_TIMEOUT):
         data = _extended(target, name, table)
         problem = _replace(target, data)

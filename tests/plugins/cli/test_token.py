@@ -28,6 +28,7 @@ HEAVY = {
     "re",
     "json",
     "dataclasses",
+    "grantway",
 }
 
 

@@ -14,8 +14,8 @@ import grantway
 from grantway._exceptions import ConfigurationError, LoginNeededError
 from grantway_grants.authorization_code import AuthorizationCodeFlow
 from grantway_plugins import profiles
+from grantway_plugins._paths import config_path
 from grantway_plugins.profiles import Profile
-from grantway_plugins.profiles._paths import config_path
 from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.testing import LiveIssuer
 from tests import faults, forked

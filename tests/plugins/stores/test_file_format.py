@@ -1,4 +1,4 @@
-"""Tests of the fast reader for stored tokens: same paths and fields as the store, few imports."""
+"""Tests of the file store's default folder, file names and imports."""
 
 from __future__ import annotations
 
@@ -9,37 +9,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from grantway import Token
-from grantway._credentials.token_format import VERSION, encode_token
 from grantway_plugins import _paths as paths
 from grantway_plugins.stores.file import _format as file_format
 from grantway_plugins.stores.file._store import FileStore
-
-TOKEN = Token("at", expires_at=1e9, refresh_token="rt", scope=("read",))
-
-
-def test_peek_finds_a_saved_token(tmp_path: Path) -> None:
-    FileStore(tmp_path).save("key", TOKEN)
-    assert file_format.peek(str(tmp_path), "key") == {
-        "version": VERSION,
-        "access_token": "at",
-        "token_type": "Bearer",
-        "expires_at": 1e9,
-        "refresh_token": "rt",
-        "scope": ["read"],
-    }
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"half", b"[1]", b"\xff", b"[" * 200_000, encode_token(TOKEN).replace(b":1,", b":2,", 1)],
-    ids=["empty", "half", "list", "no text", "deep", "a later version"],
-)
-def test_peek_returns_none_for_records_it_cannot_read(tmp_path: Path, data: bytes) -> None:
-    assert file_format.peek(str(tmp_path), "key") is None
-    Path(file_format.path_of(str(tmp_path), "key")).write_bytes(data)
-    assert file_format.peek(str(tmp_path), "key") is None
-    assert file_format.peek(str(tmp_path / "nowhere"), "key") is None
 
 
 @pytest.mark.parametrize("state", [None, "", "  ", "relative", "/srv/state"])
@@ -53,7 +25,7 @@ def test_the_default_folder_matches_platformdirs(
         monkeypatch.setenv("XDG_STATE_HOME", state)
     monkeypatch.setattr(paths, "_LINUX", linux)
     expected = platformdirs.user_state_path("grantway") / "tokens"
-    assert Path(file_format.default_folder()) == expected
+    assert Path(paths.token_folder()) == expected
 
 
 def test_the_store_uses_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,38 +49,6 @@ def loaded_by(code: str) -> set[str]:
         timeout=60,
     )
     return set(run.stdout.split())
-
-
-def test_peek_imports_few_modules(tmp_path: Path) -> None:
-    FileStore(tmp_path).save("key", TOKEN)
-    look = (
-        "from grantway_plugins.stores.file._format import default_folder, peek\n"
-        "default_folder()\n"
-        f"assert peek({str(tmp_path)!r}, 'key')"
-    )
-    new = loaded_by(look) - loaded_by("")
-    assert "_json" in new
-    heavy = {
-        "json",
-        "re",
-        "typing",
-        "pathlib",
-        "dataclasses",
-        "logging",
-        "tempfile",
-        "platformdirs",
-        "filelock",
-    }
-    assert not heavy & new
-    assert {name for name in new if name.startswith("grantway")} == {
-        "grantway",
-        "grantway._lazy",
-        "grantway_plugins",
-        "grantway_plugins._paths",
-        "grantway_plugins.stores",
-        "grantway_plugins.stores.file",
-        "grantway_plugins.stores.file._format",
-    }
 
 
 def test_loading_a_token_does_not_import_filelock(tmp_path: Path) -> None:

@@ -16,9 +16,14 @@ from typing import TYPE_CHECKING, Any
 from grantway._credentials.token_format import decode_token, encode_token, is_newer_format
 from grantway._exceptions import StoreError, StoreSaveError, StoreUnreadableError
 from grantway._processes.copies import OneProcess
-from grantway_plugins._paths import expand, require_writable
+from grantway_plugins._paths import (
+    TOKEN_FOLDER_SETTING,
+    expand,
+    require_writable,
+    token_folder,
+)
 
-from ._format import INSTEAD, default_folder, path_of
+from ._format import path_of
 from ._lock import KeyLocks
 from ._problems import advice
 
@@ -54,7 +59,7 @@ class FileStore(OneProcess):
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         if folder is None:
-            self._folder = Path(require_writable(default_folder(), "state", INSTEAD))
+            self._folder = Path(require_writable(token_folder(), "state", TOKEN_FOLDER_SETTING))
         else:
             self._folder = Path(expand(folder, "the store's folder to an absolute path"))
         self._locks = KeyLocks(self._folder)

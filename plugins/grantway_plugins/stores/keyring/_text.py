@@ -32,8 +32,12 @@ from keyring.backend import KeyringBackend
 from grantway._exceptions import ConfigurationError, StoreLockError, StoreUnreadableError
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import check_count
-from grantway_plugins._paths import expand, require_writable
-from grantway_plugins.stores.file._format import INSTEAD, default_folder
+from grantway_plugins._paths import (
+    TOKEN_FOLDER_SETTING,
+    expand,
+    require_writable,
+    token_folder,
+)
 from grantway_plugins.stores.file._lock import KeyLocks
 
 from ._choice import advice, choose_backend
@@ -219,5 +223,5 @@ class RingText:
 def _folder(named: str | Path | None) -> Path:
     if named:
         return Path(expand(named, "the store's folder to an absolute path"))
-    folder = str(Path(default_folder()).with_name("key-ring"))
-    return Path(require_writable(folder, "state", INSTEAD))
+    folder = str(Path(token_folder()).with_name("key-ring"))
+    return Path(require_writable(folder, "state", TOKEN_FOLDER_SETTING))
