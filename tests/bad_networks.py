@@ -89,7 +89,7 @@ def scene(name: str, times: int | None = None) -> Iterator[Scene]:
     """
     fault = FAULTS[name]
     with ExitStack() as stack:
-        elsewhere = stack.enter_context(FaultServer(faults.answer(200, FOREIGN)))
+        elsewhere = stack.enter_context(FaultServer(faults.respond(200, FOREIGN)))
         if fault.act is None:
             base = fault.host or f"http://127.0.0.1:{faults.free_port()}"
             yield Scene(base, None, elsewhere)
@@ -107,7 +107,7 @@ def scene(name: str, times: int | None = None) -> Iterator[Scene]:
             return play
 
         faulty = counted(act) if fault.arrives else act
-        well = counted(faults.answer(200, HEALTHY))
+        well = counted(faults.respond(200, HEALTHY))
         script = [faulty] if times is None else [faulty] * times + [well]
         server = stack.enter_context(FaultServer(*script))
         base = f"{fault.scheme}://127.0.0.1:{server.port}"
@@ -121,7 +121,7 @@ def _always(act: Act) -> Callable[[str], Act]:
 def _answers(
     status: int, body: bytes | Mapping[str, Any] | list[Any], headers: Mapping[str, str]
 ) -> Fault:
-    return Fault(_always(faults.answer(status, body, headers)))
+    return Fault(_always(faults.respond(status, body, headers)))
 
 
 def _refuses(status: int, retry_after: int) -> Fault:
@@ -131,13 +131,13 @@ def _refuses(status: int, retry_after: int) -> Fault:
 def _refuses_by_date(status: int) -> Fault:
     def act(stage: Stage) -> bool:
         date = formatdate(time.time() + ASKED_BY_DATE, usegmt=True)
-        return faults.answer(status, b"not now", {"Retry-After": date})(stage)
+        return faults.respond(status, b"not now", {"Retry-After": date})(stage)
 
     return Fault(_always(act))
 
 
 def _redirects(status: int) -> Fault:
-    return Fault(lambda elsewhere: faults.answer(status, b"", {"Location": elsewhere}))
+    return Fault(lambda elsewhere: faults.respond(status, b"", {"Location": elsewhere}))
 
 
 def _plain_port(stage: Stage) -> bool:
@@ -153,7 +153,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "unknown host": Fault(None, host="https://nobody.invalid", arrives=False),
         "TLS to a plain port": Fault(_always(_plain_port), scheme="https", arrives=False),
         "kept connection closed between two calls": Fault(
-            _always(faults.close_after(faults.answer(200, HEALTHY)))
+            _always(faults.close_after(faults.respond(200, HEALTHY)))
         ),
         "reset before the first byte of the response": Fault(_always(faults.reset_unread)),
         "reset after the request was read": Fault(_always(faults.reset_after_request)),

@@ -20,7 +20,6 @@ from grantway.testing.faults import (
     FaultServer,
     Received,
     Stage,
-    answer,
     chunk_cut,
     chunks_cut,
     close_after,
@@ -36,6 +35,7 @@ from grantway.testing.faults import (
     reset_after_request,
     reset_early,
     reset_unread,
+    respond,
     stall,
     stall_body,
 )
@@ -49,7 +49,6 @@ __all__ = [
     "FaultServer",
     "Received",
     "Stage",
-    "answer",
     "certificate",
     "chunk_cut",
     "chunks_cut",
@@ -66,6 +65,7 @@ __all__ = [
     "reset_after_request",
     "reset_early",
     "reset_unread",
+    "respond",
     "stall",
     "stall_body",
 ]

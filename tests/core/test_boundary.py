@@ -118,7 +118,7 @@ def _set_learn(request: Any) -> None:
 def test_does_not_send_a_request_whose_client_authentication_failed(
     authenticate: Any, told: str
 ) -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         proof = Proof(authenticate=authenticate)
         with (
             Client(Provider(server.token_endpoint), client_id="c", auth=proof) as client,
@@ -175,7 +175,7 @@ def test_names_a_store_that_returns_something_other_than_a_token(found: Any, tol
     store = Odd()
     store.found = found
     message = rf"load of the store tests\.core\.test_boundary\.Odd returned {told}"
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         with Client(Provider(server.token_endpoint), client_id="c") as client:
             credential = client.credential(grant_type="client_credentials", store=store)
             with pytest.raises(grantway.StoreUnreadableError, match=message):
@@ -187,7 +187,7 @@ def test_names_a_store_that_returns_something_other_than_a_token(found: Any, tol
 
 
 def test_on_token_must_not_be_asynchronous() -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         with Client(Provider(server.token_endpoint), client_id="c") as client:
             with pytest.raises(ConfigurationError, match="on_token: must be a function"):
                 client.credential(grant_type="client_credentials", on_token=late)
@@ -224,7 +224,7 @@ def test_reports_an_asynchronous_observer_once(caplog: pytest.LogCaptureFixture)
             return late()
 
     watching = grantway.build_registry({"watch": Watches()}, only=["grantway"], strict=True)
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         provider = Provider(server.token_endpoint)
         with Client(provider, client_id="c", registry=watching) as client:
             client.create_token(grant_type="client_credentials")

@@ -31,7 +31,7 @@ SECRET = "s3cr:t+/=&%é ü"
 def sent(**options: Any) -> Received:
     """Return the request of one refresh."""
     dialect = options.pop("dialect", None)
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         provider = Provider(
             token_endpoint=server.token_endpoint, **({"dialect": dialect} if dialect else {})
         )

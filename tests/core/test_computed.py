@@ -26,7 +26,7 @@ from grantway import (
 from tests import faults
 from tests.faults import FaultServer
 
-BUSY = faults.answer(503, b"", headers={"Retry-After": "0"})
+BUSY = faults.respond(503, b"", headers={"Retry-After": "0"})
 
 
 class Signed(GrantSchema):
@@ -90,14 +90,14 @@ def ask(request: pytest.FixtureRequest) -> Callable[[Client], Ask]:
 
 
 def test_computes_a_value_for_each_send(ask: Callable[[Client], Ask]) -> None:
-    with FaultServer(BUSY, faults.reset_after_request, faults.answer()) as server:
+    with FaultServer(BUSY, faults.reset_after_request, faults.respond()) as server:
         with client(server) as asking:
             ask(asking)(nonce=counting())
         assert nonces(server) == ["nonce-1", "nonce-2", "nonce-3"]
 
 
 def test_an_extra_parameter_may_be_a_function(ask: Callable[[Client], Ask]) -> None:
-    with FaultServer(BUSY, faults.answer()) as server:
+    with FaultServer(BUSY, faults.respond()) as server:
         with client(server) as asking:
             ask(asking)(nonce="n", extra={"jti": counting(), "fixed": "x"})
         assert [each.form["jti"] for each in server.requests] == [["nonce-1"], ["nonce-2"]]
@@ -105,14 +105,14 @@ def test_an_extra_parameter_may_be_a_function(ask: Callable[[Client], Ask]) -> N
 
 
 def test_a_parameter_with_a_data_key_may_be_a_function(ask: Callable[[Client], Ask]) -> None:
-    with FaultServer(BUSY, faults.answer()) as server:
+    with FaultServer(BUSY, faults.respond()) as server:
         with client(server) as asking:
             ask(asking)(nonce="n", account=counting("a"))
         assert [each.form["account-id"] for each in server.requests] == [["a1"], ["a2"]]
 
 
 def test_a_refresh_computes_its_parameters_for_each_send() -> None:
-    with FaultServer(BUSY, faults.answer()) as server:
+    with FaultServer(BUSY, faults.respond()) as server:
         with client(server) as asking:
             kept = asking.credential(
                 grant_type="urn:example:signed",
@@ -146,8 +146,8 @@ class Nonced:
 
 
 def test_computes_a_value_for_a_send_that_client_authentication_repeats() -> None:
-    refused = faults.answer(400, {"error": "use_dpop_nonce"})
-    with FaultServer(refused, faults.answer()) as server:
+    refused = faults.respond(400, {"error": "use_dpop_nonce"})
+    with FaultServer(refused, faults.respond()) as server:
         with client(server, auth=Nonced()) as asking:
             asking.create_token(grant_type="urn:example:signed", nonce=counting())
         assert nonces(server) == ["nonce-1", "nonce-2"]
@@ -159,7 +159,7 @@ def test_keeps_changes_that_middleware_made() -> None:
         exchange.params["trace"] = "t-1"
         return call_next(exchange)
 
-    with FaultServer(BUSY, faults.answer()) as server:
+    with FaultServer(BUSY, faults.respond()) as server:
         with client(server, middleware=[tag]) as asking:
             asking.create_token(grant_type="urn:example:signed", nonce=counting(), account="alice")
         assert nonces(server) == ["nonce-1", "nonce-2"]
@@ -176,7 +176,7 @@ def test_process_token_receives_the_parameters_of_the_last_send() -> None:
             return token
 
     with (
-        FaultServer(BUSY, faults.answer()) as server,
+        FaultServer(BUSY, faults.respond()) as server,
         client(server, grant(kind=Judging)) as asking,
     ):
         asking.create_token(grant_type="urn:example:signed", nonce=counting())
@@ -186,8 +186,8 @@ def test_process_token_receives_the_parameters_of_the_last_send() -> None:
 def test_the_secrets_of_every_send_are_masked() -> None:
     """The error of a lost first response, which quotes the first nonce, follows the second send."""
     script = [
-        faults.answer(500, b"<p>nonce-1 failed</p>"),
-        faults.answer(500, b"<p>nonce-2 failed</p>"),
+        faults.respond(500, b"<p>nonce-1 failed</p>"),
+        faults.respond(500, b"<p>nonce-2 failed</p>"),
     ]
     with (
         FaultServer(*script) as server,
@@ -243,7 +243,7 @@ async def late() -> str:
 def test_an_invalid_value_names_its_parameter(
     ask: Callable[[Client], Ask], nonce: Any, told: str
 ) -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         with client(server) as asking, pytest.raises(RequestInvalidError) as raised:
             ask(asking)(nonce=nonce)
         assert not server.requests
@@ -257,7 +257,7 @@ def test_an_exception_of_a_function_names_its_parameter(
     error: BaseException,
 ) -> None:
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         client(server) as asking,
         pytest.raises(type(error)) as raised,
     ):
@@ -271,7 +271,7 @@ def test_reports_that_another_credential_needs_a_login() -> None:
     vars(needed)["token"] = Token("of-another")
     needed.add_note("An earlier note.")
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         client(server) as asking,
         pytest.raises(LoginNeededError) as raised,
     ):
@@ -289,7 +289,7 @@ def test_reports_that_another_credential_needs_a_login() -> None:
 )
 def test_an_error_that_prevents_the_second_send(second: Any) -> None:
     """After a rejection, its error is raised; after a lost response, OutcomeUnknownError."""
-    with FaultServer(faults.reset_after_request, faults.answer()) as server:
+    with FaultServer(faults.reset_after_request, faults.respond()) as server:
         with client(server) as asking, pytest.raises(OutcomeUnknownError):
             asking.create_token(grant_type="urn:example:signed", nonce=second)
         assert len(server.requests) == 1
@@ -297,7 +297,7 @@ def test_an_error_that_prevents_the_second_send(second: Any) -> None:
 
 def test_after_a_rejection_the_error_says_that_no_retry_was_sent() -> None:
     with (
-        FaultServer(BUSY, faults.answer()) as server,
+        FaultServer(BUSY, faults.respond()) as server,
         client(server) as asking,
         pytest.raises(RequestInvalidError, match="The request was not sent again: nonce must be"),
     ):
@@ -312,7 +312,7 @@ def test_computes_nothing_for_an_invalid_request() -> None:
         return iter(())
 
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         client(server) as asking,
         pytest.raises(RequestInvalidError, match="nonse is not a parameter"),
     ):
@@ -322,7 +322,7 @@ def test_computes_nothing_for_an_invalid_request() -> None:
 
 @pytest.mark.parametrize("step", ["device_authorization", "revocation"])
 def test_every_endpoint_accepts_functions(step: str) -> None:
-    with FaultServer(BUSY, faults.answer(200, {"device_code": "d"})) as server:
+    with FaultServer(BUSY, faults.respond(200, {"device_code": "d"})) as server:
         provider = Provider(
             server.token_endpoint, metadata={f"{step}_endpoint": server.token_endpoint}
         )
@@ -334,7 +334,7 @@ def test_every_endpoint_accepts_functions(step: str) -> None:
 
 def test_an_endpoint_accepts_parameters_named_like_arguments() -> None:
     extra = {"timeout": "a", "cancel": "b", "step": "c", "extra": "d", "nonce": counting()}
-    with FaultServer(faults.answer(200, {})) as server:
+    with FaultServer(faults.respond(200, {})) as server:
         provider = Provider(
             server.token_endpoint, metadata={"revocation_endpoint": server.token_endpoint}
         )
@@ -350,7 +350,7 @@ def test_a_refresh_with_a_computed_scope_returns_that_scope(
     stated: str | None,
 ) -> None:
     body = {"access_token": "at-2", "token_type": "Bearer", "expires_in": 60, "scope": stated}
-    with FaultServer(faults.answer(200, body)) as server, client(server) as asking:
+    with FaultServer(faults.respond(200, body)) as server, client(server) as asking:
         credential = asking.credential(
             grant_type="authorization_code", subject="u", refresh={"scope": lambda: ["read"]}
         )

@@ -114,7 +114,7 @@ def test_a_public_client_can_be_pickled() -> None:
     again = pickled(client)
     assert (again.provider, again.client_id, again.timeout) == (PROVIDER, "c", 7)
     assert again.auth == client.auth
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         there = pickled(Client(Provider(server.token_endpoint), client_id="c"))
         assert there.create_token(grant_type="client_credentials").access_token == "at-1"
         there.close()

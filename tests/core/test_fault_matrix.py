@@ -316,7 +316,7 @@ def test_a_server_that_starts_between_two_attempts(grant: str, registry: Registr
         servers: list[FaultServer] = []
 
         def come_up() -> None:
-            servers.append(stack.enter_context(FaultServer(faults.answer(), port=port)))
+            servers.append(stack.enter_context(FaultServer(faults.respond(), port=port)))
 
         call.waits.meanwhile = come_up
         assert call().access_token == "at-1"

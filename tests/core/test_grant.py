@@ -66,7 +66,7 @@ def assert_hidden(error: BaseException) -> None:
 
 def refused(grant_type: str, **params: Any) -> RequestInvalidError:
     """Return the error of a call after asserting that nothing was sent."""
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
         with (
             Client(provider, client_id="c", client_secret="s-secret") as client,
@@ -127,7 +127,7 @@ def test_an_unknown_grant_type_lists_the_known_and_the_nearest() -> None:
 
 @pytest.mark.parametrize("grant_type", [None, 7, ["refresh_token"], ""])
 def test_a_grant_type_of_another_type_is_unknown(grant_type: Any) -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         client = Client(Provider(token_endpoint=server.token_endpoint), client_id="c")
         with pytest.raises(UnknownGrantTypeError):
             client.create_token(grant_type=grant_type)

@@ -39,11 +39,11 @@ def _assert_clean(shown: traceback.TracebackException) -> None:
     "act",
     [
         pytest.param(
-            faults.answer(400, b'{"error": "invalid_grant", "error_description": "spent"}'),
+            faults.respond(400, b'{"error": "invalid_grant", "error_description": "spent"}'),
             id="refused",
         ),
-        pytest.param(faults.answer(200, b"<html>"), id="a page"),
-        pytest.param(faults.answer(500, b""), id="failed"),
+        pytest.param(faults.respond(200, b"<html>"), id="a page"),
+        pytest.param(faults.respond(500, b""), id="failed"),
         pytest.param(faults.reset_after_request, id="lost"),
     ],
 )

@@ -64,7 +64,7 @@ def raised(act: Act, **options: Any) -> Any:
 
 def test_members_can_be_read_and_are_masked(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    error = raised(faults.answer(403, MFA_REQUIRED))
+    error = raised(faults.respond(403, MFA_REQUIRED))
     assert type(error) is UnknownTokenError
     assert error.members["mfa_token"] == MFA
     assert error.members["interval"] == 7
@@ -102,7 +102,7 @@ CASES: dict[str, tuple[int, Any, type[GrantwayError]]] = {
 
 @pytest.mark.parametrize(("status", "body", "kind"), CASES.values(), ids=CASES)
 def test_every_decoded_response_has_members(status: int, body: Any, kind: Any) -> None:
-    error = raised(faults.answer(status, body))
+    error = raised(faults.respond(status, body))
     assert type(error) is kind
     assert error.members["claims"] == "C"
 
@@ -115,13 +115,13 @@ def test_every_decoded_response_has_members(status: int, body: Any, kind: Any) -
     ],
 )
 def test_members_keep_the_structure_of_the_response(dialect: str, status: int, body: Any) -> None:
-    error = raised(faults.answer(status, body), dialect=dialect)
+    error = raised(faults.respond(status, body), dialect=dialect)
     assert isinstance(error, TokenError)
     assert error.members == body
 
 
 def test_reads_members_if_a_header_names_the_error() -> None:
-    act = faults.answer(
+    act = faults.respond(
         400,
         {"message": "no", "endpoint": "https://oidc.example.com"},
         {"x-amzn-errortype": "InvalidGrantException:http://x/"},
@@ -132,7 +132,7 @@ def test_reads_members_if_a_header_names_the_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "act", [faults.answer(503, b"<html>"), faults.answer(400, [1]), faults.close_after_request]
+    "act", [faults.respond(503, b"<html>"), faults.respond(400, [1]), faults.close_after_request]
 )
 def test_an_error_without_an_object_has_no_members(act: Act) -> None:
     assert raised(act).members == {}
@@ -145,7 +145,7 @@ def test_masks_only_the_sent_secrets() -> None:
         "mfa_token": "a-secret-of-another-kind",
         REFRESH["refresh_token"]: "secret",
     }
-    error = raised(faults.answer(400, body))
+    error = raised(faults.respond(400, body))
     assert dict(error.members) == {
         "error": "invalid_grant",
         "echo": "you sent ***, and ***.",
@@ -191,7 +191,7 @@ def test_error_classes_and_middleware_can_read_members() -> None:
 
     seen: list[Mapping[str, Any]] = []
     registry = build_registry({"mfa": Plugin()}, only=["grantway"])
-    error = raised(faults.answer(403, MFA_REQUIRED), registry=registry)
+    error = raised(faults.respond(403, MFA_REQUIRED), registry=registry)
     assert isinstance(error, MfaRequiredError)
     assert (error.mfa_token, error.wait) == (MFA, 7)
     assert seen == [MFA_REQUIRED]
@@ -211,7 +211,7 @@ def test_names_an_error_class_that_raises() -> None:
         )
     )
     registry = build_registry({"quota": plugin}, only=["grantway"])
-    error = raised(faults.answer(400, {"error": "quota", "used": 0}), registry=registry)
+    error = raised(faults.respond(400, {"error": "quota", "used": 0}), registry=registry)
     assert isinstance(error, PluginError)
     assert isinstance(error.__cause__, ZeroDivisionError)
     assert "QuotaError" in str(error)
@@ -220,7 +220,7 @@ def test_names_an_error_class_that_raises() -> None:
 
 def test_a_credential_keeps_the_members_of_an_error() -> None:
     body = {"error": "invalid_grant", "suberror": "basic_action", "claims": "C"}
-    with FaultServer(faults.answer(400, body)) as server:
+    with FaultServer(faults.respond(400, body)) as server:
         client = Client(Provider(server.token_endpoint), client_id="c")
         with client, pytest.raises(LoginNeededError) as caught:
             client.credential(**REFRESH).token()

@@ -56,7 +56,7 @@ def identity(folder: Path, authority: Identity) -> Identity:
 def server(identity: Identity) -> Iterator[FaultServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*identity.paths)
-    with FaultServer(faults.answer(), tls=context) as server:
+    with FaultServer(faults.respond(), tls=context) as server:
         yield server
 
 
@@ -194,7 +194,7 @@ def strict(identity: Identity, authority: Identity) -> Iterator[FaultServer]:
     context.load_cert_chain(*identity.paths)
     context.load_verify_locations(authority.certificate)
     context.verify_mode = ssl.CERT_REQUIRED
-    with FaultServer(faults.answer(), tls=context) as server:
+    with FaultServer(faults.respond(), tls=context) as server:
         yield server
 
 
@@ -253,7 +253,7 @@ def test_accepts_a_proxy_address_without_a_scheme(server: FaultServer, authority
 
 
 def test_a_proxy_forwards_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    with FaultServer(faults.answer()) as plain, proxy(login=f"me:{MARK}") as between:
+    with FaultServer(faults.respond()) as plain, proxy(login=f"me:{MARK}") as between:
         monkeypatch.setenv("http_proxy", f"http://me:{MARK}@{between.address}")
         assert ask(plain) == "at-1"
         assert between.asked == [f"{plain.url}/token"]
@@ -325,7 +325,7 @@ def test_a_proxy_that_requires_a_login_names_the_setting(
 
 
 def test_a_plain_http_proxy_that_requires_a_login_names_the_setting() -> None:
-    with FaultServer(faults.answer()) as plain, proxy(login="me:right") as between:
+    with FaultServer(faults.respond()) as plain, proxy(login="me:right") as between:
         with pytest.raises(ConnectionFailedError, match=r"requires a login .* into proxies: "):
             ask(plain, proxies=between.url)
         assert not plain.requests
@@ -345,7 +345,7 @@ def test_an_unreachable_proxy_names_the_setting(
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         monkeypatch.setenv("ALL_PROXY", f"http://me:{MARK}@127.0.0.1:{port}")
-        with FaultServer(faults.answer()) as plain, pytest.raises(ConnectionFailedError) as failed:
+        with FaultServer(faults.respond()) as plain, pytest.raises(ConnectionFailedError) as failed:
             ask(server if tls else plain)
     told = str(failed.value)
     assert f"Could not reach the proxy http://***@127.0.0.1:{port} on the way to" in told

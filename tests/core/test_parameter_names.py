@@ -61,7 +61,7 @@ GRANT = Grant(
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
-    with FaultServer(faults.answer(), faults.answer()) as server:
+    with FaultServer(faults.respond(), faults.respond()) as server:
         yield server
 
 
@@ -154,7 +154,7 @@ def test_masks_a_secret_with_a_data_key_that_the_provider_repeats(secret: str) -
     grant = Grant(TYPE, PreAuthorized(), secret=frozenset({secret}))
     echo = {"error": "invalid_grant", "error_description": f"{SECRET} is spent"}
     with (
-        FaultServer(faults.answer(400, echo)) as server,
+        FaultServer(faults.respond(400, echo)) as server,
         client(server, grant) as asking,
         pytest.raises(grantway.InvalidGrantException) as raised,
     ):

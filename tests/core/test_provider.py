@@ -223,12 +223,12 @@ TRANSIENT = {
     "closed": faults.close_after_request,
     "reset": faults.reset_after_request,
     "half": faults.half(),
-    "503": faults.answer(503, b""),
-    "503, Retry-After": faults.answer(503, b"", {"Retry-After": "1"}),
-    "429": faults.answer(429, b""),
-    "408": faults.answer(408, b""),
-    "500": faults.answer(500, b"<html>"),
-    "throttled": faults.answer(400, b"", {"X-Amzn-ErrorType": "ThrottlingException"}),
+    "503": faults.respond(503, b""),
+    "503, Retry-After": faults.respond(503, b"", {"Retry-After": "1"}),
+    "429": faults.respond(429, b""),
+    "408": faults.respond(408, b""),
+    "500": faults.respond(500, b"<html>"),
+    "throttled": faults.respond(400, b"", {"X-Amzn-ErrorType": "ThrottlingException"}),
 }
 
 
@@ -241,7 +241,7 @@ def test_discovery_retries_transient_failures(act: Act) -> None:
 
 def test_a_busy_provider_raises_with_its_retry_after() -> None:
     with (
-        FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server,
+        FaultServer(faults.respond(503, b"", {"Retry-After": "3600"})) as server,
         pytest.raises(ProviderUnavailableError, match=r"returned 503.*in 3600 s") as caught,
     ):
         Provider.discover(server.url, timeout=PATIENCE)

@@ -230,7 +230,7 @@ def test_an_exception_of_an_observer_is_counted_and_the_token_returned(
         seen.append(event)
 
     registry = build_registry({"bad": plugin(observe=bad), "good": plugin(observe=good)})
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
         with Client(provider, client_id="c", registry=registry) as client:
             for _ in range(2):

@@ -56,21 +56,21 @@ def ask(act: Act, **options: Any) -> Token:
 
 def answer(body: bytes, kind: str = "application/json", **headers: str) -> Act:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return faults.answer(200, body, {"Content-Type": kind, **named})
+    return faults.respond(200, body, {"Content-Type": kind, **named})
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 226, 299])
 def test_every_2xx_with_a_token_is_a_success(status: int) -> None:
-    assert ask(faults.answer(status, BODY)).refresh_token == "rt-1"
+    assert ask(faults.respond(status, BODY)).refresh_token == "rt-1"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 @pytest.mark.parametrize("token", [None, "", 1, [], {}])
 def test_a_2xx_without_a_token_is_not_a_success(status: int, token: Any) -> None:
     with pytest.raises(ResponseInvalidError):
-        ask(faults.answer(status, {"access_token": token}))
+        ask(faults.respond(status, {"access_token": token}))
     with pytest.raises(InvalidGrantException):
-        ask(faults.answer(status, {"access_token": token, "error": "invalid_grant"}))
+        ask(faults.respond(status, {"access_token": token, "error": "invalid_grant"}))
 
 
 CHARSETS: dict[str, tuple[str, bytes]] = {
@@ -163,17 +163,17 @@ def test_reads_an_error_in_a_form_and_within_other_text() -> None:
         b'oops\n{"error":"invalid_grant"}',
     ):
         with pytest.raises(InvalidGrantException):
-            ask(faults.answer(400, body, {"Content-Type": "text/plain"}))
+            ask(faults.respond(400, body, {"Content-Type": "text/plain"}))
 
 
 @pytest.mark.parametrize("more", [[], [{"message": "another"}]], ids=["one", "two"])
 def test_reads_the_first_of_several_errors(more: list[Any]) -> None:
     first = {"message": "Session expired", "errorCode": "INVALID_SESSION_ID"}
     with pytest.raises(ResponseInvalidError, match="a JSON list, not an object") as raised:
-        ask(faults.answer(401, [first, *more]))
+        ask(faults.respond(401, [first, *more]))
     assert dict(raised.value.members) == first
     with pytest.raises(InvalidGrantException) as refused:
-        ask(faults.answer(400, [{"error": "invalid_grant", "trace": "t-1"}, *more]))
+        ask(faults.respond(400, [{"error": "invalid_grant", "trace": "t-1"}, *more]))
     assert refused.value.members["trace"] == "t-1"
 
 
@@ -191,7 +191,7 @@ def test_keeps_a_token_if_amend_fails(error: BaseException, body: dict[str, Any]
     def amend(found: dict[str, Any]) -> dict[str, Any]:
         raise error
 
-    with FaultServer(faults.answer(200, body), faults.answer(200, BODY)) as server:
+    with FaultServer(faults.respond(200, body), faults.respond(200, BODY)) as server:
         provider = Provider(server.token_endpoint, dialect=Dialect(name="broken", amend=amend))
         with Client(provider, client_id="c") as client:
             credential = client.credential(grant_type="refresh_token", refresh_token="rt-0")
@@ -209,7 +209,7 @@ def test_members_contain_a_response_that_amend_could_not_read() -> None:
         raise KeyError("data")
 
     with pytest.raises(ResponseInvalidError, match="amend raised KeyError") as raised:
-        ask(faults.answer(200, {"data": BODY}), dialect=Dialect(name="broken", amend=amend))
+        ask(faults.respond(200, {"data": BODY}), dialect=Dialect(name="broken", amend=amend))
     assert raised.value.members["data"]["refresh_token"] == "rt-1"
     assert "rt-1" not in repr(vars(raised.value))
 
@@ -251,7 +251,7 @@ def test_reads_a_compressed_token(coding: str | None, body: bytes) -> None:
 def test_reads_a_compressed_error() -> None:
     body = gzip.compress(b'{"error": "invalid_grant"}')
     with pytest.raises(InvalidGrantException):
-        ask(faults.answer(400, body, {"Content-Encoding": "gzip"}))
+        ask(faults.respond(400, body, {"Content-Encoding": "gzip"}))
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress"])
@@ -291,11 +291,11 @@ def test_truncated_compressed_data_is_a_lost_response(cut: int) -> None:
 def test_the_next_refresh_uses_the_new_refresh_token(kind: str) -> None:
     acts = {
         "latin-1": answer(TEXT.encode("latin-1"), "application/json; charset=ISO-8859-1"),
-        "201": faults.answer(201, BODY),
+        "201": faults.respond(201, BODY),
         "gzip": answer(gzip.compress(JSON), Content_Encoding="gzip"),
         "form": answer(FORM, "text/plain"),
     }
-    with FaultServer(acts[kind], faults.answer()) as server:
+    with FaultServer(acts[kind], faults.respond()) as server:
         client = Client(Provider(server.token_endpoint), client_id="c")
         with client:
             credential = client.credential(**REFRESH)
@@ -315,18 +315,22 @@ UNREADABLE: dict[str, Any] = {
 
 @pytest.mark.parametrize(("name", "value"), UNREADABLE.items(), ids=UNREADABLE)
 def test_keeps_unreadable_members_in_extra(name: str, value: Any) -> None:
-    token = ask(faults.answer(200, {**BODY, name: value}))
+    token = ask(faults.respond(200, {**BODY, name: value}))
     assert token.access_token == "at-1"
     assert token.extra[name] == value
     assert token.token_type == "Bearer"
 
 
 def test_a_refresh_token_may_be_a_number() -> None:
-    assert ask(faults.answer(200, {**BODY, "refresh_token": 123})).refresh_token == "123"
+    assert ask(faults.respond(200, {**BODY, "refresh_token": 123})).refresh_token == "123"
 
 
 def test_a_revocation_succeeds_with_every_2xx() -> None:
-    for act in (faults.answer(204, b""), faults.answer(202, b"OK"), faults.answer(200, b"<html>")):
+    for act in (
+        faults.respond(204, b""),
+        faults.respond(202, b"OK"),
+        faults.respond(200, b"<html>"),
+    ):
         with FaultServer(act) as server:
             provider = Provider(server.token_endpoint, revocation_endpoint=server.token_endpoint)
             with Client(provider, client_id="c") as client:

@@ -41,7 +41,7 @@ def post(url: str) -> HttpRequest:
 
 
 def test_returns_the_whole_response(transport: RequestsTransport) -> None:
-    with FaultServer(faults.answer(418, b"short", {"X-One": "1"})) as server:
+    with FaultServer(faults.respond(418, b"short", {"X-One": "1"})) as server:
         got = transport.send(post(server.url), Deadline(5))
     assert (got.status, got.body, got.headers["x-one"]) == (418, b"short", "1")
     (seen,) = server.requests
@@ -52,7 +52,7 @@ def test_returns_the_whole_response(transport: RequestsTransport) -> None:
 
 
 def test_reuses_connections(transport: RequestsTransport) -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         for _ in range(3):
             transport.send(post(server.url), Deadline(5))
     assert (len(server.requests), server.connections) == (3, 1)
@@ -70,7 +70,7 @@ def test_an_unknown_host_was_never_sent(transport: RequestsTransport) -> None:
 
 
 def test_a_passed_deadline_sends_nothing(transport: RequestsTransport) -> None:
-    with FaultServer(faults.answer()) as server, pytest.raises(ConnectionFailedError):
+    with FaultServer(faults.respond()) as server, pytest.raises(ConnectionFailedError):
         transport.send(post(server.url), Deadline(-1))
     assert server.connections == 0
 
@@ -104,7 +104,7 @@ def test_the_outcome_is_unknown_after_the_body_was_sent(
     transport: RequestsTransport, act: Act
 ) -> None:
     with (
-        FaultServer(act, faults.answer()) as server,
+        FaultServer(act, faults.respond()) as server,
         pytest.raises(OutcomeUnknownError, match="may have processed it") as caught,
     ):
         transport.send(post(server.url), Deadline(5))
@@ -114,7 +114,7 @@ def test_the_outcome_is_unknown_after_the_body_was_sent(
     assert SECRET not in str(error)
     assert server.connections == 1
     # What is left of that connection is not used for the next request.
-    with FaultServer(act, faults.answer()) as server:
+    with FaultServer(act, faults.respond()) as server:
         with pytest.raises(OutcomeUnknownError):
             transport.send(post(server.url), Deadline(5))
         assert transport.send(post(server.url), Deadline(5)).status == 200
@@ -154,7 +154,7 @@ def test_reads_an_endless_response_only_up_to_the_limit(transport: RequestsTrans
 
 def test_the_limit_is_one_mebibyte(transport: RequestsTransport) -> None:
     with FaultServer(
-        faults.answer(200, b"x" * MAX_RESPONSE), faults.answer(200, b"x" * (MAX_RESPONSE + 1))
+        faults.respond(200, b"x" * MAX_RESPONSE), faults.respond(200, b"x" * (MAX_RESPONSE + 1))
     ) as server:
         assert len(transport.send(post(server.url), Deadline(10)).body) == 1024 * 1024
         with pytest.raises(ResponseTooLargeError, match="1048576"):
@@ -164,7 +164,7 @@ def test_the_limit_is_one_mebibyte(transport: RequestsTransport) -> None:
 def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
     transport: RequestsTransport,
 ) -> None:
-    with FaultServer(faults.close_after(faults.answer()), faults.answer()) as server:
+    with FaultServer(faults.close_after(faults.respond()), faults.respond()) as server:
         transport.send(post(server.url), Deadline(5))
         assert server.closed.wait(PATIENCE)
         assert transport.send(post(server.url), Deadline(5)).status == 200
@@ -173,10 +173,10 @@ def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_does_not_follow_redirects(transport: RequestsTransport, status: int) -> None:
-    with FaultServer(faults.answer()) as other:
+    with FaultServer(faults.respond()) as other:
         where = f"{other.url}/elsewhere?code=abc&token=def"
         with (
-            FaultServer(faults.answer(status, b"", {"Location": where})) as server,
+            FaultServer(faults.respond(status, b"", {"Location": where})) as server,
             pytest.raises(RedirectRefusedError) as caught,
         ):
             transport.send(post(server.url), Deadline(5))
@@ -195,7 +195,7 @@ def test_does_not_follow_redirects(transport: RequestsTransport, status: int) ->
 )
 def test_any_redirect_raises_one_error(transport: RequestsTransport, location: str) -> None:
     with (
-        FaultServer(faults.answer(307, b"", {"Location": location})) as server,
+        FaultServer(faults.respond(307, b"", {"Location": location})) as server,
         pytest.raises(RedirectRefusedError) as caught,
     ):
         transport.send(post(server.url), Deadline(5))
@@ -220,7 +220,7 @@ def test_an_untrusted_certificate_was_never_sent(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     monkeypatch.setenv("CURL_CA_BUNDLE", trusted)
     with (
-        FaultServer(faults.answer(), tls=context) as server,
+        FaultServer(faults.respond(), tls=context) as server,
         pytest.raises(ConnectionFailedError, match="TLS failed"),
     ):
         transport.send(post(server.url), Deadline(5))
@@ -230,7 +230,7 @@ def test_an_untrusted_certificate_was_never_sent(
 def test_a_trusted_certificate_works(tmp_path: Path) -> None:
     context, trusted = faults.certificate(tmp_path)
     sender = RequestsTransport(ca_bundle=trusted)
-    with FaultServer(faults.answer(), tls=context) as server:
+    with FaultServer(faults.respond(), tls=context) as server:
         assert sender.send(post(server.url), Deadline(5)).status == 200
         assert sender.send(post(server.url), Deadline(5)).status == 200
         sender.close()
@@ -241,7 +241,7 @@ def test_plain_http_to_a_tls_port_was_never_processed(
     transport: RequestsTransport, tmp_path: Path
 ) -> None:
     context, _ = faults.certificate(tmp_path)
-    with FaultServer(faults.answer(), tls=context) as server:
+    with FaultServer(faults.respond(), tls=context) as server:
         url = server.url.replace("https://", "http://")
         # The bytes did leave, so "never sent" would be a lie.
         with pytest.raises(OutcomeUnknownError):
@@ -256,13 +256,13 @@ def test_the_environment_sets_no_proxy(
         monkeypatch.setenv(name, f"http://127.0.0.1:{faults.free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         assert transport.send(post(server.url), Deadline(5)).status == 200
     assert "HTTP_PROXY" in os.environ
 
 
 def test_uses_a_configured_proxy() -> None:
-    with FaultServer(faults.answer()) as proxy:
+    with FaultServer(faults.respond()) as proxy:
         sender = RequestsTransport(proxies={"http": proxy.url})
         assert sender.send(post("http://localhost:9"), Deadline(5)).status == 200
         sender.close()
@@ -289,7 +289,7 @@ def test_threads_share_one_transport(transport: RequestsTransport) -> None:
         except BaseException as error:  # noqa: BLE001 - shown by the assertion below
             failures.append(error)
 
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         threads = [threading.Thread(target=work) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -319,7 +319,7 @@ def test_every_failure_is_a_transport_error() -> None:
 
 def test_more_hosts_than_pools_and_use_after_close(transport: RequestsTransport) -> None:
     with ExitStack() as stack:
-        servers = [stack.enter_context(FaultServer(faults.answer())) for _ in range(18)]
+        servers = [stack.enter_context(FaultServer(faults.respond())) for _ in range(18)]
         for _ in range(2):
             for server in servers:
                 assert transport.send(post(server.url), Deadline(5)).status == 200

@@ -47,7 +47,7 @@ def test_an_unreachable_proxy() -> None:
 
 def test_an_untrusted_certificate(tmp_path: Path) -> None:
     context, _ = faults.certificate(tmp_path)
-    with FaultServer(faults.answer(), tls=context) as server:
+    with FaultServer(faults.respond(), tls=context) as server:
         assert failure(server.url).failed == "tls"
 
 

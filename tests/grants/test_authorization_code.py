@@ -48,7 +48,7 @@ REDIRECT = "http://127.0.0.1:8400/callback"
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
-    with FaultServer(faults.answer()) as running:
+    with FaultServer(faults.respond()) as running:
         yield running
 
 
@@ -138,7 +138,7 @@ def test_sends_resource_and_extra_with_both_requests(
 
 
 def test_a_pushed_request_contains_the_resource() -> None:
-    with FaultServer(faults.answer(201, {"request_uri": "urn:x", "expires_in": 60})) as server:
+    with FaultServer(faults.respond(201, {"request_uri": "urn:x", "expires_in": 60})) as server:
         metadata = {"pushed_authorization_request_endpoint": f"{server.url}/par"}
         with make_client(server, metadata=metadata) as client:
             AuthorizationCodeFlow(client, resource=RESOURCES, scope="", par=True).begin(REDIRECT)
@@ -156,8 +156,8 @@ def test_extra_accepts_functions_and_names_of_arguments(par: bool) -> None:
         "step": "s",
         "timeout": "9",
     }
-    pushed = faults.answer(201, {"request_uri": "urn:x", "expires_in": 60})
-    with FaultServer(*[pushed] * par, faults.answer()) as server:
+    pushed = faults.respond(201, {"request_uri": "urn:x", "expires_in": 60})
+    with FaultServer(*[pushed] * par, faults.respond()) as server:
         metadata = {"pushed_authorization_request_endpoint": f"{server.url}/par"}
         with make_client(server, metadata=metadata) as client:
             flow = AuthorizationCodeFlow(client, extra=extra, par=par)

@@ -53,15 +53,15 @@ STARTED: dict[str, Any] = {
     "expires_in": 600,
     "interval": 5,
 }
-PENDING = faults.answer(400, {"error": "authorization_pending"})
-SLOW = faults.answer(400, {"error": "slow_down"})
-TOKEN = faults.answer()
+PENDING = faults.respond(400, {"error": "authorization_pending"})
+SLOW = faults.respond(400, {"error": "slow_down"})
+TOKEN = faults.respond()
 
 
 @contextmanager
 def device(*script: Act, started: Any = STARTED) -> Iterator[tuple[Client, FaultServer]]:
     """Yield a client of a server that starts a login and then follows a script."""
-    with FaultServer(faults.answer(200, started), *script) as server:
+    with FaultServer(faults.respond(200, started), *script) as server:
         provider = Provider(
             token_endpoint=server.token_endpoint,
             device_authorization_endpoint=f"{server.url}/device_authorization",
@@ -169,13 +169,13 @@ def test_each_slow_down_adds_five_seconds() -> None:
     [(20, 20), ("20", 20), (7, 10), (10, 10), (0, 10), (-30, 10), (None, 10), ("x", 10), ([], 10)],
 )
 def test_uses_a_longer_interval_of_a_slow_down(given: Any, pause: float) -> None:
-    slow = faults.answer(400, {"error": "slow_down", "interval": given})
+    slow = faults.respond(400, {"error": "slow_down", "interval": given})
     _, pauses, _ = poll(slow, PENDING, SLOW, TOKEN)
     assert pauses == [5, pause, pause, pause + 5]
 
 
 def test_uses_a_longer_interval_of_a_pending_response() -> None:
-    pending = faults.answer(400, {"error": "authorization_pending", "interval": 12})
+    pending = faults.respond(400, {"error": "authorization_pending", "interval": 12})
     _, pauses, _ = poll(pending, PENDING, TOKEN)
     assert pauses == [5, 12, 12]
 
@@ -189,10 +189,10 @@ def test_polls_less_often_while_the_network_fails() -> None:
 
 def test_waits_as_long_as_a_busy_provider_requests() -> None:
     _, pauses, said = poll(
-        faults.answer(503, b"", {"Retry-After": "33"}),
-        faults.answer(429, b""),
-        faults.answer(503, b"", {"Retry-After": "300"}),
-        faults.answer(503, b""),
+        faults.respond(503, b"", {"Retry-After": "33"}),
+        faults.respond(429, b""),
+        faults.respond(503, b"", {"Retry-After": "300"}),
+        faults.respond(503, b""),
         TOKEN,
     )
     assert pauses == [5, 33, 60, 300, 60]
@@ -202,21 +202,21 @@ def test_waits_as_long_as_a_busy_provider_requests() -> None:
 @pytest.mark.parametrize("error", ["authorization_pending", "slow_down"])
 @pytest.mark.parametrize("status", [400, 429])
 def test_waits_for_a_retry_after_in_a_pending_response(error: str, status: int) -> None:
-    waiting = faults.answer(status, {"error": error}, {"Retry-After": "40"})
+    waiting = faults.respond(status, {"error": error}, {"Retry-After": "40"})
     _, pauses, _ = poll(waiting, PENDING, TOKEN)
     assert pauses == [5, 40, 10 if error == "slow_down" else 5]
 
 
 def test_a_retry_after_may_be_a_date() -> None:
     date = formatdate(time.time() + 100, usegmt=True)
-    _, pauses, _ = poll(faults.answer(503, b"", {"Retry-After": date}), TOKEN)
+    _, pauses, _ = poll(faults.respond(503, b"", {"Retry-After": date}), TOKEN)
     assert 60 < pauses[1] <= 100
 
 
 def test_no_wait_exceeds_the_lifetime_of_the_code() -> None:
     started = {**STARTED, "expires_in": 30}
     pauses: list[float] = []
-    with device(faults.answer(503, b"", {"Retry-After": "3600"}), TOKEN, started=started) as (
+    with device(faults.respond(503, b"", {"Retry-After": "3600"}), TOKEN, started=started) as (
         client,
         _,
     ):
@@ -248,7 +248,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_sends_nothing_before_a_retry_after_beyond_the_lifetime(clock: Clock) -> None:
-    busy = faults.answer(503, b"", {"Retry-After": "3600"})
+    busy = faults.respond(503, b"", {"Retry-After": "3600"})
     with device(busy, TOKEN) as (client, server):
         flow = DeviceFlow(client, pause=clock.pause)
         with pytest.raises(FlowTimeoutError, match=r"The last poll failed: .* status 503"):
@@ -258,36 +258,36 @@ def test_sends_nothing_before_a_retry_after_beyond_the_lifetime(clock: Clock) ->
 
 
 PASSING = {
-    "500 server_error": faults.answer(500, {"error": "server_error"}),
-    "400 server_error": faults.answer(400, {"error": "server_error"}),
-    "200 server_error": faults.answer(200, {"error": "server_error"}),
-    "400 temporarily_unavailable": faults.answer(400, {"error": "temporarily_unavailable"}),
-    "503 temporarily_unavailable": faults.answer(503, {"error": "temporarily_unavailable"}),
-    "500 of a framework": faults.answer(500, {"error": "Internal Server Error", "status": 500}),
-    "500 page": faults.answer(500, b"<html>"),
-    "501": faults.answer(501, b""),
-    "502 page": faults.answer(502, b"<html>"),
-    "504": faults.answer(504, b""),
-    "511 portal": faults.answer(511, b"<html>", {"Content-Type": "text/html"}),
-    "599": faults.answer(599, b""),
-    "408": faults.answer(408, b""),
-    "408 JSON": faults.answer(408, {"error": "timeout"}),
-    "425": faults.answer(425, b""),
-    "429": faults.answer(429, b""),
-    "429 JSON": faults.answer(429, {"error": "rate_limited"}),
-    "empty": faults.answer(200, b""),
-    "no content": faults.answer(204, b""),
-    "portal": faults.answer(200, b"<html>Log in", {"Content-Type": "text/html"}),
-    "portal 302": faults.answer(302, b"", {"Location": "http://portal.example/login"}),
-    "portal 303": faults.answer(303, b"", {"Location": "http://portal.example/login"}),
-    "portal 307": faults.answer(307, b"", {"Location": "http://portal.example/login"}),
-    "cut JSON": faults.answer(200, b'{"access_token": "at'),
+    "500 server_error": faults.respond(500, {"error": "server_error"}),
+    "400 server_error": faults.respond(400, {"error": "server_error"}),
+    "200 server_error": faults.respond(200, {"error": "server_error"}),
+    "400 temporarily_unavailable": faults.respond(400, {"error": "temporarily_unavailable"}),
+    "503 temporarily_unavailable": faults.respond(503, {"error": "temporarily_unavailable"}),
+    "500 of a framework": faults.respond(500, {"error": "Internal Server Error", "status": 500}),
+    "500 page": faults.respond(500, b"<html>"),
+    "501": faults.respond(501, b""),
+    "502 page": faults.respond(502, b"<html>"),
+    "504": faults.respond(504, b""),
+    "511 portal": faults.respond(511, b"<html>", {"Content-Type": "text/html"}),
+    "599": faults.respond(599, b""),
+    "408": faults.respond(408, b""),
+    "408 JSON": faults.respond(408, {"error": "timeout"}),
+    "425": faults.respond(425, b""),
+    "429": faults.respond(429, b""),
+    "429 JSON": faults.respond(429, {"error": "rate_limited"}),
+    "empty": faults.respond(200, b""),
+    "no content": faults.respond(204, b""),
+    "portal": faults.respond(200, b"<html>Log in", {"Content-Type": "text/html"}),
+    "portal 302": faults.respond(302, b"", {"Location": "http://portal.example/login"}),
+    "portal 303": faults.respond(303, b"", {"Location": "http://portal.example/login"}),
+    "portal 307": faults.respond(307, b"", {"Location": "http://portal.example/login"}),
+    "cut JSON": faults.respond(200, b'{"access_token": "at'),
     "cut body": faults.half(),
     "dropped": faults.close_after_request,
     "reset": faults.reset_after_request,
-    "AWS header": faults.answer(400, b"", {"X-Amzn-ErrorType": "ThrottlingException:http://x"}),
-    "AWS body": faults.answer(400, {"__type": "com.amazonaws#TooManyRequestsException"}),
-    "AWS internal": faults.answer(400, {"__type": "InternalServerException"}),
+    "AWS header": faults.respond(400, b"", {"X-Amzn-ErrorType": "ThrottlingException:http://x"}),
+    "AWS body": faults.respond(400, {"__type": "com.amazonaws#TooManyRequestsException"}),
+    "AWS internal": faults.respond(400, {"__type": "InternalServerException"}),
 }
 
 
@@ -315,8 +315,8 @@ def test_a_busy_aws_does_not_end_the_login(
     status: int, headers: dict[str, str], body: dict[str, str]
 ) -> None:
     started = {"deviceCode": "dc", "userCode": "U", "verificationUri": "https://example.com"}
-    busy = faults.answer(status, body, headers)
-    with device(busy, faults.answer(200, {"accessToken": "at"}), started=started) as (_, server):
+    busy = faults.respond(status, body, headers)
+    with device(busy, faults.respond(200, {"accessToken": "at"}), started=started) as (_, server):
         provider = Provider(
             server.token_endpoint,
             dialect="aws-sso-oidc",
@@ -330,14 +330,14 @@ def test_a_busy_aws_does_not_end_the_login(
 @pytest.mark.parametrize(
     "act",
     [
-        faults.answer(400, {"error": "invalid_grant"}),
-        faults.answer(401, {"error": "invalid_client"}),
-        faults.answer(503, {"error": "access_denied"}),
-        faults.answer(400, {"error": "vendor_refusal"}),
-        faults.answer(404, b"<html>"),
-        faults.answer(400, b""),
-        faults.answer(301, b"", {"Location": "https://example.com/"}),
-        faults.answer(308, b"", {"Location": "https://example.com/"}),
+        faults.respond(400, {"error": "invalid_grant"}),
+        faults.respond(401, {"error": "invalid_client"}),
+        faults.respond(503, {"error": "access_denied"}),
+        faults.respond(400, {"error": "vendor_refusal"}),
+        faults.respond(404, b"<html>"),
+        faults.respond(400, b""),
+        faults.respond(301, b"", {"Location": "https://example.com/"}),
+        faults.respond(308, b"", {"Location": "https://example.com/"}),
     ],
 )
 def test_a_rejection_or_a_wrong_url_ends_the_login(act: Act) -> None:
@@ -374,7 +374,7 @@ def test_a_failed_name_lookup_does_not_end_the_login() -> None:
 
 
 def test_the_timeout_error_contains_only_the_last_failure(clock: Clock) -> None:
-    failing = faults.answer(502, b"<html>")
+    failing = faults.respond(502, b"<html>")
     with device(failing) as (client, server):
         flow = DeviceFlow(client, pause=clock.pause)
         with pytest.raises(FlowTimeoutError, match=r"ABCD-EFGH.*last poll failed.*502") as late:
@@ -514,7 +514,7 @@ def test_shows_a_printable_user_code() -> None:
             flow.wait(authorization)
 
 
-@pytest.mark.parametrize("act", [faults.answer(429, b""), faults.answer(503, b"")])
+@pytest.mark.parametrize("act", [faults.respond(429, b""), faults.respond(503, b"")])
 def test_no_poll_is_sent_before_its_interval(act: Act) -> None:
     pauses: list[float] = []
     with device(act, act, TOKEN) as (client, server):
@@ -528,7 +528,7 @@ def test_no_poll_is_sent_before_its_interval(act: Act) -> None:
     [("access_denied", AccessDeniedException), ("expired_token", ExpiredTokenException)],
 )
 def test_a_definite_error_ends_the_login(error: str, kind: type[Exception]) -> None:
-    with device(faults.answer(400, {"error": error}), TOKEN) as (client, server):
+    with device(faults.respond(400, {"error": error}), TOKEN) as (client, server):
         flow = DeviceFlow(client, pause=lambda seconds: None)
         with pytest.raises(kind):
             flow.wait(flow.start())
@@ -607,7 +607,7 @@ def test_names_a_missing_or_invalid_field_of_the_response(field: str, value: Any
 
 @pytest.mark.parametrize("act", PASSING.values(), ids=PASSING)
 def test_a_transient_failure_does_not_prevent_a_login(act: Act) -> None:
-    with FaultServer(act, faults.answer(200, STARTED)) as server:
+    with FaultServer(act, faults.respond(200, STARTED)) as server:
         provider = Provider(
             server.token_endpoint,
             device_authorization_endpoint=f"{server.url}/device_authorization",

@@ -17,7 +17,7 @@ from tests.faults import FaultServer
      ({"refresh_token": "rt-2"}, "rt-2")],
 )  # fmt: skip
 def test_keeps_the_refresh_token_until_a_new_one_is_issued(brought: Any, held: str) -> None:
-    with FaultServer(faults.answer(200, {**faults.TOKEN, **brought})) as server:
+    with FaultServer(faults.respond(200, {**faults.TOKEN, **brought})) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
         with Client(provider, client_id="c") as client:
             token = client.create_token(

@@ -151,7 +151,7 @@ def test_replaces_a_registration_that_expires_soon() -> None:
     def registered(name: str, seconds: float) -> Act:
         ends = int(time.time() + seconds)
         made = {"client_id": name, "client_secret": "s" * 40, "client_secret_expires_at": ends}
-        return faults.answer(201, made)
+        return faults.respond(201, made)
 
     script = [registered("first", LEAST - 1), registered("second", 1000)]
     with FaultServer(*script) as server:
@@ -193,7 +193,7 @@ def test_reports_a_provider_without_registration() -> None:
 def test_a_rejected_registration_stores_nothing() -> None:
     refusal = {"error": "invalid_client_metadata", "error_description": "no such scope"}
     registered = {"client_id": "mine"}
-    script = [faults.answer(400, refusal), faults.answer(201, registered)]
+    script = [faults.respond(400, refusal), faults.respond(201, registered)]
     with FaultServer(*script) as server:
         provider, store = registering(server), MemoryStore()
         with pytest.raises(InvalidClientMetadataException, match="no such scope"):

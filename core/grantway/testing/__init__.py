@@ -1,4 +1,4 @@
-"""For the tests of a plugin's author: faults to order, a clock that stands still, and the rules.
+"""Test tools for plugin authors: fault servers, a manual clock and a conformance kit for grants.
 
 ::
 
@@ -7,8 +7,8 @@
     def test_my_grant_conforms():
         assert_grant_conforms(COUPON)
 
-Installing grantway also brings pytest fixtures: ``grantway_register``, ``grantway_issuer``,
-``grantway_faults`` and ``grantway_clock``. Nothing here is loaded before it is used.
+grantway also installs pytest fixtures: ``grantway_register``, ``grantway_issuer``,
+``grantway_faults`` and ``grantway_clock``. Each name here is imported on first use.
 """
 
 from grantway._lazy import lazy

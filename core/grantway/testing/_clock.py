@@ -1,4 +1,4 @@
-"""A clock that moves when a test says so."""
+"""A manual clock for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from grantway._types.quantity import check_seconds
 
 
 class FrozenClock(OneProcess):
-    """Seconds since the epoch that stand still. Call it for the time; ``step`` it to move on.
+    """A clock that stands still until ``step`` is called. Thread-safe.
+
+    Call it to get the time in seconds since the epoch.
 
     ::
 
@@ -19,33 +21,31 @@ class FrozenClock(OneProcess):
             ...
             clock.step(600)
 
-    Safe for threads.
-
     Args:
-        start: The first time it tells, in seconds since the epoch; by default the time now.
+        start: Initial time in seconds since the epoch; by default the current time.
     """
 
-    stays = "its time moves in this process alone; make one in the process that uses it"
+    stays = "its time is that of one process; create one in the process that uses it"
 
     def __init__(self, start: float | None = None) -> None:
         self._now = time.time() if start is None else float(start)
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        """The time, in seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return self._now
 
     def step(self, seconds: float) -> float:
-        """Let time pass.
+        """Move the clock forward.
 
         Args:
-            seconds: How much; zero or more.
+            seconds: Number of seconds, at least zero.
 
         Returns:
-            The time after the step.
+            The new time.
 
         Raises:
-            ConfigurationError: the clock would go backwards, or nowhere.
+            ConfigurationError: The number is negative or not finite.
         """
         check_seconds("seconds", seconds, least=0)
         with self._lock:

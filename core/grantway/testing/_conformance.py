@@ -1,4 +1,4 @@
-"""``assert_grant_conforms``: what a grant must keep so that nobody is surprised by it."""
+"""``assert_grant_conforms``, which checks a grant against the rules for grants."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ._rules import RULES, Fault
 from ._sample_grant import SampleGrant
 
 #: The errors of check_grant include the remedy.
-_REFUSED = "see above; until then grantway refuses the plugin that brings it"
+_REJECTED = "see above; until then grantway rejects the plugin"
 _NO_PARAMS: Mapping[str, Any] = {}
 _NO_ERRORS: Mapping[str, type[TokenError]] = {}
 
 
 @dataclass(eq=False)
 class NonconformingGrantError(AssertionError):
-    """A grant breaks rules. The message names each with what is wrong and how to fix it.
+    """A grant breaks rules. The message lists each problem and how to fix it.
 
     Attributes:
         grant_type: The grant.
-        faults: What it breaks, in the order of the rules.
+        faults: The problems, in the order of the rules.
     """
 
     grant_type: str
@@ -45,19 +45,19 @@ def assert_grant_conforms(
     public: Collection[str] = (),
     errors: Mapping[str, type[TokenError]] = _NO_ERRORS,
 ) -> None:
-    """Check a grant against every rule at once. Sends nothing.
+    """Check a grant against all rules. Sends nothing.
 
-    The rules are listed in the reference. A request that keeps the schema is made of the examples
-    of its fields; where these do not go together, or a field has none, ``example`` says.
+    The reference lists the rules. The check builds a valid request from the examples of the fields.
+    If the examples do not fit together, or a field has none, give them in ``example``.
 
     Args:
         grant: The grant.
-        example: Parameters of a valid request, for what the fields' own examples do not tell.
-        public: Names of parameters that look secret, or single use, and are not.
-        errors: The error classes that its plugin registers, as the hook returns them.
+        example: Parameters of a valid request, in addition to the examples of the fields.
+        public: Names of parameters that look secret or single-use but are not.
+        errors: Error classes that the plugin registers, as its hook returns them.
 
     Raises:
-        NonconformingGrantError: it breaks rules; an ``AssertionError`` that names all of them.
+        NonconformingGrantError: The grant breaks rules; an ``AssertionError`` that lists them all.
     """
     __tracebackhide__ = True  # pytest shows the caller's line
     try:
@@ -65,9 +65,9 @@ def assert_grant_conforms(
     except GrantInvalidError as invalid:
         raise NonconformingGrantError(
             str(getattr(grant, "grant_type", "") or type(grant).__name__),
-            (Fault("registration", invalid.message, _REFUSED),),
+            (Fault("registration", invalid.message, _REJECTED),),
         ) from None
-    specimen = SampleGrant(grant, example, frozenset(public), errors)
-    faults = tuple(fault for rule in RULES for fault in rule(specimen))
+    sample = SampleGrant(grant, example, frozenset(public), errors)
+    faults = tuple(fault for rule in RULES for fault in rule(sample))
     if faults:
         raise NonconformingGrantError(grant.grant_type, faults)

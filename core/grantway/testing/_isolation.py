@@ -1,4 +1,4 @@
-"""A registry that holds what a test put there, whatever else is installed."""
+"""A registry for tests, isolated from installed plugins."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ class Register:
         Args:
             plugin: A grant, or a module or object whose functions are marked with
                 ``grantway.hookimpl``.
-            issuer: The issuer grant, where ``plugin`` is a grant.
-            name: What the plugin is called in errors; by default the module or class.
+            issuer: The issuer grant, if ``plugin`` is a grant.
+            name: Name of the plugin in errors; by default that of the module or class.
 
         Returns:
-            The registry that has it, which every client without one of its own uses too.
+            The new default registry, which clients use by default.
 
         Raises:
-            RegistryError: it cannot be used; says why. Nothing was changed.
-            TypeError: ``issuer`` is given with something that is no grant.
+            RegistryError: The plugin cannot be used. Nothing has changed.
+            TypeError: ``issuer`` is given, but ``plugin`` is not a grant.
         """
         if isinstance(plugin, Grant):
             process.register(plugin, issuer=issuer)
         elif issuer is not None:
-            raise TypeError("issuer: only with a grant; a plugin brings it through its hooks.")
+            raise TypeError(
+                "issuer: use it only with a grant; a plugin registers its issuer grants by a hook."
+            )
         else:
             named: str = getattr(plugin, "__name__", type(plugin).__name__)
             process.register_plugin(name or named, plugin)
@@ -49,20 +51,19 @@ class Register:
 
     @property
     def registry(self) -> Registry:
-        """What is registered now."""
+        """The current default registry."""
         return process.default_registry()
 
 
 @contextmanager
 def isolated_registry(installed: Iterable[str] = (OWN,)) -> Iterator[Register]:
-    """Within the block, the process has only these plugins and those that the block registers.
+    """Limit the process to these plugins and those registered within the ``with`` block.
 
     Args:
-        installed: Distributions whose installed plugins are loaded all the same; by default
-            grantway's own, and with that no stranger's.
+        installed: Distributions whose plugins are loaded; by default only grantway.
 
     Raises:
-        RegistryError: one of them is not installed, or is broken.
+        RegistryError: One of them is not installed, or one of its plugins fails to load.
     """
     with process.set_aside():
         process.reload(only=installed, strict=True)

@@ -1,4 +1,4 @@
-"""The rules that ``assert_grant_conforms`` checks, in order. Each tells of all faults it finds."""
+"""The rules that ``assert_grant_conforms`` checks, in order. Each yields all problems it finds."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from grantway._transport.http import HttpResponse
 from grantway._types.fields import GrantSchema
 from grantway._types.grant import Grant, Replay
 
-from ._sample_grant import UNKNOWN, OddError, SampleGrant, Wrong, json_answer, leaks
+from ._sample_grant import UNKNOWN, SampleGrant, UnexpectedError, Unsupported, json_response, leaks
 
-#: Most characters of a summary: it stands in a table.
+#: Maximum length of a summary, which is shown in a table.
 SUMMARY = 100
-#: A value shorter than this is not cut out of texts; see ``grantway._secrets.redaction``.
+#: Shorter values are not redacted; see ``grantway._secrets.redaction``.
 SHORTEST = 4
 
 _SECRET_WORDS = frozenset(
@@ -31,7 +31,7 @@ _SECRET_WORDS = frozenset(
         *("secrets", "signature", "ticket", "token", "tokens", "verifier"),
     }
 )
-#: Last words of names that tell of a secret without being one.
+#: Last words of names that describe a secret but do not contain it.
 _ABOUT = frozenset(
     {
         *("alg", "algorithm", "challenge", "expiry", "format", "id", "kind", "lifetime", "method"),
@@ -45,12 +45,12 @@ _EXAMPLE = re.compile(r"\b(?:like|such as|e\.g\.|example:?|instance)\s*,?\s*\S")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A rule that a grant breaks.
+    """A problem of a grant.
 
     Attributes:
-        rule: Its name, such as ``secret-names``.
-        what: What is wrong.
-        remedy: How to put it right.
+        rule: Name of the rule that it breaks, such as ``secret-names``.
+        what: The problem.
+        remedy: The way to fix it.
     """
 
     rule: str
@@ -63,7 +63,7 @@ def _words(name: str) -> list[str]:
 
 
 def looks_secret(name: str) -> bool:
-    """Whether a parameter's name says that its value is a secret."""
+    """Return whether a parameter has the name of a secret."""
     words = _words(name)
     if not words or words[-1] in _ABOUT or words[-2:] == ["type", "hint"]:
         return False
@@ -74,102 +74,112 @@ def _names(names: object) -> str:
     return ", ".join(f'"{name}"' for name in sorted(map(str, names)))  # type: ignore[call-overload]
 
 
-def unknown_names(specimen: SampleGrant) -> Iterator[Fault]:
-    """A name that the schema does not have is an error that says so."""
-    for request in specimen.requests[:1] or [{}]:
+def unknown_names(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that an unknown parameter is an error."""
+    for request in sample.requests[:1] or [{}]:
         try:
-            told = UNKNOWN in specimen.judge({**request, UNKNOWN: "value"})
-        except OddError:
-            told = True  # the rule ``odd-values`` tells of it
-        if not told:
+            reported = UNKNOWN in sample.validate({**request, UNKNOWN: "value"})
+        except UnexpectedError:
+            reported = True  # the rule ``odd-values`` reports it
+        if not reported:
             yield Fault(
                 "unknown-names",
-                "a parameter that its schema does not have was dropped or let through, so a "
-                "misspelt one would be lost",
-                "subclass GrantSchema, and let no pre_load or load of your own drop names",
+                "it accepts or drops an unknown parameter, so a misspelt one would be lost",
+                "subclass GrantSchema, and do not drop names in pre_load or load",
             )
 
 
-def odd_values(specimen: SampleGrant) -> Iterator[Fault]:
-    """Whatever a parameter holds, the caller gets a RequestInvalidError."""
-    for value in (None, Wrong(), 7, b"bytes", "", "\x00", "\ud800", [], [Wrong()], {"a": Wrong()}):
-        for name in specimen.fields:
+def odd_values(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that every invalid value raises RequestInvalidError."""
+    for value in (
+        None,
+        Unsupported(),
+        7,
+        b"bytes",
+        "",
+        "\x00",
+        "\ud800",
+        [],
+        [Unsupported()],
+        {"a": Unsupported()},
+    ):
+        for name in sample.fields:
             try:
-                specimen.judge({name: value})
-            except OddError as odd:
+                sample.validate({name: value})
+            except UnexpectedError as odd:
                 yield Fault(
                     "odd-values",
-                    f"{odd} came out of its schema when {name} was a {type(value).__name__}",
-                    "raise marshmallow.ValidationError for what you do not take; fields check "
-                    "types before validators run, pre_load and load come before that",
+                    f"its schema raised {odd} when {name} was a {type(value).__name__}",
+                    "raise marshmallow.ValidationError for values that you do not accept; fields "
+                    "check types before validators run, but after pre_load",
                 )
                 return
 
 
-def examples(specimen: SampleGrant) -> Iterator[Fault]:
-    """Each field's errors show what was expected."""
+def examples(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that the errors of each field show an example."""
     asked: tuple[tuple[str, Callable[[fields.Field[Any]], bool], dict[str, Any]], ...] = (
         ("missing", lambda each: each.required, {}),
-        ("null", lambda each: not each.allow_none, dict.fromkeys(specimen.fields)),
-        ("of the wrong type", lambda _: True, dict.fromkeys(specimen.fields, Wrong())),
+        ("null", lambda each: not each.allow_none, dict.fromkeys(sample.fields)),
+        ("of the wrong type", lambda _: True, dict.fromkeys(sample.fields, Unsupported())),
     )
     for case, counts, request in asked:
         try:
-            errors = specimen.judge(request)
-        except OddError:
-            continue  # the rule ``odd-values`` tells of it
-        for name, each in specimen.fields.items():
-            said = _of(name, errors)
+            errors = sample.validate(request)
+        except UnexpectedError:
+            continue  # the rule ``odd-values`` reports it
+        for name, each in sample.fields.items():
+            said = _rules_for(name, errors)
             if counts(each) and not said:
                 yield Fault(
                     "examples",
-                    f"its field {name} says nothing when it is {case}",
+                    f"its field {name} reports no error when it is {case}",
                     "use a field that checks its type, such as grantway.Text(example=...)",
                 )
             elif counts(each) and not any(_EXAMPLE.search(rule) for rule in said):
                 yield Fault(
                     "examples",
-                    f"its field {name} shows no example when it is {case}; it says: {said[0]}",
+                    f"its field {name} shows no example when it is {case}; its error is: {said[0]}",
                     "use grantway.Text(example=...), or give the field error_messages, such as "
-                    '{"required": "is required, like 3600", "null": "must not be null; it is '
-                    'something like 3600", "invalid": "must be a number, like 3600"}',
+                    '{"required": "is required, such as 3600", "null": "must be a number, such as '
+                    '3600", "invalid": "must be a number, such as 3600"}',
                 )
 
 
-def all_errors(specimen: SampleGrant) -> Iterator[Fault]:
-    """All that is wrong with a request is told at once."""
-    required = {name for name, each in specimen.fields.items() if each.required}
-    wrong: dict[str, Any] = dict.fromkeys(specimen.fields, Wrong())
-    told = {name for name in wrong if _first(specimen, {name: wrong[name]}, name)}
+def all_errors(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that all errors of a request are reported together."""
+    required = {name for name, each in sample.fields.items() if each.required}
+    wrong: dict[str, Any] = dict.fromkeys(sample.fields, Unsupported())
+    reported = {name for name in wrong if _is_reported(sample, {name: wrong[name]}, name)}
     for request, expected in (
-        ({**wrong, UNKNOWN: "value"}, told | {UNKNOWN}),
+        ({**wrong, UNKNOWN: "value"}, reported | {UNKNOWN}),
         ({UNKNOWN: "value"}, required | {UNKNOWN}),
     ):
         try:
-            errors = specimen.judge(request)
-        except OddError:
+            errors = sample.validate(request)
+        except UnexpectedError:
             continue
-        hidden = {name for name in expected if not _of(name, errors)} - {UNKNOWN}
+        hidden = {name for name in expected if not _rules_for(name, errors)} - {UNKNOWN}
         if hidden:
             yield Fault(
                 "all-errors",
-                f"{', '.join(sorted(hidden))} {'is' if len(hidden) == 1 else 'are'} wrong, and not "
-                "told when something else is wrong too",
-                "check each parameter in its own field, and what concerns several in a "
-                "@validates_schema that collects its errors before it raises",
+                f"the errors of {', '.join(sorted(hidden))} are not reported when other parameters "
+                "are wrong too",
+                "check each parameter in its field, and combinations in a @validates_schema that "
+                "collects all errors before it raises",
             )
             return
 
 
-def _first(specimen: SampleGrant, request: Mapping[str, Any], name: str) -> bool:
+def _is_reported(sample: SampleGrant, request: Mapping[str, Any], name: str) -> bool:
     try:
-        return bool(_of(name, specimen.judge(request)))
-    except OddError:
+        return bool(_rules_for(name, sample.validate(request)))
+    except UnexpectedError:
         return False
 
 
-def _of(name: str, errors: Mapping[str, list[str]]) -> list[str]:
-    """What was said of one parameter, items and members included."""
+def _rules_for(name: str, errors: Mapping[str, list[str]]) -> list[str]:
+    """Return the errors of one parameter, including those of its items and members."""
     return [
         rule
         for path, rules in errors.items()
@@ -178,18 +188,18 @@ def _of(name: str, errors: Mapping[str, list[str]]) -> list[str]:
     ]
 
 
-def secret_names(specimen: SampleGrant) -> Iterator[Fault]:
-    """What looks secret, by its name or its use, is in ``secret``."""
-    grant = specimen.grant
+def secret_names(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that parameters that look secret are listed in ``secret``."""
+    grant = sample.grant
     secret, single_use = grant.names.all_of(grant.secret), grant.names.all_of(grant.single_use)
-    public = grant.names.all_of(specimen.public)
-    for name, each in specimen.fields.items():
+    public = grant.names.all_of(sample.public)
+    for name, each in sample.fields.items():
         if name in secret or name in public:
             continue
         why = (
-            "is single use, so who holds it can redeem it"
+            "is single-use, so anyone who reads it can redeem it"
             if name in single_use
-            else "is load_only, as secrets are"
+            else "is load_only, like secrets"
             if each.load_only
             else "has the name of a secret"
             if looks_secret(name)
@@ -198,259 +208,264 @@ def secret_names(specimen: SampleGrant) -> Iterator[Fault]:
         if why:
             yield Fault(
                 "secret-names",
-                f"its field {name} {why}, and is not in secret, so it would show in errors",
-                f"secret=frozenset({{{_names(grant.secret | {name})}}}), or, if everybody may read "
-                f'it, assert_grant_conforms(..., public={{"{name}"}})',
-            )
-
-
-def secret_values(specimen: SampleGrant) -> Iterator[Fault]:
-    """No secret shows in an error, its pickle or its traceback, nor in a repr."""
-    secret = specimen.grant.names.all_of(specimen.grant.secret)
-    for name in sorted(secret & specimen.fields.keys()):
-        places = sorted(set(_spilled(specimen, name)))
-        if places:
-            yield Fault(
-                "secret-values",
-                f"the value of {name} shows in {', '.join(places)} of the error about a bad value",
-                "quote no value in an error message (no {input}), and raise nothing from the "
-                "ValidationError, which holds what was given",
-            )
-    for request in specimen.requests:
-        yield from _echoed(specimen, request)
-
-
-def _spilled(specimen: SampleGrant, name: str) -> Iterator[str]:
-    marker = "s3cr3t-that-must-not-show"
-    good = specimen.requests[0] if specimen.requests else {}
-    spoilt: tuple[Any, ...] = (
-        *(f"{marker}\x00", f"{marker} {marker}", f"{marker}é", marker * 4000),
-        *(marker.encode(), [marker], {"value": marker}, marker),
-    )
-    for value in spoilt:
-        for request in ({**good, name: value, UNKNOWN: "value"}, {**good, name: value}):
-            try:
-                error = specimen.refusal(request)
-            except OddError:
-                continue
-            if error is not None:
-                yield from leaks(error, marker)
-            elif marker in repr(specimen.grant.load(request)):
-                yield "the repr of the parameters, not in that"
-
-
-def _echoed(specimen: SampleGrant, request: Mapping[str, Any]) -> Iterator[Fault]:
-    """A provider that repeats what it was sent."""
-    for name, secret in specimen.secrets(request).items():
-        if len(secret) < SHORTEST:
-            continue
-        echo = f"{secret} is no good"
-        page = HttpResponse(502, {"content-type": "text/html"}, f"<p>{echo}</p>".encode())
-        answers: list[HttpResponse | GrantwayError] = [
-            page,
-            OutcomeUnknownError("The answer was lost."),
-            json_answer(200, {"message": echo}),
-            *(
-                json_answer(400, {"error": code, "error_description": echo, "error_uri": echo})
-                for code in ("invalid_grant", "a_code_of_its_own", *specimen.errors)
-            ),
-        ]
-        for answer in answers:
-            try:
-                specimen.ask(request, answer)
-            except GrantwayError as error:
-                if places := leaks(error, secret):
-                    yield Fault(
-                        "secret-values",
-                        f"the value of {name} shows in {', '.join(places)} of "
-                        f"{type(error).__name__} when the provider repeats it",
-                        "let error classes keep what grantway gives them, which has the secrets "
-                        "cut out, and add nothing of the request",
-                    )
-                    return
-            except Exception:  # noqa: BLE001 - the rule ``requests`` tells of it
-                return
-
-
-def replay(specimen: SampleGrant) -> Iterator[Fault]:
-    """The replay class fits what the parameters are."""
-    grant = specimen.grant
-    if grant.replay is not Replay.SAFE:
-        return
-    for name in specimen.fields:
-        words = _words(name)
-        once = not _ONCE_WORDS.isdisjoint(words) and looks_secret(name)
-        if once and name not in grant.names.all_of(specimen.public):
-            yield Fault(
-                "replay",
-                f"replay is Replay.SAFE, so a lost request is sent again, and its field {name} "
-                "has the name of something that is taken once",
-                "replay=Replay.NEVER, or, if the provider takes it any number of times, "
+                f"its field {name} {why}, but is not in secret, so errors would show its value",
+                f"secret=frozenset({{{_names(grant.secret | {name})}}}), or, if it is no secret, "
                 f'assert_grant_conforms(..., public={{"{name}"}})',
             )
 
 
-def repeatable(specimen: SampleGrant) -> Iterator[Fault]:
-    """What stands several times on the wire may be a list, and nothing else becomes one."""
-    grant = specimen.grant
+def secret_values(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that no secret appears in an error, its pickle, its traceback or a repr."""
+    secret = sample.grant.names.all_of(sample.grant.secret)
+    for name in sorted(secret & sample.fields.keys()):
+        places = sorted(set(_leaks_for_invalid_values(sample, name)))
+        if places:
+            yield Fault(
+                "secret-values",
+                f"the value of {name} appears in {', '.join(places)} of the error for an invalid "
+                "value",
+                "do not quote values in error messages (no {input}), and do not chain the "
+                "ValidationError, which contains the input",
+            )
+    for request in sample.requests:
+        yield from _leaks_for_echoed_secrets(sample, request)
+
+
+def _leaks_for_invalid_values(sample: SampleGrant, name: str) -> Iterator[str]:
+    marker = "s3cr3t-that-must-not-show"
+    good = sample.requests[0] if sample.requests else {}
+    invalid: tuple[Any, ...] = (
+        *(f"{marker}\x00", f"{marker} {marker}", f"{marker}é", marker * 4000),
+        *(marker.encode(), [marker], {"value": marker}, marker),
+    )
+    for value in invalid:
+        for request in ({**good, name: value, UNKNOWN: "value"}, {**good, name: value}):
+            try:
+                error = sample.rejection(request)
+            except UnexpectedError:
+                continue
+            if error is not None:
+                yield from leaks(error, marker)
+            elif marker in repr(sample.grant.load(request)):
+                yield "the repr of the parameters, instead"
+
+
+def _leaks_for_echoed_secrets(sample: SampleGrant, request: Mapping[str, Any]) -> Iterator[Fault]:
+    """Check the errors for a provider that repeats a secret."""
+    for name, secret in sample.secrets(request).items():
+        if len(secret) < SHORTEST:
+            continue
+        echo = f"{secret} is invalid"
+        page = HttpResponse(502, {"content-type": "text/html"}, f"<p>{echo}</p>".encode())
+        responses: list[HttpResponse | GrantwayError] = [
+            page,
+            OutcomeUnknownError("The response was lost."),
+            json_response(200, {"message": echo}),
+            *(
+                json_response(400, {"error": code, "error_description": echo, "error_uri": echo})
+                for code in ("invalid_grant", "an_unregistered_code", *sample.errors)
+            ),
+        ]
+        for response in responses:
+            try:
+                sample.request_token(request, response)
+            except GrantwayError as error:
+                if places := leaks(error, secret):
+                    yield Fault(
+                        "secret-values",
+                        f"the value of {name} appears in {', '.join(places)} of "
+                        f"{type(error).__name__} when the provider repeats it",
+                        "keep the redacted arguments that grantway passes to error classes, and "
+                        "add nothing from the request",
+                    )
+                    return
+            except Exception:  # noqa: BLE001 - the rule ``requests`` reports it
+                return
+
+
+def replay(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that the replay class fits the parameters."""
+    grant = sample.grant
+    if grant.replay is not Replay.SAFE:
+        return
+    for name in sample.fields:
+        words = _words(name)
+        once = not _ONCE_WORDS.isdisjoint(words) and looks_secret(name)
+        if once and name not in grant.names.all_of(sample.public):
+            yield Fault(
+                "replay",
+                f"replay is Replay.SAFE, so a lost request is sent again, but its field {name} "
+                "has the name of a single-use value",
+                "replay=Replay.NEVER, or, if the provider accepts the value more than once, "
+                f'assert_grant_conforms(..., public={{"{name}"}})',
+            )
+
+
+def repeatable(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that exactly the repeatable parameters may be lists."""
+    grant = sample.grant
     repeatable = grant.names.all_of(grant.repeatable)
-    told: set[str] = set()
-    for request in specimen.requests:
+    reported: set[str] = set()
+    for request in sample.requests:
         sent = grant.names.on_wire(grant.load(request))
         for name, value in request.items():
             one = value[0] if isinstance(value, list) and value else value
-            several = specimen.takes({**request, name: [one, one]})
+            several = sample.accepts({**request, name: [one, one]})
             # A scope's names are joined into one string.
             is_list = isinstance(sent.get(name), (list, tuple)) and name != "scope"
-            if name in told:
+            if name in reported:
                 continue
             if name in repeatable and not several:
-                told.add(name)
+                reported.add(name)
                 yield Fault(
                     "repeatable",
-                    f"its field {name} is in repeatable, and takes no list",
-                    f"{name} = fields.List(Text(example=...)), or take it out of repeatable",
+                    f"its field {name} is in repeatable, but does not accept a list",
+                    f"{name} = fields.List(Text(example=...)), or remove it from repeatable",
                 )
             elif is_list and name not in repeatable:
-                told.add(name)
+                reported.add(name)
                 yield Fault(
                     "repeatable",
-                    f"its field {name} becomes a list, which stands several times on the wire, "
-                    "and is not in repeatable, so the issuer would refuse the second",
+                    f"its field {name} becomes a list, which is sent as repeated parameters, but "
+                    "it is not in repeatable, so the issuer would reject it",
                     f"repeatable=frozenset({{{_names(grant.repeatable | {name})}}}), or make it "
                     "one string",
                 )
 
 
-def requests(specimen: SampleGrant) -> Iterator[Fault]:
-    """There is an example of a good request, and an answer to it becomes a token."""
-    if not specimen.requests:
-        unknown = sorted(set(specimen.example) - set(specimen.fields))
+def requests(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that there is a valid example request, and that a response becomes a token."""
+    if not sample.requests:
+        unknown = sorted(set(sample.example) - set(sample.fields))
         yield Fault(
             "requests",
-            "no good request can be made of its fields' examples"
-            + (f", and {', '.join(unknown)} of example= is not in its schema" if unknown else ""),
-            "give a request that keeps the schema: assert_grant_conforms(..., example={...})",
+            "the examples of its fields make no valid request"
+            + (f", and its schema lacks {', '.join(unknown)} of example=" if unknown else ""),
+            "give a valid request: assert_grant_conforms(..., example={...})",
         )
         return
     payload = {"access_token": "at-conformance", "token_type": "Bearer", "expires_in": 3600}
-    for request in specimen.requests:
-        loaded: object = specimen.grant.load(request)
+    for request in sample.requests:
+        loaded: object = sample.grant.load(request)
         if not isinstance(loaded, Params):
             yield Fault(
                 "requests",
-                f"load gave a {type(loaded).__name__}, which shows its values when it is printed",
+                f"load returned a {type(loaded).__name__}, whose repr shows the values",
                 "change the result of super().load() in place, and return it",
             )
             return
         try:
-            specimen.ask(request, json_answer(200, payload))
-        except Exception as error:  # noqa: BLE001 - process_token is the author's code
+            sample.request_token(request, json_response(200, payload))
+        except Exception as error:  # noqa: BLE001 - process_token is third-party code
             cause = error.__cause__ if isinstance(error, PluginError) else error
-            told = f"raised {type(cause).__name__}" if cause else "returned no grantway.Token"
+            reported = f"raised {type(cause).__name__}" if cause else "returned no grantway.Token"
             yield Fault(
                 "requests",
-                f"process_token {told} for a plain answer (access_token, token_type, expires_in)",
-                "return a grantway.Token, also where the answer holds no more than that",
+                f"process_token {reported} for a minimal response (access_token, token_type, "
+                "expires_in)",
+                "return a grantway.Token for minimal responses as well",
             )
             return
 
 
-def pickling(specimen: SampleGrant) -> Iterator[Fault]:
-    """A grant can be copied, changed and sent to another process, and so can its errors."""
-    grant = specimen.grant
-    ways: dict[str, Callable[[], Grant]] = {
+def pickling(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that the grant can be copied, changed and pickled."""
+    grant = sample.grant
+    operations: dict[str, Callable[[], Grant]] = {
         "copied": lambda: copy.copy(grant),
-        "copied with all it holds": lambda: copy.deepcopy(grant),
+        "deep-copied": lambda: copy.deepcopy(grant),
         "changed by dataclasses.replace": lambda: replace(grant, summary=grant.summary),
         "pickled": lambda: _pickled(grant),
     }
-    for way, make in ways.items():
+    for operation, make in operations.items():
         try:
             made = make()
-            told = "" if made.grant_type == grant.grant_type else "it comes out as another grant"
-            for request in specimen.requests:
+            same = made.grant_type == grant.grant_type
+            reported = "" if same else "the result is another grant"
+            for request in sample.requests:
                 made.load(request)
-        except Exception as error:  # noqa: BLE001 - a field's own code can raise anything
-            told = f"{type(error).__name__}: {error}"
-        if told:
+        except Exception as error:  # noqa: BLE001 - a field's code may raise anything
+            reported = f"{type(error).__name__}: {error}"
+        if reported:
             yield Fault(
                 "pickling",
-                f"it cannot be {way}: {told:.200}",
-                "make the schema, its fields and the grant at the top of a module, with functions "
-                "that have a name rather than lambdas, and keep no lock or connection in them",
+                f"it cannot be {operation}: {reported:.200}",
+                "create the schema, its fields and the grant at module level, use named functions "
+                "instead of lambdas, and keep no locks or connections in them",
             )
 
 
 def _pickled(value: Any) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - it was made here
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 - created in this process
 
 
-def errors(specimen: SampleGrant) -> Iterator[Fault]:
-    """The errors about it survive pickling, and its own classes are raised for their codes."""
-    refused = specimen.refusal({UNKNOWN: "value"})
-    if refused is not None and (told := _changed(refused)):
+def errors(sample: SampleGrant) -> Iterator[Fault]:
+    """Check that errors can be pickled, and that the plugin's error classes are raised."""
+    refused = sample.rejection({UNKNOWN: "value"})
+    if refused is not None and (reported := _changed(refused)):
         yield Fault(
             "errors",
-            f"the error about its parameters {told}",
-            "leave load as it is; checks of your own belong into the schema",
+            f"the error about its parameters {reported}",
+            "do not override load; add checks to the schema",
         )
-    for code, kind in specimen.errors.items():
-        for told in _of_class(specimen, code, kind):
+    for code, kind in sample.errors.items():
+        for reported in _of_class(sample, code, kind):
             yield Fault(
                 "errors",
-                f"its error class {kind.__name__} {told}",
+                f"its error class {kind.__name__} {reported}",
                 "subclass grantway.TokenError with a docstring and "
-                f'`code = wire = "{code}"`, and leave __init__ and __reduce__ as they are',
+                f'`code = wire = "{code}"`, and do not override __init__ and __reduce__',
             )
 
 
-def _of_class(specimen: SampleGrant, code: str, kind: type[TokenError]) -> Iterator[str]:
+def _of_class(sample: SampleGrant, code: str, kind: type[TokenError]) -> Iterator[str]:
     if not kind.__doc__:
         yield "has no docstring"
     if kind.wire != code:
-        yield f"is registered for {code}, and its wire is {kind.wire!r}"
+        yield f"is registered for {code}, but its wire is {kind.wire!r}"
     if kind.code in {"", TokenError.code}:
-        yield "has no code of its own"
-    for request in specimen.requests[:1]:
+        yield "does not set code"
+    for request in sample.requests[:1]:
         try:
-            specimen.ask(request, json_answer(400, {"error": code, "error_description": "No."}))
+            sample.request_token(
+                request, json_response(400, {"error": code, "error_description": "No."})
+            )
         except kind as error:
-            if told := _changed(error):
-                yield told
-        except Exception as other:  # noqa: BLE001 - its __init__ is the author's code
-            yield f"is not what is raised for {code}, but {type(other).__name__} is"
+            if reported := _changed(error):
+                yield reported
+        except Exception as other:  # noqa: BLE001 - its __init__ is third-party code
+            yield f"is not raised for {code}; {type(other).__name__} is raised instead"
 
 
 def _changed(error: GrantwayError) -> str:
     try:
         back = _pickled(error)
-    except Exception as failed:  # noqa: BLE001 - the author's code
+    except Exception as failed:  # noqa: BLE001 - third-party code
         return f"cannot be pickled ({type(failed).__name__})"
     same = type(back) is type(error) and str(back) == str(error) and vars(back) == vars(error)
     return "" if same else "changes when it is pickled"
 
 
-def docs(specimen: SampleGrant) -> Iterator[Fault]:
-    """A reader of tables, errors and source learns what it is."""
-    grant = specimen.grant
+def docs(sample: SampleGrant) -> Iterator[Fault]:
+    """Check the summary and the docstrings."""
+    grant = sample.grant
     summary = grant.summary
     if not isinstance(summary, str) or not summary.strip():
         yield Fault("docs", "it has no summary", 'summary="A token for a coupon"')
     elif not summary.isprintable() or len(summary) > SUMMARY:
         yield Fault(
             "docs",
-            f"its summary is not one line of at most {SUMMARY} characters",
-            "say in one line what it gives for what, and the rest in the schema's docstring",
+            f"its summary is not a single line of at most {SUMMARY} characters",
+            "describe the grant in one line, and put the rest into the schema's docstring",
         )
     for kind, base in ((type(grant.schema), (Schema, GrantSchema)), (type(grant), (Grant,))):
-        # A dataclass without a docstring is given its signature for one.
+        # The docstring of a dataclass defaults to its signature.
         documented = kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}(")
         if kind not in base and not documented:
             yield Fault(
                 "docs",
                 f"its class {kind.__name__} has no docstring",
-                "tell in a sentence what the parameters are, or what the class does otherwise",
+                "describe the parameters, or what the class changes, in one sentence",
             )
 
 

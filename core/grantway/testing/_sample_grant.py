@@ -1,4 +1,4 @@
-"""A grant under examination: requests that it should take, and what it makes of others."""
+"""A grant under test, with sample requests and the errors it reports for others."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from grantway._types.fields import Scope
 from grantway._types.grant import Grant
 from grantway.hookspecs import hookimpl
 
-#: A name that no grant has.
+#: A parameter name that no grant has.
 UNKNOWN = "no_such_parameter"
 
 
-_LIKE = re.compile(r"\b(?:like|such as|e\.g\.) (.+)")
+_EXAMPLE_AFTER = re.compile(r"\b(?:like|such as|e\.g\.) (.+)")
 
 
-class Wrong:
-    """A value of a type that no wire carries."""
+class Unsupported:
+    """A value of a type that no request can contain."""
 
 
-class OddError(Exception):
-    """A grant answered odd input with something else than RequestInvalidError."""
+class UnexpectedError(Exception):
+    """A grant raised something other than RequestInvalidError for invalid input."""
 
 
 @dataclass(frozen=True)
 class SampleGrant:
-    """A grant, and what its author says of it.
+    """A grant, with information from its author.
 
     Attributes:
         grant: The grant.
         example: Parameters of a valid request.
-        public: Names that look secret and are not.
-        errors: Code on the wire -> class that the plugin brings.
+        public: Names of parameters that look secret but are not.
+        errors: Error classes of the plugin, by the code in the response.
     """
 
     grant: Grant
@@ -57,22 +57,22 @@ class SampleGrant:
 
     @property
     def fields(self) -> Mapping[str, fields.Field[Any]]:
-        """The parameters that the schema takes, by their names on the wire."""
+        """The fields of the schema, by parameter name in the request."""
         wire = self.grant.names.wire
         return {wire[name]: each for name, each in self.grant.schema.load_fields.items()}
 
     @cached_property
     def requests(self) -> list[dict[str, Any]]:
-        """Requests that keep the schema and together have as many parameters as can be told."""
+        """Valid requests that together contain as many parameters as possible."""
         own = self.grant.names.to_wire(self.example)
         full = {**self._examples, **own}
-        if self.takes(full):
+        if self.accepts(full):
             return [full]
         least = {
             name: value for name, value in full.items() if name in own or self.fields[name].required
         }
         more = [{**least, name: value} for name, value in full.items() if name not in least]
-        return [request for request in (least, *more) if self.takes(request)]
+        return [request for request in (least, *more) if self.accepts(request)]
 
     @cached_property
     def _examples(self) -> dict[str, Any]:
@@ -85,78 +85,80 @@ class SampleGrant:
                 found[name] = _value(shown)
             elif shown is not None:
                 found[name] = shown
-            elif (said := self._said(name)) is not None:
+            elif (said := self._example_in_error(name)) is not None:
                 found[name] = said
         return found
 
-    def _said(self, name: str) -> Any:
-        """The example in what a parameter says of a wrong value, or None."""
+    def _example_in_error(self, name: str) -> Any:
+        """Return the example in a parameter's error about a wrong value, or None."""
         try:
-            errors = self.judge({name: Wrong()})
-        except OddError:
+            errors = self.validate({name: Unsupported()})
+        except UnexpectedError:
             return None
         for path, rules in errors.items():
             for rule in rules if path.partition(".")[0] == name else ():
-                if example := _LIKE.search(rule):
+                if example := _EXAMPLE_AFTER.search(rule):
                     return _value(example[1])
         return None
 
-    def takes(self, request: Mapping[str, Any]) -> bool:
-        """Whether a request keeps the schema."""
+    def accepts(self, request: Mapping[str, Any]) -> bool:
+        """Return whether a request is valid."""
         try:
-            return not self.judge(request)
-        except OddError:
+            return not self.validate(request)
+        except UnexpectedError:
             return False
 
-    def judge(self, request: Mapping[str, Any]) -> dict[str, list[str]]:
-        """The errors of a request, by parameter; empty for a good one.
+    def validate(self, request: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Return the errors of a request by parameter; empty for a valid one.
 
         Raises:
-            OddError: something else was raised.
+            UnexpectedError: The grant raised something other than RequestInvalidError.
         """
-        error = self.refusal(request)
+        error = self.rejection(request)
         return error.errors if error is not None else {}
 
-    def refusal(self, request: Mapping[str, Any]) -> RequestInvalidError | None:
-        """What a request is refused with; None when it is good.
+    def rejection(self, request: Mapping[str, Any]) -> RequestInvalidError | None:
+        """Return the error for a request, or None for a valid one.
 
         Raises:
-            OddError: something else was raised.
+            UnexpectedError: The grant raised something other than RequestInvalidError.
         """
         try:
             self.grant.load(request)
         except RequestInvalidError as refused:
             return refused
-        except Exception as odd:  # noqa: BLE001 - what a schema's own code raises can be anything
+        except Exception as odd:  # noqa: BLE001 - the schema's code may raise anything
             name = type(odd).__name__
         else:
             return None
-        raise OddError(name)
+        raise UnexpectedError(name)
 
     def secrets(self, request: Mapping[str, Any]) -> dict[str, str]:
-        """The texts in a request that must not show, by parameter."""
+        """Return the secret strings in a request, by parameter."""
         return {
             name: request[name]
             for name in sorted(self.grant.names.all_of(self.grant.secret))
             if isinstance(request.get(name), str)
         }
 
-    def ask(self, request: Mapping[str, Any], answer: HttpResponse | GrantwayError) -> Any:
-        """Send a request to a provider that exists only in memory.
+    def request_token(
+        self, request: Mapping[str, Any], response: HttpResponse | GrantwayError
+    ) -> Any:
+        """Send a request to a provider in memory.
 
         Args:
             request: The parameters.
-            answer: What the provider answers, or what befalls the request.
+            response: The provider's response, or an error of the transport.
 
         Raises:
-            GrantwayError: what the caller would see.
+            GrantwayError: The error that a caller would get.
         """
-        registry = build_registry({"specimen": self}, entry_points=False, strict=True)
+        registry = build_registry({"sample": self}, entry_points=False, strict=True)
         with Client(
             Provider(token_endpoint="https://provider.example/token"),
             client_id="conformance",
             registry=registry,
-            transport=_Canned(answer),
+            transport=_FixedTransport(response),
             retry=RetryPolicy(attempts=1),
         ) as client:
             arguments = self.grant.names.to_arguments(request)
@@ -164,28 +166,28 @@ class SampleGrant:
 
     @hookimpl
     def grantway_register_grants(self) -> list[Grant]:
-        """Bring the grant."""
+        """Register the grant."""
         return [self.grant]
 
     @hookimpl
     def grantway_register_errors(self) -> Mapping[str, type[TokenError]]:
-        """Bring its errors."""
+        """Register the error classes."""
         return self.errors
 
 
 def _value(shown: str) -> Any:
-    """What an example in an error stands for: the JSON it begins with, or the words."""
+    """Return the value of an example in an error: the JSON at its start, or the text itself."""
     try:
         return json.JSONDecoder().raw_decode(shown)[0]
     except ValueError:
         return shown
 
 
-class _Canned:
-    """A transport that answers everything alike."""
+class _FixedTransport:
+    """A transport that always returns the same response, or raises the same error."""
 
-    def __init__(self, answer: HttpResponse | GrantwayError) -> None:
-        self._answer = answer
+    def __init__(self, response: HttpResponse | GrantwayError) -> None:
+        self._answer = response
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         if isinstance(self._answer, GrantwayError):
@@ -196,33 +198,35 @@ class _Canned:
         pass
 
 
-def json_answer(status: int, payload: Mapping[str, Any]) -> HttpResponse:
-    """An answer that holds an object."""
+def json_response(status: int, payload: Mapping[str, Any]) -> HttpResponse:
+    """Return a response with a JSON object."""
     return HttpResponse(
         status, {"content-type": "application/json"}, json.dumps(dict(payload)).encode()
     )
 
 
 def leaks(error: BaseException, secret: str) -> list[str]:
-    """Where a secret shows in an error that somebody logs, prints or sends on."""
+    """Return the places in which a secret appears when an error is logged, printed or pickled."""
     shown = {
         "str()": str(error),
         "repr()": repr(error),
         "its attributes": repr(vars(error)),
         "its traceback": "".join(traceback.format_exception(error)),
-        "what it was raised from": "".join(
-            f"{each!r}{vars(each)!r}" for each in _behind(error) if not isinstance(each, OddError)
+        "its causes": "".join(
+            f"{each!r}{vars(each)!r}"
+            for each in _causes(error)
+            if not isinstance(each, UnexpectedError)
         ),
     }
     places = [place for place, text in shown.items() if secret in text]
     try:
         pickled = pickle.dumps(error)
-    except Exception:  # noqa: BLE001 - another rule tells of it
+    except Exception:  # noqa: BLE001 - another rule reports it
         pickled = b""
     return [*places, "its pickle"] if secret.encode() in pickled else places
 
 
-def _behind(error: BaseException) -> Iterator[BaseException]:
+def _causes(error: BaseException) -> Iterator[BaseException]:
     seen = {id(error)}
     behind = error.__cause__ or error.__context__
     while behind is not None and id(behind) not in seen:

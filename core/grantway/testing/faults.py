@@ -1,9 +1,9 @@
-"""Servers that misbehave on purpose, on loopback sockets, and what they saw.
+"""Local servers that simulate network faults and record the requests they receive.
 
-A ``FaultServer`` plays a script: one act for each request, the last act again and again. An act
-is told the connection it plays on, and says whether the connection goes on afterwards::
+A ``FaultServer`` plays a script with one act for each request, and repeats the last act. An act
+receives the connection, and returns whether to keep it open for the next request::
 
-    with FaultServer(answer(503), answer()) as server:
+    with FaultServer(respond(503), respond()) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
 """
 
@@ -25,14 +25,14 @@ from urllib.parse import parse_qs
 from grantway._processes.copies import OneProcess, Value
 from grantway._types.quantity import check_count
 
-#: Seconds between two bytes of a drip: far below every read timeout in the tests.
+#: Seconds between two bytes of a slow response, far below usual read timeouts.
 DRIP = 0.02
 TOKEN = {"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600}
 
 
 @dataclass(frozen=True)
 class Received(Value):
-    """One request that was read to its end."""
+    """One complete request."""
 
     method: str
     target: str
@@ -41,18 +41,18 @@ class Received(Value):
 
     @property
     def form(self) -> dict[str, list[str]]:
-        """The body as a form."""
+        """The body, parsed as a form."""
         return parse_qs(self.body.decode(), keep_blank_values=True)
 
     @property
     def json(self) -> Any:
-        """The body as JSON."""
+        """The body, parsed as JSON."""
         return json.loads(self.body)
 
 
 @dataclass
 class Stage(OneProcess):
-    """One connection, as an act sees it."""
+    """One connection, with the operations that acts use."""
 
     stays = "it holds a connection"
 
@@ -61,7 +61,7 @@ class Stage(OneProcess):
     buffer: bytes = field(default=b"")
 
     def read_request(self) -> Received | None:
-        """Read one whole request and note it; None when the client has gone."""
+        """Read and record one request. Return None if the client has disconnected."""
         while b"\r\n\r\n" not in self.buffer:
             if not self._more():
                 return None
@@ -83,7 +83,7 @@ class Stage(OneProcess):
         return received
 
     def wait_until_sent(self) -> None:
-        """Wait until the client has handed over a whole request, without reading any of it."""
+        """Wait until a complete request has arrived, without reading it."""
         while True:
             seen = self.sock.recv(65536, socket.MSG_PEEK)
             head, ended, body = seen.partition(b"\r\n\r\n")
@@ -101,18 +101,18 @@ class Stage(OneProcess):
         self.sock.sendall(data)
 
     def reset(self) -> None:
-        """End the connection with RST, so that nothing more is readable for the client."""
+        """Reset the connection, so that the client cannot read anything more."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
     def wait_for_client(self) -> None:
-        """Hold the connection until the client gives up."""
+        """Keep the connection open until the client closes it."""
         while self.sock.recv(65536):
             pass
 
     def waits_for_more(self) -> bool:
-        """Wait for a request to begin; False when the client has gone."""
-        if isinstance(self.sock, ssl.SSLSocket):  # which cannot peek
+        """Wait for the next request. Return False if the client has disconnected."""
+        if isinstance(self.sock, ssl.SSLSocket):  # TLS sockets do not support MSG_PEEK
             return bool(self.buffer) or self._more()
         return bool(self.buffer or self.sock.recv(1, socket.MSG_PEEK))
 
@@ -122,12 +122,12 @@ class Stage(OneProcess):
         return bool(piece)
 
 
-#: Plays one request; True keeps the connection for the next act.
+#: Handles one request. Returns True to keep the connection open for the next act.
 Act = Callable[[Stage], bool]
 
 
 def raw(data: bytes, *, keep: bool = False) -> Act:
-    """Read a request and answer with exactly these bytes."""
+    """Read a request, then send exactly these bytes."""
 
     def act(stage: Stage) -> bool:
         if stage.read_request() is None:
@@ -141,21 +141,21 @@ def raw(data: bytes, *, keep: bool = False) -> Act:
 def message(
     status: int, body: bytes, headers: Mapping[str, str] | None = None, *, length: int | None = None
 ) -> bytes:
-    """The bytes of an HTTP answer."""
+    """Return the bytes of an HTTP response."""
     lines = [f"HTTP/1.1 {status} Scripted"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     lines.append(f"Content-Length: {len(body) if length is None else length}")
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def answer(
+def respond(
     status: int = 200,
     body: bytes | Mapping[str, Any] | list[Any] = TOKEN,
     headers: Mapping[str, str] | None = None,
     *,
     keep: bool = True,
 ) -> Act:
-    """Read a request and answer it properly."""
+    """Read a request and send a valid response."""
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **(headers or {})}
@@ -163,7 +163,7 @@ def answer(
 
 
 def close_after(act: Act) -> Act:
-    """Play an act, then close the connection without having announced it."""
+    """Play an act, then close the connection without announcing it."""
 
     def closing(stage: Stage) -> bool:
         act(stage)
@@ -176,51 +176,51 @@ def close_after(act: Act) -> Act:
 
 
 def reset_unread(stage: Stage) -> bool:
-    """Reset once the whole request has arrived, having read none of it."""
+    """Reset the connection once the complete request has arrived, without reading it."""
     stage.wait_until_sent()
     stage.reset()
     return False
 
 
 def reset_after_request(stage: Stage) -> bool:
-    """Read the request, then reset: it may well have been carried out."""
+    """Read the request, then reset the connection. The client cannot know the outcome."""
     stage.read_request()
     stage.reset()
     return False
 
 
 def close_after_request(stage: Stage) -> bool:
-    """Read the request, then close without a word."""
+    """Read the request, then close the connection without a response."""
     stage.read_request()
     return False
 
 
 def reset_early(stage: Stage) -> bool:
-    """Reset as soon as anything has arrived."""
+    """Reset the connection as soon as a request begins."""
     stage.reset()
     return False
 
 
 def half(body: bytes = b'{"access_token": "at-1", "tok', promised: int = 500) -> Act:
-    """Promise more than is sent, then close."""
+    """Send less than ``Content-Length`` announces, then close the connection."""
     return raw(message(200, body, {"Content-Type": "application/json"}, length=promised))
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-#: A chunk that ends early, and a list of chunks without its end.
+#: An incomplete chunk, and a chunked body without its last chunk.
 chunk_cut = raw(CHUNKED + b'40\r\n{"access_token": "at-1"')
 chunks_cut = raw(CHUNKED + b'18\r\n{"access_token": "at-1"}\r\n')
 
 
 def stall(stage: Stage) -> bool:
-    """Read the request and never answer."""
+    """Read the request and never respond."""
     stage.read_request()
     stage.wait_for_client()
     return False
 
 
 def stall_body(stage: Stage) -> bool:
-    """Send the head and the beginning of the body, and nothing more."""
+    """Send the headers and the beginning of the body, then nothing."""
     stage.read_request()
     stage.send(message(200, b'{"access', length=500))
     stage.wait_for_client()
@@ -228,7 +228,7 @@ def stall_body(stage: Stage) -> bool:
 
 
 def drip(data: bytes) -> Act:
-    """Read the request, then send one byte at a time for as long as somebody listens."""
+    """Read the request, then send the data slowly, one byte at a time."""
 
     def act(stage: Stage) -> bool:
         stage.read_request()
@@ -245,7 +245,7 @@ drip_head = drip(b"HTTP/1.1 200 OK\r\n" + b"X-Padding: 0123456789\r\n" * 500)
 
 
 def drip_body(stage: Stage) -> bool:
-    """Send the head at once and the body a byte at a time."""
+    """Send the headers at once and the body slowly, one byte at a time."""
     stage.read_request()
     stage.send(message(200, b"", length=10_000))
     while not stage.server.stopped.wait(DRIP):
@@ -263,16 +263,16 @@ def endless(stage: Stage) -> bool:
 
 
 class FaultServer(OneProcess):
-    """Plays a script on a free loopback port.
+    """A server on 127.0.0.1 that plays a script.
 
     Args:
         *script: One act for each request; the last one is repeated.
-        tls: What to speak TLS with, or None for plain sockets.
-        port: Where to listen; 0 for any free port.
+        tls: TLS context, or None for plain HTTP.
+        port: Port to listen on; 0 for a free port.
 
     Attributes:
-        requests: Every request that was read to its end.
-        connections: Connections accepted.
+        requests: All complete requests.
+        connections: Number of accepted connections.
         closed: Set when ``close_after`` has closed its connection.
     """
 
@@ -295,12 +295,12 @@ class FaultServer(OneProcess):
 
     @property
     def url(self) -> str:
-        """Its address, without a path."""
+        """URL of the server without a path."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def token_endpoint(self) -> str:
-        """Where tokens are asked for."""
+        """URL of the token endpoint."""
         return f"{self.url}/token"
 
     def __enter__(self) -> Self:
@@ -309,7 +309,7 @@ class FaultServer(OneProcess):
 
     def __exit__(self, *_exc: object) -> None:
         self.stopped.set()
-        # A thread in accept() is woken by a shutdown, not by a close.
+        # Shutting the socket down wakes a thread in accept(); closing it does not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
@@ -351,7 +351,7 @@ class FaultServer(OneProcess):
                 with self._lock:
                     self._open.append(sock)
             stage = Stage(self, sock)
-            # An act is drawn when a request begins, so that an idle connection draws none.
+            # Take the next act only when a request begins, so that idle connections take none.
             while stage.waits_for_more() and self._next()(stage):
                 pass
         except OSError:
@@ -361,7 +361,7 @@ class FaultServer(OneProcess):
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens, and reserve it for this process.
+    """Return a port of 127.0.0.1 without a listener, and reserve it for this process.
 
     On Linux the port stays bound until this process ends, so no other program is given it.
     A server that sets ``SO_REUSEADDR``, as nearly all do, can still listen on it.
@@ -372,6 +372,6 @@ def free_port() -> int:
     port = int(sock.getsockname()[1])
     if sys.platform == "linux":
         atexit.register(sock.close)
-    else:  # a bound address cannot be listened on there
+    else:  # on this system, a reserved port could not be listened on
         sock.close()
     return port

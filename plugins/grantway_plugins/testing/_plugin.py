@@ -83,7 +83,7 @@ def grantway_issuer(
 
 @pytest.fixture
 def grantway_faults() -> Iterator[Callable[..., FaultServer]]:
-    """Start a server that plays a list of faults: ``grantway_faults(faults.answer(503))``."""
+    """Start a server that plays a list of faults: ``grantway_faults(faults.respond(503))``."""
     from grantway.testing import FaultServer
 
     with ExitStack() as running:

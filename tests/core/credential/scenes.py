@@ -29,14 +29,14 @@ def issue(**fields: Any) -> Act:
             "expires_in": 3600,
         }
         body.update(fields)
-        return faults.answer(200, {k: v for k, v in body.items() if v is not None})(stage)
+        return faults.respond(200, {k: v for k, v in body.items() if v is not None})(stage)
 
     return act
 
 
 def refuse(code: str = "invalid_grant", status: int = 400, words: str = "it was revoked") -> Act:
     """Return a script step that sends an OAuth error."""
-    return faults.answer(status, {"error": code, "error_description": words})
+    return faults.respond(status, {"error": code, "error_description": words})
 
 
 @dataclass

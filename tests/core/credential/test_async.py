@@ -177,7 +177,7 @@ def test_waits_for_the_pause_to_end_without_blocking(start: Start) -> None:
 
 
 def test_raises_the_same_errors_as_token(start: Start) -> None:
-    client, _ = start(faults.answer(429, b"", {"Retry-After": "60"}))
+    client, _ = start(faults.respond(429, b"", {"Retry-After": "60"}))
     credential = client.credential(**SECRET)
 
     async def main() -> None:

@@ -113,7 +113,7 @@ def test_keeps_a_new_refresh_token_that_comes_without_an_access_token(
 ) -> None:
     store = MemoryStore() if with_store else None
     client, server = start(
-        faults.answer(200, {"access_token": None, "refresh_token": "rt-new"}), issue()
+        faults.respond(200, {"access_token": None, "refresh_token": "rt-new"}), issue()
     )
     credential = client.credential(**LOGIN, store=store)
     credential.accept(OLD)

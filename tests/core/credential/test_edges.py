@@ -25,7 +25,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 def test_a_token_stored_by_another_process_ends_the_pause(start: Start, clock: Clock) -> None:
     store = MemoryStore()
-    client, server = start(faults.answer(503, b"", {"Retry-After": "600"}))
+    client, server = start(faults.respond(503, b"", {"Retry-After": "600"}))
     credential = client.credential(**SECRET, store=store)
     with pytest.raises(ProviderUnavailableError):
         credential.token()

@@ -65,7 +65,7 @@ def test_returns_the_valid_token_and_lengthens_the_pauses(start: Start, clock: C
 
 
 def test_a_success_clears_the_last_error(start: Start, clock: Clock) -> None:
-    client, _ = start(issue(), faults.answer(500, b"{}"), issue())
+    client, _ = start(issue(), faults.respond(500, b"{}"), issue())
     credential = client.credential(**SECRET, freshness=EXACT)
     credential.token()
     clock.step(3301)
@@ -82,7 +82,7 @@ def test_a_success_clears_the_last_error(start: Start, clock: Clock) -> None:
 
 @pytest.mark.parametrize(("sent", "honoured"), [(40, 40), (100_000, 3600)])
 def test_honours_retry_after_up_to_an_hour(start: Start, sent: int, honoured: int) -> None:
-    client, server = start(faults.answer(429, b"", {"Retry-After": str(sent)}))
+    client, server = start(faults.respond(429, b"", {"Retry-After": str(sent)}))
     credential = client.credential(**SECRET)
     with pytest.raises(ProviderUnavailableError):
         credential.token()
@@ -95,7 +95,7 @@ def test_honours_retry_after_up_to_an_hour(start: Start, sent: int, honoured: in
 
 
 def test_raises_at_once_if_the_pause_exceeds_the_timeout(start: Start, clock: Clock) -> None:
-    client, server = start(faults.answer(503, b"", {"Retry-After": "30"}), issue())
+    client, server = start(faults.respond(503, b"", {"Retry-After": "30"}), issue())
     credential = client.credential(**SECRET)
     with pytest.raises(ProviderUnavailableError):
         credential.token()
@@ -247,7 +247,7 @@ def test_returns_valid_tokens_while_the_number_of_refreshes_is_limited(
 
 
 def test_counts_a_failure_once_for_all_callers_of_another_credential(start: Start) -> None:
-    gate = Gate(faults.answer(500, b"{}"))
+    gate = Gate(faults.respond(500, b"{}"))
     client, server = start(gate)
     store = MemoryStore()
     one, other = (client.credential(**SECRET, store=store) for _ in range(2))

@@ -71,8 +71,8 @@ def test_sends_single_use_parameters_once(
     "act",
     [
         pytest.param(faults.reset_after_request, id="lost"),
-        pytest.param(faults.answer(200, b"<html>"), id="page"),
-        pytest.param(faults.answer(502, b""), id="502"),
+        pytest.param(faults.respond(200, b"<html>"), id="page"),
+        pytest.param(faults.respond(502, b""), id="502"),
         pytest.param(refuse(), id="refused"),
     ],
 )

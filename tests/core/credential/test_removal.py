@@ -22,9 +22,9 @@ DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device
     "act",
     [
         pytest.param(faults.reset_after_request, id="reset"),
-        pytest.param(faults.answer(500, b""), id="500"),
-        pytest.param(faults.answer(503, b""), id="503"),
-        pytest.param(faults.answer(200, b"<html>"), id="page"),
+        pytest.param(faults.respond(500, b""), id="500"),
+        pytest.param(faults.respond(503, b""), id="503"),
+        pytest.param(faults.respond(200, b"<html>"), id="page"),
         pytest.param(refuse("invalid_client", 401), id="invalid_client"),
         pytest.param(refuse("unauthorized_client"), id="unauthorized_client"),
         pytest.param(refuse("invalid_scope"), id="invalid_scope"),

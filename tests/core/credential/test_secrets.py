@@ -46,8 +46,8 @@ NEW = issue(access_token=SECRETS[2], refresh_token=SECRETS[3])
 FAILURES = [
     pytest.param(refuse(), id="refused"),
     pytest.param(refuse("invalid_client", 401), id="client"),
-    pytest.param(faults.answer(500, b""), id="500"),
-    pytest.param(faults.answer(200, b"<html>"), id="page"),
+    pytest.param(faults.respond(500, b""), id="500"),
+    pytest.param(faults.respond(200, b"<html>"), id="page"),
     pytest.param(faults.reset_after_request, id="lost"),
 ]
 

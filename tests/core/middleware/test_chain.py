@@ -56,11 +56,11 @@ class Stamps:
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ([faults.answer()], "outer: at-1 after 1"),
+        ([faults.respond()], "outer: at-1 after 1"),
         # A plugin stands around the retries, so one call passes it once.
-        ([faults.answer(503, b""), faults.answer()], "outer: at-1 after 2"),
+        ([faults.respond(503, b""), faults.respond()], "outer: at-1 after 2"),
         # And around the mapping, so it sees the exception that the caller sees.
-        ([faults.answer(400, {"error": "invalid_grant"})], "outer: refused"),
+        ([faults.respond(400, {"error": "invalid_grant"})], "outer: refused"),
     ],
 )
 def test_middleware_of_plugins_runs_around_retries_and_error_mapping(
@@ -86,7 +86,7 @@ def test_middleware_of_a_client_runs_inside_that_of_plugins() -> None:
         return call_next(exchange)
 
     registry = build_registry({"stamps": stamps})
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
         with Client(provider, client_id="c", registry=registry, middleware=[own]) as client:
             client.create_token(grant_type="refresh_token", refresh_token="rt-1")

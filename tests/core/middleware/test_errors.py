@@ -74,7 +74,7 @@ NO_TOKEN: dict[str, Any] = {
 @pytest.mark.parametrize("body", NO_TOKEN.values(), ids=NO_TOKEN)
 @pytest.mark.parametrize("dialect", [RFC6749, AWS_SSO_OIDC], ids=lambda dialect: dialect.name)
 def test_a_success_without_a_token_is_an_invalid_response(body: bytes, dialect: Any) -> None:
-    error = raised(faults.answer(200, body), dialect=dialect)
+    error = raised(faults.respond(200, body), dialect=dialect)
     assert type(error) is ResponseInvalidError
     assert error.evidence.status == 200
     assert error.evidence.provider.startswith("127.0.0.1:")
@@ -89,7 +89,7 @@ def test_no_content_is_an_invalid_response() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 418])
 def test_quotes_the_start_of_an_error_page(status: int) -> None:
-    error = raised(faults.answer(status, b"<html><h1>Blocked  by\nproxy</h1></html>"))
+    error = raised(faults.respond(status, b"<html><h1>Blocked  by\nproxy</h1></html>"))
     assert type(error) is ResponseInvalidError
     assert error.excerpt == "Blocked by proxy"
     assert "Blocked by proxy" in str(error)
@@ -97,7 +97,7 @@ def test_quotes_the_start_of_an_error_page(status: int) -> None:
 
 
 def test_an_error_with_status_200_is_an_error() -> None:
-    error = raised(faults.answer(200, {"error": "invalid_grant", "error_description": "Spent."}))
+    error = raised(faults.respond(200, {"error": "invalid_grant", "error_description": "Spent."}))
     assert type(error) is InvalidGrantException
     assert "Spent." in str(error)
     assert "log in again" in str(error)
@@ -105,7 +105,7 @@ def test_an_error_with_status_200_is_an_error() -> None:
 
 def test_does_not_mask_a_known_code() -> None:
     error = raised(
-        faults.answer(400, {"error": "invalid_grant"}),
+        faults.respond(400, {"error": "invalid_grant"}),
         client_secret="invalid",
         refresh_token="grant",
     )
@@ -114,12 +114,12 @@ def test_does_not_mask_a_known_code() -> None:
 
 @pytest.mark.parametrize("code", ["urn:example:quota", "https://example.com/e#quota", "x" * 40])
 def test_keeps_an_unknown_code(code: str) -> None:
-    assert raised(faults.answer(400, {"error": code})).error == code
+    assert raised(faults.respond(400, {"error": code})).error == code
 
 
 def test_limits_the_providers_text_to_one_line() -> None:
     said = "No \x1b[31m\r\nway. " * 1000
-    error = raised(faults.answer(400, {"error": "invalid_grant", "error_description": said}))
+    error = raised(faults.respond(400, {"error": "invalid_grant", "error_description": said}))
     assert str(error).isprintable()
     assert len(str(error)) < 1000
     assert error.error_description == said
@@ -144,8 +144,8 @@ def echo(status: int, form: str) -> Act:
         "too large": text.encode() * 20_000,
     }
     if form == "redirect":
-        return faults.answer(307, b"", {"Location": f"/back/{EXTRA}/{REFRESH}"})
-    return faults.answer(status, bodies[form], headers)
+        return faults.respond(307, b"", {"Location": f"/back/{EXTRA}/{REFRESH}"})
+    return faults.respond(status, bodies[form], headers)
 
 
 @pytest.mark.parametrize("status", [200, 400, 429, 500])
@@ -177,7 +177,7 @@ def test_errors_repeat_no_sent_secret(
 
 
 def test_a_response_above_the_limit_keeps_its_status() -> None:
-    error = raised(faults.answer(200, b" " * (1024 * 1024 + 1), {"Set-Cookie": "sid=1"}))
+    error = raised(faults.respond(200, b" " * (1024 * 1024 + 1), {"Set-Cookie": "sid=1"}))
     assert type(error) is ResponseTooLargeError
     assert error.evidence.status == 200
     assert "set-cookie" not in error.evidence.headers
@@ -193,6 +193,6 @@ def test_a_plugin_registers_a_class_for_its_code() -> None:
             return {"coupon_spent": CouponSpentError}
 
     registry = build_registry({"coupons": Plugin()})
-    error = raised(faults.answer(400, {"error": "coupon_spent"}), registry=registry)
+    error = raised(faults.respond(400, {"error": "coupon_spent"}), registry=registry)
     assert type(error) is CouponSpentError
     assert not issubclass(CouponSpentError, RegistryError)

@@ -78,7 +78,7 @@ def with_a_copy(exchange: Any, call_next: Any) -> Any:
 @pytest.mark.parametrize("middleware", [twice, with_a_copy])
 @pytest.mark.parametrize("replay", [Replay.NEVER, Replay.WINDOWED])
 def test_a_token_request_is_not_sent_twice(middleware: Any, replay: Replay) -> None:
-    with FaultServer(faults.answer(), faults.answer()) as server:
+    with FaultServer(faults.respond(), faults.respond()) as server:
         with pytest.raises(
             PluginError, match=r"audit of application\) called call_next again"
         ) as raised:
@@ -93,14 +93,14 @@ def test_a_token_request_is_not_sent_twice(middleware: Any, replay: Replay) -> N
 @pytest.mark.parametrize(
     "first",
     [
-        faults.answer(500, b""),
+        faults.respond(500, b""),
         faults.reset_after_request,
-        faults.answer(400, {"error": "invalid_grant"}),
+        faults.respond(400, {"error": "invalid_grant"}),
     ],
     ids=["500", "reset", "invalid_grant"],
 )
 def test_a_token_request_is_not_sent_twice_after_a_failure(first: Any) -> None:
-    with FaultServer(first, faults.answer()) as server:
+    with FaultServer(first, faults.respond()) as server:
         with pytest.raises(PluginError, match=r"Replay\.NEVER"):
             ask(server, once_more_after_an_error, Replay.NEVER)
         assert len(server.requests) == 1
@@ -110,22 +110,22 @@ def test_a_token_request_is_not_sent_twice_after_a_failure(first: Any) -> None:
     ("middleware", "replay", "window", "first"),
     [
         # A second send does no harm by the replay class, or within the provider's window.
-        (twice, Replay.SAFE, 0.0, faults.answer()),
-        (twice, Replay.WINDOWED, 3600.0, faults.answer()),
+        (twice, Replay.SAFE, 0.0, faults.respond()),
+        (twice, Replay.WINDOWED, 3600.0, faults.respond()),
         # The provider said that it did nothing.
-        (once_more_after_an_error, Replay.NEVER, 0.0, faults.answer(503, b"")),
+        (once_more_after_an_error, Replay.NEVER, 0.0, faults.respond(503, b"")),
     ],
 )
 def test_allows_a_safe_second_send(
     middleware: Any, replay: Replay, window: float, first: Any
 ) -> None:
-    with FaultServer(first, faults.answer()) as server:
+    with FaultServer(first, faults.respond()) as server:
         ask(server, middleware, replay, window)
         assert len(server.requests) == 2
 
 
 def test_the_contract_applies_to_middleware_of_the_client() -> None:
-    with FaultServer(faults.answer(), faults.answer()) as server:
+    with FaultServer(faults.respond(), faults.respond()) as server:
         with pytest.raises(PluginError, match=r"twice \(application\) called"):
             ask(server, lambda exchange, go: go(exchange), Replay.NEVER, middleware=[twice])
         assert len(server.requests) == 1
@@ -144,7 +144,7 @@ def test_rejects_an_invalid_response_and_keeps_the_token(
     returned: Callable[[ProviderResponse], Any], told: str
 ) -> None:
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         pytest.raises(PluginError, match=rf"audit of application\) {told}") as raised,
     ):
         ask(server, lambda exchange, go: returned(go(exchange)), Replay.NEVER)
@@ -152,7 +152,7 @@ def test_rejects_an_invalid_response_and_keeps_the_token(
 
 
 def test_rejects_another_object_than_the_exchange() -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         with pytest.raises(PluginError, match="gave call_next None, not the exchange"):
             ask(server, lambda exchange, go: go(None), Replay.NEVER)
         assert not server.requests
@@ -165,7 +165,7 @@ def test_rejects_a_coroutine_that_a_plain_function_returns() -> None:
     def wrapped(exchange: Any, call_next: Any) -> Any:
         return late(exchange, call_next)
 
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         with pytest.raises(PluginError, match="is asynchronous"):
             ask(server, wrapped, Replay.NEVER)
         assert not server.requests
@@ -203,7 +203,7 @@ def test_names_the_plugin_whose_process_token_fails(process_token: Any, told: st
     kind = type("Judging", (Grant,), {"process_token": process_token})
     grant = kind("urn:example:coupon", Coupon())
     registry = grantway.build_registry({"coupons": grant}, only=["grantway"])
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         provider = Provider(server.token_endpoint)
         with (
             Client(provider, client_id="c", registry=registry) as client,

@@ -380,7 +380,7 @@ def test_does_not_send_a_used_code_again() -> None:
 
 
 def test_checks_the_response_of_another_endpoint() -> None:
-    with FaultServer(faults.answer(200, {"device_code": "d"})) as server:
+    with FaultServer(faults.respond(200, {"device_code": "d"})) as server:
         provider = Provider(
             server.token_endpoint, device_authorization_endpoint=server.token_endpoint
         )
@@ -431,7 +431,7 @@ def test_names_an_error_class_that_panics() -> None:
             return {"fussy": FussyError}
 
     registry = build_registry({"fussy": Errors()}, only=["grantway"])
-    with FaultServer(faults.answer(400, {"error": "fussy"})) as server:
+    with FaultServer(faults.respond(400, {"error": "fussy"})) as server:
         client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
         with client, pytest.raises(PluginError, match="FussyError, raised Panic"):
             client.create_token(**REFRESH)

@@ -42,7 +42,7 @@ from tests.waiting import PATIENCE
 
 QUICK = RetryPolicy(base=0.001)
 LOST = faults.close_after_request
-TOKEN = faults.answer()
+TOKEN = faults.respond()
 
 
 class CouponSchema(GrantSchema):
@@ -96,12 +96,12 @@ UNKNOWN = {
     "closed": LOST,
     "half": faults.half(),
     "stalled": faults.stall,
-    "500": faults.answer(500, b"<html>"),
-    "501": faults.answer(501, b""),
-    "502": faults.answer(502, b"<html>"),
-    "504": faults.answer(504, b""),
-    "500 of Spring": faults.answer(500, {"status": 500, "error": "Internal Server Error"}),
-    "520": faults.answer(520, b"<html>"),
+    "500": faults.respond(500, b"<html>"),
+    "501": faults.respond(501, b""),
+    "502": faults.respond(502, b"<html>"),
+    "504": faults.respond(504, b""),
+    "500 of Spring": faults.respond(500, {"status": 500, "error": "Internal Server Error"}),
+    "520": faults.respond(520, b"<html>"),
 }
 
 
@@ -138,14 +138,14 @@ def test_retries_an_unknown_outcome_only_if_that_is_safe(
 def test_retries_a_rejection_for_every_grant(
     registry: Registry, replay: Replay, status: int, body: bytes
 ) -> None:
-    with FaultServer(faults.answer(status, body), TOKEN) as server:
+    with FaultServer(faults.respond(status, body), TOKEN) as server:
         assert ask(registry, server, replay).access_token == "at-1"
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_permanent_rejection_lists_every_attempt(registry: Registry, status: int) -> None:
-    with FaultServer(faults.answer(status, b"busy")) as server:
+    with FaultServer(faults.respond(status, b"busy")) as server:
         error = ask(registry, server, Replay.NEVER)
     assert type(error) is ProviderUnavailableError
     assert error.evidence.status == status
@@ -161,7 +161,7 @@ def test_a_permanent_rejection_lists_every_attempt(registry: Registry, status: i
 def test_never_retries_a_definite_error(
     registry: Registry, status: int, code: str, kind: type[Exception]
 ) -> None:
-    with FaultServer(faults.answer(status, {"error": code})) as server:
+    with FaultServer(faults.respond(status, {"error": code})) as server:
         assert type(ask(registry, server, Replay.SAFE)) is kind
     assert len(server.requests) == 1
 
@@ -175,7 +175,7 @@ def test_retries_a_failed_connection_for_every_grant(registry: Registry) -> None
 
 
 def test_a_later_rejection_does_not_reveal_the_first_outcome(registry: Registry) -> None:
-    with FaultServer(LOST, faults.answer(503, b"")) as server:
+    with FaultServer(LOST, faults.respond(503, b"")) as server:
         error = ask(registry, server, Replay.SAFE)
     assert type(error) is OutcomeUnknownError
     assert [attempt.outcome for attempt in error.evidence.history] == [
@@ -196,11 +196,11 @@ def test_the_replay_window_starts_at_the_first_send(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "act",
     [
-        faults.answer(425, b""),
-        faults.answer(400, {"error": "temporarily_unavailable"}),
-        faults.answer(400, b"", {"X-Amzn-ErrorType": "ThrottlingException"}),
-        faults.answer(400, {"__type": "com.amazonaws#TooManyRequestsException"}),
-        faults.answer(400, {"code": "ThrottlingException"}),
+        faults.respond(425, b""),
+        faults.respond(400, {"error": "temporarily_unavailable"}),
+        faults.respond(400, b"", {"X-Amzn-ErrorType": "ThrottlingException"}),
+        faults.respond(400, {"__type": "com.amazonaws#TooManyRequestsException"}),
+        faults.respond(400, {"code": "ThrottlingException"}),
     ],
     ids=["425", "temporarily_unavailable", "header", "__type", "code"],
 )
@@ -214,10 +214,10 @@ def test_a_busy_provider_did_not_process_the_request_whatever_the_status(
 @pytest.mark.parametrize(
     "act",
     [
-        faults.answer(408, b""),
-        faults.answer(408, {"error": "timeout"}),
-        faults.answer(400, {"error": "server_error"}),
-        faults.answer(400, {"__type": "InternalServerException"}),
+        faults.respond(408, b""),
+        faults.respond(408, {"error": "timeout"}),
+        faults.respond(400, {"error": "server_error"}),
+        faults.respond(400, {"__type": "InternalServerException"}),
     ],
     ids=["408", "408 JSON", "server_error", "__type"],
 )
@@ -231,13 +231,15 @@ def test_retries_a_failed_provider_only_if_that_is_safe(
 
 
 def test_a_token_with_such_an_error_name_is_a_token(registry: Registry) -> None:
-    with FaultServer(faults.answer(200, {**faults.TOKEN, "code": "ThrottlingException"})) as server:
+    with FaultServer(
+        faults.respond(200, {**faults.TOKEN, "code": "ThrottlingException"})
+    ) as server:
         assert ask(registry, server, Replay.SAFE).access_token == "at-1"
     assert len(server.requests) == 1
 
 
 def test_waits_for_a_retry_after_in_seconds(registry: Registry) -> None:
-    with FaultServer(faults.answer(503, b"", {"Retry-After": "1"}), TOKEN) as server:
+    with FaultServer(faults.respond(503, b"", {"Retry-After": "1"}), TOKEN) as server:
         began = time.monotonic()
         assert ask(registry, server, Replay.NEVER).access_token == "at-1"
     assert time.monotonic() - began >= 0.9
@@ -245,7 +247,7 @@ def test_waits_for_a_retry_after_in_seconds(registry: Registry) -> None:
 
 def test_waits_for_a_retry_after_as_a_date(registry: Registry) -> None:
     with FaultServer(
-        faults.answer(429, b"", {"Retry-After": formatdate(time.time() + 2, usegmt=True)}), TOKEN
+        faults.respond(429, b"", {"Retry-After": formatdate(time.time() + 2, usegmt=True)}), TOKEN
     ) as server:
         began = time.monotonic()
         assert ask(registry, server, Replay.NEVER).access_token == "at-1"
@@ -253,7 +255,7 @@ def test_waits_for_a_retry_after_as_a_date(registry: Registry) -> None:
 
 
 def test_does_not_wait_for_a_retry_after_above_the_cap(registry: Registry) -> None:
-    with FaultServer(faults.answer(503, b"", {"Retry-After": "3600"})) as server:
+    with FaultServer(faults.respond(503, b"", {"Retry-After": "3600"})) as server:
         began = time.monotonic()
         error = ask(registry, server, Replay.SAFE)
     assert time.monotonic() - began < PATIENCE
@@ -268,7 +270,7 @@ def test_does_not_wait_for_a_retry_after_above_the_cap(registry: Registry) -> No
     ids=lambda value: value[:12],
 )  # fmt: skip
 def test_accepts_any_retry_after(registry: Registry, value: str) -> None:
-    with FaultServer(faults.answer(503, b"", {"Retry-After": value})) as server:
+    with FaultServer(faults.respond(503, b"", {"Retry-After": value})) as server:
         assert type(ask(registry, server, Replay.NEVER)) is ProviderUnavailableError
     assert server.requests
 
@@ -277,7 +279,7 @@ def test_waits_grow_randomly_up_to_a_limit(registry: Registry) -> None:
     waits: list[list[float]] = []
     policy = RetryPolicy(attempts=5, base=0.01, longest=0.025)
     for _ in range(4):
-        with FaultServer(faults.answer(503, b"")) as server:
+        with FaultServer(faults.respond(503, b"")) as server:
             error = ask(registry, server, Replay.SAFE, retry=policy)
         waits.append([attempt.wait for attempt in error.evidence.history[:-1]])
     for row in waits:
@@ -287,7 +289,7 @@ def test_waits_grow_randomly_up_to_a_limit(registry: Registry) -> None:
 
 
 def test_one_call_may_limit_its_attempts(registry: Registry) -> None:
-    with FaultServer(faults.answer(503, b"")) as server:
+    with FaultServer(faults.respond(503, b"")) as server:
         error = ask(registry, server, Replay.SAFE, attempts=1)
         assert type(error) is ProviderUnavailableError
         assert len(server.requests) == 1
@@ -307,14 +309,14 @@ def test_one_deadline_covers_every_attempt(registry: Registry) -> None:
 
 
 def test_does_not_wait_beyond_the_deadline(registry: Registry) -> None:
-    with FaultServer(faults.answer(503, b"", {"Retry-After": "25"})) as server:
+    with FaultServer(faults.respond(503, b"", {"Retry-After": "25"})) as server:
         error = ask(registry, server, Replay.SAFE, timeout=20)
     assert type(error) is ProviderUnavailableError
     assert [attempt.wait for attempt in error.evidence.history] == [None]
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"), [(faults.answer(503, b""), FlowCancelledError), (LOST, OutcomeUnknownError)]
+    ("fault", "kind"), [(faults.respond(503, b""), FlowCancelledError), (LOST, OutcomeUnknownError)]
 )
 def test_cancelling_ends_a_wait_and_reports_an_unknown_outcome(
     registry: Registry, fault: Act, kind: type[Exception]
@@ -338,7 +340,7 @@ def test_cancelling_ends_a_wait_and_reports_an_unknown_outcome(
 def test_sends_nothing_if_already_cancelled(registry: Registry) -> None:
     cancel = threading.Event()
     cancel.set()
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         error = ask(registry, server, Replay.SAFE, cancel=cancel)
     assert type(error) is FlowCancelledError
     assert "nothing was sent" in str(error)
@@ -366,7 +368,7 @@ def test_observers_receive_each_attempt_and_wait() -> None:
         def grantway_observe(self, event: Event) -> None:
             heard.append(event)
 
-    with FaultServer(faults.answer(503, b""), LOST, TOKEN) as server:
+    with FaultServer(faults.respond(503, b""), LOST, TOKEN) as server:
         ask(build_registry({"ears": Ears()}), server, Replay.SAFE)
     told = [(event.kind, event.attempt, event.outcome, event.status) for event in heard]
     assert told == [
@@ -385,7 +387,7 @@ def test_observers_receive_each_attempt_and_wait() -> None:
 @pytest.mark.parametrize(
     ("fault", "code", "status"),
     [
-        (faults.answer(307, b"", {"Location": "https://example.com/"}), "redirect_refused", 307),
+        (faults.respond(307, b"", {"Location": "https://example.com/"}), "redirect_refused", 307),
         (faults.endless, "response_too_large", 200),
     ],
     ids=["redirect", "endless"],
@@ -400,7 +402,7 @@ def test_reports_and_records_an_attempt_without_a_response(
         def grantway_observe(self, event: Event) -> None:
             heard.append(event)
 
-    with FaultServer(faults.answer(503, b""), fault) as server:
+    with FaultServer(faults.respond(503, b""), fault) as server:
         error = ask(build_registry({"ears": Ears()}), server, Replay.NEVER, read_timeout=5.0)
     assert [event.kind for event in heard] == ["start", "attempt", "retry", "attempt", "end"]
     assert (heard[3].outcome, heard[3].status) == ("final", status)
@@ -445,7 +447,7 @@ def test_middleware_may_lower_the_attempts_of_a_waiting_call() -> None:
             if event.kind == "retry" and event.attempt == 2:
                 waiting[0].most_attempts = 1
 
-    script = faults.answer(429, b"", {"Retry-After": "0"}), LOST, TOKEN
+    script = faults.respond(429, b"", {"Retry-After": "0"}), LOST, TOKEN
     with (
         FaultServer(*script) as server,
         Client(

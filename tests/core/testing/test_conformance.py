@@ -1,4 +1,4 @@
-"""``assert_grant_conforms``: a good grant keeps all rules, and each has one that breaks it."""
+"""Tests of ``assert_grant_conforms``: a valid grant, and for each rule one that breaks it."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ RULE_NAMES = {"registration", *(rule.__name__.replace("_", "-") for rule in RULE
 
 
 class CouponSchema(GrantSchema):
-    """A coupon, how much of it to spend, and where."""
+    """The coupon, the amount to spend, and the shops."""
 
     coupon_code = Text(required=True, example='"SPRING-2031"', maximum=64)
     amount = fields.Integer(
         metadata={"example": 5},
         error_messages={
-            "null": "must not be null; it is something like 5",
-            "invalid": "must be a whole number, like 5",
+            "null": "must be a whole number, such as 5",
+            "invalid": "must be a whole number, such as 5",
         },
     )
     resource = fields.List(
         Text(example='"https://shop.example.com"'),
         error_messages={
-            "null": "must not be null; it is something like an address",
-            "invalid": 'must be a list, like ["https://shop.example.com"]',
+            "null": "must be a list of addresses, such as the example",
+            "invalid": 'must be a list, such as ["https://shop.example.com"]',
         },
     )
     scope = Scope()
 
 
 class CouponSpentError(TokenError):
-    """The coupon was used before."""
+    """The coupon has been used."""
 
     code = wire = "coupon_spent"
 
@@ -77,23 +77,23 @@ def the_fault(grant: object, **options: Any) -> Fault:
 
 
 def with_schema(schema: Schema, **more: Any) -> Grant:
-    """A grant that keeps every rule that its schema keeps."""
+    """Return a grant that breaks no rule that its schema keeps."""
     secret = frozenset({"coupon_code"} & set(schema.fields))
     return Grant("urn:example:coupon", schema, secret=secret, summary="A test", **more)
 
 
-def test_a_good_grant_conforms() -> None:
+def test_a_valid_grant_conforms() -> None:
     assert_grant_conforms(GOOD, errors={"coupon_spent": CouponSpentError})
 
 
-def test_the_message_names_the_rule_what_is_wrong_and_how_to_mend_it() -> None:
+def test_the_message_names_the_rule_the_problem_and_the_fix() -> None:
     with pytest.raises(AssertionError) as caught:
         assert_grant_conforms(replace(GOOD, summary="", secret=frozenset(), single_use=frozenset()))
     assert str(caught.value) == (
         "the grant urn:example:coupon does not conform:\n"
-        "  secret-names: its field coupon_code has the name of a secret, and is not in secret, so "
-        "it would show in errors\n"
-        '    To fix it: secret=frozenset({"coupon_code"}), or, if everybody may read it, '
+        "  secret-names: its field coupon_code has the name of a secret, but is not in secret, so "
+        "errors would show its value\n"
+        '    To fix it: secret=frozenset({"coupon_code"}), or, if it is no secret, '
         'assert_grant_conforms(..., public={"coupon_code"})\n'
         "  docs: it has no summary\n"
         '    To fix it: summary="A token for a coupon"'
@@ -104,10 +104,10 @@ def test_the_message_names_the_rule_what_is_wrong_and_how_to_mend_it() -> None:
 
 
 class Misspelling(Schema):
-    """A schema that keeps what it does not know."""
+    """A schema that keeps unknown fields."""
 
     class Meta:
-        """Marshmallow's own choice is RAISE, too."""
+        """The options; marshmallow defaults to RAISE."""
 
         unknown = INCLUDE
 
@@ -115,7 +115,7 @@ class Misspelling(Schema):
 
 
 @pytest.mark.parametrize(
-    ("grant", "told"),
+    ("grant", "reported"),
     [
         ("coupon", "returned a str, not a grantway.Grant"),
         (replace(GOOD, grant_type=""), "has an empty grant_type"),
@@ -133,17 +133,17 @@ class Misspelling(Schema):
         (replace(GOOD, replay=Replay.SAFE), "is single-use (it is in single_use); use Replay."),
     ],
 )
-def test_what_grantway_refuses_to_register_does_not_conform(grant: object, told: str) -> None:
+def test_a_grant_that_cannot_be_registered_does_not_conform(grant: object, reported: str) -> None:
     fault = the_fault(grant)
     assert fault.rule == "registration"
-    assert told in fault.what
+    assert reported in fault.what
 
 
-# --- what the schema takes and says -------------------------------------------------------------
+# --- the schema ----------------------------------------------------------------------------------
 
 
 class NoExample(GrantSchema):
-    """A parameter of which nobody knows what it looks like."""
+    """A field without an example."""
 
     number = fields.Integer(
         required=True,
@@ -151,21 +151,21 @@ class NoExample(GrantSchema):
     )
 
 
-def test_without_a_good_request_the_author_is_asked_for_one() -> None:
+def test_requires_an_example_if_the_fields_have_none() -> None:
     fault = the_fault(with_schema(NoExample()))
     assert fault.rule == "requests"
     assert "example={...}" in fault.remedy
     assert_grant_conforms(with_schema(NoExample()), example={"number": 5})
 
 
-def test_an_example_with_a_name_that_the_schema_lacks_is_told() -> None:
+def test_reports_an_unknown_name_in_the_example() -> None:
     (fault, *_) = faults(with_schema(NoExample()), example={"nummer": 5})
-    assert "nummer of example= is not in its schema" in fault.what
+    assert "its schema lacks nummer of example=" in fault.what
 
 
 @dataclass(frozen=True, eq=False)
 class Insatiable(Grant):
-    """Wants more of an answer than the RFC promises."""
+    """Requires a member of the response that the RFC does not guarantee."""
 
     def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
         return replace(token, scope=token.extra["scopes"])
@@ -180,42 +180,42 @@ def test_process_token_must_accept_a_minimal_response() -> None:
 
 
 class Dropping(CouponSchema):
-    """Drops what it does not know before marshmallow sees it."""
+    """Drops unknown names before marshmallow checks them."""
 
     @pre_load
     def drop(self, data: Any, **_: Any) -> Any:
         return {name: value for name, value in data.items() if name in self.fields}
 
 
-def test_a_schema_that_drops_unknown_names_is_found_out() -> None:
+def test_detects_a_schema_that_drops_unknown_names() -> None:
     rules = {fault.rule for fault in faults(replace(GOOD, schema=Dropping()))}
     assert "unknown-names" in rules
 
 
 class Careless(CouponSchema):
-    """Takes every value for a string."""
+    """Treats every value as a string."""
 
     @pre_load
     def tidy(self, data: Any, **_: Any) -> Any:
         return {name: value.strip() if name == "scope" else value for name, value in data.items()}
 
 
-def test_odd_values_do_not_make_a_schema_fall_over() -> None:
+def test_detects_a_schema_that_fails_on_invalid_values() -> None:
     found = faults(replace(GOOD, schema=Careless()), example={"scope": "read"})
     odd = next(fault for fault in found if fault.rule == "odd-values")
-    assert "AttributeError came out of its schema when scope was a NoneType" in odd.what
+    assert "its schema raised AttributeError when scope was a NoneType" in odd.what
 
 
 class Terse(GrantSchema):
-    """Marshmallow's own messages."""
+    """A field with marshmallow's default messages."""
 
     amount = fields.Integer(required=True, metadata={"example": 5})
 
 
-def test_an_error_without_an_example_is_told_with_its_words() -> None:
+def test_quotes_an_error_without_an_example() -> None:
     found = faults(with_schema(Terse()))
     assert {fault.rule for fault in found} == {"examples"}
-    assert [fault.what.partition("; it says: ")[2] for fault in found] == [
+    assert [fault.what.partition("; its error is: ")[2] for fault in found] == [
         "Missing data for required field.",
         "Field may not be null.",
         "Not a valid integer.",
@@ -223,16 +223,16 @@ def test_an_error_without_an_example_is_told_with_its_words() -> None:
 
 
 class Undemanding(GrantSchema):
-    """Takes anything."""
+    """A field that accepts anything."""
 
     claims = fields.Raw(metadata={"example": {"sub": "me"}}, allow_none=True)
 
 
-def test_a_field_that_takes_anything_never_explains_itself() -> None:
+def test_detects_a_field_that_accepts_any_type() -> None:
     fault = the_fault(with_schema(Undemanding()))
     assert (fault.rule, fault.what) == (
         "examples",
-        "its field claims says nothing when it is of the wrong type",
+        "its field claims reports no error when it is of the wrong type",
     )
 
 
@@ -246,10 +246,10 @@ class OneByOne(CouponSchema):
         return data
 
 
-def test_an_error_that_hides_another_is_told() -> None:
+def test_detects_an_error_that_hides_others() -> None:
     found = faults(replace(GOOD, schema=OneByOne()))
     hidden = next(fault for fault in found if fault.rule == "all-errors")
-    assert hidden.what.startswith("amount, resource, scope are wrong, and not told")
+    assert hidden.what.startswith("the errors of amount, resource, scope are not reported")
 
 
 # --- secrets ------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def test_an_error_that_hides_another_is_told() -> None:
         *("assertion", "password", "subject_token", "id_token_hint", "signingKey", "otp"),
     ],
 )
-def test_names_of_secrets(name: str) -> None:
+def test_recognizes_names_of_secrets(name: str) -> None:
     assert looks_secret(name)
 
 
@@ -273,13 +273,13 @@ def test_names_of_secrets(name: str) -> None:
         *("code_challenge", "code_challenge_method", "login_hint", "monkey", "tokenType", ""),
     ],
 )
-def test_names_of_what_is_no_secret(name: str) -> None:
+def test_recognizes_names_that_are_not_secret(name: str) -> None:
     assert not looks_secret(name)
 
 
-def test_a_secret_by_its_use_is_named_in_secret() -> None:
+def test_detects_secrets_by_their_use() -> None:
     class Hidden(GrantSchema):
-        """Two secrets without the name of one."""
+        """Two secrets without a secret's name."""
 
         coupon = Text(required=True, example='"SPRING-2031"')
         pepper = Text(example='"chili"', load_only=True)
@@ -287,26 +287,26 @@ def test_a_secret_by_its_use_is_named_in_secret() -> None:
     grant = with_schema(Hidden(), single_use=frozenset({"coupon"}))
     found = {fault.what for fault in faults(grant) if fault.rule == "secret-names"}
     assert {what.partition(",")[0] for what in found} == {
-        "its field coupon is single use",
+        "its field coupon is single-use",
         "its field pepper is load_only",
     }
 
 
-def test_what_only_looks_secret_is_said_to_be_public() -> None:
+def test_accepts_a_name_declared_as_public() -> None:
     class Region(GrantSchema):
-        """Where."""
+        """The country."""
 
         country_code = Text(required=True, example='"CH"')
 
     found = faults(with_schema(Region()))
     assert "secret-names" in {fault.rule for fault in found}
-    with pytest.raises(NonconformingGrantError) as caught:  # a class in a function is not pickled
+    with pytest.raises(NonconformingGrantError) as caught:  # classes in functions cannot be pickled
         assert_grant_conforms(with_schema(Region()), public={"country_code"})
     assert {fault.rule for fault in caught.value.faults} == {"pickling"}
 
 
 class Quoting(GrantSchema):
-    """Repeats what it was given."""
+    """Quotes the input in an error."""
 
     coupon_code = Text(required=True, example='"SPRING-2031"')
 
@@ -316,17 +316,17 @@ class Quoting(GrantSchema):
             raise ValidationError({"coupon_code": [f"{data['coupon_code']} is not like SPRING"]})
 
 
-def test_a_schema_that_quotes_a_secret_is_found_out() -> None:
+def test_detects_a_schema_that_quotes_a_secret() -> None:
     fault = the_fault(with_schema(Quoting()))
     assert fault.rule == "secret-values"
-    assert "coupon_code shows in its attributes, its pickle, its traceback, repr(), str()" in (
+    assert "coupon_code appears in its attributes, its pickle, its traceback, repr(), str()" in (
         fault.what
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Chaining(Grant):
-    """Raises from the error that holds what was given."""
+    """Chains the error that contains the input."""
 
     def load(self, params: Mapping[str, Any]) -> Any:
         try:
@@ -335,15 +335,15 @@ class Chaining(Grant):
             raise RequestInvalidError("No.", errors=invalid.normalized_messages()) from invalid
 
 
-def test_an_error_raised_from_one_that_holds_the_secret_is_found_out() -> None:
+def test_detects_a_chained_error_with_a_secret() -> None:
     grant = Chaining("urn:example:coupon", CouponSchema(), summary="A test")
     found = faults(replace(grant, secret=GOOD.secret, repeatable=GOOD.repeatable))
-    assert any("what it was raised from" in fault.what for fault in found)
-    assert "load gave a dict, which shows its values" in found[0].what
+    assert any("its causes" in fault.what for fault in found)
+    assert "load returned a dict, whose repr shows the values" in found[0].what
 
 
 class TalkativeError(TokenError):
-    """Says more than it was told to."""
+    """Adds a parameter to the message."""
 
     code = wire = "coupon_spent"
 
@@ -351,7 +351,7 @@ class TalkativeError(TokenError):
         super().__init__(f"{message} (coupon SPRING-2031)", **options)
 
 
-def test_an_error_class_that_shows_a_secret_is_found_out() -> None:
+def test_detects_an_error_class_that_shows_a_secret() -> None:
     found = faults(GOOD, errors={"coupon_spent": TalkativeError})
     assert any(
         fault.rule == "secret-values"
@@ -360,10 +360,10 @@ def test_an_error_class_that_shows_a_secret_is_found_out() -> None:
     )
 
 
-# --- the rest -----------------------------------------------------------------------------------
+# --- other rules --------------------------------------------------------------------------------
 
 
-def test_safe_contradicts_the_name_of_a_single_use_field() -> None:
+def test_rejects_replay_safe_with_a_single_use_name() -> None:
     fault = the_fault(replace(GOOD, replay=Replay.SAFE, single_use=frozenset()))
     assert fault.rule == "replay"
     assert "replay=Replay.NEVER" in fault.remedy
@@ -372,7 +372,7 @@ def test_safe_contradicts_the_name_of_a_single_use_field() -> None:
     )
 
 
-def test_a_list_is_repeatable() -> None:
+def test_requires_lists_to_be_repeatable() -> None:
     fault = the_fault(replace(GOOD, repeatable=frozenset()))
     assert (fault.rule, fault.remedy) == (
         "repeatable",
@@ -380,19 +380,19 @@ def test_a_list_is_repeatable() -> None:
     )
 
 
-def test_what_is_repeatable_is_a_list() -> None:
+def test_requires_repeatable_parameters_to_accept_lists() -> None:
     fault = the_fault(replace(GOOD, repeatable=frozenset({"resource", "amount"})))
-    assert "amount is in repeatable, and takes no list" in fault.what
+    assert "amount is in repeatable, but does not accept a list" in fault.what
 
 
-def test_a_grant_of_a_class_in_a_function_cannot_be_pickled() -> None:
+def test_detects_a_grant_that_cannot_be_pickled() -> None:
     class Local(CouponSchema):
-        """Nobody else finds it."""
+        """A class that pickle cannot import."""
 
     fault = the_fault(replace(GOOD, schema=Local()))
     assert fault.rule == "pickling"
     assert "it cannot be pickled: " in fault.what
-    assert "at the top of a module" in fault.remedy
+    assert "at module level" in fault.remedy
 
 
 class UndocumentedError(TokenError):  # noqa: D101 - that is what is tested
@@ -400,7 +400,7 @@ class UndocumentedError(TokenError):  # noqa: D101 - that is what is tested
 
 
 class FormError(TokenError):
-    """Cannot be made again from its parts."""
+    """Loses its arguments when it is pickled."""
 
     code = wire = "coupon_spent"
 
@@ -409,17 +409,17 @@ class FormError(TokenError):
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "told"),
+    ("code", "kind", "reported"),
     [
         ("coupon_lost", UndocumentedError, "has no docstring"),
-        ("coupon_gone", CouponSpentError, "is registered for coupon_gone, and its wire is"),
+        ("coupon_gone", CouponSpentError, "is registered for coupon_gone, but its wire is"),
         ("coupon_spent", FormError, "changes when it is pickled"),
     ],
 )
-def test_an_error_class_keeps_its_rules(code: str, kind: type[TokenError], told: str) -> None:
+def test_detects_faulty_error_classes(code: str, kind: type[TokenError], reported: str) -> None:
     fault = the_fault(GOOD, errors={code: kind})
     assert fault.rule == "errors"
-    assert told in fault.what
+    assert reported in fault.what
 
 
 class Undocumented(CouponSchema):  # noqa: D101 - that is what is tested
@@ -432,11 +432,14 @@ class UndocumentedGrant(Grant):  # noqa: D101 - that is what is tested
 
 
 @pytest.mark.parametrize(
-    ("grant", "told"),
+    ("grant", "reported"),
     [
         (replace(GOOD, summary=" "), "it has no summary"),
-        (replace(GOOD, summary="a\nb"), "its summary is not one line of at most 100 characters"),
-        (replace(GOOD, summary="a" * 101), "its summary is not one line"),
+        (
+            replace(GOOD, summary="a\nb"),
+            "its summary is not a single line of at most 100 characters",
+        ),
+        (replace(GOOD, summary="a" * 101), "its summary is not a single line"),
         (replace(GOOD, schema=Undocumented()), "its class Undocumented has no docstring"),
         (
             UndocumentedGrant(
@@ -450,12 +453,12 @@ class UndocumentedGrant(Grant):  # noqa: D101 - that is what is tested
         ),
     ],
 )
-def test_a_grant_is_documented(grant: Grant, told: str) -> None:
+def test_requires_a_summary_and_docstrings(grant: Grant, reported: str) -> None:
     fault = the_fault(grant)
     assert fault.rule == "docs"
-    assert told in fault.what
+    assert reported in fault.what
 
 
-def test_every_rule_has_a_grant_that_breaks_it_here() -> None:
+def test_every_rule_has_a_test() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in sorted(RULE_NAMES) if f'"{name}"' not in text] == []

@@ -263,7 +263,7 @@ def test_never_sends_an_expired_token(
 def test_a_connection_closed_after_the_401_raises_the_librarys_error(
     send: Library, application: Application
 ) -> None:
-    refused = faults.answer(401)
+    refused = faults.respond(401)
     credential = application.credential()
     with (
         FaultServer(refused, faults.close_after_request) as broken,

@@ -31,7 +31,7 @@ VALUES = ("cs-very-secret-0123456789", "rt-very-secret-0123456789")
 
 
 def raised(body: Any, status: int = 400, **headers: str) -> Any:
-    with FaultServer(faults.answer(status, body, headers)) as server:
+    with FaultServer(faults.respond(status, body, headers)) as server:
         client = ours(server.url)
         with pytest.raises(grantway.GrantwayError) as caught:
             client.create_token(**CALL)
@@ -144,7 +144,7 @@ def test_reports_all_invalid_parameters_without_values() -> None:
 
 def test_sends_an_unknown_grant_type_to_the_service() -> None:
     body = {"error": "unsupported_grant_type", "error_description": "No."}
-    with FaultServer(faults.answer(400, body)) as server:
+    with FaultServer(faults.respond(400, body)) as server:
         client = ours(server.url)
         with pytest.raises(client.exceptions.UnsupportedGrantTypeException):
             client.create_token(**{**CALL, "grantType": "password"})
@@ -181,7 +181,7 @@ def test_removes_secrets_that_the_service_repeats() -> None:
 
 def test_closes_with_its_block_and_shows_no_secret() -> None:
     with (
-        FaultServer(faults.answer(200, {"accessToken": "a"})) as server,
+        FaultServer(faults.respond(200, {"accessToken": "a"})) as server,
         ours(server.url) as client,
     ):
         client.create_token(**CALL)

@@ -67,13 +67,13 @@ SPOILT: dict[str, dict[str, Any]] = {
     "null": {"clientSecret": None, "grantType": None, "clientType": None},
 }
 ANSWERS: dict[str, Act] = {
-    "refused": faults.answer(400, {"error": "invalid_grant", "error_description": MARK}),
-    "a page": faults.answer(200, f"<html>{MARK}".encode()),
-    "an error page": faults.answer(404, f"<html>{MARK}".encode()),
-    "failed": faults.answer(500, f"<html>{MARK}".encode()),
-    "throttled": faults.answer(429, {"message": MARK}, {"x-amzn-ErrorType": "Throttling"}),
+    "refused": faults.respond(400, {"error": "invalid_grant", "error_description": MARK}),
+    "a page": faults.respond(200, f"<html>{MARK}".encode()),
+    "an error page": faults.respond(404, f"<html>{MARK}".encode()),
+    "failed": faults.respond(500, f"<html>{MARK}".encode()),
+    "throttled": faults.respond(429, {"message": MARK}, {"x-amzn-ErrorType": "Throttling"}),
     "lost": faults.reset_after_request,
-    "a redirect": faults.answer(302, b"", {"Location": f"http://x/{MARK}"}),
+    "a redirect": faults.respond(302, b"", {"Location": f"http://x/{MARK}"}),
 }
 
 
@@ -146,7 +146,7 @@ def test_a_failing_handler_shows_no_secret(operation: str, event: str) -> None:
     def fail(**_: Any) -> None:
         raise LookupError("the handler's own fault")
 
-    with FaultServer(faults.answer(200, TOKEN)) as server:
+    with FaultServer(faults.respond(200, TOKEN)) as server:
         client = aws.client("us-east-1", server.url, **KEYS)
         client.meta.events.register(event, fail)
         with client, pytest.raises(LookupError) as caught:
@@ -239,7 +239,7 @@ def test_a_failing_session_shows_no_secret(name: str, method: str, tmp_path: Pat
         ),
         "credential": lambda session: session.credential().token(),
     }
-    first = [] if method == "credential" else [faults.answer(200, REGISTERED)]
+    first = [] if method == "credential" else [faults.respond(200, REGISTERED)]
     with FaultServer(*first, ANSWERS[name]) as server:
         session = aws.SsoSession(config, folder=tmp_path, endpoint_url=server.url, timeout=2)
         with session, pytest.raises(grantway.GrantwayError) as caught:

@@ -95,7 +95,7 @@ def test_an_exception_has_its_status_and_members(shape: Any) -> None:
     body = {member: f"the {member}" for member in shape.members}
     wire = "invalid_request" if shape.name == "InvalidRequestRegionException" else ""
     body["error"] = wire or AWS_SSO_OIDC.error.codes[shape.name]
-    with FaultServer(faults.answer(status, body, {"x-amzn-ErrorType": shape.name})) as server:
+    with FaultServer(faults.respond(status, body, {"x-amzn-ErrorType": shape.name})) as server:
         client = ours(server.url)
         with pytest.raises(getattr(client.exceptions, shape.name)) as caught:
             client.register_client(clientName="n", clientType="public")

@@ -21,7 +21,7 @@ BODY = {
     "endpoint": "https://oidc.eu-west-1.amazonaws.com",
     "region": "eu-west-1",
 }
-ANSWER = faults.answer(400, BODY, {"x-amzn-ErrorType": "InvalidRequestRegionException"})
+ANSWER = faults.respond(400, BODY, {"x-amzn-ErrorType": "InvalidRequestRegionException"})
 
 
 def assert_names_region(error: Any) -> None:

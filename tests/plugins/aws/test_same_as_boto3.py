@@ -63,14 +63,14 @@ def test_returns_the_same_dict_for_a_token() -> None:
         "idToken": "id",
         "unknown": "dropped",
     }
-    theirs, mine = both(faults.answer(200, body, REQUEST_ID))
+    theirs, mine = both(faults.respond(200, body, REQUEST_ID))
     assert mine == theirs
     assert {type(value) for value in mine.values()} == {str, int, dict}
 
 
 def test_omits_missing_fields() -> None:
     body = {"accessToken": "at", "tokenType": "Bearer", "expiresIn": 60, "idToken": None}
-    theirs, mine = both(faults.answer(200, body, REQUEST_ID))
+    theirs, mine = both(faults.respond(200, body, REQUEST_ID))
     assert mine == theirs
 
 
@@ -78,7 +78,7 @@ def test_sends_the_same_body() -> None:
     seen = []
     for make in (stock, ours):
         with FaultServer(
-            faults.answer(200, {"accessToken": "at", "tokenType": "Bearer"})
+            faults.respond(200, {"accessToken": "at", "tokenType": "Bearer"})
         ) as server:
             client = make(server.url)
             client.create_token(**CALL, scope=["a", "b"], redirectUri="http://127.0.0.1/cb")
@@ -115,7 +115,7 @@ def test_raises_the_same_for_each_of_the_eleven_exceptions(kind: Any) -> None:
     status = {"InvalidClientException": 401, "InternalServerException": 500}.get(kind.__name__, 400)
     body = {"error": kind.wire, "error_description": "Told so.", "reason": "BECAUSE"}
     header = {"x-amzn-ErrorType": kind.__name__, **REQUEST_ID}
-    act = faults.answer(status, body, header)
+    act = faults.respond(status, body, header)
     theirs, mine = both(act)
     assert isinstance(mine, kind)
     assert mine.response["error"] == theirs.response["error"] == kind.wire
@@ -127,19 +127,19 @@ def test_raises_the_same_for_each_of_the_eleven_exceptions(kind: Any) -> None:
 def test_raises_the_same_for_each_form_of_an_error(form: str) -> None:
     body = {"error": "invalid_grant", "error_description": "Spent."}
     headers, body = FORMS[form]("InvalidGrantException", body)
-    assert_same_error(faults.answer(400, body, headers), "InvalidGrantException")
+    assert_same_error(faults.respond(400, body, headers), "InvalidGrantException")
 
 
 @pytest.mark.parametrize("text", ["message", "Message"])
 def test_both_read_the_message(text: str) -> None:
     headers = {"x-amzn-ErrorType": "InvalidGrantException"}
-    theirs, mine = both(faults.answer(400, {text: "Spent."}, headers))
+    theirs, mine = both(faults.respond(400, {text: "Spent."}, headers))
     assert mine.response["Error"] == theirs.response["Error"]
     assert str(mine) == str(theirs)
 
 
 def test_an_empty_body_has_the_class_of_the_header() -> None:
-    act = faults.answer(400, b"", {"x-amzn-ErrorType": "InvalidGrantException"})
+    act = faults.respond(400, b"", {"x-amzn-ErrorType": "InvalidGrantException"})
     theirs, mine = both(act)
     assert type(theirs).__name__ == type(mine).__name__ == "InvalidGrantException"
     assert mine.response["Error"] == theirs.response["Error"]
@@ -148,14 +148,14 @@ def test_an_empty_body_has_the_class_of_the_header() -> None:
 
 def test_a_body_with_only_an_error_code_has_its_class() -> None:
     # boto3 raises its base class here, because the response names no exception of the service.
-    theirs, mine = both(faults.answer(400, {"error": "invalid_grant"}))
+    theirs, mine = both(faults.respond(400, {"error": "invalid_grant"}))
     assert type(theirs) is ClientError
     assert type(mine).__name__ == "InvalidGrantException"
 
 
 def test_an_unknown_error_keeps_its_name() -> None:
     headers = {"x-amzn-ErrorType": "ThrottlingException"}
-    theirs, mine = both(faults.answer(400, {"message": "Slow."}, headers))
+    theirs, mine = both(faults.respond(400, {"message": "Slow."}, headers))
     assert mine.response["Error"] == theirs.response["Error"]
 
 
@@ -177,7 +177,7 @@ def test_an_unknown_error_keeps_its_name() -> None:
 def test_rejects_the_parameters_that_boto3_rejects_before_sending(
     change: Mapping[str, Any],
 ) -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         for make in (stock, ours):
             client = make(server.url)
             with pytest.raises(ParamValidationError) as caught:
@@ -191,7 +191,7 @@ def test_rejects_the_parameters_that_boto3_rejects_before_sending(
 @pytest.mark.parametrize("missing", ["clientId", "clientSecret", "grantType"])
 def test_rejects_a_missing_parameter_before_sending(missing: str) -> None:
     params = {name: value for name, value in CALL.items() if name != missing}
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         for make in (stock, ours):
             client = make(server.url)
             with pytest.raises(ParamValidationError) as caught:
@@ -203,7 +203,7 @@ def test_rejects_a_missing_parameter_before_sending(missing: str) -> None:
 
 def test_both_accept_a_tuple_of_scopes() -> None:
     for make in (stock, ours):
-        with FaultServer(faults.answer(200, {"accessToken": "a", "tokenType": "b"})) as server:
+        with FaultServer(faults.respond(200, {"accessToken": "a", "tokenType": "b"})) as server:
             client = make(server.url)
             client.create_token(**CALL, scope=("a", "b"))
             client.close()
@@ -228,7 +228,7 @@ def test_other_operations_return_the_same_dicts() -> None:
     }
     results = []
     for make in (stock, ours):
-        with FaultServer(faults.answer(200, registered), faults.answer(200, started)) as server:
+        with FaultServer(faults.respond(200, registered), faults.respond(200, started)) as server:
             client = make(server.url)
             results.append(
                 (

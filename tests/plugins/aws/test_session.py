@@ -404,7 +404,7 @@ def test_trusts_the_certificates_of_the_aws_settings(
     context, trusted = faults.certificate(tmp_path)
     trust(trusted)
     with (
-        FaultServer(faults.answer(), tls=context) as server,
+        FaultServer(faults.respond(), tls=context) as server,
         aws.sso_session("dev", folder=cache, endpoint_url=server.url) as session,
     ):
         request = HttpRequest("GET", server.url, {})

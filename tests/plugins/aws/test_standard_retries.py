@@ -16,7 +16,7 @@ from tests import faults
 from tests.faults import Act, FaultServer
 from tests.plugins.aws.aws import CALL
 
-TOKEN = faults.answer(200, {"accessToken": "at", "tokenType": "Bearer"})
+TOKEN = faults.respond(200, {"accessToken": "at", "tokenType": "Bearer"})
 TYPE = "x-amzn-ErrorType"
 CODE_CALL = {**CALL, "grantType": "authorization_code", "code": "code-1"}
 DEVICE_CALL = {
@@ -54,35 +54,35 @@ def both(*acts: Act, call: dict[str, Any] = CALL, **options: Any) -> list[tuple[
 
 
 ANSWERS: dict[str, Act] = {
-    "500": faults.answer(500, b""),
-    "500 with a page": faults.answer(500, b"<html>oops</html>", {"Content-Type": "text/html"}),
-    "502 with a page": faults.answer(502, b"<html>bad gateway</html>"),
-    "503": faults.answer(503, b""),
-    "504 with text": faults.answer(504, b"timed out"),
-    "InternalServerException": faults.answer(
+    "500": faults.respond(500, b""),
+    "500 with a page": faults.respond(500, b"<html>oops</html>", {"Content-Type": "text/html"}),
+    "502 with a page": faults.respond(502, b"<html>bad gateway</html>"),
+    "503": faults.respond(503, b""),
+    "504 with text": faults.respond(504, b"timed out"),
+    "InternalServerException": faults.respond(
         500, {"error": "server_error"}, {TYPE: "InternalServerException"}
     ),
-    "400 ThrottlingException": faults.answer(
+    "400 ThrottlingException": faults.respond(
         400, {"message": "Slow."}, {TYPE: "ThrottlingException"}
     ),
-    "429 TooManyRequestsException": faults.answer(
+    "429 TooManyRequestsException": faults.respond(
         429, {"message": "Slow."}, {TYPE: "TooManyRequestsException"}
     ),
-    "503 ThrottlingException": faults.answer(
+    "503 ThrottlingException": faults.respond(
         503, {"message": "Slow."}, {TYPE: "ThrottlingException"}
     ),
-    "400 RequestTimeout": faults.answer(400, {"message": "Late."}, {TYPE: "RequestTimeout"}),
-    "429": faults.answer(429, b""),
-    "429 with a page": faults.answer(429, b"<html>slow down</html>"),
-    "429 SlowDownException": faults.answer(
+    "400 RequestTimeout": faults.respond(400, {"message": "Late."}, {TYPE: "RequestTimeout"}),
+    "429": faults.respond(429, b""),
+    "429 with a page": faults.respond(429, b"<html>slow down</html>"),
+    "429 SlowDownException": faults.respond(
         429, {"error": "slow_down"}, {TYPE: "SlowDownException"}
     ),
-    "400 with a page": faults.answer(400, b"<html>captive portal"),
-    "400": faults.answer(400, b""),
-    "404 with a page": faults.answer(404, b"<html>not here</html>"),
-    "407": faults.answer(407, b""),
-    "501": faults.answer(501, b""),
-    "invalid_grant": faults.answer(
+    "400 with a page": faults.respond(400, b"<html>captive portal"),
+    "400": faults.respond(400, b""),
+    "404 with a page": faults.respond(404, b"<html>not here</html>"),
+    "407": faults.respond(407, b""),
+    "501": faults.respond(501, b""),
+    "invalid_grant": faults.respond(
         400,
         {"error": "invalid_grant", "error_description": "Spent."},
         {TYPE: "InvalidGrantException"},
@@ -163,7 +163,7 @@ def test_retries_other_operations(operation: str) -> None:
         },
     }[operation]
     for index in (0, 1):
-        with FaultServer(ANSWERS["500"], faults.answer(200, {"clientId": "c"})) as server:
+        with FaultServer(ANSWERS["500"], faults.respond(200, {"clientId": "c"})) as server:
             client = clients(server.url)[index]
             getattr(client, operation)(**params)
             client.close()

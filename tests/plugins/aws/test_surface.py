@@ -28,7 +28,7 @@ from tests import faults
 from tests.faults import Act, FaultServer
 from tests.plugins.aws.aws import CALL, ours, stock
 
-TOKEN = faults.answer(200, {"accessToken": "at", "tokenType": "Bearer"})
+TOKEN = faults.respond(200, {"accessToken": "at", "tokenType": "Bearer"})
 REGION = {"region_name": "us-east-1"}
 DEAD = "http://127.0.0.1:1"
 
@@ -358,7 +358,7 @@ def test_signs_create_token_with_iam_with_the_given_credentials() -> None:
         boto3.session.Session().client,
         lambda _name, **options: sso_oidc.client(**options),
     ):
-        with FaultServer(faults.answer(200, response)) as server:
+        with FaultServer(faults.respond(200, response)) as server:
             client = make("sso-oidc", **REGION, endpoint_url=server.url, **keys)
             result = client.create_token_with_iam(**params)
             client.close()
@@ -455,8 +455,8 @@ for ask in (client.get_paginator, client.generate_presigned_url):
 client.close()
 print("botocore" in sys.modules)
 """
-    page = faults.answer(404, b"<html>not here</html>")
-    with FaultServer(page, faults.answer(429, b"")) as server:
+    page = faults.respond(404, b"<html>not here</html>")
+    with FaultServer(page, faults.respond(429, b"")) as server:
         done = subprocess.run(
             [sys.executable, "-c", code, server.url],
             check=True,

@@ -150,7 +150,7 @@ def test_finds_an_issuer_with_a_trailing_slash(home: Home) -> None:
             "token_endpoint": f"{server.url}/token",
             "authorization_endpoint": f"{server.url}/authorize",
         }
-        return faults.answer(200, found)(stage)
+        return faults.respond(200, found)(stage)
 
     with FaultServer(*[metadata] * 8) as server:
         address = f"{server.url}/.well-known/openid-configuration"
@@ -163,7 +163,7 @@ def test_finds_an_issuer_with_a_trailing_slash(home: Home) -> None:
 
 
 def test_explains_how_to_use_a_provider_without_metadata(home: Home) -> None:
-    with FaultServer(*[faults.answer(404, b"")] * 12) as server:
+    with FaultServer(*[faults.respond(404, b"")] * 12) as server:
         done = home.run("login", server.url)
     assert done.returncode == 1
     assert "Discovery of" in done.stderr

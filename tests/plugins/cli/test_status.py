@@ -145,7 +145,7 @@ def test_a_faulty_third_party_store_does_not_hide_other_profiles(home: Home) -> 
 
 
 def test_keeps_user_and_scope_if_a_refresh_omits_them(home: Home) -> None:
-    with FaultServer(faults.answer(200, faults.TOKEN)) as server:
+    with FaultServer(faults.respond(200, faults.TOKEN)) as server:
         home.write(
             f'[profiles.work]\nprovider = {{ token_endpoint = "{server.token_endpoint}" }}\n'
             'client_id = "app"\nscope = "read write"\n'

@@ -68,7 +68,7 @@ STARTED = {
 
 def test_escapes_control_characters_from_the_provider(home: Home) -> None:
     refusal = {"error": f"a{EVIL}", "error_description": EVIL, "error_uri": EVIL}
-    script = faults.answer(200, STARTED), faults.answer(400, refusal)
+    script = faults.respond(200, STARTED), faults.respond(400, refusal)
     with FaultServer(*script) as server:
         home.write(device_provider(server))
         done = home.run("login", "work", "--device")
@@ -83,7 +83,7 @@ ADDRESSES = ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x"]
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_rejects_a_verification_address_that_is_not_http(home: Home, address: str) -> None:
-    with FaultServer(faults.answer(200, {**STARTED, "verification_uri": address})) as server:
+    with FaultServer(faults.respond(200, {**STARTED, "verification_uri": address})) as server:
         home.write(device_provider(server))
         done = home.run("login", "work", "--device")
     assert (done.returncode, done.stdout) == (1, "")
@@ -99,7 +99,7 @@ def test_does_not_open_a_login_page_that_is_not_http(home: Home, address: str) -
             "token_endpoint": f"{server.url}/token",
             "authorization_endpoint": address,
         }
-        return faults.answer(200, found)(stage)
+        return faults.respond(200, found)(stage)
 
     with FaultServer(metadata) as server:
         home.write(f'[profiles.work]\nprovider = "{server.url}"\nclient_id = "app"\n')

@@ -31,7 +31,7 @@ def grantway_register_grants():
 
 
 def respond(**fields: Any) -> faults.Act:
-    return faults.answer(200, {"access_token": "at", "token_type": "Bearer", **fields})
+    return faults.respond(200, {"access_token": "at", "token_type": "Bearer", **fields})
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_repeatable_grant_is_refreshed_by_another_request(vouchers: Home) -> N
 
 
 def test_reports_a_rejected_voucher_and_the_fix(vouchers: Home) -> None:
-    with FaultServer(faults.answer(400, {"error": "invalid_grant"})) as server:
+    with FaultServer(faults.respond(400, {"error": "invalid_grant"})) as server:
         describe(vouchers, server, "once")
         done = vouchers.run("login", "v")
     assert done.returncode == 3
@@ -148,7 +148,7 @@ def test_reports_a_missing_voucher_and_the_fix(vouchers: Home) -> None:
 def test_a_login_without_a_refresh_token_is_not_refreshable(home: Home) -> None:
     started = {"device_code": "dc", "user_code": "AB", "verification_uri": "https://x.example"}
     with FaultServer(
-        faults.answer(200, {**started, "interval": 1}), respond(expires_in=60)
+        faults.respond(200, {**started, "interval": 1}), respond(expires_in=60)
     ) as server:
         home.write(
             "[profiles.work]\nprovider = "

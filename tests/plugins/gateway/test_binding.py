@@ -97,7 +97,7 @@ def test_the_binding_survives_a_restart_and_counts_at_every_replica(
 
 
 def test_what_was_not_sealed_here_or_was_changed_is_not_sent(brokered: Brokered) -> None:
-    broker, server = brokered(faults.answer(), clients=CLIENTS)
+    broker, server = brokered(faults.respond(), clients=CLIENTS)
     endpoint = TokenEndpoint(broker)
     sealed = broker.bind("shop", "rt")
     for token in ("rt", sealed[:-6] + "AAAA==", sealed[1:], sealed + "A", "gwb1..", "gwb1.x.y"):
@@ -110,8 +110,8 @@ def test_what_was_not_sealed_here_or_was_changed_is_not_sent(brokered: Brokered)
 
 def test_another_providers_token_is_not_sent_to_this_one(brokered: Brokered) -> None:
     key = generate_key()
-    there, _ = brokered(faults.answer(), clients=CLIENTS, keys=key)
-    here, server = brokered(faults.answer(), clients=CLIENTS, keys=key)
+    there, _ = brokered(faults.respond(), clients=CLIENTS, keys=key)
+    here, server = brokered(faults.respond(), clients=CLIENTS, keys=key)
     assert refreshed(TokenEndpoint(here), "shop", there.bind("shop", "rt")) == (
         400,
         "invalid_grant",
@@ -120,7 +120,7 @@ def test_another_providers_token_is_not_sent_to_this_one(brokered: Brokered) -> 
 
 
 def test_a_provider_that_does_not_rotate_keeps_its_refresh_token(brokered: Brokered) -> None:
-    broker, server = brokered(faults.answer(), clients=CLIENTS)
+    broker, server = brokered(faults.respond(), clients=CLIENTS)
     endpoint = TokenEndpoint(broker)
     status, successor = refreshed(endpoint, "shop", broker.bind("shop", "rt"))
     assert (status, server.requests[-1].form["refresh_token"]) == (200, ["rt"])
@@ -131,9 +131,9 @@ def test_a_provider_that_does_not_rotate_keeps_its_refresh_token(brokered: Broke
 def test_keys_rotate_without_a_login(brokered: Brokered) -> None:
     old, new = generate_key(), generate_key()
     upstream = {"clients": CLIENTS, "upstream": "idp"}
-    before, _ = brokered(faults.answer(), keys=old, **upstream)
-    between, server = brokered(faults.answer(), keys=[new, old], **upstream)
-    after, _ = brokered(faults.answer(), keys=f"{new}", **upstream)
+    before, _ = brokered(faults.respond(), keys=old, **upstream)
+    between, server = brokered(faults.respond(), keys=[new, old], **upstream)
+    after, _ = brokered(faults.respond(), keys=f"{new}", **upstream)
     first = before.bind("shop", "rt")
     status, second = refreshed(TokenEndpoint(between), "shop", first)
     assert (status, server.requests[-1].form["refresh_token"]) == (200, ["rt"])
@@ -149,7 +149,7 @@ def test_refresh_tokens_are_sealed_wherever_a_response_has_them(brokered: Broker
         "authed_user": {"refresh_token": "rt-nested", "all": [{"refresh_token": "rt-listed"}]},
     }
     broker, server = brokered(
-        faults.answer(200, json.dumps(said).encode(), {"Content-Type": JSON}), clients=CLIENTS
+        faults.respond(200, json.dumps(said).encode(), {"Content-Type": JSON}), clients=CLIENTS
     )
     endpoint = TokenEndpoint(broker)
     own = broker.bind("shop", "rt-subject")
@@ -188,7 +188,7 @@ def test_another_caller_cannot_redeem_a_device_code(
 
 
 def test_a_device_code_from_elsewhere_belongs_to_its_first_presenter(brokered: Brokered) -> None:
-    pending = faults.answer(400, {"error": "authorization_pending"})
+    pending = faults.respond(400, {"error": "authorization_pending"})
     broker, server = brokered(pending, clients=CLIENTS)
     endpoint = TokenEndpoint(broker)
     redeem = {"grant_type": DEVICE, "device_code": "not-sealed"}
@@ -250,11 +250,11 @@ def test_a_device_login_needs_a_caller_that_may_begin_one(brokered: Brokered) ->
     def rule(client_id: str, secret: str | None) -> Principal | None:
         return Principal(client_id, frozenset({"refresh_token"})) if secret == THEIRS else None
 
-    broker, server = brokered(faults.answer(), clients=rule)
+    broker, server = brokered(faults.respond(), clients=rule)
     endpoint = DeviceAuthorizationEndpoint(broker)
     assert ask(endpoint, "evil")[1]["error"] == "invalid_client"
     assert ask(endpoint, "shop")[1]["error"] == "unauthorized_client"
-    broker, server = brokered(faults.answer(), clients=CLIENTS)
+    broker, server = brokered(faults.respond(), clients=CLIENTS)
     endpoint = DeviceAuthorizationEndpoint(broker)
     status, said = ask(endpoint, "shop")
     assert (status, said["error_description"]) == (
@@ -283,7 +283,7 @@ def test_a_code_is_redeemed_by_the_caller_whose_redirect_uri_it_was_sent_to(
     client: str, params: dict[str, str], error: str | None, brokered: Brokered
 ) -> None:
     broker, server = brokered(
-        faults.answer(), clients=CLIENTS, redirect_uris={"shop": [OWN], "evil": [FOREIGN]}
+        faults.respond(), clients=CLIENTS, redirect_uris={"shop": [OWN], "evil": [FOREIGN]}
     )
     _, said = ask(TokenEndpoint(broker), client, **{**CODE, **params})
     assert said.get("error") == error
@@ -298,12 +298,12 @@ def by_function(client_id: str, secret: str | None) -> bool:
 def test_without_redirect_uris_no_code_is_redeemed_where_callers_are_many(
     clients: Any, brokered: Brokered
 ) -> None:
-    broker, server = brokered(faults.answer(), clients=clients)
+    broker, server = brokered(faults.respond(), clients=clients)
     _, said = ask(TokenEndpoint(broker), "shop", **CODE, redirect_uri=OWN)
     assert said["error"] == "unauthorized_client"
     assert "redirect_uris" in said["error_description"]
     assert not server.requests
-    alone, _ = brokered(faults.answer(), clients={"shop": CLIENTS["shop"]})
+    alone, _ = brokered(faults.respond(), clients={"shop": CLIENTS["shop"]})
     assert ask(TokenEndpoint(alone), "shop", **CODE, redirect_uri=OWN)[0] == 200
 
 
@@ -332,18 +332,18 @@ def test_a_binding_that_cannot_work_is_rejected_at_the_start(
     options: dict[str, Any], says: str, brokered: Brokered
 ) -> None:
     with pytest.raises(grantway.ConfigurationError, match=says) as caught:
-        brokered(faults.answer(), **{"clients": CLIENTS, **options})
+        brokered(faults.respond(), **{"clients": CLIENTS, **options})
     assert "short" not in str(caught.value)
 
 
 def test_a_public_client_works_with_explicit_keys(brokered: Brokered) -> None:
-    broker, _ = brokered(faults.answer(), clients=CLIENTS, client_secret=None, keys=generate_key())
+    broker, _ = brokered(faults.respond(), clients=CLIENTS, client_secret=None, keys=generate_key())
     assert refreshed(TokenEndpoint(broker), "shop", broker.bind("shop", "rt"))[0] == 200
 
 
 def test_no_secret_shows(brokered: Brokered, http: requests.Session, caplog: Any) -> None:
     key = generate_key()
-    broker, _ = brokered(faults.answer(), clients=CLIENTS, keys=key)
+    broker, _ = brokered(faults.respond(), clients=CLIENTS, keys=key)
     endpoint = TokenEndpoint(broker)
     sealed = broker.bind("shop", "rt-very-secret")
     _, said = ask(endpoint, "evil", grant_type="refresh_token", refresh_token=sealed)

@@ -38,7 +38,7 @@ AWS = {
 
 
 def refusal(error: str, status: int = 400, **more: str) -> Any:
-    return faults.answer(status, {"error": error, **more})
+    return faults.respond(status, {"error": error, **more})
 
 
 @pytest.mark.parametrize(
@@ -115,19 +115,19 @@ HTML = {"Content-Type": "text/html"}
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (faults.answer(503, b"", {"Retry-After": "7"}), (503, NOT_NOW, "7", UNTRIED)),
-        (faults.answer(429, b"", {"Retry-After": "0"}), (503, NOT_NOW, "0", UNTRIED)),
-        (faults.answer(503, b""), (503, NOT_NOW, None, UNTRIED)),
+        (faults.respond(503, b"", {"Retry-After": "7"}), (503, NOT_NOW, "7", UNTRIED)),
+        (faults.respond(429, b"", {"Retry-After": "0"}), (503, NOT_NOW, "0", UNTRIED)),
+        (faults.respond(503, b""), (503, NOT_NOW, None, UNTRIED)),
         (refusal("temporarily_unavailable"), (503, NOT_NOW, None, UNTRIED)),
         (refusal("server_error", 500), (502, "server_error", None, UNKNOWN)),
-        (faults.answer(500, b"<html>oops</html>", HTML), (502, "server_error", None, UNKNOWN)),
-        (faults.answer(200, b"<html>login</html>", HTML), (502, "server_error", None, UNKNOWN)),
+        (faults.respond(500, b"<html>oops</html>", HTML), (502, "server_error", None, UNKNOWN)),
+        (faults.respond(200, b"<html>login</html>", HTML), (502, "server_error", None, UNKNOWN)),
         (
-            faults.answer(404, b"<html>", HTML),
+            faults.respond(404, b"<html>", HTML),
             (502, "server_error", None, UNLIKE),
         ),
         (
-            faults.answer(302, b"", {"Location": "/x"}),
+            faults.respond(302, b"", {"Location": "/x"}),
             (502, "server_error", None, UNLIKE),
         ),
         (faults.reset_after_request, (504, "server_error", None, UNKNOWN)),
@@ -216,7 +216,7 @@ def test_a_replay_window_is_told(brokered: Brokered, serve: Serve, http: request
 def test_broken_parameters_are_named_as_they_are_spelt_and_not_sent(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     data = {"grant_type": "authorization_code", "code_verifier": "short", **SHOP}
     answer = http.post(url, data=data)
@@ -247,7 +247,7 @@ def test_a_middleware_that_raises_is_a_failure_of_the_gateway(
             return [middleware]
 
     grantway_register(Plugin())
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     for _ in range(2):
         answer = http.post(url, data=bound(backend, REFRESH))
@@ -322,7 +322,7 @@ def test_a_wait_for_a_thread_counts_against_the_whole_time(
 
     grantway_register(Plugin())
     seconds = 2.0
-    backend, server = brokered(faults.answer(), threads=1, waiting=1, timeout=seconds)
+    backend, server = brokered(faults.respond(), threads=1, waiting=1, timeout=seconds)
     url = serve("asgi", TokenEndpoint(backend))
     asked = bound(backend, REFRESH)
     with ThreadPoolExecutor(2) as callers:

@@ -18,7 +18,7 @@ ASK = {"grant_type": "client_credentials"}
 
 
 def ask(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests.Response:
-    backend, server = brokered(faults.answer(), clients=clients)
+    backend, server = brokered(faults.respond(), clients=clients)
     url = serve("asgi", TokenEndpoint(backend))
     answer = requests.post(url, data={**ASK, **data}, timeout=PATIENCE)
     assert len(server.requests) == (answer.status_code == 200)
@@ -66,7 +66,7 @@ def test_the_old_and_the_new_secret_work_during_a_rotation(
 def test_two_methods_at_once_are_refused(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     answer = http.post(url, data={**ASK, **SHOP}, auth=("shop", THEIRS))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
@@ -131,7 +131,7 @@ async def _late(_client_id: str, _secret: str | None) -> bool:
 )
 def test_rules_that_cannot_work_are_refused(clients: Any, brokered: Brokered) -> None:
     with pytest.raises(grantway.ConfigurationError, match="clients: ") as caught:
-        brokered(faults.answer(), clients=clients)
+        brokered(faults.respond(), clients=clients)
     assert THEIRS not in str(caught.value)
 
 

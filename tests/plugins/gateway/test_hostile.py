@@ -54,7 +54,7 @@ def judged(answer: requests.Response, status: int, content_type: str) -> None:
 def test_a_body_over_the_cap(
     framework: str, content_type: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     for size in (BODY_CAP + 1, 500_000):
         judged(post(http, url, b"a" * size, content_type), 413, content_type)
@@ -72,7 +72,7 @@ def test_a_chunked_body_over_the_cap(
         for _ in range(count):
             yield b"a" * 10_000
 
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     judged(post(http, url, pieces(7), FORM), 413, FORM)
     assert post(http, url, pieces(6), FORM).status_code == 200
@@ -81,7 +81,7 @@ def test_a_chunked_body_over_the_cap(
 def test_a_chunked_body_where_the_server_reads_none(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve("wsgi", TokenEndpoint(backend))
     judged(post(http, url, iter([ASK]), FORM), 411, FORM)
     assert not server.requests
@@ -104,7 +104,7 @@ def raw(url: str, sent: bytes) -> bytes:
 def test_a_body_that_never_comes(
     framework: str, begun: bytes, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend, body_seconds=0.3))
     sent = head(url, f"Content-Type: {FORM}", "Content-Length: 500") + begun
     assert raw(url, sent).startswith(b"HTTP/1.1 408 ")
@@ -115,7 +115,7 @@ def test_a_body_that_never_comes(
 def test_a_thousand_connections_that_send_nothing(
     brokered: Brokered, serve: Serve, http: requests.Session, many_files: None
 ) -> None:
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     url = serve("starlette", TokenEndpoint(backend))
     begun = head(url, f"Content-Type: {FORM}", "Content-Length: 500")
     with ExitStack() as held:
@@ -138,7 +138,7 @@ def many_files() -> Iterator[None]:
 
 
 def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     for framework in ("wsgi", "flask", "django"):
         url = serve(framework, TokenEndpoint(backend))
         with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
@@ -191,7 +191,7 @@ def test_bad_input_is_named_and_not_sent(
     brokered: Brokered,
     serve: Serve,
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     answer = requests.post(url, data=body, headers={"content-type": content_type}, timeout=PATIENCE)
     judged(answer, 400, content_type)
@@ -203,7 +203,7 @@ def test_bad_input_is_named_and_not_sent(
 def test_another_content_type(
     framework: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     for content_type in ("text/plain", "multipart/form-data; boundary=x", f"{JSON}, {FORM}", "x"):
         judged(post(http, url, ASK, content_type), 415, content_type)
@@ -224,7 +224,7 @@ def test_another_content_type(
 def test_a_header_that_stands_twice(
     framework: str, twice: tuple[str, ...], brokered: Brokered, serve: Serve
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     answer = raw(url, head(url, *twice, f"Content-Length: {len(ASK)}") + ASK)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -237,7 +237,7 @@ def test_a_header_that_stands_twice(
 def test_two_authorization_headers_under_wsgi(
     framework: str, first: str, brokered: Brokered, serve: Serve
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     twice = (f"Authorization: {first}", "Authorization: Basic eDp5")
     body = b"grant_type=client_credentials&client_id=kiosk"
@@ -256,7 +256,7 @@ def test_two_authorization_headers_under_wsgi(
 def test_a_basic_header_that_cannot_be_read(
     framework: str, authorization: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     headers = {"content-type": FORM, "authorization": authorization}
     answer = http.post(url, data=b"grant_type=client_credentials", headers=headers)
@@ -267,7 +267,7 @@ def test_a_basic_header_that_cannot_be_read(
 def test_what_is_smuggled_in_stays_in_its_field(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     token = "rt&client_id=evil&grant_type=x%0d%0a"
     sealed = backend.bind("shop", token)
@@ -282,7 +282,7 @@ def test_what_is_smuggled_in_stays_in_its_field(
 def test_a_parameter_that_may_stand_twice_does_for_its_own_grant_only(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     two = [("resource", "https://a.example/"), ("resource", "https://b.example/")]
     asked = [("grant_type", "client_credentials"), *SHOP.items()]
@@ -340,7 +340,7 @@ def sound(endpoint: TokenEndpoint, headers: dict[str, str], body: bytes) -> None
 def test_any_bytes_get_an_answer(
     content_type: str, auth: str, body: bytes, brokered: Brokered
 ) -> None:
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     sound(TokenEndpoint(backend), {"Content-Type": content_type, "Authorization": auth}, body)
 
 
@@ -349,7 +349,7 @@ def test_any_bytes_get_an_answer(
 def test_any_json_object_gets_an_answer(
     known: dict[str, Any], more: dict[str, Any], brokered: Brokered
 ) -> None:
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     body = json.dumps({**known, **more}).encode()
     sound(TokenEndpoint(backend), {"Content-Type": JSON}, body)
 
@@ -406,6 +406,6 @@ def test_a_stream_that_breaks(raised: Exception, status: int, brokered: Brokered
         def read(self, size: int, /) -> bytes:
             raise raised
 
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     answer = TokenEndpoint(backend).respond("POST", {"Content-Type": FORM}, Breaks())
     assert answer.status == status

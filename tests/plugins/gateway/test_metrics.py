@@ -64,10 +64,10 @@ def observed(metrics: GatewayMetrics) -> grantway.Registry:
 
 def test_calls_are_counted_by_provider_grant_and_outcome() -> None:
     script = (
-        faults.answer(),
-        faults.answer(400, {"error": "invalid_grant"}),
-        faults.answer(503, b""),
-        faults.answer(),
+        faults.respond(),
+        faults.respond(400, {"error": "invalid_grant"}),
+        faults.respond(503, b""),
+        faults.respond(),
     )
     twice = grantway.RetryPolicy(attempts=2, base=0.0)
     with FaultServer(*script) as server:
@@ -160,7 +160,7 @@ def test_the_values_of_a_label_are_bounded(registry: CollectorRegistry) -> None:
 def test_a_page_names_no_client_no_tenant_and_no_token(metrics: GatewayMetrics) -> None:
     with (
         FaultServer(
-            faults.answer(200, {"access_token": "at-secret", "token_type": "Bearer"})
+            faults.respond(200, {"access_token": "at-secret", "token_type": "Bearer"})
         ) as server,
         asking(server, registry=observed(metrics)) as client,
     ):
@@ -189,7 +189,7 @@ def test_a_protection_is_followed(metrics: GatewayMetrics) -> None:
     ]
     for name, level in gauges:
         assert value(metrics, name, provider="login") == level
-    with FaultServer(held, faults.answer(500, b"")) as server, asking(server, guard) as client:
+    with FaultServer(held, faults.respond(500, b"")) as server, asking(server, guard) as client:
         first = Crowd(1, lambda: ask(client))
         held.wait_for(1)
         with pytest.raises(grantway.ProviderPausedError):
@@ -230,7 +230,7 @@ def test_a_later_protection_of_a_provider_takes_the_place_of_the_one_before(
 
 def test_a_call_that_was_not_sent_is_one_of_its_calls_too() -> None:
     guard = Protection("login", breaker=BreakerRules(failures=1))
-    with FaultServer(faults.answer(500, b"")) as server:
+    with FaultServer(faults.respond(500, b"")) as server:
         metrics = named(server)
         with asking(server, guard, registry=observed(metrics)) as client:
             fail(client, 1)

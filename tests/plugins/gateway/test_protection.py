@@ -33,13 +33,13 @@ from tests.faults import FaultServer
 from tests.plugins.gateway.conftest import FORM
 from tests.plugins.gateway.crowd import PATIENCE, Clock, Crowd, Held, ask, asking, fail, until
 
-DOWN = faults.answer(500, b"")
-GRANTED = faults.answer()
-LATER = faults.answer(429, b"", {"Retry-After": "30"})
+DOWN = faults.respond(500, b"")
+GRANTED = faults.respond()
+LATER = faults.respond(429, b"", {"Retry-After": "30"})
 
 
 def error_response(code: str) -> Any:
-    return faults.answer(400, {"error": code})
+    return faults.respond(400, {"error": code})
 
 
 @pytest.fixture
@@ -154,10 +154,10 @@ def test_waiting_calls_are_rejected_when_the_breaker_opens(clock: Clock) -> None
     ("act", "code"),
     [
         (DOWN, "outcome_unknown"),
-        (faults.answer(503, b""), "provider_unavailable"),
-        (faults.answer(429, b""), "provider_unavailable"),
-        (faults.answer(200, b"<html>"), "response_invalid"),
-        (faults.answer(302, b"", {"Location": "https://example.com/"}), "redirect_refused"),
+        (faults.respond(503, b""), "provider_unavailable"),
+        (faults.respond(429, b""), "provider_unavailable"),
+        (faults.respond(200, b"<html>"), "response_invalid"),
+        (faults.respond(302, b"", {"Location": "https://example.com/"}), "redirect_refused"),
         (faults.close_after_request, "outcome_unknown"),
         (error_response("server_error"), "server_error"),
         (error_response("temporarily_unavailable"), "temporarily_unavailable"),
@@ -385,7 +385,7 @@ def test_retry_after_rejects_waiting_calls(clock: Clock) -> None:
 
 def test_retry_after_is_capped(clock: Clock) -> None:
     guard = protection(clock, retry_after_cap=60.0)
-    year = faults.answer(503, b"", {"Retry-After": "31536000"})
+    year = faults.respond(503, b"", {"Retry-After": "31536000"})
     with FaultServer(year, GRANTED) as server, asking(server, guard) as client:
         fail(client, 1)
         with pytest.raises(grantway.ProviderPausedError) as paused:
@@ -414,7 +414,7 @@ def test_a_running_call_is_not_retried_during_retry_after(clock: Clock) -> None:
     guard = protection(clock)
     patient = grantway.RetryPolicy(attempts=3, base=0.0)
     with (
-        FaultServer(faults.answer(429, b"", {"Retry-After": "1"}), GRANTED) as server,
+        FaultServer(faults.respond(429, b"", {"Retry-After": "1"}), GRANTED) as server,
         asking(server, guard, retry=patient) as client,
     ):
         with pytest.raises(grantway.ProviderUnavailableError) as error:
@@ -436,7 +436,7 @@ def test_retry_after_stops_a_call_that_waits_for_its_next_attempt(clock: Clock) 
     )
     patient = grantway.RetryPolicy(attempts=3, base=0.01)
     with (
-        FaultServer(faults.answer(503, b""), LATER, GRANTED) as server,
+        FaultServer(faults.respond(503, b""), LATER, GRANTED) as server,
         asking(server, guard) as other,
         asking(server, guard, retry=patient, registry=registry) as client,
     ):
@@ -626,7 +626,7 @@ def test_limits_hold_through_every_kind_of_failure_and_recovery(
         [
             GRANTED,
             DOWN,
-            faults.answer(429, b"", {"Retry-After": "2"}),
+            faults.respond(429, b"", {"Retry-After": "2"}),
             faults.close_after_request,
             faults.stall,
             error_response("invalid_grant"),

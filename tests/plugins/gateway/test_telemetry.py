@@ -51,7 +51,7 @@ def traces() -> Iterator[Traces]:
 
 def test_a_refresh_in_its_own_thread(traces: Traces) -> None:
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         asking(server, registry=traces.registry) as client,
         traces.tracer.start_as_current_span("request"),
     ):
@@ -65,7 +65,7 @@ def test_a_refresh_for_an_event_loop(traces: Traces) -> None:
             await client.credential(grant_type="client_credentials").token_async()
 
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         asking(server, registry=traces.registry) as client,
     ):
         asyncio.run(request(client))
@@ -74,7 +74,7 @@ def test_a_refresh_for_an_event_loop(traces: Traces) -> None:
 
 def test_a_brokered_call(traces: Traces) -> None:
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         asking(server, registry=traces.registry) as client,
         traces.tracer.start_as_current_span("request"),
     ):
@@ -106,7 +106,7 @@ def test_a_brokered_call_of_an_event_loop_in_a_worker_thread(traces: Traces) -> 
         return statuses
 
     with (
-        FaultServer(faults.answer()) as server,
+        FaultServer(faults.respond()) as server,
         asking(server, registry=traces.registry) as client,
     ):
         endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
@@ -117,7 +117,7 @@ def test_a_brokered_call_of_an_event_loop_in_a_worker_thread(traces: Traces) -> 
 def test_a_call_that_a_protection_did_not_send(traces: Traces) -> None:
     guard = Protection("login", breaker=BreakerRules(failures=1))
     with (
-        FaultServer(faults.answer(500, b"")) as server,
+        FaultServer(faults.respond(500, b"")) as server,
         asking(server, guard, registry=traces.registry) as client,
     ):
         fail(client, 1)

@@ -189,7 +189,7 @@ def test_a_grant_that_is_registered_later_is_served_at_once(
     serve: Serve,
     http: requests.Session,
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     unknown = http.post(url, data={**FIRST, **SHOP})
     assert (unknown.status_code, unknown.json()["error"]) == (400, "unsupported_grant_type")
@@ -248,7 +248,7 @@ def test_a_closed_store_is_no_fault_of_the_grant(
 def test_what_is_not_allowed_is_not_served(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend, allow=["refresh_token"]))
     answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
@@ -261,7 +261,7 @@ def test_what_is_not_allowed_is_not_served(
 def test_the_gateways_credentials_go_upstream_and_the_callers_do_not(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, server = brokered(faults.answer())
+    backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     data = {
         "grant_type": "refresh_token",
@@ -293,7 +293,7 @@ def test_what_the_provider_adds_is_passed_on_without_the_gateways_secret(
         "client_secret": OURS,
     }
     body = json.dumps(said).replace('"T1"', '"T1", "n": 7').encode()[:-1] + b', "huge": 1e999}'
-    backend, _ = brokered(faults.answer(200, body, {"Content-Type": "application/json"}))
+    backend, _ = brokered(faults.respond(200, body, {"Content-Type": "application/json"}))
     url = serve("asgi", TokenEndpoint(backend))
     data = {"grant_type": "client_credentials", **SHOP}
     assert http.post(url, data=data).json() == {
@@ -307,7 +307,7 @@ def test_what_the_provider_adds_is_passed_on_without_the_gateways_secret(
 
 
 def test_an_endpoint_without_a_framework(brokered: Brokered) -> None:
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     endpoint = TokenEndpoint(backend)
     body = f"grant_type=client_credentials&client_id=shop&client_secret={THEIRS}".encode()
     answer = endpoint.respond("POST", {"Content-Type": FORM, "Content-Length": "9999"}, body)
@@ -322,14 +322,14 @@ def test_an_endpoint_without_a_framework(brokered: Brokered) -> None:
 
 
 def test_arguments_that_cannot_work_are_refused(brokered: Brokered) -> None:
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     with pytest.raises(grantway.ConfigurationError, match="allow: must be a list"):
         TokenEndpoint(backend, allow="refresh_token")
     with pytest.raises(grantway.ConfigurationError, match="body_seconds: must be"):
         TokenEndpoint(backend, body_seconds=0)
     for name in ("threads", "timeout", "waiting"):
         with pytest.raises(grantway.ConfigurationError, match=f"{name}: "):
-            brokered(faults.answer(), **{name: -1})
+            brokered(faults.respond(), **{name: -1})
 
 
 def test_a_settlement_of_ones_own_that_breaks_tells_nothing(
@@ -358,7 +358,7 @@ def test_a_client_may_be_limited_to_some_grants(
     def rule(client_id: str, secret: str | None) -> Principal | None:
         return Principal(client_id, frozenset({"refresh_token"})) if secret == THEIRS else None
 
-    backend, server = brokered(faults.answer(), clients=rule)
+    backend, server = brokered(faults.respond(), clients=rule)
     url = serve("asgi", TokenEndpoint(backend))
     answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
     assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
@@ -378,7 +378,7 @@ def test_importing_it_loads_neither_frameworks_nor_a_database() -> None:
 
 
 def test_nothing_shows_a_secret(brokered: Brokered) -> None:
-    backend, _ = brokered(faults.answer())
+    backend, _ = brokered(faults.respond())
     assert OURS not in repr(TokenEndpoint(backend))
     assert "CLIENTS" not in repr(backend)
     assert all(kept not in repr(backend) for kept in CLIENTS.values() if kept)

@@ -42,7 +42,7 @@ def server(folder: Path, authority: Identity) -> Iterator[FaultServer]:
     """Run a token endpoint that requests a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*issue(folder, "server", authority).paths)
-    with FaultServer(faults.answer(), tls=context) as server:
+    with FaultServer(faults.respond(), tls=context) as server:
         yield server
 
 
@@ -224,7 +224,7 @@ def test_a_gateway_trusts_a_ca_bundle_for_providers_and_upstreams(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*issue(folder, "behind", authority).paths)
-    with FaultServer(faults.answer(), tls=context) as behind:
+    with FaultServer(faults.respond(), tls=context) as behind:
         more = f'[network]\nca_bundle = "{authority.certificate}"'
         file = gateway_file(tmp_path, server, behind, more)
         with gateway(file) as running:

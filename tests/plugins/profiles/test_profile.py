@@ -50,7 +50,9 @@ def robot(tmp_path: Path, issuer: LiveIssuer, secret: str) -> Path:
 def test_pushes_a_login_to_the_endpoint_of_the_profile(
     tmp_path: Path, grantway_issuer: LiveIssuer, discovered: bool
 ) -> None:
-    with FaultServer(faults.answer(201, {"request_uri": "urn:pushed", "expires_in": 60})) as server:
+    with FaultServer(
+        faults.respond(201, {"request_uri": "urn:pushed", "expires_in": 60})
+    ) as server:
         where = (
             f'issuer = "{grantway_issuer.url}"'
             if discovered
@@ -192,7 +194,7 @@ def test_the_key_depends_on_the_settings_that_determine_the_token(
 
 
 def test_each_refresh_repeats_the_resource_and_extra_of_the_login(tmp_path: Path) -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         profile = loaded(
             tmp_path,
             f'provider = {{token_endpoint = "{server.token_endpoint}"}}\nclient_id = "c"\n'
@@ -214,7 +216,7 @@ def test_each_refresh_repeats_the_resource_and_extra_of_the_login(tmp_path: Path
 
 @pytest.mark.parametrize("grant", ["client_credentials", "refresh_token"])
 def test_a_grant_without_a_user_requests_the_resource(tmp_path: Path, grant: str) -> None:
-    with FaultServer(faults.answer()) as server:
+    with FaultServer(faults.respond()) as server:
         profile = loaded(
             tmp_path,
             f'provider = {{token_endpoint = "{server.token_endpoint}"}}\nclient_id = "c"\n'
@@ -258,7 +260,7 @@ def test_an_endpoint_in_the_file_overrides_the_metadata(
 def test_accepts_the_expected_issuer_in_the_metadata(tmp_path: Path) -> None:
     own = "https://login.example.com/{tenantid}"
     metadata = {"issuer": own, "token_endpoint": "https://login.example.com/token"}
-    with FaultServer(faults.answer(200, metadata)) as server:
+    with FaultServer(faults.respond(200, metadata)) as server:
         body = (
             f'provider = {{issuer = "{server.url}", expected_issuer = "{own}"}}\nclient_id = "c"\n'
         )

@@ -201,7 +201,7 @@ def test_plays_faults_in_order(
     grantway_register: Register, grantway_faults: Callable[..., FaultServer]
 ) -> None:
     grantway_register(COUPON)
-    server = grantway_faults(faults.reset_early, faults.answer())
+    server = grantway_faults(faults.reset_early, faults.respond())
     provider = grantway.Provider(token_endpoint=server.token_endpoint)
     with grantway.Client(provider, client_id="me") as client:
         with pytest.raises(grantway.OutcomeUnknownError):

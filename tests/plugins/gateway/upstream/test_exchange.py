@@ -154,7 +154,7 @@ def test_a_refused_token_is_not_asked_for_again_at_once(asking: Asking) -> None:
 def test_an_exchange_that_fails_otherwise_is_not_the_callers_fault(
     upstream: Make, grantway_faults: Any, told: Told
 ) -> None:
-    server = grantway_faults(faults.answer(503, b"", {"Retry-After": "7"}))
+    server = grantway_faults(faults.respond(503, b"", {"Retry-After": "7"}))
     with grantway.Client(
         grantway.Provider(token_endpoint=server.token_endpoint),
         client_id="gateway",
@@ -176,7 +176,7 @@ def test_an_exchange_that_fails_otherwise_is_not_the_callers_fault(
 def test_an_exchanged_token_does_not_outlive_the_callers(
     grantway_faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = grantway_faults(faults.answer())
+    server = grantway_faults(faults.respond())
     with grantway.Client(
         grantway.Provider(token_endpoint=server.token_endpoint), client_id="gateway"
     ) as client:

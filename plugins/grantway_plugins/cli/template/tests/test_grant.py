@@ -26,7 +26,7 @@ def test_a_voucher_is_not_sent_again_after_a_lost_response(
     grantway_register: Register, grantway_faults: Callable[..., FaultServer]
 ) -> None:
     registry = grantway_register(VOUCHER)
-    server = grantway_faults(faults.reset_after_request, faults.answer())
+    server = grantway_faults(faults.reset_after_request, faults.respond())
     provider = grantway.Provider(token_endpoint=server.token_endpoint)
     with (
         grantway.Client(provider, client_id="tests", registry=registry) as client,
