@@ -1,1 +1,1 @@
-"""Everything that is not a standard grant, each behind the hooks that a stranger would use."""
+"""Plugins, command line, issuer and gateway. All use the hooks that third parties use."""

@@ -157,7 +157,7 @@ def test_a_login_without_a_refresh_token_is_not_refreshable(home: Home) -> None:
         )
         shown = home.run("login", "work", "--device").stdout
     assert "The token expires in 5" in shown
-    assert "renewed" not in shown
+    assert "refreshed" not in shown
     assert status(home)["refreshable"] is False
 
 
