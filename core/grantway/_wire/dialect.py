@@ -61,10 +61,11 @@ class Dialect(Value):
                 refuse(f"{at}: {part}", f"must be an instance of {kind.__name__}")
         check_seconds(f"{at}: replay_window", self.replay_window, least=0)
         amend: Any = self.amend
-        if amend is not None and not callable(amend):
-            refuse(f"{at}: amend", "must be callable, or None")
-        if is_async(amend):
-            refuse(f"{at}: amend", "must be a plain function, not async def")
+        if amend is not None:
+            if not callable(amend):
+                refuse(f"{at}: amend", "must be callable, or None")
+            if is_async(amend):
+                refuse(f"{at}: amend", "must be a plain function, not async def")
         object.__setattr__(self, "encoder", RequestEncoder(self.request))
         decoder = ResponseDecoder(
             self.name, self.response, self.error, self.request.scope_separator, self.amend
