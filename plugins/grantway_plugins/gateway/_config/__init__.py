@@ -1,4 +1,4 @@
-"""The gateway's TOML file: what it may say, and what it describes."""
+"""The gateway's TOML configuration file."""
 
 from .config_file import ConfigFile
 

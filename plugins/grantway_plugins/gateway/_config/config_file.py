@@ -1,4 +1,4 @@
-"""A gateway's file, read and checked; all its mistakes are reported at once."""
+"""The gateway's configuration file, whose mistakes are all reported at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as E
 from grantway_plugins.profiles._parameter_rule import parameter_rule
 from grantway_plugins.stores.encrypted._keys import KeySource, from_value
 
-from .filling import filled
+from .placeholder import fill_tenant
 from .tables import (
     AuthorizeTable,
     GatewayProviderTable,
@@ -45,29 +45,30 @@ _TOP = ("gateway", "network", "authorize", "providers", "routes", "tenants", "to
 _MISSING = "name it with --config; it holds tables [providers.NAME] and [routes.NAME]"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
-#: What stands for a tenant where none has come yet.
+#: Tenant name used to check parameters before any request.
 ANY_TENANT = "tenant"
 
 
 class ConfigFile(OneProcess):
-    """The content of a gateway's file, checked without asking any provider.
+    """The contents of a gateway's file, checked without sending requests to providers.
 
     Args:
-        path: The file.
+        path: Path of the file.
         require_valid: Whether mistakes raise an error. Without it, tables with mistakes are
             ``PartialTable``, and ``build_runtime`` reports the mistakes together with its own.
 
     Raises:
-        ConfigurationError: file, line and rule of every mistake; or the file is no TOML.
+        ConfigurationError: The file is missing, is not TOML, or has mistakes. The message gives
+            the file, line and rule of each.
 
     Attributes:
-        mistakes: All mistakes that were found.
+        mistakes: All mistakes in the file.
         gateway: ``[gateway]``.
         authorize: ``[authorize]``, or None.
-        network: ``[network]``: what counts for providers and routes that say nothing else.
+        network: ``[network]``: defaults for providers and routes.
         providers: ``[providers.NAME]``, by name.
         routes: ``[routes.NAME]``, by name, each with its ``grant``.
-        tenants: Tenant -> provider -> what differs.
+        tenants: ``[tenants.NAME.PROVIDER]``, by tenant and provider.
         token_endpoint: ``[token_endpoint]``, or None.
         components: Creates components from tables.
     """
@@ -95,7 +96,7 @@ class ConfigFile(OneProcess):
         self.providers = self._tables(GatewayProviderTable(), "providers")
         self.routes = self._tables(RouteTable(), "routes")
         self.tenants = self._read_tenants()
-        for check in self._misfits():
+        for check in self._checks():
             with suppress(InvalidKeyError):
                 self.mistakes.extend(check)
         if self.mistakes and require_valid:
@@ -105,13 +106,13 @@ class ConfigFile(OneProcess):
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self.toml.path
 
     # --- Reading ----------------------------------------------------------------------------------
 
     def _table(self, schema: Schema, table: Any, at: KeyPath) -> dict[str, Any]:
-        """Return a table, and keep its mistakes."""
+        """Return a validated table, and record its mistakes."""
         if not isinstance(table, Mapping):
             self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
             return PartialTable(schema.fields)
@@ -124,7 +125,7 @@ class ConfigFile(OneProcess):
         return None if table is None else self._table(schema, table, (name,))
 
     def _tables(self, schema: Schema, name: str) -> dict[str, dict[str, Any]]:
-        """Return tables by name, those with mistakes too."""
+        """Return tables by name, including those with mistakes."""
         tables = self.toml.data.get(name, {})
         if not isinstance(tables, Mapping):
             self.mistakes.append(((name,), f"must be tables, like [{name}.NAME]"))
@@ -134,7 +135,7 @@ class ConfigFile(OneProcess):
         found = {}
         for each, table in tables.items():
             if not _NAME.fullmatch(each):
-                rule = "is no name; use 1 to 64 letters, digits, dots, _ and -"
+                rule = "is not a valid name; use 1 to 64 letters, digits, dots, _ and -"
                 self.mistakes.append(((name, each), rule))
             found[each] = self._table(schema, table, (name, each))
         return found
@@ -148,7 +149,7 @@ class ConfigFile(OneProcess):
         for tenant, providers in listed.items():
             at = ("tenants", tenant)
             if not TENANT.fullmatch(tenant):
-                rule = "is no tenant's name; use 1 to 128 of A-Z a-z 0-9 . _ ~ : @ | + = -"
+                rule = "is not a valid tenant name; use 1 to 128 of A-Z a-z 0-9 . _ ~ : @ | + = -"
                 self.mistakes.append((at, rule))
             if not isinstance(providers, Mapping):
                 self.mistakes.append((at, f"must be a table, like [{dotted(at)}]"))
@@ -156,15 +157,15 @@ class ConfigFile(OneProcess):
             tenants[tenant] = {}
             for provider, table in providers.items():
                 if provider not in self.providers:
-                    rule = f"names no provider; {nearest(provider, self.providers)}"
+                    rule = f"is not a provider in this file; {nearest(provider, self.providers)}"
                     self.mistakes.append(((*at, provider), rule))
                 tenants[tenant][provider] = self._table(TenantTable(), table, (*at, provider))
         return tenants
 
-    # --- What goes together -----------------------------------------------------------------------
+    # --- Checks across tables ---------------------------------------------------------------------
 
-    def _misfits(self) -> Iterator[Iterator[Mistake]]:
-        """Yield each check on its own: one that reads an invalid key stops no other."""
+    def _checks(self) -> Iterator[Iterator[Mistake]]:
+        """Yield checks one by one, so that an invalid key stops only the check that reads it."""
         yield self._plugins()
         yield self._stores()
         yield self._network()
@@ -183,14 +184,14 @@ class ConfigFile(OneProcess):
             yield self._grant(at, table)
         yield self._overlaps()
         if self.token_endpoint is not None:
-            place = ("token_endpoint",)
-            yield self._known_provider(place, self.token_endpoint)
-            yield self._allowed(place, self.token_endpoint)
-            yield self._endpoint_path(place, self.token_endpoint)
-            yield self._keys(place)
+            at = ("token_endpoint",)
+            yield self._known_provider(at, self.token_endpoint)
+            yield self._allowed(at, self.token_endpoint)
+            yield self._endpoint_path(at, self.token_endpoint)
+            yield self._keys(at)
 
     def _invalidate(self, path: KeyPath) -> None:
-        """Mark a key as invalid, so that nothing is made of it and no consequence is reported."""
+        """Mark a key as invalid, so that nothing uses it and no follow-up mistake is reported."""
         holder: dict[str, Any] = vars(self)
         depth = {"providers": 1, "routes": 1, "tenants": 2}.get(path[0], 0)
         if len(path) < depth + 2:
@@ -201,35 +202,32 @@ class ConfigFile(OneProcess):
             holder[path[depth]] = PartialTable.without(path[depth + 1], table)
 
     def _plugins(self) -> Iterator[Mistake]:
-        """Report each required plugin that is not loaded, as its middleware would be skipped."""
+        """Report required plugins that are not loaded, because their middleware would not run."""
         registry = default_registry()
         for name in self.gateway.get("require_plugins", ()):
             try:
                 registry.require([name])
             except RegistryError as error:
-                yield ("gateway", "require_plugins"), f"cannot be kept: {error.message}"
+                yield ("gateway", "require_plugins"), f"is not satisfied: {error.message}"
 
     def _stores(self) -> Iterator[Mistake]:
         table = self.gateway.get("store")
         if table and table["kind"] not in (known := default_registry().stores):
-            place = ("gateway", "store")
-            yield (
-                (*place, "kind"),
-                f"names no store: {table['kind']}; {nearest(table['kind'], known)}",
-            )
+            rule = f"is not a known store: {table['kind']}; {nearest(table['kind'], known)}"
+            yield ("gateway", "store", "kind"), rule
 
     def _network(self) -> Iterator[Mistake]:
         try:
             NetworkSettings(self.components, self.network, ("network",), {}).transport(1.0).close()
         except ConfigurationError as error:
             if not str(error).startswith(str(self.path)):
-                return  # a variable of the environment, which each provider reports
+                return  # caused by an environment variable, which each provider reports
             yield from ((names(key), rule) for key, found in error.errors.items() for rule in found)
 
     def _dialect(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         known = default_registry().dialects
         if table["dialect"] not in known:
-            yield (*at, "dialect"), f"names no dialect; {nearest(table['dialect'], known)}"
+            yield (*at, "dialect"), f"is not a known dialect; {nearest(table['dialect'], known)}"
 
     def _secret(self, table: Table, at: KeyPath) -> Iterator[Mistake]:
         try:
@@ -243,12 +241,12 @@ class ConfigFile(OneProcess):
 
     def _known_provider(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         if table["provider"] not in self.providers:
-            rule = f"names no provider; {nearest(table['provider'], self.providers)}"
+            rule = f"is not a provider in this file; {nearest(table['provider'], self.providers)}"
             yield (*at, "provider"), rule
 
     def _upstream(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         if "upstream" not in table and "authorize" not in self.toml.data:
-            yield (*at, "upstream"), "is missing; only beside [authorize] may a route have none"
+            yield (*at, "upstream"), "is missing; it is optional only in a file with [authorize]"
 
     def _address(
         self, at: KeyPath, table: dict[str, Any], name: str, read: Callable[[str], str]
@@ -262,19 +260,19 @@ class ConfigFile(OneProcess):
             yield (*at, name), f"cannot be matched: {error.message}"
             return
         if name == "host" and table[name] != given.lower():
-            yield (*at, name), "must be a host without a port; a route is for every port"
+            yield (*at, name), "must be a host without a port; a route matches every port"
 
     def _grant(self, at: KeyPath, table: dict[str, Any]) -> Iterator[Mistake]:
         default = EXCHANGE if table["incoming"] == "exchange" else "client_credentials"
         grant = table.setdefault("grant", default)
         known = default_registry().grants
         if grant not in known:
-            yield (*at, "grant"), f"is registered by no plugin; {nearest(grant, known)}"
+            yield (*at, "grant"), f"is not registered by any plugin; {nearest(grant, known)}"
         else:
             yield from self._params(at, table)
 
     def _params(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
-        """What the grant's own schema says of the parameters, for a tenant of any name."""
+        """Check the parameters against the grant's schema, with a sample tenant name."""
         grant = default_registry().grants[table["grant"]]
         given = Params(table.get("params", {}))
         if table.get("scope"):
@@ -283,7 +281,7 @@ class ConfigFile(OneProcess):
             given.setdefault("subject_token", "x")
             given.setdefault("subject_token_type", ACCESS_TOKEN)
         try:
-            grant.load(filled(given, ANY_TENANT))
+            grant.load(fill_tenant(given, ANY_TENANT))
         except RequestInvalidError as error:
             found = error.errors
         else:
@@ -295,9 +293,9 @@ class ConfigFile(OneProcess):
         }
         for name, rules in found.items():
             if name in overridden and name not in given:
-                continue  # each listed tenant brings its own, and others are refused
-            place = (*at, "scope") if name == "scope" else (*at, "params", name)
-            yield from ((place, parameter_rule(rule)) for rule in rules)
+                continue  # listed tenants set it themselves, and others get an error
+            key = (*at, "scope") if name == "scope" else (*at, "params", name)
+            yield from ((key, parameter_rule(rule)) for rule in rules)
 
     def _overlaps(self) -> Iterator[Mistake]:
         taken: dict[tuple[str, str], str] = {}
@@ -309,11 +307,11 @@ class ConfigFile(OneProcess):
             first = taken.setdefault((host, path), name)
             if first != name:
                 line = self.toml.line(("routes", first))
-                where = f"{host or 'any host'} and {path}"
-                yield (
-                    ("routes", name),
-                    f"is for {where}, as {first} in line {line} is; let one of them go elsewhere",
+                rule = (
+                    f"matches {host or 'any host'} and {path}, like {first} in line {line}; "
+                    "change the host or path of one of them"
                 )
+                yield ("routes", name), rule
 
     def _allowed(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         known = default_registry().grants
@@ -332,11 +330,11 @@ class ConfigFile(OneProcess):
             return
         taken = {path: "is"}
         if DEVICE_CODE in table["allow"]:
-            taken[device_path(path)] = f"puts device logins at {device_path(path)}, which is"
+            taken[device_path(path)] = f"puts device authorization at {device_path(path)}, which is"
         for name, route in self.routes.items():
             with suppress(InvalidKeyError):
                 if what := taken.get(route["path"].rstrip("/")):
-                    yield (*at, "path"), f"{what} the path of the route {name} too"
+                    yield (*at, "path"), f"{what} also the path of the route {name}; change one"
 
     def _keys(self, at: KeyPath) -> Iterator[Mistake]:
         try:
@@ -345,12 +343,12 @@ class ConfigFile(OneProcess):
             yield from (((*at, key), rule) for key, rules in error.errors.items() for rule in rules)
 
     def binding_keys(self) -> Masked[KeySource | None]:
-        """Return the keys that ``[token_endpoint]`` names, or one derived from a client's secret.
+        """Return the keys in ``[token_endpoint]``, or one derived from the client's secret.
 
-        None where the provider's table is wrong, which is reported elsewhere.
+        Returns None if the provider's table has mistakes, which are reported separately.
 
         Raises:
-            ConfigurationError: there is no key, or it is invalid; names the key of the table.
+            ConfigurationError: A key is missing or invalid; ``errors`` names its table key.
         """
         table = {} if self.token_endpoint is None else self.token_endpoint
         for name in ("binding_key_env", "binding_key_file"):
@@ -374,13 +372,13 @@ class ConfigFile(OneProcess):
         if secret.value:
             return Masked(derived_key(Masked(secret.value), provider["client_id"]))
         rule = (
-            f"is missing: {table['provider']} has no client secret to derive it from. It binds "
-            "refresh tokens and codes to the caller; name a variable with 32 random bytes in "
-            "base64, as from grantway_plugins.stores.generate_key()"
+            f"is missing: {table['provider']} has no client secret to derive the key from. The key "
+            "binds refresh tokens and codes to the caller; name a variable that contains 32 random "
+            "bytes in base64, as returned by grantway_plugins.stores.generate_key()"
         )
         raise ConfigurationError(f"binding_key_env: {rule}", errors={"binding_key_env": [rule]})
 
 
 def device_path(path: str) -> str:
-    """Return where device logins begin: beside the token endpoint, as at AWS."""
+    """Return the path of the device authorization endpoint, next to the token endpoint."""
     return f"{path.rpartition('/')[0]}/device_authorization"

@@ -1,4 +1,4 @@
-"""Kinds of values that only a gateway's file has."""
+"""Marshmallow fields for values that occur only in a gateway's file."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _MOST_PORT = 65_535
 _TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
 
 
-class Whole(fields.Field[int]):
+class WholeNumber(fields.Field[int]):
     """A whole number.
 
     Args:
-        least: The least one that is taken.
+        least: The minimum.
     """
 
     def __init__(self, *, least: int = 1, **options: Any) -> None:
@@ -50,8 +50,8 @@ class Whole(fields.Field[int]):
         return int(value)
 
 
-class Switch(fields.Boolean):
-    """True or false; a word that could be read as one is none."""
+class StrictBoolean(fields.Boolean):
+    """True or false. Strings and numbers are rejected."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
@@ -62,10 +62,10 @@ class Switch(fields.Boolean):
 
 
 class Choice(fields.String):
-    """One of some words.
+    """One of several words.
 
     Args:
-        words: All of them.
+        words: The allowed words.
     """
 
     def __init__(self, *words: str, **options: Any) -> None:
@@ -95,7 +95,7 @@ class Listen(fields.Field[tuple[str, int]]):
 
 
 class Network(fields.Field[ipaddress.IPv4Network | ipaddress.IPv6Network]):
-    """An address, or a network of addresses."""
+    """An IP address or network."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
@@ -137,17 +137,17 @@ class WebOrigin(fields.Field[str]):
 
 
 class ByClient(fields.Dict):
-    """A table whose keys are client ids; a mistake names the client."""
+    """A table keyed by client ID. Errors are reported for the client they belong to."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
     ) -> Any:
         try:
-            # marshmallow's Dict has no types here.
+            # marshmallow does not annotate this method.
             return super()._deserialize(value, attr, data, **options)  # type: ignore[no-untyped-call]
         except ValidationError as error:
             messages = error.messages
-        # marshmallow puts "value" between a client and its mistake.
+        # marshmallow nests the errors of a client in the key "value".
         if isinstance(messages, dict):
             messages = {client_id: each["value"] for client_id, each in messages.items()}
         raise ValidationError(messages)
@@ -171,7 +171,7 @@ class Tenant(fields.Field[TenantRule]):
     """The rule that selects the tenant of a request."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
-        "required": f"is missing: say whose token a request gets; it {_TENANT}",
+        "required": f"is missing; it selects the tenant of each request and {_TENANT}",
         "null": _TENANT,
     }
 

@@ -1,4 +1,4 @@
-"""``[gateway.limits]`` of the file: the limits of the listeners, and those of requests."""
+"""Limits on connections and requests (``[gateway.limits]``)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from grantway_plugins.server._listening.limits import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayLimits(Limits):
-    """Limits of a gateway. Those of ``Limits`` apply to each of its listeners.
+    """Limits of a gateway. The inherited limits apply to each listener.
 
-    A body has ``body_seconds``, and one second more for each ``body_rate`` bytes that have arrived,
-    but at most ``body_total_seconds``; and ``body_seconds`` between two pieces. Only the time that
-    the gateway waits for the client counts. A slower body gets 408.
+    A request body must arrive within ``body_seconds`` plus one second for each ``body_rate`` bytes
+    received, but at most ``body_total_seconds``, and with at most ``body_seconds`` between two
+    pieces. Only the time spent waiting for the client counts. Slower bodies get a 408 response.
 
     Attributes:
-        requests: Requests in progress at most, of all listeners but the admin one. When there are
-            more, the one that has waited longest for the next piece of its body gets 408; if none
-            does, the new one gets 503.
-        requests_per_peer: Requests in progress of one address at most; one more gets 503. Addresses
-            are exempt as they are for ``connections_per_peer``.
-        requests_per_tenant: Requests in progress of one tenant at most, on routes that tell tenants
-            apart; one more gets 503.
-        body_bytes: Size of a body; a larger one gets 413.
-        body_rate: Bytes a second that a body must arrive at; 0 sets no rate.
-        body_total_seconds: Time for a whole body.
+        requests: Maximum number of requests in progress on all listeners except the admin
+            listener. Above it, the request that has waited longest for the next piece of its body
+            gets 408; if no request waits for its body, the new request gets 503.
+        requests_per_peer: Maximum number of requests in progress from one address; further
+            requests get 503. The same addresses are exempt as for ``connections_per_peer``.
+        requests_per_tenant: Maximum number of requests in progress from one tenant, on routes
+            with several tenants; further requests get 503.
+        body_bytes: Maximum size of a body in bytes; larger bodies get 413.
+        body_rate: Minimum rate of a body in bytes per second; 0 means no minimum.
+        body_total_seconds: Maximum time for a whole body, in seconds.
     """
 
     requests: int = 1024
@@ -38,7 +38,7 @@ class GatewayLimits(Limits):
 
     def __post_init__(self) -> None:
         """Check every field."""
-        # Not super(): slots=True makes another class, which a bare super() does not know.
+        # slots=True creates a new class, so a bare super() fails.
         Limits.__post_init__(self)
         check_count("requests", self.requests)
         check_count("requests_per_peer", self.requests_per_peer)

@@ -1,4 +1,4 @@
-"""The tables of a gateway's file, each as a schema. What profiles have too is taken from there."""
+"""Schemas of the tables in a gateway's file."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from .fields import (
     Listen,
     Network,
     SecretHashes,
-    Switch,
+    StrictBoolean,
     Tenant,
     WebOrigin,
-    Whole,
+    WholeNumber,
 )
-from .filling import PLACE
 from .limits import GatewayLimits
+from .placeholder import PLACEHOLDER
 
 #: Grants that need a user, which a gateway cannot provide.
-PERSONAL = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
+USER_GRANTS = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
 _URIS = 'must be a list of URIs, like ["https://shop.example.com/callback"]'
 
 
@@ -56,13 +56,13 @@ def _check_token_header(name: str) -> None:
 
 
 class _RulesTable(TableSchema):
-    """A table whose values a dataclass judges."""
+    """A table whose values are checked by a dataclass."""
 
     rules: type[BreakerRules | BulkheadRules | GatewayLimits]
 
     @validates_schema
-    def tell_rules(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse what the rules refuse."""
+    def check_rules(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject values that the dataclass rejects."""
         try:
             self.rules(**data)
         except ConfigurationError as error:
@@ -70,44 +70,44 @@ class _RulesTable(TableSchema):
 
 
 class BreakerTable(_RulesTable):
-    """``breaker = {...}``: when a provider is left alone (see ``BreakerRules``)."""
+    """``breaker = {...}``: settings of the circuit breaker (see ``BreakerRules``)."""
 
     rules = BreakerRules
-    failures = Whole()
+    failures = WholeNumber()
     share = Number()
     window = Number()
-    least_calls = Whole()
+    least_calls = WholeNumber()
     open_for = Number()
     longest = Number()
     retry_after_cap = Number()
 
 
 class BulkheadTable(_RulesTable):
-    """``bulkhead = {...}``: how many calls at once (see ``BulkheadRules``)."""
+    """``bulkhead = {...}``: limits on concurrent calls (see ``BulkheadRules``)."""
 
     rules = BulkheadRules
-    at_once = Whole()
-    waiting = Whole(least=0)
+    at_once = WholeNumber()
+    waiting = WholeNumber(least=0)
     retry_after = Number()
 
 
 class LimitsTable(_RulesTable):
-    """``[gateway.limits]``: what callers may take (see ``GatewayLimits``)."""
+    """``[gateway.limits]``: limits on connections and requests (see ``GatewayLimits``)."""
 
     rules = GatewayLimits
-    connections = Whole()
-    connections_per_peer = Whole()
-    header_bytes = Whole(least=1024)
+    connections = WholeNumber()
+    connections_per_peer = WholeNumber()
+    header_bytes = WholeNumber(least=1024)
     header_seconds = Seconds()
     idle_seconds = Seconds()
     send_seconds = Seconds()
     grace_seconds = Seconds()
-    requests = Whole()
-    requests_per_peer = Whole()
-    requests_per_tenant = Whole()
-    body_bytes = Whole()
+    requests = WholeNumber()
+    requests_per_peer = WholeNumber()
+    requests_per_tenant = WholeNumber()
+    body_bytes = WholeNumber()
     body_seconds = Seconds()
-    body_rate = Whole(least=0)
+    body_rate = WholeNumber(least=0)
     body_total_seconds = Seconds()
 
     @post_load
@@ -117,7 +117,7 @@ class LimitsTable(_RulesTable):
 
 
 class GatewayTable(TableSchema):
-    """``[gateway]``: where it listens and what it keeps."""
+    """``[gateway]``: listeners, store and other settings of the gateway as a whole."""
 
     listen = Listen(load_default=("127.0.0.1", 8410))
     admin = Listen(load_default=("127.0.0.1", 8411))
@@ -138,7 +138,7 @@ class GatewayTable(TableSchema):
 
 
 class AuthorizeTable(TableSchema):
-    """``[authorize]``: answers for a proxy that forwards the requests itself."""
+    """``[authorize]``: the authorization endpoint for other proxies."""
 
     listen = Listen(load_default=("127.0.0.1", 8412))
     allow = fields.List(Network(), load_default=list)
@@ -149,15 +149,18 @@ class AuthorizeTable(TableSchema):
     forward_auth_path = Text(example='"/forward-auth"', load_default="/forward-auth")
 
     @validates_schema
-    def tell_open(self, data: Mapping[str, Any], **_options: Any) -> None:
+    def check_allow(self, data: Mapping[str, Any], **_options: Any) -> None:
         """Require ``allow`` unless the gateway listens on a loopback address."""
         if not is_loopback(data["listen"][0]) and not data["allow"]:
-            rule = "is missing: beyond this machine, name the proxies that may ask for tokens"
+            rule = (
+                "is missing; list the proxies that may request tokens, because other machines "
+                "can reach the listen address"
+            )
             raise ValidationError({"allow": [rule]})
 
 
 class GatewayProviderTable(ProviderTable, ClientTable, NetworkTable):
-    """``[providers.NAME]``: who gives tokens, and as whom the gateway asks."""
+    """``[providers.NAME]``: an authorization server, and the gateway's client there."""
 
     client_id = Text(required=True, example='"my-gateway"')
     breaker = fields.Nested(BreakerTable)
@@ -166,7 +169,7 @@ class GatewayProviderTable(ProviderTable, ClientTable, NetworkTable):
 
 
 class RouteTable(TlsTable):
-    """``[routes.NAME]``: which requests get which token, and where they go."""
+    """``[routes.NAME]``: requests to match, the token to add, and the upstream server."""
 
     host = Text(example='"api.example.com"')
     path = Text(example='"/orders"', load_default="/")
@@ -187,29 +190,29 @@ class RouteTable(TlsTable):
     token_timeout = Seconds()
     connect_timeout = Seconds(load_default=5.0)
     answer_timeout = Seconds(load_default=60.0)
-    insecure_http = Switch(load_default=False)
-    keep_host = Switch(load_default=False)
-    strip_path = Switch(load_default=False)
-    rewrite_location = Switch(load_default=False)
-    forward_preflight = Switch(load_default=False)
+    insecure_http = StrictBoolean(load_default=False)
+    keep_host = StrictBoolean(load_default=False)
+    strip_path = StrictBoolean(load_default=False)
+    rewrite_location = StrictBoolean(load_default=False)
+    forward_preflight = StrictBoolean(load_default=False)
     encoded_paths = Choice("reject", "forward", load_default="reject")
 
     @validates_schema
-    def tell_upstream(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse an upstream that is no address, or to which tokens would go in the clear."""
+    def check_upstream(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject an invalid URL, and plain HTTP to another machine unless it is allowed."""
         if "upstream" not in data:
             return
         parts = _address(data["upstream"])
         if parts is None:
-            rule = "must be an address without user and query, like http://127.0.0.1:9000"
+            rule = "must be a URL without user, query and fragment, like http://127.0.0.1:9000"
             raise ValidationError({"upstream": [rule]})
         plain = parts.scheme == "http" and not is_loopback(parts.hostname or "")
         if plain and not data["insecure_http"]:
-            rule = "would get tokens in the clear; use https, or say insecure_http = true"
+            rule = "would receive unencrypted tokens; use https, or set insecure_http = true"
             raise ValidationError({"upstream": [rule]})
 
     @validates_schema
-    def tell_bearer(self, data: Mapping[str, Any], **_options: Any) -> None:
+    def check_bearer(self, data: Mapping[str, Any], **_options: Any) -> None:
         """Reject a header or scheme that cannot carry a token."""
         try:
             Bearer(header=data["header"], scheme=data.get("scheme"))
@@ -217,41 +220,44 @@ class RouteTable(TlsTable):
             raise ValidationError(dict(error.errors)) from None
 
     @validates_schema
-    def tell_grant(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse grants that do not go with the rest."""
+    def check_grant(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject settings that cannot be combined with the grant."""
         if data["incoming"] == "exchange" and data.get("grant", EXCHANGE) != EXCHANGE:
             raise ValidationError(
                 {"grant": [f'must be left out with incoming = "exchange" (it is {EXCHANGE})']}
             )
         if data["incoming"] == "exchange" and "extra" in data:
-            raise ValidationError({"extra": ['cannot stand with incoming = "exchange"']})
-        asked = repr([data.get("params"), data.get("scope")])
-        if data["incoming"] == "exchange" and PLACE in asked:
-            raise ValidationError({"params": [f'cannot have {PLACE} with incoming = "exchange"']})
-        if data.get("grant") in PERSONAL:
-            raise ValidationError({"grant": ["needs a person, and a gateway has none"]})
+            raise ValidationError({"extra": ['cannot be combined with incoming = "exchange"']})
+        requested = repr([data.get("params"), data.get("scope")])
+        if data["incoming"] == "exchange" and PLACEHOLDER in requested:
+            rule = f'cannot contain {PLACEHOLDER} with incoming = "exchange"'
+            raise ValidationError({"params": [rule]})
+        if data.get("grant") in USER_GRANTS:
+            rule = "needs a user to log in, which a gateway cannot provide; use another grant"
+            raise ValidationError({"grant": [rule]})
         if data["tenants"] == "listed" and data["tenant"] == single():
             raise ValidationError({"tenants": ['cannot be "listed" with tenant = "single"']})
         if "scope" in (data.get("params") or {}):
-            raise ValidationError({"params": {"scope": ["stands outside of params, as scope"]}})
+            rule = "must be set in the route's key scope, outside params"
+            raise ValidationError({"params": {"scope": [rule]}})
 
 
 class TenantTable(ClientTable):
-    """``[tenants.NAME.PROVIDER]``: what differs for a tenant at a provider."""
+    """``[tenants.NAME.PROVIDER]``: settings that override a provider's for one tenant."""
 
     scope = Scope()
     params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
     extra = Extra()
 
     @validates_schema
-    def tell_timeout(self, data: Mapping[str, Any], **_options: Any) -> None:
+    def check_timeout(self, data: Mapping[str, Any], **_options: Any) -> None:
         """Reject a timeout here, because it belongs to the provider."""
         if "timeout" in data:
             raise ValidationError({"timeout": ["belongs in the provider's table"]})
 
 
 class TokenEndpointTable(TableSchema):
-    """``[token_endpoint]``: the gateway's own, settled by one of its providers."""
+    """``[token_endpoint]``: the gateway's token endpoint, backed by one of its providers."""
 
     path = Text(example='"/token"', load_default="/token")
     provider = Text(example='"my-provider"', required=True)
@@ -259,15 +265,15 @@ class TokenEndpointTable(TableSchema):
         values=SecretHashes(),
         required=True,
         error_messages={
-            "required": "is missing: who may ask, as a table of client ids to hashes",
-            "invalid": "must be a table of client ids to hashes",
+            "required": "is missing; give a table that maps client IDs to secret hashes",
+            "invalid": "must be a table that maps client IDs to secret hashes",
         },
     )
     allow = fields.List(
         Text(example='"refresh_token"'),
         required=True,
         error_messages={
-            "required": 'is missing: the grant types that are served, like ["refresh_token"]'
+            "required": 'is missing; list the allowed grant types, like ["refresh_token"]'
         },
     )
     redirect_uris = ByClient(
@@ -275,23 +281,23 @@ class TokenEndpointTable(TableSchema):
             fields.String(error_messages={"invalid": _URIS}), error_messages={"invalid": _URIS}
         ),
         load_default=dict,
-        error_messages={"invalid": "must be a table of client ids to lists of redirect URIs"},
+        error_messages={"invalid": "must be a table that maps client IDs to lists of URIs"},
     )
     binding_key_env = Text(example='"GATEWAY_BINDING_KEY"')
     binding_key_file = Text(example='"binding.key"')
     timeout = Seconds(load_default=30.0)
-    threads = Whole(load_default=40)
-    waiting = Whole(least=0, load_default=80)
+    threads = WholeNumber(load_default=40)
+    waiting = WholeNumber(least=0, load_default=80)
 
     @validates_schema
-    def tell_keys(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Reject keys from two places."""
+    def check_keys(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject two sources of binding keys."""
         if "binding_key_env" in data and "binding_key_file" in data:
             raise ValidationError({"binding_key_file": ["cannot be combined with binding_key_env"]})
 
     @validates_schema
-    def tell_redirect_uris(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Reject redirect URIs that do not tell the clients apart."""
+    def check_redirect_uris(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject invalid redirect URIs, and URIs shared by two clients."""
         try:
             own_redirect_uris(data["redirect_uris"], data["clients"])
         except ConfigurationError as error:
@@ -299,13 +305,13 @@ class TokenEndpointTable(TableSchema):
 
 
 def _address(text: str) -> SplitResult | None:
-    """The parts of an upstream's address; None where it cannot be one."""
+    """Return the parts of an upstream's URL, or None if it is invalid."""
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         return None
-    more = parts.username is not None or parts.query or parts.fragment
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or more:
+    forbidden = parts.username is not None or parts.query or parts.fragment
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or forbidden:
         return None
     return parts

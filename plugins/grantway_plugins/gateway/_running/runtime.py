@@ -18,7 +18,7 @@ from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
 from grantway_plugins._config.toml_file import KeyPath, names
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._config.filling import filled
+from grantway_plugins.gateway._config.placeholder import fill_tenant
 from grantway_plugins.gateway._inbound.broker import Broker
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
@@ -173,9 +173,9 @@ class _RuntimeBuilder:
                 ]
                 self._mistakes += rules
             else:
-                self._mistakes.append((at, f"cannot work: {error}"))
+                self._mistakes.append((at, f"is invalid: {error}"))
         except GrantwayError as error:
-            self._mistakes.append((at, f"cannot work: {error}"))
+            self._mistakes.append((at, f"is invalid: {error}"))
         return None
 
     # --- Components -------------------------------------------------------------------------------
@@ -433,4 +433,4 @@ def _wanted(
     if scope:
         params["scope"] = scope
     extra = {**(asked["extra"] or {}), **own.get("extra", {})}
-    return Params(filled(dict(params), tenant)), filled(extra, tenant)
+    return Params(fill_tenant(dict(params), tenant)), fill_tenant(extra, tenant)

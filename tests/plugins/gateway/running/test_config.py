@@ -1,6 +1,6 @@
-"""A gateway's file that is wrong: refused with file, line and reason, all mistakes at once."""
+"""Mistakes in a gateway's file are all reported at once, with file, line and reason."""
 
-# A case is a line: what is changed, into what, and what is said.
+# Each case is one line: the old text, the new text, and the message.
 # ruff: noqa: E501
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ on_failure = "closed"
 """
 
 
-def told(folder: Path, text: str) -> list[str]:
-    """The mistakes of a file, each as ``LINE: what is wrong``."""
+def mistakes_in(folder: Path, text: str) -> list[str]:
+    """Return the mistakes in a file, each as ``LINE: MESSAGE``."""
     path = folder / "gateway.toml"
     path.write_text(text)
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as rejected:
         ConfigFile(path)
-    found = str(refused.value).splitlines()
+    found = str(rejected.value).splitlines()
     assert all(each.startswith(f"{path}, line ") for each in found), found
-    assert "very secret" not in str(refused.value)
+    assert "very secret" not in str(rejected.value)
     return [each.removeprefix(f"{path}, line ") for each in found]
 
 
-def test_a_good_file_is_read(tmp_path: Path) -> None:
+def test_reads_a_valid_file(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(GOOD)
     config = ConfigFile(path)
@@ -60,42 +60,42 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         # Unknown keys
         ('path = "/orders"', 'pth = "/orders"', "11: routes.orders.pth is an unknown key; did you mean path?"),
         ("[gateway]", "[gatway]", "1: gatway is an unknown key; did you mean gateway?"),
         ('admin = "', 'admn = "', "3: gateway.admn is an unknown key; did you mean admin?"),
         ('client_id = "my', 'client_name = "my', "7: providers.idp.client_name is an unknown key; did you mean"),
-        # What must be said
-        ('tenant = "header:X-Tenant"\n', "", "10: routes.orders.tenant is missing: say whose token"),
+        # Missing keys
+        ('tenant = "header:X-Tenant"\n', "", "10: routes.orders.tenant is missing; it selects the tenant of each request and must be"),
         ('on_failure = "closed"\n', "", '10: routes.orders.on_failure is missing; it must be "closed" or "open"'),
         ('provider = "idp"\n', "", "10: routes.orders.provider is required"),
         ('upstream = "http://127.0.0.1:9000"\n', "", "10: routes.orders.upstream is missing"),
         ('client_id = "my-gateway"\n', "", "5: providers.idp.client_id is required"),
-        # What is not there
-        ('provider = "idp"', 'provider = "idq"', "13: routes.orders.provider names no provider; did you mean idp?"),
-        ('path = "/orders"', 'grant = "client_credential"', "11: routes.orders.grant is registered by no plugin; did you mean client_credentials?"),
-        ('client_id = "my', 'dialect = "rfc6748"\nclient_id = "my', "7: providers.idp.dialect names no dialect; did you mean rfc6749?"),
-        ('admin = "127.0.0.1:0"', 'store = "rediss"', "3: gateway.store.kind names no store: rediss; did you mean redis?"),
-        ('admin = "127.0.0.1:0"', 'store = {kind = "rediss"}', "3: gateway.store.kind names no store"),
+        # Unknown names
+        ('provider = "idp"', 'provider = "idq"', "13: routes.orders.provider is not a provider in this file; did you mean idp?"),
+        ('path = "/orders"', 'grant = "client_credential"', "11: routes.orders.grant is not registered by any plugin; did you mean client_credentials?"),
+        ('client_id = "my', 'dialect = "rfc6748"\nclient_id = "my', "7: providers.idp.dialect is not a known dialect; did you mean rfc6749?"),
+        ('admin = "127.0.0.1:0"', 'store = "rediss"', "3: gateway.store.kind is not a known store: rediss; did you mean redis?"),
+        ('admin = "127.0.0.1:0"', 'store = {kind = "rediss"}', "3: gateway.store.kind is not a known store"),
         ('client_secret = "very secret and never shown"', 'client_secret_file = "no.txt"', "8: providers.idp.client_secret_file names "),
         ('client_secret = "very secret and never shown"', 'client_secret_env = "GRANTWAY_NOT_SET"', "8: providers.idp.client_secret_env names the variable GRANTWAY_NOT_SET"),
-        # What cannot be
+        # Invalid values
         ('tenant = "header:X-Tenant"', 'tenant = "header"', '14: routes.orders.tenant must be "single"'),
         ('tenant = "header:X-Tenant"', 'tenant = "path:0"', '14: routes.orders.tenant must be "single"'),
         ('tenant = "header:X-Tenant"', 'tenant = "single"\ntenants = "listed"', '15: routes.orders.tenants cannot be "listed"'),
         ('on_failure = "closed"', 'on_failure = "maybe"', '15: routes.orders.on_failure must be "closed" or "open"'),
-        ('upstream = "http://127.0.0.1:9000"', 'upstream = "ftp://x"', "12: routes.orders.upstream must be an address"),
-        ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://u:p@x"', "12: routes.orders.upstream must be an address"),
-        ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://orders"', "12: routes.orders.upstream would get tokens in the clear"),
+        ('upstream = "http://127.0.0.1:9000"', 'upstream = "ftp://x"', "12: routes.orders.upstream must be a URL without user, query and fragment"),
+        ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://u:p@x"', "12: routes.orders.upstream must be a URL without user, query and fragment"),
+        ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://orders"', "12: routes.orders.upstream would receive unencrypted tokens"),
         ('path = "/orders"', 'path = "/a/../b"', "11: routes.orders.path cannot be matched"),
         ('path = "/orders"', 'host = "example.com:80"', "11: routes.orders.host must be a host without a port"),
-        ('path = "/orders"', 'grant = "device_code"', "11: routes.orders.grant needs a person"),
+        ('path = "/orders"', 'grant = "device_code"', "11: routes.orders.grant needs a user to log in"),
         ('path = "/orders"', 'incoming = "exchange"\ngrant = "client_credentials"', "12: routes.orders.grant must be left out"),
         ('path = "/orders"', "params = {refresh_token = 3}", "11: routes.orders.params.refresh_token"),
         ('path = "/orders"', "params = {a = 1}", "11: routes.orders.params.a is not a parameter of this grant; provider-specific ones go into the table extra"),
-        ('path = "/orders"', 'params = {scope = "a"}', "11: routes.orders.params.scope stands outside of params"),
+        ('path = "/orders"', 'params = {scope = "a"}', "11: routes.orders.params.scope must be set in the route's key scope, outside params"),
         ('path = "/orders"', "answer_timeout = 0", "11: routes.orders.answer_timeout must be a number of seconds"),
         ('path = "/orders"', "answer_timeout = nan", "11: routes.orders.answer_timeout must be a number of seconds"),
         ('path = "/orders"', "answer_timeout = inf", "11: routes.orders.answer_timeout must be a number of seconds"),
@@ -111,42 +111,44 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('client_id = "my', 'breaker = {failures = 0}\nclient_id = "my', "7: providers.idp.breaker.failures must be a whole number from 1"),
         ('client_id = "my', 'breaker = {share = 2}\nclient_id = "my', "7: providers.idp.breaker.share must be a number greater than 0 and at most 1"),
         ('client_id = "my', 'bulkhead = {at_once = 0}\nclient_id = "my', "7: providers.idp.bulkhead.at_once must be a whole number from 1"),
-        ("[routes.orders]", "[tenants.acme.idq]\n[routes.orders]", "10: tenants.acme.idq names no provider; did you mean idp?"),
-        ("[routes.orders]", '[tenants."a b"]\n[routes.orders]', '10: tenants."a b" is no tenant\'s name'),
+        ("[routes.orders]", "[tenants.acme.idq]\n[routes.orders]", "10: tenants.acme.idq is not a provider in this file; did you mean idp?"),
+        ("[routes.orders]", '[tenants."a b"]\n[routes.orders]', '10: tenants."a b" is not a valid tenant name'),
         ("[routes.orders]", '[tenants.acme.idp]\nclient_secret = "very secret x"\n[routes.orders]', "11: tenants.acme.idp.client_secret needs client_id beside it"),
         ("[routes.orders]", '[authorize]\nlisten = "0.0.0.0:9"\n[routes.orders]', "10: authorize.allow is missing"),
         ("[routes.orders]", '[token_endpoint]\nprovider = "idp"\nallow = []\nclients = {shop = "very secret"}\n[routes.orders]', "13: token_endpoint.clients"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_reports_a_mistake_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
-    found = told(tmp_path, GOOD.replace(old, new, 1))
-    assert any(each.startswith(says) for each in found), found
+    found = mistakes_in(tmp_path, GOOD.replace(old, new, 1))
+    assert any(each.startswith(message) for each in found), found
 
 
-def test_two_routes_that_overlap(tmp_path: Path) -> None:
+def test_rejects_two_routes_with_the_same_host_and_path(tmp_path: Path) -> None:
     second = (
         GOOD[GOOD.index("[routes.orders]") :]
         .replace("orders]", "more]")
         .replace('"/orders"', '"/orders/"')
     )
-    assert told(tmp_path, GOOD + second) == [
-        "16: routes.more is for any host and /orders, as orders in line 10 is; let one of them go elsewhere"
+    assert mistakes_in(tmp_path, GOOD + second) == [
+        "16: routes.more matches any host and /orders, like orders in line 10; change the host or path of one of them"
     ]
-    ConfigFile(_written(tmp_path, GOOD + second.replace("path", 'host = "b.example.com"\npath')))
+    ConfigFile(written(tmp_path, GOOD + second.replace("path", 'host = "b.example.com"\npath')))
 
 
-def test_a_token_endpoint_on_the_path_of_a_route(tmp_path: Path) -> None:
+def test_rejects_a_token_endpoint_on_the_path_of_a_route(tmp_path: Path) -> None:
     endpoint = (
         '[token_endpoint]\npath = "/orders"\nprovider = "idp"\nallow = ["refresh_token", "x"]\n'
         f'clients = {{shop = "{hash_secret("a-secret-that-is-long-enough")}"}}\n'
     )
-    found = told(tmp_path, GOOD + endpoint)
-    assert found[0].startswith("17: token_endpoint.path is the path of the route orders too")
+    found = mistakes_in(tmp_path, GOOD + endpoint)
+    assert found[0].startswith(
+        "17: token_endpoint.path is also the path of the route orders; change one"
+    )
     assert found[1].startswith("19: token_endpoint.allow has x, which no plugin registers")
 
 
-def test_a_token_endpoint_needs_a_key_that_binds(
+def test_token_endpoint_requires_a_binding_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     public = GOOD.replace('client_secret = "very secret and never shown"', 'auth = "none"')
@@ -154,27 +156,29 @@ def test_a_token_endpoint_needs_a_key_that_binds(
         '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
         f'clients = {{shop = "{hash_secret("a-secret-that-is-long-enough")}"}}\n'
     )
-    (found,) = told(tmp_path, public + endpoint)
+    (found,) = mistakes_in(tmp_path, public + endpoint)
     assert "token_endpoint.binding_key_env is missing: idp has no client secret" in found
-    (found,) = told(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
+    (found,) = mistakes_in(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
     assert "token_endpoint.binding_key_env names the variable BINDING, which is not set" in found
     monkeypatch.setenv("BINDING", "too short")
-    (found,) = told(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
+    (found,) = mistakes_in(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
     assert "binding_key_env must be 32 bytes" in found
     assert "too short" not in found
     monkeypatch.setenv("BINDING", f"{generate_key()},{generate_key()}")
-    config = ConfigFile(_written(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n'))
+    config = ConfigFile(written(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n'))
     keys = config.binding_keys().value
     assert keys is not None
     assert len(keys().value) == 2
     (tmp_path / "key").write_text(generate_key())
-    ConfigFile(_written(tmp_path, public + endpoint + 'binding_key_file = "key"\n'))
+    ConfigFile(written(tmp_path, public + endpoint + 'binding_key_file = "key"\n'))
     both = 'binding_key_file = "key"\nbinding_key_env = "BINDING"\n'
-    assert "binding_key_file cannot be combined" in told(tmp_path, public + endpoint + both)[0]
+    assert (
+        "binding_key_file cannot be combined" in mistakes_in(tmp_path, public + endpoint + both)[0]
+    )
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         ("[]", "must not be an empty list; give the hash of the client's secret, and during a"),
         (
@@ -187,29 +191,29 @@ def test_a_token_endpoint_needs_a_key_that_binds(
         ("{}", "must be made by grantway_plugins.gateway.hash_secret, or a list of such hashes"),
     ],
 )
-def test_a_wrong_hash_is_told_with_its_client_and_line(
-    tmp_path: Path, value: str, says: str
+def test_reports_an_invalid_hash_with_its_client_and_line(
+    tmp_path: Path, value: str, message: str
 ) -> None:
     good = hash_secret("a-secret-that-is-long-enough")
     endpoint = (
         '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
         f'[token_endpoint.clients]\nkiosk = ["{good}", "{good}"]\n'
     )
-    (found,) = told(tmp_path, f"{GOOD}{endpoint}shop = {value.replace('HASH', good)}\n")
-    assert found.startswith(f"21: token_endpoint.clients.shop {says}")
+    (found,) = mistakes_in(tmp_path, f"{GOOD}{endpoint}shop = {value.replace('HASH', good)}\n")
+    assert found.startswith(f"21: token_endpoint.clients.shop {message}")
 
 
-def test_wrong_redirect_uris_are_told_with_their_client_and_line(tmp_path: Path) -> None:
+def test_reports_invalid_redirect_uris_with_their_client_and_line(tmp_path: Path) -> None:
     good = hash_secret("a-secret-that-is-long-enough")
     endpoint = (
         '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
         f'clients = {{shop = "{good}"}}\n[token_endpoint.redirect_uris]\nshop = 7\n'
     )
-    (found,) = told(tmp_path, GOOD + endpoint)
+    (found,) = mistakes_in(tmp_path, GOOD + endpoint)
     assert found.startswith("21: token_endpoint.redirect_uris.shop must be a list of URIs"), found
 
 
-def test_redirect_uris_of_a_token_endpoint_tell_its_clients_apart(tmp_path: Path) -> None:
+def test_rejects_a_redirect_uri_shared_by_two_clients(tmp_path: Path) -> None:
     one = hash_secret("a-secret-that-is-long-enough")
     endpoint = (
         '[token_endpoint]\nprovider = "idp"\nallow = ["authorization_code"]\n'
@@ -217,41 +221,46 @@ def test_redirect_uris_of_a_token_endpoint_tell_its_clients_apart(tmp_path: Path
         "[token_endpoint.redirect_uris]\n"
         'shop = ["https://shop.example.com/cb"]\nkiosk = ["https://shop.example.com/cb"]\n'
     )
-    found = told(tmp_path, GOOD + endpoint)
+    found = mistakes_in(tmp_path, GOOD + endpoint)
     assert any("redirect_uris 'kiosk' shares https://shop" in each for each in found), found
 
 
-def test_plain_http_to_another_machine_must_be_meant(tmp_path: Path) -> None:
+def test_insecure_http_allows_plain_http_to_another_machine(tmp_path: Path) -> None:
     plain = GOOD.replace("127.0.0.1:9000", "orders.internal")
-    ConfigFile(_written(tmp_path, plain.replace("tenant =", "insecure_http = true\ntenant =")))
+    ConfigFile(written(tmp_path, plain.replace("tenant =", "insecure_http = true\ntenant =")))
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_reports_all_mistakes_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("listen", "lisen").replace("tenant =", "tennant =").replace('"idp"', '"x"')
-    assert [each.partition(":")[0] for each in told(tmp_path, text)] == ["2", "10", "13", "14"]
+    assert [each.partition(":")[0] for each in mistakes_in(tmp_path, text)] == [
+        "2",
+        "10",
+        "13",
+        "14",
+    ]
 
 
-def test_the_tables_that_there_must_be(tmp_path: Path) -> None:
+def test_requires_a_provider(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text("")
     with pytest.raises(ConfigurationError, match="providers is missing"):
         ConfigFile(tmp_path / "gateway.toml")
 
 
-def test_a_listed_tenant_may_bring_what_the_grant_needs(tmp_path: Path) -> None:
+def test_a_listed_tenant_can_set_required_parameters(tmp_path: Path) -> None:
     text = GOOD.replace(
         'path = "/orders"', 'path = "/orders"\ngrant = "refresh_token"\ntenants = "listed"'
     )
-    assert "params.refresh_token" in told(tmp_path, text)[0]
-    ConfigFile(_written(tmp_path, text + '[tenants.acme.idp]\nparams = {refresh_token = "x"}\n'))
+    assert "params.refresh_token" in mistakes_in(tmp_path, text)[0]
+    ConfigFile(written(tmp_path, text + '[tenants.acme.idp]\nparams = {refresh_token = "x"}\n'))
 
 
 @pytest.mark.parametrize("start", ["strict", "degraded"])
-def test_a_provider_that_cannot_be_discovered(tmp_path: Path, start: str) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
+def test_reports_a_provider_that_cannot_be_discovered(tmp_path: Path, start: str) -> None:
+    unreachable = f"http://127.0.0.1:{free_port()}"
     text = GOOD.replace("token_endpoint", "issuer").replace(
-        "https://login.example.com/token", nobody
+        "https://login.example.com/token", unreachable
     )
-    done = _checked(_written(tmp_path, text.replace("[gateway]", f'[gateway]\nstart = "{start}"')))
+    done = check(written(tmp_path, text.replace("[gateway]", f'[gateway]\nstart = "{start}"')))
     if start == "degraded":
         assert done.returncode == 0
         assert "Provider idp issues no tokens" in done.stderr
@@ -262,46 +271,44 @@ def test_a_provider_that_cannot_be_discovered(tmp_path: Path, start: str) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
-    done = _checked(_written(tmp_path, GOOD.replace("path =", "pth =")))
+def test_the_command_reports_mistakes(tmp_path: Path) -> None:
+    done = check(written(tmp_path, GOOD.replace("path =", "pth =")))
     assert (done.returncode, done.stdout) == (1, "")
     assert "gateway.toml, line 11: routes.orders.pth is an unknown key" in done.stderr
-    assert _checked(_written(tmp_path, GOOD)).stdout.endswith(
+    assert check(written(tmp_path, GOOD)).stdout.endswith(
         "gateway.toml is valid: 1 route, 1 provider, 0 tenants\n"
     )
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("added", "message"),
     [
-        ('auth = "client_secret_basik"\n', "5: providers.idp cannot work: auth: 'client_secret_basik' is not registered"),
-        ('[tenants.acme.idp]\nauth = "x"\n', "9: tenants.acme.idp cannot work: auth: 'x' is not registered"),
-        ('[tenants.acme.idp]\nclient_id = "y"\nauth = "client_secret_post"\n', "9: tenants.acme.idp cannot work: auth: client_secret_post needs a secret"),
+        ('auth = "client_secret_basik"\n', "5: providers.idp is invalid: auth: 'client_secret_basik' is not registered"),
+        ('[tenants.acme.idp]\nauth = "x"\n', "9: tenants.acme.idp is invalid: auth: 'x' is not registered"),
+        ('[tenants.acme.idp]\nclient_id = "y"\nauth = "client_secret_post"\n', "9: tenants.acme.idp is invalid: auth: client_secret_post needs a secret"),
     ],
 )  # fmt: skip
-def test_a_client_that_could_not_prove_who_it_is(tmp_path: Path, changed: str, says: str) -> None:
-    done = _checked(
-        _written(tmp_path, GOOD.replace("\n[routes.orders]", f"{changed}\n[routes.orders]"))
-    )
+def test_reports_invalid_client_authentication(tmp_path: Path, added: str, message: str) -> None:
+    done = check(written(tmp_path, GOOD.replace("\n[routes.orders]", f"{added}\n[routes.orders]")))
     assert done.returncode == 1
-    assert f"gateway.toml, line {says}" in done.stderr
+    assert f"gateway.toml, line {message}" in done.stderr
     assert "Traceback" not in done.stderr
     assert "very secret" not in done.stderr
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    done = _checked(tmp_path / "none.toml")
+def test_reports_a_missing_file(tmp_path: Path) -> None:
+    done = check(tmp_path / "none.toml")
     assert done.returncode == 1
     assert "none.toml" in done.stderr
 
 
-def _written(folder: Path, text: str) -> Path:
+def written(folder: Path, text: str) -> Path:
     path = folder / "gateway.toml"
     path.write_text(text)
     return path
 
 
-def _checked(path: Path) -> Any:
+def check(path: Path) -> Any:
     return forked.run(
         [*GRANTWAY, "gateway", "--config", str(path), "--check"],
         capture_output=True,

@@ -49,7 +49,7 @@ def test_one_that_failed_is_named_with_line_and_reason(
     config = write(tmp_path, requiring("acme-audit"))
     done = run(site, config, *options)
     assert done.returncode == 1
-    assert f"{config}, line 2: gateway.require_plugins cannot be kept" in done.stderr
+    assert f"{config}, line 2: gateway.require_plugins is not satisfied" in done.stderr
     assert f"The required plugin coupon of acme-audit 1.2 {REASON}" in done.stderr
 
 
