@@ -71,9 +71,9 @@ class CredentialConfig:
         source: TokenSource,
         *,
         grant_type: str,
-        params: Mapping[str, Any],
-        extra: Mapping[str, str | list[str]] | None,
-        refresh: Mapping[str, Any] | None,
+        params: Params,
+        extra: Params,
+        refresh: Params,
         store: Store | None,
         freshness: Freshness | None,
         on_token: OnToken | None,
@@ -81,7 +81,7 @@ class CredentialConfig:
     ) -> None:
         grant = source.registry.grant(grant_type)
         params = grant.names.to_arguments(params)
-        if refresh and _REFRESH in refresh:
+        if _REFRESH in refresh:
             raise ConfigurationError(
                 "refresh: must not contain refresh_token; it is taken from the last token.",
                 errors={"refresh": ["must not contain refresh_token"]},
@@ -91,9 +91,7 @@ class CredentialConfig:
         #: Seconds for a request, and for a wait for the store's lock.
         self.timeout = source.timeout
         self.grant_type = grant_type
-        self.params = Params(params)
-        self.extra = Params(extra or {})
-        self.refresh = Params(refresh or {})
+        self.params, self.extra, self.refresh = params, extra, refresh
         self.store = store
         self.freshness = source.dialect.freshness if freshness is None else freshness
         self.on_token = on_token
@@ -206,7 +204,7 @@ class CredentialConfig:
             UnknownGrantTypeError: The grant was removed from the registry.
         """
         if last is None:
-            return TokenRequest(self.grant_type, self.params, Params(self.extra))
+            return TokenRequest(self.grant_type, self.params, self.extra)
         grants = self.source.registry
         given = Params(self.extra)
         carried = (*_TARGETS, "scope") if self.grant_type == _REFRESH else _TARGETS

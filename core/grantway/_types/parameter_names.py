@@ -48,10 +48,10 @@ class ParameterNames:
             raise ValidationError(twice)
         return given
 
-    def to_arguments(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def to_arguments(self, params: Mapping[str, Any]) -> Params:
         """Return a caller's parameters by field name, which is a valid Python identifier."""
         if self.same:
-            return params
+            return params if isinstance(params, Params) else Params(params)
         return Params({self._field.get(name, name): value for name, value in params.items()})
 
     def on_wire(self, loaded: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -313,7 +313,7 @@ class Profile(OneProcess):
             grant_type = self.grant
             grant = client.registry.grant(grant_type)
             params, extra = self._parameters(grant)
-            params = Params(grant.names.to_arguments(params))
+            params = grant.names.to_arguments(params)
         else:
             # A login's token is passed to ``accept``, and then refreshed. The provider knows its
             # scope; each refresh repeats the other parameters of the login.
