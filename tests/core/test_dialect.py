@@ -117,7 +117,7 @@ def check(dialect: Dialect, answered: HttpResponse) -> None:
     try:
         token = dialect.decoder.token(answer.payload, 1.0)
     except ValueError as problem:
-        assert str(problem)  # noqa: PT017 - the text is what the error for the caller is made of
+        assert str(problem)  # noqa: PT017 - the error for the caller contains the text
     else:
         assert token.access_token
         assert token.expires_in is None or token.expires_at == 1.0 + token.expires_in

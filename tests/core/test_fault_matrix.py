@@ -57,18 +57,18 @@ class Row:
 
 
 NEVER_SENT = REFUSED = (3, 3, 3, 3, 3)
-#: Only what may be repeated is repeated.
+#: Retried only if the replay class allows it.
 UNKNOWN = (1, 3, 1, 1, 3)
 ONCE = (1, 1, 1, 1, 1)
 
 SPECIFICATION = (
-    # Nothing was sent: everything may be tried again.
+    # Nothing was sent, so every request may be retried.
     Row("connection refused", ConnectionFailedError, NEVER_SENT),
     Row("unknown host", ConnectionFailedError, NEVER_SENT),
     Row("TLS to a plain port", ConnectionFailedError, NEVER_SENT),
     # The dead connection is noticed before anything is written to it.
     Row("kept connection closed between two calls", None, ONCE),
-    # It left, and nobody knows what became of it.
+    # The request was sent, and its outcome is unknown.
     Row("reset before the first byte of the response", OutcomeUnknownError, UNKNOWN),
     Row("reset after the request was read", OutcomeUnknownError, UNKNOWN),
     Row("closed after the request was read", OutcomeUnknownError, UNKNOWN),
@@ -81,7 +81,7 @@ SPECIFICATION = (
     Row("endless body", ResponseTooLargeError, ONCE),
     Row("302 to another host", RedirectRefusedError, ONCE),
     Row("307 to another host", RedirectRefusedError, ONCE),
-    # The provider says that it did nothing.
+    # The provider reports that it did not process the request.
     Row("429, Retry-After in seconds", ProviderUnavailableError, REFUSED),
     Row("429, Retry-After as a date", ProviderUnavailableError, REFUSED),
     Row("429, Retry-After of an hour", ProviderUnavailableError, ONCE),
@@ -91,7 +91,7 @@ SPECIFICATION = (
     Row("500, HTML page", OutcomeUnknownError, UNKNOWN),
     Row("502, HTML page", OutcomeUnknownError, UNKNOWN),
     Row("504, HTML page", OutcomeUnknownError, UNKNOWN),
-    # A whole answer that is no token: asking again would bring the same.
+    # A complete response without a token: a retry would return the same.
     Row("200, HTML page", ResponseInvalidError, ONCE),
     Row("200, empty", ResponseInvalidError, ONCE),
     Row("200, truncated JSON", ResponseInvalidError, ONCE),

@@ -261,7 +261,7 @@ class Asynchronous(GrantSchema):
     coupon = Text(example='"x"')
 
     @validates_schema
-    async def tell(self, data: Any, **_: Any) -> None:
+    async def report(self, data: Any, **_: Any) -> None:
         """Accept every value asynchronously."""
 
 
@@ -288,7 +288,7 @@ class Late(Grant):
             Grant("urn:x", named("grant_code", data_key="code").schema, replay=Replay.SAFE),
             "its field code is single-use",
         ),
-        (Grant("urn:x", Asynchronous()), "tell of its schema is asynchronous"),
+        (Grant("urn:x", Asynchronous()), "report of its schema is asynchronous"),
         (named("coupon", validate=late), "a validator of its field.coupon is asynchronous"),
         (Late("urn:x", GrantSchema()), "process_token of the grant is asynchronous"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from grantway._secrets.redaction import MASK, excerpt, printable, scrub, visible
 
 SECRETS = st.text(alphabet=string.ascii_letters + string.digits + '-._~+/=&%"<', min_size=6)
-#: A token of the answer, which nobody here has sent: too short to stand out by itself.
+#: A token in the response that was not sent, and is too short to be recognised.
 SHORT = "tok-abc123"
 
 

@@ -86,7 +86,7 @@ def test_a_grant_replaces_another_only_with_replaces(site: Site) -> None:
     registry = grantway.build_registry(strict=True)
     assert registry.owner("refresh_token").distribution == "acme-refresh"
     assert "coupon" in registry.grants["refresh_token"].schema.fields
-    # The rest of what was replaced is still there.
+    # The other exports of the replaced plugin remain.
     assert "refresh_token" in registry.issuer_grants
 
 
