@@ -1,6 +1,6 @@
 """Prometheus metrics of a gateway (extra ``gateway``).
 
-No label is a user, a tenant, a client or a token, and no label has more than so many values.
+No label contains a user, tenant, client or token. The number of values of each label is limited.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 
     from ._protection import Notice, Protection
 
-#: What stands for the values of a label beyond its bound.
+#: Replaces the values of a label beyond its limit.
 OTHER = "other"
-#: The number that stands for a breaker's state.
+#: Value of the gauge for each state of a breaker.
 STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
-#: Seconds; a wait or a call of more than a minute is lost to its caller.
+#: Upper bounds in seconds; callers give up after a minute.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-#: Where processes share their numbers (``prometheus_client`` reads it when it is imported).
+#: Variable with the folder through which processes share metrics; read by ``prometheus_client``.
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Named(Protocol):
-    """A route, by what may be a label."""
+class LabelledRoute(Protocol):
+    """The attributes of a route that are used as labels."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the route."""
         ...
 
     @property
     def provider(self) -> str:
-        """Where its tokens come from."""
+        """Name of the provider of its tokens."""
         ...
 
 
 class _Bounded:
-    """The values of one label: the first so many keep their names."""
+    """The values of one label: all after the first ``limit`` values become ``other``."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._kept: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -60,13 +60,13 @@ class _Bounded:
         if known is not None:
             return known
         with self._lock:
-            if len(self._kept) >= self._most:
+            if len(self._kept) >= self._limit:
                 return OTHER
             return self._kept.setdefault(value, value)
 
 
 class _Route(NamedTuple):
-    """The series of a route, looked up once."""
+    """The series of a route, cached after the first lookup."""
 
     hits: Counter
     waits: Histogram
@@ -74,7 +74,7 @@ class _Route(NamedTuple):
 
 
 class _Watched(NamedTuple):
-    """A protection, and its series."""
+    """A protection and its series."""
 
     protection: Protection
     state: Gauge
@@ -85,20 +85,21 @@ class _Watched(NamedTuple):
 class GatewayMetrics(OneProcess):
     """Prometheus metrics of a gateway. Thread-safe.
 
-    It is a plugin that observes requests to providers, observes the tokens added to requests, and
-    reads the state of protections::
+    It is a plugin that counts provider calls and an ``Observer`` of forwarded requests, and can
+    watch protections::
 
         metrics = GatewayMetrics(CollectorRegistry())
         client = Client(provider, ..., registry=build_registry({"metrics": metrics}))
 
     Args:
-        registry: Where the metrics live. One registry takes one ``GatewayMetrics``.
-        names: Host of a provider -> its name in the label ``provider``; by default the host. Give
-            a protection and its routes the same name.
-        most_values: Values of each label at most; any more are counted together as ``other``.
+        registry: Registry of the metrics. Each ``GatewayMetrics`` needs its own registry.
+        names: Provider hosts mapped to the value of the label ``provider``; by default the host.
+            Use the same names in protections and routes.
+        most_values: Largest number of values of each label; further values are counted as
+            ``other``.
 
     Raises:
-        ConfigurationError: ``most_values`` cannot work.
+        ConfigurationError: ``most_values`` is invalid.
     """
 
     stays = "it counts in this process; make one in each process"
@@ -127,16 +128,16 @@ class GatewayMetrics(OneProcess):
             return Histogram(f"grantway_{name}", text, labels, buckets=_BUCKETS, registry=registry)
 
         routed = ("route", "provider")
-        self._hits = counter("token_hits", "Tokens that were at hand", *routed)
+        self._hits = counter("token_hits", "Requests whose token was available at once", *routed)
         self._waits = histogram("token_wait_seconds", "Waits for a token", *routed)
-        self._requests = counter("requests", "Requests, by what became of them", *routed, "outcome")
+        self._requests = counter("requests", "Forwarded requests by outcome", *routed, "outcome")
         called = ("provider", "step", "grant")
-        self._calls = counter("provider_calls", "Calls, by how they ended", *called, "outcome")
-        self._seconds = histogram("provider_call_seconds", "How long calls took", *called)
-        self._retries = counter("provider_retries", "Attempts again", "provider", "reason")
+        self._calls = counter("provider_calls", "Provider calls by outcome", *called, "outcome")
+        self._seconds = histogram("provider_call_seconds", "Durations of provider calls", *called)
+        self._retries = counter("provider_retries", "Retried attempts", "provider", "reason")
         self._shed = counter("provider_shed", "Calls that were not sent", "provider", "reason")
-        self._moves = counter("breaker_moves", "Moves of a breaker", "provider", "state")
-        # Of several processes: the worst breaker, and the calls of all that live.
+        self._moves = counter("breaker_moves", "State changes of a breaker", "provider", "state")
+        # With several processes: the worst breaker state, and the sum of calls.
         self._state = Gauge(
             "grantway_breaker_state",
             "0 closed, 1 half-open, 2 open",
@@ -153,26 +154,26 @@ class GatewayMetrics(OneProcess):
         )
         self._waiting = Gauge(
             "grantway_bulkhead_waiting",
-            "Calls that wait for a place",
+            "Calls in the queue",
             ("provider",),
             registry=registry,
             multiprocess_mode="livesum",
         )
 
-    # --- Requests that are given tokens -----------------------------------------------------------
+    # --- Forwarded requests -----------------------------------------------------------------------
 
-    def hit(self, route: Named) -> None:
-        """Count a token that was at hand."""
+    def hit(self, route: LabelledRoute) -> None:
+        """Count a request whose token was available at once."""
         key = route.name, route.provider
         (self._routes.get(key) or self._bind(key)).hits.inc()
 
-    def waited(self, route: Named, seconds: float) -> None:
-        """Count a wait for a token, in vain or not."""
+    def waited(self, route: LabelledRoute, seconds: float) -> None:
+        """Count a request that waited for a token, successfully or not."""
         key = route.name, route.provider
         (self._routes.get(key) or self._bind(key)).waits.observe(seconds)
 
-    def injected(self, route: Named, outcome: str) -> None:
-        """Count what became of a request."""
+    def injected(self, route: LabelledRoute, outcome: str) -> None:
+        """Count the outcome of a request."""
         key = route.name, route.provider
         outcomes = (self._routes.get(key) or self._bind(key)).outcomes
         (outcomes.get(outcome) or self._bind_outcome(key, outcome)).inc()
@@ -181,7 +182,7 @@ class GatewayMetrics(OneProcess):
         name, provider = self._route(key[0]), self._provider(key[1])
         bound = _Route(self._hits.labels(name, provider), self._waits.labels(name, provider), {})
         if OTHER in (name, provider):
-            return bound  # the series is there; what leads to it is not kept
+            return bound  # the series exists, but the cache is bounded
         return self._routes.setdefault(key, bound)
 
     def _bind_outcome(self, key: tuple[str, str], outcome: str) -> Counter:
@@ -191,11 +192,11 @@ class GatewayMetrics(OneProcess):
             self._routes[key].outcomes[outcome] = child
         return child
 
-    # --- Calls of providers -----------------------------------------------------------------------
+    # --- Provider calls ---------------------------------------------------------------------------
 
     @hookimpl
     def grantway_observe(self, event: Event) -> None:
-        """Count a call that ended, or that is sent again."""
+        """Count a finished call or a retry."""
         provider = self._provider(self._names.get(event.provider, event.provider))
         if event.kind == "retry":
             self._retries.labels(provider, self._reason(event.outcome)).inc()
@@ -207,7 +208,7 @@ class GatewayMetrics(OneProcess):
     # --- Protections ------------------------------------------------------------------------------
 
     def watch(self, protection: Protection) -> None:
-        """Follow a protection from now on, in place of an earlier one of the same provider."""
+        """Watch a protection, instead of an earlier one of the same provider."""
         provider = self._provider(protection.provider)
         watched = _Watched(
             protection,
@@ -216,21 +217,21 @@ class GatewayMetrics(OneProcess):
             self._waiting.labels(provider),
         )
 
-        def told(notice: Notice) -> None:
+        def count(notice: Notice) -> None:
             if notice.kind == "shed":
                 self._shed.labels(provider, notice.reason).inc()
             elif notice.kind == "breaker":
                 self._moves.labels(provider, notice.state.breaker).inc()
             if self._watched.get(provider) is watched:
-                self._show(watched)
+                self._update(watched)
 
         with self._lock:
             self._watched[provider] = watched
-        protection.listen(told)
-        self._show(watched)
+        protection.listen(count)
+        self._update(watched)
 
-    def _show(self, watched: _Watched) -> None:
-        # Read and written together, so that the last one to come writes what is newest.
+    def _update(self, watched: _Watched) -> None:
+        # The lock keeps an older state from overwriting a newer one.
         with self._lock:
             state = watched.protection.state()
             watched.state.set(STATES[state.breaker])
@@ -240,13 +241,15 @@ class GatewayMetrics(OneProcess):
     # --- For the scraper --------------------------------------------------------------------------
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The page to scrape, and its content type; of all processes where they share a folder.
+        """Return the metrics and their content type.
+
+        If processes share a folder, the metrics of all processes are included.
 
         Args:
-            accept: The scraper's ``Accept``.
+            accept: The scraper's ``Accept`` header.
         """
         for watched in tuple(self._watched.values()):
-            self._show(watched)  # time alone makes an open breaker half-open
+            self._update(watched)  # an open breaker becomes half-open without an event
         source = self._registry
         if os.environ.get(_SHARED):
             source = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""A provider behind the gateway, the gateway's client of it, and who may ask the gateway."""
+"""A provider behind the gateway, the gateway's client, and the gateway's callers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests.plugins.gateway.frameworks import FRAMEWORKS
 
 COUPON_TYPE = "urn:acme:coupon"
-#: What the gateway shows the provider.
+#: The gateway's client secret at the provider.
 OURS = "gateway-very-secret-0123456789"
-#: What a caller shows the gateway.
+#: A caller's client secret at the gateway.
 THEIRS = "shop-very-secret-0123456789"
 SHOP = {"client_id": "shop", "client_secret": THEIRS}
 CLIENTS = {"shop": hash_secret(THEIRS), "kiosk": None}
@@ -28,7 +28,7 @@ JSON = "application/json"
 
 
 class CouponSchema(grantway.GrantSchema):
-    """A coupon, what to spend it on, and where."""
+    """Parameters of the coupon grant."""
 
     coupon = grantway.Text(required=True, example='"SPRING-2031"', maximum=64)
     scope = grantway.Scope()
@@ -45,7 +45,7 @@ COUPON = grantway.Grant(
 
 
 class Coupons:
-    """its issuer grant."""
+    """The issuer grant of coupons."""
 
     def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
         if request.params["coupon"] != "SPRING-2031":
@@ -58,7 +58,7 @@ Serve = Callable[[str, TokenEndpoint], str]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Mount an endpoint in a framework; gives its address."""
+    """Return a function that serves an endpoint in a framework and returns its URL."""
     with ExitStack() as running:
 
         def start(framework: str, endpoint: TokenEndpoint) -> str:
@@ -76,14 +76,14 @@ def http() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def upstream(grantway_register: Register, grantway_issuer: LiveIssuer) -> LiveIssuer:
-    """A live provider that knows coupons."""
+    """A real provider that accepts coupons."""
     grantway_register(COUPON, issuer=Coupons())
     return grantway_issuer
 
 
 @pytest.fixture
 def broker(upstream: LiveIssuer) -> Broker:
-    """A broker to the live provider."""
+    """A broker of the real provider."""
     return Broker(upstream.client(scope=["read", "write"], registry=None), clients=CLIENTS)
 
 
@@ -91,14 +91,14 @@ Brokered = Callable[..., tuple[Broker, FaultServer]]
 
 
 def bound(backend: Broker, data: dict[str, str], client_id: str = "shop") -> dict[str, str]:
-    """The same request with its refresh token as this caller got it from the broker."""
+    """Return the request with its refresh token sealed for this caller."""
     names = {"refresh_token", "refreshToken"} & data.keys()
     return {**data, **{name: backend.bind(client_id, data[name]) for name in names}}
 
 
 @pytest.fixture
 def brokered(grantway_register: Register, grantway_faults: Any) -> Iterator[Brokered]:
-    """A broker to a provider that plays a script."""
+    """Return a function that makes a broker of a provider with scripted responses."""
     with ExitStack() as clients:
 
         def make(*script: Any, retry: Any = None, **options: Any) -> tuple[Broker, FaultServer]:

@@ -1,4 +1,4 @@
-"""Many threads at once, a provider that holds its answers back, and a clock that obeys."""
+"""Concurrent callers, a provider that delays its responses, and a controllable clock."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 import grantway
 from tests.faults import FaultServer, Stage, message
 
-#: Longest that a test waits for what must happen.
+#: Time limit of a test in seconds.
 PATIENCE = 60.0
 
 
 @dataclass
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test advances."""
 
     now: float = 1000.0
 
@@ -29,7 +29,7 @@ class Clock:
 
 @dataclass
 class Held:
-    """An act that answers when the gate opens; knows how many it held at once."""
+    """A fault that delays responses until the gate opens, and counts them."""
 
     status: int = 200
     body: bytes = b'{"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600}'
@@ -53,13 +53,13 @@ class Held:
         return opened
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many requests are held."""
+        """Wait until a number of requests are delayed."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.now >= count, PATIENCE)
 
 
 class Crowd:
-    """Threads that begin together; their results, or what they raised, as they come."""
+    """Threads that start together, and their results or exceptions."""
 
     def __init__(self, size: int, work: Callable[[], Any]) -> None:
         self._work = work
@@ -81,13 +81,13 @@ class Crowd:
             self._changed.notify_all()
 
     def wait_for(self, count: int) -> list[Any]:
-        """The results, once there are so many."""
+        """Return the results, once there are enough."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.results) >= count, PATIENCE)
             return list(self.results)
 
     def join(self) -> list[Any]:
-        """All results."""
+        """Return all results."""
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive()
@@ -95,7 +95,7 @@ class Crowd:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait until something holds; what it looks at must come by itself."""
+    """Wait until a condition holds."""
     pause = threading.Event()
     for _ in range(int(PATIENCE / 0.002)):
         if true():
@@ -106,7 +106,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @contextmanager
 def asking(server: FaultServer, *middleware: Any, **options: Any) -> Iterator[grantway.Client]:
-    """A client of the server behind middleware."""
+    """Return a client of the server that uses a middleware."""
     with grantway.Client(
         grantway.Provider(token_endpoint=server.token_endpoint),
         client_id="gateway",
@@ -118,12 +118,12 @@ def asking(server: FaultServer, *middleware: Any, **options: Any) -> Iterator[gr
 
 
 def ask(client: grantway.Client, **options: Any) -> grantway.Token:
-    """One token by client credentials."""
+    """Request one token with client credentials."""
     return client.create_token(grant_type="client_credentials", **options)
 
 
 def fail(client: grantway.Client, times: int) -> None:
-    """Ask so often, and be given no token each time."""
+    """Make failing requests."""
     for _ in range(times):
         with pytest.raises((grantway.TransportError, grantway.TokenError)):
             ask(client)

@@ -1,4 +1,4 @@
-"""The endpoint as each framework mounts it, on a real server."""
+"""The endpoint mounted in each framework, on a real server."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
 
     @csrf_exempt
     def token(request: HttpRequest) -> HttpResponse:
-        answer = endpoint.respond(request.method, request.headers, request)
-        return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+        response = endpoint.respond(request.method, request.headers, request)
+        return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
     urls: Any = ModuleType("urls")
     urls.urlpatterns = [path("token", token)]

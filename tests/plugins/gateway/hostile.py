@@ -1,4 +1,4 @@
-"""A running gateway that bytes are sent to, and an upstream that notes what gets through."""
+"""A running gateway that receives raw bytes, and an upstream that records forwarded requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.interop.program import Program
 from tests.raw_http import read_all
 
-#: Longest that a test waits for what must happen.
+#: Time limit of a test in seconds.
 PATIENCE = 30.0
 HEADER_BYTES, BODY_BYTES, CONNECTIONS = 16_384, 100_000, 1200
 OWN_SECRET = "shop-very-secret-0123456789"
@@ -59,7 +59,7 @@ clients = {{ shop = "{hash}" }}
 
 @dataclass
 class Upstream:
-    """Notes every request that gets through.
+    """Records every request that it receives.
 
     Attributes:
         seen: Method, path, headers (lower case, in order) and body of each.
@@ -69,7 +69,7 @@ class Upstream:
     seen: list[tuple[str, str, list[tuple[str, str]], bytes]] = field(default_factory=list)
 
     def only(self) -> tuple[str, str, dict[str, str], bytes]:
-        """The one request that came."""
+        """Return the only recorded request."""
         ((method, path, headers, body),) = self.seen
         assert len({name for name, _ in headers}) == len(headers)
         return method, path, dict(headers), body
@@ -77,7 +77,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Running:
-    """A gateway, and what it stands before."""
+    """A gateway and its upstream."""
 
     port: int
     upstream: Upstream
@@ -85,7 +85,7 @@ class Running:
     client: tuple[str, str]
 
     def tenant_of(self, authorization: str) -> str:
-        """Whose token it is, as the issuer knows."""
+        """Return the tenant of a token, by introspection."""
         scheme, _, token = authorization.partition(" ")
         assert scheme == "Bearer"
         told = requests.post(
@@ -96,21 +96,21 @@ class Running:
         return str(audience).removeprefix("https://").removesuffix(".tenants.test/")
 
     def connect(self) -> socket.socket:
-        """A connection to it."""
+        """Open a connection to the gateway."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def send(self, *pieces: bytes) -> bytes:
-        """All that it answers until it ends the connection."""
+        """Send bytes and return everything until the connection is closed."""
         with self.connect() as connection:
             for piece in pieces:
-                # It may have answered and ended the connection already.
+                # The gateway may have responded and closed the connection already.
                 with contextlib.suppress(ConnectionError):
                     connection.sendall(piece)
             return read_all(connection)
 
 
 def statuses(answer: bytes) -> list[int]:
-    """The statuses of all answers."""
+    """Return the statuses of all responses."""
     return [int(each[:3]) for each in answer.split(b"HTTP/1.1 ")[1:]]
 
 
@@ -122,7 +122,7 @@ def request(
     close: bool = True,
     body: bytes = b"",
 ) -> bytes:
-    """A request as bytes; only what is said about it is unusual."""
+    """Return the bytes of a request; the arguments override its valid parts."""
     head = [f"{method} {path} HTTP/1.1", "Host: gateway.test", f"X-Tenant: {tenant}", *lines]
     if close:
         head.append("Connection: close")
@@ -146,13 +146,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"ok" if self.command != "HEAD" else b"")
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever the method is, it would be noted."""
+        """Record requests with any method."""
         if name.startswith("do_"):
             return self.answer
         raise AttributeError(name)
 
     def _body(self, headers: dict[str, str]) -> bytes | None:
-        """The whole body, or None where its sender stopped in the middle."""
+        """Return the whole body, or None if it is incomplete."""
         if headers.get("transfer-encoding") != "chunked":
             length = int(headers.get("content-length", "0"))
             body = self.rfile.read(length)
@@ -176,7 +176,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def noting() -> Iterator[Upstream]:
-    """A server that notes what comes."""
+    """Run a server that records its requests."""
     found = Upstream("")
     handler = type("Handler", (_Handler,), {"noted": found})
     with _Server(("127.0.0.1", 0), handler) as server:
@@ -192,7 +192,7 @@ def noting() -> Iterator[Upstream]:
 
 @contextlib.contextmanager
 def issuing() -> Iterator[tuple[IssuerServer, tuple[str, str]]]:
-    """An issuer, and the client that the gateway is."""
+    """Run an issuer, and register the gateway as its client."""
     with IssuerServer(IssuerSettings(registration="unrestricted")) as server:
         answer = requests.post(
             f"{server.url}/register",
@@ -217,10 +217,10 @@ def started(
     """Run a gateway as a separate process.
 
     Args:
-        folder: Where its files are written.
-        upstream: Where it forwards requests.
-        issuer: Where it gets tokens, and its client there.
-        patience: Seconds that it waits for the rest of a request's head or body.
+        folder: Folder for the gateway's files.
+        upstream: URL of the upstream.
+        issuer: URL of the issuer, and the gateway's client.
+        patience: Timeout for the rest of a request's header or body, in seconds.
     """
     server, client = issuer
     secret = folder / "secret.txt"

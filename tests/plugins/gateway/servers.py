@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 import uvicorn
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler, make_server
 
-#: Seconds between two looks of a server at whether it should end.
+#: Interval at which a server checks whether to stop, in seconds.
 _PAUSE = 0.01
 
 
@@ -28,7 +28,7 @@ class _Uvicorn(uvicorn.Server):
         self.ready.set()
 
     async def main_loop(self) -> None:
-        # uvicorn looks ten times a second whether it should end, and each test would wait for it.
+        # uvicorn checks ten times a second whether to stop, and each test would wait for that.
         while not await self.on_tick(0):  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(_PAUSE)
 
@@ -47,7 +47,7 @@ class _Uvicorn(uvicorn.Server):
 
 @contextmanager
 def asgi_server(app: Any) -> Iterator[str]:
-    """Serve an ASGI application; yields its address."""
+    """Serve an ASGI application and yield its URL."""
     config = uvicorn.Config(
         app, port=0, loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False
     )
@@ -70,14 +70,14 @@ class _QuietHandler(WerkzeugHandler):
 
 @contextmanager
 def werkzeug_server(app: Any) -> Iterator[str]:
-    """Serve a WSGI application with werkzeug, a thread for each request."""
+    """Serve a WSGI application with werkzeug, with a thread for each request."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
     with _serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
 
 
 class _Threaded(socketserver.ThreadingMixIn, WSGIServer):
-    request_queue_size = 128  # many callers come at once
+    request_queue_size = 128  # many connections are opened at once
 
 
 class _Handler(WSGIRequestHandler):
@@ -89,7 +89,7 @@ class _Handler(WSGIRequestHandler):
 
 @contextmanager
 def wsgiref_server(app: Any) -> Iterator[str]:
-    """Serve a WSGI application with the standard library, every rule of PEP 3333 checked."""
+    """Serve a WSGI application with the standard library, with validation of PEP 3333."""
     server = _Threaded(("127.0.0.1", 0), _Handler)
     server.set_app(validator(app))
     with _serving(server):

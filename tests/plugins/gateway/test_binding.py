@@ -1,4 +1,4 @@
-"""What a provider gave for one caller of the gateway is of use to that caller only."""
+"""Tokens and codes are bound to the caller they were issued to."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ VERIFIER = "v" * 43
 
 def ask(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
     form = {"client_id": client, "client_secret": SECRETS[client], **params}
-    answer = endpoint.respond("POST", {"Content-Type": FORM}, urlencode(form).encode())
-    return answer.status, json.loads(answer.body)
+    response = endpoint.respond("POST", {"Content-Type": FORM}, urlencode(form).encode())
+    return response.status, json.loads(response.body)
 
 
 def ask_json(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
     members = {"clientId": client, "clientSecret": SECRETS[client], **params}
-    answer = endpoint.respond("POST", {"Content-Type": JSON}, json.dumps(members).encode())
-    return answer.status, json.loads(answer.body)
+    response = endpoint.respond("POST", {"Content-Type": JSON}, json.dumps(members).encode())
+    return response.status, json.loads(response.body)
 
 
 def refreshed(endpoint: TokenEndpoint, client: str, token: str) -> tuple[int, str]:
-    status, answer = ask(endpoint, client, grant_type="refresh_token", refresh_token=token)
-    return status, answer.get("error") or answer["refresh_token"]
+    status, response = ask(endpoint, client, grant_type="refresh_token", refresh_token=token)
+    return status, response.get("error") or response["refresh_token"]
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def upstream_client(grantway_issuer: LiveIssuer) -> grantway.Client:
 
 
 def logged_in(upstream_client: grantway.Client) -> tuple[TokenEndpoint, Broker, str]:
-    """An endpoint, and the refresh token that it gave to the shop."""
+    """An endpoint, and the refresh token that it returned to the shop."""
     broker = Broker(upstream_client, clients=CLIENTS)
     status, begun = ask(DeviceAuthorizationEndpoint(broker), "shop", scope="read")
     assert status == 200, begun
@@ -78,16 +78,16 @@ def test_another_caller_cannot_redeem_a_refresh_token(
     assert "not issued to this client by this gateway" in said["error_description"]
     status, said = ask_json(endpoint, "evil", grantType="refresh_token", refreshToken=token)
     assert (status, said["error"]) == (400, "invalid_grant")
-    # The attempt did not reach the provider, so the login lives.
+    # The attempt did not reach the provider, so the login is still valid.
     status, successor = refreshed(endpoint, "shop", token)
     assert status == 200
     assert refreshed(endpoint, "evil", successor) == (400, "invalid_grant")
-    status, answer = ask_json(endpoint, "shop", grantType="refresh_token", refreshToken=successor)
+    status, response = ask_json(endpoint, "shop", grantType="refresh_token", refreshToken=successor)
     assert status == 200
-    assert refreshed(endpoint, "evil", answer["refreshToken"]) == (400, "invalid_grant")
+    assert refreshed(endpoint, "evil", response["refreshToken"]) == (400, "invalid_grant")
 
 
-def test_the_binding_survives_a_restart_and_counts_at_every_replica(
+def test_the_binding_survives_a_restart_and_holds_on_every_replica(
     upstream_client: grantway.Client,
 ) -> None:
     _, _, token = logged_in(upstream_client)
@@ -96,7 +96,7 @@ def test_the_binding_survives_a_restart_and_counts_at_every_replica(
     assert refreshed(replica, "shop", token)[0] == 200
 
 
-def test_what_was_not_sealed_here_or_was_changed_is_not_sent(brokered: Brokered) -> None:
+def test_rejects_tokens_that_are_not_sealed_or_were_modified(brokered: Brokered) -> None:
     broker, server = brokered(faults.respond(), clients=CLIENTS)
     endpoint = TokenEndpoint(broker)
     sealed = broker.bind("shop", "rt")
@@ -108,7 +108,7 @@ def test_what_was_not_sealed_here_or_was_changed_is_not_sent(brokered: Brokered)
     assert not server.requests
 
 
-def test_another_providers_token_is_not_sent_to_this_one(brokered: Brokered) -> None:
+def test_rejects_a_token_of_another_provider(brokered: Brokered) -> None:
     key = generate_key()
     there, _ = brokered(faults.respond(), clients=CLIENTS, keys=key)
     here, server = brokered(faults.respond(), clients=CLIENTS, keys=key)
@@ -128,7 +128,7 @@ def test_a_provider_that_does_not_rotate_keeps_its_refresh_token(brokered: Broke
     assert refreshed(endpoint, "evil", successor) == (400, "invalid_grant")
 
 
-def test_keys_rotate_without_a_login(brokered: Brokered) -> None:
+def test_keys_can_be_rotated_without_a_new_login(brokered: Brokered) -> None:
     old, new = generate_key(), generate_key()
     upstream = {"clients": CLIENTS, "upstream": "idp"}
     before, _ = brokered(faults.respond(), keys=old, **upstream)
@@ -141,7 +141,7 @@ def test_keys_rotate_without_a_login(brokered: Brokered) -> None:
     assert refreshed(TokenEndpoint(after), "shop", first) == (400, "invalid_grant")
 
 
-def test_refresh_tokens_are_sealed_wherever_a_response_has_them(brokered: Brokered) -> None:
+def test_seals_refresh_tokens_at_any_depth_of_a_response(brokered: Brokered) -> None:
     said = {
         "access_token": "rt-exchanged",
         "issued_token_type": REFRESH_TYPE,
@@ -160,13 +160,13 @@ def test_refresh_tokens_are_sealed_wherever_a_response_has_them(brokered: Broker
     }
     assert ask(endpoint, "evil", **exchange)[1]["error"] == "invalid_grant"
     assert not server.requests
-    status, answer = ask(endpoint, "shop", **exchange)
+    status, response = ask(endpoint, "shop", **exchange)
     assert (status, server.requests[-1].form["subject_token"]) == (200, ["rt-subject"])
-    assert "rt-" not in json.dumps(answer)
+    assert "rt-" not in json.dumps(response)
     for token in (
-        answer["access_token"],
-        answer["authed_user"]["refresh_token"],
-        answer["authed_user"]["all"][0]["refresh_token"],
+        response["access_token"],
+        response["authed_user"]["refresh_token"],
+        response["authed_user"]["all"][0]["refresh_token"],
     ):
         assert refreshed(endpoint, "evil", token) == (400, "invalid_grant")
         assert ask(endpoint, "shop", grant_type="refresh_token", refresh_token=token)[0] == 200
@@ -187,7 +187,7 @@ def test_another_caller_cannot_redeem_a_device_code(
     assert ask(replica, "shop", **redeem)[0] == 200
 
 
-def test_a_device_code_from_elsewhere_belongs_to_its_first_presenter(brokered: Brokered) -> None:
+def test_an_unsealed_device_code_is_bound_to_its_first_presenter(brokered: Brokered) -> None:
     pending = faults.respond(400, {"error": "authorization_pending"})
     broker, server = brokered(pending, clients=CLIENTS)
     endpoint = TokenEndpoint(broker)
@@ -199,7 +199,7 @@ def test_a_device_code_from_elsewhere_belongs_to_its_first_presenter(brokered: B
     assert len(server.requests) == 1
 
 
-def test_first_presenters_never_forget_one_to_make_room() -> None:
+def test_rejects_new_codes_instead_of_unbinding_old_ones() -> None:
     first = FirstPresenters(seconds=3600, limit=2)
     assert first.claim("a", "shop")
     assert first.claim("b", "evil")
@@ -208,7 +208,7 @@ def test_first_presenters_never_forget_one_to_make_room() -> None:
     assert first.claim("a", "shop")
 
 
-def test_one_caller_cannot_take_the_room_of_the_others() -> None:
+def test_one_caller_cannot_use_all_places() -> None:
     first = FirstPresenters(seconds=3600, limit=100)
     assert sum(first.claim(f"evil-{number}", "evil") for number in range(200)) == 50
     assert sum(first.claim(f"shop-{number}", "shop") for number in range(10)) == 10
@@ -246,7 +246,7 @@ def test_boto3_logs_in_through_the_gateway(
     redeems.close()
 
 
-def test_a_device_login_needs_a_caller_that_may_begin_one(brokered: Brokered) -> None:
+def test_rejects_device_logins_of_callers_without_permission(brokered: Brokered) -> None:
     def rule(client_id: str, secret: str | None) -> Principal | None:
         return Principal(client_id, frozenset({"refresh_token"})) if secret == THEIRS else None
 
@@ -279,7 +279,7 @@ OWN, FOREIGN = "https://shop.example.com/cb", "https://evil.example.com/cb"
         ("shop", {"redirect_uri": OWN, "code_verifier": ""}, "invalid_request"),
     ],
 )
-def test_a_code_is_redeemed_by_the_caller_whose_redirect_uri_it_was_sent_to(
+def test_accepts_a_code_only_with_the_callers_own_redirect_uri(
     client: str, params: dict[str, str], error: str | None, brokered: Brokered
 ) -> None:
     broker, server = brokered(
@@ -295,7 +295,7 @@ def by_function(client_id: str, secret: str | None) -> bool:
 
 
 @pytest.mark.parametrize("clients", [CLIENTS, by_function])
-def test_without_redirect_uris_no_code_is_redeemed_where_callers_are_many(
+def test_rejects_codes_of_several_callers_without_redirect_uris(
     clients: Any, brokered: Brokered
 ) -> None:
     broker, server = brokered(faults.respond(), clients=clients)
@@ -328,7 +328,7 @@ def test_without_redirect_uris_no_code_is_redeemed_where_callers_are_many(
         ({"redirect_uris": {}, "clients": by_function}, "a function returns them"),
     ],
 )
-def test_a_binding_that_cannot_work_is_rejected_at_the_start(
+def test_rejects_an_invalid_binding_at_construction(
     options: dict[str, Any], says: str, brokered: Brokered
 ) -> None:
     with pytest.raises(grantway.ConfigurationError, match=says) as caught:
@@ -341,7 +341,9 @@ def test_a_public_client_works_with_explicit_keys(brokered: Brokered) -> None:
     assert refreshed(TokenEndpoint(broker), "shop", broker.bind("shop", "rt"))[0] == 200
 
 
-def test_no_secret_shows(brokered: Brokered, http: requests.Session, caplog: Any) -> None:
+def test_secrets_never_appear_in_reprs(
+    brokered: Brokered, http: requests.Session, caplog: Any
+) -> None:
     key = generate_key()
     broker, _ = brokered(faults.respond(), clients=CLIENTS, keys=key)
     endpoint = TokenEndpoint(broker)

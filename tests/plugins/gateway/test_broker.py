@@ -1,4 +1,4 @@
-"""What callers are told when the provider behind the gateway refuses, fails or is silent."""
+"""Responses of a broker when the provider rejects a request, fails or does not respond."""
 
 from __future__ import annotations
 
@@ -57,25 +57,25 @@ def refusal(error: str, status: int = 400, **more: str) -> Any:
         ("a_code_of_its_own", 400),
     ],
 )
-def test_what_the_provider_refuses_is_refused_alike(
+def test_passes_on_the_providers_error(
     error: str, status: int, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, _ = brokered(refusal(error, error_description='Because "I" say so\\\né.'))
     url = serve("asgi", TokenEndpoint(backend))
-    answer = http.post(url, data=bound(backend, REFRESH))
-    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    response = http.post(url, data=bound(backend, REFRESH))
+    assert (response.status_code, response.json()["error"]) == (status, error)
     # RFC 6749 section 5.2: printable ASCII without quotes and backslashes.
-    assert answer.json()["error_description"] == "Because 'I' say so/??."
+    assert response.json()["error_description"] == "Because 'I' say so/??."
 
-    answer = http.post(url, json=bound(backend, AWS))
-    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    response = http.post(url, json=bound(backend, AWS))
+    assert (response.status_code, response.json()["error"]) == (status, error)
     kind = next((each for each in grantway._exceptions.TOKEN_ERRORS if each.wire == error), None)
     name = kind.__name__ if kind else "InvalidRequestException"
-    assert answer.headers["x-amzn-errortype"] == name
+    assert response.headers["x-amzn-errortype"] == name
 
 
 @pytest.mark.parametrize("error", ["invalid_client", "use_dpop_nonce", "invalid_dpop_proof"])
-def test_the_gateways_own_proof_refused_is_no_fault_of_the_caller(
+def test_responds_with_502_if_the_provider_rejects_the_gateways_credentials(
     error: str,
     brokered: Brokered,
     serve: Serve,
@@ -84,24 +84,24 @@ def test_the_gateways_own_proof_refused_is_no_fault_of_the_caller(
 ) -> None:
     backend, _ = brokered(refusal(error, 401, error_description=f"bad secret {OURS}"))
     url = serve("asgi", TokenEndpoint(backend))
-    answer = http.post(url, data=bound(backend, REFRESH))
-    assert (answer.status_code, answer.json()["error"]) == (502, "server_error")
-    assert "gateway's credentials" in answer.json()["error_description"]
-    assert "www-authenticate" not in answer.headers
-    assert OURS not in answer.text + caplog.text
+    response = http.post(url, data=bound(backend, REFRESH))
+    assert (response.status_code, response.json()["error"]) == (502, "server_error")
+    assert "gateway's credentials" in response.json()["error_description"]
+    assert "www-authenticate" not in response.headers
+    assert OURS not in response.text + caplog.text
 
 
-def test_secrets_that_the_provider_quotes_are_cut_out(
+def test_removes_secrets_from_error_descriptions(
     brokered: Brokered, serve: Serve, http: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = f"{OURS} and rt-very-secret"
     backend, _ = brokered(refusal("invalid_grant", error_description=words))
     url = serve("asgi", TokenEndpoint(backend))
-    for answer in (
+    for response in (
         http.post(url, data=bound(backend, REFRESH)),
         http.post(url, json=bound(backend, AWS)),
     ):
-        assert answer.json()["error_description"] == "*** and ***"
+        assert response.json()["error_description"] == "*** and ***"
     assert "secret" not in caplog.text
 
 
@@ -136,7 +136,7 @@ HTML = {"Content-Type": "text/html"}
         (faults.endless, (502, "server_error", None, UNKNOWN)),
     ],
 )
-def test_a_provider_that_fails(
+def test_responses_when_the_provider_fails(
     act: Any,
     told: tuple[int, str, str | None, str],
     brokered: Brokered,
@@ -146,29 +146,29 @@ def test_a_provider_that_fails(
     status, error, retry_after, says = told
     backend, _ = brokered(act)
     url = serve("asgi", TokenEndpoint(backend))
-    answer = http.post(url, data=bound(backend, REFRESH))
-    assert (answer.status_code, answer.json()["error"]) == (status, error), answer.text
-    assert answer.headers.get("retry-after") == retry_after
-    assert says in answer.json()["error_description"]
-    assert "oops" not in answer.text
+    response = http.post(url, data=bound(backend, REFRESH))
+    assert (response.status_code, response.json()["error"]) == (status, error), response.text
+    assert response.headers.get("retry-after") == retry_after
+    assert says in response.json()["error_description"]
+    assert "oops" not in response.text
 
-    answer = http.post(url, json=bound(backend, AWS))
-    assert (answer.status_code, answer.json()["error"]) == (status, "server_error")
-    assert answer.headers["x-amzn-errortype"] == "InternalServerException"
-    assert answer.headers.get("retry-after") == retry_after
+    response = http.post(url, json=bound(backend, AWS))
+    assert (response.status_code, response.json()["error"]) == (status, "server_error")
+    assert response.headers["x-amzn-errortype"] == "InternalServerException"
+    assert response.headers.get("retry-after") == retry_after
 
 
-def test_a_provider_that_is_silent(
+def test_responds_in_time_if_the_provider_does_not(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, _ = brokered(faults.stall, timeout=0.3)
     for framework in ("asgi", "wsgi"):
-        answer = http.post(serve(framework, TokenEndpoint(backend)), data=bound(backend, REFRESH))
-        assert (answer.status_code, answer.json()["error"]) == (504, "server_error")
-        assert UNKNOWN in answer.json()["error_description"]
+        response = http.post(serve(framework, TokenEndpoint(backend)), data=bound(backend, REFRESH))
+        assert (response.status_code, response.json()["error"]) == (504, "server_error")
+        assert UNKNOWN in response.json()["error_description"]
 
 
-def test_a_provider_that_is_not_there(
+def test_responds_with_503_if_the_provider_is_unreachable(
     grantway_register: Any, serve: Serve, http: requests.Session
 ) -> None:
     nowhere = grantway.Provider(token_endpoint=f"http://127.0.0.1:{free_port()}/token")
@@ -176,9 +176,9 @@ def test_a_provider_that_is_not_there(
     with grantway.Client(nowhere, client_id="gateway", client_secret=OURS, retry=retry) as client:
         backend = Broker(client, clients=CLIENTS)
         url = serve("asgi", TokenEndpoint(backend))
-        answer = http.post(url, data=bound(backend, REFRESH))
-    assert (answer.status_code, answer.json()["error"]) == (503, NOT_NOW)
-    assert "nothing was sent" in answer.json()["error_description"]
+        response = http.post(url, data=bound(backend, REFRESH))
+    assert (response.status_code, response.json()["error"]) == (503, NOT_NOW)
+    assert "nothing was sent" in response.json()["error_description"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_provider_that_is_not_there(
         ),
     ],
 )
-def test_whether_it_may_be_repeated_follows_from_the_grant(
+def test_the_advice_to_retry_depends_on_the_grant(
     params: dict[str, str],
     says: str,
     brokered: Brokered,
@@ -201,35 +201,37 @@ def test_whether_it_may_be_repeated_follows_from_the_grant(
 ) -> None:
     grantway.register(COUPON)
     backend, server = brokered(faults.reset_after_request)
-    answer = http.post(serve("asgi", TokenEndpoint(backend)), data={**params, **SHOP})
-    assert (answer.status_code, len(server.requests)) == (504, 1)
-    assert says in answer.json()["error_description"]
+    response = http.post(serve("asgi", TokenEndpoint(backend)), data={**params, **SHOP})
+    assert (response.status_code, len(server.requests)) == (504, 1)
+    assert says in response.json()["error_description"]
 
 
-def test_a_replay_window_is_told(brokered: Brokered, serve: Serve, http: requests.Session) -> None:
+def test_the_advice_to_retry_states_the_replay_window(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
     dialect = grantway.Dialect(name="windowed", replay_window=30.0)
     backend, _ = brokered(faults.reset_after_request, provider={"dialect": dialect})
-    answer = http.post(serve("asgi", TokenEndpoint(backend)), data=bound(backend, REFRESH))
-    assert "send it once more within 30 seconds" in answer.json()["error_description"]
+    response = http.post(serve("asgi", TokenEndpoint(backend)), data=bound(backend, REFRESH))
+    assert "send it once more within 30 seconds" in response.json()["error_description"]
 
 
-def test_broken_parameters_are_named_as_they_are_spelt_and_not_sent(
+def test_names_invalid_parameters_as_the_caller_spelt_them(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     data = {"grant_type": "authorization_code", "code_verifier": "short", **SHOP}
-    answer = http.post(url, data=data)
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
-    assert "code is required" in answer.json()["error_description"]
-    assert "code_verifier" in answer.json()["error_description"]
+    response = http.post(url, data=data)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    assert "code is required" in response.json()["error_description"]
+    assert "code_verifier" in response.json()["error_description"]
     members = {"grantType": "authorization_code", "codeVerifier": "short"}
-    answer = http.post(url, json={**members, "clientId": "shop", "clientSecret": THEIRS})
-    assert "codeVerifier" in answer.json()["message"]
+    response = http.post(url, json={**members, "clientId": "shop", "clientSecret": THEIRS})
+    assert "codeVerifier" in response.json()["message"]
     assert not server.requests
 
 
-def test_a_middleware_that_raises_is_a_failure_of_the_gateway(
+def test_responds_with_500_if_a_middleware_raises(
     grantway_register: Any,
     brokered: Brokered,
     serve: Serve,
@@ -250,13 +252,13 @@ def test_a_middleware_that_raises_is_a_failure_of_the_gateway(
     backend, _ = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     for _ in range(2):
-        answer = http.post(url, data=bound(backend, REFRESH))
-        assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
-        assert "hunter2" not in answer.text + caplog.text
+        response = http.post(url, data=bound(backend, REFRESH))
+        assert (response.status_code, response.json()["error"]) == (500, "server_error")
+        assert "hunter2" not in response.text + caplog.text
 
 
 class Gate:
-    """A provider that answers when it is told to, and counts who waits."""
+    """A provider that responds after a signal, and counts waiting requests."""
 
     def __init__(self) -> None:
         self.open, self.arrived = threading.Event(), threading.Semaphore(0)
@@ -270,28 +272,26 @@ class Gate:
         return True
 
 
-def test_more_than_may_wait_are_turned_away_at_once_and_the_loop_goes_on(
-    brokered: Brokered, serve: Serve
-) -> None:
+def test_rejects_requests_at_once_if_the_queue_is_full(brokered: Brokered, serve: Serve) -> None:
     gate = Gate()
     backend, server = brokered(gate, threads=2, waiting=1)
     url = serve("asgi", TokenEndpoint(backend))
-    answers: queue.SimpleQueue[requests.Response] = queue.SimpleQueue()
+    responses: queue.SimpleQueue[requests.Response] = queue.SimpleQueue()
 
     def ask() -> None:
-        answers.put(requests.post(url, data=bound(backend, REFRESH), timeout=PATIENCE))
+        responses.put(requests.post(url, data=bound(backend, REFRESH), timeout=PATIENCE))
 
     with ThreadPoolExecutor(8) as callers, ExitStack() as ending:
-        ending.callback(gate.open.set)  # so that a failure does not keep the threads
+        ending.callback(gate.open.set)  # releases the threads if the test fails
         for _ in range(2):
             callers.submit(ask)
         for _ in range(2):
             assert gate.arrived.acquire(timeout=PATIENCE)
-        # Two are under way. Of six more, one waits and five are turned away while it does.
+        # Two requests are running. Of six more, one waits and five are rejected.
         for _ in range(6):
             callers.submit(ask)
         for _ in range(5):
-            turned_away = answers.get(timeout=PATIENCE)
+            turned_away = responses.get(timeout=PATIENCE)
             assert turned_away.status_code == 503
             assert turned_away.json()["error"] == NOT_NOW
             assert turned_away.headers["retry-after"] == "1"
@@ -300,11 +300,11 @@ def test_more_than_may_wait_are_turned_away_at_once_and_the_loop_goes_on(
         )
         assert len(server.requests) == 2
         gate.open.set()
-        assert [answers.get(timeout=PATIENCE).status_code for _ in range(3)] == [200, 200, 200]
+        assert [responses.get(timeout=PATIENCE).status_code for _ in range(3)] == [200, 200, 200]
     assert len(server.requests) == 3
 
 
-def test_a_wait_for_a_thread_counts_against_the_whole_time(
+def test_the_timeout_includes_the_wait_for_a_thread(
     grantway_register: Any, brokered: Brokered, serve: Serve
 ) -> None:
     answered, goes_on = threading.Event(), threading.Event()
@@ -313,10 +313,10 @@ def test_a_wait_for_a_thread_counts_against_the_whole_time(
         @grantway.hookimpl
         def grantway_register_middleware(self) -> list[Any]:
             def middleware(exchange: Any, call_next: Any) -> Any:
-                answer = call_next(exchange)
+                response = call_next(exchange)
                 answered.set()
                 assert goes_on.wait(PATIENCE)
-                return answer
+                return response
 
             return [middleware]
 
@@ -331,7 +331,7 @@ def test_a_wait_for_a_thread_counts_against_the_whole_time(
             assert answered.wait(PATIENCE)
             second = callers.submit(requests.post, url, data=asked, timeout=PATIENCE)
             until(lambda: backend._workers._calls == 2)
-            threading.Event().wait(seconds)  # all the time that the second one has
+            threading.Event().wait(seconds)  # the whole time limit of the second request
         finally:
             goes_on.set()
         assert first.result(PATIENCE).status_code == 200

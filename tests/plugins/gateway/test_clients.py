@@ -1,4 +1,4 @@
-"""Who may ask the gateway: nobody whom no rule lets in."""
+"""Authentication of callers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ASK = {"grant_type": "client_credentials"}
 def ask(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests.Response:
     backend, server = brokered(faults.respond(), clients=clients)
     url = serve("asgi", TokenEndpoint(backend))
-    answer = requests.post(url, data={**ASK, **data}, timeout=PATIENCE)
-    assert len(server.requests) == (answer.status_code == 200)
-    return answer
+    response = requests.post(url, data={**ASK, **data}, timeout=PATIENCE)
+    assert len(server.requests) == (response.status_code == 200)
+    return response
 
 
-def test_by_default_nobody_may(brokered: Brokered, serve: Serve) -> None:
-    answer = ask(brokered, serve, None, **SHOP)
-    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+def test_rejects_every_caller_by_default(brokered: Brokered, serve: Serve) -> None:
+    response = ask(brokered, serve, None, **SHOP)
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_by_default_nobody_may(brokered: Brokered, serve: Serve) -> None:
         ({**SHOP, "client_assertion": "a.b.c"}, 401),
     ],
 )
-def test_a_mapping_of_hashes(
+def test_accepts_clients_with_a_matching_hash(
     sent: dict[str, str], status: int, brokered: Brokered, serve: Serve
 ) -> None:
     assert ask(brokered, serve, CLIENTS, **sent).status_code == status
@@ -55,7 +55,7 @@ def test_a_mapping_of_hashes(
 @pytest.mark.parametrize(
     ("secret", "status"), [(THEIRS, 200), (NEXT, 200), (NEXT + "x", 401), (None, 401)]
 )
-def test_the_old_and_the_new_secret_work_during_a_rotation(
+def test_accepts_the_old_and_the_new_secret_during_a_rotation(
     secret: str | None, status: int, brokered: Brokered, serve: Serve
 ) -> None:
     clients = {"shop": [hash_secret(THEIRS), hash_secret(NEXT)]}
@@ -63,18 +63,18 @@ def test_the_old_and_the_new_secret_work_during_a_rotation(
     assert ask(brokered, serve, clients, **sent).status_code == status
 
 
-def test_two_methods_at_once_are_refused(
+def test_rejects_two_authentication_methods_at_once(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
-    answer = http.post(url, data={**ASK, **SHOP}, auth=("shop", THEIRS))
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    response = http.post(url, data={**ASK, **SHOP}, auth=("shop", THEIRS))
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
     assert not server.requests
 
 
 @pytest.mark.parametrize("gives", [1, "yes", object(), {}, [True]])
-def test_only_true_lets_in(
+def test_accepts_a_caller_only_if_the_function_returns_true(
     gives: Any, brokered: Brokered, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert ask(brokered, serve, lambda *_: gives, **SHOP).status_code == 401
@@ -82,20 +82,20 @@ def test_only_true_lets_in(
     assert THEIRS not in caplog.text
 
 
-def test_a_rule_that_raises_lets_nobody_in(
+def test_rejects_the_caller_if_the_function_raises(
     brokered: Brokered, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     def rule(client_id: str, secret: str | None) -> bool:
         raise LookupError(f"no {secret}")
 
-    answer = ask(brokered, serve, rule, **SHOP)
-    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
-    assert THEIRS not in answer.text + caplog.text
+    response = ask(brokered, serve, rule, **SHOP)
+    assert (response.status_code, response.json()["error"]) == (500, "server_error")
+    assert THEIRS not in response.text + caplog.text
 
 
 @pytest.mark.parametrize("smuggled", ["shop\0", "shop\r\nx: y", "\u2028"])
 @pytest.mark.parametrize("place", ["client_id", "client_secret"])
-def test_control_characters_never_reach_the_rule(
+def test_rejects_control_characters_before_calling_the_function(
     smuggled: str, place: str, brokered: Brokered, serve: Serve
 ) -> None:
     asked: list[Any] = []
@@ -129,13 +129,13 @@ async def _late(_client_id: str, _secret: str | None) -> bool:
         _late,
     ],
 )
-def test_rules_that_cannot_work_are_refused(clients: Any, brokered: Brokered) -> None:
+def test_rejects_invalid_clients_arguments(clients: Any, brokered: Brokered) -> None:
     with pytest.raises(grantway.ConfigurationError, match="clients: ") as caught:
         brokered(faults.respond(), clients=clients)
     assert THEIRS not in str(caught.value)
 
 
-def test_a_hash_is_for_random_secrets_only() -> None:
+def test_rejects_hashing_a_short_secret() -> None:
     assert hash_secret(THEIRS) == hash_secret(THEIRS) != hash_secret(THEIRS + "x")
     with pytest.raises(grantway.ConfigurationError, match="at least 22 characters") as caught:
         hash_secret("hunter2")

@@ -1,4 +1,4 @@
-"""The dashboard, the alerts and the reference name metrics and labels that exist."""
+"""The dashboard, the alerts and the reference use existing metrics and labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHOWN = [*QUERIES, *(rule["expr"] for rule in ALERTS)]
 
 
 def existing() -> dict[str, set[str]]:
-    """Each sample that a gateway can show, with its labels."""
+    """Return every sample that a gateway can export, with its labels."""
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     route = SimpleNamespace(name="orders", provider="login")
@@ -61,7 +61,7 @@ EXISTING = existing()
 
 
 @pytest.mark.parametrize("expression", SHOWN)
-def test_a_query_names_metrics_and_labels_that_exist(expression: str) -> None:
+def test_queries_use_existing_metrics_and_labels(expression: str) -> None:
     names = set(re.findall(r"grantway_\w+", expression))
     assert names
     assert names <= set(EXISTING)
@@ -112,14 +112,14 @@ def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
     )
 
 
-def test_no_panel_lies_on_another() -> None:
+def test_panels_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in PANELS:
         assert not taken & cells(panel), panel["title"]
         taken |= cells(panel)
 
 
-def test_an_alert_tells_a_person_something() -> None:
+def test_alerts_have_a_summary_and_a_description() -> None:
     assert len({rule["alert"] for rule in ALERTS}) == len(ALERTS) >= 4
     for rule in ALERTS:
         assert rule["annotations"]["summary"]

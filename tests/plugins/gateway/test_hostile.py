@@ -1,4 +1,4 @@
-"""What nobody meant, or somebody meant badly: it gets an answer, and nothing goes upstream."""
+"""Malformed and malicious requests get a valid response, and nothing is sent upstream."""
 
 from __future__ import annotations
 
@@ -41,17 +41,19 @@ def post(http: requests.Session, url: str, body: Any, content_type: str) -> requ
     return http.post(url, data=body, headers={"content-type": content_type}, timeout=20)
 
 
-def judged(answer: requests.Response, status: int, content_type: str) -> None:
-    assert (answer.status_code, answer.json()["error"]) == (status, "invalid_request"), answer.text
-    assert answer.headers["cache-control"] == "no-store"
+def judged(response: requests.Response, status: int, content_type: str) -> None:
+    assert (response.status_code, response.json()["error"]) == (status, "invalid_request"), (
+        response.text
+    )
+    assert response.headers["cache-control"] == "no-store"
     if content_type == JSON:
-        assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
-        assert answer.json()["message"] == answer.json()["error_description"]
+        assert response.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert response.json()["message"] == response.json()["error_description"]
 
 
 @each_framework
 @pytest.mark.parametrize("content_type", [FORM, JSON])
-def test_a_body_over_the_cap(
+def test_rejects_a_body_over_the_limit(
     framework: str, content_type: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -64,7 +66,7 @@ def test_a_body_over_the_cap(
 
 
 @pytest.mark.parametrize("framework", [*ASGI, "flask"])
-def test_a_chunked_body_over_the_cap(
+def test_rejects_a_chunked_body_over_the_limit(
     framework: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     def pieces(count: int) -> Iterator[bytes]:
@@ -78,7 +80,7 @@ def test_a_chunked_body_over_the_cap(
     assert post(http, url, pieces(6), FORM).status_code == 200
 
 
-def test_a_chunked_body_where_the_server_reads_none(
+def test_rejects_a_chunked_body_if_the_server_does_not_decode_it(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -101,7 +103,7 @@ def raw(url: str, sent: bytes) -> bytes:
 
 @pytest.mark.parametrize("framework", ASGI)
 @pytest.mark.parametrize("begun", [b"", b"grant_type=x"])
-def test_a_body_that_never_comes(
+def test_rejects_a_body_that_is_not_sent_in_time(
     framework: str, begun: bytes, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -112,7 +114,7 @@ def test_a_body_that_never_comes(
     assert post(http, url, ASK, FORM).status_code == 200
 
 
-def test_a_thousand_connections_that_send_nothing(
+def test_serves_requests_next_to_a_thousand_silent_connections(
     brokered: Brokered, serve: Serve, http: requests.Session, many_files: None
 ) -> None:
     backend, _ = brokered(faults.respond())
@@ -122,14 +124,14 @@ def test_a_thousand_connections_that_send_nothing(
         for number in range(1000):
             idle = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15)
             held.enter_context(idle)
-            if number % 2:  # every other one begins, and goes no further
+            if number % 2:  # every other one starts a request and sends no more
                 idle.sendall(begun)
         assert post(http, url, ASK, FORM).status_code == 200
 
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
-    """Both ends of a thousand connections are files of this process."""
+    """Allow both ends of a thousand connections as open files of this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
@@ -137,7 +139,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
+def test_rejects_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> None:
     backend, server = brokered(faults.respond())
     for framework in ("wsgi", "flask", "django"):
         url = serve(framework, TokenEndpoint(backend))
@@ -184,7 +186,7 @@ BAD = [
 
 @pytest.mark.parametrize("framework", ["fastapi", "flask"])
 @pytest.mark.parametrize(("body", "content_type"), BAD)
-def test_bad_input_is_named_and_not_sent(
+def test_names_invalid_input_and_sends_nothing(
     framework: str,
     body: bytes,
     content_type: str,
@@ -193,14 +195,16 @@ def test_bad_input_is_named_and_not_sent(
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
-    answer = requests.post(url, data=body, headers={"content-type": content_type}, timeout=PATIENCE)
-    judged(answer, 400, content_type)
-    assert THEIRS not in answer.text
+    response = requests.post(
+        url, data=body, headers={"content-type": content_type}, timeout=PATIENCE
+    )
+    judged(response, 400, content_type)
+    assert THEIRS not in response.text
     assert not server.requests
 
 
 @each_framework
-def test_another_content_type(
+def test_rejects_other_content_types(
     framework: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -221,20 +225,20 @@ def test_another_content_type(
         (f"Content-Type: {FORM}", "Authorization: Basic c2hvcDp4", "authorization: Basic eDp5"),
     ],
 )
-def test_a_header_that_stands_twice(
+def test_rejects_repeated_headers(
     framework: str, twice: tuple[str, ...], brokered: Brokered, serve: Serve
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
-    answer = raw(url, head(url, *twice, f"Content-Length: {len(ASK)}") + ASK)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"header is repeated; send it once" in answer
+    response = raw(url, head(url, *twice, f"Content-Length: {len(ASK)}") + ASK)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b"header is repeated; send it once" in response
     assert not server.requests
 
 
 @pytest.mark.parametrize("framework", ["wsgi", "flask", "django"])
 @pytest.mark.parametrize("first", ["Basic c2hvcDp4", "Bearer x"])
-def test_two_authorization_headers_under_wsgi(
+def test_rejects_two_authorization_headers_under_wsgi(
     framework: str, first: str, brokered: Brokered, serve: Serve
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -242,9 +246,9 @@ def test_two_authorization_headers_under_wsgi(
     twice = (f"Authorization: {first}", "Authorization: Basic eDp5")
     body = b"grant_type=client_credentials&client_id=kiosk"
     lines = (f"Content-Type: {FORM}", *twice, f"Content-Length: {len(body)}")
-    answer = raw(url, head(url, *lines) + body)
-    assert answer.split(b" ")[1] == b"400", answer
-    assert b"The Authorization header is repeated" in answer
+    response = raw(url, head(url, *lines) + body)
+    assert response.split(b" ")[1] == b"400", response
+    assert b"The Authorization header is repeated" in response
     assert not server.requests
 
 
@@ -253,18 +257,18 @@ def test_two_authorization_headers_under_wsgi(
     "authorization",
     ["Basic", "Basic !", "Basic c2hvcA==", "Basic /w==", "basic " + "A" * 4000],
 )
-def test_a_basic_header_that_cannot_be_read(
+def test_rejects_a_malformed_basic_header(
     framework: str, authorization: str, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     headers = {"content-type": FORM, "authorization": authorization}
-    answer = http.post(url, data=b"grant_type=client_credentials", headers=headers)
-    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    response = http.post(url, data=b"grant_type=client_credentials", headers=headers)
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
     assert not server.requests
 
 
-def test_what_is_smuggled_in_stays_in_its_field(
+def test_injected_separators_stay_inside_their_parameter(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -274,12 +278,12 @@ def test_what_is_smuggled_in_stays_in_its_field(
     data = {"grant_type": "refresh_token", "refresh_token": sealed, **SHOP}
     assert http.post(url, data=data).status_code == 200
     assert server.requests[0].form == {"grant_type": ["refresh_token"], "refresh_token": [token]}
-    # What is in the query is not read (RFC 6749 section 2.3.1).
-    answer = http.post(f"{url}?client_id=shop&client_secret={THEIRS}", data={"grant_type": "x"})
-    assert answer.status_code == 401
+    # The query is ignored (RFC 6749 section 2.3.1).
+    response = http.post(f"{url}?client_id=shop&client_secret={THEIRS}", data={"grant_type": "x"})
+    assert response.status_code == 401
 
 
-def test_a_parameter_that_may_stand_twice_does_for_its_own_grant_only(
+def test_a_parameter_may_be_repeated_only_in_its_own_grant(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -323,21 +327,21 @@ LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
 
 
 def sound(endpoint: TokenEndpoint, headers: dict[str, str], body: bytes) -> None:
-    answer = endpoint.respond("POST", headers, body)
-    assert answer.status in {200, 400, 401, 413, 415}, answer.body
-    said = json.loads(answer.body)
-    assert (answer.status == 200) == ("error" not in said)
-    assert answer.headers["cache-control"] == "no-store"
-    for name, value in answer.headers.items():
+    response = endpoint.respond("POST", headers, body)
+    assert response.status in {200, 400, 401, 413, 415}, response.body
+    said = json.loads(response.body)
+    assert (response.status == 200) == ("error" not in said)
+    assert response.headers["cache-control"] == "no-store"
+    for name, value in response.headers.items():
         assert set(name + value) <= set(string.printable) - set("\r\n\x0b\x0c"), name
-    assert OURS.encode() not in answer.body
+    assert OURS.encode() not in response.body
     if "error" in said:
         assert set(said["error_description"]) <= set(string.printable) - set('\\"\r\n\t\x0b\x0c')
 
 
 @FUZZ
 @given(content_type=st.sampled_from([FORM, JSON]) | LATIN, auth=LATIN, body=st.binary())
-def test_any_bytes_get_an_answer(
+def test_any_bytes_get_a_valid_response(
     content_type: str, auth: str, body: bytes, brokered: Brokered
 ) -> None:
     backend, _ = brokered(faults.respond())
@@ -346,7 +350,7 @@ def test_any_bytes_get_an_answer(
 
 @FUZZ
 @given(known=WELL_FORMED, more=st.dictionaries(NAMES, VALUES, max_size=5))
-def test_any_json_object_gets_an_answer(
+def test_any_json_object_gets_a_valid_response(
     known: dict[str, Any], more: dict[str, Any], brokered: Brokered
 ) -> None:
     backend, _ = brokered(faults.respond())
@@ -355,7 +359,7 @@ def test_any_json_object_gets_an_answer(
 
 
 class Pieces:
-    """A stream that gives what it likes, never more than it is asked for."""
+    """A stream that returns pieces of arbitrary size, up to the requested size."""
 
     def __init__(self, body: bytes, sizes: list[int]) -> None:
         self._body, self._sizes = io.BytesIO(body), sizes
@@ -373,7 +377,7 @@ class Pieces:
     length=st.none() | st.integers(0, 2 * DRAINED),
     sizes=st.lists(st.integers(1, BODY_CAP), max_size=20),
 )
-def test_a_body_is_read_whole_or_not_at_all(
+def test_returns_a_complete_body_or_a_problem(
     size: int, length: int | None, sizes: list[int]
 ) -> None:
     body = bytes(size)
@@ -392,7 +396,7 @@ def test_a_body_is_read_whole_or_not_at_all(
 
 
 @given(st.text(max_size=30) | st.integers().map(str))
-def test_a_content_length_is_a_number_or_a_problem(given_length: str) -> None:
+def test_parses_a_content_length_or_returns_a_problem(given_length: str) -> None:
     length = length_of(given_length)
     if isinstance(length, int):
         assert length == int(given_length.strip(" \t")) >= 0
@@ -401,11 +405,13 @@ def test_a_content_length_is_a_number_or_a_problem(given_length: str) -> None:
 
 
 @pytest.mark.parametrize(("raised", "status"), [(TimeoutError(), 408), (ConnectionError(), 400)])
-def test_a_stream_that_breaks(raised: Exception, status: int, brokered: Brokered) -> None:
+def test_responds_with_400_if_the_stream_fails(
+    raised: Exception, status: int, brokered: Brokered
+) -> None:
     class Breaks:
         def read(self, size: int, /) -> bytes:
             raise raised
 
     backend, _ = brokered(faults.respond())
-    answer = TokenEndpoint(backend).respond("POST", {"Content-Type": FORM}, Breaks())
-    assert answer.status == status
+    response = TokenEndpoint(backend).respond("POST", {"Content-Type": FORM}, Breaks())
+    assert response.status == status

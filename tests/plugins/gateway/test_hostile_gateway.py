@@ -1,4 +1,4 @@
-"""What a hostile client may send to the running gateway, and that nothing of it gets past."""
+"""Malformed and malicious requests to a running gateway, none of which reach the upstream."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def issuer() -> Iterator[Any]:
 def patient(
     tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, issuer: Any
 ) -> Iterator[Running]:
-    """Run a gateway that waits for requests as long as a busy machine may need."""
+    """Run a gateway with timeouts that suit a busy machine."""
     with started(tmp_path_factory.mktemp("patient"), upstream, issuer, PATIENCE) as running:
         yield running
 
@@ -58,7 +58,7 @@ def patient(
 def impatient(
     tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, issuer: Any
 ) -> Iterator[Running]:
-    """Run a gateway that waits half a second."""
+    """Run a gateway with timeouts of half a second."""
     with started(tmp_path_factory.mktemp("impatient"), upstream, issuer, 0.5) as running:
         yield running
 
@@ -69,24 +69,24 @@ def gateway(patient: Running) -> Running:
     return patient
 
 
-def refused(gateway: Running, answer: bytes, *expected: int) -> None:
-    """One answer, and nothing got through."""
-    assert len(statuses(answer)) == 1, answer
-    assert statuses(answer)[0] in expected, answer
+def refused(gateway: Running, response: bytes, *expected: int) -> None:
+    """Check that there is one response and that nothing was forwarded."""
+    assert len(statuses(response)) == 1, response
+    assert statuses(response)[0] in expected, response
     assert gateway.upstream.seen == []
 
 
-# --- what an honest client gets -------------------------------------------------------------------
+# --- valid requests -------------------------------------------------------------------
 
 
-def test_a_request_gets_its_tenants_token(gateway: Running) -> None:
+def test_adds_the_tenants_token(gateway: Running) -> None:
     assert statuses(gateway.send(request())) == [200]
     method, path, headers, _ = gateway.upstream.only()
     assert (method, path) == ("GET", "/api")
     assert gateway.tenant_of(headers["authorization"]) == "acme"
 
 
-def test_two_requests_in_one_packet_get_a_token_each(gateway: Running) -> None:
+def test_pipelined_requests_get_a_token_each(gateway: Running) -> None:
     both = request(tenant="acme", close=False) + request("/api/2", tenant="other")
     assert statuses(gateway.send(both)) == [200, 200]
     tenants = {
@@ -96,7 +96,7 @@ def test_two_requests_in_one_packet_get_a_token_each(gateway: Running) -> None:
     assert tenants == {"/api": "acme", "/api/2": "other"}
 
 
-# --- sizes and patience ---------------------------------------------------------------------------
+# --- sizes and timeouts ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -108,33 +108,33 @@ def test_two_requests_in_one_packet_get_a_token_each(gateway: Running) -> None:
     ],
     ids=["one value", "many", "a name"],
 )
-def test_a_header_that_is_too_large(gateway: Running, lines: list[str]) -> None:
+def test_rejects_a_header_that_is_too_large(gateway: Running, lines: list[str]) -> None:
     refused(gateway, gateway.send(request("/api", *lines)), 431)
 
 
-def test_an_address_that_is_too_long(gateway: Running) -> None:
+def test_rejects_a_target_that_is_too_long(gateway: Running) -> None:
     refused(gateway, gateway.send(request(f"/api/{'a' * HEADER_BYTES}")), 431)
 
 
-def test_a_header_without_end(gateway: Running) -> None:
+def test_rejects_an_endless_header(gateway: Running) -> None:
     piece = b"X-Piece: " + b"a" * 1000 + b"\r\n"
     endless = [b"GET /api HTTP/1.1\r\n", *[piece] * (2 * HEADER_BYTES // len(piece))]
     refused(gateway, gateway.send(*endless), 431)
 
 
-def test_a_body_that_says_that_it_is_too_large(gateway: Running) -> None:
+def test_rejects_a_content_length_over_the_limit(gateway: Running) -> None:
     length = f"Content-Length: {BODY_BYTES + 1}"
     refused(gateway, gateway.send(request("/api", length, method="POST")), 413)
 
 
-def test_a_body_that_grows_too_large(gateway: Running) -> None:
+def test_rejects_a_chunked_body_over_the_limit(gateway: Running) -> None:
     chunk = b"1000\r\n" + b"a" * 0x1000 + b"\r\n"
     head = request("/api", "Transfer-Encoding: chunked", method="POST")
-    answer = gateway.send(head, *[chunk] * (2 * BODY_BYTES // 0x1000))
-    refused(gateway, answer, 413)
+    response = gateway.send(head, *[chunk] * (2 * BODY_BYTES // 0x1000))
+    refused(gateway, response, 413)
 
 
-def test_a_body_of_the_largest_size(gateway: Running) -> None:
+def test_accepts_a_body_of_the_largest_size(gateway: Running) -> None:
     body = b"a" * BODY_BYTES
     length = f"Content-Length: {BODY_BYTES}"
     assert statuses(gateway.send(request("/api", length, method="POST", body=body))) == [200]
@@ -142,50 +142,52 @@ def test_a_body_of_the_largest_size(gateway: Running) -> None:
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 9", "Transfer-Encoding: chunked"])
-def test_a_body_that_stops(impatient: Running, length: str) -> None:
+def test_a_stalled_body_times_out(impatient: Running, length: str) -> None:
     impatient.upstream.seen.clear()
     started_body = b"4\r\nwiki\r\n" if "chunked" in length else b"wiki"
-    answer = impatient.send(request("/api", length, method="POST", body=started_body))
-    refused(impatient, answer, 408)
+    response = impatient.send(request("/api", length, method="POST", body=started_body))
+    refused(impatient, response, 408)
 
 
-def test_a_header_that_stops(impatient: Running) -> None:
+def test_a_stalled_header_times_out(impatient: Running) -> None:
     impatient.upstream.seen.clear()
     refused(impatient, impatient.send(request()[:-2]), 408)
 
 
-def test_a_header_that_comes_a_byte_at_a_time(impatient: Running) -> None:
+def test_a_header_sent_byte_by_byte_times_out(impatient: Running) -> None:
     impatient.upstream.seen.clear()
     with impatient.connect() as connection:
         connection.sendall(request()[:-2])
         ended = threading.Event()
         with ThreadPoolExecutor(1) as reading:
-            answer = reading.submit(read_all, connection)
-            answer.add_done_callback(lambda _: ended.set())
+            response = reading.submit(read_all, connection)
+            response.add_done_callback(lambda _: ended.set())
             # The connection must end while bytes still arrive: no byte buys more time.
             with contextlib.suppress(ConnectionError):
                 while not ended.wait(0.02):
                     connection.sendall(b"X")
-    assert statuses(answer.result()) == [408]
+    assert statuses(response.result()) == [408]
     assert impatient.upstream.seen == []
 
 
-def test_a_connection_that_says_nothing_is_ended(impatient: Running) -> None:
+def test_closes_a_silent_connection(impatient: Running) -> None:
     assert impatient.send() == b""
 
 
 @pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["unended", "ended"])
-def test_what_is_left_of_a_refused_body_is_not_waited_for(impatient: Running, end: bytes) -> None:
+def test_does_not_wait_for_the_rest_of_a_rejected_body(impatient: Running, end: bytes) -> None:
     sent = request("/nowhere", "Transfer-Encoding: chunked", method="POST", close=False)
     with impatient.connect() as connection:
         connection.sendall(sent + b"1\r\na\r\n")
         assert statuses(read_response(connection)) == [404]
-        with contextlib.suppress(ConnectionError):  # a slow machine may come after the end
+        with contextlib.suppress(
+            ConnectionError
+        ):  # on a slow machine, the connection may be closed already
             connection.sendall(b"1\r\nb\r\n" + end)
         assert read_all(connection) == b""
 
 
-def test_a_refused_body_that_does_not_end(impatient: Running) -> None:
+def test_closes_the_connection_after_an_endless_rejected_body(impatient: Running) -> None:
     sent = request("/nowhere", "Transfer-Encoding: chunked", method="POST", close=False)
     pause = threading.Event()
     with impatient.connect() as connection:
@@ -197,7 +199,7 @@ def test_a_refused_body_that_does_not_end(impatient: Running) -> None:
                 pause.wait(0.01)
 
 
-def test_a_thousand_connections_that_send_nothing(gateway: Running) -> None:
+def test_serves_requests_next_to_a_thousand_silent_connections(gateway: Running) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SILENT + 500
     assert hard == resource.RLIM_INFINITY or hard >= wanted
@@ -207,8 +209,8 @@ def test_a_thousand_connections_that_send_nothing(gateway: Running) -> None:
         for _ in range(SILENT):
             silent.enter_context(gateway.connect())
         for number in range(20):
-            answer = gateway.send(request(tenant=f"t{number}"))
-            assert statuses(answer) == [200]
+            response = gateway.send(request(tenant=f"t{number}"))
+            assert statuses(response) == [200]
     seen = [dict(headers)["authorization"] for _, _, headers, _ in gateway.upstream.seen]
     assert [gateway.tenant_of(each) for each in seen] == [f"t{number}" for number in range(20)]
 
@@ -226,7 +228,7 @@ def test_a_full_gateway_closes_silent_connections_for_new_ones(gateway: Running)
         assert read_all(oldest).startswith(b"HTTP/1.1 503 ")
 
 
-# --- one request that is read as two --------------------------------------------------------------
+# --- request smuggling --------------------------------------------------------------
 
 INNER = b"GET /api/smuggled HTTP/1.1\r\nHost: gateway.test\r\nX-Tenant: victim\r\n\r\n"
 CHUNKED = b"0\r\n\r\n"
@@ -268,7 +270,7 @@ CHUNKED = b"0\r\n\r\n"
         (["Transfer-Encoding: chunked"], b"0\n\n"),
     ],
 )
-def test_a_request_that_hides_another(gateway: Running, lines: list[str], body: bytes) -> None:
+def test_rejects_request_smuggling(gateway: Running, lines: list[str], body: bytes) -> None:
     head = request("/api", *lines, method="POST", close=False)
     refused(gateway, gateway.send(head + body + INNER), 400)
 
@@ -290,13 +292,13 @@ def test_a_request_that_hides_another(gateway: Running, lines: list[str], body: 
         b"GET /api HTTP/1.1\r\nHost: me@a.test\r\nX-Tenant: acme\r\nConnection: close\r\n\r\n",
     ],
 )
-def test_what_is_no_request(gateway: Running, sent: bytes) -> None:
-    # What is no request at all may be answered, or left by ending the connection.
+def test_rejects_invalid_requests(gateway: Running, sent: bytes) -> None:
+    # The gateway may respond or close the connection.
     with gateway.connect() as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
-        answer = read_all(connection)
-    assert statuses(answer) in ([400], [505], [])
+        response = read_all(connection)
+    assert statuses(response) in ([400], [505], [])
     assert gateway.upstream.seen == []
 
 
@@ -307,16 +309,16 @@ def test_what_is_no_request(gateway: Running, sent: bytes) -> None:
     "tenant",
     ["", "a b", "a/b", "a%0d%0aX: 1", "*", "a,b", "a" * 129, "\xe9", "{tenant}", "a\tb", '"a"'],
 )
-def test_a_tenant_that_is_no_name(gateway: Running, tenant: str) -> None:
+def test_rejects_an_invalid_tenant_name(gateway: Running, tenant: str) -> None:
     refused(gateway, gateway.send(request(tenant=tenant)), 400, 403)
 
 
 @pytest.mark.parametrize("second", ["X-Tenant: other", "x-tenant: acme"])
-def test_two_tenants(gateway: Running, second: str) -> None:
+def test_rejects_two_tenants(gateway: Running, second: str) -> None:
     refused(gateway, gateway.send(request("/api", second)), 400)
 
 
-def test_a_trailer_is_no_header(gateway: Running) -> None:
+def test_a_trailer_is_not_used_as_a_header(gateway: Running) -> None:
     trailers = b"X-Tenant: other\r\nAuthorization: Bearer mine\r\nX-Late: 1\r\n\r\n"
     body = b"1\r\na\r\n0\r\n" + trailers
     sent = request("/api", "Transfer-Encoding: chunked", method="POST")
@@ -330,7 +332,7 @@ def test_a_trailer_is_no_header(gateway: Running) -> None:
 
 
 @pytest.mark.parametrize("trailer", [b"X-Late: 1\r\n", b"a"], ids=["many", "one"])
-def test_trailers_without_end(gateway: Running, trailer: bytes) -> None:
+def test_rejects_endless_trailers(gateway: Running, trailer: bytes) -> None:
     sent = request("/api", "Transfer-Encoding: chunked", method="POST", tenant="", close=False)
     piece = trailer * (HEADER_BYTES // len(trailer))
     with gateway.connect() as connection:
@@ -342,7 +344,7 @@ def test_trailers_without_end(gateway: Running, trailer: bytes) -> None:
 
 
 @pytest.mark.parametrize("target", ["gateway.test", "GATEWAY.test"])
-def test_a_whole_address_as_the_target(gateway: Running, target: str) -> None:
+def test_accepts_an_absolute_url_as_the_target(gateway: Running, target: str) -> None:
     assert statuses(gateway.send(request(f"http://{target}/api?x=1"))) == [200]
     assert gateway.upstream.only()[1] == "/api?x=1"
 
@@ -350,11 +352,11 @@ def test_a_whole_address_as_the_target(gateway: Running, target: str) -> None:
 @pytest.mark.parametrize(
     "target", ["bank.test", "gateway.test:81", "me@gateway.test", "me:x@b.test"]
 )
-def test_a_target_on_another_host(gateway: Running, target: str) -> None:
+def test_rejects_a_target_on_another_host(gateway: Running, target: str) -> None:
     refused(gateway, gateway.send(request(f"http://{target}/api")), 400)
 
 
-def test_no_header_of_the_sender_stands_beside_the_token(gateway: Running) -> None:
+def test_removes_the_senders_headers_that_could_replace_the_token(gateway: Running) -> None:
     lines = ["Authorization: Bearer mine", "AUTHORIZATION_: x", "Proxy-Authorization: Basic eDp5"]
     assert statuses(gateway.send(request("/api", *lines))) == [200]
     headers = gateway.upstream.only()[2]
@@ -363,13 +365,13 @@ def test_no_header_of_the_sender_stands_beside_the_token(gateway: Running) -> No
 
 
 @pytest.mark.parametrize("named", ["authorization", "x-tenant ,Authorization\t,", "AUTHORIZATION"])
-def test_nobody_has_the_token_dropped(gateway: Running, named: str) -> None:
+def test_a_sender_cannot_have_the_token_removed(gateway: Running, named: str) -> None:
     lines = [f"Connection: {named}", "Connection: close"]
     refused(gateway, gateway.send(request("/api", *lines, close=False)), 400)
 
 
 @pytest.mark.parametrize("named", ["x-tenant", "host", "via", "x-forwarded-for"])
-def test_what_is_for_one_hop_goes_no_further(gateway: Running, named: str) -> None:
+def test_does_not_forward_hop_by_hop_headers(gateway: Running, named: str) -> None:
     sent = request("/api", f"Connection: close, {named}", close=False)
     assert statuses(gateway.send(sent)) == [200]
     headers = gateway.upstream.only()[2]
@@ -379,7 +381,7 @@ def test_what_is_for_one_hop_goes_no_further(gateway: Running, named: str) -> No
     assert ("x-tenant" in headers) == (named != "x-tenant")
 
 
-def test_nobody_says_for_whom_he_forwards(gateway: Running) -> None:
+def test_removes_forwarding_headers_of_untrusted_senders(gateway: Running) -> None:
     lines = [
         "X-Forwarded-For: 10.0.0.1",
         "X-Forwarded-Host: bank.test",
@@ -420,17 +422,17 @@ def test_nobody_says_for_whom_he_forwards(gateway: Running) -> None:
         "*",
     ],
 )
-def test_a_path_that_can_be_read_in_two_ways(gateway: Running, path: str) -> None:
+def test_rejects_an_ambiguous_path(gateway: Running, path: str) -> None:
     refused(gateway, gateway.send(request(path)), 400)
 
 
-def test_a_path_is_passed_on_in_one_form(gateway: Running) -> None:
+def test_forwards_a_path_in_its_normal_form(gateway: Running) -> None:
     assert statuses(gateway.send(request("/%61pi/%7Ex/a%20b?q=%2e%2e//&r=%0d%0a"))) == [200]
     assert gateway.upstream.only()[1] == "/api/~x/a%20b?q=%2e%2e//&r=%0d%0a"
 
 
 @pytest.mark.parametrize("path", ["/", "/apis", "/admin", "/metrics", "/healthz", "/reload"])
-def test_what_has_no_route_is_not_found(gateway: Running, path: str) -> None:
+def test_responds_with_404_without_a_route(gateway: Running, path: str) -> None:
     refused(gateway, gateway.send(request(path)), 404)
 
 
@@ -447,19 +449,19 @@ def test_what_has_no_route_is_not_found(gateway: Running, path: str) -> None:
         ("POST", "/api", ["Expect: 200-ok", "Content-Length: 0"], (417,)),
     ],
 )
-def test_what_is_not_passed_on(
+def test_rejects_unsupported_methods_and_upgrades(
     gateway: Running, method: str, path: str, lines: list[str], expected: tuple[int, ...]
 ) -> None:
     refused(gateway, gateway.send(request(path, *lines, method=method)), *expected)
 
 
-def test_a_tunnel_is_not_opened(gateway: Running) -> None:
+def test_rejects_connect(gateway: Running) -> None:
     upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
     sent = request("/api", *upgrade, "Sec-WebSocket-Key: eA==", close=False)
     refused(gateway, gateway.send(sent + INNER), 501)
 
 
-def test_who_expects_to_be_told_to_go_on_is_told(gateway: Running) -> None:
+def test_responds_to_expect_100_continue(gateway: Running) -> None:
     with gateway.connect() as connection:
         lines = ["Expect: 100-continue", "Content-Length: 4"]
         connection.sendall(request("/api", *lines, method="POST"))
@@ -477,11 +479,11 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def ask_token(gateway: Running, content_type: str, body: str) -> tuple[int, dict[str, Any]]:
-    """An answer of the gateway's own token endpoint."""
+    """Return the response of the gateway's token endpoint."""
     lines = [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
-    answer = gateway.send(request("/token", *lines, method="POST", body=body.encode()))
-    (status,) = statuses(answer)
-    head, _, told = answer.partition(b"\r\n\r\n")
+    response = gateway.send(request("/token", *lines, method="POST", body=body.encode()))
+    (status,) = statuses(response)
+    head, _, told = response.partition(b"\r\n\r\n")
     assert b"cache-control: no-store" in head.lower()
     return status, json.loads(told)
 
@@ -501,7 +503,7 @@ def ask_token(gateway: Running, content_type: str, body: str) -> tuple[int, dict
         ("text/plain", "grant_type=client_credentials", 415),
     ],
 )
-def test_both_dialects_at_the_token_endpoint(
+def test_the_token_endpoint_accepts_both_dialects(
     gateway: Running, content_type: str, body: str, expected: int
 ) -> None:
     status, told = ask_token(gateway, content_type, body)

@@ -1,4 +1,4 @@
-"""What a scraper sees of a gateway, and that it never sees too much."""
+"""Prometheus metrics, their bounds, and the absence of secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN_CALL = {"provider": "login", "step": "token", "grant": "client_credentials
 
 @dataclass(frozen=True)
 class Route:
-    """What metrics need of a route."""
+    """A route with a name and a provider."""
 
     name: str = "orders"
     provider: str = "login"
@@ -43,13 +43,13 @@ def metrics(registry: CollectorRegistry) -> GatewayMetrics:
 
 
 def named(server: FaultServer) -> GatewayMetrics:
-    """Metrics that know the server by a name."""
+    """Metrics that use a name for the server."""
     host = grantway.Provider(token_endpoint=server.token_endpoint).host
     return GatewayMetrics(CollectorRegistry(), names={host: "login"})
 
 
 def value(metrics: GatewayMetrics, name: str, **labels: str) -> float | None:
-    """What stands on the page."""
+    """Return the value of a sample."""
     page = metrics.render()[0].decode()
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
@@ -98,7 +98,9 @@ def test_requests_are_counted_by_route_and_outcome(metrics: GatewayMetrics) -> N
     assert value(metrics, "grantway_requests_total", **ROUTED, outcome="closed") == 1
 
 
-def test_a_hit_looks_up_no_series(metrics: GatewayMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hit_does_not_look_up_its_series(
+    metrics: GatewayMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
     metrics.hit(Route())
     metrics.waited(Route(), 0.1)
     metrics.injected(Route(), "injected")
@@ -114,7 +116,7 @@ def test_a_hit_looks_up_no_series(metrics: GatewayMetrics, monkeypatch: pytest.M
     assert value(metrics, "grantway_token_hits_total", **ROUTED) == 2
 
 
-def test_threads_lose_no_count(metrics: GatewayMetrics) -> None:
+def test_counts_are_complete_across_threads(metrics: GatewayMetrics) -> None:
     def many() -> None:
         for _ in range(500):
             metrics.hit(Route())
@@ -125,7 +127,7 @@ def test_threads_lose_no_count(metrics: GatewayMetrics) -> None:
     assert value(metrics, "grantway_requests_total", **ROUTED, outcome="injected") == 8000
 
 
-def test_the_values_of_a_label_are_bounded(registry: CollectorRegistry) -> None:
+def test_the_number_of_label_values_is_bounded(registry: CollectorRegistry) -> None:
     metrics = GatewayMetrics(registry, most_values=5)
     for number in range(300):
         word = f"w{number}"
@@ -157,7 +159,7 @@ def test_the_values_of_a_label_are_bounded(registry: CollectorRegistry) -> None:
     assert len(metrics._routes) == 5
 
 
-def test_a_page_names_no_client_no_tenant_and_no_token(metrics: GatewayMetrics) -> None:
+def test_metrics_contain_no_client_tenant_or_token(metrics: GatewayMetrics) -> None:
     with (
         FaultServer(
             faults.respond(200, {"access_token": "at-secret", "token_type": "Bearer"})
@@ -172,7 +174,7 @@ def test_a_page_names_no_client_no_tenant_and_no_token(metrics: GatewayMetrics) 
         assert secret not in page
 
 
-def test_a_protection_is_followed(metrics: GatewayMetrics) -> None:
+def test_gauges_follow_a_protection(metrics: GatewayMetrics) -> None:
     clock, held = Clock(), Held()
     guard = Protection(
         "login",
@@ -207,14 +209,14 @@ def test_a_protection_is_followed(metrics: GatewayMetrics) -> None:
     assert value(metrics, shed, provider="login", reason="open") == 2
     assert value(metrics, "grantway_breaker_moves_total", provider="login", state="open") == 1
     assert value(metrics, "grantway_breaker_state", provider="login") == 2
-    clock.now += 5.0  # and no call comes
+    clock.now += 5.0  # without another call
     assert value(metrics, "grantway_breaker_state", provider="login") == 1
 
 
-def test_a_later_protection_of_a_provider_takes_the_place_of_the_one_before(
+def test_a_later_protection_replaces_the_earlier_one_of_its_provider(
     metrics: GatewayMetrics,
 ) -> None:
-    """As when a gateway reads its configuration again while calls are under way."""
+    """A gateway replaces a protection when it reloads its configuration during calls."""
     held, before, after = Held(), Protection("login"), Protection("login")
     metrics.watch(before)
     with FaultServer(held) as server, asking(server, before) as client:
@@ -228,7 +230,7 @@ def test_a_later_protection_of_a_provider_takes_the_place_of_the_one_before(
             late.join()
 
 
-def test_a_call_that_was_not_sent_is_one_of_its_calls_too() -> None:
+def test_counts_calls_that_were_not_sent() -> None:
     guard = Protection("login", breaker=BreakerRules(failures=1))
     with FaultServer(faults.respond(500, b"")) as server:
         metrics = named(server)
@@ -240,7 +242,7 @@ def test_a_call_that_was_not_sent_is_one_of_its_calls_too() -> None:
     assert value(metrics, calls, **TOKEN_CALL, outcome="provider_paused") == 1
 
 
-def test_processes_share_their_numbers_through_a_folder(tmp_path: Path) -> None:
+def test_processes_share_metrics_through_a_folder(tmp_path: Path) -> None:
     begin = """
         from types import SimpleNamespace
         from prometheus_client import CollectorRegistry
@@ -271,13 +273,13 @@ def test_processes_share_their_numbers_through_a_folder(tmp_path: Path) -> None:
     ("accept", "kind"),
     [("", "text/plain"), ("application/openmetrics-text", "application/openmetrics-text")],
 )
-def test_the_page_is_in_the_form_that_the_scraper_asks_for(
+def test_uses_the_format_that_the_scraper_accepts(
     metrics: GatewayMetrics, accept: str, kind: str
 ) -> None:
     assert metrics.render(accept)[1].startswith(kind)
 
 
 @pytest.mark.parametrize("most", [0, -1, 1.5, True, "5"])
-def test_a_bound_that_cannot_work_is_named(registry: CollectorRegistry, most: Any) -> None:
+def test_rejects_an_invalid_limit_by_name(registry: CollectorRegistry, most: Any) -> None:
     with pytest.raises(grantway.ConfigurationError, match="most_values: must be a whole number"):
         GatewayMetrics(registry, most_values=most)

@@ -1,4 +1,4 @@
-"""Spans of the gateway's calls stand under the request that they are made for."""
+"""Spans of the gateway's calls are children of the caller's request span."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.plugins.gateway.crowd import asking, fail
 BODY = b"grant_type=client_credentials&client_id=shop"
 
 
-class Traces:
-    """Spans that have ended, and who begins them."""
+class RecordedSpans:
+    """Records finished spans."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -43,13 +43,13 @@ class Traces:
 
 
 @pytest.fixture
-def traces() -> Iterator[Traces]:
-    traces = Traces()
+def traces() -> Iterator[RecordedSpans]:
+    traces = RecordedSpans()
     yield traces
     traces.provider.shutdown()
 
 
-def test_a_refresh_in_its_own_thread(traces: Traces) -> None:
+def test_a_refresh_in_a_thread(traces: RecordedSpans) -> None:
     with (
         FaultServer(faults.respond()) as server,
         asking(server, registry=traces.registry) as client,
@@ -59,7 +59,7 @@ def test_a_refresh_in_its_own_thread(traces: Traces) -> None:
     assert traces.call_is_under_the_request()
 
 
-def test_a_refresh_for_an_event_loop(traces: Traces) -> None:
+def test_a_refresh_for_an_event_loop(traces: RecordedSpans) -> None:
     async def request(client: grantway.Client) -> None:
         with traces.tracer.start_as_current_span("request"):
             await client.credential(grant_type="client_credentials").token_async()
@@ -72,7 +72,7 @@ def test_a_refresh_for_an_event_loop(traces: Traces) -> None:
     assert traces.call_is_under_the_request()
 
 
-def test_a_brokered_call(traces: Traces) -> None:
+def test_a_brokered_call(traces: RecordedSpans) -> None:
     with (
         FaultServer(faults.respond()) as server,
         asking(server, registry=traces.registry) as client,
@@ -84,7 +84,7 @@ def test_a_brokered_call(traces: Traces) -> None:
     assert traces.call_is_under_the_request()
 
 
-def test_a_brokered_call_of_an_event_loop_in_a_worker_thread(traces: Traces) -> None:
+def test_a_brokered_call_of_an_event_loop_in_a_worker_thread(traces: RecordedSpans) -> None:
     async def request(endpoint: TokenEndpoint) -> list[int]:
         statuses: list[int] = []
 
@@ -114,7 +114,7 @@ def test_a_brokered_call_of_an_event_loop_in_a_worker_thread(traces: Traces) -> 
     assert traces.call_is_under_the_request()
 
 
-def test_a_call_that_a_protection_did_not_send(traces: Traces) -> None:
+def test_a_call_that_a_protection_rejected(traces: RecordedSpans) -> None:
     guard = Protection("login", breaker=BreakerRules(failures=1))
     with (
         FaultServer(faults.respond(500, b"")) as server,

@@ -1,4 +1,4 @@
-"""The endpoint in every framework: both dialects in and out, whoever settles."""
+"""The token endpoint in every framework, with both dialects and backends."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
 
 
 @each_framework
-def test_a_form_is_answered_by_the_rfc(
+def test_responds_to_a_form_as_rfc_6749_describes(
     framework: str, broker: Broker, serve: Serve, http: requests.Session
 ) -> None:
     url = serve(framework, TokenEndpoint(broker))
-    answer = http.post(url, data=FIRST, auth=("shop", THEIRS))
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["content-type"] == JSON
-    assert "x-amzn-requestid" not in answer.headers
-    token = answer.json()
+    response = http.post(url, data=FIRST, auth=("shop", THEIRS))
+    assert response.status_code == 200, response.text
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-type"] == JSON
+    assert "x-amzn-requestid" not in response.headers
+    token = response.json()
     assert token["access_token"].startswith("gwa_")
     assert (token["token_type"], token["scope"]) == ("Bearer", "read")
     assert token["expires_in"] > 3000
@@ -72,9 +72,7 @@ def test_a_public_caller_may_identify_itself_by_basic_with_an_empty_secret(
 
 
 @each_framework
-def test_create_token_with_iam_is_refused_by_name(
-    framework: str, broker: Broker, serve: Serve
-) -> None:
+def test_rejects_create_token_with_iam(framework: str, broker: Broker, serve: Serve) -> None:
     url = serve(framework, TokenEndpoint(broker))
     session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "secret", region_name="us-east-1")
     aws = session.client("sso-oidc", endpoint_url=url.removesuffix("/token"))
@@ -83,9 +81,7 @@ def test_create_token_with_iam_is_refused_by_name(
     assert "CreateTokenWithIAM is not supported" in refused.value.response["error_description"]
 
 
-def test_starlettes_cors_middleware_lets_a_page_of_another_origin_in(
-    broker: Broker, http: requests.Session
-) -> None:
+def test_works_with_starlettes_cors_middleware(broker: Broker, http: requests.Session) -> None:
     origin = "https://app.example.com"
     app = CORSMiddleware(
         TokenEndpoint(broker).asgi,
@@ -101,14 +97,14 @@ def test_starlettes_cors_middleware_lets_a_page_of_another_origin_in(
         }
         asked = http.options(url, headers=headers)
         assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin)
-        answer = http.post(url, data=FIRST, auth=("shop", THEIRS), headers={"origin": origin})
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["access-control-allow-origin"] == origin
-    assert "access-control-allow-credentials" not in answer.headers
+        response = http.post(url, data=FIRST, auth=("shop", THEIRS), headers={"origin": origin})
+    assert response.status_code == 200, response.text
+    assert response.headers["access-control-allow-origin"] == origin
+    assert "access-control-allow-credentials" not in response.headers
 
 
 @each_framework
-def test_json_is_answered_as_aws_does(
+def test_responds_to_json_like_aws(
     framework: str, broker: Broker, serve: Serve, http: requests.Session
 ) -> None:
     url = serve(framework, TokenEndpoint(broker))
@@ -119,11 +115,11 @@ def test_json_is_answered_as_aws_does(
         "clientId": "shop",
         "clientSecret": THEIRS,
     }
-    answer = http.post(url, json=asked)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["x-amzn-requestid"]
-    assert answer.headers["cache-control"] == "no-store"
-    token = answer.json()
+    response = http.post(url, json=asked)
+    assert response.status_code == 200, response.text
+    assert response.headers["x-amzn-requestid"]
+    assert response.headers["cache-control"] == "no-store"
+    token = response.json()
     assert {"accessToken", "tokenType", "expiresIn", "refreshToken"} <= set(token)
     assert token["scope"] == ["read", "write"]
 
@@ -134,7 +130,7 @@ def test_json_is_answered_as_aws_does(
 
 
 @each_framework
-def test_boto3_and_grantway_are_clients_of_it(framework: str, broker: Broker, serve: Serve) -> None:
+def test_serves_boto3_and_grantway_clients(framework: str, broker: Broker, serve: Serve) -> None:
     url = serve(framework, TokenEndpoint(broker))
     aws: Any = boto3.client(
         "sso-oidc",
@@ -159,7 +155,7 @@ def test_boto3_and_grantway_are_clients_of_it(framework: str, broker: Broker, se
 
 
 @each_framework
-def test_failed_basic_authentication_is_challenged(
+def test_sends_a_challenge_if_basic_authentication_fails(
     framework: str, broker: Broker, serve: Serve, http: requests.Session
 ) -> None:
     url = serve(framework, TokenEndpoint(broker))
@@ -172,17 +168,19 @@ def test_failed_basic_authentication_is_challenged(
 
 
 @each_framework
-def test_only_post(framework: str, broker: Broker, serve: Serve, http: requests.Session) -> None:
+def test_accepts_only_post(
+    framework: str, broker: Broker, serve: Serve, http: requests.Session
+) -> None:
     url = serve(framework, TokenEndpoint(broker))
     for method in ("GET", "PUT", "DELETE"):
-        answer = http.request(method, url)
-        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-        assert answer.json()["error"] == "invalid_request"
+        response = http.request(method, url)
+        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+        assert response.json()["error"] == "invalid_request"
     assert http.head(url).status_code == 405
 
 
 @pytest.mark.parametrize("framework", ["starlette", "flask"])
-def test_a_grant_that_is_registered_later_is_served_at_once(
+def test_accepts_a_grant_that_is_registered_later(
     framework: str,
     grantway_register: Register,
     brokered: Brokered,
@@ -208,7 +206,7 @@ def test_a_grant_that_is_registered_later_is_served_at_once(
 
 
 @each_framework
-def test_the_issuer_in_the_same_process_settles(
+def test_the_embedded_issuer_issues_tokens(
     framework: str,
     grantway_register: Register,
     grantway_issuer: LiveIssuer,
@@ -224,7 +222,7 @@ def test_the_issuer_in_the_same_process_settles(
     ) as client:
         token = client.create_token(grant_type="client_credentials", scope=["read"])
         assert token.scope == ("read",)
-        # A grant that is registered later is known at once, and the client's registration decides.
+        # A grant that is registered later is accepted; the client's registration decides.
         grantway_register(COUPON, issuer=Coupons())
         with pytest.raises(grantway.UnauthorizedClientException, match="not registered for"):
             client.create_token(grant_type=COUPON_TYPE, coupon="SPRING-2031")
@@ -233,32 +231,32 @@ def test_the_issuer_in_the_same_process_settles(
 
 
 @pytest.mark.parametrize("framework", ["asgi", "wsgi"])
-def test_a_closed_store_is_no_fault_of_the_grant(
+def test_a_closed_store_is_not_reported_as_invalid_grant(
     framework: str, grantway_issuer: LiveIssuer, serve: Serve, http: requests.Session
 ) -> None:
     server = grantway_issuer.server
     url = serve(framework, TokenEndpoint(EmbeddedIssuer(server.store, server.settings)))
     server.store.close()
     data = {"grant_type": "refresh_token", "refresh_token": "x", **SHOP}
-    answer = http.post(url, data=data)
-    assert (answer.status_code, answer.json()["error"]) == (503, "server_error")
-    assert answer.headers["retry-after"] == "1"
+    response = http.post(url, data=data)
+    assert (response.status_code, response.json()["error"]) == (503, "server_error")
+    assert response.headers["retry-after"] == "1"
 
 
-def test_what_is_not_allowed_is_not_served(
+def test_rejects_grant_types_that_are_not_allowed(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend, allow=["refresh_token"]))
-    answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
-    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
-    assert answer.json()["error_description"] == "The grant type is not one of refresh_token"
+    response = http.post(url, data={"grant_type": "client_credentials", **SHOP})
+    assert (response.status_code, response.json()["error"]) == (400, "unsupported_grant_type")
+    assert response.json()["error_description"] == "The grant type is not one of refresh_token"
     assert not server.requests
     data = {"grant_type": "refresh_token", "refresh_token": backend.bind("shop", "rt"), **SHOP}
     assert http.post(url, data=data).status_code == 200
 
 
-def test_the_gateways_credentials_go_upstream_and_the_callers_do_not(
+def test_sends_the_gateways_credentials_instead_of_the_callers(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
@@ -280,7 +278,7 @@ def test_the_gateways_credentials_go_upstream_and_the_callers_do_not(
     assert sent.headers["authorization"] == basic
 
 
-def test_what_the_provider_adds_is_passed_on_without_the_gateways_secret(
+def test_passes_on_extra_members_without_the_gateways_secret(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     said = {
@@ -306,14 +304,14 @@ def test_what_the_provider_adds_is_passed_on_without_the_gateways_secret(
     assert http.post(url, json=members).json()["issuedTokenType"] == "urn:x"
 
 
-def test_an_endpoint_without_a_framework(brokered: Brokered) -> None:
+def test_responds_without_a_framework(brokered: Brokered) -> None:
     backend, _ = brokered(faults.respond())
     endpoint = TokenEndpoint(backend)
     body = f"grant_type=client_credentials&client_id=shop&client_secret={THEIRS}".encode()
-    answer = endpoint.respond("POST", {"Content-Type": FORM, "Content-Length": "9999"}, body)
-    assert answer.status == 200
-    assert answer.headers["cache-control"] == "no-store"
-    assert json.loads(answer.body)["access_token"] == "at-1"
+    response = endpoint.respond("POST", {"Content-Type": FORM, "Content-Length": "9999"}, body)
+    assert response.status == 200
+    assert response.headers["cache-control"] == "no-store"
+    assert json.loads(response.body)["access_token"] == "at-1"
     assert endpoint.respond("GET", {}, b"").status == 405
     assert endpoint.respond("POST", {"content-type": FORM}, b"a" * 65_537).status == 413
     assert (
@@ -321,7 +319,7 @@ def test_an_endpoint_without_a_framework(brokered: Brokered) -> None:
     )
 
 
-def test_arguments_that_cannot_work_are_refused(brokered: Brokered) -> None:
+def test_rejects_invalid_arguments(brokered: Brokered) -> None:
     backend, _ = brokered(faults.respond())
     with pytest.raises(grantway.ConfigurationError, match="allow: must be a list"):
         TokenEndpoint(backend, allow="refresh_token")
@@ -332,10 +330,10 @@ def test_arguments_that_cannot_work_are_refused(brokered: Brokered) -> None:
             brokered(faults.respond(), **{name: -1})
 
 
-def test_a_settlement_of_ones_own_that_breaks_tells_nothing(
+def test_a_failing_backend_reveals_nothing(
     serve: Serve, http: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken:
+    class FailingBackend:
         repeatable: frozenset[str] = frozenset()
 
         def respond(self, request: Any) -> Any:
@@ -345,14 +343,14 @@ def test_a_settlement_of_ones_own_that_breaks_tells_nothing(
             raise RuntimeError("hunter2")
 
     for framework in ("asgi", "wsgi"):
-        url = serve(framework, TokenEndpoint(Broken()))
-        answer = http.post(url, data={"grant_type": "x"})
-        assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
-        assert "hunter2" not in answer.text + caplog.text
+        url = serve(framework, TokenEndpoint(FailingBackend()))
+        response = http.post(url, data={"grant_type": "x"})
+        assert (response.status_code, response.json()["error"]) == (500, "server_error")
+        assert "hunter2" not in response.text + caplog.text
     assert caplog.text.count("RuntimeError") == 2
 
 
-def test_a_client_may_be_limited_to_some_grants(
+def test_a_principal_can_limit_the_grant_types(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     def rule(client_id: str, secret: str | None) -> Principal | None:
@@ -360,14 +358,14 @@ def test_a_client_may_be_limited_to_some_grants(
 
     backend, server = brokered(faults.respond(), clients=rule)
     url = serve("asgi", TokenEndpoint(backend))
-    answer = http.post(url, data={"grant_type": "client_credentials", **SHOP})
-    assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
+    response = http.post(url, data={"grant_type": "client_credentials", **SHOP})
+    assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
     assert not server.requests
     data = {"grant_type": "refresh_token", "refresh_token": backend.bind("shop", "rt"), **SHOP}
     assert http.post(url, data=data).status_code == 200
 
 
-def test_importing_it_loads_neither_frameworks_nor_a_database() -> None:
+def test_importing_the_package_imports_no_framework_or_database() -> None:
     code = (
         "import sys; from grantway_plugins.gateway import Broker, TokenEndpoint;"
         "heavy = ('sqlalchemy', 'starlette', 'uvicorn', 'anyio', 'flask', 'django');"
@@ -377,7 +375,7 @@ def test_importing_it_loads_neither_frameworks_nor_a_database() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_nothing_shows_a_secret(brokered: Brokered) -> None:
+def test_reprs_contain_no_secret(brokered: Brokered) -> None:
     backend, _ = brokered(faults.respond())
     assert OURS not in repr(TokenEndpoint(backend))
     assert "CLIENTS" not in repr(backend)

@@ -1,4 +1,4 @@
-"""Threads for calls that block: so many at once, so many waiting, and no more."""
+"""The thread pool for blocking calls, with limits for threads and queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from grantway_plugins.gateway._inbound.workers import QueueFullError, Workers
 
 
-def test_who_gives_up_waiting_makes_room() -> None:
+def test_a_cancelled_wait_frees_its_place() -> None:
     workers = Workers(1, 1)
     began, goes_on = threading.Event(), threading.Event()
 
@@ -39,7 +39,7 @@ def test_who_gives_up_waiting_makes_room() -> None:
     asyncio.run(run())
 
 
-def test_a_call_that_runs_is_not_abandoned() -> None:
+def test_a_running_call_keeps_its_thread_after_cancellation() -> None:
     workers = Workers(1, 0)
     began, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -62,7 +62,7 @@ def test_a_call_that_runs_is_not_abandoned() -> None:
     asyncio.run(run())
 
 
-def test_what_a_call_raises_comes_back_and_makes_room() -> None:
+def test_an_exception_propagates_and_frees_the_place() -> None:
     workers = Workers(1, 0)
 
     def fail() -> None:
@@ -76,7 +76,7 @@ def test_what_a_call_raises_comes_back_and_makes_room() -> None:
     asyncio.run(run())
 
 
-def test_it_outlives_an_event_loop_and_keeps_the_context() -> None:
+def test_works_across_event_loops_and_keeps_the_context() -> None:
     workers = Workers(1, 1)
     tenant: ContextVar[str] = ContextVar("tenant")
     for name in ("a", "b"):

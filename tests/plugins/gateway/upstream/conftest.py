@@ -1,4 +1,4 @@
-"""An issuer, tenants of an application that is registered with it, and a resource of theirs."""
+"""An issuer, the tenants of an application registered with it, and their resource server."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from grantway_plugins.gateway.upstream import Route, UpstreamAuth, from_header
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.auth.resource import Application
 from tests.plugins.gateway.servers import werkzeug_server
-from tests.plugins.gateway.upstream.places import GATEWAYS, Orders, Tenants
+from tests.plugins.gateway.upstream.servers import GATEWAYS, Orders, Tenants
 
 Gateway = Callable[..., str]
 
 
-class Told:
-    """An observer that remembers."""
+class RecordingObserver:
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.hits: list[str] = []
@@ -37,8 +37,8 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def observer() -> RecordingObserver:
+    return RecordingObserver()
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def orders(application: Application) -> Orders:
 
 @pytest.fixture
 def target(orders: Orders) -> Iterator[str]:
-    """Where the resource listens."""
+    """The URL of the resource server."""
     with werkzeug_server(orders) as url:
         yield url
 
 
 @pytest.fixture
-def upstream(tenants: Tenants, told: Told) -> Callable[..., UpstreamAuth]:
-    """Rules with one route to all paths, and what a test wants otherwise."""
+def upstream(tenants: Tenants, observer: RecordingObserver) -> Callable[..., UpstreamAuth]:
+    """Return a function that makes an ``UpstreamAuth`` with one route for all paths."""
 
     def make(**options: Any) -> UpstreamAuth:
         wanted = {
@@ -76,14 +76,14 @@ def upstream(tenants: Tenants, told: Told) -> Callable[..., UpstreamAuth]:
             "on_failure": "closed",
             **options,
         }
-        return UpstreamAuth([Route("orders", **wanted)], metrics=told)
+        return UpstreamAuth([Route("orders", **wanted)], metrics=observer)
 
     return make
 
 
 @pytest.fixture(params=GATEWAYS)
 def gateway(request: pytest.FixtureRequest, target: str) -> Iterator[Gateway]:
-    """Start a proxy in front of the resource, with tokens put in; gives its address."""
+    """Return a function that starts a proxy with tokens in front of the resource."""
     with ExitStack() as running:
 
         def start(rules: UpstreamAuth, **options: Any) -> str:

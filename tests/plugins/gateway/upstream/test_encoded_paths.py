@@ -1,4 +1,4 @@
-"""Paths that servers read differently: forwarded as they came, and never to another route."""
+"""Paths that servers read differently are forwarded unchanged and never reach another route."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.plugins.gateway.upstream.test_rules import route
 
 
 def rules(**options: Any) -> UpstreamAuth:
-    """A route that forwards such paths, between others that are worth reaching."""
+    """A route that forwards encoded paths, between routes that an attacker may want to reach."""
     forward: dict[str, Any] = {"encoded_paths": "forward", **options}
     return UpstreamAuth(
         [
@@ -33,7 +33,7 @@ def rules(**options: Any) -> UpstreamAuth:
 
 
 def forwarded(rules: UpstreamAuth, path: str) -> tuple[str, str]:
-    """Name of the route and the path that the upstream gets."""
+    """Return the name of the route and the forwarded path."""
     upstream_token = rules.open(RequestContext.of("", path))
     assert upstream_token is not None
     return upstream_token.route.name, upstream_token.path
@@ -60,12 +60,12 @@ def forwarded(rules: UpstreamAuth, path: str) -> tuple[str, str]:
         "/t/acme//b",
     ],
 )
-def test_such_a_path_is_forwarded_byte_by_byte_where_the_route_says_so(path: str) -> None:
+def test_forwards_an_encoded_path_unchanged_if_the_route_allows_it(path: str) -> None:
     assert forwarded(rules(), path)[1] == path
 
 
 @pytest.mark.parametrize("path", ["/git/a%2Fb", "/git//x", "/git/a/%2e%2e/b", "/git/a/./b"])
-def test_such_a_path_is_refused_by_default(path: str) -> None:
+def test_rejects_an_encoded_path_by_default(path: str) -> None:
     with pytest.raises(RequestRejectedError):
         UpstreamAuth([route("git", path="/git")]).open(RequestContext.of("", path))
     with pytest.raises(RequestRejectedError):
@@ -75,7 +75,7 @@ def test_such_a_path_is_refused_by_default(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        # Out of the route, by one reading or another
+        # Leaves the route in some reading
         "/git/..%2fadmin",
         "/git/../admin",
         "/git/%2e%2e/admin",
@@ -115,7 +115,7 @@ def test_such_a_path_is_refused_by_default(path: str) -> None:
         "/git/admin%3f/x",
         "/git/admin%23x",
         "/git/admin%2523x",
-        # Never
+        # Always rejected
         "/git/a\\b",
         "/git/a%5cb",
         "/git/..%5c..%5cadmin",
@@ -152,13 +152,13 @@ def test_such_a_path_is_refused_by_default(path: str) -> None:
         "/t/./acme/b",
     ],
 )
-def test_a_path_that_could_mean_another_route_or_tenant_is_refused(path: str) -> None:
+def test_rejects_a_path_that_may_mean_another_route_or_tenant(path: str) -> None:
     with pytest.raises(RequestRejectedError) as caught:
         rules().open(RequestContext.of("", path))
     assert caught.value.status == 400
 
 
-def test_a_route_at_the_root_cannot_be_left() -> None:
+def test_a_path_cannot_leave_a_route_at_the_root() -> None:
     root = UpstreamAuth(
         [route("all", path="/", encoded_paths="forward"), route("admin", path="/admin")]
     )
@@ -175,8 +175,8 @@ def test_a_route_at_the_root_cannot_be_left() -> None:
             root.route_for("", path)
 
 
-def test_parameters_never_hide_another_route() -> None:
-    """Servers like Tomcat drop ``;x`` before they look at a path, and some decode it before."""
+def test_path_parameters_cannot_hide_another_route() -> None:
+    """Servers like Tomcat remove ``;x`` before routing, some of them after decoding it."""
     plain = rules(encoded_paths="reject")
     assert forwarded(plain, "/git/a;v=1/b") == ("git", "/git/a;v=1/b")
     assert forwarded(plain, "/git/a%3Bv=1/b%3F%23") == ("git", "/git/a%3Bv=1/b%3F%23")
@@ -200,7 +200,7 @@ PIECES = ["/", "//", "git", "admin", "a", ".", "..", "%2e", "%2F", "%2f", ";", "
 
 
 def servers(path: str) -> list[str]:
-    """What servers of several kinds make of a path: the outcomes, independent of our code."""
+    """Return the readings of a path by several kinds of servers, independently of our code."""
     found = []
     for decode in (0, 1, 2, 3):
         text = path
@@ -211,8 +211,8 @@ def servers(path: str) -> list[str]:
             for backslash in (False, True):
                 for merge in (False, True):
                     segments: list[str] = []
-                    told = text.replace("\\", "/") if backslash else text
-                    for each in told.split("/")[1:]:
+                    observer = text.replace("\\", "/") if backslash else text
+                    for each in observer.split("/")[1:]:
                         segment = each.partition(";")[0] if drop else each
                         if segment == "..":
                             if not segments:
@@ -226,7 +226,7 @@ def servers(path: str) -> list[str]:
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map(lambda pieces: "/" + "".join(pieces)))
-def test_whatever_server_is_behind_reads_a_path_of_the_same_route(path: str) -> None:
+def test_every_kind_of_server_reads_a_path_of_the_same_route(path: str) -> None:
     judged = rules(tenant=single())
     for start in ("", "/git"):
         asked = f"{start}{path}"

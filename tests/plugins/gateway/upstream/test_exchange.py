@@ -1,4 +1,4 @@
-"""The caller's token exchanged by the embedded issuer: whose, how long, and when it is refused."""
+"""Exchange of callers' tokens at the embedded issuer: subject, lifetime and rejection."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from grantway_plugins.gateway.upstream import (
 from grantway_plugins.gateway.upstream._token_exchange import expiry_of
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.auth.resource import Application
-from tests.plugins.gateway.upstream.conftest import Gateway, Told
-from tests.plugins.gateway.upstream.places import AUDIENCE, Orders
+from tests.plugins.gateway.upstream.conftest import Gateway, RecordingObserver
+from tests.plugins.gateway.upstream.servers import AUDIENCE, Orders
 
 Make = Callable[..., UpstreamAuth]
 
 
-class Asking:
-    """A client of the gateway at the issuer, which counts what it asks."""
+class CountingClient:
+    """The gateway's client at the issuer, with a count of its requests."""
 
     def __init__(self, issuer: LiveIssuer) -> None:
         self.asked = 0
@@ -47,17 +47,17 @@ class Asking:
 
 
 @pytest.fixture
-def asking(grantway_issuer: LiveIssuer) -> Asking:
-    return Asking(grantway_issuer)
+def counting(grantway_issuer: LiveIssuer) -> CountingClient:
+    return CountingClient(grantway_issuer)
 
 
-def exchanging(upstream: Make, asking: Asking, **options: Any) -> UpstreamAuth:
-    exchange = TokenExchange(asking.client, audience=[f"{AUDIENCE}orders"])
+def exchanging(upstream: Make, counting: CountingClient, **options: Any) -> UpstreamAuth:
+    exchange = TokenExchange(counting.client, audience=[f"{AUDIENCE}orders"])
     return upstream(incoming="exchange", credential=exchange, tenant=single(), **options)
 
 
 def theirs(application: Application) -> dict[str, str]:
-    """What a caller brings: a token of its own."""
+    """The caller's token."""
     token = application.client.create_token(grant_type="client_credentials", scope=["read"])
     return {"Authorization": f"Bearer {token.access_token}"}
 
@@ -67,30 +67,32 @@ def jwt(**claims: Any) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 
-def test_a_callers_token_is_exchanged_once_and_never_forwarded(
+def test_exchanges_a_callers_token_once_and_never_forwards_it(
     *,
     gateway: Gateway,
     upstream: Make,
-    asking: Asking,
+    counting: CountingClient,
     application: Application,
     orders: Orders,
     http: requests.Session,
 ) -> None:
-    url = gateway(exchanging(upstream, asking))
+    url = gateway(exchanging(upstream, counting))
     brought = theirs(application)
     for _ in range(3):
-        answer = http.get(url, headers=brought, timeout=30)
-        assert answer.json()["tenant"] == ["orders"]
-        # The subject is still the caller's: the token is not the gateway's own.
-        assert answer.json()["sub"] == application.secrets[0]
-    assert asking.asked == 1
-    assert brought["Authorization"].removeprefix("Bearer ") not in orders.carried
+        response = http.get(url, headers=brought, timeout=30)
+        assert response.json()["tenant"] == ["orders"]
+        # The subject is still the caller, not the gateway.
+        assert response.json()["sub"] == application.secrets[0]
+    assert counting.asked == 1
+    assert brought["Authorization"].removeprefix("Bearer ") not in orders.tokens
     assert http.get(url, headers=theirs(application), timeout=30).status_code == 200
-    assert asking.asked == 2
+    assert counting.asked == 2
 
 
-def test_many_with_one_token_ask_once(asking: Asking, application: Application) -> None:
-    exchange = TokenExchange(asking.client)
+def test_concurrent_requests_with_one_token_share_an_exchange(
+    counting: CountingClient, application: Application
+) -> None:
+    exchange = TokenExchange(counting.client)
     brought = theirs(application)["Authorization"]
     together = threading.Barrier(20)
 
@@ -100,8 +102,8 @@ def test_many_with_one_token_ask_once(asking: Asking, application: Application) 
 
     with ThreadPoolExecutor(20) as pool:
         tokens = {each.result() for each in [pool.submit(ask) for _ in range(20)]}
-    assert (len(tokens), asking.asked, len(exchange)) == (1, 1, 1)
-    # Another tenant has another, for one and the same caller.
+    assert (len(tokens), counting.asked, len(exchange)) == (1, 1, 1)
+    # Another tenant gets another token for the same caller.
     assert exchange.credential("globex", brought).token().access_token not in tokens
 
 
@@ -117,29 +119,29 @@ def test_many_with_one_token_ask_once(asking: Asking, application: Application) 
     ],
 )
 @pytest.mark.parametrize("on_failure", ["open", "closed"])
-def test_a_caller_without_a_good_token_is_refused_by_us(
+def test_rejects_a_caller_without_a_valid_token(
     *,
     gateway: Gateway,
     upstream: Make,
-    asking: Asking,
+    counting: CountingClient,
     orders: Orders,
     http: requests.Session,
-    told: Told,
+    observer: RecordingObserver,
     brought: dict[str, str],
     challenge: str,
     on_failure: str,
 ) -> None:
-    url = gateway(exchanging(upstream, asking, on_failure=on_failure))
-    http.auth = lambda request: request  # requests reads no netrc file then
-    answer = http.get(url, headers=brought, timeout=30)
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith(challenge)
+    url = gateway(exchanging(upstream, counting, on_failure=on_failure))
+    http.auth = lambda request: request  # keeps requests from reading a netrc file
+    response = http.get(url, headers=brought, timeout=30)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith(challenge)
     assert orders.seen == []
-    assert told.outcomes == ["refused"]
+    assert observer.outcomes == ["refused"]
 
 
-def test_a_refused_token_is_not_asked_for_again_at_once(asking: Asking) -> None:
-    exchange = TokenExchange(asking.client)
+def test_does_not_exchange_a_rejected_token_again_at_once(counting: CountingClient) -> None:
+    exchange = TokenExchange(counting.client)
     credential = exchange.credential("acme", "Bearer unknown")
     began = time.monotonic()
     for _ in range(5):
@@ -147,12 +149,12 @@ def test_a_refused_token_is_not_asked_for_again_at_once(asking: Asking) -> None:
             credential.token()
         assert caught.value.status == 401
         assert "unknown" not in str(caught.value)
-    # Nobody waited until the provider may be asked again, which is from 0.25 seconds on.
-    assert asking.asked <= 1 + (time.monotonic() - began) / 0.25
+    # The requests did not wait for the next attempt, which is allowed after 0.25 seconds.
+    assert counting.asked <= 1 + (time.monotonic() - began) / 0.25
 
 
-def test_an_exchange_that_fails_otherwise_is_not_the_callers_fault(
-    upstream: Make, grantway_faults: Any, told: Told
+def test_responds_with_503_if_the_exchange_fails_otherwise(
+    upstream: Make, grantway_faults: Any, observer: RecordingObserver
 ) -> None:
     server = grantway_faults(faults.respond(503, b"", {"Retry-After": "7"}))
     with grantway.Client(
@@ -167,13 +169,13 @@ def test_an_exchange_that_fails_otherwise_is_not_the_callers_fault(
         for _ in range(2):
             with pytest.raises(grantway.GrantwayError) as caught:
                 rules.prepare(facts)
-            answer = response_for(caught.value)
-            assert answer.status == 503
-            assert int(dict(answer.headers)[b"retry-after"]) <= 7
-    assert told.outcomes == ["closed", "closed"]
+            response = response_for(caught.value)
+            assert response.status == 503
+            assert int(dict(response.headers)[b"retry-after"]) <= 7
+    assert observer.outcomes == ["closed", "closed"]
 
 
-def test_an_exchanged_token_does_not_outlive_the_callers(
+def test_an_exchanged_token_does_not_outlive_the_callers_token(
     grantway_faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = grantway_faults(faults.respond())
@@ -190,25 +192,25 @@ def test_an_exchanged_token_does_not_outlive_the_callers(
     assert len(server.requests) == 1
 
 
-def test_an_upstream_that_refuses_the_exchanged_token_gets_another(
+def test_replaces_an_exchanged_token_that_the_upstream_rejects(
     *,
     gateway: Gateway,
     upstream: Make,
-    asking: Asking,
+    counting: CountingClient,
     application: Application,
     orders: Orders,
     http: requests.Session,
 ) -> None:
-    url = gateway(exchanging(upstream, asking))
+    url = gateway(exchanging(upstream, counting))
     brought = theirs(application)
     assert http.get(url, headers=brought, timeout=30).status_code == 200
-    orders.refused.add(orders.carried[0])
+    orders.refused.add(orders.tokens[0])
     assert http.get(url, headers=brought, timeout=30).status_code == 200
-    assert asking.asked == 2
+    assert counting.asked == 2
 
 
-def test_what_is_kept_is_bounded(asking: Asking) -> None:
-    exchange = TokenExchange(asking.client, entries=10)
+def test_the_number_of_cached_tokens_is_bounded(counting: CountingClient) -> None:
+    exchange = TokenExchange(counting.client, entries=10)
     for number in range(50):
         exchange.credential("acme", f"Bearer token{number}")
     assert len(exchange) == 10
@@ -233,25 +235,27 @@ def test_what_is_kept_is_bounded(asking: Asking) -> None:
         (f"a.{base64.urlsafe_b64encode(b'[' * 9000).decode()}.c", math.inf),
     ],
 )
-def test_the_end_that_a_token_names(token: str, end: float) -> None:
+def test_reads_the_expiry_of_a_jwt(token: str, end: float) -> None:
     assert expiry_of(token) == end
 
 
-def test_what_cannot_be_exchanged_is_said_when_it_is_made(asking: Asking) -> None:
+def test_rejects_invalid_parameters_at_construction(counting: CountingClient) -> None:
     with pytest.raises(grantway.ConfigurationError, match="subject_token"):
-        TokenExchange(asking.client, subject_token="x")
+        TokenExchange(counting.client, subject_token="x")
     with pytest.raises(grantway.RequestInvalidError, match="actor_token"):
-        TokenExchange(asking.client, actor_token="x")
+        TokenExchange(counting.client, actor_token="x")
     with pytest.raises(grantway.ConfigurationError, match="entries"):
-        TokenExchange(asking.client, entries=0)
+        TokenExchange(counting.client, entries=0)
 
 
-def test_each_tenant_may_have_its_own_client(asking: Asking, application: Application) -> None:
-    clients = {"acme": asking.client, "globex": application.client}
+def test_each_tenant_may_have_its_own_client(
+    counting: CountingClient, application: Application
+) -> None:
+    clients = {"acme": counting.client, "globex": application.client}
     exchange = TokenExchange(clients.__getitem__)
     brought = theirs(application)["Authorization"]
     assert exchange.credential("acme", brought).token().access_token
-    assert asking.asked == 1
-    with pytest.raises(grantway.TokenError):  # this client may not exchange
+    assert counting.asked == 1
+    with pytest.raises(grantway.TokenError):  # this client may not exchange tokens
         exchange.credential("globex", brought).token()
-    assert asking.asked == 1
+    assert counting.asked == 1

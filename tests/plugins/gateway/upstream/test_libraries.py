@@ -1,4 +1,4 @@
-"""The adapters for requests and httpx: each request gets its tenant's token."""
+"""Adapters for requests and httpx."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from grantway_plugins.gateway.upstream import (
     from_host,
     from_principal,
 )
-from tests.plugins.gateway.upstream.conftest import Told
-from tests.plugins.gateway.upstream.places import CHALLENGE, Orders, Tenants
+from tests.plugins.gateway.upstream.conftest import RecordingObserver
+from tests.plugins.gateway.upstream.servers import CHALLENGE, Orders, Tenants
 from tests.plugins.gateway.upstream.test_middleware import dead_pool
 
 Answer = tuple[int, str, str]
@@ -77,7 +77,7 @@ def send(request: pytest.FixtureRequest) -> Send:
 
 
 def test_each_tenant_gets_its_own_token(
-    send: Send, upstream: Make, tenants: Tenants, target: str, told: Told
+    send: Send, upstream: Make, tenants: Tenants, target: str, observer: RecordingObserver
 ) -> None:
     rules = upstream()
     for tenant in ("acme", "globex", "acme"):
@@ -85,12 +85,10 @@ def test_each_tenant_gets_its_own_token(
         assert status == 200
         assert f'"tenant": ["{tenant}"]' in text
     assert tenants.given == {"acme": 1, "globex": 1}
-    assert (len(told.hits), len(told.waits)) == (1, 2)
+    assert (len(observer.hits), len(observer.waits)) == (1, 2)
 
 
-def test_the_tenant_of_whom_the_request_is_made_for(
-    send: Send, upstream: Make, target: str
-) -> None:
+def test_the_tenant_can_come_from_the_context(send: Send, upstream: Make, target: str) -> None:
     rules = upstream(tenant=from_principal(lambda user: user and user["tenant"]))
     _, text, _ = send(rules, target, {}, None, context={"tenant": "acme"})
     assert '"tenant": ["acme"]' in text
@@ -99,8 +97,14 @@ def test_the_tenant_of_whom_the_request_is_made_for(
     assert caught.value.status == 403
 
 
-def test_a_refused_token_is_replaced_and_a_stream_is_not_sent_again(
-    *, send: Send, upstream: Make, tenants: Tenants, orders: Orders, target: str, told: Told
+def test_replaces_a_rejected_token_but_does_not_resend_a_stream(
+    *,
+    send: Send,
+    upstream: Make,
+    tenants: Tenants,
+    orders: Orders,
+    target: str,
+    observer: RecordingObserver,
 ) -> None:
     def stream() -> Iterator[bytes]:
         yield b"only once"
@@ -114,10 +118,17 @@ def test_a_refused_token_is_replaced_and_a_stream_is_not_sent_again(
     assert send(rules, target, ACME, b"bytes")[0] == 200
     assert [each.body for each in orders.seen[2:]] == [b"bytes", b"bytes"]
     assert tenants.given == {"acme": 3}
-    assert told.outcomes == ["injected", "rejected", "injected", "injected", "rejected", "again"]
+    assert observer.outcomes == [
+        "injected",
+        "rejected",
+        "injected",
+        "injected",
+        "rejected",
+        "again",
+    ]
 
 
-def test_what_is_brought_is_replaced_or_kept(
+def test_replaces_or_keeps_the_callers_credentials(
     send: Send, upstream: Make, orders: Orders, target: str
 ) -> None:
     key = {"X-Api-Key": "theirs", "X-Open": "1"}
@@ -129,15 +140,15 @@ def test_what_is_brought_is_replaced_or_kept(
     assert "theirs" not in str(orders.seen[1].headers)
 
 
-def test_a_request_without_a_route_is_left_alone(
+def test_leaves_a_request_without_a_route_unchanged(
     send: Send, upstream: Make, orders: Orders, target: str
 ) -> None:
     brought = {"Authorization": "Bearer theirs", "X-Open": "1"}
     assert send(upstream(path="/orders"), f"{target}/other", brought, b"")[0] == 200
-    assert orders.carried == ["theirs"]
+    assert orders.tokens == ["theirs"]
 
 
-def test_open_and_closed_while_the_provider_is_down(
+def test_open_and_closed_routes_while_the_provider_is_down(
     send: Send, upstream: Make, orders: Orders, target: str
 ) -> None:
     brought = {**ACME, "X-Open": "1"}
@@ -147,11 +158,11 @@ def test_open_and_closed_while_the_provider_is_down(
     opened = upstream(credential=dead_pool(), timeout=0.05, on_failure="open")
     assert send(opened, target, brought, b"")[0] == 200
     assert "authorization" not in orders.seen[0].headers
-    with pytest.raises(RequestRejectedError):  # and that is never open
+    with pytest.raises(RequestRejectedError):  # an invalid request is rejected on open routes too
         send(opened, target, {}, b"")
 
 
-def test_no_token_goes_in_the_clear_to_another_machine(send: Send, tenants: Tenants) -> None:
+def test_sends_no_token_over_http_to_another_machine(send: Send, tenants: Tenants) -> None:
     rules = UpstreamAuth(
         [
             Route(
@@ -169,7 +180,7 @@ def test_no_token_goes_in_the_clear_to_another_machine(send: Send, tenants: Tena
     assert tenants.given == {}
 
 
-def test_a_path_that_can_be_read_in_two_ways_is_not_sent(
+def test_does_not_send_an_ambiguous_path(
     send: Send, upstream: Make, orders: Orders, target: str
 ) -> None:
     with pytest.raises(RequestRejectedError):

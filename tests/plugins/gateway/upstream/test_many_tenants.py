@@ -1,4 +1,4 @@
-"""A hundred tenants at once: each gets its own token, and one is fetched for each."""
+"""A hundred concurrent tenants: each gets its own token, fetched once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grantway_plugins.gateway.upstream import (
     UpstreamAuth,
 )
 from tests.plugins.gateway.upstream.conftest import Gateway
-from tests.plugins.gateway.upstream.places import Tenants
+from tests.plugins.gateway.upstream.servers import Tenants
 
 Make = Callable[..., UpstreamAuth]
 TENANTS, EACH, AT_ONCE = 100, 3, 24
@@ -30,15 +30,15 @@ def wanted() -> list[str]:
     return names
 
 
-def test_threads_by_requests(
+def test_requests_in_threads(
     upstream: Make, tenants: Tenants, target: str, wanted: list[str]
 ) -> None:
     auth = RequestsUpstreamAuth(upstream())
 
     def ask(tenant: str) -> list[str]:
         headers = {"X-Tenant": tenant}
-        answer = requests.get(f"{target}/x", headers=headers, auth=auth, timeout=60)
-        found: list[str] = answer.json()["tenant"]
+        response = requests.get(f"{target}/x", headers=headers, auth=auth, timeout=60)
+        found: list[str] = response.json()["tenant"]
         return found
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -46,15 +46,15 @@ def test_threads_by_requests(
     assert tenants.given == dict.fromkeys(wanted, 1)
 
 
-def test_tasks_by_httpx(upstream: Make, tenants: Tenants, target: str, wanted: list[str]) -> None:
+def test_httpx_in_tasks(upstream: Make, tenants: Tenants, target: str, wanted: list[str]) -> None:
     async def ask_all() -> list[list[str]]:
         limits = httpx.Limits(max_connections=AT_ONCE)
         auth = HttpxUpstreamAuth(upstream())
         async with httpx.AsyncClient(auth=auth, timeout=60, limits=limits) as client:
 
             async def ask(tenant: str) -> list[str]:
-                answer = await client.get(f"{target}/x", headers={"X-Tenant": tenant})
-                found: list[str] = answer.json()["tenant"]
+                response = await client.get(f"{target}/x", headers={"X-Tenant": tenant})
+                found: list[str] = response.json()["tenant"]
                 return found
 
             return await asyncio.gather(*map(ask, wanted))
@@ -63,7 +63,7 @@ def test_tasks_by_httpx(upstream: Make, tenants: Tenants, target: str, wanted: l
     assert tenants.given == dict.fromkeys(wanted, 1)
 
 
-def test_through_a_gateway_whose_tokens_are_revoked_meanwhile(
+def test_a_gateway_whose_tokens_are_revoked_meanwhile(
     gateway: Gateway, upstream: Make, tenants: Tenants, wanted: list[str]
 ) -> None:
     url = gateway(upstream())
@@ -73,9 +73,9 @@ def test_through_a_gateway_whose_tokens_are_revoked_meanwhile(
 
     def ask(tenant: str) -> tuple[int, list[str]]:
         headers = {"X-Tenant": tenant}
-        answer = requests.post(f"{url}/x", data=b"body", headers=headers, timeout=60)
-        assert answer.json()["body"] == "body"
-        return answer.status_code, answer.json()["tenant"]
+        response = requests.post(f"{url}/x", data=b"body", headers=headers, timeout=60)
+        assert response.json()["body"] == "body"
+        return response.status_code, response.json()["tenant"]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert list(pool.map(ask, wanted)) == [(200, [tenant]) for tenant in wanted]

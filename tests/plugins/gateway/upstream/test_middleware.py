@@ -1,4 +1,4 @@
-"""What the ASGI and the WSGI middleware promise, in front of a proxy on a real server."""
+"""The ASGI and WSGI middleware, in front of a proxy on a real server."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from grantway_plugins.gateway.upstream import (
     from_principal,
     single,
 )
-from tests.plugins.gateway.upstream.conftest import Gateway, Told
-from tests.plugins.gateway.upstream.places import CHALLENGE, Orders, Tenants
+from tests.plugins.gateway.upstream.conftest import Gateway, RecordingObserver
+from tests.plugins.gateway.upstream.servers import CHALLENGE, Orders, Tenants
 
 Make = Callable[..., UpstreamAuth]
 ACME = {"X-Tenant": "acme"}
 
 
 def dead_pool() -> CredentialPool:
-    """Credentials of a provider that nobody reaches: a port that was free a moment ago."""
+    """Credentials of an unreachable provider, on a port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     client = grantway.Client(
@@ -42,29 +42,33 @@ def dead_pool() -> CredentialPool:
 
 
 def test_each_tenant_gets_its_own_token(
-    gateway: Gateway, upstream: Make, tenants: Tenants, http: requests.Session, told: Told
+    gateway: Gateway,
+    upstream: Make,
+    tenants: Tenants,
+    http: requests.Session,
+    observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream())
     for tenant in ("acme", "globex", "acme"):
-        answer = http.post(f"{url}/a", data=b"body", headers={"X-Tenant": tenant}, timeout=30)
-        assert answer.status_code == 200
-        assert answer.json() == {
+        response = http.post(f"{url}/a", data=b"body", headers={"X-Tenant": tenant}, timeout=30)
+        assert response.status_code == 200
+        assert response.json() == {
             "tenant": [tenant],
             "sub": tenants.application.secrets[0],
             "body": "body",
         }
     assert tenants.given == {"acme": 1, "globex": 1}
-    assert told.hits == ["orders"]
-    assert len(told.waits) == 2
-    assert told.outcomes == ["injected"] * 3
+    assert observer.hits == ["orders"]
+    assert len(observer.waits) == 2
+    assert observer.outcomes == ["injected"] * 3
 
 
-def test_trace_goes_nowhere(
+def test_rejects_trace(
     gateway: Gateway, upstream: Make, tenants: Tenants, http: requests.Session
 ) -> None:
-    """Its response would show the token to the sender (RFC 9110 section 9.3.8)."""
-    answer = http.request("TRACE", f"{gateway(upstream())}/a", headers=ACME, timeout=30)
-    assert (answer.status_code, answer.json()["error"]) == (501, "invalid_request")
+    """The response would show the token to the sender (RFC 9110 section 9.3.8)."""
+    response = http.request("TRACE", f"{gateway(upstream())}/a", headers=ACME, timeout=30)
+    assert (response.status_code, response.json()["error"]) == (501, "invalid_request")
     assert not tenants.given
 
 
@@ -80,38 +84,38 @@ def test_trace_goes_nowhere(
         ("x" * 129, 400),
     ],
 )
-def test_a_request_without_a_tenant_goes_nowhere(
+def test_rejects_a_request_without_a_tenant(
     *,
     gateway: Gateway,
     upstream: Make,
     orders: Orders,
     http: requests.Session,
-    told: Told,
+    observer: RecordingObserver,
     tenant: str | None,
     status: int,
 ) -> None:
     headers = {} if tenant is None else {"X-Tenant": tenant}
-    answer = http.get(gateway(upstream(on_failure="open")), headers=headers, timeout=30)
-    assert answer.status_code == status
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = http.get(gateway(upstream(on_failure="open")), headers=headers, timeout=30)
+    assert response.status_code == status
+    assert response.headers["Cache-Control"] == "no-store"
     assert orders.seen == []
-    assert told.outcomes == ["refused"]
+    assert observer.outcomes == ["refused"]
 
 
-def test_a_tenant_that_nobody_knows_is_refused_and_not_passed_over(
+def test_rejects_an_unknown_tenant(
     gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session
 ) -> None:
     def make(_tenant: str) -> Any:
         raise RequestRejectedError("There is no such tenant", status=403)
 
-    answer = http.get(
+    response = http.get(
         gateway(upstream(credential=make, on_failure="open")), headers=ACME, timeout=30
     )
-    assert (answer.status_code, answer.json()["error"]) == (403, "access_denied")
+    assert (response.status_code, response.json()["error"]) == (403, "access_denied")
     assert orders.seen == []
 
 
-def test_one_token_for_all_has_to_be_said(
+def test_a_shared_token_must_be_configured(
     gateway: Gateway, upstream: Make, tenants: Tenants, http: requests.Session
 ) -> None:
     url = gateway(upstream(tenant=single()))
@@ -119,21 +123,25 @@ def test_one_token_for_all_has_to_be_said(
     assert tenants.given == {"*": 1}
 
 
-def test_what_is_outside_of_the_routes_is_left_alone(
-    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+def test_leaves_requests_outside_the_routes_unchanged(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    http: requests.Session,
+    observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream(path="/orders"))
     headers = {"Authorization": "Bearer theirs", "X-Open": "1"}
     assert http.get(f"{url}/orders2", headers=headers, timeout=30).status_code == 200
-    assert orders.carried == ["theirs"]
-    assert told.outcomes == []
+    assert orders.tokens == ["theirs"]
+    assert observer.outcomes == []
 
 
 @pytest.mark.parametrize("path", ["/orders/%2e%2e/admin", "/orders//1", "/orders%2f1", "/o/..;/x"])
-def test_a_path_that_can_be_read_in_two_ways_is_refused(
+def test_rejects_an_ambiguous_path(
     gateway: Gateway, upstream: Make, orders: Orders, path: str
 ) -> None:
-    # No library sends such a path as it is.
+    # HTTP libraries would normalise the path.
     url = urlsplit(gateway(upstream(path="/orders")))
     assert url.hostname
     assert url.port
@@ -141,16 +149,16 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused(
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Tenant: a\r\nConnection: close\r\n\r\n".encode()
         )
-        answer = connection.makefile("rb").read()
-    if b" 400 " not in answer.split(b"\r\n")[0]:
-        # wsgiref gives the path decoded alone, so that this one is an ordinary path to all.
+        response = connection.makefile("rb").read()
+    if b" 400 " not in response.split(b"\r\n")[0]:
+        # wsgiref provides only the decoded path, which is an ordinary one.
         assert path == "/orders%2f1"
         assert [each.target for each in orders.seen] == ["/orders/1"]
     else:
         assert orders.seen == []
 
 
-def test_what_a_request_brings_is_replaced(
+def test_replaces_the_callers_credentials(
     gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session
 ) -> None:
     url = gateway(upstream(header="X-Api-Key", scheme=""))
@@ -168,18 +176,24 @@ def test_what_a_request_brings_is_replaced(
     assert len(seen["x-api-key"]) > 20
 
 
-def test_what_a_request_brings_is_kept_where_the_route_says_so(
-    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+def test_keeps_the_callers_credentials_if_the_route_says_so(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    http: requests.Session,
+    observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream(incoming="keep"))
     brought = {"Authorization": "Bearer theirs", "X-Open": "1"}
     assert http.get(url, headers=brought, timeout=30).status_code == 200
     assert http.get(url, headers=ACME, timeout=30).json()["tenant"] == ["acme"]
-    assert orders.carried[0] == "theirs"
-    assert told.outcomes == ["kept", "injected"]
+    assert orders.tokens[0] == "theirs"
+    assert observer.outcomes == ["kept", "injected"]
 
 
-def test_two_authorizations_are_refused(gateway: Gateway, upstream: Make, orders: Orders) -> None:
+def test_rejects_two_authorization_headers(
+    gateway: Gateway, upstream: Make, orders: Orders
+) -> None:
     url = urlsplit(gateway(upstream(incoming="keep")))
     assert url.hostname
     assert url.port
@@ -188,35 +202,35 @@ def test_two_authorizations_are_refused(gateway: Gateway, upstream: Make, orders
             b"GET / HTTP/1.1\r\nHost: x\r\nX-Tenant: a\r\nAuthorization: Bearer a\r\n"
             b"Authorization: Bearer b\r\nConnection: close\r\n\r\n"
         )
-        answer = connection.makefile("rb").read()
-    assert b" 400 " in answer.split(b"\r\n")[0]
+        response = connection.makefile("rb").read()
+    assert b" 400 " in response.split(b"\r\n")[0]
     assert orders.seen == []
 
 
 @pytest.mark.parametrize("body", [b"", b"short", b"x" * 60_000])
-def test_a_refused_token_is_replaced_and_the_request_sent_again(
+def test_replaces_a_rejected_token_and_resends_the_request(
     *,
     gateway: Gateway,
     upstream: Make,
     orders: Orders,
     tenants: Tenants,
     http: requests.Session,
-    told: Told,
+    observer: RecordingObserver,
     body: bytes,
 ) -> None:
     url = gateway(upstream())
     tenants.application.revoke(tenants.pool.token("acme"))
-    answer = http.post(f"{url}/x?a=1", data=body, headers=ACME, timeout=30)
-    assert answer.status_code == 200
-    assert answer.json()["body"] == body.decode()
-    assert answer.json()["tenant"] == ["acme"]
+    response = http.post(f"{url}/x?a=1", data=body, headers=ACME, timeout=30)
+    assert response.status_code == 200
+    assert response.json()["body"] == body.decode()
+    assert response.json()["tenant"] == ["acme"]
     assert [each.body for each in orders.seen] == [body, body]
-    assert len(set(orders.carried)) == 2
+    assert len(set(orders.tokens)) == 2
     assert tenants.given == {"acme": 2}
-    assert told.outcomes == ["injected", "rejected", "again"]
+    assert observer.outcomes == ["injected", "rejected", "again"]
 
 
-def test_a_body_past_the_bound_is_not_sent_again_and_the_challenge_comes_back(
+def test_returns_the_challenge_if_the_body_is_too_large_to_resend(
     gateway: Gateway, upstream: Make, orders: Orders, tenants: Tenants, http: requests.Session
 ) -> None:
     url = gateway(upstream(), replay=1000)
@@ -233,7 +247,7 @@ def test_a_body_past_the_bound_is_not_sent_again_and_the_challenge_comes_back(
     ("status", "challenge"),
     [(401, 'Bearer error="insufficient_scope"'), (403, CHALLENGE), (503, CHALLENGE)],
 )
-def test_what_another_token_does_not_cure_comes_back_as_it_is(
+def test_passes_on_a_401_that_another_token_cannot_fix(
     *,
     gateway: Gateway,
     upstream: Make,
@@ -246,12 +260,12 @@ def test_what_another_token_does_not_cure_comes_back_as_it_is(
     orders.status, orders.challenge = status, challenge
     url = gateway(upstream())
     tenants.application.revoke(tenants.pool.token("acme"))
-    answer = http.get(url, headers=ACME, timeout=30)
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (status, challenge)
+    response = http.get(url, headers=ACME, timeout=30)
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (status, challenge)
     assert (len(orders.seen), tenants.given) == (1, {"acme": 1})
 
 
-def test_a_second_refusal_comes_back_and_is_believed(
+def test_passes_on_a_second_rejection_and_fetches_no_third_token(
     gateway: Gateway,
     upstream: Make,
     orders: Orders,
@@ -264,38 +278,46 @@ def test_a_second_refusal_comes_back_and_is_believed(
 
     orders.refused = Everything()
     url = gateway(upstream())
-    answers = [http.get(url, headers=ACME, timeout=30) for _ in range(3)]
-    assert [each.status_code for each in answers] == [401] * 3
-    # The third and fourth time nobody asks for another: the last one was new as well.
+    responses = [http.get(url, headers=ACME, timeout=30) for _ in range(3)]
+    assert [each.status_code for each in responses] == [401] * 3
+    # The third and fourth rejection fetch no token: the last one was new as well.
     assert len(orders.seen) == 4
     assert tenants.given == {"acme": 2}
 
 
-def test_closed_is_not_forwarded_while_the_provider_is_down(
-    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+def test_a_closed_route_forwards_nothing_while_the_provider_is_down(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    http: requests.Session,
+    observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream(credential=dead_pool(), timeout=0.05))
-    answers = [http.get(url, headers=ACME, timeout=30) for _ in range(2)]
-    assert [each.status_code for each in answers] == [503, 503]
-    assert answers[1].json()["error"] == "temporarily_unavailable"
-    # The provider is left alone for a while after a failure.
-    assert int(answers[1].headers["Retry-After"]) >= 1
+    responses = [http.get(url, headers=ACME, timeout=30) for _ in range(2)]
+    assert [each.status_code for each in responses] == [503, 503]
+    assert responses[1].json()["error"] == "temporarily_unavailable"
+    # After a failure, the provider gets no request for a while.
+    assert int(responses[1].headers["Retry-After"]) >= 1
     assert orders.seen == []
-    assert told.outcomes == ["closed", "closed"]
+    assert observer.outcomes == ["closed", "closed"]
 
 
-def test_open_is_forwarded_without_a_token_while_the_provider_is_down(
-    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session, told: Told
+def test_an_open_route_forwards_without_a_token_while_the_provider_is_down(
+    gateway: Gateway,
+    upstream: Make,
+    orders: Orders,
+    http: requests.Session,
+    observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream(credential=dead_pool(), on_failure="open", timeout=0.05))
     brought = {**ACME, "Authorization": "Bearer theirs", "X-Open": "1"}
     assert http.get(url, headers=brought, timeout=30).status_code == 200
     assert "authorization" not in orders.seen[0].headers
-    assert told.outcomes == ["open"]
+    assert observer.outcomes == ["open"]
 
 
 @pytest.mark.parametrize(("on_failure", "status"), [("closed", 503), ("open", 401)])
-def test_a_refused_token_that_cannot_be_replaced(
+def test_a_rejected_token_that_cannot_be_replaced(
     *,
     gateway: Gateway,
     upstream: Make,
@@ -306,7 +328,7 @@ def test_a_refused_token_that_cannot_be_replaced(
     status: int,
 ) -> None:
     class Once:
-        """Gives one token, and then nothing more."""
+        """Returns one token, and fails afterwards."""
 
         fresh = True
 
@@ -322,18 +344,18 @@ def test_a_refused_token_that_cannot_be_replaced(
             return self.token()
 
         def invalidate(self, token: grantway.Token) -> None:
-            """Nothing to do."""
+            """Do nothing."""
 
     url = gateway(upstream(credential=lambda _tenant: Once(), on_failure=on_failure))
-    answer = http.get(url, headers=ACME, timeout=30)
-    assert answer.status_code == status
-    assert orders.carried == ["one"]
+    response = http.get(url, headers=ACME, timeout=30)
+    assert response.status_code == status
+    assert orders.tokens == ["one"]
     if status == 401:
-        assert answer.headers["WWW-Authenticate"] == CHALLENGE
+        assert response.headers["WWW-Authenticate"] == CHALLENGE
 
 
-def test_the_deadline_of_a_request_is_kept(
-    gateway: Gateway, upstream: Make, http: requests.Session, told: Told
+def test_respects_the_deadline_of_a_request(
+    gateway: Gateway, upstream: Make, http: requests.Session, observer: RecordingObserver
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -348,10 +370,10 @@ def test_the_deadline_of_a_request_is_kept(
             timeout=lambda _request: 0.1,
         )
         assert http.get(url, headers=ACME, timeout=15).status_code == 503
-    assert 0.1 <= told.waits[0] < 10
+    assert 0.1 <= observer.waits[0] < 10
 
 
-def test_the_tenant_of_a_principal_and_of_a_path(
+def test_reads_the_tenant_from_a_principal_or_a_path(
     gateway: Gateway, tenants: Tenants, http: requests.Session
 ) -> None:
     def principal(context: Any) -> str | None:

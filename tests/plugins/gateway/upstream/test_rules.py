@@ -1,4 +1,4 @@
-"""The rules that send nothing: routes, paths, hosts, tenants and headers."""
+"""Selection of tokens by routes, paths, hosts, tenants and headers; sends no request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from grantway_plugins.gateway.upstream._paths import encoded, normal_path
 
 
 class Given:
-    """A credential that has a token at hand."""
+    """A credential with a fresh token."""
 
     fresh = True
     used = False
@@ -42,7 +42,7 @@ class Given:
         return self._token
 
     def invalidate(self, token: grantway.Token) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def holds_the_only_copy(self) -> bool:
         return False
@@ -66,7 +66,7 @@ PATH = st.lists(SEGMENT, max_size=4).map(lambda parts: "/" + "/".join(parts))
 
 
 @given(PATH, st.data())
-def test_a_path_has_one_normal_form_however_it_is_escaped(path: str, data: st.DataObject) -> None:
+def test_a_path_has_one_normal_form(path: str, data: st.DataObject) -> None:
     assert normal_path(path) == path
     escaped = "".join(
         f"%{ord(each):02X}"
@@ -80,13 +80,13 @@ def test_a_path_has_one_normal_form_however_it_is_escaped(path: str, data: st.Da
 
 
 @given(st.text("/.%25fFeEcC;a?#\\ \x00é", max_size=12))
-def test_what_is_not_refused_means_one_path_only(text: str) -> None:
+def test_an_accepted_path_has_one_reading(text: str) -> None:
     try:
         path = normal_path(text)
     except RequestRejectedError:
         return
     assert normal_path(path) == path
-    # However often somebody decodes it, the segments stay the same in number and none is a step.
+    # Repeated decoding adds no segment and no dot segment.
     decoded = path
     for _ in range(4):
         decoded = unquote(decoded)
@@ -130,7 +130,7 @@ def test_what_is_not_refused_means_one_path_only(text: str) -> None:
         "/a#b",
     ],
 )
-def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
+def test_rejects_an_ambiguous_path(path: str) -> None:
     with pytest.raises(RequestRejectedError) as caught:
         UpstreamAuth([route("all")]).route_for("", path)
     assert caught.value.status == 400
@@ -138,12 +138,12 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/.well-known/x", "/a;v=1/b", "/a/...", "/a%20b", "/a%3Fb", "/"])
-def test_an_unusual_path_is_none_of_that(path: str) -> None:
+def test_accepts_unusual_but_unambiguous_paths(path: str) -> None:
     assert normal_path(path) == path
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=8))
-def test_a_decoded_path_is_read_as_what_it_says_or_not_at_all(text: str) -> None:
+def test_a_decoded_path_keeps_its_meaning_or_is_rejected(text: str) -> None:
     try:
         path = normal_path(encoded(f"/{text}"))
     except RequestRejectedError:
@@ -163,7 +163,7 @@ HOSTS = st.sampled_from(["", "a.example", "b.example"])
     st.booleans(),
     st.randoms(),
 )
-def test_a_request_takes_the_longest_path_of_its_host_in_whatever_order_they_are(
+def test_the_longest_path_of_the_host_wins_in_any_order(
     places: list[tuple[str, str]], host: str, path: str, slash: bool, order: Any
 ) -> None:
     routes = [route(f"r{at}", host=each, path=under) for at, (each, under) in enumerate(places)]
@@ -183,7 +183,7 @@ def test_a_request_takes_the_longest_path_of_its_host_in_whatever_order_they_are
     assert first is expected
 
 
-def test_a_path_counts_by_whole_segments() -> None:
+def test_a_route_matches_whole_path_segments() -> None:
     rules = UpstreamAuth([route("orders", path="/orders/"), route("one", path="/orders/1")])
     found = {
         path: getattr(rules.route_for("x", path), "name", None)
@@ -208,7 +208,7 @@ def test_a_path_counts_by_whole_segments() -> None:
     }
 
 
-def test_finding_a_route_does_not_take_longer_the_longer_the_path_is() -> None:
+def test_the_number_of_lookups_does_not_grow_with_the_path() -> None:
     rules = UpstreamAuth([route("orders", path="/a/b")])
     looked: list[str] = []
 
@@ -234,7 +234,7 @@ def test_finding_a_route_does_not_take_longer_the_longer_the_path_is() -> None:
         ({}, {}),
     ],
 )
-def test_two_routes_to_one_place_are_refused_with_both_names(
+def test_rejects_conflicting_routes_with_both_names(
     one: dict[str, str], other: dict[str, str]
 ) -> None:
     with pytest.raises(grantway.ConfigurationError, match="'first' and 'second' are both for"):
@@ -283,7 +283,7 @@ def test_two_routes_to_one_place_are_refused_with_both_names(
         ("timeout", float("nan")),
     ],
 )
-def test_a_route_that_cannot_work_is_refused_by_name(field: str, value: Any) -> None:
+def test_rejects_an_invalid_route_by_name(field: str, value: Any) -> None:
     with pytest.raises(grantway.ConfigurationError) as caught:
         route("orders", **{field: value})
     assert str(caught.value).startswith("route 'orders': ")
@@ -294,13 +294,13 @@ def test_a_route_that_cannot_work_is_refused_by_name(field: str, value: Any) -> 
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\n", "x" * 65, None])
-def test_a_route_has_a_name_that_can_be_a_label(name: Any) -> None:
+def test_a_routes_name_must_be_valid_as_a_label(name: Any) -> None:
     with pytest.raises(grantway.ConfigurationError, match="name: "):
         route(name)
 
 
 @pytest.mark.parametrize("missing", ["provider", "credential", "tenant", "on_failure"])
-def test_what_decides_about_safety_must_be_said(missing: str) -> None:
+def test_security_settings_have_no_default(missing: str) -> None:
     options: dict[str, Any] = {
         "provider": "p",
         "credential": Given,
@@ -319,14 +319,14 @@ def test_what_decides_about_safety_must_be_said(missing: str) -> None:
     ("host", "read"),
     [("A.Example:8443", "a.example"), ("[::1]:80", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("", "")],
 )
-def test_a_host_is_read_without_its_port(host: str, read: str) -> None:
+def test_removes_the_port_from_a_host(host: str, read: str) -> None:
     assert RequestContext.of(host, "/").host == read
 
 
 @pytest.mark.parametrize(
     "host", ["a,b", "a b", "a/b", "a@b", "a:b", "a.example.", "a..b", "é", "a:80:80", "a\n", "-a"]
 )
-def test_a_host_that_is_none_is_refused(host: str) -> None:
+def test_rejects_an_invalid_host(host: str) -> None:
     with pytest.raises(RequestRejectedError):
         RequestContext.of(host, "/")
 
@@ -352,7 +352,7 @@ def test_a_host_that_is_none_is_refused(host: str) -> None:
         (single(), RequestContext.of("", "/"), "*"),
     ],
 )
-def test_a_rule_tells_the_tenant(rule: Any, facts: RequestContext, tenant: str) -> None:
+def test_a_rule_returns_the_tenant(rule: Any, facts: RequestContext, tenant: str) -> None:
     assert rule(facts) == tenant
     if not tenant:
         with pytest.raises(RequestRejectedError) as caught:
@@ -372,7 +372,7 @@ def test_a_rule_tells_the_tenant(rule: Any, facts: RequestContext, tenant: str) 
         lambda: from_principal("acme"),  # type: ignore[arg-type]
     ],
 )
-def test_a_rule_that_cannot_work_is_refused(make: Any) -> None:
+def test_rejects_an_invalid_rule(make: Any) -> None:
     with pytest.raises(grantway.ConfigurationError, match=r"^from_\w+: "):
         make()
 
@@ -401,7 +401,7 @@ def test_two_tenants_never_share_a_token(one: str, other: str) -> None:
 
 
 @given(st.text(st.characters(max_codepoint=0x17F), max_size=20))
-def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None:
+def test_never_sets_a_header_with_control_characters(text: str) -> None:
     class Strange:
         fresh = True
 
@@ -444,7 +444,7 @@ def test_no_header_is_ever_made_of_what_would_break_out_of_it(text: str) -> None
         [("X-Tenant", "a\x00b")],
     ],
 )
-def test_a_header_that_stands_twice_or_breaks_out_is_refused(headers: Any) -> None:
+def test_rejects_repeated_headers_and_control_characters(headers: Any) -> None:
     rules = UpstreamAuth([route("r", tenant=from_header("x-tenant"))])
     with pytest.raises(RequestRejectedError) as caught:
         rules.prepare(
@@ -467,7 +467,7 @@ def test_a_header_that_stands_twice_or_breaks_out_is_refused(headers: Any) -> No
         ("Authorization", ["close", ""], False),
     ],
 )
-def test_a_sender_cannot_have_the_token_dropped_behind_the_gateway(
+def test_a_sender_cannot_make_the_next_proxy_remove_the_token(
     incoming: Any, header: str, connection: list[str], refused: bool
 ) -> None:
     rules = UpstreamAuth([route("r", incoming=incoming, header=header)])
@@ -482,7 +482,7 @@ def test_a_sender_cannot_have_the_token_dropped_behind_the_gateway(
         assert upstream_token.header is not None
 
 
-def test_a_list_of_parameters_is_one_authorization() -> None:
+def test_commas_in_parameters_do_not_count_as_a_second_authorization() -> None:
     digest = 'Digest username="Bearer x", realm="a, Basic b", uri="/"'
     rules = UpstreamAuth([route("r", incoming="keep")])
     upstream_token = rules.prepare(RequestContext.of("", "/", [("Authorization", digest)]))
@@ -491,7 +491,7 @@ def test_a_list_of_parameters_is_one_authorization() -> None:
     assert upstream_token.removed == frozenset()
 
 
-def test_a_token_of_another_type_counts_as_none() -> None:
+def test_a_token_of_another_type_is_not_used() -> None:
     def dpop(name: str) -> Any:
         return Given(name, "DPoP")
 
@@ -505,7 +505,7 @@ def test_a_token_of_another_type_counts_as_none() -> None:
     assert opened.removed == {"authorization"}
 
 
-def test_an_observer_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_observer_does_not_affect_requests(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         def hit(self, route: Route) -> None:
             raise LookupError
@@ -520,7 +520,7 @@ def test_an_observer_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture)
     assert "an observer failed" in caplog.text
 
 
-def test_nothing_prints_a_token() -> None:
+def test_reprs_contain_no_token() -> None:
     upstream_token = UpstreamAuth([route("r")]).prepare(RequestContext.of("", "/"))
     assert upstream_token is not None
     assert "token-of" not in repr(upstream_token)
@@ -528,7 +528,7 @@ def test_nothing_prints_a_token() -> None:
     assert isinstance(upstream_token.route.bearer, Bearer)
 
 
-def test_what_a_sender_is_told() -> None:
+def test_responses_do_not_reveal_the_reason() -> None:
     paused = grantway.ProviderPausedError("the reason", retry_after=1.2)
     for error, status, headers in [
         (paused, 503, {b"retry-after": b"2"}),
@@ -539,13 +539,13 @@ def test_what_a_sender_is_told() -> None:
             {b"www-authenticate": b"Bearer"},
         ),
     ]:
-        answer = response_for(error)
-        assert answer.status == status
-        assert headers.items() <= dict(answer.headers).items()
-        assert b"the reason" not in answer.body
+        response = response_for(error)
+        assert response.status == status
+        assert headers.items() <= dict(response.headers).items()
+        assert b"the reason" not in response.body
 
 
-def test_a_pool_is_used_as_it_is() -> None:
+def test_uses_a_pool_unchanged() -> None:
     pool = CredentialPool(Given)  # type: ignore[arg-type]
     rules = UpstreamAuth([route("r", credential=pool, tenant=from_principal(str))])
     rules.prepare(RequestContext.of("", "/", (), "acme"))

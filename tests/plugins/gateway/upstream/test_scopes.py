@@ -1,4 +1,4 @@
-"""What the middleware does with scopes and streams that a server sends seldom."""
+"""The middleware with unusual scopes and streams."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.plugins.gateway.upstream.test_rules import Given, route
 
 
 def drive(call: Any) -> None:
-    """Run a coroutine that may not wait for anything."""
+    """Run a coroutine that must not suspend."""
     with pytest.raises(StopIteration):
         call.send(None)
 
 
 class App:
-    """An application that remembers how it was called."""
+    """An application that records its calls."""
 
     def __init__(self) -> None:
         self.scopes: list[Any] = []
@@ -36,7 +36,7 @@ class App:
 
 
 class Sent(list[Any]):
-    """What was sent."""
+    """Records sent messages."""
 
     async def __call__(self, message: Any) -> None:
         self.append(message)
@@ -56,14 +56,14 @@ def carried(app: App) -> bytes | None:
     return found
 
 
-def test_a_fresh_token_comes_without_leaving_the_event_loop() -> None:
+def test_a_fresh_token_needs_no_await() -> None:
     app = App()
     middleware = AsgiUpstreamAuth(app, UpstreamAuth([route("r")]))
     drive(middleware(scope("/a"), nothing, Sent()))
     assert carried(app) == b"Bearer token-of-*"
 
 
-def test_a_websocket_carries_a_token_and_is_closed_where_it_may_not() -> None:
+def test_adds_a_token_to_a_websocket_or_closes_it() -> None:
     app, sent = App(), Sent()
     brought = [(b"host", b"x"), (b"authorization", b"Bearer theirs")]
     rules = UpstreamAuth([route("r"), route("t", path="/t", tenant=from_header("X-Tenant"))])
@@ -77,7 +77,7 @@ def test_a_websocket_carries_a_token_and_is_closed_where_it_may_not() -> None:
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-def test_the_life_of_the_application_is_its_own() -> None:
+def test_passes_lifespan_events_on_unchanged() -> None:
     app = App()
     drive(AsgiUpstreamAuth(app, UpstreamAuth([route("r")]))({"type": "lifespan"}, nothing, Sent()))
     assert app.scopes == [{"type": "lifespan"}]
@@ -92,9 +92,7 @@ def test_the_life_of_the_application_is_its_own() -> None:
         ("/é", b"/%C3%A9", b"/%C3%A9"),
     ],
 )
-def test_the_path_that_was_compared_is_the_one_that_goes_on(
-    path: str, raw: bytes | None, forwarded: bytes
-) -> None:
+def test_forwards_the_path_that_was_matched(path: str, raw: bytes | None, forwarded: bytes) -> None:
     app = App()
     more = {} if raw is None else {"raw_path": raw}
     drive(AsgiUpstreamAuth(app, UpstreamAuth([route("r")]))(scope(path, **more), nothing, Sent()))
@@ -121,14 +119,14 @@ def test_the_path_that_was_compared_is_the_one_that_goes_on(
 
 
 @pytest.mark.parametrize("hosts", [[b"a", b"b"], [b"a,b"]])
-def test_two_hosts_are_refused(hosts: list[bytes]) -> None:
+def test_rejects_two_host_headers(hosts: list[bytes]) -> None:
     app, sent = App(), Sent()
     middleware = AsgiUpstreamAuth(app, UpstreamAuth([route("r")]))
     drive(middleware(scope("/", headers=[(b"host", each) for each in hosts]), nothing, sent))
     assert (app.scopes, sent[0]["status"]) == ([], 400)
 
 
-def test_what_looks_like_our_header_to_some_servers_is_dropped_as_well() -> None:
+def test_removes_other_spellings_of_the_token_header() -> None:
     app = App()
     rules = UpstreamAuth([route("r", header="X-Api-Key", scheme="", credential=Given)])
     brought = [(b"host", b"x"), (b"x_api_key", b"theirs"), (b"x_other", b"1")]
@@ -140,22 +138,22 @@ def test_what_looks_like_our_header_to_some_servers_is_dropped_as_well() -> None
     ]
 
 
-def test_single_is_nobodys_tenant() -> None:
+def test_no_tenant_can_use_the_name_of_the_shared_token() -> None:
     assert single()(RequestContext.of("", "/")) == "*"
 
 
-# --- A body that is kept ------------------------------------------------------------------------
+# --- Bodies that can be read twice -----------------------------------------------------------
 
 
-def kept(body: bytes, most: int = 100, **environ: Any) -> ReplayableInput:
-    # What stands behind the body belongs to the next request.
+def kept(body: bytes, limit: int = 100, **environ: Any) -> ReplayableInput:
+    # The bytes after the body belong to the next request.
     stream = io.BytesIO(body + b"next request")
     return ReplayableInput(
-        {"wsgi.input": stream, "CONTENT_LENGTH": str(len(body)), **environ}, most
+        {"wsgi.input": stream, "CONTENT_LENGTH": str(len(body)), **environ}, limit
     )
 
 
-def test_a_body_is_read_twice_and_never_past_its_end() -> None:
+def test_reads_a_body_twice_and_never_past_its_end() -> None:
     body = kept(b"one\ntwo\nthree")
     assert (body.read(2), body.readline(), body.read(0)) == (b"on", b"e\n", b"")
     assert body.whole
@@ -164,7 +162,7 @@ def test_a_body_is_read_twice_and_never_past_its_end() -> None:
     assert (body.read(), body.read(5), body.readline()) == (b"", b"", b"")
 
 
-def test_lines_are_those_of_a_file_also_after_a_rewind() -> None:
+def test_reads_lines_like_a_file_after_a_rewind() -> None:
     body = kept(b"one\ntwo\nthree")
     assert list(body) == [b"one\n", b"two\n", b"three"]
     body.rewind()
@@ -173,13 +171,13 @@ def test_lines_are_those_of_a_file_also_after_a_rewind() -> None:
     assert (body.readline(2), body.readline(50), body.readline(50)) == (b"on", b"e\n", b"two")
 
 
-def test_what_is_larger_than_the_bound_is_read_once() -> None:
+def test_reads_a_body_over_the_limit_only_once() -> None:
     body = kept(b"x" * 101)
     assert (body.read(100), body.whole) == (b"x" * 100, True)
     assert (body.read(), body.whole) == (b"x", False)
 
 
-def test_without_a_length_there_is_a_body_only_where_the_server_ends_it() -> None:
+def test_a_body_without_a_length_needs_a_server_that_ends_the_input() -> None:
     assert kept(b"x", CONTENT_LENGTH="").read() == b""
     ended = kept(b"x", CONTENT_LENGTH="", **{"wsgi.input_terminated": True})
     assert ended.read() == b"xnext request"

@@ -1,4 +1,4 @@
-"""What stands around the rules: a resource behind the gateway, and proxies that forward to it."""
+"""A resource server behind the gateway, and proxies that forward requests to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRAVEL = {"connection", "content-length", "date", "host", "server", "transfer-e
 
 
 class Tenants:
-    """A credential for each tenant, whose tokens say whose they are, and how many came."""
+    """A credential for each tenant, whose tokens have it as audience; counts the tokens."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
@@ -46,7 +46,7 @@ class Tenants:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that the resource was sent."""
+    """A request that the resource received."""
 
     method: str
     target: str
@@ -55,12 +55,12 @@ class Seen:
 
 
 class Orders:
-    """A resource that asks the issuer about each token, and answers whose it is."""
+    """A resource that introspects each token at the issuer and returns its tenant."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
         self.seen: list[Seen] = []
-        #: Tokens that it refuses, whatever the issuer says.
+        #: Tokens to reject even if they are active.
         self.refused: set[str] = set()
         self.challenge = CHALLENGE
         self.status = 401
@@ -73,42 +73,42 @@ class Orders:
         }
         body = get_input_stream(environ).read()
         self.seen.append(Seen(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, body))
-        facts = self._facts(headers)
-        told = {
-            "tenant": [each.removeprefix(AUDIENCE) for each in facts.get("aud", [])],
-            "sub": facts.get("sub"),
+        claims = self._claims(headers)
+        content = {
+            "tenant": [each.removeprefix(AUDIENCE) for each in claims.get("aud", [])],
+            "sub": claims.get("sub"),
             "body": body.decode("latin-1"),
         }
-        answer = json.dumps(told).encode()
-        about = [("Content-Length", str(len(answer))), ("Content-Type", "application/json")]
-        if headers.get("x-open") or facts.get("active"):
+        response = json.dumps(content).encode()
+        about = [("Content-Length", str(len(response))), ("Content-Type", "application/json")]
+        if headers.get("x-open") or claims.get("active"):
             start_response("200 OK", about)
         else:
             start_response(f"{self.status} No", [*about, ("WWW-Authenticate", self.challenge)])
-        return [answer]
+        return [response]
 
-    def _facts(self, headers: dict[str, str]) -> dict[str, Any]:
+    def _claims(self, headers: dict[str, str]) -> dict[str, Any]:
         token = headers.get("authorization", "").removeprefix("Bearer ")
         if not token or token in self.refused:
             return {}
-        answer = requests.post(
+        response = requests.post(
             f"{self._application.issuer}/introspect",
             data={"token": token},
             auth=self._application.secrets,
             timeout=30,
         )
-        assert answer.status_code == 200, answer.text
-        facts: dict[str, Any] = answer.json()
-        return facts
+        assert response.status_code == 200, response.text
+        claims: dict[str, Any] = response.json()
+        return claims
 
     @property
-    def carried(self) -> list[str]:
+    def tokens(self) -> list[str]:
         """The tokens of the requests, in order."""
         return [each.headers.get("authorization", "").removeprefix("Bearer ") for each in self.seen]
 
 
 class AsgiProxy:
-    """Forwards by httpx, streaming both ways."""
+    """Forwards requests with httpx, streaming both bodies."""
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -125,26 +125,26 @@ class AsgiProxy:
 
         headers = [each for each in scope["headers"] if each[0].decode() not in _TRAVEL]
         url = self._target + scope["raw_path"].decode()
-        # httpx would lay down a connection of its own for each client, and nothing verifies here.
+        # verify=False skips loading the certificates for each client, which takes long.
         async with (
             httpx.AsyncClient(verify=False, trust_env=False, timeout=30) as client,
-            client.stream(scope["method"], url, headers=headers, content=body()) as answer,
+            client.stream(scope["method"], url, headers=headers, content=body()) as response,
         ):
             kept = [
                 (name.encode(), value.encode())
-                for name, value in answer.headers.items()
+                for name, value in response.headers.items()
                 if name not in _TRAVEL
             ]
             await send(
-                {"type": "http.response.start", "status": answer.status_code, "headers": kept}
+                {"type": "http.response.start", "status": response.status_code, "headers": kept}
             )
-            async for part in answer.aiter_raw():
+            async for part in response.aiter_raw():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body"})
 
 
 class WsgiProxy:
-    """Forwards by requests. It begins its answer when that is first read, as generators do."""
+    """Forwards with requests. As a generator, it starts the response when that is first read."""
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -163,16 +163,16 @@ class WsgiProxy:
             session.trust_env = False
             # Without this, requests would read a netrc file.
             session.auth = lambda request: request
-            answer = session.request(
+            response = session.request(
                 environ["REQUEST_METHOD"],
                 self._target + environ["PATH_INFO"],
                 headers=headers,
                 data=parts,
                 timeout=30,
             )
-            kept = [each for each in answer.headers.items() if each[0].lower() not in _TRAVEL]
-            start_response(f"{answer.status_code} Said", kept)
-            yield answer.content
+            kept = [each for each in response.headers.items() if each[0].lower() not in _TRAVEL]
+            start_response(f"{response.status_code} Said", kept)
+            yield response.content
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def asgi_gateway(upstream: UpstreamAuth, target: str, **options: Any) -> Iterato
 
 @contextmanager
 def wsgi_gateway(upstream: UpstreamAuth, target: str, **options: Any) -> Iterator[str]:
-    # Every rule of PEP 3333 is checked, on both sides of the middleware.
+    # The validators check the rules of PEP 3333 on both sides of the middleware.
     with wsgiref_server(WsgiUpstreamAuth(validator(WsgiProxy(target)), upstream, **options)) as url:
         yield url
 
