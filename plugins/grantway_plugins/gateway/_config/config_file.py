@@ -184,11 +184,11 @@ class ConfigFile(OneProcess):
             yield self._grant(at, table)
         yield self._overlaps()
         if self.token_endpoint is not None:
-            at = ("token_endpoint",)
-            yield self._known_provider(at, self.token_endpoint)
-            yield self._allowed(at, self.token_endpoint)
-            yield self._endpoint_path(at, self.token_endpoint)
-            yield self._keys(at)
+            endpoint = ("token_endpoint",)
+            yield self._known_provider(endpoint, self.token_endpoint)
+            yield self._allowed(endpoint, self.token_endpoint)
+            yield self._endpoint_path(endpoint, self.token_endpoint)
+            yield self._keys(endpoint)
 
     def _invalidate(self, path: KeyPath) -> None:
         """Mark a key as invalid, so that nothing uses it and no follow-up mistake is reported."""

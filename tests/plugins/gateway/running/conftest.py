@@ -1,4 +1,4 @@
-"""A provider, an echo behind the gateway, and a file that names both."""
+"""A provider, an echo server as upstream, and a gateway file that uses both."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ GRANTS = [
 
 @dataclass
 class Behind:
-    """What the gateway stands between.
+    """The provider and the upstream of a gateway.
 
     Attributes:
         issuer: The provider.
-        echo: What is behind.
-        url: Where the echo listens.
-        folder: Where files go.
-        client_id: The gateway's name at the provider.
-        client_secret: Its secret, which ``secret.txt`` in the folder holds too.
+        echo: The upstream server.
+        url: URL of the upstream server.
+        folder: Folder for files.
+        client_id: The gateway's client ID at the provider.
+        client_secret: Its client secret, also stored in ``secret.txt`` in the folder.
     """
 
     issuer: IssuerServer
@@ -44,7 +44,7 @@ class Behind:
     client_secret: str = ""
 
     def register(self, **options: Any) -> dict[str, Any]:
-        """Another client at the provider."""
+        """Register a client at the provider."""
         answer = requests.post(
             f"{self.issuer.url}/register",
             json={
@@ -61,15 +61,15 @@ class Behind:
         return found
 
     def provider(self, more: str = "") -> str:
-        """The provider's table."""
+        """Return the provider's table."""
         return (
             f'[providers.idp]\nissuer = "{self.issuer.url}"\nclient_id = "{self.client_id}"\n'
             f'client_secret_file = "secret.txt"\n{more}\n'
         )
 
     def route(self, name: str = "orders", more: str = "", **values: str) -> str:
-        """A route's table; values are TOML."""
-        said = {
+        """Return a route's table. The values are TOML."""
+        values = {
             "path": f'"/{name}"',
             "upstream": f'"{self.url}"',
             "provider": '"idp"',
@@ -77,17 +77,17 @@ class Behind:
             "on_failure": '"closed"',
             **values,
         }
-        lines = "".join(f"{key} = {value}\n" for key, value in said.items() if value)
+        lines = "".join(f"{key} = {value}\n" for key, value in values.items() if value)
         return f"[routes.{name}]\n{lines}{more}\n"
 
     def write(self, text: str = "", name: str = "gateway.toml") -> Path:
-        """A whole file; without a text, one route."""
+        """Write a gateway file, by default with one route."""
         return write(self.folder, text or self.provider() + self.route(), name)
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[IssuerServer]:
-    """A provider whose tokens live for an hour."""
+    """Run a provider whose tokens expire after an hour."""
     with IssuerServer(
         IssuerSettings(lifetimes=Lifetimes(access_token=3600), registration="unrestricted")
     ) as server:
@@ -96,14 +96,14 @@ def issuer() -> Iterator[IssuerServer]:
 
 @pytest.fixture(scope="module")
 def echoing() -> Iterator[tuple[Echo, str]]:
-    """What is behind, and where."""
+    """Run the echo server, and return it with its URL."""
     echo = Echo()
     with asgi_server(echo) as url:
         yield echo, url
 
 
 def surroundings(issuer: IssuerServer, echoing: tuple[Echo, str], folder: Path) -> Behind:
-    """A provider that knows the gateway, and an echo."""
+    """Register the gateway at the provider."""
     made = Behind(issuer, *echoing, folder)
     client = made.register()
     made.client_id, made.client_secret = client["client_id"], client["client_secret"]
@@ -113,7 +113,7 @@ def surroundings(issuer: IssuerServer, echoing: tuple[Echo, str], folder: Path) 
 
 @pytest.fixture
 def behind(issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path: Path) -> Behind:
-    """A client of its own for the test, and an echo that knows nothing yet."""
+    """Return a new client at the provider, and an echo server without recorded requests."""
     echoing[0].forget()
     return surroundings(issuer, echoing, tmp_path)
 
@@ -127,7 +127,7 @@ def http() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
-    """A thousand connections are as many files of this process."""
+    """Raise the limit of open files for tests with a thousand connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

@@ -1,4 +1,4 @@
-"""A gateway as a process of its own, and what is behind it: an echo, and a provider."""
+"""A gateway in a separate process, an echo server as upstream, and a provider."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ PATIENCE = 30.0
 
 
 class Echo:
-    """An ASGI application that answers with what it was asked, and keeps all of it.
+    """An ASGI application that records each request and returns it as JSON.
 
-    ``/status/NNN`` answers with that status, ``/slow`` only when it is told to, and ``/cut`` with
-    less than it promised.
+    ``/status/NNN`` returns that status, ``/slow`` waits until the client disconnects, and ``/cut``
+    sends less than its ``Content-Length``.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Echo:
         self.forget()
 
     def forget(self) -> None:
-        """As if nothing had been asked."""
+        """Discard all recorded requests."""
         self.requests: list[dict[str, Any]] = []
         self.refuse: set[str] = set()
         self.gone.clear()
@@ -102,7 +102,7 @@ class Echo:
 
     @property
     def tokens(self) -> list[str]:
-        """What each request carried."""
+        """``Authorization`` header of each request."""
         return [dict(each["headers"]).get("authorization", "") for each in self.requests]
 
 
@@ -119,9 +119,9 @@ class GatewayProcess:
     """A running gateway.
 
     Attributes:
-        url: Where it listens.
-        admin: Its admin listener.
-        authorize: Where other proxies ask, or empty.
+        url: Address of the main listener.
+        admin: Address of the admin listener.
+        authorize: Address of the authorization listener, or empty.
     """
 
     def __init__(self, process: ForkServerProcess, shown: Path, log: Path) -> None:
@@ -133,26 +133,26 @@ class GatewayProcess:
 
     @property
     def log(self) -> str:
-        """What it said on standard error."""
+        """Output on stderr."""
         return self._log.read_text()
 
     def wait_for(self, text: str) -> None:
-        """Wait until the log holds a text."""
+        """Wait until the log contains a text."""
         until(lambda: self.log, lambda log: text in log or not self.process.is_alive())
         assert text in self.log
 
     def reload(self) -> None:
-        """As an operator does."""
+        """Send SIGHUP."""
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGHUP)
 
     def ready(self) -> tuple[int, dict[str, Any]]:
-        """What ``/readyz`` says."""
+        """Return the status and body of ``/readyz``."""
         answer = requests.get(f"{self.admin}/readyz", timeout=PATIENCE)
         return answer.status_code, answer.json()
 
     def stop(self) -> int:
-        """As an operator does; gives the exit status."""
+        """Send SIGTERM, and return the exit status."""
         self.process.terminate()
         self.process.join(PATIENCE)
         assert self.process.exitcode is not None, "it did not end"
@@ -180,7 +180,7 @@ def gateway(config: Path, *options: str, **environment: str) -> Iterator[Gateway
 
 
 def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
-    """A file of a gateway that listens on free ports."""
+    """Write the file of a gateway that listens on free ports."""
     path = folder / name
     ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
     path.write_text(text if "[gateway]" in text else ports + text)
@@ -188,13 +188,13 @@ def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
 
 
 class CountingProvider:
-    """An ASGI token endpoint that counts what it is asked, by tenant, and knows some secrets.
+    """An ASGI token endpoint that counts issued tokens by tenant.
 
     Attributes:
-        secrets: Those that are right at the moment.
-        issued: Tenant -> how many tokens.
-        refused: How often a secret was wrong.
-        refusing: Called before a wrong secret is answered.
+        secrets: Valid client secrets.
+        issued: Number of tokens by tenant.
+        refused: Number of requests with an invalid secret.
+        refusing: Called before the response to an invalid secret.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -224,7 +224,7 @@ class CountingProvider:
 
     @staticmethod
     def table(url: str) -> str:
-        """As a gateway's file describes it."""
+        """Return the provider's table for a gateway's file."""
         return (
             f'[providers.idp]\ntoken_endpoint = "{url}/token"\nclient_id = "gateway"\n'
             'client_secret_file = "secret.txt"\nauth = "client_secret_post"\n'

@@ -1,4 +1,4 @@
-"""Which requests the gateway works on when there are more than it can."""
+"""Limits on the number of requests in progress."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_one_tenant_does_not_occupy_every_slot(behind: Behind) -> None:
     ids=["rate", "total"],
 )
 @pytest.mark.parametrize("shape", LENGTHS)
-def test_a_body_that_trickles(behind: Behind, limits: str, shape: str) -> None:
+def test_ends_a_body_that_arrives_too_slowly(behind: Behind, limits: str, shape: str) -> None:
     _, byte = LENGTHS[shape]
     with limited(behind, limits) as run, connect(run) as trickling:
         trickling.sendall(begin("/", shape))
@@ -127,7 +127,7 @@ def test_a_body_that_trickles(behind: Behind, limits: str, shape: str) -> None:
     assert json.loads(body)["error_description"] == "The body arrives too slowly"
 
 
-def test_a_body_that_is_fast_enough_may_take_longer_than_its_first_time(behind: Behind) -> None:
+def test_a_fast_body_may_exceed_body_seconds(behind: Behind) -> None:
     with limited(behind, "body_seconds = 1\nbody_rate = 1000") as run, connect(run) as steady:
         pause = threading.Event()
         head = b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 70000\r\n\r\n"
@@ -159,7 +159,7 @@ def test_one_peer_does_not_occupy_every_slot() -> None:
     assert admit("192.0.2.1") is None
 
 
-def test_a_peer_with_its_share_ends_no_request_of_another_one() -> None:
+def test_a_peer_at_its_limit_does_not_end_requests_of_other_peers() -> None:
     async def crowd() -> None:
         never = asyncio.Event()
 
@@ -180,7 +180,7 @@ def test_a_peer_with_its_share_ends_no_request_of_another_one() -> None:
         assert steady.counted
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        # It counts nothing for a peer that it turns away
+        # Rejected requests are not counted
         assert admit("192.0.2.3") is None
         for each in held:
             admission.leave(each)

@@ -1,4 +1,4 @@
-"""The answers for proxies that forward the requests themselves, as they are documented to ask."""
+"""The authorization endpoint, with requests as the documented proxy configurations send them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(behind: Behind) -> Iterator[GatewayProcess]:
 
 
 def envoy(run: GatewayProcess, path: str, method: str = "GET", **headers: str) -> requests.Response:
-    """As Envoy asks: the request's method, host and path, behind the prefix, without a body."""
+    """Send a check as Envoy does: method, host and prefixed path of the request, without body."""
     return requests.request(
         method,
         f"{run.authorize}/envoy{path}",
@@ -43,12 +43,12 @@ def envoy(run: GatewayProcess, path: str, method: str = "GET", **headers: str) -
 
 
 def removed_by(answer: requests.Response) -> set[str]:
-    """Headers that Envoy drops from the request that it forwards."""
+    """Return the headers that Envoy removes from the forwarded request."""
     return set(answer.headers["x-envoy-auth-headers-to-remove"].split(","))
 
 
 def nginx(run: GatewayProcess, uri: str, **headers: str) -> requests.Response:
-    """As nginx asks with the documented configuration."""
+    """Send a check as nginx does with the documented configuration."""
     said = {
         "X-Original-URI": uri,
         "X-Original-Method": "POST",
@@ -75,7 +75,7 @@ def test_envoy_gets_the_header_to_add(run: GatewayProcess, behind: Behind) -> No
     assert behind.echo.requests == []
 
 
-def test_envoy_is_told_no(run: GatewayProcess) -> None:
+def test_envoy_gets_the_status_of_a_rejection(run: GatewayProcess) -> None:
     assert envoy(run, "/orders").status_code == 403
     assert envoy(run, "/orders", **{"X-Tenant": "a b"}).status_code == 400
     assert envoy(run, "/orders//x", **ACME).status_code == 400
@@ -97,7 +97,7 @@ def test_nginx_gets_the_header_to_copy(run: GatewayProcess) -> None:
     assert (opened.status_code, "authorization" in opened.headers) == (200, False)
 
 
-def test_nginx_is_told_no_by_what_it_passes_on(run: GatewayProcess) -> None:
+def test_nginx_gets_only_statuses_that_it_forwards(run: GatewayProcess) -> None:
     for uri, headers in (
         ("/orders", {}),
         ("/orders", {"X-Tenant": "a b"}),
@@ -121,7 +121,7 @@ def test_no_token_for_a_method_whose_response_shows_it(run: GatewayProcess, meth
 
 
 def forward_auth(run: GatewayProcess, uri: str, **headers: str) -> requests.Response:
-    """As Traefik and Caddy ask: the request is described by X-Forwarded-*."""
+    """Send a check as Traefik and Caddy do, with the request in ``X-Forwarded-*``."""
     said = {
         "X-Forwarded-Method": "POST",
         "X-Forwarded-Uri": uri,
@@ -141,7 +141,7 @@ def test_traefik_and_caddy_get_the_header_to_copy(run: GatewayProcess) -> None:
     assert (opened.status_code, "authorization" in opened.headers) == (200, False)
 
 
-def test_traefik_and_caddy_pass_the_real_status_on(run: GatewayProcess) -> None:
+def test_traefik_and_caddy_get_the_real_status(run: GatewayProcess) -> None:
     assert forward_auth(run, "/orders").status_code == 403
     assert forward_auth(run, "/orders//x", **ACME).status_code == 400
     assert forward_auth(run, "/nothing", **ACME).status_code == 404
@@ -160,9 +160,7 @@ def test_a_proxy_is_described_only_by_its_own_header(run: GatewayProcess) -> Non
 
 
 @pytest.mark.parametrize("character", ["\t", "\x01", "\x0b", "\x1f", "\x7f", " "])
-def test_control_characters_in_the_described_target_are_refused(
-    run: GatewayProcess, character: str
-) -> None:
+def test_rejects_control_characters_in_the_target(run: GatewayProcess, character: str) -> None:
     for path, name in (("nginx", "X-Original-URI"), ("forward-auth", "X-Forwarded-Uri")):
         parts = urlsplit(run.authorize)
         head = (
@@ -177,7 +175,7 @@ def test_control_characters_in_the_described_target_are_refused(
         assert b"authorization" not in answer.lower()
 
 
-def test_a_fragment_in_the_described_target_is_refused(run: GatewayProcess) -> None:
+def test_rejects_a_fragment_in_the_target(run: GatewayProcess) -> None:
     assert nginx(run, "/orders#/x", **ACME).status_code == 403
     assert forward_auth(run, "/orders#/x", **ACME).status_code == 400
 
@@ -185,7 +183,7 @@ def test_a_fragment_in_the_described_target_is_refused(run: GatewayProcess) -> N
 @pytest.mark.parametrize(
     "name", ["X_Tenant", "X-TENANT_", "X.Tenant", "X_Forwarded_For", "x_real_ip", "Content_Length"]
 )
-def test_a_second_spelling_that_the_proxy_would_forward_is_refused(
+def test_rejects_other_spellings_of_headers_that_the_proxy_forwards(
     run: GatewayProcess, name: str
 ) -> None:
     spoofed = {**ACME, name: "umbrella"}
@@ -195,7 +193,7 @@ def test_a_second_spelling_that_the_proxy_would_forward_is_refused(
     assert envoy(run, "/orders", **spoofed).status_code == (400 if refused else 200)
 
 
-def test_only_the_proxies_may_ask(behind: Behind) -> None:
+def test_only_allowed_proxies_get_a_response(behind: Behind) -> None:
     config = behind.write(
         behind.provider()
         + behind.route(upstream="")
@@ -206,7 +204,7 @@ def test_only_the_proxies_may_ask(behind: Behind) -> None:
     assert (answer.status_code, "authorization" in answer.headers) == (403, False)
 
 
-def test_no_page_gets_a_token_by_a_name_pointed_here(run: GatewayProcess) -> None:
+def test_dns_rebinding_does_not_get_a_token(run: GatewayProcess) -> None:
     port = run.authorize.rpartition(":")[2]
     for host, status in (
         (f"page.test:{port}", 403),
@@ -224,5 +222,5 @@ def test_no_page_gets_a_token_by_a_name_pointed_here(run: GatewayProcess) -> Non
             assert ("authorization" in answer.headers) == (status == 200)
 
 
-def test_a_route_without_an_upstream_leads_nowhere(run: GatewayProcess) -> None:
+def test_the_gateway_does_not_forward_a_route_without_upstream(run: GatewayProcess) -> None:
     assert requests.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 404

@@ -1,4 +1,4 @@
-"""A web page cannot use a gateway on the machine of the page's visitor."""
+"""Web pages cannot use a gateway on their visitor's machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def send(run: GatewayProcess, method: str = "GET", path: str = "/", **headers: s
     return answer.status_code
 
 
-def test_a_name_pointed_at_this_machine_gets_nothing(run: GatewayProcess, behind: Behind) -> None:
+def test_rejects_dns_rebinding(run: GatewayProcess, behind: Behind) -> None:
     port = run.url.rpartition(":")[2]
     for host in ("evil.com", f"evil.com:{port}", "localhost.evil.com", "127.0.0.1.evil.com",
                  "evil.tools.test", "xbelow.test", "192.0.2.1", "0x7f.1"):  # fmt: skip
@@ -69,7 +69,7 @@ def test_a_name_pointed_at_this_machine_gets_nothing(run: GatewayProcess, behind
     ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.9:80", "[::1]:80", "app.localhost",
      "tools.test", "a.below.test", "named.test:8443", "shared.test", "acme.tenants.test"],
 )  # fmt: skip
-def test_the_gateways_own_names(run: GatewayProcess, host: str) -> None:
+def test_accepts_the_gateways_own_names(run: GatewayProcess, host: str) -> None:
     assert send(run, Host=host) == 200
 
 
@@ -97,7 +97,7 @@ def test_the_gateways_own_names(run: GatewayProcess, host: str) -> None:
         {"Sec-Fetch-Site": "same-site", "Host": "tools.test"},
     ],
 )
-def test_requests_of_a_page_elsewhere(
+def test_rejects_requests_from_other_sites(
     run: GatewayProcess, behind: Behind, headers: dict[str, str]
 ) -> None:
     for method in ("GET", "POST", "OPTIONS"):
@@ -106,7 +106,7 @@ def test_requests_of_a_page_elsewhere(
     assert behind.echo.requests == []
 
 
-def test_a_websocket_of_a_page_elsewhere(run: GatewayProcess, behind: Behind) -> None:
+def test_rejects_a_websocket_from_another_site(run: GatewayProcess, behind: Behind) -> None:
     asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     assert send(run, Origin="https://evil.com", **asked) == 403
     assert behind.echo.requests == []
@@ -125,24 +125,22 @@ def test_a_websocket_of_a_page_elsewhere(run: GatewayProcess, behind: Behind) ->
         {"Origin": "https://tools.test", "Host": "tools.test"},
     ],
 )
-def test_requests_of_programs_and_of_pages_on_this_machine(
-    run: GatewayProcess, headers: dict[str, str]
-) -> None:
+def test_accepts_programs_and_local_pages(run: GatewayProcess, headers: dict[str, str]) -> None:
     assert send(run, "POST", **headers) == 200
 
 
-def test_a_refusal_says_what_to_configure(run: GatewayProcess) -> None:
+def test_a_rejection_names_the_setting(run: GatewayProcess) -> None:
     named = requests.get(run.url, headers={**ACME, "Host": "evil.com"}, timeout=PATIENCE)
     assert "hosts in [gateway]" in named.json()["error_description"]
     page = requests.get(run.url, headers={**ACME, "Origin": "https://evil.com"}, timeout=PATIENCE)
     assert "origins in [gateway]" in page.json()["error_description"]
 
 
-# --- Which addresses it counts for ----------------------------------------------------------------
+# --- Listen addresses -----------------------------------------------------------------------------
 
 
 def judged(table: dict[str, Any], *headers: tuple[bytes, bytes]) -> int:
-    """The status of a refusal, or 200."""
+    """Return the status of the rejection, or 200."""
     rule = BrowserRule(GatewayTable().load(table), {"r": {"tenant": from_host("t.test")}})
     try:
         rule.check({"headers": headers})
@@ -156,7 +154,7 @@ PAGE = (b"origin", b"https://evil.com")
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"])
-def test_other_addresses_answer_any_name_unless_the_file_says_which(listen: str) -> None:
+def test_other_addresses_accept_any_name_unless_hosts_is_set(listen: str) -> None:
     assert judged({"listen": listen}, EVIL, PAGE) == 200
     assert judged({"listen": listen, "hosts": ["api.test"]}, EVIL) == 403
     assert judged({"listen": listen, "hosts": ["api.test"]}, (b"host", b"api.test"), PAGE) == 200
@@ -164,7 +162,7 @@ def test_other_addresses_answer_any_name_unless_the_file_says_which(listen: str)
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.9.9.9:1"])
-def test_loopback_addresses_are_guarded_unless_the_file_relaxes_it(listen: str) -> None:
+def test_loopback_addresses_are_protected_unless_the_file_disables_it(listen: str) -> None:
     assert judged({"listen": listen}, EVIL) == 403
     assert judged({"listen": listen}, (b"host", b"localhost"), PAGE) == 403
     assert judged({"listen": listen, "hosts": ["*"]}, EVIL) == 200
@@ -172,5 +170,5 @@ def test_loopback_addresses_are_guarded_unless_the_file_relaxes_it(listen: str) 
     assert judged({"listen": listen}, EVIL, EVIL) == 400
 
 
-def test_a_request_without_a_host() -> None:
+def test_accepts_a_request_without_a_host() -> None:
     assert judged({}) == 200

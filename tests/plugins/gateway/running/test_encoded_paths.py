@@ -34,7 +34,7 @@ def shared(
 
 
 def ask(run: GatewayProcess, path: str) -> bytes:
-    """The status line of the answer to a request with exactly this target."""
+    """Return the status line of the response to a request with exactly this target."""
     head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Tenant: acme\r\nConnection: close\r\n\r\n"
     return raw(run.url, head.encode("latin-1")).partition(b"\r\n")[0]
 
@@ -49,7 +49,7 @@ def ask(run: GatewayProcess, path: str) -> bytes:
         ("/npm//x", "/base//x"),
     ],
 )
-def test_the_path_arrives_as_it_was_sent(
+def test_forwards_the_path_unchanged(
     shared: GatewayProcess, behind: Behind, path: str, arrives: str
 ) -> None:
     assert ask(shared, path) == b"HTTP/1.1 200 OK"
@@ -77,7 +77,7 @@ def test_the_path_arrives_as_it_was_sent(
         "/strict/%2e%2e/git",
     ],
 )
-def test_what_could_mean_another_route_is_not_forwarded(
+def test_rejects_paths_that_could_match_another_route(
     shared: GatewayProcess, behind: Behind, path: str
 ) -> None:
     assert ask(shared, path).startswith(b"HTTP/1.1 400 ")

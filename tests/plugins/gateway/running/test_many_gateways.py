@@ -26,7 +26,7 @@ def test_three_gateways_fetch_each_token_once(behind: Behind) -> None:
             + provider.table(url)
             + behind.route(more='extra = {tenant = "{tenant}"}\n')
         )
-        # Each with a file and a folder of its own.
+        # Each gateway has a separate file and folder.
         runs = []
         for number in range(3):
             folder = behind.folder / str(number)
@@ -48,12 +48,12 @@ def test_three_gateways_fetch_each_token_once(behind: Behind) -> None:
             first = set(threads.map(ask, asked))
             assert first == {(tenant, 200, f"Bearer {tenant}-1") for tenant in TENANTS}
             assert provider.issued == Counter(TENANTS)
-            # All of them are refused at once: each is fetched anew by one of the three.
+            # The upstream rejects all tokens at once; one of the gateways fetches each replacement.
             behind.echo.refuse.update(f"Bearer {tenant}-1" for tenant in TENANTS)
             again = set(threads.map(ask, asked))
             assert again == {(tenant, 200, f"Bearer {tenant}-2") for tenant in TENANTS}
             assert provider.issued == Counter(TENANTS * 2)
-            # A gateway that is started later finds them all.
+            # A gateway that starts later finds all tokens in the store.
             folder = behind.folder / "late"
             folder.mkdir()
             (folder / "secret.txt").write_text("not even the right secret")

@@ -1,4 +1,4 @@
-"""Another file, another secret, a provider that comes late: and no request is lost."""
+"""Reloads, secret rotation and late discovery do not lose requests."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ACME = {"X-Tenant": "acme"}
 
 
 class Traffic:
-    """Callers who never stop asking.
+    """Threads that send requests continuously.
 
     Attributes:
-        statuses: How many answers of each status there were.
+        statuses: Number of responses by status.
     """
 
     def __init__(self, ask: Callable[[requests.Session, int], requests.Response]) -> None:
@@ -45,7 +45,7 @@ class Traffic:
                     self.statuses[type(error).__name__] += 1
 
     def go_on_for(self, answers: int) -> None:
-        """Until so many more were answered."""
+        """Wait for so many more responses."""
         wanted = self.statuses.total() + answers
         until(lambda: self.statuses.total() >= wanted)
 
@@ -62,13 +62,13 @@ class Traffic:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """As an operator's tools do: at once, and with another inode."""
+    """Replace a file atomically, which gives it a new inode."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(text)
     fresh.replace(path)
 
 
-def test_a_reload_under_traffic_loses_no_request_and_keeps_the_tokens(behind: Behind) -> None:
+def test_a_reload_under_traffic_loses_no_request_and_keeps_tokens(behind: Behind) -> None:
     config = behind.write()
     with gateway(config) as run:
         traffic = Traffic(
@@ -84,7 +84,7 @@ def test_a_reload_under_traffic_loses_no_request_and_keeps_the_tokens(behind: Be
                 run.reload()
                 until(lambda path=f"{run.url}/{more}": _status(path) == 200)
                 traffic.go_on_for(50)
-            # A change of the provider's table makes new clients; the tokens stay as well.
+            # A changed provider table creates new clients, but keeps the tokens.
             replace_file(config, text.replace("[providers.idp]", "[providers.idp]\ntimeout = 20"))
             assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 200
             traffic.go_on_for(50)
@@ -93,7 +93,7 @@ def test_a_reload_under_traffic_loses_no_request_and_keeps_the_tokens(behind: Be
         assert len({dict(each["headers"])["authorization"] for each in asked}) == 5
 
 
-def test_a_wrong_file_is_refused_and_the_old_one_stays(behind: Behind) -> None:
+def test_an_invalid_file_keeps_the_old_configuration(behind: Behind) -> None:
     config = behind.write()
     good = config.read_text()
     with gateway(config) as run:
@@ -116,7 +116,7 @@ def test_a_wrong_file_is_refused_and_the_old_one_stays(behind: Behind) -> None:
         assert _status(f"{run.url}/orders") == 200
 
 
-def test_the_file_is_followed_where_it_says_so(behind: Behind) -> None:
+def test_reload_every_reloads_a_changed_file(behind: Behind) -> None:
     config = behind.write(
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nreload_every = 0.1\n'
         + behind.provider()
@@ -128,7 +128,7 @@ def test_the_file_is_followed_where_it_says_so(behind: Behind) -> None:
         until(lambda: _status(f"{run.url}/more") == 200)
 
 
-def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
+def test_rotates_a_secret_under_traffic(behind: Behind) -> None:
     secret = behind.folder / "secret.txt"
     secret.write_text("the first secret of the gateway")
     provider = CountingProvider("the first secret of the gateway")
@@ -138,7 +138,7 @@ def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
         )
         with gateway(config, "--verbose") as run:
             traffic = Traffic(
-                # Each request of another tenant, so that each needs the provider.
+                # Each request is for another tenant, so that each needs a new token.
                 lambda session, number: session.get(
                     f"{run.url}/orders",
                     headers={"X-Tenant": f"{threading.get_ident()}-{number}"},
@@ -148,7 +148,7 @@ def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
             with traffic.running():
                 traffic.go_on_for(20)
                 provider.secrets.add("the second secret of the gateway")
-                replace_file(secret, "")  # it is just being written
+                replace_file(secret, "")  # a write in progress
                 traffic.go_on_for(20)
                 replace_file(secret, "the second secret of the gateway\n")
                 run.wait_for("The secret of client gateway has changed")
@@ -160,7 +160,7 @@ def test_a_secret_is_rotated_under_traffic(behind: Behind) -> None:
     assert provider.refused == 0
 
 
-def test_a_secret_that_changes_while_the_old_one_is_refused(behind: Behind) -> None:
+def test_retries_with_a_secret_that_changes_during_a_rejected_request(behind: Behind) -> None:
     secret = behind.folder / "secret.txt"
     secret.write_text("the first secret of the gateway")
     provider = CountingProvider("the second secret of the gateway")
@@ -174,7 +174,7 @@ def test_a_secret_that_changes_while_the_old_one_is_refused(behind: Behind) -> N
     assert (provider.refused, provider.issued["acme"]) == (1, 1)
 
 
-def test_a_secret_that_was_wrong_and_is_mended(behind: Behind) -> None:
+def test_uses_a_corrected_secret(behind: Behind) -> None:
     secret = behind.folder / "secret.txt"
     secret.write_text("not the right one")
     with gateway(behind.write(), "--verbose") as run:
@@ -188,7 +188,7 @@ def test_a_secret_that_was_wrong_and_is_mended(behind: Behind) -> None:
         assert behind.client_secret not in run.log
 
 
-def test_a_provider_that_comes_late(behind: Behind) -> None:
+def test_uses_a_provider_that_starts_late(behind: Behind) -> None:
     port = free_port()
     late = f"http://127.0.0.1:{port}"
     config = behind.write(
@@ -224,7 +224,7 @@ def test_a_provider_that_comes_late(behind: Behind) -> None:
             assert run.ready()[1]["providers"]["late"]["discovered"] is True
 
 
-def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) -> None:
+def test_discovers_a_late_provider_without_a_reload(behind: Behind) -> None:
     port = free_port()
     config = behind.write(
         '[gateway]\nstart = "degraded"\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
@@ -236,12 +236,12 @@ def test_a_provider_that_comes_late_is_found_without_a_reload(behind: Behind) ->
         with IssuerServer(IssuerSettings(registration="unrestricted"), port=port):
             until(lambda: run.ready()[1]["providers"]["idp"]["discovered"])
             run.wait_for("Discovered: idp")
-            # It is asked now, and does not know the client.
+            # The provider gets the request now, but does not know the client.
             assert _status(f"{run.url}/orders") == 503
             assert run.ready()[1]["providers"]["idp"]["error"] == "invalid_client"
 
 
-def test_ready_only_where_all_providers_work(behind: Behind) -> None:
+def test_ready_all_requires_every_provider(behind: Behind) -> None:
     config = behind.write(
         '[gateway]\nstart = "degraded"\nready = "all"\n'
         'listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
@@ -255,7 +255,7 @@ def test_ready_only_where_all_providers_work(behind: Behind) -> None:
         assert _status(f"{run.url}/orders") == 200
 
 
-def test_the_admin_pages(behind: Behind) -> None:
+def test_serves_the_admin_pages(behind: Behind) -> None:
     with gateway(behind.write()) as run:
         assert requests.get(f"{run.admin}/healthz", timeout=PATIENCE).json()["status"] == "ok"
         assert _status(f"{run.url}/orders") == 200
@@ -278,7 +278,7 @@ def test_the_admin_pages(behind: Behind) -> None:
         assert behind.echo.tokens[0].removeprefix("Bearer ") not in everything
 
 
-def test_a_file_that_is_refused_changes_no_metrics(behind: Behind) -> None:
+def test_a_rejected_file_does_not_change_metrics(behind: Behind) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     down = f'[providers.down]\ntoken_endpoint = "{nobody}/token"\nclient_id = "x"\n'
     good = behind.provider() + down + "breaker = {failures = 1}\n"
@@ -294,7 +294,7 @@ def test_a_file_that_is_refused_changes_no_metrics(behind: Behind) -> None:
     assert 'grantway_breaker_state{provider="down"} 2.0' in metrics
 
 
-def test_no_page_in_a_browser_reaches_the_admin_pages(behind: Behind) -> None:
+def test_browsers_of_other_sites_cannot_reach_the_admin_pages(behind: Behind) -> None:
     with gateway(behind.write()) as run:
         pointed = {"Host": run.admin.replace("http://127.0.0.1", "page.test")}
         for method, path in (("GET", "/readyz"), ("GET", "/metrics"), ("POST", "/reload")):

@@ -20,7 +20,7 @@ REASON = "could not be loaded: ModuleNotFoundError: No module named 'no_such_lib
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """A folder on the path of the gateway's process, and not of this one."""
+    """Return a folder on the import path of the gateway's process only."""
     folder = tmp_path / "site"
     folder.mkdir()
     return Site(folder)
@@ -42,7 +42,7 @@ def run(site: Site, config: Path, *options: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("options", [(), ("--check",)], ids=["start", "check"])
-def test_one_that_failed_is_named_with_line_and_reason(
+def test_a_required_plugin_that_failed_is_named_with_line_and_reason(
     site: Site, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     site.install("acme-audit", "import no_such_library", version="1.2")
@@ -53,35 +53,35 @@ def test_one_that_failed_is_named_with_line_and_reason(
     assert f"The required plugin coupon of acme-audit 1.2 {REASON}" in done.stderr
 
 
-def test_one_that_is_not_installed_is_named(site: Site, tmp_path: Path) -> None:
+def test_a_required_plugin_that_is_not_installed_is_named(site: Site, tmp_path: Path) -> None:
     done = run(site, write(tmp_path, requiring("acme-audit")), "--check")
     assert done.returncode == 1
     assert "The required plugin 'acme-audit' is not installed" in done.stderr
 
 
 @pytest.mark.parametrize("wrong", ['"acme"', "[1]", '[""]'])
-def test_what_is_no_list_of_names_is_refused(site: Site, tmp_path: Path, wrong: str) -> None:
+def test_rejects_anything_but_a_list_of_names(site: Site, tmp_path: Path, wrong: str) -> None:
     text = GOOD.replace("[gateway]\n", f"[gateway]\nrequire_plugins = {wrong}\n")
     done = run(site, write(tmp_path, text), "--check")
     assert done.returncode == 1
     assert "gateway.require_plugins" in done.stderr
 
 
-def test_one_that_is_loaded_is_right(site: Site, tmp_path: Path) -> None:
+def test_accepts_a_required_plugin_that_is_loaded(site: Site, tmp_path: Path) -> None:
     site.install("acme-audit", coupon())
     done = run(site, write(tmp_path, requiring("acme-audit", "grantway")), "--check")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_reload_that_requires_one_that_failed_is_refused(site: Site, tmp_path: Path) -> None:
+def test_rejects_a_reload_that_requires_a_failed_plugin(site: Site, tmp_path: Path) -> None:
     site.install("acme-audit", "import no_such_library", version="1.2")
     config = write(tmp_path, GOOD)
     with gateway(config, PYTHONPATH=str(site.folder)) as process:
-        # A plugin that is not required is a warning, once and with its traceback.
+        # A failed plugin that is not required is logged once as a warning, with its traceback.
         assert process.log.count(NAMED) == 1
         assert process.log.count("Traceback (most recent call last)") == 1
         config.write_text(requiring("acme-audit"))
-        answer = requests.post(f"{process.admin}/reload", timeout=PATIENCE)
-        assert answer.status_code == 400
-        assert REASON in answer.text
+        response = requests.post(f"{process.admin}/reload", timeout=PATIENCE)
+        assert response.status_code == 400
+        assert REASON in response.text
         assert process.log.count(NAMED) == 1

@@ -1,4 +1,4 @@
-"""Secrets are replaced while the gateway runs: its own, and those of its callers."""
+"""Rotation of the gateway's own secret and of its clients' secrets at run time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refreshed(run: GatewayProcess, token: str) -> dict[str, str]:
     return dict(answer.json())
 
 
-def test_a_caller_changes_its_secret_in_its_own_time(behind: Behind) -> None:
+def test_a_client_can_use_both_secrets_during_a_rotation(behind: Behind) -> None:
     old, new = f'"{hash_secret(OLD)}"', f'"{hash_secret(NEW)}"'
     path = behind.write(config(behind, old))
     with gateway(path) as run:
@@ -70,7 +70,7 @@ def test_a_caller_changes_its_secret_in_its_own_time(behind: Behind) -> None:
 
 
 @pytest.mark.parametrize("keyed", [True, False])
-def test_a_rotated_upstream_secret_logs_nobody_out_with_a_key_of_its_own(
+def test_a_binding_key_keeps_users_logged_in_when_the_upstream_secret_rotates(
     behind: Behind, keyed: bool
 ) -> None:
     hashed = f'"{hash_secret(OLD)}"'

@@ -88,14 +88,16 @@ def test_a_folder_that_cannot_be_written_is_reported(behind: Behind) -> None:
         assert not [each for each in tokens.iterdir() if each.suffix != ".lock"]
 
 
-# --- What it says ---------------------------------------------------------------------------------
+# --- Messages -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [({"maxmemory": "1mb"}, "its memory is full"), ({"replicaof": "127.0.0.1 1"}, "read-only")],
 )
-def test_a_full_and_a_read_only_server_are_told_apart(settings: dict[str, str], told: str) -> None:
+def test_messages_distinguish_a_full_from_a_read_only_server(
+    settings: dict[str, str], told: str
+) -> None:
     with valkey_server(**settings) as valkey:
         store = RedisStore(valkey.url)
         try:
@@ -118,7 +120,7 @@ def test_an_unreachable_database_is_reported_without_its_password() -> None:
     assert PASSWORD not in health.message
 
 
-def test_stores_that_fail_on_their_own_are_looked_at() -> None:
+def test_watches_only_stores_with_external_dependencies() -> None:
     watched = [{"kind": "file"}, {"kind": "redis"}, {"kind": "sql"}]
     nested = [{"kind": "encrypted", "inner": each} for each in (*watched, "file")]
     assert all(StoreWatch.watches(each) for each in (*watched, *nested))
@@ -127,11 +129,11 @@ def test_stores_that_fail_on_their_own_are_looked_at() -> None:
         assert not StoreWatch.watches({"kind": "encrypted", "inner": {"kind": kind}})
 
 
-# --- What it costs --------------------------------------------------------------------------------
+# --- Cost of probes -------------------------------------------------------------------------------
 
 
-class Slow(FileStore):
-    """A file system that hangs until it is told to go on."""
+class SlowStore(FileStore):
+    """A file store whose saves block until ``go_on`` is set."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -144,8 +146,8 @@ class Slow(FileStore):
         super().save(*given, **named)
 
 
-def test_many_probes_are_one_look(tmp_path: Path) -> None:
-    store = Slow(tmp_path)
+def test_concurrent_probes_share_one_check(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path)
     store.go_on.set()
 
     async def probe() -> None:
@@ -162,7 +164,7 @@ def test_a_store_that_hangs_delays_one_probe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("grantway_plugins.gateway._running.store_watch.PATIENCE", 0.05)
-    store = Slow(tmp_path)
+    store = SlowStore(tmp_path)
 
     async def probe() -> None:
         watch = StoreWatch(store)
@@ -178,15 +180,15 @@ def test_a_store_that_hangs_delays_one_probe(
     assert store.saves == 1
 
 
-def test_another_stores_error_is_not_quoted() -> None:
-    class Rude:
+def test_does_not_quote_errors_of_third_party_stores() -> None:
+    class FailingStore:
         def save(self, *_given: Any, **_named: Any) -> None:
             raise ValueError(PASSWORD)
 
         def __repr__(self) -> str:
-            return "Rude()"
+            return "FailingStore()"
 
-    rude: Any = Rude()
-    store: Store = rude
+    failing: Any = FailingStore()
+    store: Store = failing
     health = asyncio.run(StoreWatch(store).health())
-    assert (health.error, health.message) == ("store_failed", "Rude(): raised ValueError.")
+    assert (health.error, health.message) == ("store_failed", "FailingStore(): raised ValueError.")
