@@ -175,9 +175,7 @@ class Broker(OneProcess):
         try:
             return await self._workers.run(lambda: call(request, deadline))
         except QueueFullError:
-            return unavailable_response(
-                request, "The gateway is busy and sent nothing", RETRY_AFTER
-            )
+            return _busy(request)
 
     def _token(self, request: WireRequest, deadline: Deadline) -> WireResponse | Denial:
         principal = authenticated(request, self._rule)
@@ -187,9 +185,7 @@ class Broker(OneProcess):
         params = params_of(grant, request)
         self._binding.open_params(grant, params, principal)
         if deadline.remaining() <= 0:
-            return unavailable_response(
-                request, "The gateway is busy and sent nothing", RETRY_AFTER
-            )
+            return _busy(request)
         try:
             token, _ = dispatcher.token(grant, params, self._client.auth, deadline)
         except GrantwayError as error:
@@ -203,9 +199,7 @@ class Broker(OneProcess):
         grant = _grant(principal, DEVICE_CODE, dispatcher.registry)
         params = device_params(request, dispatcher.dialect)
         if deadline.remaining() <= 0:
-            return unavailable_response(
-                request, "The gateway is busy and sent nothing", RETRY_AFTER
-            )
+            return _busy(request)
         if dispatcher.provider.device_authorization_endpoint is None:
             raise DenialError("invalid_request", "The provider does not support device logins")
         try:

@@ -94,7 +94,7 @@ def from_host(domain: str) -> TenantRule:
 
 
 def from_path(segment: int) -> TenantRule:
-    """Return a rule that reads the tenant from a path segment: ``acme`` is 2 in ``/t/acme/orders``.
+    """Return a rule that reads the tenant from a path segment; 2 in ``/t/acme/orders`` is ``acme``.
 
     Args:
         segment: Number of the segment, counted from 1.
