@@ -273,10 +273,10 @@ class Gateway(OneProcess):
 
 
 class NamedEvents:
-    """A plugin that counts calls by the providers' names in the file, and not by their hosts.
+    """A plugin that counts calls by provider name instead of by host.
 
     Args:
-        gateway: Whose.
+        gateway: The gateway that counts the calls.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -290,7 +290,7 @@ class NamedEvents:
 
 
 async def _retire(active: _ActiveConfiguration, after: Runtime) -> None:
-    """Close what an runtime leaves behind, once no call is in it."""
+    """Close the components that the new runtime does not reuse, once no request uses them."""
     while active.calls:
         active.idle.clear()
         await active.idle.wait()
