@@ -1,4 +1,4 @@
-"""Checks in environments of their own: ``nox`` runs all, ``nox -s tests-3.13`` one."""
+"""Checks in separate environments: ``nox`` runs all, ``nox -s tests-3.13`` one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import nox
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 
-#: A version has a classifier in ``pyproject.toml`` once all tests have passed on it.
+#: Add the classifier of a new version to ``pyproject.toml`` only after its session passes.
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 #: The oldest supported version. mypy and pyright check against it.
 OLDEST = PYTHONS[0]

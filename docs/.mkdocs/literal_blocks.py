@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - mkdocstrings loads it by its path
 """Docstrings announce an example by ``::``, which Markdown does not know."""
 
 from __future__ import annotations
