@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import grantway
+from tests.unmeasured import environment
 
 PACKAGES = [
     "grantway",
@@ -84,6 +85,11 @@ def test_importing_a_package_loads_no_library() -> None:
         " 'sqlalchemy', 'starlette', 'http.client', 'typing') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code],
+        env=environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.stdout.strip() == "[]"

@@ -12,6 +12,7 @@ import pytest
 from grantway_plugins import _paths as paths
 from grantway_plugins.stores.file import _format as file_format
 from grantway_plugins.stores.file._store import FileStore
+from tests.unmeasured import environment
 
 
 @pytest.mark.parametrize("state", [None, "", "  ", "relative", "/srv/state"])
@@ -43,6 +44,7 @@ def test_file_names_are_safe_and_differ_beyond_case(tmp_path: Path) -> None:
 def loaded_by(code: str) -> set[str]:
     run = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,
