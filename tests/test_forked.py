@@ -57,7 +57,7 @@ def test_receives_everything_that_a_program_is_given(start: object, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_a_signal_ends_it_like_a_new_process(number: signal.Signals) -> None:
+def test_a_signal_ends_a_fork_like_a_new_process(number: signal.Signals) -> None:
     program = "import time; print('ready', flush=True); time.sleep(60)"
     statuses = []
     for popen in (subprocess.Popen, forked.Popen):

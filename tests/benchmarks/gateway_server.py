@@ -148,7 +148,7 @@ async def load(port: int, connections: int, count: int) -> list[float]:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process and its children have used (Linux)."""
+    """Return the CPU time of a process and its children in seconds (Linux)."""
     children = subprocess.run(
         ["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False
     )

@@ -200,10 +200,10 @@ def test_the_secrets_of_every_send_are_masked() -> None:
     assert "nonce-" not in shown
 
 
-# --- What goes wrong ----------------------------------------------------------------------------
+# --- Failures -----------------------------------------------------------------------------------
 
 
-def broken_at(number: int, error: BaseException | None, value: Any = None) -> Callable[[], Any]:
+def failing_at(number: int, error: BaseException | None, value: Any = None) -> Callable[[], Any]:
     """Return a function that fails at the given call."""
     numbers = itertools.count(1)
 
@@ -231,11 +231,11 @@ async def late() -> str:
         (late, "nonce could not be computed: its function is asynchronous"),
         (lambda: late(), "nonce could not be computed: its function is asynchronous"),  # noqa: PLW0108
         (
-            broken_at(1, grantway.InvalidGrantException("spent")),
+            failing_at(1, grantway.InvalidGrantException("spent")),
             "nonce could not be computed: its function raised InvalidGrantException: spent",
         ),
         (
-            broken_at(1, OutcomeUnknownError("lost")),
+            failing_at(1, OutcomeUnknownError("lost")),
             "nonce could not be computed: its function raised OutcomeUnknownError: lost",
         ),
     ],
@@ -261,7 +261,7 @@ def test_an_exception_of_a_function_names_its_parameter(
         client(server) as asking,
         pytest.raises(type(error)) as raised,
     ):
-        asking.create_token(grant_type="urn:example:signed", nonce=broken_at(1, error))
+        asking.create_token(grant_type="urn:example:signed", nonce=failing_at(1, error))
     assert raised.value is error
     assert error.__notes__ == ["Raised by the function that computes the parameter nonce."]
 
@@ -275,7 +275,7 @@ def test_reports_that_another_credential_needs_a_login() -> None:
         client(server) as asking,
         pytest.raises(LoginNeededError) as raised,
     ):
-        asking.create_token(grant_type="urn:example:signed", nonce=broken_at(1, needed))
+        asking.create_token(grant_type="urn:example:signed", nonce=failing_at(1, needed))
     assert str(raised.value) == "Log in."
     assert raised.value.__cause__ is needed
     named = "Raised by the function that computes the parameter nonce."
@@ -285,7 +285,7 @@ def test_reports_that_another_credential_needs_a_login() -> None:
 
 
 @pytest.mark.parametrize(
-    "second", [broken_at(2, OSError("no key")), broken_at(2, None, 7)], ids=["raises", "invalid"]
+    "second", [failing_at(2, OSError("no key")), failing_at(2, None, 7)], ids=["raises", "invalid"]
 )
 def test_an_error_that_prevents_the_second_send(second: Any) -> None:
     """After a rejection, its error is raised; after a lost response, OutcomeUnknownError."""
@@ -301,7 +301,7 @@ def test_after_a_rejection_the_error_says_that_no_retry_was_sent() -> None:
         client(server) as asking,
         pytest.raises(RequestInvalidError, match="The request was not sent again: nonce must be"),
     ):
-        asking.create_token(grant_type="urn:example:signed", nonce=broken_at(2, None, 7))
+        asking.create_token(grant_type="urn:example:signed", nonce=failing_at(2, None, 7))
 
 
 def test_computes_nothing_for_an_invalid_request() -> None:

@@ -33,7 +33,7 @@ def response(body: Any, status: int = 200, **headers: str) -> HttpResponse:
     return HttpResponse(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw)
 
 
-# --- requests -----------------------------------------------------------------------------------
+# --- Requests -----------------------------------------------------------------------------------
 
 
 @given(st.dictionaries(TEXTS, TEXTS))
@@ -101,7 +101,7 @@ def test_headers_state_the_content_types(dialect: Dialect) -> None:
     }
 
 
-# --- answers ------------------------------------------------------------------------------------
+# --- Responses ----------------------------------------------------------------------------------
 
 
 def check(dialect: Dialect, answered: HttpResponse) -> None:
@@ -167,7 +167,7 @@ def test_reads_a_lifetime_in_any_format(value: Any, seconds: int | None) -> None
 
 @pytest.mark.parametrize("value", ["soon", [], {}, "nan", "inf", 10**400, 1e400])
 def test_keeps_a_token_with_an_invalid_lifetime(value: Any) -> None:
-    # It was issued, and the refresh token beside it may be the only one that still works.
+    # The response may contain the only refresh token that still works, so it must be kept.
     answer = {"access_token": "at", "expires_in": value, "refresh_token": "rt"}
     token = RFC6749.decoder.token(answer, 0)
     assert (token.access_token, token.refresh_token) == ("at", "rt")

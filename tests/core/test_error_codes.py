@@ -42,14 +42,14 @@ DOCUMENTS = {
 CODES = sorted({code for codes in DOCUMENTS.values() for code in codes.split()})
 
 
-class OneAnswer:
+class OneResponse:
     """A transport that returns one error code for every request."""
 
     def __init__(self, code: str, status: int = 400) -> None:
-        self.answer = HttpResponse(status, {}, json.dumps({"error": code}).encode())
+        self.response = HttpResponse(status, {}, json.dumps({"error": code}).encode())
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
-        return self.answer
+        return self.response
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -59,7 +59,7 @@ def refusal(code: str, status: int = 400, **more: Any) -> grantway.GrantwayError
     client = grantway.Client(
         grantway.Provider(token_endpoint="https://login.example/token"),
         client_id="c",
-        transport=OneAnswer(code, status),
+        transport=OneResponse(code, status),
         retry=grantway.RetryPolicy(attempts=1),
         **more,
     )

@@ -43,7 +43,7 @@ EVIDENCE = Evidence(
     headers={"x-one": "1"},
     history=(Attempt("refused", "status 503", 503, 1.5, 0.1),),
 )
-#: The codes programs match on: a change here breaks them.
+#: Codes that programs compare with; changing one breaks these programs.
 CODES = {
     "GrantwayError": "grantway_error",
     "RequestInvalidError": "request_invalid",

@@ -1,6 +1,6 @@
-"""The behaviour of each grant in each fault, as specified in the table below.
+"""The behaviour of each grant with each fault, as specified in the table below.
 
-``python -m tests.core.test_fault_matrix`` prints it as markdown, as the documentation shows it.
+``python -m tests.core.test_fault_matrix`` prints the table in Markdown for the documentation.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Row:
     """One fault.
 
     Attributes:
-        fault: Its name.
-        error: What is raised when it does not pass; None where it does no harm.
-        sends: How often each grant of ``GRANTS`` is tried, in their order.
+        fault: Name of the fault.
+        error: Exception for a permanent fault; None if the fault has no effect.
+        sends: Number of attempts for each grant, in the order of ``GRANTS``.
     """
 
     fault: str
@@ -66,7 +66,7 @@ SPECIFICATION = (
     Row("connection refused", ConnectionFailedError, NEVER_SENT),
     Row("unknown host", ConnectionFailedError, NEVER_SENT),
     Row("TLS to a plain port", ConnectionFailedError, NEVER_SENT),
-    # The dead connection is noticed before anything is written to it.
+    # The closed connection is detected before anything is written to it.
     Row("kept connection closed between two calls", None, ONCE),
     # The request was sent, and its outcome is unknown.
     Row("reset before the first byte of the response", OutcomeUnknownError, UNKNOWN),
@@ -75,7 +75,7 @@ SPECIFICATION = (
     Row("half a response", OutcomeUnknownError, UNKNOWN),
     Row("no response", OutcomeUnknownError, UNKNOWN),
     Row("body stalls", OutcomeUnknownError, UNKNOWN),
-    # A drip lasts until the deadline of the whole call, so there is no time for another attempt.
+    # Slow bytes use up the deadline of the whole call, so no time is left for another attempt.
     Row("head drips", OutcomeUnknownError, ONCE),
     Row("body drips", OutcomeUnknownError, ONCE),
     Row("endless body", ResponseTooLargeError, ONCE),
@@ -98,11 +98,11 @@ SPECIFICATION = (
     Row("200, a list", ResponseInvalidError, ONCE),
     Row("200, access_token null", ResponseInvalidError, ONCE),
 )
-#: Shortest and longest wait, in seconds, that Retry-After leads to. Dates have whole seconds.
+#: Shortest and longest wait after a Retry-After, in seconds. Dates have whole seconds.
 WAITS = {"in seconds": (ASKED, ASKED), "as a date": (ASKED_BY_DATE - 2, ASKED_BY_DATE)}
 
 
-# --- The grants ---------------------------------------------------------------------------------
+# --- Grants -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Case:
 
     @property
     def secrets(self) -> list[str]:
-        """What must not show."""
+        """Values that must not appear in errors and logs."""
         return [*self.params.values(), CLIENT_SECRET]
 
 
@@ -124,7 +124,7 @@ REFRESH_TOKEN = "rt-very-secret-0123456789"
 DEVICE_CODE = "dc-very-secret-0123456789"
 REFRESH = {"refresh_token": REFRESH_TOKEN}
 GRANTS = {
-    # A provider that promises nothing may rotate: presenting the old one twice may end the login.
+    # Without a replay window, reusing a rotated refresh token may revoke the login.
     "refresh token": Case("refresh_token", REFRESH),
     "refresh token, window of 30 s": Case(
         "refresh_token", REFRESH, Dialect(name="patient", replay_window=30)
@@ -148,8 +148,8 @@ class Waits(threading.Event):
     """An event that is never set; records waits without waiting.
 
     Attributes:
-        seconds: How long it was to wait, each time.
-        meanwhile: What happens during a wait.
+        seconds: Duration of each wait.
+        meanwhile: Function to call during each wait.
     """
 
     def __init__(self) -> None:
@@ -230,7 +230,7 @@ def assert_nothing_shows(error: BaseException, case: Case, log: str) -> None:
         assert not any(secret in text for text in shown)
 
 
-# --- The matrix ---------------------------------------------------------------------------------
+# --- Matrix -------------------------------------------------------------------------------------
 
 
 def cells(*, passing: bool = False) -> list[Any]:
@@ -248,10 +248,10 @@ def test_every_fault_is_specified_once() -> None:
 
 
 @pytest.mark.parametrize(("row", "grant", "sends"), cells())
-def test_a_permanent_fault(
+def test_a_permanent_fault_raises_and_loses_nothing(
     row: Row, grant: str, sends: int, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The call raises the error of the row after that many attempts, in time, and loses nothing."""
+    """The call makes the specified number of attempts and then raises the specified error."""
     caplog.set_level(logging.DEBUG)
     fault = FAULTS[row.fault]
     assert row.error is not None
@@ -282,7 +282,7 @@ def test_a_permanent_fault(
         assert there.elsewhere.connections == 0
         assert_nothing_shows(error, call.case, caplog.text)
         if fault.arrives:
-            # What the caller holds is untouched, and so is the client: the next call goes well.
+            # The caller's tokens and the client are still usable: the next call succeeds.
             token = call()
             assert token.access_token == "at-1"
             assert token.refresh_token == call.case.params.get("refresh_token")
@@ -290,8 +290,10 @@ def test_a_permanent_fault(
 
 
 @pytest.mark.parametrize(("row", "grant", "sends"), cells(passing=True))
-def test_a_temporary_fault(row: Row, grant: str, sends: int, registry: Registry) -> None:
-    """If a retry is allowed, one fault only delays the call."""
+def test_a_temporary_fault_only_delays_the_call(
+    row: Row, grant: str, sends: int, registry: Registry
+) -> None:
+    """This holds if a retry is allowed; otherwise the call raises."""
     assert row.error is not None
     with scene(row.fault, times=1) as there, calling(registry, grant, row.fault, there) as call:
         polls = grant == "device code"
@@ -307,7 +309,7 @@ def test_a_temporary_fault(row: Row, grant: str, sends: int, registry: Registry)
 
 
 @pytest.mark.parametrize("grant", GRANTS)
-def test_a_server_that_starts_between_two_attempts(grant: str, registry: Registry) -> None:
+def test_reaches_a_server_that_starts_between_two_attempts(grant: str, registry: Registry) -> None:
     name = "connection refused"
     with ExitStack() as stack:
         there = stack.enter_context(scene(name))
@@ -324,7 +326,9 @@ def test_a_server_that_starts_between_two_attempts(grant: str, registry: Registr
 
 
 @pytest.mark.parametrize("grant", GRANTS)
-def test_a_pooled_connection_that_the_server_closed(grant: str, registry: Registry) -> None:
+def test_replaces_a_pooled_connection_that_the_server_closed(
+    grant: str, registry: Registry
+) -> None:
     """The most common fault has no effect, even with a single-use code."""
     name = "kept connection closed between two calls"
     with scene(name, times=1) as there, calling(registry, grant, name, there) as call:
@@ -336,7 +340,7 @@ def test_a_pooled_connection_that_the_server_closed(grant: str, registry: Regist
         assert call.waits.seconds == []
 
 
-# --- The documentation --------------------------------------------------------------------------
+# --- Documentation ------------------------------------------------------------------------------
 
 
 def markdown() -> str:

@@ -12,7 +12,7 @@ import grantway
 from grantway._secrets.hidden_arguments import hides_arguments, hides_construction
 
 MARK = "very-secret-0123456789"
-#: Kept here so that the tests' own frames, which are shown too, hold no secret.
+#: Module level, because tracebacks also show the local variables of the tests.
 GIVEN = {"secret": MARK}
 
 

@@ -12,7 +12,7 @@ from tests.faults import Act, FaultServer
 
 REFRESH_TOKEN = "rt-very-secret-0123456789"
 CLIENT_SECRET = "cs-very-secret-0123456789"
-#: Kept here so that the test's own frame, which is shown too, holds no secret.
+#: Module level, because tracebacks also show the local variables of the tests.
 REQUEST = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
 
 
@@ -56,7 +56,7 @@ def test_a_failed_connection_shows_no_secret() -> None:
     _assert_clean(_ask(f"http://127.0.0.1:{faults.free_port()}"))
 
 
-#: As ``REQUEST``: what the test's own frame shows must be no secret.
+#: Module level, like ``REQUEST``.
 OPTIONS = {"url": "postgresql+nothing://user:db-very-secret-0123456789@127.0.0.1/tokens"}
 
 

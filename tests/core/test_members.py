@@ -227,7 +227,7 @@ def test_a_credential_keeps_the_members_of_an_error() -> None:
     assert caught.value.members["claims"] == "C"
 
 
-def test_a_redirect_with_an_error_has_members() -> None:
+def test_an_error_in_a_redirect_has_members() -> None:
     provider = Provider("https://e.com/token", authorization_endpoint="https://e.com/authorize")
     flow = authorization_code.AuthorizationCodeFlow(Client(provider, client_id="c"))
     request = flow.begin("http://127.0.0.1:1/callback")

@@ -126,12 +126,12 @@ def test_arguments_take_precedence_over_the_environment(
     assert ask(server, ca_bundle=authority.certificate) == "at-1"
 
 
-def test_a_directory_of_certificates(
+def test_trusts_a_directory_of_certificates(
     server: FaultServer, authority: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(authority.certificate)
-    # What `openssl rehash` would call it.
+    # The name that `openssl rehash` would give the file.
     from subprocess import run  # noqa: PLC0415
 
     hashed = run(
@@ -198,7 +198,9 @@ def strict(identity: Identity, authority: Identity) -> Iterator[FaultServer]:
         yield server
 
 
-def test_a_key_with_a_password(strict: FaultServer, authority: Identity, tmp_path: Path) -> None:
+def test_accepts_a_key_with_a_password(
+    strict: FaultServer, authority: Identity, tmp_path: Path
+) -> None:
     mine = issue(tmp_path, "client", authority)
     key = encrypted(mine, tmp_path, MARK)
     certificate = (mine.certificate, key)
@@ -301,7 +303,7 @@ def test_connects_directly_to_exempt_hosts(
         ("nonsense/8", "10.1.2.3", False),
     ],
 )
-def test_which_hosts_are_exempt(exempt: str, host: str, direct: bool) -> None:
+def test_no_proxy_exempts_the_listed_hosts(exempt: str, host: str, direct: bool) -> None:
     network = Network(proxies="http://proxy:1", no_proxy=exempt, trust_env=False)
     assert (network.proxy_for(f"https://{host}/token") is None) is direct
 

@@ -38,14 +38,14 @@ SECRET = "oaKazRN8I0IbtZ0C7JuMn5"
 
 
 class PreAuthorized(GrantSchema):
-    """OpenID4VCI 1.0 section 6.1."""
+    """Parameters of the pre-authorized code grant (OpenID4VCI 1.0 section 6.1)."""
 
     code = Text(required=True, example='"oaKazRN8"', data_key=WIRE)
     tx_code = Text(example='"493536"')
 
     @validates_schema
-    def tell_equal(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Refuse one value for both."""
+    def check_different(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject the same value for both parameters."""
         if data.get("code") == data.get("tx_code"):
             raise ValidationError({"code": ["must differ from tx_code"]})
 
@@ -102,7 +102,7 @@ class Item(GrantSchema):
 
 
 class Detailed(GrantSchema):
-    """RFC 9396."""
+    """Parameters with rich authorization details (RFC 9396)."""
 
     details = fields.List(fields.Nested(Item), data_key="authorization_details")
     main = fields.Nested(Item)
@@ -145,7 +145,7 @@ def test_errors_use_the_wire_name(given: Any, told: dict[str, str]) -> None:
         assert raised.value.errors[name][0].startswith(rule)
     assert SECRET not in str(raised.value)
     if WIRE in told:
-        # A name with a hyphen is no keyword argument, so the error gives the other as well.
+        # A keyword argument cannot contain a hyphen, so the error also names the Python field.
         assert f"{WIRE} (code in Python)" in str(raised.value)
 
 
@@ -166,14 +166,14 @@ def test_masks_a_secret_with_a_data_key_that_the_provider_repeats(secret: str) -
 def test_process_token_receives_the_loaded_parameters(server: FaultServer) -> None:
     seen: list[Mapping[str, Any]] = []
 
-    class Judging(Grant):
-        """Keeps what it is given."""
+    class RecordingGrant(Grant):
+        """Records the parameters that process_token receives."""
 
         def process_token(self, params: Mapping[str, Any], token: Token) -> Token:
             seen.append(params)
             return token
 
-    with client(server, Judging(TYPE, PreAuthorized())) as asking:
+    with client(server, RecordingGrant(TYPE, PreAuthorized())) as asking:
         asking.create_token(grant_type=TYPE, **{WIRE: SECRET})
     assert seen[0]["code"] == SECRET
 
@@ -184,8 +184,8 @@ def test_extra_cannot_replace_a_parameter_with_a_data_key(server: FaultServer, n
         asking.create_token(grant_type=TYPE, **{WIRE: SECRET}, extra={name: "other"})
 
 
-class PreAuthorizedSide:
-    """The issuer grant."""
+class PreAuthorizedIssuer:
+    """Issuer grant that accepts one code."""
 
     def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
         if request.params["code"] != SECRET:
@@ -196,7 +196,7 @@ class PreAuthorizedSide:
 def test_the_issuer_loads_the_parameter_with_the_same_schema(
     grantway_register: Register, grantway_issuer: LiveIssuer
 ) -> None:
-    grantway_register(GRANT, issuer=PreAuthorizedSide())
+    grantway_register(GRANT, issuer=PreAuthorizedIssuer())
     asking = grantway_issuer.client()
     assert asking.create_token(grant_type=TYPE, **{WIRE: SECRET}).access_token
     with pytest.raises(grantway.InvalidGrantException):
@@ -210,9 +210,9 @@ def test_a_grant_with_data_keys_conforms_and_can_be_pickled() -> None:
     assert twin.load({WIRE: "x"}) == {"code": "x"}
 
 
-# --- Names that are taken -----------------------------------------------------------------------
+# --- Reserved names -----------------------------------------------------------------------------
 
-#: The names of a call's own arguments, which no parameter can have.
+#: Names of the arguments of calls, which no parameter can have.
 TAKEN = sorted(
     {
         name
@@ -283,7 +283,7 @@ class Late(Grant):
         (named("code", data_key=""), "data_key='' of its field.code is empty"),
         (named("code", data_key="a b"), "has a space"),
         (named("code", attribute="a.b"), "attribute='a.b' of its field.code has a dot"),
-        # RFC 6749 section 4.1.2, whatever the field is called.
+        # A field sent as ``code`` is single-use whatever its Python name (RFC 6749 section 4.1.2).
         (
             Grant("urn:x", named("grant_code", data_key="code").schema, replay=Replay.SAFE),
             "its field code is single-use",

@@ -270,7 +270,7 @@ def test_accepts_metadata_of_an_expected_issuer() -> None:
         provider = Provider.discover(url, expected_issuer=entra, timeout=PATIENCE)
         with pytest.raises(ResponseInvalidError, match="names the issuer"):
             Provider.discover(url, expected_issuer="https://evil.example", timeout=PATIENCE)
-    # A redirect cannot name a template as its issuer.
+    # The issuer is a template, so a redirect's ``iss`` cannot be compared with it.
     assert provider.issuer is None
     assert provider.token_endpoint == f"{server.url}/token"
 

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from grantway._secrets.redaction import MASK, excerpt, printable, scrub, visible
 
 SECRETS = st.text(alphabet=string.ascii_letters + string.digits + '-._~+/=&%"<', min_size=6)
-#: A token in the response that was not sent, and is too short to be recognised.
+#: A token that was not sent and is too short to be recognised in a response.
 SHORT = "tok-abc123"
 
 
@@ -91,7 +91,7 @@ def test_masks_longer_secrets_first_and_keeps_short_values() -> None:
 
 
 @given(st.text())
-def test_the_provider_s_text_becomes_one_line(text: str) -> None:
+def test_text_of_the_provider_becomes_one_line(text: str) -> None:
     line = printable(text)
     assert line.isprintable()
     assert len(line) <= 500

@@ -58,13 +58,13 @@ def test_reuses_connections(transport: RequestsTransport) -> None:
     assert (len(server.requests), server.connections) == (3, 1)
 
 
-def test_a_rejected_connection_was_never_sent(transport: RequestsTransport) -> None:
+def test_sends_nothing_over_a_rejected_connection(transport: RequestsTransport) -> None:
     with pytest.raises(ConnectionFailedError, match="Nothing was sent") as caught:
         transport.send(post(f"http://127.0.0.1:{faults.free_port()}"), Deadline(5))
     assert caught.value.__context__ is None
 
 
-def test_an_unknown_host_was_never_sent(transport: RequestsTransport) -> None:
+def test_sends_nothing_to_an_unknown_host(transport: RequestsTransport) -> None:
     with pytest.raises(ConnectionFailedError):
         transport.send(post("https://does-not-exist.invalid"), Deadline(5))
 
@@ -113,7 +113,7 @@ def test_the_outcome_is_unknown_after_the_body_was_sent(
     assert error.__cause__ is None
     assert SECRET not in str(error)
     assert server.connections == 1
-    # What is left of that connection is not used for the next request.
+    # The next request does not reuse the failed connection.
     with FaultServer(act, faults.respond()) as server:
         with pytest.raises(OutcomeUnknownError):
             transport.send(post(server.url), Deadline(5))
@@ -123,7 +123,7 @@ def test_the_outcome_is_unknown_after_the_body_was_sent(
 def test_an_early_reset_has_a_definite_error_and_is_sent_once(
     transport: RequestsTransport,
 ) -> None:
-    # Which of the two depends on whether the reset overtakes the body.
+    # The reset may arrive before or after the body was sent, so either error is correct.
     with (
         FaultServer(faults.reset_early) as server,
         pytest.raises((ConnectionFailedError, OutcomeUnknownError)),
@@ -203,20 +203,20 @@ def test_any_redirect_raises_one_error(transport: RequestsTransport, location: s
     assert str(caught.value).isprintable()
 
 
-def test_tls_to_a_plain_port_was_never_sent(transport: RequestsTransport) -> None:
+def test_sends_nothing_over_tls_to_a_plain_port(transport: RequestsTransport) -> None:
     with FaultServer(faults.raw(b"HTTP/1.1 400 Bad\r\n\r\n")) as server:
         url = server.url.replace("http://", "https://")
-        # The server reads the handshake as a request that never ends.
+        # The server treats the handshake as an incomplete request.
         with pytest.raises(ConnectionFailedError):
             transport.send(post(url), Deadline(1))
     assert server.requests == []
 
 
-def test_an_untrusted_certificate_was_never_sent(
+def test_sends_nothing_to_a_server_with_an_untrusted_certificate(
     transport: RequestsTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, trusted = faults.certificate(tmp_path)
-    # What requests itself would obey.
+    # requests would use these variables, but the transport must ignore them.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     monkeypatch.setenv("CURL_CA_BUNDLE", trusted)
     with (
@@ -227,7 +227,7 @@ def test_an_untrusted_certificate_was_never_sent(
     assert server.requests == []
 
 
-def test_a_trusted_certificate_works(tmp_path: Path) -> None:
+def test_accepts_a_trusted_certificate(tmp_path: Path) -> None:
     context, trusted = faults.certificate(tmp_path)
     sender = RequestsTransport(ca_bundle=trusted)
     with FaultServer(faults.respond(), tls=context) as server:
@@ -237,13 +237,13 @@ def test_a_trusted_certificate_works(tmp_path: Path) -> None:
     assert server.connections == 1
 
 
-def test_plain_http_to_a_tls_port_was_never_processed(
+def test_plain_http_to_a_tls_port_has_an_unknown_outcome(
     transport: RequestsTransport, tmp_path: Path
 ) -> None:
     context, _ = faults.certificate(tmp_path)
     with FaultServer(faults.respond(), tls=context) as server:
         url = server.url.replace("https://", "http://")
-        # The bytes did leave, so "never sent" would be a lie.
+        # The bytes were sent, so the outcome is unknown.
         with pytest.raises(OutcomeUnknownError):
             transport.send(post(url), Deadline(2))
     assert server.requests == []
@@ -269,7 +269,7 @@ def test_uses_a_configured_proxy() -> None:
     assert proxy.requests[0].target == "http://localhost:9/token"
 
 
-def test_a_proxy_that_rejects_the_tunnel_was_never_sent() -> None:
+def test_sends_nothing_through_a_proxy_that_rejects_the_tunnel() -> None:
     with FaultServer(faults.raw(faults.message(502, b"no"))) as proxy:
         sender = RequestsTransport(proxies={"https": proxy.url})
         for _ in range(2):
@@ -317,7 +317,7 @@ def test_every_failure_is_a_transport_error() -> None:
     assert all(issubclass(kind, TransportError) for kind in kinds)
 
 
-def test_more_hosts_than_pools_and_use_after_close(transport: RequestsTransport) -> None:
+def test_reaches_more_hosts_than_pools_and_works_after_close(transport: RequestsTransport) -> None:
     with ExitStack() as stack:
         servers = [stack.enter_context(FaultServer(faults.respond())) for _ in range(18)]
         for _ in range(2):

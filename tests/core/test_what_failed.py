@@ -34,24 +34,24 @@ def test_a_lost_response_states_the_cause(act: Act, failed: str) -> None:
     assert error.failed == failed
 
 
-def test_a_rejected_connection() -> None:
+def test_states_that_a_connection_was_rejected() -> None:
     error = failure(f"http://127.0.0.1:{faults.free_port()}")
     assert isinstance(error, ConnectionFailedError)
     assert error.failed == "connection"
 
 
-def test_an_unreachable_proxy() -> None:
+def test_states_that_a_proxy_is_unreachable() -> None:
     proxy = f"http://127.0.0.1:{faults.free_port()}"
     assert failure("https://x.test", RequestsTransport(proxies={"https": proxy})).failed == "proxy"
 
 
-def test_an_untrusted_certificate(tmp_path: Path) -> None:
+def test_states_that_a_certificate_is_untrusted(tmp_path: Path) -> None:
     context, _ = faults.certificate(tmp_path)
     with FaultServer(faults.respond(), tls=context) as server:
         assert failure(server.url).failed == "tls"
 
 
-def test_a_deadline_before_the_send() -> None:
+def test_states_that_the_deadline_passed_before_sending() -> None:
     transport = RequestsTransport()
     with pytest.raises(ConnectionFailedError) as caught:
         transport.send(HttpRequest("POST", "http://127.0.0.1:1", {}, b"{}"), Deadline(-1))

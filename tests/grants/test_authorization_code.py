@@ -132,7 +132,7 @@ def test_sends_resource_and_extra_with_both_requests(
     query, form = parse_qs(urlsplit(addresses[0]).query), server.requests[0].form
     assert query["resource"] == form["resource"] == RESOURCES
     assert query["tenant"][-1] == form["tenant"][0] == "7"
-    # The registry of OAuth parameters has it for the authorization request alone.
+    # The IANA registry lists ``prompt`` for authorization requests only.
     assert query["prompt"] == ["login"]
     assert "prompt" not in form
 
@@ -367,7 +367,9 @@ def test_logs_in_with_a_browser_on_this_machine(
     assert server.requests[0].form["redirect_uri"][0].startswith(f"http://{host}:")
 
 
-def test_a_rejected_login_in_the_browser(client: Client, server: FaultServer) -> None:
+def test_raises_if_the_user_denies_the_login_in_the_browser(
+    client: Client, server: FaultServer
+) -> None:
     with pytest.raises(AccessDeniedException):
         login(client, open_browser=lambda url: visit(url, error="access_denied"), timeout=20)
     assert server.connections == 0
@@ -432,7 +434,7 @@ def test_any_redirect_gives_a_code_or_a_grantway_error(plain: Client, redirect: 
 # --- The browser ----------------------------------------------------------------------------------
 
 
-def come_back_to(redirect_uri: str, query: str) -> None:
+def redirect_in_thread(redirect_uri: str, query: str) -> None:
     """Send the redirect from another thread."""
     with urlopen(f"{redirect_uri}?{query}", timeout=PATIENCE) as page:
         page.read()
@@ -521,7 +523,7 @@ def test_the_redirect_uri_and_the_listener_may_differ(client: Client, server: Fa
     def open_browser(url: str) -> None:
         query = parse_qs(urlsplit(url).query)
         assert query["redirect_uri"] == ["https://app.example.com/callback"]
-        come_back_to(
+        redirect_in_thread(
             f"http://127.0.0.1:{port}/callback",
             urlencode({"state": query["state"][0], "code": CODE}),
         )
@@ -556,7 +558,7 @@ except Exception as error:
         ("sh -c 'read line' %s", "FlowTimeoutError"),
         ("sh -c 'read line' %s &", "FlowTimeoutError"),
         ("true", "FlowTimeoutError"),
-        ("true &", "BrowserUnavailableError"),  # a command of that name, without %s
+        ("true &", "BrowserUnavailableError"),  # without %s, a command name
         ("false", "BrowserUnavailableError"),
         ("false %s &", "BrowserUnavailableError"),  # as xdg-open does without a browser
         ("false %s:no-such-command:false", "BrowserUnavailableError"),

@@ -66,7 +66,7 @@ def test_ignores_other_requests(listener: LoopbackListener) -> None:
     assert get(listener, "/callback")[0] == 400
     assert get(listener, "/callback?code=x&state=other")[0] == 400
     assert get(listener, "/callback?code=x&state=%ff%00")[0] == 400
-    # Python's own client refuses to send this one.
+    # http.client cannot send this request.
     assert listener.respond("http://[/callback?code=x&state=the-state")[0] == 404
     assert get(listener, "/callback?code=x&state=the-state", "POST")[0] == 501
     assert get(listener, "/callback?code=x&state=the-state", "HEAD")[0] == 501
@@ -282,7 +282,7 @@ def test_a_port_can_be_reused_immediately() -> None:
     with LoopbackListener(f"http://127.0.0.1:{free_port()}/callback") as first:
         first.expect("one")
         get(first, "/callback?state=one")
-    # The connection that was served rests in TIME_WAIT on this side.
+    # The closed connection is in TIME_WAIT on the server's side.
     with LoopbackListener(first.redirect_uri) as second:
         second.expect("two")
         assert get(second, "/callback?state=two")[0] == 200

@@ -33,7 +33,7 @@ def carry_over(token: Token, last: Token, requested: tuple[str, ...] | None) -> 
         last: The token whose refresh token was sent.
         requested: The scope that the refresh requested, or None.
     """
-    if not token.access_token:  # a new refresh token came alone
+    if not token.access_token:  # the response has only a new refresh token
         return replace(last, refresh_token=token.refresh_token)
     scope = last.scope if requested is None else requested
     kept = {

@@ -101,9 +101,9 @@ class CredentialConfig:
         once = grant.names.all_of(grant.single_use)
         if grant_type == _REFRESH:
             once |= {_REFRESH}
-        #: Whether the first token comes by ``accept``, after a user has logged in.
+        #: Whether the first token is passed to ``accept`` after a user has logged in.
         self.waits_for_login = bool(once) and not once & params.keys()
-        #: Whether the parameters, such as a code, are good for one token only.
+        #: Whether the parameters, such as a code, can be used only once.
         self.spent_at_once = bool((once & params.keys()) - self.variable)
         # Load the values with the schema, so that "a b" and ["a", "b"] are the same scope.
         known = grant.load(

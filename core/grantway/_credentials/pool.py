@@ -130,7 +130,7 @@ class CredentialPool(OneProcess):
 
 
 def _make_room(part: FIFOCache[str, Credential]) -> None:
-    """Drop a credential if the part is full: the oldest unused one among the first candidates.
+    """Drop the oldest unused credential among the first candidates, if the part is full.
 
     Raises:
         StoreSaveError: All candidates hold tokens that have not been saved; nothing is dropped.

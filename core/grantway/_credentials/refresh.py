@@ -259,8 +259,9 @@ class Refresh:
         if self._failure.unsaved is None:
             return stored
         token, replaced = self._failure.unsaved
-        # Compare the tokens alone: a store may keep times and scopes in another form. A stored
-        # token without a refresh token lost it because ours had replaced it at the provider.
+        # Compare only the tokens, because a store may change the form of times and scopes. If the
+        # stored token has no refresh token, another process removed it after the provider had
+        # rejected it, because ours replaced it.
         if (
             stored is None
             or stored.access_token == token.access_token
@@ -268,7 +269,7 @@ class Refresh:
             or (replaced is not None and stored.refresh_token == replaced.refresh_token)
         ):
             return (yield from self._keep(token, replaced))
-        self._failure.unsaved = None  # another login or refresh happened meanwhile and wins
+        self._failure.unsaved = None  # a newer login or refresh takes precedence
         return stored
 
     def _withdraw(self, stored: Token | None) -> Generator[Step, Any, None]:

@@ -66,7 +66,7 @@ def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
         try:
             thread.start()
         except RuntimeError:
-            # The interpreter is ending, or the system has no thread left.
+            # The interpreter is shutting down, or the system cannot start another thread.
             if _in_event_loop():  # running the work here would block every task
                 _finish(key, future)
                 return _reject(future)

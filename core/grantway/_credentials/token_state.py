@@ -213,7 +213,7 @@ class TokenState:
         with _lock:
             failure = self.failure
             now, monotonic = _time(), _monotonic()
-            # Set the token first: a reader of the old times may get it, but never the reverse.
+            # Set the token first, so that no reader sees the old token with the new times.
             self.token = token
             self.process = os.getpid()
             self.end, self.end_monotonic = now + mandatory, monotonic + mandatory

@@ -178,7 +178,7 @@ class Client:
     def dispatcher(self) -> Dispatcher:
         """Return the dispatcher for the current registry; a running call keeps its own."""
         if self._follows and self._base is not (current := default_registry()):
-            # Two threads may both do this: the dispatchers are equal, and the last one stays.
+            # Two threads may both do this. Their dispatchers are equal, so either may win.
             self._bind(current)
         return self._dispatcher
 

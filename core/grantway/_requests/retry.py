@@ -91,7 +91,7 @@ class RetryRules:
         self._definite = _DEFINITE.union(definite)
 
     def outcome(self, exchange: Exchange, response: ProviderResponse) -> Outcome:
-        """Return the outcome of a send that was answered."""
+        """Return the outcome of a send that got a response."""
         if exchange.step in _BEGINNINGS and _is_from_portal(response):
             return Outcome.UNKNOWN
         return self.judge(response)

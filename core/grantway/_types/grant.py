@@ -89,7 +89,7 @@ class Grant:
         except ValidationError as invalid:
             errors = _flatten(invalid.messages_dict)
         # Raised outside the except block, because the ValidationError holds the values.
-        errors = {self.names.told(path): rules for path, rules in errors.items()}
+        errors = {self.names.wire_path(path): rules for path, rules in errors.items()}
         listing = "; ".join(
             f"{self.names.shown(name)} {rule}" for name, rules in errors.items() for rule in rules
         )

@@ -71,7 +71,7 @@ class ParameterNames:
             )
         )
 
-    def told(self, path: str) -> str:
+    def wire_path(self, path: str) -> str:
         """Return an error's path, such as ``field.0``, with the wire name."""
         name, dot, rest = path.partition(".")
         return f"{self.wire.get(name, name)}{dot}{rest}"

@@ -10,7 +10,7 @@ from grantway._types.quantity import check_seconds
 
 
 class FrozenClock(OneProcess):
-    """A clock that stands still until ``step`` is called. Thread-safe.
+    """A clock that advances only when ``step`` is called. Thread-safe.
 
     Call it to get the time in seconds since the epoch.
 

@@ -372,6 +372,6 @@ def free_port() -> int:
     port = int(sock.getsockname()[1])
     if sys.platform == "linux":
         atexit.register(sock.close)
-    else:  # on this system, a reserved port could not be listened on
+    else:  # other systems do not let a server listen on a reserved port
         sock.close()
     return port

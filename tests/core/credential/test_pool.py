@@ -98,7 +98,7 @@ def test_concurrent_first_calls_get_one_credential(start: Start) -> None:
     barrier = threading.Barrier(8)
 
     def make(name: str) -> Credential:
-        barrier.wait(PATIENCE)  # every thread makes one
+        barrier.wait(PATIENCE)  # every thread creates one
         return client.credential(**SECRET, subject=name)
 
     pool = CredentialPool(make)

@@ -90,7 +90,9 @@ def test_keeps_a_valid_access_token_without_its_rejected_refresh_token(
     assert len(server.requests) == 1
 
 
-def test_a_login_may_return_a_rejected_refresh_token(start: Start, clock: Clock) -> None:
+def test_uses_a_rejected_refresh_token_that_a_new_login_returns_again(
+    start: Start, clock: Clock
+) -> None:
     client, server = start(refuse(), issue())
     credential = client.credential(**DEVICE)
     credential.accept(token(9))

@@ -83,7 +83,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 @pytest.mark.parametrize("act", FAILURES)
 @pytest.mark.parametrize("with_store", [True, False])
-def test_a_failed_refresh(
+def test_a_failed_refresh_shows_no_secret(
     act: Act, with_store: bool, start: Start, clock: Clock, log: pytest.LogCaptureFixture
 ) -> None:
     client, _ = start(act)
@@ -106,7 +106,7 @@ def test_a_failed_refresh(
 
 @pytest.mark.parametrize("act", FAILURES)
 @pytest.mark.parametrize("given", [SEED, CODE], ids=["seed", "code"])
-def test_a_failed_first_token(
+def test_a_failed_first_token_shows_no_secret(
     act: Act, given: dict[str, Any], start: Start, log: pytest.LogCaptureFixture
 ) -> None:
     client, _ = start(act)
@@ -118,7 +118,7 @@ def test_a_failed_first_token(
     assert_clean(log.text, repr(credential), credential.key)
 
 
-def test_a_failed_save_and_a_failed_on_token(
+def test_a_failed_save_and_a_failed_on_token_show_no_secret(
     start: Start, clock: Clock, log: pytest.LogCaptureFixture
 ) -> None:
     def fail(new: Token) -> None:
@@ -144,7 +144,7 @@ def test_a_failed_save_and_a_failed_on_token(
 
 
 @pytest.mark.parametrize("made", ["credential", "credential_pool"])
-def test_an_unknown_parameter(made: str, start: Start) -> None:
+def test_an_unknown_parameter_shows_no_secret(made: str, start: Start) -> None:
     client, _ = start(NEW)
     make: Callable[..., Any] = getattr(client, made)
     with pytest.raises(GrantwayError) as caught:

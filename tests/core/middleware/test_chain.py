@@ -29,8 +29,8 @@ def test_the_first_middleware_is_outermost() -> None:
     assert seen == ["a in", "b in", "b out", "a out"]
 
 
-class Stamps:
-    """Two middlewares that record calls."""
+class RecordingPlugin:
+    """Registers two middlewares that record calls."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -39,7 +39,7 @@ class Stamps:
         try:
             answer = call_next(exchange)
         except InvalidGrantException:
-            self.seen.append("outer: refused")
+            self.seen.append("outer: rejected")
             raise
         self.seen.append(f"outer: {answer.token.access_token} after {answer.attempts}")
         return answer
@@ -57,37 +57,37 @@ class Stamps:
     ("script", "told"),
     [
         ([faults.respond()], "outer: at-1 after 1"),
-        # A plugin stands around the retries, so one call passes it once.
+        # The plugin's middleware wraps the retries, so it runs once per call.
         ([faults.respond(503, b""), faults.respond()], "outer: at-1 after 2"),
-        # And around the mapping, so it sees the exception that the caller sees.
-        ([faults.respond(400, {"error": "invalid_grant"})], "outer: refused"),
+        # It also wraps the error mapping, so it sees the exception that the caller sees.
+        ([faults.respond(400, {"error": "invalid_grant"})], "outer: rejected"),
     ],
 )
 def test_middleware_of_plugins_runs_around_retries_and_error_mapping(
     script: Any, told: str
 ) -> None:
-    stamps = Stamps()
-    registry = build_registry({"stamps": stamps})
+    recording = RecordingPlugin()
+    registry = build_registry({"recording": recording})
     with FaultServer(*script) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
         with Client(provider, client_id="c", registry=registry) as client:
             try:
                 client.create_token(grant_type="refresh_token", refresh_token="rt-1")
             except InvalidGrantException:
-                assert told == "outer: refused"
-    assert stamps.seen == ["inner: token refresh_token", told]
+                assert told == "outer: rejected"
+    assert recording.seen == ["inner: token refresh_token", told]
 
 
 def test_middleware_of_a_client_runs_inside_that_of_plugins() -> None:
-    stamps = Stamps()
+    recording = RecordingPlugin()
 
     def own(exchange: Any, call_next: Any) -> Any:
-        stamps.seen.append(f"own: {exchange.host}")
+        recording.seen.append(f"own: {exchange.host}")
         return call_next(exchange)
 
-    registry = build_registry({"stamps": stamps})
+    registry = build_registry({"recording": recording})
     with FaultServer(faults.respond()) as server:
         provider = Provider(token_endpoint=server.token_endpoint)
         with Client(provider, client_id="c", registry=registry, middleware=[own]) as client:
             client.create_token(grant_type="refresh_token", refresh_token="rt-1")
-    assert stamps.seen[1:] == [f"own: {provider.host}", "outer: at-1 after 1"]
+    assert recording.seen[1:] == [f"own: {provider.host}", "outer: at-1 after 1"]

@@ -84,7 +84,7 @@ def test_a_token_request_is_not_sent_twice(middleware: Any, replay: Replay) -> N
         ) as raised:
             ask(server, middleware, replay)
         assert len(server.requests) == 1
-    # The token that the provider issued is not lost with the error.
+    # The error contains the token that the provider issued.
     assert raised.value.token is not None
     assert raised.value.token.access_token == "at-1"
     assert raised.value.plugin == "audit of application"
@@ -109,10 +109,10 @@ def test_a_token_request_is_not_sent_twice_after_a_failure(first: Any) -> None:
 @pytest.mark.parametrize(
     ("middleware", "replay", "window", "first"),
     [
-        # A second send does no harm by the replay class, or within the provider's window.
+        # A second send is safe because of the replay class or the provider's replay window.
         (twice, Replay.SAFE, 0.0, faults.respond()),
         (twice, Replay.WINDOWED, 3600.0, faults.respond()),
-        # The provider said that it did nothing.
+        # The provider reported that it did not process the request.
         (once_more_after_an_error, Replay.NEVER, 0.0, faults.respond(503, b"")),
     ],
 )

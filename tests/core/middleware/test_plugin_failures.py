@@ -130,7 +130,7 @@ def test_a_credential_keeps_the_token_if_a_plugin_fails(
             assert stored is not None
             assert (stored.access_token, stored.refresh_token) == ("at-1", "rt-1")
         assert told == []
-        # The renewal is completed by the next call, without another request.
+        # The next call completes the refresh without another request.
         assert credential.token().refresh_token == "rt-1"
         assert told == ["at-1"]
         credential.invalidate(credential.token())
@@ -144,7 +144,7 @@ def test_the_error_of_a_direct_call_contains_the_token() -> None:
         client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
         with client, pytest.raises(PluginError) as caught:
             client.create_token(**REFRESH)
-    # As the grant processes it: a refresh token that the response omits is still valid.
+    # The grant keeps the refresh token if the response omits it.
     for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
         assert error.token is not None
         assert (error.token.access_token, error.token.refresh_token) == ("at-1", "rt-0")
@@ -303,7 +303,7 @@ def test_names_the_grant_whose_process_token_fails(
 ) -> None:
     registry = build_registry({"broken": broken_grant(process_token)}, only=["grantway"])
     store = MemoryStore()
-    # The provider does not rotate, so the refresh token that was sent must stay.
+    # The provider does not rotate refresh tokens, so the one that was sent must be kept.
     with FaultServer(issue(refresh_token=None)) as server:
         client = Client(Provider(server.token_endpoint), client_id="c", registry=registry)
         credential = client.credential(**REFRESH, key="k", store=store)

@@ -457,7 +457,7 @@ def test_middleware_may_lower_the_attempts_of_a_waiting_call() -> None:
             middleware=[stop],
             retry=QUICK,
         ) as client,
-        # What the lost send did is not known, and it is not the refusal before it that counts.
+        # The outcome of the lost second send is unknown, although the first one was rejected.
         pytest.raises(OutcomeUnknownError) as error,
     ):
         client.create_token(grant_type=Replay.SAFE.value, coupon="ABC")

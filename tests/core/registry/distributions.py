@@ -39,7 +39,7 @@ class Site:
         group: str = "grantway.v1",
         entry_points: str = "",
     ) -> str:
-        """Install a distribution of one module; returns the module's name."""
+        """Install a distribution of one module, and return the module's name."""
         module = distribution.replace("-", "_")
         (self.folder / f"{module}.py").write_text(textwrap.dedent(source), "utf-8")
         sys.modules.pop(module, None)
@@ -53,7 +53,7 @@ class Site:
         return module
 
     def uninstall(self, distribution: str) -> None:
-        """Take a distribution away."""
+        """Uninstall a distribution."""
         module = distribution.replace("-", "_")
         (self.folder / f"{module}.py").unlink()
         for info in self.folder.glob(f"{module}-*.dist-info"):

@@ -31,7 +31,7 @@ def reason(plugin: object) -> str:
     return status.reason
 
 
-def bringing(hook: str, returned: Any) -> object:
+def plugin_returning(hook: str, returned: Any) -> object:
     """Return a plugin whose hook returns the given value."""
 
     def function() -> Any:
@@ -97,7 +97,7 @@ def test_rejects_an_asynchronous_hook_by_name(hook: str, function: Any) -> None:
 
 @pytest.mark.parametrize("hook", [*LISTS, *MAPPINGS])
 def test_rejects_a_hook_that_returns_a_coroutine(hook: str) -> None:
-    assert f"{hook} is asynchronous" in reason(bringing(hook, late))
+    assert f"{hook} is asynchronous" in reason(plugin_returning(hook, late))
 
 
 def test_rejects_an_asynchronous_observer_by_name() -> None:
@@ -121,13 +121,13 @@ def test_rejects_an_asynchronous_observer_by_name() -> None:
 def test_rejects_asynchronous_callables(
     asynchronous: Any, hook: str, wrap: Callable[[Any], Any], told: str
 ) -> None:
-    found = reason(bringing(hook, wrap(asynchronous)))
+    found = reason(plugin_returning(hook, wrap(asynchronous)))
     assert told in found
     assert "is asynchronous (async def)" in found
 
 
 def test_rejects_an_asynchronous_issuer_grant() -> None:
-    plugin = bringing("grantway_register_issuer_grants", {"urn:example:coupon": LateSide()})
+    plugin = plugin_returning("grantway_register_issuer_grants", {"urn:example:coupon": LateSide()})
     assert "decide of the issuer grant urn:example:coupon is asynchronous" in reason(plugin)
 
 
@@ -151,37 +151,37 @@ class Endless(Mapping[str, Any]):
 
 @pytest.mark.parametrize("hook", LISTS)
 def test_rejects_an_endless_list(hook: str) -> None:
-    assert f"{hook} returned more than 1000 entries" in reason(bringing(hook, endless))
+    assert f"{hook} returned more than 1000 entries" in reason(plugin_returning(hook, endless))
 
 
 @pytest.mark.parametrize("hook", MAPPINGS)
 def test_rejects_an_endless_mapping(hook: str) -> None:
-    assert f"{hook} returned more than 1000 entries" in reason(bringing(hook, Endless()))
+    assert f"{hook} returned more than 1000 entries" in reason(plugin_returning(hook, Endless()))
 
 
 @pytest.mark.parametrize("hook", LISTS)
 @pytest.mark.parametrize("wrong", [None, 7, "coupon", b"coupon", {"coupon": 1}])
 def test_rejects_a_result_that_is_not_a_list(hook: str, wrong: Any) -> None:
-    assert f"{hook} returned " in (found := reason(bringing(hook, wrong)))
+    assert f"{hook} returned " in (found := reason(plugin_returning(hook, wrong)))
     assert "not a list" in found
 
 
 @pytest.mark.parametrize("hook", MAPPINGS)
 @pytest.mark.parametrize("wrong", [None, "coupon", [("coupon", 1)]])
 def test_rejects_a_result_that_is_not_a_mapping(hook: str, wrong: Any) -> None:
-    assert f"{hook} returned " in (found := reason(bringing(hook, wrong)))
+    assert f"{hook} returned " in (found := reason(plugin_returning(hook, wrong)))
     assert "not a mapping" in found
 
 
 @pytest.mark.parametrize("hook", MAPPINGS)
 @pytest.mark.parametrize("name", [None, 7, ""])
 def test_rejects_a_mapping_without_names(hook: str, name: Any) -> None:
-    assert f"{hook} returned {name!r} as a name" in reason(bringing(hook, {name: late}))
+    assert f"{hook} returned {name!r} as a name" in reason(plugin_returning(hook, {name: late}))
 
 
 @pytest.mark.parametrize("hook", LISTS)
 def test_rejects_none_in_a_list(hook: str) -> None:
-    reason(bringing(hook, [None]))
+    reason(plugin_returning(hook, [None]))
 
 
 class CouponSpentError(TokenError):
@@ -194,7 +194,7 @@ class CouponSpentError(TokenError):
 
 
 def test_rejects_an_error_class_that_cannot_be_created() -> None:
-    found = reason(bringing("grantway_register_errors", {"coupon_spent": CouponSpentError}))
+    found = reason(plugin_returning("grantway_register_errors", {"coupon_spent": CouponSpentError}))
     assert "the class CouponSpentError for the error code 'coupon_spent' cannot be created" in found
 
 

@@ -170,7 +170,7 @@ def test_does_not_warn_of_loaded_or_blocked_plugins(
     assert not warnings(caplog)
 
 
-# --- Plugins that must be there -----------------------------------------------------------------
+# --- Required plugins ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["coupon", "acme-coupons", "Acme_Coupons", "acme-coupons/coupon"])
@@ -217,7 +217,7 @@ def test_names_an_unloaded_required_plugin_with_its_reason(
     assert told in str(raised.value)
 
 
-def test_a_required_plugin_that_is_loaded_or_unknown(site: Site) -> None:
+def test_returns_a_loaded_required_plugin_and_rejects_an_unknown_one(site: Site) -> None:
     site.install("acme-coupons", coupon())
     grantway.build_registry(require=["acme-coupons", "grantway"])
     with pytest.raises(grantway.RegistryError, match="required plugin 'acme-audit' is not install"):

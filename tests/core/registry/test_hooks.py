@@ -97,7 +97,7 @@ def grant(summary: str) -> grantway.Grant:
 def test_a_new_argument_does_not_break_a_plugin() -> None:
     @hookspecs.hookspec
     def grantway_register_grants(host: str) -> None:
-        """Grants, for a host."""
+        """Register the grants of a host."""
 
     @grantway.hookimpl(specname="grantway_register_grants")
     def old() -> list[grantway.Grant]:
@@ -110,7 +110,7 @@ def test_a_new_argument_does_not_break_a_plugin() -> None:
     for function, summary in ((old, "old"), (new, "for login.example.com")):
         exports = PluginExports.read(
             PluginStatus("x"),
-            SimpleNamespace(brings=function),
+            SimpleNamespace(hook=function),
             manager=manager(grantway_register_grants),
             arguments={"host": "login.example.com"},
         )
@@ -120,7 +120,7 @@ def test_a_new_argument_does_not_break_a_plugin() -> None:
 def test_a_deprecated_hook_warns_and_is_used() -> None:
     @hookspecs.hookspec(warn_on_impl=DeprecationWarning("use grantway_register_things"))
     def grantway_register_grants() -> None:
-        """The old way."""
+        """Register grants with the deprecated hook."""
 
     @grantway.hookimpl(specname="grantway_register_grants")
     def old() -> list[grantway.Grant]:
@@ -129,7 +129,7 @@ def test_a_deprecated_hook_warns_and_is_used() -> None:
     with pytest.warns(DeprecationWarning, match="use grantway_register_things"):
         exports = PluginExports.read(
             PluginStatus("x"),
-            SimpleNamespace(brings=old),
+            SimpleNamespace(hook=old),
             manager=manager(grantway_register_grants),
         )
     assert [each.summary for each in exports.grants] == ["old"]

@@ -26,7 +26,7 @@ def grant(grant_type: str = TYPE, **more: Any) -> grantway.Grant:
     return grantway.Grant(grant_type=grant_type, schema=grantway.GrantSchema(), **more)
 
 
-class Answering:
+class Transport:
     """A transport that returns a token immediately or when an event is set."""
 
     def __init__(self) -> None:
@@ -45,19 +45,19 @@ class Answering:
         pass
 
 
-def client(transport: Answering | None = None, **options: Any) -> grantway.Client:
-    return grantway.Client(PROVIDER, client_id="me", transport=transport or Answering(), **options)
+def client(transport: Transport | None = None, **options: Any) -> grantway.Client:
+    return grantway.Client(PROVIDER, client_id="me", transport=transport or Transport(), **options)
 
 
-def test_a_grant_for_one_client() -> None:
+def test_registers_a_grant_for_one_client() -> None:
     mine = grantway.Grant(grant_type=TYPE, schema=grantway.GrantSchema())
-    asking = grantway.Client(PROVIDER, client_id="me", grants=[mine], transport=Answering())
+    asking = grantway.Client(PROVIDER, client_id="me", grants=[mine], transport=Transport())
     assert asking.create_token(grant_type=TYPE)
     with pytest.raises(grantway.UnknownGrantTypeError):
         client().create_token(grant_type=TYPE)
 
 
-def test_a_grant_for_the_process() -> None:
+def test_registers_a_grant_for_the_process() -> None:
     before = client()
     grantway.register(grantway.Grant(grant_type=TYPE, schema=grantway.GrantSchema()))
     assert client().create_token(grant_type=TYPE)
@@ -101,7 +101,7 @@ def test_unregister_removes_a_grant() -> None:
         grantway.unregister(TYPE)
 
 
-def test_a_plugin_object_for_the_process() -> None:
+def test_registers_a_plugin_object_for_the_process() -> None:
     calls: list[str] = []
 
     class Plugin:
@@ -160,7 +160,7 @@ def test_a_reload_that_fails_changes_nothing(site: Site, monkeypatch: pytest.Mon
 
 
 def test_a_running_call_keeps_its_registry() -> None:
-    transport = Answering()
+    transport = Transport()
     transport.go.clear()
     asking = client(transport)
     grantway.register(grant())
@@ -176,7 +176,7 @@ def test_a_running_call_keeps_its_registry() -> None:
     assert len(tokens) == 1
 
 
-def test_add_remove_and_reload_under_load(site: Site) -> None:
+def test_calls_succeed_while_grants_are_added_removed_and_reloaded(site: Site) -> None:
     site.install("acme-coupons", coupon("urn:example:installed"))
     asking = client()
     stop = threading.Event()
@@ -188,7 +188,7 @@ def test_add_remove_and_reload_under_load(site: Site) -> None:
         try:
             while not stop.is_set():
                 asking.create_token(grant_type="urn:example:installed", coupon="c")
-                with suppress(grantway.UnknownGrantTypeError):  # it comes and goes
+                with suppress(grantway.UnknownGrantTypeError):  # while it is removed
                     asking.create_token(grant_type=TYPE)
                 count += 1
         except BaseException as error:  # noqa: BLE001 - a thread's error would be lost

@@ -10,7 +10,7 @@ import grantway
 from grantway import PluginStatus
 from tests.core.registry.distributions import Site, coupon
 
-#: What grantway itself brings.
+#: Grant types that grantway itself registers.
 OWN = {
     "authorization_code",
     "client_credentials",
@@ -199,7 +199,7 @@ def test_an_unknown_grant_type_lists_the_plugins_that_are_not_loaded(site: Site)
     assert "Plugins that are not loaded: acme-coupons/coupon (failed)." in str(raised.value)
 
 
-def test_an_object_a_class_and_a_grant_from_the_program() -> None:
+def test_accepts_plugin_objects_and_grants_from_the_program_but_no_class() -> None:
     class Plugin:
         @grantway.hookimpl
         def grantway_register_errors(self) -> dict[str, type[grantway.TokenError]]:

@@ -77,7 +77,7 @@ def the_fault(grant: object, **options: Any) -> Fault:
 
 
 def with_schema(schema: Schema, **more: Any) -> Grant:
-    """Return a grant that breaks no rule that its schema keeps."""
+    """Return a grant that breaks only the rules that its schema breaks."""
     secret = frozenset({"coupon_code"} & set(schema.fields))
     return Grant("urn:example:coupon", schema, secret=secret, summary="A test", **more)
 

@@ -63,7 +63,7 @@ def fork(store: Store, line: Connection) -> None:
 
 
 def first_use(store: Store, line: Connection) -> None:
-    """Load from a new store after a message."""
+    """Wait for a message, and then use the store for the first time."""
     line.send("up")
     line.recv()
     line.send(store.load("key"))

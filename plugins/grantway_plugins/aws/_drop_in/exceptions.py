@@ -249,7 +249,7 @@ def invalid_parameters(message: str, errors: dict[str, list[str]]) -> RequestInv
 def as_invalid(
     message: str, family: str, errors: dict[str, list[str]] | None = None
 ) -> RequestInvalidError:
-    """Return an error that is also of the named botocore class if botocore is imported."""
+    """Return an error; also an instance of the botocore class if botocore is imported."""
     botocore = sys.modules.get("botocore.exceptions")
     bases = () if botocore is None else (getattr(botocore, family),)
     error = _blank(_joined(RequestInvalidError, bases))

@@ -146,7 +146,7 @@ class Gateway(OneProcess):
     async def authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an authorization request from another proxy."""
         active = self._current
-        assert active.authorize is not None  # only the table opens this listener
+        assert active.authorize is not None  # this listener runs only if the file has the table
         await self._in(active, active.authorize, scope, receive, send)
 
     async def _in(
@@ -249,7 +249,7 @@ class Gateway(OneProcess):
 
     @property
     def _current(self) -> _ActiveConfiguration:
-        assert self._active is not None  # no request comes before start
+        assert self._active is not None  # requests arrive only after the start
         return self._active
 
     @property

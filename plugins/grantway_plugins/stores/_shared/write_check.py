@@ -23,6 +23,6 @@ def check_store_writable(store: Store, key: str, timeout: float) -> None:
     """
     trial = f"{key} trial"
     with store.lock(key, timeout):
-        # Not under the token's own key: another program may save there without the lock.
+        # Use another key, because a program that ignores the lock may save under the token's key.
         store.save(trial, Token("trial"))
         store.delete(trial)
