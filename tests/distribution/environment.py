@@ -69,7 +69,8 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def install(self, *wheels: str | Path) -> None:
-        pip("--python", self.python, "install", *wheels)
+        # Modules are compiled when they are imported, which most never are.
+        pip("--python", self.python, "install", "--no-compile", *wheels)
 
     @contextmanager
     def unpacked(self, made: Path) -> Iterator[None]:

@@ -55,7 +55,8 @@ def environment(home: Path) -> dict[str, str]:
         and not name.lower().endswith("_proxy")
         and name not in {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"}
     }
-    return {**kept, "HOME": str(home)}
+    # Modules are compiled when they are imported, which most never are.
+    return {**kept, "HOME": str(home), "PIP_NO_COMPILE": "1"}
 
 
 class Reader:
