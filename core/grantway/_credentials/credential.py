@@ -103,7 +103,9 @@ class Credential:
         """
         state = self._state
         if _monotonic() < state.until_monotonic and _time() < state.until:
-            return state.token
+            token = state.token
+            if token.access_token:  # a logout may have removed it since the comparison
+                return token
         deadline = self._deadline(timeout)
         while True:
             step, seen = self._step(deadline)
@@ -114,9 +116,9 @@ class Credential:
                 continue
             if not single_flight.wait(step, deadline):
                 self._raise_timeout(deadline)
-            token = self._apply(seen, step)
-            if token is not None:
-                return token
+            found = self._apply(seen, step)
+            if found is not None:
+                return found
             single_flight.raise_copy(step)
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
@@ -127,7 +129,9 @@ class Credential:
         """
         state = self._state
         if _monotonic() < state.until_monotonic and _time() < state.until:
-            return state.token
+            token = state.token
+            if token.access_token:  # a logout may have removed it since the comparison
+                return token
         deadline = self._deadline(timeout)
         while True:
             # A step may start a thread, but never touches the network or the store.
@@ -139,9 +143,9 @@ class Credential:
                 continue
             if not await single_flight.wait_async(step, deadline):
                 self._raise_timeout(deadline)
-            token = self._apply(seen, step)
-            if token is not None:
-                return token
+            found = self._apply(seen, step)
+            if found is not None:
+                return found
             single_flight.raise_copy(step)
 
     def invalidate(self, token: Token) -> None:

@@ -149,12 +149,14 @@ class Refresh:
                 yield CheckWritable(last)
             try:
                 token = yield from self._send(last)
-                return (yield from self._keep(token, last))
             except _GONE as error:
                 if error.token is not None:
                     raise  # a plugin raised this after the provider had issued a token
                 failure.rejected_refresh_token = last.refresh_token
                 failure.rejection = rejection = error
+            else:
+                # Not in the try block: on_token may raise the same errors for another reason.
+                return (yield from self._keep(token, last))
             # A program that does not take the lock may have used the refresh token a moment ago.
             last = (yield Load()) if self._stored else None
             if self._is_usable(last):

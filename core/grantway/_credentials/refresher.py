@@ -94,8 +94,9 @@ class Refresher:
                         case Lock():
                             result = lock.enter_context(store.lock(key, config.timeout))
                         case CheckWritable(token):
-                            if hasattr(store, "check_writable"):
-                                store.check_writable(key, token)
+                            check_writable = getattr(store, "check_writable", None)
+                            if check_writable is not None:
+                                check_writable(key, token)
                         case Save(token, fence):
                             store.save(key, token, fence=fence)
                         case Delete(fence):

@@ -196,13 +196,17 @@ class TokenState:
     def adopt(self, token: Token, seen: Token) -> Token | None:
         """Use a token that another credential or process obtained, if ``seen`` is still held.
 
+        An unsaved token is kept: only a refresh may drop it, after comparing it with the store's.
+
         Returns:
             The token, or None if it was rejected.
         """
         with _lock:
             if self._rejected(token):
                 return None
-            if self.token is seen:
+            if self.failure is not None and self.failure.unsaved is not None:
+                self.until = 0.0  # so that the next call starts that refresh
+            elif self.token is seen:
                 self.use(token)
         return token
 

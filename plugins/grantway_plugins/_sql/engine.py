@@ -15,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 #: Detection of dead connections by libpq, in seconds and tries.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+#: Longest time that PostgreSQL accepts, in milliseconds.
+LONGEST_MS = 2**31 - 1
 #: Key of the PostgreSQL advisory lock that is held while tables are created: "grantway" in ASCII.
 _SCHEMA_LOCK = 0x6772616E74776179
 
@@ -51,7 +53,7 @@ def make_engine(
             given = {
                 **_KEEPALIVES,
                 "connect_timeout": connect_timeout,
-                "tcp_user_timeout": 3000 * connect_timeout,  # milliseconds
+                "tcp_user_timeout": min(3000 * connect_timeout, LONGEST_MS),
             }
         arguments = {name: value for name, value in given.items() if name not in url.query}
         engine = sa.create_engine(url, hide_parameters=True, connect_args=arguments, **options)

@@ -15,6 +15,8 @@ from grantway_plugins._paths import expand
 
 #: A name that starts like this is always a path.
 PATH = re.compile(r"[/~]|\.{1,2}/")
+#: The problem of a URL for which ``has_stray_at`` is true.
+STRAY_AT = "has more than one @; write an @ in the password as %40"
 _PASSWORD = re.compile(r":.*@|pass\w*\s*=", re.DOTALL | re.IGNORECASE)
 
 
@@ -63,6 +65,14 @@ def location(url: sa.URL) -> str:
     host = url.host or url.query.get("host", "localhost")
     port = url.port or (5432 if backend == "postgresql" else None)
     return f"{backend}://{host}{f':{port}' if port else ''}/{name}"
+
+
+def has_stray_at(url: sa.URL) -> bool:
+    """Return whether a password with an unescaped @ has become part of the host or the database.
+
+    Do not show the location of such a URL.
+    """
+    return url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}"
 
 
 def has_password(text: str) -> bool:

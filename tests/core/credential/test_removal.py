@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -214,3 +215,22 @@ def test_requires_a_login_without_sending_if_there_is_no_token(start: Start) -> 
     with pytest.raises(LoginNeededError, match=r"accept\(\)"):
         client.credential(**DEVICE).token()
     assert not server.requests
+
+
+@pytest.mark.parametrize("in_event_loop", [False, True])
+def test_a_logout_during_a_call_never_returns_an_empty_token(
+    in_event_loop: bool, start: Start
+) -> None:
+    class LogOut(float):
+        """A time that is compared just before a logout in another thread."""
+
+        def __gt__(self, other: float) -> bool:
+            credential.forget()
+            return True
+
+    client, _ = start()
+    credential = client.credential(**DEVICE)
+    credential.accept(token(9))
+    credential._state.until = LogOut()
+    with pytest.raises(LoginNeededError):
+        asyncio.run(credential.token_async()) if in_event_loop else credential.token()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,25 @@ from typing import Any
 import pytest
 
 from grantway import Token
-from grantway._exceptions import LoginNeededError, StoreSaveError, StoreUnreadableError
+from grantway._exceptions import (
+    InvalidGrantException,
+    LoginNeededError,
+    StoreSaveError,
+    StoreUnreadableError,
+)
 from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
-from tests.core.credential.scenes import Clock, issue, refuse, token, wait_for_refreshes
+from tests.core.credential.scenes import (
+    PATIENCE,
+    SECRET,
+    Clock,
+    issue,
+    refuse,
+    token,
+    wait_for_refreshes,
+)
 
 DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
 LATER = {"seconds_left": 7200, "expires_in": 7200}
@@ -125,6 +139,88 @@ def test_calls_on_token_again_after_it_raised(with_store: bool, start: Start, cl
     assert credential.token().access_token == "at-1"
     assert called == [credential.token()] * 3
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+def test_an_oauth_error_of_on_token_does_not_count_as_the_providers(
+    with_store: bool, start: Start, clock: Clock
+) -> None:
+    """``on_token`` may exchange the token, and the provider may reject the exchange."""
+    client, server = start(issue(), issue())
+    called: list[Token] = []
+
+    def exchange(new: Token) -> None:
+        called.append(new)
+        if len(called) == 1:
+            raise InvalidGrantException("the exchange was rejected")
+
+    store = MemoryStore() if with_store else None
+    credential = client.credential(**SECRET, store=store, on_token=exchange)
+    credential.accept(token(9))
+    clock.step(3600)
+    with pytest.raises(InvalidGrantException, match="the exchange"):
+        credential.token()
+    assert credential.token().refresh_token == "rt-1"
+    assert [each.access_token for each in called] == ["at-1", "at-1"]
+    assert len(server.requests) == 1
+
+
+def test_another_credential_does_not_discard_an_unsaved_token(start: Start, clock: Clock) -> None:
+    """Two credentials of one token share a refresh, and only one holds an unsaved token."""
+    client, server = start(issue())
+    store = SlowStore()
+    holder, other = (client.credential(**DEVICE, store=store) for _ in range(2))
+    holder.accept(token(9))
+    clock.step(3540)
+    store.full = True
+    assert holder.token().access_token == "at-9"
+    wait_for_refreshes()
+    assert holder.holds_the_only_copy()
+
+    store.full = False
+    clock.step(1)
+    store.gate.clear()
+    with ThreadPoolExecutor(1) as threads:
+        # The other credential loads the old token, which is valid, and the holder joins it.
+        loading = threads.submit(other.token)
+        assert store.arrived.wait(PATIENCE)
+        assert holder.token().access_token == "at-9"
+        store.gate.set()
+        assert loading.result(PATIENCE).access_token == "at-9"
+    wait_for_refreshes()
+    holder.token()
+    wait_for_refreshes()
+    stored = store.load(holder.key)
+    assert stored is not None
+    assert stored.refresh_token == "rt-1"
+    assert holder.token().access_token == "at-1"
+    assert len(server.requests) == 1
+
+
+class SlowStore(FaultyStore):
+    """A store whose reads wait for ``gate``; ``arrived`` is set while one waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.arrived = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def load(self, key: str) -> Token | None:
+        if not self.gate.is_set():
+            self.arrived.set()
+            assert self.gate.wait(PATIENCE)
+        return super().load(key)
+
+
+def test_a_store_may_have_no_check_before_a_refresh(start: Start, clock: Clock) -> None:
+    class Plain(MemoryStore):
+        check_writable = None
+
+    client, _ = start(issue())
+    credential = client.credential(**DEVICE, store=Plain())
+    credential.accept(token(9))
+    clock.step(3600)
+    assert credential.token().access_token == "at-1"
 
 
 def test_calls_on_token_again_if_the_store_omits_fields(start: Start, clock: Clock) -> None:

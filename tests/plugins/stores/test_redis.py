@@ -32,7 +32,7 @@ from tests.plugins.stores.contract import (
     shown,
 )
 from tests.plugins.stores.processes import Opener
-from tests.plugins.stores.shared import LEASE, SharedStoreContract
+from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, SharedStoreContract
 from tests.valkey import ValkeyServer, valkey_server
 from tests.waiting import PATIENCE
 
@@ -72,6 +72,10 @@ def store(reopen: Opener) -> Iterator[RedisStore]:
 
 class TestRedisStore(StoreContract, DurableStoreContract, SharedStoreContract):
     """The contract for a server."""
+
+    @pytest.fixture
+    def reopen_for_turns(self, reopen: functools.partial[RedisStore]) -> Opener:
+        return functools.partial(reopen, lease=LEASE_FOR_TURNS)
 
     @pytest.fixture
     def corrupt(self, raw: redis.Redis, prefix: str) -> Callable[[str, bytes], None]:

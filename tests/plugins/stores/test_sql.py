@@ -37,7 +37,7 @@ from tests.plugins.stores.contract import (
     shown,
 )
 from tests.plugins.stores.processes import Opener, peer
-from tests.plugins.stores.shared import LEASE, SharedStoreContract
+from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, SharedStoreContract
 from tests.postgres import PostgresServer, postgres_server
 from tests.waiting import PATIENCE
 
@@ -58,6 +58,10 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
         return functools.partial(
             SqlStore, url=url, prefix=next(PREFIXES), lease=LEASE, timeout=PATIENCE
         )
+
+    @pytest.fixture
+    def reopen_for_turns(self, reopen: functools.partial[SqlStore]) -> Opener:
+        return functools.partial(reopen, lease=LEASE_FOR_TURNS)
 
     @pytest.fixture
     def store(self, reopen: Opener) -> Iterator[SqlStore]:
@@ -204,6 +208,11 @@ def rows(store: SqlStore) -> list[Any]:
         ({"url": "sqlite:///:memory:"}, "url"),
         ({"url": MARK}, "url"),
         ({"url": "postgresql+nothing://u:" + MARK + "@h/d"}, "url"),
+        ({"url": "postgresql+nothing://h/d?password=" + MARK}, "url"),
+        ({"url": "mysql://h/d?password=" + MARK}, "url"),
+        # An @ in a password moves the rest of it into the host or the database.
+        ({"url": "postgresql+psycopg://u:p@" + MARK + "@localhost/d"}, "url"),
+        ({"url": "postgresql+psycopg://u:p@localhost/" + MARK + "@localhost/d"}, "url"),
         ({"url": "sqlite:///x", "prefix": "drop table"}, "prefix"),
         ({"url": "sqlite:///x", "prefix": ""}, "prefix"),
         ({"url": "sqlite:///x", "lease": 0}, "lease"),
@@ -399,6 +408,12 @@ def test_reports_a_statement_timeout(postgres: PostgresServer) -> None:
             with pytest.raises(StoreSaveError, match="did not respond in time"):
                 store.save("key", Token("at"))
         engine.dispose()
+        assert store.load("key") == WHOLE
+
+
+def test_accepts_a_timeout_longer_than_postgresqls_limits(postgres: PostgresServer) -> None:
+    with closing(SqlStore(postgres.url, prefix=next(PREFIXES), timeout=1e9)) as store:
+        store.save("key", WHOLE)
         assert store.load("key") == WHOLE
 
 

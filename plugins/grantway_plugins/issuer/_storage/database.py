@@ -21,7 +21,14 @@ from grantway._secrets.masked import Masked
 from grantway_plugins._paths import expand, require_writable, user_folder
 from grantway_plugins._sql.engine import create_private_file, lock_schema, make_engine
 from grantway_plugins._sql.failures import Kind, explain
-from grantway_plugins._sql.urls import PATH, location, parse_url, sqlite_file
+from grantway_plugins._sql.urls import (
+    PATH,
+    STRAY_AT,
+    has_stray_at,
+    location,
+    parse_url,
+    sqlite_file,
+)
 
 from . import tables
 from .checkpoint import FALLBACK_PAGES
@@ -140,11 +147,8 @@ def _url(database: str | Path) -> sa.URL:
     url = parse_url(Masked(name), _INSTEAD)
     if url is None:
         raise DatabaseError(_RULE)
-    if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
-        # The rest of the password would be resolved as a host.
-        raise DatabaseError(
-            "The database URL has more than one @; write an @ in the password as %40"
-        )
+    if has_stray_at(url):
+        raise DatabaseError(f"The database URL {STRAY_AT}")
     return url
 
 

@@ -17,9 +17,16 @@ from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from grantway._exceptions import ConfigurationError, StoreUnreadableError
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
-from grantway_plugins._sql.engine import create_private_file, make_engine
+from grantway_plugins._sql.engine import LONGEST_MS, create_private_file, make_engine
 from grantway_plugins._sql.failures import explain
-from grantway_plugins._sql.urls import hosts_without_tls, location, parse_url, sqlite_file
+from grantway_plugins._sql.urls import (
+    STRAY_AT,
+    has_stray_at,
+    hosts_without_tls,
+    location,
+    parse_url,
+    sqlite_file,
+)
 from grantway_plugins.stores._shared.connection_security import require_encrypted
 
 from ._statements import Statements
@@ -171,34 +178,48 @@ def _engine(url: Masked[str], timeout: float, connections: int) -> sa.Engine:
         ConfigurationError: The URL is not one of SQLite or PostgreSQL, or its driver is not
             installed.
     """
-    parsed = parse_url(url, "the URL to an absolute path")
-    engine, problem = None, _RULE
-    if parsed is not None:
-        backend = parsed.get_backend_name()
-        if backend == "postgresql" or (backend == "sqlite" and sqlite_file(parsed) is not None):
-            engine, problem = make_engine(
-                parsed,
-                busy_timeout=timeout,
-                connect_timeout=max(2, int(timeout)),
-                synchronous="FULL",  # a save is on disk when it returns
-                rule=_RULE,
-                isolation_level="AUTOCOMMIT",
-                pool_size=connections,
-                max_overflow=0,
-                pool_timeout=timeout,
-            )
+    engine, problem = _make_engine(url, timeout, connections)
     if engine is None:
         raise ConfigurationError(f"url: {problem}.", errors={"url": [problem]})
     if engine.dialect.name == "postgresql":
+        longest = min(int(timeout * 1000), LONGEST_MS)
 
         @event.listens_for(engine, "connect")
         def connect(connection: Any, _record: Any) -> None:
             with closing(connection.cursor()) as cursor:
                 # Respect settings stricter than "on", such as waiting for replicas.
                 cursor.execute(
-                    f"SELECT set_config('statement_timeout', '{int(timeout * 1000)}', false), "
+                    f"SELECT set_config('statement_timeout', '{longest}', false), "
                     "CASE WHEN current_setting('synchronous_commit') = 'off' "
                     "THEN set_config('synchronous_commit', 'on', false) END"
                 )
 
     return engine
+
+
+def _make_engine(
+    url: Masked[str], timeout: float, connections: int
+) -> tuple[sa.Engine | None, str]:
+    """Return an engine and a problem, which is empty on success.
+
+    The caller raises the error, because the parsed URL shows passwords in its query.
+    """
+    parsed = parse_url(url, "the URL to an absolute path")
+    if parsed is None:
+        return None, _RULE
+    if has_stray_at(parsed):
+        return None, STRAY_AT
+    backend = parsed.get_backend_name()
+    if backend != "postgresql" and (backend != "sqlite" or sqlite_file(parsed) is None):
+        return None, _RULE
+    return make_engine(
+        parsed,
+        busy_timeout=timeout,
+        connect_timeout=max(2, int(timeout)),
+        synchronous="FULL",  # a save is on disk when it returns
+        rule=_RULE,
+        isolation_level="AUTOCOMMIT",
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=timeout,
+    )
