@@ -12,8 +12,8 @@ import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.interop.proxies import caddy, envoy_proxy, nginx, traefik
-from tests.plugins.gateway.running.conftest import Behind, surroundings
-from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+from tests.plugins.gateway.running.conftest import Backends, make_backends
+from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
 from tests.plugins.gateway.servers import asgi_server
 from tests.waiting import until
 
@@ -29,24 +29,24 @@ def shown(language: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    echo = Echo()
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
+    echo = EchoUpstream()
     with (
         IssuerServer(IssuerSettings(registration="unrestricted")) as issuer,
         asgi_server(echo) as url,
     ):
-        yield surroundings(issuer, (echo, url), tmp_path_factory.mktemp("gateway"))
+        yield make_backends(issuer, (echo, url), tmp_path_factory.mktemp("gateway"))
 
 
 @pytest.fixture(scope="module")
-def run(behind: Behind) -> Iterator[GatewayProcess]:
-    config = behind.write(
-        behind.provider()
+def run(backends: Backends) -> Iterator[GatewayProcess]:
+    config = backends.write(
+        backends.provider()
         + '[providers.down]\ntoken_endpoint = "http://127.0.0.1:1/token"\nclient_id = "x"\n'
-        + behind.route(upstream="")
-        + behind.route("kept", upstream="", incoming='"keep"')
-        + behind.route("closed", upstream="", provider='"down"')
-        + behind.route("open", upstream="", provider='"down"', on_failure='"open"')
+        + backends.route(upstream="")
+        + backends.route("kept", upstream="", incoming='"keep"')
+        + backends.route("closed", upstream="", provider='"down"')
+        + backends.route("open", upstream="", provider='"down"', on_failure='"open"')
         + '[authorize]\nlisten = "127.0.0.1:0"\n'
     )
     with gateway(config) as running:
@@ -56,17 +56,17 @@ def run(behind: Behind) -> Iterator[GatewayProcess]:
 @pytest.fixture(scope="module", params=["nginx", "envoy", "traefik", "caddy"])
 def proxy(
     request: pytest.FixtureRequest,
-    behind: Behind,
+    backends: Backends,
     run: GatewayProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, str]]:
     folder = tmp_path_factory.mktemp(request.param)
     languages = {"nginx": "nginx", "envoy": "yaml", "traefik": "toml", "caddy": "caddyfile"}
     text = shown(languages[request.param]).replace("http://127.0.0.1:8412", run.authorize)
-    text = text.replace("http://127.0.0.1:9000", behind.url)
+    text = text.replace("http://127.0.0.1:9000", backends.url)
     with ExitStack() as running:
         if request.param == "envoy":
-            clusters = {"grantway": run.authorize, "echo": behind.url}
+            clusters = {"grantway": run.authorize, "echo": backends.url}
             url = running.enter_context(envoy_proxy(folder, text, clusters))
         else:
             start = {"nginx": nginx, "traefik": traefik, "caddy": caddy}[request.param]
@@ -77,62 +77,62 @@ def proxy(
 
 
 @pytest.fixture
-def http(behind: Behind) -> Iterator[requests.Session]:
-    behind.echo.forget()
+def http(backends: Backends) -> Iterator[requests.Session]:
+    backends.echo.reset()
     with requests.Session() as session:
         session.trust_env = False
         yield session
 
 
 def test_requests_carry_the_tenants_token(
-    proxy: tuple[str, str], behind: Behind, http: requests.Session
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
 ) -> None:
     for tenant in ("acme", "umbrella", "acme"):
-        answer = http.post(
+        response = http.post(
             f"{proxy[1]}/orders/1?x=1",
             data=b"a body",
             headers={**THEIRS, "X-Tenant": tenant},
             timeout=PATIENCE,
         )
-        assert answer.status_code == 200, answer.text
-        told = answer.json()
+        assert response.status_code == 200, response.text
+        told = response.json()
         assert (told["method"], told["path"], told["query"]) == ("POST", "/orders/1", "x=1")
         assert told["body"] == "a body"
-    tokens = behind.echo.tokens
+    tokens = backends.echo.tokens
     assert all(token.startswith("Bearer gwa_") for token in tokens)
     assert tokens[0] == tokens[2] != tokens[1]
 
 
 def test_rejected_requests_reach_no_upstream(
-    proxy: tuple[str, str], behind: Behind, http: requests.Session
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
 ) -> None:
     assert http.get(f"{proxy[1]}/orders", timeout=PATIENCE).status_code == 403
     closed = http.get(f"{proxy[1]}/closed", headers=THEIRS, timeout=PATIENCE)
     assert closed.status_code == 503
-    assert behind.echo.requests == []
+    assert backends.echo.requests == []
 
 
 def test_keeps_or_removes_the_callers_token_by_route(
-    proxy: tuple[str, str], behind: Behind, http: requests.Session
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
 ) -> None:
     for path in ("kept", "open"):
-        answer = http.get(f"{proxy[1]}/{path}", headers=THEIRS, timeout=PATIENCE)
-        assert answer.status_code == 200
-    assert behind.echo.tokens == ["Bearer of-the-caller", ""]
+        response = http.get(f"{proxy[1]}/{path}", headers=THEIRS, timeout=PATIENCE)
+        assert response.status_code == 200
+    assert backends.echo.tokens == ["Bearer of-the-caller", ""]
 
 
 def test_a_variant_spelling_of_the_tenant_header_reaches_no_upstream(
-    proxy: tuple[str, str], behind: Behind, http: requests.Session
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
 ) -> None:
     """The header is rejected or removed, so that no upstream mistakes it for the tenant."""
     spoofed = {**ACME, "X_Tenant": "umbrella", "X_Forwarded_For": "6.6.6.6"}
     http.get(f"{proxy[1]}/orders", headers=spoofed, timeout=PATIENCE)
-    for seen in behind.echo.requests:
+    for seen in backends.echo.requests:
         assert not {"x_tenant", "x_forwarded_for"} & dict(seen["headers"]).keys()
 
 
 def test_callers_cannot_choose_the_path_that_the_gateway_checks(
-    proxy: tuple[str, str], behind: Behind, http: requests.Session
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
 ) -> None:
     """The headers that describe a request to the gateway come from the proxy, not the caller."""
     forged = {
@@ -142,28 +142,28 @@ def test_callers_cannot_choose_the_path_that_the_gateway_checks(
         "X-Forwarded-Method": "GET",
         "X-Forwarded-Host": "orders.test",
     }
-    answer = http.get(f"{proxy[1]}/nothing", headers={**ACME, **forged}, timeout=PATIENCE)
-    assert answer.status_code in {403, 404}
-    assert behind.echo.requests == []
+    response = http.get(f"{proxy[1]}/nothing", headers={**ACME, **forged}, timeout=PATIENCE)
+    assert response.status_code in {403, 404}
+    assert backends.echo.requests == []
 
 
 def test_callers_cannot_remove_the_token(
-    proxy: tuple[str, str], behind: Behind, http: requests.Session
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
 ) -> None:
     """Proxies remove the headers listed in ``Connection``, some after adding the token."""
     for named in ("close, Authorization", "close,authorization", "AUTHORIZATION"):
         headers = {**THEIRS, "Connection": named}
-        answer = http.get(f"{proxy[1]}/orders", headers=headers, timeout=PATIENCE)
-        assert answer.status_code in {200, 400}
-    assert all(token.startswith("Bearer gwa_") for token in behind.echo.tokens)
+        response = http.get(f"{proxy[1]}/orders", headers=headers, timeout=PATIENCE)
+        assert response.status_code in {200, 400}
+    assert all(token.startswith("Bearer gwa_") for token in backends.echo.tokens)
 
 
 def test_no_token_for_a_method_whose_response_shows_it(
-    proxy: tuple[str, str], behind: Behind, http: requests.Session
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
 ) -> None:
-    answer = http.request("TRACE", f"{proxy[1]}/orders", headers=ACME, timeout=PATIENCE)
-    assert answer.status_code in {403, 405, 501, 503}
-    assert behind.echo.requests == []
+    response = http.request("TRACE", f"{proxy[1]}/orders", headers=ACME, timeout=PATIENCE)
+    assert response.status_code in {403, 405, 501, 503}
+    assert backends.echo.requests == []
 
 
 def test_statuses_and_reasons_reach_the_caller(

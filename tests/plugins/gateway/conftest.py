@@ -76,14 +76,14 @@ def http() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def upstream(grantway_register: Register, grantway_issuer: LiveIssuer) -> LiveIssuer:
-    """A real provider that accepts coupons."""
+    """Run an issuer that accepts coupons."""
     grantway_register(COUPON, issuer=Coupons())
     return grantway_issuer
 
 
 @pytest.fixture
 def broker(upstream: LiveIssuer) -> Broker:
-    """A broker of the real provider."""
+    """Return a broker of the issuer."""
     return Broker(upstream.client(scope=["read", "write"], registry=None), clients=CLIENTS)
 
 

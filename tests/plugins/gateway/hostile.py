@@ -88,11 +88,11 @@ class Running:
         """Return the tenant of a token, by introspection."""
         scheme, _, token = authorization.partition(" ")
         assert scheme == "Bearer"
-        told = requests.post(
+        introspection = requests.post(
             f"{self.issuer.url}/introspect", {"token": token}, auth=self.client, timeout=PATIENCE
         ).json()
-        assert told["active"]
-        ((audience,),) = [told["aud"]]
+        assert introspection["active"]
+        ((audience,),) = [introspection["aud"]]
         return str(audience).removeprefix("https://").removesuffix(".tenants.test/")
 
     def connect(self) -> socket.socket:
@@ -109,9 +109,9 @@ class Running:
             return read_all(connection)
 
 
-def statuses(answer: bytes) -> list[int]:
+def statuses(response: bytes) -> list[int]:
     """Return the statuses of all responses."""
-    return [int(each[:3]) for each in answer.split(b"HTTP/1.1 ")[1:]]
+    return [int(each[:3]) for each in response.split(b"HTTP/1.1 ")[1:]]
 
 
 def request(
@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     noted: Upstream
 
-    def answer(self) -> None:
+    def response(self) -> None:
         headers = [(name.lower(), value) for name, value in self.headers.items()]
         body = self._body(dict(headers))
         if body is None:
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
     def __getattr__(self, name: str) -> Any:
         """Record requests with any method."""
         if name.startswith("do_"):
-            return self.answer
+            return self.response
         raise AttributeError(name)
 
     def _body(self, headers: dict[str, str]) -> bytes | None:
@@ -194,7 +194,7 @@ def noting() -> Iterator[Upstream]:
 def issuing() -> Iterator[tuple[IssuerServer, tuple[str, str]]]:
     """Run an issuer, and register the gateway as its client."""
     with IssuerServer(IssuerSettings(registration="unrestricted")) as server:
-        answer = requests.post(
+        response = requests.post(
             f"{server.url}/register",
             json={
                 "client_name": "gateway",
@@ -204,7 +204,7 @@ def issuing() -> Iterator[tuple[IssuerServer, tuple[str, str]]]:
             },
             timeout=PATIENCE,
         ).json()
-        yield server, (answer["client_id"], answer["client_secret"])
+        yield server, (response["client_id"], response["client_secret"])
 
 
 @contextlib.contextmanager

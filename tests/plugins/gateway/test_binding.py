@@ -35,36 +35,44 @@ REFRESH_TYPE = "urn:ietf:params:oauth:token-type:refresh_token"
 VERIFIER = "v" * 43
 
 
-def ask(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
+def request_token(
+    endpoint: TokenEndpoint, client: str, **params: str
+) -> tuple[int, dict[str, Any]]:
     form = {"client_id": client, "client_secret": SECRETS[client], **params}
     response = endpoint.respond("POST", {"Content-Type": FORM}, urlencode(form).encode())
     return response.status, json.loads(response.body)
 
 
-def ask_json(endpoint: TokenEndpoint, client: str, **params: str) -> tuple[int, dict[str, Any]]:
+def request_token_json(
+    endpoint: TokenEndpoint, client: str, **params: str
+) -> tuple[int, dict[str, Any]]:
     members = {"clientId": client, "clientSecret": SECRETS[client], **params}
     response = endpoint.respond("POST", {"Content-Type": JSON}, json.dumps(members).encode())
     return response.status, json.loads(response.body)
 
 
 def refreshed(endpoint: TokenEndpoint, client: str, token: str) -> tuple[int, str]:
-    status, response = ask(endpoint, client, grant_type="refresh_token", refresh_token=token)
+    status, response = request_token(
+        endpoint, client, grant_type="refresh_token", refresh_token=token
+    )
     return status, response.get("error") or response["refresh_token"]
 
 
 @pytest.fixture
 def upstream_client(grantway_issuer: LiveIssuer) -> grantway.Client:
-    """The gateway's client of an issuer that approves every login."""
+    """Return the gateway's client of an issuer that approves every login."""
     return grantway_issuer.client(scope=["read"], registry=None)
 
 
 def logged_in(upstream_client: grantway.Client) -> tuple[TokenEndpoint, Broker, str]:
-    """An endpoint, and the refresh token that it returned to the shop."""
+    """Return an endpoint, its broker, and the refresh token that the shop received."""
     broker = Broker(upstream_client, clients=CLIENTS)
-    status, begun = ask(DeviceAuthorizationEndpoint(broker), "shop", scope="read")
-    assert status == 200, begun
+    status, device_login = request_token(DeviceAuthorizationEndpoint(broker), "shop", scope="read")
+    assert status == 200, device_login
     endpoint = TokenEndpoint(broker)
-    status, token = ask(endpoint, "shop", grant_type=DEVICE, device_code=begun["device_code"])
+    status, token = request_token(
+        endpoint, "shop", grant_type=DEVICE, device_code=device_login["device_code"]
+    )
     assert status == 200, token
     return endpoint, broker, token["refresh_token"]
 
@@ -73,16 +81,20 @@ def test_another_caller_cannot_redeem_a_refresh_token(
     upstream_client: grantway.Client,
 ) -> None:
     endpoint, _, token = logged_in(upstream_client)
-    status, said = ask(endpoint, "evil", grant_type="refresh_token", refresh_token=token)
-    assert (status, said["error"]) == (400, "invalid_grant")
-    assert "not issued to this client by this gateway" in said["error_description"]
-    status, said = ask_json(endpoint, "evil", grantType="refresh_token", refreshToken=token)
-    assert (status, said["error"]) == (400, "invalid_grant")
+    status, body = request_token(endpoint, "evil", grant_type="refresh_token", refresh_token=token)
+    assert (status, body["error"]) == (400, "invalid_grant")
+    assert "not issued to this client by this gateway" in body["error_description"]
+    status, body = request_token_json(
+        endpoint, "evil", grantType="refresh_token", refreshToken=token
+    )
+    assert (status, body["error"]) == (400, "invalid_grant")
     # The attempt did not reach the provider, so the login is still valid.
     status, successor = refreshed(endpoint, "shop", token)
     assert status == 200
     assert refreshed(endpoint, "evil", successor) == (400, "invalid_grant")
-    status, response = ask_json(endpoint, "shop", grantType="refresh_token", refreshToken=successor)
+    status, response = request_token_json(
+        endpoint, "shop", grantType="refresh_token", refreshToken=successor
+    )
     assert status == 200
     assert refreshed(endpoint, "evil", response["refreshToken"]) == (400, "invalid_grant")
 
@@ -103,8 +115,8 @@ def test_rejects_tokens_that_are_not_sealed_or_were_modified(brokered: Brokered)
     for token in ("rt", sealed[:-6] + "AAAA==", sealed[1:], sealed + "A", "gwb1..", "gwb1.x.y"):
         assert refreshed(endpoint, "shop", token) == (400, "invalid_grant")
     # A sealed refresh token cannot be used as a device code.
-    status, said = ask(endpoint, "shop", grant_type=DEVICE, device_code=sealed)
-    assert (status, said["error"]) == (400, "invalid_grant")
+    status, body = request_token(endpoint, "shop", grant_type=DEVICE, device_code=sealed)
+    assert (status, body["error"]) == (400, "invalid_grant")
     assert not server.requests
 
 
@@ -142,14 +154,14 @@ def test_keys_can_be_rotated_without_a_new_login(brokered: Brokered) -> None:
 
 
 def test_seals_refresh_tokens_at_any_depth_of_a_response(brokered: Brokered) -> None:
-    said = {
+    body = {
         "access_token": "rt-exchanged",
         "issued_token_type": REFRESH_TYPE,
         "token_type": "N_A",
         "authed_user": {"refresh_token": "rt-nested", "all": [{"refresh_token": "rt-listed"}]},
     }
     broker, server = brokered(
-        faults.respond(200, json.dumps(said).encode(), {"Content-Type": JSON}), clients=CLIENTS
+        faults.respond(200, json.dumps(body).encode(), {"Content-Type": JSON}), clients=CLIENTS
     )
     endpoint = TokenEndpoint(broker)
     own = broker.bind("shop", "rt-subject")
@@ -158,9 +170,9 @@ def test_seals_refresh_tokens_at_any_depth_of_a_response(brokered: Brokered) -> 
         "subject_token": own,
         "subject_token_type": REFRESH_TYPE,
     }
-    assert ask(endpoint, "evil", **exchange)[1]["error"] == "invalid_grant"
+    assert request_token(endpoint, "evil", **exchange)[1]["error"] == "invalid_grant"
     assert not server.requests
-    status, response = ask(endpoint, "shop", **exchange)
+    status, response = request_token(endpoint, "shop", **exchange)
     assert (status, server.requests[-1].form["subject_token"]) == (200, ["rt-subject"])
     assert "rt-" not in json.dumps(response)
     for token in (
@@ -169,22 +181,25 @@ def test_seals_refresh_tokens_at_any_depth_of_a_response(brokered: Brokered) -> 
         response["authed_user"]["all"][0]["refresh_token"],
     ):
         assert refreshed(endpoint, "evil", token) == (400, "invalid_grant")
-        assert ask(endpoint, "shop", grant_type="refresh_token", refresh_token=token)[0] == 200
+        assert (
+            request_token(endpoint, "shop", grant_type="refresh_token", refresh_token=token)[0]
+            == 200
+        )
 
 
 def test_another_caller_cannot_redeem_a_device_code(
     upstream_client: grantway.Client,
 ) -> None:
     broker = Broker(upstream_client, clients=CLIENTS)
-    _, begun = ask(DeviceAuthorizationEndpoint(broker), "shop", scope="read")
-    assert begun["verification_uri"].startswith("http")
+    _, device_login = request_token(DeviceAuthorizationEndpoint(broker), "shop", scope="read")
+    assert device_login["verification_uri"].startswith("http")
     endpoint = TokenEndpoint(broker)
-    redeem = {"grant_type": DEVICE, "device_code": begun["device_code"]}
-    assert ask(endpoint, "evil", **redeem)[1]["error"] == "invalid_grant"
+    redeem = {"grant_type": DEVICE, "device_code": device_login["device_code"]}
+    assert request_token(endpoint, "evil", **redeem)[1]["error"] == "invalid_grant"
     # Sealed codes are bound across processes.
     replica = TokenEndpoint(Broker(upstream_client, clients=CLIENTS))
-    assert ask(replica, "evil", **redeem)[1]["error"] == "invalid_grant"
-    assert ask(replica, "shop", **redeem)[0] == 200
+    assert request_token(replica, "evil", **redeem)[1]["error"] == "invalid_grant"
+    assert request_token(replica, "shop", **redeem)[0] == 200
 
 
 def test_an_unsealed_device_code_is_bound_to_its_first_presenter(brokered: Brokered) -> None:
@@ -192,10 +207,10 @@ def test_an_unsealed_device_code_is_bound_to_its_first_presenter(brokered: Broke
     broker, server = brokered(pending, clients=CLIENTS)
     endpoint = TokenEndpoint(broker)
     redeem = {"grant_type": DEVICE, "device_code": "not-sealed"}
-    assert ask(endpoint, "shop", **redeem)[1]["error"] == "authorization_pending"
-    assert ask(endpoint, "evil", **redeem)[1]["error"] == "invalid_grant"
-    status, said = ask_json(endpoint, "evil", grantType=DEVICE, deviceCode="not-sealed")
-    assert (status, said["error"]) == (400, "invalid_grant")
+    assert request_token(endpoint, "shop", **redeem)[1]["error"] == "authorization_pending"
+    assert request_token(endpoint, "evil", **redeem)[1]["error"] == "invalid_grant"
+    status, body = request_token_json(endpoint, "evil", grantType=DEVICE, deviceCode="not-sealed")
+    assert (status, body["error"]) == (400, "invalid_grant")
     assert len(server.requests) == 1
 
 
@@ -231,9 +246,11 @@ def test_boto3_logs_in_through_the_gateway(
 
     begins, redeems = aws(DeviceAuthorizationEndpoint(broker)), aws(TokenEndpoint(broker))
     shop = {"clientId": "shop", "clientSecret": THEIRS}
-    begun = begins.start_device_authorization(startUrl="https://acme.awsapps.com/start", **shop)
-    assert begun["interval"] >= 1
-    token = redeems.create_token(grantType=DEVICE, deviceCode=begun["deviceCode"], **shop)
+    device_login = begins.start_device_authorization(
+        startUrl="https://acme.awsapps.com/start", **shop
+    )
+    assert device_login["interval"] >= 1
+    token = redeems.create_token(grantType=DEVICE, deviceCode=device_login["deviceCode"], **shop)
     assert token["refreshToken"].startswith("gwb1.")
     with pytest.raises(redeems.exceptions.InvalidGrantException):
         redeems.create_token(
@@ -252,16 +269,16 @@ def test_rejects_device_logins_of_callers_without_permission(brokered: Brokered)
 
     broker, server = brokered(faults.respond(), clients=rule)
     endpoint = DeviceAuthorizationEndpoint(broker)
-    assert ask(endpoint, "evil")[1]["error"] == "invalid_client"
-    assert ask(endpoint, "shop")[1]["error"] == "unauthorized_client"
+    assert request_token(endpoint, "evil")[1]["error"] == "invalid_client"
+    assert request_token(endpoint, "shop")[1]["error"] == "unauthorized_client"
     broker, server = brokered(faults.respond(), clients=CLIENTS)
     endpoint = DeviceAuthorizationEndpoint(broker)
-    status, said = ask(endpoint, "shop")
-    assert (status, said["error_description"]) == (
+    status, body = request_token(endpoint, "shop")
+    assert (status, body["error_description"]) == (
         400,
         "The provider does not support device logins",
     )
-    assert ask(endpoint, "shop", scope="\x07")[1]["error"] == "invalid_request"
+    assert request_token(endpoint, "shop", scope="\x07")[1]["error"] == "invalid_request"
     assert not server.requests
 
 
@@ -285,8 +302,8 @@ def test_accepts_a_code_only_with_the_callers_own_redirect_uri(
     broker, server = brokered(
         faults.respond(), clients=CLIENTS, redirect_uris={"shop": [OWN], "evil": [FOREIGN]}
     )
-    _, said = ask(TokenEndpoint(broker), client, **{**CODE, **params})
-    assert said.get("error") == error
+    _, body = request_token(TokenEndpoint(broker), client, **{**CODE, **params})
+    assert body.get("error") == error
     assert len(server.requests) == (error is None)
 
 
@@ -299,12 +316,12 @@ def test_rejects_codes_of_several_callers_without_redirect_uris(
     clients: Any, brokered: Brokered
 ) -> None:
     broker, server = brokered(faults.respond(), clients=clients)
-    _, said = ask(TokenEndpoint(broker), "shop", **CODE, redirect_uri=OWN)
-    assert said["error"] == "unauthorized_client"
-    assert "redirect_uris" in said["error_description"]
+    _, body = request_token(TokenEndpoint(broker), "shop", **CODE, redirect_uri=OWN)
+    assert body["error"] == "unauthorized_client"
+    assert "redirect_uris" in body["error_description"]
     assert not server.requests
     alone, _ = brokered(faults.respond(), clients={"shop": CLIENTS["shop"]})
-    assert ask(TokenEndpoint(alone), "shop", **CODE, redirect_uri=OWN)[0] == 200
+    assert request_token(TokenEndpoint(alone), "shop", **CODE, redirect_uri=OWN)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -312,7 +329,7 @@ def test_rejects_codes_of_several_callers_without_redirect_uris(
     [
         ({"client_secret": None}, "keys: is missing"),
         ({"keys": b"short"}, "keys: a key must be 32 bytes"),
-        ({"redirect_uris": {"stranger": [OWN]}}, "'stranger' is not one of the clients"),
+        ({"redirect_uris": {"unlisted": [OWN]}}, "'unlisted' is not one of the clients"),
         ({"redirect_uris": {"shop": OWN}}, "must have a list of URIs"),
         ({"redirect_uris": {"shop": ["ftp://x"]}}, "has a URI that must be https"),
         ({"redirect_uris": {"shop": [OWN], "evil": [OWN]}}, "shares https://shop.example.com/cb"),
@@ -348,6 +365,6 @@ def test_secrets_never_appear_in_reprs(
     broker, _ = brokered(faults.respond(), clients=CLIENTS, keys=key)
     endpoint = TokenEndpoint(broker)
     sealed = broker.bind("shop", "rt-very-secret")
-    _, said = ask(endpoint, "evil", grant_type="refresh_token", refresh_token=sealed)
-    assert sealed not in json.dumps(said) + caplog.text + repr(endpoint)
+    _, body = request_token(endpoint, "evil", grant_type="refresh_token", refresh_token=sealed)
+    assert sealed not in json.dumps(body) + caplog.text + repr(endpoint)
     assert key not in repr(endpoint) + repr(broker)

@@ -37,7 +37,7 @@ AWS = {
 }
 
 
-def refusal(error: str, status: int = 400, **more: str) -> Any:
+def oauth_error(error: str, status: int = 400, **more: str) -> Any:
     return faults.respond(status, {"error": error, **more})
 
 
@@ -60,12 +60,12 @@ def refusal(error: str, status: int = 400, **more: str) -> Any:
 def test_passes_on_the_providers_error(
     error: str, status: int, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    backend, _ = brokered(refusal(error, error_description='Because "I" say so\\\né.'))
+    backend, _ = brokered(oauth_error(error, error_description='With "quotes"\\\né.'))
     url = serve("asgi", TokenEndpoint(backend))
     response = http.post(url, data=bound(backend, REFRESH))
     assert (response.status_code, response.json()["error"]) == (status, error)
     # RFC 6749 section 5.2: printable ASCII without quotes and backslashes.
-    assert response.json()["error_description"] == "Because 'I' say so/??."
+    assert response.json()["error_description"] == "With 'quotes'/??."
 
     response = http.post(url, json=bound(backend, AWS))
     assert (response.status_code, response.json()["error"]) == (status, error)
@@ -82,7 +82,7 @@ def test_responds_with_502_if_the_provider_rejects_the_gateways_credentials(
     http: requests.Session,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    backend, _ = brokered(refusal(error, 401, error_description=f"bad secret {OURS}"))
+    backend, _ = brokered(oauth_error(error, 401, error_description=f"bad secret {OURS}"))
     url = serve("asgi", TokenEndpoint(backend))
     response = http.post(url, data=bound(backend, REFRESH))
     assert (response.status_code, response.json()["error"]) == (502, "server_error")
@@ -95,7 +95,7 @@ def test_removes_secrets_from_error_descriptions(
     brokered: Brokered, serve: Serve, http: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = f"{OURS} and rt-very-secret"
-    backend, _ = brokered(refusal("invalid_grant", error_description=words))
+    backend, _ = brokered(oauth_error("invalid_grant", error_description=words))
     url = serve("asgi", TokenEndpoint(backend))
     for response in (
         http.post(url, data=bound(backend, REFRESH)),
@@ -113,13 +113,13 @@ HTML = {"Content-Type": "text/html"}
 
 
 @pytest.mark.parametrize(
-    ("act", "told"),
+    ("act", "expected"),
     [
         (faults.respond(503, b"", {"Retry-After": "7"}), (503, NOT_NOW, "7", UNTRIED)),
         (faults.respond(429, b"", {"Retry-After": "0"}), (503, NOT_NOW, "0", UNTRIED)),
         (faults.respond(503, b""), (503, NOT_NOW, None, UNTRIED)),
-        (refusal("temporarily_unavailable"), (503, NOT_NOW, None, UNTRIED)),
-        (refusal("server_error", 500), (502, "server_error", None, UNKNOWN)),
+        (oauth_error("temporarily_unavailable"), (503, NOT_NOW, None, UNTRIED)),
+        (oauth_error("server_error", 500), (502, "server_error", None, UNKNOWN)),
         (faults.respond(500, b"<html>oops</html>", HTML), (502, "server_error", None, UNKNOWN)),
         (faults.respond(200, b"<html>login</html>", HTML), (502, "server_error", None, UNKNOWN)),
         (
@@ -138,12 +138,12 @@ HTML = {"Content-Type": "text/html"}
 )
 def test_responses_when_the_provider_fails(
     act: Any,
-    told: tuple[int, str, str | None, str],
+    expected: tuple[int, str, str | None, str],
     brokered: Brokered,
     serve: Serve,
     http: requests.Session,
 ) -> None:
-    status, error, retry_after, says = told
+    status, error, retry_after, says = expected
     backend, _ = brokered(act)
     url = serve("asgi", TokenEndpoint(backend))
     response = http.post(url, data=bound(backend, REFRESH))
@@ -307,14 +307,14 @@ def test_rejects_requests_at_once_if_the_queue_is_full(brokered: Brokered, serve
 def test_the_timeout_includes_the_wait_for_a_thread(
     grantway_register: Any, brokered: Brokered, serve: Serve
 ) -> None:
-    answered, goes_on = threading.Event(), threading.Event()
+    received, goes_on = threading.Event(), threading.Event()
 
     class Plugin:
         @grantway.hookimpl
         def grantway_register_middleware(self) -> list[Any]:
             def middleware(exchange: Any, call_next: Any) -> Any:
                 response = call_next(exchange)
-                answered.set()
+                received.set()
                 assert goes_on.wait(PATIENCE)
                 return response
 
@@ -324,12 +324,12 @@ def test_the_timeout_includes_the_wait_for_a_thread(
     seconds = 2.0
     backend, server = brokered(faults.respond(), threads=1, waiting=1, timeout=seconds)
     url = serve("asgi", TokenEndpoint(backend))
-    asked = bound(backend, REFRESH)
+    form = bound(backend, REFRESH)
     with ThreadPoolExecutor(2) as callers:
         try:
-            first = callers.submit(requests.post, url, data=asked, timeout=PATIENCE)
-            assert answered.wait(PATIENCE)
-            second = callers.submit(requests.post, url, data=asked, timeout=PATIENCE)
+            first = callers.submit(requests.post, url, data=form, timeout=PATIENCE)
+            assert received.wait(PATIENCE)
+            second = callers.submit(requests.post, url, data=form, timeout=PATIENCE)
             until(lambda: backend._workers._calls == 2)
             threading.Event().wait(seconds)  # the whole time limit of the second request
         finally:

@@ -17,7 +17,7 @@ NEXT = "the-next-secret-of-the-shop-0123456789"
 ASK = {"grant_type": "client_credentials"}
 
 
-def ask(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests.Response:
+def request_token(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests.Response:
     backend, server = brokered(faults.respond(), clients=clients)
     url = serve("asgi", TokenEndpoint(backend))
     response = requests.post(url, data={**ASK, **data}, timeout=PATIENCE)
@@ -26,7 +26,7 @@ def ask(brokered: Brokered, serve: Serve, clients: Any, **data: str) -> requests
 
 
 def test_rejects_every_caller_by_default(brokered: Brokered, serve: Serve) -> None:
-    response = ask(brokered, serve, None, **SHOP)
+    response = request_token(brokered, serve, None, **SHOP)
     assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
 
 
@@ -40,7 +40,7 @@ def test_rejects_every_caller_by_default(brokered: Brokered, serve: Serve) -> No
         ({"client_id": "shop", "client_secret": ""}, 401),
         ({"client_id": "shop", "client_secret": THEIRS + "x"}, 401),
         ({"client_id": "shop", "client_secret": CLIENTS["shop"]}, 401),
-        ({"client_id": "nobody", "client_secret": THEIRS}, 401),
+        ({"client_id": "unknown", "client_secret": THEIRS}, 401),
         ({"client_id": "", "client_secret": THEIRS}, 401),
         ({}, 401),
         ({**SHOP, "client_assertion": "a.b.c"}, 401),
@@ -49,7 +49,7 @@ def test_rejects_every_caller_by_default(brokered: Brokered, serve: Serve) -> No
 def test_accepts_clients_with_a_matching_hash(
     sent: dict[str, str], status: int, brokered: Brokered, serve: Serve
 ) -> None:
-    assert ask(brokered, serve, CLIENTS, **sent).status_code == status
+    assert request_token(brokered, serve, CLIENTS, **sent).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_accepts_the_old_and_the_new_secret_during_a_rotation(
 ) -> None:
     clients = {"shop": [hash_secret(THEIRS), hash_secret(NEXT)]}
     sent = {"client_id": "shop", **({"client_secret": secret} if secret else {})}
-    assert ask(brokered, serve, clients, **sent).status_code == status
+    assert request_token(brokered, serve, clients, **sent).status_code == status
 
 
 def test_rejects_two_authentication_methods_at_once(
@@ -77,7 +77,7 @@ def test_rejects_two_authentication_methods_at_once(
 def test_accepts_a_caller_only_if_the_function_returns_true(
     gives: Any, brokered: Brokered, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert ask(brokered, serve, lambda *_: gives, **SHOP).status_code == 401
+    assert request_token(brokered, serve, lambda *_: gives, **SHOP).status_code == 401
     assert f"clients returned a {type(gives).__name__}; return a bool" in caplog.text
     assert THEIRS not in caplog.text
 
@@ -88,7 +88,7 @@ def test_rejects_the_caller_if_the_function_raises(
     def rule(client_id: str, secret: str | None) -> bool:
         raise LookupError(f"no {secret}")
 
-    response = ask(brokered, serve, rule, **SHOP)
+    response = request_token(brokered, serve, rule, **SHOP)
     assert (response.status_code, response.json()["error"]) == (500, "server_error")
     assert THEIRS not in response.text + caplog.text
 
@@ -98,14 +98,14 @@ def test_rejects_the_caller_if_the_function_raises(
 def test_rejects_control_characters_before_calling_the_function(
     smuggled: str, place: str, brokered: Brokered, serve: Serve
 ) -> None:
-    asked: list[Any] = []
+    calls: list[Any] = []
 
     def rule(*given: Any) -> bool:
-        asked.append(given)
+        calls.append(given)
         return True
 
-    assert ask(brokered, serve, rule, **{**SHOP, place: smuggled}).status_code == 401
-    assert not asked
+    assert request_token(brokered, serve, rule, **{**SHOP, place: smuggled}).status_code == 401
+    assert not calls
 
 
 async def _late(_client_id: str, _secret: str | None) -> bool:

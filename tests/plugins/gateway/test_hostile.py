@@ -41,7 +41,7 @@ def post(http: requests.Session, url: str, body: Any, content_type: str) -> requ
     return http.post(url, data=body, headers={"content-type": content_type}, timeout=20)
 
 
-def judged(response: requests.Response, status: int, content_type: str) -> None:
+def assert_error(response: requests.Response, status: int, content_type: str) -> None:
     assert (response.status_code, response.json()["error"]) == (status, "invalid_request"), (
         response.text
     )
@@ -59,7 +59,7 @@ def test_rejects_a_body_over_the_limit(
     backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     for size in (BODY_CAP + 1, 500_000):
-        judged(post(http, url, b"a" * size, content_type), 413, content_type)
+        assert_error(post(http, url, b"a" * size, content_type), 413, content_type)
     fits = ASK + b"&x=" + b"a" * (BODY_CAP - len(ASK) - 3)
     assert post(http, url, fits, FORM).status_code == 200
     assert len(server.requests) == 1
@@ -76,7 +76,7 @@ def test_rejects_a_chunked_body_over_the_limit(
 
     backend, _ = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
-    judged(post(http, url, pieces(7), FORM), 413, FORM)
+    assert_error(post(http, url, pieces(7), FORM), 413, FORM)
     assert post(http, url, pieces(6), FORM).status_code == 200
 
 
@@ -85,7 +85,7 @@ def test_rejects_a_chunked_body_if_the_server_does_not_decode_it(
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve("wsgi", TokenEndpoint(backend))
-    judged(post(http, url, iter([ASK]), FORM), 411, FORM)
+    assert_error(post(http, url, iter([ASK]), FORM), 411, FORM)
     assert not server.requests
 
 
@@ -102,13 +102,13 @@ def raw(url: str, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("framework", ASGI)
-@pytest.mark.parametrize("begun", [b"", b"grant_type=x"])
+@pytest.mark.parametrize("start", [b"", b"grant_type=x"])
 def test_rejects_a_body_that_is_not_sent_in_time(
-    framework: str, begun: bytes, brokered: Brokered, serve: Serve, http: requests.Session
+    framework: str, start: bytes, brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
     backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend, body_seconds=0.3))
-    sent = head(url, f"Content-Type: {FORM}", "Content-Length: 500") + begun
+    sent = head(url, f"Content-Type: {FORM}", "Content-Length: 500") + start
     assert raw(url, sent).startswith(b"HTTP/1.1 408 ")
     assert not server.requests
     assert post(http, url, ASK, FORM).status_code == 200
@@ -119,13 +119,13 @@ def test_serves_requests_next_to_a_thousand_silent_connections(
 ) -> None:
     backend, _ = brokered(faults.respond())
     url = serve("starlette", TokenEndpoint(backend))
-    begun = head(url, f"Content-Type: {FORM}", "Content-Length: 500")
+    start = head(url, f"Content-Type: {FORM}", "Content-Length: 500")
     with ExitStack() as held:
         for number in range(1000):
             idle = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15)
             held.enter_context(idle)
             if number % 2:  # every other one starts a request and sends no more
-                idle.sendall(begun)
+                idle.sendall(start)
         assert post(http, url, ASK, FORM).status_code == 200
 
 
@@ -198,7 +198,7 @@ def test_names_invalid_input_and_sends_nothing(
     response = requests.post(
         url, data=body, headers={"content-type": content_type}, timeout=PATIENCE
     )
-    judged(response, 400, content_type)
+    assert_error(response, 400, content_type)
     assert THEIRS not in response.text
     assert not server.requests
 
@@ -210,8 +210,8 @@ def test_rejects_other_content_types(
     backend, server = brokered(faults.respond())
     url = serve(framework, TokenEndpoint(backend))
     for content_type in ("text/plain", "multipart/form-data; boundary=x", f"{JSON}, {FORM}", "x"):
-        judged(post(http, url, ASK, content_type), 415, content_type)
-    judged(post(http, url, ASK, ""), 415, "")
+        assert_error(post(http, url, ASK, content_type), 415, content_type)
+    assert_error(post(http, url, ASK, ""), 415, "")
     assert not server.requests
     for content_type in (f"{FORM}; charset=UTF-8", FORM.upper()):
         assert post(http, url, ASK, content_type).status_code == 200
@@ -289,14 +289,14 @@ def test_a_parameter_may_be_repeated_only_in_its_own_grant(
     backend, server = brokered(faults.respond())
     url = serve("asgi", TokenEndpoint(backend))
     two = [("resource", "https://a.example/"), ("resource", "https://b.example/")]
-    asked = [("grant_type", "client_credentials"), *SHOP.items()]
-    assert http.post(url, data=[*asked, *two]).status_code == 200
+    params = [("grant_type", "client_credentials"), *SHOP.items()]
+    assert http.post(url, data=[*params, *two]).status_code == 200
     assert server.requests[-1].form["resource"] == ["https://a.example/", "https://b.example/"]
     members = {"grantType": "client_credentials", "resource": [each for _, each in two]}
     mine = {"clientId": "shop", "clientSecret": THEIRS}
     assert http.post(url, json={**members, **mine}).status_code == 200
-    twice = http.post(url, data=[*asked, ("scope", "a"), ("scope", "b")])
-    judged(twice, 400, FORM)
+    twice = http.post(url, data=[*params, ("scope", "a"), ("scope", "b")])
+    assert_error(twice, 400, FORM)
 
 
 # --- any bytes ----------------------------------------------------------------------------------
@@ -329,14 +329,14 @@ LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
 def sound(endpoint: TokenEndpoint, headers: dict[str, str], body: bytes) -> None:
     response = endpoint.respond("POST", headers, body)
     assert response.status in {200, 400, 401, 413, 415}, response.body
-    said = json.loads(response.body)
-    assert (response.status == 200) == ("error" not in said)
+    payload = json.loads(response.body)
+    assert (response.status == 200) == ("error" not in payload)
     assert response.headers["cache-control"] == "no-store"
     for name, value in response.headers.items():
         assert set(name + value) <= set(string.printable) - set("\r\n\x0b\x0c"), name
     assert OURS.encode() not in response.body
-    if "error" in said:
-        assert set(said["error_description"]) <= set(string.printable) - set('\\"\r\n\t\x0b\x0c')
+    if "error" in payload:
+        assert set(payload["error_description"]) <= set(string.printable) - set('\\"\r\n\t\x0b\x0c')
 
 
 @FUZZ
@@ -363,11 +363,11 @@ class Pieces:
 
     def __init__(self, body: bytes, sizes: list[int]) -> None:
         self._body, self._sizes = io.BytesIO(body), sizes
-        self.asked = 0
+        self.params = 0
 
     def read(self, size: int, /) -> bytes:
         piece = self._body.read(min(size, self._sizes.pop() if self._sizes else size))
-        self.asked += len(piece)
+        self.params += len(piece)
         return piece
 
 
@@ -383,9 +383,9 @@ def test_returns_a_complete_body_or_a_problem(
     body = bytes(size)
     stream = Pieces(body, sizes)
     taken = read_stream(stream, length)
-    assert stream.asked <= DRAINED
+    assert stream.params <= DRAINED
     if length is not None:
-        assert stream.asked <= length
+        assert stream.params <= length
         whole = body[:length] if len(body) >= length else None
     else:
         whole = body

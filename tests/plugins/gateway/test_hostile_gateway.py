@@ -69,7 +69,7 @@ def gateway(patient: Running) -> Running:
     return patient
 
 
-def refused(gateway: Running, response: bytes, *expected: int) -> None:
+def assert_rejected(gateway: Running, response: bytes, *expected: int) -> None:
     """Check that there is one response and that nothing was forwarded."""
     assert len(statuses(response)) == 1, response
     assert statuses(response)[0] in expected, response
@@ -109,29 +109,29 @@ def test_pipelined_requests_get_a_token_each(gateway: Running) -> None:
     ids=["one value", "many", "a name"],
 )
 def test_rejects_a_header_that_is_too_large(gateway: Running, lines: list[str]) -> None:
-    refused(gateway, gateway.send(request("/api", *lines)), 431)
+    assert_rejected(gateway, gateway.send(request("/api", *lines)), 431)
 
 
 def test_rejects_a_target_that_is_too_long(gateway: Running) -> None:
-    refused(gateway, gateway.send(request(f"/api/{'a' * HEADER_BYTES}")), 431)
+    assert_rejected(gateway, gateway.send(request(f"/api/{'a' * HEADER_BYTES}")), 431)
 
 
 def test_rejects_an_endless_header(gateway: Running) -> None:
     piece = b"X-Piece: " + b"a" * 1000 + b"\r\n"
     endless = [b"GET /api HTTP/1.1\r\n", *[piece] * (2 * HEADER_BYTES // len(piece))]
-    refused(gateway, gateway.send(*endless), 431)
+    assert_rejected(gateway, gateway.send(*endless), 431)
 
 
 def test_rejects_a_content_length_over_the_limit(gateway: Running) -> None:
     length = f"Content-Length: {BODY_BYTES + 1}"
-    refused(gateway, gateway.send(request("/api", length, method="POST")), 413)
+    assert_rejected(gateway, gateway.send(request("/api", length, method="POST")), 413)
 
 
 def test_rejects_a_chunked_body_over_the_limit(gateway: Running) -> None:
     chunk = b"1000\r\n" + b"a" * 0x1000 + b"\r\n"
     head = request("/api", "Transfer-Encoding: chunked", method="POST")
     response = gateway.send(head, *[chunk] * (2 * BODY_BYTES // 0x1000))
-    refused(gateway, response, 413)
+    assert_rejected(gateway, response, 413)
 
 
 def test_accepts_a_body_of_the_largest_size(gateway: Running) -> None:
@@ -146,12 +146,12 @@ def test_a_stalled_body_times_out(impatient: Running, length: str) -> None:
     impatient.upstream.seen.clear()
     started_body = b"4\r\nwiki\r\n" if "chunked" in length else b"wiki"
     response = impatient.send(request("/api", length, method="POST", body=started_body))
-    refused(impatient, response, 408)
+    assert_rejected(impatient, response, 408)
 
 
 def test_a_stalled_header_times_out(impatient: Running) -> None:
     impatient.upstream.seen.clear()
-    refused(impatient, impatient.send(request()[:-2]), 408)
+    assert_rejected(impatient, impatient.send(request()[:-2]), 408)
 
 
 def test_a_header_sent_byte_by_byte_times_out(impatient: Running) -> None:
@@ -272,7 +272,7 @@ CHUNKED = b"0\r\n\r\n"
 )
 def test_rejects_request_smuggling(gateway: Running, lines: list[str], body: bytes) -> None:
     head = request("/api", *lines, method="POST", close=False)
-    refused(gateway, gateway.send(head + body + INNER), 400)
+    assert_rejected(gateway, gateway.send(head + body + INNER), 400)
 
 
 @pytest.mark.parametrize(
@@ -310,12 +310,12 @@ def test_rejects_invalid_requests(gateway: Running, sent: bytes) -> None:
     ["", "a b", "a/b", "a%0d%0aX: 1", "*", "a,b", "a" * 129, "\xe9", "{tenant}", "a\tb", '"a"'],
 )
 def test_rejects_an_invalid_tenant_name(gateway: Running, tenant: str) -> None:
-    refused(gateway, gateway.send(request(tenant=tenant)), 400, 403)
+    assert_rejected(gateway, gateway.send(request(tenant=tenant)), 400, 403)
 
 
 @pytest.mark.parametrize("second", ["X-Tenant: other", "x-tenant: acme"])
 def test_rejects_two_tenants(gateway: Running, second: str) -> None:
-    refused(gateway, gateway.send(request("/api", second)), 400)
+    assert_rejected(gateway, gateway.send(request("/api", second)), 400)
 
 
 def test_a_trailer_is_not_used_as_a_header(gateway: Running) -> None:
@@ -327,8 +327,8 @@ def test_a_trailer_is_not_used_as_a_header(gateway: Running) -> None:
     assert gateway.tenant_of(headers["authorization"]) == "acme"
     assert (headers["x-tenant"], "x-late" in headers) == ("acme", False)
     gateway.upstream.seen.clear()
-    nobody = sent.replace(b"X-Tenant: acme\r\n", b"")
-    refused(gateway, gateway.send(nobody + body), 403)
+    without_tenant = sent.replace(b"X-Tenant: acme\r\n", b"")
+    assert_rejected(gateway, gateway.send(without_tenant + body), 403)
 
 
 @pytest.mark.parametrize("trailer", [b"X-Late: 1\r\n", b"a"], ids=["many", "one"])
@@ -353,7 +353,7 @@ def test_accepts_an_absolute_url_as_the_target(gateway: Running, target: str) ->
     "target", ["bank.test", "gateway.test:81", "me@gateway.test", "me:x@b.test"]
 )
 def test_rejects_a_target_on_another_host(gateway: Running, target: str) -> None:
-    refused(gateway, gateway.send(request(f"http://{target}/api")), 400)
+    assert_rejected(gateway, gateway.send(request(f"http://{target}/api")), 400)
 
 
 def test_removes_the_senders_headers_that_could_replace_the_token(gateway: Running) -> None:
@@ -367,7 +367,7 @@ def test_removes_the_senders_headers_that_could_replace_the_token(gateway: Runni
 @pytest.mark.parametrize("named", ["authorization", "x-tenant ,Authorization\t,", "AUTHORIZATION"])
 def test_a_sender_cannot_have_the_token_removed(gateway: Running, named: str) -> None:
     lines = [f"Connection: {named}", "Connection: close"]
-    refused(gateway, gateway.send(request("/api", *lines, close=False)), 400)
+    assert_rejected(gateway, gateway.send(request("/api", *lines, close=False)), 400)
 
 
 @pytest.mark.parametrize("named", ["x-tenant", "host", "via", "x-forwarded-for"])
@@ -423,7 +423,7 @@ def test_removes_forwarding_headers_of_untrusted_senders(gateway: Running) -> No
     ],
 )
 def test_rejects_an_ambiguous_path(gateway: Running, path: str) -> None:
-    refused(gateway, gateway.send(request(path)), 400)
+    assert_rejected(gateway, gateway.send(request(path)), 400)
 
 
 def test_forwards_a_path_in_its_normal_form(gateway: Running) -> None:
@@ -433,7 +433,7 @@ def test_forwards_a_path_in_its_normal_form(gateway: Running) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/apis", "/admin", "/metrics", "/healthz", "/reload"])
 def test_responds_with_404_without_a_route(gateway: Running, path: str) -> None:
-    refused(gateway, gateway.send(request(path)), 404)
+    assert_rejected(gateway, gateway.send(request(path)), 404)
 
 
 # --- methods and expectations ---------------------------------------------------------------------
@@ -452,13 +452,13 @@ def test_responds_with_404_without_a_route(gateway: Running, path: str) -> None:
 def test_rejects_unsupported_methods_and_upgrades(
     gateway: Running, method: str, path: str, lines: list[str], expected: tuple[int, ...]
 ) -> None:
-    refused(gateway, gateway.send(request(path, *lines, method=method)), *expected)
+    assert_rejected(gateway, gateway.send(request(path, *lines, method=method)), *expected)
 
 
 def test_rejects_connect(gateway: Running) -> None:
     upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
     sent = request("/api", *upgrade, "Sec-WebSocket-Key: eA==", close=False)
-    refused(gateway, gateway.send(sent + INNER), 501)
+    assert_rejected(gateway, gateway.send(sent + INNER), 501)
 
 
 def test_responds_to_expect_100_continue(gateway: Running) -> None:
@@ -478,14 +478,14 @@ def test_responds_to_expect_100_continue(gateway: Running) -> None:
 FORM = "application/x-www-form-urlencoded"
 
 
-def ask_token(gateway: Running, content_type: str, body: str) -> tuple[int, dict[str, Any]]:
+def request_token(gateway: Running, content_type: str, body: str) -> tuple[int, dict[str, Any]]:
     """Return the response of the gateway's token endpoint."""
     lines = [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
     response = gateway.send(request("/token", *lines, method="POST", body=body.encode()))
     (status,) = statuses(response)
-    head, _, told = response.partition(b"\r\n\r\n")
+    head, _, payload = response.partition(b"\r\n\r\n")
     assert b"cache-control: no-store" in head.lower()
-    return status, json.loads(told)
+    return status, json.loads(payload)
 
 
 @pytest.mark.parametrize(
@@ -506,8 +506,8 @@ def ask_token(gateway: Running, content_type: str, body: str) -> tuple[int, dict
 def test_the_token_endpoint_accepts_both_dialects(
     gateway: Running, content_type: str, body: str, expected: int
 ) -> None:
-    status, told = ask_token(gateway, content_type, body)
-    assert status == expected, told
-    assert ("access_token" in told) == (expected == 200)
-    assert gateway.client[1] not in json.dumps(told)
+    status, payload = request_token(gateway, content_type, body)
+    assert status == expected, payload
+    assert ("access_token" in payload) == (expected == 200)
+    assert gateway.client[1] not in json.dumps(payload)
     assert gateway.upstream.seen == []

@@ -18,7 +18,15 @@ from grantway_plugins.gateway._metrics import GatewayMetrics
 from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules, Protection
 from tests import faults
 from tests.faults import FaultServer
-from tests.plugins.gateway.crowd import PATIENCE, Clock, Crowd, Held, ask, asking, fail
+from tests.plugins.gateway.concurrency import (
+    PATIENCE,
+    CallerThreads,
+    Clock,
+    HeldResponses,
+    fail_requests,
+    make_client,
+    request_token,
+)
 
 ROUTED = {"route": "orders", "provider": "login"}
 TOKEN_CALL = {"provider": "login", "step": "token", "grant": "client_credentials"}
@@ -72,10 +80,10 @@ def test_calls_are_counted_by_provider_grant_and_outcome() -> None:
     twice = grantway.RetryPolicy(attempts=2, base=0.0)
     with FaultServer(*script) as server:
         metrics = named(server)
-        with asking(server, registry=observed(metrics), retry=twice) as client:
-            ask(client)
-            fail(client, 1)
-            ask(client)
+        with make_client(server, registry=observed(metrics), retry=twice) as client:
+            request_token(client)
+            fail_requests(client, 1)
+            request_token(client)
     calls = "grantway_provider_calls_total"
     assert value(metrics, calls, **TOKEN_CALL, outcome="ok") == 2
     assert value(metrics, calls, **TOKEN_CALL, outcome="invalid_grant") == 1
@@ -122,7 +130,7 @@ def test_counts_are_complete_across_threads(metrics: GatewayMetrics) -> None:
             metrics.hit(Route())
             metrics.injected(Route(), "injected")
 
-    Crowd(16, many).join()
+    CallerThreads(16, many).join()
     assert value(metrics, "grantway_token_hits_total", **ROUTED) == 8000
     assert value(metrics, "grantway_requests_total", **ROUTED, outcome="injected") == 8000
 
@@ -164,7 +172,7 @@ def test_metrics_contain_no_client_tenant_or_token(metrics: GatewayMetrics) -> N
         FaultServer(
             faults.respond(200, {"access_token": "at-secret", "token_type": "Bearer"})
         ) as server,
-        asking(server, registry=observed(metrics)) as client,
+        make_client(server, registry=observed(metrics)) as client,
     ):
         pool = client.credential_pool(grant_type="client_credentials")
         pool.token("tenant-of-ours")
@@ -175,7 +183,7 @@ def test_metrics_contain_no_client_tenant_or_token(metrics: GatewayMetrics) -> N
 
 
 def test_gauges_follow_a_protection(metrics: GatewayMetrics) -> None:
-    clock, held = Clock(), Held()
+    clock, held = Clock(), HeldResponses()
     guard = Protection(
         "login",
         breaker=BreakerRules(failures=1, open_for=5.0),
@@ -191,18 +199,21 @@ def test_gauges_follow_a_protection(metrics: GatewayMetrics) -> None:
     ]
     for name, level in gauges:
         assert value(metrics, name, provider="login") == level
-    with FaultServer(held, faults.respond(500, b"")) as server, asking(server, guard) as client:
-        first = Crowd(1, lambda: ask(client))
+    with (
+        FaultServer(held, faults.respond(500, b"")) as server,
+        make_client(server, guard) as client,
+    ):
+        first = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
         with pytest.raises(grantway.ProviderPausedError):
-            ask(client)
+            request_token(client)
         assert value(metrics, "grantway_bulkhead_in_flight", provider="login") == 1
         held.gate.set()
         first.join()
-        fail(client, 1)
+        fail_requests(client, 1)
         for _ in range(2):
             with pytest.raises(grantway.ProviderPausedError):
-                ask(client)
+                request_token(client)
     assert value(metrics, "grantway_bulkhead_in_flight", provider="login") == 0
     shed = "grantway_provider_shed_total"
     assert value(metrics, shed, provider="login", reason="full") == 1
@@ -217,10 +228,10 @@ def test_a_later_protection_replaces_the_earlier_one_of_its_provider(
     metrics: GatewayMetrics,
 ) -> None:
     """A gateway replaces a protection when it reloads its configuration during calls."""
-    held, before, after = Held(), Protection("login"), Protection("login")
+    held, before, after = HeldResponses(), Protection("login"), Protection("login")
     metrics.watch(before)
-    with FaultServer(held) as server, asking(server, before) as client:
-        late = Crowd(1, lambda: ask(client))
+    with FaultServer(held) as server, make_client(server, before) as client:
+        late = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
         assert value(metrics, "grantway_bulkhead_in_flight", provider="login") == 1
         metrics.watch(after)
@@ -234,10 +245,10 @@ def test_counts_calls_that_were_not_sent() -> None:
     guard = Protection("login", breaker=BreakerRules(failures=1))
     with FaultServer(faults.respond(500, b"")) as server:
         metrics = named(server)
-        with asking(server, guard, registry=observed(metrics)) as client:
-            fail(client, 1)
+        with make_client(server, guard, registry=observed(metrics)) as client:
+            fail_requests(client, 1)
             with pytest.raises(grantway.ProviderPausedError):
-                ask(client)
+                request_token(client)
     calls = "grantway_provider_calls_total"
     assert value(metrics, calls, **TOKEN_CALL, outcome="provider_paused") == 1
 

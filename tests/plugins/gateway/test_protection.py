@@ -30,8 +30,17 @@ from grantway_plugins.gateway._protection import (
 from grantway_plugins.gateway._protection.breaker import Breaker
 from tests import faults
 from tests.faults import FaultServer
+from tests.plugins.gateway.concurrency import (
+    PATIENCE,
+    CallerThreads,
+    Clock,
+    HeldResponses,
+    fail_requests,
+    make_client,
+    request_token,
+    until,
+)
 from tests.plugins.gateway.conftest import FORM
-from tests.plugins.gateway.crowd import PATIENCE, Clock, Crowd, Held, ask, asking, fail, until
 
 DOWN = faults.respond(500, b"")
 GRANTED = faults.respond()
@@ -64,11 +73,11 @@ def protection(clock: Clock, **rules: Any) -> Protection:
 def test_bulkhead_limits_running_and_waiting_calls_and_rejects_the_rest(
     clock: Clock,
 ) -> None:
-    held, guard = Held(), protection(clock, at_once=4, waiting=8)
-    with FaultServer(held) as server, asking(server, guard) as client:
-        crowd = Crowd(64, lambda: ask(client))
+    held, guard = HeldResponses(), protection(clock, at_once=4, waiting=8)
+    with FaultServer(held) as server, make_client(server, guard) as client:
+        calls = CallerThreads(64, lambda: request_token(client))
         # They are rejected while the provider holds every call that it received.
-        shed = crowd.wait_for(52)
+        shed = calls.wait_for(52)
         held.wait_for(4)
         assert (guard.state().in_flight, guard.state().waiting) == (4, 8)
         assert [type(each) for each in shed] == [grantway.ProviderPausedError] * 52
@@ -76,18 +85,18 @@ def test_bulkhead_limits_running_and_waiting_calls_and_rejects_the_rest(
         assert {each.evidence.attempts for each in shed} == {0}
         assert len(server.requests) == 4
         held.gate.set()
-        tokens = [each for each in crowd.join() if isinstance(each, grantway.Token)]
-        assert (len(tokens), len(server.requests), held.most) == (12, 12, 4)
+        tokens = [each for each in calls.join() if isinstance(each, grantway.Token)]
+        assert (len(tokens), len(server.requests), held.peak) == (12, 12, 4)
     assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
 
 
 def test_rejects_a_waiting_call_at_its_deadline(clock: Clock) -> None:
-    held, guard = Held(), protection(clock, at_once=1)
-    with FaultServer(held) as server, asking(server, guard) as client:
-        first = Crowd(1, lambda: ask(client))
+    held, guard = HeldResponses(), protection(clock, at_once=1)
+    with FaultServer(held) as server, make_client(server, guard) as client:
+        first = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
         with pytest.raises(grantway.ProviderPausedError, match="timed out while it waited") as late:
-            ask(client, timeout=0.05)
+            request_token(client, timeout=0.05)
         assert late.value.retry_after == 1.0
         assert guard.state().waiting == 0
         held.gate.set()
@@ -102,11 +111,11 @@ def test_waiting_counts_towards_the_deadline(clock: Clock) -> None:
         deadlines.append((exchange.deadline.at, exchange.deadline.remaining()))
         return call_next(exchange)
 
-    held, guard = Held(), protection(clock, at_once=1)
-    with FaultServer(held) as server, asking(server, before, guard, before) as client:
-        first = Crowd(1, lambda: ask(client))
+    held, guard = HeldResponses(), protection(clock, at_once=1)
+    with FaultServer(held) as server, make_client(server, before, guard, before) as client:
+        first = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
-        second = Crowd(1, lambda: ask(client))
+        second = CallerThreads(1, lambda: request_token(client))
         until(lambda: guard.state().waiting == 1)
         held.gate.set()
         first.join()
@@ -117,11 +126,13 @@ def test_waiting_counts_towards_the_deadline(clock: Clock) -> None:
 
 
 def test_cancelling_ends_the_wait(clock: Clock) -> None:
-    held, guard, cancel = Held(), protection(clock, at_once=1), threading.Event()
-    with FaultServer(held) as server, asking(server, guard) as client:
-        first = Crowd(1, lambda: ask(client))
+    held, guard, cancel = HeldResponses(), protection(clock, at_once=1), threading.Event()
+    with FaultServer(held) as server, make_client(server, guard) as client:
+        first = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
-        second = Crowd(1, lambda: ask(client, cancel=cancel, timeout=10 * PATIENCE))
+        second = CallerThreads(
+            1, lambda: request_token(client, cancel=cancel, timeout=10 * PATIENCE)
+        )
         until(lambda: guard.state().waiting == 1)
         cancel.set()
         (error,) = second.join()
@@ -133,11 +144,11 @@ def test_cancelling_ends_the_wait(clock: Clock) -> None:
 
 
 def test_waiting_calls_are_rejected_when_the_breaker_opens(clock: Clock) -> None:
-    held, guard = Held(500, b""), protection(clock, at_once=1, failures=1)
-    with FaultServer(held) as server, asking(server, guard) as client:
-        first = Crowd(1, lambda: ask(client))
+    held, guard = HeldResponses(500, b""), protection(clock, at_once=1, failures=1)
+    with FaultServer(held) as server, make_client(server, guard) as client:
+        first = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
-        waiting = Crowd(8, lambda: ask(client))
+        waiting = CallerThreads(8, lambda: request_token(client))
         until(lambda: guard.state().waiting == 8)
         held.gate.set()
         errors = waiting.join()
@@ -165,11 +176,11 @@ def test_waiting_calls_are_rejected_when_the_breaker_opens(clock: Clock) -> None
 )
 def test_breaker_opens_after_failures_of_the_provider(act: Any, code: str, clock: Clock) -> None:
     guard = protection(clock)
-    with FaultServer(act) as server, asking(server, guard) as client:
-        fail(client, 3)
+    with FaultServer(act) as server, make_client(server, guard) as client:
+        fail_requests(client, 3)
         before = len(server.requests)
         with pytest.raises(grantway.ProviderPausedError) as paused:
-            ask(client)
+            request_token(client)
         assert (paused.value.retry_after, len(server.requests)) == (5.0, before)
         state = guard.state()
     assert (state.breaker, state.why) == ("open", f"3 failures in a row, the last: {code}")
@@ -180,10 +191,10 @@ def test_breaker_opens_for_an_unreachable_provider(clock: Clock) -> None:
     guard = protection(clock)
     with FaultServer(GRANTED) as server:
         pass
-    with asking(server, guard) as client:
-        fail(client, 3)
+    with make_client(server, guard) as client:
+        fail_requests(client, 3)
         with pytest.raises(grantway.ProviderPausedError):
-            ask(client)
+            request_token(client)
     assert guard.state().why.endswith("connection_failed")
 
 
@@ -192,8 +203,8 @@ def test_breaker_opens_for_an_unreachable_provider(clock: Clock) -> None:
 )
 def test_oauth_errors_do_not_open_the_breaker(code: str, clock: Clock) -> None:
     guard = protection(clock, failures=1)
-    with FaultServer(error_response(code)) as server, asking(server, guard) as client:
-        fail(client, 30)
+    with FaultServer(error_response(code)) as server, make_client(server, guard) as client:
+        fail_requests(client, 30)
         assert len(server.requests) == 30
     assert guard.state().breaker == "closed"
 
@@ -203,41 +214,41 @@ def test_calls_that_were_never_sent_do_not_count(clock: Clock) -> None:
         raise grantway.ConfigurationError("invalid middleware")
 
     guard = protection(clock, failures=1)
-    with FaultServer(GRANTED) as server, asking(server, guard, failing) as client:
+    with FaultServer(GRANTED) as server, make_client(server, guard, failing) as client:
         for _ in range(3):
             with pytest.raises(grantway.ConfigurationError):
-                ask(client)
+                request_token(client)
     assert (guard.state().breaker, guard.state().in_flight) == ("closed", 0)
 
 
 @pytest.fixture
 def half_open(clock: Clock) -> Iterator[SimpleNamespace]:
-    """A half-open breaker; the provider holds the response to the probe."""
-    held = Held()
+    """Return a half-open breaker whose probe waits for a delayed response."""
+    held = HeldResponses()
     guard = protection(clock)
     with (
         FaultServer(DOWN, DOWN, DOWN, held) as server,
-        asking(server, guard, retry=grantway.RetryPolicy(attempts=1)) as client,
+        make_client(server, guard, retry=grantway.RetryPolicy(attempts=1)) as client,
     ):
-        fail(client, 3)
+        fail_requests(client, 3)
         clock.now += 5.0
         assert guard.state().breaker == "half_open"
         yield SimpleNamespace(held=held, guard=guard, server=server, client=client)
 
 
 def test_half_open_breaker_admits_one_call_of_64(half_open: Any) -> None:
-    crowd = Crowd(64, lambda: ask(half_open.client))
-    shed = crowd.wait_for(63)
+    calls = CallerThreads(64, lambda: request_token(half_open.client))
+    shed = calls.wait_for(63)
     half_open.held.wait_for(1)
     assert {type(each) for each in shed} == {grantway.ProviderPausedError}
     assert {each.retry_after for each in shed} == {1.0}
     assert len(half_open.server.requests) == 4
     half_open.held.gate.set()
-    assert [type(each) for each in crowd.join()[63:]] == [grantway.Token]
+    assert [type(each) for each in calls.join()[63:]] == [grantway.Token]
     assert half_open.guard.state().breaker == "closed"
-    assert {type(each) for each in Crowd(64, lambda: ask(half_open.client)).join()} == {
-        grantway.Token
-    }
+    assert {
+        type(each) for each in CallerThreads(64, lambda: request_token(half_open.client)).join()
+    } == {grantway.Token}
 
 
 def test_failed_probes_double_the_pause_up_to_the_maximum(clock: Clock) -> None:
@@ -246,17 +257,17 @@ def test_failed_probes_double_the_pause_up_to_the_maximum(clock: Clock) -> None:
     with (
         FaultServer(DOWN) as server,
         # A retry would be safe for this grant, but a probe sends only one request.
-        asking(server, guard, retry=grantway.RetryPolicy(attempts=1)) as client,
-        asking(server, guard, retry=grantway.RetryPolicy(attempts=3, base=0.0)) as patient,
+        make_client(server, guard, retry=grantway.RetryPolicy(attempts=1)) as client,
+        make_client(server, guard, retry=grantway.RetryPolicy(attempts=3, base=0.0)) as patient,
     ):
-        fail(client, 3)
+        fail_requests(client, 3)
         for probes in range(4):
             assert len(server.requests) == 3 + probes
             with pytest.raises(grantway.ProviderPausedError) as paused:
-                ask(client)
+                request_token(client)
             pauses.append(paused.value.retry_after)
             clock.now += paused.value.retry_after
-            fail(patient, 1)
+            fail_requests(patient, 1)
     assert pauses == [5.0, 10.0, 18.0, 18.0]
     assert guard.state().why == (
         "3 failures in a row, the last: outcome_unknown; the probe failed too (outcome_unknown)"
@@ -266,19 +277,19 @@ def test_failed_probes_double_the_pause_up_to_the_maximum(clock: Clock) -> None:
 def test_an_oauth_error_in_a_probe_closes_the_breaker(clock: Clock) -> None:
     guard = protection(clock)
     script = (DOWN, DOWN, DOWN, error_response("invalid_grant"), GRANTED)
-    with FaultServer(*script) as server, asking(server, guard) as client:
-        fail(client, 3)
+    with FaultServer(*script) as server, make_client(server, guard) as client:
+        fail_requests(client, 3)
         clock.now += 5.0
-        fail(client, 1)
-        assert ask(client).access_token == "at-1"
+        fail_requests(client, 1)
+        assert request_token(client).access_token == "at-1"
 
 
 def test_a_call_sent_before_the_breaker_opened_does_not_close_it(clock: Clock) -> None:
-    held, guard = Held(), protection(clock)
-    with FaultServer(held, DOWN, DOWN, DOWN) as server, asking(server, guard) as client:
-        early = Crowd(1, lambda: ask(client))
+    held, guard = HeldResponses(), protection(clock)
+    with FaultServer(held, DOWN, DOWN, DOWN) as server, make_client(server, guard) as client:
+        early = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
-        fail(client, 3)
+        fail_requests(client, 3)
         held.gate.set()
         assert isinstance(early.join()[0], grantway.Token)
         assert guard.state().breaker == "open"
@@ -315,13 +326,13 @@ def test_jitter_reduces_a_pause_by_up_to_half(jitter: float, pause: float, clock
 
 
 def test_a_call_sent_before_an_outage_does_not_reopen_the_breaker(clock: Clock) -> None:
-    held, guard = Held(500, b""), protection(clock, failures=1)
-    with FaultServer(held, DOWN, GRANTED) as server, asking(server, guard) as client:
-        early = Crowd(1, lambda: ask(client))
+    held, guard = HeldResponses(500, b""), protection(clock, failures=1)
+    with FaultServer(held, DOWN, GRANTED) as server, make_client(server, guard) as client:
+        early = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
-        fail(client, 1)
+        fail_requests(client, 1)
         clock.now += 5.0
-        ask(client)
+        request_token(client)
         held.gate.set()
         assert isinstance(early.join()[0], grantway.OutcomeUnknownError)
         assert guard.state().breaker == "closed"
@@ -329,24 +340,27 @@ def test_a_call_sent_before_an_outage_does_not_reopen_the_breaker(clock: Clock) 
 
 def test_share_of_failures_opens_the_breaker_after_enough_calls(clock: Clock) -> None:
     guard = protection(clock, failures=100, share=0.5, least_calls=10, window=30.0)
-    with FaultServer(*[DOWN, GRANTED] * 4, DOWN, DOWN) as server, asking(server, guard) as client:
+    with (
+        FaultServer(*[DOWN, GRANTED] * 4, DOWN, DOWN) as server,
+        make_client(server, guard) as client,
+    ):
         for _ in range(4):
-            fail(client, 1)
-            ask(client)
-        fail(client, 1)
+            fail_requests(client, 1)
+            request_token(client)
+        fail_requests(client, 1)
         assert guard.state().breaker == "closed"
-        fail(client, 1)
+        fail_requests(client, 1)
     assert guard.state().why == "6 of 10 calls in 30 s failed, the last: outcome_unknown"
 
 
 def test_calls_outside_the_window_do_not_count(clock: Clock) -> None:
     guard = protection(clock, failures=100, share=0.5, least_calls=4, window=30.0)
-    with FaultServer(DOWN) as server, asking(server, guard) as client:
-        fail(client, 3)
+    with FaultServer(DOWN) as server, make_client(server, guard) as client:
+        fail_requests(client, 3)
         clock.now += 35.0
-        fail(client, 3)
+        fail_requests(client, 3)
         assert guard.state().breaker == "closed"
-        fail(client, 1)
+        fail_requests(client, 1)
         assert guard.state().breaker == "open"
 
 
@@ -355,27 +369,27 @@ def test_calls_outside_the_window_do_not_count(clock: Clock) -> None:
 
 def test_retry_after_of_one_response_applies_to_all_calls(clock: Clock) -> None:
     guard = protection(clock)
-    with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
+    with FaultServer(LATER, GRANTED) as server, make_client(server, guard) as client:
         with pytest.raises(grantway.ProviderUnavailableError):
-            ask(client)
+            request_token(client)
         for passed in (0.0, 29.5):
             clock.now += passed
-            errors = Crowd(32, lambda: ask(client)).join()
+            errors = CallerThreads(32, lambda: request_token(client)).join()
             assert {type(each) for each in errors} == {grantway.ProviderPausedError}
             assert {each.retry_after for each in errors} == {30.0 - passed}
             assert guard.state().why == "the provider sent Retry-After"
         assert len(server.requests) == 1
         clock.now += 0.5
-        assert ask(client).access_token == "at-1"
+        assert request_token(client).access_token == "at-1"
         assert guard.state().breaker == "closed"
 
 
 def test_retry_after_rejects_waiting_calls(clock: Clock) -> None:
-    held, guard = Held(), protection(clock, at_once=2)
-    with FaultServer(held, LATER) as server, asking(server, guard) as client:
-        first = Crowd(1, lambda: ask(client))
+    held, guard = HeldResponses(), protection(clock, at_once=2)
+    with FaultServer(held, LATER) as server, make_client(server, guard) as client:
+        first = CallerThreads(1, lambda: request_token(client))
         held.wait_for(1)
-        outcomes = Crowd(5, lambda: ask(client)).join()
+        outcomes = CallerThreads(5, lambda: request_token(client)).join()
         kinds = sorted(type(each).__name__ for each in outcomes)
         assert kinds == ["ProviderPausedError"] * 4 + ["ProviderUnavailableError"]
         assert len(server.requests) == 2
@@ -386,25 +400,25 @@ def test_retry_after_rejects_waiting_calls(clock: Clock) -> None:
 def test_retry_after_is_capped(clock: Clock) -> None:
     guard = protection(clock, retry_after_cap=60.0)
     year = faults.respond(503, b"", {"Retry-After": "31536000"})
-    with FaultServer(year, GRANTED) as server, asking(server, guard) as client:
-        fail(client, 1)
+    with FaultServer(year, GRANTED) as server, make_client(server, guard) as client:
+        fail_requests(client, 1)
         with pytest.raises(grantway.ProviderPausedError) as paused:
-            ask(client)
+            request_token(client)
         assert paused.value.retry_after == 60.0
         clock.now += 60.0
-        ask(client)
+        request_token(client)
 
 
 def test_failures_do_not_extend_retry_after(clock: Clock) -> None:
     guard = protection(clock)
-    with FaultServer(*[LATER] * 8, GRANTED) as server, asking(server, guard) as client:
+    with FaultServer(*[LATER] * 8, GRANTED) as server, make_client(server, guard) as client:
         for _ in range(8):  # more failures than open the breaker
-            fail(client, 1)
+            fail_requests(client, 1)
             with pytest.raises(grantway.ProviderPausedError) as paused:
-                ask(client)
+                request_token(client)
             assert paused.value.retry_after == 30.0
             clock.now += 30.0
-        ask(client)
+        request_token(client)
         assert guard.state().failures == 0
         assert len(server.requests) == 9
 
@@ -415,10 +429,10 @@ def test_a_running_call_is_not_retried_during_retry_after(clock: Clock) -> None:
     patient = grantway.RetryPolicy(attempts=3, base=0.0)
     with (
         FaultServer(faults.respond(429, b"", {"Retry-After": "1"}), GRANTED) as server,
-        asking(server, guard, retry=patient) as client,
+        make_client(server, guard, retry=patient) as client,
     ):
         with pytest.raises(grantway.ProviderUnavailableError) as error:
-            ask(client)
+            request_token(client)
         assert (error.value.retry_after, len(server.requests)) == (1.0, 1)
 
 
@@ -429,7 +443,7 @@ def test_retry_after_stops_a_call_that_waits_for_its_next_attempt(clock: Clock) 
     @grantway.hookimpl
     def grantway_observe(event: grantway.Event) -> None:
         if event.kind == "retry" and others:
-            fail(others.pop(), 1)  # another caller, which gets Retry-After
+            fail_requests(others.pop(), 1)  # another caller, which gets Retry-After
 
     registry = grantway.build_registry(
         {"watch": SimpleNamespace(grantway_observe=grantway_observe)}
@@ -437,12 +451,12 @@ def test_retry_after_stops_a_call_that_waits_for_its_next_attempt(clock: Clock) 
     patient = grantway.RetryPolicy(attempts=3, base=0.01)
     with (
         FaultServer(faults.respond(503, b""), LATER, GRANTED) as server,
-        asking(server, guard) as other,
-        asking(server, guard, retry=patient, registry=registry) as client,
+        make_client(server, guard) as other,
+        make_client(server, guard, retry=patient, registry=registry) as client,
     ):
         others.append(other)
         with pytest.raises(grantway.ProviderUnavailableError):
-            ask(client)
+            request_token(client)
         assert len(server.requests) == 2
 
 
@@ -451,8 +465,8 @@ def test_retry_after_stops_a_call_that_waits_for_its_next_attempt(clock: Clock) 
 
 def test_a_credential_reports_the_pause_and_sends_nothing(clock: Clock) -> None:
     guard = protection(clock)
-    with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
-        fail(client, 1)
+    with FaultServer(LATER, GRANTED) as server, make_client(server, guard) as client:
+        fail_requests(client, 1)
         credential = client.credential(grant_type="client_credentials")
         with pytest.raises(grantway.ProviderPausedError) as paused:
             credential.token(timeout=0.5)
@@ -463,7 +477,7 @@ def test_a_credential_reports_the_pause_and_sends_nothing(clock: Clock) -> None:
 
 def test_the_broker_forwards_retry_after(clock: Clock) -> None:
     guard = protection(clock)
-    with FaultServer(LATER, GRANTED) as server, asking(server, guard) as client:
+    with FaultServer(LATER, GRANTED) as server, make_client(server, guard) as client:
         endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
         body = b"grant_type=client_credentials&client_id=shop"
         for _ in range(2):
@@ -485,14 +499,14 @@ def test_listeners_get_every_notice_and_their_errors_do_not_fail_calls(
     guard.listen(notices.append)
     with (
         FaultServer(DOWN, GRANTED) as server,
-        asking(server, guard) as client,
+        make_client(server, guard) as client,
         caplog.at_level(logging.INFO, "grantway.gateway"),
     ):
-        fail(client, 1)
+        fail_requests(client, 1)
         with pytest.raises(grantway.ProviderPausedError):
-            ask(client)
+            request_token(client)
         clock.now += 5.0
-        ask(client)
+        request_token(client)
     assert [(each.kind, each.state.breaker, each.reason) for each in notices] == [
         ("load", "closed", ""),
         ("load", "open", ""),
@@ -507,7 +521,7 @@ def test_listeners_get_every_notice_and_their_errors_do_not_fail_calls(
     assert "login: breaker open: 1 failures in a row" in caplog.text
 
 
-def test_keeps_no_objects_of_ended_calls(clock: Clock) -> None:
+def test_keeps_no_objects_of_completed_calls(clock: Clock) -> None:
     guard = protection(clock, failures=10_000, share=1.0, least_calls=10_000)
     gc.collect()
     before = [each for each in gc.get_objects() if type(each) is Exchange]  # from earlier tests
@@ -526,12 +540,12 @@ def test_keeps_no_objects_of_ended_calls(clock: Clock) -> None:
                 )
         return len(seen)
 
-    with FaultServer(*[DOWN, GRANTED] * 100, DOWN) as server, asking(server, guard) as client:
+    with FaultServer(*[DOWN, GRANTED] * 100, DOWN) as server, make_client(server, guard) as client:
         counts = []
         for _ in range(4):
             for _ in range(25):
-                fail(client, 1)
-                ask(client)
+                fail_requests(client, 1)
+                request_token(client)
             counts.append(reachable())
     assert max(counts) - min(counts) <= 4  # integers above 256 are separate objects
     gc.collect()
@@ -540,8 +554,8 @@ def test_keeps_no_objects_of_ended_calls(clock: Clock) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
-def test_a_forked_child_forgets_its_parents_calls() -> None:
-    held = Held()
+def test_a_forked_child_starts_without_its_parents_calls() -> None:
+    held = HeldResponses()
     with FaultServer(DOWN, held, GRANTED) as server:
         program = f"""
             import os, signal, threading, time
@@ -606,17 +620,17 @@ class ConcurrentCalls:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.now = self.most = 0
+        self.in_progress = self.peak = 0
 
     def __call__(self, exchange: Exchange, call_next: Any) -> Any:
         with self._lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
+            self.in_progress += 1
+            self.peak = max(self.peak, self.in_progress)
         try:
             return call_next(exchange)
         finally:
             with self._lock:
-                self.now -= 1
+                self.in_progress -= 1
 
 
 def test_limits_hold_through_every_kind_of_failure_and_recovery(
@@ -645,8 +659,8 @@ def test_limits_hold_through_every_kind_of_failure_and_recovery(
 
     with (
         FaultServer(act) as server,
-        asking(server, guard) as other,
-        asking(
+        make_client(server, guard) as other,
+        make_client(
             server,
             guard,
             concurrent,
@@ -659,19 +673,19 @@ def test_limits_hold_through_every_kind_of_failure_and_recovery(
             outcomes: list[object] = []
             for _ in range(20):
                 try:
-                    outcomes.append(type(ask(client)))
+                    outcomes.append(type(request_token(client)))
                 except grantway.GrantwayError as error:
                     outcomes.append(type(error))
                 clock.now += 0.05
             return outcomes
 
-        outcomes = Counter(itertools.chain.from_iterable(Crowd(24, send_calls).join()))
+        outcomes = Counter(itertools.chain.from_iterable(CallerThreads(24, send_calls).join()))
         assert outcomes.total() == 24 * 20
         assert outcomes[grantway.ProviderPausedError] > 0
-        assert 1 <= concurrent.most <= 3
+        assert 1 <= concurrent.peak <= 3
         recovered.set()
         clock.now += 10.0
-        assert ask(other).access_token == "at-1"
+        assert request_token(other).access_token == "at-1"
         assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
 
 

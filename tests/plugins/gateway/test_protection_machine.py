@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from grantway_plugins.gateway._protection.breaker import Breaker, BreakerRules, Ticket
-from tests.plugins.gateway.crowd import Clock
+from tests.plugins.gateway.concurrency import Clock
 
 RULES = BreakerRules(
     failures=3,

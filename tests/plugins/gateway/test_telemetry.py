@@ -17,8 +17,8 @@ from grantway_plugins.gateway._protection import BreakerRules, Protection
 from grantway_plugins.telemetry import Telemetry
 from tests import faults
 from tests.faults import FaultServer
+from tests.plugins.gateway.concurrency import fail_requests, make_client
 from tests.plugins.gateway.conftest import FORM
-from tests.plugins.gateway.crowd import asking, fail
 
 BODY = b"grant_type=client_credentials&client_id=shop"
 
@@ -52,21 +52,21 @@ def traces() -> Iterator[RecordedSpans]:
 def test_a_refresh_in_a_thread(traces: RecordedSpans) -> None:
     with (
         FaultServer(faults.respond()) as server,
-        asking(server, registry=traces.registry) as client,
+        make_client(server, registry=traces.registry) as client,
         traces.tracer.start_as_current_span("request"),
     ):
         client.credential(grant_type="client_credentials").token()
     assert traces.call_is_under_the_request()
 
 
-def test_a_refresh_for_an_event_loop(traces: RecordedSpans) -> None:
+def test_token_request_from_an_event_loop_is_a_child_span(traces: RecordedSpans) -> None:
     async def request(client: grantway.Client) -> None:
         with traces.tracer.start_as_current_span("request"):
             await client.credential(grant_type="client_credentials").token_async()
 
     with (
         FaultServer(faults.respond()) as server,
-        asking(server, registry=traces.registry) as client,
+        make_client(server, registry=traces.registry) as client,
     ):
         asyncio.run(request(client))
     assert traces.call_is_under_the_request()
@@ -75,7 +75,7 @@ def test_a_refresh_for_an_event_loop(traces: RecordedSpans) -> None:
 def test_a_brokered_call(traces: RecordedSpans) -> None:
     with (
         FaultServer(faults.respond()) as server,
-        asking(server, registry=traces.registry) as client,
+        make_client(server, registry=traces.registry) as client,
         traces.tracer.start_as_current_span("request"),
     ):
         endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
@@ -107,20 +107,20 @@ def test_a_brokered_call_of_an_event_loop_in_a_worker_thread(traces: RecordedSpa
 
     with (
         FaultServer(faults.respond()) as server,
-        asking(server, registry=traces.registry) as client,
+        make_client(server, registry=traces.registry) as client,
     ):
         endpoint = TokenEndpoint(Broker(client, clients=lambda *_: True))
         assert asyncio.run(request(endpoint)) == [200]
     assert traces.call_is_under_the_request()
 
 
-def test_a_call_that_a_protection_rejected(traces: RecordedSpans) -> None:
+def test_records_a_call_rejected_by_a_protection(traces: RecordedSpans) -> None:
     guard = Protection("login", breaker=BreakerRules(failures=1))
     with (
         FaultServer(faults.respond(500, b"")) as server,
-        asking(server, guard, registry=traces.registry) as client,
+        make_client(server, guard, registry=traces.registry) as client,
     ):
-        fail(client, 1)
+        fail_requests(client, 1)
         traces.exporter.clear()
         with (
             traces.tracer.start_as_current_span("request"),

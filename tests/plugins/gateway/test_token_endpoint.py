@@ -67,8 +67,8 @@ def test_a_public_caller_may_identify_itself_by_basic_with_an_empty_secret(
 ) -> None:
     url = serve(framework, TokenEndpoint(broker))
     assert http.post(url, data=FIRST, auth=("kiosk", "")).status_code == 200
-    refused = http.post(url, data=FIRST, auth=("shop", ""))
-    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+    rejected = http.post(url, data=FIRST, auth=("shop", ""))
+    assert (rejected.status_code, rejected.json()["error"]) == (401, "invalid_client")
 
 
 @each_framework
@@ -76,9 +76,9 @@ def test_rejects_create_token_with_iam(framework: str, broker: Broker, serve: Se
     url = serve(framework, TokenEndpoint(broker))
     session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "secret", region_name="us-east-1")
     aws = session.client("sso-oidc", endpoint_url=url.removesuffix("/token"))
-    with closing(aws), pytest.raises(aws.exceptions.InvalidRequestException) as refused:
+    with closing(aws), pytest.raises(aws.exceptions.InvalidRequestException) as rejected:
         aws.create_token_with_iam(clientId="shop", grantType="refresh_token", refreshToken="t")
-    assert "CreateTokenWithIAM is not supported" in refused.value.response["error_description"]
+    assert "CreateTokenWithIAM is not supported" in rejected.value.response["error_description"]
 
 
 def test_works_with_starlettes_cors_middleware(broker: Broker, http: requests.Session) -> None:
@@ -95,8 +95,11 @@ def test_works_with_starlettes_cors_middleware(broker: Broker, http: requests.Se
             "access-control-request-method": "POST",
             "access-control-request-headers": "authorization",
         }
-        asked = http.options(url, headers=headers)
-        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin)
+        preflight = http.options(url, headers=headers)
+        assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (
+            200,
+            origin,
+        )
         response = http.post(url, data=FIRST, auth=("shop", THEIRS), headers={"origin": origin})
     assert response.status_code == 200, response.text
     assert response.headers["access-control-allow-origin"] == origin
@@ -108,14 +111,14 @@ def test_responds_to_json_like_aws(
     framework: str, broker: Broker, serve: Serve, http: requests.Session
 ) -> None:
     url = serve(framework, TokenEndpoint(broker))
-    asked = {
+    parameters = {
         "grantType": COUPON_TYPE,
         "coupon": "SPRING-2031",
         "scope": ["read", "write"],
         "clientId": "shop",
         "clientSecret": THEIRS,
     }
-    response = http.post(url, json=asked)
+    response = http.post(url, json=parameters)
     assert response.status_code == 200, response.text
     assert response.headers["x-amzn-requestid"]
     assert response.headers["cache-control"] == "no-store"
@@ -123,10 +126,10 @@ def test_responds_to_json_like_aws(
     assert {"accessToken", "tokenType", "expiresIn", "refreshToken"} <= set(token)
     assert token["scope"] == ["read", "write"]
 
-    refused = http.post(url, json={**asked, "coupon": "AUTUMN-2031"})
-    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
-    assert refused.headers["x-amzn-errortype"] == "InvalidGrantException"
-    assert refused.json()["message"] == "The coupon is unknown"
+    rejected = http.post(url, json={**parameters, "coupon": "AUTUMN-2031"})
+    assert (rejected.status_code, rejected.json()["error"]) == (400, "invalid_grant")
+    assert rejected.headers["x-amzn-errortype"] == "InvalidGrantException"
+    assert rejected.json()["message"] == "The coupon is unknown"
 
 
 @each_framework
@@ -201,8 +204,8 @@ def test_accepts_a_grant_that_is_registered_later(
     assert http.post(url, data={**FIRST, **SHOP}).status_code == 200
 
     grantway.unregister(COUPON_TYPE)
-    gone = http.post(url, data={**FIRST, **SHOP})
-    assert gone.json()["error"] == "unsupported_grant_type"
+    response = http.post(url, data={**FIRST, **SHOP})
+    assert response.json()["error"] == "unsupported_grant_type"
 
 
 @each_framework
@@ -281,7 +284,7 @@ def test_sends_the_gateways_credentials_instead_of_the_callers(
 def test_passes_on_extra_members_without_the_gateways_secret(
     brokered: Brokered, serve: Serve, http: requests.Session
 ) -> None:
-    said = {
+    payload = {
         "access_token": "at",
         "token_type": "Bearer",
         "issued_token_type": "urn:x",
@@ -290,7 +293,7 @@ def test_passes_on_extra_members_without_the_gateways_secret(
         "nested": {"deep": [OURS]},
         "client_secret": OURS,
     }
-    body = json.dumps(said).replace('"T1"', '"T1", "n": 7').encode()[:-1] + b', "huge": 1e999}'
+    body = json.dumps(payload).replace('"T1"', '"T1", "n": 7').encode()[:-1] + b', "huge": 1e999}'
     backend, _ = brokered(faults.respond(200, body, {"Content-Type": "application/json"}))
     url = serve("asgi", TokenEndpoint(backend))
     data = {"grant_type": "client_credentials", **SHOP}

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
-from tests.plugins.gateway.running.programs import Echo, write
+from tests.plugins.gateway.running.programs import EchoUpstream, write
 from tests.plugins.gateway.servers import asgi_server
 
 GRANTS = [
@@ -24,7 +24,7 @@ GRANTS = [
 
 
 @dataclass
-class Behind:
+class Backends:
     """The provider and the upstream of a gateway.
 
     Attributes:
@@ -37,7 +37,7 @@ class Behind:
     """
 
     issuer: IssuerServer
-    echo: Echo
+    echo: EchoUpstream
     url: str
     folder: Path
     client_id: str = ""
@@ -45,7 +45,7 @@ class Behind:
 
     def register(self, **options: Any) -> dict[str, Any]:
         """Register a client at the provider."""
-        answer = requests.post(
+        response = requests.post(
             f"{self.issuer.url}/register",
             json={
                 "client_name": "gateway",
@@ -56,9 +56,9 @@ class Behind:
             },
             timeout=30,
         )
-        assert answer.status_code == 201, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        assert response.status_code == 201, response.text
+        client: dict[str, Any] = response.json()
+        return client
 
     def provider(self, more: str = "") -> str:
         """Return the provider's table."""
@@ -95,27 +95,31 @@ def issuer() -> Iterator[IssuerServer]:
 
 
 @pytest.fixture(scope="module")
-def echoing() -> Iterator[tuple[Echo, str]]:
-    """Run the echo server, and return it with its URL."""
-    echo = Echo()
+def echo_server() -> Iterator[tuple[EchoUpstream, str]]:
+    """Run the echo server, and yield it with its URL."""
+    echo = EchoUpstream()
     with asgi_server(echo) as url:
         yield echo, url
 
 
-def surroundings(issuer: IssuerServer, echoing: tuple[Echo, str], folder: Path) -> Behind:
-    """Register the gateway at the provider."""
-    made = Behind(issuer, *echoing, folder)
-    client = made.register()
-    made.client_id, made.client_secret = client["client_id"], client["client_secret"]
-    (folder / "secret.txt").write_text(f"{made.client_secret}\n")
-    return made
+def make_backends(
+    issuer: IssuerServer, echo_server: tuple[EchoUpstream, str], folder: Path
+) -> Backends:
+    """Register a client for the gateway at the provider, and write its secret."""
+    backends = Backends(issuer, *echo_server, folder)
+    client = backends.register()
+    backends.client_id, backends.client_secret = client["client_id"], client["client_secret"]
+    (folder / "secret.txt").write_text(f"{backends.client_secret}\n")
+    return backends
 
 
 @pytest.fixture
-def behind(issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path: Path) -> Behind:
-    """Return a new client at the provider, and an echo server without recorded requests."""
-    echoing[0].forget()
-    return surroundings(issuer, echoing, tmp_path)
+def backends(
+    issuer: IssuerServer, echo_server: tuple[EchoUpstream, str], tmp_path: Path
+) -> Backends:
+    """Return the provider with a new client, and the echo server without recorded requests."""
+    echo_server[0].reset()
+    return make_backends(issuer, echo_server, tmp_path)
 
 
 @pytest.fixture

@@ -31,48 +31,55 @@ READY = re.compile(
 PATIENCE = 30.0
 
 
-class Echo:
+class EchoUpstream:
     """An ASGI application that records each request and returns it as JSON.
 
-    ``/status/NNN`` returns that status, ``/slow`` waits until the client disconnects, and ``/cut``
-    sends less than its ``Content-Length``.
+    ``/status/NNN`` returns that status, ``/slow`` waits until the client disconnects, ``/endless``
+    sends its body until then, ``/chunked`` omits ``Content-Length``, and ``/cut`` sends fewer bytes
+    than its ``Content-Length``.
+
+    Attributes:
+        requests: Recorded requests.
+        rejected_tokens: ``Authorization`` values that get a 401 response.
+        request_started: Set when ``/slow`` or ``/endless`` receives a request.
+        disconnected: Set when the client of such a request disconnects.
     """
 
     def __init__(self) -> None:
-        self.gone = threading.Event()
-        self.came = threading.Event()
-        self.forget()
+        self.disconnected = threading.Event()
+        self.request_started = threading.Event()
+        self.reset()
 
-    def forget(self) -> None:
-        """Discard all recorded requests."""
+    def reset(self) -> None:
+        """Discard recorded requests, rejected tokens and events."""
         self.requests: list[dict[str, Any]] = []
-        self.refuse: set[str] = set()
-        self.gone.clear()
-        self.came.clear()
+        self.rejected_tokens: set[str] = set()
+        self.disconnected.clear()
+        self.request_started.clear()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         if path == "/slow":
-            await self._slow(receive)
+            await self._wait_for_disconnect(receive)
         if path == "/endless":
             await self._endless(receive, send)
             return
-        body = await _whole(receive)
-        told = {
+        body = await _read_body(receive)
+        payload = {
             "method": scope["method"],
             "path": scope["raw_path"].decode(),
             "query": scope["query_string"].decode(),
             "headers": [[n.decode("latin-1"), v.decode("latin-1")] for n, v in scope["headers"]],
             "body": body.decode("latin-1"),
         }
-        self.requests.append(told)
-        authorization = dict(told["headers"]).get("authorization", "")
+        self.requests.append(payload)
+        authorization = dict(payload["headers"]).get("authorization", "")
         status = int(path.split("/")[2]) if path.startswith("/status/") else 200
         extra = []
-        if authorization in self.refuse:
+        if authorization in self.rejected_tokens:
             status = 401
             extra = [(b"www-authenticate", b'Bearer error="invalid_token"')]
-        text = b"" if status in {204, 304} else json.dumps(told).encode()
+        text = b"" if status in {204, 304} else json.dumps(payload).encode()
         length = len(text) + (100 if path == "/cut" else 0)
         headers = [
             (b"content-type", b"application/json"),
@@ -88,25 +95,25 @@ class Echo:
         await send({"type": "http.response.body", "body": text})
 
     async def _endless(self, receive: Any, send: Any) -> None:
-        gone = asyncio.create_task(self._slow(receive))
+        disconnect = asyncio.create_task(self._wait_for_disconnect(receive))
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        while not gone.done():
+        while not disconnect.done():
             await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
-        await gone
+        await disconnect
 
-    async def _slow(self, receive: Any) -> None:
-        self.came.set()
+    async def _wait_for_disconnect(self, receive: Any) -> None:
+        self.request_started.set()
         while (await receive())["type"] != "http.disconnect":
             pass
-        self.gone.set()
+        self.disconnected.set()
 
     @property
     def tokens(self) -> list[str]:
         """``Authorization`` header of each request."""
-        return [dict(each["headers"]).get("authorization", "") for each in self.requests]
+        return [dict(request["headers"]).get("authorization", "") for request in self.requests]
 
 
-async def _whole(receive: Any) -> bytes:
+async def _read_body(receive: Any) -> bytes:
     pieces = []
     while True:
         message = await receive()
@@ -148,23 +155,20 @@ class GatewayProcess:
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Return the status and body of ``/readyz``."""
-        answer = requests.get(f"{self.admin}/readyz", timeout=PATIENCE)
-        return answer.status_code, answer.json()
+        response = requests.get(f"{self.admin}/readyz", timeout=PATIENCE)
+        return response.status_code, response.json()
 
     def stop(self) -> int:
         """Send SIGTERM, and return the exit status."""
         self.process.terminate()
         self.process.join(PATIENCE)
-        assert self.process.exitcode is not None, "it did not end"
+        assert self.process.exitcode is not None, "the gateway did not stop"
         return self.process.exitcode
 
 
 @contextmanager
 def gateway(config: Path, *options: str, **environment: str) -> Iterator[GatewayProcess]:
-    """Run a gateway until the block ends.
-
-    The tutorial's tests start one by its command line.
-    """
+    """Run a gateway within a ``with`` block."""
     log = config.with_name(f"{config.name}.{time.monotonic_ns()}.log")
     shown = log.with_suffix(".out")
     shown.touch()
@@ -180,7 +184,7 @@ def gateway(config: Path, *options: str, **environment: str) -> Iterator[Gateway
 
 
 def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
-    """Write the file of a gateway that listens on free ports."""
+    """Write a gateway file, which by default listens on free ports."""
     path = folder / name
     ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
     path.write_text(text if "[gateway]" in text else ports + text)
@@ -193,38 +197,38 @@ class CountingProvider:
     Attributes:
         secrets: Valid client secrets.
         issued: Number of tokens by tenant.
-        refused: Number of requests with an invalid secret.
-        refusing: Called before the response to an invalid secret.
+        rejected: Number of requests with an invalid secret.
+        on_rejection: Called before the response to an invalid secret.
     """
 
     def __init__(self, *secrets: str) -> None:
         self.secrets = set(secrets)
         self.issued: Counter[str] = Counter()
-        self.refused = 0
-        self.refusing: Callable[[], object] = bool
+        self.rejected = 0
+        self.on_rejection: Callable[[], object] = bool
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        form = dict(parse_qsl((await _whole(receive)).decode()))
+        form = dict(parse_qsl((await _read_body(receive)).decode()))
         if form["client_secret"] in self.secrets:
             tenant = form["tenant"]
             self.issued[tenant] += 1
             status = 200
-            told = {
+            payload = {
                 "access_token": f"{tenant}-{self.issued[tenant]}",
                 "token_type": "Bearer",
                 "expires_in": 3600,
             }
         else:
-            self.refused += 1
-            self.refusing()
-            status, told = 401, {"error": "invalid_client"}
+            self.rejected += 1
+            self.on_rejection()
+            status, payload = 401, {"error": "invalid_client"}
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(payload).encode()})
 
     @staticmethod
     def table(url: str) -> str:
-        """Return the provider's table for a gateway's file."""
+        """Return the table of this provider for a gateway file."""
         return (
             f'[providers.idp]\ntoken_endpoint = "{url}/token"\nclient_id = "gateway"\n'
             'client_secret_file = "secret.txt"\nauth = "client_secret_post"\n'

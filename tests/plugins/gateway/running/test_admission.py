@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from grantway_plugins.gateway._running.admission import Admission
-from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.conftest import Backends
 from tests.plugins.gateway.running.programs import GatewayProcess, gateway
 from tests.raw_http import read_all, read_response
 from tests.waiting import PATIENCE, until
@@ -32,16 +32,16 @@ LENGTHS = {
 
 
 @contextmanager
-def limited(behind: Behind, limits: str) -> Iterator[GatewayProcess]:
-    """Run a gateway with these limits."""
+def limited(backends: Backends, limits: str) -> Iterator[GatewayProcess]:
+    """Run a gateway with the given ``gateway.limits``."""
     ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
-    route = behind.route(path='"/"')
+    route = backends.route(path='"/"')
     endpoint = (
         '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
         f'clients = {{shop = "sha256:{"0" * 64}"}}\n'
     )
-    text = f"{ports}[gateway.limits]\n{limits}\n{behind.provider()}{route}{endpoint}"
-    with gateway(behind.write(text)) as run:
+    text = f"{ports}[gateway.limits]\n{limits}\n{backends.provider()}{route}{endpoint}"
+    with gateway(backends.write(text)) as run:
         yield run
 
 
@@ -64,9 +64,9 @@ def get(run: GatewayProcess, tenant: str = "acme") -> requests.Response:
 
 @pytest.mark.parametrize("path", ["/", "/token"])
 @pytest.mark.parametrize("shape", LENGTHS)
-def test_slow_bodies_do_not_occupy_every_slot(behind: Behind, path: str, shape: str) -> None:
+def test_slow_bodies_do_not_occupy_every_slot(backends: Backends, path: str, shape: str) -> None:
     form = b"Content-Type: application/x-www-form-urlencoded"
-    with limited(behind, "requests = 4") as run, ExitStack() as slow:
+    with limited(backends, "requests = 4") as run, ExitStack() as slow:
         oldest = slow.enter_context(connect(run))
         oldest.sendall(begin(path, shape, form))
         for _ in range(12):
@@ -75,26 +75,26 @@ def test_slow_bodies_do_not_occupy_every_slot(behind: Behind, path: str, shape: 
         assert read_all(oldest).startswith(b"HTTP/1.1 408 ")
 
 
-def test_requests_that_wait_for_the_gateway_are_not_ended_for_others(behind: Behind) -> None:
-    with limited(behind, "requests = 2") as run, ExitStack() as busy:
+def test_requests_waiting_for_the_upstream_keep_their_slots(backends: Backends) -> None:
+    with limited(backends, "requests = 2") as run, ExitStack() as busy:
         for _ in range(2):
             busy.enter_context(connect(run)).sendall(SLOW)
-        answer = until(lambda: get(run), lambda found: found.status_code != 200)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert answer.json()["error"] == "temporarily_unavailable"
+        response = until(lambda: get(run), lambda found: found.status_code != 200)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert response.json()["error"] == "temporarily_unavailable"
         assert requests.get(f"{run.admin}/healthz", timeout=PATIENCE).status_code == 200
         busy.close()
         until(lambda: get(run).status_code == 200)
 
 
-def test_one_tenant_does_not_occupy_every_slot(behind: Behind) -> None:
-    with limited(behind, "requests_per_tenant = 1") as run, connect(run) as busy:
+def test_one_tenant_does_not_occupy_every_slot(backends: Backends) -> None:
+    with limited(backends, "requests_per_tenant = 1") as run, connect(run) as busy:
         busy.sendall(SLOW)
-        # A request before the slow one arrived behind the gateway could take its place.
-        assert behind.echo.came.wait(PATIENCE)
-        answer = get(run)
-        assert answer.status_code == 503
-        assert "of this tenant" in answer.json()["error_description"]
+        # Otherwise, the next request could be admitted before the slow one.
+        assert backends.echo.request_started.wait(PATIENCE)
+        response = get(run)
+        assert response.status_code == 503
+        assert "of this tenant" in response.json()["error_description"]
         assert get(run, "other").status_code == 200
         busy.close()
         until(lambda: get(run).status_code == 200)
@@ -109,26 +109,28 @@ def test_one_tenant_does_not_occupy_every_slot(behind: Behind) -> None:
     ids=["rate", "total"],
 )
 @pytest.mark.parametrize("shape", LENGTHS)
-def test_ends_a_body_that_arrives_too_slowly(behind: Behind, limits: str, shape: str) -> None:
+def test_rejects_a_body_that_arrives_too_slowly(
+    backends: Backends, limits: str, shape: str
+) -> None:
     _, byte = LENGTHS[shape]
-    with limited(behind, limits) as run, connect(run) as trickling:
+    with limited(backends, limits) as run, connect(run) as trickling:
         trickling.sendall(begin("/", shape))
         ended = threading.Event()
         with ThreadPoolExecutor(1) as reading:
-            answer = reading.submit(read_all, trickling)
-            answer.add_done_callback(lambda _: ended.set())
+            response = reading.submit(read_all, trickling)
+            response.add_done_callback(lambda _: ended.set())
             with contextlib.suppress(ConnectionError):
                 for _ in range(400):
                     if ended.wait(0.05):
                         break
                     trickling.sendall(byte)
-        head, _, body = answer.result().partition(b"\r\n\r\n")
+        head, _, body = response.result().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert json.loads(body)["error_description"] == "The body arrives too slowly"
 
 
-def test_a_fast_body_may_exceed_body_seconds(behind: Behind) -> None:
-    with limited(behind, "body_seconds = 1\nbody_rate = 1000") as run, connect(run) as steady:
+def test_accepts_a_fast_body_that_exceeds_body_seconds(backends: Backends) -> None:
+    with limited(backends, "body_seconds = 1\nbody_rate = 1000") as run, connect(run) as steady:
         pause = threading.Event()
         head = b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 70000\r\n\r\n"
         steady.sendall(head)
@@ -139,13 +141,13 @@ def test_a_fast_body_may_exceed_body_seconds(behind: Behind) -> None:
 
 
 def test_one_peer_does_not_occupy_every_slot() -> None:
-    async def never() -> Any:
+    async def wait_forever() -> Any:
         await asyncio.Event().wait()
 
     admission = Admission(10, 2, ["10.0.0.0/8"])
 
     def admit(host: str) -> Any:
-        return admission.admit({"client": (host, 1234)}, never)
+        return admission.admit({"client": (host, 1234)}, wait_forever)
 
     first, second = admit("192.0.2.1"), admit("192.0.2.1")
     assert first is not None
@@ -159,8 +161,8 @@ def test_one_peer_does_not_occupy_every_slot() -> None:
     assert admit("192.0.2.1") is None
 
 
-def test_a_peer_at_its_limit_does_not_end_requests_of_other_peers() -> None:
-    async def crowd() -> None:
+def test_peer_at_its_limit_does_not_displace_requests_of_other_peers() -> None:
+    async def check() -> None:
         never = asyncio.Event()
 
         async def receive() -> Any:
@@ -173,7 +175,7 @@ def test_a_peer_at_its_limit_does_not_end_requests_of_other_peers() -> None:
 
         steady = admit("192.0.2.1")
         waiting = asyncio.create_task(steady.receive())
-        await asyncio.sleep(0)  # until it waits for its body
+        await asyncio.sleep(0)  # let the task start to wait for its body
         held = [admit("192.0.2.2") for _ in range(2)]
         assert all(held)
         assert [admit("192.0.2.2") for _ in range(5)] == [None] * 5
@@ -186,4 +188,4 @@ def test_a_peer_at_its_limit_does_not_end_requests_of_other_peers() -> None:
             admission.leave(each)
         assert all(admit("192.0.2.3") for _ in range(2))
 
-    asyncio.run(crowd())
+    asyncio.run(check())

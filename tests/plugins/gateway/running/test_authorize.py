@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.conftest import Backends
 from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
 from tests.raw_http import read_all
 
@@ -17,15 +17,15 @@ ACME = {"X-Tenant": "acme"}
 
 
 @pytest.fixture
-def run(behind: Behind) -> Iterator[GatewayProcess]:
-    config = behind.write(
-        behind.provider()
+def run(backends: Backends) -> Iterator[GatewayProcess]:
+    config = backends.write(
+        backends.provider()
         + '[providers.down]\ntoken_endpoint = "http://127.0.0.1:1/token"\nclient_id = "x"\n'
-        + behind.route(upstream="")
-        + behind.route("key", upstream="", header='"X-Api-Key"', scheme='""')
-        + behind.route("kept", upstream="", incoming='"keep"')
-        + behind.route("closed", upstream="", provider='"down"')
-        + behind.route("open", upstream="", provider='"down"', on_failure='"open"')
+        + backends.route(upstream="")
+        + backends.route("key", upstream="", header='"X-Api-Key"', scheme='""')
+        + backends.route("kept", upstream="", incoming='"keep"')
+        + backends.route("closed", upstream="", provider='"down"')
+        + backends.route("open", upstream="", provider='"down"', on_failure='"open"')
         + '[authorize]\nlisten = "127.0.0.1:0"\n'
     )
     with gateway(config) as running:
@@ -42,37 +42,37 @@ def envoy(run: GatewayProcess, path: str, method: str = "GET", **headers: str) -
     )
 
 
-def removed_by(answer: requests.Response) -> set[str]:
+def removed_by(response: requests.Response) -> set[str]:
     """Return the headers that Envoy removes from the forwarded request."""
-    return set(answer.headers["x-envoy-auth-headers-to-remove"].split(","))
+    return set(response.headers["x-envoy-auth-headers-to-remove"].split(","))
 
 
 def nginx(run: GatewayProcess, uri: str, **headers: str) -> requests.Response:
     """Send a check as nginx does with the documented configuration."""
-    said = {
+    request_headers = {
         "X-Original-URI": uri,
         "X-Original-Method": "POST",
         "X-Forwarded-Host": "api.example.com",
         **headers,
     }
-    return requests.get(f"{run.authorize}/nginx", headers=said, timeout=PATIENCE)
+    return requests.get(f"{run.authorize}/nginx", headers=request_headers, timeout=PATIENCE)
 
 
-def test_envoy_gets_the_header_to_add(run: GatewayProcess, behind: Behind) -> None:
+def test_envoy_gets_the_header_to_add(run: GatewayProcess, backends: Backends) -> None:
     for method in ("GET", "POST", "DELETE"):
-        answer = envoy(run, "/orders/1?x=1", method, **ACME, Authorization="Bearer theirs")
-        assert answer.status_code == 200
-        assert answer.headers["authorization"].startswith("Bearer gwa_")
-        assert answer.headers["cache-control"] == "no-store"
-        assert answer.content == b""
-    key = envoy(run, "/key", **ACME, Authorization="Bearer theirs")
+        response = envoy(run, "/orders/1?x=1", method, **ACME, Authorization="Bearer from-caller")
+        assert response.status_code == 200
+        assert response.headers["authorization"].startswith("Bearer gwa_")
+        assert response.headers["cache-control"] == "no-store"
+        assert response.content == b""
+    key = envoy(run, "/key", **ACME, Authorization="Bearer from-caller")
     assert key.headers["x-api-key"].startswith("gwa_")
     assert {"authorization", "x_api_key", "x_tenant", "x_forwarded_for"} <= removed_by(key)
     assert not {"x-api-key", "x-tenant", "x-forwarded-for"} & removed_by(key)
-    kept = envoy(run, "/kept", **ACME, Authorization="Bearer theirs")
+    kept = envoy(run, "/kept", **ACME, Authorization="Bearer from-caller")
     assert (kept.status_code, kept.headers.get("authorization")) == (200, None)
     assert "authorization" not in removed_by(kept)
-    assert behind.echo.requests == []
+    assert backends.echo.requests == []
 
 
 def test_envoy_gets_the_status_of_a_rejection(run: GatewayProcess) -> None:
@@ -82,18 +82,18 @@ def test_envoy_gets_the_status_of_a_rejection(run: GatewayProcess) -> None:
     assert envoy(run, "/nothing", **ACME).status_code == 404
     closed = envoy(run, "/closed", **ACME)
     assert (closed.status_code, "authorization" in closed.headers) == (503, False)
-    opened = envoy(run, "/open", **ACME, Authorization="Bearer theirs")
+    opened = envoy(run, "/open", **ACME, Authorization="Bearer from-caller")
     assert (opened.status_code, "authorization" in opened.headers) == (200, False)
     assert "authorization" in removed_by(opened)
 
 
 def test_nginx_gets_the_header_to_copy(run: GatewayProcess) -> None:
-    answer = nginx(run, "/orders/1?x=1", **ACME, Authorization="Bearer theirs")
-    assert answer.status_code == 200
-    assert answer.headers["authorization"].startswith("Bearer gwa_")
-    kept = nginx(run, "/kept", **ACME, Authorization="Bearer theirs")
-    assert kept.headers["authorization"] == "Bearer theirs"
-    opened = nginx(run, "/open", **ACME, Authorization="Bearer theirs")
+    response = nginx(run, "/orders/1?x=1", **ACME, Authorization="Bearer from-caller")
+    assert response.status_code == 200
+    assert response.headers["authorization"].startswith("Bearer gwa_")
+    kept = nginx(run, "/kept", **ACME, Authorization="Bearer from-caller")
+    assert kept.headers["authorization"] == "Bearer from-caller"
+    opened = nginx(run, "/open", **ACME, Authorization="Bearer from-caller")
     assert (opened.status_code, "authorization" in opened.headers) == (200, False)
 
 
@@ -115,29 +115,29 @@ def test_no_token_for_a_method_whose_response_shows_it(run: GatewayProcess, meth
     """The upstream sends the request's headers back (RFC 9110 section 9.3.8)."""
     described = nginx(run, "/orders", **ACME, **{"X-Original-Method": method})
     forwarded = forward_auth(run, "/orders", **ACME, **{"X-Forwarded-Method": method})
-    asked = envoy(run, "/orders", "TRACE", **ACME)
-    assert [each.status_code for each in (described, forwarded, asked)] == [403, 501, 501]
-    assert not any("authorization" in each.headers for each in (described, forwarded, asked))
+    traced = envoy(run, "/orders", "TRACE", **ACME)
+    assert [each.status_code for each in (described, forwarded, traced)] == [403, 501, 501]
+    assert not any("authorization" in each.headers for each in (described, forwarded, traced))
 
 
 def forward_auth(run: GatewayProcess, uri: str, **headers: str) -> requests.Response:
     """Send a check as Traefik and Caddy do, with the request in ``X-Forwarded-*``."""
-    said = {
+    request_headers = {
         "X-Forwarded-Method": "POST",
         "X-Forwarded-Uri": uri,
         "X-Forwarded-Host": "api.example.com",
         **headers,
     }
-    return requests.get(f"{run.authorize}/forward-auth", headers=said, timeout=PATIENCE)
+    return requests.get(f"{run.authorize}/forward-auth", headers=request_headers, timeout=PATIENCE)
 
 
 def test_traefik_and_caddy_get_the_header_to_copy(run: GatewayProcess) -> None:
-    answer = forward_auth(run, "/orders/1?x=1", **ACME, Authorization="Bearer theirs")
-    assert answer.status_code == 200
-    assert answer.headers["authorization"].startswith("Bearer gwa_")
-    kept = forward_auth(run, "/kept", **ACME, Authorization="Bearer theirs")
-    assert kept.headers["authorization"] == "Bearer theirs"
-    opened = forward_auth(run, "/open", **ACME, Authorization="Bearer theirs")
+    response = forward_auth(run, "/orders/1?x=1", **ACME, Authorization="Bearer from-caller")
+    assert response.status_code == 200
+    assert response.headers["authorization"].startswith("Bearer gwa_")
+    kept = forward_auth(run, "/kept", **ACME, Authorization="Bearer from-caller")
+    assert kept.headers["authorization"] == "Bearer from-caller"
+    opened = forward_auth(run, "/open", **ACME, Authorization="Bearer from-caller")
     assert (opened.status_code, "authorization" in opened.headers) == (200, False)
 
 
@@ -170,9 +170,9 @@ def test_rejects_control_characters_in_the_target(run: GatewayProcess, character
         )
         with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
             opened.sendall(head.encode("latin-1"))
-            answer = read_all(opened)
-        assert answer.startswith(b"HTTP/1.1 400 "), answer
-        assert b"authorization" not in answer.lower()
+            response = read_all(opened)
+        assert response.startswith(b"HTTP/1.1 400 "), response
+        assert b"authorization" not in response.lower()
 
 
 def test_rejects_a_fragment_in_the_target(run: GatewayProcess) -> None:
@@ -187,21 +187,21 @@ def test_rejects_other_spellings_of_headers_that_the_proxy_forwards(
     run: GatewayProcess, name: str
 ) -> None:
     spoofed = {**ACME, name: "umbrella"}
-    refused = name != "X-TENANT_"  # ``X-Tenant-`` is another header
-    assert nginx(run, "/orders", **spoofed).status_code == (403 if refused else 200)
-    assert forward_auth(run, "/orders", **spoofed).status_code == (400 if refused else 200)
-    assert envoy(run, "/orders", **spoofed).status_code == (400 if refused else 200)
+    rejected = name != "X-TENANT_"  # ``X-Tenant-`` is another header
+    assert nginx(run, "/orders", **spoofed).status_code == (403 if rejected else 200)
+    assert forward_auth(run, "/orders", **spoofed).status_code == (400 if rejected else 200)
+    assert envoy(run, "/orders", **spoofed).status_code == (400 if rejected else 200)
 
 
-def test_only_allowed_proxies_get_a_response(behind: Behind) -> None:
-    config = behind.write(
-        behind.provider()
-        + behind.route(upstream="")
+def test_only_allowed_proxies_get_a_response(backends: Backends) -> None:
+    config = backends.write(
+        backends.provider()
+        + backends.route(upstream="")
         + '[authorize]\nlisten = "127.0.0.1:0"\nallow = ["10.0.0.0/8"]\n'
     )
     with gateway(config) as run:
-        answer = envoy(run, "/orders", **ACME)
-    assert (answer.status_code, "authorization" in answer.headers) == (403, False)
+        response = envoy(run, "/orders", **ACME)
+    assert (response.status_code, "authorization" in response.headers) == (403, False)
 
 
 def test_dns_rebinding_does_not_get_a_token(run: GatewayProcess) -> None:
@@ -214,12 +214,12 @@ def test_dns_rebinding_does_not_get_a_token(run: GatewayProcess) -> None:
         (f"localhost:{port}", 200),
         ("api.example.com:8443", 200),
     ):
-        for answer in (
+        for response in (
             envoy(run, "/orders", **{**ACME, "Host": host}),
             nginx(run, "/orders", **{**ACME, "Host": host}),
         ):
-            assert answer.status_code == status
-            assert ("authorization" in answer.headers) == (status == 200)
+            assert response.status_code == status
+            assert ("authorization" in response.headers) == (status == 200)
 
 
 def test_the_gateway_does_not_forward_a_route_without_upstream(run: GatewayProcess) -> None:

@@ -13,8 +13,8 @@ from grantway_plugins.gateway._config.tables import GatewayTable
 from grantway_plugins.gateway._running.browser_rule import BrowserRule
 from grantway_plugins.gateway.upstream import RequestRejectedError, from_host
 from grantway_plugins.issuer import IssuerServer
-from tests.plugins.gateway.running.conftest import Behind, surroundings
-from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+from tests.plugins.gateway.running.conftest import Backends, make_backends
+from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
 
 ACME = {"X-Tenant": "acme"}
 SECRET = "shop-very-secret-0123456789"
@@ -22,16 +22,18 @@ SECRET = "shop-very-secret-0123456789"
 
 @pytest.fixture(scope="module")
 def shared(
-    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+    issuer: IssuerServer,
+    echo_server: tuple[EchoUpstream, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayProcess]:
-    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("guarded"))
-    config = behind.write(
+    backends = make_backends(issuer, echo_server, tmp_path_factory.mktemp("guarded"))
+    config = backends.write(
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
         'hosts = ["tools.test", "*.below.test"]\norigins = ["https://app.test"]\n'
-        + behind.provider()
-        + behind.route(path='"/"')
-        + behind.route("named", host='"named.test"')
-        + behind.route("tenants", host='"shared.test"', tenant='"host:tenants.test"')
+        + backends.provider()
+        + backends.route(path='"/"')
+        + backends.route("named", host='"named.test"')
+        + backends.route("tenants", host='"shared.test"', tenant='"host:tenants.test"')
         + '[token_endpoint]\nprovider = "idp"\nallow = ["client_credentials"]\n'
         f'clients = {{shop = "{hash_secret(SECRET)}"}}\n'
     )
@@ -40,20 +42,20 @@ def shared(
 
 
 @pytest.fixture
-def run(shared: GatewayProcess, behind: Behind) -> GatewayProcess:
+def run(shared: GatewayProcess, backends: Backends) -> GatewayProcess:
     """Share a gateway; the echo behind it has seen nothing yet."""
     return shared
 
 
 def send(run: GatewayProcess, method: str = "GET", path: str = "/", **headers: str) -> int:
-    """The status that a browser would get."""
-    answer = requests.request(
+    """Return the status that a browser would get."""
+    response = requests.request(
         method, f"{run.url}{path}", headers={**ACME, **headers}, timeout=PATIENCE
     )
-    return answer.status_code
+    return response.status_code
 
 
-def test_rejects_dns_rebinding(run: GatewayProcess, behind: Behind) -> None:
+def test_rejects_dns_rebinding(run: GatewayProcess, backends: Backends) -> None:
     port = run.url.rpartition(":")[2]
     for host in ("evil.com", f"evil.com:{port}", "localhost.evil.com", "127.0.0.1.evil.com",
                  "evil.tools.test", "xbelow.test", "192.0.2.1", "0x7f.1"):  # fmt: skip
@@ -61,7 +63,7 @@ def test_rejects_dns_rebinding(run: GatewayProcess, behind: Behind) -> None:
         assert send(run, "POST", "/token", Host=host) == 403, host
     for host in ("a b", "evil.com@127.0.0.1", "evil.com,localhost"):
         assert send(run, Host=host) == 400, host
-    assert behind.echo.requests == []
+    assert backends.echo.requests == []
 
 
 @pytest.mark.parametrize(
@@ -98,18 +100,18 @@ def test_accepts_the_gateways_own_names(run: GatewayProcess, host: str) -> None:
     ],
 )
 def test_rejects_requests_from_other_sites(
-    run: GatewayProcess, behind: Behind, headers: dict[str, str]
+    run: GatewayProcess, backends: Backends, headers: dict[str, str]
 ) -> None:
     for method in ("GET", "POST", "OPTIONS"):
         assert send(run, method, **headers) == 403
     assert send(run, "POST", "/token", **headers) == 403
-    assert behind.echo.requests == []
+    assert backends.echo.requests == []
 
 
-def test_rejects_a_websocket_from_another_site(run: GatewayProcess, behind: Behind) -> None:
-    asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    assert send(run, Origin="https://evil.com", **asked) == 403
-    assert behind.echo.requests == []
+def test_rejects_a_websocket_from_another_site(run: GatewayProcess, backends: Backends) -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    assert send(run, Origin="https://evil.com", **upgrade) == 403
+    assert backends.echo.requests == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_a_rejection_names_the_setting(run: GatewayProcess) -> None:
 # --- Listen addresses -----------------------------------------------------------------------------
 
 
-def judged(table: dict[str, Any], *headers: tuple[bytes, bytes]) -> int:
+def get_status(table: dict[str, Any], *headers: tuple[bytes, bytes]) -> int:
     """Return the status of the rejection, or 200."""
     rule = BrowserRule(GatewayTable().load(table), {"r": {"tenant": from_host("t.test")}})
     try:
@@ -155,20 +157,22 @@ PAGE = (b"origin", b"https://evil.com")
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"])
 def test_other_addresses_accept_any_name_unless_hosts_is_set(listen: str) -> None:
-    assert judged({"listen": listen}, EVIL, PAGE) == 200
-    assert judged({"listen": listen, "hosts": ["api.test"]}, EVIL) == 403
-    assert judged({"listen": listen, "hosts": ["api.test"]}, (b"host", b"api.test"), PAGE) == 200
-    assert judged({"listen": listen, "origins": ["https://app.test"]}, PAGE) == 403
+    assert get_status({"listen": listen}, EVIL, PAGE) == 200
+    assert get_status({"listen": listen, "hosts": ["api.test"]}, EVIL) == 403
+    assert (
+        get_status({"listen": listen, "hosts": ["api.test"]}, (b"host", b"api.test"), PAGE) == 200
+    )
+    assert get_status({"listen": listen, "origins": ["https://app.test"]}, PAGE) == 403
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.9.9.9:1"])
 def test_loopback_addresses_are_protected_unless_the_file_disables_it(listen: str) -> None:
-    assert judged({"listen": listen}, EVIL) == 403
-    assert judged({"listen": listen}, (b"host", b"localhost"), PAGE) == 403
-    assert judged({"listen": listen, "hosts": ["*"]}, EVIL) == 200
-    assert judged({"listen": listen, "hosts": ["*"], "origins": ["*"]}, EVIL, PAGE) == 200
-    assert judged({"listen": listen}, EVIL, EVIL) == 400
+    assert get_status({"listen": listen}, EVIL) == 403
+    assert get_status({"listen": listen}, (b"host", b"localhost"), PAGE) == 403
+    assert get_status({"listen": listen, "hosts": ["*"]}, EVIL) == 200
+    assert get_status({"listen": listen, "hosts": ["*"], "origins": ["*"]}, EVIL, PAGE) == 200
+    assert get_status({"listen": listen}, EVIL, EVIL) == 400
 
 
 def test_accepts_a_request_without_a_host() -> None:
-    assert judged({}) == 200
+    assert get_status({}) == 200

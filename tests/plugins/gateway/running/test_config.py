@@ -180,10 +180,10 @@ def test_token_endpoint_requires_a_binding_key(
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("[]", "must not be an empty list; give the hash of the client's secret, and during a"),
+        ("[]", "must not be an empty list; pass the hash of the client's secret, and during a"),
         (
             '"very secret"',
-            "must be made by grantway_plugins.gateway.hash_secret; a secret itself is not kept",
+            "must be made by grantway_plugins.gateway.hash_secret; the secret itself is not accepted",
         ),
         ('["HASH", "very secret"]', "must be made by grantway_plugins.gateway.hash_secret (hash 2"),
         ('["HASH", 7]', "must be made by grantway_plugins.gateway.hash_secret (hash 2 of 2 is not"),

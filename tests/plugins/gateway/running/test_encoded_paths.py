@@ -7,33 +7,35 @@ from collections.abc import Iterator
 import pytest
 
 from grantway_plugins.issuer import IssuerServer
-from tests.plugins.gateway.running.conftest import Behind, surroundings
-from tests.plugins.gateway.running.programs import Echo, GatewayProcess, gateway
+from tests.plugins.gateway.running.conftest import Backends, make_backends
+from tests.plugins.gateway.running.programs import EchoUpstream, GatewayProcess, gateway
 from tests.plugins.gateway.running.test_proxy import raw
 
 
 @pytest.fixture(scope="module")
 def shared(
-    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+    issuer: IssuerServer,
+    echo_server: tuple[EchoUpstream, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayProcess]:
-    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("encoded"))
-    config = behind.write(
-        behind.provider()
-        + behind.route("git", encoded_paths='"forward"')
-        + behind.route(
+    backends = make_backends(issuer, echo_server, tmp_path_factory.mktemp("encoded"))
+    config = backends.write(
+        backends.provider()
+        + backends.route("git", encoded_paths='"forward"')
+        + backends.route(
             "npm",
-            upstream=f'"{behind.url}/base"',
+            upstream=f'"{backends.url}/base"',
             strip_path="true",
             encoded_paths='"forward"',
         )
-        + behind.route("admin", tenant='"single"')
-        + behind.route("strict")
+        + backends.route("admin", tenant='"single"')
+        + backends.route("strict")
     )
     with gateway(config) as running:
         yield running
 
 
-def ask(run: GatewayProcess, path: str) -> bytes:
+def get_status_line(run: GatewayProcess, path: str) -> bytes:
     """Return the status line of the response to a request with exactly this target."""
     head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Tenant: acme\r\nConnection: close\r\n\r\n"
     return raw(run.url, head.encode("latin-1")).partition(b"\r\n")[0]
@@ -50,12 +52,12 @@ def ask(run: GatewayProcess, path: str) -> bytes:
     ],
 )
 def test_forwards_the_path_unchanged(
-    shared: GatewayProcess, behind: Behind, path: str, arrives: str
+    shared: GatewayProcess, backends: Backends, path: str, arrives: str
 ) -> None:
-    assert ask(shared, path) == b"HTTP/1.1 200 OK"
-    (seen,) = behind.echo.requests
+    assert get_status_line(shared, path) == b"HTTP/1.1 200 OK"
+    (seen,) = backends.echo.requests
     assert seen["path"] == arrives
-    assert behind.echo.tokens[0].startswith("Bearer gwa_")
+    assert backends.echo.tokens[0].startswith("Bearer gwa_")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_forwards_the_path_unchanged(
     ],
 )
 def test_rejects_paths_that_could_match_another_route(
-    shared: GatewayProcess, behind: Behind, path: str
+    shared: GatewayProcess, backends: Backends, path: str
 ) -> None:
-    assert ask(shared, path).startswith(b"HTTP/1.1 400 ")
-    assert behind.echo.requests == []
+    assert get_status_line(shared, path).startswith(b"HTTP/1.1 400 ")
+    assert backends.echo.requests == []

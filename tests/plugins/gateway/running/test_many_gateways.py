@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import requests
 
-from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.conftest import Backends
 from tests.plugins.gateway.running.programs import PATIENCE, CountingProvider, gateway
 from tests.plugins.gateway.servers import asgi_server
 from tests.valkey import valkey_server
@@ -16,48 +16,50 @@ from tests.valkey import valkey_server
 TENANTS = [f"t{number}" for number in range(10)]
 
 
-def test_three_gateways_fetch_each_token_once(behind: Behind) -> None:
-    (behind.folder / "secret.txt").write_text("the secret of all three")
+def test_three_gateways_fetch_each_token_once(backends: Backends) -> None:
+    (backends.folder / "secret.txt").write_text("the secret of all three")
     provider = CountingProvider("the secret of all three")
     with ExitStack() as open_, asgi_server(provider) as url, valkey_server() as valkey:
         text = (
             '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
             f'store = {{kind = "redis", url = "{valkey.url}"}}\n'
             + provider.table(url)
-            + behind.route(more='extra = {tenant = "{tenant}"}\n')
+            + backends.route(more='extra = {tenant = "{tenant}"}\n')
         )
         # Each gateway has a separate file and folder.
         runs = []
         for number in range(3):
-            folder = behind.folder / str(number)
+            folder = backends.folder / str(number)
             folder.mkdir()
             (folder / "secret.txt").write_text("the secret of all three")
             (folder / "gateway.toml").write_text(text)
             runs.append(open_.enter_context(gateway(folder / "gateway.toml")))
-        asked = [(run.url, tenant) for tenant in TENANTS for run in runs for _ in range(2)]
+        requested = [(run.url, tenant) for tenant in TENANTS for run in runs for _ in range(2)]
 
-        def ask(each: tuple[str, str]) -> tuple[str, int, str]:
+        def send_request(each: tuple[str, str]) -> tuple[str, int, str]:
             address, tenant = each
-            answer = requests.get(
+            response = requests.get(
                 f"{address}/orders", headers={"X-Tenant": tenant}, timeout=PATIENCE
             )
-            carried = dict(answer.json()["headers"]).get("authorization", "")
-            return tenant, answer.status_code, carried
+            carried = dict(response.json()["headers"]).get("authorization", "")
+            return tenant, response.status_code, carried
 
         with ThreadPoolExecutor(12) as threads:
-            first = set(threads.map(ask, asked))
+            first = set(threads.map(send_request, requested))
             assert first == {(tenant, 200, f"Bearer {tenant}-1") for tenant in TENANTS}
             assert provider.issued == Counter(TENANTS)
             # The upstream rejects all tokens at once; one of the gateways fetches each replacement.
-            behind.echo.refuse.update(f"Bearer {tenant}-1" for tenant in TENANTS)
-            again = set(threads.map(ask, asked))
+            backends.echo.rejected_tokens.update(f"Bearer {tenant}-1" for tenant in TENANTS)
+            again = set(threads.map(send_request, requested))
             assert again == {(tenant, 200, f"Bearer {tenant}-2") for tenant in TENANTS}
             assert provider.issued == Counter(TENANTS * 2)
             # A gateway that starts later finds all tokens in the store.
-            folder = behind.folder / "late"
+            folder = backends.folder / "late"
             folder.mkdir()
             (folder / "secret.txt").write_text("not even the right secret")
             (folder / "gateway.toml").write_text(text)
             late = open_.enter_context(gateway(folder / "gateway.toml"))
-            assert set(threads.map(ask, [(late.url, tenant) for tenant in TENANTS])) == again
-        assert provider.refused == 0
+            assert (
+                set(threads.map(send_request, [(late.url, tenant) for tenant in TENANTS])) == again
+            )
+        assert provider.rejected == 0

@@ -1,4 +1,4 @@
-"""Requests through the gateway, to what is behind it and back."""
+"""Requests that the gateway forwards, and their responses."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from grantway_plugins.gateway._running.proxy import Target, open_session
 from grantway_plugins.gateway._running.server import serve
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import free_port
-from tests.plugins.gateway.running.conftest import Behind, surroundings
-from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+from tests.plugins.gateway.running.conftest import Backends, make_backends
+from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
 from tests.raw_http import read_all, read_response
 from tests.waiting import until
 
@@ -36,70 +36,78 @@ CONNECTIONS = 40
 
 
 def raw(url: str, request: bytes) -> bytes:
-    """All that a gateway says to some bytes, until it ends the connection."""
+    """Send bytes and return everything received until the gateway closes the connection."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
-        # The gateway may refuse a request, and end the connection, before it has read all of it.
+        # The gateway may reject a request and close the connection before reading all of it.
         with suppress(ConnectionError):
             opened.sendall(request)
         return read_all(opened)
 
 
-def configuration(behind: Behind, patience: float) -> Path:
-    """Write the file of a gateway that waits so many seconds for its callers."""
-    return behind.write(
-        behind.provider()
-        + behind.route(path='"/"')
-        + behind.route("api", upstream=f'"{behind.url}/base"', strip_path="true", keep_host="true")
-        + behind.route("nobody", upstream=f'"http://127.0.0.1:{free_port()}"')
-        + behind.route("hasty", upstream=f'"{behind.url}"', strip_path="true", answer_timeout="0.3")
-        + behind.route("elsewhere", host='"other.example.com"', path='"/"', tenant='"single"')
+def configuration(backends: Backends, seconds: float) -> Path:
+    """Write a gateway file that limits the wait for a caller to ``seconds``."""
+    return backends.write(
+        backends.provider()
+        + backends.route(path='"/"')
+        + backends.route(
+            "api", upstream=f'"{backends.url}/base"', strip_path="true", keep_host="true"
+        )
+        + backends.route("unavailable", upstream=f'"http://127.0.0.1:{free_port()}"')
+        + backends.route(
+            "hasty", upstream=f'"{backends.url}"', strip_path="true", answer_timeout="0.3"
+        )
+        + backends.route("elsewhere", host='"other.example.com"', path='"/"', tenant='"single"')
         + "[gateway.limits]\nbody_bytes = 300000\nheader_bytes = 4096\n"
-        + f"header_seconds = {patience}\nbody_seconds = {patience}\n"
-        f"send_seconds = {patience}\nconnections = {CONNECTIONS}\n"
+        + f"header_seconds = {seconds}\nbody_seconds = {seconds}\n"
+        f"send_seconds = {seconds}\nconnections = {CONNECTIONS}\n"
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
     )
 
 
 @pytest.fixture(scope="module")
 def patient(
-    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+    issuer: IssuerServer,
+    echo_server: tuple[EchoUpstream, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayProcess]:
-    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("patient"))
-    with gateway(configuration(behind, PATIENCE)) as running:
+    backends = make_backends(issuer, echo_server, tmp_path_factory.mktemp("patient"))
+    with gateway(configuration(backends, PATIENCE)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def impatient(
-    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+    issuer: IssuerServer,
+    echo_server: tuple[EchoUpstream, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayProcess]:
-    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("impatient"))
-    with gateway(configuration(behind, 1.0)) as running:
+    backends = make_backends(issuer, echo_server, tmp_path_factory.mktemp("impatient"))
+    with gateway(configuration(backends, 1.0)) as running:
         yield running
 
 
 @pytest.fixture
-def run(patient: GatewayProcess, behind: Behind) -> GatewayProcess:
-    """Share a gateway that waits for slow callers; the echo behind it has seen nothing yet."""
+def run(patient: GatewayProcess, backends: Backends) -> GatewayProcess:
+    """Return a gateway that waits for slow callers, with no requests recorded upstream."""
     return patient
 
 
 @pytest.fixture
-def hasty(impatient: GatewayProcess, behind: Behind) -> GatewayProcess:
-    """Share a gateway that waits one second for slow callers."""
+def hasty(impatient: GatewayProcess, backends: Backends) -> GatewayProcess:
+    """Return a gateway that waits one second for slow callers."""
     return impatient
 
 
-def test_a_request_and_its_answer(
-    run: GatewayProcess, behind: Behind, http: requests.Session
+def test_forwards_a_request_and_its_response(
+    run: GatewayProcess, backends: Backends, http: requests.Session
 ) -> None:
-    answer = http.put(
+    response = http.put(
         f"{run.url}/a%20b/c?x=%2F&y=ü",
         data=b"\x00\xff body",
         headers={
             **ACME,
-            "Authorization": "Bearer of-the-caller",
+            "Authorization": "Bearer from-caller",
             "Connection": "x-private, keep-alive",
             "X-Private": "1",
             "X-Name": "Jürgen".encode(),
@@ -110,22 +118,26 @@ def test_a_request_and_its_answer(
         },
         timeout=PATIENCE,
     )
-    assert answer.status_code == 200
-    told = answer.json()
-    headers = dict(told["headers"])
-    assert (told["method"], told["path"], told["query"]) == ("PUT", "/a%20b/c", "x=%2F&y=%C3%BC")
-    assert told["body"] == "\x00\xff body"
+    assert response.status_code == 200
+    payload = response.json()
+    headers = dict(payload["headers"])
+    assert (payload["method"], payload["path"], payload["query"]) == (
+        "PUT",
+        "/a%20b/c",
+        "x=%2F&y=%C3%BC",
+    )
+    assert payload["body"] == "\x00\xff body"
     assert headers["authorization"].startswith("Bearer gwa_")
-    assert headers["host"] == urlsplit(behind.url).netloc
+    assert headers["host"] == urlsplit(backends.url).netloc
     assert headers["x-name"].encode("latin-1").decode() == "Jürgen"
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
     assert headers["x-forwarded-host"] == urlsplit(run.url).netloc
     assert headers["via"] == "1.1 grantway"
     assert not {"x-private", "te", "forwarded"} & headers.keys()
-    assert answer.headers["via"] == "1.1 grantway"
-    assert "x-hop" not in answer.headers
-    assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
+    assert response.headers["via"] == "1.1 grantway"
+    assert "x-hop" not in response.headers
+    assert response.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
 
 
 SPOOFED = [
@@ -160,40 +172,46 @@ MISSPELLED = [
 ]
 
 
-def test_headers_about_a_requests_origin_pass_from_trusted_peers_only(
+def test_removes_proxy_headers_from_untrusted_peers(
     run: GatewayProcess, http: requests.Session
 ) -> None:
     spoofed = dict.fromkeys([*SPOOFED, *MISSPELLED], "6.6.6.6")
-    answer = http.get(f"{run.url}/", headers={**ACME, **spoofed, "X_Other": "1"}, timeout=PATIENCE)
-    headers = dict(answer.json()["headers"])
+    response = http.get(
+        f"{run.url}/", headers={**ACME, **spoofed, "X_Other": "1"}, timeout=PATIENCE
+    )
+    headers = dict(response.json()["headers"])
     assert not {name.lower() for name in spoofed} & headers.keys()
     assert "6.6.6.6" not in headers.values()
     assert (headers["x-tenant"], headers["x_other"]) == ("acme", "1")
 
 
-def test_where_routes_lead(run: GatewayProcess, behind: Behind, http: requests.Session) -> None:
+def test_selects_upstream_path_and_token_by_route(
+    run: GatewayProcess, backends: Backends, http: requests.Session
+) -> None:
     def path(address: str, **headers: str) -> str:
-        answer = http.get(f"{run.url}{address}", headers={**ACME, **headers}, timeout=PATIENCE)
-        return str(answer.json()["path"])
+        response = http.get(f"{run.url}{address}", headers={**ACME, **headers}, timeout=PATIENCE)
+        return str(response.json()["path"])
 
     assert path("/api/x") == "/base/x"
     assert path("/api") == "/base/"
     assert path("/apix") == "/apix"
-    assert dict(behind.echo.requests[0]["headers"])["host"] == urlsplit(run.url).netloc
+    assert dict(backends.echo.requests[0]["headers"])["host"] == urlsplit(run.url).netloc
     assert path("/api/x", host="other.example.com") == "/api/x"
-    tokens = behind.echo.tokens
+    tokens = backends.echo.tokens
     assert tokens[0] == tokens[1] == tokens[2]
-    assert tokens[3] != tokens[0]  # another tenant: everybody of that route
+    assert tokens[3] != tokens[0]  # the single tenant of the route
 
 
 @pytest.mark.parametrize("path", ["/chunked", "/status/204", "/status/304", "/status/404"])
-def test_answers_of_every_shape(run: GatewayProcess, http: requests.Session, path: str) -> None:
+def test_forwards_responses_with_and_without_bodies(
+    run: GatewayProcess, http: requests.Session, path: str
+) -> None:
     for method in ("GET", "HEAD"):
-        answer = http.request(method, f"{run.url}{path}", headers=ACME, timeout=PATIENCE)
-        assert answer.status_code == int(path.rpartition("/")[2]) if "status" in path else 200
+        response = http.request(method, f"{run.url}{path}", headers=ACME, timeout=PATIENCE)
+        assert response.status_code == int(path.rpartition("/")[2]) if "status" in path else 200
 
 
-def test_bodies_are_streamed(run: GatewayProcess, http: requests.Session) -> None:
+def test_streams_request_bodies(run: GatewayProcess, http: requests.Session) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(25):
             yield b"x" * 10_000
@@ -204,7 +222,7 @@ def test_bodies_are_streamed(run: GatewayProcess, http: requests.Session) -> Non
     assert len(sized.json()["body"]) == 250_000
 
 
-def test_a_body_that_is_too_large(run: GatewayProcess, http: requests.Session) -> None:
+def test_rejects_a_body_that_is_too_large(run: GatewayProcess, http: requests.Session) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(50):
             yield b"x" * 10_000
@@ -217,24 +235,26 @@ def test_a_body_that_is_too_large(run: GatewayProcess, http: requests.Session) -
 
 
 @pytest.mark.parametrize("head", [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_a_body_that_is_too_slow(hasty: GatewayProcess, head: bytes) -> None:
-    said = raw(hasty.url, b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n" + head + b"\r\n")
-    assert said.startswith(b"HTTP/1.1 408 "), said
+def test_rejects_a_body_that_is_too_slow(hasty: GatewayProcess, head: bytes) -> None:
+    response = raw(hasty.url, b"POST / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n" + head + b"\r\n")
+    assert response.startswith(b"HTTP/1.1 408 "), response
     assert requests.get(f"{hasty.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
 
 
-def test_nobody_there_and_nobody_quick(run: GatewayProcess, http: requests.Session) -> None:
-    nobody = http.get(f"{run.url}/nobody/x", headers=ACME, timeout=PATIENCE)
-    assert (nobody.status_code, nobody.json()["error"]) == (502, "bad_gateway")
+def test_responds_502_and_504_if_the_upstream_is_unavailable_or_slow(
+    run: GatewayProcess, http: requests.Session
+) -> None:
+    unavailable = http.get(f"{run.url}/unavailable/x", headers=ACME, timeout=PATIENCE)
+    assert (unavailable.status_code, unavailable.json()["error"]) == (502, "bad_gateway")
     hasty = http.get(f"{run.url}/hasty/slow", headers=ACME, timeout=PATIENCE)
     assert (hasty.status_code, hasty.json()["error"]) == (504, "gateway_timeout")
-    # On a busy machine the next answer may come too late as well, but not every one.
+    # On a busy machine, the next response may also be late.
     until(lambda: http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).ok)
 
 
-def test_a_name_that_is_looked_up_for_too_long() -> None:
+def test_connect_timeout_includes_the_name_lookup() -> None:
     class Silent(AbstractResolver):
-        async def resolve(self, *_asked: Any, **_options: Any) -> Any:
+        async def resolve(self, *_args: Any, **_options: Any) -> Any:
             await asyncio.Event().wait()
 
         async def close(self) -> None:
@@ -245,43 +265,43 @@ def test_a_name_that_is_looked_up_for_too_long() -> None:
     target = Target.of({**route, **limits})
     assert target is not None
 
-    async def ask() -> None:
+    async def send_request() -> None:
         async with open_session() as session:
             assert isinstance(session.connector, aiohttp.TCPConnector)
             session.connector._resolver = Silent()
             await session.get(target.url("/", ""), timeout=target.timeout)
 
     with pytest.raises(aiohttp.ConnectionTimeoutError):
-        asyncio.run(asyncio.wait_for(ask(), PATIENCE))
+        asyncio.run(asyncio.wait_for(send_request(), PATIENCE))
 
 
-def test_an_answer_that_is_cut_is_seen_to_be_cut(
-    run: GatewayProcess, http: requests.Session
-) -> None:
+def test_callers_detect_an_incomplete_response(run: GatewayProcess, http: requests.Session) -> None:
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         http.get(f"{run.url}/cut", headers=ACME, timeout=PATIENCE)
 
 
-def test_who_goes_away_stops_what_is_behind(run: GatewayProcess, behind: Behind) -> None:
+def test_cancels_the_upstream_request_if_the_caller_disconnects(
+    run: GatewayProcess, backends: Backends
+) -> None:
     parts = urlsplit(run.url)
     with socket.create_connection((parts.hostname, parts.port)) as opened:
         opened.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
-        assert not behind.echo.gone.wait(0.2)
-    assert behind.echo.gone.wait(PATIENCE)
+        assert not backends.echo.disconnected.wait(0.2)
+    assert backends.echo.disconnected.wait(PATIENCE)
 
 
-def test_who_does_not_take_the_answer_stops_what_is_behind(
-    hasty: GatewayProcess, behind: Behind
+def test_cancels_the_upstream_request_if_the_caller_does_not_read(
+    hasty: GatewayProcess, backends: Backends
 ) -> None:
     parts = urlsplit(hasty.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
         opened.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
-        assert behind.echo.gone.wait(PATIENCE)
+        assert backends.echo.disconnected.wait(PATIENCE)
         end = b""
         with suppress(ConnectionResetError):
             while piece := opened.recv(1_000_000):
                 end = piece
-    assert not end.endswith(b"0\r\n\r\n")  # it is seen that the answer is not whole
+    assert not end.endswith(b"0\r\n\r\n")  # the caller can detect that the response is incomplete
 
 
 @pytest.mark.parametrize(
@@ -290,7 +310,7 @@ def test_who_does_not_take_the_answer_stops_what_is_behind(
         (b"TRACE / HTTP/1.1", b"Connection: close\r\n", b"501"),
         (b"CONNECT x:1 HTTP/1.1", b"", b"501"),
         (b"GET / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"501"),
-        (b"GET / HTTP/1.1", b"Expect: the-moon\r\n", b"417"),
+        (b"GET / HTTP/1.1", b"Expect: unknown\r\n", b"417"),
         (b"GET / HTTP/1.1", b"X-Tenant: other\r\nConnection: close\r\n", b"400"),
         (b"GET / HTTP/1.1", b"Host: y\r\nConnection: close\r\n", b"400"),
         (b"GET / HTTP/1.1", b"X-Large: " + b"a" * 5000 + b"\r\n", b"431"),
@@ -303,15 +323,15 @@ def test_who_does_not_take_the_answer_stops_what_is_behind(
         (b"GET / HTTP/1.1", b"X-Bytes: \xff\xfe\r\nConnection: close\r\n", b"400"),
     ],
 )
-def test_what_is_not_passed_on(
-    run: GatewayProcess, behind: Behind, line: bytes, headers: bytes, status: bytes
+def test_rejects_requests_that_it_cannot_forward(
+    run: GatewayProcess, backends: Backends, line: bytes, headers: bytes, status: bytes
 ) -> None:
-    said = raw(run.url, line + b"\r\nHost: x\r\nX-Tenant: acme\r\n" + headers + b"\r\n")
-    assert said.startswith(b"HTTP/1.1 " + status + b" "), said
-    assert behind.echo.requests == []
+    response = raw(run.url, line + b"\r\nHost: x\r\nX-Tenant: acme\r\n" + headers + b"\r\n")
+    assert response.startswith(b"HTTP/1.1 " + status + b" "), response
+    assert backends.echo.requests == []
 
 
-def test_expecting_100_continue(run: GatewayProcess) -> None:
+def test_supports_expect_100_continue(run: GatewayProcess) -> None:
     parts = urlsplit(run.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
         opened.sendall(
@@ -323,7 +343,7 @@ def test_expecting_100_continue(run: GatewayProcess) -> None:
         assert read_response(opened).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_callers_who_say_nothing_are_ended_and_others_are_served(hasty: GatewayProcess) -> None:
+def test_closes_silent_connections_and_serves_other_callers(hasty: GatewayProcess) -> None:
     parts = urlsplit(hasty.url)
     silent = []
     try:
@@ -334,15 +354,15 @@ def test_callers_who_say_nothing_are_ended_and_others_are_served(hasty: GatewayP
         assert requests.get(f"{hasty.url}/", headers=ACME, timeout=PATIENCE).status_code == 200
         for each in silent:
             each.settimeout(PATIENCE)
-            said = read_all(each)
-            assert said.startswith(b"HTTP/1.1 408 ") if each in silent[:10] else said == b""
+            response = read_all(each)
+            assert response.startswith(b"HTTP/1.1 408 ") if each in silent[:10] else response == b""
     finally:
         for each in silent:
             each.close()
 
 
 @pytest.mark.usefixtures("many_files")
-def test_a_thousand_callers_who_say_nothing(hasty: GatewayProcess) -> None:
+def test_a_thousand_silent_connections_do_not_block_other_callers(hasty: GatewayProcess) -> None:
     parts = urlsplit(hasty.url)
     silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(1000)]
     try:
@@ -352,21 +372,21 @@ def test_a_thousand_callers_who_say_nothing(hasty: GatewayProcess) -> None:
     finally:
         for each in silent:
             each.close()
-    # A connection counts until the gateway has seen its end, which is after the caller has.
-    answer = until(
+    # A connection counts until the gateway notices that it was closed.
+    response = until(
         lambda: requests.get(f"{hasty.url}/", headers=ACME, timeout=PATIENCE),
-        lambda found: found.status_code != 503,
+        lambda response: response.status_code != 503,
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
-def test_a_token_that_is_refused_behind_the_gateway_is_replaced_once_for_all(
-    run: GatewayProcess, behind: Behind, http: requests.Session
+def test_replaces_a_token_rejected_upstream_once_for_all_requests(
+    run: GatewayProcess, backends: Backends, http: requests.Session
 ) -> None:
-    mine = {"X-Tenant": "refused"}
+    mine = {"X-Tenant": "rejected"}
     http.get(f"{run.url}/", headers=mine, timeout=PATIENCE)
-    refused = behind.echo.tokens[0]
-    behind.echo.refuse.add(refused)
+    rejected = backends.echo.tokens[0]
+    backends.echo.rejected_tokens.add(rejected)
 
     def post(_number: int) -> int:
         return requests.post(
@@ -375,36 +395,40 @@ def test_a_token_that_is_refused_behind_the_gateway_is_replaced_once_for_all(
 
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(post, range(8))) == {200}
-    assert len({each for each in behind.echo.tokens if each != refused}) == 1
-    assert all(each["body"] == "again" for each in behind.echo.requests[1:])
+    assert len({each for each in backends.echo.tokens if each != rejected}) == 1
+    assert all(each["body"] == "again" for each in backends.echo.requests[1:])
 
 
-def test_no_tenant_no_route(run: GatewayProcess, behind: Behind, http: requests.Session) -> None:
+def test_rejects_requests_without_a_valid_tenant(
+    run: GatewayProcess, backends: Backends, http: requests.Session
+) -> None:
     assert http.get(f"{run.url}/", timeout=PATIENCE).status_code == 403
     assert http.get(f"{run.url}/", headers={"X-Tenant": "a b"}, timeout=PATIENCE).status_code == 400
-    assert behind.echo.requests == []
+    assert backends.echo.requests == []
 
 
-def test_tenants_never_share(run: GatewayProcess, behind: Behind) -> None:
-    def ask(number: int) -> tuple[str, str]:
+def test_tenants_never_share_tokens(run: GatewayProcess, backends: Backends) -> None:
+    def send_request(number: int) -> tuple[str, str]:
         tenant = f"t{number % 20}"
-        answer = requests.get(f"{run.url}/", headers={"X-Tenant": tenant}, timeout=PATIENCE)
-        return tenant, dict(answer.json()["headers"])["authorization"]
+        response = requests.get(f"{run.url}/", headers={"X-Tenant": tenant}, timeout=PATIENCE)
+        return tenant, dict(response.json()["headers"])["authorization"]
 
     with ThreadPoolExecutor(8) as threads:
-        seen = list(threads.map(ask, range(100)))
+        seen = list(threads.map(send_request, range(100)))
     assert len(set(seen)) == 20
     assert len({token for _, token in seen}) == 20
 
 
-def test_two_proxies_in_a_row(behind: Behind, http: requests.Session) -> None:
-    text = behind.provider() + behind.route(path='"/"')
+def test_keeps_proxy_headers_from_trusted_proxies(
+    backends: Backends, http: requests.Session
+) -> None:
+    text = backends.provider() + backends.route(path='"/"')
     trusting = (
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
         'trusted_proxies = ["127.0.0.0/8"]\n'
     )
-    with gateway(behind.write(trusting + text)) as second:
-        answer = http.get(
+    with gateway(backends.write(trusting + text)) as second:
+        response = http.get(
             f"{second.url}/",
             headers={
                 **ACME,
@@ -419,7 +443,7 @@ def test_two_proxies_in_a_row(behind: Behind, http: requests.Session) -> None:
             },
             timeout=PATIENCE,
         )
-    headers = dict(answer.json()["headers"])
+    headers = dict(response.json()["headers"])
     assert headers["x-forwarded-for"] == "9.9.9.9, 127.0.0.1"
     assert headers["x-forwarded-proto"] == "https"
     assert headers["x-forwarded-host"] == "shop.example.com"
@@ -428,23 +452,23 @@ def test_two_proxies_in_a_row(behind: Behind, http: requests.Session) -> None:
     assert not {"x_forwarded_for", "x_real_ip"} & headers.keys()
 
 
-def test_a_callers_token_is_kept_or_exchanged(behind: Behind, http: requests.Session) -> None:
-    config = behind.write(
-        behind.provider()
-        + behind.route("kept", incoming='"keep"')
-        + behind.route("exchanged", incoming='"exchange"')
+def test_keeps_or_exchanges_the_callers_token(backends: Backends, http: requests.Session) -> None:
+    config = backends.write(
+        backends.provider()
+        + backends.route("kept", incoming='"keep"')
+        + backends.route("exchanged", incoming='"exchange"')
     )
-    own = {**ACME, "Authorization": "Bearer of-the-caller"}
+    own = {**ACME, "Authorization": "Bearer from-caller"}
     with gateway(config) as run:
         kept = http.get(f"{run.url}/kept", headers=own, timeout=PATIENCE).json()
-        assert dict(kept["headers"])["authorization"] == "Bearer of-the-caller"
-        refused = http.get(f"{run.url}/exchanged", headers=own, timeout=PATIENCE)
-        assert refused.status_code == 401
-        assert "invalid_token" in refused.headers["www-authenticate"]
+        assert dict(kept["headers"])["authorization"] == "Bearer from-caller"
+        rejected = http.get(f"{run.url}/exchanged", headers=own, timeout=PATIENCE)
+        assert rejected.status_code == 401
+        assert "invalid_token" in rejected.headers["www-authenticate"]
         got = requests.post(
-            f"{behind.issuer.url}/token",
+            f"{backends.issuer.url}/token",
             data={"grant_type": "client_credentials"},
-            auth=(behind.client_id, behind.client_secret),
+            auth=(backends.client_id, backends.client_secret),
             timeout=PATIENCE,
         ).json()["access_token"]
         good = {**ACME, "Authorization": f"Bearer {got}"}
@@ -455,89 +479,89 @@ def test_a_callers_token_is_kept_or_exchanged(behind: Behind, http: requests.Ses
         assert carried != f"Bearer {got}"
 
 
-def test_the_gateways_own_token_endpoint(behind: Behind, http: requests.Session) -> None:
+def test_serves_a_token_endpoint(backends: Backends, http: requests.Session) -> None:
     secret = "shop-very-secret-0123456789"
-    config = behind.write(
-        behind.provider()
-        + behind.route(path='"/"')
+    config = backends.write(
+        backends.provider()
+        + backends.route(path='"/"')
         + '[token_endpoint]\nprovider = "idp"\nallow = ["client_credentials", '
         + f'"{DEVICE_CODE}"]\nclients = {{shop = "{hash_secret(secret)}"}}\n'
     )
     with gateway(config) as run:
-        answer = http.post(
+        response = http.post(
             f"{run.url}/token",
             data={"grant_type": "client_credentials", "scope": "read"},
             auth=("shop", secret),
             timeout=PATIENCE,
         )
-        assert (answer.status_code, answer.json()["scope"]) == (200, "read")
-        stranger = http.post(
+        assert (response.status_code, response.json()["scope"]) == (200, "read")
+        unknown = http.post(
             f"{run.url}/token", data={"grant_type": "client_credentials"}, timeout=PATIENCE
         )
-        assert stranger.json()["error"] == "invalid_client"
-        begun = http.post(
+        assert unknown.json()["error"] == "invalid_client"
+        device_login = http.post(
             f"{run.url}/device_authorization", auth=("shop", secret), timeout=PATIENCE
         )
-        assert begun.status_code == 200, begun.text
-        assert begun.json()["device_code"].startswith("gwb1.")
+        assert device_login.status_code == 200, device_login.text
+        assert device_login.json()["device_code"].startswith("gwb1.")
         redeemed = http.post(
             f"{run.url}/token",
-            data={"grant_type": DEVICE_CODE, "device_code": begun.json()["device_code"]},
+            data={"grant_type": DEVICE_CODE, "device_code": device_login.json()["device_code"]},
             auth=("shop", secret),
             timeout=PATIENCE,
         )
         assert redeemed.json().get("error") in {None, "authorization_pending"}
 
 
-def test_listed_tenants_with_clients_and_scopes_of_their_own(
-    behind: Behind, http: requests.Session
+def test_listed_tenants_have_separate_clients_and_scopes(
+    backends: Backends, http: requests.Session
 ) -> None:
-    other = behind.register()
-    config = behind.write(
-        behind.provider()
-        + behind.route(more='tenants = "listed"\nscope = ["read"]\n')
+    other = backends.register()
+    config = backends.write(
+        backends.provider()
+        + backends.route(more='tenants = "listed"\nscope = ["read"]\n')
         + "[tenants.acme]\n[tenants.umbrella.idp]\n"
         + f'client_id = "{other["client_id"]}"\nclient_secret = "{other["client_secret"]}"\n'
         + 'scope = ["write"]\n'
     )
 
-    def about(token: str) -> dict[str, Any]:
-        answer = requests.post(
-            f"{behind.issuer.url}/introspect",
+    def introspect(token: str) -> dict[str, Any]:
+        response = requests.post(
+            f"{backends.issuer.url}/introspect",
             data={"token": token.removeprefix("Bearer ")},
-            auth=(behind.client_id, behind.client_secret),
+            auth=(backends.client_id, backends.client_secret),
             timeout=PATIENCE,
         )
-        return dict(json.loads(answer.text))
+        return dict(json.loads(response.text))
 
     with gateway(config) as run:
         status = {
             name: http.get(
                 f"{run.url}/orders", headers={"X-Tenant": name}, timeout=PATIENCE
             ).status_code
-            for name in ("acme", "umbrella", "stranger")
+            for name in ("acme", "umbrella", "unlisted")
         }
-    assert status == {"acme": 200, "umbrella": 200, "stranger": 403}
-    told = [about(token) for token in behind.echo.tokens]
-    assert [(each["client_id"], each["scope"]) for each in told] == [
-        (behind.client_id, "read"),
+    assert status == {"acme": 200, "umbrella": 200, "unlisted": 403}
+    payload = [introspect(token) for token in backends.echo.tokens]
+    assert [(each["client_id"], each["scope"]) for each in payload] == [
+        (backends.client_id, "read"),
         (other["client_id"], "write"),
     ]
 
 
-def test_it_ends_when_it_is_told_and_finishes_what_it_began(behind: Behind) -> None:
-    with gateway(behind.write()) as run:
+def test_completes_requests_in_progress_before_it_stops(backends: Backends) -> None:
+    with gateway(backends.write()) as run:
         results: list[int] = []
 
-        def ask() -> None:
+        def send_request() -> None:
             while True:
                 try:
-                    answer = requests.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE)
+                    response = requests.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE)
                 except requests.ConnectionError:
                     return
-                results.append(answer.status_code)
+                results.append(response.status_code)
 
-        threads = [threading.Thread(target=ask) for _ in range(4)]
+        threads = [threading.Thread(target=send_request) for _ in range(4)]
         for thread in threads:
             thread.start()
         until(lambda: len(results) >= 20)
@@ -548,24 +572,22 @@ def test_it_ends_when_it_is_told_and_finishes_what_it_began(behind: Behind) -> N
     assert "Traceback" not in run.log
 
 
-def test_spans_and_metrics_are_made_where_the_file_says_so(
-    behind: Behind, http: requests.Session
-) -> None:
+def test_telemetry_cannot_change_on_reload(backends: Backends, http: requests.Session) -> None:
     ports = '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
-    tables = behind.provider() + behind.route()
-    path = behind.write(f"{ports}telemetry = true\n{tables}")
+    tables = backends.provider() + backends.route()
+    path = backends.write(f"{ports}telemetry = true\n{tables}")
     with gateway(path) as run:
         assert http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE).status_code == 200
-        behind.write(ports + tables)
-        answer = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
-        assert answer.status_code == 400
-        assert "telemetry cannot change while the gateway runs" in answer.text
+        backends.write(ports + tables)
+        response = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
+        assert response.status_code == 400
+        assert "telemetry cannot change while the gateway runs" in response.text
 
 
-def test_telemetry_without_its_library_is_told_at_its_line(
-    behind: Behind, monkeypatch: pytest.MonkeyPatch
+def test_reports_the_line_that_enables_unavailable_telemetry(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = behind.write(f"[gateway]\ntelemetry = true\n{behind.provider()}{behind.route()}")
+    path = backends.write(f"[gateway]\ntelemetry = true\n{backends.provider()}{backends.route()}")
     monkeypatch.setitem(sys.modules, "grantway_plugins.telemetry", None)
     with pytest.raises(ConfigurationError, match=r"gateway\.toml.*2.*grantway\[telemetry\]"):
         serve(path)

@@ -9,7 +9,7 @@ from grantway_plugins.gateway import derived_binding_key, hash_secret
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 from grantway_plugins.issuer._decisions.operator_clients import rotate_secret
 from grantway_plugins.stores.encrypted._keys import generate_key
-from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.conftest import Backends
 from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
 from tests.plugins.gateway.running.test_reload import replace_file
 
@@ -17,73 +17,75 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 OLD, NEW = "the-old-secret-of-the-shop-0123", "the-new-secret-of-the-shop-0123"
 
 
-def config(behind: Behind, clients: str, more: str = "") -> str:
+def config(backends: Backends, clients: str, more: str = "") -> str:
     """Return a gateway file with a token endpoint."""
     return (
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
-        + behind.provider()
+        + backends.provider()
         + f'[token_endpoint]\nprovider = "idp"\n{more}'
         + f'allow = ["refresh_token", "client_credentials", "{DEVICE_CODE}"]\n'
         + f"clients = {{shop = {clients}}}\n"
     )
 
 
-def ask(run: GatewayProcess, secret: str, path: str = "/token", **form: str) -> requests.Response:
+def post_form(
+    run: GatewayProcess, secret: str, path: str = "/token", **form: str
+) -> requests.Response:
     return requests.post(f"{run.url}{path}", form, auth=("shop", secret), timeout=PATIENCE)
 
 
 def reload(run: GatewayProcess) -> None:
-    answer = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
-    assert answer.status_code == 200, answer.text
+    response = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
+    assert response.status_code == 200, response.text
 
 
 def logged_in(run: GatewayProcess) -> str:
     """Return the refresh token of a device login at the gateway."""
-    begun = ask(run, OLD, "/device_authorization", scope="read").json()
+    device_login = post_form(run, OLD, "/device_authorization", scope="read").json()
     with BrowserDriver() as driver:
-        driver.approve_device(begun["verification_uri_complete"])
-    got = ask(run, OLD, grant_type=DEVICE_CODE, device_code=begun["device_code"])
+        driver.approve_device(device_login["verification_uri_complete"])
+    got = post_form(run, OLD, grant_type=DEVICE_CODE, device_code=device_login["device_code"])
     assert got.ok, got.text
     return str(got.json()["refresh_token"])
 
 
 def refreshed(run: GatewayProcess, token: str) -> dict[str, str]:
-    answer = ask(run, OLD, grant_type="refresh_token", refresh_token=token)
-    return dict(answer.json())
+    response = post_form(run, OLD, grant_type="refresh_token", refresh_token=token)
+    return dict(response.json())
 
 
-def test_a_client_can_use_both_secrets_during_a_rotation(behind: Behind) -> None:
+def test_a_client_can_use_both_secrets_during_a_rotation(backends: Backends) -> None:
     old, new = f'"{hash_secret(OLD)}"', f'"{hash_secret(NEW)}"'
-    path = behind.write(config(behind, old))
+    path = backends.write(config(backends, old))
     with gateway(path) as run:
 
         def works(*secrets: str) -> list[bool]:
-            return [ask(run, each, grant_type="client_credentials").ok for each in secrets]
+            return [post_form(run, each, grant_type="client_credentials").ok for each in secrets]
 
         assert works(OLD, NEW) == [True, False]
-        replace_file(path, config(behind, f"[{old}, {new}]"))
+        replace_file(path, config(backends, f"[{old}, {new}]"))
         reload(run)
         assert works(OLD, NEW) == [True, True]
-        replace_file(path, config(behind, new))
+        replace_file(path, config(backends, new))
         reload(run)
         assert works(OLD, NEW) == [False, True]
 
 
 @pytest.mark.parametrize("keyed", [True, False])
 def test_a_binding_key_keeps_users_logged_in_when_the_upstream_secret_rotates(
-    behind: Behind, keyed: bool
+    backends: Backends, keyed: bool
 ) -> None:
     hashed = f'"{hash_secret(OLD)}"'
-    path = behind.write(config(behind, hashed))
-    secret = behind.folder / "secret.txt"
+    path = backends.write(config(backends, hashed))
+    secret = backends.folder / "secret.txt"
     with gateway(path) as run:
         token = logged_in(run)
         if keyed:
-            derived = derived_binding_key(behind.client_id, behind.client_secret)
-            (behind.folder / "binding.key").write_text(f"{generate_key()},{derived}\n")
-            replace_file(path, config(behind, hashed, 'binding_key_file = "binding.key"\n'))
+            derived = derived_binding_key(backends.client_id, backends.client_secret)
+            (backends.folder / "binding.key").write_text(f"{generate_key()},{derived}\n")
+            replace_file(path, config(backends, hashed, 'binding_key_file = "binding.key"\n'))
             reload(run)
-        rotated = rotate_secret(behind.issuer.store, behind.client_id, overlap=0)
+        rotated = rotate_secret(backends.issuer.store, backends.client_id, overlap=0)
         replace_file(secret, rotated)
         token = refreshed(run, token)["refresh_token"]  # the gateway has read the new secret
         reload(run)

@@ -16,7 +16,7 @@ from grantway_plugins.stores.file._store import FileStore
 from grantway_plugins.stores.redis._store import RedisStore
 from grantway_plugins.stores.sql._store import SqlStore
 from tests.faults import free_port
-from tests.plugins.gateway.running.conftest import Behind
+from tests.plugins.gateway.running.conftest import Backends
 from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
 from tests.valkey import valkey_server
 from tests.waiting import until
@@ -24,65 +24,67 @@ from tests.waiting import until
 PASSWORD = "a-password-that-must-not-show"
 
 
-def asked(run: GatewayProcess, tenant: str = "a") -> int:
-    answer = requests.get(f"{run.url}/orders", headers={"X-Tenant": tenant}, timeout=PATIENCE)
-    return answer.status_code
+def get_status(run: GatewayProcess, tenant: str = "a") -> int:
+    response = requests.get(f"{run.url}/orders", headers={"X-Tenant": tenant}, timeout=PATIENCE)
+    return response.status_code
 
 
 def ready_when(run: GatewayProcess, status: str) -> tuple[int, dict[str, Any]]:
-    return until(run.ready, lambda told: told[1]["store"]["status"] == status)
+    return until(run.ready, lambda payload: payload[1]["store"]["status"] == status)
 
 
-def config(behind: Behind, store: str, *, ready: str = "any", name: str = "gateway.toml") -> Path:
-    path = behind.folder / name
+def config(
+    backends: Backends, store: str, *, ready: str = "any", name: str = "gateway.toml"
+) -> Path:
+    path = backends.folder / name
     path.write_text(
         f'[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nready = "{ready}"\n'
-        f"store = {store}\n" + behind.provider() + behind.route()
+        f"store = {store}\n" + backends.provider() + backends.route()
     )
     return path
 
 
-def test_an_unreachable_store_is_degraded_while_tokens_in_memory_work(behind: Behind) -> None:
+def test_an_unreachable_store_is_degraded_while_tokens_in_memory_work(backends: Backends) -> None:
     with valkey_server(requirepass=PASSWORD) as valkey:
         url = valkey.url.replace("redis://", f"redis://:{PASSWORD}@")
         store = f'{{kind = "redis", url = "{url}", timeout = 1.0}}'
         with (
-            gateway(config(behind, store)) as run,
-            gateway(config(behind, store, ready="all", name="strict.toml")) as strict,
+            gateway(config(backends, store)) as run,
+            gateway(config(backends, store, ready="all", name="strict.toml")) as strict,
         ):
-            assert asked(run) == asked(strict) == 200
+            assert get_status(run) == get_status(strict) == 200
             assert run.ready()[1]["store"] == {"status": "ok"}
             valkey.stop()
-            code, told = ready_when(run, "degraded")
-            assert (code, told["ready"], told["status"]) == (200, True, "degraded")
-            assert told["store"]["error"] == "store_save_failed"
-            assert "cannot be reached" in told["store"]["error_description"]
-            assert asked(run) == 200
+            code, payload = ready_when(run, "degraded")
+            assert (code, payload["ready"], payload["status"]) == (200, True, "degraded")
+            assert payload["store"]["error"] == "store_save_failed"
+            assert "cannot be reached" in payload["store"]["error_description"]
+            assert get_status(run) == 200
             assert ready_when(strict, "degraded")[0] == 503
-            with gateway(config(behind, store, name="late.toml")) as late:
-                code, told = ready_when(late, "failing")
-                assert (code, told["ready"]) == (503, False)
-                assert asked(late) == 503
+            with gateway(config(backends, store, name="late.toml")) as late:
+                code, payload = ready_when(late, "failing")
+                assert (code, payload["ready"]) == (503, False)
+                assert get_status(late) == 503
                 valkey.restart()
-                code, told = ready_when(late, "ok")
-                assert (code, told["status"]) == (200, "ok")
-                assert asked(late) == 200
+                code, payload = ready_when(late, "ok")
+                assert (code, payload["status"]) == (200, "ok")
+                assert get_status(late) == 200
             ready_when(run, "ok")
             assert "The store cannot save tokens" in run.log
             assert "The store works again" in run.log
-            for shown in (run.log, strict.log, str(told)):
+            for shown in (run.log, strict.log, str(payload)):
                 assert PASSWORD not in shown
 
 
-def test_a_folder_that_cannot_be_written_is_reported(behind: Behind) -> None:
-    with gateway(config(behind, '{kind = "file", folder = "tokens"}')) as run:
-        assert asked(run) == 200
-        tokens = behind.folder / "tokens"
-        tokens.rename(behind.folder / "moved")
+def test_a_folder_that_cannot_be_written_is_reported(backends: Backends) -> None:
+    with gateway(config(backends, '{kind = "file", folder = "tokens"}')) as run:
+        assert get_status(run) == 200
+        tokens = backends.folder / "tokens"
+        tokens.rename(backends.folder / "moved")
         tokens.write_text("in the way")
-        code, told = ready_when(run, "degraded")
+        code, payload = ready_when(run, "degraded")
         assert code == 200
-        assert "a file exists where the folder should be" in told["store"]["error_description"]
+        assert "a file exists where the folder should be" in payload["store"]["error_description"]
         tokens.unlink()
         assert ready_when(run, "ok")[0] == 200
         assert not [each for each in tokens.iterdir() if each.suffix != ".lock"]
@@ -92,11 +94,11 @@ def test_a_folder_that_cannot_be_written_is_reported(behind: Behind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [({"maxmemory": "1mb"}, "its memory is full"), ({"replicaof": "127.0.0.1 1"}, "read-only")],
 )
 def test_messages_distinguish_a_full_from_a_read_only_server(
-    settings: dict[str, str], told: str
+    settings: dict[str, str], expected: str
 ) -> None:
     with valkey_server(**settings) as valkey:
         store = RedisStore(valkey.url)
@@ -105,7 +107,7 @@ def test_messages_distinguish_a_full_from_a_read_only_server(
         finally:
             store.close()
     assert health.error == "store_save_failed"
-    assert told in health.message
+    assert expected in health.message
 
 
 def test_an_unreachable_database_is_reported_without_its_password() -> None:
@@ -153,8 +155,8 @@ def test_concurrent_probes_share_one_check(tmp_path: Path) -> None:
     async def probe() -> None:
         watch = StoreWatch(store)
         for _ in range(3):
-            told = await asyncio.gather(*(watch.health() for _ in range(20)))
-            assert {each.error for each in told} == {""}
+            payload = await asyncio.gather(*(watch.health() for _ in range(20)))
+            assert {each.error for each in payload} == {""}
 
     asyncio.run(probe())
     assert store.saves == 1

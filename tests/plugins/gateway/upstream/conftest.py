@@ -13,7 +13,7 @@ from grantway_plugins.gateway.upstream import Route, UpstreamAuth, from_header
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.auth.resource import Application
 from tests.plugins.gateway.servers import werkzeug_server
-from tests.plugins.gateway.upstream.servers import GATEWAYS, Orders, Tenants
+from tests.plugins.gateway.upstream.servers import GATEWAYS, OrdersServer, Tenants
 
 Gateway = Callable[..., str]
 
@@ -53,13 +53,13 @@ def tenants(application: Application) -> Tenants:
 
 
 @pytest.fixture
-def orders(application: Application) -> Orders:
-    return Orders(application)
+def orders(application: Application) -> OrdersServer:
+    return OrdersServer(application)
 
 
 @pytest.fixture
-def target(orders: Orders) -> Iterator[str]:
-    """The URL of the resource server."""
+def target(orders: OrdersServer) -> Iterator[str]:
+    """Run the resource server and yield its URL."""
     with werkzeug_server(orders) as url:
         yield url
 

@@ -30,17 +30,17 @@ class Tenants:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.given: dict[str, int] = {}
+        self.issued: dict[str, int] = {}
         self._counting = threading.Lock()
         self.pool = CredentialPool(self.make)
 
     def make(self, tenant: str) -> Credential:
-        def came(_token: Any) -> None:
+        def count(_token: Any) -> None:
             with self._counting:
-                self.given[tenant] = self.given.get(tenant, 0) + 1
+                self.issued[tenant] = self.issued.get(tenant, 0) + 1
 
         return self.application.client.credential(
-            grant_type="client_credentials", resource=[AUDIENCE + tenant], on_token=came
+            grant_type="client_credentials", resource=[AUDIENCE + tenant], on_token=count
         )
 
 
@@ -54,14 +54,14 @@ class Seen:
     body: bytes
 
 
-class Orders:
+class OrdersServer:
     """A resource that introspects each token at the issuer and returns its tenant."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
         self.seen: list[Seen] = []
         #: Tokens to reject even if they are active.
-        self.refused: set[str] = set()
+        self.rejected: set[str] = set()
         self.challenge = CHALLENGE
         self.status = 401
 
@@ -89,7 +89,7 @@ class Orders:
 
     def _claims(self, headers: dict[str, str]) -> dict[str, Any]:
         token = headers.get("authorization", "").removeprefix("Bearer ")
-        if not token or token in self.refused:
+        if not token or token in self.rejected:
             return {}
         response = requests.post(
             f"{self._application.issuer}/introspect",
@@ -103,7 +103,7 @@ class Orders:
 
     @property
     def tokens(self) -> list[str]:
-        """The tokens of the requests, in order."""
+        """Tokens of the requests, in order."""
         return [each.headers.get("authorization", "").removeprefix("Bearer ") for each in self.seen]
 
 

@@ -20,7 +20,7 @@ from tests.plugins.gateway.upstream.test_rules import route
 
 
 def rules(**options: Any) -> UpstreamAuth:
-    """A route that forwards encoded paths, between routes that an attacker may want to reach."""
+    """Return rules with a route that forwards encoded paths, among routes to protect."""
     forward: dict[str, Any] = {"encoded_paths": "forward", **options}
     return UpstreamAuth(
         [
@@ -227,18 +227,18 @@ def servers(path: str) -> list[str]:
 
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map(lambda pieces: "/" + "".join(pieces)))
 def test_every_kind_of_server_reads_a_path_of_the_same_route(path: str) -> None:
-    judged = rules(tenant=single())
+    upstream = rules(tenant=single())
     for start in ("", "/git"):
-        asked = f"{start}{path}"
+        requested = f"{start}{path}"
         try:
-            upstream_token = judged.open(RequestContext.of("", asked))
+            upstream_token = upstream.open(RequestContext.of("", requested))
         except RequestRejectedError:
             continue
         if upstream_token is None or upstream_token.route.name != "git":
             continue
-        assert upstream_token.path == asked
-        for reading in servers(asked):
-            assert reading == "/git" or reading.startswith("/git/"), (asked, reading)
-            assert reading != "/git/admin", asked
-            assert not reading.startswith("/git/admin/"), asked
-            assert not (f"{reading}/").startswith("/git/admin/"), (asked, reading)
+        assert upstream_token.path == requested
+        for reading in servers(requested):
+            assert reading == "/git" or reading.startswith("/git/"), (requested, reading)
+            assert reading != "/git/admin", requested
+            assert not reading.startswith("/git/admin/"), requested
+            assert not (f"{reading}/").startswith("/git/admin/"), (requested, reading)

@@ -28,7 +28,7 @@ from grantway_plugins.gateway.upstream._token_exchange import expiry_of
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.auth.resource import Application
 from tests.plugins.gateway.upstream.conftest import Gateway, RecordingObserver
-from tests.plugins.gateway.upstream.servers import AUDIENCE, Orders
+from tests.plugins.gateway.upstream.servers import AUDIENCE, OrdersServer
 
 Make = Callable[..., UpstreamAuth]
 
@@ -37,10 +37,10 @@ class CountingClient:
     """The gateway's client at the issuer, with a count of its requests."""
 
     def __init__(self, issuer: LiveIssuer) -> None:
-        self.asked = 0
+        self.calls = 0
 
         def count(exchange: Any, call_next: Any) -> Any:
-            self.asked += 1
+            self.calls += 1
             return call_next(exchange)
 
         self.client = issuer.client(scope=["read", "write"], middleware=[count])
@@ -56,8 +56,8 @@ def exchanging(upstream: Make, counting: CountingClient, **options: Any) -> Upst
     return upstream(incoming="exchange", credential=exchange, tenant=single(), **options)
 
 
-def theirs(application: Application) -> dict[str, str]:
-    """The caller's token."""
+def caller_headers(application: Application) -> dict[str, str]:
+    """Return an ``Authorization`` header with the caller's token."""
     token = application.client.create_token(grant_type="client_credentials", scope=["read"])
     return {"Authorization": f"Bearer {token.access_token}"}
 
@@ -73,42 +73,42 @@ def test_exchanges_a_callers_token_once_and_never_forwards_it(
     upstream: Make,
     counting: CountingClient,
     application: Application,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
 ) -> None:
     url = gateway(exchanging(upstream, counting))
-    brought = theirs(application)
+    incoming = caller_headers(application)
     for _ in range(3):
-        response = http.get(url, headers=brought, timeout=30)
+        response = http.get(url, headers=incoming, timeout=30)
         assert response.json()["tenant"] == ["orders"]
         # The subject is still the caller, not the gateway.
         assert response.json()["sub"] == application.secrets[0]
-    assert counting.asked == 1
-    assert brought["Authorization"].removeprefix("Bearer ") not in orders.tokens
-    assert http.get(url, headers=theirs(application), timeout=30).status_code == 200
-    assert counting.asked == 2
+    assert counting.calls == 1
+    assert incoming["Authorization"].removeprefix("Bearer ") not in orders.tokens
+    assert http.get(url, headers=caller_headers(application), timeout=30).status_code == 200
+    assert counting.calls == 2
 
 
 def test_concurrent_requests_with_one_token_share_an_exchange(
     counting: CountingClient, application: Application
 ) -> None:
     exchange = TokenExchange(counting.client)
-    brought = theirs(application)["Authorization"]
+    incoming = caller_headers(application)["Authorization"]
     together = threading.Barrier(20)
 
-    def ask() -> str:
+    def get_token() -> str:
         together.wait(30)
-        return exchange.credential("acme", brought).token().access_token
+        return exchange.credential("acme", incoming).token().access_token
 
     with ThreadPoolExecutor(20) as pool:
-        tokens = {each.result() for each in [pool.submit(ask) for _ in range(20)]}
-    assert (len(tokens), counting.asked, len(exchange)) == (1, 1, 1)
+        tokens = {each.result() for each in [pool.submit(get_token) for _ in range(20)]}
+    assert (len(tokens), counting.calls, len(exchange)) == (1, 1, 1)
     # Another tenant gets another token for the same caller.
-    assert exchange.credential("globex", brought).token().access_token not in tokens
+    assert exchange.credential("globex", incoming).token().access_token not in tokens
 
 
 @pytest.mark.parametrize(
-    ("brought", "challenge"),
+    ("incoming", "challenge"),
     [
         ({}, "Bearer"),
         ({"Authorization": "Basic Yjpi"}, "Bearer"),
@@ -124,16 +124,16 @@ def test_rejects_a_caller_without_a_valid_token(
     gateway: Gateway,
     upstream: Make,
     counting: CountingClient,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
     observer: RecordingObserver,
-    brought: dict[str, str],
+    incoming: dict[str, str],
     challenge: str,
     on_failure: str,
 ) -> None:
     url = gateway(exchanging(upstream, counting, on_failure=on_failure))
     http.auth = lambda request: request  # keeps requests from reading a netrc file
-    response = http.get(url, headers=brought, timeout=30)
+    response = http.get(url, headers=incoming, timeout=30)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith(challenge)
     assert orders.seen == []
@@ -150,7 +150,7 @@ def test_does_not_exchange_a_rejected_token_again_at_once(counting: CountingClie
         assert caught.value.status == 401
         assert "unknown" not in str(caught.value)
     # The requests did not wait for the next attempt, which is allowed after 0.25 seconds.
-    assert counting.asked <= 1 + (time.monotonic() - began) / 0.25
+    assert counting.calls <= 1 + (time.monotonic() - began) / 0.25
 
 
 def test_responds_with_503_if_the_exchange_fails_otherwise(
@@ -198,15 +198,15 @@ def test_replaces_an_exchanged_token_that_the_upstream_rejects(
     upstream: Make,
     counting: CountingClient,
     application: Application,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
 ) -> None:
     url = gateway(exchanging(upstream, counting))
-    brought = theirs(application)
-    assert http.get(url, headers=brought, timeout=30).status_code == 200
-    orders.refused.add(orders.tokens[0])
-    assert http.get(url, headers=brought, timeout=30).status_code == 200
-    assert counting.asked == 2
+    incoming = caller_headers(application)
+    assert http.get(url, headers=incoming, timeout=30).status_code == 200
+    orders.rejected.add(orders.tokens[0])
+    assert http.get(url, headers=incoming, timeout=30).status_code == 200
+    assert counting.calls == 2
 
 
 def test_the_number_of_cached_tokens_is_bounded(counting: CountingClient) -> None:
@@ -253,9 +253,9 @@ def test_each_tenant_may_have_its_own_client(
 ) -> None:
     clients = {"acme": counting.client, "globex": application.client}
     exchange = TokenExchange(clients.__getitem__)
-    brought = theirs(application)["Authorization"]
-    assert exchange.credential("acme", brought).token().access_token
-    assert counting.asked == 1
+    incoming = caller_headers(application)["Authorization"]
+    assert exchange.credential("acme", incoming).token().access_token
+    assert counting.calls == 1
     with pytest.raises(grantway.TokenError):  # this client may not exchange tokens
-        exchange.credential("globex", brought).token()
-    assert counting.asked == 1
+        exchange.credential("globex", incoming).token()
+    assert counting.calls == 1

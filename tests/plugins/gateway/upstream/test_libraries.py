@@ -22,7 +22,7 @@ from grantway_plugins.gateway.upstream import (
     from_principal,
 )
 from tests.plugins.gateway.upstream.conftest import RecordingObserver
-from tests.plugins.gateway.upstream.servers import CHALLENGE, Orders, Tenants
+from tests.plugins.gateway.upstream.servers import CHALLENGE, OrdersServer, Tenants
 from tests.plugins.gateway.upstream.test_middleware import dead_pool
 
 Answer = tuple[int, str, str]
@@ -84,7 +84,7 @@ def test_each_tenant_gets_its_own_token(
         status, text, _ = send(rules, f"{target}/a?b=1", {"X-Tenant": tenant}, b"body")
         assert status == 200
         assert f'"tenant": ["{tenant}"]' in text
-    assert tenants.given == {"acme": 1, "globex": 1}
+    assert tenants.issued == {"acme": 1, "globex": 1}
     assert (len(observer.hits), len(observer.waits)) == (1, 2)
 
 
@@ -102,7 +102,7 @@ def test_replaces_a_rejected_token_but_does_not_resend_a_stream(
     send: Send,
     upstream: Make,
     tenants: Tenants,
-    orders: Orders,
+    orders: OrdersServer,
     target: str,
     observer: RecordingObserver,
 ) -> None:
@@ -117,7 +117,7 @@ def test_replaces_a_rejected_token_but_does_not_resend_a_stream(
     tenants.application.revoke(tenants.pool.token("acme"))
     assert send(rules, target, ACME, b"bytes")[0] == 200
     assert [each.body for each in orders.seen[2:]] == [b"bytes", b"bytes"]
-    assert tenants.given == {"acme": 3}
+    assert tenants.issued == {"acme": 3}
     assert observer.outcomes == [
         "injected",
         "rejected",
@@ -129,34 +129,34 @@ def test_replaces_a_rejected_token_but_does_not_resend_a_stream(
 
 
 def test_replaces_or_keeps_the_callers_credentials(
-    send: Send, upstream: Make, orders: Orders, target: str
+    send: Send, upstream: Make, orders: OrdersServer, target: str
 ) -> None:
-    key = {"X-Api-Key": "theirs", "X-Open": "1"}
+    key = {"X-Api-Key": "from-caller", "X-Open": "1"}
     assert send(upstream(incoming="keep", header="X-Api-Key"), target, key, b"")[0] == 200
-    assert orders.seen[0].headers["x-api-key"] == "theirs"
+    assert orders.seen[0].headers["x-api-key"] == "from-caller"
     assert "authorization" not in orders.seen[0].headers
-    brought = {**ACME, **key, "X_Api_Key": "theirs", "Authorization": "Bearer theirs"}
-    assert send(upstream(header="X-Api-Key", scheme=""), target, brought, b"")[0] == 200
-    assert "theirs" not in str(orders.seen[1].headers)
+    incoming = {**ACME, **key, "X_Api_Key": "from-caller", "Authorization": "Bearer from-caller"}
+    assert send(upstream(header="X-Api-Key", scheme=""), target, incoming, b"")[0] == 200
+    assert "from-caller" not in str(orders.seen[1].headers)
 
 
 def test_leaves_a_request_without_a_route_unchanged(
-    send: Send, upstream: Make, orders: Orders, target: str
+    send: Send, upstream: Make, orders: OrdersServer, target: str
 ) -> None:
-    brought = {"Authorization": "Bearer theirs", "X-Open": "1"}
-    assert send(upstream(path="/orders"), f"{target}/other", brought, b"")[0] == 200
-    assert orders.tokens == ["theirs"]
+    incoming = {"Authorization": "Bearer from-caller", "X-Open": "1"}
+    assert send(upstream(path="/orders"), f"{target}/other", incoming, b"")[0] == 200
+    assert orders.tokens == ["from-caller"]
 
 
 def test_open_and_closed_routes_while_the_provider_is_down(
-    send: Send, upstream: Make, orders: Orders, target: str
+    send: Send, upstream: Make, orders: OrdersServer, target: str
 ) -> None:
-    brought = {**ACME, "X-Open": "1"}
+    incoming = {**ACME, "X-Open": "1"}
     with pytest.raises(grantway.GrantwayError):
-        send(upstream(credential=dead_pool(), timeout=0.05), target, brought, b"")
+        send(upstream(credential=dead_pool(), timeout=0.05), target, incoming, b"")
     assert orders.seen == []
     opened = upstream(credential=dead_pool(), timeout=0.05, on_failure="open")
-    assert send(opened, target, brought, b"")[0] == 200
+    assert send(opened, target, incoming, b"")[0] == 200
     assert "authorization" not in orders.seen[0].headers
     with pytest.raises(RequestRejectedError):  # an invalid request is rejected on open routes too
         send(opened, target, {}, b"")
@@ -177,11 +177,11 @@ def test_sends_no_token_over_http_to_another_machine(send: Send, tenants: Tenant
     )
     with pytest.raises(grantway.InsecureEndpointError):
         send(rules, "http://acme.orders.example/x", {}, b"")
-    assert tenants.given == {}
+    assert tenants.issued == {}
 
 
 def test_does_not_send_an_ambiguous_path(
-    send: Send, upstream: Make, orders: Orders, target: str
+    send: Send, upstream: Make, orders: OrdersServer, target: str
 ) -> None:
     with pytest.raises(RequestRejectedError):
         send(upstream(tenant=from_header("X-Tenant")), f"{target}/a%2fb", ACME, b"")

@@ -35,35 +35,35 @@ def test_requests_in_threads(
 ) -> None:
     auth = RequestsUpstreamAuth(upstream())
 
-    def ask(tenant: str) -> list[str]:
+    def get_tokens(tenant: str) -> list[str]:
         headers = {"X-Tenant": tenant}
         response = requests.get(f"{target}/x", headers=headers, auth=auth, timeout=60)
         found: list[str] = response.json()["tenant"]
         return found
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        assert list(pool.map(ask, wanted)) == [[tenant] for tenant in wanted]
-    assert tenants.given == dict.fromkeys(wanted, 1)
+        assert list(pool.map(get_tokens, wanted)) == [[tenant] for tenant in wanted]
+    assert tenants.issued == dict.fromkeys(wanted, 1)
 
 
 def test_httpx_in_tasks(upstream: Make, tenants: Tenants, target: str, wanted: list[str]) -> None:
-    async def ask_all() -> list[list[str]]:
+    async def get_all() -> list[list[str]]:
         limits = httpx.Limits(max_connections=AT_ONCE)
         auth = HttpxUpstreamAuth(upstream())
         async with httpx.AsyncClient(auth=auth, timeout=60, limits=limits) as client:
 
-            async def ask(tenant: str) -> list[str]:
+            async def get_tokens(tenant: str) -> list[str]:
                 response = await client.get(f"{target}/x", headers={"X-Tenant": tenant})
                 found: list[str] = response.json()["tenant"]
                 return found
 
-            return await asyncio.gather(*map(ask, wanted))
+            return await asyncio.gather(*map(get_tokens, wanted))
 
-    assert asyncio.run(ask_all()) == [[tenant] for tenant in wanted]
-    assert tenants.given == dict.fromkeys(wanted, 1)
+    assert asyncio.run(get_all()) == [[tenant] for tenant in wanted]
+    assert tenants.issued == dict.fromkeys(wanted, 1)
 
 
-def test_a_gateway_whose_tokens_are_revoked_meanwhile(
+def test_replaces_revoked_tokens_of_many_tenants(
     gateway: Gateway, upstream: Make, tenants: Tenants, wanted: list[str]
 ) -> None:
     url = gateway(upstream())
@@ -71,12 +71,12 @@ def test_a_gateway_whose_tokens_are_revoked_meanwhile(
     for tenant in revoked:
         tenants.application.revoke(tenants.pool.token(tenant))
 
-    def ask(tenant: str) -> tuple[int, list[str]]:
+    def get_tokens(tenant: str) -> tuple[int, list[str]]:
         headers = {"X-Tenant": tenant}
         response = requests.post(f"{url}/x", data=b"body", headers=headers, timeout=60)
         assert response.json()["body"] == "body"
         return response.status_code, response.json()["tenant"]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        assert list(pool.map(ask, wanted)) == [(200, [tenant]) for tenant in wanted]
-    assert tenants.given == {tenant: 2 if tenant in revoked else 1 for tenant in wanted}
+        assert list(pool.map(get_tokens, wanted)) == [(200, [tenant]) for tenant in wanted]
+    assert tenants.issued == {tenant: 2 if tenant in revoked else 1 for tenant in wanted}

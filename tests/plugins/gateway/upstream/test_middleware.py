@@ -21,7 +21,7 @@ from grantway_plugins.gateway.upstream import (
     single,
 )
 from tests.plugins.gateway.upstream.conftest import Gateway, RecordingObserver
-from tests.plugins.gateway.upstream.servers import CHALLENGE, Orders, Tenants
+from tests.plugins.gateway.upstream.servers import CHALLENGE, OrdersServer, Tenants
 
 Make = Callable[..., UpstreamAuth]
 ACME = {"X-Tenant": "acme"}
@@ -57,7 +57,7 @@ def test_each_tenant_gets_its_own_token(
             "sub": tenants.application.secrets[0],
             "body": "body",
         }
-    assert tenants.given == {"acme": 1, "globex": 1}
+    assert tenants.issued == {"acme": 1, "globex": 1}
     assert observer.hits == ["orders"]
     assert len(observer.waits) == 2
     assert observer.outcomes == ["injected"] * 3
@@ -69,7 +69,7 @@ def test_rejects_trace(
     """The response would show the token to the sender (RFC 9110 section 9.3.8)."""
     response = http.request("TRACE", f"{gateway(upstream())}/a", headers=ACME, timeout=30)
     assert (response.status_code, response.json()["error"]) == (501, "invalid_request")
-    assert not tenants.given
+    assert not tenants.issued
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_rejects_a_request_without_a_tenant(
     *,
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
     observer: RecordingObserver,
     tenant: str | None,
@@ -103,7 +103,7 @@ def test_rejects_a_request_without_a_tenant(
 
 
 def test_rejects_an_unknown_tenant(
-    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session
+    gateway: Gateway, upstream: Make, orders: OrdersServer, http: requests.Session
 ) -> None:
     def make(_tenant: str) -> Any:
         raise RequestRejectedError("There is no such tenant", status=403)
@@ -120,26 +120,26 @@ def test_a_shared_token_must_be_configured(
 ) -> None:
     url = gateway(upstream(tenant=single()))
     assert [http.get(url, timeout=30).json()["tenant"] for _ in range(2)] == [["*"], ["*"]]
-    assert tenants.given == {"*": 1}
+    assert tenants.issued == {"*": 1}
 
 
 def test_leaves_requests_outside_the_routes_unchanged(
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
     observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream(path="/orders"))
-    headers = {"Authorization": "Bearer theirs", "X-Open": "1"}
+    headers = {"Authorization": "Bearer from-caller", "X-Open": "1"}
     assert http.get(f"{url}/orders2", headers=headers, timeout=30).status_code == 200
-    assert orders.tokens == ["theirs"]
+    assert orders.tokens == ["from-caller"]
     assert observer.outcomes == []
 
 
 @pytest.mark.parametrize("path", ["/orders/%2e%2e/admin", "/orders//1", "/orders%2f1", "/o/..;/x"])
 def test_rejects_an_ambiguous_path(
-    gateway: Gateway, upstream: Make, orders: Orders, path: str
+    gateway: Gateway, upstream: Make, orders: OrdersServer, path: str
 ) -> None:
     # HTTP libraries would normalise the path.
     url = urlsplit(gateway(upstream(path="/orders")))
@@ -159,40 +159,40 @@ def test_rejects_an_ambiguous_path(
 
 
 def test_replaces_the_callers_credentials(
-    gateway: Gateway, upstream: Make, orders: Orders, http: requests.Session
+    gateway: Gateway, upstream: Make, orders: OrdersServer, http: requests.Session
 ) -> None:
     url = gateway(upstream(header="X-Api-Key", scheme=""))
-    brought = {
+    incoming = {
         **ACME,
         "Authorization": "Basic dGhlaXJzOng=",
-        "X-Api-Key": "theirs",
-        "X_Api_Key": "theirs",
+        "X-Api-Key": "from-caller",
+        "X_Api_Key": "from-caller",
         "X-Open": "1",
     }
-    assert http.get(url, headers=brought, timeout=30).status_code == 200
+    assert http.get(url, headers=incoming, timeout=30).status_code == 200
     seen = orders.seen[0].headers
     assert "authorization" not in seen
-    assert "theirs" not in str(seen)
+    assert "from-caller" not in str(seen)
     assert len(seen["x-api-key"]) > 20
 
 
-def test_keeps_the_callers_credentials_if_the_route_says_so(
+def test_keeps_the_callers_credentials_on_routes_that_allow_it(
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
     observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream(incoming="keep"))
-    brought = {"Authorization": "Bearer theirs", "X-Open": "1"}
-    assert http.get(url, headers=brought, timeout=30).status_code == 200
+    incoming = {"Authorization": "Bearer from-caller", "X-Open": "1"}
+    assert http.get(url, headers=incoming, timeout=30).status_code == 200
     assert http.get(url, headers=ACME, timeout=30).json()["tenant"] == ["acme"]
-    assert orders.tokens[0] == "theirs"
+    assert orders.tokens[0] == "from-caller"
     assert observer.outcomes == ["kept", "injected"]
 
 
 def test_rejects_two_authorization_headers(
-    gateway: Gateway, upstream: Make, orders: Orders
+    gateway: Gateway, upstream: Make, orders: OrdersServer
 ) -> None:
     url = urlsplit(gateway(upstream(incoming="keep")))
     assert url.hostname
@@ -212,7 +212,7 @@ def test_replaces_a_rejected_token_and_resends_the_request(
     *,
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     tenants: Tenants,
     http: requests.Session,
     observer: RecordingObserver,
@@ -226,21 +226,21 @@ def test_replaces_a_rejected_token_and_resends_the_request(
     assert response.json()["tenant"] == ["acme"]
     assert [each.body for each in orders.seen] == [body, body]
     assert len(set(orders.tokens)) == 2
-    assert tenants.given == {"acme": 2}
+    assert tenants.issued == {"acme": 2}
     assert observer.outcomes == ["injected", "rejected", "again"]
 
 
 def test_returns_the_challenge_if_the_body_is_too_large_to_resend(
-    gateway: Gateway, upstream: Make, orders: Orders, tenants: Tenants, http: requests.Session
+    gateway: Gateway, upstream: Make, orders: OrdersServer, tenants: Tenants, http: requests.Session
 ) -> None:
     url = gateway(upstream(), replay=1000)
     tenants.application.revoke(tenants.pool.token("acme"))
-    refused = http.post(url, data=b"x" * 1001, headers=ACME, timeout=30)
-    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, CHALLENGE)
+    rejected = http.post(url, data=b"x" * 1001, headers=ACME, timeout=30)
+    assert (rejected.status_code, rejected.headers["WWW-Authenticate"]) == (401, CHALLENGE)
     assert len(orders.seen) == 1
     accepted = http.post(url, data=b"x" * 1001, headers=ACME, timeout=30)
     assert accepted.status_code == 200
-    assert tenants.given == {"acme": 2}
+    assert tenants.issued == {"acme": 2}
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_passes_on_a_401_that_another_token_cannot_fix(
     *,
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     tenants: Tenants,
     http: requests.Session,
     status: int,
@@ -262,13 +262,13 @@ def test_passes_on_a_401_that_another_token_cannot_fix(
     tenants.application.revoke(tenants.pool.token("acme"))
     response = http.get(url, headers=ACME, timeout=30)
     assert (response.status_code, response.headers["WWW-Authenticate"]) == (status, challenge)
-    assert (len(orders.seen), tenants.given) == (1, {"acme": 1})
+    assert (len(orders.seen), tenants.issued) == (1, {"acme": 1})
 
 
 def test_passes_on_a_second_rejection_and_fetches_no_third_token(
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     tenants: Tenants,
     http: requests.Session,
 ) -> None:
@@ -276,19 +276,19 @@ def test_passes_on_a_second_rejection_and_fetches_no_third_token(
         def __contains__(self, _token: object) -> bool:
             return True
 
-    orders.refused = Everything()
+    orders.rejected = Everything()
     url = gateway(upstream())
     responses = [http.get(url, headers=ACME, timeout=30) for _ in range(3)]
     assert [each.status_code for each in responses] == [401] * 3
     # The third and fourth rejection fetch no token: the last one was new as well.
     assert len(orders.seen) == 4
-    assert tenants.given == {"acme": 2}
+    assert tenants.issued == {"acme": 2}
 
 
 def test_a_closed_route_forwards_nothing_while_the_provider_is_down(
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
     observer: RecordingObserver,
 ) -> None:
@@ -305,13 +305,13 @@ def test_a_closed_route_forwards_nothing_while_the_provider_is_down(
 def test_an_open_route_forwards_without_a_token_while_the_provider_is_down(
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     http: requests.Session,
     observer: RecordingObserver,
 ) -> None:
     url = gateway(upstream(credential=dead_pool(), on_failure="open", timeout=0.05))
-    brought = {**ACME, "Authorization": "Bearer theirs", "X-Open": "1"}
-    assert http.get(url, headers=brought, timeout=30).status_code == 200
+    incoming = {**ACME, "Authorization": "Bearer from-caller", "X-Open": "1"}
+    assert http.get(url, headers=incoming, timeout=30).status_code == 200
     assert "authorization" not in orders.seen[0].headers
     assert observer.outcomes == ["open"]
 
@@ -321,7 +321,7 @@ def test_a_rejected_token_that_cannot_be_replaced(
     *,
     gateway: Gateway,
     upstream: Make,
-    orders: Orders,
+    orders: OrdersServer,
     tenants: Tenants,
     http: requests.Session,
     on_failure: str,

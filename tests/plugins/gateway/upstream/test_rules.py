@@ -457,7 +457,7 @@ def test_rejects_repeated_headers_and_control_characters(headers: Any) -> None:
 
 @pytest.mark.parametrize("incoming", ["replace", "keep"])
 @pytest.mark.parametrize(
-    ("header", "connection", "refused"),
+    ("header", "connection", "rejected"),
     [
         ("Authorization", ["close, authorization"], True),
         ("Authorization", ["close", "x,\tAUTHORIZATION ,"], True),
@@ -468,11 +468,11 @@ def test_rejects_repeated_headers_and_control_characters(headers: Any) -> None:
     ],
 )
 def test_a_sender_cannot_make_the_next_proxy_remove_the_token(
-    incoming: Any, header: str, connection: list[str], refused: bool
+    incoming: Any, header: str, connection: list[str], rejected: bool
 ) -> None:
     rules = UpstreamAuth([route("r", incoming=incoming, header=header)])
     facts = RequestContext.of("", "/", [("Connection", each) for each in connection])
-    if refused:
+    if rejected:
         with pytest.raises(RequestRejectedError, match=f"must not name {header}") as caught:
             rules.prepare(facts)
         assert caught.value.status == 400

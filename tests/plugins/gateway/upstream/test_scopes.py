@@ -65,10 +65,10 @@ def test_a_fresh_token_needs_no_await() -> None:
 
 def test_adds_a_token_to_a_websocket_or_closes_it() -> None:
     app, sent = App(), Sent()
-    brought = [(b"host", b"x"), (b"authorization", b"Bearer theirs")]
+    incoming = [(b"host", b"x"), (b"authorization", b"Bearer from-caller")]
     rules = UpstreamAuth([route("r"), route("t", path="/t", tenant=from_header("X-Tenant"))])
     middleware = AsgiUpstreamAuth(app, rules)
-    drive(middleware(scope("/a", type="websocket", headers=brought), nothing, sent))
+    drive(middleware(scope("/a", type="websocket", headers=incoming), nothing, sent))
     assert [each for each in app.scopes[0]["headers"] if each[0] == b"authorization"] == [
         (b"authorization", b"Bearer token-of-*")
     ]
@@ -129,8 +129,8 @@ def test_rejects_two_host_headers(hosts: list[bytes]) -> None:
 def test_removes_other_spellings_of_the_token_header() -> None:
     app = App()
     rules = UpstreamAuth([route("r", header="X-Api-Key", scheme="", credential=Given)])
-    brought = [(b"host", b"x"), (b"x_api_key", b"theirs"), (b"x_other", b"1")]
-    drive(AsgiUpstreamAuth(app, rules)(scope("/", headers=brought), nothing, Sent()))
+    incoming = [(b"host", b"x"), (b"x_api_key", b"from-caller"), (b"x_other", b"1")]
+    drive(AsgiUpstreamAuth(app, rules)(scope("/", headers=incoming), nothing, Sent()))
     assert app.scopes[0]["headers"] == [
         (b"host", b"x"),
         (b"x_other", b"1"),

@@ -1,4 +1,4 @@
-"""Answers of an upstream that cannot be passed on, and addresses in those that can."""
+"""Malformed upstream responses, rewritten ``Location`` headers, and CORS preflights."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import requests
 from grantway_plugins.gateway._running.location import host_and_port, rewritten
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import FaultServer, free_port, raw
-from tests.plugins.gateway.running.conftest import Behind, surroundings
-from tests.plugins.gateway.running.programs import PATIENCE, Echo, GatewayProcess, gateway
+from tests.plugins.gateway.running.conftest import Backends, make_backends
+from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
 
 ACME = {"X-Tenant": "acme"}
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -55,28 +55,31 @@ MALFORMED = {
 
 @pytest.fixture(scope="module")
 def malformed(
-    issuer: IssuerServer, echoing: tuple[Echo, str], tmp_path_factory: pytest.TempPathFactory
+    issuer: IssuerServer,
+    echo_server: tuple[EchoUpstream, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayProcess]:
-    behind = surroundings(issuer, echoing, tmp_path_factory.mktemp("malformed"))
+    backends = make_backends(issuer, echo_server, tmp_path_factory.mktemp("malformed"))
     with ExitStack() as running:
         servers = {
-            name: running.enter_context(FaultServer(raw(said))) for name, said in MALFORMED.items()
+            name: running.enter_context(FaultServer(raw(message)))
+            for name, message in MALFORMED.items()
         }
-        routes = [behind.route(name, upstream=f'"{each.url}"') for name, each in servers.items()]
-        config = behind.write(behind.provider() + "".join(routes) + behind.route("fine"))
+        routes = [backends.route(name, upstream=f'"{each.url}"') for name, each in servers.items()]
+        config = backends.write(backends.provider() + "".join(routes) + backends.route("fine"))
         yield running.enter_context(gateway(config))
 
 
-def test_what_is_malformed_is_a_bad_gateway_and_a_line_in_the_log(
+def test_malformed_responses_are_logged_and_become_502(
     malformed: GatewayProcess,
 ) -> None:
-    def ask(name: str) -> tuple[str, int]:
-        answer = requests.get(f"{malformed.url}/{name}", headers=ACME, timeout=PATIENCE)
-        assert answer.json()["error"] == "bad_gateway", name
-        return name, answer.status_code
+    def send_request(name: str) -> tuple[str, int]:
+        response = requests.get(f"{malformed.url}/{name}", headers=ACME, timeout=PATIENCE)
+        assert response.json()["error"] == "bad_gateway", name
+        return name, response.status_code
 
     with ThreadPoolExecutor(4) as threads:
-        found = dict(threads.map(ask, MALFORMED))
+        found = dict(threads.map(send_request, MALFORMED))
     assert found == dict.fromkeys(MALFORMED, 502)
     malformed.wait_for("status 101")
     malformed.wait_for("control characters in x-a")
@@ -86,21 +89,21 @@ def test_what_is_malformed_is_a_bad_gateway_and_a_line_in_the_log(
     assert fine.status_code == 200
 
 
-def test_a_folded_header_arrives_as_one_line(behind: Behind, http: requests.Session) -> None:
-    """RFC 9112 section 5.2: a gateway replaces the fold by spaces."""
+def test_unfolds_header_values(backends: Backends, http: requests.Session) -> None:
+    """RFC 9112 section 5.2: a gateway replaces the line break with spaces."""
     folded = OK + b"X-A: a\r\n b\r\n" + HI
     with FaultServer(raw(folded)) as server:
-        config = behind.write(behind.provider() + behind.route(upstream=f'"{server.url}"'))
+        config = backends.write(backends.provider() + backends.route(upstream=f'"{server.url}"'))
         with gateway(config) as run:
-            answer = http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE)
-    assert (answer.status_code, answer.headers["x-a"], answer.text) == (200, "a b", "hi")
+            response = http.get(f"{run.url}/orders", headers=ACME, timeout=PATIENCE)
+    assert (response.status_code, response.headers["x-a"], response.text) == (200, "a b", "hi")
 
 
 # --- Location -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("location", "leads_to"),
+    ("location", "expected"),
     [
         ("http://up.test:9000/base/x?y=1#z", "/api/x?y=1#z"),
         ("http://UP.test:9000/base", "/api"),
@@ -126,57 +129,57 @@ def test_a_folded_header_arrives_as_one_line(behind: Behind, http: requests.Sess
         ("/base/\xe9", None),
     ],
 )
-def test_a_location_at_the_upstream_leads_to_the_gateway(
-    location: str, leads_to: str | None
-) -> None:
+def test_rewrites_locations_at_the_upstream(location: str, expected: str | None) -> None:
     hosts = (host_and_port("http://up.test:9000"), host_and_port("//sent.test"))
     found = rewritten(location.encode("latin-1"), hosts=hosts, prefix="/base", added="/api")
-    assert found.decode("latin-1") == (location if leads_to is None else leads_to)
+    assert found.decode("latin-1") == (location if expected is None else expected)
 
 
 @pytest.mark.parametrize(
-    ("location", "leads_to"),
+    ("location", "expected"),
     [
         ("http://up.test", "/api"),
         ("//up.test?y", "/api?y"),
         ("/", "/api/"),
         ("/x", "/api/x"),
-        # Relative to the request, which the gateway's caller sent
+        # Relative to the URL of the caller's request
         ("?y", None),
         ("#z", None),
         ("", None),
         ("x", None),
     ],
 )
-def test_a_location_of_an_upstream_at_the_root(location: str, leads_to: str | None) -> None:
+def test_rewrites_locations_of_an_upstream_without_a_path(
+    location: str, expected: str | None
+) -> None:
     found = rewritten(location.encode(), hosts=("up.test",), prefix="", added="/api")
-    assert found.decode() == (location if leads_to is None else leads_to)
+    assert found.decode() == (location if expected is None else expected)
 
 
 @pytest.mark.parametrize("path", ["//evil.test/x", "/\\evil.test/x"])
-def test_a_rewritten_location_never_leads_to_another_host(path: str) -> None:
+def test_rewritten_locations_never_point_to_another_host(path: str) -> None:
     for location in (f"http://up.test{path}", f"http://up.test/base{path}"):
         prefix = "/base" if "/base" in location else ""
         found = rewritten(location.encode(), hosts=("up.test",), prefix=prefix, added="")
         assert found.decode() in {f"/.{path}", location}
 
 
-def test_a_route_rewrites_locations_only_if_the_file_says_so(
-    behind: Behind, http: requests.Session
+def test_rewrites_locations_only_with_rewrite_location(
+    backends: Backends, http: requests.Session
 ) -> None:
     there = "/base/made?x=1"
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    said = (
+    message = (
         b"HTTP/1.1 201 Created\r\nLocation: %b\r\nContent-Location: %b\r\nContent-Length: 0\r\n\r\n"
         % (f"{url}{there}".encode(), there.encode())
     )
-    with FaultServer(raw(said), port=port) as server:
+    with FaultServer(raw(message), port=port) as server:
         upstream = f'"{server.url}/base"'
-        config = behind.write(
-            behind.provider()
-            + behind.route("plain", upstream=upstream, strip_path="true")
-            + behind.route("led", upstream=upstream, strip_path="true", rewrite_location="true")
+        config = backends.write(
+            backends.provider()
+            + backends.route("plain", upstream=upstream, strip_path="true")
+            + backends.route("led", upstream=upstream, strip_path="true", rewrite_location="true")
         )
         with gateway(config) as run:
             plain = http.get(f"{run.url}/plain/x", headers=ACME, timeout=PATIENCE)
@@ -191,35 +194,35 @@ def test_a_route_rewrites_locations_only_if_the_file_says_so(
 PREFLIGHT = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
 
 
-def test_a_preflight_passes_without_a_token_only_if_the_file_says_so(
-    behind: Behind, http: requests.Session
+def test_forwards_preflights_without_a_token_only_with_forward_preflight(
+    backends: Backends, http: requests.Session
 ) -> None:
-    config = behind.write(
-        behind.provider()
-        + behind.route("closed")
-        + behind.route("shared", forward_preflight="true")
+    config = backends.write(
+        backends.provider()
+        + backends.route("closed")
+        + backends.route("shared", forward_preflight="true")
         + '[authorize]\nlisten = "127.0.0.1:0"\n'
     )
     with gateway(config) as run:
 
-        def ask(path: str, method: str = "OPTIONS", **headers: str) -> int:
-            answer = http.request(method, f"{run.url}{path}", headers=headers, timeout=PATIENCE)
-            return answer.status_code
+        def send_request(path: str, method: str = "OPTIONS", **headers: str) -> int:
+            response = http.request(method, f"{run.url}{path}", headers=headers, timeout=PATIENCE)
+            return response.status_code
 
-        assert ask("/closed", **PREFLIGHT) == 403
-        assert behind.echo.requests == []
-        spoofed = {"Authorization": "Bearer theirs", "X_Tenant": "acme"}
-        assert ask("/shared/x", **PREFLIGHT, **spoofed) == 200
-        (seen,) = behind.echo.requests
+        assert send_request("/closed", **PREFLIGHT) == 403
+        assert backends.echo.requests == []
+        spoofed = {"Authorization": "Bearer from-caller", "X_Tenant": "acme"}
+        assert send_request("/shared/x", **PREFLIGHT, **spoofed) == 200
+        (seen,) = backends.echo.requests
         headers = dict(seen["headers"])
         assert (seen["method"], headers["origin"]) == ("OPTIONS", PREFLIGHT["Origin"])
         assert not {"authorization", "x_tenant"} & headers.keys()
-        # Anything else needs a tenant and gets a token
-        assert ask("/shared/x", "POST", **PREFLIGHT) == 403
-        assert ask("/shared/x", Origin=PREFLIGHT["Origin"]) == 403
-        assert ask("/shared/x", **{"Access-Control-Request-Method": "POST"}) == 403
+        # Other requests require a tenant
+        assert send_request("/shared/x", "POST", **PREFLIGHT) == 403
+        assert send_request("/shared/x", Origin=PREFLIGHT["Origin"]) == 403
+        assert send_request("/shared/x", **{"Access-Control-Request-Method": "POST"}) == 403
 
-        def judge(path: str, **headers: str) -> requests.Response:
+        def authorize(path: str, **headers: str) -> requests.Response:
             return http.get(f"{run.authorize}{path}", headers=headers, timeout=PATIENCE)
 
         described = {"X-Forwarded-Host": "localhost", **PREFLIGHT}
@@ -227,9 +230,12 @@ def test_a_preflight_passes_without_a_token_only_if_the_file_says_so(
             ("/nginx", "X-Original-URI", "X-Original-Method"),
             ("/forward-auth", "X-Forwarded-Uri", "X-Forwarded-Method"),
         ):
-            passed = judge(path, **described, **{uri: "/shared/x", method: "OPTIONS"})
+            passed = authorize(path, **described, **{uri: "/shared/x", method: "OPTIONS"})
             assert (passed.status_code, "authorization" in passed.headers) == (200, False)
-            assert judge(path, **described, **{uri: "/shared", method: "POST"}).status_code == 403
             assert (
-                judge(path, **described, **{uri: "/closed", method: "OPTIONS"}).status_code == 403
+                authorize(path, **described, **{uri: "/shared", method: "POST"}).status_code == 403
+            )
+            assert (
+                authorize(path, **described, **{uri: "/closed", method: "OPTIONS"}).status_code
+                == 403
             )

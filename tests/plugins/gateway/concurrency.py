@@ -13,7 +13,7 @@ import pytest
 import grantway
 from tests.faults import FaultServer, Stage, message
 
-#: Time limit of a test in seconds.
+#: Maximum duration of one wait in a test, in seconds.
 PATIENCE = 60.0
 
 
@@ -28,42 +28,48 @@ class Clock:
 
 
 @dataclass
-class Held:
-    """A fault that delays responses until the gate opens, and counts them."""
+class HeldResponses:
+    """A fault that delays responses until the gate opens.
+
+    Attributes:
+        gate: Releases all delayed responses when set.
+        in_progress: Number of delayed requests.
+        peak: Maximum of ``in_progress``.
+    """
 
     status: int = 200
     body: bytes = b'{"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600}'
     gate: threading.Event = field(default_factory=threading.Event)
-    most: int = 0
-    now: int = 0
+    peak: int = 0
+    in_progress: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __call__(self, stage: Stage) -> bool:
         if stage.read_request() is None:
             return False
         with self._changed:
-            self.now += 1
-            self.most = max(self.most, self.now)
+            self.in_progress += 1
+            self.peak = max(self.peak, self.in_progress)
             self._changed.notify_all()
         opened = self.gate.wait(PATIENCE)
         with self._changed:
-            self.now -= 1
+            self.in_progress -= 1
         if opened:
             stage.send(message(self.status, self.body, {"Content-Type": "application/json"}))
         return opened
 
     def wait_for(self, count: int) -> None:
-        """Wait until a number of requests are delayed."""
+        """Wait until at least ``count`` requests are delayed."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.now >= count, PATIENCE)
+            assert self._changed.wait_for(lambda: self.in_progress >= count, PATIENCE)
 
 
-class Crowd:
-    """Threads that start together, and their results or exceptions."""
+class CallerThreads:
+    """Threads that call a function at the same time, and collect its results or exceptions."""
 
-    def __init__(self, size: int, work: Callable[[], Any]) -> None:
-        self._work = work
-        self._together = threading.Barrier(size)
+    def __init__(self, size: int, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._barrier = threading.Barrier(size)
         self._changed = threading.Condition()
         self.results: list[Any] = []
         self._threads = [threading.Thread(target=self._run) for _ in range(size)]
@@ -71,42 +77,42 @@ class Crowd:
             thread.start()
 
     def _run(self) -> None:
-        self._together.wait(PATIENCE)
+        self._barrier.wait(PATIENCE)
         try:
-            result = self._work()
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+            result = self._function()
+        except Exception as error:  # noqa: BLE001 - the test examines it
             result = error
         with self._changed:
             self.results.append(result)
             self._changed.notify_all()
 
     def wait_for(self, count: int) -> list[Any]:
-        """Return the results, once there are enough."""
+        """Wait for at least ``count`` results and return all results so far."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.results) >= count, PATIENCE)
             return list(self.results)
 
     def join(self) -> list[Any]:
-        """Return all results."""
+        """Wait for all threads and return their results."""
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive()
         return self.results
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
     pause = threading.Event()
     for _ in range(int(PATIENCE / 0.002)):
-        if true():
+        if condition():
             return
         pause.wait(0.002)
-    raise AssertionError("it never came")
+    raise AssertionError("the condition did not become true")
 
 
 @contextmanager
-def asking(server: FaultServer, *middleware: Any, **options: Any) -> Iterator[grantway.Client]:
-    """Return a client of the server that uses a middleware."""
+def make_client(server: FaultServer, *middleware: Any, **options: Any) -> Iterator[grantway.Client]:
+    """Yield a client of the server that uses the middleware."""
     with grantway.Client(
         grantway.Provider(token_endpoint=server.token_endpoint),
         client_id="gateway",
@@ -117,13 +123,13 @@ def asking(server: FaultServer, *middleware: Any, **options: Any) -> Iterator[gr
         yield client
 
 
-def ask(client: grantway.Client, **options: Any) -> grantway.Token:
-    """Request one token with client credentials."""
+def request_token(client: grantway.Client, **options: Any) -> grantway.Token:
+    """Request a token with client credentials."""
     return client.create_token(grant_type="client_credentials", **options)
 
 
-def fail(client: grantway.Client, times: int) -> None:
-    """Make failing requests."""
+def fail_requests(client: grantway.Client, times: int) -> None:
+    """Send ``times`` requests, all of which must fail."""
     for _ in range(times):
         with pytest.raises((grantway.TransportError, grantway.TokenError)):
-            ask(client)
+            request_token(client)
