@@ -16,6 +16,7 @@ from typing import Self
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
+from grantway._secrets.hidden_arguments import hides_arguments, hides_construction
 from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
@@ -30,6 +31,7 @@ from ._storage.store import IssuerStore
 _log = logging.getLogger("grantway.issuer")
 
 
+@hides_construction  # the database's URL may contain a password
 class IssuerServer(OneProcess):
     """Runs an issuer in a background thread.
 
@@ -161,6 +163,7 @@ class IssuerServer(OneProcess):
             self._ready.set()
 
 
+@hides_arguments
 def serve(
     settings: IssuerSettings | None = None,
     *,

@@ -23,6 +23,7 @@ from cachetools import TTLCache
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from grantway._processes.copies import OneProcess
+from grantway._secrets.hidden_arguments import hides_construction
 
 from . import tables
 from .checkpoint import Checkpointer
@@ -53,6 +54,7 @@ CLIENT_CACHE_SECONDS = 5.0
 _log = logging.getLogger("grantway.issuer")
 
 
+@hides_construction  # the database's URL may contain a password
 class IssuerStore(OneProcess):
     """Runs the issuer's database transactions in one thread.
 
