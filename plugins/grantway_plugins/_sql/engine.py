@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 #: Detection of dead connections by libpq, in seconds and tries.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-#: Longest time that PostgreSQL accepts, in milliseconds.
+#: Longest time that PostgreSQL and SQLite accept, in milliseconds. SQLite would not wait at all.
 LONGEST_MS = 2**31 - 1
 #: Key of the PostgreSQL advisory lock that is held while tables are created: "grantway" in ASCII.
 _SCHEMA_LOCK = 0x6772616E74776179
@@ -47,7 +47,7 @@ def make_engine(
     given: dict[str, Any] = options.pop("connect_args", {})
     try:
         if lite:
-            given["timeout"] = busy_timeout
+            given["timeout"] = min(busy_timeout, LONGEST_MS / 1000)
         elif url.get_driver_name() in {"psycopg", "psycopg2"}:
             # libpq would wait forever for a server that does not respond.
             given = {

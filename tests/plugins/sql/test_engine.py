@@ -102,6 +102,14 @@ def test_stops_waiting_for_a_writer_after_the_timeout(tmp_path: Path) -> None:
             made.connect()
 
 
+def test_sqlite_waits_however_long_the_timeout_is(tmp_path: Path) -> None:
+    with (
+        engine(f"sqlite:///{tmp_path}/new.db", busy_timeout=1e9) as made,
+        made.connect() as connection,
+    ):
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() > 10**9
+
+
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
