@@ -1,1 +1,1 @@
-"""The three standard grants, one file each, registered like any stranger's."""
+"""The three standard grants, one file each, registered as third-party grants are."""

@@ -126,7 +126,8 @@ class AuthorizationCodeFlow(OneProcess):
     """
 
     stays = (
-        "it holds a client; make one in the process that uses it, or send the AuthorizationRequest"
+        "it holds a client; create one in the process that uses it, or send the "
+        "AuthorizationRequest"
     )
 
     def __init__(

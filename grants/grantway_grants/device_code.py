@@ -97,7 +97,7 @@ class DeviceFlow(OneProcess):
             ``cancel`` is set.
     """
 
-    stays = "it holds a client; make one in the process that uses it"
+    stays = "it holds a client; create one in the process that uses it"
 
     def __init__(
         self,

@@ -50,11 +50,11 @@ async def httpx_proxy(scope: Any, _receive: Any, send: Any) -> None:
 
     client = _KEPT.setdefault("httpx", _KEPT.get("httpx") or httpx.AsyncClient())
     url = f"http://{_UPSTREAM}{scope['raw_path'].decode()}"
-    answer = await client.send(
+    response = await client.send(
         httpx.Request(scope["method"], url, headers=_own(scope)), stream=True
     )
-    await _back(send, answer.status_code, answer.headers.raw, answer.aiter_raw())
-    await answer.aclose()
+    await _back(send, response.status_code, response.headers.raw, response.aiter_raw())
+    await response.aclose()
 
 
 async def httpcore_proxy(scope: Any, _receive: Any, send: Any) -> None:
@@ -65,11 +65,11 @@ async def httpcore_proxy(scope: Any, _receive: Any, send: Any) -> None:
     host, _, port = _UPSTREAM.partition(":")
     url = httpcore.URL(scheme=b"http", host=host, port=int(port), target=scope["raw_path"])
     headers = [(b"host", _UPSTREAM.encode()), *_own(scope)]
-    answer = await pool.handle_async_request(
+    response = await pool.handle_async_request(
         httpcore.Request(scope["method"], url, headers=headers)
     )
-    await _back(send, answer.status, answer.headers, answer.aiter_stream())
-    await answer.aclose()
+    await _back(send, response.status, response.headers, response.aiter_stream())
+    await response.aclose()
 
 
 async def aiohttp_proxy(scope: Any, _receive: Any, send: Any) -> None:
@@ -82,8 +82,8 @@ async def aiohttp_proxy(scope: Any, _receive: Any, send: Any) -> None:
     session = _KEPT.setdefault("aiohttp", _KEPT.get("aiohttp") or open_session())
     url = URL(f"http://{_UPSTREAM}{scope['raw_path'].decode()}", encoded=True)
     headers = CIMultiDict((name.decode(), value.decode()) for name, value in _own(scope))
-    async with session.request(scope["method"], url, headers=headers) as answer:
-        await _back(send, answer.status, answer.raw_headers, answer.content.iter_any())
+    async with session.request(scope["method"], url, headers=headers) as response:
+        await _back(send, response.status, response.raw_headers, response.content.iter_any())
 
 
 def _own(scope: Any) -> list[tuple[bytes, bytes]]:

@@ -111,13 +111,13 @@ class _Client(asyncio.Protocol):
         if length is None or len(self._answer) < end + 4 + int(length[1]):
             return
         self.seconds.append(time.perf_counter() - self._began)
-        answer, self._answer = self._answer, b""
-        if not answer.startswith(b"HTTP/1.1 200"):
-            self._end(RuntimeError(answer.decode(errors="replace")))
+        response, self._answer = self._answer, b""
+        if not response.startswith(b"HTTP/1.1 200"):
+            self._end(RuntimeError(response.decode(errors="replace")))
             return
         if self._chains:
-            token = _REFRESH_TOKEN.search(answer, end)
-            assert token is not None, answer
+            token = _REFRESH_TOKEN.search(response, end)
+            assert token is not None, response
             self._chains[self._place] = token[1]
         if self._is_allowed_page():
             self._ask()
@@ -203,9 +203,9 @@ def _device_login(
     started = http.post(start, data={"scope": "read"}, headers=headers, timeout=TIMEOUT).json()
     approve(started["verification_uri_complete"])
     form = {"grant_type": DEVICE_CODE, "device_code": started["device_code"]}
-    answer = http.post(token, data=form, headers=headers, timeout=TIMEOUT)
-    answer.raise_for_status()
-    return urlencode({"": answer.json()["refresh_token"]})[1:].encode()
+    response = http.post(token, data=form, headers=headers, timeout=TIMEOUT)
+    response.raise_for_status()
+    return urlencode({"": response.json()["refresh_token"]})[1:].encode()
 
 
 @contextmanager
@@ -218,13 +218,13 @@ def _grantway(directory: Path, durability: str, http: requests.Session) -> Itera
     }
     with serving(*options) as server:
         url = server.url
-        answer = http.post(
+        response = http.post(
             f"{url}/register",
             json={"grant_types": [DEVICE_CODE, "refresh_token"], "scope": "read"},
             timeout=TIMEOUT,
         )
-        answer.raise_for_status()
-        registered = answer.json()
+        response.raise_for_status()
+        registered = response.json()
         auth = _basic(registered["client_id"], registered["client_secret"])
         start, token = f"{url}/device_authorization", f"{url}/token"
         yield Target(
@@ -296,9 +296,9 @@ def _report(targets: list[Target], *, pinned: bool) -> None:
     where = "server on one core, load on another" if pinned else "cores not pinned"
     print(f"\n{CLIENTS} clients on kept connections, {where}, {len(targets[0].rates)} rounds\n")
     print(
-        "| server, request | x oidc-provider's refresh | x its client_credentials | answers/s"
-        " (rounds) | median, p99 ms | server's processor time an answer | generator busy"
-        " | an answered token survives |"
+        "| server, request | x oidc-provider's refresh | x its client_credentials | responses/s"
+        " (rounds) | median, p99 ms | server's CPU time per response | generator busy"
+        " | issued tokens survive |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for target in targets:

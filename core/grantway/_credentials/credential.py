@@ -23,7 +23,7 @@ _time, _monotonic = time.time, time.monotonic
 
 
 class Credential:
-    """One token, kept fresh. Made by ``Client.credential``; safe for threads and event loops.
+    """One token, kept fresh. Created by ``Client.credential``; safe for threads and event loops.
 
     While the token is fresh, ``token()`` compares two clocks and takes no lock. In the advisory
     window (see ``Freshness``), one thread refreshes it while callers still get the current token.
@@ -45,7 +45,7 @@ class Credential:
     # --- Copies -----------------------------------------------------------------------------------
 
     def __copy__(self) -> Self:
-        """Return the credential itself: two copies would spend one refresh token twice."""
+        """Return the credential itself: two copies would use one refresh token twice."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

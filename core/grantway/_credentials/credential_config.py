@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from grantway._exceptions import ConfigurationError
-from grantway._processes.copies import check_parts, refuse_pickle
+from grantway._processes.copies import check_parts, reject_pickling
 from grantway._secrets.params import Params
 from grantway._secrets.redaction import SECRET_NAME
 from grantway._types.callables import computed_names, is_async
@@ -140,7 +140,7 @@ class CredentialConfig:
         return self.name or fingerprint({"facts": self._facts, "subject": subject})
 
     def pickled(self, owner: object) -> tuple[partial[CredentialConfig], TokenSource]:
-        """Return what makes these settings again in another process: a function of the source.
+        """Return the function and the source that recreate these settings in another process.
 
         Args:
             owner: The credential, for the error.
@@ -150,7 +150,7 @@ class CredentialConfig:
         """
         make_one = "make it in the process that uses it"
         if self.store is None:
-            refuse_pickle(
+            reject_pickling(
                 owner,
                 "it keeps its token in this process alone; give it a store that the processes "
                 f"share, such as FileStore, or {make_one}",
@@ -163,7 +163,7 @@ class CredentialConfig:
             for name, value in given.items()
             if not callable(value) and (name in secret or SECRET_NAME.match(name))
         ):
-            refuse_pickle(owner, f"it holds secrets ({', '.join(held)}); {make_one}")
+            reject_pickling(owner, f"it holds secrets ({', '.join(held)}); {make_one}")
         options: dict[str, Any] = {
             "params": self.params,
             "extra": self.extra,

@@ -27,14 +27,14 @@ _lock = fork_safe_lock()
 
 
 class CredentialPool(OneProcess):
-    """Credentials by name, such as a tenant, a user or a route; each is made on first use.
+    """Credentials by name, such as a tenant, a user or a route; created on first use.
 
     A full pool drops a credential that was not used lately (first in, first out, with a second
     chance for those in use). Its token stays in the store, if there is one, and is loaded from
     there.
 
     Args:
-        make: Makes the credential of a name. Each name needs a different credential, as with
+        make: Creates the credential of a name. Each name needs a different credential, as with
             ``subject=name``. The function must send nothing.
         entries: Most credentials in the pool; above 4,096, up to an eighth more.
 
@@ -44,7 +44,7 @@ class CredentialPool(OneProcess):
 
     __slots__ = ("_last", "_make", "_parts")
 
-    stays = "it holds tokens of this process; make one in the process that uses it"
+    stays = "it holds tokens of this process; create one in the process that uses it"
 
     def __init__(self, make: Callable[[str], Credential], *, entries: int = 100_000) -> None:
         check_count("entries", entries, most=MOST_ENTRIES)

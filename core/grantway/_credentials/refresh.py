@@ -86,7 +86,7 @@ Steps = Generator[Step, Any, Token]
 
 
 class Refresh:
-    """What one refresh does.
+    """The steps of one refresh.
 
     Args:
         config: The credential's settings.

@@ -77,7 +77,7 @@ class FailureState:
 
 
 class Snapshot(NamedTuple):
-    """The state of a credential when a caller asked for a token.
+    """The state of a credential when a caller requested a token.
 
     Attributes:
         token: The token at that time.

@@ -195,7 +195,7 @@ class PluginExports:
                 raise GrantInvalidError(
                     f"the issuer grant {grant_type} has no decide(request, transaction)"
                 )
-            refuse_async(f"decide of the issuer grant {grant_type}", decide)
+            reject_async(f"decide of the issuer grant {grant_type}", decide)
         for dialect in self.dialects:
             if not isinstance(dialect, Dialect):
                 raise RegistryError(
@@ -269,7 +269,7 @@ def _observer(hook: Any) -> Callable[[Event], None] | None:
     return function
 
 
-def refuse_async(what: str, function: object) -> None:
+def reject_async(what: str, function: object) -> None:
     """Reject an asynchronous function.
 
     Raises:
@@ -284,7 +284,7 @@ def refuse_async(what: str, function: object) -> None:
 
 def _check_hook(implementation: Any) -> None:
     name = implementation.function.__name__
-    refuse_async(name, implementation.function)
+    reject_async(name, implementation.function)
     for option, reason in _UNSUPPORTED.items():
         if getattr(implementation, option):
             raise RegistryError(
@@ -377,4 +377,4 @@ def _check_callables(kind: str, returned: Iterable[object]) -> None:
         if not callable(one):
             raise RegistryError(f"the {kind} {type(one).__name__} cannot be called")
         name = getattr(one, "__qualname__", type(one).__name__)
-        refuse_async(f"the {kind} {name}", one)
+        reject_async(f"the {kind} {name}", one)

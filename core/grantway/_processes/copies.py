@@ -24,7 +24,7 @@ class OneProcess:
     __slots__ = ()
 
     #: Reason why the object cannot be pickled, and a remedy.
-    stays = "it holds connections and locks; make one in the process that uses it"
+    stays = "it holds connections and locks; create one in the process that uses it"
 
     def __copy__(self) -> Self:
         """Return the object itself."""
@@ -40,10 +40,10 @@ class OneProcess:
         Raises:
             TypeError: Always; gives a remedy.
         """
-        refuse_pickle(self, self.stays)
+        reject_pickling(self, self.stays)
 
 
-def refuse_pickle(value: object, reason: str) -> NoReturn:
+def reject_pickling(value: object, reason: str) -> NoReturn:
     """Raise the error for an object that cannot be pickled.
 
     Args:
@@ -79,7 +79,7 @@ def check_parts(value: object, **parts: object) -> None:
             continue
         if _CANNOT not in problem:  # an error of pickle itself, without advice
             problem += ". Make it in the process that uses it"
-        refuse_pickle(value, f"its {name} cannot: {problem}")
+        reject_pickling(value, f"its {name} cannot: {problem}")
 
 
 class Value:

@@ -12,7 +12,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.exports import CLIENT_AUTH
 from grantway._plugins.registry import Registry
-from grantway._processes.copies import check_parts, refuse_pickle
+from grantway._processes.copies import check_parts, reject_pickling
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway._transport.deadline import Deadline
@@ -153,13 +153,13 @@ class Client:
                 process.
         """
         if type(self) is not Client:
-            refuse_pickle(self, f"it is an instance of a subclass. {_MAKE_ONE}")
+            reject_pickling(self, f"it is an instance of a subclass. {_MAKE_ONE}")
         if self.auth.secrets():
-            refuse_pickle(self, f"it holds a client secret. {_MAKE_ONE}")
+            reject_pickling(self, f"it holds a client secret. {_MAKE_ONE}")
         if self._given_transport:
-            refuse_pickle(self, f"it was given a transport, which holds connections. {_MAKE_ONE}")
+            reject_pickling(self, f"it was given a transport, which holds connections. {_MAKE_ONE}")
         if not self._follows:
-            refuse_pickle(self, f"it was given a registry, which holds plugins. {_MAKE_ONE}")
+            reject_pickling(self, f"it was given a registry, which holds plugins. {_MAKE_ONE}")
         options: dict[str, Any] = {
             "auth": self.auth,
             "grants": self._grants,

@@ -160,7 +160,7 @@ class Provider(Value):
                 evidence=Evidence(provider=urlsplit(issuer).netloc, step="discovery"),
             )
         if urlsplit(issuer).scheme == "https":
-            _refuse_plain_http(issuer, {**named, **found})
+            _reject_plain_http(issuer, {**named, **found})
         return cls(
             **named,
             issuer=None if "{" in expected else expected,
@@ -169,7 +169,7 @@ class Provider(Value):
         )
 
 
-def _refuse_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
+def _reject_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:
     """Reject plain http endpoints, even on this machine, in the metadata of an https issuer."""
     aliases = metadata.get("mtls_endpoint_aliases")
     named = {**metadata, **(aliases if isinstance(aliases, dict) else {})}

@@ -163,7 +163,7 @@ class RetryRules:
         return wait if wait < deadline.remaining() else None
 
     def exhausted(self, exchange: Exchange) -> bool:
-        """Return whether the request was sent as often as is allowed."""
+        """Return whether no further attempt is allowed."""
         return exchange.attempts >= (exchange.most_attempts or self._policy.attempts)
 
 

@@ -19,7 +19,7 @@ class Deadline(OneProcess):
         cancel: Setting this event interrupts every wait and prevents further attempts.
     """
 
-    stays = "it uses the clock of this process; make one in the process that uses it"
+    stays = "it uses the clock of this process; create one in the process that uses it"
 
     __slots__ = ("_cancel", "at", "seconds")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from .quantity import check_seconds, check_share, refuse
+from .quantity import check_seconds, check_share, reject
 from .token import Token
 
 
@@ -38,7 +38,7 @@ class Freshness:
         check_share("Freshness.jitter", self.jitter)
         if self.mandatory > self.advisory:
             rule = f"must not be greater than advisory ({self.advisory:g} seconds)"
-            refuse("Freshness.mandatory", rule, self.mandatory)
+            reject("Freshness.mandatory", rule, self.mandatory)
 
     def time_left(self, token: Token, position: float = 0.0) -> tuple[float, float]:
         """Return the seconds until a token should be refreshed, and until it must not be used.

@@ -19,7 +19,7 @@ MOST_ENTRIES = 10**8
 _LAST_WORD = re.compile(r"\w+\Z")
 
 
-def refuse(where: str, rule: str, value: Any) -> NoReturn:
+def reject(where: str, rule: str, value: Any) -> NoReturn:
     """Raise ``ConfigurationError`` for an invalid argument.
 
     Args:
@@ -42,7 +42,7 @@ def check_seconds(
     """Check a duration in seconds.
 
     Args:
-        where: As for ``refuse``.
+        where: As for ``reject``.
         value: The duration.
         least: The minimum; by default any value greater than zero.
         most: The maximum.
@@ -53,7 +53,7 @@ def check_seconds(
     """
     if _is_number(value) and (value > 0 if least is None else value >= least) and value <= most:
         return
-    refuse(where, f"must be a number of seconds {_range(least, most, LONGEST)}", value)
+    reject(where, f"must be a number of seconds {_range(least, most, LONGEST)}", value)
 
 
 def check_wait(timeout: float | None) -> float | None:
@@ -87,7 +87,7 @@ def check_count(where: str, value: Any, *, least: int = 1, most: int = LARGEST) 
     """Check a count, a size or a port: a whole number.
 
     Args:
-        where: As for ``refuse``.
+        where: As for ``reject``.
         value: The number.
         least: The minimum.
         most: The maximum.
@@ -100,14 +100,14 @@ def check_count(where: str, value: Any, *, least: int = 1, most: int = LARGEST) 
         return
     # Mention the technical limit only if the number exceeds it.
     silent = None if whole and value > LARGEST else LARGEST
-    refuse(where, f"must be a whole number {_range(least, most, silent)}", value)
+    reject(where, f"must be a whole number {_range(least, most, silent)}", value)
 
 
 def check_share(where: str, value: Any, *, zero: bool = True) -> None:
     """Check a share: a number from 0 to 1.
 
     Args:
-        where: As for ``refuse``.
+        where: As for ``reject``.
         value: The share.
         zero: Whether it may be 0.
 
@@ -116,7 +116,7 @@ def check_share(where: str, value: Any, *, zero: bool = True) -> None:
     """
     if _is_number(value) and (value >= 0 if zero else value > 0) and value <= 1:
         return
-    refuse(where, f"must be a number {_range(0 if zero else None, 1, None)}", value)
+    reject(where, f"must be a number {_range(0 if zero else None, 1, None)}", value)
 
 
 def _is_number(value: Any) -> bool:

@@ -12,7 +12,7 @@ from grantway._types.quantity import check_seconds
 
 from .request_encoder import RequestEncoder
 from .response_decoder import Amend, ResponseDecoder
-from .shapes import ErrorShape, RequestShape, ResponseShape, refuse, text
+from .shapes import ErrorShape, RequestShape, ResponseShape, reject, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Dialect(Value):
     def __post_init__(self) -> None:
         text("Dialect.name", self.name)
         if any(character.isspace() for character in self.name):
-            refuse("Dialect.name", f"must have no space, unlike {self.name!r:.80}")
+            reject("Dialect.name", f"must have no space, unlike {self.name!r:.80}")
         at = f"Dialect {self.name}"
         for part, kind in (
             ("request", RequestShape),
@@ -58,14 +58,14 @@ class Dialect(Value):
             ("freshness", Freshness),
         ):
             if not isinstance(getattr(self, part), kind):
-                refuse(f"{at}: {part}", f"must be an instance of {kind.__name__}")
+                reject(f"{at}: {part}", f"must be an instance of {kind.__name__}")
         check_seconds(f"{at}: replay_window", self.replay_window, least=0)
         amend: Any = self.amend
         if amend is not None:
             if not callable(amend):
-                refuse(f"{at}: amend", "must be callable, or None")
+                reject(f"{at}: amend", "must be callable, or None")
             if is_async(amend):
-                refuse(f"{at}: amend", "must be a plain function, not async def")
+                reject(f"{at}: amend", "must be a plain function, not async def")
         object.__setattr__(self, "encoder", RequestEncoder(self.request))
         decoder = ResponseDecoder(
             self.name, self.response, self.error, self.request.scope_separator, self.amend

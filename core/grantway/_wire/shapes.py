@@ -72,13 +72,13 @@ class RequestShape(Value):
         one_to_one(f"{at}.authorization_names", self.authorization_names, _REQUEST_FIELDS)
         words(f"{at}.constants", self.constants)
         if taken := sorted(set(self.constants) & {*_REQUEST_FIELDS, *self.names.values()}):
-            refuse(
+            reject(
                 f"{at}.constants", f"must not contain {taken[0]!r}, which is a field of the request"
             )
         if self.scope_separator is not None:
             separators(f"{at}.scope_separator", self.scope_separator)
             if len(self.scope_separator) != 1:
-                refuse(f"{at}.scope_separator", "must be one character, or None")
+                reject(f"{at}.scope_separator", "must be one character, or None")
         text(f"{at}.client_auth", self.client_auth)
         _check_headers(f"{at}.headers", self.headers)
 
@@ -112,7 +112,7 @@ class ResponseShape(Value):
         one_to_one(f"{at}.names", self.names)
         paths(f"{at}.token_at", self.token_at, itself=True)
         if not self.token_at:
-            refuse(f"{at}.token_at", "must contain a path; () is the response itself")
+            reject(f"{at}.token_at", "must contain a path; () is the response itself")
         flag(f"{at}.zero_never_expires", self.zero_never_expires)
         separators(f"{at}.scope_separators", self.scope_separators)
         words(f"{at}.token_types", self.token_types)
@@ -149,12 +149,12 @@ class ErrorShape(Value):
         if self.header is not None:
             text(f"{at}.header", self.header)
             if self.header != self.header.lower() or not _HEADER_NAME.fullmatch(self.header):
-                refuse(f"{at}.header", "must be the name of a header in lower case")
+                reject(f"{at}.header", "must be the name of a header in lower case")
         paths(f"{at}.code_at", self.code_at)
         paths(f"{at}.description_at", self.description_at)
         paths(f"{at}.reason_at", self.reason_at)
         if not self.code_at:
-            refuse(f"{at}.code_at", 'must contain a path, like (("error",),)')
+            reject(f"{at}.code_at", 'must contain a path, like (("error",),)')
         words(f"{at}.codes", self.codes)
         pair = 2
         if self.ok is not None and not (
@@ -164,10 +164,10 @@ class ErrorShape(Value):
             and self.ok[0]
             and isinstance(self.ok[1], (str, int, bool, type(None)))
         ):
-            refuse(f"{at}.ok", 'must be a field and its value in a success, like ("ok", True)')
+            reject(f"{at}.ok", 'must be a field and its value in a success, like ("ok", True)')
 
 
-def refuse(where: str, rule: str) -> None:
+def reject(where: str, rule: str) -> None:
     """Raise ``ConfigurationError`` for an invalid attribute.
 
     Raises:
@@ -179,28 +179,28 @@ def refuse(where: str, rule: str) -> None:
 def text(where: str, value: Any) -> None:
     """Reject anything but a non-empty string."""
     if not isinstance(value, str) or not value or value != value.strip():
-        refuse(where, f"must be a non-empty string, not {value!r:.80}")
+        reject(where, f"must be a non-empty string, not {value!r:.80}")
 
 
 def flag(where: str, value: Any) -> None:
     """Reject anything but a bool."""
     if not isinstance(value, bool):
-        refuse(where, f"must be True or False, not {value!r:.80}")
+        reject(where, f"must be True or False, not {value!r:.80}")
 
 
 def one_of(where: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Reject a value that is not allowed."""
     if value not in allowed:
-        refuse(where, f"must be {' or '.join(map(repr, allowed))}, not {value!r:.80}")
+        reject(where, f"must be {' or '.join(map(repr, allowed))}, not {value!r:.80}")
 
 
 def words(where: str, value: Any) -> None:
     """Reject anything but a mapping of non-empty strings."""
     if not isinstance(value, Mapping):
-        refuse(where, f"must be a mapping of strings, not {type(value).__name__}")
+        reject(where, f"must be a mapping of strings, not {type(value).__name__}")
     for key, target in value.items():
         if not (isinstance(key, str) and isinstance(target, str) and key and target):
-            refuse(where, f"must map non-empty strings, not {key!r:.40} to {target!r:.40}")
+            reject(where, f"must map non-empty strings, not {key!r:.40} to {target!r:.40}")
 
 
 def one_to_one(where: str, value: Any, kept: frozenset[str] = frozenset()) -> None:
@@ -216,28 +216,28 @@ def one_to_one(where: str, value: Any, kept: frozenset[str] = frozenset()) -> No
     for key, target in value.items():
         first = sources.setdefault(target, key)
         if first != key:
-            refuse(where, f"must not rename both {first!r} and {key!r} to {target!r}")
+            reject(where, f"must not rename both {first!r} and {key!r} to {target!r}")
         if target in kept and target not in value:
-            refuse(where, f"must not rename {key!r} to {target!r}, which is another field")
+            reject(where, f"must not rename {key!r} to {target!r}, which is another field")
 
 
 def paths(where: str, value: Any, *, itself: bool = False) -> None:
     """Reject anything but a tuple of paths, each a tuple of strings."""
     example = 'must be a tuple of paths, each a tuple of strings, like (("error", "code"),)'
     if not isinstance(value, tuple) or not all(isinstance(path, tuple) for path in value):
-        refuse(where, example)
+        reject(where, example)
     for path in value:
         if not all(isinstance(step, str) and step for step in path) or not (path or itself):
-            refuse(where, example)
+            reject(where, example)
 
 
 def separators(where: str, value: Any) -> None:
     """Reject characters that occur in scope names."""
     if not isinstance(value, str) or not value:
-        refuse(where, f"must be characters, such as a comma, not {value!r:.80}")
+        reject(where, f"must be characters, such as a comma, not {value!r:.80}")
     for character in value:
         if _IN_SCOPE_NAMES.match(character) or not (character.isprintable() or character.isspace()):
-            refuse(where, f"must not contain {character!r}, which occurs in scope names")
+            reject(where, f"must not contain {character!r}, which occurs in scope names")
 
 
 def _check_headers(where: str, value: Any) -> None:
@@ -245,11 +245,11 @@ def _check_headers(where: str, value: Any) -> None:
     lower: set[str] = set()
     for name, content in value.items():
         if not _HEADER_NAME.fullmatch(name):
-            refuse(where, f"must not contain {name!r:.80}, which is not a header name")
+            reject(where, f"must not contain {name!r:.80}, which is not a header name")
         if name.lower() in _OWN_HEADERS:
-            refuse(where, f"must not contain {name}, which grantway sets")
+            reject(where, f"must not contain {name}, which grantway sets")
         if not content.isascii() or not content.isprintable():
-            refuse(where, f"{name} must be printable ASCII on one line")
+            reject(where, f"{name} must be printable ASCII on one line")
         if name.lower() in lower:
-            refuse(where, f"must not contain {name} twice")
+            reject(where, f"must not contain {name} twice")
         lower.add(name.lower())

@@ -102,7 +102,7 @@ class GatewayMetrics(OneProcess):
         ConfigurationError: ``most_values`` is invalid.
     """
 
-    stays = "it counts in this process; make one in each process"
+    stays = "it counts in this process; create one in each process"
 
     def __init__(
         self,

@@ -114,10 +114,10 @@ def msal(base: str) -> Refresh:
     )
 
     def refresh() -> object:
-        answer = app.acquire_token_by_refresh_token(REFRESH_TOKEN, scopes=["read"])
-        if "error" in answer:
-            raise ReturnedError(answer["error"])
-        return answer.get("access_token")
+        response = app.acquire_token_by_refresh_token(REFRESH_TOKEN, scopes=["read"])
+        if "error" in response:
+            raise ReturnedError(response["error"])
+        return response.get("access_token")
 
     return refresh
 

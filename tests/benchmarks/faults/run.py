@@ -91,12 +91,12 @@ def work(peer: str, base: str, calls: int) -> None:
         token = refresh()
     except Exception as error:  # noqa: BLE001 - the name of any error is the outcome
         name = type(error).__name__
-        said = f"{name}: {error}" if name == "ReturnedError" else name
+        outcome = f"{name}: {error}" if name == "ReturnedError" else name
     else:
-        said = {"at-1": "token", "at-foreign": "took the other host's token"}.get(
+        outcome = {"at-1": "token", "at-foreign": "took the other host's token"}.get(
             str(token), "success without a token"
         )
-    print(json.dumps({"outcome": said, "seconds": time.monotonic() - began}), flush=True)
+    print(json.dumps({"outcome": outcome, "seconds": time.monotonic() - began}), flush=True)
     os._exit(0)
 
 
@@ -127,12 +127,12 @@ def observe(peer: str, name: str, times: int | None) -> Seen:
         began = time.monotonic()
         megabytes = _end(process)
         elapsed = time.monotonic() - began
-        said = process.stdout.read().strip().splitlines()
+        lines = process.stdout.read().strip().splitlines()
         process.stdin.close()
         process.stdout.close()
-        if not said and elapsed < LIMIT and megabytes < LARGE:
+        if not lines and elapsed < LIMIT and megabytes < LARGE:
             raise RuntimeError(f"{peer} did not start, or exited without output, in: {name}")
-        return _judge(there, json.loads(said[-1]) if said else None, elapsed, megabytes)
+        return _judge(there, json.loads(lines[-1]) if lines else None, elapsed, megabytes)
 
 
 def _end(process: subprocess.Popen[str]) -> float:
@@ -152,12 +152,12 @@ def _end(process: subprocess.Popen[str]) -> float:
     return usage.ru_maxrss / scale
 
 
-def _judge(there: Scene, said: dict[str, Any] | None, elapsed: float, megabytes: float) -> Seen:
-    outcome = said["outcome"] if said else "hung"
+def _judge(there: Scene, result: dict[str, Any] | None, elapsed: float, megabytes: float) -> Seen:
+    outcome = result["outcome"] if result else "hung"
     if megabytes >= LARGE:
         outcome = "no limit"
     leaked = any(REFRESH_TOKEN.encode() in request.body for request in there.elsewhere.requests)
-    seconds = said["seconds"] if said else elapsed
+    seconds = result["seconds"] if result else elapsed
     tries = there.server.connections if there.server and not there.arrived else 0
     return Seen(outcome, len(there.arrived), tries, leaked, seconds, megabytes)
 
@@ -192,8 +192,8 @@ def main() -> None:
             + ", ".join(f"{peer} {have[peer]}" for peer in clients)
         )
         for title, rows, results in (
-            ("The fault stays", names, always),
-            ("The fault happens once", passing, once),
+            ("Permanent faults", names, always),
+            ("Temporary faults", passing, once),
         ):
             print(f"\n{title}\n\n| fault | {' | '.join(clients)} |")
             print("|---|" + "---|" * len(clients))

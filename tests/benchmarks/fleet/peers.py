@@ -129,13 +129,13 @@ def requests_oauthlib(login: Login) -> Ask:
     )
 
     def ask() -> str:
-        answer = session.get(
+        received = session.get(
             f"{login.url}/health",
             client_id=login.client_id,  # type: ignore[call-arg]
             client_secret=login.client_secret,  # type: ignore[call-arg]
             timeout=TIMEOUT,
         )
-        return _shown(answer.request.headers)
+        return _shown(received.request.headers)
 
     return ask
 
@@ -236,7 +236,7 @@ def save_botocore(login: Login) -> None:
     )
     names = {"clientId": client["clientId"], "clientSecret": client["clientSecret"]}
     started = oidc.start_device_authorization(**names, startUrl=START_URL)
-    answer = oidc.create_token(
+    received = oidc.create_token(
         **names,
         grantType="urn:ietf:params:oauth:grant-type:device_code",
         deviceCode=started["deviceCode"],
@@ -254,11 +254,11 @@ def save_botocore(login: Login) -> None:
             {
                 "startUrl": START_URL,
                 "region": "us-east-1",
-                "accessToken": answer["accessToken"],
+                "accessToken": received["accessToken"],
                 "expiresAt": _aws_time(now - dt.timedelta(seconds=ENDED)),
                 **names,
                 "registrationExpiresAt": _aws_time(now + dt.timedelta(days=30)),
-                "refreshToken": answer["refreshToken"],
+                "refreshToken": received["refreshToken"],
             }
         )
     )
@@ -360,9 +360,9 @@ def _msal_silent(login: Login, cache: Any) -> Ask:
     (account,) = app.get_accounts()
 
     def ask() -> str:
-        answer = app.acquire_token_silent_with_error(["read"], account=account)
-        if not answer or "error" in answer:
-            raise ReturnedError((answer or {}).get("error", "no token"))
-        return str(answer["access_token"])
+        received = app.acquire_token_silent_with_error(["read"], account=account)
+        if not received or "error" in received:
+            raise ReturnedError((received or {}).get("error", "no token"))
+        return str(received["access_token"])
 
     return ask

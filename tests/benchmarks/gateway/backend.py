@@ -219,7 +219,7 @@ class Backend:
         self._thread.start()
         ready.wait()
         url = f"http://127.0.0.1:{self._port}"
-        answer = requests.post(
+        response = requests.post(
             f"{url}/register",
             json={
                 "client_name": "gateway",
@@ -229,12 +229,12 @@ class Backend:
             },
             timeout=_TIMEOUT,
         ).json()
-        self._client_id = answer["client_id"]
+        self._client_id = response["client_id"]
         self.facts = {
             "issuer": url,
             "echo": f"http://127.0.0.1:{self._echo_port}",
             "client_id": self._client_id,
-            "client_secret": answer["client_secret"],
+            "client_secret": response["client_secret"],
         }
 
     # --- Commands ---------------------------------------------------------------------------------

@@ -149,8 +149,8 @@ def play(name: str, rate: float, tenants: int) -> str:
         first = tenants / rate
         with callers(rate=rate, seconds=first, each_first=1, **common) as program:
             last = finished(program, first)["outcomes"]
-        told = behind.do("report")
-    again = sum(1 for tenant in told["logins"] if tenant in logins)
+        report = behind.do("report")
+    again = sum(1 for tenant in report["logins"] if tenant in logins)
     return _line(fault, found, begins, (again, f"{last.get('ok', 0)} of {tenants}", most))
 
 

@@ -125,16 +125,16 @@ class Caller:
         self._turn += 1
         began = time.perf_counter()
         self._socket.sendall(request)
-        answer = self._socket.recv(65_536)
-        while not answer.endswith(b"}"):
+        response = self._socket.recv(65_536)
+        while not response.endswith(b"}"):
             more = self._socket.recv(65_536)
             if not more:
-                raise SystemExit(f"the connection was closed: {answer!r}")
-            answer += more
+                raise SystemExit(f"the connection was closed: {response!r}")
+            response += more
         taken = time.perf_counter() - began
         tenant = f'"tenant":"t{number}"'.encode()
-        if not answer.startswith(b"HTTP/1.1 200 ") or (check and tenant not in answer):
-            raise SystemExit(answer.decode())
+        if not response.startswith(b"HTTP/1.1 200 ") or (check and tenant not in response):
+            raise SystemExit(response.decode())
         return taken
 
     def warm(self) -> None:

@@ -216,15 +216,15 @@ class Load:
 
     def answered(self, sent: Sent, status: int, body: bytes, waits: bool) -> None:
         """Classify a response."""
-        told = json.loads(body) if body.startswith(b"{") else {"error": body.decode()}
+        echo = json.loads(body) if body.startswith(b"{") else {"error": body.decode()}
         if status != 200:
             pause = " with Retry-After" if waits else ""
-            self._end(sent, f"{status} {told.get('error', '')}{pause}")
-        elif told["number"] != str(sent.number):
+            self._end(sent, f"{status} {echo.get('error', '')}{pause}")
+        elif echo["number"] != str(sent.number):
             self._end(sent, "ANOTHER REQUEST'S ANSWER")
-        elif told["tenant"] != sent.tenant:
-            self._end(sent, "ANOTHER TENANT'S TOKEN" if told["tenant"] else "NO TOKEN")
-        elif told["ended"]:
+        elif echo["tenant"] != sent.tenant:
+            self._end(sent, "ANOTHER TENANT'S TOKEN" if echo["tenant"] else "NO TOKEN")
+        elif echo["ended"]:
             self._end(sent, "AN ENDED TOKEN")
         else:
             self._latencies.append(time.monotonic() - sent.due)

@@ -66,19 +66,19 @@ class GatewayProcess:
         """Return the provider's status on the health page."""
         address = f"http://127.0.0.1:{self.admin}/readyz"
         try:
-            with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
-                body = answer.read()
+            with urllib.request.urlopen(address, timeout=_PATIENCE) as response:
+                body = response.read()
         except urllib.error.HTTPError as error:
             with error:
                 body = error.read()
-        told: dict[str, Any] = json.loads(body)
-        return told
+        health: dict[str, Any] = json.loads(body)
+        return health
 
     def metrics(self) -> dict[str, float]:
         """Return the gateway's metrics by name and labels."""
         address = f"http://127.0.0.1:{self.admin}/metrics"
-        with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
-            lines = answer.read().decode().splitlines()
+        with urllib.request.urlopen(address, timeout=_PATIENCE) as response:
+            lines = response.read().decode().splitlines()
         return {
             name: float(value)
             for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")

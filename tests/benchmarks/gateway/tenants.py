@@ -95,7 +95,7 @@ def measure(options: argparse.Namespace) -> None:
                 found = finished(program, options.seconds)
             ended, busy_then = time.monotonic(), busy(running.pid)
             per_second, statuses = _asked(behind, began, int(ended - began))
-            told = behind.do("report")
+            report = behind.do("report")
             errors = running.errors()
     change = int(zipf - began) + 1
     turned, steady = per_second[change : change + SETTLED], per_second[change + SETTLED :]
@@ -108,7 +108,7 @@ def measure(options: argparse.Namespace) -> None:
     rows: dict[str, Callable[[dict[str, Any]], Any]] = {
         "requests": lambda each: each["sent"],
         "tenants asked for": lambda each: each["tenants"],
-        "answered with the tenant's own, live token": lambda each: each["outcomes"].get("ok", 0),
+        "got the tenant's own, valid token": lambda each: each["outcomes"].get("ok", 0),
         "anything else": lambda each: (
             ", ".join(f"{n} x {what}" for what, n in each["outcomes"].items() if what != "ok")
             or "0"
@@ -126,9 +126,9 @@ def measure(options: argparse.Namespace) -> None:
     print(f"| after that: mean | {mean:.1f} |")
     print(f"| after that: standard deviation | {statistics.pstdev(steady):.1f} |")
     print(f"| after that: most | {max(steady)} ({max(steady) / mean:.2f} x the mean) |")
-    print(f"| tenants that logged in twice | {sum(n > 1 for n in told['logins'].values())} |")
-    print(f"| refresh tokens refused | {told['denied']} |")
-    print(f"| answers of the issuer, by status | {dict(statuses)} |")
+    print(f"| tenants that logged in twice | {sum(n > 1 for n in report['logins'].values())} |")
+    print(f"| rejected refresh tokens | {report['denied']} |")
+    print(f"| responses of the issuer, by status | {dict(statuses)} |")
     print("\n| memory of the gateway, MiB | |\n|---|--:|")
     print(f"| at the start | {start:.1f} |\n| when each tenant had come | {memory.at(zipf):.1f} |")
     half = zipf + (ended - zipf) / 2

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from grantway._types.quantity import check_count, check_seconds, check_share, refuse
+from grantway._types.quantity import check_count, check_seconds, check_share, reject
 
 from .window import Window
 
@@ -54,7 +54,7 @@ class BreakerRules:
         check_share("BreakerRules.share", self.share, zero=False)
         if self.longest < self.open_for:
             rule = f"must not be less than open_for ({self.open_for:g} seconds)"
-            refuse("BreakerRules.longest", rule, self.longest)
+            reject("BreakerRules.longest", rule, self.longest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

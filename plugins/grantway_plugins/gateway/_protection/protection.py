@@ -80,7 +80,7 @@ class Protection(OneProcess):
         jitter: Returns a random number from 0 to 1; for tests.
     """
 
-    stays = "it counts what this process sends; make one in each process"
+    stays = "it counts what this process sends; create one in each process"
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""The gateway that ``grantway gateway`` runs: what its file describes, put to work."""
+"""The gateway that ``grantway gateway`` runs, created from its configuration file."""

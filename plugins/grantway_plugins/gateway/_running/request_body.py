@@ -78,7 +78,7 @@ class RequestBody:
         return b"".join([piece async for piece in self.pieces()])
 
     def _patience(self, size: int, waited: float) -> float:
-        """Return how long to wait for the next piece."""
+        """Return the seconds to wait for the next piece."""
         limits = self._limits
         left = limits.body_total_seconds - waited
         if limits.body_rate:

@@ -65,7 +65,7 @@ class Route(OneProcess):
         ConfigurationError: An attribute is invalid; the error names it and the route.
     """
 
-    stays = "it holds tokens of this process; make one in the process that uses it"
+    stays = "it holds tokens of this process; create one in the process that uses it"
 
     name: str
     _: KW_ONLY

@@ -62,7 +62,7 @@ class TokenExchange(OneProcess):
         RequestInvalidError: A parameter does not match the grant's schema.
     """
 
-    stays = "it holds tokens of this process; make one in the process that uses it"
+    stays = "it holds tokens of this process; create one in the process that uses it"
 
     def __init__(
         self,
