@@ -72,10 +72,10 @@ class _Forward(BaseHTTPRequestHandler):
         with contextlib.closing(target):
             kept = {n: v for n, v in self.headers.items() if not n.lower().startswith("proxy-")}
             target.request(self.command, parts.path, body, kept)
-            answer = target.getresponse()
-            content = answer.read()
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.headers["Content-Type"])
+            response = target.getresponse()
+            content = response.read()
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.headers["Content-Type"])
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -73,7 +73,7 @@ def registry(make: Any) -> grantway.Registry:
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "expected"),
     [
         (None, "is None"),
         (Proof, "is a class"),
@@ -86,15 +86,15 @@ def registry(make: Any) -> grantway.Registry:
         (Proof(secrets=lambda: (b"very-secret",)), "returns a tuple from secrets()"),
     ],
 )
-def test_rejects_an_invalid_client_authentication(made: Any, told: str) -> None:
+def test_rejects_an_invalid_client_authentication(made: Any, expected: str) -> None:
     with pytest.raises(ConfigurationError, match="auth: ") as raised:
         Client(ANYWHERE, client_id="c", auth="api_key", registry=registry(lambda: made))
-    assert f"the object that the plugin acme of application creates {told}" in str(raised.value)
+    assert f"the object that the plugin acme of application creates {expected}" in str(raised.value)
     assert "very-secret" not in str(raised.value)
     if made is not None:
         with pytest.raises(ConfigurationError) as raised:
             Client(ANYWHERE, client_id="c", auth=made)
-        assert told in str(raised.value)
+        assert expected in str(raised.value)
 
 
 def _set_secrets(request: Any) -> None:
@@ -106,7 +106,7 @@ def _set_learn(request: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("authenticate", "told"),
+    ("authenticate", "expected"),
     [
         (behind, "has an asynchronous authenticate"),
         (lambda request: {"client_id": "c"}, "returned a dict from authenticate"),
@@ -116,7 +116,7 @@ def _set_learn(request: Any) -> None:
     ids=["coroutine", "dict", "secrets", "learn"],
 )
 def test_does_not_send_a_request_whose_client_authentication_failed(
-    authenticate: Any, told: str
+    authenticate: Any, expected: str
 ) -> None:
     with FaultServer(faults.respond()) as server:
         proof = Proof(authenticate=authenticate)
@@ -126,7 +126,7 @@ def test_does_not_send_a_request_whose_client_authentication_failed(
         ):
             client.create_token(grant_type="client_credentials")
         assert not server.requests
-    assert told in str(raised.value)
+    assert expected in str(raised.value)
 
 
 # --- Stores -------------------------------------------------------------------------------------
@@ -149,32 +149,32 @@ class Late(MemoryStore):
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "expected"),
     [
         (None, "is None"),
         (object(), "has no method load"),
         (Late(), "has an asynchronous method save"),
     ],
 )
-def test_rejects_an_invalid_store(made: Any, told: str) -> None:
+def test_rejects_an_invalid_store(made: Any, expected: str) -> None:
     with pytest.raises(
         ConfigurationError, match="the object that the plugin acme of application creates"
     ) as raised:
         registry(lambda: made).store("acme")
-    assert told in str(raised.value)
+    assert expected in str(raised.value)
     if made is not None:
         client = Client(ANYWHERE, client_id="c")
-        with pytest.raises(ConfigurationError, match=told):
+        with pytest.raises(ConfigurationError, match=expected):
             client.credential(grant_type="client_credentials", store=made)
 
 
 @pytest.mark.parametrize(
-    ("found", "told"), [({"access_token": "x"}, "a dict"), (late, "a coroutine")]
+    ("found", "expected"), [({"access_token": "x"}, "a dict"), (late, "a coroutine")]
 )
-def test_names_a_store_that_returns_something_other_than_a_token(found: Any, told: str) -> None:
+def test_names_a_store_that_returns_something_other_than_a_token(found: Any, expected: str) -> None:
     store = Odd()
     store.found = found
-    message = rf"load of the store tests\.core\.test_boundary\.Odd returned {told}"
+    message = rf"load of the store tests\.core\.test_boundary\.Odd returned {expected}"
     with FaultServer(faults.respond()) as server:
         with Client(Provider(server.token_endpoint), client_id="c") as client:
             credential = client.credential(grant_type="client_credentials", store=store)
@@ -228,8 +228,8 @@ def test_reports_an_asynchronous_observer_once(caplog: pytest.LogCaptureFixture)
         provider = Provider(server.token_endpoint)
         with Client(provider, client_id="c", registry=watching) as client:
             client.create_token(grant_type="client_credentials")
-    told = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
-    assert told == [
+    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert warnings == [
         "The observer application/watch is asynchronous; further failures are only counted."
     ]
 
@@ -245,14 +245,14 @@ class Undecided:
 
 
 @pytest.mark.parametrize(
-    ("decision", "told"), [(None, "None"), ({}, "a dict"), (late, "coroutine")]
+    ("decision", "expected"), [(None, "None"), ({}, "a dict"), (late, "coroutine")]
 )
 def test_logs_an_issuer_grant_without_a_decision(
     grantway_register: Register,
     grantway_issuer: LiveIssuer,
     caplog: pytest.LogCaptureFixture,
     decision: Any,
-    told: str,
+    expected: str,
 ) -> None:
     grant = Grant("urn:example:coupon", GrantSchema())
     grantway_register(grant, issuer=Undecided(decision))
@@ -262,4 +262,4 @@ def test_logs_an_issuer_grant_without_a_decision(
     assert "decide of the issuer grant urn:example:coupon (tests.core.test_boundary)" in (
         caplog.text
     )
-    assert told in caplog.text
+    assert expected in caplog.text

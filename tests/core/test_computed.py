@@ -137,7 +137,7 @@ class Nonced:
         request.fields["client_id"] = self.client_id
         request.learn = self.learn
 
-    def learn(self, answer: Any) -> bool:
+    def learn(self, response: Any) -> bool:
         self.asked += 1
         return self.asked == 1
 
@@ -222,7 +222,7 @@ async def late() -> str:
 
 
 @pytest.mark.parametrize(
-    ("nonce", "told"),
+    ("nonce", "expected"),
     [
         (lambda: 7, "nonce must be a string"),
         (lambda: "", "nonce must not be empty"),
@@ -241,13 +241,13 @@ async def late() -> str:
     ],
 )
 def test_an_invalid_value_names_its_parameter(
-    ask: Callable[[Client], Ask], nonce: Any, told: str
+    ask: Callable[[Client], Ask], nonce: Any, expected: str
 ) -> None:
     with FaultServer(faults.respond()) as server:
         with client(server) as asking, pytest.raises(RequestInvalidError) as raised:
             ask(asking)(nonce=nonce)
         assert not server.requests
-    assert told in str(raised.value)
+    assert expected in str(raised.value)
     assert "nonce" in raised.value.errors
     assert "very-secret" not in "".join(traceback.format_exception(raised.value))
 

@@ -104,18 +104,18 @@ def test_headers_state_the_content_types(dialect: Dialect) -> None:
 # --- Responses ----------------------------------------------------------------------------------
 
 
-def check(dialect: Dialect, answered: HttpResponse) -> None:
+def check(dialect: Dialect, raw: HttpResponse) -> None:
     """Check that a response is a payload, an error or a problem, and that a payload is a token."""
-    answer = dialect.decoder.decode(answered)
-    if answer.error is not None:
-        assert answer.error.code
+    decoded = dialect.decoder.decode(raw)
+    if decoded.error is not None:
+        assert decoded.error.code
         return
-    if answer.problem is not None:
-        assert answer.body == answered.body
+    if decoded.problem is not None:
+        assert decoded.body == raw.body
         return
-    assert 200 <= answered.status < 300
+    assert 200 <= raw.status < 300
     try:
-        token = dialect.decoder.token(answer.payload, 1.0)
+        token = dialect.decoder.token(decoded.payload, 1.0)
     except ValueError as problem:
         assert str(problem)  # noqa: PT017 - the error for the caller contains the text
     else:
@@ -129,9 +129,9 @@ def test_decodes_any_bytes(
     dialect: Dialect, body: bytes, status: int, kind: str, error: str
 ) -> None:
     headers = {"content-type": kind, "x-amzn-errortype": error, "retry-after": kind}
-    answered = HttpResponse(status, headers, body)
-    check(dialect, answered)
-    after = dialect.decoder.decode(answered).retry_after
+    raw = HttpResponse(status, headers, body)
+    check(dialect, raw)
+    after = dialect.decoder.decode(raw).retry_after
     assert after is None or after >= 0
 
 
@@ -150,8 +150,8 @@ def test_decodes_any_json_document(found: Any) -> None:
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n", b"\n\n"])
 def test_ignores_a_byte_order_mark_and_whitespace(mark: bytes) -> None:
-    answer = RFC6749.decoder.decode(response(mark + b'{"access_token": "at"}\n'))
-    assert RFC6749.decoder.token(answer.payload, 0).access_token == "at"
+    decoded = RFC6749.decoder.decode(response(mark + b'{"access_token": "at"}\n'))
+    assert RFC6749.decoder.token(decoded.payload, 0).access_token == "at"
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_reads_a_lifetime_in_any_format(value: Any, seconds: int | None) -> None
 @pytest.mark.parametrize("value", ["soon", [], {}, "nan", "inf", 10**400, 1e400])
 def test_keeps_a_token_with_an_invalid_lifetime(value: Any) -> None:
     # The response may contain the only refresh token that still works, so it must be kept.
-    answer = {"access_token": "at", "expires_in": value, "refresh_token": "rt"}
-    token = RFC6749.decoder.token(answer, 0)
+    decoded = {"access_token": "at", "expires_in": value, "refresh_token": "rt"}
+    token = RFC6749.decoder.token(decoded, 0)
     assert (token.access_token, token.refresh_token) == ("at", "rt")
     assert token.expires_in is None
 
@@ -218,18 +218,18 @@ FORMS: dict[str, Any] = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", TOKEN_ERRORS[:13], ids=lambda kind: kind.__name__)
 def test_reads_errors_of_aws_in_every_format(form: str, kind: Any) -> None:
-    answer = AWS_SSO_OIDC.decoder.decode(FORMS[form](kind.__name__))
-    assert answer.error is not None
-    assert answer.error.code == kind.wire
+    decoded = AWS_SSO_OIDC.decoder.decode(FORMS[form](kind.__name__))
+    assert decoded.error is not None
+    assert decoded.error.code == kind.wire
 
 
 @BOTH
 @pytest.mark.parametrize("kind", TOKEN_ERRORS, ids=lambda kind: kind.wire)
 def test_reads_an_error_without_a_description(dialect: Dialect, kind: Any) -> None:
     for status in (200, 400, 500):
-        answer = dialect.decoder.decode(response({"error": kind.wire}, status))
-        assert answer.error is not None
-        assert answer.error.code == kind.wire
+        decoded = dialect.decoder.decode(response({"error": kind.wire}, status))
+        assert decoded.error is not None
+        assert decoded.error.code == kind.wire
 
 
 def test_a_note_next_to_a_token_is_not_an_error() -> None:
@@ -245,7 +245,7 @@ def test_the_example_of_rfc_6749_appendix_b() -> None:
 
 
 def test_the_example_of_rfc_6749_section_5_1() -> None:
-    answer = RFC6749.decoder.decode(
+    decoded = RFC6749.decoder.decode(
         response(
             {
                 "access_token": "2YotnFZFEjr1zCsicMWpAA",
@@ -256,7 +256,7 @@ def test_the_example_of_rfc_6749_section_5_1() -> None:
             }
         )
     )
-    token = RFC6749.decoder.token(answer.payload, 0.0)
+    token = RFC6749.decoder.token(decoded.payload, 0.0)
     assert (token.access_token, token.token_type) == ("2YotnFZFEjr1zCsicMWpAA", "example")
     assert (token.expires_in, token.refresh_token) == (3600, "tGzv3JOkF0XG5Qx2TlKWIA")
     assert token.extra == {"example_parameter": "example_value"}

@@ -319,10 +319,10 @@ def test_a_proxy_that_requires_a_login_names_the_setting(
         monkeypatch.setenv("HTTPS_PROXY", address)
         with pytest.raises(ConnectionFailedError) as failed:
             ask(server, ca_bundle=authority.certificate, **options)
-        told = str(failed.value)
-        assert f"The proxy http://***@{between.address} requires a login" in told
-        assert f"(status 407): put a user name and password into {name}: " in told
-        assert MARK not in told
+        message = str(failed.value)
+        assert f"The proxy http://***@{between.address} requires a login" in message
+        assert f"(status 407): put a user name and password into {name}: " in message
+        assert MARK not in message
         assert not server.requests
 
 
@@ -349,10 +349,10 @@ def test_an_unreachable_proxy_names_the_setting(
         monkeypatch.setenv("ALL_PROXY", f"http://me:{MARK}@127.0.0.1:{port}")
         with FaultServer(faults.respond()) as plain, pytest.raises(ConnectionFailedError) as failed:
             ask(server if tls else plain)
-    told = str(failed.value)
-    assert f"Could not reach the proxy http://***@127.0.0.1:{port} on the way to" in told
-    assert "Check ALL_PROXY" in told
-    assert MARK not in told
+    message = str(failed.value)
+    assert f"Could not reach the proxy http://***@127.0.0.1:{port} on the way to" in message
+    assert "Check ALL_PROXY" in message
+    assert MARK not in message
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4"])

@@ -127,7 +127,7 @@ def test_sends_nested_parameters_by_their_wire_names(server: FaultServer) -> Non
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({}, {WIRE: "is required"}),
         ({WIRE: ""}, {WIRE: "must not be empty"}),
@@ -137,14 +137,14 @@ def test_sends_nested_parameters_by_their_wire_names(server: FaultServer) -> Non
         ({WIRE: SECRET, "pre_authorized_code": SECRET}, {"pre_authorized_code": "is not a param"}),
     ],
 )
-def test_errors_use_the_wire_name(given: Any, told: dict[str, str]) -> None:
+def test_errors_use_the_wire_name(given: Any, expected: dict[str, str]) -> None:
     with pytest.raises(RequestInvalidError) as raised:
         GRANT.load(given)
-    assert raised.value.errors.keys() == told.keys()
-    for name, rule in told.items():
+    assert raised.value.errors.keys() == expected.keys()
+    for name, rule in expected.items():
         assert raised.value.errors[name][0].startswith(rule)
     assert SECRET not in str(raised.value)
-    if WIRE in told:
+    if WIRE in expected:
         # A keyword argument cannot contain a hyphen, so the error also names the Python field.
         assert f"{WIRE} (code in Python)" in str(raised.value)
 
@@ -277,7 +277,7 @@ class Late(Grant):
 
 
 @pytest.mark.parametrize(
-    ("grant", "told"),
+    ("grant", "expected"),
     [
         (named("secret", data_key="client_id"), "has client_id, which grantway sets"),
         (named("code", data_key=""), "data_key='' of its field.code is empty"),
@@ -293,9 +293,9 @@ class Late(Grant):
         (Late("urn:x", GrantSchema()), "process_token of the grant is asynchronous"),
     ],
 )
-def test_rejects_an_invalid_schema(grant: Grant, told: str) -> None:
+def test_rejects_an_invalid_schema(grant: Grant, expected: str) -> None:
     with pytest.raises(GrantInvalidError) as refused:
         check_grant(grant)
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
     with pytest.raises(NonconformingGrantError):
         assert_grant_conforms(grant)

@@ -194,14 +194,14 @@ def test_discovery_of_an_issuer_with_a_path_tries_three_urls_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [(404, b""), (200, b"<html>"), (403, b""), (302, b""), (301, b""), (400, {"error": "x"})],
 )
-def test_discovery_tries_the_next_url_without_metadata(answer: tuple[int, Any]) -> None:
+def test_discovery_tries_the_next_url_without_metadata(response: tuple[int, Any]) -> None:
     _, asked = discover(
         lambda url: {
-            f"{OAUTH}/a": answer,
-            f"/a{OPENID}": answer,
+            f"{OAUTH}/a": response,
+            f"/a{OPENID}": response,
             f"{OPENID}/a": (200, document(f"{url}/a")),
         },
         "/a",
@@ -213,10 +213,10 @@ def test_the_error_lists_the_response_of_each_url() -> None:
     pages = {f"{OAUTH}/a": (403, b""), f"/a{OPENID}": (200, b"<html>"), f"{OPENID}/a": (302, b"")}
     with pytest.raises(ResponseInvalidError) as caught:
         discover(lambda _url: pages, "/a")
-    told = str(caught.value)
-    assert f"{OAUTH}/a returned 403; " in told
-    assert f"/a{OPENID} returned 200, but not a JSON object; " in told
-    assert f"{OPENID}/a returned 302, a redirect" in told
+    message = str(caught.value)
+    assert f"{OAUTH}/a returned 403; " in message
+    assert f"/a{OPENID} returned 200, but not a JSON object; " in message
+    assert f"{OPENID}/a returned 302, a redirect" in message
 
 
 TRANSIENT = {

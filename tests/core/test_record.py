@@ -49,8 +49,8 @@ def understood(data: bytes | str) -> Token | None:
     try:
         return decode_token(data, "/the/place")
     except StoreUnreadableError as error:
-        said = str(error)
-    assert said.startswith("/the/place: is not a ")
+        message = str(error)
+    assert message.startswith("/the/place: is not a ")
     return None
 
 

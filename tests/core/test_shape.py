@@ -100,8 +100,8 @@ def test_rejects_an_invalid_shape(shape: Callable[..., Any], name: str, value: A
 def test_rejects_an_invalid_dialect(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Dialect(**{"name": "mine", name: value})
-    said = "Dialect.name: " if name == "name" else f"Dialect mine: {name}: "
-    assert str(caught.value).startswith(said)
+    message = "Dialect.name: " if name == "name" else f"Dialect mine: {name}: "
+    assert str(caught.value).startswith(message)
 
 
 def test_every_attribute_is_validated() -> None:

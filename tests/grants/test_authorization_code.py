@@ -474,15 +474,15 @@ def test_cancelling_does_not_wait_for_the_browser(client: Client) -> None:
 
 
 def test_shows_the_url_before_opening_a_browser(client: Client) -> None:
-    told: list[str] = []
+    steps: list[str] = []
 
     def open_browser(url: str) -> None:
-        told.append("opened")
+        steps.append("opened")
         visit(url, code=CODE)
 
-    login(client, prompt=told.append, open_browser=open_browser, timeout=PATIENCE)
-    assert told[0].startswith(client.provider.authorization_endpoint or "")
-    assert told[1:] == ["opened"]
+    login(client, prompt=steps.append, open_browser=open_browser, timeout=PATIENCE)
+    assert steps[0].startswith(client.provider.authorization_endpoint or "")
+    assert steps[1:] == ["opened"]
 
 
 def test_raises_immediately_without_a_browser(client: Client) -> None:

@@ -73,11 +73,11 @@ def device(*script: Act, started: Any = STARTED) -> Iterator[tuple[Client, Fault
 def poll(*script: Act) -> tuple[Token, list[float], list[str]]:
     """Return the token, the waits before the polls and the outcomes of the polls."""
     pauses: list[float] = []
-    said: list[str] = []
+    outcomes: list[str] = []
     with device(*script) as (client, _):
         flow = DeviceFlow(client, pause=pauses.append)
-        token = flow.wait(flow.start(), on_poll=said.append)
-    return token, pauses, said
+        token = flow.wait(flow.start(), on_poll=outcomes.append)
+    return token, pauses, outcomes
 
 
 def test_logs_in_on_another_device() -> None:
@@ -153,15 +153,15 @@ def test_rejects_extra_parameters_that_the_login_sets(name: str) -> None:
 
 
 def test_waits_before_every_poll() -> None:
-    _, pauses, said = poll(PENDING, PENDING, TOKEN)
+    _, pauses, outcomes = poll(PENDING, PENDING, TOKEN)
     assert pauses == [5, 5, 5]
-    assert said == ["authorization_pending"] * 2
+    assert outcomes == ["authorization_pending"] * 2
 
 
 def test_each_slow_down_adds_five_seconds() -> None:
-    _, pauses, said = poll(SLOW, PENDING, SLOW, PENDING, TOKEN)
+    _, pauses, outcomes = poll(SLOW, PENDING, SLOW, PENDING, TOKEN)
     assert pauses == [5, 10, 10, 15, 15]
-    assert said.count("slow_down") == 2
+    assert outcomes.count("slow_down") == 2
 
 
 @pytest.mark.parametrize(
@@ -182,13 +182,13 @@ def test_uses_a_longer_interval_of_a_pending_response() -> None:
 
 def test_polls_less_often_while_the_network_fails() -> None:
     lost = faults.close_after_request
-    _, pauses, said = poll(lost, lost, lost, lost, lost, PENDING, TOKEN)
+    _, pauses, outcomes = poll(lost, lost, lost, lost, lost, PENDING, TOKEN)
     assert pauses == [5, 10, 20, 40, 60, 60, 5]
-    assert said[:5] == ["outcome_unknown"] * 5
+    assert outcomes[:5] == ["outcome_unknown"] * 5
 
 
 def test_waits_as_long_as_a_busy_provider_requests() -> None:
-    _, pauses, said = poll(
+    _, pauses, outcomes = poll(
         faults.respond(503, b"", {"Retry-After": "33"}),
         faults.respond(429, b""),
         faults.respond(503, b"", {"Retry-After": "300"}),
@@ -196,7 +196,7 @@ def test_waits_as_long_as_a_busy_provider_requests() -> None:
         TOKEN,
     )
     assert pauses == [5, 33, 60, 300, 60]
-    assert said == ["provider_unavailable"] * 4
+    assert outcomes == ["provider_unavailable"] * 4
 
 
 @pytest.mark.parametrize("error", ["authorization_pending", "slow_down"])
@@ -293,10 +293,10 @@ PASSING = {
 
 @pytest.mark.parametrize("act", PASSING.values(), ids=PASSING)
 def test_a_transient_failure_does_not_end_the_login(act: Act) -> None:
-    token, pauses, said = poll(act, act, PENDING, TOKEN)
+    token, pauses, outcomes = poll(act, act, PENDING, TOKEN)
     assert token.access_token == "at-1"
     assert pauses == [5, 10, 20, 5]
-    assert len(said) == 3
+    assert len(outcomes) == 3
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_the_timeout_error_contains_only_the_last_failure(clock: Clock) -> None:
     assert "last poll" not in str(late.value)
 
 
-def failure_of(said: str, asked: str | None, given: Any) -> GrantwayError:
+def failure_of(code: str, asked: str | None, given: Any) -> GrantwayError:
     """Return the exception of a poll with this response."""
     headers = {} if asked is None else {"retry-after": asked}
     evidence = Evidence(status=503, headers=headers, members={"interval": given})
@@ -400,7 +400,7 @@ def failure_of(said: str, asked: str | None, given: Any) -> GrantwayError:
         "busy": ProviderUnavailableError,
         "lost": OutcomeUnknownError,
     }
-    return kinds[said]("It went wrong.", evidence=evidence)
+    return kinds[code]("It went wrong.", evidence=evidence)
 
 
 def test_polls_once_if_the_code_expires_before_the_interval(clock: Clock) -> None:
@@ -447,11 +447,11 @@ def test_no_poll_is_too_early_or_too_late(stated: Any, lifetime: int, steps: Any
         polls.append(clock)
         if not left:
             return Token("at")
-        said, asked, given = left.pop(0)
-        error = failure_of(said, asked, given)
-        if said == "slow_down":
+        code, asked, given = left.pop(0)
+        error = failure_of(code, asked, given)
+        if code == "slow_down":
             interval = max(interval + 5, (seconds(given) or 0))
-        elif said == "authorization_pending":
+        elif code == "authorization_pending":
             interval = max(interval, (seconds(given) or 0))
         earliest.append(clock + max(interval, retry_after(error.evidence.headers) or 0))
         raise error

@@ -33,13 +33,13 @@ def get(listener: LoopbackListener, target: str, method: str = "GET") -> tuple[i
     parts = urlsplit(listener.redirect_uri)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     connection.request(method, target)
-    answer = connection.getresponse()
-    body = answer.read().decode()
-    if answer.status == 200:
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+    response = connection.getresponse()
+    body = response.read().decode()
+    if response.status == 200:
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
     connection.close()
-    return answer.status, body
+    return response.status, body
 
 
 def test_returns_the_whole_url(listener: LoopbackListener) -> None:

@@ -120,13 +120,13 @@ class AuthlibServer:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 request = _Request(dict(parse_qsl(body.decode())), dict(self.headers.items()))
                 status, content, headers = server.create_token_response(request)
-                answer = json.dumps(content).encode()
+                response = json.dumps(content).encode()
                 self.send_response(status)
                 for name, value in headers:
                     self.send_header(name, value)
-                self.send_header("content-length", str(len(answer)))
+                self.send_header("content-length", str(len(response)))
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(response)
 
             def log_message(self, *_: Any) -> None:
                 """Suppress the log, which would contain token requests."""

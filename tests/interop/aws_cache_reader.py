@@ -70,7 +70,7 @@ if __name__ == "__main__":
     print(json.dumps({"ready": True}), flush=True)
     for _line in sys.stdin:
         try:
-            answer = {"ok": True, "token": ask()}
+            response = {"ok": True, "token": ask()}
         except Exception as error:  # noqa: BLE001 - the parent reports any error
-            answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
+            response = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(response), flush=True)

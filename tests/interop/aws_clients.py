@@ -111,7 +111,7 @@ class JsClient:
 def rejection(aws: AwsClient, call: Callable[..., Answer], **parameters: Any) -> Rejection:
     """Make a call that the service must reject, and return the rejection."""
     try:
-        answer = call(**parameters)
+        received = call(**parameters)
     except Exception as error:  # noqa: BLE001 - `parse_error` re-raises other errors
         return aws.parse_error(error)
-    raise AssertionError(f"expected an error, got a response with {sorted(answer)}")
+    raise AssertionError(f"expected an error, got a response with {sorted(received)}")

@@ -110,8 +110,8 @@ class AwsJsClient:
                     "input": parameters,
                 }
             )
-            answer = self._program.read_json()
-        assert answer["id"] == call_id, answer
-        if not answer["ok"]:
-            raise AwsJsError(answer["error"])
-        return answer["output"]
+            response = self._program.read_json()
+        assert response["id"] == call_id, response
+        if not response["ok"]:
+            raise AwsJsError(response["error"])
+        return response["output"]

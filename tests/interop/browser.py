@@ -97,16 +97,16 @@ class Browser:
     def _ask(self, method: str, url: str, fields: Mapping[str, str]) -> Page:
         for _ in range(MOST_REDIRECTS):
             sent = {"params": fields} if method == "get" else {"data": fields}
-            answer = self._session.request(
+            response = self._session.request(
                 method, url, **sent, timeout=TIMEOUT, allow_redirects=False
             )
-            if not answer.is_redirect:
+            if not response.is_redirect:
                 break
-            target = urljoin(url, answer.headers["location"])
+            target = urljoin(url, response.headers["location"])
             if urlsplit(target).netloc != urlsplit(url).netloc:
                 return Page(url, "", [], {}, redirected_to=target)
             method, url, fields = "get", target, {}
-        if not answer.ok or answer.is_redirect:
-            raise AssertionError(f"{url} returned {answer.status_code}:\n{answer.text[:2000]}")
-        contents = _Contents(url, answer.text)
-        return Page(url, answer.text, contents.forms, contents.links)
+        if not response.ok or response.is_redirect:
+            raise AssertionError(f"{url} returned {response.status_code}:\n{response.text[:2000]}")
+        contents = _Contents(url, response.text)
+        return Page(url, response.text, contents.forms, contents.links)

@@ -67,15 +67,15 @@ class _Handler(BaseHTTPRequestHandler):
         behind = http.client.HTTPConnection(gate.service, timeout=PATIENCE)
         try:
             behind.request("POST", self.path, body, {"Content-Type": self.headers["Content-Type"]})
-            answer = behind.getresponse()
-            said = answer.read()
-            self.send_response(answer.status)
+            response = behind.getresponse()
+            body = response.read()
+            self.send_response(response.status)
             for name in ("Content-Type", "x-amzn-ErrorType"):
-                if value := answer.headers.get(name):
+                if value := response.headers.get(name):
                     self.send_header(name, value)
-            self.send_header("Content-Length", str(len(said)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(body)
         finally:
             behind.close()
 

@@ -103,12 +103,12 @@ class OidcProvider:
         """Decide on the request with this message on the user's phone: ``approve`` or ``deny``."""
         with requests.Session() as phone:
             phone.trust_env = False
-            answer = phone.post(
+            response = phone.post(
                 f"{self.issuer}/phone",
                 params={"binding_message": binding_message, "decision": decision},
                 timeout=10,
             )
-        assert answer.status_code == 204, answer.text
+        assert response.status_code == 204, response.text
 
     def authorize(self, url: str) -> str:
         """Open an authorization URL, sign in and consent.

@@ -166,8 +166,8 @@ def _running(command: list[str], port: int, log: Path) -> Iterator[None]:
     try:
 
         def listens() -> bool:
-            said = errors.read_text() + (log.read_text() if log.exists() else "")
-            assert process.poll() is None, said
+            output = errors.read_text() + (log.read_text() if log.exists() else "")
+            assert process.poll() is None, output
             with (
                 suppress(OSError),
                 socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE),

@@ -175,14 +175,14 @@ class Authlib:
         return document
 
     def start_device(self, scope: str) -> dict[str, Any]:
-        answer = self._client.post(
+        response = self._client.post(
             f"{self._issuer}/device_authorization",
             data={"scope": scope},
             auth=self._client.client_auth(self._client.token_endpoint_auth_method),
             withhold_token=True,
         )
-        answer.raise_for_status()
-        started: dict[str, Any] = answer.json()
+        response.raise_for_status()
+        started: dict[str, Any] = response.json()
         return started
 
     def poll(self, device_code: str) -> Token:
@@ -207,10 +207,10 @@ class Authlib:
         return token
 
     def revoke(self, refresh_token: str) -> None:
-        answer = self._client.revoke_token(
+        response = self._client.revoke_token(
             f"{self._issuer}/revoke", refresh_token, token_type_hint="refresh_token"
         )
-        answer.raise_for_status()
+        response.raise_for_status()
 
     def parse_error(self, error: Exception) -> Rejection:
         if type(error) is not OAuthError:

@@ -82,9 +82,9 @@ def expire_token(login: SsoSession) -> dict[str, Any]:
 
 
 def token_from(program: Program) -> str:
-    answer = program.read_json()
-    assert answer["ok"], answer
-    return str(answer["token"])
+    response = program.read_json()
+    assert response["ok"], response
+    return str(response["token"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

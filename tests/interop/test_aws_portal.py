@@ -104,12 +104,12 @@ def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
 ) -> None:
     login = [aws, "sso", "login", "--profile", "dev", "--use-device-code", "--no-browser"]
     with Program(login, env=environment) as program, BrowserDriver() as driver:
-        said = ""
-        while not (shown := re.search(r"http://\S+/device\?user_code=\S+", said)):
-            said += program.read_line(PATIENCE)
+        output = ""
+        while not (shown := re.search(r"http://\S+/device\?user_code=\S+", output)):
+            output += program.read_line(PATIENCE)
         driver.approve_device(shown[0])
-        while "Successfully logged into" not in said:
-            said += program.read_line(PATIENCE)
+        while "Successfully logged into" not in output:
+            output += program.read_line(PATIENCE)
 
     export = [aws, "configure", "export-credentials", "--profile", "dev"]
     exported = run(export, environment)

@@ -139,8 +139,8 @@ def test_a_device_login(oidc_provider: OidcProvider, client_of: ClientMaker, nam
     assert authorization.verification_uri_complete is not None
     polls: list[str] = []
 
-    def on_poll(said: str) -> None:
-        polls.append(said)
+    def on_poll(outcome: str) -> None:
+        polls.append(outcome)
         if len(polls) == 1:
             oidc_provider.approve_device(authorization.verification_uri_complete or "")
 

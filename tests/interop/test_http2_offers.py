@@ -107,9 +107,9 @@ def test_curl_with_http2(servers: Servers, chunked: bool) -> None:
     curl += ["-H", "Transfer-Encoding: chunked"] if chunked else []
     # The same URL twice: the second request reuses the connection.
     for url in servers.tokens:
-        said = run(*curl, "-u", ":".join(servers.client), url, url).splitlines()
-        assert len(said) == 2, said
-        for each in said:
+        output = run(*curl, "-u", ":".join(servers.client), url, url).splitlines()
+        assert len(output) == 2, output
+        for each in output:
             assert '"access_token"' in each
             assert each.endswith(" 1.1")
     assert run(*curl, servers.route, servers.route) == "ok 1.1\nok 1.1\n"
@@ -119,8 +119,8 @@ def test_curl_with_http2(servers: Servers, chunked: bool) -> None:
 @pytest.mark.skipif(shutil.which("java") is None, reason="Java is not installed")
 def test_the_http_client_of_the_jdk(servers: Servers) -> None:
     basic = base64.b64encode(":".join(servers.client).encode()).decode()
-    said = run("java", str(POST), f"Basic {basic}", FORM, *servers.tokens, servers.route)
-    lines = said.splitlines()
+    output = run("java", str(POST), f"Basic {basic}", FORM, *servers.tokens, servers.route)
+    lines = output.splitlines()
     assert len(lines) == 3 * (len(servers.tokens) + 1)
     for each in lines[:-3]:
         assert each.startswith("200 ")

@@ -139,9 +139,9 @@ def test_requests_outside_the_path_are_not_found(url: str) -> None:
     """Requests with a path shortened by the proxy fail: they could bypass the proxy's rules."""
     shortened = url.replace("/login/auth", "/shortened")
     for path in ("/device", "/token", "/.well-known/oauth-authorization-server", "/"):
-        answer = requests.get(f"{shortened}{path}", timeout=30)
-        assert answer.status_code == 404
-        assert "forward the path unchanged" in answer.json()["error_description"]
+        response = requests.get(f"{shortened}{path}", timeout=30)
+        assert response.status_code == 404
+        assert "forward the path unchanged" in response.json()["error_description"]
     for path in ("/login/auth/device", "/login/authdevice", "//login/auth/device"):
         assert requests.get(f"{url}{path}", timeout=30).status_code == 404
     assert requests.get(f"{shortened}/health", timeout=30).status_code == 200

@@ -166,7 +166,7 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
         context.set_default_timeout(PATIENCE * 1000)
         tab = Tab(context.new_page())
         opened.append(tab)
-        tab.page.on("console", lambda said: tab.problems.append(said.text))
+        tab.page.on("console", lambda message: tab.problems.append(message.text))
         tab.page.on("pageerror", lambda error: tab.problems.append(error.message))
         tab.page.on("request", lambda request: tab.requests.append(request.url))
         tab.page.on(
@@ -400,7 +400,7 @@ def pages_of(caller: Caller, client: Client, clock: Clock) -> dict[str, str]:
         redirect_uris=[client.callback, f"https://{LONG}.example/cb"],
     )
     there = f"https://{LONG}.example/cb"
-    answered = caller.start()
+    response = caller.start()
     expired = caller.start()
     clock.tick(600)
     return {
@@ -412,7 +412,7 @@ def pages_of(caller: Caller, client: Client, clock: Clock) -> dict[str, str]:
         "confirm": caller.start()["verification_uri_complete"],
         "wrong": f"{caller.url}/device?user_code={'B' * 40}",
         "expired": expired["verification_uri_complete"],
-        "throttled": answered["verification_uri_complete"],
+        "throttled": response["verification_uri_complete"],
     }
 
 

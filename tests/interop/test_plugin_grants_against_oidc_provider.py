@@ -55,8 +55,8 @@ def test_a_login_approved_on_the_users_device(
     assert 50 < asked.expires_in <= 60
     polls: list[str] = []
 
-    def on_poll(said: str) -> None:
-        polls.append(said)
+    def on_poll(outcome: str) -> None:
+        polls.append(outcome)
         if len(polls) == 1:
             oidc_provider.decide_on_phone("W4-SCT", "approve")
 

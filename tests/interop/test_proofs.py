@@ -198,7 +198,7 @@ def test_a_login_with_par_and_dpop(server: Server, name: str) -> None:
 def userinfo(dpop: DPoP, url: str, token: grantway.Token) -> tuple[int, str]:
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
-        if dpop.heard(url, answer.status_code, answer.headers):
-            answer = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
-    return answer.status_code, answer.json().get("sub", "")
+        response = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
+        if dpop.heard(url, response.status_code, response.headers):
+            response = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
+    return response.status_code, response.json().get("sub", "")

@@ -58,9 +58,9 @@ def register(issuer: str, session: requests.Session, **metadata: Any) -> Registr
         "scope": "read write",
         "token_endpoint_auth_method": "client_secret_basic",
     }
-    answer = session.post(f"{issuer}/register", json={**asked, **metadata}, timeout=30)
-    assert answer.status_code == 201, answer.text
-    registered = answer.json()
+    response = session.post(f"{issuer}/register", json={**asked, **metadata}, timeout=30)
+    assert response.status_code == 201, response.text
+    registered = response.json()
     return Registration(
         client_id=registered["client_id"],
         client_secret=registered.get("client_secret"),
@@ -103,10 +103,10 @@ def rejection(
     client: RfcClient, call: Callable[..., Token], *args: str, **kwargs: str
 ) -> Rejection:
     try:
-        answer = call(*args, **kwargs)
+        response = call(*args, **kwargs)
     except Exception as error:  # noqa: BLE001 - `parse_error` re-raises other errors
         return client.parse_error(error)
-    raise AssertionError(f"expected an error, got a response with {sorted(answer)}")
+    raise AssertionError(f"expected an error, got a response with {sorted(response)}")
 
 
 def assert_rejected(rejected: Rejection, error: str, exception: str) -> None:

@@ -34,7 +34,7 @@ def issue(**fields: Any) -> Act:
     return act
 
 
-def refuse(code: str = "invalid_grant", status: int = 400, words: str = "it was revoked") -> Act:
+def reject(code: str = "invalid_grant", status: int = 400, words: str = "it was revoked") -> Act:
     """Return a script step that sends an OAuth error."""
     return faults.respond(status, {"error": code, "error_description": words})
 

@@ -24,7 +24,7 @@ from tests.core.credential.scenes import (
     Clock,
     Gate,
     issue,
-    refuse,
+    reject,
     wait_for_refreshes,
 )
 
@@ -161,7 +161,7 @@ def test_tasks_do_not_wait_in_the_advisory_window(start: Start, clock: Clock) ->
 
 
 def test_waits_for_the_pause_to_end_without_blocking(start: Start) -> None:
-    client, server = start(refuse("invalid_client", 401), issue())
+    client, server = start(reject("invalid_client", 401), issue())
     credential = client.credential(**SECRET)
 
     async def main() -> str:

@@ -34,7 +34,7 @@ from tests.core.credential.scenes import (
     Clock,
     Gate,
     issue,
-    refuse,
+    reject,
     run_together,
     token,
     wait_for_refreshes,
@@ -44,7 +44,7 @@ EXACT = Freshness(jitter=0)
 
 
 def test_returns_the_valid_token_and_lengthens_the_pauses(start: Start, clock: Clock) -> None:
-    client, server = start(issue(), refuse("invalid_client", 401))
+    client, server = start(issue(), reject("invalid_client", 401))
     credential = client.credential(**SECRET, freshness=EXACT)
     credential.token()
     clock.step(3301)
@@ -109,7 +109,7 @@ def test_raises_at_once_if_the_pause_exceeds_the_timeout(start: Start, clock: Cl
 
 
 def test_shares_a_failure_but_does_not_cache_it(start: Start) -> None:
-    gate = Gate(refuse("server_error", 400, "try later"))
+    gate = Gate(reject("server_error", 400, "try later"))
     client, server = start(gate, issue())
     credential = client.credential(**SECRET)
     with ThreadPoolExecutor(16) as threads:

@@ -19,7 +19,7 @@ from grantway._exceptions import (
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
-from tests.core.credential.scenes import SECRET, Clock, issue, refuse, token
+from tests.core.credential.scenes import SECRET, Clock, issue, reject, token
 from tests.faults import Act, FaultServer
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -73,7 +73,7 @@ def test_sends_single_use_parameters_once(
         pytest.param(faults.reset_after_request, id="lost"),
         pytest.param(faults.respond(200, b"<html>"), id="page"),
         pytest.param(faults.respond(502, b""), id="502"),
-        pytest.param(refuse(), id="refused"),
+        pytest.param(reject(), id="refused"),
     ],
 )
 def test_does_not_resend_single_use_parameters_after_an_unknown_outcome(
@@ -116,7 +116,7 @@ def test_prefers_the_refresh_token_to_the_grant(start: Start, clock: Clock) -> N
 
 
 def test_repeats_the_grant_if_the_refresh_token_is_rejected(start: Start, clock: Clock) -> None:
-    client, server = start(issue(), refuse(), issue())
+    client, server = start(issue(), reject(), issue())
     credential = client.credential(**SECRET)
     credential.token()
     clock.step(3600)
@@ -153,7 +153,7 @@ class TestSeed:
     def test_does_not_resend_the_given_token_after_its_successor_was_rejected(
         self, start: Start, clock: Clock
     ) -> None:
-        client, server = start(issue(), refuse())
+        client, server = start(issue(), reject())
         credential = client.credential(**self.SEED, store=MemoryStore())
         credential.token()
         clock.step(3600)
@@ -174,7 +174,7 @@ class TestSeed:
         assert sent(server, "refresh_token") == ["rt-seed", "rt-seed"]
 
     def test_does_not_resend_a_rejected_token(self, start: Start) -> None:
-        client, server = start(refuse(words="spent in May"))
+        client, server = start(reject(words="spent in May"))
         credential = client.credential(**self.SEED)
         for _ in range(3):
             with pytest.raises(LoginNeededError, match="spent in May"):

@@ -13,7 +13,7 @@ from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
-from tests.core.credential.scenes import Clock, Gate, issue, refuse, token, wait_for_refreshes
+from tests.core.credential.scenes import Clock, Gate, issue, reject, token, wait_for_refreshes
 from tests.faults import Act
 
 DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
@@ -26,10 +26,10 @@ DEVICE: dict[str, Any] = {"grant_type": "urn:ietf:params:oauth:grant-type:device
         pytest.param(faults.respond(500, b""), id="500"),
         pytest.param(faults.respond(503, b""), id="503"),
         pytest.param(faults.respond(200, b"<html>"), id="page"),
-        pytest.param(refuse("invalid_client", 401), id="invalid_client"),
-        pytest.param(refuse("unauthorized_client"), id="unauthorized_client"),
-        pytest.param(refuse("invalid_scope"), id="invalid_scope"),
-        pytest.param(refuse("something_else"), id="unknown"),
+        pytest.param(reject("invalid_client", 401), id="invalid_client"),
+        pytest.param(reject("unauthorized_client"), id="unauthorized_client"),
+        pytest.param(reject("invalid_scope"), id="invalid_scope"),
+        pytest.param(reject("something_else"), id="unknown"),
     ],
 )
 def test_other_failures_keep_the_refresh_token(act: Act, start: Start, clock: Clock) -> None:
@@ -51,7 +51,7 @@ def test_other_failures_keep_the_refresh_token(act: Act, start: Start, clock: Cl
 
 @pytest.mark.parametrize("code", ["invalid_grant", "expired_token"])
 def test_removes_a_rejected_refresh_token(code: str, start: Start, clock: Clock) -> None:
-    client, server = start(refuse(code, words="revoked on Monday"))
+    client, server = start(reject(code, words="revoked on Monday"))
     store = MemoryStore()
     credential = client.credential(**DEVICE, store=store)
     credential.accept(token(9))
@@ -70,7 +70,7 @@ def test_removes_a_rejected_refresh_token(code: str, start: Start, clock: Clock)
 def test_keeps_a_valid_access_token_without_its_rejected_refresh_token(
     with_store: bool, start: Start, clock: Clock
 ) -> None:
-    client, server = start(refuse(words="revoked on Monday"))
+    client, server = start(reject(words="revoked on Monday"))
     store = MemoryStore() if with_store else None
     credential = client.credential(**DEVICE, store=store)
     credential.accept(token(9))
@@ -94,7 +94,7 @@ def test_keeps_a_valid_access_token_without_its_rejected_refresh_token(
 def test_uses_a_rejected_refresh_token_that_a_new_login_returns_again(
     start: Start, clock: Clock
 ) -> None:
-    client, server = start(refuse(), issue())
+    client, server = start(reject(), issue())
     credential = client.credential(**DEVICE)
     credential.accept(token(9))
     clock.step(3600)
@@ -111,7 +111,7 @@ def test_uses_a_token_that_was_stored_without_the_lock(start: Start, clock: Cloc
 
     def store_another_first(stage: faults.Stage) -> bool:
         store.save(credential.key, token(50, seconds_left=7200, expires_in=7200))
-        return refuse()(stage)
+        return reject()(stage)
 
     client, server = start(store_another_first)
     credential = client.credential(**DEVICE, store=store)
@@ -126,7 +126,7 @@ def test_tries_a_newer_refresh_token_of_an_expired_token(start: Start, clock: Cl
 
     def store_another_first(stage: faults.Stage) -> bool:
         store.save(credential.key, token(50))
-        return refuse()(stage)
+        return reject()(stage)
 
     client, server = start(store_another_first, issue())
     credential = client.credential(**DEVICE, store=store)
@@ -138,7 +138,7 @@ def test_tries_a_newer_refresh_token_of_an_expired_token(start: Start, clock: Cl
 
 def test_does_not_remove_the_token_of_a_later_holder(start: Start, clock: Clock) -> None:
     store = FaultyStore()
-    client, _ = start(refuse())
+    client, _ = start(reject())
     credential = client.credential(**DEVICE, store=store)
     credential.accept(token(9))
     clock.step(3600)

@@ -26,7 +26,7 @@ from tests.core.credential.scenes import (
     SECRET,
     Clock,
     issue,
-    refuse,
+    reject,
     token,
     wait_for_refreshes,
 )
@@ -344,7 +344,7 @@ class TestLostLease:
         assert store.saved[-1][1] == 0
 
     def test_every_save_of_a_refresh_has_the_fence(self, start: Start, clock: Clock) -> None:
-        client, _ = start(issue(), refuse())
+        client, _ = start(issue(), reject())
         store = FaultyStore()
         credential = client.credential(**DEVICE, store=store)
         credential.accept(token(9))

@@ -14,7 +14,7 @@ from grantway._exceptions import GrantwayError, StoreSaveError
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
-from tests.core.credential.scenes import Clock, issue, refuse, token, wait_for_refreshes
+from tests.core.credential.scenes import Clock, issue, reject, token, wait_for_refreshes
 from tests.faults import Act
 
 #: Secrets that must not appear. Constants, because local variables of tests are printed too.
@@ -44,8 +44,8 @@ CODE: dict[str, Any] = {
 }
 NEW = issue(access_token=SECRETS[2], refresh_token=SECRETS[3])
 FAILURES = [
-    pytest.param(refuse(), id="refused"),
-    pytest.param(refuse("invalid_client", 401), id="client"),
+    pytest.param(reject(), id="refused"),
+    pytest.param(reject("invalid_client", 401), id="client"),
     pytest.param(faults.respond(500, b""), id="500"),
     pytest.param(faults.respond(200, b"<html>"), id="page"),
     pytest.param(faults.reset_after_request, id="lost"),

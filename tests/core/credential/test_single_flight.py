@@ -14,7 +14,7 @@ from tests.core.credential.scenes import (
     Clock,
     Gate,
     issue,
-    refuse,
+    reject,
     run_together,
     token,
     wait_for_refreshes,
@@ -93,7 +93,7 @@ def test_a_background_refresh_updates_other_credentials(start: Start, clock: Clo
 
 
 def test_a_failed_background_refresh_pauses_other_credentials(start: Start, clock: Clock) -> None:
-    gate = Gate(refuse("invalid_client", 401))
+    gate = Gate(reject("invalid_client", 401))
     client, server = start(gate, issue())
     store = MemoryStore()
     one, other = (client.credential(**SECRET, store=store, freshness=EXACT) for _ in range(2))

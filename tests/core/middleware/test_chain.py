@@ -18,9 +18,9 @@ def test_the_first_middleware_is_outermost() -> None:
     def layer(name: str) -> Any:
         def run(exchange: Any, call_next: Any) -> Any:
             seen.append(f"{name} in")
-            answer = call_next(exchange)
+            response = call_next(exchange)
             seen.append(f"{name} out")
-            return answer
+            return response
 
         return run
 
@@ -37,12 +37,12 @@ class RecordingPlugin:
 
     def outer(self, exchange: Any, call_next: Any) -> Any:
         try:
-            answer = call_next(exchange)
+            response = call_next(exchange)
         except InvalidGrantException:
             self.seen.append("outer: rejected")
             raise
-        self.seen.append(f"outer: {answer.token.access_token} after {answer.attempts}")
-        return answer
+        self.seen.append(f"outer: {response.token.access_token} after {response.attempts}")
+        return response
 
     def inner(self, exchange: Any, call_next: Any) -> Any:
         self.seen.append(f"inner: {exchange.step} {exchange.grant_type}")
@@ -54,7 +54,7 @@ class RecordingPlugin:
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "expected"),
     [
         ([faults.respond()], "outer: at-1 after 1"),
         # The plugin's middleware wraps the retries, so it runs once per call.
@@ -64,7 +64,7 @@ class RecordingPlugin:
     ],
 )
 def test_middleware_of_plugins_runs_around_retries_and_error_mapping(
-    script: Any, told: str
+    script: Any, expected: str
 ) -> None:
     recording = RecordingPlugin()
     registry = build_registry({"recording": recording})
@@ -74,8 +74,8 @@ def test_middleware_of_plugins_runs_around_retries_and_error_mapping(
             try:
                 client.create_token(grant_type="refresh_token", refresh_token="rt-1")
             except InvalidGrantException:
-                assert told == "outer: rejected"
-    assert recording.seen == ["inner: token refresh_token", told]
+                assert expected == "outer: rejected"
+    assert recording.seen == ["inner: token refresh_token", expected]
 
 
 def test_middleware_of_a_client_runs_inside_that_of_plugins() -> None:

@@ -118,11 +118,11 @@ def test_keeps_an_unknown_code(code: str) -> None:
 
 
 def test_limits_the_providers_text_to_one_line() -> None:
-    said = "No \x1b[31m\r\nway. " * 1000
-    error = raised(faults.respond(400, {"error": "invalid_grant", "error_description": said}))
+    message = "No \x1b[31m\r\nway. " * 1000
+    error = raised(faults.respond(400, {"error": "invalid_grant", "error_description": message}))
     assert str(error).isprintable()
     assert len(str(error)) < 1000
-    assert error.error_description == said
+    assert error.error_description == message
 
 
 def echo(status: int, form: str) -> Act:

@@ -132,20 +132,20 @@ def test_the_contract_applies_to_middleware_of_the_client() -> None:
 
 
 @pytest.mark.parametrize(
-    ("returned", "told"),
+    ("returned", "expected"),
     [
-        (lambda answer: None, "returned None"),
-        (lambda answer: answer.token, "returned a Token"),
-        (lambda answer: ProviderResponse(200, {}), "returned a ProviderResponse without a token"),
+        (lambda response: None, "returned None"),
+        (lambda response: response.token, "returned a Token"),
+        (lambda response: ProviderResponse(200, {}), "returned a ProviderResponse without a token"),
     ],
     ids=["None", "Token", "ProviderResponse"],
 )
 def test_rejects_an_invalid_response_and_keeps_the_token(
-    returned: Callable[[ProviderResponse], Any], told: str
+    returned: Callable[[ProviderResponse], Any], expected: str
 ) -> None:
     with (
         FaultServer(faults.respond()) as server,
-        pytest.raises(PluginError, match=rf"audit of application\) {told}") as raised,
+        pytest.raises(PluginError, match=rf"audit of application\) {expected}") as raised,
     ):
         ask(server, lambda exchange, go: returned(go(exchange)), Replay.NEVER)
     assert raised.value.token is not None
@@ -190,7 +190,7 @@ def _process_with_a_mistake(self: Grant, params: Any, token: Token) -> Token:
 
 
 @pytest.mark.parametrize(
-    ("process_token", "told"),
+    ("process_token", "expected"),
     [
         (_process_to_none, "returned None"),
         (lambda self, params, token: {"access_token": "x"}, "returned a dict"),
@@ -199,7 +199,7 @@ def _process_with_a_mistake(self: Grant, params: Any, token: Token) -> Token:
     ],
     ids=["None", "dict", "coroutine", "raises"],
 )
-def test_names_the_plugin_whose_process_token_fails(process_token: Any, told: str) -> None:
+def test_names_the_plugin_whose_process_token_fails(process_token: Any, expected: str) -> None:
     kind = type("Judging", (Grant,), {"process_token": process_token})
     grant = kind("urn:example:coupon", Coupon())
     registry = grantway.build_registry({"coupons": grant}, only=["grantway"])
@@ -210,6 +210,6 @@ def test_names_the_plugin_whose_process_token_fails(process_token: Any, told: st
             pytest.raises(PluginError) as raised,
         ):
             client.create_token(grant_type="urn:example:coupon", coupon="SPRING")
-    assert f"urn:example:coupon (plugin coupons of application) {told}" in str(raised.value)
+    assert f"urn:example:coupon (plugin coupons of application) {expected}" in str(raised.value)
     assert raised.value.token is not None
     assert "at-1" not in f"{raised.value!r}{raised.value}{vars(raised.value)}"

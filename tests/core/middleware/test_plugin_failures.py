@@ -34,7 +34,7 @@ from grantway_grants.refresh_token import RefreshTokenSchema
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.core.credential.doubles import FaultyStore
-from tests.core.credential.scenes import issue, refuse
+from tests.core.credential.scenes import issue, reject
 from tests.faults import FaultServer, Stage
 
 REFRESH: dict[str, Any] = {"grant_type": "refresh_token", "refresh_token": "rt-0"}
@@ -66,8 +66,8 @@ def audit(fail: Callable[[], Any]) -> Any:
         @hookimpl
         def grantway_register_middleware(self) -> list[Any]:
             def check(exchange: Any, call_next: Any) -> Any:
-                answer = call_next(exchange)
-                return failures.pop()() if failures else answer
+                response = call_next(exchange)
+                return failures.pop()() if failures else response
 
             return [check]
 
@@ -111,13 +111,13 @@ def test_a_credential_keeps_the_token_if_a_plugin_fails(
     fail: Callable[[], Any], cause: Any, said: str, with_store: bool
 ) -> None:
     store = MemoryStore() if with_store else None
-    told: list[str] = []
+    notified: list[str] = []
     with FaultServer(rotating) as server:
         client = Client(
             Provider(server.token_endpoint), client_id="c", registry=registry_of(audit(fail))
         )
         credential = client.credential(
-            **REFRESH, store=store, on_token=lambda token: told.append(token.access_token)
+            **REFRESH, store=store, on_token=lambda token: notified.append(token.access_token)
         )
         with pytest.raises(PluginError, match=said) as caught:
             credential.token()
@@ -129,10 +129,10 @@ def test_a_credential_keeps_the_token_if_a_plugin_fails(
             stored = store.load(credential.key)
             assert stored is not None
             assert (stored.access_token, stored.refresh_token) == ("at-1", "rt-1")
-        assert told == []
+        assert notified == []
         # The next call completes the refresh without another request.
         assert credential.token().refresh_token == "rt-1"
-        assert told == ["at-1"]
+        assert notified == ["at-1"]
         credential.invalidate(credential.token())
         assert credential.token().refresh_token == "rt-2"
         client.close()
@@ -215,9 +215,9 @@ def test_middleware_may_reject_a_token_without_losing_the_login(refusal: Grantwa
 
 def test_middleware_cannot_drop_a_new_refresh_token() -> None:
     def narrow(exchange: Any, call_next: Any) -> Any:
-        answer = call_next(exchange)
-        answer.token = Token(answer.token.access_token)
-        return answer
+        response = call_next(exchange)
+        response.token = Token(response.token.access_token)
+        return response
 
     with FaultServer(issue()) as server:
         client = Client(Provider(server.token_endpoint), client_id="c", middleware=[narrow])
@@ -254,8 +254,8 @@ def test_an_interrupt_propagates_after_the_token_is_stored(where: str) -> None:
         @hookimpl
         def grantway_register_middleware(self) -> list[Any]:
             def check(exchange: Any, call_next: Any) -> Any:
-                answer = call_next(exchange)
-                return interrupted() if where == "middleware" else answer
+                response = call_next(exchange)
+                return interrupted() if where == "middleware" else response
 
             return [check]
 
@@ -321,7 +321,7 @@ def test_names_client_authentication_that_fails_after_the_response() -> None:
         client_id = "c"
 
         def authenticate(self, request: Any) -> None:
-            request.learn = lambda answer: {}["nonce"]
+            request.learn = lambda response: {}["nonce"]
 
         def secrets(self) -> tuple[str, ...]:
             return ()
@@ -363,12 +363,12 @@ def test_does_not_send_a_used_code_again() -> None:
     broken = [True]
 
     def check(exchange: Any, call_next: Any) -> Any:
-        answer = call_next(exchange)
+        response = call_next(exchange)
         if broken.pop() if broken else False:
             raise KeyError("tenant")
-        return answer
+        return response
 
-    with FaultServer(issue(refresh_token=None), refuse()) as server:
+    with FaultServer(issue(refresh_token=None), reject()) as server:
         client = Client(
             Provider(server.token_endpoint), client_id="c", grants=[grant], middleware=[check]
         )
@@ -467,18 +467,18 @@ class Learning:
 
 def test_client_authentication_cannot_repeat_a_request_after_a_token() -> None:
     with FaultServer(rotating) as server:
-        proof = Learning(lambda answer: True)
+        proof = Learning(lambda response: True)
         with Client(Provider(server.token_endpoint), client_id="c", auth=proof) as client:
             assert client.create_token(**REFRESH).refresh_token == "rt-1"
         assert len(server.requests) == 1
 
 
 def test_names_client_authentication_with_an_asynchronous_learn() -> None:
-    async def learn(answer: ProviderResponse) -> bool:
+    async def learn(response: ProviderResponse) -> bool:
         return True
 
     with FaultServer(rotating) as server:
-        proof = Learning(lambda answer: learn(answer))  # noqa: PLW0108 - hides that it is async
+        proof = Learning(lambda response: learn(response))  # noqa: PLW0108 - hides that it is async
         with (
             Client(Provider(server.token_endpoint), client_id="c", auth=proof) as client,
             pytest.raises(PluginError, match="has an asynchronous learn") as raised,

@@ -370,8 +370,8 @@ def test_observers_receive_each_attempt_and_wait() -> None:
 
     with FaultServer(faults.respond(503, b""), LOST, TOKEN) as server:
         ask(build_registry({"ears": Ears()}), server, Replay.SAFE)
-    told = [(event.kind, event.attempt, event.outcome, event.status) for event in heard]
-    assert told == [
+    events = [(event.kind, event.attempt, event.outcome, event.status) for event in heard]
+    assert events == [
         ("start", 0, "", None),
         ("attempt", 1, "status 503", 503),
         ("retry", 1, "status 503", 503),

@@ -111,7 +111,7 @@ def test_rejects_an_asynchronous_observer_by_name() -> None:
 
 @pytest.mark.parametrize("asynchronous", [late, Awaited(), functools.partial(late, 1)])
 @pytest.mark.parametrize(
-    ("hook", "wrap", "told"),
+    ("hook", "wrap", "expected"),
     [
         ("grantway_register_middleware", lambda it: [it], "the middleware "),
         ("grantway_register_client_auth", lambda it: {"api_key": it}, "the client auth"),
@@ -119,10 +119,10 @@ def test_rejects_an_asynchronous_observer_by_name() -> None:
     ],
 )
 def test_rejects_asynchronous_callables(
-    asynchronous: Any, hook: str, wrap: Callable[[Any], Any], told: str
+    asynchronous: Any, hook: str, wrap: Callable[[Any], Any], expected: str
 ) -> None:
     found = reason(plugin_returning(hook, wrap(asynchronous)))
-    assert told in found
+    assert expected in found
     assert "is asynchronous (async def)" in found
 
 

@@ -176,11 +176,13 @@ def test_does_not_warn_of_loaded_or_blocked_plugins(
 @pytest.mark.parametrize("name", ["coupon", "acme-coupons", "Acme_Coupons", "acme-coupons/coupon"])
 def test_names_a_failed_required_plugin_with_its_reason(site: Site, name: str) -> None:
     site.install("acme-coupons", "import no_such_library", version="1.2")
-    told = r"required plugin coupon of acme-coupons 1\.2 could not be loaded: ModuleNotFoundError"
-    with pytest.raises(grantway.PluginLoadError, match=told) as raised:
+    expected = (
+        r"required plugin coupon of acme-coupons 1\.2 could not be loaded: ModuleNotFoundError"
+    )
+    with pytest.raises(grantway.PluginLoadError, match=expected) as raised:
         grantway.build_registry(require=[name])
     assert isinstance(raised.value.__cause__, ModuleNotFoundError)
-    with pytest.raises(grantway.PluginLoadError, match=told):
+    with pytest.raises(grantway.PluginLoadError, match=expected):
         grantway.default_registry().require([name])
 
 
@@ -201,7 +203,7 @@ def _incompatible(site: Site) -> grantway.Registry:
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "told"),
+    ("make", "error", "expected"),
     [
         (_blocked, grantway.PluginLoadError, "was not loaded: blocked by block"),
         (_conflicting, grantway.PluginLoadError, "is registered by acme-coupons 1.0"),
@@ -209,12 +211,12 @@ def _incompatible(site: Site) -> grantway.Registry:
     ],
 )
 def test_names_an_unloaded_required_plugin_with_its_reason(
-    site: Site, make: Callable[[Site], grantway.Registry], error: type[Exception], told: str
+    site: Site, make: Callable[[Site], grantway.Registry], error: type[Exception], expected: str
 ) -> None:
     registry = make(site)
     with pytest.raises(error) as raised:
         registry.require(["acme-coupons"])
-    assert told in str(raised.value)
+    assert expected in str(raised.value)
 
 
 def test_returns_a_loaded_required_plugin_and_rejects_an_unknown_one(site: Site) -> None:

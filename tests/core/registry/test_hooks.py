@@ -164,9 +164,9 @@ def test_middleware_runs_around_every_call() -> None:
 
     def inner(exchange: Exchange, call_next: Next) -> ProviderResponse:
         order.append("inner")
-        answer = call_next(exchange)
-        order.append(f"answer {answer.status}")
-        return answer
+        response = call_next(exchange)
+        order.append(f"answer {response.status}")
+        return response
 
     class Plugin:
         @grantway.hookimpl

@@ -135,17 +135,17 @@ def test_sends_a_file_again_only_if_botocore_rewinds_it_correctly(
 
 
 @pytest.mark.parametrize(
-    ("answer", "sent"),
+    ("received", "sent"),
     [((401, 'Bearer error="insufficient_scope"'), 1), ((403, ""), 1), ((401, ""), 2)],
 )
 def test_a_persistent_error_is_a_client_error(
     application: Application,
     serve: Serve,
     connect: Callable[..., Any],
-    answer: tuple[int, str],
+    received: tuple[int, str],
     sent: int,
 ) -> None:
-    status, challenge = answer
+    status, challenge = received
     resource = serve({"/session": (status, {"WWW-Authenticate": challenge})})
     client = connect(BotocoreTokenProvider(application.credential()), resource.url)
     with pytest.raises(ClientError) as caught:

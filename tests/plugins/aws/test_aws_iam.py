@@ -79,7 +79,7 @@ def by_boto3() -> tuple[HttpRequest, dict[str, Any]]:
         return AWSResponse(request.url, 200, {"content-type": "application/json"}, Raw())
 
     aws.meta.events.register("before-send.sso-oidc.CreateTokenWithIAM", send)
-    said = aws.create_token_with_iam(
+    result = aws.create_token_with_iam(
         clientId=ARN,
         grantType=PARAMS["grant_type"],
         subjectToken=PARAMS["subject_token"],
@@ -87,7 +87,7 @@ def by_boto3() -> tuple[HttpRequest, dict[str, Any]]:
         requestedTokenType=PARAMS["requested_token_type"],
         scope=PARAMS["scope"],
     )
-    return sent[0], said
+    return sent[0], result
 
 
 def is_signed(request: HttpRequest) -> bool:
@@ -106,7 +106,7 @@ def is_signed(request: HttpRequest) -> bool:
 
 
 def test_sends_and_signs_the_same_request_as_boto3() -> None:
-    theirs, said = by_boto3()
+    theirs, result = by_boto3()
     calling, transport = client(answer(200, ANSWER))
     token = calling.create_token(**PARAMS)
     (ours,) = transport.requests
@@ -115,11 +115,11 @@ def test_sends_and_signs_the_same_request_as_boto3() -> None:
     assert json.loads(ours.body) == json.loads(theirs.body)
     assert is_signed(theirs)
     assert is_signed(ours)
-    assert token.access_token == said["accessToken"]
-    assert token.scope == tuple(said["scope"])
+    assert token.access_token == result["accessToken"]
+    assert token.scope == tuple(result["scope"])
     assert token.extra == {
-        "issued_token_type": said["issuedTokenType"],
-        "aws_additional_details": said["awsAdditionalDetails"],
+        "issued_token_type": result["issuedTokenType"],
+        "aws_additional_details": result["awsAdditionalDetails"],
     }
 
 
@@ -132,8 +132,8 @@ def test_the_signature_check_detects_changes() -> None:
 
 def test_shows_no_credentials() -> None:
     def repeat(request: HttpRequest) -> HttpResponse:
-        said = f"{request.headers['Authorization']} {request.headers['X-Amz-Security-Token']}"
-        return answer(400, {"error": "invalid_grant", "error_description": said})
+        message = f"{request.headers['Authorization']} {request.headers['X-Amz-Security-Token']}"
+        return answer(400, {"error": "invalid_grant", "error_description": message})
 
     calling, transport = client()
     transport.script.append(repeat)

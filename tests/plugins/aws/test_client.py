@@ -168,10 +168,15 @@ def test_a_success_response_without_a_token_is_an_error() -> None:
 
 
 def test_removes_secrets_that_the_service_repeats() -> None:
-    said = f"the token {VALUES[1]} of {VALUES[0]}"
+    message = f"the token {VALUES[1]} of {VALUES[0]}"
     error = raised(
-        {"error": "invalid_grant", "error_description": said, "reason": said, "error_uri": said},
-        **{"X-Debug": said, "Set-Cookie": "sid=1", "x-amzn-RequestId": VALUES[0]},
+        {
+            "error": "invalid_grant",
+            "error_description": message,
+            "reason": message,
+            "error_uri": message,
+        },
+        **{"X-Debug": message, "Set-Cookie": "sid=1", "x-amzn-RequestId": VALUES[0]},
     )
     seen = repr(error) + str(error) + repr(error.response) + repr(vars(error))
     assert not any(value in seen for value in VALUES)

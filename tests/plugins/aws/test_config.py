@@ -96,7 +96,7 @@ def test_reads_another_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "no section [sso-session dev]; it has no sessions"),
         ("[sso-session prod]\n", "it has the sessions prod"),
@@ -110,11 +110,11 @@ def test_reads_another_file(tmp_path: Path) -> None:
         ("[sso-session dev]\na = secret-1\na = 2\n", "line 3: duplicate a in [sso-session dev]"),
     ],
 )
-def test_reports_mistakes_without_quoting_values(config: Path, text: str, said: str) -> None:
+def test_reports_mistakes_without_quoting_values(config: Path, text: str, expected: str) -> None:
     config.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
         read_config("dev")
-    assert said in refused.value.message
+    assert expected in refused.value.message
     assert refused.value.message.startswith(str(config))
     assert "secret-1" not in refused.value.message
     assert refused.value.__context__ is None

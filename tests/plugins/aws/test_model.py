@@ -54,8 +54,8 @@ def test_an_operation_has_the_same_shapes(name: str) -> None:
     assert kinds == {key: one.type_name for key, one in theirs.input_shape.members.items()}
     required = {f.data_key for f in operation.parameters.fields.values() if f.required}
     assert required == set(theirs.input_shape.required_members)
-    answered = {RESPONSE_NAMES.get(member, member) for member in operation.response}
-    assert answered == set(theirs.output_shape.members)
+    received = {RESPONSE_NAMES.get(member, member) for member in operation.response}
+    assert received == set(theirs.output_shape.members)
     assert set(operation.errors) == {shape.name for shape in theirs.error_shapes}
 
 

@@ -164,9 +164,9 @@ def test_logs_a_failed_plugin_as_a_warning_with_its_traceback(tmp_path: Path) ->
     Site(tmp_path).install("acme-coupons", "import no_such_library", version="1.2")
     with serving("--database", ":memory:", PYTHONPATH=str(tmp_path)) as (_, process):
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=30)[1]
-    assert said.count("The plugin coupon of acme-coupons 1.2 could not be loaded") == 1
-    assert said.count("Traceback (most recent call last)") == 1
+        log = process.communicate(timeout=30)[1]
+    assert log.count("The plugin coupon of acme-coupons 1.2 could not be loaded") == 1
+    assert log.count("Traceback (most recent call last)") == 1
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])

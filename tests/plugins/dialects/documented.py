@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Success:
-    """A response with a token, and the token expected from it."""
+    """A response with a token, and the token description_member from it."""
 
     dialect: str
     body: dict[str, Any] | str
@@ -52,7 +52,7 @@ class Success:
 
 @dataclass(frozen=True)
 class ErrorResponse:
-    """An error response, and the exception expected for it."""
+    """An error response, and the exception description_member for it."""
 
     dialect: str
     status: int
@@ -464,8 +464,8 @@ SUCCESSES = [
 
 
 def standard(code: str, description: str | None = None) -> dict[str, Any]:
-    said = {} if description is None else {"error_description": description}
-    return {"error": code, **said}
+    description_member = {} if description is None else {"error_description": description}
+    return {"error": code, **description_member}
 
 
 ERROR_RESPONSES = [

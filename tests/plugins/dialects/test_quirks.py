@@ -273,22 +273,22 @@ def test_amend_receives_the_unmodified_response() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amend", "said"),
+    ("amend", "message"),
     [
         (lambda found: found["no such field"], "amend raised KeyError"),
         (lambda found: None, "amend returned a NoneType"),
     ],
 )
 def test_a_failing_amend_function_loses_no_token(
-    amend: Any, said: str, caplog: pytest.LogCaptureFixture
+    amend: Any, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The provider has processed the request, so the failure must become a typed error."""
     dialect = Dialect(name="broken", amend=amend)
     assert token(dialect, GOOD).access_token == "at"
-    assert caplog.messages == [f"The dialect broken is faulty: {said}."]
+    assert caplog.messages == [f"The dialect broken is faulty: {message}."]
     decoded, found = decode(dialect, {"nested": GOOD})
     assert found is None
-    assert decoded.problem == f"the dialect broken cannot decode the response: {said}"
+    assert decoded.problem == f"the dialect broken cannot decode the response: {message}"
 
 
 def test_a_dialect_does_not_change_with_its_arguments() -> None:

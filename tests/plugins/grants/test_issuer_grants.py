@@ -20,9 +20,9 @@ def own(caller: Caller, **params: Any) -> requests.Response:
 
 
 def own_token(caller: Caller, **params: Any) -> str:
-    answer = own(caller, **params)
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["access_token"])
+    response = own(caller, **params)
+    assert response.status_code == 200, response.text
+    return str(response.json()["access_token"])
 
 
 def exchange(caller: Caller, subject_token: str, **params: Any) -> requests.Response:
@@ -31,13 +31,13 @@ def exchange(caller: Caller, subject_token: str, **params: Any) -> requests.Resp
 
 
 def facts(caller: Caller, token: str) -> dict[str, Any]:
-    answer = caller.as_rfc("/introspect", token=token)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
+    response = caller.as_rfc("/introspect", token=token)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
-def said(answer: requests.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]
+def said(response: requests.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["error"]
 
 
 def test_the_metadata_lists_the_grants(server: IssuerServer) -> None:
@@ -53,10 +53,10 @@ def test_the_metadata_lists_the_grants(server: IssuerServer) -> None:
 
 def test_issues_a_token_for_the_client_itself(register: Register) -> None:
     caller = register()
-    answer = own(caller, scope="a").json()
-    assert set(answer) == {"access_token", "token_type", "expires_in", "scope"}
-    assert (answer["scope"], answer["expires_in"]) == ("a", 3600)
-    known = facts(caller, answer["access_token"])
+    response = own(caller, scope="a").json()
+    assert set(response) == {"access_token", "token_type", "expires_in", "scope"}
+    assert (response["scope"], response["expires_in"]) == ("a", 3600)
+    known = facts(caller, response["access_token"])
     assert (known["sub"], known["client_id"]) == (caller.id, caller.id)
     assert "aud" not in known
 
@@ -80,12 +80,12 @@ def test_rejects_public_clients(server: IssuerServer, register: Register, grant_
     params = {"subject_token": token, "subject_token_type": ACCESS_TOKEN}
     params = params if grant_type == token_exchange.GRANT_TYPE else {}
     public = register(token_endpoint_auth_method="none")
-    answer = public.as_rfc("/token", grant_type=grant_type, **params)
-    assert said(answer) == (400, "unauthorized_client")
+    response = public.as_rfc("/token", grant_type=grant_type, **params)
+    assert said(response) == (400, "unauthorized_client")
     with Caller(server.url) as aws:
         aws.register_aws(grantTypes=[grant_type])
-        answer = aws.as_rfc("/token", grant_type=grant_type, **params)
-        assert said(answer) == (400, "unauthorized_client")
+        response = aws.as_rfc("/token", grant_type=grant_type, **params)
+        assert said(response) == (400, "unauthorized_client")
 
 
 @pytest.mark.parametrize("kind", ["rfc", "aws"])
@@ -105,11 +105,11 @@ def test_exchanges_a_token_of_another_client(register: Register, clock: Clock) -
     front, back = register(), register()
     subject = own_token(front)
     clock.tick(600)
-    answer = exchange(back, subject, scope="b", audience="orders").json()
-    assert answer["issued_token_type"] == ACCESS_TOKEN
-    assert (answer["scope"], answer["expires_in"]) == ("b", 3000)
-    assert "refresh_token" not in answer
-    known = facts(front, answer["access_token"])
+    response = exchange(back, subject, scope="b", audience="orders").json()
+    assert response["issued_token_type"] == ACCESS_TOKEN
+    assert (response["scope"], response["expires_in"]) == ("b", 3000)
+    assert "refresh_token" not in response
+    known = facts(front, response["access_token"])
     assert (known["sub"], known["client_id"], known["aud"]) == (front.id, back.id, ["orders"])
     assert facts(front, subject)["active"]
 
@@ -159,9 +159,9 @@ def test_accepts_only_valid_access_tokens_of_this_issuer(
     else:
         with Caller(server.url) as frontend:
             token = frontend.register_rfc().login()["refresh_token"]
-    answer = exchange(caller, token)
-    assert said(answer) == (400, "invalid_request")
-    assert token not in answer.text
+    response = exchange(caller, token)
+    assert said(response) == (400, "invalid_request")
+    assert token not in response.text
 
 
 def test_tokens_of_a_revoked_approval_cannot_be_exchanged(

@@ -55,15 +55,15 @@ def redeem(caller: Caller, assertion: str, **params: Any) -> requests.Response:
     return caller.as_rfc("/token", grant_type=jwt_bearer.GRANT_TYPE, assertion=assertion, **params)
 
 
-def refused(answer: requests.Response) -> str:
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant"), answer.text
-    return str(answer.json()["error_description"])
+def refused(response: requests.Response) -> str:
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant"), response.text
+    return str(response.json()["error_description"])
 
 
 def test_issues_a_token_for_the_subject_of_the_assertion(caller: Caller, partner: Partner) -> None:
-    answer = redeem(caller, partner.assertion(), scope="a", resource="https://a.example/").json()
-    assert "refresh_token" not in answer
-    known = caller.as_rfc("/introspect", token=answer["access_token"]).json()
+    response = redeem(caller, partner.assertion(), scope="a", resource="https://a.example/").json()
+    assert "refresh_token" not in response
+    known = caller.as_rfc("/introspect", token=response["access_token"]).json()
     assert (known["sub"], known["client_id"]) == ("user-1", caller.id)
     assert (known["scope"], known["aud"]) == ("a", ["https://a.example/"])
 

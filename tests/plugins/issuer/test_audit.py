@@ -56,12 +56,12 @@ class Listener(logging.Handler):
 
     def take(self) -> list[dict[str, Any]]:
         """Return the new events, without the fields that all events have."""
-        told, self.json, self.text = self.json, [], []
-        for each in told:
+        events, self.json, self.text = self.json, [], []
+        for each in events:
             assert each.pop("logger") == "grantway.audit"
             assert each.pop("level") == "INFO"
             assert each.pop("time").endswith("Z")
-        return told
+        return events
 
     def only(self) -> dict[str, Any]:
         (event,) = self.take()
@@ -178,10 +178,10 @@ def test_logs_a_wrong_user_code_without_the_code(rfc: Caller, log: Listener) -> 
 def test_logs_a_throttled_user_code_as_a_denial(rfc: Caller, log: Listener) -> None:
     url = f"{rfc.url}/device?user_code=BCDF-GHJK"
     responses = [requests.get(url, timeout=PATIENCE).status_code for _ in range(12)]
-    told = log.take()
+    events = log.take()
     assert responses[-1] == 429
-    assert [each["event"] for each in told] == ["wrong_user_code"] * 10 + ["denial"] * 2
-    assert told[-1]["error"] == "slow_down"
+    assert [each["event"] for each in events] == ["wrong_user_code"] * 10 + ["denial"] * 2
+    assert events[-1]["error"] == "slow_down"
 
 
 def test_logs_one_replay_for_a_replayed_code(rfc: Caller, log: Listener) -> None:
@@ -189,10 +189,14 @@ def test_logs_one_replay_for_a_replayed_code(rfc: Caller, log: Listener) -> None
     assert rfc.redeem(code).ok
     family = log.take()[-1]["family_id"]
     rfc.redeem(code)
-    told = log.only()
-    assert told["event"] == "replay"
-    assert (told["family_id"], told["client_id"], told["subject"]) == (family, rfc.id, "local-user")
-    assert (told["grant_type"], told["error"]) == ("authorization_code", "invalid_grant")
+    event = log.only()
+    assert event["event"] == "replay"
+    assert (event["family_id"], event["client_id"], event["subject"]) == (
+        family,
+        rfc.id,
+        "local-user",
+    )
+    assert (event["grant_type"], event["error"]) == ("authorization_code", "invalid_grant")
 
 
 def test_logs_one_replay_for_a_replayed_refresh_token(
@@ -203,10 +207,14 @@ def test_logs_one_replay_for_a_replayed_refresh_token(
     rfc.refresh(first)
     clock.tick(3600)
     rfc.refresh(first)
-    told = log.only()
-    assert told["event"] == "replay"
-    assert (told["family_id"], told["client_id"], told["subject"]) == (family, rfc.id, "local-user")
-    assert (told["grant_type"], told["error"]) == ("refresh_token", "invalid_grant")
+    event = log.only()
+    assert event["event"] == "replay"
+    assert (event["family_id"], event["client_id"], event["subject"]) == (
+        family,
+        rfc.id,
+        "local-user",
+    )
+    assert (event["grant_type"], event["error"]) == ("refresh_token", "invalid_grant")
     rfc.refresh(first)
     assert log.only()["event"] == "denial"  # the login has already been revoked
 
@@ -232,16 +240,16 @@ def test_logs_registrations_in_both_dialects(rfc: Caller, log: Listener) -> None
     with Caller(rfc.url) as one, Caller(rfc.url) as other:
         for made in (one.register_rfc, other.register_aws):
             client_id = made(**{_NAME[made.__name__]: "A tool"}).id
-            told = log.only()
-            assert told["event"] == "registration"
-            assert (told["client_id"], told["client_name"]) == (client_id, "A tool")
+            event = log.only()
+            assert event["event"] == "registration"
+            assert (event["client_id"], event["client_name"]) == (client_id, "A tool")
 
 
 def test_logs_a_rejected_registration_as_a_denial() -> None:
     with IssuerServer(IssuerSettings(registration="off")) as server, listening() as log:
         requests.post(f"{server.url}/register", json={"grant_types": [1]}, timeout=PATIENCE)
-        told = log.only()
-    assert (told["event"], told["error"], told["endpoint"]) == (
+        event = log.only()
+    assert (event["event"], event["error"], event["endpoint"]) == (
         "denial",
         "access_denied",
         "/register",
@@ -259,11 +267,11 @@ def test_failed_client_authentication_logs_only_registered_client_ids(
             f"{rfc.url}{path}", data, auth=(client_id, "wrong-secret"), timeout=PATIENCE
         )
         assert response.status_code == 401
-        told = log.only()
-        assert (told["event"], told["error"]) == ("denial", "invalid_client")
-        assert told.get("client_id") == named
-        assert "wrong-secret" not in str(told)
-        assert misplaced not in str(told)
+        event = log.only()
+        assert (event["event"], event["error"]) == ("denial", "invalid_client")
+        assert event.get("client_id") == named
+        assert "wrong-secret" not in str(event)
+        assert misplaced not in str(event)
 
 
 def test_logs_an_invalid_parameter_as_a_denial(rfc: Caller, log: Listener) -> None:
@@ -288,22 +296,22 @@ def test_logs_a_logout_from_the_aws_portal(clock: Clock) -> None:
         with listening() as log:
             headers = {"x-amz-sso_bearer_token": tokens["access_token"]}
             assert requests.post(f"{server.url}/logout", headers=headers, timeout=PATIENCE).ok
-            told = log.only()
-    assert (told["event"], told["token_type"]) == ("revocation", "refresh_token")
-    assert (told["endpoint"], told["client_id"]) == ("/logout", caller.id)
+            event = log.only()
+    assert (event["event"], event["token_type"]) == ("revocation", "refresh_token")
+    assert (event["endpoint"], event["client_id"]) == ("/logout", caller.id)
 
 
 def test_logs_changes_by_the_operator(server: IssuerServer, log: Listener) -> None:
     made = add_client(server.store, {"client_name": "gw", "grant_types": ["client_credentials"]})
     rotate_secret(server.store, made["client_id"])
     remove_client(server.store, made["client_id"])
-    told = log.take()
-    assert [each["event"] for each in told] == [
+    events = log.take()
+    assert [each["event"] for each in events] == [
         "registration",
         "secret_rotation",
         "client_removal",
     ]
-    assert {(each["client_id"], each["endpoint"]) for each in told} == {
+    assert {(each["client_id"], each["endpoint"]) for each in events} == {
         (made["client_id"], "operator")
     }
 
@@ -356,8 +364,8 @@ def test_logs_only_committed_events(
     assert log.take() == []
     failure = DatabaseOutcomeUnknownError("lost")
     assert rfc.redeem(code).status_code == 503
-    told = log.only()
-    assert (told["event"], told["endpoint"]) == ("outcome_unknown", "/token")
+    event = log.only()
+    assert (event["event"], event["endpoint"]) == ("outcome_unknown", "/token")
 
 
 def test_unauthenticated_events_are_rate_limited(rfc: Caller, log: Listener) -> None:
@@ -396,16 +404,16 @@ def test_a_client_cannot_forge_a_log_line(
         timeout=PATIENCE,
     )
     lines = [*log.text]
-    told = log.take()
-    assert len(told) == 3
+    events = log.take()
+    assert len(events) == 3
     assert all(line.isascii() and line.isprintable() for line in lines)
-    assert all(each["event"] != "login" for each in told)
+    assert all(each["event"] != "login" for each in events)
     assert all(
         f" INFO grantway.audit {each['event']} " in line
-        for each, line in zip(told, lines, strict=True)
+        for each, line in zip(events, lines, strict=True)
     )
     if made.ok:
-        assert told[-1]["client_name"] == f'{name} event="login"'
+        assert events[-1]["client_name"] == f'{name} event="login"'
 
 
 def test_logs_no_secrets(server: IssuerServer, clock: Clock) -> None:

@@ -117,10 +117,10 @@ def test_prompt_none_works_with_automatic_approval() -> None:
 
 
 def test_the_metadata_lists_the_supported_features(rfc: Caller) -> None:
-    told = rfc.http.get(f"{rfc.url}/.well-known/openid-configuration").json()
-    assert told["response_modes_supported"] == ["query", "form_post"]
-    assert told["request_uri_parameter_supported"] is False
-    assert told["request_parameter_supported"] is False
+    metadata = rfc.http.get(f"{rfc.url}/.well-known/openid-configuration").json()
+    assert metadata["response_modes_supported"] == ["query", "form_post"]
+    assert metadata["request_uri_parameter_supported"] is False
+    assert metadata["request_parameter_supported"] is False
 
 
 def form_of(page: str) -> dict[str, str]:

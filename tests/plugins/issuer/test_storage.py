@@ -300,8 +300,8 @@ def test_no_issued_token_is_lost_after_sigkill(tmp_path: Path, durability: str) 
 def _refresh_until_killed(
     path: Path, durability: str, held: dict[tuple[str, str], str]
 ) -> dict[tuple[str, str], str]:
-    """Refresh in eight threads, kill the issuer, and return the last received tokens."""
-    answered = threading.Semaphore(0)
+    """Refresh in eight threads, kill the issuer, and return the last responded tokens."""
+    responded = threading.Semaphore(0)
 
     def work(mine: tuple[tuple[str, str], str]) -> tuple[tuple[str, str], str]:
         (client_id, secret), token = mine
@@ -314,7 +314,7 @@ def _refresh_until_killed(
                     return (client_id, secret), token
                 assert response.status_code == 200, response.text
                 token = response.json()["refresh_token"]
-                answered.release()
+                responded.release()
 
     with running(path, durability) as (url, process), ThreadPoolExecutor(8) as pool:
         if not held:
@@ -325,7 +325,7 @@ def _refresh_until_killed(
                     held[caller.id, caller.secret] = tokens["refresh_token"]
         results = [pool.submit(work, mine) for mine in held.items()]
         for _answer in range(300):
-            assert answered.acquire(timeout=30)
+            assert responded.acquire(timeout=30)
         process.kill()
         return dict(result.result() for result in results)
 

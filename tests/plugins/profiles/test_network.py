@@ -228,8 +228,8 @@ def test_a_gateway_trusts_a_ca_bundle_for_providers_and_upstreams(
         more = f'[network]\nca_bundle = "{authority.certificate}"'
         file = gateway_file(tmp_path, server, behind, more)
         with gateway(file) as running:
-            answer = requests.get(f"{running.url}/orders", timeout=PATIENCE)
-        assert answer.status_code == 200, running.log
+            response = requests.get(f"{running.url}/orders", timeout=PATIENCE)
+        assert response.status_code == 200, running.log
         assert behind.requests[0].headers["authorization"] == "Bearer at-1"
         file = gateway_file(tmp_path, server, behind, "")
         with gateway(file, SSL_CERT_FILE=authority.certificate) as running:

@@ -56,10 +56,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Respond with the method, the body and the names of the headers."""
     body = await whole_body(receive)
     names = b",".join(sorted({name for name, _ in scope["headers"]}))
-    said = b"%b %b [%b]" % (scope["method"].encode(), body, names)
-    headers = [(b"content-length", str(len(said)).encode())]
+    content = b"%b %b [%b]" % (scope["method"].encode(), body, names)
+    headers = [(b"content-length", str(len(content)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": said})
+    await send({"type": "http.response.body", "body": content})
 
 
 async def in_pieces(scope: Any, receive: Any, send: Any) -> None:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         (SERVE, "maximum of 128 open connections"),
         (f"exec {sys.executable} -c '{HOARD}'", "ulimit -n"),
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of
     ids=["connections", "files"],
 )
 def test_idle_sockets_neither_block_the_issuer_nor_fill_its_log(
-    command: str, said: str, tmp_path: Path
+    command: str, message: str, tmp_path: Path
 ) -> None:
     with ExitStack() as opened:
         program = opened.enter_context(
@@ -55,6 +55,6 @@ def test_idle_sockets_neither_block_the_issuer_nor_fill_its_log(
         for _ in range(5):
             assert requests.get(f"{found[0]}/health", timeout=PATIENCE).status_code == 200
         log = program.errors()
-    assert said in log
+    assert message in log
     assert len(log) < 2000
     assert "Traceback" not in log

@@ -62,8 +62,8 @@ def test_a_message_cannot_start_a_second_record(message: str) -> None:
     assert first.split(" ")[1:3] == ["INFO", "grantway.audit"]
     assert all(line.startswith("    ") for line in more)
     assert all(line.isprintable() for line in (first, *more))
-    told = json.loads(JsonFormatter().format(record(message)))
-    assert told["message"] == message
+    fields = json.loads(JsonFormatter().format(record(message)))
+    assert fields["message"] == message
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])

@@ -31,7 +31,7 @@ def test_reports_all_problems_at_once(tmp_path: Path) -> None:
     path.write_text(WRONG)
     with pytest.raises(ConfigurationError) as wrong:
         read_accounts(path)
-    told = str(wrong.value)
+    message = str(wrong.value)
     for place in (
         "line 1: other is an unknown key",
         "line 3: accounts.12345 must be an account id of twelve digits",
@@ -42,8 +42,8 @@ def test_reports_all_problems_at_once(tmp_path: Path) -> None:
         "accounts.123456789012.name",
         "accounts.123456789012.roles is missing",
     ):
-        assert place in told, told
-    assert "a-secret-value" not in told
+        assert place in message, message
+    assert "a-secret-value" not in message
 
 
 @pytest.mark.parametrize("text", ["", "accounts = 1", "[accounts]", "accounts.123456789012 = 1"])
