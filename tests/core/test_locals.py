@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import traceback
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,13 @@ from tests.faults import Act, FaultServer
 REFRESH_TOKEN = "rt-very-secret-0123456789"
 CLIENT_SECRET = "cs-very-secret-0123456789"
 #: Module level, because tracebacks also show the local variables of the tests.
-REQUEST = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
+EXTRA_SECRET = "ex-very-secret-0123456789"
+REQUEST: dict[str, Any] = {
+    "grant_type": "refresh_token",
+    "refresh_token": REFRESH_TOKEN,
+    "extra": {"device_secret": EXTRA_SECRET},
+}
+ECHO = json.dumps({"error": "invalid_grant", "error_description": f"{REFRESH_TOKEN} is spent"})
 
 
 def _ask(url: str) -> traceback.TracebackException:
@@ -33,6 +41,7 @@ def _assert_clean(shown: traceback.TracebackException) -> None:
     assert "exchange = Exchange(" in text
     assert REFRESH_TOKEN not in text
     assert CLIENT_SECRET not in text
+    assert EXTRA_SECRET not in text
 
 
 @pytest.mark.parametrize(
@@ -42,6 +51,7 @@ def _assert_clean(shown: traceback.TracebackException) -> None:
             faults.respond(400, b'{"error": "invalid_grant", "error_description": "spent"}'),
             id="refused",
         ),
+        pytest.param(faults.respond(400, ECHO.encode()), id="echoed"),
         pytest.param(faults.respond(200, b"<html>"), id="a page"),
         pytest.param(faults.respond(500, b""), id="failed"),
         pytest.param(faults.reset_after_request, id="lost"),

@@ -121,8 +121,8 @@ class Client:
                     errors={"middleware": ["must be a synchronous callable"]},
                 )
         self._follows = registry is None
-        self._bind(default_registry() if registry is None else registry)
-        shape = self._dispatcher.dialect.request
+        self._bound = self._bind(default_registry() if registry is None else registry)
+        shape = self._bound[1].dialect.request
         plugin = ""
         if auth is None or isinstance(auth, str):
             method = auth or shape.client_auth
@@ -177,21 +177,21 @@ class Client:
 
     def dispatcher(self) -> Dispatcher:
         """Return the dispatcher for the current registry; a running call keeps its own."""
-        if self._follows and self._base is not (current := default_registry()):
-            # Two threads may both do this. Their dispatchers are equal, so either may win.
-            self._bind(current)
-        return self._dispatcher
+        base, dispatcher = self._bound
+        if self._follows and base is not (current := default_registry()):
+            # One attribute, so that no thread pairs a registry with the dispatcher of another.
+            self._bound = bound = self._bind(current)
+            dispatcher = bound[1]
+        return dispatcher
 
-    def _bind(self, base: Registry) -> None:
-        self._dispatcher = Dispatcher(
+    def _bind(self, base: Registry) -> tuple[Registry, Dispatcher]:
+        return base, Dispatcher(
             base.with_grants(self._grants),
             self.provider,
             self._transport,
             self._retry,
             self._middleware,
         )
-        # After the dispatcher, so that no thread finds the new base with the old dispatcher.
-        self._base = base
 
     @property
     def client_id(self) -> str:
@@ -235,6 +235,8 @@ class Client:
             TransportError: there was no usable response for another reason.
         """
         params = Params(params)  # hide the values from tools that print a traceback's locals
+        if isinstance(extra, Mapping):
+            extra = Params(extra)
         if timeout is not None:
             check_seconds("timeout", timeout)
         if attempts is not None:

@@ -46,9 +46,9 @@ class ProviderResponse(Value):
     """
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     payload: dict[str, Any] = field(default_factory=dict, repr=False)
-    error: WireError | None = None
+    error: WireError | None = field(default=None, repr=False)
     problem: str | None = None
     body: bytes = field(default=b"", repr=False)
     members: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,6 +12,7 @@ import pytest
 
 import grantway
 from grantway._plugins import default_registry as process
+from grantway._requests import client as client_module
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from tests.core.registry.distributions import Site, coupon
@@ -208,6 +210,45 @@ def test_calls_succeed_while_grants_are_added_removed_and_reloaded(site: Site) -
     assert wrong == []
     assert len(done) == 8
     assert min(done) > 0
+
+
+class Preempted(grantway.Client):
+    """A client that calls ``between`` once, after it has stored an attribute."""
+
+    between: Callable[[], None] | None = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name != "between" and self.between is not None:
+            between, self.between = self.between, None
+            between()
+
+
+def test_a_slow_thread_does_not_restore_an_older_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = Preempted(PROVIDER, client_id="me", transport=Transport())
+    has_old, go = threading.Event(), threading.Event()
+    slow = threading.Thread(target=lambda: asking.registry)
+
+    def current() -> grantway.Registry:
+        registry = grantway.default_registry()
+        if threading.current_thread() is slow:
+            has_old.set()
+            assert go.wait(30)
+        return registry
+
+    def let_the_slow_thread_finish() -> None:
+        go.set()
+        slow.join(30)
+
+    monkeypatch.setattr(client_module, "default_registry", current)
+    grantway.register(grant("urn:example:first"))
+    slow.start()
+    assert has_old.wait(30)
+    grantway.register(grant())
+    asking.between = let_the_slow_thread_finish
+    assert asking.create_token(grant_type=TYPE)
+    assert not slow.is_alive()
+    assert asking.create_token(grant_type=TYPE)
 
 
 def test_concurrent_registrations_are_all_kept() -> None:

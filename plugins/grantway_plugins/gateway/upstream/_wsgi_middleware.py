@@ -31,7 +31,7 @@ class WsgiUpstreamAuth(OneProcess):
     """Middleware that adds a token to each request, usually in front of a proxy application.
 
     Works like ``AsgiUpstreamAuth``, but waits for the token in the server's thread. WSGI servers
-    join repeated headers by a comma; a second ``Authorization`` is detected by its scheme rejected
+    join repeated headers by a comma; a second ``Authorization`` is detected by its scheme after
     the comma.
 
     Args:
