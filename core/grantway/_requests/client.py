@@ -241,8 +241,9 @@ class Client:
             check_seconds("timeout", timeout)
         if attempts is not None:
             check_count("attempts", attempts)
-        token, _ = self.dispatcher().token(
-            grant_type,
+        dispatcher = self.dispatcher()
+        token, _ = dispatcher.token(
+            dispatcher.registry.grant(grant_type),
             params,
             self.auth,
             Deadline(self._timeout if timeout is None else timeout, cancel),

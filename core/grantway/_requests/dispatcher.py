@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import GrantwayError, PluginError
 from grantway._types.callables import is_unfinished, kind_of
-from grantway._types.grant import Grant
 from grantway._types.plugin_status import APPLICATION
 from grantway._types.token import Token
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from grantway._secrets.params import Params
     from grantway._transport.deadline import Deadline
     from grantway._transport.http import Transport
+    from grantway._types.grant import Grant
     from grantway._wire.provider_response import ProviderResponse
 
     from .client_auth import ClientAuth
@@ -74,7 +74,7 @@ class Dispatcher:
 
     def token(
         self,
-        grant: str | Grant,
+        grant: Grant,
         params: Mapping[str, Any],
         client: ClientAuth,
         deadline: Deadline,
@@ -87,7 +87,7 @@ class Dispatcher:
         An exception raised after the provider issued a token carries that token as ``token``.
 
         Args:
-            grant: The grant, or its grant type in the registry.
+            grant: The grant.
             params: The grant's parameters.
             client: The client authentication.
             deadline: The deadline of the whole call.
@@ -95,14 +95,11 @@ class Dispatcher:
             attempts: Maximum number of sends; by default the retry policy's.
 
         Raises:
-            UnknownGrantTypeError: no plugin registered the grant; nothing was sent.
             RequestInvalidError: the parameters violate the grant's schema; nothing was sent.
             TokenError: the provider returned an error.
             TransportError: there was no usable response.
             PluginError: a plugin's code broke its contract.
         """
-        if not isinstance(grant, Grant):
-            grant = self.registry.grant(grant)
         loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",

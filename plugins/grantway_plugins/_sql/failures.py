@@ -81,7 +81,7 @@ _WORDS = {
     "password authentication failed": _LOGIN_REJECTED,
     "no password supplied": _LOGIN_REJECTED,
     "pg_hba.conf": _LOGIN_REJECTED,
-    "role": _LOGIN_REJECTED,
+    'role "': _LOGIN_REJECTED,
     "does not exist": _NO_DATABASE,
     "too many": _OVERLOADED,
     "starting up": _CHANGING,

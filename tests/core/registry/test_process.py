@@ -67,6 +67,14 @@ def test_registers_a_grant_for_the_process() -> None:
     assert grantway.default_registry().owner(TYPE).owner == "application"
 
 
+def test_create_token_sends_nothing_for_a_grant_object() -> None:
+    transport = Transport()
+    not_a_grant_type: Any = grant()
+    with pytest.raises(grantway.UnknownGrantTypeError):
+        client(transport).create_token(grant_type=not_a_grant_type)
+    assert transport.seen == []
+
+
 def test_a_client_keeps_the_given_registry() -> None:
     own = client(registry=grantway.build_registry(strict=True))
     grantway.register(grant())

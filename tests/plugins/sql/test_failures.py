@@ -34,6 +34,7 @@ def sqlite_error(code: int) -> sqlite3.Error:
     [
         (OperationalError("secret", "08006"), "unreachable", "cannot be reached"),
         (OperationalError("secret"), "unreachable", "cannot be reached"),
+        (OperationalError('cannot resolve host "roles.db"'), "unreachable", "cannot be reached"),
         (OperationalError('role "secret" does not exist'), "unreachable", "user name or password"),
         (OperationalError("secret: too many clients already"), "other", "connections"),
         (OperationalError("secret", "53100"), "full", "disk of its server"),
