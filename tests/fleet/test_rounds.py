@@ -32,21 +32,27 @@ def play(group: Fleet) -> None:
 
 
 @pytest.mark.parametrize("store", [None, ("memory", {})])
-def test_64_threads(tmp_path: Path, issuer: StrictIssuer, store: StoreOptions | None) -> None:
+def test_64_threads_share_one_refresh(
+    tmp_path: Path, issuer: StrictIssuer, store: StoreOptions | None
+) -> None:
     """The threads share one process."""
     with fleet(tmp_path, issuer, store, machines=1, threads=64) as group:
         play(group)
 
 
 @pytest.mark.parametrize("shared_store", ["file"], indirect=True)
-def test_8_processes(tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions) -> None:
+def test_8_processes_share_one_refresh(
+    tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions
+) -> None:
     """The processes share a folder."""
     with fleet(tmp_path, issuer, shared_store, machines=8, threads=4) as group:
         play(group)
 
 
 @pytest.mark.parametrize("shared_store", ["redis", "sql"], indirect=True)
-def test_3_machines(tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions) -> None:
+def test_3_machines_share_one_refresh(
+    tmp_path: Path, issuer: StrictIssuer, shared_store: StoreOptions
+) -> None:
     """The machines share a server and no files."""
     with fleet(tmp_path, issuer, shared_store, machines=3, threads=8) as group:
         play(group)

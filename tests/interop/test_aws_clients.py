@@ -190,7 +190,7 @@ def test_registers_a_client_with_secret_times_and_endpoints(aws: AwsClient, issu
     assert registered["tokenEndpoint"] == f"{issuer}/token"
 
 
-def test_device_login_and_refresh(aws: AwsClient, driver: BrowserDriver) -> None:
+def test_logs_in_on_a_device_and_refreshes(aws: AwsClient, driver: BrowserDriver) -> None:
     credentials = register(aws)
     started = aws.start_device_authorization(**credentials, startUrl=START_URL)
     assert started["userCode"] in started["verificationUriComplete"]
@@ -209,7 +209,7 @@ def test_device_login_and_refresh(aws: AwsClient, driver: BrowserDriver) -> None
     assert again["refreshToken"] != token["refreshToken"]
 
 
-def test_code_login_with_pkce_like_the_aws_cli(
+def test_logs_in_with_a_code_and_pkce_like_the_aws_cli(
     aws: AwsClient, issuer: str, driver: BrowserDriver
 ) -> None:
     credentials = register(aws)

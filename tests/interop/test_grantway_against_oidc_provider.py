@@ -72,7 +72,7 @@ def test_rejects_metadata_of_another_issuer(oidc_provider: OidcProvider) -> None
 
 
 @pytest.mark.parametrize("name", ["basic", "awkward", "post", "public"])
-def test_a_browser_login_and_its_refresh(
+def test_logs_in_with_a_browser_and_refreshes(
     oidc_provider: OidcProvider, client_of: ClientMaker, name: str
 ) -> None:
     client = client_of(name)
@@ -133,7 +133,9 @@ def test_rejects_a_code_with_another_verifier(
 
 
 @pytest.mark.parametrize("name", ["basic", "post", "public"])
-def test_a_device_login(oidc_provider: OidcProvider, client_of: ClientMaker, name: str) -> None:
+def test_logs_in_on_a_device(
+    oidc_provider: OidcProvider, client_of: ClientMaker, name: str
+) -> None:
     flow = device_code.DeviceFlow(client_of(name), scope=SCOPE, pause=lambda _seconds: None)
     authorization = flow.start()
     assert authorization.verification_uri_complete is not None
@@ -150,7 +152,9 @@ def test_a_device_login(oidc_provider: OidcProvider, client_of: ClientMaker, nam
     assert token.refresh_token
 
 
-def test_a_denied_device_login(oidc_provider: OidcProvider, client_of: ClientMaker) -> None:
+def test_a_denied_device_login_raises_access_denied(
+    oidc_provider: OidcProvider, client_of: ClientMaker
+) -> None:
     flow = device_code.DeviceFlow(client_of("public"), scope=SCOPE, pause=lambda _seconds: None)
     authorization = flow.start()
     oidc_provider.deny_device(authorization.verification_uri_complete or "")
@@ -158,7 +162,7 @@ def test_a_denied_device_login(oidc_provider: OidcProvider, client_of: ClientMak
         flow.wait(authorization)
 
 
-def test_an_expired_device_code() -> None:
+def test_an_expired_device_code_raises_expired_token() -> None:
     with OidcProvider(ttl={"DeviceCode": 1}) as provider:
         registered = provider.clients["public"]
         with grantway.Client(

@@ -92,7 +92,7 @@ def run(*command: str) -> str:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_curl_with_http2(servers: Servers, chunked: bool) -> None:
+def test_serves_curl_with_http2(servers: Servers, chunked: bool) -> None:
     curl = [
         "curl",
         "-sS",
@@ -117,7 +117,7 @@ def test_curl_with_http2(servers: Servers, chunked: bool) -> None:
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="Java is not installed")
-def test_the_http_client_of_the_jdk(servers: Servers) -> None:
+def test_serves_the_http_client_of_the_jdk(servers: Servers) -> None:
     basic = base64.b64encode(":".join(servers.client).encode()).decode()
     output = run("java", str(POST), f"Basic {basic}", FORM, *servers.tokens, servers.route)
     lines = output.splitlines()

@@ -349,7 +349,9 @@ def test_an_expired_code_explains_how_to_get_another(
     expect(tab.page.get_by_label("Code")).to_have_value(started["user_code"])
 
 
-def test_a_code_that_expires_before_the_choice(tab: Tab, registered: Caller, clock: Clock) -> None:
+def test_a_code_that_expires_before_the_choice_leads_to_a_new_one(
+    tab: Tab, registered: Caller, clock: Clock
+) -> None:
     started = registered.start()
     tab.page.goto(started["verification_uri_complete"])
     clock.tick(600)
@@ -359,7 +361,7 @@ def test_a_code_that_expires_before_the_choice(tab: Tab, registered: Caller, clo
     expect(tab.page.get_by_label("Code")).to_be_visible()
 
 
-def test_a_code_that_was_already_used(tab: Tab, registered: Caller) -> None:
+def test_a_used_code_shows_that_it_was_decided(tab: Tab, registered: Caller) -> None:
     started = registered.start()
     for _ in range(2):
         tab.page.goto(started["verification_uri_complete"])

@@ -41,14 +41,14 @@ def assertion(**claims: Any) -> str:
     return SigningKey(KEY).sign({}, {**usual, **claims})
 
 
-def test_client_credentials(client: grantway.Client) -> None:
+def test_gets_a_token_with_client_credentials(client: grantway.Client) -> None:
     token = client.create_token(grant_type="client_credentials", scope=["read", "write"])
     assert token.scope == ("read", "write")
     with pytest.raises(grantway.InvalidScopeException):
         client.create_token(grant_type="client_credentials", scope="all")
 
 
-def test_jwt_bearer(client: grantway.Client) -> None:
+def test_gets_a_token_with_an_assertion(client: grantway.Client) -> None:
     token = client.create_token(
         grant_type=jwt_bearer.GRANT_TYPE, assertion=assertion(), scope="read"
     )
@@ -64,7 +64,7 @@ def test_rejects_an_untrusted_assertion(client: grantway.Client, claims: dict[st
         client.create_token(grant_type=jwt_bearer.GRANT_TYPE, assertion=assertion(**claims))
 
 
-def test_the_password_grant(client: grantway.Client) -> None:
+def test_gets_a_token_with_a_password(client: grantway.Client) -> None:
     username, word = USER
     token = client.create_token(
         grant_type="password", username=username, password=word, scope="read"

@@ -34,7 +34,7 @@ def client_of(oidc_provider: OidcProvider) -> Iterator[ClientMaker]:
 
 
 @pytest.mark.parametrize("name", ["basic", "post"])
-def test_client_credentials(client_of: ClientMaker, name: str) -> None:
+def test_gets_a_token_with_client_credentials(client_of: ClientMaker, name: str) -> None:
     token = client_of(name).create_token(grant_type="client_credentials", scope=["read"])
     assert token.access_token
     assert token.scope == ("read",)
@@ -47,7 +47,7 @@ def test_reports_a_client_without_client_credentials(client_of: ClientMaker) -> 
         client_of("awkward").create_token(grant_type="client_credentials")
 
 
-def test_a_login_approved_on_the_users_device(
+def test_gets_a_token_after_approval_on_the_users_device(
     oidc_provider: OidcProvider, client_of: ClientMaker
 ) -> None:
     flow = CibaFlow(client_of("ciba"), scope=["openid", "read"], pause=lambda _seconds: None)
@@ -68,7 +68,9 @@ def test_a_login_approved_on_the_users_device(
         flow.wait(asked)
 
 
-def test_a_denied_request(oidc_provider: OidcProvider, client_of: ClientMaker) -> None:
+def test_a_denied_request_raises_access_denied(
+    oidc_provider: OidcProvider, client_of: ClientMaker
+) -> None:
     flow = CibaFlow(client_of("ciba"), pause=lambda _seconds: None)
     asked = flow.start(login_hint="user-1", binding_message="NO-THANKS")
     oidc_provider.decide_on_phone("NO-THANKS", "deny")

@@ -53,7 +53,7 @@ def claims(client: roc.OAuth2Client, token: roc.BearerToken) -> dict[str, Any]:
     return found
 
 
-def test_client_credentials(client: roc.OAuth2Client) -> None:
+def test_issues_a_token_for_client_credentials(client: roc.OAuth2Client) -> None:
     token = client.client_credentials(scope="read", resource=["https://a.example/", "urn:b"])
     assert token.scope == "read"
     assert token.refresh_token is None
@@ -61,7 +61,7 @@ def test_client_credentials(client: roc.OAuth2Client) -> None:
     assert (known["sub"], known["aud"]) == (client.client_id, ["https://a.example/", "urn:b"])
 
 
-def test_token_exchange(client: roc.OAuth2Client) -> None:
+def test_exchanges_a_token(client: roc.OAuth2Client) -> None:
     subject = client.client_credentials()
     token = client.token_exchange(subject_token=subject, audience=["orders"], scope="write")
     assert token.as_dict()["issued_token_type"] == token_exchange.ACCESS_TOKEN
@@ -72,7 +72,7 @@ def test_token_exchange(client: roc.OAuth2Client) -> None:
         client.token_exchange(subject_token=token, scope="read")
 
 
-def test_jwt_bearer(issuer: str, client: roc.OAuth2Client) -> None:
+def test_issues_a_token_for_an_assertion(issuer: str, client: roc.OAuth2Client) -> None:
     now = int(time())
     statement = {"iss": PARTNER, "sub": "user-1", "aud": issuer, "exp": now + 60, "jti": "1"}
     assertion = SigningKey(KEY).sign({}, statement)

@@ -112,7 +112,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ("OKP", "Ed25519"),
     ],
 )
-def test_private_key_jwt(server: Server, kind: str, alg: str) -> None:
+def test_authenticates_with_private_key_jwt(server: Server, kind: str, alg: str) -> None:
     auth = PrivateKeyJwt("key", SigningKey(KEYS[kind], alg=alg))
     with server.client("key", auth) as client:
         for _ in range(2):  # a repeated jti would be rejected
@@ -129,14 +129,14 @@ def test_rejects_an_unregistered_key(server: Server) -> None:
         server.machine_token("key", stranger)
 
 
-def test_client_secret_jwt(server: Server) -> None:
+def test_authenticates_with_client_secret_jwt(server: Server) -> None:
     secret = server.clients["secret"]["client_secret"]
     assert server.machine_token("secret", ClientSecretJwt("secret", secret)).access_token
     with pytest.raises(InvalidClientException):
         server.machine_token("secret", ClientSecretJwt("secret", secret[::-1]))
 
 
-def test_mutual_tls_at_the_alias_in_the_metadata(server: Server) -> None:
+def test_authenticates_with_mutual_tls_at_the_alias_in_the_metadata(server: Server) -> None:
     assert server.machine_token("issued", MutualTls("issued"), server.issued).access_token
     assert server.machine_token("selfSigned", MutualTls("self-signed"), server.self_signed)
     for name, certificate in [("issued", server.self_signed), ("selfSigned", server.issued)]:
@@ -147,7 +147,7 @@ def test_mutual_tls_at_the_alias_in_the_metadata(server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", ["RSA", "EC", "OKP"])
-def test_dpop_with_the_providers_nonce(server: Server, kind: str) -> None:
+def test_sends_dpop_proofs_with_the_providers_nonce(server: Server, kind: str) -> None:
     dpop = DPoP(PrivateKeyJwt("dpop", KEYS["EC"]), KEYS[kind])
     assert server.machine_token("dpop", dpop).token_type == "DPoP"
     assert server.machine_token("dpop", dpop).token_type == "DPoP"
@@ -176,7 +176,7 @@ def log_in(server: Server, client: grantway.Client) -> grantway.Token:
 
 
 @pytest.mark.parametrize("name", ["dpopPublic", "dpop"])
-def test_a_login_with_par_and_dpop(server: Server, name: str) -> None:
+def test_logs_in_with_par_and_dpop(server: Server, name: str) -> None:
     """All requests of the login use the same key."""
     credentials = server.clients[name]["client_id"]
     inner = NoAuth(credentials) if name == "dpopPublic" else PrivateKeyJwt(credentials, KEYS["EC"])

@@ -131,7 +131,7 @@ def test_the_metadata_conform_to_rfc_8414(issuer: str, session: requests.Session
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_device_login(connect: Connect, driver: BrowserDriver, method: str) -> None:
+def test_logs_in_on_a_device(connect: Connect, driver: BrowserDriver, method: str) -> None:
     client = connect(token_endpoint_auth_method=method)
     started = client.start_device("read")
     assert started["expires_in"]
@@ -148,7 +148,7 @@ def test_a_device_login(connect: Connect, driver: BrowserDriver, method: str) ->
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_code_login_with_pkce(connect: Connect, driver: BrowserDriver, method: str) -> None:
+def test_logs_in_with_a_code_and_pkce(connect: Connect, driver: BrowserDriver, method: str) -> None:
     client = connect(token_endpoint_auth_method=method)
     token = client.login("read write", driver.approve_authorization)
     assert set(token["scope"].split()) == {"read", "write"}
@@ -181,7 +181,9 @@ def test_revocation_invalidates_the_login(connect: Connect, driver: BrowserDrive
     )
 
 
-def test_a_denied_device_login(connect: Connect, driver: BrowserDriver) -> None:
+def test_a_denied_device_login_returns_access_denied(
+    connect: Connect, driver: BrowserDriver
+) -> None:
     client = connect()
     started = client.start_device("read")
     driver.deny_device(started["verification_uri"], started["user_code"])
@@ -190,7 +192,9 @@ def test_a_denied_device_login(connect: Connect, driver: BrowserDriver) -> None:
     )
 
 
-def test_a_denied_code_login(issuer: str, session: requests.Session, driver: BrowserDriver) -> None:
+def test_a_denied_code_login_returns_access_denied(
+    issuer: str, session: requests.Session, driver: BrowserDriver
+) -> None:
     # Authlib does not parse errors in redirects.
     client = RequestsOAuth2Client(issuer, register(issuer, session), session)
     with pytest.raises(AuthorizationResponseError) as rejected:
@@ -216,7 +220,7 @@ def test_polling_too_fast_returns_slow_down(
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-def test_a_wrong_secret(
+def test_rejects_a_wrong_secret(
     issuer: str,
     session: requests.Session,
     as_client: Callable[[str, Registration], RfcClient],
@@ -250,7 +254,7 @@ def test_rejects_an_invalid_token_request(
     assert_rejected(rejection(client, client.ask, grant_type, **parameters), error, exception)
 
 
-def test_a_grant_that_the_client_did_not_register(connect: Connect) -> None:
+def test_rejects_a_grant_that_the_client_did_not_register(connect: Connect) -> None:
     client = connect(grant_types=[DEVICE_CODE])
     assert_rejected(
         rejection(client, client.refresh, "any"), "unauthorized_client", "UnauthorizedClient"

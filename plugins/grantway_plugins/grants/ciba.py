@@ -156,7 +156,8 @@ class CibaFlow(OneProcess):
         _check_hints(fields)
         if taken := sorted({*fields, "scope"} & set(extra or ())):
             raise ConfigurationError(
-                f"extra: {', '.join(taken)} must be given as arguments of their own names."
+                f"extra: must not contain {', '.join(taken)}; pass scope to "
+                "CibaFlow and the others to start as arguments."
             )
         parameters = login_parameters(self._client, GRANT_TYPE, extra=extra, resource=resource)
         response = self._client.call(

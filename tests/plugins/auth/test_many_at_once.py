@@ -28,7 +28,7 @@ def resource(application: Application, revoked: set[str]) -> Resource:
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx"])
-def test_threads(
+def test_threads_share_one_refresh(
     application: Application, resource: Resource, revoked: set[str], library: str
 ) -> None:
     credential = application.credential()
@@ -56,7 +56,9 @@ def test_threads(
     assert resource.authorizations.count(second) == THREADS
 
 
-def test_tasks(application: Application, resource: Resource, revoked: set[str]) -> None:
+def test_tasks_share_one_refresh(
+    application: Application, resource: Resource, revoked: set[str]
+) -> None:
     credential = application.credential()
     revoked.add(credential.token().access_token)
 

@@ -72,7 +72,7 @@ def test_token_request_from_an_event_loop_is_a_child_span(traces: RecordedSpans)
     assert traces.call_is_under_the_request()
 
 
-def test_a_brokered_call(traces: RecordedSpans) -> None:
+def test_a_brokered_call_is_traced_under_its_request(traces: RecordedSpans) -> None:
     with (
         FaultServer(faults.respond()) as server,
         make_client(server, registry=traces.registry) as client,
@@ -84,7 +84,9 @@ def test_a_brokered_call(traces: RecordedSpans) -> None:
     assert traces.call_is_under_the_request()
 
 
-def test_a_brokered_call_of_an_event_loop_in_a_worker_thread(traces: RecordedSpans) -> None:
+def test_a_brokered_call_in_a_worker_thread_is_traced_under_its_request(
+    traces: RecordedSpans,
+) -> None:
     async def request(endpoint: TokenEndpoint) -> list[int]:
         statuses: list[int] = []
 

@@ -160,7 +160,7 @@ def test_requires_exactly_one_hint(hints: dict[str, str | None]) -> None:
 
 def test_extra_rejects_parameters_that_are_arguments() -> None:
     login = Login()
-    with pytest.raises(grantway.ConfigurationError, match="scope"):
+    with pytest.raises(grantway.ConfigurationError, match="must not contain scope; "):
         login.start(extra={"scope": "all", "acr_values": "1"})
 
 
