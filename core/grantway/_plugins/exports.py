@@ -369,12 +369,15 @@ def _check_error_class(code: str, kind: type[TokenError]) -> None:
 def _check_once(kind: str, names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise RegistryError(f"the {kind} {name!r} is registered twice")
+            raise RegistryError(f"the {kind} {name!r} is registered twice; register it once")
 
 
 def _check_callables(kind: str, returned: Iterable[object]) -> None:
     for one in returned:
         if not callable(one):
-            raise RegistryError(f"the {kind} {type(one).__name__} cannot be called")
+            raise RegistryError(
+                f"the {kind} {type(one).__name__} cannot be called; return a function or an object "
+                "with __call__"
+            )
         name = getattr(one, "__qualname__", type(one).__name__)
         reject_async(f"the {kind} {name}", one)

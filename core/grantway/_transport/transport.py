@@ -141,7 +141,8 @@ class RequestsTransport(OneProcess):
         remaining = deadline.remaining()
         if remaining <= 0:
             raise ConnectionFailedError(
-                f"The deadline of {deadline.seconds:g} s passed before the request was sent.",
+                f"The deadline of {deadline.seconds:g} s passed before the request was sent. "
+                "Try again, or use a longer timeout.",
                 failed="timeout",
             )
         prepared = requests.PreparedRequest()
