@@ -18,6 +18,10 @@ from tests.forkserver import forkserver
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Shells ignore Ctrl-C in programs that run in the background, but the tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A busy machine may stop a test for longer than Hypothesis allows an example to take.
 settings.register_profile("grantway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("grantway")
