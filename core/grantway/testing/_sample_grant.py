@@ -28,6 +28,8 @@ from grantway.hookspecs import hookimpl
 UNKNOWN = "no_such_parameter"
 
 
+#: A float, such as the duration of an attempt, or the address of an object.
+_NUMBER = re.compile(r"\b(?:0x[0-9a-f]+|\d+\.\d+(?:e[+-]?\d+)?)\b")
 _EXAMPLE_AFTER = re.compile(r"\b(?:like|such as|e\.g\.) (.+)")
 
 
@@ -218,7 +220,8 @@ def leaks(error: BaseException, secret: str) -> list[str]:
             if not isinstance(each, UnexpectedError)
         ),
     }
-    places = [place for place, text in shown.items() if secret in text]
+    # The digits of a duration or an address may happen to be those of a short secret.
+    places = [place for place, text in shown.items() if secret in _NUMBER.sub("", text)]
     try:
         pickled = pickle.dumps(error)
     except Exception:  # noqa: BLE001 - another rule reports it

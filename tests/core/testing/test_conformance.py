@@ -22,6 +22,7 @@ from grantway import (
 )
 from grantway.testing import Fault, NonconformingGrantError, assert_grant_conforms
 from grantway.testing._rules import RULES, looks_secret
+from grantway.testing._sample_grant import leaks
 
 RULE_NAMES = {"registration", *(rule.__name__.replace("_", "-") for rule in RULES)}
 
@@ -340,6 +341,14 @@ def test_detects_a_chained_error_with_a_secret() -> None:
     found = faults(replace(grant, secret=GOOD.secret, repeatable=GOOD.repeatable))
     assert any("its causes" in fault.what for fault in found)
     assert "load returned a dict, whose repr shows the values" in found[0].what
+
+
+def test_ignores_the_digits_of_durations() -> None:
+    error = RequestInvalidError("No.", errors={})
+    error.__dict__.update(seconds=2.0417, tiny=1.04177e-05)
+    assert leaks(error, "0417") == []
+    error.__dict__["pin"] = "0417"
+    assert leaks(error, "0417") == ["its attributes", "its pickle"]
 
 
 class TalkativeError(TokenError):
