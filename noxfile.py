@@ -16,6 +16,11 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 OLDEST = PYTHONS[0]
 #: Options of pytest that suit two cores.
 PARALLEL = ("-n", "4", "--dist", "worksteal")
+#: It traces the lines of a program itself, which the tracer of coverage prevents.
+UNTRACED = (
+    "tests/plugins/stores/test_file_faults.py"
+    "::test_a_writer_killed_at_any_line_leaves_a_complete_token"
+)
 
 
 @nox.session(python=PYTHONS)
@@ -54,7 +59,8 @@ def coverage(session: nox.Session) -> None:
     """Measure branch coverage, including that of the programs that the tests start."""
     session.install("-e", ".[dev]")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", *(session.posargs or PARALLEL))
+    options = (*(session.posargs or PARALLEL), f"--deselect={UNTRACED}")
+    session.run("coverage", "run", "-m", "pytest", "-q", *options)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
