@@ -19,7 +19,6 @@ import contextlib
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,8 @@ import requests
 import grantway
 import grantway_grants
 import grantway_plugins
+from tests.faults import free_port
+from tests.interop.grantway_serve import grantway_serve
 
 _ROOTS = [
     str(Path(package.__file__ or "").parent)
@@ -120,35 +121,6 @@ def _unprofiled(work: Callable[[], None]) -> None:
         raise failed[0]
 
 
-@contextmanager
-def _issuer(folder: str) -> Iterator[str]:
-    """Run ``grantway serve`` in another process, and yield its URL."""
-    port = _free_port()
-    with _program("serve", f"--port={port}", f"--database={folder}/issuer.db", _REGISTRATION):
-        url = f"http://127.0.0.1:{port}"
-        _await(f"{url}/.well-known/oauth-authorization-server")
-        yield url
-
-
-@contextmanager
-def _program(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = Path(sys.executable).with_name("grantway")
-    with subprocess.Popen(
-        [command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def _await(url: str) -> None:
     """Wait until a server responds at the URL."""
     end = time.monotonic() + _PATIENCE
@@ -186,7 +158,7 @@ def _registered(issuer: str, **members: Any) -> dict[str, Any]:
 
 def create_token(recorder: Recorder, folder: str) -> None:
     """Record ``client.create_token`` with the client credentials grant."""
-    with _issuer(folder) as issuer:
+    with grantway_serve(_REGISTRATION) as issuer:
         client = _client(issuer)
         client.create_token(grant_type="client_credentials", scope=["read"])
         recorder.install()
@@ -210,7 +182,7 @@ def credential_refresh(recorder: Recorder, folder: str) -> None:
     from tests.valkey import valkey_server
 
     recorder.install()
-    with _issuer(folder) as issuer, valkey_server() as server:
+    with grantway_serve(_REGISTRATION) as issuer, valkey_server() as server:
         store = grantway.default_registry().store("redis", url=server.url)
         credential = _client(issuer).credential(
             grant_type="client_credentials", scope=["read"], store=store
@@ -248,13 +220,13 @@ def gateway_request(recorder: Recorder, folder: str) -> None:
     """Record a request that the gateway forwards with a cached token."""
     from grantway_plugins.cli import main as command
 
-    with _issuer(folder) as issuer:
+    with grantway_serve(_REGISTRATION) as issuer:
         registered = _registered(issuer)
-        port = _free_port()
+        port = free_port()
         file = Path(folder) / "gateway.toml"
         (Path(folder) / "secret.txt").write_text(registered["client_secret"], encoding="utf-8")
         file.write_text(
-            f'[gateway]\nlisten = "127.0.0.1:{port}"\nadmin = "127.0.0.1:{_free_port()}"\n'
+            f'[gateway]\nlisten = "127.0.0.1:{port}"\nadmin = "127.0.0.1:{free_port()}"\n'
             f'[providers.idp]\nissuer = "{issuer}"\nclient_id = "{registered["client_id"]}"\n'
             'client_secret_file = "secret.txt"\n[routes.metadata]\n'
             f'path = "/.well-known"\nupstream = "{issuer}"\nprovider = "idp"\n'

@@ -7,20 +7,20 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import requests
 
-from tests.forkserver import command_line
+from tests import forked
 from tests.waiting import until
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
@@ -131,9 +131,9 @@ class GatewayProcess:
         authorize: Address of the authorization listener, or empty.
     """
 
-    def __init__(self, process: ForkServerProcess, shown: Path, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], shown: Path, log: Path) -> None:
         self.process, self._log = process, log
-        line = until(shown.read_text, lambda text: "\n" in text or not process.is_alive())
+        line = until(shown.read_text, lambda text: "\n" in text or process.poll() is not None)
         ready = READY.fullmatch(line)
         assert ready is not None, (line, self.log)
         self.url, self.admin, self.authorize = ready[1], ready[2], ready[3] or ""
@@ -145,13 +145,12 @@ class GatewayProcess:
 
     def wait_for(self, text: str) -> None:
         """Wait until the log contains a text."""
-        until(lambda: self.log, lambda log: text in log or not self.process.is_alive())
+        until(lambda: self.log, lambda log: text in log or self.process.poll() is not None)
         assert text in self.log
 
     def reload(self) -> None:
         """Send SIGHUP."""
-        assert self.process.pid is not None
-        os.kill(self.process.pid, signal.SIGHUP)
+        self.process.send_signal(signal.SIGHUP)
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Return the status and body of ``/readyz``."""
@@ -161,9 +160,7 @@ class GatewayProcess:
     def stop(self) -> int:
         """Send SIGTERM, and return the exit status."""
         self.process.terminate()
-        self.process.join(PATIENCE)
-        assert self.process.exitcode is not None, "the gateway did not stop"
-        return self.process.exitcode
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -171,16 +168,20 @@ def gateway(config: Path, *options: str, **environment: str) -> Iterator[Gateway
     """Run a gateway within a ``with`` block."""
     log = config.with_name(f"{config.name}.{time.monotonic_ns()}.log")
     shown = log.with_suffix(".out")
-    shown.touch()
-    log.touch()
-    arguments = ["gateway", "--config", str(config), *options]
-    process = command_line(arguments, {**os.environ, **environment}, shown, log)
-    try:
-        yield GatewayProcess(process, shown, log)
-    finally:
-        process.kill()
-        process.join()
-        process.close()
+    with (
+        shown.open("wb") as stdout,
+        log.open("wb") as stderr,
+        forked.Popen(
+            [*GRANTWAY, "gateway", "--config", config, *options],
+            env={**os.environ, **environment},
+            stdout=stdout,
+            stderr=stderr,
+        ) as process,
+    ):
+        try:
+            yield GatewayProcess(process, shown, log)
+        finally:
+            process.kill()
 
 
 def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
