@@ -4,7 +4,9 @@ Starting Python and importing grantway takes up to a second of CPU time, and the
 hundreds of programs. `Popen` and `run` accept the same arguments as those of `subprocess`. If a
 command runs a module, a script or code with this interpreter, it becomes a fork of a server
 process, which is started on demand; the fork becomes a child of this process (Linux only). Other
-commands, and commands whose environment changes how Python starts, run as usual.
+commands, and commands whose environment changes how Python starts, run as usual. A program that
+replaces something before it imports grantway, or whose memory or speed is measured, must be a new
+process: use `subprocess` for it.
 """
 
 from __future__ import annotations

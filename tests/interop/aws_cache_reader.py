@@ -60,7 +60,7 @@ def reader(kind: str, home: Path, issuer: str) -> Iterator[Program]:
     if kind == "javascript":
         node_packages.install()
         command = [node_packages.NODE, node_packages.FOLDER / "aws_token.mjs"]
-    with Program(command, env=env) as program:
+    with Program(command, env=env, fork=True) as program:
         program.read_json(STARTUP_SECONDS)
         yield program
 

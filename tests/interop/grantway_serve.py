@@ -22,15 +22,16 @@ class Serving:
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[Serving]:
+def serving(*options: str, fork: bool = False) -> Iterator[Serving]:
     """Run the issuer on a free loopback port for the block, and check that it exits cleanly.
 
     Args:
         options: Options of ``grantway serve``. Without ``--database`` it stores data in memory.
+        fork: As for ``Program``.
     """
     kept = () if "--database" in options else ("--database", ":memory:")
     command = [sys.executable, "-m", "grantway_plugins.cli", "serve", "--port", "0"]
-    with Program([*command, *kept, *options]) as program:
+    with Program([*command, *kept, *options], fork=fork) as program:
         line = program.read_line(STARTUP_SECONDS)
         ready = _READY.fullmatch(line)
         assert ready is not None, line
@@ -41,5 +42,5 @@ def serving(*options: str) -> Iterator[Serving]:
 @contextmanager
 def grantway_serve(*options: str) -> Iterator[str]:
     """Run the issuer like `serving`, and yield its URL."""
-    with serving(*options) as running:
+    with serving(*options, fork=True) as running:
         yield running.url

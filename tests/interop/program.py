@@ -34,6 +34,7 @@ class Program:
         command: The program and its arguments.
         cwd: Working folder.
         env: Complete environment; None to inherit this process's.
+        fork: Whether to fork a Python program instead of starting it; see ``tests.forked``.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Program:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        fork: bool = False,
     ) -> None:
+        self._start = forked.Popen if fork else subprocess.Popen
         self._command = [str(part) for part in command]
         self._cwd = cwd
         self._env = env
@@ -51,7 +54,7 @@ class Program:
     def __enter__(self) -> Self:
         # A file, because it is read only after a failure, and a full pipe would block the program.
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self._process = forked.Popen(
+        self._process: subprocess.Popen[str] = self._start(
             self._command,
             cwd=self._cwd,
             env=self._env,
