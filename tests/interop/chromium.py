@@ -28,6 +28,14 @@ _OPTIONS = (
     "--disable-sync",
     "--no-first-run",
 )
+_FONTS = """\
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>{folder}</dir>
+  <cachedir>{folder}/cache</cachedir>
+</fontconfig>
+"""
 
 
 @contextlib.contextmanager
@@ -76,4 +84,7 @@ def _find(folder: Path) -> tuple[str, dict[str, str]]:
     found = json.loads(unpacked.stdout)
     executable: str = found["executable"]
     environment: dict[str, str] = found["environment"]
+    # Those of the package are in /var/task, /opt or /tmp; without any font, pages crash.
+    fonts = Path(environment["FONTCONFIG_PATH"])
+    (fonts / "fonts.conf").write_text(_FONTS.format(folder=fonts))
     return executable, environment
